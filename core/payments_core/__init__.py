@@ -1,0 +1,97 @@
+"""Who has paid, and why: payments without a database, a gateway or a web server."""
+
+from payments_core.account import (
+    Checkpoint,
+    Email,
+    PaymentAccount,
+    PaymentStatus,
+    Policy,
+    Standing,
+    UserId,
+    customer_id,
+    standing,
+    user_id,
+)
+from payments_core.errors import PaymentsError, Rejected, Unavailable, Untrusted
+from payments_core.events import (
+    Doubt,
+    EventKey,
+    EventState,
+    GatewayEvent,
+    KeptEvent,
+    Outcome,
+    Receipt,
+)
+from payments_core.money import Money
+from payments_core.payment import (
+    CustomerId,
+    DisputeState,
+    Payment,
+    PaymentId,
+    PaymentState,
+)
+from payments_core.revocation import Caller, Token, TokenCutOff, TokenRevocation
+from payments_core.subscription import (
+    Subscription,
+    SubscriptionId,
+    SubscriptionStatus,
+)
+from payments_core.use_cases import (
+    ApplyEvents,
+    AuthenticateCaller,
+    GetPaymentStatus,
+    GroupCommit,
+    InvalidateToken,
+    InvalidateUserTokens,
+    ListInvalidatedTokens,
+    PaymentStatusView,
+    ReceiveEvent,
+    RegisterUser,
+)
+
+__all__ = [
+    "ApplyEvents",
+    "AuthenticateCaller",
+    "Caller",
+    "Checkpoint",
+    "CustomerId",
+    "DisputeState",
+    "Doubt",
+    "Email",
+    "EventKey",
+    "EventState",
+    "GatewayEvent",
+    "GetPaymentStatus",
+    "GroupCommit",
+    "InvalidateToken",
+    "InvalidateUserTokens",
+    "KeptEvent",
+    "ListInvalidatedTokens",
+    "Money",
+    "Outcome",
+    "Payment",
+    "PaymentAccount",
+    "PaymentId",
+    "PaymentState",
+    "PaymentStatus",
+    "PaymentStatusView",
+    "PaymentsError",
+    "Policy",
+    "Receipt",
+    "ReceiveEvent",
+    "RegisterUser",
+    "Rejected",
+    "Standing",
+    "Subscription",
+    "SubscriptionId",
+    "SubscriptionStatus",
+    "Token",
+    "TokenCutOff",
+    "TokenRevocation",
+    "Unavailable",
+    "Untrusted",
+    "UserId",
+    "customer_id",
+    "standing",
+    "user_id",
+]

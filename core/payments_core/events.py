@@ -1,0 +1,99 @@
+"""What a gateway may report, in our words."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import attrs
+
+from payments_core.payment import Payment, PaymentId
+
+EVENT_BODY_BYTES_MAX: Final = 512 * 1024
+
+
+class EventKey(NamedTuple):
+    """What makes two deliveries one event.
+
+    The id alone would do, but for Stripe's sample events: they all share one id.
+    """
+
+    id: str
+    type: str
+
+
+class EventState(StrEnum):
+    """What became of an event that was kept."""
+
+    APPLIED = "applied"
+    # A type that we do not follow: kept, and nothing to do.
+    IGNORED = "ignored"
+    # Kept, not applied yet: the worker has it.
+    PENDING = "pending"
+    # Kept apart: not for this deployment, or it contradicts what we know.
+    QUARANTINED = "quarantined"
+
+
+@attrs.frozen
+class Doubt:
+    """A report from which no fact follows until the gateway is asked."""
+
+    payment_id: PaymentId | None
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class GatewayEvent:
+    """One event, verified and translated.
+
+    `report` is what it says of a payment, a doubt, or None for a type that we do
+    not follow. `body` is what was signed, byte for byte.
+    """
+
+    id: str
+    type: str
+    created_at: datetime
+    livemode: bool
+    api_version: str | None = None
+    object_id: str | None = None
+    report: Payment | Doubt | None = None
+    body: bytes = attrs.field(repr=False)
+
+    @property
+    def key(self) -> EventKey:
+        return EventKey(self.id, self.type)
+
+
+@attrs.frozen
+class Outcome:
+    """What became of an event; `reason` says why it is not simply applied."""
+
+    state: EventState
+    reason: str | None = None
+
+
+@attrs.frozen
+class Receipt:
+    """The answer to a delivery: the event is durable.
+
+    `outcome` is None for a duplicate: what became of it was decided before.
+    """
+
+    outcome: Outcome | None
+
+    @property
+    def duplicate(self) -> bool:
+        return self.outcome is None
+
+
+@attrs.frozen(kw_only=True)
+class KeptEvent:
+    """An event as it was kept; `user_id` is whose payment it reports, if known."""
+
+    key: EventKey
+    outcome: Outcome
+    created_at: datetime
+    received_at: datetime
+    object_id: str | None
+    livemode: bool
+    user_id: str | None
+    body: bytes | None = attrs.field(default=None, repr=False)

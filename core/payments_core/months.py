@@ -1,0 +1,26 @@
+"""Calendar months, counted from an anchor and never from the previous date.
+
+31 January, 28 (29) February, 31 March: the anchor's day is kept and clamped in
+each month, as Stripe's billing cycles do (docs.stripe.com/billing/subscriptions/
+billing-cycle). Counting from the previous date would drift to the 28th.
+"""
+
+import calendar
+from datetime import MAXYEAR, UTC, datetime
+from typing import Final
+
+END_OF_TIME: Final = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def months_after(anchor: datetime, months: int) -> datetime:
+    """Return the moment `months` calendar months after `anchor`, in UTC.
+
+    Dates past the last year that `datetime` knows stop at `END_OF_TIME`.
+    """
+    anchor = anchor.astimezone(UTC)
+    years, month_index = divmod(anchor.month - 1 + months, 12)
+    year, month = anchor.year + years, month_index + 1
+    if year > MAXYEAR:
+        return END_OF_TIME
+    day = min(anchor.day, calendar.monthrange(year, month)[1])
+    return anchor.replace(year=year, month=month, day=day)

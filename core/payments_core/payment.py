@@ -1,0 +1,226 @@
+"""The life of a payment, as two tables.
+
+Rule 1: a payment is one attempt to take money, known by the gateway's charge id.
+Rule 2: every report about it is a `Payment` too: what that one report says.
+Rule 3: reports merge. The tables say what two of them come to; they are symmetric,
+        so neither the order of arrival nor the number of copies can matter.
+Rule 4: progress is one-way. Two reports that cannot both be true come to
+        `contradicted`, which nobody guesses at: the gateway has to be asked.
+Rule 5: this file knows no gateway. Adapters translate its words into ours.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NewType, Protocol, Self, TypeVar
+
+import attrs
+
+from payments_core.errors import InvalidValue
+from payments_core.money import Money
+
+PaymentId = NewType("PaymentId", str)
+CustomerId = NewType("CustomerId", str)
+
+
+class PaymentState(StrEnum):
+    PENDING = "pending"
+    FAILED = "failed"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    CONTRADICTED = "contradicted"
+
+
+class DisputeState(StrEnum):
+    NONE = "none"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+    CONTRADICTED = "contradicted"
+
+
+def _payment_steps() -> Mapping[
+    PaymentState, Mapping[PaymentState, PaymentState]
+]:  # what is known -> what a report says -> what is known then
+    pending, failed, succeeded, partly, refunded, torn = PaymentState
+    return {
+        pending: {
+            pending: pending,
+            failed: failed,
+            succeeded: succeeded,
+            partly: partly,
+            refunded: refunded,
+            torn: torn,
+        },
+        failed: {
+            pending: failed,
+            failed: failed,
+            succeeded: torn,
+            partly: torn,
+            refunded: torn,
+            torn: torn,
+        },
+        succeeded: {
+            pending: succeeded,
+            failed: torn,
+            succeeded: succeeded,
+            partly: partly,
+            refunded: refunded,
+            torn: torn,
+        },
+        partly: {
+            pending: partly,
+            failed: torn,
+            succeeded: partly,
+            partly: partly,
+            refunded: refunded,
+            torn: torn,
+        },
+        refunded: {
+            pending: refunded,
+            failed: torn,
+            succeeded: refunded,
+            partly: refunded,
+            refunded: refunded,
+            torn: torn,
+        },
+        torn: dict.fromkeys(PaymentState, torn),
+    }
+
+
+def _dispute_steps() -> Mapping[DisputeState, Mapping[DisputeState, DisputeState]]:
+    none, opened, won, lost, torn = DisputeState
+    return {
+        none: {none: none, opened: opened, won: won, lost: lost, torn: torn},
+        opened: {none: opened, opened: opened, won: won, lost: lost, torn: torn},
+        won: {none: won, opened: won, won: won, lost: torn, torn: torn},
+        lost: {none: lost, opened: lost, won: torn, lost: lost, torn: torn},
+        torn: dict.fromkeys(DisputeState, torn),
+    }
+
+
+PAYMENT_STEPS: Final = MappingProxyType(_payment_steps())
+DISPUTE_STEPS: Final = MappingProxyType(_dispute_steps())
+
+
+class _Ordered(Protocol):
+    def __lt__(self, other: Self, /) -> bool: ...
+
+
+_Known = TypeVar("_Known", bound=_Ordered)
+
+
+def _known(left: _Known | None, right: _Known | None) -> _Known | None:
+    """Join two sightings of a field that does not change in a payment's life.
+
+    Reports leave a field out, but they do not disagree. Should they ever, the
+    greater one wins: arbitrary, but the same in every order.
+    """
+    if left is None or left == right:
+        return right
+    if right is None:
+        return left
+    return max(left, right)
+
+
+@attrs.frozen(kw_only=True)
+class Payment:
+    """One attempt to take money, as far as it was reported.
+
+    `amount`, `created_at` and whose it is are `None` until a report says so: a
+    dispute may arrive before its charge. `created_at` is the charge's own, not
+    the event's. `claimed_by` is the user whom the charge's metadata names.
+    """
+
+    id: PaymentId
+    state: PaymentState = PaymentState.PENDING
+    dispute: DisputeState = DisputeState.NONE
+    amount: Money | None = None
+    refunded_minor: int = 0
+    created_at: datetime | None = None
+    customer_id: CustomerId | None = None
+    claimed_by: str | None = None
+    email: str | None = None
+    invoice_id: str | None = None
+    failure_code: str | None = None
+
+    def merge(self, other: Self) -> Self:
+        """Return what both reports together say: the lattice join of the two.
+
+        Commutative, associative, idempotent; `Payment(id=...)` is the identity.
+
+        Raises:
+            InvalidValue: the reports are about two different payments.
+        """
+        if self.id != other.id:
+            raise InvalidValue("id", "reports of two payments do not merge")
+        if self == other:
+            return self
+        return attrs.evolve(
+            self,
+            state=PAYMENT_STEPS[self.state][other.state],
+            dispute=DISPUTE_STEPS[self.dispute][other.dispute],
+            amount=_larger(self.amount, other.amount),
+            refunded_minor=max(self.refunded_minor, other.refunded_minor),
+            created_at=_known(self.created_at, other.created_at),
+            customer_id=_known(self.customer_id, other.customer_id),
+            claimed_by=_known(self.claimed_by, other.claimed_by),
+            email=_known(self.email, other.email),
+            invoice_id=_known(self.invoice_id, other.invoice_id),
+            failure_code=_known(self.failure_code, other.failure_code),
+        )
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether only the gateway can tell what really happened."""
+        return (
+            self.state is PaymentState.CONTRADICTED
+            or self.dispute is DisputeState.CONTRADICTED
+        )
+
+    @property
+    def money_stayed(self) -> bool:
+        """Whether money was taken and neither refunded in full nor lost.
+
+        A contradicted payment keeps what a report once gave it: time that was
+        paid for is taken back by a refund or a lost dispute, not by a doubt.
+        """
+        if self.dispute is DisputeState.LOST:
+            return False
+        if self.state is PaymentState.CONTRADICTED:
+            return self.amount is None or self.refunded_minor < self.amount.amount_minor
+        return self.state in _TAKEN
+
+
+_TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})
+
+
+def _larger(left: Money | None, right: Money | None) -> Money | None:
+    # An authorisation may be raised later; the currency never changes.
+    if left is None or right is None:
+        return left or right
+    return max(left, right, key=lambda money: (money.amount_minor, money.currency))
+
+
+def diagram() -> str:
+    """Draw both tables in Mermaid, so that the README cannot drift from them."""
+    lines = ["stateDiagram-v2", f"    [*] --> {PaymentState.PENDING}"]
+    lines += _arrows("", PAYMENT_STEPS)
+    lines += ["    state dispute {", "        [*] --> none"]
+    lines += _arrows("    ", DISPUTE_STEPS)
+    return "\n".join([*lines, "    }"])
+
+
+def _arrows(
+    indent: str,
+    steps: Mapping[PaymentState, Mapping[PaymentState, PaymentState]]
+    | Mapping[DisputeState, Mapping[DisputeState, DisputeState]],
+) -> list[str]:
+    return [
+        f"{indent}    {before} --> {after}: {report}"
+        for before, row in steps.items()
+        for report, after in row.items()
+        if after != before
+    ]

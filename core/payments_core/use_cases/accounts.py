@@ -1,0 +1,102 @@
+"""Who a user is, and what the world may know of their payments."""
+
+import attrs
+
+from payments_core.account import (
+    Email,
+    PaymentAccount,
+    Policy,
+    Standing,
+    UserId,
+)
+from payments_core.errors import AccountNotFound, CustomerTaken, EmailTaken
+from payments_core.payment import CustomerId
+from payments_core.ports import AccountDirectory, Clock, LinkKeys, OpenUnitOfWork
+from payments_core.revocation import Caller
+from payments_core.use_cases.books import Books
+
+
+@attrs.frozen
+class RegisterUser:
+    """Unify a user of the users micro-service with a payment account.
+
+    Registering again changes the e-mail, or nothing. Payments that were nobody's
+    and carry the user's id, customer or e-mail are linked.
+    """
+
+    open_unit_of_work: OpenUnitOfWork
+    clock: Clock
+
+    async def __call__(
+        self, user_id: UserId, email: Email, customer_id: CustomerId | None = None
+    ) -> PaymentAccount:
+        """Return the account.
+
+        Raises:
+            EmailTaken: another user has the e-mail.
+            CustomerTaken: the customer is another user's, or the user has another.
+            ChangedElsewhere: somebody did the same at once; do it again.
+        """
+        customers = frozenset({customer_id} if customer_id else ())
+        keys = LinkKeys(frozenset({user_id}), customers, frozenset({email.key}))
+        async with self.open_unit_of_work() as work:
+            await work.hold(keys, exclusive=True)
+            books = Books()
+            books.know(await work.accounts(keys))
+            before = books.find(user_id)
+            account = before or PaymentAccount(user_id=user_id, email=email)
+            if books.holder_of(email) not in (None, user_id):
+                raise EmailTaken
+            account = account.renamed(email)
+            if customer_id is not None:
+                if books.holder_of(customer_id) not in (None, user_id):
+                    raise CustomerTaken
+                account = account.bound(customer_id)
+            if account == before:
+                return account
+            books.open(account)
+            books.adopt(await work.unlinked(keys))
+            if books.to_replay:
+                books.replay(await work.history(books.to_replay))
+            await work.keep(
+                accounts=books.changed_accounts,
+                payments=books.changed_payments,
+                at=self.clock(),
+            )
+            await work.commit()
+        return books.account(user_id)
+
+
+@attrs.frozen
+class PaymentStatusView:
+    """What the API shows of an account."""
+
+    account: PaymentAccount
+    standing: Standing
+
+
+@attrs.frozen
+class GetPaymentStatus:
+    directory: AccountDirectory
+    register: RegisterUser
+    clock: Clock
+    policy: Policy
+
+    async def __call__(
+        self, user: UserId | Email, *, caller: Caller
+    ) -> PaymentStatusView:
+        """Return a user's status. The first call of a user registers it.
+
+        Raises:
+            AccountNotFound: nobody has this id or e-mail, or it is another's.
+            EmailTaken: the token of a new user carries another user's e-mail.
+        """
+        account = await self.directory.find(user)
+        if account is None:
+            if not caller.names(user) or caller.token.email is None:
+                raise AccountNotFound
+            account = await self.register(caller.user_id, caller.token.email)
+        caller.require_reach(account)
+        return PaymentStatusView(
+            account, account.standing(now=self.clock(), policy=self.policy)
+        )

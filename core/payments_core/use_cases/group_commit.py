@@ -1,0 +1,112 @@
+"""Group commit: events that wait together share a transaction.
+
+While one batch commits, the next one fills; a batch starts when the last one has
+ended, so there is no timer and an idle service adds no latency. Whoever waits for an
+event may go away: the event is applied all the same.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+
+from payments_core.errors import ChangedElsewhere, Overloaded, Unavailable
+from payments_core.events import GatewayEvent, Receipt
+from payments_core.use_cases.apply_events import ApplyEvents
+
+BATCH_EVENTS_MAX: Final = 64
+WAITING_EVENTS_MAX: Final = 4096
+RETRIES_MAX: Final = 5
+
+_Waiting = tuple[GatewayEvent, asyncio.Future[Receipt]]
+
+
+def _unheard(_: GatewayEvent, __: Exception) -> None:
+    """Nobody listens."""
+
+
+@attrs.define
+class GroupCommit:
+    """Applies one event at a time for its callers, many at a time for the store.
+
+    `on_failure` hears of every event that could not be applied and was set aside.
+    """
+
+    _apply: ApplyEvents
+    on_failure: Callable[[GatewayEvent, Exception], None] = _unheard
+    _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
+    _flushing: asyncio.Task[None] | None = attrs.field(init=False, default=None)
+
+    async def __call__(self, event: GatewayEvent) -> Receipt:
+        """Return once the event is durable.
+
+        Raises:
+            Overloaded: too many wait already; nothing was kept.
+            StoreUnavailable: it may or may not have been kept; send it again.
+        """
+        if len(self._waiting) >= WAITING_EVENTS_MAX:
+            raise Overloaded
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, receipt))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await receipt
+
+    async def drain(self) -> None:
+        """Return when nothing waits any more."""
+        while self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), BATCH_EVENTS_MAX)
+                await self._settle([self._waiting.popleft() for _ in range(count)])
+        finally:
+            self._flushing = None
+
+    async def _settle(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            receipts = await self._retrying([event for event, _ in batch])
+        except Unavailable as error:
+            for _, receipt in batch:
+                if not receipt.done():
+                    receipt.set_exception(error)
+        except Exception as error:  # noqa: BLE001  # one event's bug is not the others'
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._settle([waiting])
+            else:
+                await self._set_aside(*batch[0], error)
+        else:
+            for (_, receipt), answer in zip(batch, receipts, strict=True):
+                if not receipt.done():
+                    receipt.set_result(answer)
+
+    async def _retrying(self, events: Sequence[GatewayEvent]) -> Sequence[Receipt]:
+        for _ in range(RETRIES_MAX):
+            try:
+                return await self._apply(events)
+            except ChangedElsewhere:
+                continue
+        return await self._apply(events)
+
+    async def _set_aside(
+        self,
+        event: GatewayEvent,
+        receipt: asyncio.Future[Receipt],
+        error: Exception,
+    ) -> None:
+        try:
+            answer = await self._apply.set_aside(
+                event, f"failed: {type(error).__name__}"
+            )
+        except Exception as second:  # noqa: BLE001  # it goes to the caller
+            if not receipt.done():
+                receipt.set_exception(second)
+            return
+        self.on_failure(event, error)
+        if not receipt.done():
+            receipt.set_result(answer)

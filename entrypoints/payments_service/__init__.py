@@ -1,0 +1,1 @@
+"""The shell around the core: HTTP, command line, settings, composition root."""
