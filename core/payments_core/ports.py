@@ -13,7 +13,14 @@ from typing import Protocol
 import attrs
 
 from payments_core.account import Email, PaymentAccount, UserId
-from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
+from payments_core.events import (
+    EventKey,
+    EventState,
+    GatewayEvent,
+    KeptEvent,
+    Outcome,
+    Receipt,
+)
 from payments_core.payment import CustomerId, Payment
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
 
@@ -30,6 +37,20 @@ class EventReader(Protocol):
         Raises:
             BadSignature: nobody who knows our secret wrote this, lately.
             MalformedEvent: signed, but not an event that can be read.
+        """
+
+
+class EventIntake(Protocol):
+    async def __call__(self, event: GatewayEvent) -> Receipt:
+        """Return once the event is durable, applied or set aside.
+
+        Events that wait at the same time may share a transaction; one that fails
+        does not take the others down. Whoever waits may go away: the event is
+        taken all the same.
+
+        Raises:
+            Overloaded: too many wait already; nothing was kept.
+            StoreUnavailable: it may or may not have been kept; send it again.
         """
 
 

@@ -6,7 +6,6 @@ from payments_core.use_cases.accounts import (
     RegisterUser,
 )
 from payments_core.use_cases.apply_events import ApplyEvents
-from payments_core.use_cases.group_commit import GroupCommit
 from payments_core.use_cases.receive_event import ReceiveEvent
 from payments_core.use_cases.tokens import (
     AuthenticateCaller,
@@ -19,7 +18,6 @@ __all__ = [
     "ApplyEvents",
     "AuthenticateCaller",
     "GetPaymentStatus",
-    "GroupCommit",
     "InvalidateToken",
     "InvalidateUserTokens",
     "ListInvalidatedTokens",

@@ -4,14 +4,13 @@ import attrs
 
 from payments_core.errors import EventTypeMismatch
 from payments_core.events import Receipt
-from payments_core.ports import EventReader
-from payments_core.use_cases.group_commit import GroupCommit
+from payments_core.ports import EventIntake, EventReader
 
 
 @attrs.frozen
 class ReceiveEvent:
     reader: EventReader
-    apply: GroupCommit
+    take: EventIntake
 
     async def __call__(
         self, body: bytes, signature: str, *, only: str | None = None
@@ -21,9 +20,9 @@ class ReceiveEvent:
         Raises:
             BadSignature, MalformedEvent: see `EventReader`.
             EventTypeMismatch: signed, but of another type; nothing was kept.
-            StoreUnavailable, Overloaded: see `GroupCommit`.
+            StoreUnavailable, Overloaded: see `EventIntake`.
         """
         event = self.reader.read(body, signature)
         if only is not None and event.type != only:
             raise EventTypeMismatch(only)
-        return await self.apply(event)
+        return await self.take(event)

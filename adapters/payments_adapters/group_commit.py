@@ -14,7 +14,7 @@ import attrs
 
 from payments_core.errors import ChangedElsewhere, Overloaded, Unavailable
 from payments_core.events import GatewayEvent, Receipt
-from payments_core.use_cases.apply_events import ApplyEvents
+from payments_core.use_cases import ApplyEvents
 
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
@@ -29,7 +29,7 @@ def _unheard(_: GatewayEvent, __: Exception) -> None:
 
 @attrs.define
 class GroupCommit:
-    """Applies one event at a time for its callers, many at a time for the store.
+    """The `EventIntake` of a service: one event a caller, many a transaction.
 
     `on_failure` hears of every event that could not be applied and was set aside.
     """
