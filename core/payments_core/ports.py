@@ -5,7 +5,7 @@ the stores may raise `StoreUnavailable`: it did not answer, the change may or ma
 have happened, and running the same again is safe.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -66,6 +66,16 @@ class LinkKeys:
         return bool(self.user_ids or self.customer_ids or self.email_keys)
 
 
+def link_keys(payments: Iterable[Payment]) -> LinkKeys:
+    """Return every key under which one of these payments could find its account."""
+    payments = list(payments)
+    return LinkKeys(
+        frozenset(UserId(p.claimed_by) for p in payments if p.claimed_by),
+        frozenset(p.customer_id for p in payments if p.customer_id),
+        frozenset(p.email for p in payments if p.email),
+    )
+
+
 @attrs.frozen(kw_only=True)
 class PaymentRecord:
     """A payment as it is kept: the fact, whose it is, and how often it was saved.
@@ -79,10 +89,15 @@ class PaymentRecord:
 
 
 @attrs.frozen
-class Admission:
-    """What a batch of events found: which are new, and what is known already."""
+class Findings:
+    """What is known about a batch of events before it is applied.
 
-    fresh: frozenset[EventKey]
+    `known` are those of the events that were kept before; `payments` those that
+    the events report on; `accounts` those payments' owners and whoever is found
+    under the keys of the reports.
+    """
+
+    known: frozenset[EventKey]
     accounts: Sequence[PaymentAccount]
     payments: Sequence[PaymentRecord]
 
@@ -94,14 +109,8 @@ class UnitOfWork(Protocol):
     transactions over the same accounts take turns and do not deadlock.
     """
 
-    async def admit(
-        self, events: Sequence[GatewayEvent], *, received_at: datetime
-    ) -> Admission:
-        """Keep each event that was not kept before, as pending.
-
-        Returns the keys of the new ones, and what the new ones' reports are
-        about: the accounts found by `LinkKeys`, locked, and the payments.
-        """
+    async def look_up(self, events: Sequence[GatewayEvent]) -> Findings:
+        """Return what is known about these events, the accounts locked."""
 
     async def accounts(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
         """Return the accounts under any of the keys, locked."""
@@ -123,16 +132,17 @@ class UnitOfWork(Protocol):
     async def keep(
         self,
         *,
+        events: Sequence[tuple[GatewayEvent, Outcome]] = (),
         accounts: Sequence[PaymentAccount] = (),
         payments: Sequence[PaymentRecord] = (),
-        outcomes: Mapping[EventKey, Outcome] | None = None,
         at: datetime,
     ) -> None:
-        """Save what changed; each version grows by one.
+        """Save new events, and what changed; each version grows by one.
 
         Raises:
-            ChangedElsewhere: one of them was saved since it was read, or a new
-                one is there already.
+            ChangedElsewhere: an event is there already, an account or payment was
+                saved since it was read, or another account has the e-mail or the
+                customer.
         """
 
     async def commit(self) -> None: ...

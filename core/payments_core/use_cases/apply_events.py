@@ -36,31 +36,34 @@ class ApplyEvents:
             StoreUnavailable: nothing is known; apply the same events again.
             ChangedElsewhere: nothing happened; apply the same events again.
         """
-        now = self.clock()
         async with self.open_unit_of_work() as work:
-            found = await work.admit(events, received_at=now)
-            fresh = {event.key: event for event in events if event.key in found.fresh}
+            found = await work.look_up(events)
+            fresh = {e.key: e for e in events if e.key not in found.known}
+            if not fresh:
+                return [Receipt(None)] * len(events)
             books = Books()
             books.know(found.accounts, found.payments)
             outcomes = await self._post(work, books, list(fresh.values()))
             await work.keep(
+                events=[(event, outcomes[key]) for key, event in fresh.items()],
                 accounts=books.changed_accounts,
                 payments=books.changed_payments,
-                outcomes=outcomes,
-                at=now,
+                at=self.clock(),
             )
             await work.commit()
         return [Receipt(outcomes.pop(event.key, None)) for event in events]
 
     async def set_aside(self, event: GatewayEvent, reason: str) -> Receipt:
-        """Keep an event that could not be applied, for the worker."""
-        now = self.clock()
+        """Keep an event that could not be applied, for the worker.
+
+        Raises:
+            StoreUnavailable, ChangedElsewhere: as above.
+        """
         outcome = Outcome(EventState.PENDING, reason)
         async with self.open_unit_of_work() as work:
-            found = await work.admit([event], received_at=now)
-            if event.key not in found.fresh:
+            if event.key in (await work.look_up([event])).known:
                 return Receipt(None)
-            await work.keep(outcomes={event.key: outcome}, at=now)
+            await work.keep(events=[(event, outcome)], at=self.clock())
             await work.commit()
         return Receipt(outcome)
 

@@ -24,23 +24,13 @@ from payments_core.account import (
     UserId,
 )
 from payments_core.payment import CustomerId, Payment, PaymentId
-from payments_core.ports import LinkKeys, PaymentRecord
+from payments_core.ports import LinkKeys, PaymentRecord, link_keys
 
 QUARANTINE_REASON: Final = "metadata and customer name different users"
 
 
 class Disagreement(Exception):  # noqa: N818  # a verdict, never shown to anybody
     """A report whose customer is bound to another user than its metadata names."""
-
-
-def link_keys(payments: Iterable[Payment]) -> LinkKeys:
-    """Return every key under which one of these payments could find its account."""
-    payments = list(payments)
-    return LinkKeys(
-        frozenset(UserId(p.claimed_by) for p in payments if p.claimed_by),
-        frozenset(p.customer_id for p in payments if p.customer_id),
-        frozenset(p.email for p in payments if p.email),
-    )
 
 
 @attrs.define

@@ -1,0 +1,1 @@
+"""Postgres: what is remembered, and the only place that knows SQL."""

@@ -1,0 +1,153 @@
+"""SQL text, made once at import from the tables.
+
+What is hot is written here as SQL, in arrays: one round trip for a whole batch.
+What is not is SQLAlchemy Core, compiled for asyncpg by `compiled`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+
+from payments_adapters.postgres.tables import (
+    payment_accounts,
+    payments,
+    type_of,
+    webhook_events,
+)
+
+
+@attrs.frozen
+class Compiled:
+    """A statement as asyncpg takes it: text with $1, and the names of its values."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def values(self, **values: object) -> list[object]:
+        return [values[name] for name in self.names]
+
+
+def compiled(statement: sa.Executable) -> Compiled:
+    sql = statement.compile(  # type: ignore[attr-defined]  # every statement compiles
+        dialect=dialect.dialect(),  # type: ignore[no-untyped-call]  # as it is
+        compile_kwargs={"render_postcompile": True},
+    )
+    return Compiled(str(sql), tuple(sql.positiontup or ()))
+
+
+def _columns(table: sa.Table, prefix: str = "") -> str:
+    return ", ".join(prefix + column.name for column in table.c)
+
+
+def _arrays(table: sa.Table, first: int) -> str:
+    """Return `unnest($first::type[], …)`: a table's columns, each as one array."""
+    arrays = (
+        f"${number}::{type_of(column)}[]"
+        for number, column in enumerate(table.c, first)
+    )
+    return f"unnest({', '.join(arrays)}) as given({_columns(table)})"
+
+
+def _upsert(table: sa.Table, key: str, first: int, kept: Iterable[str]) -> str:
+    """Save rows whose version in the table is the one before theirs, in key order."""
+    changed = ", ".join(
+        f"{column.name} = excluded.{column.name}"
+        for column in table.c
+        if column.name not in {key, *kept}
+    )
+    return (
+        f"insert into {table.name} ({_columns(table)})"  # noqa: S608  # our own names
+        f" select {_columns(table)} from {_arrays(table, first)} order by {key}"
+        f" on conflict ({key}) do update set {changed}"
+        f" where {table.name}.version = excluded.version - 1 returning 1"
+    )
+
+
+_ACCOUNT_IDS: Final = """
+    select user_id from payment_accounts where user_id = any($1::text[])
+    union select user_id from payment_accounts where customer_id = any($2::text[])
+    union select user_id from payment_accounts where email_key = any($3::text[])
+"""
+
+# Locked in the order of the ids, so that two batches take turns. The ids are found
+# first: an "or" over a subquery would read the whole table.
+ACCOUNTS: Final = f"""
+with ids as ({_ACCOUNT_IDS})
+select {_columns(payment_accounts, "a.")}
+from payment_accounts a join ids using (user_id) order by a.user_id for update of a
+"""  # noqa: S608  # our own names
+
+LOOK_UP: Final = f"""
+with ids as (
+    {_ACCOUNT_IDS}
+    union select user_id from payments
+    where id = any($4::text[]) and user_id is not null
+),
+locked as (
+    select {_columns(payment_accounts, "a.")}
+    from payment_accounts a join ids using (user_id) order by a.user_id for update of a
+),
+known as (select {_columns(payments)} from payments where id = any($4::text[])),
+kept as (
+    select e.id, e.type from webhook_events e
+    join unnest($5::text[], $6::text[]) as given(id, type)
+    on e.id = given.id and e.type = given.type
+)
+select
+    (select array_agg(row(locked.*)) from locked),
+    (select array_agg(row(known.*)) from known),
+    (select array_agg(row(kept.*)) from kept)
+"""  # noqa: S608  # our own names
+
+_EVENTS_COUNT: Final = len(webhook_events.c)
+_ACCOUNTS_COUNT: Final = len(payment_accounts.c)
+
+KEEP: Final = f"""
+with events as (
+    insert into webhook_events ({_columns(webhook_events)})
+    select {_columns(webhook_events)} from {_arrays(webhook_events, 1)}
+    order by id, type on conflict do nothing returning 1
+),
+accounts as ({_upsert(payment_accounts, "user_id", 1 + _EVENTS_COUNT, {"created_at"})}),
+facts as ({
+    _upsert(payments, "id", 1 + _EVENTS_COUNT + _ACCOUNTS_COUNT, {"recorded_at"})
+})
+select (select count(*) from events), (select count(*) from accounts),
+    (select count(*) from facts)
+"""  # noqa: S608  # our own names
+
+HISTORY: Final = f"""
+select {_columns(payments)} from payments where user_id = any($1::text[])
+"""  # noqa: S608  # our own names
+
+UNLINKED: Final = f"""
+select {_columns(payments)} from payments where user_id is null and (
+    claimed_by = any($1::text[]) or customer_id = any($2::text[])
+    or email_key = any($3::text[])
+) order by id
+"""  # noqa: S608  # our own names
+
+# Two 32-bit halves keep our keys apart from anybody else's one-argument locks.
+_LOCKS: Final = """
+select pg_advisory_xact_lock{shared}(7451, key) from (
+    select distinct hashtext(text) as key from unnest($1::text[]) as text order by key
+) as keys
+"""
+HOLD_SHARED: Final = _LOCKS.format(shared="_shared")
+HOLD_EXCLUSIVE: Final = _LOCKS.format(shared="")
+
+FIND_ACCOUNT: Final = (
+    f"select {_columns(payment_accounts)} from payment_accounts where user_id = $1"  # noqa: S608  # our own names
+)
+FIND_ACCOUNT_BY_EMAIL: Final = (
+    f"select {_columns(payment_accounts)} from payment_accounts where email_key = $1"  # noqa: S608  # our own names
+)
+
+# Both rows are looked up by their keys, on every request.
+IS_DEAD: Final = """
+select exists (select from invalidated_tokens where issuer = $1 and jti = $2)
+    or exists (select from token_cut_offs where user_id = $3 and at >= $4)
+"""

@@ -1,0 +1,110 @@
+"""The pool, and the one place where a driver's errors become ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import asyncpg
+import attrs
+
+from payments_core.errors import ChangedElsewhere, StoreUnavailable
+
+Connection = Any  # asyncpg ships no types
+
+CONNECT_TIMEOUT_S: Final = 5.0
+# asyncpg has none by default: a COMMIT into a black hole would wait for ever.
+COMMAND_TIMEOUT_S: Final = 5.0
+_SERVER_SETTINGS: Final = {
+    "application_name": "payments-gateway",
+    "statement_timeout": "5000",
+    "lock_timeout": "2000",
+    "idle_in_transaction_session_timeout": "15000",
+}
+
+# Somebody was there first: reading again and doing it again is safe and helps.
+_CHANGED: Final = (
+    asyncpg.UniqueViolationError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    # The row that a foreign key or a version pointed at went away meanwhile.
+    asyncpg.ForeignKeyViolationError,
+)
+# It did not say whether it did it. The same answer comes for a commit that was made
+# and for one that was not, so nobody may conclude anything from it.
+_SILENT: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ObjectInUseError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Translate a driver's exceptions, chained; a bug stays what it is."""
+    try:
+        yield
+    except _CHANGED as error:
+        raise ChangedElsewhere("a row") from error
+    except _SILENT as error:
+        raise StoreUnavailable from error
+
+
+def plain_dsn(dsn: str) -> str:
+    """Return the DSN without SQLAlchemy's name of the driver."""
+    return dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+@attrs.define
+class PostgresStore:
+    """A bounded pool of connections, opened once a process by `opened`."""
+
+    _dsn: str = attrs.field(converter=plain_dsn, repr=False)
+    _pool_size: int = 8
+    _pool: Any = attrs.field(init=False, default=None, repr=False)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["PostgresStore"]:
+        """Open the pool; connections are made when they are needed."""
+        with our_errors():
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=0,
+                max_size=self._pool_size,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings=_SERVER_SETTINGS,
+            )
+        try:
+            yield self
+        finally:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection.
+
+        Raises:
+            StoreUnavailable: there is none to be had in time, or it went away.
+        """
+        with our_errors():
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                yield connection
+
+    async def ping(self) -> None:
+        """Return if the database answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        async with self.connection() as connection:
+            await connection.fetchval("select 1")

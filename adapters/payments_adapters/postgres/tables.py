@@ -1,0 +1,189 @@
+"""The tables. Everything else about them (migrations, SQL, rows) follows from here.
+
+Keys are the gateway's ids or start with the account; nothing is a sequence. Checks
+are the last guard, not the first: the core has validated before.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from payments_core.account import PaymentStatus
+from payments_core.events import EventState
+from payments_core.payment import DisputeState, PaymentState
+from payments_core.subscription import SubscriptionStatus
+
+METADATA: Final = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+_MOMENT: Final = sa.DateTime(timezone=True)
+
+
+def _one_of(column: str, words: type) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{word}'" for word in words)  # type: ignore[attr-defined]  # a StrEnum
+    return sa.CheckConstraint(f"{column} in ({listed})", name=column)
+
+
+payment_accounts: Final = sa.Table(
+    "payment_accounts",
+    METADATA,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("email_key", sa.Text, nullable=False, unique=True),
+    sa.Column("customer_id", sa.Text, unique=True),
+    # What people query; both follow from the checkpoint below.
+    sa.Column("payment_status", sa.Text, nullable=False),
+    sa.Column("payment_expire_date", _MOMENT),
+    # The checkpoint: the latest payment that was folded, and the running term.
+    sa.Column("latest_created_at", _MOMENT),
+    sa.Column("latest_precedence", sa.SmallInteger),
+    sa.Column("latest_payment_id", sa.Text),
+    sa.Column("latest_buys_month", sa.Boolean),
+    sa.Column("term_anchor", _MOMENT),
+    sa.Column("term_months", sa.Integer),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False),
+    _one_of("payment_status", PaymentStatus),
+    sa.CheckConstraint("term_months > 0", name="term_months"),
+    # Room on each page for the next version of a row: no index changes on a payment.
+    postgresql_with={"fillfactor": 80},
+)
+
+payments: Final = sa.Table(
+    "payments",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    # Null while the payment is unlinked.
+    sa.Column("user_id", sa.Text, sa.ForeignKey(payment_accounts.c.user_id)),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("dispute", sa.Text, nullable=False),
+    sa.Column("amount_minor", sa.BigInteger),
+    sa.Column("currency", sa.Text),
+    sa.Column("refunded_minor", sa.BigInteger, nullable=False),
+    # The charge's own time; ours is recorded_at.
+    sa.Column("created_at", _MOMENT),
+    sa.Column("customer_id", sa.Text),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("email_key", sa.Text),
+    sa.Column("invoice_id", sa.Text),
+    sa.Column("failure_code", sa.Text),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False),
+    _one_of("state", PaymentState),
+    _one_of("dispute", DisputeState),
+    sa.CheckConstraint("amount_minor >= 0", name="amount_minor"),
+    sa.CheckConstraint("refunded_minor >= 0", name="refunded_minor"),
+    sa.CheckConstraint("(amount_minor is null) = (currency is null)", name="money"),
+)
+sa.Index(None, payments.c.user_id, payments.c.created_at)
+_UNLINKED: Final = payments.c.user_id.is_(None)
+for _column in (payments.c.customer_id, payments.c.claimed_by, payments.c.email_key):
+    sa.Index(
+        f"ix_payments_unlinked_{_column.name}", _column, postgresql_where=_UNLINKED
+    )
+
+webhook_events: Final = sa.Table(
+    "webhook_events",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    # Stripe's sample events share one id, so the type is part of the key.
+    sa.Column("type", sa.Text, primary_key=True),
+    sa.Column("object_id", sa.Text),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("received_at", _MOMENT, nullable=False),
+    sa.Column("api_version", sa.Text),
+    sa.Column("livemode", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    # Bytes, not jsonb: jsonb refuses some bodies, rewrites others, and costs half
+    # the throughput.
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    _one_of("state", EventState),
+)
+sa.Index(None, webhook_events.c.received_at)
+sa.Index(
+    "ix_webhook_events_unsettled",
+    webhook_events.c.state,
+    webhook_events.c.received_at,
+    postgresql_where=webhook_events.c.state.in_(
+        [EventState.PENDING.value, EventState.QUARANTINED.value]
+    ),
+)
+
+subscriptions: Final = sa.Table(
+    "subscriptions",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey(payment_accounts.c.user_id),
+        nullable=False,
+    ),
+    sa.Column("gateway_id", sa.Text, nullable=False, unique=True),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("price", sa.Text, nullable=False),
+    sa.Column("quantity", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("period_start", _MOMENT),
+    sa.Column("period_end", _MOMENT),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False),
+    _one_of("status", SubscriptionStatus),
+    sa.CheckConstraint("quantity > 0", name="quantity"),
+)
+sa.Index(
+    "uq_subscriptions_live",
+    subscriptions.c.user_id,
+    subscriptions.c.product,
+    unique=True,
+    postgresql_where=subscriptions.c.status.not_in(
+        [
+            SubscriptionStatus.CANCELED.value,
+            SubscriptionStatus.INCOMPLETE_EXPIRED.value,
+        ]
+    ),
+)
+
+invalidated_tokens: Final = sa.Table(
+    "invalidated_tokens",
+    METADATA,
+    sa.Column("issuer", sa.Text, primary_key=True),
+    sa.Column("jti", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text),
+    sa.Column("expires_at", _MOMENT, nullable=False),
+    sa.Column("invalidated_at", _MOMENT, nullable=False),
+)
+sa.Index(None, invalidated_tokens.c.expires_at)
+
+token_cut_offs: Final = sa.Table(
+    "token_cut_offs",
+    METADATA,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("at", _MOMENT, nullable=False),
+)
+
+deployment: Final = sa.Table(
+    "deployment",
+    METADATA,
+    # One row: which of the gateway's two worlds this database belongs to.
+    sa.Column("singleton", sa.Boolean, primary_key=True),
+    sa.Column("livemode", sa.Boolean, nullable=False),
+    sa.CheckConstraint("singleton", name="singleton"),
+)
+
+
+def type_of(column: sa.Column[object]) -> str:
+    """Return the column's type as Postgres spells it."""
+    return column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
