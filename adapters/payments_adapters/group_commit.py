@@ -66,6 +66,9 @@ class GroupCommit:
                 await self._settle([self._waiting.popleft() for _ in range(count)])
         finally:
             self._flushing = None
+            # Nobody may wait for a flush that has ended, however it ended.
+            while self._waiting:
+                self._waiting.popleft()[1].cancel()
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         try:
@@ -107,6 +110,11 @@ class GroupCommit:
             if not receipt.done():
                 receipt.set_exception(second)
             return
-        self.on_failure(event, error)
         if not receipt.done():
             receipt.set_result(answer)
+        try:
+            self.on_failure(event, error)
+        except Exception as deaf:  # noqa: BLE001  # the event is kept all the same
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "on_failure failed", "exception": deaf}
+            )

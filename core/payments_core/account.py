@@ -82,13 +82,19 @@ class Email:
                 characters inside, or more than 254 characters.
         """
         text = text.strip()
-        if (
-            len(text) > EMAIL_LENGTH_MAX
-            or _EMAIL.fullmatch(text) is None
-            or any(unicodedata.category(letter)[0] == "C" for letter in text)
-        ):
+        key = email_key(text)
+        # The key too: Unicode has letters that become an "@" or several letters.
+        if not (_is_email(text) and _is_email(key)):
             raise InvalidValue("email", "not an e-mail address")
-        return cls(text, email_key(text))
+        return cls(text, key)
+
+
+def _is_email(text: str) -> bool:
+    return (
+        len(text) <= EMAIL_LENGTH_MAX
+        and _EMAIL.fullmatch(text) is not None
+        and not any(unicodedata.category(letter)[0] == "C" for letter in text)
+    )
 
 
 def email_key(text: str) -> str:

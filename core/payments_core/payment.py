@@ -190,8 +190,15 @@ class Payment:
         if self.dispute is DisputeState.LOST:
             return False
         if self.state is PaymentState.CONTRADICTED:
-            return self.amount is None or self.refunded_minor < self.amount.amount_minor
+            return not self._refunded_in_full
         return self.state in _TAKEN
+
+    @property
+    def _refunded_in_full(self) -> bool:
+        return (
+            self.amount is not None
+            and 0 < self.refunded_minor >= self.amount.amount_minor
+        )
 
 
 _TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})

@@ -30,7 +30,10 @@ class Token:
 
 @attrs.frozen(kw_only=True)
 class TokenRevocation:
-    """One token is dead. After `expires_at` the record may go."""
+    """One token is dead.
+
+    A verifier has a leeway: the record may go only that long after `expires_at`.
+    """
 
     issuer: str
     jti: str
@@ -44,7 +47,8 @@ class TokenCutOff:
     """All of a user's tokens issued up to a moment are dead.
 
     Tokens carry whole seconds, so a token of the very second of the cut-off is
-    dead as well: too many rather than one too few.
+    dead as well: too many rather than one too few. A token whose issuer's clock was
+    ahead survives a cut-off by as much; its verifier bounds that with its leeway.
     """
 
     user_id: UserId

@@ -180,7 +180,9 @@ def _revocation(
 
 
 _STAMP: Final = compiled(
-    insert(deployment).values(singleton=sa.true()).on_conflict_do_nothing()
+    insert(deployment)
+    .values(singleton=sa.true(), livemode=sa.bindparam("mode", type_=sa.Boolean))
+    .on_conflict_do_nothing()
 )
 _STAMPED: Final = compiled(sa.select(deployment.c.livemode))
 
@@ -188,5 +190,5 @@ _STAMPED: Final = compiled(sa.select(deployment.c.livemode))
 async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
     """Stamp a new database with its mode; return the mode that it has."""
     async with store.connection() as connection:
-        await connection.execute(_STAMP.text, *_STAMP.values(livemode=livemode))
+        await connection.execute(_STAMP.text, *_STAMP.values(mode=livemode))
         return bool(await connection.fetchval(_STAMPED.text))

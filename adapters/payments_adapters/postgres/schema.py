@@ -30,7 +30,20 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 def head() -> str:
     """Return the revision that this release works on."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return str(_scripts().get_current_head())
+
+
+def is_behind(revision: str) -> bool:
+    """Say whether a database at this revision lacks migrations of this release.
+
+    A revision that this release does not know is a later release's.
+    """
+    known = {script.revision for script in _scripts().walk_revisions()}
+    return revision != head() and revision in known
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _upgrade(connection: sa.Connection, revision: str) -> None:

@@ -66,6 +66,20 @@ def _upsert(table: sa.Table, key: str, first: int, kept: Iterable[str]) -> str:
     )
 
 
+# One round trip. Limits and planner settings belong to the transaction and not to the
+# connection, so that a pooler may stand in between. Every look-up here is by a key: a
+# plan that was made while a table was empty must not read all of it for ever after.
+BEGIN: Final = """
+begin;
+set local statement_timeout = '5s';
+set local lock_timeout = '2s';
+set local idle_in_transaction_session_timeout = '15s';
+set local plan_cache_mode = force_generic_plan;
+set local enable_seqscan = off;
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+"""
+
 _ACCOUNT_IDS: Final = """
     select user_id from payment_accounts where user_id = any($1::text[])
     union select user_id from payment_accounts where customer_id = any($2::text[])

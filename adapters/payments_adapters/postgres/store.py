@@ -15,12 +15,7 @@ Connection = Any  # asyncpg ships no types
 CONNECT_TIMEOUT_S: Final = 5.0
 # asyncpg has none by default: a COMMIT into a black hole would wait for ever.
 COMMAND_TIMEOUT_S: Final = 5.0
-_SERVER_SETTINGS: Final = {
-    "application_name": "payments-gateway",
-    "statement_timeout": "5000",
-    "lock_timeout": "2000",
-    "idle_in_transaction_session_timeout": "15000",
-}
+_SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 # Somebody was there first: reading again and doing it again is safe and helps.
 _CHANGED: Final = (
@@ -61,7 +56,9 @@ def our_errors() -> Iterator[None]:
 
 def plain_dsn(dsn: str) -> str:
     """Return the DSN without SQLAlchemy's name of the driver."""
-    return dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
+    scheme, separator, rest = dsn.partition("://")
+    known = {"postgresql+asyncpg", "postgres", "postgresql"}
+    return f"postgresql://{rest}" if separator and scheme in known else dsn
 
 
 @attrs.define

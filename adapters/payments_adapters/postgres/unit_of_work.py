@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -24,7 +24,6 @@ from payments_core.ports import Findings, LinkKeys, PaymentRecord, link_keys
 @attrs.frozen
 class PostgresUnitOfWork:
     _connection: Connection
-    _transaction: Any
 
     async def look_up(self, events: Sequence[GatewayEvent]) -> Findings:
         reports = [e.report for e in events if isinstance(e.report, Payment)]
@@ -80,7 +79,7 @@ class PostgresUnitOfWork:
             raise ChangedElsewhere("an event, an account or a payment")
 
     async def commit(self) -> None:
-        await self._transaction.commit()
+        await self._connection.execute("commit")
 
 
 @attrs.frozen
@@ -92,13 +91,12 @@ class PostgresUnitsOfWork:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
         async with self._store.connection() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
+            await connection.execute(statements.BEGIN)
             try:
-                yield PostgresUnitOfWork(connection, transaction)
+                yield PostgresUnitOfWork(connection)
             finally:
                 if connection.is_in_transaction():
-                    await transaction.rollback()
+                    await connection.execute("rollback")
 
 
 _EVENT: Final = len(webhook_events.c)

@@ -40,6 +40,9 @@ class RegisterUser:
         customers = frozenset({customer_id} if customer_id else ())
         keys = LinkKeys(frozenset({user_id}), customers, frozenset({email.key}))
         async with self.open_unit_of_work() as work:
+            # Accounts before keys, as events are applied: one order, no deadlock. And
+            # accounts again, because somebody may have registered while we waited.
+            await work.accounts(keys)
             await work.hold(keys, exclusive=True)
             books = Books()
             books.know(await work.accounts(keys))
@@ -55,7 +58,10 @@ class RegisterUser:
             if account == before:
                 return account
             books.open(account)
-            books.adopt(await work.unlinked(keys))
+            found = await work.unlinked(keys)
+            if others := books.unknown_customers(found):
+                books.know(await work.accounts(others))
+            books.adopt(found)
             if books.to_replay:
                 books.replay(await work.history(books.to_replay))
             await work.keep(
@@ -64,7 +70,8 @@ class RegisterUser:
                 at=self.clock(),
             )
             await work.commit()
-        return books.account(user_id)
+        kept = books.account(user_id)
+        return attrs.evolve(kept, version=kept.version + 1)
 
 
 @attrs.frozen
@@ -93,10 +100,20 @@ class GetPaymentStatus:
         """
         account = await self.directory.find(user)
         if account is None:
-            if not caller.names(user) or caller.token.email is None:
-                raise AccountNotFound
-            account = await self.register(caller.user_id, caller.token.email)
+            account = await self._first_call(user, caller)
         caller.require_reach(account)
+        return self.view(account)
+
+    async def _first_call(self, user: UserId | Email, caller: Caller) -> PaymentAccount:
+        email = caller.token.email
+        if email is None or not caller.names(user):
+            raise AccountNotFound
+        # An old token with an old e-mail must not rename an account back.
+        if await self.directory.find(caller.user_id) is not None:
+            raise AccountNotFound
+        return await self.register(caller.user_id, email)
+
+    def view(self, account: PaymentAccount) -> PaymentStatusView:
         return PaymentStatusView(
             account, account.standing(now=self.clock(), policy=self.policy)
         )

@@ -38,7 +38,10 @@ class ApplyEvents:
         """
         async with self.open_unit_of_work() as work:
             found = await work.look_up(events)
-            fresh = {e.key: e for e in events if e.key not in found.known}
+            fresh: dict[EventKey, GatewayEvent] = {}
+            for event in events:
+                if event.key not in found.known:
+                    fresh.setdefault(event.key, event)
             if not fresh:
                 return [Receipt(None)] * len(events)
             books = Books()
@@ -89,9 +92,6 @@ class ApplyEvents:
             else:
                 outcome = _CONTRADICTED if in_doubt else _APPLIED
             outcomes[event.key] = outcome
-        if bound := books.bind_claimed(reports):
-            await work.hold(bound, exclusive=True)
-            books.adopt(await work.unlinked(bound))
         if books.to_replay:
             books.replay(await work.history(books.to_replay))
         return outcomes

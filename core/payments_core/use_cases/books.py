@@ -6,7 +6,8 @@ Rule 2: a payment belongs to the user whom its metadata names; else to the accou
         stays unlinked until one appears.
 Rule 3: the binding of a customer wins over metadata. If they disagree the report is
         quarantined and nobody's account moves.
-Rule 4: once linked, a payment stays where it is.
+Rule 4: once linked, a payment stays where it is. A payment never binds a customer:
+        who pays with whose card is no statement about who is who.
 Rule 5: an account takes a new latest payment at once; anything else is a replay of
         all its payments.
 """
@@ -159,24 +160,10 @@ class Books:
         )
         self._changed_accounts.add(owner)
 
-    def bind_claimed(self, reports: Iterable[Payment]) -> LinkKeys:
-        """Bind customers to the users whom metadata names; return what to link.
-
-        An account and a customer are bound once: whoever has one keeps it.
-        """
-        customers = set()
-        for report in reports:
-            record = self._payments.get(report.id)
-            customer = record and record.payment.customer_id
-            if not record or not customer or customer in self._by_customer:
-                continue
-            account = self._accounts.get(record.user_id) if record.user_id else None
-            if account is None or account.customer_id is not None:
-                continue
-            if record.payment.claimed_by == account.user_id:
-                self.open(account.bound(customer))
-                customers.add(customer)
-        return LinkKeys(customer_ids=frozenset(customers))
+    def unknown_customers(self, records: Iterable[PaymentRecord]) -> LinkKeys:
+        """Return the customers of these payments that nobody here is bound to."""
+        customers = link_keys(record.payment for record in records).customer_ids
+        return LinkKeys(customer_ids=customers - self._by_customer.keys())
 
     @property
     def to_replay(self) -> frozenset[UserId]:

@@ -1,0 +1,60 @@
+# The commands of this project. Paths are relative, so a folder with a space in its
+# name is fine; recipes ask for nothing but python3 (3.11 or newer, with venv) and make.
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+export UV_PROJECT_ENVIRONMENT := .venv
+# The system's certificates, and the Python that is here.
+export UV_SYSTEM_CERTS := 1
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE := copy
+ARGS ?=
+
+.PHONY: help install run demo test check prove bench format clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
+
+# Installed anew when a dependency or a member changes. `--inexact` keeps a uv that
+# was put there below.
+.venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml entrypoints/pyproject.toml
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@uv="$$(command -v uv || true)"; \
+	if [ -z "$$uv" ]; then \
+		test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
+		uv=.venv/bin/uv; \
+	fi; \
+	"$$uv" sync --frozen --inexact --quiet --python .venv/bin/python
+	@touch .venv/.installed
+
+install: .venv/.installed ## Install everything into .venv
+
+run: .venv/.installed ## Run the service on an embedded Postgres (ARGS="--fresh")
+	@exec .venv/bin/payments dev $(ARGS)
+
+demo: .venv/.installed ## Play the story of one user
+	@.venv/bin/payments dev --demo
+
+test: .venv/.installed ## Run the tests (ARGS="-k name")
+	@.venv/bin/python -m pytest -n 2 $(ARGS)
+
+check: .venv/.installed ## Format, lint, types, imports, the core alone
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/python tests/architecture/core_alone.py
+
+prove: .venv/.installed ## Run the properties with many more examples
+	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 2 tests/unit $(ARGS)
+
+bench: .venv/.installed ## Measure durable ingest and reads beside their limits
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+format: .venv/.installed ## Format and mend what can be mended
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+clean: ## Remove what was installed and built; data in .payments stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

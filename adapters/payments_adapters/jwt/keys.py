@@ -1,0 +1,199 @@
+"""Which keys may sign a token, and how (RFC 7517).
+
+Rule 1: the algorithm belongs to the key. A token names a key, never how to check it.
+Rule 2: a key we cannot use stops the start; it is not skipped.
+Rule 3: no error and no repr shows more of a key than its id and its algorithm.
+"""
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from jwt import PyJWS
+
+from payments_core.errors import InvalidValue
+
+VerifyingKey = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+SigningKey = bytes | RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+
+KEYS_MAX: Final = 32
+KEY_SET_BYTES_MAX: Final = 64 * 1024
+SECRET_BYTES_MIN: Final = 32
+RSA_BITS_MIN: Final = 2048
+# Enforcing the length once more costs nothing, should a key come past `from_jwks`.
+SIGNATURES: Final = PyJWS(options={"enforce_minimum_key_length": True})
+
+_KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
+# RFC 7518, section 6, and RFC 8037, section 2: what a key is made of.
+_NUMBERS: Final = ("k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
+_KINDS: Final = MappingProxyType(
+    {
+        "HS256": ("oct", None),
+        "RS256": ("RSA", None),
+        "ES256": ("EC", "P-256"),
+        "EdDSA": ("OKP", "Ed25519"),
+    }
+)
+
+
+@attrs.frozen(eq=False)
+class Key:
+    """One key; `signing` is None where only the public part is known."""
+
+    kid: str
+    alg: str
+    verifying: VerifyingKey = attrs.field(repr=False)
+    signing: SigningKey | None = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class KeySet:
+    """Keys by their id, in the order of the document."""
+
+    keys: Mapping[str, Key]
+
+    @classmethod
+    def from_jwks(cls, text: str) -> Self:
+        """Read a JWK Set of 1 to 32 keys, at most 64 KiB.
+
+        Each key carries a `kid` of its own and an `alg`: HS256 (32 bytes or more),
+        RS256 (2048 bits or more), ES256 or EdDSA (Ed25519). Of a private key the
+        public part verifies.
+
+        Raises:
+            InvalidValue: it is something else; the reason names the key by its
+                `kid`, or by its place where that cannot be read.
+        """
+        keys = [_read(at, jwk) for at, jwk in enumerate(_listed(text))]
+        by_kid = {key.kid: key for key in keys}
+        for kid in by_kid:
+            if sum(key.kid == kid for key in keys) > 1:
+                raise _refused(kid, "appears more than once")
+        return cls(MappingProxyType(by_kid))
+
+    def find(self, kid: str) -> Key | None:
+        return self.keys.get(kid)
+
+
+def generate_jwks(kid: str) -> str:
+    """Make a key set with one fresh HS256 key, for development.
+
+    Raises:
+        InvalidValue: the id is not 1 to 64 of `A-Z a-z 0-9 _ -`.
+    """
+    if _KID.fullmatch(kid) is None:
+        raise InvalidValue("kid", "not 1 to 64 of A-Z a-z 0-9 _ -")
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES_MIN))
+    key = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": kid}
+    return json.dumps({"keys": [{**key, "k": secret.decode().rstrip("=")}]})
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object as RFC 8259 means it: no NaN, no name twice.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unambiguous, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004  # of data, not of a caller
+    return value
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Two parsers may disagree on which of two equal names counts.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name appears twice")
+    return members
+
+
+def _refuse_constant(_: str) -> None:
+    raise ValueError("not a JSON number")
+
+
+def _listed(text: str) -> list[Any]:
+    if len(text.encode(errors="surrogatepass")) > KEY_SET_BYTES_MAX:
+        raise InvalidValue("jwt_keys", f"more than {KEY_SET_BYTES_MAX} bytes")
+    listed = _keys_member(text)
+    if not isinstance(listed, list) or not 1 <= len(listed) <= KEYS_MAX:
+        raise InvalidValue("jwt_keys", f"not a JWK Set of 1 to {KEYS_MAX} keys")
+    return listed
+
+
+def _keys_member(text: str) -> object:
+    # A parser's error holds the document. It ends here, and what is raised later
+    # does not even have it as its context.
+    try:
+        return json_object(text).get("keys")
+    except ValueError:
+        return None
+
+
+def _read(at: int, jwk: object) -> Key:
+    if not isinstance(jwk, dict):
+        raise _refused(at, "is not an object")
+    kid, alg = jwk.get("kid"), jwk.get("alg")
+    if not isinstance(kid, str) or _KID.fullmatch(kid) is None:
+        raise _refused(at, "needs a kid: 1 to 64 of A-Z a-z 0-9 _ -")
+    if not isinstance(alg, str) or alg not in _KINDS:
+        raise _refused(kid, f"needs an alg, one of {', '.join(_KINDS)}")
+    if (jwk.get("kty"), jwk.get("crv")) != _KINDS[alg]:
+        raise _refused(kid, f"has a kty or crv that does not fit {alg}")
+    if jwk.get("use", "sig") != "sig":
+        raise _refused(kid, "is not for signatures")
+    return _key(kid, alg, _material(jwk, alg))
+
+
+def _key(kid: str, alg: str, material: VerifyingKey | SigningKey | None) -> Key:
+    match material:
+        case None:
+            raise _refused(kid, "cannot be read")
+        case bytes() if len(material) < SECRET_BYTES_MIN:
+            raise _refused(kid, f"is shorter than {SECRET_BYTES_MIN} bytes")
+        case RSAPrivateKey() | RSAPublicKey() if material.key_size < RSA_BITS_MIN:
+            raise _refused(kid, f"is shorter than {RSA_BITS_MIN} bits")
+        case bytes():
+            return Key(kid, alg, material, material)
+        case RSAPrivateKey() | EllipticCurvePrivateKey() | Ed25519PrivateKey():
+            return Key(kid, alg, material.public_key(), material)
+        case _:
+            return Key(kid, alg, material, None)
+
+
+def _material(jwk: Mapping[str, Any], alg: str) -> VerifyingKey | SigningKey | None:
+    # PyJWT skips letters that are not base64url, and would read another key.
+    numbers = [jwk[name] for name in _NUMBERS if name in jwk]
+    if not all(isinstance(one, str) and _BASE64URL.fullmatch(one) for one in numbers):
+        return None
+    algorithm = SIGNATURES.get_algorithm_by_name(alg)
+    try:
+        # Preparing refuses a secret that is really somebody's public key.
+        return algorithm.prepare_key(algorithm.from_jwk(dict(jwk)))  # type: ignore[no-any-return]  # PyJWT says Any
+    except Exception:  # noqa: BLE001  # many kinds, and some of them show the key
+        return None
+
+
+def _refused(key: str | int, reason: str) -> InvalidValue:
+    name = f"key {key}" if isinstance(key, str) else f"key number {key + 1}"
+    return InvalidValue("jwt_keys", f"{name} {reason}")

@@ -1,0 +1,57 @@
+"""What the environment says, and whether it can be used."""
+
+import json
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import click
+
+from payments_service.cli import environment
+from payments_service.container import build_container
+from payments_service.settings import Settings
+
+# The variables that say their unit, and how many of it a duration is.
+_DURATIONS: Final = {
+    "jwt_max_age": ("jwt_max_age_s", timedelta(seconds=1)),
+    "grace": ("grace_days", timedelta(days=1)),
+}
+
+
+@click.group()
+def config() -> None:
+    """Show what the environment says, and whether it can be used."""
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(*, as_json: bool) -> None:
+    """Print every setting; secrets only as "set" or "not set"."""
+    shown = _shown(environment.settings())
+    click.echo(
+        json.dumps(shown)
+        if as_json
+        else "\n".join(f"{name} = {value}" for name, value in shown.items())
+    )
+
+
+@config.command()
+def check() -> None:
+    """Read every setting and wire the service, without starting it.
+
+    Exit code 4 and the names of the variables, if something is missing or wrong.
+    """
+    build_container(environment.settings())
+    click.echo("ok")
+
+
+def _shown(settings: Settings) -> dict[str, str]:
+    """Return what would be said in the environment, but for secrets."""
+    shown = {}
+    for field in attrs.fields(Settings):
+        value = getattr(settings, field.name)
+        name, unit = _DURATIONS.get(field.name, (field.name, None))
+        if not field.repr:
+            value = "set" if value else "not set"
+        shown[f"PAYMENTS_{name.upper()}"] = str(value // unit if unit else value)
+    return shown

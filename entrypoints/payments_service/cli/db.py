@@ -1,0 +1,103 @@
+"""The database's schema."""
+
+import asyncio
+import os
+from typing import Final
+
+import click
+
+from payments_adapters.postgres import schema
+from payments_core.errors import StoreUnavailable
+from payments_service.cli import environment
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.folder import DevFolder
+from payments_service.settings import SettingsError, database_url
+
+POLL_S: Final = 0.5
+
+
+@click.group()
+def db() -> None:
+    """Bring the database to the schema of this release."""
+
+
+def _url() -> str:
+    """Return the one setting that this needs: a migration job has no other."""
+    if url := database_url(os.environ):
+        return url
+    if facts := DevFolder.of(os.environ).published():
+        return facts["database_url"]
+    raise SettingsError(
+        {"PAYMENTS_DATABASE_URL": "missing (or PAYMENTS_DATABASE_URL_FILE, a path)"}
+    )
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def upgrade(*, dry_run: bool) -> None:
+    """Run the migrations that are missing; safe to run twice and side by side."""
+    url = _url()
+    before = environment.run(schema.current(url))
+    if not dry_run and before != schema.head():
+        environment.run(schema.upgrade(url))
+    click.echo(f"{before or 'empty'} -> {schema.head()}")
+
+
+@db.command()
+def current() -> None:
+    """Print the revision; exit code 6 if it is not the one this release needs."""
+    environment.run(require_schema(_url()))
+    click.echo(schema.head())
+
+
+@db.command()
+@click.option(
+    "--timeout",
+    default=60,
+    show_default=True,
+    type=click.IntRange(0, 3600),
+    help="Seconds; then the exit code says why not: 5 no answer, 6 too old.",
+)
+def wait(*, timeout: int) -> None:
+    """Return once the database answers and has the schema of this release."""
+    environment.run(_wait(_url(), timeout))
+    click.echo(schema.head())
+
+
+async def _wait(url: str, timeout_s: int) -> None:
+    why_not: CommandError | StoreUnavailable = StoreUnavailable()
+
+    async def until_there() -> None:
+        nonlocal why_not
+        while True:
+            try:
+                await require_schema(url)
+            except (CommandError, StoreUnavailable) as error:
+                why_not = error
+                await asyncio.sleep(POLL_S)
+            else:
+                return
+
+    try:
+        await asyncio.wait_for(until_there(), timeout_s)
+    except TimeoutError:
+        # Not asked once more: an address that swallows packets answers nobody.
+        raise why_not from None
+
+
+async def require_schema(url: str) -> None:
+    """Refuse a database that lacks migrations.
+
+    A newer one is welcome: migrations expand first, so this release runs on it.
+
+    Raises:
+        CommandError: it lacks some.
+        StoreUnavailable: it does not answer.
+    """
+    revision = await schema.current(url)
+    if revision is None or schema.is_behind(revision):
+        raise CommandError(
+            Exit.REFUSED,
+            f"the database is at {revision or 'nothing'}, this release needs "
+            f"{schema.head()}: run `payments db upgrade`",
+        )

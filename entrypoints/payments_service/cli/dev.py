@@ -1,0 +1,167 @@
+"""Everything on this machine, in one command."""
+
+import asyncio
+import os
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from payments_adapters.postgres import schema
+from payments_adapters.postgres.embedded import EmbeddedPostgresError, embedded_postgres
+from payments_service import logs
+from payments_service.cli import environment
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.folder import DevFolder
+from payments_service.cli.serve import bound, listening, require_own_database
+from payments_service.cli.story import SAMPLES, play
+from payments_service.cli.token import admin_token
+from payments_service.container import build_container, utc_now
+from payments_service.http import PREFIX
+from payments_service.http.server import Service, port_of
+from payments_service.settings import Settings
+from payments_service.settings import database_url as named_database
+
+Then = Callable[[Mapping[str, str]], None]
+
+# The whole environment of the demo: ports that are nobody's, and nothing of the user's.
+_STORY: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
+
+
+@click.command()
+@click.option("--fresh", is_flag=True, help="Wipe the data and the secrets first.")
+@click.option("--demo", is_flag=True, help="Play the story of one user, and end.")
+def dev(*, fresh: bool, demo: bool) -> None:
+    """Run the service on an embedded Postgres, ready to be called.
+
+    Data and secrets stay in `.payments` (PAYMENTS_DEV_DIR); `dev.json` in it tells
+    other commands where everything is. Ctrl-C ends it all.
+    """
+    if os.environ.get("PAYMENTS_ENV", "development") != "development":
+        # It would hand out a token that may do everything, and print it.
+        raise CommandError(
+            Exit.REFUSED,
+            "PAYMENTS_ENV is not development; `payments serve` is what production runs",
+        )
+    if demo:
+        # A story of its own: it neither sees nor leaves anything.
+        with tempfile.TemporaryDirectory(prefix="payments-demo-") as path:
+            _run(DevFolder(Path(path)), _STORY, fresh=False, then=play)
+    else:
+        _run(DevFolder.of(os.environ), os.environ, fresh=fresh, then=None)
+
+
+def _run(
+    folder: DevFolder, env: Mapping[str, str], *, fresh: bool, then: Then | None
+) -> None:
+    with folder.owned(fresh=fresh), _database(folder, env) as database_url:
+        lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url)}
+        settings = Settings.from_env(environment.completed(env, lent))
+        logs.configure(settings.log_level)
+        environment.run(schema.upgrade(database_url))
+        environment.run(_serve(folder, settings, env, then))
+
+
+@contextmanager
+def _database(folder: DevFolder, env: Mapping[str, str]) -> Iterator[str]:
+    """Lend the database that the environment names, else an embedded one."""
+    if url := named_database(env):
+        yield url
+        return
+    try:
+        with embedded_postgres(folder.postgres) as postgres:
+            yield postgres.dsn
+    except EmbeddedPostgresError as error:
+        raise CommandError(Exit.DEPENDENCY_DOWN, str(error)) from error
+
+
+async def _serve(
+    folder: DevFolder, settings: Settings, env: Mapping[str, str], then: Then | None
+) -> None:
+    await require_own_database(settings)
+    public = _listener(settings.host, settings.port, "PAYMENTS_PORT", env)
+    ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    facts = {
+        "base_url": f"http://{host}:{port_of(public)}",
+        "ops_url": f"http://{host}:{port_of(ops)}",
+        "database_url": settings.database_url,
+        "webhook_secret": settings.stripe_webhook_secrets[0],
+        "admin_token": admin_token(folder, settings.jwt_max_age),
+    }
+    service = Service(build_container(settings), public, ops)
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(service.run(started.set))
+        await started.wait()
+        folder.publish(facts)
+        if then is None:
+            click.echo(welcome(folder, facts))
+        else:
+            try:
+                await asyncio.to_thread(then, facts)
+            finally:
+                service.stop()
+
+
+def _listener(
+    host: str, port: int, variable: str, env: Mapping[str, str]
+) -> socket.socket:
+    """Bind the port that was asked for, or, if none was, one that is free."""
+    if env.get(variable):
+        return bound(host, port, variable)
+    try:
+        return listening(host, port)
+    except OSError:
+        click.echo(f"port {port} is taken; another one will do", err=True)
+        return bound(host, 0, "PAYMENTS_HOST")
+
+
+def _this_program() -> str:
+    """Return the words that start this program again, from wherever."""
+    program = Path(sys.argv[0]).absolute()
+    if program.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {program.parent.name}"
+    return shlex.quote(str(program))
+
+
+def welcome(folder: DevFolder, facts: Mapping[str, str]) -> str:
+    """Say where everything is, and give lines that work when they are pasted."""
+    api = facts["base_url"] + PREFIX
+    bearer = f"-H 'Authorization: Bearer {facts['admin_token']}'"
+    # It names the folder, as it may be pasted elsewhere than where we run.
+    payments = f"PAYMENTS_DEV_DIR={shlex.quote(str(folder.path))} {_this_program()}"
+    sample = shlex.quote(str(SAMPLES / "charge_succeeded.json"))
+    json_type = "-H 'Content-Type: application/json'"
+    user = """-d '{"email": "alice@example.com"}'"""
+    values = (
+        "id=evt_1",
+        "data.object.id=ch_1",
+        f"data.object.created={int(utc_now().timestamp())}",
+        "data.object.receipt_email=alice@example.com",
+    )
+    changes = " ".join(f"--set {value}" for value in values)
+    return f"""payments-gateway is up; Ctrl-C ends it.
+
+  service   {api}
+  ops       {facts["ops_url"]}/readyz
+  folder    {folder.path} (dev.json has the addresses, the token and the secret)
+
+Register a user, ask for their payment status, ask who the service is:
+
+  curl -X PUT {api}/users/alice {bearer} {json_type} {user}
+
+  curl {api}/users/alice/payment-status {bearer}
+
+  curl {facts["ops_url"]}/readyz
+
+A signed webhook, as Stripe would send it; then ask for the status again:
+
+  {payments} webhook send {sample} {changes}
+"""

@@ -1,0 +1,48 @@
+"""Where a command finds its settings: the environment, else the dev folder."""
+
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import uvloop
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_service.cli.folder import DevFolder
+from payments_service.container import Container, build_container
+from payments_service.settings import Settings
+
+_T = TypeVar("_T")
+
+
+def settings() -> Settings:
+    """Read the settings; a running development service lends its own.
+
+    Raises:
+        SettingsError: something is missing or wrong.
+    """
+    folder = DevFolder.of(os.environ)
+    lent: dict[str, str] = {}
+    if "PAYMENTS_ENV" not in os.environ and (facts := folder.published()):
+        lent = folder.settings(facts["database_url"])
+    return Settings.from_env(completed(os.environ, lent))
+
+
+def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment, with what it does not say itself, by name or file."""
+    missing = {
+        name: value for name, value in lent.items() if not env.get(f"{name}_FILE")
+    }
+    return {**missing, **env}
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Container]:
+    """Lend a wired container whose database is open, for one command."""
+    container = build_container(settings())
+    async with container[PostgresStore].opened():
+        yield container
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    return uvloop.run(work)

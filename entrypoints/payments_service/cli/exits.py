@@ -1,0 +1,75 @@
+"""Exit codes, and the one table from errors to them."""
+
+import sys
+from enum import IntEnum
+from typing import Final
+
+import click
+import structlog
+
+from payments_core import errors
+from payments_service.settings import SettingsError
+
+
+class Exit(IntEnum):
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFIGURATION = 4
+    DEPENDENCY_DOWN = 5
+    REFUSED = 6
+    FINDINGS = 7
+    PARTLY_FAILED = 8
+
+
+class CommandError(Exception):
+    """A sentence for the person at the terminal, and what to do about it."""
+
+    def __init__(self, code: Exit, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+_CODES: Final = (
+    (errors.AccountNotFound, Exit.NOT_FOUND),
+    (errors.EventNotFound, Exit.NOT_FOUND),
+    (errors.TokenNotFound, Exit.NOT_FOUND),
+    (errors.InvalidValue, Exit.USAGE),
+    (errors.Rejected, Exit.REFUSED),
+    (errors.Untrusted, Exit.REFUSED),
+    (errors.Unavailable, Exit.DEPENDENCY_DOWN),
+    (SettingsError, Exit.CONFIGURATION),
+)
+
+
+def exit_of(error: BaseException) -> int:
+    """Tell the person what went wrong; return the exit code for it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case SystemExit(code=int(code)) | click.exceptions.Exit(exit_code=code):
+            return code
+        case click.ClickException():
+            error.show()
+            return Exit.USAGE
+        case KeyboardInterrupt() | click.Abort():
+            return Exit.DONE
+        case CommandError(code=code):
+            return _say(code, str(error))
+        case _:
+            return _of_ours(error)
+
+
+def _of_ours(error: BaseException) -> int:
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return _say(code, str(error))
+    structlog.get_logger().error("bug", exc_info=error)
+    return _say(Exit.BUG, f"a bug: {type(error).__name__}; the line above says where")
+
+
+def _say(code: Exit, text: str) -> int:
+    for line in text.splitlines():
+        print(f"payments: {line}", file=sys.stderr)  # noqa: T201  # its purpose
+    return code

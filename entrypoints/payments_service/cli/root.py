@@ -1,0 +1,55 @@
+"""The commands. Each module is imported when its command is asked for."""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+from typing_extensions import override
+
+_COMMANDS: Final = {
+    "config": "What the environment says, and whether it can be used.",
+    "db": "The database's schema.",
+    "dev": "Everything on this machine, in one command.",
+    "serve": "The HTTP service.",
+    "token": "Bearer tokens: issue for development, invalidate, list.",
+    "webhook": "Webhook events: send one, list and show what was kept.",
+}
+
+
+class _Lazy(click.Group):
+    """Importing the web framework takes a second; `--help` should not."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: Any = getattr(
+            import_module(f"payments_service.cli.{cmd_name}"), cmd_name
+        )
+        return command if isinstance(command, click.Command) else None
+
+    @override
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+# No twin: a deployment may well have a PAYMENTS_VERSION that means something else.
+@click.version_option(package_name="payments-service", allow_from_autoenv=False)
+def payments() -> None:
+    """Who has paid, and why.
+
+    Settings come from the environment (`payments config show`); while `payments dev`
+    runs, its folder lends what the environment does not say. Every option has a twin
+    in the environment: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
+
+    Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
+    down, 6 refused by state, 7 findings, 8 part of a batch failed.
+    """

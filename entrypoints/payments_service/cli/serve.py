@@ -1,0 +1,81 @@
+"""The HTTP service."""
+
+import socket
+
+import click
+
+from payments_adapters.postgres.queries import stamped_livemode
+from payments_adapters.postgres.store import PostgresStore
+from payments_service import logs
+from payments_service.cli import environment
+from payments_service.cli.db import require_schema
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.container import Container, build_container
+from payments_service.http.server import Service, listen
+from payments_service.settings import Settings, SettingsError
+
+
+@click.command()
+def serve() -> None:
+    """Serve HTTP until SIGTERM; the ops port tells when it is ready."""
+    settings = environment.settings()
+    logs.configure(settings.log_level)
+    container = build_container(settings)
+    environment.run(_serve(settings, container))
+
+
+async def _serve(settings: Settings, container: Container) -> None:
+    await require_schema(settings.database_url)
+    await require_own_database(settings)
+    service = Service(
+        container,
+        bound(settings.host, settings.port, "PAYMENTS_PORT"),
+        bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT"),
+        settings.drain_s,
+    )
+    await service.run()
+
+
+async def require_own_database(settings: Settings) -> None:
+    """Refuse the database of the other mode: real and test money never meet.
+
+    Raises:
+        SettingsError: it is the other's.
+    """
+    async with PostgresStore(settings.database_url, 1).opened() as store:
+        livemode = await stamped_livemode(store, livemode=settings.livemode)
+    if livemode is not settings.livemode:
+        theirs = "production" if livemode else "development"
+        raise SettingsError(
+            {"PAYMENTS_DATABASE_URL": f"this database belongs to {theirs}"}
+        )
+
+
+def bound(host: str, port: int, variable: str) -> socket.socket:
+    """Bind a listener.
+
+    Raises:
+        CommandError: the port is taken.
+    """
+    try:
+        return listening(host, port)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"{variable}: {host}:{port} cannot be bound: {error.strerror}",
+        ) from error
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Bind and listen at once: two processes may bind one port until one listens.
+
+    Raises:
+        OSError: the address is taken, or not ours.
+    """
+    listener = listen(host, port)
+    try:
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,194 @@
+"""Bearer tokens: issue for development, invalidate, list."""
+
+import json
+import os
+import uuid
+from datetime import datetime, timedelta
+
+import click
+
+from payments_adapters.jwt import KeySet, issue
+from payments_core.account import Email, UserId, user_id
+from payments_core.revocation import ADMIN_SCOPE, Caller, Token
+from payments_core.use_cases import (
+    InvalidateToken,
+    InvalidateUserTokens,
+    ListInvalidatedTokens,
+)
+from payments_service.cli import environment
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
+from payments_service.container import utc_now
+from payments_service.http.schemas import decode_cursor, encode_cursor, user_named
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing.")
+
+
+@click.group()
+def token() -> None:
+    """Bearer tokens: issue for development, invalidate, list."""
+
+
+def admin_token(folder: DevFolder, lifetime: timedelta) -> str:
+    """Return a token that may do everything with a development service."""
+    return _issued(folder, UserId("admin"), None, (ADMIN_SCOPE,), lifetime)
+
+
+def _issued(
+    folder: DevFolder,
+    user: UserId,
+    email: Email | None,
+    scopes: tuple[str, ...],
+    lifetime: timedelta,
+) -> str:
+    return issue(
+        KeySet.from_jwks(folder.jwks()),
+        issuer=JWT_ISSUER,
+        audience=JWT_AUDIENCE,
+        user_id=user,
+        email=email,
+        scopes=scopes,
+        at=utc_now(),
+        lifetime=lifetime,
+        jti=uuid.uuid4().hex,
+    )
+
+
+@token.command("issue")
+@click.option("--user", required=True, help="The user's id; becomes `sub`.")
+@click.option("--email", help="Lets the user's first call register it.")
+@click.option("--admin", is_flag=True, help=f"Add the scope {ADMIN_SCOPE}.")
+@click.option(
+    "--lifetime",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1, 86_400),
+    help="Seconds.",
+)
+@_JSON
+def issue_token(
+    *, user: str, email: str | None, admin: bool, lifetime: int, as_json: bool
+) -> None:
+    """Issue a token with the development key; production's keys are not ours."""
+    if os.environ.get("PAYMENTS_ENV", "development") != "development":
+        raise CommandError(
+            Exit.REFUSED,
+            "tokens are issued by the users micro-service; this command signs with "
+            "the development key only",
+        )
+    folder = DevFolder.of(os.environ)
+    folder.running()
+    text = _issued(
+        folder,
+        user_id(user),
+        Email.of(email) if email else None,
+        (ADMIN_SCOPE,) if admin else (),
+        timedelta(seconds=lifetime),
+    )
+    click.echo(json.dumps({"token": text}) if as_json else text)
+
+
+@token.command()
+@click.argument("text", required=False, metavar="[TOKEN]")
+@click.option("--user", help="All tokens of this user (id or e-mail) until now.")
+@click.option("--issuer", help="With --jti and --expires-at: a token by its name.")
+@click.option("--jti")
+@click.option("--expires-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]))
+@_DRY_RUN
+@_JSON
+def invalidate(
+    *,
+    text: str | None,
+    user: str | None,
+    issuer: str | None,
+    jti: str | None,
+    expires_at: datetime | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Invalidate one token, or all of a user's; it is dead when this returns."""
+    name = (issuer, jti, expires_at)
+    ways = [text is not None, user is not None, any(name)]
+    if ways.count(True) != 1 or (any(name) and not all(name)):
+        raise click.UsageError(
+            "give a TOKEN, or --user, or --issuer --jti --expires-at"
+        )
+
+    async def work() -> dict[str, object]:
+        async with environment.opened() as container:
+            caller = _operator()
+            if user is not None:
+                named = user_named(user)
+                if dry_run:
+                    return {"would_invalidate_until": utc_now().isoformat()}
+                done = await container[InvalidateUserTokens](named, caller=caller)
+                return {
+                    "user_id": done.user_id,
+                    "invalidated_until": done.at.isoformat(),
+                }
+            if dry_run:
+                return {"would_invalidate": True}
+            if text is not None:
+                await container[InvalidateToken](text, caller=caller)
+            elif issuer and jti and expires_at:
+                await container[InvalidateToken].by_id(
+                    issuer, jti, expires_at, caller=caller
+                )
+            return {"invalidated": True}
+
+    facts = environment.run(work())
+    click.echo(
+        json.dumps(facts)
+        if as_json
+        else "\n".join(f"{name}: {value}" for name, value in facts.items())
+    )
+
+
+def _operator() -> Caller:
+    """Return the caller of a command: whoever has the settings may do anything."""
+    now = utc_now()
+    return Caller(
+        Token(
+            issuer="command-line",
+            jti="command-line",
+            user_id=UserId("operator"),
+            issued_at=now,
+            expires_at=now,
+            scopes=frozenset({ADMIN_SCOPE}),
+        )
+    )
+
+
+@token.command("list")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--cursor", help="Where the last page ended.")
+@_JSON
+def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
+    """List invalidated tokens, by issuer and jti."""
+
+    async def work() -> tuple[list[dict[str, object]], str | None]:
+        async with environment.opened() as container:
+            page = await container[ListInvalidatedTokens](
+                after=decode_cursor(cursor), limit=limit, caller=_operator()
+            )
+        items: list[dict[str, object]] = [
+            {
+                "issuer": r.issuer,
+                "jti": r.jti,
+                "user_id": r.user_id,
+                "expires_at": r.expires_at.isoformat(),
+                "invalidated_at": r.invalidated_at.isoformat(),
+            }
+            for r in page.revocations
+        ]
+        return items, encode_cursor(page.after)
+
+    items, following = environment.run(work())
+    if as_json:
+        click.echo(json.dumps({"items": items, "next_cursor": following}))
+        return
+    for item in items:
+        click.echo("  ".join(str(value or "-") for value in item.values()))
+    if following:
+        click.echo(f"more: --cursor {following}", err=True)

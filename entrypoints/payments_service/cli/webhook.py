@@ -1,0 +1,197 @@
+"""Webhook events: send one, list and show what was kept."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import httpx
+
+from payments_adapters.stripe import sign
+from payments_core.errors import EventNotFound
+from payments_core.events import EventState, KeptEvent
+from payments_core.ports import EventLog
+from payments_service.cli import environment
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.folder import DevFolder
+from payments_service.container import utc_now
+from payments_service.http import PREFIX
+
+_ROUTES: Final = {
+    "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",
+    "charge.failed": f"{PREFIX}/webhooks/charge/failed",
+}
+TIMEOUT_S: Final = 30.0
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
+@click.group()
+def webhook() -> None:
+    """Webhook events: send one, list and show what was kept."""
+
+
+def with_values(event: Any, changes: Mapping[str, object]) -> Any:  # JSON is anything
+    """Return the event with the values at these dotted paths replaced.
+
+    Raises:
+        CommandError: a path leads nowhere.
+    """
+    event = json.loads(json.dumps(event))
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        at = event
+        for name in parents:
+            at = at.get(name) if isinstance(at, dict) else None
+        if not isinstance(at, dict):
+            raise CommandError(Exit.USAGE, f"--set {path}: there is no such place")
+        at[last] = value
+    return event
+
+
+def deliver(base_url: str, secret: str, event: Any) -> httpx.Response:  # see above
+    """Sign an event as Stripe would and post it to the route of its type."""
+    body = json.dumps(event).encode()
+    kind = event.get("type") if isinstance(event, dict) else None
+    route = _ROUTES.get(str(kind), f"{PREFIX}/webhooks/stripe")
+    return httpx.post(
+        base_url.rstrip("/") + route,
+        content=body,
+        headers={
+            "Content-Type": "application/json",
+            "Stripe-Signature": sign(body, secret=secret, at=utc_now()),
+        },
+        timeout=TIMEOUT_S,
+    )
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--set {text}: not path=value")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
+
+
+@webhook.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Replace a value first: data.object.customer=cus_1. JSON, else text.",
+)
+@click.option("--to", help="The service's address; the development service's if none.")
+@click.option("--secret", help="The signing secret; the development one if none.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent.")
+@_JSON
+def send(
+    *,
+    file: Path,
+    assignments: tuple[str, ...],
+    to: str | None,
+    secret: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Sign a JSON FILE as Stripe would and post it to the route of its type."""
+    try:
+        event = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CommandError(Exit.USAGE, f"{file} is not JSON") from error
+    event = with_values(event, dict(map(_assignment, assignments)))
+    if dry_run:
+        click.echo(json.dumps(event, indent=2))
+        return
+    facts = DevFolder.of(os.environ).running() if not (to and secret) else {}
+    try:
+        response = deliver(
+            to or facts["base_url"], secret or facts["webhook_secret"], event
+        )
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise CommandError(Exit.USAGE, "--to: not an http:// address") from error
+    except httpx.TransportError as error:
+        raise CommandError(
+            Exit.DEPENDENCY_DOWN, f"nobody answers there ({type(error).__name__})"
+        ) from error
+    _show(response, as_json=as_json)
+
+
+def _show(response: httpx.Response, *, as_json: bool) -> None:
+    try:
+        answer = response.json()
+    except ValueError:
+        # Whoever answers at --to need not be ours.
+        answer = response.text
+    if as_json:
+        click.echo(json.dumps({"status": response.status_code, "answer": answer}))
+    else:
+        click.echo(f"{response.status_code} {json.dumps(answer)}")
+    if response.is_server_error:
+        raise SystemExit(Exit.DEPENDENCY_DOWN)
+    if not response.is_success:
+        raise SystemExit(Exit.REFUSED)
+
+
+@webhook.command("list")
+@click.option("--state", type=click.Choice([state.value for state in EventState]))
+@click.option("--unlinked", is_flag=True, help="Only those whose payment is nobody's.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@_JSON
+def list_events(
+    *, state: str | None, unlinked: bool, limit: int, as_json: bool
+) -> None:
+    """List the events that were kept, the latest received first."""
+
+    async def work() -> list[dict[str, object]]:
+        async with environment.opened() as container:
+            kept = await container[EventLog].kept(  # type: ignore[type-abstract]  # punq takes a port
+                state=EventState(state) if state else None,
+                unlinked=unlinked,
+                limit=limit,
+            )
+        return [_facts(event) for event in kept]
+
+    rows = environment.run(work())
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo("  ".join(str(value or "-") for value in row.values()))
+
+
+@webhook.command()
+@click.argument("event_id")
+@_JSON
+def show(*, event_id: str, as_json: bool) -> None:
+    """Show an event as it was kept, with its body."""
+
+    async def work() -> list[KeptEvent]:
+        async with environment.opened() as container:
+            return list(await container[EventLog].find(event_id))  # type: ignore[type-abstract]  # see above
+
+    found = environment.run(work())
+    if not found:
+        raise EventNotFound(event_id)
+    shown = [
+        {**_facts(event), "body": json.loads(event.body or b"null")} for event in found
+    ]
+    click.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
+
+
+def _facts(event: KeptEvent) -> dict[str, object]:
+    return {
+        "received_at": event.received_at.isoformat(timespec="seconds"),
+        "id": event.key.id,
+        "type": event.key.type,
+        "state": event.outcome.state.value,
+        "object_id": event.object_id,
+        "user_id": event.user_id,
+        "livemode": event.livemode,
+        "reason": event.outcome.reason,
+    }

@@ -1,0 +1,55 @@
+"""Who calls. Every route below this middleware needs a living bearer token."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.middleware import (
+    AbstractAuthenticationMiddleware,
+    AuthenticationResult,
+)
+from litestar.types import ASGIApp
+from typing_extensions import override
+
+from payments_core.errors import InvalidToken
+from payments_core.use_cases import AuthenticateCaller
+from payments_service.http.problems import BadRequest
+
+HEADER_BYTES_MAX: Final = 8 * 1024
+_BEARER: Final = re.compile(rb"(?i:bearer) ([^\s]+)")
+
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the one bearer token of a request.
+
+    Raises:
+        BadRequest: 401, there is none.
+        InvalidToken: there are several, or it is no token by its look.
+    """
+    given = [value for name, value in headers if name.lower() == b"authorization"]
+    if not given:
+        raise BadRequest(
+            HTTPStatus.UNAUTHORIZED,
+            "token_required",
+            "send a token: Authorization: Bearer …",
+        )
+    match = _BEARER.fullmatch(given[0]) if len(given[0]) <= HEADER_BYTES_MAX else None
+    if len(given) > 1 or match is None or not match[1].isascii():
+        raise InvalidToken("not one bearer token")
+    return match[1].decode()
+
+
+class BearerAuthentication(AbstractAuthenticationMiddleware):
+    def __init__(self, app: ASGIApp, authenticate: AuthenticateCaller) -> None:
+        super().__init__(app)
+        self._authenticate = authenticate
+
+    @override
+    async def authenticate_request(
+        self, connection: ASGIConnection[object, object, object, State]
+    ) -> AuthenticationResult:
+        token = bearer_token(connection.scope["headers"])
+        return AuthenticationResult(user=await self._authenticate(token), auth=None)

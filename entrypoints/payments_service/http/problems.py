@@ -1,0 +1,155 @@
+"""The one table from errors to problems (RFC 9457). A problem never echoes input."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from payments_core import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+
+Connection = ASGIConnection[object, object, object, State]
+
+STATUSES: Final = {
+    errors.InvalidValue: HTTPStatus.BAD_REQUEST,
+    errors.MalformedEvent: HTTPStatus.BAD_REQUEST,
+    errors.EventTypeMismatch: HTTPStatus.BAD_REQUEST,
+    errors.BadSignature: HTTPStatus.BAD_REQUEST,
+    errors.ScopeRequired: HTTPStatus.FORBIDDEN,
+    errors.AccountNotFound: HTTPStatus.NOT_FOUND,
+    errors.TokenNotFound: HTTPStatus.NOT_FOUND,
+    errors.EventNotFound: HTTPStatus.NOT_FOUND,
+    errors.EmailTaken: HTTPStatus.CONFLICT,
+    errors.CustomerTaken: HTTPStatus.CONFLICT,
+    errors.Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Untrusted: HTTPStatus.UNAUTHORIZED,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PaymentsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field; `pointer` is a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: Sequence[FieldError] = ()
+
+
+class BadRequest(Exception):  # noqa: N818  # an answer, not a failure of ours
+    """A request that HTTP alone can refuse, before any use case is asked."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        fields: Sequence[FieldError] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.fields = fields
+
+
+def request_id_of(connection: Connection) -> str:
+    return str(connection.scope.get("state", {}).get("request_id", ""))
+
+
+def _answer(
+    connection: Connection, problem: BadRequest, **headers: str
+) -> Response[bytes]:
+    body = Problem(
+        type=f"urn:payments-gateway:problem:{problem.code}",
+        title=problem.status.phrase,
+        status=problem.status,
+        detail=problem.detail,
+        code=problem.code,
+        request_id=request_id_of(connection),
+        errors=problem.fields,
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={
+            "Cache-Control": "no-store",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        },
+    )
+
+
+def of_error(connection: Connection, error: errors.PaymentsError) -> Response[bytes]:
+    """Answer an error of the core."""
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    fields: Sequence[FieldError] = ()
+    if isinstance(error, errors.InvalidValue | errors.MalformedEvent):
+        fields = [FieldError(pointer(error.field), error.reason)]
+    headers = {}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry_After"] = str(RETRY_AFTER_S)
+        structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW_Authenticate"] = 'Bearer error="invalid_token"'
+    problem = BadRequest(status, error.code, str(error), fields)
+    return _answer(connection, problem, **headers)
+
+
+def of_bad_request(connection: Connection, error: BadRequest) -> Response[bytes]:
+    """Answer what HTTP alone refuses."""
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        return _answer(connection, error, WWW_Authenticate="Bearer")
+    return _answer(connection, error)
+
+
+def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refuses: 404, 405, 413. Its own words may echo."""
+    status = HTTPStatus(error.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return of_bug(connection, error)
+    headers = {k: v for k, v in (error.headers or {}).items() if k == "Allow"}
+    problem = BadRequest(status, status.name.lower(), status.description)
+    return _answer(connection, problem, **headers)
+
+
+def of_bug(connection: Connection, error: Exception) -> Response[bytes]:
+    """Answer what nobody foresaw; only the log knows what it was."""
+    structlog.get_logger().error("bug", exc_info=error)
+    problem = BadRequest(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "this is our fault; the request id finds it in our logs",
+    )
+    return _answer(connection, problem)
+
+
+def pointer(field: str) -> str:
+    """Turn `data.object.amount` or `items[0]` into a JSON pointer."""
+    path = field.replace("[", ".").replace("]", "")
+    return "".join(f"/{part}" for part in path.split(".") if part)
+
+
+HANDLERS: Final[dict[int | type[Exception], Any]] = {
+    errors.PaymentsError: of_error,
+    BadRequest: of_bad_request,
+    HTTPException: of_http,
+    Exception: of_bug,
+}

@@ -1,0 +1,126 @@
+"""Two listeners on one loop, and an end that drops nobody's request."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import attrs
+import structlog
+import uvicorn
+from litestar.types import ASGIApp
+from typing_extensions import override
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_service.container import Container
+from payments_service.http.app import create_app
+from payments_service.http.ops import Readiness, create_ops_app
+
+# Requests in flight get this long to end once the socket is closed.
+GRACE_S: Final = 20
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `Service`: there are two servers and one process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a listener; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is taken, or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+@attrs.define
+class Service:
+    """The running service: `public` and `ops` are bound listeners."""
+
+    _container: Container
+    _public: socket.socket
+    _ops: socket.socket
+    _drain_s: int = 0
+    _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Begin the end, as SIGTERM does."""
+        self._stop.set()
+
+    async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT, then drain and close everything."""
+        readiness = Readiness(self._container[PostgresStore])
+        app = _server(create_app(self._container), lifespan="on")
+        ops = _server(create_ops_app(readiness), lifespan="off")
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.stop)
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(app.serve([self._public]))
+            tasks.create_task(ops.serve([self._ops]))
+            stopping = tasks.create_task(self._drain(readiness, app))
+            await asyncio.wait(
+                [serving, tasks.create_task(app.up.wait())],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not app.started:
+                raise RuntimeError("the service did not start")
+            on_started()
+            await serving
+            ops.should_exit = True
+            stopping.cancel()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    async def _drain(self, readiness: Readiness, app: uvicorn.Server) -> None:
+        """Fall out of readiness first: the balancer needs time to look away."""
+        await self._stop.wait()
+        structlog.get_logger().info("draining", seconds=self._drain_s)
+        readiness.draining = True
+        await asyncio.sleep(self._drain_s)
+        app.should_exit = True
+
+
+def _server(app: ASGIApp | object, lifespan: Literal["on", "off"]) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # Litestar's and uvicorn's ASGI types differ
+            lifespan=lifespan,
+            loop="none",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )

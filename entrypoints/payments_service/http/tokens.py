@@ -1,0 +1,61 @@
+"""Tokens: killing one, killing all of a user's, and the list of the dead."""
+
+from litestar import get, post
+from litestar.di import NamedDependency
+
+from payments_core.errors import InvalidValue
+from payments_core.use_cases import (
+    InvalidateToken,
+    InvalidateUserTokens,
+    ListInvalidatedTokens,
+)
+from payments_service.http.requests import (
+    HttpRequest,
+    json_body,
+    page_limit,
+)
+from payments_service.http.schemas import (
+    CutOffOut,
+    RevocationsOut,
+    TokenIn,
+    TokenInvalidatedOut,
+    decode_cursor,
+    user_named,
+)
+
+
+@post("/tokens/invalidate", status_code=200)
+async def invalidate_token(
+    request: HttpRequest, invalidate: NamedDependency[InvalidateToken]
+) -> TokenInvalidatedOut:
+    given = await json_body(request, TokenIn)
+    by_id = (given.issuer, given.jti, given.expires_at)
+    if given.token is not None and by_id == (None, None, None):
+        await invalidate(given.token, caller=request.user)
+    elif given.token is None and given.issuer and given.jti and given.expires_at:
+        await invalidate.by_id(
+            given.issuer, given.jti, given.expires_at, caller=request.user
+        )
+    else:
+        raise InvalidValue("token", "give a token, or issuer, jti and expires_at")
+    return TokenInvalidatedOut()
+
+
+@post("/users/{user:str}/tokens/invalidate", status_code=200)
+async def invalidate_user_tokens(
+    request: HttpRequest, user: str, cut_off: NamedDependency[InvalidateUserTokens]
+) -> CutOffOut:
+    done = await cut_off(user_named(user), caller=request.user)
+    return CutOffOut(done.user_id, done.at)
+
+
+@get("/tokens/invalidated")
+async def invalidated_tokens(
+    request: HttpRequest, revocations: NamedDependency[ListInvalidatedTokens]
+) -> RevocationsOut:
+    page = await revocations(
+        after=decode_cursor(request.query_params.get("cursor")),
+        limit=page_limit(request.query_params.get("limit")),
+        caller=request.user,
+    )
+    return RevocationsOut.of(page)

@@ -1,0 +1,50 @@
+"""Users: registering them, and whether they have paid."""
+
+import hashlib
+
+import msgspec
+from litestar import Response, get, put
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+
+from payments_core.account import Email, customer_id, user_id
+from payments_core.use_cases import GetPaymentStatus, RegisterUser
+from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.schemas import PaymentStatusOut, UserIn, user_named
+
+
+@put("/users/{user:str}")
+async def put_user(
+    request: HttpRequest,
+    user: str,
+    register: NamedDependency[RegisterUser],
+    status: NamedDependency[GetPaymentStatus],
+) -> PaymentStatusOut:
+    request.user.require_admin()
+    id_ = user_id(user)
+    given = await json_body(request, UserIn)
+    customer = customer_id(given.customer_id) if given.customer_id is not None else None
+    account = await register(id_, Email.of(given.email), customer)
+    return PaymentStatusOut.of(status.view(account))
+
+
+@get("/users/{user:str}/payment-status")
+async def get_payment_status(
+    request: HttpRequest, user: str, status: NamedDependency[GetPaymentStatus]
+) -> Response[bytes]:
+    view = await status(user_named(user), caller=request.user)
+    return _tagged(request, PaymentStatusOut.of(view))
+
+
+def _tagged(request: HttpRequest, out: msgspec.Struct) -> Response[bytes]:
+    """Answer with an ETag, or 304 to a caller who has this very answer."""
+    body = msgspec.json.encode(out)
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if {tag, "*"} & _tags(request.headers.get("if-none-match", "")):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=MediaType.JSON)
+
+
+def _tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}

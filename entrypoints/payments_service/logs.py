@@ -1,0 +1,124 @@
+"""JSON logs, one object a line, that never hold a body, a token or a secret.
+
+Whoever logs gives ids and reasons. As a second net, what looks like a secret is
+blotted out of every value here, whoever logged it and by whatever library.
+"""
+
+import logging
+import math
+import re
+import sys
+import traceback
+from types import TracebackType
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+TEXT_LENGTH_MAX: Final = 2_000
+_SECRET: Final = re.compile(
+    r"(?:sk|rk|pk)_(?:live|test)_\w+|whsec_[\w+/=-]+|eyJ[\w-]+(?:\.[\w-]*)*"
+    r"|(?i:bearer|basic)\s+\S+|(?<=://)[^\s/]*(?=@)|\bv1=[0-9a-f]{16,}"
+    r"|(?<=[\"']k[\"']: )[\"'][\w-]+|(?<=[\"']k[\"']:)[\"'][\w-]+"
+)
+_SECRET_NAME: Final = re.compile(
+    r"(?i)authorization|cookie|password|passwd|secret|signature|jwks|dsn"
+    r"|(?:api|private|jwt)_?keys?|database_url|^(?:access_|refresh_)?token$|^body$"
+)
+
+
+def redacted(text: str) -> str:
+    # Cut last: half a secret no longer looks like one.
+    return _SECRET.sub("[redacted]", text)[:TEXT_LENGTH_MAX]
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {key: _shown(key, value) for key, value in event.items()}
+
+
+def _shown(key: str, value: object) -> object:
+    if key.startswith("_") or isinstance(value, int | None):
+        # structlog's own, taken out again later, or a number.
+        return value
+    if _SECRET_NAME.search(key):
+        return "[redacted]"
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    return redacted(str(value))
+
+
+def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Cut what libraries append to a message: tracebacks, and what a task raised."""
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
+
+
+def _name_exceptions(record: logging.LogRecord) -> bool:
+    """Let `"… %s", error` say the kind of error, not its message."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            type(arg).__name__ if isinstance(arg, BaseException) else arg
+            for arg in record.args
+        )
+    return True
+
+
+def _places(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Show where an exception came from, never its message: drivers quote values."""
+    info = event.pop("exc_info", None)
+    if info is True:
+        info = sys.exc_info()
+    if isinstance(info, BaseException):
+        info = (type(info), info, info.__traceback__)
+    if isinstance(info, tuple) and info[0] is not None:
+        event["error"] = info[0].__name__
+        event["places"] = _frames(info[2])
+    return event
+
+
+def _frames(trace: TracebackType | None) -> str:
+    return " < ".join(
+        f"{frame.name} {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        for frame in reversed(traceback.extract_tb(trace))
+    )
+
+
+_SHARED: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _places,
+    _redact,
+)
+
+
+def configure(level: str) -> None:
+    """Send everything that is logged in this process to stderr, as JSON."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_name_exceptions)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=(_first_line, *_SHARED),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    # A call that cannot be formatted would be printed with its arguments.
+    logging.raiseExceptions = False
+    for chatty in ("httpx", "httpcore", "uvicorn.access", "alembic", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

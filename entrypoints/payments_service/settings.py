@@ -1,0 +1,238 @@
+"""Everything that the environment may decide, read once."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+STRIPE_API_BASE: Final = "https://api.stripe.com"
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+_ENVIRONMENTS: Final = ("development", "production")
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_API_KEY: Final = re.compile(r"(?:sk|rk)_(test|live)_[A-Za-z0-9_]+")
+# Said in full rather than parsed: parsers disagree about `@`, `\\`, `#` and tabs.
+_LOOPBACK_BASE: Final = re.compile(
+    r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::([0-9]{1,5}))?"
+)
+_PORT_MAX: Final = 65_535
+
+_T = TypeVar("_T")
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; `problems` names each variable and why."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        lines = (f"{name}: {reason}" for name, reason in problems.items())
+        super().__init__("\n".join(lines))
+        self.problems = dict(problems)
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """One value for each `PAYMENTS_…` variable; secrets do not print."""
+
+    env: str
+    database_url: str = attrs.field(repr=False)
+    database_pool_size: int = 8
+    stripe_api_base: str = STRIPE_API_BASE
+    stripe_api_key: str | None = attrs.field(default=None, repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = attrs.field(repr=False)
+    jwt_issuer: str
+    jwt_audience: str
+    jwt_keys: str = attrs.field(repr=False)
+    jwt_max_age: timedelta = timedelta(days=1)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    ops_port: int = 8001
+    grace: timedelta = timedelta(days=3)
+    drain_s: int = 0
+    log_level: str = "info"
+
+    @property
+    def livemode(self) -> bool:
+        return self.env == "production"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read every variable, or say what is wrong with all that are wrong.
+
+        Raises:
+            SettingsError: variables are missing or cannot be read.
+        """
+        given = _Reader(env)
+        name = given.required("PAYMENTS_ENV", _one_of(_ENVIRONMENTS))
+        live = name == "production"
+        values = {
+            "env": name,
+            "database_url": given.required("PAYMENTS_DATABASE_URL", _database_url),
+            "database_pool_size": given.get(
+                "PAYMENTS_DATABASE_POOL_SIZE", _whole(1, 100), 8
+            ),
+            "stripe_api_base": given.get(
+                "PAYMENTS_STRIPE_API_BASE", _api_base(live=live), STRIPE_API_BASE
+            ),
+            "stripe_api_key": given.get(
+                "PAYMENTS_STRIPE_API_KEY", _api_key(live=live), None
+            ),
+            "stripe_webhook_secrets": given.required(
+                "PAYMENTS_STRIPE_WEBHOOK_SECRETS", _webhook_secrets
+            ),
+            "jwt_issuer": given.required("PAYMENTS_JWT_ISSUER", _text),
+            "jwt_audience": given.required("PAYMENTS_JWT_AUDIENCE", _text),
+            "jwt_keys": given.required("PAYMENTS_JWT_KEYS", _text),
+            "jwt_max_age": given.get(
+                "PAYMENTS_JWT_MAX_AGE_S", _seconds(60, 366 * 86_400), timedelta(days=1)
+            ),
+            "host": given.get("PAYMENTS_HOST", _text, "127.0.0.1"),
+            "port": given.get("PAYMENTS_PORT", _whole(0, _PORT_MAX), 8000),
+            "ops_port": given.get("PAYMENTS_OPS_PORT", _whole(0, _PORT_MAX), 8001),
+            "grace": given.get("PAYMENTS_GRACE_DAYS", _days, timedelta(days=3)),
+            "drain_s": given.get("PAYMENTS_DRAIN_S", _whole(0, 300), 5 if live else 0),
+            "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
+        }
+        if live and values["stripe_api_key"] is None:
+            given.problems.setdefault("PAYMENTS_STRIPE_API_KEY", "missing")
+        if given.problems:
+            raise SettingsError(given.problems)
+        return cls(**values)  # type: ignore[arg-type]  # each was read by its own type
+
+
+def database_url(env: Mapping[str, str]) -> str | None:
+    """Read the one setting that a migration job has; None if it is not given.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    given = _Reader(env)
+    url = given.get("PAYMENTS_DATABASE_URL", _database_url, "")
+    if given.problems:
+        raise SettingsError(given.problems)
+    return url or None
+
+
+@attrs.frozen
+class _Reader:
+    env: Mapping[str, str]
+    problems: dict[str, str] = attrs.field(factory=dict)
+
+    def required(self, name: str, read: Callable[[str], _T]) -> _T | None:
+        value = self.get(name, read, None)
+        if value is None:
+            self.problems.setdefault(name, f"missing (or {name}_FILE, a path)")
+        return value
+
+    def get(self, name: str, read: Callable[[str], _T], default: _T) -> _T:
+        """Read a variable or its `_FILE` twin; note what is wrong with it."""
+        try:
+            text = self._text(name)
+            return default if text is None else read(text)
+        except ValueError as error:
+            self.problems[name] = str(error)
+            return default
+
+    def _text(self, name: str) -> str | None:
+        path = self.env.get(f"{name}_FILE")
+        text = self.env.get(name, "").strip()
+        if not path:
+            return text or None
+        if text:
+            raise ValueError(f"given twice: as {name} and as {name}_FILE")
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(SECRET_FILE_BYTES_MAX + 1)
+            text = content.decode().strip()
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"its file cannot be read ({type(error).__name__})"
+            ) from error
+        if len(content) > SECRET_FILE_BYTES_MAX:
+            raise ValueError(f"its file has more than {SECRET_FILE_BYTES_MAX} bytes")
+        return text or None
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"not one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        # Nine digits reach further than any setting here.
+        is_number = re.fullmatch(r"[0-9]{1,9}", text) is not None
+        if not (is_number and least <= int(text) <= most):
+            raise ValueError(f"not a whole number in {least}..{most}")
+        return int(text)
+
+    return read
+
+
+def _seconds(least: int, most: int) -> Callable[[str], timedelta]:
+    return lambda text: timedelta(seconds=_whole(least, most)(text))
+
+
+def _days(text: str) -> timedelta:
+    return timedelta(days=_whole(0, 366)(text))
+
+
+def _database_url(text: str) -> str:
+    if not re.match(r"postgres(?:ql(?:\+asyncpg)?)?://", text):
+        raise ValueError("not a postgresql:// address")
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        # What the parser says quotes the address, and with it the password.
+        raise ValueError("an address whose host or port cannot be read") from None
+    return re.sub(r"^postgres://", "postgresql://", text)
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    # What a secret has to look like is the Stripe adapter's to say.
+    secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
+    if not secrets:
+        raise ValueError("there is none in it")
+    return secrets
+
+
+def _api_base(*, live: bool) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        text = text.rstrip("/")
+        if text == STRIPE_API_BASE:
+            return text
+        # A secret key goes wherever this points: nowhere but to Stripe, or here.
+        if live:
+            raise ValueError(f"production talks to {STRIPE_API_BASE} only")
+        match = _LOOPBACK_BASE.fullmatch(text)
+        if match is None or int(match[1] or 0) > _PORT_MAX:
+            raise ValueError(f"neither {STRIPE_API_BASE} nor a loopback address")
+        return text
+
+    return read
+
+
+def _api_key(*, live: bool) -> Callable[[str], str]:
+    wanted = "live" if live else "test"
+
+    def read(text: str) -> str:
+        match = _API_KEY.fullmatch(text)
+        if match is None:
+            raise ValueError("not a Stripe key (sk_… or rk_…)")
+        if match[1] != wanted:
+            raise ValueError(
+                f"a {match[1]} key; this environment takes {wanted} keys only"
+            )
+        return text
+
+    return read

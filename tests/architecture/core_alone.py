@@ -1,0 +1,71 @@
+"""Install `payments_core` alone: attrs and nothing else, and quick to import.
+
+A script and not a test, because it makes a virtual environment: once a check.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+IMPORT_MS_MAX = 50
+RUNS = 10
+
+PROBE = """
+import sys, time
+started = time.process_time()
+import payments_core
+print((time.process_time() - started) * 1e3)
+"""
+
+
+def installed_alone(folder: Path) -> Path:
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    python = folder / "bin" / "python"
+    quiet = [uv, "--quiet", "--no-config"]
+    subprocess.run([*quiet, "venv", "--python", sys.executable, folder], check=True)
+    install = [*quiet, "pip", "install", "--compile-bytecode", "--python", python]
+    subprocess.run([*install, ROOT / "core"], check=True)
+    return python
+
+
+def packages(python: Path) -> set[str]:
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    listed = subprocess.run(
+        [uv, "pip", "list", "--format", "json", "--python", python],
+        check=True,
+        capture_output=True,
+    )
+    return {package["name"] for package in json.loads(listed.stdout)}
+
+
+def import_ms(python: Path) -> float:
+    """Return the least CPU time of several imports: the machine's noise only adds."""
+    runs = (
+        subprocess.run(
+            [python, "-c", PROBE], check=True, capture_output=True, cwd=python.parent
+        )
+        for _ in range(RUNS)
+    )
+    return min(float(run.stdout) for run in runs)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        python = installed_alone(Path(folder))
+        found, took_ms = packages(python), import_ms(python)
+    print(f"core alone: {', '.join(sorted(found))}; import {took_ms:.0f} ms")
+    if found != {"attrs", "payments-core"}:
+        print("core alone: more than attrs came along", file=sys.stderr)
+        return 1
+    if took_ms > IMPORT_MS_MAX:
+        print(f"core alone: import takes over {IMPORT_MS_MAX} ms", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

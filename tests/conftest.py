@@ -1,0 +1,18 @@
+import os
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", max_examples=200, deadline=None, derandomize=False)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("prove", settings.get_profile("default"), max_examples=20_000)
+_WITHOUT_A_WISH = "ci" if os.environ.get("CI") else "default"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _WITHOUT_A_WISH))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """
+    Everything runs on asyncio; session-wide, so that wide fixtures may be async.
+    """
+    return "asyncio"

@@ -1,0 +1,14 @@
+"""What every adapter of a port promises: one class per port, subclassed per adapter."""
+
+import pytest
+
+# Contracts are imported, not collected: without this their asserts say nothing.
+pytest.register_assert_rewrite(
+    "contracts.account_directory",
+    "contracts.event_log",
+    "contracts.keeping",
+    "contracts.looking_up",
+    "contracts.taking_turns",
+    "contracts.token_store",
+    "contracts.unit_of_work",
+)

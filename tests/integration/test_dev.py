@@ -1,0 +1,423 @@
+"""`payments dev` as a person runs it: one command, and nothing left behind."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from payments_core.months import months_after
+from support import databases
+from support.service import PREFIX
+
+START_S_MAX = 60.0
+END_S_MAX = 60.0
+POLL_S = 0.05
+COMMAND = (sys.executable, "-m", "payments_service")
+
+
+def environment(folder: Path, env: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the least that a command needs, and `env`; None takes a default away."""
+    wanted = {
+        "PATH": os.environ["PATH"],
+        "PAYMENTS_DEV_DIR": str(folder),
+        "PAYMENTS_PORT": "0",
+        "PAYMENTS_OPS_PORT": "0",
+        **env,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def payments(
+    *words: str, folder: Path, cwd: Path | None = None, **env: str | None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=environment(folder, env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=START_S_MAX,
+        check=False,
+    )
+
+
+@attrs.frozen
+class Dev:
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+    output: Path
+    errors: Path
+
+    @property
+    def facts(self) -> dict[str, str]:
+        facts: dict[str, str] = json.loads((self.folder / "dev.json").read_text())
+        return facts
+
+    def has_started(self) -> bool:
+        return "webhook send" in self.output.read_text()
+
+    def status(self, user: str, token: str | None = None) -> httpx.Response:
+        return self._call("GET", f"{user}/payment-status", token)
+
+    def register(self, user: str) -> None:
+        email = {"email": f"{user}@example.com"}
+        self._call("PUT", user, None, email).raise_for_status()
+
+    def _call(
+        self, method: str, path: str, token: str | None, body: Any = None
+    ) -> httpx.Response:
+        return httpx.request(
+            method,
+            f"{self.facts['base_url']}{PREFIX}/users/{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token or self.facts['admin_token']}"},
+            timeout=30,
+        )
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C: a terminal tells the whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(END_S_MAX)
+
+    def terminate(self) -> int:
+        self.process.terminate()
+        return self.process.wait(END_S_MAX)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def begin(folder: Path, *words: str, **env: str | None) -> Dev:
+    """Start it in a session of its own, as in a terminal of its own."""
+    output, errors = folder.with_suffix(".out"), folder.with_suffix(".err")
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(
+            [*COMMAND, "dev", *words],
+            env=environment(folder, env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    return Dev(folder, process, output, errors)
+
+
+def await_start(dev: Dev) -> None:
+    deadline = time.monotonic() + START_S_MAX
+    while not dev.has_started():
+        assert time.monotonic() < deadline
+        try:
+            code = dev.process.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"exit code {code}: {dev.errors.read_text()}")
+
+
+@contextmanager
+def running(folder: Path, *words: str, **env: str | None) -> Iterator[Dev]:
+    dev = begin(folder, *words, **env)
+    try:
+        await_start(dev)
+        yield dev
+    finally:
+        if dev.process.poll() is None:
+            dev.terminate()
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the processes that name the folder or work in it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            works_in = str((process / "cwd").readlink())
+        except OSError:
+            # It ended while we looked.
+            continue
+        if str(folder) in command or works_in.startswith(str(folder)):
+            found.append(command)
+    return found
+
+
+def processes_left(folder: Path) -> list[str]:
+    """Return those that do not end by themselves."""
+    deadline = time.monotonic() + END_S_MAX
+    while (left := processes_of(folder)) and time.monotonic() < deadline:
+        threading.Event().wait(POLL_S)
+    return left
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """One service on an embedded Postgres; its folder's name needs quoting."""
+    folder = tmp_path_factory.mktemp("it's a dev") / ".payments"
+    with running(folder) as dev:
+        yield dev
+
+
+def test_it_tells_other_commands_where_everything_is(dev: Dev) -> None:
+    """
+    dev.json has the addresses, the secret and a token that work; it is private.
+    """
+    facts = dev.facts
+
+    assert set(facts) == {
+        "base_url",
+        "ops_url",
+        "database_url",
+        "webhook_secret",
+        "admin_token",
+    }
+    assert httpx.get(f"{facts['ops_url']}/readyz").status_code == 200
+    assert dev.status("nobody").status_code == 404
+    assert databases.digest(facts["database_url"])
+    ours = [path for path in dev.folder.iterdir() if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in ours} == {0o600}
+    assert stat.S_IMODE(dev.folder.stat().st_mode) == 0o700
+
+
+def test_the_lines_that_it_prints_work_when_they_are_pasted(
+    dev: Dev, tmp_path: Path
+) -> None:
+    """
+    In a shell of another folder, without our environment: three times 200, and a
+    webhook by which alice has paid.
+    """
+    printed = dev.output.read_text()
+    lines = [line.strip() for line in printed.splitlines()]
+    curls = [line for line in lines if line.startswith("curl ")]
+    (send,) = (line for line in lines if "webhook send" in line)
+
+    def paste(line: str) -> str:
+        return subprocess.run(
+            ["/bin/bash", "-c", line],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+
+    answers = [paste(f"{line} -s -w ' %{{http_code}}'") for line in curls]
+    sent = paste(send)
+    after = json.loads(paste(f"{curls[1]} -s"))
+
+    assert [answer[-4:] for answer in answers] == [" 200"] * 3
+    assert sent == '200 {"outcome": "applied"}\n'
+    assert (after["payment_status"], after["entitled"]) == ("paid", True)
+    assert str(dev.folder) in printed
+    assert dev.facts["base_url"] in printed
+    assert dev.facts["ops_url"] in printed
+
+
+def test_a_folder_has_one_service(dev: Dev) -> None:
+    """
+    A second one is told what to do, and the first one does not notice.
+    """
+    for words in ([], ["--fresh"]):
+        second = payments("dev", *words, folder=dev.folder)
+
+        assert second.returncode == 6
+        assert "another `payments dev` runs on" in second.stderr
+        assert "PAYMENTS_DEV_DIR" in second.stderr
+    assert dev.status("nobody").status_code == 404
+
+
+def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
+    """
+    Killed, interrupted, terminated: nothing is left, the data stays, `--fresh` wipes.
+    """
+    folder = tmp_path / ".payments"
+
+    with running(folder) as first:
+        before = first.facts
+        first.register("stays")
+        assert first.status("stays").status_code == 200
+        first.kill()
+    assert processes_left(folder) == []
+
+    with running(folder) as second:
+        after = second.facts
+        assert after["webhook_secret"] == before["webhook_secret"]
+        assert second.status("stays", before["admin_token"]).status_code == 200
+        assert second.interrupt() == 0
+    # When it has ended, all has.
+    assert processes_of(folder) == []
+    assert not (folder / "dev.json").exists()
+
+    with running(folder, "--fresh") as third:
+        assert third.facts["webhook_secret"] != before["webhook_secret"]
+        assert third.status("stays").status_code == 404
+        assert third.status("stays", before["admin_token"]).status_code == 401
+        assert third.terminate() == 0
+    assert processes_of(folder) == []
+    assert not (folder / "dev.json").exists()
+    for dev in (first, second, third):
+        assert dev.errors.read_text() == ""
+
+
+@contextmanager
+def taken(port: int) -> Iterator[int]:
+    """Listen on a port, unless somebody else does already."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+        except OSError:
+            yield port
+        else:
+            yield listener.getsockname()[1]
+
+
+def test_two_run_side_by_side_though_a_default_port_is_taken(
+    postgres: str, template: str, tmp_path: Path
+) -> None:
+    """
+    Who asked for no port gets another one, also when two start at the same moment.
+    """
+    with taken(8000), ExitStack() as stack:
+        devs = []
+        for name in ("one", "two"):
+            url = stack.enter_context(databases.copy_of(postgres, template))
+            devs.append(
+                begin(
+                    tmp_path / name,
+                    PAYMENTS_PORT=None,
+                    PAYMENTS_OPS_PORT=None,
+                    PAYMENTS_DATABASE_URL=url,
+                )
+            )
+            stack.callback(devs[-1].terminate)
+        for dev in devs:
+            await_start(dev)
+
+        addresses = {dev.facts[url] for dev in devs for url in ("base_url", "ops_url")}
+        devs[0].register("mine")
+        seen = [dev.status("mine").status_code for dev in devs]
+
+    assert len(addresses) == 4
+    assert "http://127.0.0.1:8000" not in addresses
+    assert seen == [200, 404]
+    assert "port 8000 is taken" in devs[0].errors.read_text()
+
+
+@pytest.mark.parametrize("variable", ["PAYMENTS_PORT", "PAYMENTS_OPS_PORT"])
+def test_a_port_that_was_asked_for_is_not_replaced(
+    database_url: str, tmp_path: Path, variable: str
+) -> None:
+    """
+    It is taken: exit code 4, and the variable's name.
+    """
+    with taken(0) as port:
+        env: dict[str, Any] = {variable: str(port)}
+        answer = payments(
+            "dev",
+            folder=tmp_path / ".payments",
+            PAYMENTS_DATABASE_URL=database_url,
+            **env,
+        )
+
+    assert answer.returncode == 4
+    assert f"{variable}: 127.0.0.1:{port} cannot be bound" in answer.stderr
+    assert not (tmp_path / ".payments" / "dev.json").exists()
+
+
+def test_it_is_not_for_production(database_url: str, tmp_path: Path) -> None:
+    """
+    It prints a token that may do everything: never where money is real.
+    """
+    answer = payments(
+        "dev",
+        folder=tmp_path / ".payments",
+        PAYMENTS_ENV="production",
+        PAYMENTS_STRIPE_API_KEY="sk_live_" + "k" * 24,
+        PAYMENTS_DATABASE_URL=database_url,
+    )
+
+    assert (answer.returncode, answer.stdout) == (6, "")
+    assert "PAYMENTS_ENV" in answer.stderr
+    assert not (tmp_path / ".payments").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PAYMENTS_LOG_LEVEL", "loud"), ("PAYMENTS_DATABASE_URL", "mysql://db")],
+)
+def test_a_wrong_setting_is_named(
+    database_url: str, tmp_path: Path, variable: str, value: str
+) -> None:
+    """
+    Exit code 4, as everywhere.
+    """
+    env: dict[str, Any] = {"PAYMENTS_DATABASE_URL": database_url, variable: value}
+
+    answer = payments("dev", folder=tmp_path / ".payments", **env)
+
+    assert answer.returncode == 4
+    assert answer.stderr.startswith(f"payments: {variable}: not ")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """
+    Something else is there already: exit code 4, and the variable's name.
+    """
+    (tmp_path / "file").touch()
+
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        answer = payments("dev", folder=place)
+
+        assert answer.returncode == 4
+        assert answer.stderr.startswith("payments: PAYMENTS_DEV_DIR: ")
+
+
+def test_the_demo_plays_the_briefs_story_and_leaves_nothing(tmp_path: Path) -> None:
+    """
+    Registered, paid, failed, recovered; it touches nothing that the user has.
+    """
+    cwd, temporary = tmp_path / "cwd", tmp_path / "temporary"
+    cwd.mkdir()
+    temporary.mkdir()
+
+    answer = payments(
+        "dev",
+        "--demo",
+        folder=tmp_path / ".payments",
+        cwd=cwd,
+        TMPDIR=str(temporary),
+        PAYMENTS_DATABASE_URL="postgresql://nobody@127.0.0.1:1/mine",
+    )
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    rows = [re.split(r"\s{2,}", line) for line in answer.stdout.splitlines()]
+    assert rows[0] == ["day", "what happened", "status", "paid until", "in?"]
+    days = [datetime.fromisoformat(row[0]).replace(tzinfo=UTC) for row in rows[1:]]
+    a_month = f"{months_after(days[1], 1):%Y-%m-%d}"
+    another = f"{months_after(days[3], 1):%Y-%m-%d}"
+    # The days are far apart, but whether one may enter is what today's clock says.
+    assert [" ".join(row[1:]) for row in rows[1:]] == [
+        "registered none - no",
+        f"charge succeeded paid {a_month} yes",
+        f"the next charge failed failed {a_month} yes",
+        f"paid after all: recovered paid {another} yes",
+    ]
+    assert list(cwd.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+    assert not (tmp_path / ".payments").exists()
+    assert processes_of(tmp_path) == []

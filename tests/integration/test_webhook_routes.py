@@ -1,0 +1,291 @@
+"""The webhook routes over real HTTP: what is taken, and everything that is not."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from payments_adapters.stripe import sign
+from support import databases
+from support.events import FAILED, SAMPLES, SUCCEEDED, event
+from support.service import ServiceProcess, World, new_secret
+
+
+def post(
+    service: ServiceProcess, body: bytes, headers: dict[str, str], route: str = "stripe"
+) -> httpx.Response:
+    return httpx.post(
+        f"{service.url}/webhooks/{route}", content=body, headers=headers, timeout=30
+    )
+
+
+def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
+    """Assert a problem as RFC 9457 has it, with a request id on both sides."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert {"type", "title", "detail"} <= problem.keys()
+
+
+@pytest.mark.parametrize(
+    ("sample", "route"),
+    [
+        ("charge_succeeded.json", "charge/succeeded"),
+        ("charge_failed.json", "charge/failed"),
+    ],
+)
+def test_the_briefs_files_are_kept_on_their_routes(
+    service: ServiceProcess, sample: str, route: str
+) -> None:
+    """
+    The two payloads of the brief, byte for byte and signed, are 200 and kept as
+    they came, although they share one event id.
+    """
+    body = (SAMPLES / sample).read_bytes()
+
+    answer = post(service, body, service.world.signed(body), route)
+
+    assert answer.status_code == 200
+    kind = json.loads(body)["type"]
+    kept = databases.run(
+        databases.fetch(
+            service.world.database_url,
+            "select body from webhook_events where id = $1 and type = $2",
+            "evt_00000000000000",
+            kind,
+        )
+    )
+    assert [row["body"] for row in kept] == [body]
+
+
+def test_an_unknown_type_is_kept_and_answered_200(service: ServiceProcess) -> None:
+    """
+    Stripe may add types; an unknown one is not an error, and nothing is lost.
+    """
+    unknown = event(SUCCEEDED, "unknown") | {"type": "radar.early_fraud_warning.made"}
+
+    answer = service.post_event(unknown)
+
+    assert answer.status_code == 200
+    assert answer.json() == {"outcome": "ignored"}
+    assert service.post_event(unknown).json() == {"outcome": "duplicate"}
+
+
+def test_t21_a_live_event_is_kept_apart_in_development(service: ServiceProcess) -> None:
+    """
+    An event of the other mode is answered 200, kept, and never applied.
+    """
+    service.register("live", "live@example.com")
+    live = event(SUCCEEDED, "live", receipt_email="live@example.com", livemode=True)
+    live["livemode"] = True
+
+    assert service.post_event(live).json() == {"outcome": "quarantined"}
+    assert service.status("live")["payment_status"] == "none"
+
+
+def test_the_other_routes_type_is_refused(service: ServiceProcess) -> None:
+    """
+    A signed event of another type than the route's is 400 and kept nowhere.
+    """
+    before = databases.digest(service.world.database_url)
+
+    wrong = service.post_event(event(FAILED, "other"), "charge/succeeded")
+    wrong_too = service.post_event(event(SUCCEEDED, "other"), "charge/failed")
+
+    assert_refused(wrong, 400, "event_type_mismatch")
+    assert_refused(wrong_too, 400, "event_type_mismatch")
+    assert databases.digest(service.world.database_url) == before
+
+
+BODY = json.dumps(event(SUCCEEDED, "signature")).encode()
+
+
+def _at(seconds: int) -> Callable[[World], list[tuple[str, str]]]:
+    def headers(world: World) -> list[tuple[str, str]]:
+        at = datetime.now(UTC) + timedelta(seconds=seconds)
+        return [("Stripe-Signature", world.signed(BODY, at=at)["Stripe-Signature"])]
+
+    return headers
+
+
+def _twofold(world: World) -> list[tuple[str, str]]:
+    signature = world.signed(BODY)["Stripe-Signature"]
+    return [("Stripe-Signature", f"t=1,{signature}")]
+
+
+def _by_another(_: World) -> list[tuple[str, str]]:
+    signature = sign(BODY, secret=new_secret(), at=datetime.now(UTC))
+    return [("Stripe-Signature", signature)]
+
+
+@pytest.mark.parametrize(
+    ("case", "headers"),
+    [
+        ("missing", lambda _: []),
+        ("empty", lambda _: [("Stripe-Signature", "")]),
+        ("garbage", lambda _: [("Stripe-Signature", "x,=,,t=,v1=")]),
+        ("forged", _by_another),
+        ("stale", _at(-310)),
+        ("future", _at(310)),
+        ("twofold", _twofold),
+    ],
+)
+def test_t01_t06_a_signature_that_does_not_hold_is_refused(
+    service: ServiceProcess,
+    case: str,
+    headers: Callable[[World], list[tuple[str, str]]],
+) -> None:
+    """
+    Missing, forged, stale, future or twofold: 400, and the database is unchanged.
+    """
+    before = databases.digest(service.world.database_url)
+
+    answer = httpx.post(
+        f"{service.url}/webhooks/stripe",
+        content=BODY,
+        headers=[("Content-Type", "application/json"), *headers(service.world)],
+    )
+
+    assert_refused(answer, 400, "bad_signature")
+    assert databases.digest(service.world.database_url) == before, case
+
+
+def test_t12_a_signature_of_other_bytes_than_ascii_is_refused(
+    service: ServiceProcess,
+) -> None:
+    """
+    Header bytes beyond ASCII are a refusal, not an error of ours.
+    """
+    signature = service.world.signed(BODY)["Stripe-Signature"].encode()
+
+    answer = httpx.post(
+        f"{service.url}/webhooks/stripe",
+        content=BODY,
+        headers=[
+            (b"Content-Type", b"application/json"),
+            (b"Stripe-Signature", signature + b",v1=\xe9\xff"),
+        ],
+    )
+
+    assert_refused(answer, 400, "bad_signature")
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps(event(SUCCEEDED, "malformed", **fields)).encode()
+
+
+def _raw(old: bytes, new: bytes) -> bytes:
+    body = changed()
+    assert old in body
+    return body.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("case", "body", "pointer"),
+    [
+        ("an array", b"[]", ""),
+        ("a number", b"1", ""),
+        ("nothing", b"", ""),
+        ("no JSON", b"{", ""),
+        ("no event", b"{}", None),
+        ("invalid UTF-8", _raw(b"ch_malformed", b"ch_\xff"), ""),
+        ("brackets", b"[" * 100_000 + b"]" * 100_000, ""),
+        ("brackets inside", _raw(b'"order": null', b'"order": ' + b"[" * 100_000), ""),
+        ("NaN", _raw(b'"amount": 100', b'"amount": NaN'), ""),
+        ("beyond 2^63", changed(amount=2**63), "/data/object/amount"),
+        ("beyond 2^70", changed(amount=2**70), "/data/object/amount"),
+        ("negative", changed(amount=-1), "/data/object/amount"),
+        ("a float", changed(amount=1.5), "/data/object/amount"),
+        ("a bool", changed(amount=True), "/data/object/amount"),
+        ("text", changed(amount="100"), "/data/object/amount"),
+        ("a NUL", changed(description="a\0b"), ""),
+        ("a NUL in an id", changed(customer="cus_\0"), ""),
+        ("a far year", changed(created=10**15), "/data/object/created"),
+        ("a currency", changed(currency="EURO"), "/data/object/currency"),
+    ],
+)
+def test_t13_t19_a_signed_body_that_is_no_event_is_refused(
+    service: ServiceProcess, case: str, body: bytes, pointer: str | None
+) -> None:
+    """
+    Signed or not, what cannot be read is 400, names its field, and changes nothing.
+    """
+    before = databases.digest(service.world.database_url)
+
+    answer = post(service, body, service.world.signed(body))
+
+    assert_refused(answer, 400, "malformed_event")
+    [field] = answer.json()["errors"]
+    assert pointer is None or field["pointer"] == pointer, case
+    assert databases.digest(service.world.database_url) == before
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_t14_a_body_over_512_kib_is_refused(
+    service: ServiceProcess, *, chunked: bool
+) -> None:
+    """
+    513 KiB are 413, whether their length was announced or not.
+    """
+    body = b" " * (513 * 1024)
+    content = iter([body[:100_000], body[100_000:]]) if chunked else body
+
+    answer = httpx.post(
+        f"{service.url}/webhooks/stripe",
+        content=content,
+        headers=service.world.signed(body),
+    )
+
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "request_entity_too_large"
+
+
+def test_t15_an_encoded_body_is_refused(service: ServiceProcess) -> None:
+    """
+    Nothing is ever decompressed: gzip is 415.
+    """
+    body = gzip.compress(BODY)
+    headers = service.world.signed(body) | {"Content-Encoding": "gzip"}
+
+    assert_refused(post(service, body, headers), 415, "unsupported_encoding")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/yaml", ""])
+def test_t20_another_content_type_is_refused(
+    service: ServiceProcess, kind: str
+) -> None:
+    """
+    JSON says that it is JSON.
+    """
+    headers = service.world.signed(BODY) | {"Content-Type": kind}
+
+    assert_refused(post(service, BODY, headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE"])
+def test_t20_another_verb_is_refused(service: ServiceProcess, verb: str) -> None:
+    """
+    Webhooks are posted.
+    """
+    answer = httpx.request(verb, f"{service.url}/webhooks/stripe")
+
+    assert answer.status_code == 405
+
+
+def test_a_refusal_echoes_nothing(service: ServiceProcess) -> None:
+    """
+    What somebody sent comes back in no answer.
+    """
+    canary = "canary4242"
+    body = changed(currency=canary, amount=-1, customer=[canary])
+
+    answer = post(service, body, service.world.signed(body))
+
+    assert answer.status_code == 400
+    assert canary not in answer.text

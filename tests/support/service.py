@@ -1,0 +1,186 @@
+"""The service as it really runs: `payments serve` in a process of its own."""
+
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import httpx
+
+from payments_adapters.jwt import KeySet, generate_jwks, issue
+from payments_adapters.stripe import sign
+from payments_core import Email, user_id
+from payments_core.revocation import ADMIN_SCOPE
+
+PREFIX = "/payments-gateway/api"
+ISSUER = "users.test"
+AUDIENCE = "payments-gateway"
+START_S_MAX = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def new_secret() -> str:
+    return f"whsec_{secrets.token_hex(24)}"
+
+
+@attrs.frozen
+class World:
+    """What every process of one deployment shares."""
+
+    database_url: str
+    secrets: tuple[str, ...] = attrs.field(factory=lambda: (new_secret(),))
+    jwks: str = attrs.field(factory=lambda: generate_jwks("test"))
+
+    def env(self, port: int, ops_port: int) -> dict[str, str]:
+        return {
+            "PAYMENTS_ENV": "development",
+            "PAYMENTS_DATABASE_URL": self.database_url,
+            "PAYMENTS_STRIPE_WEBHOOK_SECRETS": ",".join(self.secrets),
+            "PAYMENTS_JWT_ISSUER": ISSUER,
+            "PAYMENTS_JWT_AUDIENCE": AUDIENCE,
+            "PAYMENTS_JWT_KEYS": self.jwks,
+            "PAYMENTS_PORT": str(port),
+            "PAYMENTS_OPS_PORT": str(ops_port),
+        }
+
+    def token(  # noqa: PLR0913  # a token's claims by name
+        self,
+        user: str,
+        *,
+        email: str | None = None,
+        scopes: Iterable[str] = (),
+        audience: str = AUDIENCE,
+        at: datetime | None = None,
+        lifetime: timedelta = timedelta(hours=1),
+    ) -> str:
+        return issue(
+            KeySet.from_jwks(self.jwks),
+            issuer=ISSUER,
+            audience=audience,
+            user_id=user_id(user),
+            email=Email.of(email) if email else None,
+            scopes=scopes,
+            at=at or datetime.now(UTC),
+            lifetime=lifetime,
+            jti=uuid.uuid4().hex,
+        )
+
+    def admin(self) -> str:
+        return self.token("admin", scopes=[ADMIN_SCOPE])
+
+    def signed(self, body: bytes, *, at: datetime | None = None) -> dict[str, str]:
+        """Return the headers of a delivery as Stripe would send them."""
+        signature = sign(body, secret=self.secrets[0], at=at or datetime.now(UTC))
+        return {"Content-Type": "application/json", "Stripe-Signature": signature}
+
+
+@attrs.frozen
+class ServiceProcess:
+    world: World
+    port: int
+    ops_port: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{PREFIX}"
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
+
+    def post_event(
+        self, event: Any, route: str = "stripe", **headers: str
+    ) -> httpx.Response:
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        return httpx.post(
+            f"{self.url}/webhooks/{route}",
+            content=body,
+            headers={**self.world.signed(body), **headers},
+            timeout=30,
+        )
+
+    def register(self, user: str, email: str, customer: str | None = None) -> None:
+        body = {"email": email, "customer_id": customer}
+        self.call("PUT", f"/users/{user}", self.world.admin(), body).raise_for_status()
+
+    def call(
+        self, method: str, path: str, token: str | None = None, body: Any = None
+    ) -> httpx.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return httpx.request(
+            method, self.url + path, json=body, headers=headers, timeout=30
+        )
+
+    def status(self, user: str) -> dict[str, Any]:
+        answer = self.call("GET", f"/users/{user}/payment-status", self.world.admin())
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def start(world: World, port: int = 0) -> ServiceProcess:
+    """Start a process and return once it says that it is ready."""
+    port, ops_port = port or free_port(), free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", "serve"],
+        env=world.env(port, ops_port),
+    )
+    service = ServiceProcess(world, port, ops_port, process)
+    deadline = time.monotonic() + START_S_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        if _ready(service):
+            return service
+    process.kill()
+    raise RuntimeError(f"the service did not start: {process.wait()}")
+
+
+def _ready(service: ServiceProcess) -> bool:
+    try:
+        httpx.get(f"{service.ops_url}/readyz", timeout=5).raise_for_status()
+    except httpx.HTTPError:
+        # Blocks a moment where a sleep would: the process ends, or the time does.
+        try:
+            service.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            return False
+        return False
+    return True
+
+
+@contextmanager
+def running(world: World, count: int = 1) -> Iterator[list[ServiceProcess]]:
+    """Lend processes of one deployment; they end as they do in production."""
+    with ExitStack() as stack:
+        services = []
+        for _ in range(count):
+            service = start(world)
+            stack.callback(_end, service)
+            services.append(service)
+        yield services
+
+
+def _end(service: ServiceProcess) -> None:
+    service.process.send_signal(signal.SIGTERM)
+    try:
+        service.process.wait(30)
+    except subprocess.TimeoutExpired:
+        service.kill()
+        raise

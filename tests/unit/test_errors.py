@@ -1,0 +1,67 @@
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from payments_core import PaymentsError, Rejected, Unavailable, Untrusted, errors
+
+
+def family(kind: type[PaymentsError]) -> Iterator[type[PaymentsError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from family(child)
+
+
+KINDS = list(family(PaymentsError))
+
+
+def an_error(kind: type[PaymentsError]) -> PaymentsError:
+    """Make one, with a word for each thing that it wants to know."""
+    own = inspect.signature(kind.__init__).parameters.values()
+    wanted = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return kind(*(f"<{name}>" for name in wanted if name != "self"))
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    """
+    Clients branch on `code`; two errors may not share one.
+    """
+    codes = [kind.code for kind in KINDS]
+    assert len(codes) == len(set(codes))
+    assert all(vars(kind).get("code") for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_says_whose_fault_it_is(kind: type[PaymentsError]) -> None:
+    """
+    Exactly one of three answers, but for the root itself.
+    """
+    answers = [issubclass(kind, top) for top in (Rejected, Unavailable, Untrusted)]
+    assert sum(answers) == (kind is not PaymentsError)
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if "__init__" in vars(k)], ids=lambda kind: kind.code
+)
+def test_every_error_builds_its_own_sentence(kind: type[PaymentsError]) -> None:
+    """
+    It is made from data, and what it says is not empty.
+    """
+    assert str(an_error(kind))
+
+
+def test_the_whole_family_lives_in_one_module() -> None:
+    """
+    One table at the edge has to know them all.
+    """
+    assert {kind.__module__ for kind in KINDS} == {errors.__name__}
+
+
+@pytest.mark.parametrize("field", ["data.object.id", ""])
+def test_a_malformed_event_names_the_field_or_the_whole_body(field: str) -> None:
+    """
+    An empty path is the body itself.
+    """
+    error = errors.MalformedEvent(field, "not an object")
+    assert str(error) == f"{field or 'body'}: not an object"
+    assert (error.field, error.reason) == (field, "not an object")

@@ -1,0 +1,492 @@
+import base64
+import hmac
+import itertools
+import json
+import secrets
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from payments_adapters.jwt import JwtVerifier, KeySet
+from payments_core.account import Email
+from payments_core.errors import InvalidToken
+from payments_core.ports import Clock
+
+NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW_S: Final = int(NOW.timestamp())
+ISSUER: Final = "https://users.example"
+AUDIENCE: Final = "payments"
+SECRET: Final = secrets.token_bytes(32)
+ABSENT: Final = object()
+HEADER: Final = {"alg": "HS256", "kid": "k1", "typ": "at+jwt"}
+CLAIMS: Final = {
+    "iss": ISSUER,
+    "aud": AUDIENCE,
+    "sub": "user_1",
+    "jti": "jti_1",
+    "iat": NOW_S,
+    "exp": NOW_S + 300,
+}
+
+
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+KEYS: Final = KeySet.from_jwks(
+    json.dumps(
+        {"keys": [{"kty": "oct", "alg": "HS256", "kid": "k1", "k": b64(SECRET)}]}
+    )
+)
+
+
+def a_verifier(clock: Clock = lambda: NOW, keys: KeySet = KEYS) -> JwtVerifier:
+    return JwtVerifier(keys, ISSUER, AUDIENCE, clock, timedelta(minutes=15))
+
+
+def signed(header: bytes, payload: bytes) -> str:
+    """Sign anything: what a library would refuse to make is what we test."""
+    text = f"{b64(header)}.{b64(payload)}"
+    return f"{text}.{b64(hmac.digest(SECRET, text.encode(), 'sha256'))}"
+
+
+def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+    members = {**base, **changes}
+    kept = {name: value for name, value in members.items() if value is not ABSENT}
+    return json.dumps(kept).encode()
+
+
+def a_token(*, typ: object = "at+jwt", **claims: Any) -> str:
+    return signed(changed(HEADER, {"typ": typ}), changed(CLAIMS, claims))
+
+
+def is_accepted(text: str, verifier: JwtVerifier | None = None) -> bool:
+    # A new one each time, unless given: no verdict comes from memory.
+    try:
+        (verifier or a_verifier()).verify(text)
+    except InvalidToken:
+        return False
+    return True
+
+
+def test_a_good_token_tells_who_comes() -> None:
+    """
+    All that we rely on is in the token, in our types; other claims are let be.
+    """
+    text = a_token(
+        email=" Ann@Example.org", scope="a  payments:admin", nbf=NOW_S, name="Ann"
+    )
+
+    token = a_verifier().verify(text)
+
+    assert (token.issuer, token.jti, token.user_id) == (ISSUER, "jti_1", "user_1")
+    assert token.issued_at == NOW
+    assert token.expires_at == NOW + timedelta(minutes=5)
+    assert token.issued_at.tzinfo is token.expires_at.tzinfo is UTC
+    assert token.email == Email.of("Ann@Example.org")
+    assert token.scopes == {"a", "payments:admin"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"null", b"[]", b"1", b"{", b"\xff", b"[" * 6000, b'{"a":' * 1200]
+    + [changed(CLAIMS, {})[:-1] + tail for tail in (b',"sub":"user_2"}', b"}}")]
+    + [changed(CLAIMS, {})[:-1] + b',"x":' + x for x in (b"NaN}", b"-Infinity}")]
+    + [changed(CLAIMS, {})[:-1] + b',"x":{"a":1,"a":2}}']
+    + [changed(CLAIMS, {})[:-1] + b',"x":' + b"9" * 5000 + b"}"]
+    + [changed(CLAIMS, {}).decode().encode("utf-16")],
+)
+def test_t33_claims_are_one_clear_json_object(payload: bytes) -> None:
+    """
+    Signed or not: a name twice, NaN, other encodings and depth are refused.
+    """
+    assert not is_accepted(signed(changed(HEADER, {}), payload))
+
+
+@pytest.mark.parametrize(
+    "exp",
+    [
+        *(ABSENT, None, True, str(NOW_S + 300), float(NOW_S + 300), [NOW_S + 300]),
+        *(float("nan"), float("inf"), 10**11, 10**4000, -1, 4_102_444_801),
+    ],
+)
+def test_t33_expiry_is_a_time_in_whole_seconds(exp: object) -> None:
+    """
+    A missing, spelled, fractional or endless expiry is none.
+    """
+    assert not is_accepted(a_token(exp=exp))
+    assert not is_accepted(a_token(iat=exp))
+    assert exp is ABSENT or not is_accepted(a_token(nbf=exp))
+
+
+@pytest.mark.parametrize(
+    ("claims", "accepted"),
+    [
+        ({"exp": NOW_S - 29, "iat": NOW_S - 100}, True),
+        ({"exp": NOW_S - 30, "iat": NOW_S - 100}, False),
+        ({"exp": NOW_S - 31, "iat": NOW_S - 100}, False),
+        ({"exp": NOW_S + 900}, True),
+        ({"exp": NOW_S + 901}, False),
+        ({"exp": NOW_S + 1}, True),
+        ({"exp": NOW_S}, False),
+        ({"exp": NOW_S - 1}, False),
+    ],
+)
+def test_t33_a_token_lives_as_long_as_it_may(
+    claims: dict[str, int], *, accepted: bool
+) -> None:
+    """
+    Expired by thirty seconds is the end, and no issuer gives more than the cap.
+    """
+    assert is_accepted(a_token(**claims)) == accepted
+
+
+def test_t33_without_a_cap_on_age_no_token_outlives_the_century() -> None:
+    """
+    However generous the settings, a time that fits no calendar is refused.
+    """
+    verifier = JwtVerifier(KEYS, ISSUER, AUDIENCE, lambda: NOW, timedelta.max)
+
+    assert is_accepted(a_token(exp=4_102_444_800), verifier)
+    assert not is_accepted(a_token(exp=4_102_444_801), verifier)
+    assert not is_accepted(a_token(exp=10**13), verifier)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "accepted"), [(-1, True), (29, True), (30, True), (31, False)]
+)
+def test_t34_t40_a_token_of_the_future_is_refused(
+    ahead_s: int, *, accepted: bool
+) -> None:
+    """
+    Half a minute of difference between two clocks is let pass, more is not.
+    """
+    assert is_accepted(a_token(nbf=NOW_S + ahead_s)) == accepted
+    assert is_accepted(a_token(iat=NOW_S + ahead_s)) == accepted
+
+
+def test_t40_a_clock_set_back_refuses_tokens_already_seen() -> None:
+    """
+    A token that was good is refused when our clock says it was not issued yet.
+    """
+    times = iter([NOW, NOW - timedelta(hours=2), NOW])
+    verifier = a_verifier(lambda: next(times))
+
+    assert is_accepted(a_token(), verifier)
+    assert not is_accepted(a_token(), verifier)
+    assert is_accepted(a_token(), verifier)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"iss": value} for value in (ABSENT, None, "", f"{ISSUER}/", ISSUER[:-1])]
+    + [{"iss": value} for value in (ISSUER.upper(), [ISSUER], {ISSUER: 1}, 1)]
+    + [{"aud": value} for value in (ABSENT, None, "", "payment", "payments2")]
+    + [{"aud": value} for value in ([], ["x"], [AUDIENCE, 1], [[AUDIENCE]])]
+    + [{"aud": value} for value in ({AUDIENCE: 1}, "Payments", 1, [None, AUDIENCE])],
+)
+def test_t35_issuer_and_audience_are_exact(claims: dict[str, object]) -> None:
+    """
+    A prefix, another case, another type or none at all is another party.
+    """
+    assert not is_accepted(a_token(**claims))
+
+
+@pytest.mark.parametrize("aud", [[AUDIENCE], ["x", AUDIENCE], [AUDIENCE, AUDIENCE]])
+def test_t35_we_may_be_one_audience_of_several(aud: list[str]) -> None:
+    """
+    A list of strings with our name in it is for us too (RFC 7519, 4.1.3).
+    """
+    assert is_accepted(a_token(aud=aud))
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "JWT", "jwt", ABSENT])
+def test_t36_an_access_token_says_so_or_nothing(typ: object) -> None:
+    """
+    "JWT" and no type at all are let pass: not every issuer follows RFC 9068.
+    """
+    assert is_accepted(a_token(typ=typ))
+
+
+@pytest.mark.parametrize(
+    "typ",
+    [
+        *("logout+jwt", "id_token", "application/at+jwt", "JWT ", ""),
+        *(None, 1, True, ["JWT"], {"JWT": 1}),
+    ],
+)
+def test_t36_a_token_of_another_type_is_refused(typ: object) -> None:
+    """
+    A logout token is signed with the same key and is no access token.
+    """
+    assert not is_accepted(a_token(typ=typ))
+
+
+_NO_IDS: Final = [ABSENT, None, "", 1, True, ["a"], "a b", "a\n", "é", "\ud800", "a\0"]
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"jti": value} for value in (*_NO_IDS, "a" * 129, "a" * 5000, "a/b")]
+    + [{"sub": value} for value in (*_NO_IDS, "a" * 129, "a@b", "a/b")]
+    + [{"email": value} for value in ("", "ann", 1, True, ["a@b"], "a@b\0", "\ud800@b")]
+    + [{"scope": value} for value in (None, 1, ["payments:admin"], {"a": 1}, True)],
+)
+def test_t37_ids_and_scopes_are_strictly_typed(claims: dict[str, object]) -> None:
+    """
+    An empty, long or odd id is none; it could not be revoked or found again.
+    """
+    assert not is_accepted(a_token(**claims))
+
+
+def test_t37_only_a_space_separates_scopes() -> None:
+    """
+    Another kind of white space does not make a second scope.
+    """
+    token = a_verifier().verify(a_token(scope="a\u00a0payments:admin\tb"))
+
+    assert token.scopes == {"a\u00a0payments:admin\tb"}
+
+
+@pytest.mark.parametrize("before", ["", " ", "\t", "Bearer ", "\ufeff", "="])
+@pytest.mark.parametrize("after", ["", " ", "\n", "\r\n", "=", "==", "\0", "."])
+def test_t39_a_token_has_one_spelling(before: str, after: str) -> None:
+    """
+    Padding and white space around a good token make a bad one.
+    """
+    assert is_accepted(before + a_token() + after) == (not before and not after)
+
+
+def test_t39_unused_bits_and_padding_inside_make_no_second_spelling() -> None:
+    """
+    The last letter of a part carries spare bits: only zeros there are accepted.
+    """
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    good = a_token()
+    spellings = [good[:-1] + letter for letter in letters]
+
+    assert [text for text in spellings if is_accepted(text)] == [good]
+    assert not is_accepted(good.replace(".", "=.", 1))
+    assert not is_accepted(good.replace(".", "==.", 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", ".", "..", "...", "a.b", "a.b.c", "a.b.c.d", "A.A.A", "YQ.YQ.YQ"),
+        *("\ud800", "\ud800.a.b", "\0", "é.é.é", "٣.٣.٣", "a\x7f.b.c", "a.b.c\n"),
+        *("a" * 100_000, "a." * 50_000, "." * 100_000, "null", "{}", "%61.b.c"),
+        *("Bearer", "Basic dTpw"),
+    ],
+)
+def test_t49_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
+    """
+    Nonsense of any length and alphabet is one error, with a reason of our own.
+    """
+    with pytest.raises(InvalidToken) as refusal:
+        a_verifier().verify(text)
+
+    assert refusal.value.reason.isascii()
+    assert len(refusal.value.reason) < 80
+
+
+def test_t49_a_token_has_a_greatest_length() -> None:
+    """
+    A signed token of 8 KiB is read, and not one letter more.
+    """
+    padded = itertools.product(range(5700, 6000), ("JWT", ABSENT))
+    texts = [a_token(x="x" * length, typ=typ) for length, typ in padded]
+    verdicts = {len(text): is_accepted(text) for text in texts}
+
+    assert max(length for length, accepted in verdicts.items() if accepted) == 8192
+    assert min(length for length, accepted in verdicts.items() if not accepted) > 8192
+
+
+def test_a_refusal_repeats_nothing_of_the_token() -> None:
+    """
+    A log of refusals holds no one's e-mail, id or token.
+    """
+    odd = ({"sub": "canary a"}, {"email": "canary"}, {"jti": "canary/"})
+    texts = [a_token(**claims) for claims in odd]
+    texts.append(signed(changed(HEADER, {}), b'{"sub": "canary", "sub": "canary"}'))
+    for text in texts:
+        with pytest.raises(InvalidToken) as refusal:
+            a_verifier().verify(text)
+
+        assert "canary" not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_a_remembered_token_still_expires() -> None:
+    """
+    Memory saves the signature's cost, never the look at the clock.
+    """
+    times = iter([NOW, NOW + timedelta(seconds=39), NOW + timedelta(seconds=40)])
+    verifier = a_verifier(lambda: next(times))
+    text = a_token(exp=NOW_S + 10)
+
+    assert is_accepted(text, verifier)
+    assert is_accepted(text, verifier)
+    assert not is_accepted(text, verifier)
+
+
+def test_a_token_is_remembered_for_a_minute() -> None:
+    """
+    After sixty seconds the signature is checked again, with the keys of that day.
+    """
+    times = iter(NOW + timedelta(seconds=after_s) for after_s in (0, 59, 60))
+    keys = dict(KEYS.keys)
+    verifier = a_verifier(lambda: next(times), KeySet(keys))
+
+    assert is_accepted(a_token(), verifier)
+    keys.clear()
+    assert is_accepted(a_token(), verifier)
+    assert not is_accepted(a_token(), verifier)
+
+
+def test_memory_has_a_limit_and_keeps_no_refusals() -> None:
+    """
+    Neither many tokens nor many forgeries make the verifier grow; the oldest goes.
+    """
+    verifier = a_verifier()
+    for number in range(4100):
+        assert is_accepted(a_token(jti=f"jti_{number}"), verifier)
+        assert not is_accepted(a_token(jti=f"jti {number}"), verifier)
+
+    assert len(verifier._remembered) == 4096
+    assert next(iter(verifier._remembered)) == a_token(jti="jti_4")
+
+
+# P16: what each member may be, and what it may not. The reference model is this
+# table and the four lines of `is_sound`.
+_Values = tuple[object, ...]
+_EVER: Final[_Values] = (None, True, 1.5, float("nan"), 10**400, [], {}, ["a"], {"": 1})
+_FINE: Final[Mapping[str, _Values]] = {
+    "alg": ("HS256",),
+    "kid": ("k1",),
+    "typ": ("at+jwt", "JWT", "At+Jwt", ABSENT),
+    "crit": (ABSENT,),
+    "iss": (ISSUER,),
+    "aud": (AUDIENCE, [AUDIENCE], ["x", AUDIENCE]),
+    "sub": ("user_1", "a" * 128, "a:b|c~d+e=f-g.h"),
+    "jti": ("jti_1", "a" * 128, "a.b_c:d~e-f"),
+    "iat": (NOW_S, NOW_S - 1000, NOW_S + 30, NOW_S + 31, 0),
+    "exp": (NOW_S + 300, NOW_S - 29, NOW_S - 30, NOW_S + 900, 4_102_444_800),
+    "nbf": (ABSENT, 0, NOW_S - 1, NOW_S + 30, NOW_S + 31, 4_102_444_800),
+    "email": (ABSENT, None, "a@b", " Ann@Example.org "),
+    "scope": (ABSENT, "", "a b", "payments:admin"),
+}
+_FOUL: Final[Mapping[str, _Values]] = {
+    "alg": (*_EVER, ABSENT, "none", "RS256", "hs256", 1),
+    "kid": (*_EVER, ABSENT, "k2", "", "../k1", 1),
+    "typ": (*_EVER, "logout+jwt", "", "at+jwt ", 1),
+    "crit": (*_EVER, ["exp"], "x", 1),
+    "iss": (*_EVER, ABSENT, "", ISSUER + "/", [ISSUER], 1),
+    "aud": (*_EVER, ABSENT, "", AUDIENCE + "2", [AUDIENCE, 1], {AUDIENCE: 1}, 1),
+    "sub": (*_EVER, ABSENT, "", "a" * 129, "a@b", "a b", "\ud800", 1),
+    "jti": (*_EVER, ABSENT, "", "a" * 129, "a/b", "a\n", 1),
+    "iat": (*_EVER, ABSENT, str(NOW_S), float(NOW_S), -1, 4_102_444_801),
+    "exp": (*_EVER, ABSENT, str(NOW_S + 300), float(NOW_S + 300), 4_102_444_801),
+    "nbf": (*_EVER, str(NOW_S), float(NOW_S), -1, 4_102_444_801),
+    "email": (*_EVER[1:], "", "ann", "a@b@c", "\ud800@b", 1),
+    "scope": (*_EVER, 1),
+}
+_Chosen = dict[str, tuple[object, bool]]
+
+
+def choices(name: str) -> list[tuple[object, bool]]:
+    return [(v, True) for v in _FINE[name]] + [(v, False) for v in _FOUL[name]]
+
+
+def is_sound(chosen: _Chosen) -> bool:
+    if not all(fine for _, fine in chosen.values()):
+        return False
+    iat, exp, nbf = (chosen[name][0] for name in ("iat", "exp", "nbf"))
+    assert isinstance(iat, int)
+    assert isinstance(exp, int)
+    latest_start = max(iat, nbf) if isinstance(nbf, int) else iat
+    return 0 < exp - iat <= 900 and latest_start - 30 <= NOW_S < exp + 30
+
+
+def agree(changes: _Chosen) -> bool:
+    chosen = {name: choices(name)[0] for name in _FINE} | changes
+    members = {name: value for name, (value, _) in chosen.items()}
+    header = {name: members.pop(name) for name in ("alg", "kid", "typ", "crit")}
+    text = signed(changed(header, {}), changed(members, {}))
+    return is_accepted(text) == is_sound(chosen)
+
+
+def test_p16_any_two_mutations_are_judged_as_the_model_does() -> None:
+    """
+    Every value of every member, with every value of every other.
+    """
+    for one, other in itertools.combinations(_FINE, 2):
+        for pair in itertools.product(choices(one), choices(other)):
+            assert agree(dict(zip((one, other), pair, strict=True))), (one, other, pair)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={n: st.sampled_from(choices(n)) for n in _FINE})
+)
+def test_p16_a_token_is_accepted_exactly_when_the_model_says_so(
+    changes: _Chosen,
+) -> None:
+    """
+    Over all products of mutations, verifier and reference model say the same.
+    """
+    assert agree(changes)
+
+
+@given(st.fixed_dictionaries({n: st.sampled_from(_FINE[n]) for n in _FINE}))
+def test_p16_time_rules_hold_among_well_typed_tokens(
+    members: dict[str, object],
+) -> None:
+    """
+    With each member fine by itself, only the times decide.
+    """
+    assert agree({name: (value, True) for name, value in members.items()})
+
+
+_ANY_TEXT: Final = st.text(st.characters(exclude_categories=()))
+_JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(_ANY_TEXT, inner),
+    max_leaves=4,
+)
+_PARTS: Final = st.lists(st.binary().map(b64) | _ANY_TEXT, max_size=6).map(".".join)
+
+
+@given(_ANY_TEXT | _PARTS)
+@example("\ud800")
+def test_p16_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
+    """
+    No text at all makes the verifier fail in another way.
+    """
+    assert not is_accepted(text)
+
+
+_OCTETS: Final = st.binary() | _JSON.map(lambda value: json.dumps(value).encode())
+
+
+@given(octets=_OCTETS, as_header=st.booleans())
+def test_p16_nothing_but_a_refusal_comes_of_any_signed_bytes(
+    octets: bytes, *, as_header: bool
+) -> None:
+    """
+    Not even who holds the key makes the verifier fail in another way.
+    """
+    header = octets if as_header else changed(HEADER, {})
+
+    assert not is_accepted(signed(header, changed(CLAIMS, {}) if as_header else octets))
+
+
+@given(st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "email", "scope"]), _JSON))
+def test_p16_nothing_but_a_refusal_comes_of_odd_claims(claims: dict[str, Any]) -> None:
+    """
+    Any JSON in place of any claim is a token or a refusal.
+    """
+    is_accepted(a_token(**claims))

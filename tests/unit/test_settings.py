@@ -1,0 +1,438 @@
+"""The environment: what it may say, and what is said about what it may not."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from payments_service.settings import (
+    SECRET_FILE_BYTES_MAX,
+    STRIPE_API_BASE,
+    Settings,
+    SettingsError,
+    database_url,
+)
+
+# Every secret holds it: whatever shows it shows a secret.
+CANARY = "canary" + "7" * 16
+DATABASE_URL = f"postgresql://payments:{CANARY}@db:5432/payments"
+REQUIRED = (
+    "PAYMENTS_ENV",
+    "PAYMENTS_DATABASE_URL",
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+    "PAYMENTS_JWT_ISSUER",
+    "PAYMENTS_JWT_AUDIENCE",
+    "PAYMENTS_JWT_KEYS",
+)
+
+
+def key(mode: str, prefix: str = "sk") -> str:
+    return f"{prefix}_{mode}_{CANARY}"
+
+
+def webhook_secret() -> str:
+    return f"whsec_{CANARY}"
+
+
+def development(**others: str) -> dict[str, str]:
+    return {
+        "PAYMENTS_ENV": "development",
+        "PAYMENTS_DATABASE_URL": DATABASE_URL,
+        "PAYMENTS_STRIPE_WEBHOOK_SECRETS": webhook_secret(),
+        "PAYMENTS_JWT_ISSUER": "users",
+        "PAYMENTS_JWT_AUDIENCE": "payments-gateway",
+        "PAYMENTS_JWT_KEYS": f'{{"keys": "{CANARY}"}}',
+        **others,
+    }
+
+
+def production(**others: str) -> dict[str, str]:
+    return {
+        **development(),
+        "PAYMENTS_ENV": "production",
+        "PAYMENTS_STRIPE_API_KEY": key("live"),
+        **others,
+    }
+
+
+def problems(env: dict[str, str]) -> dict[str, str]:
+    """Return what is wrong; no problem ever shows a secret."""
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env(env)
+    assert CANARY not in str(refused.value)
+    return refused.value.problems
+
+
+def test_the_least_environment_gives_the_documented_defaults() -> None:
+    """
+    Six variables are enough for development, seven for production.
+    """
+    settings = Settings.from_env(development())
+
+    assert attrs.asdict(settings) == {
+        "env": "development",
+        "database_url": DATABASE_URL,
+        "database_pool_size": 8,
+        "stripe_api_base": STRIPE_API_BASE,
+        "stripe_api_key": None,
+        "stripe_webhook_secrets": (webhook_secret(),),
+        "jwt_issuer": "users",
+        "jwt_audience": "payments-gateway",
+        "jwt_keys": f'{{"keys": "{CANARY}"}}',
+        "jwt_max_age": timedelta(days=1),
+        "host": "127.0.0.1",
+        "port": 8000,
+        "ops_port": 8001,
+        "grace": timedelta(days=3),
+        "drain_s": 0,
+        "log_level": "info",
+    }
+    assert not settings.livemode
+    live = Settings.from_env(production())
+    assert (live.livemode, live.drain_s) == (True, 5)
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_variable_that_says_nothing_is_missing(
+    name: str, value: str | None
+) -> None:
+    """
+    Not there, empty or blank are the same; the problem names the file's twin too.
+    """
+    env = {k: v for k, v in development().items() if k != name}
+    if value is not None:
+        env[name] = value
+
+    assert problems(env) == {name: f"missing (or {name}_FILE, a path)"}
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """
+    Nobody wants to start a service six times to learn six names.
+    """
+    assert tuple(problems({})) == REQUIRED
+    wrong = problems({"PAYMENTS_PORT": "x", "PAYMENTS_LOG_LEVEL": "loud"})
+    assert set(wrong) == {*REQUIRED, "PAYMENTS_PORT", "PAYMENTS_LOG_LEVEL"}
+
+
+READ: list[tuple[str, str, str, Any]] = [
+    ("PAYMENTS_DATABASE_POOL_SIZE", "1", "database_pool_size", 1),
+    ("PAYMENTS_DATABASE_POOL_SIZE", "100", "database_pool_size", 100),
+    ("PAYMENTS_DATABASE_POOL_SIZE", "", "database_pool_size", 8),
+    ("PAYMENTS_JWT_ISSUER", " users \n", "jwt_issuer", "users"),
+    ("PAYMENTS_JWT_MAX_AGE_S", "60", "jwt_max_age", timedelta(minutes=1)),
+    ("PAYMENTS_HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104  # an example
+    ("PAYMENTS_PORT", "0", "port", 0),
+    ("PAYMENTS_OPS_PORT", "65535", "ops_port", 65_535),
+    ("PAYMENTS_GRACE_DAYS", "0", "grace", timedelta(0)),
+    ("PAYMENTS_DRAIN_S", "300", "drain_s", 300),
+    ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
+    (
+        "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+        "one, two\nthree,,",
+        "stripe_webhook_secrets",
+        ("one", "two", "three"),
+    ),
+    ("PAYMENTS_DATABASE_URL", "postgres://h/d", "database_url", "postgresql://h/d"),
+    (
+        "PAYMENTS_DATABASE_URL",
+        "postgresql://h/d?x=postgres://",
+        "database_url",
+        "postgresql://h/d?x=postgres://",
+    ),
+    (
+        "PAYMENTS_DATABASE_URL",
+        "postgresql+asyncpg://h/d",
+        "database_url",
+        "postgresql+asyncpg://h/d",
+    ),
+    ("PAYMENTS_STRIPE_API_KEY", key("test", "rk"), "stripe_api_key", key("test", "rk")),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), READ)
+def test_a_variable_is_read(variable: str, text: str, field: str, value: Any) -> None:
+    """
+    Each reaches its field in the field's own type and unit.
+    """
+    settings = Settings.from_env(development(**{variable: text}))
+
+    assert getattr(settings, field) == value
+
+
+WRONG: list[tuple[str, str]] = [
+    ("PAYMENTS_ENV", "staging"),
+    ("PAYMENTS_ENV", "Production"),
+    ("PAYMENTS_DATABASE_URL", f"mysql://u:{CANARY}@h/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql:{CANARY}"),
+    # The standard parser quotes both in its complaint.
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}/x@h/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}\u2100@h/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@[::1/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@h:99999/d"),
+    ("PAYMENTS_DATABASE_POOL_SIZE", "0"),
+    ("PAYMENTS_DATABASE_POOL_SIZE", "101"),
+    ("PAYMENTS_DATABASE_POOL_SIZE", "-1"),
+    ("PAYMENTS_STRIPE_API_BASE", f"https://{CANARY}.example"),
+    ("PAYMENTS_STRIPE_API_KEY", CANARY),
+    ("PAYMENTS_STRIPE_API_KEY", key("test") + " x"),
+    ("PAYMENTS_STRIPE_API_KEY", key("test", "pk")),
+    ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", " , ,\n"),
+    ("PAYMENTS_JWT_MAX_AGE_S", "59"),
+    ("PAYMENTS_JWT_MAX_AGE_S", str(366 * 86_400 + 1)),
+    ("PAYMENTS_PORT", "65536"),
+    ("PAYMENTS_PORT", "8_000"),
+    ("PAYMENTS_PORT", "\u0668"),
+    ("PAYMENTS_PORT", "1" * 5000),
+    # What Kubernetes makes of a service that is called `payments`.
+    ("PAYMENTS_PORT", "tcp://10.0.0.1:80"),
+    ("PAYMENTS_OPS_PORT", "+1"),
+    ("PAYMENTS_GRACE_DAYS", "367"),
+    ("PAYMENTS_GRACE_DAYS", "1.5"),
+    ("PAYMENTS_DRAIN_S", "301"),
+    ("PAYMENTS_LOG_LEVEL", "INFO"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), WRONG)
+def test_a_wrong_value_is_refused_by_name(variable: str, text: str) -> None:
+    """
+    The problem names the variable and nothing of the value.
+    """
+    assert list(problems(development(**{variable: text}))) == [variable]
+
+
+@given(text=st.text(), name=st.sampled_from(["DATABASE_URL", "STRIPE_API_BASE"]))
+@example(text="//", name="STRIPE_API_BASE")
+@example(text="http://[", name="STRIPE_API_BASE")
+def test_t67_any_text_is_read_or_refused_by_name(text: str, name: str) -> None:
+    """
+    Whatever is in an address: it is taken, or refused by name; never another error.
+    """
+    named: set[str] = set()
+    try:
+        Settings.from_env(development(**{f"PAYMENTS_{name}": text}))
+    except SettingsError as refused:
+        named.update(refused.problems)
+
+    assert named <= {f"PAYMENTS_{name}"}
+
+
+EVIL_BASES = [
+    "https://api.stripe.com@evil.example",
+    "https://api.stripe.com:x@evil.example",
+    "https://api.stripe.com.evil.example",
+    "https://evil.example/https://api.stripe.com",
+    "https://evil.example#https://api.stripe.com",
+    "https://evil.example\\@api.stripe.com",
+    "https://api.stripe.com\\@evil.example",
+    "https://api.stripe.com/v1",
+    "https://api.stripe.com?x=y",
+    "https://api.stripe.com#x",
+    "https://api.stripe.com:444",
+    "http://api.stripe.com",
+    "HTTPS://API.STRIPE.COM",
+    "//api.stripe.com",
+    "//",
+    "api.stripe.com",
+    "file:///etc/passwd",
+    "http://169.254.169.254",
+    "http://[::ffff:169.254.169.254]",
+    "http://0.0.0.0:1",
+    "http://localhost.evil.example",
+    "http://127.0.0.1.evil.example",
+    "http://127.0.0.1@evil.example",
+    "http://127.0.0.1:80@evil.example",
+    "http://user@127.0.0.1",
+    "http://:secret@127.0.0.1",
+    "http://@127.0.0.1",
+    "http://127.0.0.1/path",
+    "http://127.0.0.1?query",
+    "http://127.0.0.1#fragment",
+    "http://127.0.0.1:99999",
+    "http://127.0.0.1:port",
+    "http://127.0.\n0.1",
+    "http://127.0.0.1\\.evil.example",
+    "http://0x7f.1",
+    "ftp://127.0.0.1",
+]
+
+
+@pytest.mark.parametrize("env", [development, production])
+@pytest.mark.parametrize("base", EVIL_BASES)
+def test_t67_a_stripe_address_that_is_not_stripes_is_refused(
+    env: Callable[..., dict[str, str]], base: str
+) -> None:
+    """
+    The secret key goes wherever it points: to Stripe, or nowhere.
+    """
+    refused = problems(env(PAYMENTS_STRIPE_API_BASE=base))
+
+    assert list(refused) == ["PAYMENTS_STRIPE_API_BASE"]
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "http://127.0.0.1:12111",
+        "http://localhost:12111",
+        "https://localhost",
+        "http://[::1]:12111",
+    ],
+)
+def test_t67_a_loopback_stripe_is_for_development_only(base: str) -> None:
+    """
+    A fake Stripe on this machine is fine where money is not real.
+    """
+    settings = Settings.from_env(development(PAYMENTS_STRIPE_API_BASE=f"{base}/"))
+
+    assert settings.stripe_api_base == base
+    refused = problems(production(PAYMENTS_STRIPE_API_BASE=base))
+    assert list(refused) == ["PAYMENTS_STRIPE_API_BASE"]
+
+
+@pytest.mark.parametrize("env", [development, production])
+def test_stripes_own_address_is_taken_everywhere(
+    env: Callable[..., dict[str, str]],
+) -> None:
+    """
+    With or without a slash at the end.
+    """
+    settings = Settings.from_env(env(PAYMENTS_STRIPE_API_BASE=f"{STRIPE_API_BASE}/"))
+
+    assert settings.stripe_api_base == STRIPE_API_BASE
+
+
+@pytest.mark.parametrize("prefix", ["sk", "rk"])
+def test_an_environment_refuses_the_keys_of_the_other(prefix: str) -> None:
+    """
+    Real and test money never meet.
+    """
+    name = "PAYMENTS_STRIPE_API_KEY"
+
+    in_production = problems(production(**{name: key("test", prefix)}))
+    in_development = problems(development(**{name: key("live", prefix)}))
+
+    assert in_production == {
+        name: "a test key; this environment takes live keys only",
+    }
+    assert in_development == {
+        name: "a live key; this environment takes test keys only",
+    }
+
+
+def test_production_needs_a_key() -> None:
+    """
+    Development may do without Stripe, production may not.
+    """
+    env = production()
+    del env["PAYMENTS_STRIPE_API_KEY"]
+
+    assert list(problems(env)) == ["PAYMENTS_STRIPE_API_KEY"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", " \n\n"])
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_file_is_as_good_as_a_variable(tmp_path: Path, name: str, end: str) -> None:
+    """
+    Mounted secrets often end in a line break, which is not part of them.
+    """
+    env = development()
+    (tmp_path / "secret").write_text(env.pop(name) + end)
+
+    settings = Settings.from_env({**env, f"{name}_FILE": str(tmp_path / "secret")})
+
+    assert settings == Settings.from_env(development())
+
+
+def test_a_variable_given_twice_is_refused(tmp_path: Path) -> None:
+    """
+    Of a variable and its file one would be a guess; an empty one is not given.
+    """
+    name = "PAYMENTS_JWT_KEYS"
+    (tmp_path / "keys").write_text("keys")
+    file = {f"{name}_FILE": str(tmp_path / "keys")}
+
+    assert "given twice" in problems(development(**file))[name]
+    alone = Settings.from_env(development(**file, **{name: ""}))
+    assert alone.jwt_keys == "keys"
+    without = Settings.from_env(development(**{f"{name}_FILE": ""}))
+    assert without == Settings.from_env(development())
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _not_text(path: Path) -> None:
+    path.write_bytes(b"\xff" + CANARY.encode())
+
+
+def _too_long(path: Path) -> None:
+    path.write_text(CANARY * SECRET_FILE_BYTES_MAX)
+
+
+def _empty(path: Path) -> None:
+    path.write_text("\n")
+
+
+def _none(_: Path) -> None:
+    """Leave nothing there."""
+
+
+@pytest.mark.parametrize("make", [_folder, _not_text, _too_long, _empty, _none])
+def test_a_file_that_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """
+    Not there, a folder, no text, too long, empty: the variable is named.
+    """
+    name = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
+    make(tmp_path / "secret")
+    env = development()
+    del env[name]
+
+    assert list(problems({**env, f"{name}_FILE": str(tmp_path / "secret")})) == [name]
+
+
+def test_a_path_with_a_null_is_refused_by_name() -> None:
+    """
+    Even what the operating system does not take as a path.
+    """
+    refused = problems(development(PAYMENTS_GRACE_DAYS_FILE="a\0b"))
+
+    assert list(refused) == ["PAYMENTS_GRACE_DAYS"]
+
+
+def test_t61_settings_print_no_secret() -> None:
+    """
+    The repr may end up in a log or a traceback.
+    """
+    shown = repr(Settings.from_env(production())) + str(
+        Settings.from_env(development(PAYMENTS_STRIPE_API_KEY=key("test")))
+    )
+
+    assert CANARY not in shown
+    assert "payments-gateway" in shown
+
+
+def test_a_migration_job_needs_the_database_only(tmp_path: Path) -> None:
+    """
+    Its one setting follows the same rules as the service's.
+    """
+    name = "PAYMENTS_DATABASE_URL"
+    (tmp_path / "url").write_text(f"{DATABASE_URL}\n")
+
+    assert database_url({}) is None
+    assert database_url({name: DATABASE_URL}) == DATABASE_URL
+    assert database_url({f"{name}_FILE": str(tmp_path / "url")}) == DATABASE_URL
+    with pytest.raises(SettingsError) as refused:
+        database_url({name: f"mysql://{CANARY}"})
+    assert list(refused.value.problems) == [name]
+    assert CANARY not in str(refused.value)

@@ -1,0 +1,260 @@
+"""Who comes, and how tokens die. Tokens are made on the spot; no cryptography here."""
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import pytest
+
+from contracts.examples import ADA, BOB, NOON, a_token, email_of
+from contracts.worlds import a_world
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryAccountDirectory,
+    MemoryDatabase,
+    MemoryTokenStore,
+)
+from payments_core import Caller, Email, Token, TokenCutOff, TokenRevocation, UserId
+from payments_core.errors import (
+    AccountNotFound,
+    InvalidToken,
+    ScopeRequired,
+    TokenInvalidated,
+    TokenNotFound,
+)
+from payments_core.revocation import ADMIN_SCOPE
+from payments_core.use_cases import (
+    AuthenticateCaller,
+    InvalidateToken,
+    InvalidateUserTokens,
+    ListInvalidatedTokens,
+)
+
+pytestmark = pytest.mark.anyio
+
+SECOND: Final = timedelta(seconds=1)
+ISSUED: Final = NOON.replace(microsecond=0)
+ADAS: Final = a_token("ada-1", issued_at=ISSUED)
+BOBS: Final = a_token("bob-1", user=BOB, issued_at=ISSUED)
+ROOTS: Final = attrs.evolve(
+    a_token("root-1", user="root", issued_at=ISSUED), scopes=frozenset({ADMIN_SCOPE})
+)
+ADA_CALLS, ROOT_CALLS = Caller(ADAS), Caller(ROOTS)
+
+
+@attrs.frozen
+class NamesAsTokens:
+    """A verifier whose tokens' texts are their names."""
+
+    known: tuple[Token, ...] = (ADAS, BOBS, ROOTS)
+
+    def verify(self, text: str) -> Token:
+        for token in self.known:
+            if token.jti == text:
+                return token
+        raise InvalidToken("unknown")
+
+
+@pytest.fixture
+def store() -> MemoryTokenStore:
+    return MemoryTokenStore()
+
+
+@pytest.fixture
+def authenticate(store: MemoryTokenStore) -> AuthenticateCaller:
+    return AuthenticateCaller(NamesAsTokens(), store)
+
+
+@pytest.fixture
+def invalidate(store: MemoryTokenStore) -> InvalidateToken:
+    return InvalidateToken(NamesAsTokens(), store, FixedClock(NOON))
+
+
+def cutting_off(
+    store: MemoryTokenStore, database: MemoryDatabase | None = None
+) -> InvalidateUserTokens:
+    directory = MemoryAccountDirectory(database or MemoryDatabase())
+    return InvalidateUserTokens(directory, store, FixedClock(NOON))
+
+
+async def test_a_living_token_says_who_comes(authenticate: AuthenticateCaller) -> None:
+    """
+    The caller is the token's user; the scope makes an administrator.
+    """
+    assert await authenticate("ada-1") == ADA_CALLS
+    assert not ADA_CALLS.is_admin
+    assert (await authenticate("root-1")).is_admin
+
+
+async def test_a_text_that_is_no_token_is_refused(
+    authenticate: AuthenticateCaller,
+) -> None:
+    """
+    Whatever the verifier says stands.
+    """
+    with pytest.raises(InvalidToken):
+        await authenticate("forged")
+
+
+async def test_p30_an_invalidated_token_is_refused_from_then_on(
+    authenticate: AuthenticateCaller, invalidate: InvalidateToken
+) -> None:
+    """
+    The token itself may ask for its own end; others live on.
+    """
+    await invalidate("ada-1", caller=await authenticate("ada-1"))
+
+    with pytest.raises(TokenInvalidated):
+        await authenticate("ada-1")
+    assert (await authenticate("bob-1")).user_id == BOB
+
+
+async def test_what_is_kept_of_an_invalidated_token(
+    store: MemoryTokenStore, invalidate: InvalidateToken
+) -> None:
+    """
+    Its name, whose it was, when it died, and when the record may go: not its text.
+    """
+    await invalidate("bob-1", caller=ROOT_CALLS)
+
+    (kept,) = (await store.page()).revocations
+    assert kept == TokenRevocation(
+        issuer=BOBS.issuer,
+        jti="bob-1",
+        expires_at=BOBS.expires_at,
+        invalidated_at=NOON,
+        user_id=BOB,
+    )
+
+
+async def test_another_users_token_is_not_found(
+    authenticate: AuthenticateCaller, invalidate: InvalidateToken
+) -> None:
+    """
+    Only an administrator may end it; it lives on.
+    """
+    with pytest.raises(TokenNotFound):
+        await invalidate("bob-1", caller=ADA_CALLS)
+    assert (await authenticate("bob-1")).user_id == BOB
+
+
+async def test_a_text_that_is_no_living_token_is_dead_already(
+    store: MemoryTokenStore, invalidate: InvalidateToken
+) -> None:
+    """
+    No error, nothing kept (RFC 7009, section 2.2).
+    """
+    await invalidate("garbage", caller=ADA_CALLS)
+    assert not (await store.page()).revocations
+
+
+async def test_invalidating_twice_is_fine(
+    store: MemoryTokenStore, invalidate: InvalidateToken
+) -> None:
+    """
+    One record, and no error.
+    """
+    for _ in range(2):
+        await invalidate("ada-1", caller=ADA_CALLS)
+    assert len((await store.page()).revocations) == 1
+
+
+async def test_an_administrator_ends_a_token_known_by_name_only(
+    authenticate: AuthenticateCaller, invalidate: InvalidateToken
+) -> None:
+    """
+    A leaked token's text is not needed.
+    """
+    await invalidate.by_id(ADAS.issuer, "ada-1", ADAS.expires_at, caller=ROOT_CALLS)
+    with pytest.raises(TokenInvalidated):
+        await authenticate("ada-1")
+
+
+async def test_a_user_may_not_end_tokens_by_name_nor_list_them(
+    store: MemoryTokenStore, invalidate: InvalidateToken
+) -> None:
+    """
+    Not even its own: a name proves nothing.
+    """
+    with pytest.raises(ScopeRequired) as refused:
+        await invalidate.by_id(ADAS.issuer, "ada-1", NOON, caller=ADA_CALLS)
+    assert refused.value.scope == ADMIN_SCOPE
+    with pytest.raises(ScopeRequired):
+        await ListInvalidatedTokens(store)(after=None, limit=1, caller=ADA_CALLS)
+    assert not (await store.page()).revocations
+
+
+async def test_an_administrator_lists_dead_tokens_page_by_page(
+    store: MemoryTokenStore, invalidate: InvalidateToken
+) -> None:
+    """
+    The end of a page is where the next one starts.
+    """
+    for text in ("bob-1", "ada-1"):
+        await invalidate(text, caller=ROOT_CALLS)
+    pages = ListInvalidatedTokens(store)
+    first = await pages(after=None, limit=1, caller=ROOT_CALLS)
+    second = await pages(after=first.after, limit=1, caller=ROOT_CALLS)
+
+    assert [r.jti for r in (*first.revocations, *second.revocations)] == [
+        "ada-1",
+        "bob-1",
+    ]
+    assert second.after is None
+
+
+async def test_p30_a_cut_off_ends_all_tokens_issued_until_now(
+    store: MemoryTokenStore, authenticate: AuthenticateCaller
+) -> None:
+    """
+    Up to the whole second that the clock shows, that second included.
+    """
+    cut_off = await cutting_off(store)(ADA, caller=ADA_CALLS)
+
+    assert cut_off == TokenCutOff(user_id=ADA, at=ISSUED)
+    with pytest.raises(TokenInvalidated):
+        await authenticate("ada-1")
+    assert (await authenticate("bob-1")).user_id == BOB
+    assert not await store.is_dead(a_token(issued_at=ISSUED + SECOND))
+
+
+async def test_a_cut_off_finds_its_user_by_email(store: MemoryTokenStore) -> None:
+    """
+    The account says whose e-mail it is.
+    """
+    world = await a_world()
+    cut_off = cutting_off(store, world.database)
+
+    assert (await cut_off(email_of(ADA), caller=ADA_CALLS)).user_id == ADA
+    assert (await cut_off(email_of(BOB), caller=ROOT_CALLS)).user_id == BOB
+
+
+@pytest.mark.parametrize(
+    ("user", "by"),
+    [
+        (BOB, ADA_CALLS),
+        (email_of(BOB), ADA_CALLS),
+        (email_of("nobody"), ADA_CALLS),
+        (email_of("nobody"), ROOT_CALLS),
+    ],
+)
+async def test_a_cut_off_of_another_or_nobody_is_not_found(
+    store: MemoryTokenStore, user: UserId | Email, by: Caller
+) -> None:
+    """
+    Nobody is cut off; whether the other is there is not told.
+    """
+    world = await a_world()
+    with pytest.raises(AccountNotFound):
+        await cutting_off(store, world.database)(user, caller=by)
+    assert not await store.is_dead(BOBS)
+
+
+async def test_an_administrator_cuts_off_a_user_without_an_account(
+    store: MemoryTokenStore,
+) -> None:
+    """
+    Tokens may be older than accounts.
+    """
+    await cutting_off(store)(ADA, caller=ROOT_CALLS)
+    assert await store.is_dead(ADAS)
