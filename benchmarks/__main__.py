@@ -99,7 +99,7 @@ def processes(
     """Run commands until the end of the block, once their ports answer."""
     with ExitStack() as stack:
         for arguments, env in commands:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  # our own commands
                 [sys.executable, *arguments], env={**os.environ, **env}
             )
             stack.callback(process.wait)

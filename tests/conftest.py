@@ -16,3 +16,6 @@ def anyio_backend() -> str:
     Everything runs on asyncio; session-wide, so that wide fixtures may be async.
     """
     return "asyncio"
+
+
+pytest_plugins = ["support.fixtures"]

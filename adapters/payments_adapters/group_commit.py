@@ -1,7 +1,7 @@
 """Group commit: events that wait together share a transaction.
 
-While one batch commits, the next one fills; a batch starts when the last one has
-ended, so there is no timer and an idle service adds no latency. Whoever waits for an
+While batches commit, the next one fills; it starts when a lane is free, so there is no
+timer and an idle service adds no latency. Whoever waits for an
 event may go away: the event is applied all the same.
 """
 
@@ -19,6 +19,8 @@ from payments_core.use_cases import ApplyEvents
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
 RETRIES_MAX: Final = 5
+# While one batch waits for the disk, the next one is worked out.
+LANES: Final = 2
 
 _Waiting = tuple[GatewayEvent, asyncio.Future[Receipt]]
 
@@ -35,9 +37,13 @@ class GroupCommit:
     """
 
     _apply: ApplyEvents
+    _lanes: int = LANES
     on_failure: Callable[[GatewayEvent, Exception], None] = _unheard
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
-    _flushing: asyncio.Task[None] | None = attrs.field(init=False, default=None)
+    _flushing: set[asyncio.Task[None]] = attrs.field(init=False, factory=set)
+    _lanes_free: int = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self._lanes, takes_self=True)
+    )
 
     async def __call__(self, event: GatewayEvent) -> Receipt:
         """Return once the event is durable.
@@ -50,14 +56,18 @@ class GroupCommit:
             raise Overloaded
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, receipt))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        if self._lanes_free:
+            self._lanes_free -= 1
+            flush = asyncio.create_task(self._flush())
+            # The loop itself keeps no strong reference to a task.
+            self._flushing.add(flush)
+            flush.add_done_callback(self._flushing.discard)
         return await receipt
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
-        while self._flushing is not None:
-            await asyncio.shield(self._flushing)
+        while self._flushing:
+            await asyncio.wait(self._flushing)
 
     async def _flush(self) -> None:
         try:
@@ -65,9 +75,11 @@ class GroupCommit:
                 count = min(len(self._waiting), BATCH_EVENTS_MAX)
                 await self._settle([self._waiting.popleft() for _ in range(count)])
         finally:
-            self._flushing = None
-            # Nobody may wait for a flush that has ended, however it ended.
-            while self._waiting:
+            # Not by a callback of the task: whoever comes between the end of the loop
+            # and that callback would wait for a lane that is no more.
+            self._lanes_free += 1
+            # Nobody may wait for flushes that were cut off.
+            while self._lanes_free == self._lanes and self._waiting:
                 self._waiting.popleft()[1].cancel()
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:

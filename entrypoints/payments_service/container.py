@@ -97,7 +97,7 @@ def build_container(settings: Settings) -> Container:
         container.register(use_case, scope=punq.Scope.singleton)
 
     def group_commit() -> GroupCommit:
-        return GroupCommit(container.resolve(ApplyEvents), _log_failure)
+        return GroupCommit(container.resolve(ApplyEvents), on_failure=_log_failure)
 
     def intake() -> EventIntake:
         return container.resolve(GroupCommit)

@@ -102,7 +102,7 @@ async def test_a_listener_that_fails_keeps_nobody_waiting() -> None:
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: heard.append(context))
-    take = GroupCommit(Poisoned(), listen)  # type: ignore[arg-type]  # a stand-in
+    take = GroupCommit(Poisoned(), on_failure=listen)  # type: ignore[arg-type]  # a stand-in
     try:
         async with asyncio.timeout(5):
             receipt = await take(an_event(report=a_payment(user=ADA)))

@@ -54,7 +54,7 @@ def failed() -> list[str]:
 @pytest.fixture
 def take(faulty: FaultyDatabase, failed: list[str]) -> GroupCommit:
     apply = ApplyEvents(faulty, FixedClock(NOON), Policy())
-    return GroupCommit(apply, lambda event, _: failed.append(event.id))
+    return GroupCommit(apply, 1, lambda event, _: failed.append(event.id))
 
 
 def events(count: int, first: int = 0) -> list[GatewayEvent]:
