@@ -6,6 +6,7 @@ ratios are medians over the pairs of rounds.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -38,6 +39,7 @@ LATEST: Final = Path(__file__).with_name("latest.json")
 USERS_COUNT: Final = 2_000
 FIRST_PORT: Final = 18_400
 PROCESSES_COUNT: Final = 2
+REQUESTS_MAX: Final = 40_000
 
 
 @attrs.frozen
@@ -45,6 +47,8 @@ class Bench:
     """A database, its users, and who may call."""
 
     database_url: str
+    # Charges come in the order of their own time, from run to run.
+    runs: Iterator[int] = attrs.field(factory=itertools.count)
     secret: str = attrs.field(factory=lambda: f"whsec_{secrets.token_hex(24)}")
     jwks: str = attrs.field(factory=lambda: generate_jwks("bench"))
 
@@ -77,6 +81,13 @@ class Bench:
             lifetime=timedelta(hours=1),
             jti=uuid.uuid4().hex,
         )
+
+    def next_run(self) -> dict[str, Any]:
+        number = next(self.runs)
+        return {
+            "run": f"run{number}",
+            "created_from": int(time.time()) + number * REQUESTS_MAX,
+        }
 
     async def prepare(self) -> None:
         await schema.upgrade(self.database_url)
@@ -175,6 +186,7 @@ def cases(
         "secret": bench.secret,
         "customers_count": USERS_COUNT,
         "seconds": seconds,
+        "requests_max": REQUESTS_MAX,
     }
     for connections in (1, 64):
         yield Case(
@@ -182,7 +194,7 @@ def cases(
             connections,
             lambda c=connections: load(  # type: ignore[misc]  # bound now
                 **signed,
-                run=secrets.token_hex(4),
+                **bench.next_run(),
                 ports=ours,
                 connections=c,
                 path=f"{PREFIX}/webhooks/stripe",

@@ -24,7 +24,8 @@ class Plan:
     """`ports` are taken in turns by the connections; `path` starts with a slash.
 
     With a `body`, each request is a webhook of its own: `@ID@` in it becomes unique,
-    `@CUSTOMER@` one of `customers_count`, and it is signed with `secret`.
+    `@CUSTOMER@` one of `customers_count`, `@CREATED@` one second after the other from
+    `created_from` on, and it is signed with `secret`.
     """
 
     ports: Sequence[int]
@@ -35,6 +36,7 @@ class Plan:
     body: str = ""
     secret: str = ""
     customers_count: int = 1
+    created_from: int = 0
     run: str = ""
     requests_max: int = 40_000
 
@@ -51,7 +53,7 @@ def _webhook(plan: Plan, number: int, signed_at: int) -> bytes:
     body = (
         plan.body.replace("@ID@", f"{plan.run}_{number}")
         .replace("@CUSTOMER@", str(number % plan.customers_count))
-        .replace("@CREATED@", str(signed_at + number))
+        .replace("@CREATED@", str(plan.created_from + number))
         .encode()
     )
     signature = hmac.new(

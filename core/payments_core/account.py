@@ -144,15 +144,22 @@ def _status_of(payment: Payment) -> PaymentStatus:
     return PaymentStatus.DISPUTED
 
 
-@attrs.frozen(order=True)
+@attrs.frozen
 class Sighting:
     """What one payment means to its account; the latest one gives the status."""
 
     created_at: datetime
     precedence: int
     payment_id: PaymentId
-    status: PaymentStatus = attrs.field(order=False)
-    buys_month: bool = attrs.field(order=False)
+    status: PaymentStatus
+    buys_month: bool
+
+    def __lt__(self, other: Self) -> bool:
+        return self._place < other._place
+
+    @property
+    def _place(self) -> tuple[datetime, int, PaymentId]:
+        return self.created_at, self.precedence, self.payment_id
 
     @classmethod
     def of(cls, payment: Payment) -> Self | None:
@@ -211,14 +218,14 @@ class Checkpoint:
         either joins its term or adds to the same one.
         """
         latest = self.latest if self.latest and sighting < self.latest else sighting
-        return attrs.evolve(self, latest=latest, term=self._term_after(sighting))
+        return type(self)(latest, self._term_after(sighting))
 
     def _term_after(self, sighting: Sighting) -> Term | None:
         if not sighting.buys_month:
             return self.term
         if self.term is None or self.term.ends_at < sighting.created_at:
             return Term(sighting.created_at, 1)
-        return attrs.evolve(self.term, months=self.term.months + 1)
+        return Term(self.term.anchor, self.term.months + 1)
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import attrs
@@ -58,7 +59,7 @@ class GatewayEvent:
     report: Payment | Doubt | None = None
     body: bytes = attrs.field(repr=False)
 
-    @property
+    @cached_property
     def key(self) -> EventKey:
         return EventKey(self.id, self.type)
 

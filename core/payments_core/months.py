@@ -17,7 +17,8 @@ def months_after(anchor: datetime, months: int) -> datetime:
 
     Dates past the last year that `datetime` knows stop at `END_OF_TIME`.
     """
-    anchor = anchor.astimezone(UTC)
+    if anchor.tzinfo is not UTC:
+        anchor = anchor.astimezone(UTC)
     years, month_index = divmod(anchor.month - 1 + months, 12)
     year, month = anchor.year + years, month_index + 1
     if year > MAXYEAR:

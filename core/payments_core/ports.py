@@ -76,7 +76,7 @@ def link_keys(payments: Iterable[Payment]) -> LinkKeys:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class PaymentRecord:
     """A payment as it is kept: the fact, whose it is, and how often it was saved.
 

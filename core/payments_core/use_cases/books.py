@@ -97,20 +97,24 @@ class Books:
         Raises:
             Disagreement: it is not clear whose it is; nothing changed.
         """
-        before = self._payments.get(report.id) or PaymentRecord(
-            payment=Payment(id=report.id)
-        )
+        before = self._payments.get(report.id)
+        if before is None:
+            self._put_payment(None, PaymentRecord(report, self._owner(report)))
+            return report.contradicted
         after = before.payment.merge(report)
-        owner = before.user_id or self._owner(after)
         if before.user_id and not self._may_stay(before.user_id, after):
             raise Disagreement
-        record = attrs.evolve(before, payment=after, user_id=owner)
-        if record != before or report.id not in self._payments:
-            self._payments[report.id] = record
-            self._changed_payments.add(report.id)
-        if owner is not None:
-            self._enter(owner, before, record)
+        owner = before.user_id or self._owner(after)
+        record = PaymentRecord(after, owner, before.version)
+        if record != before:
+            self._put_payment(before, record)
         return after.contradicted
+
+    def _put_payment(self, before: PaymentRecord | None, after: PaymentRecord) -> None:
+        self._payments[after.payment.id] = after
+        self._changed_payments.add(after.payment.id)
+        if after.user_id is not None:
+            self._enter(after.user_id, before, after)
 
     def adopt(self, records: Iterable[PaymentRecord]) -> None:
         """Link payments that were nobody's, where an account has appeared."""
@@ -124,10 +128,7 @@ class Books:
             except Disagreement:
                 continue
             if owner is not None:
-                linked = attrs.evolve(kept, user_id=owner)
-                self._payments[record.payment.id] = linked
-                self._changed_payments.add(record.payment.id)
-                self._enter(owner, kept, linked)
+                self._put_payment(kept, attrs.evolve(kept, user_id=owner))
 
     def _may_stay(self, owner: UserId, payment: Payment) -> bool:
         bound = payment.customer_id and self._by_customer.get(payment.customer_id)
@@ -145,11 +146,13 @@ class Books:
         return self._by_email.get(payment.email) if payment.email else None
 
     def _enter(
-        self, owner: UserId, before: PaymentRecord, after: PaymentRecord
+        self, owner: UserId, before: PaymentRecord | None, after: PaymentRecord
     ) -> None:
         sighting = Sighting.of(after.payment)
-        was_there = before.user_id is not None
-        if sighting is None or (was_there and Sighting.of(before.payment) == sighting):
+        was_there = before is not None and before.user_id is not None
+        if sighting is None or (
+            before and was_there and Sighting.of(before.payment) == sighting
+        ):
             return
         account = self._accounts[owner]
         if was_there or not account.checkpoint.takes(sighting):
