@@ -1,8 +1,7 @@
 """Group commit: events that wait together share a transaction.
 
-While batches commit, the next one fills; it starts when a lane is free, so there is no
-timer and an idle service adds no latency. Whoever waits for an
-event may go away: the event is applied all the same.
+While a batch commits, the next one fills; there is no timer, and an idle service adds
+no latency. Whoever waits for an event may go away: it is applied all the same.
 """
 
 import asyncio
@@ -19,8 +18,10 @@ from payments_core.use_cases import ApplyEvents
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
 RETRIES_MAX: Final = 5
-# While one batch waits for the disk, the next one is worked out.
+# While one batch waits for the disk, another is worked out; but not for a few events:
+# what a transaction costs by itself is shared by those in it.
 LANES: Final = 2
+SECOND_LANE_EVENTS_MIN: Final = 16
 
 _Waiting = tuple[GatewayEvent, asyncio.Future[Receipt]]
 
@@ -56,13 +57,18 @@ class GroupCommit:
             raise Overloaded
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, receipt))
-        if self._lanes_free:
+        busy = self._lanes - self._lanes_free
+        if self._lanes_free and self._enough(lanes_busy=busy):
             self._lanes_free -= 1
             flush = asyncio.create_task(self._flush())
             # The loop itself keeps no strong reference to a task.
             self._flushing.add(flush)
             flush.add_done_callback(self._flushing.discard)
         return await receipt
+
+    def _enough(self, *, lanes_busy: int) -> bool:
+        """Say whether a lane should take a batch while others work already."""
+        return len(self._waiting) >= (SECOND_LANE_EVENTS_MIN if lanes_busy else 1)
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
@@ -71,7 +77,7 @@ class GroupCommit:
 
     async def _flush(self) -> None:
         try:
-            while self._waiting:
+            while self._enough(lanes_busy=self._lanes - self._lanes_free - 1):
                 count = min(len(self._waiting), BATCH_EVENTS_MAX)
                 await self._settle([self._waiting.popleft() for _ in range(count)])
         finally:

@@ -9,6 +9,7 @@ import calendar
 from datetime import MAXYEAR, UTC, datetime
 from typing import Final
 
+SHORTEST_MONTH_DAYS: Final = 28
 END_OF_TIME: Final = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -23,5 +24,7 @@ def months_after(anchor: datetime, months: int) -> datetime:
     year, month = anchor.year + years, month_index + 1
     if year > MAXYEAR:
         return END_OF_TIME
-    day = min(anchor.day, calendar.monthrange(year, month)[1])
+    day = anchor.day
+    if day > SHORTEST_MONTH_DAYS:
+        day = min(day, calendar.monthrange(year, month)[1])
     return anchor.replace(year=year, month=month, day=day)

@@ -9,11 +9,15 @@ import math
 import re
 import sys
 import traceback
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+# The request that a line belongs to; set for each, by `http.edge`.
+REQUEST_ID: Final = ContextVar("request_id", default="")
 
 TEXT_LENGTH_MAX: Final = 2_000
 _SECRET: Final = re.compile(
@@ -85,8 +89,14 @@ def _frames(trace: TracebackType | None) -> str:
     )
 
 
+def _name_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    return event
+
+
 _SHARED: Final[tuple[Processor, ...]] = (
-    structlog.contextvars.merge_contextvars,
+    _name_request,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _places,

@@ -243,7 +243,7 @@ def test_t14_a_body_over_512_kib_is_refused(
     )
 
     assert answer.status_code == 413
-    assert answer.json()["code"] == "request_entity_too_large"
+    assert answer.json()["code"] == "body_too_large"
 
 
 def test_t15_an_encoded_body_is_refused(service: ServiceProcess) -> None:

@@ -1,10 +1,10 @@
 """Rows and values, by hand: the core's classes know no table.
 
-A row is a tuple in the order of its table's columns, as asyncpg takes and gives it.
+A row is a tuple in the order of its table's columns, as asyncpg gives it; what we give
+leaves out our own time, which is one value for a whole transaction.
 Reading runs the validators of the core again: a row that was tampered with is loud.
 """
 
-from datetime import datetime
 from typing import Any, Final
 
 from payments_core.account import (
@@ -28,7 +28,7 @@ _DISPUTES: Final = {state.value: state for state in DisputeState}
 _STATUSES: Final = {status.value: status for status in PaymentStatus}
 
 
-def of_account(account: PaymentAccount, at: datetime) -> Row:
+def of_account(account: PaymentAccount) -> Row:
     latest, term = account.checkpoint.latest, account.checkpoint.term
     return (
         account.user_id,
@@ -44,8 +44,6 @@ def of_account(account: PaymentAccount, at: datetime) -> Row:
         term.anchor if term else None,
         term.months if term else None,
         account.version + 1,
-        at,
-        at,
     )
 
 
@@ -68,7 +66,7 @@ def to_account(row: Row) -> PaymentAccount:
     )
 
 
-def of_payment(record: PaymentRecord, at: datetime) -> Row:
+def of_payment(record: PaymentRecord) -> Row:
     payment = record.payment
     return (
         payment.id,
@@ -85,8 +83,6 @@ def of_payment(record: PaymentRecord, at: datetime) -> Row:
         payment.invoice_id,
         payment.failure_code,
         record.version + 1,
-        at,
-        at,
     )
 
 
@@ -114,13 +110,12 @@ def to_payment(row: Row) -> PaymentRecord:
     )
 
 
-def of_event(event: GatewayEvent, outcome: Outcome, at: datetime) -> Row:
+def of_event(event: GatewayEvent, outcome: Outcome) -> Row:
     return (
         event.id,
         event.type,
         event.object_id,
         event.created_at,
-        at,
         event.api_version,
         event.livemode,
         outcome.state.value,

@@ -4,14 +4,14 @@ What is hot is written here as SQL, in arrays: one round trip for a whole batch.
 What is not is SQLAlchemy Core, compiled for asyncpg by `compiled`.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from payments_adapters.postgres.tables import (
+    WRITTEN_AT,
     payment_accounts,
     payments,
     type_of,
@@ -42,25 +42,42 @@ def _columns(table: sa.Table, prefix: str = "") -> str:
     return ", ".join(prefix + column.name for column in table.c)
 
 
-def _arrays(table: sa.Table, first: int) -> str:
-    """Return `unnest($first::type[], …)`: a table's columns, each as one array."""
-    arrays = (
-        f"${number}::{type_of(column)}[]"
-        for number, column in enumerate(table.c, first)
+def _given(table: sa.Table) -> list[sa.Column[Any]]:
+    return [column for column in table.c if WRITTEN_AT not in column.info]
+
+
+def width(table: sa.Table) -> int:
+    """Return how many arrays a table's rows are given in."""
+    return len(_given(table))
+
+
+def _rows(table: sa.Table, first: int) -> str:
+    """Return a select of given rows: an array for each column, from $first on.
+
+    Our own time is one value for all of them: $1.
+    """
+    given = _given(table)
+    arrays = (f"${n}::{type_of(column)}[]" for n, column in enumerate(given, first))
+    values = (
+        "$1::timestamptz" if WRITTEN_AT in column.info else column.name
+        for column in table.c
     )
-    return f"unnest({', '.join(arrays)}) as given({_columns(table)})"
+    return (
+        f"select {', '.join(values)} from unnest({', '.join(arrays)})"  # noqa: S608  # our own names
+        f" as given({', '.join(column.name for column in given)})"
+    )
 
 
-def _upsert(table: sa.Table, key: str, first: int, kept: Iterable[str]) -> str:
+def _upsert(table: sa.Table, key: str, first: int, kept: str) -> str:
     """Save rows whose version in the table is the one before theirs, in key order."""
     changed = ", ".join(
         f"{column.name} = excluded.{column.name}"
         for column in table.c
-        if column.name not in {key, *kept}
+        if column.name not in {key, kept}
     )
     return (
-        f"insert into {table.name} ({_columns(table)})"  # noqa: S608  # our own names
-        f" select {_columns(table)} from {_arrays(table, first)} order by {key}"
+        f"insert into {table.name} ({_columns(table)})"
+        f" {_rows(table, first)} order by {key}"
         f" on conflict ({key}) do update set {changed}"
         f" where {table.name}.version = excluded.version - 1 returning 1"
     )
@@ -116,19 +133,18 @@ select
     (select array_agg(row(kept.*)) from kept)
 """  # noqa: S608  # our own names
 
-_EVENTS_COUNT: Final = len(webhook_events.c)
-_ACCOUNTS_COUNT: Final = len(payment_accounts.c)
+_FIRST_EVENT: Final = 2
+_FIRST_ACCOUNT: Final = _FIRST_EVENT + width(webhook_events)
+_FIRST_PAYMENT: Final = _FIRST_ACCOUNT + width(payment_accounts)
 
 KEEP: Final = f"""
 with events as (
     insert into webhook_events ({_columns(webhook_events)})
-    select {_columns(webhook_events)} from {_arrays(webhook_events, 1)}
+    {_rows(webhook_events, _FIRST_EVENT)}
     order by id, type on conflict do nothing returning 1
 ),
-accounts as ({_upsert(payment_accounts, "user_id", 1 + _EVENTS_COUNT, {"created_at"})}),
-facts as ({
-    _upsert(payments, "id", 1 + _EVENTS_COUNT + _ACCOUNTS_COUNT, {"recorded_at"})
-})
+accounts as ({_upsert(payment_accounts, "user_id", _FIRST_ACCOUNT, "created_at")}),
+facts as ({_upsert(payments, "id", _FIRST_PAYMENT, "recorded_at")})
 select (select count(*) from events), (select count(*) from accounts),
     (select count(*) from facts)
 """  # noqa: S608  # our own names

@@ -4,6 +4,7 @@ Keys are the gateway's ids or start with the account; nothing is a sequence. Che
 are the last guard, not the first: the core has validated before.
 """
 
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from payments_core.account import PaymentStatus
 from payments_core.events import EventState
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
+
+WRITTEN_AT: Final = "written_at"
 
 METADATA: Final = sa.MetaData(
     naming_convention={
@@ -25,6 +28,11 @@ METADATA: Final = sa.MetaData(
 )
 
 _MOMENT: Final = sa.DateTime(timezone=True)
+
+
+def _written_at(name: str) -> sa.Column[datetime]:
+    """Return a column for our own time: one value for a whole transaction."""
+    return sa.Column(name, _MOMENT, nullable=False, info={WRITTEN_AT: True})
 
 
 def _one_of(column: str, words: type) -> sa.CheckConstraint:
@@ -50,8 +58,8 @@ payment_accounts: Final = sa.Table(
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("created_at", _MOMENT, nullable=False),
-    sa.Column("updated_at", _MOMENT, nullable=False),
+    _written_at("created_at"),
+    _written_at("updated_at"),
     _one_of("payment_status", PaymentStatus),
     sa.CheckConstraint("term_months > 0", name="term_months"),
     # Room on each page for the next version of a row: no index changes on a payment.
@@ -77,8 +85,8 @@ payments: Final = sa.Table(
     sa.Column("invoice_id", sa.Text),
     sa.Column("failure_code", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
-    sa.Column("updated_at", _MOMENT, nullable=False),
+    _written_at("recorded_at"),
+    _written_at("updated_at"),
     _one_of("state", PaymentState),
     _one_of("dispute", DisputeState),
     sa.CheckConstraint("amount_minor >= 0", name="amount_minor"),
@@ -100,7 +108,7 @@ webhook_events: Final = sa.Table(
     sa.Column("type", sa.Text, primary_key=True),
     sa.Column("object_id", sa.Text),
     sa.Column("created_at", _MOMENT, nullable=False),
-    sa.Column("received_at", _MOMENT, nullable=False),
+    _written_at("received_at"),
     sa.Column("api_version", sa.Text),
     sa.Column("livemode", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),

@@ -71,9 +71,10 @@ class PostgresUnitOfWork:
     ) -> None:
         saved = await self._connection.fetchrow(
             statements.KEEP,
-            *_columns([rows.of_event(*event, at) for event in events], _EVENT),
-            *_columns([rows.of_account(account, at) for account in accounts], _ACCOUNT),
-            *_columns([rows.of_payment(record, at) for record in payments], _PAYMENT),
+            at,
+            *_columns([rows.of_event(*event) for event in events], _EVENT),
+            *_columns([rows.of_account(account) for account in accounts], _ACCOUNT),
+            *_columns([rows.of_payment(record) for record in payments], _PAYMENT),
         )
         if tuple(saved) != (len(events), len(accounts), len(payments)):
             raise ChangedElsewhere("an event, an account or a payment")
@@ -99,9 +100,9 @@ class PostgresUnitsOfWork:
                     await connection.execute("rollback")
 
 
-_EVENT: Final = len(webhook_events.c)
-_ACCOUNT: Final = len(payment_accounts.c)
-_PAYMENT: Final = len(payments.c)
+_EVENT: Final = statements.width(webhook_events)
+_ACCOUNT: Final = statements.width(payment_accounts)
+_PAYMENT: Final = statements.width(payments)
 
 
 def _columns(table: Sequence[rows.Row], width: int) -> Sequence[Sequence[object]]:

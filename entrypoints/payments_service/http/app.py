@@ -20,15 +20,14 @@ from payments_core.use_cases import (
     RegisterUser,
 )
 from payments_service.container import Container
-from payments_service.http import PREFIX, problems, tokens, users, webhooks
+from payments_service.http import PREFIX, problems, tokens, users
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.edge import Edge
-from payments_service.http.requests import BODY_BYTES_MAX
+from payments_service.http.webhooks import webhooks
 
 _NEEDS: Final = {
     "cut_off": InvalidateUserTokens,
     "invalidate": InvalidateToken,
-    "receive": ReceiveEvent,
     "register": RegisterUser,
     "revocations": ListInvalidatedTokens,
     "status": GetPaymentStatus,
@@ -60,14 +59,18 @@ def create_app(container: Container) -> Edge:
         middleware=[authenticated],
     )
     app = Litestar(
-        [Router(PREFIX, route_handlers=[webhooks.ROUTER, for_callers])],
+        [
+            Router(
+                PREFIX,
+                route_handlers=[webhooks(container[ReceiveEvent]), for_callers],
+            )
+        ],
         dependencies={name: _provide(container, kind) for name, kind in _NEEDS.items()},
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan],
         # `logs` has configured them.
         logging_config=None,
         openapi_config=None,
-        request_max_body_size=BODY_BYTES_MAX,
     )
     return Edge(app)
 

@@ -3,6 +3,7 @@
 Litestar's own middleware does not run for routes that do not match; this does.
 """
 
+import logging
 import re
 import secrets
 import time
@@ -13,8 +14,11 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from payments_service.logs import REQUEST_ID
+
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _FAILED: Final = 400
+_LOG: Final = logging.getLogger()
 
 
 def _request_id(scope: HTTPScope) -> str:
@@ -46,11 +50,13 @@ class Edge:
                 message = {**message, "headers": headers}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self.app(scope, receive, send_with_id)
-            log = structlog.get_logger()
-            # Each success is in the database already; the ingress counts the rest.
-            (log.info if status >= _FAILED else log.debug)(
+        # Each request is a task with a context of its own: nothing has to be unbound.
+        REQUEST_ID.set(request_id)
+        await self.app(scope, receive, send_with_id)
+        # Each success is in the database already; the ingress counts the rest.
+        if status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
+            structlog.get_logger().log(
+                logging.INFO if status >= _FAILED else logging.DEBUG,
                 "request",
                 method=scope["method"],
                 path=_template(scope),

@@ -1,12 +1,14 @@
 """Reading requests: bodies, paths, cursors. Nothing is read past its limit."""
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.types import Receive
 
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
@@ -20,33 +22,66 @@ HttpRequest = Request[Any, Any, State]
 _T = TypeVar("_T")
 
 
-async def raw_body(request: HttpRequest) -> bytes:
-    """Return the body as it came: JSON by its type, not encoded, not too slow.
+def check_json(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body that is not said to be JSON, or comes encoded.
 
     Raises:
-        BadRequest: 415 for another type or an encoding, 408 for a slow sender.
+        BadRequest: 415.
     """
-    headers = request.headers
-    if headers.get("content-encoding", "identity") != "identity":
+    if headers.get(b"content-encoding", b"identity") != b"identity":
         raise BadRequest(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
             "send the body as it is, without a content encoding",
         )
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
         raise BadRequest(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "the content type has to be application/json",
         )
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Return the body as it came, not too large and not too slow.
+
+    Raises:
+        BadRequest: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400 for
+            one who left in the middle.
+    """
+    # Announced or not: what is too large is not read to its end.
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced[:20]) > BODY_BYTES_MAX:
+        raise _too_large()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.body()
+            return await _whole_body(receive)
     except TimeoutError:
         raise BadRequest(
             HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took too long"
         ) from None
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body_too_large",
+        f"the body is over {BODY_BYTES_MAX} bytes",
+    )
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise BadRequest(HTTPStatus.BAD_REQUEST, "cut_off", "the body was cut off")
+        body += message["body"]
+        if len(body) > BODY_BYTES_MAX:
+            raise _too_large()
+        if not message["more_body"]:
+            return body
 
 
 async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
@@ -55,7 +90,9 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
     Raises:
         BadRequest: 400 with the field and the reason.
     """
-    body = await raw_body(request)
+    headers = dict(request.scope["headers"])
+    check_json(headers)
+    body = await read_body(headers, request.receive)
     try:
         body.decode()
         return msgspec.json.decode(body, type=shape)

@@ -13,7 +13,6 @@ from payments_core.events import Receipt
 from payments_core.ports import RevocationPage
 from payments_core.use_cases import PaymentStatusView
 
-
 # What a token calls itself and its issuer: printable, and of a length.
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
 

@@ -1,47 +1,66 @@
-"""What the gateway reports. 200 after the event is committed, and never before."""
+"""What the gateway reports. 200 after the event is committed, and never before.
 
-from typing import Final
+Plain ASGI below Litestar's routing and error handling: a webhook has no parameters to
+parse, and the framework's handler would cost as much as all that follows.
+"""
 
-from litestar import Response, Router, post
-from litestar.di import NamedDependency
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
 
+import msgspec
+from litestar import Router, asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from payments_core.events import Receipt
 from payments_core.use_cases import ReceiveEvent
-from payments_service.http.requests import HttpRequest, raw_body
+from payments_service.http.problems import BadRequest
+from payments_service.http.requests import check_json, read_body
 from payments_service.http.schemas import ReceiptOut
 
-CHARGE_SUCCEEDED: Final = "charge.succeeded"
-CHARGE_FAILED: Final = "charge.failed"
+# The brief's routes, each for the one type of event.
+TYPES: Final = {
+    "/charge/succeeded": "charge.succeeded",
+    "/charge/failed": "charge.failed",
+    "/stripe": None,
+}
 
 
-async def _receive(
-    request: HttpRequest, receive: ReceiveEvent, only: str | None
-) -> Response[ReceiptOut]:
-    body = await raw_body(request)
-    signature = request.headers.get("stripe-signature", "")
-    return Response(ReceiptOut.of(await receive(body, signature, only=only)))
+def webhooks(receive_event: ReceiveEvent) -> Router:
+    """Return the webhook routes."""
+    return Router(
+        "/webhooks",
+        route_handlers=[
+            _route(path, receive_event, only) for path, only in TYPES.items()
+        ],
+    )
 
 
-@post("/stripe", status_code=200)
-async def any_event(
-    request: HttpRequest, receive: NamedDependency[ReceiveEvent]
-) -> Response[ReceiptOut]:
-    return await _receive(request, receive, None)
+def _route(
+    path: str, receive_event: ReceiveEvent, only: str | None
+) -> ASGIRouteHandler:
+    async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":  # type: ignore[typeddict-item]  # HTTP alone comes here
+            raise BadRequest(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "webhooks are posted",
+            )
+        headers = dict(scope["headers"])
+        check_json(headers)
+        body = await read_body(headers, receive)
+        signature = headers.get(b"stripe-signature", b"").decode("latin-1")
+        await _answer(await receive_event(body, signature, only=only), send)
+
+    return asgi(path, copy_scope=False)(webhook)
 
 
-@post("/charge/succeeded", status_code=200)
-async def charge_succeeded(
-    request: HttpRequest, receive: NamedDependency[ReceiveEvent]
-) -> Response[ReceiptOut]:
-    return await _receive(request, receive, CHARGE_SUCCEEDED)
-
-
-@post("/charge/failed", status_code=200)
-async def charge_failed(
-    request: HttpRequest, receive: NamedDependency[ReceiveEvent]
-) -> Response[ReceiptOut]:
-    return await _receive(request, receive, CHARGE_FAILED)
-
-
-ROUTER: Final = Router(
-    "/webhooks", route_handlers=[any_event, charge_succeeded, charge_failed]
-)
+async def _answer(receipt: Receipt, send: Callable[[Any], Awaitable[None]]) -> None:
+    body = msgspec.json.encode(ReceiptOut.of(receipt))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

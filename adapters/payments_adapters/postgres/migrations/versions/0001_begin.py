@@ -212,7 +212,10 @@ def _store_bodies_cheaply() -> None:
             if (select 'lz4' = any(enumvals) from pg_settings
                 where name = 'default_toast_compression')
             then alter table webhook_events alter column body set compression lz4;
-            else alter table webhook_events alter column body set storage external;
+            else
+                alter table webhook_events alter column body set storage external;
+                -- Most bodies fit a page: keep them in the row, out of the side table.
+                alter table webhook_events set (toast_tuple_target = 8160);
             end if;
         end $$
         """

@@ -1,0 +1,199 @@
+"""The database goes away and comes back; Stripe sends again what got no 2xx."""
+
+import random
+from collections.abc import Iterator
+from typing import Final
+
+import anyio
+import attrs
+import httpx
+import pytest
+
+from faults.deliveries import Event, Stripe, client, until
+from faults.payers import (
+    Payer,
+    assert_each_counted_once,
+    kept_ids,
+    payers,
+    register,
+    shuffled,
+)
+from payments_adapters.postgres.store import PostgresStore
+from support import databases
+from support.service import ServiceProcess, World, running
+
+pytestmark = pytest.mark.anyio
+
+USERS: Final = 4
+MONTHS: Final = 50
+ANSWERS_BETWEEN: Final = 8
+OUTAGE_AT: Final = 60
+REFUSALS: Final = 30
+SEED: Final = 11
+
+_TERMINATE: Final = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = $1 and application_name = 'payments-gateway'
+"""
+
+
+@pytest.fixture
+def ready(database_url: str) -> Iterator[ServiceProcess]:
+    """A service of the test's own; the shared one must not see its faults."""
+    with running(World(database_url)) as [service]:
+        yield service
+
+
+@attrs.frozen
+class Database:
+    """The service's database, as seen from another one on the same server."""
+
+    server: str
+    name: str
+
+    async def cut(self) -> None:
+        """End every connection that the service has."""
+        await databases.fetch(self.server, _TERMINATE, self.name)
+
+    async def refuse(self, *, refused: bool) -> None:
+        allowed = str(not refused).lower()
+        await databases.execute(
+            self.server, f"alter database {self.name} allow_connections {allowed}"
+        )
+
+
+@pytest.fixture
+def database(postgres: str, database_url: str) -> Database:
+    return Database(postgres, database_url.rpartition("/")[2])
+
+
+@attrs.define
+class Bell:
+    """Rings after so many answers."""
+
+    every: int
+    _heard: int = 0
+    _rung: anyio.Event = attrs.field(factory=anyio.Event)
+
+    def hear(self, _: Event, __: httpx.Response) -> None:
+        self._heard += 1
+        if self._heard % self.every == 0:
+            self._rung.set()
+
+    async def wait(self) -> None:
+        await self._rung.wait()
+        self._rung = anyio.Event()
+
+
+def everybody_pays(service: ServiceProcess) -> tuple[list[Payer], Stripe]:
+    everybody = payers(USERS, MONTHS)
+    register(service, everybody)
+    dice = random.Random(SEED)  # noqa: S311  # an order that can be had again
+    return everybody, Stripe(shuffled(everybody, dice))
+
+
+def assert_only_ever_unavailable(stripe: Stripe) -> None:
+    """Assert that whatever was not taken was asked for again, politely."""
+    assert stripe.unanswered == 0
+    assert set(stripe.statuses) == {200, 503}
+    refusals = [answer for answer in stripe.answers if answer.status_code == 503]
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in refusals)
+    assert {answer.json()["code"] for answer in refusals} == {"store_unavailable"}
+
+
+async def is_alive(http: httpx.AsyncClient, service: ServiceProcess) -> bool:
+    return (await http.get(f"{service.ops_url}/livez")).status_code == 200
+
+
+async def test_f11_f17_cut_connections_lose_and_repeat_nothing(
+    ready: ServiceProcess, database: Database
+) -> None:
+    """
+    Every connection is cut after every few answers: 200 or 503 and nothing else,
+    the process lives, and in the end everything counts once.
+    """
+    everybody, stripe = everybody_pays(ready)
+    bell = Bell(ANSWERS_BETWEEN)
+    stripe.on_answer = bell.hear
+    alive = []
+
+    async def cut_again_and_again() -> None:
+        async with client() as http:
+            while True:
+                await bell.wait()
+                await database.cut()
+                alive.append(await is_alive(http, ready))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cut_again_and_again)
+        await stripe.deliver(ready)
+        tasks.cancel_scope.cancel()
+
+    assert alive
+    assert all(alive)
+    assert_only_ever_unavailable(stripe)
+    await assert_each_counted_once(ready.world.database_url, everybody)
+
+
+async def test_f11_an_outage_is_told_and_outlived(
+    ready: ServiceProcess, database: Database, store: PostgresStore
+) -> None:
+    """
+    While the database refuses connections: not ready and why, alive, 503 for
+    webhooks. Afterwards: ready, and nothing acknowledged was lost.
+    """
+    everybody, stripe = everybody_pays(ready)
+    bell = Bell(OUTAGE_AT)
+    stripe.on_answer = bell.hear
+    told: list[httpx.Response] = []
+    during: list[httpx.Response] = []
+
+    async def outage() -> None:
+        await bell.wait()
+        await database.refuse(refused=True)
+        await database.cut()
+        async with client() as http:
+            told.append(await readiness(http, ready, 503))
+            before = len(stripe.answers)
+            await until(lambda: _has(stripe, before + REFUSALS, http, ready))
+            during.extend(stripe.answers[before:])
+            await database.refuse(refused=False)
+            told.append(await readiness(http, ready, 200))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outage)
+        await stripe.deliver(ready)
+
+    assert [answer.status_code for answer in told] == [503, 200]
+    assert told[0].json() == {
+        "status": "not ready",
+        "reason": "database unavailable",
+    }
+    assert {answer.status_code for answer in during} == {503}
+    assert_only_ever_unavailable(stripe)
+    assert set(stripe.acknowledged) <= (await kept_ids(store)).keys()
+    await assert_each_counted_once(ready.world.database_url, everybody)
+
+
+async def readiness(
+    http: httpx.AsyncClient, service: ServiceProcess, status: int
+) -> httpx.Response:
+    """Return the answer of /readyz once it has this status."""
+    answers: list[httpx.Response] = []
+
+    async def said() -> bool:
+        answers.append(await http.get(f"{service.ops_url}/readyz"))
+        assert await is_alive(http, service)
+        # Never anything else: a bug would be a 500.
+        assert answers[-1].status_code in {200, 503}
+        return answers[-1].status_code == status
+
+    await until(said)
+    return answers[-1]
+
+
+async def _has(
+    stripe: Stripe, answers: int, http: httpx.AsyncClient, service: ServiceProcess
+) -> bool:
+    assert await is_alive(http, service)
+    return len(stripe.answers) >= answers
