@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import attrs
@@ -142,8 +143,8 @@ async def measure(plan: Plan) -> dict[str, float]:
         end = loop.create_future()
         ends.append(end)
         port = plan.ports[number % len(plan.ports)]
-        connection = Connection(run, end)
-        await loop.create_connection(lambda c=connection: c, "127.0.0.1", port)
+        made = partial(Connection, run, end)
+        await loop.create_connection(made, "127.0.0.1", port)
     await asyncio.gather(*ends)
     took_s = time.perf_counter() - started
     ordered = sorted(run.latencies_s)

@@ -27,8 +27,8 @@ def installed_alone(folder: Path) -> Path:
     python = folder / "bin" / "python"
     quiet = [uv, "--quiet", "--no-config"]
     subprocess.run([*quiet, "venv", "--python", sys.executable, folder], check=True)
-    install = [*quiet, "pip", "install", "--compile-bytecode", "--python", python]
-    subprocess.run([*install, ROOT / "core"], check=True)
+    install = [*quiet, "pip", "install", "--compile-bytecode", "--python", str(python)]
+    subprocess.run([*install, str(ROOT / "core")], check=True)
     return python
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import anyio
@@ -50,6 +50,10 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+def _queue(events: Iterable[Event]) -> deque[Event]:
+    return deque(events)
+
+
 def _unheard(_: Event, __: httpx.Response) -> None:
     """Nobody listens."""
 
@@ -62,7 +66,7 @@ class Stripe:
     ended without any answer. `on_answer` hears of every answer at once.
     """
 
-    waiting: deque[Event] = attrs.field(converter=deque)
+    waiting: deque[Event] = attrs.field(converter=_queue)
     on_answer: Callable[[Event, httpx.Response], None] = _unheard
     acknowledged: list[str] = attrs.field(factory=list)
     answers: list[httpx.Response] = attrs.field(factory=list)

@@ -78,7 +78,7 @@ class Crowd:
     ) -> None:
         """Tell when every request was written; return when all are answered."""
 
-        async def trace(name: str, _: object) -> None:  # noqa: RUF029  # httpx awaits it
+        async def trace(name: str, _: object) -> None:
             self._sent += name == "http11.send_request_body.complete"
             if self._sent == len(events) and name.endswith("body.complete"):
                 told.set()

@@ -77,7 +77,7 @@ async def test_f47_a_poison_event_is_kept_and_stops_nobody(
 async def _at_once(
     service: ServiceProcess, events: list[Event]
 ) -> dict[str, httpx.Response]:
-    answers = {}
+    answers: dict[str, httpx.Response] = {}
 
     async def send(event: Event) -> None:
         answers[event["id"]] = await post(http, service, event)

@@ -21,7 +21,6 @@ from payments_core import (
     Policy,
     standing,
 )
-from payments_core.months import months_after
 from support import databases
 from support.events import FAILED, SAMPLES, SUCCEEDED, event, utc
 from support.service import ServiceProcess, World, running
@@ -76,7 +75,9 @@ async def copies_of(pair: Pair, body: bytes, route: str) -> list[httpx.Response]
 
 async def count(pair: Pair, query: str, *values: object) -> int:
     [row] = await databases.fetch(
-        pair[0].world.database_url, f"select count(*) from {query}", *values
+        pair[0].world.database_url,
+        f"select count(*) from {query}",  # noqa: S608  # our own words
+        *values,
     )
     return int(row[0])
 
@@ -201,28 +202,28 @@ def test_t38_t39_a_token_killed_through_one_is_dead_at_the_other(pair: Pair) -> 
     assert [asks(service, "dies", kept) for service in pair] == [200, 200]
 
 
-def test_t38_all_of_a_users_tokens_die_at_both(pair: Pair) -> None:
+@pytest.mark.parametrize("through", [0, 1])
+def test_t38_all_of_a_users_tokens_die_at_both(pair: Pair, through: int) -> None:
     """
     At once, in any spelling; another user's token lives.
     """
-    world, now = pair[0].world, datetime.now(UTC)
-    for user, here, there in (("all-0", *pair), ("all-1", *reversed(pair))):
-        mail = f"{user}@example.com"
-        tokens = [
-            world.token(user, email=mail, at=now - timedelta(seconds=60 * number))
-            for number in range(1, TOKENS)
-        ]
-        other = world.token(f"not-{user}", email=f"not-{mail}")
-        assert {asks(there, user, token) for token in tokens} == {200}
-        assert asks(there, f"not-{user}", other) == 200
+    here, there = pair[through], pair[1 - through]
+    world, now = here.world, datetime.now(UTC)
+    user, other = f"all-{through}", f"other-{through}"
+    tokens = [
+        world.token(user, email=f"{user}@example.com", at=now - timedelta(minutes=n))
+        for n in range(1, TOKENS)
+    ]
+    others = world.token(other, email=f"{other}@example.com")
+    assert {asks(there, user, token) for token in tokens} == {200}
 
-        done = here.call("POST", f"/users/{user}/tokens/invalidate", tokens[0])
+    done = here.call("POST", f"/users/{user}/tokens/invalidate", tokens[0])
 
-        assert done.status_code == 200
-        spellings = [spelling for t in tokens for spelling in (t, t + "=")]
-        for service in (there, here):
-            assert {asks(service, user, token) for token in spellings} == {401}
-        assert asks(there, f"not-{user}", other) == 200
+    assert done.status_code == 200
+    spellings = [spelling for t in tokens for spelling in (t, t + "=")]
+    for service in (there, here):
+        assert {asks(service, user, token) for token in spellings} == {401}
+        assert asks(service, other, others) == 200
 
 
 async def registrations(

@@ -4,10 +4,13 @@ Alembic's context is a process-wide global: one upgrade at a time in a process. 
 number of processes may try at once; they take turns on a lock of the transaction.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -15,7 +18,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from payments_adapters.postgres.store import our_errors, plain_dsn
+from payments_adapters.postgres.store import (
+    CONNECT_TIMEOUT_S,
+    our_errors,
+    plain_dsn,
+)
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -46,24 +53,28 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _upgrade(connection: sa.Connection, revision: str) -> None:
-    command.upgrade(_config(connection), revision)
+def _upgrade(connection: sa.Connection) -> None:
+    revision = _current(connection)
+    if revision is None or is_behind(revision):
+        command.upgrade(_config(connection), "head")
 
 
 def _current(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-async def upgrade(dsn: str, revision: str = "head") -> None:
+async def upgrade(dsn: str) -> None:
     """Run the migrations that are missing, all in one transaction.
+
+    A database of a later release is left as it is: this release runs on it.
 
     Raises:
         StoreUnavailable: the database does not answer.
     """
     engine = _engine(dsn)
-    with our_errors():
+    with _our_errors():
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade, revision)
+            await connection.run_sync(_upgrade)
     await engine.dispose()
 
 
@@ -74,13 +85,29 @@ async def current(dsn: str) -> str | None:
         StoreUnavailable: the database does not answer.
     """
     engine = _engine(dsn)
-    with our_errors():
+    with _our_errors():
         async with engine.connect() as connection:
             revision: str | None = await connection.run_sync(_current)
     await engine.dispose()
     return revision
 
 
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Take SQLAlchemy's wrapping off, then translate as everywhere."""
+    with our_errors():
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            driver = error.orig and error.orig.__cause__
+            raise (driver or error) from error
+
+
 def _engine(dsn: str) -> AsyncEngine:
     url = plain_dsn(dsn).replace("postgresql://", "postgresql+asyncpg://", 1)
-    return create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    return create_async_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": CONNECT_TIMEOUT_S},
+    )

@@ -38,9 +38,10 @@ def upgrade(*, dry_run: bool) -> None:
     """Run the migrations that are missing; safe to run twice and side by side."""
     url = _url()
     before = environment.run(schema.current(url))
-    if not dry_run and before != schema.head():
+    missing = before is None or schema.is_behind(before)
+    if missing and not dry_run:
         environment.run(schema.upgrade(url))
-    click.echo(f"{before or 'empty'} -> {schema.head()}")
+    click.echo(f"{before or 'empty'} -> {schema.head() if missing else before}")
 
 
 @db.command()

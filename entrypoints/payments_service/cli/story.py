@@ -67,6 +67,7 @@ def play(facts: Mapping[str, str]) -> None:
     start = utc_now().replace(microsecond=0)
     with httpx.Client(
         base_url=facts["base_url"] + PREFIX,
+        trust_env=False,
         headers={"Authorization": f"Bearer {facts['admin_token']}"},
     ) as client:
         teller = _Teller(facts, client)
