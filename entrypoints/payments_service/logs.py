@@ -96,6 +96,7 @@ def _name_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 _SHARED: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
     _name_request,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,6 +1,7 @@
 """SIGTERM: whoever was let in gets an answer, and the answer is true."""
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.anyio
 USERS: Final = 4
 MONTHS: Final = 25
 DRAIN_S: Final = 2
+# A process that waits for nobody is gone after 0.3 s; the gate holds for 5.
+STAYS_S: Final = 1.0
 
 
 @attrs.frozen
@@ -49,8 +52,8 @@ def started(world: World) -> Iterator[ServiceProcess]:
         service.kill()
 
 
-async def exit_code(service: ServiceProcess) -> int:
-    return await anyio.to_thread.run_sync(service.process.wait, DEADLINE_S)
+async def exit_code(service: ServiceProcess, within_s: float = DEADLINE_S) -> int:
+    return await anyio.to_thread.run_sync(service.process.wait, within_s)
 
 
 async def is_closed(service: ServiceProcess) -> bool:
@@ -115,6 +118,8 @@ async def test_f07_sigterm_answers_everything_that_was_let_in(
             await _all_were_read(service)
             service.process.send_signal(signal.SIGTERM)
             await until(lambda: is_closed(service))
+            with pytest.raises(subprocess.TimeoutExpired):
+                await exit_code(service, STAYS_S)
             assert not crowd.answers
             await gate.open()
 

@@ -30,6 +30,8 @@ _CHANGED: Final = (
 _SILENT: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What the driver says where a connection was cut in the middle of its protocol.
+    asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.ObjectInUseError,
@@ -37,6 +39,7 @@ _SILENT: Final = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.ReadOnlySQLTransactionError,
     OSError,
     TimeoutError,
@@ -106,8 +109,18 @@ class PostgresStore:
             StoreUnavailable: there is none to be had in time, or it went away.
         """
         with our_errors():
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            connection = await self._acquired()
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
+
+    async def _acquired(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+        except asyncpg.PostgresError as error:
+            # Whatever a server says instead of letting us in: it is not there for us.
+            raise StoreUnavailable from error
 
     async def ping(self) -> None:
         """Return if the database answers.

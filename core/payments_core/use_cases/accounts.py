@@ -1,5 +1,7 @@
 """Who a user is, and what the world may know of their payments."""
 
+from typing import Final
+
 import attrs
 
 from payments_core.account import (
@@ -9,11 +11,18 @@ from payments_core.account import (
     Standing,
     UserId,
 )
-from payments_core.errors import AccountNotFound, CustomerTaken, EmailTaken
+from payments_core.errors import (
+    AccountNotFound,
+    ChangedElsewhere,
+    CustomerTaken,
+    EmailTaken,
+)
 from payments_core.payment import CustomerId
 from payments_core.ports import AccountDirectory, Clock, LinkKeys, OpenUnitOfWork
 from payments_core.revocation import Caller
 from payments_core.use_cases.books import Books
+
+RETRIES_MAX: Final = 5
 
 
 @attrs.frozen
@@ -35,14 +44,21 @@ class RegisterUser:
         Raises:
             EmailTaken: another user has the e-mail.
             CustomerTaken: the customer is another user's, or the user has another.
-            ChangedElsewhere: somebody did the same at once; do it again.
+            ChangedElsewhere: others change the account all the time; do it again.
         """
+        for _ in range(RETRIES_MAX):
+            try:
+                return await self._once(user_id, email, customer_id)
+            except ChangedElsewhere:
+                continue
+        return await self._once(user_id, email, customer_id)
+
+    async def _once(
+        self, user_id: UserId, email: Email, customer_id: CustomerId | None
+    ) -> PaymentAccount:
         customers = frozenset({customer_id} if customer_id else ())
         keys = LinkKeys(frozenset({user_id}), customers, frozenset({email.key}))
         async with self.open_unit_of_work() as work:
-            # Accounts before keys, as events are applied: one order, no deadlock. And
-            # accounts again, because somebody may have registered while we waited.
-            await work.accounts(keys)
             await work.hold(keys, exclusive=True)
             books = Books()
             books.know(await work.accounts(keys))

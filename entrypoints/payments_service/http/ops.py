@@ -6,6 +6,8 @@ from litestar.datastructures import State
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import Unavailable
+from payments_service.http import problems
+from payments_service.http.edge import Edge
 
 
 @attrs.define
@@ -39,10 +41,12 @@ async def readyz(state: State) -> Response[dict[str, str]]:
     return Response({"status": "not ready", "reason": reason}, status_code=503)
 
 
-def create_ops_app(readiness: Readiness) -> Litestar:
-    return Litestar(
+def create_ops_app(readiness: Readiness) -> Edge:
+    app = Litestar(
         [livez, readyz],
         state=State({"readiness": readiness}),
+        exception_handlers=problems.HANDLERS,
         logging_config=None,
         openapi_config=None,
     )
+    return Edge(app)

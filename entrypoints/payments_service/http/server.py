@@ -123,7 +123,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
-def _server(app: ASGIApp | object, lifespan: Literal["on", "off"]) -> _Server:
+def _server(app: ASGIApp, lifespan: Literal["on", "off"]) -> _Server:
     return _Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]  # Litestar's and uvicorn's ASGI types differ
