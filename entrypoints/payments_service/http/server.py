@@ -126,7 +126,7 @@ def _spare_the_collector() -> None:
 def _server(app: ASGIApp, lifespan: Literal["on", "off"]) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # Litestar's and uvicorn's ASGI types differ
+            app,
             lifespan=lifespan,
             loop="none",
             http="httptools",
