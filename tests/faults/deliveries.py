@@ -8,6 +8,7 @@ from typing import Any, Final
 import anyio
 import attrs
 import httpx
+from anyio.lowlevel import checkpoint
 
 from support.service import ServiceProcess
 
@@ -47,7 +48,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     with anyio.fail_after(DEADLINE_S):
         while not await condition():
             # Cancelled here, if the condition itself never waited.
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
 
 
 def _queue(events: Iterable[Event]) -> deque[Event]:

@@ -29,7 +29,7 @@ USERS: Final = 20
 MONTHS: Final = 25
 KILLS: Final = 3
 SENT_TWICE: Final = 50
-SEEDS: Final = (1,2,3,4,5)
+SEEDS: Final = (7,)
 CAUGHT: Final = 12
 
 

@@ -21,6 +21,7 @@ from payments_core import (
     Policy,
     standing,
 )
+from payments_core.months import months_after
 from support import databases
 from support.events import FAILED, SAMPLES, SUCCEEDED, event, utc
 from support.service import ServiceProcess, World, running
@@ -172,6 +173,28 @@ async def test_events_split_over_both_come_to_what_one_would_make_of_them(
             assert told["payment_status"] == model.payment_status
             assert moment(told["payment_expire_date"]) == model.payment_expire_date
             assert told["entitled"] == model.entitled
+
+
+async def test_charges_of_one_second_split_over_both_each_buy_a_month(
+    pair: Pair,
+) -> None:
+    """
+    None of them is older than another, so nothing is ever folded from the start: a
+    month that one process wrote over the other's would be missing for good.
+    """
+    pair[0].register("second", "second@example.com")
+    anchor, mail = utc(2015, 1, 31), "second@example.com"
+    stripe = Stripe(
+        event(SUCCEEDED, f"second_{number}", at=anchor, receipt_email=mail)
+        for number in range(CHARGES)
+    )
+
+    await stripe.deliver(*pair)
+
+    assert stripe.statuses == {200: CHARGES}
+    for service in pair:
+        told = moment(service.status("second")["payment_expire_date"])
+        assert told == months_after(anchor, CHARGES)
 
 
 def moment(text: str) -> datetime:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -72,9 +73,9 @@ class PostgresUnitOfWork:
         saved = await self._connection.fetchrow(
             statements.KEEP,
             at,
-            *_columns([rows.of_event(*event) for event in events], _EVENT),
-            *_columns([rows.of_account(account) for account in accounts], _ACCOUNT),
-            *_columns([rows.of_payment(record) for record in payments], _PAYMENT),
+            *_columns((rows.of_event(*event) for event in events), _EVENT),
+            *_columns(map(rows.of_account, accounts), _ACCOUNT),
+            *_columns(map(rows.of_payment, payments), _PAYMENT),
         )
         if tuple(saved) != (len(events), len(accounts), len(payments)):
             raise ChangedElsewhere("an event, an account or a payment")
@@ -100,14 +101,17 @@ class PostgresUnitsOfWork:
                     await connection.execute("rollback")
 
 
+# Every table's key comes first; an event's has two parts.
+_KEY: Final = itemgetter(0, 1)
 _EVENT: Final = statements.width(webhook_events)
 _ACCOUNT: Final = statements.width(payment_accounts)
 _PAYMENT: Final = statements.width(payments)
 
 
-def _columns(table: Sequence[rows.Row], width: int) -> Sequence[Sequence[object]]:
-    """Turn rows into columns: `unnest` takes an array for each."""
-    return list(zip(*table, strict=True)) if table else [()] * width
+def _columns(table: Iterable[rows.Row], width: int) -> Sequence[Sequence[object]]:
+    """Turn rows into columns in the order of their keys, for `unnest`."""
+    ordered = sorted(table, key=_KEY)
+    return list(zip(*ordered, strict=True)) if ordered else [()] * width
 
 
 def _arrays(keys: LinkKeys) -> Sequence[Sequence[str]]:
