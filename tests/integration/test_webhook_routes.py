@@ -119,6 +119,11 @@ def _twofold(world: World) -> list[tuple[str, str]]:
     return [("Stripe-Signature", f"t=1,{signature}")]
 
 
+def _in_two_headers(world: World) -> list[tuple[str, str]]:
+    signature = world.signed(BODY)["Stripe-Signature"]
+    return [("Stripe-Signature", signature), ("Stripe-Signature", signature)]
+
+
 def _by_another(_: World) -> list[tuple[str, str]]:
     signature = sign(BODY, secret=new_secret(), at=datetime.now(UTC))
     return [("Stripe-Signature", signature)]
@@ -134,6 +139,7 @@ def _by_another(_: World) -> list[tuple[str, str]]:
         ("stale", _at(-310)),
         ("future", _at(310)),
         ("twofold", _twofold),
+        ("in two headers", _in_two_headers),
     ],
 )
 def test_t01_t06_a_signature_that_does_not_hold_is_refused(
@@ -276,6 +282,7 @@ def test_t20_another_verb_is_refused(service: ServiceProcess, verb: str) -> None
     answer = httpx.request(verb, f"{service.url}/webhooks/stripe")
 
     assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
 
 
 def test_a_refusal_echoes_nothing(service: ServiceProcess) -> None:
