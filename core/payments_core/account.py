@@ -294,5 +294,15 @@ class PaymentAccount:
             raise CustomerTaken
         return attrs.evolve(self, customer_id=customer)
 
+    def folded(self, checkpoint: Checkpoint) -> Self:
+        # Spelt out: on the way of every webhook, `attrs.evolve` costs four times more.
+        return type(self)(
+            user_id=self.user_id,
+            email=self.email,
+            customer_id=self.customer_id,
+            checkpoint=checkpoint,
+            version=self.version,
+        )
+
     def standing(self, *, now: datetime, policy: Policy) -> Standing:
         return _standing(self.checkpoint, now, policy)

@@ -158,9 +158,7 @@ class Books:
         if was_there or not account.checkpoint.takes(sighting):
             self._to_replay.add(owner)
             return
-        self._accounts[owner] = attrs.evolve(
-            account, checkpoint=account.checkpoint.advance(sighting)
-        )
+        self._accounts[owner] = account.folded(account.checkpoint.advance(sighting))
         self._changed_accounts.add(owner)
 
     def unknown_customers(self, records: Iterable[PaymentRecord]) -> LinkKeys:
@@ -182,7 +180,7 @@ class Books:
                 of_user[record.user_id][record.payment.id] = record.payment
         for user, payments in of_user.items():
             checkpoint = Checkpoint.replay(payments.values())
-            self.open(attrs.evolve(self._accounts[user], checkpoint=checkpoint))
+            self.open(self._accounts[user].folded(checkpoint))
         self._to_replay.clear()
 
     @property
