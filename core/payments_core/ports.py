@@ -68,12 +68,15 @@ class LinkKeys:
 
 def link_keys(payments: Iterable[Payment]) -> LinkKeys:
     """Return every key under which one of these payments could find its account."""
-    payments = list(payments)
-    return LinkKeys(
-        frozenset(UserId(p.claimed_by) for p in payments if p.claimed_by),
-        frozenset(p.customer_id for p in payments if p.customer_id),
-        frozenset(p.email for p in payments if p.email),
-    )
+    user_ids, customer_ids, email_keys = set(), set(), set()
+    for payment in payments:
+        if payment.claimed_by:
+            user_ids.add(UserId(payment.claimed_by))
+        if payment.customer_id:
+            customer_ids.add(payment.customer_id)
+        if payment.email:
+            email_keys.add(payment.email)
+    return LinkKeys(frozenset(user_ids), frozenset(customer_ids), frozenset(email_keys))
 
 
 @attrs.frozen

@@ -116,8 +116,10 @@ class PostgresStore:
                 await self._pool.release(connection)
 
     async def _acquired(self) -> Connection:
+        # Waiting with a time-out is a task of its own; an idle connection needs none.
+        idle = self._pool.get_idle_size() > 0
         try:
-            return await self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+            return await self._pool.acquire(timeout=None if idle else CONNECT_TIMEOUT_S)
         except asyncpg.PostgresError as error:
             # Whatever a server says instead of letting us in: it is not there for us.
             raise StoreUnavailable from error
