@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IMPORT_MS_MAX = 50
-RUNS = 10
+RUNS = 30
 
 PROBE = """
 import sys, time
