@@ -106,18 +106,20 @@ class Bench:
 @contextmanager
 def processes(
     commands: Sequence[tuple[list[str], Mapping[str, str]]], ports: Sequence[int]
-) -> Iterator[None]:
+) -> Iterator[list[int]]:
     """Run commands until the end of the block, once their ports answer."""
+    pids = []
     with ExitStack() as stack:
         for arguments, env in commands:
             process = subprocess.Popen(  # noqa: S603  # our own commands
                 [sys.executable, *arguments], env={**os.environ, **env}
             )
+            pids.append(process.pid)
             stack.callback(process.wait)
             stack.callback(process.terminate)
         for port in ports:
             _until_answering(port)
-        yield
+        yield pids
 
 
 def _until_answering(port: int) -> None:
@@ -153,6 +155,37 @@ def webhook_body() -> str:
     return text.replace(str(event["data"]["object"]["created"]), "@CREATED@")
 
 
+def cpu_s(parents: Sequence[int]) -> float:
+    """Return the processor time of processes and their children, in seconds."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(stat.parent.name) in parents or int(fields[1]) in parents:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@attrs.frozen
+class Meter:
+    """Whose processor time counts: our two processes, and Postgres."""
+
+    service: Sequence[int]
+    postgres: Sequence[int]
+
+    def around(self, run: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Run, and add what one request cost, in microseconds of a processor."""
+        before = cpu_s(self.service), cpu_s(self.postgres)
+        result = run()
+        after = cpu_s(self.service), cpu_s(self.postgres)
+        return result | {
+            "service_us": (after[0] - before[0]) / result["count"] * 1e6,
+            "postgres_us": (after[1] - before[1]) / result["count"] * 1e6,
+        }
+
+
 @attrs.frozen
 class Case:
     """Something of ours, and the limit that it is held against."""
@@ -162,8 +195,8 @@ class Case:
     ours: Callable[[], dict[str, float]]
     limit: Callable[[], dict[str, float]]
 
-    def measure(self, rounds: int) -> dict[str, Any]:
-        pairs = [(self.limit(), self.ours()) for _ in range(rounds)]
+    def measure(self, rounds: int, meter: Meter) -> dict[str, Any]:
+        pairs = [(self.limit(), meter.around(self.ours)) for _ in range(rounds)]
         return {
             "name": self.name,
             "connections": self.connections,
@@ -238,9 +271,10 @@ def main() -> None:
             ),
             *((["-m", "benchmarks.bare", str(p)], bench.bare_env) for p in bare),
         ]
-        with processes(commands, [*ours, *bare]):
+        with processes(commands, [*ours, *bare]) as pids:
+            meter = Meter(pids[:PROCESSES_COUNT], [postgres.pid])
             results = [
-                _told(case.measure(options.rounds))
+                _told(case.measure(options.rounds, meter))
                 for case in cases(bench, ours, bare, options.seconds)
             ]
     if options.json:
@@ -253,7 +287,8 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
         f"{result['name']:<44} {result['connections']:>3} conn"
         f"  {ours['per_second']:>7,.0f}/s of {limit['per_second']:>7,.0f}/s"
         f"  p50 {ours['p50_ms']:.1f} p99 {ours['p99_ms']:.1f} ms"
-        f"  ratio {result['ratio']:.2f}",
+        f"  ratio {result['ratio']:.2f}"
+        f"  service {ours['service_us']:.0f} Postgres {ours['postgres_us']:.0f} us",
         flush=True,
     )
     return result

@@ -149,6 +149,7 @@ async def measure(plan: Plan) -> dict[str, float]:
     took_s = time.perf_counter() - started
     ordered = sorted(run.latencies_s)
     return {
+        "count": len(ordered),
         "per_second": len(ordered) / took_s,
         "p50_ms": ordered[len(ordered) // 2] * 1e3,
         "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
