@@ -19,12 +19,13 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.folder import DevFolder
-from payments_service.cli.serve import bound, listening, require_own_database
+from payments_service.cli.serve import bound, require_own_database
 from payments_service.cli.story import SAMPLES, play
 from payments_service.cli.token import admin_token
 from payments_service.container import build_container, utc_now
 from payments_service.http import PREFIX
-from payments_service.http.server import Service, port_of
+from payments_service.http.server import Service
+from payments_service.listeners import listen, url_of
 from payments_service.settings import Settings
 from payments_service.settings import database_url as named_database
 
@@ -87,10 +88,9 @@ async def _serve(
     await require_own_database(settings)
     public = _listener(settings.host, settings.port, "PAYMENTS_PORT", env)
     ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     facts = {
-        "base_url": f"http://{host}:{port_of(public)}",
-        "ops_url": f"http://{host}:{port_of(ops)}",
+        "base_url": url_of(public, settings.host),
+        "ops_url": url_of(ops, settings.host),
         "database_url": settings.database_url,
         "webhook_secret": settings.stripe_webhook_secrets[0],
         "admin_token": admin_token(folder, settings.jwt_max_age),
@@ -117,7 +117,7 @@ def _listener(
     if env.get(variable):
         return bound(host, port, variable)
     try:
-        return listening(host, port)
+        return listen(host, port)
     except OSError:
         click.echo(f"port {port} is taken; another one will do", err=True)
         return bound(host, 0, "PAYMENTS_HOST")

@@ -11,7 +11,8 @@ from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.container import Container, build_container
-from payments_service.http.server import Service, listen
+from payments_service.http.server import Service
+from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
 
 
@@ -58,24 +59,9 @@ def bound(host: str, port: int, variable: str) -> socket.socket:
         CommandError: the port is taken.
     """
     try:
-        return listening(host, port)
+        return listen(host, port)
     except OSError as error:
         raise CommandError(
             Exit.CONFIGURATION,
             f"{variable}: {host}:{port} cannot be bound: {error.strerror}",
         ) from error
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Bind and listen at once: two processes may bind one port until one listens.
-
-    Raises:
-        OSError: the address is taken, or not ours.
-    """
-    listener = listen(host, port)
-    try:
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -1,67 +1,24 @@
 """Two listeners on one loop, and an end that drops nobody's request."""
 
 import asyncio
-import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 import structlog
 import uvicorn
-from litestar.types import ASGIApp
-from typing_extensions import override
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.ops import Readiness, create_ops_app
+from payments_service.listeners import server_of
 
-# Requests in flight get this long to end once the socket is closed.
-GRACE_S: Final = 20
 GC_THRESHOLD: Final = 20_000
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to `Service`: there are two servers and one process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    @override
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a listener; port 0 takes a free one.
-
-    Raises:
-        OSError: the address is taken, or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def port_of(listener: socket.socket) -> int:
-    return int(listener.getsockname()[1])
 
 
 @attrs.define
@@ -81,8 +38,8 @@ class Service:
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain and close everything."""
         readiness = Readiness(self._container[PostgresStore])
-        app = _server(create_app(self._container), lifespan="on")
-        ops = _server(create_ops_app(readiness), lifespan="off")
+        app = server_of(create_app(self._container), lifespan="on")
+        ops = server_of(create_ops_app(readiness), lifespan="off")
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)
@@ -121,19 +78,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
-
-
-def _server(app: ASGIApp, lifespan: Literal["on", "off"]) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            lifespan=lifespan,
-            loop="none",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
-    )
