@@ -1,0 +1,222 @@
+"""A sandbox without its sockets: a world, who answers out of it, and its time."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from payments_service.sandbox import charging, shapes, subscriptions
+from payments_service.sandbox.api import Api, ApiRequest, ApiResponse
+from payments_service.sandbox.cards import DECLINES
+from payments_service.sandbox.chaos import Chaos
+from payments_service.sandbox.delivery import Outbox
+from payments_service.sandbox.errors import invalid
+from payments_service.sandbox.periods import DAY, span_after
+from payments_service.sandbox.resources import setup_intents
+from payments_service.sandbox.world import Object, World
+
+# 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
+START: Final = 1_767_225_600
+AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
+# A roll leaves the old secret valid for this long at the most.
+ROLL_S_MAX: Final = DAY
+SHOWN_MAX: Final = 100
+
+Flush = Callable[[], Awaitable[None]]
+Progress = Callable[[int], None]
+Preset = Callable[["Engine"], None]
+Watch = Callable[[ApiRequest, ApiResponse], None]
+
+
+async def _no_flush() -> None:
+    pass
+
+
+@attrs.define(kw_only=True)
+class Engine:
+    """Everything of a sandbox but its I/O; one call at a time.
+
+    `start` is its first moment, in seconds since 1970; `preset` is what it has then.
+    `after_retries` is what becomes of a subscription that nobody pays: cancel, unpaid
+    or past_due.
+    """
+
+    seed: int = 0
+    start: int = START
+    api_key: str | None = None
+    after_retries: str = attrs.field(
+        default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
+    )
+    preset: Preset = lambda _: None
+    # Told of every call and its answer.
+    watch: Watch = lambda _, __: None
+    world: World = attrs.field(init=False)
+    api: Api = attrs.field(init=False)
+    chaos: Chaos = attrs.field(init=False)
+    outbox: Outbox = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Begin anew: nothing is left but the key, and what the preset makes."""
+        self.seed = self.seed if seed is None else seed
+        self.world = World(self.seed, self.start, after_retries=self.after_retries)
+        self.world.handle(subscriptions.HANDLERS)
+        # Drawn even if one is given, so that ids depend on nothing but the seed.
+        drawn = f"sk_test_{self.world.secret()}"
+        self.api_key = self.api_key or drawn
+        self.api = Api(self.world, self.api_key)
+        self.chaos = Chaos(self.seed)
+        self.outbox = Outbox(self.world, self.chaos)
+        self.preset(self)
+
+    @property
+    def now(self) -> int:
+        return self.world.clocks[None].now
+
+    # Called, and left alone
+
+    def answer(self, request: ApiRequest, *, fails: str | None = None) -> ApiResponse:
+        """Carry a request out, and put what happened on its way."""
+        response = self.api.answer(request, fails=fails)
+        self.outbox.publish()
+        self.watch(request, response)
+        return response
+
+    async def advance(
+        self,
+        until: int | str,
+        flush: Flush = _no_flush,
+        progress: Progress = lambda _: None,
+    ) -> int:
+        """Let time pass, doing in order what falls due; return the new time.
+
+        `until` is a moment, or a span such as "1 month". `flush` sends what is due to
+        be delivered: after every step, before anything later is done.
+
+        Raises:
+            ValueError: the past, or not a span.
+        """
+        clock = self.world.clocks[None]
+        target = span_after(clock.now, until) if isinstance(until, str) else until
+        if target < clock.now:
+            raise ValueError("a clock only goes forward")
+        await flush()
+        while (due := self._next_due()) is not None and due <= target:
+            if clock.next_due is not None and clock.next_due <= due:
+                self.world.step(clock)
+                self.outbox.publish()
+            else:
+                clock.now = max(clock.now, due)
+            await flush()
+            progress(clock.now)
+        clock.now = max(clock.now, target)
+        return clock.now
+
+    def _next_due(self) -> int | None:
+        dues = (self.world.clocks[None].next_due, self.outbox.next_due)
+        return min((due for due in dues if due is not None), default=None)
+
+    # What Stripe's users cannot do, but their customers, banks and dashboards can
+
+    def authenticate(self, id_: str, *, succeed: bool = True) -> Object:
+        """Do the bank's step of a payment or setup intent, as the holder would.
+
+        Raises:
+            ApiError: no such intent, or it does not wait for that.
+        """
+        world = self.world
+        kind = "setup_intent" if id_.startswith("seti_") else "payment_intent"
+        intent = world.get(kind, id_)
+        if intent["status"] != "requires_action":
+            raise invalid(f"{id_} does not wait for its holder: {intent['status']}.")
+        with world.on(world.clock_of(intent)), world.atomic():
+            if kind == "setup_intent":
+                done = setup_intents.authenticate(world, intent, succeed=succeed)
+            else:
+                tried = charging.authenticate(world, intent, succeed=succeed)
+                done = subscriptions.follow(world, tried)
+        self.outbox.publish()
+        return done
+
+    def set_card(self, id_: str, *, declines: str | None) -> None:
+        """Let a card decline from now on, or (None) be good.
+
+        Raises:
+            ApiError: no such payment method, or no such decline.
+        """
+        self.world.get("payment_method", id_)
+        if declines is not None and declines not in DECLINES:
+            raise invalid(f"{declines} is none of: {', '.join(DECLINES)}", "declines")
+        self.world.cards[id_] = attrs.evolve(
+            self.world.cards[id_], charging=DECLINES[declines] if declines else None
+        )
+
+    def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
+        """Register an endpoint, for every event, whose secret is known already."""
+        new = self.world.create(
+            shapes.webhook_endpoint(
+                self.world, api_version=version, enabled_events=["*"], url=url
+            ),
+            None,
+        )
+        self.world.secrets[new["id"]] = [(secret, None)]
+        return str(new["id"])
+
+    def roll_secret(self, endpoint_id: str, *, keep_s: int = ROLL_S_MAX) -> str:
+        """Give an endpoint a new secret; the old one holds for `keep_s` more seconds.
+
+        Raises:
+            ApiError: no such endpoint.
+        """
+        self.world.get("webhook_endpoint", endpoint_id)
+        until = self.now + min(keep_s, ROLL_S_MAX)
+        held = [
+            (secret, until if ends is None else min(ends, until))
+            for secret, ends in self.world.secrets[endpoint_id]
+        ]
+        secret = f"whsec_{self.world.secret(32)}"
+        self.world.secrets[endpoint_id] = [*held, (secret, None)]
+        return secret
+
+    # For people
+
+    def state(self) -> Mapping[str, Any]:
+        """Say what there is, in JSON types."""
+        tables = self.world.objects
+        return {
+            "now": self.now,
+            "seed": self.seed,
+            "objects": {kind: len(table) for kind, table in tables.items() if table},
+            "events": len(self.world.events),
+            "waiting_deliveries": len(self.outbox),
+            "subscriptions": [
+                {
+                    "id": it["id"],
+                    "customer": it["customer"],
+                    "status": it["status"],
+                    "current_period_end": it["items"]["data"][0]["current_period_end"],
+                }
+                for it in self.world.all("subscription")[-SHOWN_MAX:]
+            ],
+            "endpoints": [
+                {"id": it["id"], "url": it["url"], "api_version": it["api_version"]}
+                for it in self.world.all("webhook_endpoint")
+            ],
+            "chaos": self.chaos.state(),
+        }
+
+    def log(self, type_: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the whole log of events, the oldest first, a short line each."""
+        return [
+            {
+                "id": event.id,
+                "type": event.type,
+                "created": event.created,
+                "object_id": event.object["id"],
+                "undelivered": self.world.undelivered.get(event.id, 0),
+            }
+            for event in self.world.events.values()
+            if type_ in (None, event.type)
+        ]

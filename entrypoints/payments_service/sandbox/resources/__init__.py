@@ -1,0 +1,30 @@
+"""Every address of the API, and who answers there."""
+
+from typing import Final
+
+from payments_service.sandbox.resources import (
+    catalog,
+    charges,
+    customers,
+    endpoints,
+    invoices,
+    payment_intents,
+    payment_methods,
+    setup_intents,
+    subscriptions,
+    test_clocks,
+)
+from payments_service.sandbox.routing import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *customers.ROUTES,
+    *payment_methods.ROUTES,
+    *setup_intents.ROUTES,
+    *catalog.ROUTES,
+    *subscriptions.ROUTES,
+    *invoices.ROUTES,
+    *payment_intents.ROUTES,
+    *charges.ROUTES,
+    *endpoints.ROUTES,
+    *test_clocks.ROUTES,
+)

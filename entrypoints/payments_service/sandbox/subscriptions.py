@@ -1,0 +1,546 @@
+"""The life of a subscription: begun, renewed, changed, paused, ended.
+
+Rule 1: a subscription has one current period; the next one starts where it ends.
+Rule 2: the statuses move as `stripe.Subscription.status` and docs.stripe.com/billing/
+        subscriptions/overview say; `canceled` and `incomplete_expired` are the end.
+Rule 3: what falls due is done when its time comes and its reason still holds: a
+        handler looks at the object first, and does nothing if things have changed.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from payments_service.sandbox import invoicing, proration, shapes
+from payments_service.sandbox.periods import DAY, HOUR, next_boundary
+from payments_service.sandbox.proration import Change, period_of
+from payments_service.sandbox.world import (
+    INVOICE_OF_SUBSCRIPTION,
+    Handler,
+    Object,
+    World,
+)
+
+INCOMPLETE_S: Final = 23 * HOUR
+TRIAL_WARNING_S: Final = 3 * DAY
+ENDED: Final = frozenset({"canceled", "incomplete_expired"})
+_RENEWING: Final = frozenset({"active", "past_due", "trialing", "unpaid"})
+_OWING: Final = frozenset({"incomplete", "past_due", "unpaid"})
+UPDATED: Final = "customer.subscription.updated"
+
+
+@attrs.frozen(kw_only=True)
+class Held:
+    """A change that is granted when its invoice is paid."""
+
+    change: Change
+    invoice_id: str
+    fields: Mapping[str, Any]
+
+
+# Begun
+
+
+def begin(
+    world: World, subscription: Object, customer: Object, *, behavior: str
+) -> Object:
+    """Store a new subscription, and bill its first period; return it.
+
+    `subscription` has items with their periods, and `trial_end` if it has a trial.
+
+    Raises:
+        ApiError: `error_if_incomplete`, and the payment failed: nothing was made.
+    """
+    items = subscription["items"]["data"]
+    trial = subscription["trial_end"] is not None
+    taken = invoicing.waiting_items(
+        world, customer["id"], subscription["currency"], subscription["id"]
+    )
+    lines = [invoicing.period_line(world, it, *_period(it), free=trial) for it in items]
+    lines += [invoicing.line_of(world, it) for it in taken]
+    invoice = invoicing.draft(
+        world,
+        customer,
+        lines,
+        reason="subscription_create",
+        currency=subscription["currency"],
+        subscription=subscription,
+    )
+    # Looked up by whoever finds the card to collect from, before it is reported.
+    subscription = world.create(
+        {**subscription, "latest_invoice": invoice["id"], "status": "incomplete"}, None
+    )
+    invoice = invoicing.finalize(world, invoicing.issue(world, invoice, taken))
+    if invoice["amount_due"] == 0 or behavior != "default_incomplete":
+        invoice = invoicing.collect(world, invoice, on_paid_first, off_session=False)
+    if invoice["status"] != "paid" and behavior == "error_if_incomplete":
+        raise invoicing.refusal(world, invoice)
+    return _begun(world, subscription, invoice, trial=trial)
+
+
+def _period(item: Object) -> tuple[int, int]:
+    return item["current_period_start"], item["current_period_end"]
+
+
+def on_paid_first(_: World, __: Object) -> None:
+    """Do nothing: the subscription is not there yet; its first status says it."""
+
+
+def _begun(
+    world: World, subscription: Object, invoice: Object, *, trial: bool
+) -> Object:
+    paid = invoice["status"] == "paid"
+    subscription = world.change(
+        subscription,
+        None,
+        status=("trialing" if trial else "active") if paid else "incomplete",
+        pending_setup_intent=_setup(world, subscription, invoice),
+    )
+    world.report("customer.subscription.created", subscription)
+    _schedule(world, subscription)
+    if not paid:
+        world.later(world.now + INCOMPLETE_S, "expire", subscription["id"])
+    return _save_method(world, subscription, invoice)
+
+
+def _setup(world: World, subscription: Object, invoice: Object) -> str | None:
+    """Ask for a card where nothing was due and there is none to take from."""
+    if invoice["amount_due"] or invoicing.method_for(world, invoice):
+        return None
+    setup = shapes.setup_intent(world, customer=subscription["customer"])
+    return str(world.create(setup, "setup_intent.created")["id"])
+
+
+def _save_method(world: World, subscription: Object, invoice: Object) -> Object:
+    """Keep the card that paid, where the subscription was told to."""
+    intent = world.intent_of(invoice)
+    saves = subscription["payment_settings"]["save_default_payment_method"]
+    if saves != "on_subscription" or not intent or intent["status"] != "succeeded":
+        return subscription
+    method = world.get("payment_method", intent["payment_method"])
+    if method["customer"] is None:
+        method = world.change(
+            method, "payment_method.attached", customer=subscription["customer"]
+        )
+    return world.change(subscription, UPDATED, default_payment_method=method["id"])
+
+
+def _schedule(world: World, subscription: Object) -> None:
+    """Note what the current period, a trial and a planned end bring."""
+    id_, (_, end) = subscription["id"], period_of(subscription)
+    world.later(end, "period", id_)
+    if subscription["cancel_at"]:
+        world.later(subscription["cancel_at"], "cancel", id_)
+    if subscription["status"] == "trialing":
+        warning = subscription["trial_end"] - TRIAL_WARNING_S
+        world.later(max(warning, world.now), "trial_will_end", id_)
+
+
+# Paid, or not
+
+
+def on_paid(world: World, invoice: Object) -> None:
+    """Let the subscription of a paid invoice have what was paid for."""
+    details = invoice["parent"] and invoice["parent"]["subscription_details"]
+    subscription = details and world.find("subscription", details["subscription"])
+    if not subscription or subscription["status"] in ENDED:
+        return
+    held: Held | None = world.pending.get(subscription["id"])
+    if held and held.invoice_id == invoice["id"]:
+        _grant(world, subscription, held)
+        return
+    if subscription["latest_invoice"] != invoice["id"]:
+        return
+    if subscription["status"] == "paused":
+        _resumed(world, subscription)
+    elif subscription["status"] in _OWING:
+        subscription = world.change(subscription, UPDATED, status="active")
+        _save_method(world, subscription, invoice)
+
+
+def on_failed(world: World, invoice: Object) -> None:
+    """Let a subscription whose invoice could not be collected fall behind."""
+    details = invoice["parent"] and invoice["parent"]["subscription_details"]
+    subscription = details and world.find("subscription", details["subscription"])
+    if not subscription or subscription["status"] not in ("active", "past_due"):
+        return
+    if subscription["latest_invoice"] == invoice["id"]:
+        world.change(subscription, UPDATED, status="past_due")
+    if invoicing.schedule_retry(world, invoice) is None:
+        _give_up(world, subscription, invoice)
+
+
+def _give_up(world: World, subscription: Object, invoice: Object) -> None:
+    """Do what the account has set for when all retries have failed."""
+    invoicing.leave(world, invoice)
+    if subscription["latest_invoice"] != invoice["id"]:
+        return
+    if world.after_retries == "cancel":
+        end(world, subscription, "payment_failed")
+    elif world.after_retries == "unpaid":
+        world.change(subscription, UPDATED, status="unpaid")
+
+
+def follow(world: World, intent: Object) -> Object:
+    """Let the invoice of an intent follow it, after a step from outside."""
+    invoice = world.invoice_of(intent)
+    if invoice and invoice["status"] == "open":
+        invoicing.after_attempt(world, invoice, intent, on_paid)
+    return world.get("payment_intent", intent["id"])
+
+
+# Changed
+
+
+def apply(
+    world: World, subscription: Object, change: Change, fields: Mapping[str, Any]
+) -> Object:
+    """Give a subscription its changed items, periods and fields."""
+    changed = {**proration.applied(change), **fields}
+    if change.restarts and subscription["status"] in ("active", "trialing", "past_due"):
+        trial = (change.trial_end or 0) > world.now
+        changed["status"] = "trialing" if trial else "active"
+        if trial and subscription["trial_start"] is None:
+            changed["trial_start"] = world.now
+    before = period_of(subscription), subscription["trial_end"]
+    subscription = world.change(subscription, UPDATED, **changed)
+    if before != (period_of(subscription), subscription["trial_end"]):
+        _schedule(world, subscription)
+    return subscription
+
+
+def bill(world: World, subscription: Object, change: Change, reason: str) -> Object:
+    """Invoice a change at once: its prorations, what waited, a new period's lines."""
+    customer = world.get("customer", subscription["customer"])
+    for item in change.prorations:
+        world.create(item, "invoiceitem.created")
+    taken = invoicing.waiting_items(
+        world, customer["id"], subscription["currency"], subscription["id"]
+    )
+    invoice = invoicing.draft(
+        world,
+        customer,
+        [*(invoicing.line_of(world, item) for item in taken), *change.lines],
+        reason=reason,
+        currency=subscription["currency"],
+        subscription=subscription,
+    )
+    return invoicing.finalize(world, invoicing.issue(world, invoice, taken))
+
+
+def bill_waiting(world: World, subscription: Object) -> None:
+    """Invoice now what waits for the next invoice, if anything does."""
+    waiting = invoicing.waiting_items(
+        world, subscription["customer"], subscription["currency"], subscription["id"]
+    )
+    if not waiting:
+        return
+    nothing = Change(
+        items=subscription["items"]["data"],
+        anchor=subscription["billing_cycle_anchor"],
+        trial_end=subscription["trial_end"],
+    )
+    invoice = bill(world, subscription, nothing, "manual")
+    invoicing.collect(world, invoice, _nobody, off_session=False)
+
+
+def change_billed(
+    world: World,
+    subscription: Object,
+    change: Change,
+    fields: Mapping[str, Any],
+    behavior: str,
+) -> Object:
+    """Change a subscription and bill it at once, as `payment_behavior` says.
+
+    Raises:
+        ApiError: `error_if_incomplete`, and the payment failed.
+    """
+    if behavior == "pending_if_incomplete":
+        return _change_if_paid(world, subscription, change, fields)
+    invoice = bill(world, subscription, change, "subscription_update")
+    subscription = apply(
+        world, subscription, change, {**fields, "latest_invoice": invoice["id"]}
+    )
+    if invoice["amount_due"] == 0 or behavior != "default_incomplete":
+        invoice = invoicing.collect(world, invoice, on_paid, off_session=False)
+    if invoice["status"] != "paid":
+        if behavior == "error_if_incomplete":
+            raise invoicing.refusal(world, invoice)
+        on_failed(world, invoice)
+    return world.get("subscription", subscription["id"])
+
+
+def _change_if_paid(
+    world: World, subscription: Object, change: Change, fields: Mapping[str, Any]
+) -> Object:
+    drop_pending(world, subscription, None)
+    invoice = bill(world, subscription, change, "subscription_update")
+    held = Held(change=change, invoice_id=invoice["id"], fields=fields)
+    invoice = invoicing.collect(world, invoice, _nobody, off_session=False)
+    if invoice["status"] == "paid":
+        fields = {**fields, "latest_invoice": invoice["id"]}
+        subscription = apply(world, subscription, change, fields)
+        on_paid(world, invoice)
+        return world.get("subscription", subscription["id"])
+    expires = min(world.now + INCOMPLETE_S, period_of(subscription)[1])
+    world.pending[subscription["id"]] = held
+    world.later(expires, "pending", subscription["id"])
+    return world.change(
+        subscription,
+        UPDATED,
+        latest_invoice=invoice["id"],
+        pending_update={
+            "billing_cycle_anchor": change.anchor if change.restarts else None,
+            "expires_at": expires,
+            "subscription_items": list(change.items),
+            "trial_end": None,
+            "trial_from_plan": None,
+        },
+    )
+
+
+def _nobody(_: World, __: Object) -> None:
+    """Do nothing: the caller looks at the invoice itself."""
+
+
+def _grant(world: World, subscription: Object, held: Held) -> None:
+    del world.pending[subscription["id"]]
+    subscription = apply(
+        world, subscription, held.change, {**held.fields, "pending_update": None}
+    )
+    world.report("customer.subscription.pending_update_applied", subscription)
+
+
+def drop_pending(world: World, subscription: Object, event: str | None) -> Object:
+    """Forget a held change, and void what it would have cost."""
+    held: Held | None = world.pending.pop(subscription["id"], None)
+    if held is None:
+        return subscription
+    invoice = world.get("invoice", held.invoice_id)
+    if invoice["status"] == "open":
+        invoicing.void(world, invoice)
+    subscription = world.change(subscription, UPDATED, pending_update=None)
+    if event:
+        world.report(event, subscription)
+    return subscription
+
+
+# Paused and resumed
+
+
+def resume(world: World, subscription: Object, *, restart: bool) -> Object:
+    """Bill a paused subscription's next period; it is active once that is paid."""
+    items = subscription["items"]["data"]
+    anchor = world.now if restart else subscription["billing_cycle_anchor"]
+    until = next_boundary(anchor, items[0]["price"]["recurring"], world.now)
+    renewed = proration.with_period(items, world.now, until)
+    change = Change(
+        items=renewed,
+        anchor=anchor,
+        trial_end=subscription["trial_end"],
+        lines=[
+            invoicing.period_line(world, item, world.now, until) for item in renewed
+        ],
+    )
+    invoice = bill(world, subscription, change, "subscription_cycle")
+    subscription = world.change(
+        subscription,
+        UPDATED,
+        **proration.applied(change),
+        latest_invoice=invoice["id"],
+    )
+    world.later(world.now + INCOMPLETE_S, "unresumed", invoice["id"])
+    invoicing.collect(world, invoice, on_paid, off_session=False)
+    return world.get("subscription", subscription["id"])
+
+
+def _resumed(world: World, subscription: Object) -> None:
+    subscription = world.change(
+        subscription, "customer.subscription.resumed", status="active"
+    )
+    world.report(UPDATED, subscription, {"status": "paused"})
+    _schedule(world, subscription)
+
+
+# Ended
+
+
+def end(world: World, subscription: Object, reason: str | None) -> Object:
+    """End a subscription now; what it still owes is no longer collected by itself."""
+    subscription = drop_pending(world, subscription, None)
+    was_incomplete = subscription["status"] == "incomplete"
+    details = subscription["cancellation_details"]
+    subscription = world.change(
+        subscription,
+        "customer.subscription.deleted",
+        status="canceled",
+        canceled_at=subscription["canceled_at"] or world.now,
+        ended_at=world.now,
+        cancellation_details={**details, "reason": reason or details["reason"]},
+    )
+    _stop_collecting(world, subscription, voids=was_incomplete)
+    return subscription
+
+
+def _stop_collecting(world: World, subscription: Object, *, voids: bool) -> None:
+    for invoice in world.by("invoice", INVOICE_OF_SUBSCRIPTION, subscription["id"]):
+        if invoice["status"] == "open" and voids:
+            invoicing.void(world, invoice)
+        elif invoice["status"] in ("open", "draft"):
+            invoicing.leave(world, invoice)
+
+
+# What time brings
+
+
+def _at_period_end(world: World, id_: str) -> None:
+    subscription = world.find("subscription", id_)
+    if subscription is None or subscription["status"] not in _RENEWING:
+        return
+    if period_of(subscription)[1] != world.now:
+        return
+    subscription = drop_pending(
+        world, subscription, "customer.subscription.pending_update_expired"
+    )
+    ends = (
+        subscription["cancel_at_period_end"] or subscription["cancel_at"] == world.now
+    )
+    if ends:
+        end(world, subscription, None)
+    elif subscription["status"] == "trialing" and not _method_of(world, subscription):
+        _at_trial_end_without_card(world, subscription)
+    else:
+        _renew(world, subscription)
+
+
+def _method_of(world: World, subscription: Object) -> Object | None:
+    first = world.get("invoice", subscription["latest_invoice"])
+    return invoicing.method_for(world, first)
+
+
+def _at_trial_end_without_card(world: World, subscription: Object) -> None:
+    behavior = subscription["trial_settings"]["end_behavior"]
+    match behavior["missing_payment_method"]:
+        case "cancel":
+            end(world, subscription, None)
+        case "pause":
+            world.change(subscription, "customer.subscription.paused", status="paused")
+        case _:
+            _renew(world, subscription)
+
+
+def _renew(world: World, subscription: Object) -> None:
+    """Start the next period, and draft its invoice."""
+    customer = world.get("customer", subscription["customer"])
+    started, start = period_of(subscription)
+    items = subscription["items"]["data"]
+    until = next_boundary(
+        subscription["billing_cycle_anchor"], items[0]["price"]["recurring"], start
+    )
+    taken = invoicing.waiting_items(
+        world, customer["id"], subscription["currency"], subscription["id"]
+    )
+    renewed = proration.with_period(items, start, until)
+    lines = [
+        *(invoicing.line_of(world, item) for item in taken),
+        *(invoicing.period_line(world, item, start, until) for item in renewed),
+    ]
+    invoice = invoicing.draft(
+        world,
+        customer,
+        lines,
+        reason="subscription_cycle",
+        currency=subscription["currency"],
+        subscription=subscription,
+        period=(started, start),
+    )
+    collects = subscription["status"] != "unpaid"
+    due = world.now + invoicing.DRAFT_S
+    invoice = {
+        **invoice,
+        "auto_advance": collects,
+        "automatically_finalizes_at": due if collects else None,
+    }
+    invoice = invoicing.issue(world, invoice, taken)
+    status = subscription["status"]
+    subscription = world.change(
+        subscription,
+        UPDATED,
+        items=shapes.items_of(subscription["id"], renewed),
+        latest_invoice=invoice["id"],
+        status="active" if status == "trialing" else status,
+    )
+    world.later(until, "period", subscription["id"])
+    if collects:
+        world.later(due, "collect", invoice["id"])
+
+
+def _at_collection(world: World, id_: str) -> None:
+    invoice = world.find("invoice", id_)
+    if invoice and invoice["status"] == "draft" and invoice["auto_advance"]:
+        invoice = invoicing.finalize(world, invoice)
+        invoice = invoicing.collect(world, invoice, on_paid, off_session=True)
+        if invoice["status"] != "paid":
+            on_failed(world, invoice)
+
+
+def _at_retry(world: World, id_: str) -> None:
+    invoice = world.get("invoice", id_)
+    if invoice["status"] == "open" and invoice["next_payment_attempt"] == world.now:
+        invoice = invoicing.retry(world, invoice, on_paid)
+        if invoice["status"] != "paid":
+            on_failed(world, invoice)
+
+
+def _at_expiry(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    if subscription["status"] == "incomplete":
+        subscription = world.change(
+            subscription, UPDATED, status="incomplete_expired", ended_at=world.now
+        )
+        _stop_collecting(world, subscription, voids=True)
+
+
+def _at_pending_expiry(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    pending = subscription["pending_update"]
+    if pending and pending["expires_at"] == world.now:
+        drop_pending(
+            world, subscription, "customer.subscription.pending_update_expired"
+        )
+
+
+def _at_cancellation(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    if subscription["cancel_at"] == world.now and subscription["status"] not in ENDED:
+        end(world, subscription, None)
+
+
+def _before_trial_end(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    ends = subscription["trial_end"]
+    if subscription["status"] == "trialing" and ends - TRIAL_WARNING_S <= world.now:
+        world.report("customer.subscription.trial_will_end", subscription)
+
+
+def _at_unresumed(world: World, id_: str) -> None:
+    invoice = world.get("invoice", id_)
+    if invoice["status"] == "open":
+        invoicing.void(world, invoice)
+
+
+HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
+    {
+        "cancel": _at_cancellation,
+        "collect": _at_collection,
+        "expire": _at_expiry,
+        "pending": _at_pending_expiry,
+        "period": _at_period_end,
+        "retry": _at_retry,
+        "trial_will_end": _before_trial_end,
+        "unresumed": _at_unresumed,
+    }
+)

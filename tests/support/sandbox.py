@@ -1,0 +1,215 @@
+"""The sandbox for tests: called in process, and checked against the SDK's own types."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+
+from payments_service.sandbox import Sandbox
+from payments_service.sandbox.api import ApiRequest, ApiResponse
+from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.forms import parsed
+from payments_service.sandbox.generations import NEWEST
+from payments_service.sandbox.resources.endpoints import shown
+from support.sdk_requests import problems_of_request
+from support.sdk_types import problems_of_object
+
+OK = 200
+
+
+class Refused(Exception):  # noqa: N818  # an answer
+    """An error of the API: its status and its fields."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        super().__init__(f"{status} {error}")
+        self.status = status
+        self.type = error["type"]
+        self.code = error.get("code")
+        self.param = error.get("param")
+        self.decline_code = error.get("decline_code")
+        self.message = error["message"]
+
+
+def pairs(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Encode nested parameters as the SDK does."""
+    for name, value in params.items():
+        key = f"{prefix}[{name}]" if prefix else name
+        if isinstance(value, Mapping):
+            yield from pairs(value, key)
+        elif isinstance(value, list | tuple):
+            yield from pairs({str(at): item for at, item in enumerate(value)}, key)
+        elif isinstance(value, bool):
+            yield key, str(value).lower()
+        else:
+            yield key, "" if value is None else str(value)
+
+
+@attrs.define
+class Conformance:
+    """Watches a sandbox: what is asked and what it says has to be of the SDK's types.
+
+    A request that is refused is one that should be; it is not checked.
+    """
+
+    problems: list[str] = attrs.field(factory=list)
+    checked: int = 0
+
+    def __call__(self, request: ApiRequest, response: ApiResponse) -> None:
+        if response.status != OK or not self._is_newest(request):
+            return
+        where = f"{request.method} {request.path}"
+        params = parsed(
+            request.body.decode() if request.method == "POST" else request.query
+        )
+        self._note(
+            where, problems_of_request(request.method, request.path, _text(params))
+        )
+        self._note(where, problems_of_object(json.loads(response.body)))
+
+    @staticmethod
+    def _is_newest(request: ApiRequest) -> bool:
+        return request.headers.get("stripe-version", NEWEST) == NEWEST
+
+    def check_events(self, engine: Engine) -> None:
+        """Check every event that happened, and what it carries."""
+        for event in engine.world.events.values():
+            whole = json.loads(json.dumps(shown(engine.world, event)))
+            self._note(event.type, problems_of_object(whole))
+
+    def _note(self, where: str, problems: list[str]) -> None:
+        self.checked += 1
+        self.problems += [f"{where}: {problem}" for problem in problems]
+
+
+def _text(params: Any) -> Any:
+    """Return a form with the empty texts that it came with."""
+    if isinstance(params, dict):
+        return {name: _text(value) for name, value in params.items()}
+    if isinstance(params, list):
+        return [_text(value) for value in params]
+    return "" if params is None else params
+
+
+@attrs.define
+class Api:
+    """Calls a sandbox in process, as a client would; answers are plain JSON."""
+
+    engine: Engine
+    conformance: Conformance = attrs.field(factory=Conformance)
+
+    @classmethod
+    def begin(cls, seed: int = 0, **settings: Any) -> "Api":
+        api = cls(Engine(seed=seed, **settings))
+        api.engine.watch = api.conformance
+        return api
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        **headers: str,
+    ) -> ApiResponse:
+        form = urlencode(list(pairs(params or {})))
+        is_post = method == "POST"
+        return self.engine.answer(
+            ApiRequest(
+                method=method,
+                path=f"/v1/{path}",
+                query="" if is_post else form,
+                body=form.encode() if is_post else b"",
+                headers={
+                    "authorization": f"Bearer {self.engine.api.api_key}",
+                    **{name.replace("_", "-"): text for name, text in headers.items()},
+                },
+            )
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        **headers: str,
+    ) -> Any:
+        """Return the answer.
+
+        Raises:
+            Refused: it is an error.
+        """
+        response = self.raw(method, path, params, **headers)
+        answer = json.loads(response.body)
+        if response.status != OK:
+            raise Refused(response.status, answer["error"])
+        return answer
+
+    def post(self, path: str, **params: Any) -> Any:
+        return self.call("POST", path, params)
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.call("GET", path, params)
+
+    def delete(self, path: str, **params: Any) -> Any:
+        return self.call("DELETE", path, params)
+
+    def advance(self, until: str | int) -> int:
+        return asyncio.run(self.engine.advance(until))
+
+    @property
+    def now(self) -> int:
+        return self.engine.now
+
+    def types(self, since: int = 0) -> list[str]:
+        """Return the types of all that happened, from the `since`th on."""
+        return [event.type for event in self.engine.world.events.values()][since:]
+
+    # What most tests begin with
+
+    def price(self, unit_amount: int = 900, **recurring: Any) -> Any:
+        return self.post(
+            "prices",
+            currency="eur",
+            unit_amount=unit_amount,
+            recurring={"interval": "month", **recurring},
+            product_data={"name": f"Plan {unit_amount}"},
+        )
+
+    def customer(self, card: str | None = "pm_card_visa", **params: Any) -> Any:
+        """Make a customer whose default payment method is this card."""
+        customer = self.post("customers", **params)
+        if card is None:
+            return customer
+        self.give_card(customer["id"], card)
+        return self.get(f"customers/{customer['id']}")
+
+    def give_card(self, customer_id: str, card: str) -> str:
+        """Attach a card and make it the default; return its id."""
+        method = self.post(f"payment_methods/{card}/attach", customer=customer_id)
+        self.post(
+            f"customers/{customer_id}",
+            invoice_settings={"default_payment_method": method["id"]},
+        )
+        return str(method["id"])
+
+    def subscribe(self, customer_id: str, price_id: str, **params: Any) -> Any:
+        return self.post(
+            "subscriptions",
+            customer=customer_id,
+            items=[{"price": price_id}],
+            **params,
+        )
+
+
+@contextmanager
+def conforming(**settings: Any) -> Iterator[Sandbox]:
+    """Lend a sandbox over HTTP; at the end, all that was said has to conform."""
+    conformance = Conformance()
+    with Sandbox(**settings) as sandbox:
+        sandbox.engine.watch = conformance
+        yield sandbox
+    conformance.check_events(sandbox.engine)
+    assert conformance.problems == []
