@@ -109,6 +109,21 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "import stripe",
             "Only the Stripe adapter knows the SDK",
         ),
+        (
+            "entrypoints/payments_service/container.py",
+            "import payments_service.sandbox",
+            "Nothing that serves knows that there is a sandbox",
+        ),
+        (
+            "entrypoints/payments_service/sandbox/world.py",
+            "import payments_service.settings",
+            "The sandbox knows nothing of the service",
+        ),
+        (
+            "entrypoints/payments_service/sandbox/shapes.py",
+            "import stripe",
+            "The sandbox knows nothing of the service",
+        ),
     ],
 )
 def test_a_wrong_import_breaks_its_rule(

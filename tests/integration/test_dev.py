@@ -183,6 +183,8 @@ def test_it_tells_other_commands_where_everything_is(dev: Dev) -> None:
         "database_url",
         "webhook_secret",
         "admin_token",
+        "sandbox_url",
+        "stripe_api_key",
     }
     assert httpx.get(f"{facts['ops_url']}/readyz").status_code == 200
     assert dev.status("nobody").status_code == 404
@@ -387,9 +389,90 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         assert answer.stderr.startswith("payments: PAYMENTS_DEV_DIR: ")
 
 
-def test_the_demo_plays_the_briefs_story_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_sandbox_beside_it_is_its_stripe(dev: Dev) -> None:
     """
-    Registered, paid, failed, recovered; it touches nothing that the user has.
+    It has two products with monthly prices, and what happens there arrives here,
+    whether it is called, or time passes; the service is configured to talk to it.
+    """
+    facts, email = dev.facts, "sam@example.com"
+    prices = httpx.get(
+        f"{facts['sandbox_url']}/v1/prices?active=true",
+        headers={"Authorization": f"Bearer {facts['stripe_api_key']}"},
+    ).json()["data"]
+    dev.register("sam")
+
+    subscribed = payments(
+        *("sandbox", "trigger", "customer.subscription.created", "--user", email),
+        folder=dev.folder,
+    )
+    advanced = payments("sandbox", "advance", "2 months", folder=dev.folder)
+    after = dev.status("sam").json()
+    failed = payments(
+        *("sandbox", "trigger", "charge.failed", "--user", email),
+        *("--set", "currency=eur"),
+        folder=dev.folder,
+    )
+    payments("sandbox", "advance", "1 second", folder=dev.folder)
+    shown = payments("config", "show", folder=dev.folder).stdout
+
+    assert {(it["product"], it["recurring"]["interval"]) for it in prices} == {
+        ("prod_basic", "month"),
+        ("prod_pro", "month"),
+    }
+    assert [done.returncode for done in (subscribed, advanced, failed)] == [0, 0, 0]
+    assert after["payment_status"] == "paid"
+    ends = datetime.fromisoformat(after["payment_expire_date"])
+    assert ends > months_after(datetime.now(UTC), 2)
+    assert dev.status("sam").json()["payment_status"] == "failed"
+    assert f"PAYMENTS_STRIPE_API_BASE = {facts['sandbox_url']}" in shown
+
+
+def test_what_the_sandbox_knows_outlives_a_kill(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    Killed and started again, it has the customers that it had; wiped, it has none.
+    """
+    folder = tmp_path / ".payments"
+    name = ("sandbox", "trigger", "customer.created", "--user", "kim")
+
+    def customers() -> int:
+        state = payments("sandbox", "state", "--json", folder=folder)
+        return int(json.loads(state.stdout)["objects"].get("customer", 0))
+
+    with running(folder, PAYMENTS_DATABASE_URL=database_url) as first:
+        made = payments(*name, folder=folder)
+        first.kill()
+    assert processes_left(folder) == []
+    with running(folder, PAYMENTS_DATABASE_URL=database_url):
+        kept = customers()
+    with running(folder, "--fresh", PAYMENTS_DATABASE_URL=database_url):
+        wiped = customers()
+
+    assert (made.returncode, kept, wiped) == (0, 1, 0)
+
+
+def test_who_names_a_stripe_gets_no_sandbox(database_url: str, tmp_path: Path) -> None:
+    """
+    A key of one's own is used as it is, and the commands for a sandbox say so.
+    """
+    folder, key = tmp_path / ".payments", "sk_test_" + "k" * 8
+
+    with running(
+        folder, PAYMENTS_DATABASE_URL=database_url, PAYMENTS_STRIPE_API_KEY=key
+    ) as dev:
+        facts = dev.facts
+        answer = payments("sandbox", "state", folder=folder)
+
+    assert "sandbox_url" not in facts
+    assert answer.returncode == 6
+    assert "talks to another Stripe" in answer.stderr
+
+
+def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
+    """
+    Subscribed, eleven renewals, a card that fails in month seven, recovered, canceled;
+    it touches nothing that the user has.
     """
     cwd, temporary = tmp_path / "cwd", tmp_path / "temporary"
     cwd.mkdir()
@@ -406,17 +489,27 @@ def test_the_demo_plays_the_briefs_story_and_leaves_nothing(tmp_path: Path) -> N
 
     assert (answer.returncode, answer.stderr) == (0, "")
     rows = [re.split(r"\s{2,}", line) for line in answer.stdout.splitlines()]
-    assert rows[0] == ["day", "what happened", "status", "paid until", "in?"]
-    days = [datetime.fromisoformat(row[0]).replace(tzinfo=UTC) for row in rows[1:]]
-    a_month = f"{months_after(days[1], 1):%Y-%m-%d}"
-    another = f"{months_after(days[3], 1):%Y-%m-%d}"
-    # The days are far apart, but whether one may enter is what today's clock says.
-    assert [" ".join(row[1:]) for row in rows[1:]] == [
-        "registered none - no",
-        f"charge succeeded paid {a_month} yes",
-        f"the next charge failed failed {a_month} yes",
-        f"paid after all: recovered paid {another} yes",
+    assert rows[0] == ["day", "what happened", "status", "paid until", "why"]
+    told = [(row[1], row[2]) for row in rows[1:]]
+    assert told == [
+        ("registered", "none"),
+        ("subscribed", "paid"),
+        *((f"renewal {month}", "paid") for month in range(1, 7)),
+        ("renewal 7: the card fails", "failed"),
+        ("Stripe tries again: recovered", "paid"),
+        *((f"renewal {month}", "paid") for month in range(8, 12)),
+        ("canceled", "paid"),
+        ("a month later", "paid"),
     ]
+    by_what = {row[1]: row for row in rows[1:]}
+    failed = by_what["renewal 7: the card fails"]
+    assert failed[4].endswith("failed (insufficient_funds)")
+    # A failure takes no paid time away, and every payment adds some.
+    assert failed[3] == by_what["renewal 6"][3]
+    until = [row[3] for row in rows[2:]]
+    assert until == sorted(until)
+    assert len(set(until)) == 12
+    assert datetime.fromisoformat(rows[-1][0]).date() == datetime.now(UTC).date()
     assert list(cwd.iterdir()) == []
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / ".payments").exists()

@@ -7,10 +7,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+import attrs
 import click
 
 from payments_adapters.postgres import schema
@@ -19,8 +20,10 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.folder import DevFolder
+from payments_service.cli.sandbox_client import SandboxClient
+from payments_service.cli.sandbox_process import sandbox_process
 from payments_service.cli.serve import bound, require_own_database
-from payments_service.cli.story import SAMPLES, play
+from payments_service.cli.story import SAMPLES, beginning, play
 from payments_service.cli.token import admin_token
 from payments_service.container import build_container, utc_now
 from payments_service.http import PREFIX
@@ -31,15 +34,22 @@ from payments_service.settings import database_url as named_database
 
 Then = Callable[[Mapping[str, str]], None]
 
+# Who names Stripe, or a sandbox of their own, gets no other one.
+_NAMES_STRIPE: Final = tuple(
+    f"PAYMENTS_STRIPE_API_{name}{twin}"
+    for name in ("BASE", "KEY")
+    for twin in ("", "_FILE")
+)
+
 # The whole environment of the demo: ports that are nobody's, and nothing of the user's.
 _STORY: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
 
 
 @click.command()
 @click.option("--fresh", is_flag=True, help="Wipe the data and the secrets first.")
-@click.option("--demo", is_flag=True, help="Play the story of one user, and end.")
+@click.option("--demo", is_flag=True, help="Play a year of one user, and end.")
 def dev(*, fresh: bool, demo: bool) -> None:
-    """Run the service on an embedded Postgres, ready to be called.
+    """Run the service on an embedded Postgres, with a fake Stripe beside it.
 
     Data and secrets stay in `.payments` (PAYMENTS_DEV_DIR); `dev.json` in it tells
     other commands where everything is. Ctrl-C ends it all.
@@ -61,12 +71,40 @@ def dev(*, fresh: bool, demo: bool) -> None:
 def _run(
     folder: DevFolder, env: Mapping[str, str], *, fresh: bool, then: Then | None
 ) -> None:
-    with folder.owned(fresh=fresh), _database(folder, env) as database_url:
-        lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url)}
+    with ExitStack() as stack:
+        stack.enter_context(folder.owned(fresh=fresh))
+        database_url = stack.enter_context(_database(folder, env))
+        lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url, None)}
         settings = Settings.from_env(environment.completed(env, lent))
         logs.configure(settings.log_level)
         environment.run(schema.upgrade(database_url))
-        environment.run(_serve(folder, settings, env, then))
+        environment.run(require_own_database(settings))
+        public = _listener(settings.host, settings.port, "PAYMENTS_PORT", env)
+        ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
+        sandbox = None
+        if not any(env.get(name) for name in _NAMES_STRIPE):
+            sandbox = stack.enter_context(
+                _sandbox(folder, settings, url_of(public, settings.host), then)
+            )
+            settings = attrs.evolve(
+                settings, stripe_api_base=sandbox.url, stripe_api_key=sandbox.key
+            )
+        facts = _facts(folder, settings, public, ops, sandbox)
+        environment.run(_serve(folder, settings, (public, ops), facts, then))
+
+
+def _sandbox(
+    folder: DevFolder, settings: Settings, service_url: str, then: Then | None
+) -> AbstractContextManager[SandboxClient]:
+    """Run the sandbox; for a story, in a year that stands still between its steps."""
+    began = f"{beginning():%Y-%m-%dT%H:%M:%SZ}"
+    return sandbox_process(
+        folder.sandbox_journal,
+        key=folder.stripe_api_key(),
+        forward=f"{service_url}{PREFIX}/webhooks/stripe",
+        secret=settings.stripe_webhook_secrets[0],
+        options=("--frozen", "--start", began) if then else (),
+    )
 
 
 @contextmanager
@@ -82,12 +120,14 @@ def _database(folder: DevFolder, env: Mapping[str, str]) -> Iterator[str]:
         raise CommandError(Exit.DEPENDENCY_DOWN, str(error)) from error
 
 
-async def _serve(
-    folder: DevFolder, settings: Settings, env: Mapping[str, str], then: Then | None
-) -> None:
-    await require_own_database(settings)
-    public = _listener(settings.host, settings.port, "PAYMENTS_PORT", env)
-    ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
+def _facts(
+    folder: DevFolder,
+    settings: Settings,
+    public: socket.socket,
+    ops: socket.socket,
+    sandbox: SandboxClient | None,
+) -> dict[str, str]:
+    """Return what other commands have to know: `dev.json`."""
     facts = {
         "base_url": url_of(public, settings.host),
         "ops_url": url_of(ops, settings.host),
@@ -95,7 +135,19 @@ async def _serve(
         "webhook_secret": settings.stripe_webhook_secrets[0],
         "admin_token": admin_token(folder, settings.jwt_max_age),
     }
-    service = Service(build_container(settings), public, ops)
+    if sandbox:
+        facts |= {"sandbox_url": sandbox.url, "stripe_api_key": sandbox.key}
+    return facts
+
+
+async def _serve(
+    folder: DevFolder,
+    settings: Settings,
+    listeners: tuple[socket.socket, socket.socket],
+    facts: Mapping[str, str],
+    then: Then | None,
+) -> None:
+    service = Service(build_container(settings), *listeners)
     started = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run(started.set))
@@ -147,10 +199,14 @@ def welcome(folder: DevFolder, facts: Mapping[str, str]) -> str:
         "data.object.receipt_email=alice@example.com",
     )
     changes = " ".join(f"--set {value}" for value in values)
+    stripe = facts.get("sandbox_url")
+    sandbox = f"{stripe} (a sandbox: `payments sandbox --help`)" if stripe else "yours"
+    lines = _sandbox_lines(payments) if stripe else ""
     return f"""payments-gateway is up; Ctrl-C ends it.
 
   service   {api}
   ops       {facts["ops_url"]}/readyz
+  stripe    {sandbox}
   folder    {folder.path} (dev.json has the addresses, the token and the secret)
 
 Register a user, ask for their payment status, ask who the service is:
@@ -164,4 +220,16 @@ Register a user, ask for their payment status, ask who the service is:
 A signed webhook, as Stripe would send it; then ask for the status again:
 
   {payments} webhook send {sample} {changes}
+{lines}"""
+
+
+def _sandbox_lines(payments: str) -> str:
+    return f"""
+What Stripe would do: subscribe her, renew that twice, let a charge fail:
+
+  {payments} sandbox trigger customer.subscription.created --user alice@example.com
+
+  {payments} sandbox advance "2 months"
+
+  {payments} sandbox trigger charge.failed --user alice@example.com --set currency=eur
 """

@@ -24,7 +24,7 @@ def settings() -> Settings:
     folder = DevFolder.of(os.environ)
     lent: dict[str, str] = {}
     if "PAYMENTS_ENV" not in os.environ and (facts := folder.published()):
-        lent = folder.settings(facts["database_url"])
+        lent = folder.settings(facts["database_url"], facts.get("sandbox_url"))
     return Settings.from_env(completed(os.environ, lent))
 
 

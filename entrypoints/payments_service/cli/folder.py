@@ -22,6 +22,8 @@ from payments_service.cli.exits import CommandError, Exit
 DEFAULT: Final = ".payments"
 JWT_ISSUER: Final = "payments-dev"
 JWT_AUDIENCE: Final = "payments-gateway"
+# What outlives a run, but not `--fresh`.
+_MADE_ONCE: Final = ("jwks.json", "sandbox.jsonl", "stripe-api-key", "webhook-secret")
 
 
 @attrs.frozen
@@ -73,13 +75,20 @@ class DevFolder:
         """Remove what only a running service has, or all but the lock."""
         (self.path / "dev.json").unlink(missing_ok=True)
         if everything:
-            for name in ("jwks.json", "webhook-secret"):
+            for name in _MADE_ONCE:
                 (self.path / name).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 shutil.rmtree(self.postgres)
 
     def webhook_secret(self) -> str:
         return self._made_once("webhook-secret", f"whsec_{secrets.token_urlsafe(32)}")
+
+    def stripe_api_key(self) -> str:
+        return self._made_once("stripe-api-key", f"sk_test_{secrets.token_hex(16)}")
+
+    @property
+    def sandbox_journal(self) -> Path:
+        return self.path / "sandbox.jsonl"
 
     def jwks(self) -> str:
         return self._made_once("jwks.json", generate_jwks("dev"))
@@ -90,9 +99,17 @@ class DevFolder:
             _write_private(path, text)
         return path.read_text()
 
-    def settings(self, database_url: str) -> dict[str, str]:
-        """Return a development service's settings, as an environment would."""
+    def settings(self, database_url: str, sandbox_url: str | None) -> dict[str, str]:
+        """Return a development service's settings, as an environment would.
+
+        With a sandbox they name it in Stripe's place.
+        """
+        sandbox = {
+            "PAYMENTS_STRIPE_API_BASE": sandbox_url or "",
+            "PAYMENTS_STRIPE_API_KEY": self.stripe_api_key(),
+        }
         return {
+            **(sandbox if sandbox_url else {}),
             "PAYMENTS_ENV": "development",
             "PAYMENTS_DATABASE_URL": database_url,
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": self.webhook_secret(),

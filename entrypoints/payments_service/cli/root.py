@@ -10,6 +10,7 @@ _COMMANDS: Final = {
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
+    "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "webhook": "Webhook events: send one, list and show what was kept.",

@@ -1,7 +1,8 @@
-"""The brief's story of one user, played through real signed HTTP."""
+"""A year of one user, played in seconds: the sandbox is Stripe, the rest is real."""
 
-import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,69 +12,160 @@ import click
 import httpx
 
 from payments_core.months import months_after
-from payments_service.cli.webhook import deliver, with_values
+from payments_service.cli.sandbox_client import SandboxClient
 from payments_service.container import utc_now
 from payments_service.http import PREFIX
+from payments_service.sandbox.periods import moment
 
 SAMPLES: Final = Path(__file__).parents[1] / "samples"
 USER: Final = "alice"
 EMAIL: Final = "alice@example.com"
+PRICE: Final = "price_basic_monthly"
+RENEWALS: Final = 11
+FAILING_MONTH: Final = 7
+MONTHS: Final = RENEWALS + 1
+# A renewal is collected an hour after its period began.
+_COLLECTED: Final = timedelta(hours=2)
+
+
+def beginning() -> datetime:
+    """Return when the year begins, so that it ends today."""
+    return months_after(utc_now().replace(microsecond=0), -MONTHS)
+
+
+@attrs.frozen
+class _Row:
+    """What happened on a day, and what the service said of it then."""
+
+    day: str
+    happened: str
+    status: str
+    paid_until: str
+    why: str
 
 
 @attrs.define
 class _Teller:
-    """Sends one report after the other and prints what the status said."""
+    """Lets things happen at the sandbox, and asks the service after each."""
 
-    facts: Mapping[str, str]
-    client: httpx.Client
-    told: int = 0
+    sandbox: SandboxClient
+    service: httpx.Client
+    start: datetime
+    rows: list[_Row] = attrs.field(factory=list)
+    customer: str = ""
+    card: str = ""
+    subscription: str = ""
 
     def register(self) -> None:
-        self.client.put(f"/users/{USER}", json={"email": EMAIL}).raise_for_status()
-        self._say("registered", utc_now())
-
-    def charge(self, sample: str, words: str, at: datetime) -> None:
-        self.told += 1
-        event = with_values(
-            json.loads((SAMPLES / sample).read_bytes()),
-            {
-                "id": f"evt_demo_{self.told}",
-                "created": int(at.timestamp()),
-                "data.object.id": f"ch_demo_{self.told}",
-                "data.object.created": int(at.timestamp()),
-                "data.object.receipt_email": EMAIL,
-            },
+        """Make the customer and their card at Stripe, and tell the service of them."""
+        metadata = {"user_id": USER}
+        made = self.sandbox.post("customers", email=EMAIL, metadata=metadata)
+        self.customer = made["id"]
+        self.card = self.sandbox.post(
+            "payment_methods/pm_card_visa/attach", customer=self.customer
+        )["id"]
+        self.sandbox.post(
+            f"customers/{self.customer}",
+            invoice_settings={"default_payment_method": self.card},
         )
-        deliver(
-            self.facts["base_url"], self.facts["webhook_secret"], event
-        ).raise_for_status()
-        self._say(words, at)
+        body = {"email": EMAIL, "customer_id": self.customer}
+        self.service.put(f"/users/{USER}", json=body).raise_for_status()
+        self.tell("registered")
 
-    def _say(self, words: str, at: datetime) -> None:
-        answer = self.client.get(f"/users/{USER}/payment-status")
-        status: dict[str, Any] = answer.raise_for_status().json()
-        expires = (status["payment_expire_date"] or "-")[:10]
-        click.echo(
-            f"{at:%Y-%m-%d}  {words:<28} {status['payment_status']:<8} {expires:<12}"
-            f" {'yes' if status['entitled'] else 'no'}"
+    def subscribe(self) -> None:
+        made = self.sandbox.post(
+            "subscriptions", customer=self.customer, items=[{"price": PRICE}]
         )
+        self.subscription = made["id"]
+        self.tell("subscribed")
+
+    def renew(self, month: int) -> None:
+        self._go_to(months_after(self.start, month) + _COLLECTED)
+        self.tell(f"renewal {month}")
+
+    def fail(self, month: int) -> None:
+        """Let the card fail in this month, and Stripe's retry succeed."""
+        self._set_card("insufficient_funds")
+        self._go_to(months_after(self.start, month) + _COLLECTED)
+        self.tell(f"renewal {month}: the card fails")
+        self._set_card(None)
+        [invoice] = self.sandbox.get(
+            "invoices", subscription=self.subscription, limit=1
+        )["data"]
+        self._go_to(moment(invoice["next_payment_attempt"]))
+        self.tell("Stripe tries again: recovered")
+
+    def cancel(self) -> None:
+        self.sandbox.delete(f"subscriptions/{self.subscription}")
+        self.tell("canceled")
+        self._go_to(months_after(self.start, MONTHS))
+        self.tell("a month later")
+
+    def _set_card(self, declines: str | None) -> None:
+        self.sandbox.do("card", payment_method=self.card, declines=declines)
+
+    def _go_to(self, then: datetime) -> None:
+        self.sandbox.do("advance", until=int(then.timestamp()))
+
+    def tell(self, happened: str) -> None:
+        # Nothing passes but the time that deliveries take.
+        now = self.sandbox.do("advance", until="0 seconds")["now"]
+        answer = self.service.get(f"/users/{USER}/payment-status").raise_for_status()
+        status: dict[str, Any] = answer.json()
+        self.rows.append(
+            _Row(
+                f"{moment(now):%Y-%m-%d}",
+                happened,
+                status["payment_status"],
+                (status["payment_expire_date"] or "-")[:10],
+                self._why(),
+            )
+        )
+
+    def _why(self) -> str:
+        """Return the latest charge: what the status was derived from."""
+        charges = self.sandbox.get("charges", customer=self.customer, limit=1)["data"]
+        if not charges:
+            return "no payment yet"
+        charge = charges[0]
+        reason = f" ({charge['outcome']['reason']})" if charge["failure_code"] else ""
+        return f"{charge['id']} {charge['status']}{reason}"
 
 
 def play(facts: Mapping[str, str]) -> None:
-    """Register a user; a charge succeeds, the next fails, and a third recovers."""
-    click.echo(
-        f"{'day':<10}  {'what happened':<28} {'status':<8} {'paid until':<12} in?"
-    )
-    start = utc_now().replace(microsecond=0)
+    """Subscribe, renew eleven times, fail in month seven, recover, cancel."""
+    with _teller(facts) as teller:
+        teller.register()
+        teller.subscribe()
+        months = range(1, RENEWALS + 1)
+        # Into a file it would be noise.
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(
+            months, label="a year", file=sys.stderr, hidden=hidden
+        ) as bar:
+            for month in bar:
+                if month == FAILING_MONTH:
+                    teller.fail(month)
+                else:
+                    teller.renew(month)
+        teller.cancel()
+    _print(_Row("day", "what happened", "status", "paid until", "why"), *teller.rows)
+
+
+@contextmanager
+def _teller(facts: Mapping[str, str]) -> Iterator[_Teller]:
+    sandbox = SandboxClient(facts["sandbox_url"], facts["stripe_api_key"])
     with httpx.Client(
         base_url=facts["base_url"] + PREFIX,
         trust_env=False,
         headers={"Authorization": f"Bearer {facts['admin_token']}"},
-    ) as client:
-        teller = _Teller(facts, client)
-        teller.register()
-        teller.charge("charge_succeeded.json", "charge succeeded", start)
-        next_month = months_after(start, 1)
-        teller.charge("charge_failed.json", "the next charge failed", next_month)
-        recovered = next_month + timedelta(days=2)
-        teller.charge("charge_succeeded.json", "paid after all: recovered", recovered)
+    ) as service:
+        yield _Teller(sandbox, service, moment(sandbox.ask("state")["now"]))
+
+
+def _print(*rows: _Row) -> None:
+    for row in rows:
+        click.echo(
+            f"{row.day:<10}  {row.happened:<30} {row.status:<8} {row.paid_until:<12} "
+            f"{row.why}"
+        )

@@ -140,9 +140,16 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
         amount_received=intent["amount"],
         next_action=None,
     )
+    if intent["setup_future_usage"]:
+        _keep(world, intent, method)
     if card.disputed_as:
         _dispute(world, charge, card)
     return intent
+
+
+def _keep(world: World, intent: Object, method: Object) -> None:
+    if intent["customer"] and method["customer"] is None:
+        world.change(method, "payment_method.attached", customer=intent["customer"])
 
 
 def _outcome(network_status: str, type_: str, message: str) -> dict[str, Any]:

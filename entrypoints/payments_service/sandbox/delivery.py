@@ -8,7 +8,7 @@ Rule 3: what is due is decided here, in virtual time; who sends it does the I/O.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -55,6 +55,8 @@ class Outbox:
 
     world: World
     chaos: Chaos
+    # Told which event arrived at which endpoint.
+    on_arrival: Callable[[str, str], None] = lambda _, __: None
     _due: list[tuple[int, int, int, Delivery]] = attrs.field(factory=list)
     _order: int = 0
     # The latest attempts, for people: when, type, endpoint, status or fault.
@@ -75,7 +77,8 @@ class Outbox:
                 continue
             self._take(event)
             if Fault.TWIN in faults:
-                self._take(attrs.evolve(event, id=self.world.new_id("evt")))
+                # Not an id of the world's: it would shift all that follow.
+                self._take(attrs.evolve(event, id=f"{event.id}twin"))
 
     def _take(self, event: Event) -> None:
         self.world.events[event.id] = event
@@ -84,7 +87,7 @@ class Outbox:
         ]
         if not endpoints:
             return
-        self.world.undelivered[event.id] = len(endpoints)
+        self.world.undelivered[event.id] = {it["id"] for it in endpoints}
         for endpoint in endpoints:
             self._send(event, endpoint)
 
@@ -109,7 +112,8 @@ class Outbox:
         if Fault.DELAY in faults:
             due += self.chaos.within(DELAY_S_MAX)
         if Fault.REORDER in faults:
-            order = self.chaos.within(REORDER_MAX)
+            # By one place would be none: it would still be the older of the two.
+            order = 1 + self.chaos.within(REORDER_MAX)
         for _ in range(1 + (Fault.DUPLICATE in faults)):
             self._push(due, delivery, order)
 
@@ -158,12 +162,28 @@ class Outbox:
         again = attrs.evolve(delivery, attempt=delivery.attempt + 1)
         self._push(self._now + wait, again)
 
+    def forget(self, event_id: str, endpoint_id: str) -> None:
+        """Take what arrived before off the way."""
+        kept = []
+        for due in self._due:
+            delivery = due[-1]
+            if (delivery.event_id, delivery.endpoint_id) != (event_id, endpoint_id):
+                kept.append(due)
+        if len(kept) < len(self._due):
+            heapq.heapify(kept)
+            self._due = kept
+            self._settle(event_id, endpoint_id)
+
     def _arrived(self, delivery: Delivery) -> None:
-        left = self.world.undelivered.get(delivery.event_id, 0) - 1
-        if left > 0:
-            self.world.undelivered[delivery.event_id] = left
-        else:
-            self.world.undelivered.pop(delivery.event_id, None)
+        self.on_arrival(delivery.event_id, delivery.endpoint_id)
+        self._settle(delivery.event_id, delivery.endpoint_id)
+
+    def _settle(self, event_id: str, endpoint_id: str) -> None:
+        # A set: a duplicate that arrives too is not another endpoint's.
+        waiting = self.world.undelivered.get(event_id, set())
+        waiting.discard(endpoint_id)
+        if not waiting:
+            self.world.undelivered.pop(event_id, None)
 
     def _note(self, type_: str, endpoint_id: str, what: str) -> None:
         self.attempts.append((self._now, type_, endpoint_id, what))

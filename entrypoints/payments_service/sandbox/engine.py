@@ -1,6 +1,6 @@
 """A sandbox without its sockets: a world, who answers out of it, and its time."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -11,9 +11,20 @@ from payments_service.sandbox.cards import DECLINES
 from payments_service.sandbox.chaos import Chaos
 from payments_service.sandbox.delivery import Outbox
 from payments_service.sandbox.errors import invalid
-from payments_service.sandbox.periods import DAY, span_after
+from payments_service.sandbox.journal import (
+    HEADERS,
+    Arrived,
+    Authenticated,
+    Called,
+    CardSet,
+    Entry,
+    Passed,
+    Reset,
+    SecretRolled,
+)
+from payments_service.sandbox.periods import DAY, MOMENT_MAX, span_after
 from payments_service.sandbox.resources import setup_intents
-from payments_service.sandbox.world import Object, World
+from payments_service.sandbox.world import Cause, Object, World
 
 # 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
 START: Final = 1_767_225_600
@@ -21,6 +32,8 @@ AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
 # A roll leaves the old secret valid for this long at the most.
 ROLL_S_MAX: Final = DAY
 SHOWN_MAX: Final = 100
+# Time in which nothing happened is noted this often at the most.
+_NOTED_S: Final = 60
 
 Flush = Callable[[], Awaitable[None]]
 Progress = Callable[[int], None]
@@ -36,13 +49,13 @@ async def _no_flush() -> None:
 class Engine:
     """Everything of a sandbox but its I/O; one call at a time.
 
-    `start` is its first moment, in seconds since 1970; `preset` is what it has then.
+    `start` tells its first moment, in seconds since 1970; `preset` is what it has then.
     `after_retries` is what becomes of a subscription that nobody pays: cancel, unpaid
     or past_due.
     """
 
     seed: int = 0
-    start: int = START
+    start: Callable[[], int] = lambda: START
     api_key: str | None = None
     after_retries: str = attrs.field(
         default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
@@ -50,6 +63,9 @@ class Engine:
     preset: Preset = lambda _: None
     # Told of every call and its answer.
     watch: Watch = lambda _, __: None
+    # Told of everything that decides what the sandbox is, before its effect is seen.
+    record: Callable[[Entry], None] = lambda _: None
+    _noted_at: int = attrs.field(init=False, default=0)
     world: World = attrs.field(init=False)
     api: Api = attrs.field(init=False)
     chaos: Chaos = attrs.field(init=False)
@@ -60,16 +76,23 @@ class Engine:
 
     def reset(self, seed: int | None = None) -> None:
         """Begin anew: nothing is left but the key, and what the preset makes."""
-        self.seed = self.seed if seed is None else seed
-        self.world = World(self.seed, self.start, after_retries=self.after_retries)
+        self._begin(self.seed if seed is None else seed, self.start())
+        self.record(Reset(at=self.now, seed=self.seed))
+
+    def _begin(self, seed: int, start: int) -> None:
+        self.seed = seed
+        self.world = World(self.seed, start, after_retries=self.after_retries)
         self.world.handle(subscriptions.HANDLERS)
         # Drawn even if one is given, so that ids depend on nothing but the seed.
         drawn = f"sk_test_{self.world.secret()}"
         self.api_key = self.api_key or drawn
         self.api = Api(self.world, self.api_key)
         self.chaos = Chaos(self.seed)
-        self.outbox = Outbox(self.world, self.chaos)
+        self.outbox = Outbox(self.world, self.chaos, self._arrived)
+        self._noted_at = start
         self.preset(self)
+        # What it has from the start did not happen to anybody.
+        self.world.settle()
 
     @property
     def now(self) -> int:
@@ -79,7 +102,25 @@ class Engine:
 
     def answer(self, request: ApiRequest, *, fails: str | None = None) -> ApiResponse:
         """Carry a request out, and put what happened on its way."""
+        drawn = self.world.drawn
         response = self.api.answer(request, fails=fails)
+        # What only looked, and drew no id for it, need not be asked again.
+        if request.method != "GET" or self.world.drawn != drawn:
+            headers = {
+                it: request.headers[it] for it in HEADERS if it in request.headers
+            }
+            self.record(
+                Called(
+                    at=self.now,
+                    number=self.api.asked,
+                    method=request.method,
+                    path=request.path,
+                    query=request.query,
+                    body=request.body,
+                    headers=headers,
+                    fails=fails,
+                )
+            )
         self.outbox.publish()
         self.watch(request, response)
         return response
@@ -96,27 +137,40 @@ class Engine:
         be delivered: after every step, before anything later is done.
 
         Raises:
-            ValueError: the past, or not a span.
+            ValueError: the past, too far, or not a span.
         """
         clock = self.world.clocks[None]
         target = span_after(clock.now, until) if isinstance(until, str) else until
         if target < clock.now:
             raise ValueError("a clock only goes forward")
+        if target > MOMENT_MAX:
+            raise ValueError("a clock goes up to the year 2100")
         await flush()
+        happened = False
         while (due := self._next_due()) is not None and due <= target:
             if clock.next_due is not None and clock.next_due <= due:
                 self.world.step(clock)
                 self.outbox.publish()
+                happened = True
             else:
                 clock.now = max(clock.now, due)
             await flush()
             progress(clock.now)
         clock.now = max(clock.now, target)
+        if happened or clock.now - self._noted_at >= _NOTED_S:
+            self._noted_at = clock.now
+            self.record(Passed(at=clock.now))
         return clock.now
 
     def _next_due(self) -> int | None:
-        dues = (self.world.clocks[None].next_due, self.outbox.next_due)
+        dues = [self.world.clocks[None].next_due, self.outbox.next_due]
+        # What is due and still there after a flush has nobody to carry it.
+        if dues[1] is not None and dues[1] <= self.now:
+            dues.pop()
         return min((due for due in dues if due is not None), default=None)
+
+    def _arrived(self, event_id: str, endpoint_id: str) -> None:
+        self.record(Arrived(at=self.now, event_id=event_id, endpoint_id=endpoint_id))
 
     # What Stripe's users cannot do, but their customers, banks and dashboards can
 
@@ -131,6 +185,9 @@ class Engine:
         intent = world.get(kind, id_)
         if intent["status"] != "requires_action":
             raise invalid(f"{id_} does not wait for its holder: {intent['status']}.")
+        self.record(Authenticated(at=self.now, intent_id=id_, succeed=succeed))
+        # Nobody's request is the cause: it is the holder's browser.
+        world.cause = Cause()
         with world.on(world.clock_of(intent)), world.atomic():
             if kind == "setup_intent":
                 done = setup_intents.authenticate(world, intent, succeed=succeed)
@@ -149,6 +206,7 @@ class Engine:
         self.world.get("payment_method", id_)
         if declines is not None and declines not in DECLINES:
             raise invalid(f"{declines} is none of: {', '.join(DECLINES)}", "declines")
+        self.record(CardSet(at=self.now, payment_method_id=id_, declines=declines))
         self.world.cards[id_] = attrs.evolve(
             self.world.cards[id_], charging=DECLINES[declines] if declines else None
         )
@@ -171,6 +229,7 @@ class Engine:
             ApiError: no such endpoint.
         """
         self.world.get("webhook_endpoint", endpoint_id)
+        self.record(SecretRolled(at=self.now, endpoint_id=endpoint_id, keep_s=keep_s))
         until = self.now + min(keep_s, ROLL_S_MAX)
         held = [
             (secret, until if ends is None else min(ends, until))
@@ -179,6 +238,55 @@ class Engine:
         secret = f"whsec_{self.world.secret(32)}"
         self.world.secrets[endpoint_id] = [*held, (secret, None)]
         return secret
+
+    # What it was
+
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Become what these entries, of which the first is a reset, made of another.
+
+        What did not arrive is on its way again; chaos is calm.
+        """
+        noting, self.record = self.record, lambda _: None
+        for entry in entries:
+            if not isinstance(entry, Reset):
+                self._replay_until(entry.at)
+            self._replay(entry)
+        self.record = noting
+
+    def _replay_until(self, at: int) -> None:
+        clock = self.world.clocks[None]
+        while clock.next_due is not None and clock.next_due <= at:
+            self.world.step(clock)
+            self.outbox.publish()
+        clock.now = max(clock.now, at)
+
+    def _replay(self, entry: Entry) -> None:
+        match entry:
+            case Called():
+                headers = {**entry.headers, "authorization": f"Bearer {self.api_key}"}
+                self.api.asked = entry.number - 1
+                self.answer(
+                    ApiRequest(
+                        method=entry.method,
+                        path=entry.path,
+                        query=entry.query,
+                        body=entry.body,
+                        headers=headers,
+                    ),
+                    fails=entry.fails,
+                )
+            case Authenticated():
+                self.authenticate(entry.intent_id, succeed=entry.succeed)
+            case CardSet():
+                self.set_card(entry.payment_method_id, declines=entry.declines)
+            case SecretRolled():
+                self.roll_secret(entry.endpoint_id, keep_s=entry.keep_s)
+            case Arrived():
+                self.outbox.forget(entry.event_id, entry.endpoint_id)
+            case Reset():
+                self._begin(entry.seed, entry.at)
+            case Passed():
+                pass
 
     # For people
 
@@ -215,7 +323,7 @@ class Engine:
                 "type": event.type,
                 "created": event.created,
                 "object_id": event.object["id"],
-                "undelivered": self.world.undelivered.get(event.id, 0),
+                "undelivered": len(self.world.undelivered.get(event.id, ())),
             }
             for event in self.world.events.values()
             if type_ in (None, event.type)

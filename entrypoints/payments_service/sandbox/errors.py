@@ -38,7 +38,8 @@ class ApiError(Exception):
             name: value for name, value in self.fields.items() if value is not None
         }
         if self.code:
-            error["doc_url"] = f"https://docs.stripe.com/error-codes#{self.code}"
+            anchor = self.code.replace("_", "-")
+            error["doc_url"] = f"https://docs.stripe.com/error-codes#{anchor}"
         return {"error": error}
 
 

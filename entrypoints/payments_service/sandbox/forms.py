@@ -6,13 +6,18 @@ Rule 2: an empty value unsets: it is read as None, and refused where nothing may
 Rule 3: everything has a limit.
 """
 
+import functools
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from msgspec import inspect
 
 from payments_service.sandbox.errors import ApiError, invalid
+from payments_service.sandbox.periods import MOMENT_MAX
 
 FIELDS_MAX: Final = 1_000
 DEPTH_MAX: Final = 8
@@ -25,10 +30,10 @@ UNSET: Final = msgspec.UNSET
 Unset = msgspec.UnsetType
 Amount = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-Seconds = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=5_000)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Currency = Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
+Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
 # Of None, all of it is unset; of a key's None, that key.
 Metadata = dict[str, str | None] | Unset | None
 
@@ -64,6 +69,14 @@ class Dated(Listing, kw_only=True, frozen=True):
 
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY: Final = re.compile(r"\[([^\[\]]*)\]")
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
+# "5.0" and "1e3" are none (github.com/beam-community/stripity-stripe/issues/626).
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
+# Neither are "1" and "0" (github.com/cartalyst/stripe/issues/218); both spellings are
+# (github.com/stripe/stripe-dotnet/pull/3104).
+_BOOLEANS: Final[Mapping[str, bool]] = MappingProxyType(
+    {"True": True, "true": True, "False": False, "false": False}
+)
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -81,7 +94,7 @@ def parsed(text: str) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for name, value in pairs:
         _place(root, name, value or None)
-    return {name: _lists(value) for name, value in root.items()}
+    return _nested(root)
 
 
 def _place(root: dict[str, Any], name: str, value: str | None) -> None:
@@ -102,10 +115,36 @@ def _lists(value: Any) -> Any:  # JSON is anything
     """Turn hashes whose keys are 0, 1, 2, … into lists."""
     if not isinstance(value, dict):
         return value
-    inner = {key: _lists(item) for key, item in value.items()}
-    if inner and all(key.isdigit() for key in inner):
+    inner = _nested(value)
+    if inner and all(map(_INDEX.fullmatch, inner)):
         return [inner[key] for key in sorted(inner, key=int)]
     return inner
+
+
+def _nested(hash_: dict[str, Any]) -> dict[str, Any]:
+    # The keys of metadata are the client's, whatever they look like.
+    return {
+        name: value if name == "metadata" else _lists(value)
+        for name, value in hash_.items()
+    }
+
+
+def encoded(params: Mapping[str, Any]) -> str:
+    """Return nested parameters as a client sends them: what `parsed` reads."""
+    return urlencode(list(_pairs(params)))
+
+
+def _pairs(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in params.items():
+        key = f"{prefix}[{name}]" if prefix else name
+        if isinstance(value, Mapping):
+            yield from _pairs(value, key)
+        elif isinstance(value, list | tuple):
+            yield from _pairs({str(at): it for at, it in enumerate(value)}, key)
+        elif isinstance(value, bool):
+            yield key, str(value).lower()
+        else:
+            yield key, "" if value is None else str(value)
 
 
 _Shape = TypeVar("_Shape", bound=Params)
@@ -119,11 +158,42 @@ def read(form: dict[str, Any], shape: type[_Shape]) -> _Shape:
     Raises:
         ApiError: as Stripe refuses: the parameter, the code and the reason.
     """
-    _check_metadata(form.get("metadata"))
+    _check_metadata(form)
     try:
-        return msgspec.convert(form, shape, strict=False)
+        return msgspec.convert(_typed(form, _kind_of(shape)), shape)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), form) from None
+
+
+@functools.cache
+def _kind_of(shape: type[Params]) -> inspect.Type:
+    return inspect.type_info(shape)
+
+
+def _typed(value: Any, kind: inspect.Type) -> Any:  # JSON is anything
+    """Turn text into an integer or a boolean where the shape has one."""
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    if isinstance(value, str):
+        return _single(value, kinds)
+    for it in kinds:
+        if isinstance(it, inspect.StructType) and isinstance(value, dict):
+            fields = {field.encode_name: field.type for field in it.fields}
+            return {
+                name: _typed(item, fields[name]) if name in fields else item
+                for name, item in value.items()
+            }
+        if isinstance(it, inspect.VarTupleType) and isinstance(value, list):
+            return [_typed(item, it.item_type) for item in value]
+    return value
+
+
+def _single(text: str, kinds: Iterable[inspect.Type]) -> str | int | bool:
+    for kind in kinds:
+        if isinstance(kind, inspect.IntType) and _INTEGER.fullmatch(text):
+            return int(text)
+        if isinstance(kind, inspect.BoolType) and text in _BOOLEANS:
+            return _BOOLEANS[text]
+    return text
 
 
 def _bracketed(path: str) -> str:
@@ -188,21 +258,33 @@ def _value_at(form: Any, path: str) -> Any:  # JSON is anything
     return form
 
 
-def _check_metadata(metadata: object) -> None:
-    if not isinstance(metadata, dict):
+def _check_metadata(form: Any, path: str = "") -> None:  # JSON is anything
+    """Refuse metadata beyond its limits, at any depth."""
+    if isinstance(form, list):
+        form = {str(number): item for number, item in enumerate(form)}
+    if not isinstance(form, dict):
         return
+    for name, value in form.items():
+        param = f"{path}[{name}]" if path else name
+        if name != "metadata":
+            _check_metadata(value, param)
+        elif isinstance(value, dict):
+            _check_limits(value, param)
+
+
+def _check_limits(metadata: Mapping[str, Any], param: str) -> None:
     if len(metadata) > METADATA_KEYS_MAX:
-        raise invalid(f"Metadata can have up to {METADATA_KEYS_MAX} keys.", "metadata")
+        raise invalid(f"Metadata can have up to {METADATA_KEYS_MAX} keys.", param)
     for key, value in metadata.items():
         if len(key) > METADATA_KEY_LENGTH_MAX:
             raise invalid(
                 f"Metadata keys can have up to {METADATA_KEY_LENGTH_MAX} characters.",
-                "metadata",
+                param,
             )
         if isinstance(value, str) and len(value) > METADATA_VALUE_LENGTH_MAX:
             raise invalid(
                 f"Metadata values have up to {METADATA_VALUE_LENGTH_MAX} characters.",
-                f"metadata[{key}]",
+                f"{param}[{key}]",
             )
 
 

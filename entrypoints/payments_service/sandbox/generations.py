@@ -68,6 +68,9 @@ def _walk(world: World, it: Any, links: Links | None, *, old: bool) -> Any:
     kind = it.get("object")
     if kind == "subscription":
         it = {name: it[name] for name in it if name not in _SINCE_CLOVER}
+        if old:
+            first = it["items"]["data"][0]
+            it = {**it, **{name: first[name] for name in _PERIOD}}
     shown = {name: _walk(world, value, None, old=old) for name, value in it.items()}
     older = _ACACIA.get(kind) if old and isinstance(kind, str) else None
     if older is None or it.get("deleted"):
@@ -90,13 +93,14 @@ def _subscription(_: World, it: Object, __: Links) -> Object:
     only = items[0] if len(items) == 1 else None
     return {
         **it,
-        "current_period_end": items[0]["current_period_end"],
-        "current_period_start": items[0]["current_period_start"],
         "discount": None,
-        "items": {**it["items"], "data": [_without(item, *_PERIOD) for item in items]},
         "plan": only and only["plan"],
         "quantity": only and only["quantity"],
     }
+
+
+def _subscription_item(_: World, it: Object, __: Links) -> Object:
+    return _without(it, *_PERIOD)
 
 
 def _invoice(_: World, it: Object, links: Links) -> Object:
@@ -174,6 +178,7 @@ _ACACIA: Final[Mapping[str, Callable[[World, Object, Links], Object]]] = (
             "line_item": _line,
             "payment_intent": _linked,
             "subscription": _subscription,
+            "subscription_item": _subscription_item,
         }
     )
 )

@@ -18,7 +18,7 @@ from payments_service.sandbox.world import Object, World, listed
 
 # A renewal is finalised and collected this long after it was drafted.
 DRAFT_S: Final = HOUR
-# After the first failure, in days; the last one is the end of two weeks
+# After the first failure, in days or some hours less; the last one ends two weeks
 # (docs.stripe.com/billing/revenue-recovery/smart-retries: up to 8 in 2 weeks).
 RETRY_DAYS: Final = (1, 2, 4, 6, 8, 10, 12, 14)
 _JITTER_S: Final = 6 * HOUR
@@ -396,7 +396,7 @@ def schedule_retry(world: World, invoice: Object) -> Object | None:
     if number >= len(RETRY_DAYS):
         return None
     first = invoice["status_transitions"]["finalized_at"]
-    due = first + RETRY_DAYS[number] * DAY + world.jitter(_JITTER_S)
+    due = first + RETRY_DAYS[number] * DAY - world.jitter(_JITTER_S)
     world.later(due, "retry", invoice["id"])
     return world.change(invoice, "invoice.updated", next_payment_attempt=due)
 

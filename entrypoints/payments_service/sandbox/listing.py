@@ -5,7 +5,9 @@ Source: docs.stripe.com/api/pagination and docs.stripe.com/search.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import Dated, Listing, Params, Range
@@ -24,21 +26,22 @@ def page(
     """
     if isinstance(params, Dated) and params.created is not None:
         tests = (*tests, _dated(params.created))
-    found = [it for it in oldest_first if all(test(it) for test in tests)][::-1]
+    every = list(oldest_first)[::-1]
     if params.starting_after is not None and params.ending_before is not None:
         raise invalid(
             "You cannot specify both ending_before and starting_after.",
             "ending_before",
         )
     if params.ending_before is not None:
-        until = _cursor(found, params.ending_before, "ending_before")
-        start = max(0, until - params.limit)
-        return listed(url, found[start:until], has_more=start > 0)
-    start = 0
+        every = every[: _cursor(every, params.ending_before, "ending_before")]
     if params.starting_after is not None:
-        start = _cursor(found, params.starting_after, "starting_after") + 1
-    end = start + params.limit
-    return listed(url, found[start:end], has_more=end < len(found))
+        every = every[_cursor(every, params.starting_after, "starting_after") + 1 :]
+    # A cursor holds its place even if it does not pass the tests, or no longer does.
+    found = [it for it in every if all(test(it) for test in tests)]
+    has_more = len(found) > params.limit
+    if params.ending_before is not None:
+        return listed(url, found[-params.limit :], has_more=has_more)
+    return listed(url, found[: params.limit], has_more=has_more)
 
 
 def _cursor(found: Sequence[Object], id_: str, param: str) -> int:
@@ -76,15 +79,18 @@ def equal(path: str, wanted: Any) -> Test:
 _CLAUSE: Final = re.compile(
     r"\s*(?P<not>-?)(?P<field>[a-z_]+)(?:\[(?P<q>['\"])(?P<key>.{1,40}?)(?P=q)\])?"
     r"\s*(?P<op>[:~]|[<>]=?)\s*"
-    r"(?:(?P<quote>['\"])(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)|(?P<word>\S+))\s*"
+    # A backslash is never a plain character too: that would take for ever to refuse.
+    r"(?:(?P<quote>['\"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)"
+    r"|(?P<word>\S+))\s*"
 )
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _GLUE: Final = re.compile(r"(AND|OR)\b", re.IGNORECASE)
 QUERY_LENGTH_MAX: Final = 2_000
 
 
 class Searching(Params, kw_only=True, frozen=True):
     query: str
-    limit: int = 10
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
     page: str | None = None
 
 
@@ -98,10 +104,10 @@ def search(
     """
     matches = _query(params.query[: QUERY_LENGTH_MAX + 1], fields)
     found = [it for it in oldest_first if matches(it)][::-1]
-    if params.page is not None and not params.page.isdigit():
+    if params.page is not None and not _NUMBER.fullmatch(params.page):
         raise invalid(f"Invalid page: {params.page[:100]}", "page")
     start = int(params.page or 0)
-    end = start + max(1, min(params.limit, 100))
+    end = start + params.limit
     more = end < len(found)
     return {
         "object": "search_result",
@@ -164,7 +170,7 @@ def _compared(field: str, key: str | None, op: str, wanted: str) -> Test:
         return same
     if op == "~":
         return lambda it: wanted.lower() in str(value_of(it) or "").lower()
-    if not wanted.isdigit():
+    if not _NUMBER.fullmatch(wanted):
         raise invalid(f"Invalid number: {wanted[:50]}", "query", "query_invalid")
     number, compare = int(wanted), _COMPARE[op]
     return lambda it: isinstance(value_of(it), int) and compare(value_of(it), number)

@@ -23,6 +23,8 @@ _SECONDS: Final = {
 }
 _MONTHS: Final = {"month": 1, "year": 12}
 _SPAN: Final = re.compile(r"([0-9]{1,6})\s*([a-z]+?)s?")
+# 2100-01-01: no clock goes further.
+MOMENT_MAX: Final = 4_102_444_800
 # What Stripe allows: three years.
 PERIOD_MONTHS_MAX: Final = 36
 PERIOD_DAYS_MAX: Final = 3 * 365

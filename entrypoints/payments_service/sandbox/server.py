@@ -100,7 +100,7 @@ class Sandbox:
     def __attrs_post_init__(self) -> None:
         self.engine = Engine(
             seed=self.seed,
-            start=int(self.start.timestamp()),
+            start=lambda: int(self.start.timestamp()),
             after_retries=self.after_retries,
         )
         self.app = SandboxApp.of(self.engine)

@@ -135,7 +135,10 @@ def _schedule(world: World, subscription: Object) -> None:
         world.later(subscription["cancel_at"], "cancel", id_)
     if subscription["status"] == "trialing":
         warning = subscription["trial_end"] - TRIAL_WARNING_S
-        world.later(max(warning, world.now), "trial_will_end", id_)
+        if warning > world.now:
+            world.later(warning, "trial_will_end", id_)
+        else:
+            world.report("customer.subscription.trial_will_end", subscription)
 
 
 # Paid, or not
@@ -204,10 +207,15 @@ def apply(
         changed["status"] = "trialing" if trial else "active"
         if trial and subscription["trial_start"] is None:
             changed["trial_start"] = world.now
+    if changed.get("cancel_at_period_end", subscription["cancel_at_period_end"]):
+        changed["cancel_at"] = change.items[0]["current_period_end"]
     before = period_of(subscription), subscription["trial_end"]
+    ended = subscription["cancel_at"]
     subscription = world.change(subscription, UPDATED, **changed)
     if before != (period_of(subscription), subscription["trial_end"]):
         _schedule(world, subscription)
+    elif subscription["cancel_at"] not in (None, ended):
+        world.later(subscription["cancel_at"], "cancel", subscription["id"])
     return subscription
 
 
@@ -521,8 +529,9 @@ def _at_cancellation(world: World, id_: str) -> None:
 
 def _before_trial_end(world: World, id_: str) -> None:
     subscription = world.get("subscription", id_)
-    ends = subscription["trial_end"]
-    if subscription["status"] == "trialing" and ends - TRIAL_WARNING_S <= world.now:
+    warning = (subscription["trial_end"] or 0) - TRIAL_WARNING_S
+    # One that was moved has been noted anew.
+    if subscription["status"] == "trialing" and warning == world.now:
         world.report("customer.subscription.trial_will_end", subscription)
 
 

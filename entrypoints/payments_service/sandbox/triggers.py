@@ -7,13 +7,13 @@ afterwards, and all the other events of the way there are sent as well.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import attrs
 import msgspec
 
 from payments_service.sandbox.api import ApiRequest
 from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.forms import encoded
 from payments_service.sandbox.world import Object
 
 _GOOD: Final = "pm_card_visa"
@@ -34,20 +34,16 @@ class Hand:
     values: Mapping[str, str]
 
     def post(self, path: str, **params: Any) -> Any:
-        return self._call("POST", path, body=urlencode(list(_pairs("", params))))
-
-    def get(self, path: str, **params: Any) -> Any:
-        return self._call("GET", path, query=urlencode(list(_pairs("", params))))
+        return self._call("POST", path, body=encoded(params))
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: str, query: str = "", body: str = "") -> Any:
+    def _call(self, method: str, path: str, body: str = "") -> Any:
         response = self.engine.answer(
             ApiRequest(
                 method=method,
                 path=path,
-                query=query,
                 body=body.encode(),
                 headers={"authorization": f"Bearer {self.engine.api.api_key}"},
             )
@@ -77,9 +73,13 @@ class Hand:
         return {} if "@" in self.user else {"user_id": self.user}
 
     def card(self, magic: str) -> str:
-        customer = self.customer()
-        path = f"/v1/payment_methods/{magic}/attach"
-        return str(self.post(path, customer=customer)["id"])
+        """Attach a card; of a user by e-mail, it says whose it is."""
+        path, customer = f"/v1/payment_methods/{magic}/attach", self.customer()
+        id_ = str(self.post(path, customer=customer)["id"])
+        if "@" in self.user:
+            details = {"email": self.user}
+            self.post(f"/v1/payment_methods/{id_}", billing_details=details)
+        return id_
 
     def charge(self, magic: str) -> Object:
         """Charge the user once; return the payment intent, or the refusal."""
@@ -93,7 +93,7 @@ class Hand:
             **({"receipt_email": self.user} if "@" in self.user else {}),
         }
         path = "/v1/payment_intents"
-        intent: Object = self.post(path, **params, **dict(self.values))
+        intent: Object = self.post(path, **{**params, **self.values})
         return intent
 
     def subscribe(self) -> Any:
@@ -115,20 +115,7 @@ class Hand:
             "default_payment_method": self.card(_GOOD),
             "metadata": self._owner(),
         }
-        return self.post("/v1/subscriptions", **params, **dict(self.values))
-
-
-def _pairs(prefix: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _pairs(f"{prefix}[{name}]" if prefix else name, item)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _pairs(f"{prefix}[{number}]", item)
-    elif isinstance(value, bool):
-        yield prefix, str(value).lower()
-    else:
-        yield prefix, value
+        return self.post("/v1/subscriptions", **{**params, **self.values})
 
 
 def _refunded(hand: Hand) -> None:
@@ -153,13 +140,12 @@ def _unpaid(hand: Hand) -> None:
 
 
 def _kept(hand: Hand) -> None:
-    hand.post(
-        "/v1/setup_intents",
-        customer=hand.customer(),
-        payment_method=_GOOD,
-        confirm=True,
-        **dict(hand.values),
-    )
+    params: dict[str, Any] = {
+        "customer": hand.customer(),
+        "payment_method": _GOOD,
+        "confirm": True,
+    }
+    hand.post("/v1/setup_intents", **{**params, **hand.values})
 
 
 TRIGGERS: Final[Mapping[str, Callable[[Hand], Any]]] = MappingProxyType(

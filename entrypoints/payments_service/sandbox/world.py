@@ -109,10 +109,12 @@ class World:
     secrets: dict[str, list[tuple[str, int | None]]] = attrs.field(
         init=False, factory=dict
     )
-    # How many endpoints have yet to take an event.
-    undelivered: dict[str, int] = attrs.field(init=False, factory=dict)
+    # Which endpoints have yet to take an event.
+    undelivered: dict[str, set[str]] = attrs.field(init=False, factory=dict)
     # What becomes of a subscription when all retries failed.
     after_retries: str = "cancel"
+    # How often chance was asked: equal means that nothing was made.
+    drawn: int = attrs.field(init=False, default=0)
     _handlers: Mapping[str, Handler] = attrs.field(init=False, factory=dict)
     _random: random.Random = attrs.field(init=False)
     _order: int = attrs.field(init=False, default=0)
@@ -136,9 +138,11 @@ class World:
         return f"{prefix}_{self.secret(length)}"
 
     def secret(self, length: int = 24) -> str:
+        self.drawn += 1
         return "".join(self._random.choices(_ALPHABET, k=length))
 
     def jitter(self, seconds_max: int) -> int:
+        self.drawn += 1
         return self._random.randrange(seconds_max)
 
     # Objects
@@ -226,7 +230,10 @@ class World:
     @contextmanager
     def atomic(self, *, keeping: type[Exception] | None = None) -> Iterator[None]:
         """Undo everything if the block raises; but for what `keeping` says so."""
-        mark, news = len(self._undo), len(self._news)
+        mark, news, order = len(self._undo), len(self._news), self._order
+        beside = dict(self.pending), dict(self.secrets), dict(self.clocks)
+        # A request moves test clocks only; of the sandbox's, it adds to the agenda.
+        times = [(it, it.now, it.agenda[:]) for id_, it in self.clocks.items() if id_]
         try:
             yield
         except Exception as error:
@@ -235,7 +242,19 @@ class World:
                     kind, id_, old = self._undo.pop()
                     self._replace(kind, id_, self.objects[kind].get(id_), old)
                 del self._news[news:]
+                self.pending, self.secrets, self.clocks = beside
+                for clock, now, agenda in times:
+                    clock.now, clock.agenda = now, agenda
+                self._forget_after(order)
             raise
+
+    def _forget_after(self, order: int) -> None:
+        """Take off the agenda what was noted after this."""
+        agenda = self.clocks[None].agenda
+        kept = [due for due in agenda if due[1] <= order]
+        if len(kept) < len(agenda):
+            heapq.heapify(kept)
+            self.clocks[None].agenda = kept
 
     # What happened
 

@@ -1,6 +1,5 @@
 """`/v1/products` and `/v1/prices`."""
 
-import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -10,6 +9,7 @@ from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import (
     UNSET,
     Amount,
+    Currency,
     Dated,
     Id,
     Metadata,
@@ -25,7 +25,6 @@ from payments_service.sandbox.periods import is_too_long
 from payments_service.sandbox.routing import Route
 from payments_service.sandbox.world import Object, World
 
-_CURRENCY: Final = re.compile(r"[a-z]{3}")
 Interval = Literal["day", "week", "month", "year"]
 
 
@@ -63,7 +62,7 @@ class ProductData(Nested, kw_only=True, frozen=True):
 
 
 class CreatePrice(Params, kw_only=True, frozen=True):
-    currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
+    currency: Currency
     unit_amount: Amount
     active: bool = True
     lookup_key: Text | None = None
@@ -159,9 +158,6 @@ def list_products(world: World, params: ListProducts) -> Object:
 
 
 def create_price(world: World, params: CreatePrice) -> Object:
-    currency = params.currency.lower()
-    if _CURRENCY.fullmatch(currency) is None:
-        raise invalid(f"Invalid currency: {currency}", "currency")
     if (params.product is None) == (params.product_data is None):
         raise invalid(
             "A price takes one of `product` and `product_data`.",
@@ -184,7 +180,7 @@ def create_price(world: World, params: CreatePrice) -> Object:
         world,
         params.unit_amount,
         active=params.active,
-        currency=currency,
+        currency=params.currency.lower(),
         lookup_key=params.lookup_key,
         metadata=merged({}, params.metadata),
         nickname=params.nickname,

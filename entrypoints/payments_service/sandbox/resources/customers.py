@@ -1,10 +1,13 @@
 """`/v1/customers`."""
 
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from payments_service.sandbox import charging, shapes, subscriptions
 from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import (
+    AMOUNT_MAX,
     UNSET,
     Dated,
     Id,
@@ -22,6 +25,8 @@ from payments_service.sandbox.routing import Route
 from payments_service.sandbox.world import Object, World
 
 EMAIL_LENGTH_MAX: Final = 512
+
+Balance = Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
 
 
 class Address(Nested, kw_only=True, frozen=True):
@@ -42,7 +47,7 @@ class InvoiceSettings(Nested, kw_only=True, frozen=True):
 
 class Fields(Params, kw_only=True, frozen=True):
     address: Address | Unset | None = UNSET
-    balance: int | Unset = UNSET
+    balance: Balance | Unset = UNSET
     description: Text | Unset | None = UNSET
     email: Text | Unset | None = UNSET
     invoice_settings: InvoiceSettings | Unset = UNSET

@@ -85,7 +85,13 @@ def create(world: World, params: Create) -> Object:
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        # `port` raises, if it is none.
+        usable = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and text.isprintable()
+        )
     except ValueError:
         usable = False
     if not usable:
@@ -143,7 +149,7 @@ def shown(world: World, event: Event) -> dict[str, Any]:
         "created": event.created,
         "data": data,
         "livemode": False,
-        "pending_webhooks": world.undelivered.get(event.id, 0),
+        "pending_webhooks": len(world.undelivered.get(event.id, ())),
         "request": {
             "id": event.cause.request_id,
             "idempotency_key": event.cause.idempotency_key,
@@ -170,13 +176,15 @@ def list_events(world: World, params: ListEvents) -> Object:
         raise invalid(f"`types` takes up to {TYPES_MAX}.", "types")
     types = {params.type} if params.type else set(params.types or ())
     found = [
-        shown(world, event)
-        for event in world.events.values()
-        if _is_kept(world, event)
-        and (not types or _is_wanted(event.type, types))
-        and params.delivery_success in (None, event.id not in world.undelivered)
+        shown(world, event) for event in world.events.values() if _is_kept(world, event)
     ]
-    return page("/v1/events", found, params)
+    return page(
+        "/v1/events",
+        found,
+        params,
+        lambda it: not types or _is_wanted(it["type"], types),
+        lambda it: params.delivery_success in (None, it["id"] not in world.undelivered),
+    )
 
 
 def _is_wanted(type_: str, types: set[str]) -> bool:

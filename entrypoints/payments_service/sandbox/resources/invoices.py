@@ -10,6 +10,7 @@ from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import (
     UNSET,
     Amount,
+    Currency,
     Dated,
     Id,
     Listing,
@@ -38,7 +39,7 @@ class Pay(Params, kw_only=True, frozen=True):
 class Details(Nested, kw_only=True, frozen=True):
     """A subscription as it would be: created, or changed."""
 
-    billing_cycle_anchor: resource.Anchor = "unchanged"
+    billing_cycle_anchor: resource.Anchored = "unchanged"
     cancel_at_period_end: bool | None = None
     items: tuple[resource.Item, ...] = ()
     proration_behavior: resource.Prorations = "create_prorations"
@@ -78,7 +79,7 @@ class ListPayments(Dated, kw_only=True, frozen=True):
 class CreateItem(Params, kw_only=True, frozen=True):
     customer: Id
     amount: int
-    currency: str
+    currency: Currency
     description: Text | None = None
     metadata: Metadata = UNSET
     subscription: Id | None = None
@@ -215,8 +216,11 @@ def _of_new(world: World, params: Preview) -> Object:
         )
     customer = world.get("customer", params.customer, "customer")
     items = [
-        {"price": item.price, "quantity": 1 if item.quantity is None else item.quantity}
-        for item in details.items
+        {
+            "price": _price_of(item, f"subscription_details[items][{number}][price]"),
+            "quantity": 1 if item.quantity is None else item.quantity,
+        }
+        for number, item in enumerate(details.items)
     ]
     wanted: dict[str, Any] = {"customer": customer["id"], "items": items}
     if details.trial_end is not None:
@@ -228,11 +232,20 @@ def _of_new(world: World, params: Preview) -> Object:
         world,
         new,
         [
-            invoicing.period_line(world, item, *period_of(new), free=free)
-            for item in new["items"]["data"]
+            *(
+                invoicing.period_line(world, item, *period_of(new), free=free)
+                for item in new["items"]["data"]
+            ),
+            *_waiting(world, new),
         ],
         "subscription_create",
     )
+
+
+def _price_of(item: resource.Item, param: str) -> str:
+    if item.price is None:
+        raise invalid(f"Missing required param: {param}.", param, "parameter_missing")
+    return item.price
 
 
 def _next(

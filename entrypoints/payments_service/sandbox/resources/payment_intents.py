@@ -121,17 +121,10 @@ def _confirmed(
     world: World, intent: Object, method: Object, *, off_session: bool
 ) -> Object:
     intent = charging.confirm(world, intent, method, off_session=off_session)
-    if intent["status"] == "succeeded" and intent["setup_future_usage"]:
-        _keep(world, intent, method)
     follow(world, intent)
     if intent["status"] == "requires_payment_method":
         raise charging.refusal_of(intent)
     return world.get("payment_intent", intent["id"])
-
-
-def _keep(world: World, intent: Object, method: Object) -> None:
-    if intent["customer"] and method["customer"] is None:
-        world.change(method, "payment_method.attached", customer=intent["customer"])
 
 
 def retrieve(world: World, _: Params, id_: str) -> Object:

@@ -55,6 +55,18 @@ _HOLDABLE: Final = frozenset(
 )
 
 
+class AnchorChange(Nested, kw_only=True, frozen=True):
+    type: Anchor
+
+
+# The newest version says it as a hash, older ones say the word alone.
+Anchored = AnchorChange | Anchor
+
+
+def resets(anchor: Anchored) -> bool:
+    return (anchor.type if isinstance(anchor, AnchorChange) else anchor) == "now"
+
+
 class EndBehavior(Nested, kw_only=True, frozen=True):
     missing_payment_method: Literal["cancel", "create_invoice", "pause"]
 
@@ -139,7 +151,7 @@ class Create(Params, kw_only=True, frozen=True):
 
 
 class Update(Params, kw_only=True, frozen=True):
-    billing_cycle_anchor: Anchor = "unchanged"
+    billing_cycle_anchor: Anchored = "unchanged"
     cancel_at: Seconds | Unset | None = UNSET
     cancel_at_period_end: bool | Unset = UNSET
     cancellation_details: CancellationDetails = CancellationDetails()
@@ -164,7 +176,7 @@ class Cancel(Params, kw_only=True, frozen=True):
 
 
 class Resume(Params, kw_only=True, frozen=True):
-    billing_cycle_anchor: Anchor = "now"
+    billing_cycle_anchor: Anchored = "now"
     proration_behavior: Prorations = "create_prorations"
     proration_date: Seconds | None = None
 
@@ -374,7 +386,7 @@ def planned(world: World, subscription: Object, params: Update) -> Change | None
     Raises:
         ApiError: it cannot be.
     """
-    restart = params.billing_cycle_anchor == "now" or params.trial_end == "now"
+    restart = resets(params.billing_cycle_anchor) or params.trial_end == "now"
     trial = (
         _future_trial_end(world, params.trial_end)
         if isinstance(params.trial_end, int)
@@ -601,7 +613,7 @@ def resume(world: World, params: Resume, id_: str) -> Object:
     subscription = world.get("subscription", id_)
     if subscription["status"] != "paused":
         raise invalid("The subscription is not paused, so it cannot be resumed.")
-    restart = params.billing_cycle_anchor == "now"
+    restart = resets(params.billing_cycle_anchor)
     return life.resume(world, subscription, restart=restart)
 
 

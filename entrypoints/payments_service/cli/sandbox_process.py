@@ -1,0 +1,62 @@
+"""The sandbox beside a development service: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.sandbox_client import SandboxClient
+
+END_S_MAX: Final = 30.0
+
+
+@contextmanager
+def sandbox_process(
+    journal: Path, *, key: str, forward: str, secret: str, options: tuple[str, ...] = ()
+) -> Iterator[SandboxClient]:
+    """Run a sandbox that forwards webhooks; it ends with us, however we end.
+
+    Raises:
+        CommandError: it did not start.
+    """
+    command = (
+        *(sys.executable, "-m", "payments_service", "sandbox", "serve"),
+        *("--port", "0", "--catalog", "--json", "--while-stdin-is-open"),
+        *("--journal", str(journal), "--forward", forward, *options),
+    )
+    # Not on the command line, where every user of the machine could read them.
+    twins = {"PAYMENTS_SANDBOX_KEY": key, "PAYMENTS_SANDBOX_SERVE_SECRET": secret}
+    process = subprocess.Popen(  # noqa: S603  # our own command
+        command,
+        # It reads nothing; that its end is open is how it knows that we live.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **twins},
+    )
+    with process:
+        try:
+            yield SandboxClient(_address(process.stdout), key)
+        finally:
+            _end(process)
+
+
+def _address(said: IO[bytes] | None) -> str:
+    line = said.readline() if said else b""
+    if not line:
+        # Why, it has said itself, on stderr.
+        raise CommandError(Exit.DEPENDENCY_DOWN, "the sandbox did not start")
+    return str(json.loads(line)["sandbox_url"])
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(END_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,114 @@
+"""A sandbox as a process: its journal, its clock, and its end."""
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.listeners import listen
+from payments_service.sandbox.app import SandboxApp
+from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.errors import ApiError
+from payments_service.sandbox.journal import Journal, JournalError, Reset
+from payments_service.sandbox.server import HOST
+from payments_service.sandbox.server import serve as serve_app
+
+
+def moment_of(text: str | None) -> int | None:
+    """Read a moment; UTC, if it does not say.
+
+    Raises:
+        CommandError: it cannot be read.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, "--start: not 2026-01-31T12:00:00Z") from error
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def bound(port: int) -> socket.socket:
+    """Bind the sandbox's listener.
+
+    Raises:
+        CommandError: the port is taken.
+    """
+    try:
+        return listen(HOST, port)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--port: {HOST}:{port} cannot be bound: {error.strerror}",
+        ) from error
+
+
+async def run(
+    app: SandboxApp,
+    listener: socket.socket,
+    journal: Path | None,
+    on_started: Callable[[], None],
+    *,
+    ticking: bool,
+    ends_with_stdin: bool,
+) -> None:
+    """Serve until SIGTERM, SIGINT, or, if asked for, the end of who started it.
+
+    Raises:
+        CommandError: the journal cannot be used.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if ends_with_stdin:
+        _on_stdin_closed(lambda: loop.call_soon_threadsafe(stop.set))
+    kept = _kept(app.engine, journal) if journal else None
+    try:
+        if ticking:
+            # What fell due while nobody ran it is done now, as Stripe would have.
+            await app.advance(max(app.engine.now, int(time.time())))
+        app.tell()
+        await serve_app(app, listener, stop, on_started, ticking=ticking)
+    finally:
+        if kept:
+            kept.close()
+
+
+def _on_stdin_closed(then: Callable[[], object]) -> None:
+    """Call back when whoever started this process is gone, however it went."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        with suppress(RuntimeError):
+            then()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _kept(engine: Engine, path: Path) -> Journal:
+    try:
+        journal = Journal(path)
+        entries = journal.entries()
+        engine.replay(entries)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION, f"--journal: {path} cannot be used: {error.strerror}"
+        ) from error
+    except (JournalError, ApiError, KeyError, ValueError) as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--journal: {path} was written by another version of the sandbox, or is "
+            f"damaged ({error}); remove it to begin anew",
+        ) from error
+    if not entries:
+        journal.note(Reset(at=engine.now, seed=engine.seed))
+    engine.record = journal.note
+    return journal

@@ -1,0 +1,107 @@
+"""What a sandbox was asked, line by line: it comes back as it was, whatever ended it.
+
+A world is decided by its seed and by what it was asked, so that is all that has to be
+kept. A line is written before anybody hears of its effect; one that a crash cut off
+is the last, and was told to nobody.
+"""
+
+from pathlib import Path
+from typing import IO, Final
+
+import attrs
+import msgspec
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="did"):
+    """One line; `at` is the sandbox's time."""
+
+    at: int
+
+
+class Called(_Entry, frozen=True, kw_only=True, tag="call"):
+    number: int
+    method: str
+    path: str
+    query: str
+    body: bytes
+    headers: dict[str, str]
+    fails: str | None
+
+
+class Authenticated(_Entry, frozen=True, kw_only=True, tag="authenticate"):
+    intent_id: str
+    succeed: bool
+
+
+class CardSet(_Entry, frozen=True, kw_only=True, tag="card"):
+    payment_method_id: str
+    declines: str | None
+
+
+class SecretRolled(_Entry, frozen=True, kw_only=True, tag="roll"):
+    endpoint_id: str
+    keep_s: int
+
+
+class Arrived(_Entry, frozen=True, kw_only=True, tag="arrived"):
+    event_id: str
+    endpoint_id: str
+
+
+class Passed(_Entry, frozen=True, kw_only=True, tag="passed"):
+    """Time passed, and nothing else."""
+
+
+class Reset(_Entry, frozen=True, kw_only=True, tag="reset"):
+    seed: int
+
+
+Entry = Called | Authenticated | CardSet | SecretRolled | Arrived | Passed | Reset
+# The only headers that decide an answer; the key is not one to keep.
+HEADERS: Final = ("content-type", "idempotency-key", "stripe-version")
+_LINE: Final = msgspec.json.Decoder(Entry)
+
+
+class JournalError(Exception):
+    """A journal that cannot be read; the sentence says where."""
+
+
+@attrs.define
+class Journal:
+    """A file of entries that only its owner can read."""
+
+    path: Path
+    _file: IO[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.path.touch(mode=0o600)
+        # Each line is one write, so that no other end of it is ever half there.
+        self._file = self.path.open("r+b", buffering=0)
+
+    def entries(self) -> list[Entry]:
+        """Return what is in it; what a crash cut off is cut away.
+
+        Raises:
+            JournalError: a line cannot be read.
+        """
+        lines = self.path.read_bytes().split(b"\n")
+        self._file.truncate(sum(len(line) + 1 for line in lines[:-1]))
+        self._file.seek(0, 2)
+        found = []
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                found.append(_LINE.decode(line))
+            except msgspec.DecodeError as error:
+                self.close()
+                raise JournalError(f"{self.path}:{number}: {error}") from error
+        return found
+
+    def note(self, entry: Entry) -> None:
+        if isinstance(entry, Reset):
+            # All before it is forgotten.
+            self._file.seek(0)
+            self._file.truncate()
+        self._file.write(msgspec.json.encode(entry) + b"\n")
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,167 @@
+"""The sandbox's journal: what was asked makes it what it was, to the last id."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.journal import Journal, JournalError, Reset
+from payments_service.sandbox.presets import both, catalog, forwarding
+from support.sandbox import Api, Refused
+
+PRESET = both(catalog, forwarding("http://127.0.0.1:9/", "whsec_" + "s" * 24, None))
+
+
+def begun(path: Path) -> tuple[Api, Journal]:
+    """Return a sandbox that is what the journal says, and notes what follows."""
+    api, journal = Api(Engine(seed=5, preset=PRESET)), Journal(path)
+    entries = journal.entries()
+    api.engine.replay(entries)
+    if not entries:
+        journal.note(Reset(at=api.now, seed=api.engine.seed))
+    api.engine.record = journal.note
+    return api, journal
+
+
+def live(api: Api) -> None:
+    """Do one of each thing that the journal keeps."""
+    customer = api.customer("pm_card_authenticationRequired", email="a@example.com")
+    it = api.subscribe(customer["id"], "price_basic_monthly")
+    invoice = api.get(f"invoices/{it['latest_invoice']}", expand=["payments"])
+    intent = invoice["payments"]["data"][0]["payment"]["payment_intent"]
+    api.engine.authenticate(intent)
+    api.get("payment_methods/pm_card_visa")
+    good = api.customer(metadata={"user_id": "b"})
+    card = good["invoice_settings"]["default_payment_method"]
+    api.subscribe(good["id"], "price_pro_monthly")
+    api.engine.set_card(card, declines="lost_card")
+    api.advance("40 days")
+    endpoint = api.engine.world.all("webhook_endpoint")[0]["id"]
+    api.engine.roll_secret(endpoint)
+    with pytest.raises(Refused):
+        api.post("customers", nothing="known")
+    api.raw("POST", "customers", {"name": "twice"}, idempotency_key="k")
+    while delivery := api.engine.outbox.pop_due():
+        # The first of each type arrives.
+        arrives = delivery.event_type not in seen_types(api)
+        api.engine.outbox.answered(delivery, 200 if arrives else 500)
+
+
+def seen_types(api: Api) -> set[str]:
+    return {
+        kind for _, kind, _, answer in api.engine.outbox.attempts if answer == "200"
+    }
+
+
+def snapshot(api: Api) -> dict[str, Any]:
+    world = api.engine.world
+    return {
+        "objects": world.objects,
+        "events": world.events,
+        "undelivered": world.undelivered,
+        "secrets": world.secrets,
+        "cards": world.cards,
+        "now": api.now,
+        "drawn": world.drawn,
+        "next": world.new_id("x"),
+    }
+
+
+def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+    """
+    Objects, events, secrets, cards, what is undelivered, and the ids that follow.
+    """
+    api, journal = begun(tmp_path / "journal")
+    live(api)
+    journal.close()
+
+    again, second = begun(tmp_path / "journal")
+
+    before, after = snapshot(api), snapshot(again)
+    for name, value in before.items():
+        assert after[name] == value, name
+    # What had not arrived is on its way again.
+    assert len(again.engine.outbox) == len(after["undelivered"])
+    answer = again.raw("POST", "customers", {"name": "twice"}, idempotency_key="k")
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    second.close()
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    """
+    What is asked after it came back is kept as well.
+    """
+    path = tmp_path / "journal"
+    for count in (1, 2, 3):
+        api, journal = begun(path)
+        api.post("customers", name=f"number {count}")
+        api.advance("1 day")
+        journal.close()
+
+        assert len(api.get("customers")["data"]) == count
+        assert api.now == api.engine.start() + count * 86_400
+
+
+def test_a_line_that_was_cut_off_is_cut_away(tmp_path: Path) -> None:
+    """
+    Every prefix of the file is a journal: of the calls that it has whole.
+    """
+    path = tmp_path / "journal"
+    api, journal = begun(path)
+    for count in range(3):
+        api.post("customers", name=str(count))
+    journal.close()
+    whole = path.read_bytes()
+
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        again, second = begun(path)
+        # The first line is the beginning.
+        calls = max(0, whole[:length].count(b"\n") - 1)
+        assert len(again.engine.world.all("customer")) == calls
+        second.close()
+
+
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """
+    Nothing is guessed at: the error says which line it is.
+    """
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"did":"reset","at":1,"seed":0}\n{"did":"magic","at":2}\n')
+
+    with pytest.raises(JournalError, match=r"journal:2: "):
+        Journal(path).entries()
+
+
+def test_a_reset_forgets_what_was_before(tmp_path: Path) -> None:
+    """
+    The file holds the new world only; the key stays.
+    """
+    path = tmp_path / "journal"
+    api, journal = begun(path)
+    key = api.engine.api.api_key
+    api.post("customers", name="gone")
+    api.engine.reset(9)
+    api.post("customers", name="here")
+    journal.close()
+
+    again, second = begun(path)
+
+    assert [it["name"] for it in again.engine.world.all("customer")] == ["here"]
+    assert (again.engine.seed, api.engine.api.api_key) == (9, key)
+    second.close()
+
+
+def test_only_its_owner_reads_it_and_it_holds_no_key(tmp_path: Path) -> None:
+    """
+    Mode 0600, and the API key in no line.
+    """
+    path = tmp_path / "journal"
+    api, journal = begun(path)
+    api.post("customers", name="ada")
+    journal.close()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert api.engine.api.api_key.encode() not in path.read_bytes()
