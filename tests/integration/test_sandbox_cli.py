@@ -1,0 +1,324 @@
+"""`payments sandbox …` as a person types it, against one that is served."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from support.service import free_port
+
+COMMAND = (sys.executable, "-m", "payments_service", "sandbox")
+TIMEOUT_S = 60.0
+KEY = "sk_test_" + "k" * 8
+
+
+@attrs.frozen
+class Served:
+    """A served sandbox, and how to talk to it."""
+
+    process: "subprocess.Popen[str]"
+    facts: dict[str, str]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PAYMENTS_SANDBOX_URL": self.facts["sandbox_url"],
+            "PAYMENTS_SANDBOX_KEY": self.facts["stripe_api_key"],
+        }
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return run(*words, env=self.env)
+
+    def json(self, *words: str) -> Any:
+        done = self.run(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def get(self, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.facts['stripe_api_key']}"}
+        url = f"{self.facts['sandbox_url']}/v1/{path}"
+        return httpx.get(url, headers=headers).raise_for_status().json()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(TIMEOUT_S)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return code
+
+
+def run(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [*COMMAND, *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def serve(*words: str) -> Served:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", "--frozen", "--json", *words],
+        env={"PATH": os.environ["PATH"], "PAYMENTS_SANDBOX_KEY": KEY},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    return Served(process, json.loads(process.stdout.readline()))
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """One sandbox for the module; each test uses users of its own."""
+    served = serve("--catalog", "--start", "2026-01-31T12:00:00Z")
+    yield served
+    assert served.end() == 0
+
+
+def test_a_trigger_makes_the_event_and_what_leads_to_it(served: Served) -> None:
+    """
+    The customer, the card and the charge are there afterwards; a value is taken.
+    """
+    happened = served.json(
+        *("trigger", "charge.failed", "--user", "ada"), "--set", "amount=555"
+    )
+
+    assert happened["events"][-2:] == ["charge.failed", "payment_intent.payment_failed"]
+    charge = served.get("charges?limit=1")["data"][0]
+    assert (charge["amount"], charge["status"]) == (555, "failed")
+    assert charge["metadata"] == {"user_id": "ada"}
+    customer = served.get(f"customers/{charge['customer']}")
+    assert customer["metadata"] == {"user_id": "ada"}
+
+
+def test_time_passes_by_advance_alone(served: Served) -> None:
+    """
+    A month is a calendar month, and what falls due in it happens.
+    """
+    before = served.json("state")
+    served.run("trigger", "customer.subscription.created", "--user", "month")
+
+    after = served.json("advance", "1 month")
+
+    assert before["now"] == 1_769_860_800
+    assert after["now"] == "2026-02-28T12:00:00+00:00"
+    types = [row["type"] for row in served.json("events")]
+    assert "invoice.created" in types
+    assert served.json("advance", "2 hours")["now"] == "2026-02-28T14:00:00+00:00"
+    renewed = served.json("events", "--type", "invoice.paid", "--limit", "1")
+    assert renewed[0]["created"] == 1_772_283_600
+
+
+def test_a_card_declines_when_it_is_told_to(served: Served) -> None:
+    """
+    From then on, until it is told to be good.
+    """
+    served.run("trigger", "payment_method.attached", "--user", "declines")
+    card = served.get("payment_methods?limit=1")["data"][0]["id"]
+
+    done = served.run("card", card, "--declines", "lost_card")
+    good = served.run("card", card)
+    nobody = served.run("card", "pm_nobody", "--declines", "lost_card")
+
+    assert done.stdout == f"{card} lost_card\n"
+    assert good.stdout == f"{card} good\n"
+    assert nobody.returncode == 3
+    assert "No such payment method: 'pm_nobody'" in nobody.stderr
+
+
+def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
+    """
+    Rates and single faults; a word that is no fault, and no rate, are refused.
+    """
+    shown = served.json("chaos", "drop=0.25", "twin=1")
+    planned = served.json(
+        *("chaos", "--next", "error_after", "--matches", "POST /v1/customers")
+    )
+    calm = served.json("chaos", "--calm")
+    wrong = [
+        served.run("chaos", *words)
+        for words in (["dropp=1"], ["drop=2"], ["drop=x"], ["drop"], ["--next", "x"])
+    ]
+
+    assert shown["rates"] == {"drop": 0.25, "twin": 1.0}
+    assert planned["planned"] == 1
+    assert (calm["rates"], calm["planned"]) == ({}, 0)
+    assert [done.returncode for done in wrong] == [2] * 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("advance", "1 month"),
+        ("trigger", "charge.failed", "--user", "dry"),
+        ("chaos", "drop=1"),
+        ("card", "pm_1", "--declines", "lost_card"),
+        ("authenticate", "pi_1"),
+        ("reset",),
+    ],
+)
+def test_a_dry_run_changes_nothing(served: Served, words: tuple[str, ...]) -> None:
+    """
+    It prints what would be asked.
+    """
+    before = served.json("state")
+
+    done = served.run(*words, "--dry-run")
+
+    assert done.returncode == 0
+    assert isinstance(json.loads(done.stdout), dict)
+    assert served.json("state") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("advance", "a while"), 6, "not a number and a unit"),
+        (("advance", "-1 day"), 2, "No such option"),
+        (("trigger", "charge.eaten", "--user", "x"), 6, "is none of: "),
+        (("trigger", "charge.failed"), 2, "Missing option '--user'"),
+        (("trigger", "charge.failed", "--user", "x", "--set", "y"), 2, "--set y"),
+        (
+            ("trigger", "charge.failed", "--user", "x", "--set", "color=red"),
+            6,
+            "Received unknown parameter: color",
+        ),
+        (("authenticate", "pi_nobody"), 3, "No such payment intent"),
+        (("card", "pm_1", "--declines", "rude"), 2, "'rude' is not one of"),
+    ],
+)
+def test_a_wrong_word_is_named(
+    served: Served, words: tuple[str, ...], code: int, says: str
+) -> None:
+    """
+    One sentence on stderr, and the exit code that says whose turn it is.
+    """
+    done = served.run(*words)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr
+
+
+def test_nobody_there_is_said(tmp_path: Path) -> None:
+    """
+    No sandbox, no development service, a wrong key, a wrong address.
+    """
+    base = {"PATH": os.environ["PATH"], "PAYMENTS_DEV_DIR": str(tmp_path)}
+    dead = {
+        "PAYMENTS_SANDBOX_URL": f"http://127.0.0.1:{free_port()}",
+        "PAYMENTS_SANDBOX_KEY": KEY,
+    }
+
+    alone = run("state", env=base)
+    gone = run("state", env={**base, **dead})
+    odd = run("state", env={**base, **dead, "PAYMENTS_SANDBOX_URL": "nowhere"})
+
+    assert [done.returncode for done in (alone, gone, odd)] == [5, 5, 2]
+    assert "no development service runs" in alone.stderr
+    assert "no sandbox answers at" in gone.stderr
+
+
+def test_a_stranger_is_refused(served: Served) -> None:
+    """
+    Without the key nothing can be done to it.
+    """
+    done = run("reset", env={**served.env, "PAYMENTS_SANDBOX_KEY": "sk_test_other"})
+
+    assert done.returncode == 6
+    assert "the sandbox's key is needed" in done.stderr
+
+
+def test_a_reset_begins_anew_with_what_it_was_started_with() -> None:
+    """
+    The catalog is there again, the customers are not; the key stays.
+    """
+    served = serve("--catalog")
+    try:
+        served.run("trigger", "customer.created", "--user", "gone")
+        before = served.json("state")["objects"]
+        served.run("reset", "--seed", "4")
+        after = served.json("state")
+    finally:
+        code = served.end(signal.SIGINT)
+
+    assert (before["customer"], before["price"]) == (1, 2)
+    assert after["objects"] == {"product": 2, "price": 2}
+    assert after["seed"] == 4
+    assert code == 0
+
+
+def test_it_forwards_what_happens_signed() -> None:
+    """
+    Every event goes to --forward, signed with --secret, in --api-version.
+    """
+    secret, port = "whsec_" + "s" * 24, free_port()
+    served = serve(
+        *("--forward", f"http://127.0.0.1:{port}/hook", "--secret", secret),
+        *("--api-version", "2024-09-30.acacia"),
+    )
+    try:
+        state = served.json("state")
+        # Nobody listens there: it is on its way until somebody does.
+        served.run("trigger", "customer.created", "--user", "ada")
+        served.run("advance", "1 second")
+        waiting = served.json("state")["waiting_deliveries"]
+    finally:
+        served.end()
+
+    assert served.facts["webhook_secret"] == secret
+    [endpoint] = state["endpoints"]
+    assert endpoint["url"] == f"http://127.0.0.1:{port}/hook"
+    assert endpoint["api_version"] == "2024-09-30.acacia"
+    assert waiting == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--api-version", "2020-08-27"), 2, "--api-version: Invalid Stripe API"),
+        (("--start", "yesterday"), 2, "--start: not 2026-01-31T12:00:00Z"),
+        (("--after-retries", "forgive"), 2, "'forgive' is not one of"),
+        (("--journal", "/nowhere/at/all"), 4, "--journal: /nowhere/at/all cannot"),
+    ],
+)
+def test_it_does_not_start_with_what_it_cannot_use(
+    words: tuple[str, ...], code: int, says: str
+) -> None:
+    """
+    The option, the reason, and the exit code.
+    """
+    done = run("serve", "--port", "0", *words, env={"PATH": os.environ["PATH"]})
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr
+
+
+def test_a_taken_port_and_a_damaged_journal_are_named(
+    served: Served, tmp_path: Path
+) -> None:
+    """
+    Nothing is started on a guess.
+    """
+    port = served.facts["sandbox_url"].rpartition(":")[2]
+    damaged = tmp_path / "journal"
+    damaged.write_text('{"did":"reset","at":1,"seed":0}\nnonsense\n')
+
+    taken = run("serve", "--port", port, env=served.env)
+    broken = run("serve", "--port", "0", "--journal", str(damaged), env=served.env)
+
+    assert (taken.returncode, broken.returncode) == (4, 4)
+    assert "cannot be bound" in taken.stderr
+    assert f"{damaged}:2: " in broken.stderr
