@@ -30,10 +30,10 @@ help: ## Say what there is
 
 install: .venv/.installed ## Install everything into .venv
 
-run: .venv/.installed ## Run the service on an embedded Postgres (ARGS="--fresh")
+run: .venv/.installed ## Run the service, an embedded Postgres, a fake Stripe (ARGS="--fresh")
 	@exec .venv/bin/payments dev $(ARGS)
 
-demo: .venv/.installed ## Play the story of one user
+demo: .venv/.installed ## Play a year of one user
 	@.venv/bin/payments dev --demo
 
 test: .venv/.installed ## Run the tests (ARGS="-k name")

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from payments_core.payment import diagram
+from payments_service.cli.sandbox import sandbox
+from payments_service.sandbox import Fault
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -57,3 +59,27 @@ def test_the_example_runs_from_the_built_wheels(tmp_path: Path) -> None:
 
     assert "payment_status=<PaymentStatus.PAID: 'paid'>" in said.stdout
     assert "datetime.datetime(2026, 2, 28, 12, 0" in said.stdout
+
+
+def test_the_sandboxs_example_runs() -> None:
+    """
+    The page's example for tests is pasted as it is, and does what it says.
+    """
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+    said = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout == "past_due\n"
+
+
+def test_the_sandboxs_page_names_every_fault() -> None:
+    """
+    Chaos that nobody hears of helps nobody; a command that does not exist neither.
+    """
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+
+    assert [fault for fault in Fault if f"`{fault}`" not in page] == []
+    assert set(re.findall(r"payments sandbox ([a-z-]+)", page)) <= set(sandbox.commands)
