@@ -49,8 +49,9 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 prove: .venv/.installed ## Run the properties with many more examples
 	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 2 tests/unit $(ARGS)
 
-bench: .venv/.installed ## Measure durable ingest and reads beside their limits
+bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
 	@.venv/bin/python -m benchmarks $(ARGS)
+	@.venv/bin/python -m benchmarks.sandbox
 
 format: .venv/.installed ## Format and mend what can be mended
 	@.venv/bin/ruff format .

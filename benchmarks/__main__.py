@@ -32,7 +32,7 @@ from payments_adapters.postgres.unit_of_work import PostgresUnitsOfWork
 from payments_core import Email, customer_id, user_id
 from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import RegisterUser
-from payments_service.cli.story import SAMPLES
+from payments_service.cli.webhook import SAMPLES
 from payments_service.http import PREFIX
 
 LATEST: Final = Path(__file__).with_name("latest.json")

@@ -23,8 +23,9 @@ from payments_service.cli.folder import DevFolder
 from payments_service.cli.sandbox_client import SandboxClient
 from payments_service.cli.sandbox_process import sandbox_process
 from payments_service.cli.serve import bound, require_own_database
-from payments_service.cli.story import SAMPLES, beginning, play
+from payments_service.cli.story import beginning, play
 from payments_service.cli.token import admin_token
+from payments_service.cli.webhook import SAMPLES
 from payments_service.container import build_container, utc_now
 from payments_service.http import PREFIX
 from payments_service.http.server import Service

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -17,7 +16,6 @@ from payments_service.container import utc_now
 from payments_service.http import PREFIX
 from payments_service.sandbox.periods import moment
 
-SAMPLES: Final = Path(__file__).parents[1] / "samples"
 USER: Final = "alice"
 EMAIL: Final = "alice@example.com"
 PRICE: Final = "price_basic_monthly"

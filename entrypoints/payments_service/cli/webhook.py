@@ -24,6 +24,7 @@ _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",
     "charge.failed": f"{PREFIX}/webhooks/charge/failed",
 }
+SAMPLES: Final = Path(__file__).parents[1] / "samples"
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
