@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import attrs
 
-from payments_service.sandbox import charging, shapes, subscriptions
+from payments_service.sandbox import agenda, charging, shapes, subscriptions
 from payments_service.sandbox.api import Api, ApiRequest, ApiResponse
 from payments_service.sandbox.cards import DECLINES
 from payments_service.sandbox.chaos import Chaos
@@ -82,7 +82,7 @@ class Engine:
     def _begin(self, seed: int, start: int) -> None:
         self.seed = seed
         self.world = World(self.seed, start, after_retries=self.after_retries)
-        self.world.handle(subscriptions.HANDLERS)
+        self.world.handle(agenda.HANDLERS)
         # Drawn even if one is given, so that ids depend on nothing but the seed.
         drawn = f"sk_test_{self.world.secret()}"
         self.api_key = self.api_key or drawn

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from payments_service.sandbox import invoicing, shapes
+from payments_service.sandbox import line_items, shapes
 from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.periods import next_boundary
 from payments_service.sandbox.world import Object, World
@@ -162,7 +162,7 @@ def _worth(item: Object | None) -> tuple[str, int] | None:
 
 def _line(world: World, item: Object, *, free: bool = False) -> Object:
     period = item["current_period_start"], item["current_period_end"]
-    return invoicing.period_line(world, item, *period, free=free)
+    return line_items.period_line(world, item, *period, free=free)
 
 
 def _credits(world: World, items: Sequence[Object], at: int) -> list[Object]:

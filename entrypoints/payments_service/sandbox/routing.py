@@ -8,7 +8,7 @@ import attrs
 
 from payments_service.sandbox.errors import ApiError
 from payments_service.sandbox.forms import Params
-from payments_service.sandbox.world import Object
+from payments_service.sandbox.world import Object, World
 
 # Takes the world, the parameters, and the ids in the path.
 Run = Callable[..., Object]
@@ -24,6 +24,15 @@ class Route:
     shape: type[Params]
     run: Run
     kind: str | None = None
+
+
+def retrieving(kind: str) -> Run:
+    """Return what answers the object of this kind that the path names."""
+
+    def retrieve(world: World, _: Params, id_: str) -> Object:
+        return world.get(kind, id_)
+
+    return retrieve
 
 
 class Router:

@@ -11,6 +11,7 @@ from payments_service.sandbox.resources import (
     payment_intents,
     payment_methods,
     setup_intents,
+    subscription_updates,
     subscriptions,
     test_clocks,
 )
@@ -22,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *setup_intents.ROUTES,
     *catalog.ROUTES,
     *subscriptions.ROUTES,
+    *subscription_updates.ROUTES,
     *invoices.ROUTES,
     *payment_intents.ROUTES,
     *charges.ROUTES,

@@ -22,7 +22,7 @@ from payments_service.sandbox.forms import (
 )
 from payments_service.sandbox.listing import equal, page
 from payments_service.sandbox.periods import is_too_long
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.world import Object, World
 
 Interval = Literal["day", "week", "month", "year"]
@@ -112,10 +112,6 @@ def create_product(world: World, params: CreateProduct | ProductData) -> Object:
     return world.create(new, "product.created")
 
 
-def retrieve_product(world: World, _: Params, id_: str) -> Object:
-    return world.get("product", id_)
-
-
 def update_product(world: World, params: UpdateProduct, id_: str) -> Object:
     product = world.get("product", id_)
     if isinstance(params.default_price, str):
@@ -199,10 +195,6 @@ def _require_free_key(world: World, key: str | None) -> None:
         )
 
 
-def retrieve_price(world: World, _: Params, id_: str) -> Object:
-    return world.get("price", id_)
-
-
 def update_price(world: World, params: UpdatePrice, id_: str) -> Object:
     price = world.get("price", id_)
     if isinstance(params.lookup_key, str) and params.lookup_key != price["lookup_key"]:
@@ -240,11 +232,11 @@ def list_prices(world: World, params: ListPrices) -> Object:
 ROUTES: Final = (
     Route("POST", "/v1/products", CreateProduct, create_product),
     Route("GET", "/v1/products", ListProducts, list_products),
-    Route("GET", "/v1/products/{id}", Params, retrieve_product, "product"),
+    Route("GET", "/v1/products/{id}", Params, retrieving("product"), "product"),
     Route("POST", "/v1/products/{id}", UpdateProduct, update_product, "product"),
     Route("DELETE", "/v1/products/{id}", Params, delete_product, "product"),
     Route("POST", "/v1/prices", CreatePrice, create_price),
     Route("GET", "/v1/prices", ListPrices, list_prices),
-    Route("GET", "/v1/prices/{price}", Params, retrieve_price, "price"),
+    Route("GET", "/v1/prices/{price}", Params, retrieving("price"), "price"),
     Route("POST", "/v1/prices/{price}", UpdatePrice, update_price, "price"),
 )

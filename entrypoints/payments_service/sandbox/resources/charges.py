@@ -17,7 +17,7 @@ from payments_service.sandbox.forms import (
     merged,
 )
 from payments_service.sandbox.listing import equal, page
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.world import Object, World
 
 # Words in the evidence that decide a dispute in test mode
@@ -72,10 +72,6 @@ class ListDisputes(Dated, kw_only=True, frozen=True):
 
 
 # Charges
-
-
-def retrieve_charge(world: World, _: Params, id_: str) -> Object:
-    return world.get("charge", id_)
 
 
 def update_charge(world: World, params: UpdateCharge, id_: str) -> Object:
@@ -133,10 +129,6 @@ def _charge_of(world: World, params: CreateRefund) -> Object:
     return world.get("charge", intent["latest_charge"])
 
 
-def retrieve_refund(world: World, _: Params, id_: str) -> Object:
-    return world.get("refund", id_)
-
-
 def update_refund(world: World, params: UpdateRefund, id_: str) -> Object:
     refund = world.get("refund", id_)
     return world.change(
@@ -157,10 +149,6 @@ def list_refunds(world: World, params: ListRefunds) -> Object:
 
 
 # Disputes
-
-
-def retrieve_dispute(world: World, _: Params, id_: str) -> Object:
-    return world.get("dispute", id_)
 
 
 def update_dispute(world: World, params: UpdateDispute, id_: str) -> Object:
@@ -217,14 +205,14 @@ def list_disputes(world: World, params: ListDisputes) -> Object:
 
 ROUTES: Final = (
     Route("GET", "/v1/charges", ListCharges, list_charges),
-    Route("GET", "/v1/charges/{charge}", Params, retrieve_charge, "charge"),
+    Route("GET", "/v1/charges/{charge}", Params, retrieving("charge"), "charge"),
     Route("POST", "/v1/charges/{charge}", UpdateCharge, update_charge, "charge"),
     Route("POST", "/v1/refunds", CreateRefund, create_refund),
     Route("GET", "/v1/refunds", ListRefunds, list_refunds),
-    Route("GET", "/v1/refunds/{refund}", Params, retrieve_refund, "refund"),
+    Route("GET", "/v1/refunds/{refund}", Params, retrieving("refund"), "refund"),
     Route("POST", "/v1/refunds/{refund}", UpdateRefund, update_refund, "refund"),
     Route("GET", "/v1/disputes", ListDisputes, list_disputes),
-    Route("GET", "/v1/disputes/{dispute}", Params, retrieve_dispute, "dispute"),
+    Route("GET", "/v1/disputes/{dispute}", Params, retrieving("dispute"), "dispute"),
     Route("POST", "/v1/disputes/{dispute}", UpdateDispute, update_dispute, "dispute"),
     Route("POST", "/v1/disputes/{dispute}/close", Params, close_dispute, "dispute"),
 )

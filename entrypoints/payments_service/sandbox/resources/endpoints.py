@@ -21,7 +21,7 @@ from payments_service.sandbox.forms import (
 from payments_service.sandbox.generations import NEWEST, generation_of
 from payments_service.sandbox.listing import page
 from payments_service.sandbox.periods import DAY
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.world import Event, Object, World
 
 ENDPOINTS_MAX: Final = 16
@@ -99,10 +99,6 @@ def _url(text: str) -> str:
             "Invalid URL: an http or https address is needed.", "url", "url_invalid"
         )
     return text
-
-
-def retrieve(world: World, _: Params, id_: str) -> Object:
-    return world.get("webhook_endpoint", id_)
 
 
 def update(world: World, params: Update, id_: str) -> Object:
@@ -217,7 +213,7 @@ _KIND: Final = "webhook_endpoint"
 ROUTES: Final = (
     Route("POST", "/v1/webhook_endpoints", Create, create),
     Route("GET", "/v1/webhook_endpoints", Listing, list_),
-    Route("GET", _ONE, Params, retrieve, _KIND),
+    Route("GET", _ONE, Params, retrieving("webhook_endpoint"), _KIND),
     Route("POST", _ONE, Update, update, _KIND),
     Route("DELETE", _ONE, Params, delete, _KIND),
     Route("GET", "/v1/events", ListEvents, list_events),

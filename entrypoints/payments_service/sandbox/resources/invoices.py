@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from payments_service.sandbox import charging, invoicing, shapes
+from payments_service.sandbox import charging, invoicing, line_items, shapes
 from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import (
     UNSET,
@@ -24,8 +24,10 @@ from payments_service.sandbox.forms import (
 from payments_service.sandbox.listing import equal, page
 from payments_service.sandbox.periods import next_boundary
 from payments_service.sandbox.proration import period_of
-from payments_service.sandbox.resources import subscriptions as resource
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.resources import subscription_params as resource
+from payments_service.sandbox.resources.subscription_updates import planned
+from payments_service.sandbox.resources.subscriptions import draft as drafted
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.subscriptions import ENDED, on_failed, on_paid
 from payments_service.sandbox.world import INVOICE_OF_SUBSCRIPTION, Object, World
 
@@ -92,10 +94,6 @@ class ListItems(Dated, kw_only=True, frozen=True):
 
 
 # Invoices
-
-
-def retrieve(world: World, _: Params, id_: str) -> Object:
-    return world.get("invoice", id_)
 
 
 def list_(world: World, params: List) -> Object:
@@ -190,10 +188,10 @@ def _previewed(world: World, params: Preview) -> Object:
         proration_date=details.proration_date,
         trial_end=details.trial_end,
     )
-    change = resource.planned(world, subscription, wanted)
+    change = planned(world, subscription, wanted)
     if change is None:
         return _next(world, subscription, subscription["items"]["data"], [])
-    prorations = [invoicing.line_of(world, item) for item in change.prorations]
+    prorations = [line_items.line_of(world, item) for item in change.prorations]
     if change.restarts or details.proration_behavior == "always_invoice":
         waiting = _waiting(world, subscription)
         return _invoice(
@@ -226,14 +224,14 @@ def _of_new(world: World, params: Preview) -> Object:
     if details.trial_end is not None:
         wanted["trial_end"] = details.trial_end
     create = msgspec.convert(wanted, resource.Create)
-    new = resource.draft(world, customer, create)
+    new = drafted(world, customer, create)
     free = new["trial_end"] is not None
     return _invoice(
         world,
         new,
         [
             *(
-                invoicing.period_line(world, item, *period_of(new), free=free)
+                line_items.period_line(world, item, *period_of(new), free=free)
                 for item in new["items"]["data"]
             ),
             *_waiting(world, new),
@@ -261,7 +259,7 @@ def _next(
     )
     ends = subscription["cancel_at"]
     renewed = () if ends and ends <= start else items
-    whole = [invoicing.period_line(world, item, start, until) for item in renewed]
+    whole = [line_items.period_line(world, item, start, until) for item in renewed]
     return _invoice(
         world,
         subscription,
@@ -271,10 +269,10 @@ def _next(
 
 
 def _waiting(world: World, subscription: Object) -> list[Object]:
-    waiting = invoicing.waiting_items(
+    waiting = line_items.waiting_items(
         world, subscription["customer"], subscription["currency"], subscription["id"]
     )
-    return [invoicing.line_of(world, item) for item in waiting]
+    return [line_items.line_of(world, item) for item in waiting]
 
 
 def _invoice(
@@ -292,10 +290,6 @@ def _invoice(
 
 
 # Invoice payments and items
-
-
-def retrieve_payment(world: World, _: Params, id_: str) -> Object:
-    return world.get("invoice_payment", id_)
 
 
 def list_payments(world: World, params: ListPayments) -> Object:
@@ -348,10 +342,6 @@ def create_item(world: World, params: CreateItem) -> Object:
     return world.create(new, "invoiceitem.created")
 
 
-def retrieve_item(world: World, _: Params, id_: str) -> Object:
-    return world.get("invoiceitem", id_)
-
-
 def delete_item(world: World, _: Params, id_: str) -> Object:
     item = world.get("invoiceitem", id_)
     if item["invoice"]:
@@ -374,15 +364,17 @@ _ONE: Final = "/v1/invoices/{invoice}"
 ROUTES: Final = (
     Route("GET", "/v1/invoices", List, list_),
     Route("POST", "/v1/invoices/create_preview", Preview, preview),
-    Route("GET", _ONE, Params, retrieve, "invoice"),
+    Route("GET", _ONE, Params, retrieving("invoice"), "invoice"),
     Route("GET", f"{_ONE}/lines", Listing, lines, "invoice"),
     Route("POST", f"{_ONE}/pay", Pay, pay, "invoice"),
     Route("POST", f"{_ONE}/finalize", Finalize, finalize, "invoice"),
     Route("POST", f"{_ONE}/void", Params, void, "invoice"),
     Route("GET", "/v1/invoice_payments", ListPayments, list_payments),
-    Route("GET", "/v1/invoice_payments/{id}", Params, retrieve_payment),
+    Route("GET", "/v1/invoice_payments/{id}", Params, retrieving("invoice_payment")),
     Route("POST", "/v1/invoiceitems", CreateItem, create_item),
     Route("GET", "/v1/invoiceitems", ListItems, list_items),
-    Route("GET", "/v1/invoiceitems/{id}", Params, retrieve_item, "invoiceitem"),
+    Route(
+        "GET", "/v1/invoiceitems/{id}", Params, retrieving("invoiceitem"), "invoiceitem"
+    ),
     Route("DELETE", "/v1/invoiceitems/{id}", Params, delete_item, "invoiceitem"),
 )

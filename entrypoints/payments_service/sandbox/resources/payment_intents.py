@@ -21,7 +21,7 @@ from payments_service.sandbox.forms import (
 )
 from payments_service.sandbox.listing import equal, page
 from payments_service.sandbox.resources.setup_intents import Automatic, Types
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.subscriptions import follow
 from payments_service.sandbox.world import Object, World
 
@@ -127,10 +127,6 @@ def _confirmed(
     return world.get("payment_intent", intent["id"])
 
 
-def retrieve(world: World, _: Params, id_: str) -> Object:
-    return world.get("payment_intent", id_)
-
-
 def update(world: World, params: Update, id_: str) -> Object:
     intent = _open(world, id_)
     if world.invoice_of(intent) and params.amount is not UNSET:
@@ -201,7 +197,7 @@ _KIND: Final = "payment_intent"
 ROUTES: Final = (
     Route("POST", "/v1/payment_intents", Create, create),
     Route("GET", "/v1/payment_intents", List, list_),
-    Route("GET", _ONE, Params, retrieve, _KIND),
+    Route("GET", _ONE, Params, retrieving("payment_intent"), _KIND),
     Route("POST", _ONE, Update, update, _KIND),
     Route("POST", f"{_ONE}/confirm", Confirm, confirm, _KIND),
     Route("POST", f"{_ONE}/cancel", Cancel, cancel, _KIND),

@@ -20,7 +20,7 @@ from payments_service.sandbox.forms import (
     merged,
 )
 from payments_service.sandbox.listing import equal, page
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.world import Object, World
 
 _OPEN: Final = frozenset(
@@ -174,10 +174,6 @@ def _failed(world: World, intent: Object, method: Object, why: Decline) -> Objec
     )
 
 
-def retrieve(world: World, _: Params, id_: str) -> Object:
-    return world.get("setup_intent", id_)
-
-
 def update(world: World, params: Update, id_: str) -> Object:
     intent = _open(world, id_)
     customer = params.customer if isinstance(params.customer, str) else None
@@ -252,7 +248,7 @@ _KIND: Final = "setup_intent"
 ROUTES: Final = (
     Route("POST", "/v1/setup_intents", Create, create),
     Route("GET", "/v1/setup_intents", List, list_),
-    Route("GET", _ONE, Params, retrieve, _KIND),
+    Route("GET", _ONE, Params, retrieving("setup_intent"), _KIND),
     Route("POST", _ONE, Update, update, _KIND),
     Route("POST", f"{_ONE}/confirm", Confirm, confirm, _KIND),
     Route("POST", f"{_ONE}/cancel", Cancel, cancel, _KIND),

@@ -7,7 +7,7 @@ from payments_service.sandbox.errors import invalid
 from payments_service.sandbox.forms import Listing, Params, Seconds, Text
 from payments_service.sandbox.listing import page
 from payments_service.sandbox.periods import DAY
-from payments_service.sandbox.routing import Route
+from payments_service.sandbox.routing import Route, retrieving
 from payments_service.sandbox.world import Clock, Object, World
 
 _KIND: Final = "test_helpers.test_clock"
@@ -32,10 +32,6 @@ def create(world: World, params: Create) -> Object:
         shapes.test_clock(world, id_, params.frozen_time, name=params.name),
         "test_helpers.test_clock.created",
     )
-
-
-def retrieve(world: World, _: Params, id_: str) -> Object:
-    return world.get(_KIND, id_)
 
 
 def list_(world: World, params: Listing) -> Object:
@@ -85,7 +81,7 @@ _ONE: Final = "/v1/test_helpers/test_clocks/{clock}"
 ROUTES: Final = (
     Route("POST", "/v1/test_helpers/test_clocks", Create, create),
     Route("GET", "/v1/test_helpers/test_clocks", Listing, list_),
-    Route("GET", _ONE, Params, retrieve, _KIND),
+    Route("GET", _ONE, Params, retrieving("test_helpers.test_clock"), _KIND),
     Route("POST", f"{_ONE}/advance", Advance, advance, _KIND),
     Route("DELETE", _ONE, Params, delete, _KIND),
 )
