@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,6 +168,7 @@ def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
         ("chaos", "drop=1"),
         ("card", "pm_1", "--declines", "lost_card"),
         ("authenticate", "pi_1"),
+        ("roll-secret", "we_1"),
         ("reset",),
     ],
 )
@@ -275,11 +277,13 @@ def test_it_forwards_what_happens_signed() -> None:
         served.run("trigger", "customer.created", "--user", "ada")
         served.run("advance", "1 second")
         waiting = served.json("state")["waiting_deliveries"]
+        rolled = served.run("roll-secret", state["endpoints"][0]["id"]).stdout
     finally:
         served.end()
 
     assert served.facts["webhook_secret"] == secret
     [endpoint] = state["endpoints"]
+    assert re.fullmatch(r"whsec_\w{32}\n", rolled)
     assert endpoint["url"] == f"http://127.0.0.1:{port}/hook"
     assert endpoint["api_version"] == "2024-09-30.acacia"
     assert waiting == 1

@@ -324,6 +324,27 @@ def card(
 
 
 @sandbox.command()
+@click.argument("endpoint")
+@click.option("--keep", default=86_400, show_default=True, type=click.IntRange(0))
+@_DRY_RUN
+@_JSON
+@click.pass_context
+def roll_secret(
+    context: click.Context, *, endpoint: str, keep: int, dry_run: bool, as_json: bool
+) -> None:
+    """Give a webhook ENDPOINT (we_…) a new secret, and print it.
+
+    The old one signs as well for --keep more seconds.
+    """
+    body = {"endpoint": endpoint, "keep_s": keep}
+    if dry_run:
+        click.echo(json.dumps(body))
+        return
+    done = _client(context).do("roll-secret", **body)
+    click.echo(json.dumps(done) if as_json else done["secret"])
+
+
+@sandbox.command()
 @_JSON
 @click.pass_context
 def state(context: click.Context, *, as_json: bool) -> None:

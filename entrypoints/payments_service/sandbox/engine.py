@@ -1,5 +1,6 @@
 """A sandbox without its sockets: a world, who answers out of it, and its time."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -155,6 +156,8 @@ class Engine:
             else:
                 clock.now = max(clock.now, due)
             await flush()
+            # Decades may fall due; whoever calls meanwhile is not kept waiting.
+            await asyncio.sleep(0)
             progress(clock.now)
         clock.now = max(clock.now, target)
         if happened or clock.now - self._noted_at >= _NOTED_S:
