@@ -37,6 +37,7 @@ def live(api: Api) -> None:
     card = good["invoice_settings"]["default_payment_method"]
     api.subscribe(good["id"], "price_pro_monthly")
     api.engine.set_card(card, declines="lost_card")
+    api.engine.reissue_card(card)
     api.advance("40 days")
     endpoint = api.engine.world.all("webhook_endpoint")[0]["id"]
     api.engine.roll_secret(endpoint)

@@ -17,6 +17,7 @@ from payments_service.sandbox.journal import (
     Arrived,
     Authenticated,
     Called,
+    CardReissued,
     CardSet,
     Entry,
     Passed,
@@ -33,6 +34,8 @@ AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
 # A roll leaves the old secret valid for this long at the most.
 ROLL_S_MAX: Final = DAY
 SHOWN_MAX: Final = 100
+# A replaced card is good for this much longer.
+REISSUE_YEARS: Final = 4
 # Time in which nothing happened is noted this often at the most.
 _NOTED_S: Final = 60
 
@@ -214,6 +217,27 @@ class Engine:
             self.world.cards[id_], charging=DECLINES[declines] if declines else None
         )
 
+    def reissue_card(self, id_: str) -> Object:
+        """Let the bank replace a card, and Stripe hear of it from the network.
+
+        Raises:
+            ApiError: no such payment method, or nobody has it.
+        """
+        method = self.world.get("payment_method", id_)
+        if method["customer"] is None:
+            raise invalid(f"{id_} is attached to nobody.")
+        self.record(CardReissued(at=self.now, payment_method_id=id_))
+        self.world.cause = Cause()
+        card = method["card"]
+        with self.world.on(self.world.clock_of(method)), self.world.atomic():
+            done = self.world.change(
+                method,
+                "payment_method.automatically_updated",
+                card={**card, "exp_year": card["exp_year"] + REISSUE_YEARS},
+            )
+        self.outbox.publish()
+        return done
+
     def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
         """Register an endpoint, for every event, whose secret is known already."""
         new = self.world.create(
@@ -282,6 +306,8 @@ class Engine:
                 self.authenticate(entry.intent_id, succeed=entry.succeed)
             case CardSet():
                 self.set_card(entry.payment_method_id, declines=entry.declines)
+            case CardReissued():
+                self.reissue_card(entry.payment_method_id)
             case SecretRolled():
                 self.roll_secret(entry.endpoint_id, keep_s=entry.keep_s)
             case Arrived():

@@ -38,6 +38,10 @@ class CardSet(_Entry, frozen=True, kw_only=True, tag="card"):
     declines: str | None
 
 
+class CardReissued(_Entry, frozen=True, kw_only=True, tag="reissue"):
+    payment_method_id: str
+
+
 class SecretRolled(_Entry, frozen=True, kw_only=True, tag="roll"):
     endpoint_id: str
     keep_s: int
@@ -56,7 +60,16 @@ class Reset(_Entry, frozen=True, kw_only=True, tag="reset"):
     seed: int
 
 
-Entry = Called | Authenticated | CardSet | SecretRolled | Arrived | Passed | Reset
+Entry = (
+    Called
+    | Authenticated
+    | CardSet
+    | CardReissued
+    | SecretRolled
+    | Arrived
+    | Passed
+    | Reset
+)
 # The only headers that decide an answer; the key is not one to keep.
 HEADERS: Final = ("content-type", "idempotency-key", "stripe-version")
 _LINE: Final = msgspec.json.Decoder(Entry)

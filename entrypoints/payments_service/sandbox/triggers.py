@@ -139,6 +139,10 @@ def _unpaid(hand: Hand) -> None:
     )
 
 
+def _reissued(hand: Hand) -> None:
+    hand.engine.reissue_card(hand.card(_GOOD))
+
+
 def _kept(hand: Hand) -> None:
     params: dict[str, Any] = {
         "customer": hand.customer(),
@@ -160,6 +164,7 @@ TRIGGERS: Final[Mapping[str, Callable[[Hand], Any]]] = MappingProxyType(
         "invoice.paid": Hand.subscribe,
         "invoice.payment_failed": _unpaid,
         "payment_method.attached": lambda hand: hand.card(_GOOD),
+        "payment_method.automatically_updated": _reissued,
         "setup_intent.succeeded": _kept,
     }
 )
