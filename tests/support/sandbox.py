@@ -5,14 +5,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import attrs
 
 from payments_service.sandbox import Sandbox
 from payments_service.sandbox.api import ApiRequest, ApiResponse
 from payments_service.sandbox.engine import Engine
-from payments_service.sandbox.forms import parsed
+from payments_service.sandbox.forms import encoded, parsed
 from payments_service.sandbox.generations import NEWEST
 from payments_service.sandbox.resources.endpoints import shown
 from support.sdk_requests import problems_of_request
@@ -32,20 +31,6 @@ class Refused(Exception):  # noqa: N818  # an answer
         self.param = error.get("param")
         self.decline_code = error.get("decline_code")
         self.message = error["message"]
-
-
-def pairs(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Encode nested parameters as the SDK does."""
-    for name, value in params.items():
-        key = f"{prefix}[{name}]" if prefix else name
-        if isinstance(value, Mapping):
-            yield from pairs(value, key)
-        elif isinstance(value, list | tuple):
-            yield from pairs({str(at): item for at, item in enumerate(value)}, key)
-        elif isinstance(value, bool):
-            yield key, str(value).lower()
-        else:
-            yield key, "" if value is None else str(value)
 
 
 @attrs.define
@@ -114,7 +99,7 @@ class Api:
         params: Mapping[str, Any] | None = None,
         **headers: str,
     ) -> ApiResponse:
-        form = urlencode(list(pairs(params or {})))
+        form = encoded(params or {})
         is_post = method == "POST"
         return self.engine.answer(
             ApiRequest(

@@ -119,11 +119,7 @@ class Api:
     def _key(self, request: ApiRequest) -> str | None:
         key = self.key_of(request)
         if key is not None and not 0 < len(key) <= KEY_LENGTH_MAX:
-            raise invalid(
-                f"An idempotency key has 1 to {KEY_LENGTH_MAX} characters.",
-                None,
-                "idempotency_key_invalid",
-            )
+            raise invalid(f"An idempotency key has 1 to {KEY_LENGTH_MAX} characters.")
         return key
 
     def _authenticate(self, request: ApiRequest) -> None:
@@ -189,14 +185,17 @@ class Api:
             if fails == "after":
                 raise _FAILED
         except ApiError as error:
-            return self._failed(error, headers)
+            # The intent of a decline is shown in the version as well.
+            return self._failed(error, headers, version)
         return ApiResponse(status=200, body=msgspec.json.encode(it), headers=headers)
 
-    def _failed(self, error: ApiError, headers: Mapping[str, str]) -> ApiResponse:
+    def _failed(
+        self, error: ApiError, headers: Mapping[str, str], version: str = NEWEST
+    ) -> ApiResponse:
         date = {"Date": formatdate(self.world.clocks[None].now, usegmt=True)}
         return ApiResponse(
             status=error.status,
-            body=msgspec.json.encode(error.body()),
+            body=msgspec.json.encode(render(self.world, error.body(), version)),
             headers={**date, **headers},
         )
 

@@ -54,7 +54,6 @@ def require_owner(method: Object, customer_id: str | None, param: str) -> None:
         raise invalid(
             f"The payment method {method['id']} belongs to another customer.",
             param,
-            "payment_method_customer_mismatch",
         )
 
 

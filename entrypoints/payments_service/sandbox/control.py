@@ -175,7 +175,7 @@ def _api_error(_: Asked, error: ApiError) -> Response[Mapping[str, Any]]:
 
 
 def _value_error(
-    _: Asked, error: ValueError | TriggerError
+    _: Asked, error: ValueError | TriggerError | RecursionError
 ) -> Response[Mapping[str, Any]]:
     return Response(
         {"error": {"message": str(error)}}, status_code=HTTPStatus.BAD_REQUEST
@@ -215,6 +215,8 @@ def create_control(
         exception_handlers={
             ApiError: _api_error,
             HTTPException: _http_error,
+            # A body that is nested too deeply to be read.
+            RecursionError: _value_error,
             TriggerError: _value_error,
             ValueError: _value_error,
         },

@@ -42,11 +42,13 @@ class Courier:
         if self._client is None:
             # Made here, on the loop that uses it; a proxy knows no loopback address.
             self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
-        # The service checks a signature's age by its own clock: the real one.
-        signature = self.engine.outbox.signature_of(delivery, datetime.now(UTC))
         try:
+            # The service checks a signature's age by its own clock: the real one.
+            # An endpoint that was deleted meanwhile has neither address nor secret.
+            url = self.engine.outbox.url_of(delivery)
+            signature = self.engine.outbox.signature_of(delivery, datetime.now(UTC))
             response = await self._client.post(
-                self.engine.outbox.url_of(delivery),
+                url,
                 content=delivery.body,
                 headers={
                     "Content-Type": "application/json; charset=utf-8",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from payments_service.sandbox.errors import ApiError, invalid
-from payments_service.sandbox.generations import render
+from payments_service.sandbox.generations import BASIL, render
 from payments_service.sandbox.world import Object, World, listed
 
 DEPTH_MAX: Final = 4
@@ -71,6 +71,10 @@ _INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
     )
 )
 
+_SINCE_BASIL: Final = frozenset(
+    {("invoice", "confirmation_secret"), ("invoice", "payments")}
+)
+
 
 def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Object:
     """Return an answer, rendered in this version, with these paths expanded.
@@ -109,7 +113,7 @@ class _Expansion:
         name, rest = names[0], names[1:]
         if name == "data" and isinstance(it.get("data"), list):
             return {**it, "data": [self.at(item, rest) for item in it["data"]]}
-        include = _INCLUDED.get((it.get("object", ""), name))
+        include = self._include(it.get("object", ""), name)
         if include and name not in it:
             included = include(self.world, it)
             shown = included and render(self.world, included, self.version)
@@ -118,6 +122,10 @@ class _Expansion:
         if name not in it or name == "id":
             raise self._refused()
         return {**it, name: self.at(it[name], rest)}
+
+    def _include(self, kind: str, name: str) -> Callable[[World, Object], Any] | None:
+        is_unknown = (kind, name) in _SINCE_BASIL and self.version < BASIL
+        return None if is_unknown else _INCLUDED.get((kind, name))
 
     def _whole(self, it: Any) -> Any:
         """Return the object that an id names; what is whole already stays."""

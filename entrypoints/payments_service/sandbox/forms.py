@@ -240,10 +240,9 @@ def _of_value(reason: str, param: str, value: object) -> ApiError:
     return invalid(f"Invalid {param}: {shown}", param)
 
 
-def _length_code(reason: str) -> str:
-    return (
-        "parameter_invalid_empty" if ">=" in reason else "parameter_invalid_string_long"
-    )
+def _length_code(reason: str) -> str | None:
+    # Stripe's list of codes has none for what is too long.
+    return "parameter_invalid_empty" if ">=" in reason else None
 
 
 def _value_at(form: Any, path: str) -> Any:  # JSON is anything

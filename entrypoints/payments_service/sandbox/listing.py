@@ -81,7 +81,7 @@ _CLAUSE: Final = re.compile(
     r"\s*(?P<op>[:~]|[<>]=?)\s*"
     # A backslash is never a plain character too: that would take for ever to refuse.
     r"(?:(?P<quote>['\"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)"
-    r"|(?P<word>\S+))\s*"
+    r"|(?P<word>[^\s'\"]\S*))\s*"
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _GLUE: Final = re.compile(r"(AND|OR)\b", re.IGNORECASE)
@@ -125,9 +125,7 @@ def _query(text: str, fields: frozenset[str]) -> Test:
     while True:
         found = _CLAUSE.match(text, at)
         if found is None:
-            raise invalid(
-                "We were unable to parse your search query.", "query", "query_invalid"
-            )
+            raise invalid("We were unable to parse your search query.", "query")
         tests.append(_clause(found, fields))
         at = found.end()
         if at == len(text):
@@ -137,7 +135,7 @@ def _query(text: str, fields: frozenset[str]) -> Test:
         glues.add(glue[1].upper() if glue else "AND")
         at = glue.end() if glue else at
     if len(glues) > 1:
-        raise invalid("AND and OR cannot be combined.", "query", "query_invalid")
+        raise invalid("AND and OR cannot be combined.", "query")
     join = any if glues == {"OR"} else all
     return lambda it: join(test(it) for test in tests)
 
@@ -148,7 +146,6 @@ def _clause(found: re.Match[str], fields: frozenset[str]) -> Test:
         raise invalid(
             f"Field `{field}` is an unsupported search field for this resource.",
             "query",
-            "query_invalid",
         )
     quoted = found["text"]
     wanted = found["word"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
@@ -171,7 +168,7 @@ def _compared(field: str, key: str | None, op: str, wanted: str) -> Test:
     if op == "~":
         return lambda it: wanted.lower() in str(value_of(it) or "").lower()
     if not _NUMBER.fullmatch(wanted):
-        raise invalid(f"Invalid number: {wanted[:50]}", "query", "query_invalid")
+        raise invalid(f"Invalid number: {wanted[:50]}", "query")
     number, compare = int(wanted), _COMPARE[op]
     return lambda it: isinstance(value_of(it), int) and compare(value_of(it), number)
 

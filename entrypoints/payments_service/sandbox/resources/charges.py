@@ -63,7 +63,8 @@ class Evidence(Nested, kw_only=True, frozen=True):
 class UpdateDispute(Params, kw_only=True, frozen=True):
     evidence: Evidence = Evidence()
     metadata: Metadata = UNSET
-    submit: bool = True
+    # By default what is given is submitted, and staged only if it is `false`.
+    submit: bool | Unset = UNSET
 
 
 class ListDisputes(Dated, kw_only=True, frozen=True):
@@ -161,7 +162,10 @@ def update_dispute(world: World, params: UpdateDispute, id_: str) -> Object:
     )
     evidence = {**dispute["evidence"], **given_evidence}
     details = dispute["evidence_details"]
-    submits = params.submit and bool(given_evidence)
+    has_evidence = details["has_evidence"] or bool(given_evidence)
+    # Asked for by name, it sends what was staged before as well.
+    submits = bool(given_evidence) if params.submit is UNSET else params.submit
+    submits = submits and has_evidence
     status = dispute["status"]
     dispute = world.change(
         dispute,
@@ -169,7 +173,7 @@ def update_dispute(world: World, params: UpdateDispute, id_: str) -> Object:
         evidence=evidence,
         evidence_details={
             **details,
-            "has_evidence": details["has_evidence"] or bool(given_evidence),
+            "has_evidence": has_evidence,
             "submission_count": details["submission_count"] + submits,
             "submission_method": "manual" if submits else details["submission_method"],
         },

@@ -76,6 +76,12 @@ _SEARCHED: Final = frozenset({"created", "email", "metadata", "name", "phone"})
 def create(world: World, params: Create) -> Object:
     if params.test_clock:
         world.get("test_helpers.test_clock", params.test_clock, "test_clock")
+    # A card that is declined leaves no customer behind.
+    with world.atomic():
+        return _created(world, params)
+
+
+def _created(world: World, params: Create) -> Object:
     new = world.create(
         shapes.customer(
             world,

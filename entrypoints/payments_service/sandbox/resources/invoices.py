@@ -192,7 +192,8 @@ def _previewed(world: World, params: Preview) -> Object:
     if change is None:
         return _next(world, subscription, subscription["items"]["data"], [])
     prorations = [line_items.line_of(world, item) for item in change.prorations]
-    if change.restarts or details.proration_behavior == "always_invoice":
+    bills_now = change.restarts or details.proration_behavior == "always_invoice"
+    if bills_now and (change.lines or change.prorations):
         waiting = _waiting(world, subscription)
         return _invoice(
             world,
