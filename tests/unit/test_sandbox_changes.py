@@ -713,23 +713,36 @@ def test_a_dispute_comes_right_after_its_charge(api: Api) -> None:
     assert charge["disputed"] is True
     assert (dispute["status"], dispute["reason"]) == ("needs_response", "fraudulent")
     assert dispute["evidence_details"]["due_by"] > api.now
-    assert api.types(before).count("charge.dispute.created") == 1
+    assert api.types(before)[-2:] == [
+        "charge.dispute.created",
+        "charge.dispute.funds_withdrawn",
+    ]
     with pytest.raises(Refused) as refused:
         api.post("refunds", charge=charge["id"])
     assert (refused.value.status, refused.value.code) == (400, "charge_disputed")
 
 
 @pytest.mark.parametrize(
-    ("evidence", "status"), [("winning_evidence", "won"), ("losing_evidence", "lost")]
+    ("evidence", "status", "returned"),
+    [
+        ("winning_evidence", "won", ["charge.dispute.funds_reinstated"]),
+        ("losing_evidence", "lost", []),
+    ],
 )
-def test_evidence_decides_a_dispute(api: Api, evidence: str, status: str) -> None:
-    """By the words that Stripe's test mode has for it."""
+def test_evidence_decides_a_dispute(
+    api: Api, evidence: str, status: str, returned: list[str]
+) -> None:
+    """By the words that Stripe's test mode has for it; who wins gets the money back."""
     charge = pay(api, "pm_card_createDispute")
     (dispute,) = api.get("disputes", charge=charge["id"])["data"]
     path, before = f"disputes/{dispute['id']}", count(api)
     closed = api.post(path, evidence={"uncategorized_text": evidence})
     assert closed["status"] == status
-    assert api.types(before) == ["charge.dispute.updated", "charge.dispute.closed"]
+    assert api.types(before) == [
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        *returned,
+    ]
     with pytest.raises(Refused) as refused:
         api.post(path, evidence={"uncategorized_text": "more"})
     assert refused.value.status == 400

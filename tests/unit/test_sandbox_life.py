@@ -810,3 +810,29 @@ def test_nothing_of_a_refused_call_falls_due_later(api: Api) -> None:
     assert api.get(one)["frozen_time"] == api.now + MINUTE
     assert api.delete(f"webhook_endpoints/{endpoint}")["deleted"] is True
     api.advance("40 days")
+
+
+def test_every_failure_says_when_the_next_attempt_is(api: Api) -> None:
+    """The event itself: who reads null there knows that there is none, and no more."""
+    subscription = begin(api)
+    fail_from_now_on(api, subscription)
+    api.advance("2 months")
+    failures = [
+        event.object
+        for event in api.engine.world.events.values()
+        if event.type == "invoice.payment_failed"
+    ]
+    planned = [it["next_payment_attempt"] for it in failures]
+    assert len(planned) == 9
+    assert [it["attempt_count"] for it in failures] == list(range(1, 10))
+    assert planned[-1] is None
+    assert all(planned[:-1])
+    assert planned[:-1] == sorted(planned[:-1])
+
+
+def test_a_first_payment_is_not_tried_again(api: Api) -> None:
+    """An incomplete subscription waits for its customer, not for the clock."""
+    subscription = begin(api, "pm_card_chargeCustomerFail")
+    assert latest(api, subscription)["next_payment_attempt"] is None
+    api.advance("22 hours")
+    assert latest(api, subscription)["attempt_count"] == 1

@@ -112,7 +112,9 @@ def _at_collection(world: World, id_: str) -> None:
     invoice = world.find("invoice", id_)
     if invoice and invoice["status"] == "draft" and invoice["auto_advance"]:
         invoice = invoicing.finalize(world, invoice)
-        invoice = invoicing.collect(world, invoice, on_paid, off_session=True)
+        invoice = invoicing.collect(
+            world, invoice, on_paid, off_session=True, retries=True
+        )
         if invoice["status"] != "paid":
             on_failed(world, invoice)
 

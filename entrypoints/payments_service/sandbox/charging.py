@@ -268,7 +268,7 @@ def _is_refundable(world: World, charge: Object) -> bool:
 
 def _dispute(world: World, charge: Object, card: Card) -> None:
     charge = world.change(charge, "charge.updated", disputed=True)
-    world.create(
+    dispute = world.create(
         shapes.dispute(
             world,
             charge,
@@ -279,12 +279,18 @@ def _dispute(world: World, charge: Object, card: Card) -> None:
         ),
         "charge.dispute.created",
     )
+    # An inquiry takes no money.
+    if not card.inquiry:
+        world.report("charge.dispute.funds_withdrawn", dispute)
 
 
 def close_dispute(world: World, dispute: Object, *, won: bool) -> Object:
     """Let the bank decide; return the dispute."""
     was_inquiry = dispute["status"].startswith("warning")
     status = ("warning_closed" if was_inquiry else "won") if won else "lost"
-    return world.change(
+    dispute = world.change(
         dispute, "charge.dispute.closed", status=status, is_charge_refundable=False
     )
+    if won and not was_inquiry:
+        world.report("charge.dispute.funds_reinstated", dispute)
+    return dispute

@@ -166,44 +166,61 @@ def method_for(world: World, invoice: Object) -> Object | None:
     return None
 
 
-def collect(
+def collect(  # noqa: PLR0913  # how an attempt may differ, by name
     world: World,
     invoice: Object,
     owner: Owner,
     *,
     method: Object | None = None,
     off_session: bool,
+    retries: bool = False,
 ) -> Object:
     """Try to collect an open invoice; return it afterwards, paid or not.
 
-    The owner hears of a success only; of a failure the caller knows what to make.
+    With `retries` a failure plans the next automatic attempt, and its event says when
+    that is. The owner hears of a success only; of a failure the caller knows what to
+    make.
     """
     if invoice["amount_remaining"] == 0:
         return settle(world, invoice, owner)
     intent = world.intent_of(invoice)
     method = method or method_for(world, invoice)
     if intent is None or method is None:
-        return _attempted(world, invoice, "invoice.payment_failed")
+        return _attempted(world, invoice, "invoice.payment_failed", retries=retries)
     intent = charging.confirm(world, intent, method, off_session=off_session)
-    return after_attempt(world, invoice, intent, owner)
+    return after_attempt(world, invoice, intent, owner, retries=retries)
 
 
 def after_attempt(
-    world: World, invoice: Object, intent: Object, owner: Owner
+    world: World,
+    invoice: Object,
+    intent: Object,
+    owner: Owner,
+    *,
+    retries: bool = False,
 ) -> Object:
     """Let an invoice follow its intent; return it."""
     if intent["status"] == "succeeded":
         return settle(world, invoice, owner, intent)
     if intent["status"] == "requires_action":
-        invoice = _attempted(world, invoice, "invoice.payment_action_required")
+        event = "invoice.payment_action_required"
+        invoice = _attempted(world, invoice, event, retries=retries)
         world.report("invoice.payment_failed", invoice)
         return invoice
-    return _attempted(world, invoice, "invoice.payment_failed")
+    return _attempted(world, invoice, "invoice.payment_failed", retries=retries)
 
 
-def _attempted(world: World, invoice: Object, event: str) -> Object:
+def _attempted(world: World, invoice: Object, event: str, *, retries: bool) -> Object:
+    counted = {**invoice, "attempt_count": max(1, invoice["attempt_count"])}
+    planned = (
+        _planned_retry(world, counted) if retries else invoice["next_payment_attempt"]
+    )
     return world.change(
-        invoice, event, attempted=True, attempt_count=max(1, invoice["attempt_count"])
+        invoice,
+        event,
+        attempted=True,
+        attempt_count=counted["attempt_count"],
+        next_payment_attempt=planned,
     )
 
 
@@ -294,14 +311,20 @@ def leave(world: World, invoice: Object) -> Object:
 # Retries
 
 
-def schedule_retry(world: World, invoice: Object) -> Object | None:
-    """Plan the next automatic attempt; None if that was the last."""
+def _planned_retry(world: World, invoice: Object) -> int | None:
+    """Plan the next automatic attempt; None if there was the last one."""
     number = max(0, invoice["attempt_count"] - 1)
     if number >= len(RETRY_DAYS):
         return None
-    first = invoice["status_transitions"]["finalized_at"]
+    first: int = invoice["status_transitions"]["finalized_at"]
     due = first + RETRY_DAYS[number] * DAY - world.jitter(_JITTER_S)
     world.later(due, "retry", invoice["id"])
+    return due
+
+
+def plan_retry(world: World, invoice: Object) -> Object:
+    """Plan an automatic attempt for an invoice that nobody has tried yet."""
+    due = _planned_retry(world, invoice)
     return world.change(invoice, "invoice.updated", next_payment_attempt=due)
 
 
@@ -309,12 +332,16 @@ def retry(world: World, invoice: Object, owner: Owner) -> Object:
     """Make an automatic attempt, unless only another card would help."""
     intent = world.intent_of(invoice)
     method = method_for(world, invoice)
-    counted = invoice["attempt_count"] + 1
-    hopeless = intent and method and _is_hopeless(intent, method)
-    invoice = world.change(invoice, None, attempt_count=counted)
-    if hopeless:
-        return invoice
-    return collect(world, invoice, owner, off_session=True)
+    counted = {**invoice, "attempt_count": invoice["attempt_count"] + 1}
+    if intent and method and _is_hopeless(intent, method):
+        return world.change(
+            invoice,
+            "invoice.updated",
+            attempt_count=counted["attempt_count"],
+            next_payment_attempt=_planned_retry(world, counted),
+        )
+    invoice = world.change(invoice, None, attempt_count=counted["attempt_count"])
+    return collect(world, invoice, owner, off_session=True, retries=True)
 
 
 def _is_hopeless(intent: Object, method: Object) -> bool:

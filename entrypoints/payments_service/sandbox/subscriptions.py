@@ -170,7 +170,7 @@ def on_failed(world: World, invoice: Object) -> None:
         return
     if subscription["latest_invoice"] == invoice["id"]:
         world.change(subscription, UPDATED, status="past_due")
-    if invoicing.schedule_retry(world, invoice) is None:
+    if invoice["next_payment_attempt"] is None:
         _give_up(world, subscription, invoice)
 
 
@@ -272,7 +272,11 @@ def change_billed(
         world, subscription, change, {**fields, "latest_invoice": invoice["id"]}
     )
     if invoice["amount_due"] == 0 or behavior != "default_incomplete":
-        invoice = invoicing.collect(world, invoice, on_paid, off_session=False)
+        invoice = invoicing.collect(
+            world, invoice, on_paid, off_session=False, retries=True
+        )
+    else:
+        invoice = invoicing.plan_retry(world, invoice)
     if invoice["status"] != "paid":
         if behavior == "error_if_incomplete":
             raise invoicing.refusal(world, invoice)

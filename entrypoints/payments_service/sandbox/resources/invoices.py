@@ -150,7 +150,9 @@ def finalize(world: World, _: Finalize, id_: str) -> Object:
     if invoice["amount_due"] == 0:
         return invoicing.settle(world, invoice, on_paid)
     if invoice["auto_advance"]:
-        invoice = invoicing.collect(world, invoice, on_paid, off_session=True)
+        invoice = invoicing.collect(
+            world, invoice, on_paid, off_session=True, retries=True
+        )
         if invoice["status"] != "paid":
             on_failed(world, invoice)
     return world.get("invoice", id_)
