@@ -118,7 +118,7 @@ class SandboxApp:
             case Fault.SLOW:
                 await self._drip(request, response, send)
             case Fault.OVERTAKE:
-                await self.courier.flush()
+                await self.courier.rush()
                 await _send(send, response)
             case _:
                 await _send(send, response)

@@ -45,7 +45,7 @@ class SetChaos(_Body, frozen=True):
     calm: bool = False
     seed: int | None = None
     rates: dict[Fault, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
-    plans: list[PlannedFault] = []
+    plans: Annotated[list[PlannedFault], msgspec.Meta(max_length=100)] = []
 
 
 class Trigger(_Body, frozen=True):

@@ -1,6 +1,7 @@
 """Carries what is due to where it has to go: the sandbox's only way out."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -26,37 +27,53 @@ class Courier:
     async def flush(self) -> None:
         """Send all that is due now, and return when every answer is there."""
         async with self._one:
-            while batch := self._batch():
-                await asyncio.gather(*map(self._carry, batch))
+            await self.rush()
 
-    def _batch(self) -> list[Delivery]:
-        batch: list[Delivery] = []
+    async def rush(self) -> None:
+        """Send all that is due now, beside whatever is under way.
+
+        A receiver that waits for an answer of the sandbox holds the others up; what is
+        to overtake that answer must not wait for them.
+        """
+        while batch := self._batch():
+            await asyncio.gather(*batch)
+
+    def _batch(self) -> list[Awaitable[None]]:
+        batch: list[Awaitable[None]] = []
         while len(batch) < self.at_once and (found := self.engine.outbox.pop_due()):
-            batch.append(found)
+            batch.append(self._carry(*self._addressed(found)))
         return batch
 
-    async def _carry(self, delivery: Delivery) -> None:
-        self.engine.outbox.answered(delivery, await self._post(delivery))
+    def _addressed(self, delivery: Delivery) -> tuple[Delivery, str, str]:
+        """Return a delivery, where it goes, and its signature.
 
-    async def _post(self, delivery: Delivery) -> int | None:
+        At once: by the time that it is sent its endpoint may have been deleted. The
+        signature is of the real time, as a receiver checks its age by its own clock.
+        """
+        outbox = self.engine.outbox
+        signature = outbox.signature_of(delivery, datetime.now(UTC))
+        return delivery, outbox.url_of(delivery), signature
+
+    async def _carry(self, delivery: Delivery, url: str, signature: str) -> None:
+        status = await self._post(url, delivery.body, signature)
+        self.engine.outbox.answered(delivery, status)
+
+    async def _post(self, url: str, body: bytes, signature: str) -> int | None:
+        """Return what was answered; None if nobody did, or could be asked."""
         if self._client is None:
             # Made here, on the loop that uses it; a proxy knows no loopback address.
             self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         try:
-            # The service checks a signature's age by its own clock: the real one.
-            # An endpoint that was deleted meanwhile has neither address nor secret.
-            url = self.engine.outbox.url_of(delivery)
-            signature = self.engine.outbox.signature_of(delivery, datetime.now(UTC))
             response = await self._client.post(
                 url,
-                content=delivery.body,
+                content=body,
                 headers={
                     "Content-Type": "application/json; charset=utf-8",
                     "Stripe-Signature": signature,
                     "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                 },
             )
-        except Exception:  # noqa: BLE001  # what cannot be asked does not answer
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
             return None
         return response.status_code
 

@@ -313,10 +313,15 @@ class World:
         """Return the clock an object lives on: a test clock, or the sandbox's."""
         if it is not None and it["object"] == "test_helpers.test_clock":
             return self.clocks[it["id"]]
+        for kind in ("charge", "invoice"):
+            # A refund, a dispute and a payment of an invoice do not name anybody.
+            if it is not None and "customer" not in it and kind in it:
+                it = self.find(kind, it[kind])
         id_ = it and it.get("test_clock")
         owner = it and it.get("customer")
         if not id_ and isinstance(owner, str):
             customer = self.find("customer", owner)
+            customer = customer or self.find("deleted_customer", owner)
             id_ = customer and customer["test_clock"]
         return self.clocks.get(id_ or None, self.clocks[None])
 

@@ -176,15 +176,15 @@ def update(world: World, params: Fields, id_: str) -> Object:
 
 
 def delete(world: World, _: Params, id_: str) -> Object:
-    world.get("customer", id_)
+    clock = world.get("customer", id_)["test_clock"]
     for subscription in world.by("subscription", "customer", id_):
         if subscription["status"] not in subscriptions.ENDED:
             subscriptions.end(world, subscription, None)
     for method in world.by("payment_method", "customer", id_):
         world.change(method, "payment_method.detached", customer=None)
     stub = world.remove(world.get("customer", id_), "customer.deleted")
-    # A deleted customer can still be retrieved, as a stub.
-    world.create({**stub, "object": "deleted_customer"}, None)
+    # A deleted customer can still be retrieved, as a stub; what it had keeps its clock.
+    world.create({**stub, "object": "deleted_customer", "test_clock": clock}, None)
     return stub
 
 

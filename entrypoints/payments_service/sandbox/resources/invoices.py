@@ -122,6 +122,8 @@ def lines(world: World, params: Listing, id_: str) -> Object:
 def pay(world: World, params: Pay, id_: str) -> Object:
     invoice = world.get("invoice", id_)
     invoicing.require_payable(invoice)
+    # The first attempt begins the automatic ones, whoever makes it.
+    begins = invoice["status"] == "draft" and invoice["auto_advance"]
     if invoice["status"] == "draft":
         invoice = invoicing.finalize(world, invoice)
     if params.paid_out_of_band:
@@ -133,9 +135,16 @@ def pay(world: World, params: Pay, id_: str) -> Object:
             world, params.payment_method, customer, "payment_method"
         )
     invoice = invoicing.collect(
-        world, invoice, on_paid, method=method, off_session=params.off_session
+        world,
+        invoice,
+        on_paid,
+        method=method,
+        off_session=params.off_session,
+        retries=begins,
     )
     if invoice["status"] != "paid":
+        if begins:
+            on_failed(world, invoice)
         raise invoicing.refusal(world, invoice)
     return invoice
 

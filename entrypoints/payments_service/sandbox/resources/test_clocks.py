@@ -67,12 +67,17 @@ def advance(world: World, params: Advance, id_: str) -> Object:
 
 
 def delete(world: World, _: Params, id_: str) -> Object:
-    """Remove a clock and the customers on it, with all their subscriptions."""
-    found = world.get(_KIND, id_)
-    for kind in ("subscription", "customer"):
-        for it in world.all(kind):
-            if it["test_clock"] == id_:
-                world.remove(it, None)
+    """Remove a clock and the customers on it, with all that they have."""
+    found, clock = world.get(_KIND, id_), world.clocks[id_]
+    gone = [
+        it
+        for kind in world.objects
+        for it in world.all(kind)
+        if it is not found and world.clock_of(it) is clock
+    ]
+    for it in gone:
+        world.remove(it, None)
+        world.pending.pop(it["id"], None)
     world.clocks.pop(id_)
     return world.remove(found, "test_helpers.test_clock.deleted")
 
