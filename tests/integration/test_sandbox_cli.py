@@ -293,6 +293,7 @@ def test_it_forwards_what_happens_signed() -> None:
     ("words", "code", "says"),
     [
         (("--api-version", "2020-08-27"), 2, "--api-version: Invalid Stripe API"),
+        (("--forward", "http://127.0.0.1:99999/"), 2, "--forward: Invalid URL"),
         (("--start", "yesterday"), 2, "--start: not 2026-01-31T12:00:00Z"),
         (("--after-retries", "forgive"), 2, "'forgive' is not one of"),
         (("--journal", "/nowhere/at/all"), 4, "--journal: /nowhere/at/all cannot"),

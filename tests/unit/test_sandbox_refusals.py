@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from payments_service.sandbox.api import ApiRequest, ApiResponse
+from payments_service.sandbox.errors import ApiError
 from payments_service.sandbox.periods import DAY
 from support.sandbox import Api, Refused
 from support.sdk_types import resolve
@@ -804,3 +805,24 @@ def test_an_ended_subscription_still_takes_notes(shop: Shop) -> None:
     )
     assert changed["metadata"] == {"a": "b"}
     assert changed["cancellation_details"]["feedback"] == "too_expensive"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nowhere",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:0/",
+        "http://[::1/",
+        "http://127.0.0.1/a\nb",
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_refused(api: Api, url: str) -> None:
+    """By the API, and by who adds an endpoint from outside: it would never answer."""
+    with pytest.raises(Refused) as refused:
+        api.post("webhook_endpoints", url=url, enabled_events=["*"])
+    assert (refused.value.code, refused.value.param) == ("url_invalid", "url")
+    with pytest.raises(ApiError, match="Invalid URL"):
+        api.engine.add_endpoint(url, f"whsec_{'s' * 24}")

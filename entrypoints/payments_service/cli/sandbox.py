@@ -24,6 +24,7 @@ from payments_service.sandbox.engine import AFTER_RETRIES, Engine, Preset
 from payments_service.sandbox.errors import ApiError
 from payments_service.sandbox.generations import generation_of
 from payments_service.sandbox.periods import moment
+from payments_service.sandbox.resources.endpoints import usable_url
 from payments_service.sandbox.server import HOST
 
 # Where Stripe's own mock listens; so many tools look there first.
@@ -109,6 +110,11 @@ def serve(
             generation_of(api_version)
         except ApiError as error:
             raise CommandError(Exit.USAGE, f"--api-version: {error}") from error
+    if forward is not None:
+        try:
+            usable_url(forward)
+        except ApiError as error:
+            raise CommandError(Exit.USAGE, f"--forward: {error}") from error
     secret = secret or f"whsec_{secrets.token_urlsafe(32)}"
     wanted: list[Preset] = [presets.catalog] if catalog else []
     if forward:

@@ -128,7 +128,9 @@ class Outbox:
             endpoint = self.world.find("webhook_endpoint", delivery.endpoint_id)
             if endpoint and endpoint["status"] == "enabled":
                 return delivery
-            self._arrived(delivery)
+            # Of an endpoint that is disabled it stays undelivered; of none, of nobody.
+            if endpoint is None:
+                self._settle(delivery.event_id, delivery.endpoint_id)
         return None
 
     def url_of(self, delivery: Delivery) -> str:

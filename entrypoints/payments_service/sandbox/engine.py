@@ -12,6 +12,7 @@ from payments_service.sandbox.cards import DECLINES
 from payments_service.sandbox.chaos import Chaos
 from payments_service.sandbox.delivery import Outbox
 from payments_service.sandbox.errors import invalid
+from payments_service.sandbox.generations import generation_of
 from payments_service.sandbox.journal import (
     HEADERS,
     Arrived,
@@ -26,6 +27,7 @@ from payments_service.sandbox.journal import (
 )
 from payments_service.sandbox.periods import DAY, MOMENT_MAX, span_after
 from payments_service.sandbox.resources import setup_intents
+from payments_service.sandbox.resources.endpoints import usable_url
 from payments_service.sandbox.world import Cause, Object, World
 
 # 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
@@ -239,10 +241,19 @@ class Engine:
         return done
 
     def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
-        """Register an endpoint, for every event, whose secret is known already."""
+        """Register an endpoint, for every event, whose secret is known already.
+
+        Raises:
+            ApiError: the address or the version cannot be used.
+        """
+        if version is not None:
+            generation_of(version)
         new = self.world.create(
             shapes.webhook_endpoint(
-                self.world, api_version=version, enabled_events=["*"], url=url
+                self.world,
+                api_version=version,
+                enabled_events=["*"],
+                url=usable_url(url),
             ),
             None,
         )

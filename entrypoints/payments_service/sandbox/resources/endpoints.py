@@ -72,7 +72,7 @@ def create(world: World, params: Create) -> Object:
             description=params.description,
             enabled_events=list(params.enabled_events),
             metadata=merged({}, params.metadata),
-            url=_url(params.url),
+            url=usable_url(params.url),
         ),
         None,
     )
@@ -82,7 +82,12 @@ def create(world: World, params: Create) -> Object:
     return {**new, "secret": secret}
 
 
-def _url(text: str) -> str:
+def usable_url(text: str) -> str:
+    """Return an address that can be asked.
+
+    Raises:
+        ApiError: it is none.
+    """
     try:
         parts = urlsplit(text)
         # `port` raises, if it is none.
@@ -114,7 +119,7 @@ def update(world: World, params: Update, id_: str) -> Object:
         **given(
             description=params.description,
             enabled_events=list(types) if isinstance(types, tuple) else types,
-            url=_url(params.url) if isinstance(params.url, str) else params.url,
+            url=usable_url(params.url) if isinstance(params.url, str) else params.url,
         ),
         **status,
     )
