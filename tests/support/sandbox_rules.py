@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+)
 
 from payments_service.sandbox.engine import AFTER_RETRIES
 from payments_service.sandbox.periods import DAY, HOUR
@@ -24,11 +29,23 @@ from support.sandbox_books import (
     period,
 )
 
+Params = dict[str, Any]
+Test = Callable[[Object], object]
+
 REFUSED: Final = (400, 404)
 DECLINED: Final = 402
 # Where a decline is about something that happened; elsewhere it changes nothing too.
 PAYING: Final = ("invoices", "payment_intents", "payment_methods", "setup_intents")
-NOW: Final = {"type": "now"}
+CLOCK: Final = "test_helpers.test_clock"
+PRICES: Final = (
+    (900, {"interval": "month"}),
+    (2101, {"interval": "month"}),
+    (301, {"interval": "day"}),
+    (1500, {"interval": "week"}),
+    (9999, {"interval": "year"}),
+    (2500, {"interval": "month", "interval_count": 3}),
+    (0, {"interval": "month"}),
+)
 
 CARDS: Final = st.sampled_from(
     [
@@ -43,15 +60,6 @@ CARDS: Final = st.sampled_from(
         "pm_card_chargeDeclined",
     ]
 )
-PRICES: Final = (
-    (900, {"interval": "month"}),
-    (2101, {"interval": "month"}),
-    (301, {"interval": "day"}),
-    (1500, {"interval": "week"}),
-    (9999, {"interval": "year"}),
-    (2500, {"interval": "month", "interval_count": 3}),
-    (0, {"interval": "month"}),
-)
 # Which of those there are: the newest first.
 WHICH: Final = st.integers(0, 7)
 BEHAVIORS: Final = st.sampled_from(
@@ -63,54 +71,53 @@ BEHAVIORS: Final = st.sampled_from(
     ]
 )
 PRORATIONS: Final = st.sampled_from(["always_invoice", "create_prorations", "none"])
-QUANTITIES: Final = st.integers(0, 3)
+DECLINES: Final = st.sampled_from(["insufficient_funds", "lost_card", None])
+QUANTITIES: Final = st.sampled_from([1, 2, 3, 0])
 PRICE: Final = st.integers(0, len(PRICES) - 1)
 SPANS: Final = st.sampled_from(
-    ["0", "1", "59 minutes", "1 hour", "7 hours", "1 day", "3 days", "9 days"]
+    ["1", "1 hour", "1 day", "3 days", "9 days", "15 days", "1 month", "2 months"]
 )
-LONG_SPANS: Final = st.sampled_from(["15 days", "1 month", "2 months"])
 SOON: Final = st.sampled_from([1, HOUR, DAY, 3 * DAY + 5, 10 * DAY, 40 * DAY])
-ITEM_CHANGES: Final = st.fixed_dictionaries(
+ITEM: Final = st.fixed_dictionaries(
     {
         "how": st.sampled_from(["quantity", "price", "add", "delete"]),
         "price": PRICE,
         "quantity": QUANTITIES,
     }
 )
-CHANGES: Final = st.one_of(
-    st.fixed_dictionaries(
-        {"items": ITEM_CHANGES},
-        optional={
-            "payment_behavior": BEHAVIORS,
-            "proration_behavior": PRORATIONS,
-            "proration_date": st.fractions(0, 1),
-        },
-    ),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "billing_cycle_anchor": st.just(NOW),
-            "items": ITEM_CHANGES,
-            "payment_behavior": BEHAVIORS,
-            "proration_behavior": PRORATIONS,
-            "trial_end": st.one_of(st.just("now"), SOON),
-        },
-    ),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "cancel_at": st.one_of(st.none(), SOON),
-            "cancel_at_period_end": st.booleans(),
-            "items": ITEM_CHANGES,
-            "metadata": st.just({"plan": "b"}),
-        },
-    ),
+ITEM_CHANGE: Final = st.fixed_dictionaries(
+    {"items": ITEM},
+    optional={
+        "payment_behavior": BEHAVIORS,
+        "proration_behavior": PRORATIONS,
+        "proration_date": st.fractions(0, 1),
+    },
+)
+RESTART: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "billing_cycle_anchor": st.just({"type": "now"}),
+        "items": ITEM,
+        "payment_behavior": BEHAVIORS,
+        "proration_behavior": PRORATIONS,
+        "trial_end": st.one_of(st.just("now"), SOON),
+    },
+)
+PLANNED_END: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "cancel_at": st.one_of(st.none(), SOON),
+        "cancel_at_period_end": st.booleans(),
+        "items": ITEM,
+        "metadata": st.just({"plan": "b"}),
+    },
+)
+ENDS: Final = st.sampled_from(
+    [{}, {}, {}, {"cancel_at": 40 * DAY}, {"cancel_at_period_end": True}]
 )
 NEW: Final = st.fixed_dictionaries(
-    {"price": PRICE, "quantity": QUANTITIES},
+    {"price": PRICE, "quantity": QUANTITIES, "ends": ENDS},
     optional={
-        "cancel_at": SOON,
-        "cancel_at_period_end": st.booleans(),
         "payment_behavior": BEHAVIORS,
         "payment_settings": st.just({"save_default_payment_method": "on_subscription"}),
         "trial_end": SOON,
@@ -119,10 +126,6 @@ NEW: Final = st.fixed_dictionaries(
         ),
     },
 )
-
-
-def is_open(intent: Object) -> bool:
-    return intent["status"] not in ("succeeded", "canceled")
 
 
 def snapshot(world: World) -> tuple[object, ...]:
@@ -136,6 +139,50 @@ def snapshot(world: World) -> tuple[object, ...]:
     )
 
 
+def in_time(params: Mapping[str, Any], now: int) -> Params:
+    """Turn spans from now into moments."""
+    moments = {
+        name: now + params[name]
+        for name in ("cancel_at", "trial_end")
+        if isinstance(params.get(name), int)
+    }
+    return {**params, **moments}
+
+
+def is_live(subscription: Object) -> bool:
+    return subscription["status"] not in ENDED
+
+
+def is_paused(subscription: Object) -> bool:
+    return bool(subscription["status"] == "paused")
+
+
+def is_unsettled(intent: Object) -> bool:
+    return intent["status"] not in ("succeeded", "canceled")
+
+
+def is_owned(method: Object) -> bool:
+    return bool(method["customer"])
+
+
+def is_uncollected(invoice: Object) -> bool:
+    return invoice["status"] in ("draft", "open")
+
+
+def needs_holder(intent: Object) -> bool:
+    return bool(intent["status"] == "requires_action")
+
+
+def there_is(kind: str, test: Test = bool) -> Callable[[Any], Any]:
+    """Leave a rule out while there is nothing of this kind."""
+    return precondition(lambda self: any(map(test, self.world.all(kind))))
+
+
+def there_are(number: int, kind: str) -> Callable[[Any], Any]:
+    """Leave a rule out while it would take away what the others need."""
+    return precondition(lambda self: len(self.world.all(kind)) >= number)
+
+
 class Calls(RuleBasedStateMachine):
     """Calls anything; whoever inherits looks at what came of it."""
 
@@ -147,19 +194,20 @@ class Calls(RuleBasedStateMachine):
         self.restarts: dict[str, set[int]] = {}
         self.resumes: dict[str, set[int]] = {}
         self.held: set[str] = set()
-        self.begin(AFTER_RETRIES[0])
+        self.begin()
 
-    def begin(self, after_retries: str) -> None:
-        self.api = Api.begin(after_retries=after_retries)
+    def begin(self, **settings: Any) -> None:
+        self.api = Api.begin(**settings)
         self.world = self.api.engine.world
         self.reader = Reader(self.world)
 
-    @initialize(after_retries=st.sampled_from(AFTER_RETRIES))
-    def catalog(self, after_retries: str) -> None:
-        self.begin(after_retries)
-        self.prices = [
-            self.api.price(amount, **how)["id"] for amount, how in PRICES
-        ]
+    @initialize(after_retries=st.sampled_from(AFTER_RETRIES), card=CARDS, new=NEW)
+    def first(self, after_retries: str, card: str, new: Params) -> None:
+        self.begin(after_retries=after_retries)
+        self.prices = [self.api.price(amount, **how)["id"] for amount, how in PRICES]
+        customer = self.post("customers")
+        self.give(customer["id"], card)
+        self.subscribed(customer, new)
 
     # How everything is called
 
@@ -177,137 +225,125 @@ class Calls(RuleBasedStateMachine):
     def post(self, path: str, **params: Any) -> Any:
         return self.call("POST", path, **params)
 
-    def some(
-        self, kind: str, which: int, test: Callable[[Object], object] = bool
-    ) -> Any:
-        """Return one of these, if there are any; the newest is the first."""
+    def some(self, kind: str, which: int, test: Test = bool) -> Any:
+        """Return one of these; the newest is the first."""
         found = [it for it in self.world.all(kind) if test(it)]
-        return found[-1 - which % len(found)] if found else None
-
-    def live(self, which: int) -> Any:
-        return self.some("subscription", which, lambda it: it["status"] not in ENDED)
+        return found[-1 - which % len(found)]
 
     def now_of(self, it: Object) -> int:
         return self.world.clock_of(it).now
 
     # Customers and their cards
 
-    @rule(
-        card=CARDS,
-        balance=st.sampled_from([0, 0, 0, -1500, 700]),
-        which=WHICH,
-        on_clock=st.booleans(),
-    )
-    def new_customer(
-        self, card: str, balance: int, which: int, *, on_clock: bool
-    ) -> None:
-        clock = self.some("test_helpers.test_clock", which) if on_clock else None
-        params = {"test_clock": clock["id"]} if clock else {}
-        made = self.post("customers", balance=balance, **params)
-        self.new_card_of(made["id"], card)
+    @rule(card=CARDS, balance=st.sampled_from([0, 0, 0, -1500, 700]), new=NEW)
+    def new_customer(self, card: str, balance: int, new: Params) -> None:
+        customer = self.post("customers", balance=balance)
+        self.give(customer["id"], card)
+        self.subscribed(customer, new)
+
+    @there_is(CLOCK)
+    @rule(card=CARDS, which=WHICH, new=NEW)
+    def new_customer_on_clock(self, card: str, which: int, new: Params) -> None:
+        customer = self.post("customers", test_clock=self.some(CLOCK, which)["id"])
+        self.give(customer["id"], card)
+        self.subscribed(customer, new)
 
     @rule(card=CARDS)
     def new_customer_with_card(self, card: str) -> None:
         self.post("customers", payment_method=card)
 
+    @there_is("customer")
     @rule(which=WHICH, card=CARDS)
     def new_card(self, which: int, card: str) -> None:
-        customer = self.some("customer", which)
-        if customer:
-            self.new_card_of(customer["id"], card)
+        self.give(self.some("customer", which)["id"], card)
 
-    def new_card_of(self, customer_id: str, card: str) -> None:
-        path = f"payment_methods/{card}/attach"
-        method = self.post(path, customer=customer_id)
+    def give(self, customer_id: str, card: str) -> None:
+        """Attach a card and make it the default, unless it declines."""
+        method = self.post(f"payment_methods/{card}/attach", customer=customer_id)
         if method:
             self.post(
                 f"customers/{customer_id}",
                 invoice_settings={"default_payment_method": method["id"]},
             )
 
+    @there_is("customer")
+    @there_is("payment_method")
     @rule(which=WHICH, owner=WHICH)
     def attach(self, which: int, owner: int) -> None:
-        method = self.some("payment_method", which)
-        customer = self.some("customer", owner)
-        if method and customer:
-            path = f"payment_methods/{method['id']}/attach"
-            self.post(path, customer=customer["id"])
+        path = f"payment_methods/{self.some('payment_method', which)['id']}/attach"
+        self.post(path, customer=self.some("customer", owner)["id"])
 
+    @there_is("payment_method", is_owned)
     @rule(which=WHICH)
     def detach(self, which: int) -> None:
-        method = self.some("payment_method", which)
-        if method:
-            self.post(f"payment_methods/{method['id']}/detach")
+        method = self.some("payment_method", which, is_owned)
+        self.post(f"payment_methods/{method['id']}/detach")
 
-    @rule(
-        which=WHICH,
-        declines=st.sampled_from([None, "insufficient_funds", "lost_card"]),
-    )
+    @there_is("payment_method", is_owned)
+    @rule(which=WHICH, declines=DECLINES)
     def set_card(self, which: int, declines: str | None) -> None:
-        method = self.some("payment_method", which)
-        if method:
-            self.api.engine.set_card(method["id"], declines=declines)
+        method = self.some("payment_method", which, is_owned)
+        self.api.engine.set_card(method["id"], declines=declines)
 
+    @there_is("customer")
     @rule(which=WHICH, balance=st.integers(-3000, 3000))
     def set_balance(self, which: int, balance: int) -> None:
         customer = self.some("customer", which)
-        if customer:
-            self.post(f"customers/{customer['id']}", balance=balance)
-            self.reader.read_on()
-            self.reader.balances[customer["id"]] = balance
+        self.post(f"customers/{customer['id']}", balance=balance)
+        self.reader.read_on()
+        self.reader.balances[customer["id"]] = balance
 
+    @there_are(4, "customer")
     @rule(which=WHICH)
     def delete_customer(self, which: int) -> None:
-        customer = self.some("customer", which)
-        if customer:
-            self.call("DELETE", f"customers/{customer['id']}")
+        self.call("DELETE", f"customers/{self.some('customer', which)['id']}")
 
     # Subscriptions
 
+    @there_is("customer")
     @rule(which=WHICH, new=NEW)
-    def subscribe(self, which: int, new: dict[str, Any]) -> None:
-        customer = self.some("customer", which)
-        if not customer:
-            return
-        params = self.in_time(new, self.now_of(customer))
+    def subscribe(self, which: int, new: Params) -> None:
+        self.subscribed(self.some("customer", which), new)
+
+    def subscribed(self, customer: Object, new: Params) -> None:
+        params = in_time({**new, **new["ends"]}, self.now_of(customer))
+        del params["ends"]
         item = {"price": self.prices[params.pop("price")]}
         item["quantity"] = params.pop("quantity")
         self.post("subscriptions", customer=customer["id"], items=[item], **params)
 
-    @staticmethod
-    def in_time(params: Mapping[str, Any], now: int) -> dict[str, Any]:
-        """Turn spans from now into moments."""
-        moments = {
-            name: now + params[name]
-            for name in ("cancel_at", "trial_end")
-            if isinstance(params.get(name), int)
-        }
-        return {**params, **moments}
+    @there_is("subscription", is_live)
+    @rule(which=WHICH, change=ITEM_CHANGE)
+    def change_items(self, which: int, change: Params) -> None:
+        self.updated(self.some("subscription", which, is_live), change)
 
-    @rule(which=WHICH, change=CHANGES)
-    def update(self, which: int, change: dict[str, Any]) -> None:
-        old = self.live(which)
-        if not old:
-            return
+    @there_is("subscription", is_live)
+    @rule(which=WHICH, change=RESTART)
+    def restart(self, which: int, change: Params) -> None:
+        self.updated(self.some("subscription", which, is_live), change)
+
+    @there_is("subscription", is_live)
+    @rule(which=WHICH, change=PLANNED_END)
+    def plan_end(self, which: int, change: Params) -> None:
+        self.updated(self.some("subscription", which, is_live), change)
+
+    def updated(self, old: Object, change: Params) -> None:
+        """Change a subscription; the cost is what the rules of proration say."""
         now, items = self.now_of(old), old["items"]["data"]
-        params = self.in_time(change, now)
+        params = in_time(change, now)
         if "items" in params:
             params["items"] = [self.item_change(items, params["items"])]
         if "proration_date" in params:
             start, end = period(items)
-            params["proration_date"] = int(
-                start + (end - start) * params["proration_date"]
-            )
-        known = set(self.world.objects.get("invoiceitem", {}))
+            at = int(start + (end - start) * params["proration_date"])
+            params["proration_date"] = at
+        known = {it["id"] for it in self.world.all("invoiceitem")}
         new = self.post(f"subscriptions/{old['id']}", **params)
         if new and {"items", "billing_cycle_anchor", "trial_end"} & params.keys():
-            costs = self.world.objects.get("invoiceitem", {})
-            prorations = [costs[id_] for id_ in costs if id_ not in known]
-            self.check_change(old, new, params, prorations)
+            made = [it for it in self.world.all("invoiceitem") if it["id"] not in known]
+            self.check_change(old, new, params, made)
 
-    def item_change(
-        self, items: list[Object], change: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def item_change(self, items: list[Object], change: Mapping[str, Any]) -> Params:
         price, quantity = self.prices[change["price"]], change["quantity"]
         match change["how"]:
             case "quantity":
@@ -320,13 +356,8 @@ class Calls(RuleBasedStateMachine):
                 return {"id": items[-1]["id"], "deleted": True}
 
     def check_change(
-        self,
-        old: Object,
-        new: Object,
-        params: Mapping[str, Any],
-        prorations: list[Object],
+        self, old: Object, new: Object, params: Params, prorations: list[Object]
     ) -> None:
-        """A change costs what the rules of proration say."""
         now, pending = self.now_of(old), new["pending_update"]
         after = pending["subscription_items"] if pending else new["items"]["data"]
         if pending:
@@ -338,72 +369,78 @@ class Calls(RuleBasedStateMachine):
         at = params.get("proration_date", now)
         check_prorations(old, after, params, prorations, at=at)
 
+    @there_is("subscription", is_live)
     @rule(which=WHICH, prorate=st.booleans(), invoice_now=st.booleans())
     def cancel(self, which: int, *, prorate: bool, invoice_now: bool) -> None:
-        it = self.live(which)
-        if it:
-            path = f"subscriptions/{it['id']}"
-            self.call("DELETE", path, prorate=prorate, invoice_now=invoice_now)
+        path = f"subscriptions/{self.some('subscription', which, is_live)['id']}"
+        self.call("DELETE", path, prorate=prorate, invoice_now=invoice_now)
 
+    @there_is("subscription", is_paused)
     @rule(which=WHICH, anchor=st.sampled_from(["now", "unchanged"]))
     def resume(self, which: int, anchor: str) -> None:
-        it = self.some("subscription", which, lambda it: it["status"] == "paused")
-        it = it or self.live(which)
-        if it:
-            path = f"subscriptions/{it['id']}/resume"
-            if self.post(path, billing_cycle_anchor=anchor):
-                self.resumes.setdefault(it["id"], set()).add(self.now_of(it))
+        it = self.some("subscription", which, is_paused)
+        path = f"subscriptions/{it['id']}/resume"
+        if self.post(path, billing_cycle_anchor=anchor):
+            self.resumes.setdefault(it["id"], set()).add(self.now_of(it))
 
     # Invoices
 
+    @there_is("invoice", is_uncollected)
     @rule(which=WHICH, how=st.sampled_from(["default", "card", "elsewhere"]))
     def pay(self, which: int, how: str) -> None:
-        invoice = self.some(
-            "invoice", which, lambda it: it["status"] in ("draft", "open")
-        )
-        if not invoice:
-            return
-        params: dict[str, Any] = {}
+        invoice = self.some("invoice", which, is_uncollected)
+        params: Params = {}
         if how == "elsewhere":
             params["paid_out_of_band"] = True
         elif how == "card":
             methods = self.world.by("payment_method", "customer", invoice["customer"])
             params["payment_method"] = methods[0]["id"] if methods else "pm_none"
-        due = invoice["amount_due"]
         paid = self.post(f"invoices/{invoice['id']}/pay", **params)
-        if paid:
-            due = paid["amount_due"]
-        if paid and how == "elsewhere" and due:
+        if paid and how == "elsewhere" and paid["amount_due"]:
             self.elsewhere.add(invoice["id"])
 
+    @there_is("invoice")
     @rule(which=WHICH, verb=st.sampled_from(["void", "finalize"]))
     def void_or_finalize(self, which: int, verb: str) -> None:
-        invoice = self.some("invoice", which)
-        if invoice:
-            self.post(f"invoices/{invoice['id']}/{verb}")
+        self.post(f"invoices/{self.some('invoice', which)['id']}/{verb}")
 
-    @rule(which=WHICH, amount=st.integers(-4000, 4000), of_one=st.booleans())
-    def new_item(self, which: int, amount: int, *, of_one: bool) -> None:
-        it = self.live(which) if of_one else self.some("customer", which)
-        if it:
-            params = {"subscription": it["id"]} if of_one else {}
-            customer = it["customer"] if of_one else it["id"]
-            self.post(
-                "invoiceitems",
-                amount=amount,
-                currency="eur",
-                customer=customer,
-                **params,
-            )
+    @there_is("subscription", is_live)
+    @rule(which=WHICH, change=st.one_of(ITEM_CHANGE, RESTART))
+    def preview(self, which: int, change: Params) -> None:
+        """It changes nothing."""
+        it = self.some("subscription", which, is_live)
+        params = in_time(change, self.now_of(it))
+        for not_previewed in ("payment_behavior", "proration_date"):
+            params.pop(not_previewed, None)
+        if "items" in params:
+            items = it["items"]["data"]
+            params["items"] = [self.item_change(items, params["items"])]
+        before = snapshot(self.world)
+        path = "invoices/create_preview"
+        self.post(path, subscription=it["id"], subscription_details=params)
+        assert snapshot(self.world) == before
 
+    @there_is("customer")
+    @rule(which=WHICH, amount=st.integers(-4000, 4000))
+    def new_item(self, which: int, amount: int) -> None:
+        params = {"amount": amount, "currency": "eur"}
+        self.post("invoiceitems", customer=self.some("customer", which)["id"], **params)
+
+    @there_is("subscription")
+    @rule(which=WHICH, amount=st.integers(-4000, 4000))
+    def new_item_of_subscription(self, which: int, amount: int) -> None:
+        it = self.some("subscription", which)
+        owner = {"customer": it["customer"], "subscription": it["id"]}
+        self.post("invoiceitems", amount=amount, currency="eur", **owner)
+
+    @there_is("invoiceitem")
     @rule(which=WHICH)
     def delete_item(self, which: int) -> None:
-        item = self.some("invoiceitem", which)
-        if item:
-            self.call("DELETE", f"invoiceitems/{item['id']}")
+        self.call("DELETE", f"invoiceitems/{self.some('invoiceitem', which)['id']}")
 
     # Payments
 
+    @there_is("customer")
     @rule(
         which=WHICH,
         card=CARDS,
@@ -415,74 +452,62 @@ class Calls(RuleBasedStateMachine):
             },
         ),
     )
-    def new_intent(self, which: int, card: str, params: dict[str, Any]) -> None:
-        customer = self.some("customer", which)
-        owner = {"customer": customer["id"]} if customer else {}
-        self.post(
-            "payment_intents",
-            amount=1234,
-            currency="eur",
-            payment_method=card,
-            **owner,
-            **params,
-        )
+    def new_intent(self, which: int, card: str, params: Params) -> None:
+        owner = {"customer": self.some("customer", which)["id"]}
+        taken = {"amount": 1234, "currency": "eur", "payment_method": card}
+        self.post("payment_intents", **taken, **owner, **params)
 
+    @there_is("payment_intent", is_unsettled)
     @rule(which=WHICH, card=CARDS)
     def confirm_intent(self, which: int, card: str) -> None:
-        intent = self.some("payment_intent", which, is_open)
-        if intent:
-            path = f"payment_intents/{intent['id']}/confirm"
-            self.post(path, payment_method=card)
+        intent = self.some("payment_intent", which, is_unsettled)
+        self.post(f"payment_intents/{intent['id']}/confirm", payment_method=card)
 
+    @there_is("payment_intent", is_unsettled)
     @rule(which=WHICH)
     def cancel_intent(self, which: int) -> None:
-        intent = self.some("payment_intent", which)
-        if intent:
-            self.post(f"payment_intents/{intent['id']}/cancel")
+        intent = self.some("payment_intent", which, is_unsettled)
+        self.post(f"payment_intents/{intent['id']}/cancel")
 
+    @there_is("customer")
     @rule(which=WHICH, card=CARDS, confirm=st.booleans())
     def new_setup(self, which: int, card: str, *, confirm: bool) -> None:
-        customer = self.some("customer", which)
-        if customer:
-            self.post(
-                "setup_intents",
-                confirm=confirm,
-                customer=customer["id"],
-                payment_method=card,
-            )
+        owner = {"customer": self.some("customer", which)["id"]}
+        self.post("setup_intents", confirm=confirm, payment_method=card, **owner)
 
+    @there_is("setup_intent", is_unsettled)
     @rule(which=WHICH, card=CARDS, verb=st.sampled_from(["confirm", "cancel"]))
     def go_on_with_setup(self, which: int, card: str, verb: str) -> None:
-        intent = self.some("setup_intent", which, is_open)
-        if intent:
-            params = {"payment_method": card} if verb == "confirm" else {}
-            self.post(f"setup_intents/{intent['id']}/{verb}", **params)
+        intent = self.some("setup_intent", which, is_unsettled)
+        params = {"payment_method": card} if verb == "confirm" else {}
+        self.post(f"setup_intents/{intent['id']}/{verb}", **params)
 
-    @rule(
-        which=WHICH,
-        kind=st.sampled_from(["payment_intent", "setup_intent"]),
-        succeed=st.booleans(),
-    )
-    def authenticate(self, which: int, kind: str, *, succeed: bool) -> None:
-        intent = self.some(kind, which, lambda it: it["status"] == "requires_action")
-        if intent:
-            self.api.engine.authenticate(intent["id"], succeed=succeed)
+    @there_is("payment_intent", needs_holder)
+    @rule(which=WHICH, succeed=st.booleans())
+    def authenticate_payment(self, which: int, *, succeed: bool) -> None:
+        intent = self.some("payment_intent", which, needs_holder)
+        self.api.engine.authenticate(intent["id"], succeed=succeed)
 
+    @there_is("setup_intent", needs_holder)
+    @rule(which=WHICH, succeed=st.booleans())
+    def authenticate_setup(self, which: int, *, succeed: bool) -> None:
+        intent = self.some("setup_intent", which, needs_holder)
+        self.api.engine.authenticate(intent["id"], succeed=succeed)
+
+    @there_is("charge")
     @rule(which=WHICH, amount=st.one_of(st.none(), st.integers(1, 1000)))
     def refund(self, which: int, amount: int | None) -> None:
-        charge = self.some("charge", which)
-        if charge:
-            part_of_it = {} if amount is None else {"amount": amount}
-            self.post("refunds", charge=charge["id"], **part_of_it)
+        part_of_it = {} if amount is None else {"amount": amount}
+        self.post("refunds", charge=self.some("charge", which)["id"], **part_of_it)
 
+    @there_is("dispute")
     @rule(which=WHICH, words=st.sampled_from(["winning_evidence", "a letter", None]))
     def answer_dispute(self, which: int, words: str | None) -> None:
-        dispute = self.some("dispute", which)
-        if dispute and words:
-            evidence = {"uncategorized_text": words}
-            self.post(f"disputes/{dispute['id']}", evidence=evidence)
-        elif dispute:
-            self.post(f"disputes/{dispute['id']}/close")
+        path = f"disputes/{self.some('dispute', which)['id']}"
+        if words:
+            self.post(path, evidence={"uncategorized_text": words})
+        else:
+            self.post(f"{path}/close")
 
     # Time
 
@@ -490,24 +515,25 @@ class Calls(RuleBasedStateMachine):
     def advance(self, span: str) -> None:
         self.api.advance(span)
 
-    @rule(span=LONG_SPANS)
-    def advance_far(self, span: str) -> None:
-        self.api.advance(span)
+    @rule(steps=st.integers(1, 5), seconds=st.sampled_from([0, 0, -1, HOUR]))
+    def advance_to_what_is_due(self, steps: int, seconds: int) -> None:
+        """Stop where it matters: just then, or just before."""
+        for _ in range(steps):
+            due = self.world.clocks[None].next_due or self.api.now
+            self.api.advance(max(due + seconds, self.api.now))
 
     @rule(ahead=st.sampled_from([-30 * DAY, 0, 45 * DAY]))
     def new_clock(self, ahead: int) -> None:
         self.post("test_helpers/test_clocks", frozen_time=self.api.now + ahead)
 
+    @there_is(CLOCK)
     @rule(which=WHICH, seconds=SOON)
     def advance_clock(self, which: int, seconds: int) -> None:
-        clock = self.some("test_helpers.test_clock", which)
-        if clock:
-            path = f"test_helpers/test_clocks/{clock['id']}/advance"
-            self.post(path, frozen_time=clock["frozen_time"] + seconds)
+        clock = self.some(CLOCK, which)
+        path = f"test_helpers/test_clocks/{clock['id']}/advance"
+        self.post(path, frozen_time=clock["frozen_time"] + seconds)
 
+    @there_are(2, CLOCK)
     @rule(which=WHICH)
     def delete_clock(self, which: int) -> None:
-        clock = self.some("test_helpers.test_clock", which)
-        if clock:
-            self.call("DELETE", f"test_helpers/test_clocks/{clock['id']}")
-
+        self.call("DELETE", f"test_helpers/test_clocks/{self.some(CLOCK, which)['id']}")

@@ -15,6 +15,7 @@
 
 from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
+from typing_extensions import override
 
 from support.sandbox_books import (
     check_chain,
@@ -52,6 +53,7 @@ class AnyCalls(Calls):
         for charge in world.all("charge"):
             check_refunded(world, charge)
 
+    @override
     def teardown(self) -> None:
         for subscription in self.world.all("subscription"):
             check_chain(
@@ -69,7 +71,9 @@ def test_the_books_add_up_after_any_calls() -> None:
     """
     Whatever is called, in whatever order: the eight rules at the top hold.
     """
-    examples = max(1, settings.default.max_examples // 2)
+    profile = settings.default
+    assert profile is not None
+    examples = max(1, profile.max_examples // 2)
     run_state_machine_as_test(
         AnyCalls, settings=settings(max_examples=examples, stateful_step_count=40)
     )

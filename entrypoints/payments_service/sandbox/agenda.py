@@ -30,15 +30,13 @@ def _at_period_end(world: World, id_: str) -> None:
     subscription = world.find("subscription", id_)
     if subscription is None or subscription["status"] not in _RENEWING:
         return
-    if period_of(subscription)[1] != world.now:
+    # It may have ended before: what was incomplete, or paused, was paid later.
+    if period_of(subscription)[1] > world.now:
         return
     subscription = drop_pending(
         world, subscription, "customer.subscription.pending_update_expired"
     )
-    ends = (
-        subscription["cancel_at_period_end"] or subscription["cancel_at"] == world.now
-    )
-    if ends:
+    if subscription["cancel_at_period_end"] or subscription["cancel_at"] == world.now:
         end(world, subscription, None)
     elif subscription["status"] == "trialing" and not _method_of(world, subscription):
         _at_trial_end_without_card(world, subscription)

@@ -233,6 +233,9 @@ def _clock(world: World, route: Route, ids: tuple[str, ...], params: Params) -> 
     about: Object | None = None
     if route.kind and ids:
         about = world.find(route.kind, ids[0])
+    if about is not None and about.get("customer", about) is None:
+        # It is nobody's yet: about whom it is given to.
+        about = None
     for kind in _OWNERS:
         id_ = getattr(params, kind, None)
         if about is None and isinstance(id_, str):

@@ -211,15 +211,14 @@ def after_attempt(
 
 
 def _attempted(world: World, invoice: Object, event: str, *, retries: bool) -> Object:
-    counted = {**invoice, "attempt_count": max(1, invoice["attempt_count"])}
     planned = (
-        _planned_retry(world, counted) if retries else invoice["next_payment_attempt"]
+        _planned_retry(world, invoice) if retries else invoice["next_payment_attempt"]
     )
     return world.change(
         invoice,
         event,
         attempted=True,
-        attempt_count=counted["attempt_count"],
+        attempt_count=max(1, invoice["attempt_count"]),
         next_payment_attempt=planned,
     )
 
@@ -313,11 +312,11 @@ def leave(world: World, invoice: Object) -> Object:
 
 def _planned_retry(world: World, invoice: Object) -> int | None:
     """Plan the next automatic attempt; None if there was the last one."""
-    number = max(0, invoice["attempt_count"] - 1)
-    if number >= len(RETRY_DAYS):
-        return None
     first: int = invoice["status_transitions"]["finalized_at"]
-    due = first + RETRY_DAYS[number] * DAY - world.jitter(_JITTER_S)
+    days = [it * DAY for it in RETRY_DAYS if first + it * DAY - _JITTER_S >= world.now]
+    if not days:
+        return None
+    due = first + days[0] - world.jitter(_JITTER_S)
     world.later(due, "retry", invoice["id"])
     return due
 
@@ -332,15 +331,15 @@ def retry(world: World, invoice: Object, owner: Owner) -> Object:
     """Make an automatic attempt, unless only another card would help."""
     intent = world.intent_of(invoice)
     method = method_for(world, invoice)
-    counted = {**invoice, "attempt_count": invoice["attempt_count"] + 1}
+    count = invoice["attempt_count"] + 1
     if intent and method and _is_hopeless(intent, method):
         return world.change(
             invoice,
             "invoice.updated",
-            attempt_count=counted["attempt_count"],
-            next_payment_attempt=_planned_retry(world, counted),
+            attempt_count=count,
+            next_payment_attempt=_planned_retry(world, invoice),
         )
-    invoice = world.change(invoice, None, attempt_count=counted["attempt_count"])
+    invoice = world.change(invoice, None, attempt_count=count)
     return collect(world, invoice, owner, off_session=True, retries=True)
 
 

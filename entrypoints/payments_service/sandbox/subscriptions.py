@@ -26,6 +26,7 @@ TRIAL_WARNING_S: Final = 3 * DAY
 ENDED: Final = frozenset({"canceled", "incomplete_expired"})
 _OWING: Final = frozenset({"incomplete", "past_due", "unpaid"})
 UPDATED: Final = "customer.subscription.updated"
+PENDING_EXPIRED: Final = "customer.subscription.pending_update_expired"
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +35,6 @@ class Held:
 
     change: Change
     invoice_id: str
-    fields: Mapping[str, Any]
 
 
 # Begun
@@ -151,15 +151,23 @@ def on_paid(world: World, invoice: Object) -> None:
         return
     held: Held | None = world.pending.get(subscription["id"])
     if held and held.invoice_id == invoice["id"]:
-        _grant(world, subscription, held)
-        return
+        subscription = _grant(world, subscription, held)
     if subscription["latest_invoice"] != invoice["id"]:
         return
     if subscription["status"] == "paused":
         _resumed(world, subscription)
     elif subscription["status"] in _OWING:
-        subscription = world.change(subscription, UPDATED, status="active")
-        _save_method(world, subscription, invoice)
+        _recovered(world, subscription, invoice)
+
+
+def _recovered(world: World, subscription: Object, invoice: Object) -> None:
+    """Let who paid go on; with a trial, if one was granted."""
+    subscription = world.change(subscription, UPDATED, status="active")
+    if (subscription["trial_end"] or 0) > world.now:
+        subscription = world.change(subscription, UPDATED, status="trialing")
+    # A period may have ended while nothing was paid.
+    _schedule(world, subscription)
+    _save_method(world, subscription, invoice)
 
 
 def on_failed(world: World, invoice: Object) -> None:
@@ -172,6 +180,17 @@ def on_failed(world: World, invoice: Object) -> None:
         world.change(subscription, UPDATED, status="past_due")
     if invoice["next_payment_attempt"] is None:
         _give_up(world, subscription, invoice)
+
+
+def on_voided(world: World, invoice: Object) -> None:
+    """Take back a change whose invoice was voided: that is how one is given up.
+
+    Source: docs.stripe.com/billing/subscriptions/pending-updates.
+    """
+    details = invoice["parent"] and invoice["parent"]["subscription_details"]
+    held: Held | None = details and world.pending.get(details["subscription"])
+    if held and held.invoice_id == invoice["id"]:
+        drop_pending(world, world.get("subscription", details["subscription"]), None)
 
 
 def _give_up(world: World, subscription: Object, invoice: Object) -> None:
@@ -200,12 +219,14 @@ def apply(
     world: World, subscription: Object, change: Change, fields: Mapping[str, Any]
 ) -> Object:
     """Give a subscription its changed items, periods and fields."""
+    subscription = drop_pending(world, subscription, PENDING_EXPIRED)
     changed = {**proration.applied(change), **fields}
-    if change.restarts and subscription["status"] in ("active", "trialing", "past_due"):
-        trial = (change.trial_end or 0) > world.now
+    trial = change.restarts and (change.trial_end or 0) > world.now
+    # Who owes something has to pay first, be it nothing: see `on_paid`.
+    if change.restarts and subscription["status"] in ("active", "trialing"):
         changed["status"] = "trialing" if trial else "active"
-        if trial and subscription["trial_start"] is None:
-            changed["trial_start"] = world.now
+    if trial and subscription["status"] != "trialing":
+        changed["trial_start"] = world.now
     if changed.get("cancel_at_period_end", subscription["cancel_at_period_end"]):
         changed["cancel_at"] = change.items[0]["current_period_end"]
     before = period_of(subscription), subscription["trial_end"]
@@ -265,8 +286,10 @@ def change_billed(
     Raises:
         ApiError: `error_if_incomplete`, and the payment failed.
     """
+    # What was held knows nothing of this: granted later, it would take it back.
+    subscription = drop_pending(world, subscription, PENDING_EXPIRED)
     if behavior == "pending_if_incomplete":
-        return _change_if_paid(world, subscription, change, fields)
+        return _change_if_paid(world, subscription, change)
     invoice = bill(world, subscription, change, "subscription_update")
     subscription = apply(
         world, subscription, change, {**fields, "latest_invoice": invoice["id"]}
@@ -284,15 +307,12 @@ def change_billed(
     return world.get("subscription", subscription["id"])
 
 
-def _change_if_paid(
-    world: World, subscription: Object, change: Change, fields: Mapping[str, Any]
-) -> Object:
-    drop_pending(world, subscription, None)
+def _change_if_paid(world: World, subscription: Object, change: Change) -> Object:
     invoice = bill(world, subscription, change, "subscription_update")
-    held = Held(change=change, invoice_id=invoice["id"], fields=fields)
+    held = Held(change=change, invoice_id=invoice["id"])
     invoice = invoicing.collect(world, invoice, _nobody, off_session=False)
     if invoice["status"] == "paid":
-        fields = {**fields, "latest_invoice": invoice["id"]}
+        fields = {"latest_invoice": invoice["id"]}
         subscription = apply(world, subscription, change, fields)
         on_paid(world, invoice)
         return world.get("subscription", subscription["id"])
@@ -317,12 +337,11 @@ def _nobody(_: World, __: Object) -> None:
     """Do nothing: the caller looks at the invoice itself."""
 
 
-def _grant(world: World, subscription: Object, held: Held) -> None:
+def _grant(world: World, subscription: Object, held: Held) -> Object:
     del world.pending[subscription["id"]]
-    subscription = apply(
-        world, subscription, held.change, {**held.fields, "pending_update": None}
-    )
+    subscription = apply(world, subscription, held.change, {"pending_update": None})
     world.report("customer.subscription.pending_update_applied", subscription)
+    return subscription
 
 
 def drop_pending(world: World, subscription: Object, event: str | None) -> Object:

@@ -28,7 +28,12 @@ from payments_service.sandbox.resources import subscription_params as resource
 from payments_service.sandbox.resources.subscription_updates import planned
 from payments_service.sandbox.resources.subscriptions import draft as drafted
 from payments_service.sandbox.routing import Route, retrieving
-from payments_service.sandbox.subscriptions import ENDED, on_failed, on_paid
+from payments_service.sandbox.subscriptions import (
+    ENDED,
+    on_failed,
+    on_paid,
+    on_voided,
+)
 from payments_service.sandbox.world import INVOICE_OF_SUBSCRIPTION, Object, World
 
 
@@ -171,7 +176,9 @@ def void(world: World, _: Params, id_: str) -> Object:
     invoice = world.get("invoice", id_)
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"A {invoice['status']} invoice cannot be voided.")
-    return invoicing.void(world, invoice)
+    invoice = invoicing.void(world, invoice)
+    on_voided(world, invoice)
+    return invoice
 
 
 # Preview
