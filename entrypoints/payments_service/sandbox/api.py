@@ -182,6 +182,7 @@ class Api:
                 world.cause = cause
                 it = render(world, route.run(world, params, *ids), version)
                 it = expanded(world, it, params.expand, version)
+                world.catch_up()
             if fails == "after":
                 raise _FAILED
         except ApiError as error:

@@ -202,6 +202,7 @@ class Engine:
             else:
                 tried = charging.authenticate(world, intent, succeed=succeed)
                 done = subscriptions.follow(world, tried)
+            world.catch_up()
         self.outbox.publish()
         return done
 

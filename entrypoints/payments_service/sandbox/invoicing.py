@@ -228,6 +228,7 @@ def settle(
 ) -> Object:
     """Mark an invoice paid, by an intent, elsewhere, or because nothing was due."""
     paid = invoice["amount_remaining"] if intent else 0
+    count = invoice["attempt_count"]
     payments = world.by("invoice_payment", "invoice", invoice["id"])
     transitions = {**invoice["status_transitions"], "paid_at": world.now}
     for payment in payments if intent else ():
@@ -245,7 +246,7 @@ def settle(
         amount_paid_off_stripe=invoice["amount_due"] - paid,
         amount_remaining=0,
         attempted=True,
-        attempt_count=max(1, invoice["attempt_count"]) if intent else 0,
+        attempt_count=max(1, count) if intent else count,
         auto_advance=False,
         next_payment_attempt=None,
         status="paid",

@@ -220,15 +220,13 @@ def apply(
 ) -> Object:
     """Give a subscription its changed items, periods and fields."""
     subscription = drop_pending(world, subscription, PENDING_EXPIRED)
-    changed = {**proration.applied(change), **fields}
+    changed = _moved(subscription, change, fields)
     trial = change.restarts and (change.trial_end or 0) > world.now
     # Who owes something has to pay first, be it nothing: see `on_paid`.
     if change.restarts and subscription["status"] in ("active", "trialing"):
         changed["status"] = "trialing" if trial else "active"
     if trial and subscription["status"] != "trialing":
         changed["trial_start"] = world.now
-    if changed.get("cancel_at_period_end", subscription["cancel_at_period_end"]):
-        changed["cancel_at"] = change.items[0]["current_period_end"]
     before = period_of(subscription), subscription["trial_end"]
     ended = subscription["cancel_at"]
     subscription = world.change(subscription, UPDATED, **changed)
@@ -237,6 +235,16 @@ def apply(
     elif subscription["cancel_at"] not in (None, ended):
         world.later(subscription["cancel_at"], "cancel", subscription["id"])
     return subscription
+
+
+def _moved(
+    subscription: Object, change: Change, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what changes; the end of the period, if it ends then, moves along."""
+    changed = {**proration.applied(change), **fields}
+    if changed.get("cancel_at_period_end", subscription["cancel_at_period_end"]):
+        changed["cancel_at"] = change.items[0]["current_period_end"]
+    return changed
 
 
 def bill(world: World, subscription: Object, change: Change, reason: str) -> Object:
@@ -379,8 +387,7 @@ def resume(world: World, subscription: Object, *, restart: bool) -> Object:
     subscription = world.change(
         subscription,
         UPDATED,
-        **proration.applied(change),
-        latest_invoice=invoice["id"],
+        **_moved(subscription, change, {"latest_invoice": invoice["id"]}),
     )
     world.later(world.now + INCOMPLETE_S, "unresumed", invoice["id"])
     invoicing.collect(world, invoice, on_paid, off_session=False)

@@ -80,6 +80,11 @@ def draft(world: World, customer: Object, params: Create) -> Object:
     price = items[0]["price"]
     _require_currency(customer, price, params.currency)
     end = trial_end or next_boundary(world.now, price["recurring"], world.now)
+    if params.cancel_at is not None and params.cancel_at_period_end:
+        raise invalid(
+            "`cancel_at` and `cancel_at_period_end` cannot be given together.",
+            "cancel_at",
+        )
     if params.cancel_at is not None and params.cancel_at <= world.now:
         raise invalid("`cancel_at` must be in the future.", "cancel_at")
     items = proration.with_period(items, world.now, end)
