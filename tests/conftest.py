@@ -1,4 +1,5 @@
 import os
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,16 @@ def anyio_backend() -> str:
     Everything runs on asyncio; session-wide, so that wide fixtures may be async.
     """
     return "asyncio"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:  # pytest's own
+    """
+    Print the figures that tests have measured: how many schedules a proof covers.
+    """
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, figure in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(f"{figure}")
 
 
 pytest_plugins = ["support.fixtures"]

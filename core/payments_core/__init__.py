@@ -5,18 +5,7 @@ The words of the domain are here. What the service does with them is in
 public, and cost an importer nothing until they are asked for.
 """
 
-from payments_core.account import (
-    Checkpoint,
-    Email,
-    PaymentAccount,
-    PaymentStatus,
-    Policy,
-    Standing,
-    UserId,
-    customer_id,
-    standing,
-    user_id,
-)
+from payments_core.account import PaymentAccount
 from payments_core.errors import PaymentsError, Rejected, Unavailable, Untrusted
 from payments_core.events import (
     Doubt,
@@ -27,15 +16,11 @@ from payments_core.events import (
     Outcome,
     Receipt,
 )
+from payments_core.identity import CustomerId, Email, UserId, customer_id, user_id
 from payments_core.money import Money
-from payments_core.payment import (
-    CustomerId,
-    DisputeState,
-    Payment,
-    PaymentId,
-    PaymentState,
-)
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.revocation import Caller, Token, TokenCutOff, TokenRevocation
+from payments_core.standing import Checkpoint, PaymentStatus, Policy, Standing, standing
 from payments_core.subscription import (
     Subscription,
     SubscriptionId,

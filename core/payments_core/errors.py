@@ -126,6 +126,125 @@ class MalformedEvent(Rejected):
         self.reason = reason
 
 
+class SubscriptionNotFound(Rejected):
+    """There is no such subscription, or it is not the user's."""
+
+    code: ClassVar[str] = "subscription_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("no such subscription")
+
+
+class AlreadySubscribed(Rejected):
+    """The user has a living subscription of the product; `subscription_id` is it."""
+
+    code: ClassVar[str] = "already_subscribed"
+
+    def __init__(self, subscription_id: str) -> None:
+        super().__init__("the user has a living subscription of this product")
+        self.subscription_id = subscription_id
+
+
+class SubscriptionEnded(Rejected):
+    code: ClassVar[str] = "subscription_ended"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the subscription is {status}: nothing can change it")
+        self.status = status
+
+
+class IntentNotFound(Rejected):
+    code: ClassVar[str] = "intent_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("no such intent")
+
+
+class IdempotencyKeyReused(Rejected):
+    """The key came before, with another request."""
+
+    code: ClassVar[str] = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this idempotency key came with another request before")
+
+
+class OperationInProgress(Rejected):
+    """Such an operation of the user is under way; `intent_id` is it."""
+
+    code: ClassVar[str] = "operation_in_progress"
+
+    def __init__(self, intent_id: str) -> None:
+        super().__init__("the same is under way already; ask again in a moment")
+        self.intent_id = intent_id
+
+
+class CardDeclined(Rejected):
+    """The bank said no; `decline_code` is its word, where it gave one."""
+
+    code: ClassVar[str] = "card_declined"
+
+    def __init__(self, reason: str, decline_code: str | None) -> None:
+        super().__init__(reason)
+        self.decline_code = decline_code
+
+
+class UnknownReference(Rejected):
+    """A field names something that the gateway does not have, or does not sell."""
+
+    code: ClassVar[str] = "unknown_reference"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class Abandoned(Rejected):
+    """It could not be done in a day, and was given up; nothing was done."""
+
+    code: ClassVar[str] = "abandoned"
+
+    def __init__(self) -> None:
+        super().__init__("the payment gateway did not answer for a day: given up")
+
+
+class GatewayRefused(Rejected):
+    """The gateway said no, for good: nothing was done, nothing will be.
+
+    `field` names what it is about in our words, `refusal_code` is the gateway's own.
+    `declined` says that it was the bank.
+    """
+
+    code: ClassVar[str] = "gateway_refused"
+
+    def __init__(
+        self,
+        refusal_code: str,
+        reason: str,
+        *,
+        field: str | None = None,
+        decline_code: str | None = None,
+        declined: bool = False,
+    ) -> None:
+        super().__init__(f"{refusal_code}: {reason}")
+        self.refusal_code = refusal_code
+        self.reason = reason
+        self.field = field
+        self.decline_code = decline_code
+        self.declined = declined
+
+
+class GatewayObjectMissing(Rejected):
+    """What was looked up is not there; `what` is a word of ours."""
+
+    code: ClassVar[str] = "gateway_object_missing"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the gateway knows no such {what}")
+        self.what = what
+
+
 class ChangedElsewhere(Unavailable):
     """Somebody saved this since it was read: read it again."""
 
@@ -149,6 +268,35 @@ class Overloaded(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("too much is waiting already; try again in a moment")
+
+
+class GatewayUnavailable(Unavailable):
+    code: ClassVar[str] = "gateway_unavailable"
+
+
+class GatewayBusy(GatewayUnavailable):
+    """The gateway was not asked, or refused to listen: nothing was done."""
+
+    code: ClassVar[str] = "gateway_busy"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the payment gateway cannot be asked now: {reason}")
+        self.reason = reason
+
+
+class GatewaySilent(GatewayUnavailable):
+    """The gateway did not say whether it did it.
+
+    `poisoned` says that it answered with an error of its own, which it keeps under
+    the idempotency key: the same key will not tell more.
+    """
+
+    code: ClassVar[str] = "gateway_silent"
+
+    def __init__(self, reason: str, *, poisoned: bool = False) -> None:
+        super().__init__(f"the payment gateway did not answer: {reason}")
+        self.reason = reason
+        self.poisoned = poisoned
 
 
 class BadSignature(Untrusted):

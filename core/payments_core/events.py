@@ -7,7 +7,9 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from payments_core.job import JobKey
 from payments_core.payment import Payment, PaymentId
+from payments_core.subscription import PaidTerm, SubscriptionReport
 
 EVENT_BODY_BYTES_MAX: Final = 512 * 1024
 
@@ -42,12 +44,23 @@ class Doubt:
     reason: str
 
 
+@attrs.frozen
+class Notice:
+    """A report that says no more than that something has to be looked up."""
+
+    job: JobKey
+    reason: str
+
+
+Report = Payment | Doubt | SubscriptionReport | PaidTerm | Notice
+
+
 @attrs.frozen(kw_only=True)
 class GatewayEvent:
     """One event, verified and translated.
 
-    `report` is what it says of a payment, a doubt, or None for a type that we do
-    not follow. `body` is what was signed, byte for byte.
+    `report` is what it says, or None for a type that we do not follow. `body` is what
+    was signed, byte for byte.
     """
 
     id: str
@@ -56,7 +69,7 @@ class GatewayEvent:
     livemode: bool
     api_version: str | None = None
     object_id: str | None = None
-    report: Payment | Doubt | None = None
+    report: Report | None = None
     body: bytes = attrs.field(repr=False)
 
     @cached_property
@@ -66,10 +79,14 @@ class GatewayEvent:
 
 @attrs.frozen
 class Outcome:
-    """What became of an event; `reason` says why it is not simply applied."""
+    """What became of an event; `reason` says why it is not simply applied.
+
+    `waits_for` is the job that will settle a pending one.
+    """
 
     state: EventState
     reason: str | None = None
+    waits_for: JobKey | None = None
 
 
 @attrs.frozen

@@ -18,10 +18,10 @@ from typing import Final, NewType, Protocol, Self, TypeVar
 import attrs
 
 from payments_core.errors import InvalidValue
+from payments_core.identity import CustomerId
 from payments_core.money import Money
 
 PaymentId = NewType("PaymentId", str)
-CustomerId = NewType("CustomerId", str)
 
 
 class PaymentState(StrEnum):
@@ -192,6 +192,12 @@ class Payment:
         if self.state is PaymentState.CONTRADICTED:
             return not self._refunded_in_full
         return self.state in _TAKEN
+
+    @property
+    def money_returned(self) -> bool:
+        """Whether money was taken, and refunded in full or lost since."""
+        lost = self.dispute is DisputeState.LOST
+        return lost or self.state is PaymentState.REFUNDED
 
     @property
     def _refunded_in_full(self) -> bool:

@@ -5,8 +5,9 @@ from typing import Final
 
 import attrs
 
-from payments_core.account import Email, PaymentAccount, UserId
+from payments_core.account import PaymentAccount
 from payments_core.errors import AccountNotFound, ScopeRequired
+from payments_core.identity import Email, UserId
 
 ADMIN_SCOPE: Final = "payments:admin"
 

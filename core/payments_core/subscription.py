@@ -1,27 +1,35 @@
 """A user's standing order for a product's price, and the table of its statuses.
 
-Rule 1: the statuses are the gateway's eight; two of them are terminal.
-Rule 2: a move that is not in the table is not applied and not dropped: it raises,
-        and whoever reported it has to fetch the object.
+Rule 1: the statuses are the gateway's eight; two of them are terminal and absorb.
+Rule 2: a move that is not in the table is not applied and not dropped: the object is
+        fetched.
+Rule 3: what is paid is a fact of its own: the period that a paid invoice covers. Such
+        facts merge, the later one wins, and no order of arrival matters.
+Rule 4: a trial is free until it ends, or until the subscription does.
 
 Source of the table: the docstring of `stripe.Subscription.status` and
 docs.stripe.com/billing/subscriptions/overview.
 """
 
+import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NewType, Self
 
 import attrs
 
-from payments_core.account import UserId
-from payments_core.errors import IllegalTransition, InvalidValue
+from payments_core.errors import InvalidValue
+from payments_core.identity import CustomerId, UserId
 
 SubscriptionId = NewType("SubscriptionId", str)
 
 QUANTITY_MAX: Final = 1_000_000
+# A renewal is drafted at the period's end and collected an hour later.
+COLLECTED_AFTER: Final = timedelta(hours=2)
+# What waits for a payment is given up, or tried again, within about a day.
+A_DAY: Final = timedelta(days=1)
 
 
 class SubscriptionStatus(StrEnum):
@@ -50,41 +58,166 @@ SUBSCRIPTION_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
         _S.CANCELED: frozenset(),
     }
 )
+_NEVER_LIVED: Final = frozenset({_S.INCOMPLETE, _S.INCOMPLETE_EXPIRED})
+# Every subscription has one id, whoever hears of it first: a webhook or our own call.
+_IDS: Final = uuid.UUID("8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11")
 
 
-def _quantity(_: object, __: object, value: int) -> None:
+def subscription_id(gateway_id: str) -> SubscriptionId:
+    """Return our id of the gateway's subscription."""
+    return SubscriptionId(f"sub-{uuid.uuid5(_IDS, gateway_id)}")
+
+
+def quantity(value: int) -> int:
+    """Read a quantity: 1 to 1,000,000.
+
+    Raises:
+        InvalidValue: it is something else.
+    """
     if not 1 <= value <= QUANTITY_MAX:
         raise InvalidValue("quantity", f"not in 1..{QUANTITY_MAX}")
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class PendingUpdate:
+    """A change that waits for its payment: applied, or given up at `expires_at`."""
+
+    price: str | None
+    quantity: int | None
+    expires_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class PaidTerm:
+    """What a paid invoice covers of a subscription: from one moment to another."""
+
+    gateway_id: str
+    invoice_id: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class SubscriptionReport:
+    """What one report says of a subscription: a payload, or an answer.
+
+    `item_id` is the gateway's own name for its price and quantity; `pinned_card` pays
+    in place of the customer's default card; `claimed_by` and `intent_id` are what we
+    wrote into its metadata.
+    """
+
+    gateway_id: str
+    customer_id: CustomerId
+    status: SubscriptionStatus
+    product: str
+    price: str
+    quantity: int
+    item_id: str
+    currency: str
+    created_at: datetime
+    period_start: datetime
+    period_end: datetime
+    trial_start: datetime | None = None
+    trial_end: datetime | None = None
+    cancel_at: datetime | None = None
+    cancel_at_period_end: bool = False
+    ended_at: datetime | None = None
+    pinned_card: str | None = None
+    latest_invoice_id: str | None = None
+    pending: PendingUpdate | None = None
+    claimed_by: str | None = None
+    intent_id: str | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return not SUBSCRIPTION_STEPS[self.status]
 
 
 @attrs.frozen(kw_only=True)
 class Subscription:
-    """One standing order; `id` is ours, `gateway_id` the gateway's."""
+    """One standing order, as far as it was reported.
 
-    id: SubscriptionId
-    user_id: UserId
-    gateway_id: str
-    product: str
-    price: str
-    quantity: int = attrs.field(default=1, validator=_quantity)
-    status: SubscriptionStatus
-    period_start: datetime | None = None
-    period_end: datetime | None = None
+    Without a `user_id` it is *unlinked*: nobody's yet. `known_until` is the second up
+    to which the report may hold changes, `ticket` the one it was taken with: see
+    `payments_core.evidence`. `term` is the last that was paid for.
+    """
+
+    report: SubscriptionReport
+    user_id: UserId | None = None
+    term: PaidTerm | None = None
+    known_until: datetime
+    ticket: int
     version: int = 0
+
+    @property
+    def id(self) -> SubscriptionId:
+        return subscription_id(self.report.gateway_id)
+
+    @property
+    def gateway_id(self) -> str:
+        return self.report.gateway_id
+
+    @property
+    def status(self) -> SubscriptionStatus:
+        return self.report.status
 
     @property
     def live(self) -> bool:
         """Whether anything can still come of it."""
-        return bool(SUBSCRIPTION_STEPS[self.status])
+        return not self.report.terminal
 
-    def moved(self, status: SubscriptionStatus) -> Self:
-        """Follow one step of the table; staying where it is is no step.
+    def lived_at(self, moment: datetime) -> bool:
+        """Say whether a payment of this moment is the subscription's business."""
+        if self.status is _S.INCOMPLETE_EXPIRED or moment < self.report.created_at:
+            return False
+        return self.report.ended_at is None or moment <= self.report.ended_at
 
-        Raises:
-            IllegalTransition: the table has no such step.
-        """
-        if status is self.status:
+    @property
+    def free_until(self) -> datetime | None:
+        """When its trial ends or ended; None without one."""
+        report = self.report
+        if report.trial_end is None or report.status in _NEVER_LIVED:
+            return None
+        if report.ended_at is None:
+            return report.trial_end
+        return min(report.trial_end, report.ended_at)
+
+    @property
+    def paid_term(self) -> PaidTerm | None:
+        """The last term that was paid for; the invoice of a trial buys none."""
+        start, end = self.report.trial_start, self.report.trial_end
+        term = self.term
+        if term and start and end and start <= term.starts_at and term.ends_at <= end:
+            return None
+        return term
+
+    def paid(self, term: PaidTerm) -> Self:
+        """Take in that an invoice was paid; an earlier term changes nothing."""
+        if self.term is not None and _place(term) <= _place(self.term):
             return self
-        if status not in SUBSCRIPTION_STEPS[self.status]:
-            raise IllegalTransition("subscription", self.status, status)
-        return attrs.evolve(self, status=status)
+        return attrs.evolve(self, term=term)
+
+    @property
+    def covered(self) -> bool:
+        """Whether all of the present period is known to be paid, or free."""
+        ends = (self.term and self.term.ends_at, self.free_until)
+        return any(known and known >= self.report.period_end for known in ends)
+
+    @property
+    def look_at(self) -> datetime | None:
+        """When to ask the gateway, should nothing be heard; None: never.
+
+        Some events are never made. Whatever has to happen next has happened by then.
+        """
+        report = self.report
+        if not self.live:
+            return None
+        if self.covered and report.pending is None and report.status is not _S.PAST_DUE:
+            return max(report.period_end, self.known_until) + COLLECTED_AFTER
+        collected = report.period_start + COLLECTED_AFTER
+        return collected if self.known_until < collected else self.known_until + A_DAY
+
+
+def _place(term: PaidTerm) -> tuple[datetime, datetime, str]:
+    return term.ends_at, term.starts_at, term.invoice_id

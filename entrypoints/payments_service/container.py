@@ -5,7 +5,9 @@ and mypy checks the adapter there. punq passes nothing to a plain function, so a
 provider closes over what it needs.
 """
 
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -13,49 +15,86 @@ import punq
 import structlog
 
 from payments_adapters.group_commit import GroupCommit
+from payments_adapters.guarded_gateway import CallBudget, CircuitBreaker, GuardedGateway
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.queries import (
+    PostgresCallBudget,
     PostgresDirectory,
     PostgresEventLog,
+    PostgresIntentDirectory,
     PostgresTokens,
 )
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.unit_of_work import PostgresUnitsOfWork
 from payments_adapters.stripe import StripeEvents, StripeSignatures
-from payments_core.account import Policy
+from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
+from payments_core.intent import Intent
+from payments_core.job import Job
 from payments_core.ports import (
     AccountDirectory,
     Clock,
     EventIntake,
     EventLog,
     EventReader,
+    IntentDirectory,
+    NewId,
     OpenUnitOfWork,
+    PaymentGateway,
     TokenStore,
     TokenVerifier,
 )
+from payments_core.standing import Policy
 from payments_core.use_cases import (
     ApplyEvents,
     AuthenticateCaller,
+    BeginIntent,
+    ChangeSubscription,
+    EndSubscription,
+    FindPrice,
     GetPaymentStatus,
+    HealIntents,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkUnlinked,
     ListInvalidatedTokens,
+    PreviewChange,
+    ReachAccount,
+    ReadIntent,
+    ReadSubscriptions,
     ReceiveEvent,
     RegisterUser,
+    RunIntent,
+    SetUpCard,
+    StartSubscription,
+    UpdateCard,
+    WorkOffJobs,
 )
 from payments_service.settings import Settings, SettingsError
 
 USE_CASES: Final = (
     ApplyEvents,
     AuthenticateCaller,
+    BeginIntent,
+    ChangeSubscription,
+    EndSubscription,
+    FindPrice,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkUnlinked,
     ListInvalidatedTokens,
+    PreviewChange,
+    ReachAccount,
+    ReadIntent,
+    ReadSubscriptions,
     ReceiveEvent,
     RegisterUser,
+    RunIntent,
+    SetUpCard,
+    StartSubscription,
+    UpdateCard,
 )
 
 _CHECKED: Final[Mapping[Any, str]] = {
@@ -78,6 +117,13 @@ class Container:
         return resolved
 
 
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[None]:
+    """Open what the container's adapters talk to: the database and the gateway."""
+    async with container[PostgresStore].opened(), container[StripeGateway].opened():
+        yield
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -89,9 +135,18 @@ def build_container(settings: Settings) -> Container:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
     """
     store = PostgresStore(settings.database_url, settings.database_pool_size)
+    stripe = StripeGateway(
+        settings.stripe_api_key,
+        base=settings.stripe_api_base,
+        livemode=settings.livemode,
+    )
+    breaker = CircuitBreaker(utc_now)
     container = punq.Container()
     container.register(PostgresStore, instance=store)
-    for port, provider in {**_gateways(settings), **_stores(store)}.items():
+    container.register(StripeGateway, instance=stripe)
+    container.register(CircuitBreaker, instance=breaker)
+    providers = {**_edges(settings), **_stores(store), **_money(store, stripe, breaker)}
+    for port, provider in providers.items():
         container.register(port, provider, scope=punq.Scope.singleton)
     for use_case in USE_CASES:
         container.register(use_case, scope=punq.Scope.singleton)
@@ -99,10 +154,33 @@ def build_container(settings: Settings) -> Container:
     def group_commit() -> GroupCommit:
         return GroupCommit(container.resolve(ApplyEvents), on_failure=_log_failure)
 
+    def heal() -> HealIntents:
+        return HealIntents(
+            container.resolve(OpenUnitOfWork),
+            container.resolve(RunIntent),
+            container.resolve(Clock),
+            _log_intent,
+        )
+
+    def work_off() -> WorkOffJobs:
+        return WorkOffJobs(
+            container.resolve(OpenUnitOfWork),
+            container.resolve(PaymentGateway),
+            container.resolve(Clock),
+            container.resolve(ApplyEvents),
+            container.resolve(EventLog),
+            container.resolve(EventReader),
+            container.resolve(BeginIntent),
+            container.resolve(RunIntent),
+            _log_job,
+        )
+
     def intake() -> EventIntake:
         return container.resolve(GroupCommit)
 
     container.register(GroupCommit, group_commit, scope=punq.Scope.singleton)
+    container.register(HealIntents, heal, scope=punq.Scope.singleton)
+    container.register(WorkOffJobs, work_off, scope=punq.Scope.singleton)
     container.register(EventIntake, intake, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
     for eager, variable in _CHECKED.items():
@@ -113,7 +191,7 @@ def build_container(settings: Settings) -> Container:
     return Container(container)
 
 
-def _gateways(settings: Settings) -> _Providers:
+def _edges(settings: Settings) -> _Providers:
     def clock() -> Clock:
         return utc_now
 
@@ -129,11 +207,15 @@ def _gateways(settings: Settings) -> _Providers:
             max_age=settings.jwt_max_age,
         )
 
+    def new_id() -> NewId:
+        return _uuid
+
     def event_reader() -> EventReader:
         return StripeEvents(StripeSignatures(settings.stripe_webhook_secrets, utc_now))
 
     return {
         Clock: clock,
+        NewId: new_id,
         Policy: policy,
         TokenVerifier: verifier,
         EventReader: event_reader,
@@ -150,6 +232,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def event_log() -> EventLog:
         return PostgresEventLog(store)
 
+    def intents() -> IntentDirectory:
+        return PostgresIntentDirectory(store)
+
     def token_store() -> TokenStore:
         return PostgresTokens(store)
 
@@ -157,8 +242,37 @@ def _stores(store: PostgresStore) -> _Providers:
         OpenUnitOfWork: unit_of_work,
         AccountDirectory: directory,
         EventLog: event_log,
+        IntentDirectory: intents,
         TokenStore: token_store,
     }
+
+
+def _money(
+    store: PostgresStore, stripe: StripeGateway, breaker: CircuitBreaker
+) -> _Providers:
+    def budget() -> CallBudget:
+        return PostgresCallBudget(store)
+
+    def gateway() -> PaymentGateway:
+        return GuardedGateway(stripe, budget(), breaker, utc_now)
+
+    return {CallBudget: budget, PaymentGateway: gateway}
+
+
+def _uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _log_intent(intent: Intent, error: Exception) -> None:
+    structlog.get_logger().error(
+        "intent failed", intent_id=intent.id, kind=intent.kind, exc_info=error
+    )
+
+
+def _log_job(job: Job, error: Exception) -> None:
+    structlog.get_logger().warning(
+        "job failed", kind=job.key.kind, subject=job.key.subject, exc_info=error
+    )
 
 
 def _log_failure(event: GatewayEvent, error: Exception) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.examples import ADA, BOB, CUS_1, NOON, an_account, email_of, unversioned
 from contracts.keeping import ADA_KEYS, FULL_ACCOUNT, kept, read_account
-from payments_core.account import Email
+from payments_core.identity import Email
 from payments_core.ports import AccountDirectory, OpenUnitOfWork
 
 

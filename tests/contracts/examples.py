@@ -4,24 +4,22 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from payments_core.account import Email, PaymentAccount, UserId
-from payments_core.events import (
-    Doubt,
-    EventKey,
-    EventState,
-    GatewayEvent,
-    Outcome,
-)
+from payments_core.account import PaymentAccount
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, Report
+from payments_core.gateway import FrozenRequest
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.intent import Call, Intent, IntentId, IntentKind, IntentState
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.money import Money
-from payments_core.payment import (
-    CustomerId,
-    DisputeState,
-    Payment,
-    PaymentId,
-    PaymentState,
-)
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.ports import Findings, PaymentRecord
 from payments_core.revocation import Token
+from payments_core.subscription import (
+    PaidTerm,
+    Subscription,
+    SubscriptionReport,
+    SubscriptionStatus,
+)
 
 # Not a whole second: a store that rounds is caught.
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -30,6 +28,8 @@ APPLIED = Outcome(EventState.APPLIED)
 ADA, BOB = UserId("ada"), UserId("bob")
 CUS_1, CUS_2 = CustomerId("cus_1"), CustomerId("cus_2")
 CH_1, CH_2 = PaymentId("ch_1"), PaymentId("ch_2")
+SUB_1, SUB_2 = "sub_1", "sub_2"
+MONTH = timedelta(days=30)
 
 
 def email_of(user: str) -> Email:
@@ -78,7 +78,7 @@ def a_record(
 
 def an_event(
     id_: str = "evt_1",
-    report: Payment | Doubt | None = None,
+    report: Report | None = None,
     *,
     type_: str = "charge.succeeded",
     body: bytes = b"{}",
@@ -89,10 +89,139 @@ def an_event(
         created_at=NOON + timedelta(seconds=1),
         livemode=False,
         api_version=None,
-        object_id=report.id if isinstance(report, Payment) else None,
+        object_id=_object_of(report),
         report=report,
         body=body,
     )
+
+
+def _object_of(report: Report | None) -> str | None:
+    match report:
+        case Payment():
+            return report.id
+        case SubscriptionReport() | PaidTerm():
+            return report.gateway_id
+        case _:
+            return None
+
+
+def a_report(  # noqa: PLR0913  # each a column of the story
+    id_: str = SUB_1,
+    status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
+    *,
+    at: datetime = NOON,
+    ended_at: datetime | None = None,
+    user: str | None = None,
+    customer: CustomerId = CUS_1,
+) -> SubscriptionReport:
+    """Return a report of a subscription that began `at`, a month at a time."""
+    return SubscriptionReport(
+        gateway_id=id_,
+        customer_id=customer,
+        status=status,
+        product="prod_1",
+        price="price_1",
+        quantity=1,
+        item_id="si_1",
+        currency="eur",
+        created_at=at,
+        period_start=at,
+        period_end=at + MONTH,
+        ended_at=ended_at,
+        claimed_by=user,
+    )
+
+
+def a_term(
+    id_: str = SUB_1,
+    *,
+    starts_at: datetime = NOON,
+    ends_at: datetime | None = None,
+    invoice: str = "in_1",
+) -> PaidTerm:
+    return PaidTerm(
+        gateway_id=id_,
+        invoice_id=invoice,
+        starts_at=starts_at,
+        ends_at=starts_at + MONTH if ends_at is None else ends_at,
+    )
+
+
+def a_subscription(
+    report: SubscriptionReport | None = None,
+    *,
+    owner: str | None = None,
+    term: PaidTerm | None = None,
+    known_until: datetime = NOON,
+    ticket: int = 1,
+) -> Subscription:
+    return Subscription(
+        report=report or a_report(),
+        user_id=UserId(owner) if owner else None,
+        term=term,
+        known_until=known_until,
+        ticket=ticket,
+    )
+
+
+def a_call(
+    step: str = "start",
+    state: IntentState = IntentState.SENT,
+    *,
+    at: datetime = NOON,
+    generation: int = 1,
+) -> Call:
+    return Call(
+        step=step,
+        generation=generation,
+        frozen=FrozenRequest(
+            method="POST",
+            path="/v1/subscriptions",
+            body="a=b&c=%20",
+            api_version="2026-02-25.clover",
+        ),
+        state=state,
+        ticket=1,
+        first_sent_at=at,
+        last_sent_at=at,
+    )
+
+
+def an_intent(  # noqa: PLR0913  # each a column of the story
+    id_: str = "int_1",
+    state: IntentState = IntentState.NEW,
+    *,
+    user: str = ADA,
+    kind: IntentKind = IntentKind.START_SUBSCRIPTION,
+    subject: str = "prod_1",
+    key: str | None = None,
+    due_at: datetime = NOON,
+) -> Intent:
+    return Intent(
+        id=IntentId(id_),
+        user_id=UserId(user),
+        kind=kind,
+        subject=subject,
+        state=state,
+        key=key,
+        fingerprint="f" * 64,
+        due_at=due_at,
+        created_at=NOON,
+    )
+
+
+def a_job_key(subject: str = SUB_1, kind: JobKind = JobKind.SUBSCRIPTION) -> JobKey:
+    return JobKey(kind, subject)
+
+
+def a_job(
+    subject: str = SUB_1,
+    kind: JobKind = JobKind.SUBSCRIPTION,
+    *,
+    due_at: datetime = NOON,
+    reason: str = "not known yet",
+) -> Job:
+    return Job(key=JobKey(kind, subject), reason=reason, due_at=due_at)
 
 
 def key_of(id_: str, type_: str = "charge.succeeded") -> EventKey:
@@ -115,10 +244,12 @@ def a_token(
     )
 
 
-def unversioned(value: PaymentAccount | PaymentRecord) -> object:
+def unversioned(
+    value: PaymentAccount | PaymentRecord | Subscription | Intent,
+) -> object:
     """Return what was kept, without how often."""
     return attrs.evolve(value, version=0)
 
 
 def is_empty(found: Findings) -> bool:
-    return not (found.known or found.accounts or found.payments)
+    return not (found.known or found.accounts or found.payments or found.subscriptions)

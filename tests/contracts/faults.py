@@ -12,6 +12,7 @@ from payments_adapters.memory import MemoryDatabase, MemoryUnitOfWork
 from payments_core.account import PaymentAccount
 from payments_core.events import GatewayEvent, Outcome
 from payments_core.ports import Findings, PaymentRecord
+from payments_core.subscription import Subscription
 
 
 def no_fault(_: Sequence[PaymentRecord]) -> None:
@@ -38,7 +39,7 @@ class FaultyDatabase:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator["FaultyUnitOfWork"]:
         async with self.database():
-            yield FaultyUnitOfWork(self.database, self.database.tables, self)
+            yield FaultyUnitOfWork(self.database.tables, self.database, self)
 
 
 @attrs.define
@@ -59,7 +60,14 @@ class FaultyUnitOfWork(MemoryUnitOfWork):
         events: Sequence[tuple[GatewayEvent, Outcome]] = (),
         accounts: Sequence[PaymentAccount] = (),
         payments: Sequence[PaymentRecord] = (),
+        subscriptions: Sequence[Subscription] = (),
         at: datetime,
     ) -> None:
         self._faulty.fault(payments)
-        await super().keep(events=events, accounts=accounts, payments=payments, at=at)
+        await super().keep(
+            events=events,
+            accounts=accounts,
+            payments=payments,
+            subscriptions=subscriptions,
+            at=at,
+        )

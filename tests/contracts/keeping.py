@@ -20,11 +20,13 @@ from contracts.examples import (
     is_empty,
     unversioned,
 )
-from payments_core.account import Checkpoint, Email, PaymentAccount, Sighting, Term
+from payments_core.account import PaymentAccount
 from payments_core.errors import ChangedElsewhere
+from payments_core.identity import Email
 from payments_core.money import AMOUNT_MINOR_MAX, Money
 from payments_core.payment import DisputeState, Payment, PaymentState
 from payments_core.ports import LinkKeys, OpenUnitOfWork, PaymentRecord
+from payments_core.standing import Checkpoint, Sighting, Term
 
 ADA_KEYS = LinkKeys(frozenset({ADA}))
 FULL_PAYMENT = Payment(

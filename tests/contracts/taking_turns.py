@@ -15,9 +15,10 @@ from contracts.examples import (
     email_of,
 )
 from contracts.keeping import ADA_KEYS, kept, read_account
-from payments_core.account import Email, Policy, UserId
 from payments_core.errors import ChangedElsewhere
+from payments_core.identity import Email, UserId
 from payments_core.ports import LinkKeys, OpenUnitOfWork
+from payments_core.standing import Policy
 from payments_core.use_cases import ApplyEvents, RegisterUser
 
 WORKERS_COUNT: Final = 20

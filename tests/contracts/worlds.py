@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from contracts.examples import ADA, BOB, CUS_1, CUS_2, NOON, an_account, email_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryEventLog
-from payments_core.account import Checkpoint, PaymentAccount, Policy, UserId
+from payments_core.account import PaymentAccount
 from payments_core.events import GatewayEvent, Receipt
+from payments_core.identity import UserId
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.ports import PaymentRecord
+from payments_core.standing import Checkpoint, Policy
 from payments_core.use_cases import ApplyEvents, RegisterUser
 
 _START: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)

@@ -19,8 +19,8 @@ from payments_core import (
     Standing,
     standing,
 )
-from payments_core.account import Sighting, Term
 from payments_core.errors import CustomerTaken, InvalidValue
+from payments_core.standing import Sighting, Term
 
 P, S = PaymentState, PaymentStatus
 SECOND: Final = timedelta(seconds=1)

@@ -27,15 +27,15 @@ from payments_core import (
     customer_id,
     user_id,
 )
-from payments_core.account import UserId
 from payments_core.errors import (
     AccountNotFound,
     CustomerTaken,
     EmailTaken,
     InvalidValue,
 )
+from payments_core.identity import UserId
 from payments_core.revocation import ADMIN_SCOPE
-from payments_core.use_cases import GetPaymentStatus
+from payments_core.use_cases import GetPaymentStatus, ReachAccount
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,9 @@ EVE = UserId("eve")
 
 def status_of(world: World) -> GetPaymentStatus:
     directory = MemoryAccountDirectory(world.database)
-    return GetPaymentStatus(directory, world.register, world.clock, Policy())
+    return GetPaymentStatus(
+        ReachAccount(directory, world.register), world.clock, Policy()
+    )
 
 
 def caller(

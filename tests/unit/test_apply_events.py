@@ -30,9 +30,11 @@ from contracts.worlds import (
     histories,
     model,
 )
-from payments_core.account import PaymentAccount, PaymentStatus, Policy, standing
+from payments_core.account import PaymentAccount
 from payments_core.events import Doubt, EventState, Outcome, Receipt
+from payments_core.job import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+from payments_core.standing import PaymentStatus, Policy, standing
 from payments_core.use_cases import ApplyEvents
 
 pytestmark = pytest.mark.anyio
@@ -226,7 +228,9 @@ async def test_a_doubt_is_pending_with_its_reason() -> None:
     world = await a_world()
     (receipt,) = await world.apply([an_event(report=Doubt(CH_1, "unknown shape"))])
 
-    assert receipt.outcome == Outcome(EventState.PENDING, "unknown shape")
+    job = JobKey(JobKind.PAYMENT, CH_1)
+    assert receipt.outcome == Outcome(EventState.PENDING, "unknown shape", job)
+    assert list(world.database.tables.jobs) == [job]
     assert not world.database.tables.payments
 
 
@@ -252,9 +256,10 @@ async def test_a_contradiction_is_pending_and_nobody_is_called_a_debtor() -> Non
     await world.apply([an_event(report=succeeded)])
     (receipt,) = await world.apply([an_event("evt_2", failed)])
 
-    assert receipt.outcome == Outcome(
-        EventState.PENDING, "contradicts an earlier report"
-    )
+    job = JobKey(JobKind.PAYMENT, CH_1)
+    reason = "contradicts an earlier report"
+    assert receipt.outcome == Outcome(EventState.PENDING, reason, job)
+    assert list(world.database.tables.jobs) == [job]
     found = world.account().standing(now=NOON, policy=Policy())
     assert (found.payment_status, found.entitled) == (PaymentStatus.PENDING, True)
 

@@ -22,11 +22,13 @@ from contracts.examples import (
     email_of,
 )
 from contracts.worlds import World, a_world, moments
-from payments_core.account import Checkpoint, PaymentAccount, UserId
+from payments_core.account import PaymentAccount
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
+from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
-from payments_core.payment import CustomerId, DisputeState, Payment, PaymentState
-from payments_core.ports import PaymentRecord, link_keys
+from payments_core.payment import DisputeState, Payment, PaymentState
+from payments_core.ports import PaymentRecord, Unlinked, link_keys
+from payments_core.standing import Checkpoint
 from payments_core.use_cases.books import QUARANTINE_REASON, Books, Disagreement
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +128,7 @@ def test_p10_no_report_makes_the_books_raise_but_a_disagreement(
         except Disagreement:
             after = books.changed_accounts, books.changed_payments, books.to_replay
             assert after == before
-    books.adopt([PaymentRecord(payment=Payment(id=r.id)) for r in reports])
+    books.adopt(Unlinked([PaymentRecord(Payment(id=r.id)) for r in reports], []))
     books.replay([])
     assert not books.to_replay
     assert {a.user_id for a in books.changed_accounts} <= {ADA, BOB}

@@ -20,7 +20,7 @@ from payments_adapters.group_commit import GroupCommit
 from payments_adapters.memory import MemoryAccountDirectory
 from payments_core import Caller, Money, PaymentState, Policy
 from payments_core.errors import AccountNotFound
-from payments_core.use_cases import GetPaymentStatus
+from payments_core.use_cases import GetPaymentStatus, ReachAccount
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,9 @@ async def test_an_old_token_does_not_rename_an_account_back() -> None:
     world = await a_world(an_account(ADA))
     await world.register(ADA, email_of("countess"))
     directory = MemoryAccountDirectory(world.database)
-    get = GetPaymentStatus(directory, world.register, world.clock, Policy())
+    get = GetPaymentStatus(
+        ReachAccount(directory, world.register), world.clock, Policy()
+    )
     old = Caller(attrs.evolve(a_token(), email=email_of(ADA)))
     with pytest.raises(AccountNotFound):
         await get(email_of(ADA), caller=old)

@@ -16,11 +16,12 @@ from payments_adapters.group_commit import (
     GroupCommit,
 )
 from payments_adapters.memory import FixedClock
-from payments_core.account import Policy
 from payments_core.errors import ChangedElsewhere, Overloaded, StoreUnavailable
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.ports import PaymentRecord
+from payments_core.standing import Policy
 from payments_core.use_cases import ApplyEvents
+from payments_core.use_cases.apply_events import event_job
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,8 @@ async def test_p35_a_failing_event_is_retried_alone_and_set_aside(
     good = events(2)
     receipts = await asyncio.gather(*map(take, (good[0], poison, good[1])))
 
-    aside = Outcome(EventState.PENDING, "failed: ZeroDivisionError")
+    job = event_job(poison.key)
+    aside = Outcome(EventState.PENDING, "failed: ZeroDivisionError", job)
     assert [r.outcome for r in receipts] == [APPLIED, aside, APPLIED]
     assert set(world.database.tables.payments) == {"ch_0", "ch_1"}
     (kept,) = await world.log.find("evt_poison")
@@ -263,7 +265,9 @@ async def test_an_event_set_aside_is_kept_pending_once(world: World) -> None:
     first = await world.apply.set_aside(event, "failed: KeyError")
     second = await world.apply.set_aside(event, "failed: KeyError")
 
-    assert first.outcome == Outcome(EventState.PENDING, "failed: KeyError")
+    job = event_job(event.key)
+    assert first.outcome == Outcome(EventState.PENDING, "failed: KeyError", job)
+    assert list(world.database.tables.jobs) == [job]
     assert second.duplicate
     (kept,) = await world.log.find("evt_1")
     assert (kept.outcome, kept.body) == (first.outcome, b"poison")

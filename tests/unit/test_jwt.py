@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments_adapters.jwt import JwtVerifier, KeySet
-from payments_core.account import Email
 from payments_core.errors import InvalidToken
+from payments_core.identity import Email
 from payments_core.ports import Clock
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from payments_adapters.jwt import JwtVerifier, KeySet, generate_jwks, issue
-from payments_core.account import Email, user_id
 from payments_core.errors import InvalidToken, InvalidValue
+from payments_core.identity import Email, user_id
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GOOD_HEADER: Final = {"alg": "HS256", "kid": "k1", "typ": "at+jwt"}

@@ -1,8 +1,31 @@
-import pytest
+from datetime import datetime, timedelta
+from functools import reduce
+from itertools import permutations
+from typing import Final
 
-from payments_core import Subscription, SubscriptionId, SubscriptionStatus, UserId
-from payments_core.errors import IllegalTransition, InvalidValue
-from payments_core.subscription import QUANTITY_MAX, SUBSCRIPTION_STEPS
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.examples import MONTH, NOON, a_report, a_subscription, a_term
+from payments_core import Subscription, SubscriptionStatus
+from payments_core.errors import InvalidValue
+from payments_core.subscription import (
+    A_DAY,
+    COLLECTED_AFTER,
+    QUANTITY_MAX,
+    SUBSCRIPTION_STEPS,
+    PaidTerm,
+    PendingUpdate,
+    quantity,
+    subscription_id,
+)
+
+S: Final = SubscriptionStatus
+ENDED: Final = {S.CANCELED, S.INCOMPLETE_EXPIRED}
+DAY: Final = timedelta(days=1)
+MOMENT: Final = timedelta(microseconds=1)
 
 # Written out, so that a change of the table is seen by whoever reviews it.
 SNAPSHOT = """
@@ -17,18 +40,17 @@ canceled:
 """
 
 
-def a_subscription(
-    status: SubscriptionStatus = SubscriptionStatus.ACTIVE, *, quantity: int = 1
+def in_trial(
+    status: SubscriptionStatus = S.TRIALING, *, ended_at: datetime | None = None
 ) -> Subscription:
-    return Subscription(
-        id=SubscriptionId("own_1"),
-        user_id=UserId("ada"),
-        gateway_id="sub_1",
-        product="prod_1",
-        price="price_1",
-        quantity=quantity,
-        status=status,
+    """Return one whose trial is of two weeks; its first period is the trial."""
+    report = attrs.evolve(
+        a_report(status=status, ended_at=ended_at),
+        trial_start=NOON,
+        trial_end=NOON + 14 * DAY,
+        period_end=NOON + 14 * DAY,
     )
+    return a_subscription(report)
 
 
 def test_p19_every_status_has_a_row() -> None:
@@ -54,46 +76,185 @@ def test_p04_p19_terminal_rows_are_empty(status: SubscriptionStatus) -> None:
     """
     Canceled and incomplete-expired are the end; nothing else is.
     """
-    ended = {SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED}
+    report = a_report(status=status)
 
-    assert (not SUBSCRIPTION_STEPS[status]) == (status in ended)
-    assert a_subscription(status).live == (status not in ended)
-
-
-@pytest.mark.parametrize("after", SubscriptionStatus)
-@pytest.mark.parametrize("before", SubscriptionStatus)
-def test_p19_each_pair_steps_or_raises(
-    before: SubscriptionStatus, after: SubscriptionStatus
-) -> None:
-    """
-    Every pair follows the table, stays where it is, or is refused unchanged.
-    """
-    subscription = a_subscription(before)
-
-    if after is before:
-        assert subscription.moved(after) is subscription
-    elif after in SUBSCRIPTION_STEPS[before]:
-        assert subscription.moved(after) == a_subscription(after)
-    else:
-        with pytest.raises(IllegalTransition) as refused:
-            subscription.moved(after)
-        assert (refused.value.before, refused.value.after) == (before, after)
-        assert subscription.status is before
+    assert (not SUBSCRIPTION_STEPS[status]) == (status in ENDED)
+    assert report.terminal == (status in ENDED)
+    assert a_subscription(report).live == (status not in ENDED)
 
 
-@pytest.mark.parametrize("quantity", [-1, 0, QUANTITY_MAX + 1])
-def test_a_quantity_has_limits(quantity: int) -> None:
+@pytest.mark.parametrize("value", [-1, 0, QUANTITY_MAX + 1])
+def test_a_quantity_has_limits(value: int) -> None:
     """
     At least one, at most a million.
     """
     with pytest.raises(InvalidValue) as refused:
-        a_subscription(quantity=quantity)
+        quantity(value)
     assert refused.value.field == "quantity"
 
 
-@pytest.mark.parametrize("quantity", [1, QUANTITY_MAX])
-def test_a_quantity_reaches_its_limits(quantity: int) -> None:
+@pytest.mark.parametrize("value", [1, QUANTITY_MAX])
+def test_a_quantity_reaches_its_limits(value: int) -> None:
     """
     Both ends are allowed.
     """
-    assert a_subscription(quantity=quantity).quantity == quantity
+    assert quantity(value) == value
+
+
+def test_a_subscription_has_one_id_whoever_hears_of_it_first() -> None:
+    """
+    It follows from the gateway's, and from nothing else that is reported.
+    """
+    seen = a_subscription(a_report("sub_1"))
+    later = a_subscription(a_report("sub_1", S.CANCELED), owner="ada", ticket=9)
+
+    assert seen.id == later.id == subscription_id("sub_1")
+    assert seen.id != subscription_id("sub_2")
+
+
+@pytest.mark.parametrize(
+    ("at", "lived"),
+    [
+        (NOON - MOMENT, False),
+        (NOON, True),
+        (NOON + DAY, True),
+        (NOON + DAY + MOMENT, False),
+    ],
+)
+def test_a_life_is_from_the_beginning_to_the_end(at: datetime, lived: bool) -> None:  # noqa: FBT001  # a column
+    """
+    Both moments are within; the living have no end yet.
+    """
+    ended = a_subscription(a_report(status=S.CANCELED, ended_at=NOON + DAY))
+    living = a_subscription()
+
+    assert ended.lived_at(at) is lived
+    assert living.lived_at(at) is (at >= NOON)
+
+
+def test_what_never_began_never_lived() -> None:
+    """
+    A first payment that was never made leaves no life behind.
+    """
+    expired = a_report(status=S.INCOMPLETE_EXPIRED, ended_at=NOON + DAY)
+
+    assert not a_subscription(expired).lived_at(NOON)
+    assert a_subscription(a_report(status=S.INCOMPLETE)).lived_at(NOON)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "until"),
+    [
+        (a_subscription(), None),
+        (in_trial(), NOON + 14 * DAY),
+        (in_trial(S.ACTIVE), NOON + 14 * DAY),
+        (in_trial(S.CANCELED, ended_at=NOON + 3 * DAY), NOON + 3 * DAY),
+        (in_trial(S.CANCELED, ended_at=NOON + 40 * DAY), NOON + 14 * DAY),
+        (in_trial(S.INCOMPLETE), None),
+        (in_trial(S.INCOMPLETE_EXPIRED), None),
+    ],
+    ids=["none", "now", "over", "cut short", "ended later", "waiting", "expired"],
+)
+def test_a_trial_is_free_until_it_ends_or_the_subscription_does(
+    subscription: Subscription, until: datetime | None
+) -> None:
+    """
+    Whichever is first; what waits for its first payment has no trial yet.
+    """
+    assert subscription.free_until == until
+
+
+terms = st.builds(
+    lambda start, days, invoice: a_term(
+        starts_at=NOON + start * DAY,
+        ends_at=NOON + (start + days) * DAY,
+        invoice=f"in_{invoice}",
+    ),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(terms, min_size=1, max_size=4))
+def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidTerm]) -> None:
+    """
+    The one that ends last stays, whatever the order and the copies.
+    """
+    orders = permutations([*paid, paid[0]])
+    (only,) = {reduce(Subscription.paid, order, a_subscription()) for order in orders}
+
+    assert only.term is not None
+    assert only.term.ends_at == max(term.ends_at for term in paid)
+    assert only.paid(only.term) is only
+
+
+def test_the_invoice_of_a_trial_buys_no_term() -> None:
+    """
+    It is of nothing, and paid at once; the first that costs something counts.
+    """
+    trial = in_trial()
+    free = a_term(ends_at=NOON + 14 * DAY)
+    bought = a_term(starts_at=NOON + 14 * DAY)
+
+    assert trial.paid(free).paid_term is None
+    assert trial.paid(free).paid(bought).paid_term == bought
+    assert a_subscription().paid(free).paid_term == free
+
+
+def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
+    """
+    To its very end; one that ends sooner leaves something to be paid.
+    """
+    term = a_term()
+    short = attrs.evolve(term, ends_at=term.ends_at - MOMENT)
+
+    assert a_subscription(term=term).covered
+    assert not a_subscription(term=short).covered
+    assert not a_subscription().covered
+    assert in_trial().covered
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_what_has_ended_is_not_looked_at(status: SubscriptionStatus) -> None:
+    """
+    Nothing can come of it any more.
+    """
+    assert a_subscription(a_report(status=status)).look_at is None
+
+
+def test_what_is_covered_is_looked_at_after_its_period() -> None:
+    """
+    Once the next one must have been collected, and never before what is known.
+    """
+    paid = a_subscription(term=a_term())
+    late = attrs.evolve(paid, known_until=NOON + 2 * MONTH)
+
+    assert paid.look_at == NOON + MONTH + COLLECTED_AFTER
+    assert late.look_at == NOON + 2 * MONTH + COLLECTED_AFTER
+
+
+HELD: Final = PendingUpdate(price="price_2", quantity=None, expires_at=NOON + DAY)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        a_subscription(),
+        a_subscription(a_report(status=S.INCOMPLETE)),
+        a_subscription(a_report(status=S.PAST_DUE), term=a_term()),
+        a_subscription(attrs.evolve(a_report(), pending=HELD), term=a_term()),
+    ],
+    ids=["unpaid", "incomplete", "past due", "held"],
+)
+def test_what_waits_for_a_payment_is_looked_at_soon_and_daily(
+    waiting: Subscription,
+) -> None:
+    """
+    When it must have been collected, and every day from then on.
+    """
+    collected = NOON + COLLECTED_AFTER
+    later = attrs.evolve(waiting, known_until=collected)
+
+    assert waiting.look_at == collected
+    assert later.look_at == collected + A_DAY

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, SigningKey
 from payments_adapters.jwt.verification import JTI
-from payments_core.account import Email, UserId
 from payments_core.errors import InvalidValue
+from payments_core.identity import Email, UserId
 
 
 def issue(  # noqa: PLR0913  # a token's claims, one by one and by name

@@ -19,8 +19,8 @@ import attrs
 from jwt import PyJWTError
 
 from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, json_object
-from payments_core.account import Email, UserId, user_id
 from payments_core.errors import InvalidToken, InvalidValue
+from payments_core.identity import Email, UserId, user_id
 from payments_core.ports import Clock
 from payments_core.revocation import Token
 

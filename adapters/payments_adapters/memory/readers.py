@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import attrs
 
 from payments_adapters.memory.unit_of_work import MemoryDatabase
-from payments_core.account import Email, PaymentAccount, UserId
+from payments_core.account import PaymentAccount
 from payments_core.events import EventState, KeptEvent
+from payments_core.identity import Email, UserId
+from payments_core.intent import Intent, IntentId
 
 
 @attrs.frozen
@@ -14,10 +16,20 @@ class MemoryAccountDirectory:
     _database: MemoryDatabase
 
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
-        accounts = self._database.tables.accounts
-        if not isinstance(user, Email):
-            return accounts.get(user)
-        return next((a for a in accounts.values() if a.email.key == user.key), None)
+        tables = self._database.tables
+        for account in tables.accounts.values():
+            known = account.email.key if isinstance(user, Email) else account.user_id
+            if known == (user.key if isinstance(user, Email) else user):
+                return tables.whole(account)
+        return None
+
+
+@attrs.frozen
+class MemoryIntentDirectory:
+    _database: MemoryDatabase
+
+    async def find(self, id_: IntentId) -> Intent | None:
+        return self._database.tables.intents.get(id_)
 
 
 @attrs.frozen

@@ -6,10 +6,14 @@ from typing import Self
 
 import attrs
 
-from payments_core.account import PaymentAccount, UserId
+from payments_core.account import PaymentAccount
 from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
+from payments_core.identity import UserId
+from payments_core.intent import Intent, IntentId
+from payments_core.job import Job, JobKey
 from payments_core.payment import Payment, PaymentId
-from payments_core.ports import LinkKeys, PaymentRecord
+from payments_core.ports import LinkKeys, PaymentRecord, Unlinked
+from payments_core.subscription import Subscription, SubscriptionReport
 
 
 @attrs.frozen
@@ -28,21 +32,35 @@ class Tables:
     Rows are frozen: handing one out hands out a value.
     """
 
+    # Accounts are kept without their subscriptions, and handed out with them.
     accounts: dict[UserId, PaymentAccount] = attrs.field(factory=dict)
     payments: dict[PaymentId, PaymentRecord] = attrs.field(factory=dict)
+    subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
+    intents: dict[IntentId, Intent] = attrs.field(factory=dict)
+    jobs: dict[JobKey, Job] = attrs.field(factory=dict)
 
     def copy(self) -> Self:
         return attrs.evolve(
             self,
             accounts=dict(self.accounts),
             payments=dict(self.payments),
+            subscriptions=dict(self.subscriptions),
             events=dict(self.events),
+            intents=dict(self.intents),
+            jobs=dict(self.jobs),
         )
+
+    def whole(self, account: PaymentAccount) -> PaymentAccount:
+        """Return an account with its subscriptions."""
+        for subscription in self.subscriptions.values():
+            if subscription.user_id == account.user_id:
+                account = account.with_subscription(subscription)
+        return account
 
     def accounts_under(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
         """Return the accounts that have any of the keys, in the order of their ids."""
-        found = [a for a in self.accounts.values() if _has(a, keys)]
+        found = [self.whole(a) for a in self.accounts.values() if _has(a, keys)]
         return sorted(found, key=lambda account: account.user_id)
 
     def payments_reported_by(self, reports: Iterable[Payment]) -> list[PaymentRecord]:
@@ -53,20 +71,41 @@ class Tables:
         owners = frozenset(users)
         return [r for r in self.payments.values() if r.user_id in owners]
 
-    def unlinked_under(self, keys: LinkKeys) -> Sequence[PaymentRecord]:
-        return [
-            record
-            for record in self.payments.values()
-            if record.user_id is None and _carries(record.payment, keys)
+    def unlinked_under(self, keys: LinkKeys) -> Unlinked:
+        return Unlinked(
+            [
+                record
+                for record in self.payments.values()
+                if record.user_id is None and _carries(record.payment, keys)
+            ],
+            [
+                subscription
+                for subscription in self.subscriptions.values()
+                if subscription.user_id is None and _carries(subscription.report, keys)
+            ],
+        )
+
+    def linkable(self, limit: int) -> LinkKeys:
+        """Return keys of unlinked things for which there is an account."""
+        things: list[Payment | SubscriptionReport] = [
+            record.payment for record in self.payments.values() if not record.user_id
         ]
+        things += [s.report for s in self.subscriptions.values() if not s.user_id]
+        found = LinkKeys()
+        for thing in things[:limit]:
+            for account in self.accounts.values():
+                keys = _keys_of(account)
+                if _carries(thing, keys):
+                    found = _joined(found, keys)
+        return found
 
     def is_unlinked(self, row: EventRow) -> bool:
-        """Say whether the event reports a payment that is kept, but nobody's yet."""
-        record = self._record_of(row)
-        return record is not None and record.user_id is None
+        """Say whether the event reports a thing that is kept, but nobody's yet."""
+        thing = self._thing_of(row)
+        return thing is not None and thing.user_id is None
 
     def kept(self, row: EventRow, *, with_body: bool) -> KeptEvent:
-        record = self._record_of(row)
+        thing = self._thing_of(row)
         return KeptEvent(
             key=row.event.key,
             outcome=row.outcome,
@@ -74,14 +113,17 @@ class Tables:
             received_at=row.received_at,
             object_id=row.event.object_id,
             livemode=row.event.livemode,
-            user_id=record.user_id if record else None,
+            user_id=thing.user_id if thing else None,
             body=row.event.body if with_body else None,
         )
 
-    def _record_of(self, row: EventRow) -> PaymentRecord | None:
-        # For a charge's events the object is the payment; no other object has its id.
+    def _thing_of(self, row: EventRow) -> PaymentRecord | Subscription | None:
+        # The object of a charge's events is the payment, of a subscription's it.
         object_id = row.event.object_id
-        return self.payments.get(PaymentId(object_id)) if object_id else None
+        if object_id is None:
+            return None
+        payment = self.payments.get(PaymentId(object_id))
+        return payment or self.subscriptions.get(object_id)
 
 
 def _has(account: PaymentAccount, keys: LinkKeys) -> bool:
@@ -92,9 +134,26 @@ def _has(account: PaymentAccount, keys: LinkKeys) -> bool:
     )
 
 
-def _carries(payment: Payment, keys: LinkKeys) -> bool:
+def _carries(thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
     return (
-        payment.claimed_by in keys.user_ids
-        or payment.customer_id in keys.customer_ids
-        or payment.email in keys.email_keys
+        thing.claimed_by in keys.user_ids
+        or thing.customer_id in keys.customer_ids
+        or (isinstance(thing, Payment) and thing.email in keys.email_keys)
+    )
+
+
+def _keys_of(account: PaymentAccount) -> LinkKeys:
+    customer = account.customer_id
+    return LinkKeys(
+        frozenset({account.user_id}),
+        frozenset({customer} if customer else ()),
+        frozenset({account.email.key}),
+    )
+
+
+def _joined(left: LinkKeys, right: LinkKeys) -> LinkKeys:
+    return LinkKeys(
+        left.user_ids | right.user_ids,
+        left.customer_ids | right.customer_ids,
+        left.email_keys | right.email_keys,
     )

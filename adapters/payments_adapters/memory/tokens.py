@@ -2,7 +2,7 @@
 
 import attrs
 
-from payments_core.account import UserId
+from payments_core.identity import UserId
 from payments_core.ports import RevocationPage
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
 

@@ -13,13 +13,18 @@ from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
     deployment,
+    gateway_budgets,
+    intents,
     invalidated_tokens,
     payments,
+    subscriptions,
     token_cut_offs,
     webhook_events,
 )
-from payments_core.account import Email, PaymentAccount, UserId
+from payments_core.account import PaymentAccount
 from payments_core.events import EventState, KeptEvent
+from payments_core.identity import Email, UserId
+from payments_core.intent import Intent, IntentId
 from payments_core.ports import RevocationPage
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
 
@@ -40,6 +45,22 @@ class PostgresDirectory:
         return rows.to_account(tuple(row)) if row else None
 
 
+_FIND_INTENT: Final = compiled(
+    sa.select(intents).where(intents.c.id == sa.bindparam("intent_id", type_=sa.Text))
+)
+
+
+@attrs.frozen
+class PostgresIntentDirectory:
+    _store: PostgresStore
+
+    async def find(self, id_: IntentId) -> Intent | None:
+        values = _FIND_INTENT.values(intent_id=id_)
+        async with self._store.connection() as connection:
+            row = await connection.fetchrow(_FIND_INTENT.text, *values)
+        return rows.to_intent(tuple(row)) if row else None
+
+
 _KEPT: Final = (
     sa.select(
         webhook_events.c.id,
@@ -50,18 +71,23 @@ _KEPT: Final = (
         webhook_events.c.livemode,
         webhook_events.c.state,
         webhook_events.c.reason,
-        payments.c.user_id,
+        webhook_events.c.waits_for,
+        sa.func.coalesce(payments.c.user_id, subscriptions.c.user_id),
     )
-    .join_from(
-        webhook_events,
-        payments,
-        webhook_events.c.object_id == payments.c.id,
-        isouter=True,
+    .select_from(
+        webhook_events.outerjoin(
+            payments, webhook_events.c.object_id == payments.c.id
+        ).outerjoin(
+            subscriptions, webhook_events.c.object_id == subscriptions.c.gateway_id
+        )
     )
     .order_by(webhook_events.c.received_at.desc(), webhook_events.c.id)
 )
 _WANTED: Final = sa.bindparam("state", type_=sa.Text)
-_UNLINKED: Final = sa.and_(payments.c.id.is_not(None), payments.c.user_id.is_(None))
+_UNLINKED: Final = sa.or_(
+    sa.and_(payments.c.id.is_not(None), payments.c.user_id.is_(None)),
+    sa.and_(subscriptions.c.id.is_not(None), subscriptions.c.user_id.is_(None)),
+)
 _KEPT_LIST: Final = compiled(
     _KEPT.add_columns(sa.null().label("body"))
     .where(sa.or_(_WANTED.is_(None), webhook_events.c.state == _WANTED))
@@ -192,3 +218,49 @@ async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
     async with store.connection() as connection:
         await connection.execute(_STAMP.text, *_STAMP.values(mode=livemode))
         return bool(await connection.fetchval(_STAMPED.text))
+
+
+# The budget as it is now: what was left, and what came in since.
+_LEFT: Final = sa.func.least(
+    sa.bindparam("most", type_=sa.Double),
+    gateway_budgets.c.calls_left
+    + sa.bindparam("most", type_=sa.Double)
+    * sa.func.greatest(
+        sa.extract(
+            "epoch",
+            sa.bindparam("now", type_=sa.DateTime(timezone=True))
+            - gateway_budgets.c.counted_at,
+        ),
+        0,
+    ),
+)
+_NEW_BUDGET: Final = insert(gateway_budgets).values(
+    endpoint=sa.bindparam("endpoint_", type_=sa.Text),
+    calls_left=sa.bindparam("most", type_=sa.Double) - 1,
+    counted_at=sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+)
+_TAKE: Final = compiled(
+    _NEW_BUDGET.on_conflict_do_update(
+        index_elements=[gateway_budgets.c.endpoint],
+        set_={
+            "calls_left": _LEFT - 1,
+            # Another pod's clock may be ahead.
+            "counted_at": sa.func.greatest(
+                gateway_budgets.c.counted_at, _NEW_BUDGET.excluded.counted_at
+            ),
+        },
+        where=_LEFT >= 1,
+    ).returning(gateway_budgets.c.endpoint)
+)
+
+
+@attrs.frozen
+class PostgresCallBudget:
+    """Calls to the gateway that all pods may still make, by endpoint."""
+
+    _store: PostgresStore
+
+    async def take(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
+        values = _TAKE.values(endpoint_=endpoint, most=per_s, now=now)
+        async with self._store.connection() as connection:
+            return await connection.fetchval(_TAKE.text, *values) is not None

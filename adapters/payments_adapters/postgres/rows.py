@@ -5,65 +5,300 @@ leaves out our own time, which is one value for a whole transaction.
 Reading runs the validators of the core again: a row that was tampered with is loud.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
-from payments_core.account import (
-    Checkpoint,
-    Email,
-    PaymentAccount,
-    PaymentStatus,
-    Sighting,
-    Term,
-    UserId,
-)
+import msgspec
+
+from payments_core.account import PaymentAccount, age
+from payments_core.card import Card
 from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.intent import (
+    Call,
+    Intent,
+    IntentKind,
+    IntentOutcome,
+    IntentState,
+    Wanted,
+)
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.money import Money
-from payments_core.payment import CustomerId, DisputeState, Payment, PaymentState
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.ports import PaymentRecord
+from payments_core.standing import Checkpoint, PaymentStatus, Sighting, Term
+from payments_core.subscription import (
+    PaidTerm,
+    PendingUpdate,
+    Subscription,
+    SubscriptionReport,
+    SubscriptionStatus,
+)
 
 Row = tuple[Any, ...]  # a driver's row holds anything
 
 _STATES: Final = {state.value: state for state in PaymentState}
 _DISPUTES: Final = {state.value: state for state in DisputeState}
 _STATUSES: Final = {status.value: status for status in PaymentStatus}
+_SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 
 def of_account(account: PaymentAccount) -> Row:
     latest, term = account.checkpoint.latest, account.checkpoint.term
+    card = account.card
     return (
         account.user_id,
         account.email.text,
         account.email.key,
         account.customer_id,
-        (latest.status if latest else PaymentStatus.NONE).value,
-        term.ends_at if term else None,
+        account.payment_status.value,
+        account.payment_expire_date,
         latest.created_at if latest else None,
         latest.precedence if latest else None,
         latest.payment_id if latest else None,
         latest.buys_month if latest else None,
+        latest.status.value if latest else None,
+        latest.returned if latest else None,
         term.anchor if term else None,
         term.months if term else None,
+        card.id if card else None,
+        card.brand if card else None,
+        card.last4 if card else None,
+        card.exp_month if card else None,
+        card.exp_year if card else None,
+        account.card_ticket,
         account.version + 1,
     )
 
 
 def to_account(row: Row) -> PaymentAccount:
-    user, email, key, customer, status, _, *checkpoint, version, _, _ = row
-    created_at, precedence, payment_id, buys_month, anchor, months = checkpoint
+    """Read a row of an account, with the rows of its subscriptions at the end."""
+    user, email, key, customer, status, _, *checkpoint, version, _, _, found = row
+    *seen, anchor, months, card_id, brand, last4, month, year, card_ticket = checkpoint
+    subscriptions = sorted(map(to_subscription, found or ()), key=age)
     return PaymentAccount(
         user_id=UserId(user),
         email=Email(email, key),
         customer_id=CustomerId(customer) if customer else None,
+        card=Card(id=card_id, brand=brand, last4=last4, exp_month=month, exp_year=year)
+        if card_id
+        else None,
+        card_ticket=card_ticket,
+        subscriptions=tuple(subscriptions),
         checkpoint=Checkpoint(
-            None
-            if created_at is None
-            else Sighting(
-                created_at, precedence, payment_id, _STATUSES[status], buys_month
-            ),
+            _sighting(status, bool(subscriptions), *seen),
             None if anchor is None else Term(anchor, months),
         ),
         version=version,
     )
+
+
+def _sighting(  # noqa: PLR0913, PLR0917  # columns
+    status: str,
+    has_subscriptions: bool,  # noqa: FBT001  # see below
+    created_at: datetime | None,
+    precedence: int,
+    payment_id: str,
+    buys_month: bool,  # noqa: FBT001  # a column
+    latest_status: str | None,
+    returned: bool | None,  # noqa: FBT001  # a column
+) -> Sighting | None:
+    if created_at is None:
+        return None
+    # The release before knows only one status: without subscriptions it is the
+    # payment's.
+    own = latest_status if has_subscriptions and latest_status else status
+    return Sighting(
+        created_at,
+        precedence,
+        PaymentId(payment_id),
+        _STATUSES[own],
+        buys_month,
+        bool(returned),
+    )
+
+
+def of_subscription(subscription: Subscription) -> Row:
+    report, term, pending = (
+        subscription.report,
+        subscription.term,
+        subscription.report.pending,
+    )
+    return (
+        report.gateway_id,
+        subscription.id,
+        subscription.user_id,
+        report.customer_id,
+        report.status.value,
+        report.product,
+        report.price,
+        report.quantity,
+        report.item_id,
+        report.currency,
+        report.created_at,
+        report.period_start,
+        report.period_end,
+        report.trial_start,
+        report.trial_end,
+        report.cancel_at,
+        report.cancel_at_period_end,
+        report.ended_at,
+        report.pinned_card,
+        report.latest_invoice_id,
+        pending.price if pending else None,
+        pending.quantity if pending else None,
+        pending.expires_at if pending else None,
+        report.claimed_by,
+        report.intent_id,
+        term.invoice_id if term else None,
+        term.starts_at if term else None,
+        term.ends_at if term else None,
+        subscription.known_until,
+        subscription.ticket,
+        subscription.look_at,
+        subscription.version + 1,
+    )
+
+
+def to_subscription(row: Row) -> Subscription:
+    gateway_id, _, user_id, customer, status, product, price, quantity, *rest = row
+    item_id, currency, created_at, period_start, period_end, *rest = rest
+    trial_start, trial_end, cancel_at, at_period_end, ended_at, *rest = rest
+    pinned_card, invoice_id, *pending, claimed_by, intent_id = rest[:7]
+    paid_invoice, paid_from, paid_through, known_until, ticket, _, version, *_ = rest[
+        7:
+    ]
+    return Subscription(
+        report=SubscriptionReport(
+            gateway_id=gateway_id,
+            customer_id=CustomerId(customer),
+            status=_SUBSCRIPTION_STATUSES[status],
+            product=product,
+            price=price,
+            quantity=quantity,
+            item_id=item_id,
+            currency=currency,
+            created_at=created_at,
+            period_start=period_start,
+            period_end=period_end,
+            trial_start=trial_start,
+            trial_end=trial_end,
+            cancel_at=cancel_at,
+            cancel_at_period_end=at_period_end,
+            ended_at=ended_at,
+            pinned_card=pinned_card,
+            latest_invoice_id=invoice_id,
+            pending=_pending(*pending),
+            claimed_by=claimed_by,
+            intent_id=intent_id,
+        ),
+        user_id=user_id,
+        term=None
+        if paid_through is None
+        else PaidTerm(
+            gateway_id=gateway_id,
+            invoice_id=paid_invoice,
+            starts_at=paid_from,
+            ends_at=paid_through,
+        ),
+        known_until=known_until,
+        ticket=ticket,
+        version=version,
+    )
+
+
+def _pending(
+    price: str | None, quantity: int | None, expires_at: datetime | None
+) -> PendingUpdate | None:
+    if expires_at is None:
+        return None
+    return PendingUpdate(price=price, quantity=quantity, expires_at=expires_at)
+
+
+def of_intent(intent: Intent) -> Mapping[str, object]:
+    """Return the columns of an intent by name, but for `updated_at`."""
+    outcome = intent.outcome
+    return {
+        "id": intent.id,
+        "user_id": intent.user_id,
+        "kind": intent.kind.value,
+        "subject": intent.subject,
+        "state": intent.state.value,
+        "wanted": _json(intent.wanted),
+        "calls": _json(intent.calls),
+        "outcome": None if outcome is None else _json(outcome),
+        "key": intent.key,
+        "fingerprint": intent.fingerprint,
+        "attempts": intent.attempts,
+        "due_at": intent.due_at,
+        "created_at": intent.created_at,
+        "version": intent.version + 1,
+    }
+
+
+def to_intent(row: Row) -> Intent:
+    id_, user_id, kind, subject, state, wanted, calls, outcome, *rest = row
+    key, fingerprint, attempts, due_at, created_at, version, *_ = rest
+    return Intent(
+        id=id_,
+        user_id=user_id,
+        kind=IntentKind(kind),
+        subject=subject,
+        wanted=msgspec.json.decode(wanted, type=Wanted),
+        state=IntentState(state),
+        calls=msgspec.json.decode(calls, type=tuple[Call, ...]),
+        outcome=outcome and msgspec.json.decode(outcome, type=IntentOutcome),
+        key=key,
+        fingerprint=fingerprint,
+        attempts=attempts,
+        due_at=due_at,
+        created_at=created_at,
+        version=version,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def of_job(job: Job) -> Mapping[str, object]:
+    return {
+        "kind": job.key.kind.value,
+        "subject": job.key.subject,
+        "reason": job.reason,
+        "due_at": job.due_at,
+        "asked": job.asked,
+        "attempts": job.attempts,
+        "lease_no": job.lease_no,
+        "leased_until": job.leased_until,
+        "dead": job.dead,
+    }
+
+
+def to_job(row: Row) -> Job:
+    kind, subject, reason, due_at, asked, attempts, lease_no, leased_until, dead = row
+    return Job(
+        key=JobKey(JobKind(kind), subject),
+        reason=reason,
+        due_at=due_at,
+        asked=asked,
+        attempts=attempts,
+        lease_no=lease_no,
+        leased_until=leased_until,
+        dead=dead,
+    )
+
+
+def of_job_key(key: JobKey) -> str:
+    return f"{key.kind.value} {key.subject}"
+
+
+def to_job_key(text: str | None) -> JobKey | None:
+    if text is None:
+        return None
+    kind, _, subject = text.partition(" ")
+    return JobKey(JobKind(kind), subject)
 
 
 def of_payment(record: PaymentRecord) -> Row:
@@ -121,16 +356,17 @@ def of_event(event: GatewayEvent, outcome: Outcome) -> Row:
         outcome.state.value,
         outcome.reason,
         event.body,
+        of_job_key(outcome.waits_for) if outcome.waits_for else None,
     )
 
 
 def to_kept_event(row: Row) -> KeptEvent:
     """Read a row of `queries`: the event, whose payment it reports, its body."""
     id_, type_, object_id, created_at, received_at, livemode, state, reason, *rest = row
-    user_id, body = rest
+    waits_for, user_id, body = rest
     return KeptEvent(
         key=EventKey(id_, type_),
-        outcome=Outcome(EventState(state), reason),
+        outcome=Outcome(EventState(state), reason, to_job_key(waits_for)),
         created_at=created_at,
         received_at=received_at,
         object_id=object_id,

@@ -4,6 +4,7 @@ What is hot is written here as SQL, in arrays: one round trip for a whole batch.
 What is not is SQLAlchemy Core, compiled for asyncpg by `compiled`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -14,6 +15,7 @@ from payments_adapters.postgres.tables import (
     WRITTEN_AT,
     payment_accounts,
     payments,
+    subscriptions,
     type_of,
     webhook_events,
 )
@@ -21,13 +23,18 @@ from payments_adapters.postgres.tables import (
 
 @attrs.frozen
 class Compiled:
-    """A statement as asyncpg takes it: text with $1, and the names of its values."""
+    """A statement as asyncpg takes it: text with $1, and the names of its values.
+
+    `constants` are those values that the statement itself has.
+    """
 
     text: str
     names: tuple[str, ...]
+    constants: Mapping[str, object]
 
     def values(self, **values: object) -> list[object]:
-        return [values[name] for name in self.names]
+        known = {**self.constants, **values}
+        return [known[name] for name in self.names]
 
 
 def compiled(statement: sa.Executable) -> Compiled:
@@ -35,7 +42,10 @@ def compiled(statement: sa.Executable) -> Compiled:
         dialect=dialect.dialect(),  # type: ignore[no-untyped-call]  # as it is
         compile_kwargs={"render_postcompile": True},
     )
-    return Compiled(str(sql), tuple(sql.positiontup or ()))
+    constants = {
+        name: bind.value for name, bind in sql.binds.items() if not bind.required
+    }
+    return Compiled(str(sql), tuple(sql.positiontup or ()), constants)
 
 
 def _columns(table: sa.Table, prefix: str = "") -> str:
@@ -97,6 +107,13 @@ set local enable_hashjoin = off;
 set local enable_mergejoin = off;
 """
 
+# An account's row ends with the rows of its subscriptions.
+_WHOLE: Final = (
+    f"{_columns(payment_accounts, 'a.')}, (select"  # noqa: S608  # our own names
+    f" array_agg(row({_columns(subscriptions, 's.')})) from subscriptions s"
+    " where s.user_id = a.user_id) as subscriptions"
+)
+
 _ACCOUNT_IDS: Final = """
     select user_id from payment_accounts where user_id = any($1::text[])
     union select user_id from payment_accounts where customer_id = any($2::text[])
@@ -107,7 +124,7 @@ _ACCOUNT_IDS: Final = """
 # first: an "or" over a subquery would read the whole table.
 ACCOUNTS: Final = f"""
 with ids as ({_ACCOUNT_IDS})
-select {_columns(payment_accounts, "a.")}
+select {_WHOLE}
 from payment_accounts a join ids using (user_id) order by a.user_id for update of a
 """  # noqa: S608  # our own names
 
@@ -116,12 +133,18 @@ with ids as (
     {_ACCOUNT_IDS}
     union select user_id from payments
     where id = any($4::text[]) and user_id is not null
+    union select user_id from subscriptions
+    where gateway_id = any($7::text[]) and user_id is not null
 ),
 locked as (
-    select {_columns(payment_accounts, "a.")}
+    select {_WHOLE}
     from payment_accounts a join ids using (user_id) order by a.user_id for update of a
 ),
 known as (select {_columns(payments)} from payments where id = any($4::text[])),
+reported as (
+    select {_columns(subscriptions)} from subscriptions
+    where gateway_id = any($7::text[])
+),
 kept as (
     select e.id, e.type from webhook_events e
     join unnest($5::text[], $6::text[]) as given(id, type)
@@ -130,7 +153,8 @@ kept as (
 select
     (select array_agg(row(locked.*)) from locked),
     (select array_agg(row(known.*)) from known),
-    (select array_agg(row(kept.*)) from kept)
+    (select array_agg(row(kept.*)) from kept),
+    (select array_agg(row(reported.*)) from reported)
 """  # noqa: S608  # our own names
 
 _FIRST_EVENT: Final = 2
@@ -149,6 +173,46 @@ facts as ({_upsert(payments, "id", _FIRST_PAYMENT, "recorded_at")})
 select (select count(*) from events), (select count(*) from accounts),
     (select count(*) from facts)
 """  # noqa: S608  # our own names
+
+PAYMENTS: Final = f"""
+select {_columns(payments)} from payments where id = any($1::text[]) order by id
+"""  # noqa: S608  # our own names
+
+KEEP_SUBSCRIPTIONS: Final = f"""
+with facts as ({_upsert(subscriptions, "gateway_id", 2, "recorded_at")})
+select count(*) from facts
+"""  # noqa: S608  # our own names
+
+SUBSCRIPTIONS: Final = f"""
+select {_columns(subscriptions)} from subscriptions
+where gateway_id = any($1::text[]) order by gateway_id
+"""  # noqa: S608  # our own names
+
+UNLINKED_SUBSCRIPTIONS: Final = f"""
+select {_columns(subscriptions)} from subscriptions where user_id is null and (
+    claimed_by = any($1::text[]) or customer_id = any($2::text[])
+) order by gateway_id
+"""  # noqa: S608  # our own names
+
+# Unlinked things that an account was made for meanwhile, by each of their keys.
+LINKABLE: Final = """
+with found as (
+    select a.user_id, a.customer_id, a.email_key from payments t
+    join payment_accounts a on a.user_id = t.claimed_by where t.user_id is null
+    union select a.user_id, a.customer_id, a.email_key from payments t
+    join payment_accounts a on a.customer_id = t.customer_id where t.user_id is null
+    union select a.user_id, a.customer_id, a.email_key from payments t
+    join payment_accounts a on a.email_key = t.email_key
+    where t.user_id is null and t.claimed_by is null
+    union select a.user_id, a.customer_id, a.email_key from subscriptions t
+    join payment_accounts a on a.user_id = t.claimed_by where t.user_id is null
+    union select a.user_id, a.customer_id, a.email_key from subscriptions t
+    join payment_accounts a on a.customer_id = t.customer_id where t.user_id is null
+)
+select user_id, customer_id, email_key from found order by user_id limit $1
+"""
+
+TICKETS: Final = "select nextval('gateway_tickets') from generate_series(1, $1)"
 
 HISTORY: Final = f"""
 select {_columns(payments)} from payments where user_id = any($1::text[])
@@ -170,11 +234,9 @@ select pg_advisory_xact_lock{shared}(7451, key) from (
 HOLD_SHARED: Final = _LOCKS.format(shared="_shared")
 HOLD_EXCLUSIVE: Final = _LOCKS.format(shared="")
 
-FIND_ACCOUNT: Final = (
-    f"select {_columns(payment_accounts)} from payment_accounts where user_id = $1"  # noqa: S608  # our own names
-)
+FIND_ACCOUNT: Final = f"select {_WHOLE} from payment_accounts a where user_id = $1"  # noqa: S608  # our own names
 FIND_ACCOUNT_BY_EMAIL: Final = (
-    f"select {_columns(payment_accounts)} from payment_accounts where email_key = $1"  # noqa: S608  # our own names
+    f"select {_WHOLE} from payment_accounts a where email_key = $1"  # noqa: S608  # our own names
 )
 
 # Both rows are looked up by their keys, on every request.

@@ -10,9 +10,11 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from payments_core.account import PaymentStatus
 from payments_core.events import EventState
+from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
+from payments_core.job import JobKind
 from payments_core.payment import DisputeState, PaymentState
+from payments_core.standing import PaymentStatus
 from payments_core.subscription import SubscriptionStatus
 
 WRITTEN_AT: Final = "written_at"
@@ -55,8 +57,18 @@ payment_accounts: Final = sa.Table(
     sa.Column("latest_precedence", sa.SmallInteger),
     sa.Column("latest_payment_id", sa.Text),
     sa.Column("latest_buys_month", sa.Boolean),
+    # The payment's own: with subscriptions the account's may be another.
+    sa.Column("latest_status", sa.Text),
+    sa.Column("latest_returned", sa.Boolean),
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
+    # The card that pays by default, and the ticket with which it was read.
+    sa.Column("card_id", sa.Text),
+    sa.Column("card_brand", sa.Text),
+    sa.Column("card_last4", sa.Text),
+    sa.Column("card_exp_month", sa.SmallInteger),
+    sa.Column("card_exp_year", sa.SmallInteger),
+    sa.Column("card_ticket", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("version", sa.BigInteger, nullable=False),
     _written_at("created_at"),
     _written_at("updated_at"),
@@ -116,9 +128,16 @@ webhook_events: Final = sa.Table(
     # Bytes, not jsonb: jsonb refuses some bodies, rewrites others, and costs half
     # the throughput.
     sa.Column("body", sa.LargeBinary, nullable=False),
+    # The job that will settle a pending event: its kind and its subject.
+    sa.Column("waits_for", sa.Text),
     _one_of("state", EventState),
 )
 sa.Index(None, webhook_events.c.received_at)
+sa.Index(
+    "ix_webhook_events_waiting",
+    webhook_events.c.waits_for,
+    postgresql_where=webhook_events.c.state == EventState.PENDING.value,
+)
 sa.Index(
     "ix_webhook_events_unsettled",
     webhook_events.c.state,
@@ -131,6 +150,58 @@ sa.Index(
 subscriptions: Final = sa.Table(
     "subscriptions",
     METADATA,
+    sa.Column("gateway_id", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    # Null while the subscription is unlinked.
+    sa.Column("user_id", sa.Text, sa.ForeignKey(payment_accounts.c.user_id)),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("price", sa.Text, nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("item_id", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    # The gateway's own time; ours is recorded_at.
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("period_start", _MOMENT, nullable=False),
+    sa.Column("period_end", _MOMENT, nullable=False),
+    sa.Column("trial_start", _MOMENT),
+    sa.Column("trial_end", _MOMENT),
+    sa.Column("cancel_at", _MOMENT),
+    sa.Column("cancel_at_period_end", sa.Boolean, nullable=False),
+    sa.Column("ended_at", _MOMENT),
+    sa.Column("pinned_card", sa.Text),
+    sa.Column("latest_invoice_id", sa.Text),
+    sa.Column("pending_price", sa.Text),
+    sa.Column("pending_quantity", sa.BigInteger),
+    sa.Column("pending_expires_at", _MOMENT),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("intent_id", sa.Text),
+    # The last term that was paid for.
+    sa.Column("paid_invoice_id", sa.Text),
+    sa.Column("paid_from", _MOMENT),
+    sa.Column("paid_through", _MOMENT),
+    sa.Column("known_until", _MOMENT, nullable=False),
+    sa.Column("ticket", sa.BigInteger, nullable=False),
+    # When to ask the gateway, should nothing be heard until then.
+    sa.Column("look_at", _MOMENT),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    _written_at("recorded_at"),
+    _written_at("updated_at"),
+    _one_of("status", SubscriptionStatus),
+)
+sa.Index(None, subscriptions.c.user_id)
+sa.Index(None, subscriptions.c.look_at)
+for _column in (subscriptions.c.customer_id, subscriptions.c.claimed_by):
+    sa.Index(
+        f"ix_subscriptions_unlinked_{_column.name}",
+        _column,
+        postgresql_where=subscriptions.c.user_id.is_(None),
+    )
+
+intents: Final = sa.Table(
+    "intents",
+    METADATA,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column(
         "user_id",
@@ -138,30 +209,67 @@ subscriptions: Final = sa.Table(
         sa.ForeignKey(payment_accounts.c.user_id),
         nullable=False,
     ),
-    sa.Column("gateway_id", sa.Text, nullable=False, unique=True),
-    sa.Column("product", sa.Text, nullable=False),
-    sa.Column("price", sa.Text, nullable=False),
-    sa.Column("quantity", sa.Integer, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("period_start", _MOMENT),
-    sa.Column("period_end", _MOMENT),
-    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    # JSON as we wrote it: the frozen bytes of the calls are in it.
+    sa.Column("wanted", sa.Text, nullable=False),
+    sa.Column("calls", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text),
+    sa.Column("key", sa.Text, unique=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", _MOMENT, nullable=False),
     sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("updated_at", _MOMENT, nullable=False),
-    _one_of("status", SubscriptionStatus),
-    sa.CheckConstraint("quantity > 0", name="quantity"),
+    _one_of("kind", IntentKind),
+    _one_of("state", IntentState),
+)
+# Spelt out, so that a query that says the same can use the indexes.
+OPEN_INTENT: Final = intents.c.state.in_(
+    [
+        sa.literal_column(f"'{state.value}'")
+        for state, steps in INTENT_STEPS.items()
+        if steps
+    ]
 )
 sa.Index(
-    "uq_subscriptions_live",
-    subscriptions.c.user_id,
-    subscriptions.c.product,
+    "uq_intents_open",
+    intents.c.user_id,
+    intents.c.kind,
+    intents.c.subject,
     unique=True,
-    postgresql_where=subscriptions.c.status.not_in(
-        [
-            SubscriptionStatus.CANCELED.value,
-            SubscriptionStatus.INCOMPLETE_EXPIRED.value,
-        ]
-    ),
+    postgresql_where=OPEN_INTENT,
+)
+sa.Index("ix_intents_due", intents.c.due_at, postgresql_where=OPEN_INTENT)
+
+jobs: Final = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("due_at", _MOMENT, nullable=False),
+    sa.Column("asked", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease_no", sa.BigInteger, nullable=False),
+    sa.Column("leased_until", _MOMENT),
+    sa.Column("dead", sa.Boolean, nullable=False),
+    _one_of("kind", JobKind),
+)
+sa.Index("ix_jobs_due", jobs.c.due_at, postgresql_where=sa.not_(jobs.c.dead))
+
+# Drawn before the gateway is asked: a greater one was drawn later, by whatever pod.
+gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
+
+gateway_budgets: Final = sa.Table(
+    "gateway_budgets",
+    METADATA,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    # Calls that may be made at once, and when that many were left.
+    sa.Column("calls_left", sa.Double, nullable=False),
+    sa.Column("counted_at", _MOMENT, nullable=False),
 )
 
 invalidated_tokens: Final = sa.Table(

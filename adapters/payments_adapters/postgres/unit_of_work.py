@@ -9,41 +9,63 @@ from typing import Final
 import attrs
 
 from payments_adapters.postgres import rows, statements
-from payments_adapters.postgres.store import Connection, PostgresStore
+from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
     payment_accounts,
     payments,
+    subscriptions,
     webhook_events,
 )
-from payments_core.account import PaymentAccount, UserId
+from payments_adapters.postgres.work_items import PostgresWorkItems
+from payments_core.account import PaymentAccount
 from payments_core.errors import ChangedElsewhere
 from payments_core.events import EventKey, GatewayEvent, Outcome
-from payments_core.payment import Payment
-from payments_core.ports import Findings, LinkKeys, PaymentRecord, link_keys
+from payments_core.identity import UserId
+from payments_core.payment import Payment, PaymentId
+from payments_core.ports import (
+    Findings,
+    LinkKeys,
+    PaymentRecord,
+    Unlinked,
+    link_keys,
+)
+from payments_core.subscription import PaidTerm, Subscription, SubscriptionReport
 
 
 @attrs.frozen
-class PostgresUnitOfWork:
-    _connection: Connection
-
+class PostgresUnitOfWork(PostgresWorkItems):
     async def look_up(self, events: Sequence[GatewayEvent]) -> Findings:
-        reports = [e.report for e in events if isinstance(e.report, Payment)]
-        locked, known, kept = await self._connection.fetchrow(
+        payments = [e.report for e in events if isinstance(e.report, Payment)]
+        reports = [e.report for e in events if isinstance(e.report, SubscriptionReport)]
+        terms = [e.report for e in events if isinstance(e.report, PaidTerm)]
+        locked, known, kept, reported = await self._connection.fetchrow(
             statements.LOOK_UP,
-            *_arrays(link_keys(reports)),
-            [report.id for report in reports],
+            *_arrays(link_keys(payments, reports)),
+            [report.id for report in payments],
             [event.id for event in events],
             [event.type for event in events],
+            [*(it.gateway_id for it in reports), *(it.gateway_id for it in terms)],
         )
         return Findings(
             frozenset(EventKey(*row) for row in kept or ()),
             [rows.to_account(row) for row in locked or ()],
             [rows.to_payment(row) for row in known or ()],
+            [rows.to_subscription(row) for row in reported or ()],
         )
 
     async def accounts(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
         found = await self._connection.fetch(statements.ACCOUNTS, *_arrays(keys))
         return [rows.to_account(tuple(row)) for row in found]
+
+    async def payments(self, ids: Iterable[PaymentId]) -> Sequence[PaymentRecord]:
+        found = await self._connection.fetch(statements.PAYMENTS, list(ids))
+        return [rows.to_payment(tuple(row)) for row in found]
+
+    async def subscriptions(self, gateway_ids: Iterable[str]) -> Sequence[Subscription]:
+        found = await self._connection.fetch(
+            statements.SUBSCRIPTIONS, list(gateway_ids)
+        )
+        return [rows.to_subscription(tuple(row)) for row in found]
 
     async def hold(self, keys: LinkKeys, *, exclusive: bool) -> None:
         words = [
@@ -54,13 +76,32 @@ class PostgresUnitOfWork:
         statement = statements.HOLD_EXCLUSIVE if exclusive else statements.HOLD_SHARED
         await self._connection.fetch(statement, words)
 
-    async def unlinked(self, keys: LinkKeys) -> Sequence[PaymentRecord]:
-        found = await self._connection.fetch(statements.UNLINKED, *_arrays(keys))
-        return [rows.to_payment(tuple(row)) for row in found]
+    async def unlinked(self, keys: LinkKeys) -> Unlinked:
+        arrays = _arrays(keys)
+        payments = await self._connection.fetch(statements.UNLINKED, *arrays)
+        found = await self._connection.fetch(
+            statements.UNLINKED_SUBSCRIPTIONS, *arrays[:2]
+        )
+        return Unlinked(
+            [rows.to_payment(tuple(row)) for row in payments],
+            [rows.to_subscription(tuple(row)) for row in found],
+        )
+
+    async def linkable(self, *, limit: int) -> LinkKeys:
+        found = await self._connection.fetch(statements.LINKABLE, limit)
+        return LinkKeys(
+            frozenset(user for user, _, _ in found),
+            frozenset(customer for _, customer, _ in found if customer),
+            frozenset(email for _, _, email in found),
+        )
 
     async def history(self, user_ids: Iterable[UserId]) -> Sequence[PaymentRecord]:
         found = await self._connection.fetch(statements.HISTORY, list(user_ids))
         return [rows.to_payment(tuple(row)) for row in found]
+
+    async def tickets(self, count: int) -> Sequence[int]:
+        found = await self._connection.fetch(statements.TICKETS, count)
+        return [ticket for (ticket,) in found]
 
     async def keep(
         self,
@@ -68,6 +109,7 @@ class PostgresUnitOfWork:
         events: Sequence[tuple[GatewayEvent, Outcome]] = (),
         accounts: Sequence[PaymentAccount] = (),
         payments: Sequence[PaymentRecord] = (),
+        subscriptions: Sequence[Subscription] = (),
         at: datetime,
     ) -> None:
         saved = await self._connection.fetchrow(
@@ -79,6 +121,20 @@ class PostgresUnitOfWork:
         )
         if tuple(saved) != (len(events), len(accounts), len(payments)):
             raise ChangedElsewhere("an event, an account or a payment")
+        if subscriptions:
+            await self._keep_subscriptions(subscriptions, at)
+
+    async def _keep_subscriptions(
+        self, subscriptions: Sequence[Subscription], at: datetime
+    ) -> None:
+        # A statement of its own: most batches have none.
+        saved = await self._connection.fetchval(
+            statements.KEEP_SUBSCRIPTIONS,
+            at,
+            *_columns(map(rows.of_subscription, subscriptions), _SUBSCRIPTION),
+        )
+        if saved != len(subscriptions):
+            raise ChangedElsewhere("a subscription")
 
     async def commit(self) -> None:
         await self._connection.execute("commit")
@@ -106,6 +162,7 @@ _KEY: Final = itemgetter(0, 1)
 _EVENT: Final = statements.width(webhook_events)
 _ACCOUNT: Final = statements.width(payment_accounts)
 _PAYMENT: Final = statements.width(payments)
+_SUBSCRIPTION: Final = statements.width(subscriptions)
 
 
 def _columns(table: Iterable[rows.Row], width: int) -> Sequence[Sequence[object]]:

@@ -4,22 +4,18 @@ from typing import Final
 
 import attrs
 
-from payments_core.account import (
-    Email,
-    PaymentAccount,
-    Policy,
-    Standing,
-    UserId,
-)
+from payments_core.account import PaymentAccount
 from payments_core.errors import (
     AccountNotFound,
     ChangedElsewhere,
     CustomerTaken,
     EmailTaken,
 )
-from payments_core.payment import CustomerId
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.ports import AccountDirectory, Clock, LinkKeys, OpenUnitOfWork
 from payments_core.revocation import Caller
+from payments_core.standing import Policy, Standing
+from payments_core.use_cases.apply_events import save
 from payments_core.use_cases.books import Books
 
 RETRIES_MAX: Final = 5
@@ -78,13 +74,7 @@ class RegisterUser:
             if others := books.unknown_customers(found):
                 books.know(await work.accounts(others))
             books.adopt(found)
-            if books.to_replay:
-                books.replay(await work.history(books.to_replay))
-            await work.keep(
-                accounts=books.changed_accounts,
-                payments=books.changed_payments,
-                at=self.clock(),
-            )
+            await save(work, books, self.clock)
             await work.commit()
         kept = books.account(user_id)
         return attrs.evolve(kept, version=kept.version + 1)
@@ -99,16 +89,14 @@ class PaymentStatusView:
 
 
 @attrs.frozen
-class GetPaymentStatus:
+class ReachAccount:
+    """Find the account that a request is about. The first call registers a user."""
+
     directory: AccountDirectory
     register: RegisterUser
-    clock: Clock
-    policy: Policy
 
-    async def __call__(
-        self, user: UserId | Email, *, caller: Caller
-    ) -> PaymentStatusView:
-        """Return a user's status. The first call of a user registers it.
+    async def __call__(self, user: UserId | Email, *, caller: Caller) -> PaymentAccount:
+        """Return the account.
 
         Raises:
             AccountNotFound: nobody has this id or e-mail, or it is another's.
@@ -118,7 +106,7 @@ class GetPaymentStatus:
         if account is None:
             account = await self._first_call(user, caller)
         caller.require_reach(account)
-        return self.view(account)
+        return account
 
     async def _first_call(self, user: UserId | Email, caller: Caller) -> PaymentAccount:
         email = caller.token.email
@@ -128,6 +116,23 @@ class GetPaymentStatus:
         if await self.directory.find(caller.user_id) is not None:
             raise AccountNotFound
         return await self.register(caller.user_id, email)
+
+
+@attrs.frozen
+class GetPaymentStatus:
+    reach: ReachAccount
+    clock: Clock
+    policy: Policy
+
+    async def __call__(
+        self, user: UserId | Email, *, caller: Caller
+    ) -> PaymentStatusView:
+        """Return a user's status.
+
+        Raises:
+            AccountNotFound, EmailTaken: see `ReachAccount`.
+        """
+        return self.view(await self.reach(user, caller=caller))
 
     def view(self, account: PaymentAccount) -> PaymentStatusView:
         return PaymentStatusView(

@@ -4,13 +4,13 @@ from datetime import datetime
 
 import attrs
 
-from payments_core.account import Email, UserId
 from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
     TokenInvalidated,
     TokenNotFound,
 )
+from payments_core.identity import Email, UserId
 from payments_core.ports import (
     AccountDirectory,
     Clock,

@@ -26,12 +26,13 @@ from payments_service.cli.serve import bound, require_own_database
 from payments_service.cli.story import beginning, play
 from payments_service.cli.token import admin_token
 from payments_service.cli.webhook import SAMPLES
-from payments_service.container import build_container, utc_now
+from payments_service.container import build_container, opened, utc_now
 from payments_service.http import PREFIX
 from payments_service.http.server import Service
 from payments_service.listeners import listen, url_of
 from payments_service.settings import Settings
 from payments_service.settings import database_url as named_database
+from payments_service.worker import Worker
 
 Then = Callable[[Mapping[str, str]], None]
 
@@ -149,10 +150,15 @@ async def _serve(
     then: Then | None,
 ) -> None:
     service = Service(build_container(settings), *listeners)
+    # A process of its own in production: it shares nothing with the service.
+    behind = build_container(settings)
+    working = Worker.of(behind)
     started = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(service.run(started.set))
+    async with opened(behind), asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(service.run(started.set))
+        serving.add_done_callback(lambda _: working.stop())
         await started.wait()
+        tasks.create_task(working.run())
         folder.publish(facts)
         if then is None:
             click.echo(welcome(folder, facts))

@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from payments_adapters.postgres.store import PostgresStore
+from payments_core.identity import UserId
+from payments_core.revocation import ADMIN_SCOPE, Caller, Token
 from payments_service.cli.folder import DevFolder
-from payments_service.container import Container, build_container
+from payments_service.container import Container, build_container, utc_now
+from payments_service.container import opened as container_opened
 from payments_service.settings import Settings
 
 _T = TypeVar("_T")
@@ -40,8 +42,23 @@ def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]
 async def opened() -> AsyncIterator[Container]:
     """Lend a wired container whose database is open, for one command."""
     container = build_container(settings())
-    async with container[PostgresStore].opened():
+    async with container_opened(container):
         yield container
+
+
+def operator() -> Caller:
+    """Return the caller of a command: whoever has the settings may do anything."""
+    now = utc_now()
+    return Caller(
+        Token(
+            issuer="command-line",
+            jti="command-line",
+            user_id=UserId("operator"),
+            issued_at=now,
+            expires_at=now,
+            scopes=frozenset({ADMIN_SCOPE}),
+        )
+    )
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:

@@ -7,12 +7,15 @@ import click
 from typing_extensions import override
 
 _COMMANDS: Final = {
+    "account": "Accounts: who has paid, with what card, for which subscriptions.",
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
+    "subscription": "Subscriptions: list, start, change, cancel.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
+    "worker": "The background work: looks, repairs, links.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import click
 
 from payments_adapters.jwt import KeySet, issue
-from payments_core.account import Email, UserId, user_id
-from payments_core.revocation import ADMIN_SCOPE, Caller, Token
+from payments_core.identity import Email, UserId, user_id
+from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import (
     InvalidateToken,
     InvalidateUserTokens,
@@ -117,7 +117,7 @@ def invalidate(
 
     async def work() -> dict[str, object]:
         async with environment.opened() as container:
-            caller = _operator()
+            caller = environment.operator()
             if user is not None:
                 named = user_named(user)
                 if dry_run:
@@ -145,21 +145,6 @@ def invalidate(
     )
 
 
-def _operator() -> Caller:
-    """Return the caller of a command: whoever has the settings may do anything."""
-    now = utc_now()
-    return Caller(
-        Token(
-            issuer="command-line",
-            jti="command-line",
-            user_id=UserId("operator"),
-            issued_at=now,
-            expires_at=now,
-            scopes=frozenset({ADMIN_SCOPE}),
-        )
-    )
-
-
 @token.command("list")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--cursor", help="Where the last page ended.")
@@ -170,7 +155,7 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
     async def work() -> tuple[list[dict[str, object]], str | None]:
         async with environment.opened() as container:
             page = await container[ListInvalidatedTokens](
-                after=decode_cursor(cursor), limit=limit, caller=_operator()
+                after=decode_cursor(cursor), limit=limit, caller=environment.operator()
             )
         items: list[dict[str, object]] = [
             {

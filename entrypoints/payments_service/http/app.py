@@ -9,38 +9,64 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from payments_adapters.group_commit import GroupCommit
-from payments_adapters.postgres.store import PostgresStore
 from payments_core.use_cases import (
     AuthenticateCaller,
+    ChangeSubscription,
+    EndSubscription,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
+    PreviewChange,
+    ReadIntent,
+    ReadSubscriptions,
     ReceiveEvent,
     RegisterUser,
+    RunIntent,
+    SetUpCard,
+    StartSubscription,
+    UpdateCard,
 )
-from payments_service.container import Container
-from payments_service.http import PREFIX, problems, tokens, users
+from payments_service.container import Container, opened
+from payments_service.http import (
+    PREFIX,
+    cards,
+    problems,
+    subscriptions,
+    tokens,
+    users,
+)
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.edge import Edge
+from payments_service.http.operations import Operations
 from payments_service.http.webhooks import webhooks
 
 _NEEDS: Final = {
+    "change": ChangeSubscription,
     "cut_off": InvalidateUserTokens,
+    "end": EndSubscription,
     "invalidate": InvalidateToken,
+    "preview": PreviewChange,
+    "read": ReadSubscriptions,
+    "read_intent": ReadIntent,
     "register": RegisterUser,
     "revocations": ListInvalidatedTokens,
+    "set_up": SetUpCard,
+    "start": StartSubscription,
     "status": GetPaymentStatus,
+    "update": UpdateCard,
 }
 
 
 def create_app(container: Container) -> Edge:
-    """Return the whole application; its lifespan opens and closes the database."""
+    """Return the whole application; its lifespan opens and closes what it talks to."""
+    operations = Operations(container[RunIntent])
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with container[PostgresStore].opened():
+        async with opened(container):
             yield
+            await operations.drain()
             await container[GroupCommit].drain()
 
     # A function, because Litestar copies deeply what it is given, adapters included.
@@ -52,6 +78,15 @@ def create_app(container: Container) -> Edge:
         route_handlers=[
             users.put_user,
             users.get_payment_status,
+            cards.set_up_card,
+            cards.update_card,
+            subscriptions.start_subscription,
+            subscriptions.get_subscriptions,
+            subscriptions.get_subscription,
+            subscriptions.change_subscription,
+            subscriptions.preview_change,
+            subscriptions.end_subscription,
+            subscriptions.get_intent,
             tokens.invalidate_token,
             tokens.invalidate_user_tokens,
             tokens.invalidated_tokens,
@@ -65,7 +100,10 @@ def create_app(container: Container) -> Edge:
                 route_handlers=[webhooks(container[ReceiveEvent]), for_callers],
             )
         ],
-        dependencies={name: _provide(container, kind) for name, kind in _NEEDS.items()},
+        dependencies={
+            **{name: _provide(container[kind]) for name, kind in _NEEDS.items()},
+            "operations": _provide(operations),
+        },
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan],
         # `logs` has configured them.
@@ -75,12 +113,10 @@ def create_app(container: Container) -> Edge:
     return Edge(app)
 
 
-def _provide(container: Container, kind: type[object]) -> Provide:
-    use_case = container[kind]
-
+def _provide(it: object) -> Provide:
     def provided() -> object:
-        return use_case
+        return it
 
     # Litestar builds its signature model from this.
-    provided.__annotations__["return"] = kind
+    provided.__annotations__["return"] = type(it)
     return Provide(provided, sync_to_thread=False)

@@ -1,9 +1,17 @@
-"""The second listener: whether the process lives, and may be sent requests."""
+"""The second listener: whether the process lives, is ready, and how it does."""
+
+from collections.abc import Iterator
 
 import attrs
 from litestar import Litestar, Response, get
 from litestar.datastructures import State
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
+from payments_adapters.guarded_gateway import BreakerState, CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import Unavailable
 from payments_service.http import problems
@@ -41,10 +49,47 @@ async def readyz(state: State) -> Response[dict[str, str]]:
     return Response({"status": "not ready", "reason": reason}, status_code=503)
 
 
-def create_ops_app(readiness: Readiness) -> Edge:
+class GatewayMetrics(Collector):
+    """How the payment gateway answers, as this process sees it."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "payments_gateway_breaker",
+            "1 for the state that the circuit breaker of the payment gateway is in.",
+            labels=["state"],
+        )
+        for known in BreakerState:
+            state.add_metric([known.value], float(known is self._breaker.state))
+        yield state
+        yield CounterMetricFamily(
+            "payments_gateway_breaker_opened",
+            "How often the circuit breaker opened.",
+            value=self._breaker.opened,
+        )
+        yield CounterMetricFamily(
+            "payments_gateway_silent_calls",
+            "Calls to the payment gateway that got no definite answer.",
+            value=self._breaker.silent_total,
+        )
+
+
+@get("/metrics")
+async def metrics(state: State) -> Response[bytes]:
+    return Response(
+        generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> Edge:
+    registry = CollectorRegistry()
+    registry.register(GatewayMetrics(breaker))
     app = Litestar(
-        [livez, readyz],
-        state=State({"readiness": readiness}),
+        [livez, readyz, metrics],
+        state=State({"readiness": readiness, "registry": registry}),
         exception_handlers=problems.HANDLERS,
         logging_config=None,
         openapi_config=None,

@@ -1,7 +1,8 @@
 """The one table from errors to problems (RFC 9457). A problem never echoes input."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,13 @@ STATUSES: Final = {
     errors.EventNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,
     errors.CustomerTaken: HTTPStatus.CONFLICT,
+    errors.SubscriptionNotFound: HTTPStatus.NOT_FOUND,
+    errors.IntentNotFound: HTTPStatus.NOT_FOUND,
+    errors.AlreadySubscribed: HTTPStatus.CONFLICT,
+    errors.SubscriptionEnded: HTTPStatus.CONFLICT,
+    errors.OperationInProgress: HTTPStatus.CONFLICT,
+    errors.CardDeclined: HTTPStatus.PAYMENT_REQUIRED,
+    errors.Abandoned: HTTPStatus.GATEWAY_TIMEOUT,
     errors.Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Untrusted: HTTPStatus.UNAUTHORIZED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,6 +59,13 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     request_id: str
     errors: Sequence[FieldError] = ()
+    # What some problems know besides: the bank's word, what stands in the way.
+    decline_code: str | None = None
+    intent_id: str | None = None
+    subscription_id: str | None = None
+
+
+_MORE: Final = ("decline_code", "intent_id", "subscription_id")
 
 
 class BadRequest(Exception):  # noqa: N818  # an answer, not a failure of ours
@@ -62,12 +77,14 @@ class BadRequest(Exception):  # noqa: N818  # an answer, not a failure of ours
         code: str,
         detail: str,
         fields: Sequence[FieldError] = (),
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.fields = fields
+        self.more = more
 
 
 def request_id_of(connection: Connection) -> str:
@@ -85,6 +102,7 @@ def _answer(
         code=problem.code,
         request_id=request_id_of(connection),
         errors=problem.fields,
+        **problem.more,
     )
     return Response(
         msgspec.json.encode(body),
@@ -100,17 +118,24 @@ def _answer(
 def of_error(connection: Connection, error: errors.PaymentsError) -> Response[bytes]:
     """Answer an error of the core."""
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-    fields: Sequence[FieldError] = ()
-    if isinstance(error, errors.InvalidValue | errors.MalformedEvent):
-        fields = [FieldError(pointer(error.field), error.reason)]
     headers = {}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry_After"] = str(RETRY_AFTER_S)
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
+    if isinstance(error, errors.OperationInProgress):
+        headers["Retry_After"] = str(RETRY_AFTER_S)
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW_Authenticate"] = 'Bearer error="invalid_token"'
-    problem = BadRequest(status, error.code, str(error), fields)
+    more = {name: value for name in _MORE if (value := getattr(error, name, None))}
+    problem = BadRequest(status, error.code, str(error), _fields_of(error), more)
     return _answer(connection, problem, **headers)
+
+
+def _fields_of(error: errors.PaymentsError) -> Sequence[FieldError]:
+    field, reason = getattr(error, "field", None), getattr(error, "reason", None)
+    if field is None or reason is None:
+        return ()
+    return [FieldError(pointer(field), reason)]
 
 
 def of_bad_request(connection: Connection, error: BadRequest) -> Response[bytes]:

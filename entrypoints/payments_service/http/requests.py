@@ -111,6 +111,18 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
         ) from None
 
 
+async def no_body(request: HttpRequest) -> None:
+    """Refuse a body where none is taken; an empty object is none.
+
+    Raises:
+        BadRequest: 400.
+    """
+    headers = dict(request.scope["headers"])
+    body = await read_body(headers, request.receive)
+    if body.strip() not in {b"", b"{}"}:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
+
+
 def page_limit(text: str | None) -> int:
     """Read `limit`.
 

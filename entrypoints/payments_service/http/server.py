@@ -11,6 +11,7 @@ import attrs
 import structlog
 import uvicorn
 
+from payments_adapters.guarded_gateway import CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
 from payments_service.container import Container
 from payments_service.http.app import create_app
@@ -39,7 +40,9 @@ class Service:
         """Serve until SIGTERM or SIGINT, then drain and close everything."""
         readiness = Readiness(self._container[PostgresStore])
         app = server_of(create_app(self._container), lifespan="on")
-        ops = server_of(create_ops_app(readiness), lifespan="off")
+        ops = server_of(
+            create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"
+        )
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)

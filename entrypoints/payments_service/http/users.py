@@ -7,7 +7,7 @@ from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
 
-from payments_core.account import Email, customer_id, user_id
+from payments_core.identity import Email, customer_id, user_id
 from payments_core.use_cases import GetPaymentStatus, RegisterUser
 from payments_service.http.requests import HttpRequest, json_body
 from payments_service.http.schemas import PaymentStatusOut, UserIn, user_named

@@ -1,0 +1,188 @@
+"""A gateway that is not asked too often, nor while it does not answer.
+
+Rule 1: all pods share one budget of calls for each endpoint, well below the gateway's
+        own limit: whoever finds it used up is told that the gateway is busy.
+Rule 2: after several calls in a row without a definite answer nobody asks for a while;
+        then one call goes first, and what becomes of it decides.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Protocol
+
+import attrs
+
+from payments_core.card import Card
+from payments_core.errors import GatewayBusy, GatewaySilent
+from payments_core.gateway import (
+    Answer,
+    ChangeSubscription,
+    Collection,
+    FrozenRequest,
+    GatewayRequest,
+    LookedUp,
+    Preview,
+    Price,
+    SetUp,
+)
+from payments_core.identity import CustomerId
+from payments_core.payment import Payment, PaymentId
+from payments_core.ports import Clock, PaymentGateway
+from payments_core.subscription import SubscriptionReport
+
+# Stripe allows 25 a second for each endpoint.
+CALLS_PER_S: Final = 15.0
+SILENT_CALLS_MAX: Final = 5
+PAUSE: Final = timedelta(seconds=10)
+
+
+class CallBudget(Protocol):
+    async def take(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
+        """Take one call out of the endpoint's budget; say whether there was one.
+
+        The budget fills up by `per_s` a second, to at most as many.
+        """
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    # One call is let through, to see.
+    HALF_OPEN = "half_open"
+
+
+@attrs.define
+class CircuitBreaker:
+    """Opens when a gateway has not answered several times in a row."""
+
+    _clock: Clock
+    silent_in_a_row: int = attrs.field(init=False, default=0)
+    silent_total: int = attrs.field(init=False, default=0)
+    opened: int = attrs.field(init=False, default=0)
+    _open_until: datetime | None = attrs.field(init=False, default=None)
+    _probing: bool = attrs.field(init=False, default=False)
+
+    @property
+    def state(self) -> BreakerState:
+        if self._open_until is None:
+            return BreakerState.CLOSED
+        if self._clock() < self._open_until:
+            return BreakerState.OPEN
+        return BreakerState.HALF_OPEN
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Let a call through, and learn from it.
+
+        Raises:
+            GatewayBusy: nobody asks now.
+        """
+        state = self.state
+        if state is BreakerState.OPEN or (
+            state is BreakerState.HALF_OPEN and self._probing
+        ):
+            raise GatewayBusy("it has not answered lately")
+        self._probing = state is BreakerState.HALF_OPEN
+        try:
+            yield
+        except GatewaySilent:
+            self._silent()
+            raise
+        except BaseException:
+            # Busy or a definite no: it answers.
+            self._heard()
+            raise
+        else:
+            self._heard()
+
+    def _silent(self) -> None:
+        self.silent_in_a_row += 1
+        self.silent_total += 1
+        if self._probing or self.silent_in_a_row >= SILENT_CALLS_MAX:
+            self._open_until = self._clock() + PAUSE
+            self.opened += 1
+        self._probing = False
+
+    def _heard(self) -> None:
+        self.silent_in_a_row, self._open_until, self._probing = 0, None, False
+
+
+@attrs.frozen
+class GuardedGateway:
+    """A `PaymentGateway` behind a budget and a breaker."""
+
+    _gateway: PaymentGateway
+    _budget: CallBudget
+    breaker: CircuitBreaker
+    _clock: Clock
+
+    @asynccontextmanager
+    async def _call(self, endpoint: str) -> AsyncIterator[None]:
+        async with self.breaker.call():
+            now = self._clock()
+            if not await self._budget.take(endpoint, per_s=CALLS_PER_S, now=now):
+                raise GatewayBusy("too many calls at once")
+            yield
+
+    def freeze(self, request: GatewayRequest) -> FrozenRequest:
+        return self._gateway.freeze(request)
+
+    async def send(
+        self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
+    ) -> Answer:
+        async with self._call(_endpoint_of(frozen)):
+            return await self._gateway.send(
+                request, frozen, idempotency_key=idempotency_key
+            )
+
+    async def find(self, request: GatewayRequest) -> Answer | None:
+        async with self._call("find"):
+            return await self._gateway.find(request)
+
+    async def subscription(self, gateway_id: str) -> LookedUp:
+        async with self._call("subscriptions"):
+            return await self._gateway.subscription(gateway_id)
+
+    async def subscriptions_of(
+        self, customer_id: CustomerId
+    ) -> Sequence[SubscriptionReport]:
+        async with self._call("subscriptions"):
+            return await self._gateway.subscriptions_of(customer_id)
+
+    async def card_of(self, customer_id: CustomerId) -> Card | None:
+        async with self._call("customers"):
+            return await self._gateway.card_of(customer_id)
+
+    async def collection(self, invoice_id: str) -> Collection:
+        async with self._call("invoices"):
+            return await self._gateway.collection(invoice_id)
+
+    async def set_up(self, set_up_id: str) -> SetUp:
+        async with self._call("setup_intents"):
+            return await self._gateway.set_up(set_up_id)
+
+    async def payment(self, payment_id: PaymentId) -> Payment:
+        async with self._call("charges"):
+            return await self._gateway.payment(payment_id)
+
+    async def price(self, price_id: str) -> Price:
+        async with self._call("prices"):
+            return await self._gateway.price(price_id)
+
+    async def price_of(self, product_id: str) -> Price:
+        async with self._call("products"):
+            return await self._gateway.price_of(product_id)
+
+    async def preview(
+        self, customer_id: CustomerId, change: ChangeSubscription
+    ) -> Preview:
+        async with self._call("invoices"):
+            return await self._gateway.preview(customer_id, change)
+
+
+def _endpoint_of(frozen: FrozenRequest) -> str:
+    """Return the first word of the path that is not its version."""
+    words = [word for word in frozen.path.split("/") if word]
+    return words[1] if len(words) > 1 else frozen.path

@@ -1,0 +1,167 @@
+"""Charges, disputes and refunds, in our words.
+
+What a charge says unclearly is a doubt, never a guess.
+Sources: docs.stripe.com/api/{charges,disputes,refunds}/object and the types of the SDK;
+what older generations lack has a default.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from payments_adapters.stripe.fields import (
+    Id,
+    Metadata,
+    Minor,
+    Reference,
+    Seconds,
+    Text,
+    id_of,
+    moment,
+)
+from payments_core.errors import InvalidValue, MalformedEvent
+from payments_core.identity import CustomerId, Email, customer_id
+from payments_core.money import Money
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+
+
+class _BillingDetails(msgspec.Struct):
+    email: str | None = None
+
+
+class Charge(msgspec.Struct):
+    id: Id
+    amount: Minor
+    currency: Text
+    created: Seconds
+    status: Text = ""
+    amount_refunded: Minor = 0
+    refunded: bool = False
+    disputed: bool = False
+    # Before `disputed` there was this.
+    dispute: Reference = None
+    customer: Reference = None
+    # Gone since 2025-03-31.
+    invoice: Reference = None
+    metadata: Metadata | None = None
+    # Of any length: `Email` has the limit, and one too long is no e-mail.
+    receipt_email: str | None = None
+    billing_details: _BillingDetails | None = None
+    failure_code: Text | None = None
+
+
+class Dispute(msgspec.Struct):
+    status: Text = ""
+    charge: Reference = None
+
+
+class Refund(msgspec.Struct):
+    status: Text | None = None
+    charge: Reference = None
+
+
+class Unclear(Exception):  # noqa: N818  # a verdict, never shown to anybody
+    """A charge from which no fact follows."""
+
+
+def payment_of(charge: Charge, *, expired: bool) -> Payment:
+    """Say what a charge reports. An authorisation counts before it is captured."""
+    state, refunded_minor = _progress(charge, expired=expired)
+    return Payment(
+        id=PaymentId(charge.id),
+        state=state,
+        dispute=_dispute_of(charge),
+        amount=_money(charge),
+        refunded_minor=refunded_minor,
+        created_at=moment(charge.created),
+        customer_id=_customer(charge),
+        claimed_by=(charge.metadata and charge.metadata.user_id) or None,
+        email=_email_key(charge),
+        invoice_id=id_of(charge.invoice),
+        failure_code=charge.failure_code,
+    )
+
+
+_STATES: Final = MappingProxyType(
+    {
+        "pending": PaymentState.PENDING,
+        "succeeded": PaymentState.SUCCEEDED,
+        "failed": PaymentState.FAILED,
+    }
+)
+
+
+def _progress(charge: Charge, *, expired: bool) -> tuple[PaymentState, int]:
+    """Return how far a charge got, and how much of it went back, in minor units."""
+    state = _STATES.get(charge.status)
+    if state is None:
+        raise Unclear("the charge has an unknown status")
+    # An authorisation that nobody captured in time went back as a whole.
+    in_full = charge.refunded or expired or 0 < charge.amount == charge.amount_refunded
+    refunded_minor = charge.amount if in_full else charge.amount_refunded
+    if refunded_minor > charge.amount:
+        raise Unclear("more was refunded than charged")
+    if not in_full and not refunded_minor:
+        return state, 0
+    if state is PaymentState.FAILED or (state is PaymentState.PENDING and not in_full):
+        raise Unclear("a refund of what was not taken")
+    after = PaymentState.REFUNDED if in_full else PaymentState.PARTIALLY_REFUNDED
+    return after, refunded_minor
+
+
+def _dispute_of(charge: Charge) -> DisputeState:
+    disputed = charge.disputed or charge.dispute is not None
+    return DisputeState.OPEN if disputed else DisputeState.NONE
+
+
+def _money(charge: Charge) -> Money:
+    try:
+        return Money(charge.amount, charge.currency)
+    except InvalidValue as error:
+        raise MalformedEvent("data.object.currency", error.reason) from None
+
+
+def _customer(charge: Charge) -> CustomerId | None:
+    id_ = id_of(charge.customer)
+    try:
+        return None if id_ is None else customer_id(id_)
+    except InvalidValue:
+        raise Unclear("the customer's id is not readable") from None
+
+
+def _email_key(charge: Charge) -> str | None:
+    billing = charge.billing_details
+    text = charge.receipt_email or (billing and billing.email)
+    try:
+        return Email.of(text).key if text else None
+    except InvalidValue:
+        return None
+
+
+# A closed inquiry took no money; a prevented dispute never became one.
+DISPUTES: Final = MappingProxyType(
+    {
+        "warning_needs_response": DisputeState.OPEN,
+        "warning_under_review": DisputeState.OPEN,
+        "warning_closed": DisputeState.WON,
+        "needs_response": DisputeState.OPEN,
+        "under_review": DisputeState.OPEN,
+        # An appeal follows a loss, and only a second verdict tells more.
+        "appeal_needs_response": DisputeState.OPEN,
+        "appeal_under_review": DisputeState.OPEN,
+        "won": DisputeState.WON,
+        "lost": DisputeState.LOST,
+        "prevented": DisputeState.WON,
+    }
+)
+
+
+def payment_id_of(thing: Dispute | Refund) -> PaymentId | None:
+    id_ = id_of(thing.charge)
+    return None if id_ is None else PaymentId(id_)
+
+
+# The amounts come with `charge.refunded`.
+QUIET_REFUNDS: Final = frozenset({"pending", "requires_action", "succeeded"})
+FAILED_REFUNDS: Final = frozenset({"failed", "canceled"})

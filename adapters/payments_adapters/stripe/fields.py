@@ -1,0 +1,96 @@
+"""The fields of Stripe's objects, read strictly; all that is not named must be JSON.
+
+Whatever the bytes are, reading them gives an object or `MalformedEvent`, whose reason
+quotes no input.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from payments_core.errors import MalformedEvent
+from payments_core.money import AMOUNT_MINOR_MAX
+
+TEXT_LENGTH_MAX: Final = 255
+# What Stripe itself allows in a value of metadata.
+METADATA_LENGTH_MAX: Final = 500
+# 2100-01-01: later is a mistake in the unit (milliseconds), not a time.
+SECONDS_MAX: Final = 4_102_444_800
+
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
+# Part of the event's key: it goes into logs and onto terminals. msgspec searches, so
+# the pattern has its own anchors, and `$` would let a line break pass.
+Visible = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX, pattern=r"^[!-~]+\Z")
+]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=SECONDS_MAX)]
+Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+KIND = msgspec.field(name="object", default="")
+
+
+class Expanded(msgspec.Struct):
+    """An object that came whole where its id would do; deleted ones too."""
+
+    id: Id
+
+
+Reference = Id | Expanded | None
+
+
+class Thing(msgspec.Struct):
+    """What every object of Stripe may say of itself."""
+
+    kind: Text = KIND
+    # A balance has none.
+    id: Id | None = None
+    livemode: bool | None = None
+
+
+class Metadata(msgspec.Struct):
+    user_id: Annotated[str, msgspec.Meta(max_length=METADATA_LENGTH_MAX)] | None = None
+    intent_id: Annotated[str, msgspec.Meta(max_length=METADATA_LENGTH_MAX)] | None = (
+        None
+    )
+
+
+_MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>[^`]*)`)?")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
+
+
+def moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_Decoded = TypeVar("_Decoded")
+
+
+def decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes) -> _Decoded:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _malformed(error) from None
+    except msgspec.DecodeError:
+        raise MalformedEvent("", "not JSON") from None
+    except RecursionError:
+        raise MalformedEvent("", "nested too deeply") from None
+
+
+def _malformed(error: msgspec.ValidationError) -> MalformedEvent:
+    """Turn "Expected `int`, got `bool` - at `$.created`" into a field and a reason.
+
+    Our types have no enums and no dictionaries, so the message quotes no input.
+    """
+    found = _MESSAGE.fullmatch(str(error))
+    if found is None:
+        return MalformedEvent("", "not an event")
+    path, reason = (found["path"] or "").removeprefix("."), found["reason"]
+    if missing := _MISSING.fullmatch(reason):
+        return MalformedEvent(f"{path}.{missing['field']}".strip("."), "missing")
+    return MalformedEvent(path, reason)
+
+
+def id_of(reference: Reference) -> str | None:
+    return reference.id if isinstance(reference, Expanded) else reference

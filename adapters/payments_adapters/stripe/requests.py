@@ -1,0 +1,167 @@
+"""Our requests in Stripe's words: the method, the path and the parameters.
+
+Rule 1: a request is rendered the same every time: JSON with sorted keys, of which the
+        SDK makes the form that it sends.
+Rule 2: ids become parts of a path only if they are ids.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from payments_core import gateway as ours
+from payments_core.errors import GatewayRefused
+from payments_core.gateway import FrozenRequest, GatewayRequest
+
+Params = dict[str, Any]  # JSON is anything
+_Rendered = tuple[str, str, Params]
+
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
+
+
+def path(*parts: str, field: str = "id") -> str:
+    """Return a path below /v1.
+
+    Raises:
+        GatewayRefused: a part is no id.
+    """
+    for part in parts:
+        if _ID.fullmatch(part) is None:
+            raise GatewayRefused("invalid_id", "not an id of Stripe's", field=field)
+    return "/v1/" + "/".join(parts)
+
+
+def frozen(request: GatewayRequest, api_version: str) -> FrozenRequest:
+    """Render a request.
+
+    Raises:
+        GatewayRefused: an id in it is none.
+    """
+    method, where, params = _RENDERERS[type(request)](request)
+    return FrozenRequest(
+        method=method,
+        path=where,
+        body=json.dumps(params, sort_keys=True, separators=(",", ":")),
+        api_version=api_version,
+    )
+
+
+def given(**params: object) -> Params:
+    """Return parameters without those that are None."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _metadata(user_id: str, intent_id: str) -> Params:
+    return {"user_id": user_id, "intent_id": intent_id}
+
+
+def _create_customer(it: ours.CreateCustomer) -> _Rendered:
+    metadata = _metadata(it.user_id, it.intent_id)
+    return "post", path("customers"), given(email=it.email, metadata=metadata)
+
+
+def _set_up_card(it: ours.SetUpCard) -> _Rendered:
+    return (
+        "post",
+        path("setup_intents"),
+        given(
+            customer=it.customer_id,
+            payment_method_types=["card"],
+            usage="off_session",
+            metadata=_metadata(it.user_id, it.intent_id),
+        ),
+    )
+
+
+def _attach_card(it: ours.AttachCard) -> _Rendered:
+    where = path("payment_methods", it.payment_method, "attach", field="payment_method")
+    return "post", where, given(customer=it.customer_id)
+
+
+def _make_default(it: ours.MakeDefault) -> _Rendered:
+    settings = {"default_payment_method": it.payment_method}
+    return "post", path("customers", it.customer_id), given(invoice_settings=settings)
+
+
+def _pin_card(it: ours.PinCard) -> _Rendered:
+    where = path("subscriptions", it.subscription)
+    return "post", where, given(default_payment_method=it.payment_method)
+
+
+def _pay_invoice(it: ours.PayInvoice) -> _Rendered:
+    # The payer is there: a bank that wants to be asked may ask.
+    where = path("invoices", it.invoice_id, "pay")
+    return "post", where, given(payment_method=it.payment_method, off_session=False)
+
+
+def _start_subscription(it: ours.StartSubscription) -> _Rendered:
+    behavior = "allow_incomplete" if it.has_card else "default_incomplete"
+    return (
+        "post",
+        path("subscriptions"),
+        given(
+            customer=it.customer_id,
+            items=[{"price": it.price, "quantity": it.quantity}],
+            default_payment_method=it.payment_method,
+            trial_period_days=it.trial_days,
+            payment_behavior=behavior,
+            payment_settings={"save_default_payment_method": "on_subscription"},
+            off_session=False,
+            metadata=_metadata(it.user_id, it.intent_id),
+            expand=["latest_invoice"],
+        ),
+    )
+
+
+def changed_items(it: ours.ChangeSubscription) -> Params:
+    """Return the items of a change and how it is reckoned, for it and its preview."""
+    date = it.proration_date
+    return given(
+        items=[given(id=it.item_id, price=it.price, quantity=it.quantity)],
+        proration_behavior="always_invoice",
+        proration_date=None if date is None else int(date.timestamp()),
+    )
+
+
+def _change_subscription(it: ours.ChangeSubscription) -> _Rendered:
+    # Held until it is paid (docs.stripe.com/billing/subscriptions/pending-updates).
+    return (
+        "post",
+        path("subscriptions", it.subscription),
+        given(
+            **changed_items(it),
+            payment_behavior="pending_if_incomplete",
+            expand=["latest_invoice"],
+        ),
+    )
+
+
+def _plan_end(it: ours.PlanEnd) -> _Rendered:
+    where = path("subscriptions", it.subscription)
+    return (
+        "post",
+        where,
+        given(cancel_at_period_end=it.cancel_at_period_end, expand=["latest_invoice"]),
+    )
+
+
+def _end_subscription(it: ours.EndSubscription) -> _Rendered:
+    return "delete", path("subscriptions", it.subscription), {}
+
+
+_RENDERERS: Final[Mapping[type, Callable[[Any], _Rendered]]] = MappingProxyType(
+    {
+        ours.CreateCustomer: _create_customer,
+        ours.SetUpCard: _set_up_card,
+        ours.AttachCard: _attach_card,
+        ours.MakeDefault: _make_default,
+        ours.PinCard: _pin_card,
+        ours.PayInvoice: _pay_invoice,
+        ours.StartSubscription: _start_subscription,
+        ours.ChangeSubscription: _change_subscription,
+        ours.PlanEnd: _plan_end,
+        ours.EndSubscription: _end_subscription,
+    }
+)

@@ -1,0 +1,68 @@
+"""How the SDK talks: with a deadline for the whole exchange, and a limit on answers."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import httpx
+import stripe
+from typing_extensions import override
+
+CONNECT_TIMEOUT_S: Final = 2.0
+DEADLINE_S: Final = 10.0
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+
+
+class Transport(stripe.HTTPClient):
+    """An HTTP client of the SDK's kind; one for each event loop.
+
+    It follows no redirects: a secret key goes with every request.
+    """
+
+    name = "payments-gateway"
+
+    def __init__(self, *, deadline_s: float = DEADLINE_S) -> None:
+        super().__init__()
+        self._deadline_s = deadline_s
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=httpx.Timeout(deadline_s, connect=CONNECT_TIMEOUT_S),
+        )
+
+    @override
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        """Return the answer's body, status and headers.
+
+        Raises:
+            stripe.APIConnectionError: there was none, or it was too slow or too large.
+        """
+        try:
+            # A time-out for each read would let a slow sender go on for ever.
+            async with asyncio.timeout(self._deadline_s):
+                return await self._request(method, url, headers, post_data)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            _give_up(type(error).__name__, error)
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        body = post_data.encode() if isinstance(post_data, str) else post_data
+        async with self._client.stream(
+            method, url, headers=dict(headers), content=body or None
+        ) as response:
+            answer = bytearray()
+            async for chunk in response.aiter_bytes():
+                answer += chunk
+                if len(answer) > ANSWER_BYTES_MAX:
+                    _give_up("an answer of more than a megabyte")
+            return bytes(answer), response.status_code, response.headers
+
+    @override
+    async def close_async(self) -> None:
+        await self._client.aclose()
+
+
+def _give_up(reason: str, cause: BaseException | None = None) -> NoReturn:
+    raise stripe.APIConnectionError(reason) from cause  # type: ignore[no-untyped-call]  # the SDK's

@@ -1,0 +1,228 @@
+"""What we ask of a payment gateway, and what it answers, in our words.
+
+Rule 1: whatever changes something at the gateway is a request here, frozen to bytes
+        before it is sent; what only reads is a method of the port.
+Rule 2: a request that `makes` something new must not be sent anew until it is known
+        that nothing was made. Any other says how things should be in the end, and
+        may be repeated.
+Rule 3: `user_id` and `intent_id` go onto everything that is made, so that it can be
+        found again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+import attrs
+
+from payments_core.card import Card
+from payments_core.identity import CustomerId, UserId
+from payments_core.money import Money
+from payments_core.subscription import PaidTerm, SubscriptionReport
+
+
+@attrs.frozen(kw_only=True)
+class CreateCustomer:
+    makes: ClassVar[bool] = True
+    user_id: UserId
+    email: str
+    intent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class SetUpCard:
+    """Prepare what a browser needs to take a card in, away from us."""
+
+    makes: ClassVar[bool] = True
+    customer_id: CustomerId
+    user_id: UserId
+    intent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class AttachCard:
+    makes: ClassVar[bool] = False
+    customer_id: CustomerId
+    payment_method: str
+
+
+@attrs.frozen(kw_only=True)
+class MakeDefault:
+    """Let a card pay whatever pins no other."""
+
+    makes: ClassVar[bool] = False
+    customer_id: CustomerId
+    payment_method: str
+
+
+@attrs.frozen(kw_only=True)
+class PinCard:
+    """Let a card pay one subscription that pinned another."""
+
+    makes: ClassVar[bool] = False
+    subscription: str
+    payment_method: str
+
+
+@attrs.frozen(kw_only=True)
+class PayInvoice:
+    """Pay an open invoice; one that is paid stays paid, once."""
+
+    makes: ClassVar[bool] = False
+    invoice_id: str
+    payment_method: str
+
+
+@attrs.frozen(kw_only=True)
+class StartSubscription:
+    """Begin to sell. Without a card to charge it waits for its first payment."""
+
+    makes: ClassVar[bool] = True
+    customer_id: CustomerId
+    price: str
+    quantity: int
+    payment_method: str | None = None
+    trial_days: int | None = None
+    has_card: bool
+    user_id: UserId
+    intent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ChangeSubscription:
+    """Another price or quantity; what costs more is held until it is paid."""
+
+    makes: ClassVar[bool] = False
+    subscription: str
+    item_id: str
+    price: str | None = None
+    quantity: int | None = None
+    proration_date: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PlanEnd:
+    """End with the period, or go on after it."""
+
+    makes: ClassVar[bool] = False
+    subscription: str
+    cancel_at_period_end: bool
+
+
+@attrs.frozen(kw_only=True)
+class EndSubscription:
+    """End now; one that has ended stays ended."""
+
+    makes: ClassVar[bool] = False
+    subscription: str
+
+
+GatewayRequest = (
+    CreateCustomer
+    | SetUpCard
+    | AttachCard
+    | MakeDefault
+    | PinCard
+    | PayInvoice
+    | StartSubscription
+    | ChangeSubscription
+    | PlanEnd
+    | EndSubscription
+)
+
+
+@attrs.frozen(kw_only=True)
+class FrozenRequest:
+    """A request as it will be sent, the same every time, by whatever release.
+
+    `body` is the adapter's own rendering; `api_version` the version that it speaks.
+    """
+
+    method: str
+    path: str
+    body: str
+    api_version: str
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What came back of a request: the object's id, and what it says.
+
+    `at` is the gateway's own second. `card` is of an attached card, `subscription` and
+    `term` of a request about a subscription, `client_secret` of a card set-up.
+    """
+
+    id: str
+    at: datetime
+    client_secret: str | None = None
+    card: Card | None = None
+    subscription: SubscriptionReport | None = None
+    term: PaidTerm | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LookedUp:
+    """A subscription as it is at `at`, and the last term that was paid for."""
+
+    report: SubscriptionReport
+    term: PaidTerm | None
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class SetUp:
+    """A card set-up: `payment_method` is there once it succeeded."""
+
+    customer_id: CustomerId | None
+    payment_method: str | None
+    succeeded: bool
+
+
+class CollectionState(StrEnum):
+    """How far the payment of an invoice is."""
+
+    PAID = "paid"
+    # Nobody has tried, or it is being tried.
+    OPEN = "open"
+    # The bank wants the payer to confirm: 3-D Secure.
+    REQUIRES_ACTION = "requires_action"
+    DECLINED = "declined"
+    # Void, or written off: nobody will try again.
+    CLOSED = "closed"
+
+
+@attrs.frozen(kw_only=True)
+class Collection:
+    """The payment of an invoice: how far it is, and what a browser needs for it."""
+
+    state: CollectionState
+    client_secret: str | None = None
+    decline_code: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Price:
+    """A price that may be sold; `amount_minor` is None where it is not that simple."""
+
+    id: str
+    product: str
+    currency: str
+    amount_minor: int | None
+    active: bool
+    recurring: bool
+
+
+@attrs.frozen(kw_only=True)
+class PreviewLine:
+    description: str
+    amount_minor: int
+
+
+@attrs.frozen(kw_only=True)
+class Preview:
+    """What a change would cost at once, if it is made with this `proration_date`."""
+
+    due: Money
+    proration_date: datetime
+    lines: Sequence[PreviewLine]

@@ -1,0 +1,88 @@
+"""Who somebody is: to the users micro-service, to the gateway, by e-mail.
+
+The user id is the identity. The e-mail may change, and is never a key to another's
+money. The gateway's customer is bound to one account, once.
+"""
+
+import re
+import unicodedata
+from typing import Final, NewType, Self
+
+import attrs
+
+from payments_core.errors import InvalidValue
+
+UserId = NewType("UserId", str)
+CustomerId = NewType("CustomerId", str)
+
+USER_ID_LENGTH_MAX: Final = 128
+EMAIL_LENGTH_MAX: Final = 254
+CUSTOMER_ID_LENGTH_MAX: Final = 255
+# Opaque, but it has to survive a URL, a log line and a header unharmed. It has no
+# "@", so that one path segment can be an id or an e-mail.
+_USER_ID: Final = re.compile(rf"[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}")
+_CUSTOMER_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}")
+_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
+
+
+def user_id(text: str) -> UserId:
+    """Read a user id: 1 to 128 of `A-Z a-z 0-9 . _ : | ~ + = -`.
+
+    Raises:
+        InvalidValue: it is something else.
+    """
+    if _USER_ID.fullmatch(text) is None:
+        raise InvalidValue(
+            "user_id", f"not 1 to {USER_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : | ~ + = -"
+        )
+    return UserId(text)
+
+
+def customer_id(text: str) -> CustomerId:
+    """Read a gateway's customer id.
+
+    Raises:
+        InvalidValue: it is something else.
+    """
+    if _CUSTOMER_ID.fullmatch(text) is None:
+        raise InvalidValue("customer_id", "not a customer id")
+    return CustomerId(text)
+
+
+@attrs.frozen
+class Email:
+    """An e-mail as it was given, and the key under which it is one person's."""
+
+    text: str
+    key: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Read an e-mail; spaces around it do not count.
+
+        Raises:
+            InvalidValue: no local part, no domain, white space or control
+                characters inside, or more than 254 characters.
+        """
+        text = text.strip()
+        key = email_key(text)
+        # The key too: Unicode has letters that become an "@" or several letters.
+        if not (_is_email(text) and _is_email(key)):
+            raise InvalidValue("email", "not an e-mail address")
+        return cls(text, key)
+
+
+def _is_email(text: str) -> bool:
+    return (
+        len(text) <= EMAIL_LENGTH_MAX
+        and _EMAIL.fullmatch(text) is not None
+        and not any(unicodedata.category(letter)[0] == "C" for letter in text)
+    )
+
+
+def email_key(text: str) -> str:
+    """Return what two spellings of one e-mail have in common.
+
+    Case, Unicode form and a dot after the domain do not make another person.
+    """
+    return unicodedata.normalize("NFKC", text.strip()).casefold().rstrip(".")

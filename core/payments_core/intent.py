@@ -1,0 +1,256 @@
+"""What we are about to ask of the gateway, written down before we ask.
+
+Rule 1: an intent is one operation of one user; its calls are the requests it takes,
+        each committed as frozen bytes before it is sent.
+Rule 2: a call's idempotency key is `<intent>.<step>.<generation>`. The same key always
+        carries the same bytes.
+Rule 3: a definite refusal ends a call. Silence makes it `unknown`.
+Rule 4: an unknown call younger than 23 hours that never got a 500 is sent again, the
+        same key and bytes: gateways keep keys for a day, and keep 500s too.
+Rule 5: otherwise it is looked for. Not found, and two hours silent, what makes
+        something new goes into its next generation; so does at once what only says
+        how things should be.
+Rule 6: what could not be done within a day is abandoned: nobody waits for it any more.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NewType, Self
+
+import attrs
+
+from payments_core.card import Card
+from payments_core.errors import IllegalTransition
+from payments_core.gateway import Answer, FrozenRequest
+from payments_core.identity import UserId
+from payments_core.subscription import SubscriptionReport
+
+IntentId = NewType("IntentId", str)
+
+KEY_LIVES: Final = timedelta(hours=23)
+SILENCE: Final = timedelta(hours=2)
+ABANDONED_AFTER: Final = timedelta(hours=24)
+# Longer than any call may take: whoever has not come back by then is gone.
+LEASE: Final = timedelta(seconds=30)
+BACK_OFF_FIRST: Final = timedelta(seconds=5)
+BACK_OFF_MAX: Final = timedelta(minutes=5)
+_DOUBLINGS_MAX: Final = 10
+
+
+class IntentKind(StrEnum):
+    CREATE_CUSTOMER = "create_customer"
+    SET_UP_CARD = "set_up_card"
+    UPDATE_CARD = "update_card"
+    START_SUBSCRIPTION = "start_subscription"
+    CHANGE_SUBSCRIPTION = "change_subscription"
+    END_SUBSCRIPTION = "end_subscription"
+
+
+class IntentState(StrEnum):
+    NEW = "new"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    ABANDONED = "abandoned"
+
+
+_S = IntentState
+INTENT_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
+    {
+        # An operation may find that there is nothing to do, or nothing to do it with.
+        _S.NEW: frozenset({_S.SENT, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
+        _S.SENT: frozenset({_S.UNKNOWN, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
+        _S.UNKNOWN: frozenset({_S.SENT, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
+        _S.SUCCEEDED: frozenset(),
+        _S.DECLINED: frozenset(),
+        _S.ABANDONED: frozenset(),
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What was asked for, validated; what an operation does not have is None."""
+
+    payment_method: str | None = None
+    product: str | None = None
+    price: str | None = None
+    quantity: int | None = None
+    trial_days: int | None = None
+    cancel_at_period_end: bool | None = None
+    proration_date: datetime | None = None
+
+    def fingerprint(self, kind: IntentKind, subject: str) -> str:
+        """Return what two equal requests have in common, and no others."""
+        fields = attrs.asdict(self, value_serializer=_plain)
+        text = json.dumps([kind.value, subject, fields], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(_: object, __: object, value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+NOTHING_WANTED: Final = Wanted()
+
+
+@attrs.frozen(kw_only=True)
+class Refusal:
+    """Why the gateway said no; `field` is ours, `decline_code` the bank's."""
+
+    code: str
+    reason: str
+    field: str | None = None
+    decline_code: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One request of an intent: its bytes, how often it was sent, what came of it."""
+
+    step: str
+    generation: int = 1
+    frozen: FrozenRequest
+    state: IntentState = IntentState.SENT
+    ticket: int
+    first_sent_at: datetime
+    last_sent_at: datetime
+    # A 500 was answered: gateways keep it under the key, so the key is of no more use.
+    poisoned: bool = False
+    answer: Answer | None = None
+    refusal: Refusal | None = None
+
+    def may_be_sent_again(self, now: datetime) -> bool:
+        """Say whether the same key and bytes still lead to the same effect (rule 4)."""
+        return not self.poisoned and now - self.first_sent_at < KEY_LIVES
+
+    def is_silent(self, now: datetime) -> bool:
+        """Say whether nothing can come of it any more, as far as one can tell."""
+        return now - self.last_sent_at >= SILENCE
+
+    def sent(self, now: datetime) -> Self:
+        """Be sent once more, with the same key."""
+        return attrs.evolve(self.moved(IntentState.SENT), last_sent_at=now)
+
+    def regenerated(self, frozen: FrozenRequest, ticket: int, now: datetime) -> Self:
+        """Be sent as if for the first time, with a key of its own."""
+        return attrs.evolve(
+            self.moved(IntentState.SENT),
+            generation=self.generation + 1,
+            frozen=frozen,
+            ticket=ticket,
+            first_sent_at=now,
+            last_sent_at=now,
+            poisoned=False,
+        )
+
+    def answered(self, answer: Answer) -> Self:
+        return attrs.evolve(self.moved(IntentState.SUCCEEDED), answer=answer)
+
+    def refused(self, refusal: Refusal) -> Self:
+        return attrs.evolve(self.moved(IntentState.DECLINED), refusal=refusal)
+
+    def silent(self, *, poisoned: bool) -> Self:
+        return attrs.evolve(
+            self.moved(IntentState.UNKNOWN), poisoned=self.poisoned or poisoned
+        )
+
+    def moved(self, state: IntentState) -> Self:
+        """Follow one step of the table; staying where it is is no step.
+
+        Raises:
+            IllegalTransition: the table has no such step.
+        """
+        if state is not self.state and state not in INTENT_STEPS[self.state]:
+            raise IllegalTransition("call", self.state, state)
+        return attrs.evolve(self, state=state)
+
+
+@attrs.frozen(kw_only=True)
+class IntentOutcome:
+    """What an operation came to, kept for good: every repetition gets this answer.
+
+    `requires_action` says that the payer has to confirm in the browser, with the
+    `client_secret`. `subscription` is as it was then.
+    """
+
+    customer_id: str | None = None
+    subscription: SubscriptionReport | None = None
+    card: Card | None = None
+    client_secret: str | None = None
+    requires_action: bool = False
+    refusal: Refusal | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """One operation at the gateway, from before it began until after it ended.
+
+    `subject` is what it is about: one operation of a kind may be open on it. `due_at`
+    is when somebody else may take it up: a lease while it runs, a back-off after.
+    `key` and `fingerprint` are those of the request that asked for it.
+    """
+
+    id: IntentId
+    user_id: UserId
+    kind: IntentKind
+    subject: str = ""
+    wanted: Wanted = NOTHING_WANTED
+    state: IntentState = IntentState.NEW
+    calls: tuple[Call, ...] = ()
+    outcome: IntentOutcome | None = None
+    key: str | None = None
+    fingerprint: str
+    attempts: int = 0
+    due_at: datetime
+    created_at: datetime
+    version: int = 0
+
+    @property
+    def open(self) -> bool:
+        return bool(INTENT_STEPS[self.state])
+
+    def call(self, step: str) -> Call | None:
+        return next((call for call in self.calls if call.step == step), None)
+
+    def key_of(self, call: Call) -> str:
+        """Return the idempotency key of a call (rule 2)."""
+        return f"{self.id}.{call.step}.{call.generation}"
+
+    def moved(self, state: IntentState) -> Self:
+        """Follow one step of the table; staying where it is is no step.
+
+        Raises:
+            IllegalTransition: the table has no such step.
+        """
+        if state is not self.state and state not in INTENT_STEPS[self.state]:
+            raise IllegalTransition("intent", self.state, state)
+        return attrs.evolve(self, state=state)
+
+    def with_call(self, call: Call) -> Self:
+        """Take in a call that is new or changed, and follow it."""
+        others = [known for known in self.calls if known.step != call.step]
+        after = attrs.evolve(self, calls=(*others, call))
+        still = call.state in (IntentState.SENT, IntentState.UNKNOWN)
+        return after.moved(call.state if still else IntentState.SENT)
+
+    def taken(self, now: datetime) -> Self:
+        """Lease it: nobody else takes it up for a while."""
+        return attrs.evolve(self, due_at=now + LEASE, attempts=self.attempts + 1)
+
+    def put_off(self, now: datetime, until: datetime | None = None) -> Self:
+        """Give it back, to be taken up later."""
+        doublings = min(self.attempts, _DOUBLINGS_MAX)
+        back_off = min(BACK_OFF_FIRST * 2**doublings, BACK_OFF_MAX)
+        return attrs.evolve(self, due_at=until or now + back_off)
+
+    def ended(self, state: IntentState, outcome: IntentOutcome) -> Self:
+        return attrs.evolve(self.moved(state), outcome=outcome)
+
+    def may_be_abandoned(self, now: datetime) -> bool:
+        return now - self.created_at >= ABANDONED_AFTER

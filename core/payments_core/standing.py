@@ -1,0 +1,276 @@
+"""Who has paid, derived from payments and subscriptions.
+
+Rule 1: nobody writes a status. It follows from the facts, whatever their order.
+Rule 2: outside of any subscription's life the latest payment, by the charge's own
+        time, gives the status. Of several in one second a success counts before a
+        failure before a pending one.
+Rule 3: money that stayed buys one calendar month. Bought early, the month is added
+        to the end of the term; after a gap it starts a new term.
+Rule 4: months are counted from the term's anchor, never from the previous end.
+Rule 5: a refund in full and a lost dispute give the month back. Nothing else does.
+Rule 6: within a subscription's life the subscription is the truth: a payment there
+        buys no month, and one that did not succeed says nothing by itself. Paid is
+        what its last paid invoice covers; free is its trial.
+Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
+        `pending`, before anything that a payment says.
+Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
+        says about the date.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Self
+
+import attrs
+
+from payments_core.months import months_after
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+from payments_core.subscription import Subscription, SubscriptionStatus
+
+
+class PaymentStatus(StrEnum):
+    NONE = "none"
+    PENDING = "pending"
+    PAID = "paid"
+    FAILED = "failed"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
+
+
+_STATUSES: Final = MappingProxyType(
+    {
+        PaymentState.PENDING: PaymentStatus.PENDING,
+        PaymentState.FAILED: PaymentStatus.FAILED,
+        PaymentState.SUCCEEDED: PaymentStatus.PAID,
+        PaymentState.PARTIALLY_REFUNDED: PaymentStatus.PAID,
+        PaymentState.REFUNDED: PaymentStatus.REFUNDED,
+        # Not known until the gateway is asked.
+        PaymentState.CONTRADICTED: PaymentStatus.PENDING,
+    }
+)
+_SETTLED_DISPUTES: Final = frozenset({DisputeState.NONE, DisputeState.WON})
+_PRECEDENCE: Final = MappingProxyType(
+    {
+        PaymentState.CONTRADICTED: 0,
+        PaymentState.PENDING: 0,
+        PaymentState.FAILED: 1,
+        PaymentState.SUCCEEDED: 2,
+        PaymentState.PARTIALLY_REFUNDED: 2,
+        PaymentState.REFUNDED: 2,
+    }
+)
+
+
+_WITHOUT_MONEY: Final = frozenset(
+    {PaymentState.PENDING, PaymentState.FAILED, PaymentState.CONTRADICTED}
+)
+
+
+def _status_of(payment: Payment) -> PaymentStatus:
+    if payment.dispute in _SETTLED_DISPUTES:
+        return _STATUSES[payment.state]
+    return PaymentStatus.DISPUTED
+
+
+@attrs.frozen
+class Sighting:
+    """What one payment means to its account; the latest one gives the status."""
+
+    created_at: datetime
+    precedence: int
+    payment_id: PaymentId
+    status: PaymentStatus
+    buys_month: bool
+    # Taken, and given back in full or lost since.
+    returned: bool = False
+
+    def __lt__(self, other: Self) -> bool:
+        return self._place < other._place
+
+    @property
+    def _place(self) -> tuple[datetime, int, PaymentId]:
+        return self.created_at, self.precedence, self.payment_id
+
+    @classmethod
+    def of(
+        cls, payment: Payment, subscriptions: Sequence[Subscription] = ()
+    ) -> Self | None:
+        """Return what the payment means, or None where it means nothing (yet).
+
+        That is while its time is not known, and where a living subscription tells
+        more than a payment of its own that did not succeed.
+        """
+        created_at = payment.created_at
+        if created_at is None:
+            return None
+        around = [s for s in subscriptions if s.lived_at(created_at)]
+        if payment.state in _WITHOUT_MONEY and any(s.live for s in around):
+            return None
+        return cls(
+            created_at,
+            _PRECEDENCE[payment.state],
+            payment.id,
+            _status_of(payment),
+            payment.money_stayed and not around,
+            payment.money_returned,
+        )
+
+
+@attrs.frozen
+class Term:
+    """Months without a gap, counted from the payment that started them."""
+
+    anchor: datetime
+    months: int
+
+    @property
+    def ends_at(self) -> datetime:
+        return months_after(self.anchor, self.months)
+
+
+@attrs.frozen
+class Checkpoint:
+    """All that the payments folded so far come to.
+
+    Payments fold in the order of their own time. One that is not older than
+    `latest` can be taken at once; anything else folds from the start.
+    """
+
+    latest: Sighting | None = None
+    term: Term | None = None
+
+    @classmethod
+    def replay(
+        cls, payments: Iterable[Payment], subscriptions: Sequence[Subscription] = ()
+    ) -> Self:
+        """Fold payments, in any order given, from the start."""
+        seen = sorted(filter(None, (Sighting.of(p, subscriptions) for p in payments)))
+        checkpoint = cls()
+        for sighting in seen:
+            checkpoint = checkpoint.advance(sighting)
+        return checkpoint
+
+    def takes(self, sighting: Sighting) -> bool:
+        """Say whether a payment new to this account can be taken at once."""
+        return self.latest is None or sighting.created_at >= self.latest.created_at
+
+    def advance(self, sighting: Sighting) -> Self:
+        """Take a payment that is new and not older than the latest one.
+
+        Payments of one second are symmetric: whichever is first, the second
+        either joins its term or adds to the same one.
+        """
+        latest = self.latest if self.latest and sighting < self.latest else sighting
+        return type(self)(latest, self._term_after(sighting))
+
+    def _term_after(self, sighting: Sighting) -> Term | None:
+        if not sighting.buys_month:
+            return self.term
+        if self.term is None or self.term.ends_at < sighting.created_at:
+            return Term(sighting.created_at, 1)
+        return Term(self.term.anchor, self.term.months + 1)
+
+
+NOTHING_SEEN: Final = Checkpoint()
+
+
+@attrs.frozen
+class Policy:
+    """What the owner of the service decided.
+
+    `grace` is how long access outlives the date. `livemode` is whether money is
+    real here: events of the other mode are kept apart and never applied.
+    """
+
+    grace: timedelta = timedelta(days=3)
+    livemode: bool = False
+
+
+@attrs.frozen
+class Standing:
+    """What the world may know: whether a user has paid, until when, and may enter."""
+
+    payment_status: PaymentStatus
+    payment_expire_date: datetime | None
+    entitled: bool
+
+
+def standing(
+    payments: Iterable[Payment],
+    subscriptions: Sequence[Subscription] = (),
+    *,
+    now: datetime,
+    policy: Policy,
+) -> Standing:
+    """Say what a user's payments and subscriptions come to.
+
+    The one definition; `PaymentAccount.standing` says the same from a checkpoint,
+    without reading all payments again.
+    """
+    checkpoint = Checkpoint.replay(payments, subscriptions)
+    return standing_of(checkpoint, subscriptions, now, policy)
+
+
+def standing_of(
+    checkpoint: Checkpoint,
+    subscriptions: Sequence[Subscription],
+    now: datetime,
+    policy: Policy,
+) -> Standing:
+    expires = expire_date_of(checkpoint, subscriptions)
+    return Standing(
+        status_of(checkpoint, subscriptions),
+        expires,
+        entitled=expires is not None and now - expires < policy.grace,
+    )
+
+
+_S = SubscriptionStatus
+# Of several living subscriptions the one that needs somebody to act counts.
+_ALARMS: Final = (
+    (frozenset({_S.PAST_DUE, _S.UNPAID}), PaymentStatus.FAILED),
+    (frozenset({_S.INCOMPLETE}), PaymentStatus.PENDING),
+)
+
+
+def status_of(
+    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+) -> PaymentStatus:
+    """Say how the account's payments are (rules 2, 6 and 7)."""
+    statuses = {subscription.status for subscription in subscriptions}
+    for alarming, shown in _ALARMS:
+        if statuses & alarming:
+            return shown
+    latest = checkpoint.latest
+    terms = (subscription.paid_term for subscription in subscriptions)
+    paid_from = max((term.starts_at for term in terms if term), default=None)
+    if paid_from and (latest is None or latest.created_at < paid_from):
+        return PaymentStatus.PAID
+    return latest.status if latest else PaymentStatus.NONE
+
+
+def expire_date_of(
+    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+) -> datetime | None:
+    """Say until when the account has paid, or has free (rule 8)."""
+    ends = [_paid_until(subscription, checkpoint) for subscription in subscriptions]
+    ends += [subscription.free_until for subscription in subscriptions]
+    ends.append(checkpoint.term.ends_at if checkpoint.term else None)
+    return max(filter(None, ends), default=None)
+
+
+def _paid_until(subscription: Subscription, checkpoint: Checkpoint) -> datetime | None:
+    term, latest = subscription.paid_term, checkpoint.latest
+    if term is None:
+        return None
+    # The gateway's charges no longer say which invoice they pay. One that was taken
+    # within the term and given back gives the term back.
+    given_back = (
+        latest is not None
+        and latest.returned
+        and latest.created_at >= term.starts_at
+        and subscription.lived_at(latest.created_at)
+    )
+    return term.starts_at if given_back else term.ends_at

@@ -1,0 +1,388 @@
+"""What the worker does: look up, take up again, link, and go on with intents.
+
+Rule 1: a piece of work is leased in a short transaction, done outside of any, and
+        finished in another, only where the lease is still ours.
+Rule 2: a look draws its ticket before it asks.
+Rule 3: a gateway that does not listen costs a job no attempt; one that fails does.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.errors import (
+    ChangedElsewhere,
+    EventNotFound,
+    GatewayBusy,
+    GatewayObjectMissing,
+    OperationInProgress,
+    PaymentsError,
+    StoreUnavailable,
+)
+from payments_core.events import EventKey, EventState, Outcome
+from payments_core.evidence import Evidence
+from payments_core.gateway import LookedUp
+from payments_core.identity import CustomerId, UserId
+from payments_core.intent import Intent, IntentId, IntentKind, IntentState, Wanted
+from payments_core.job import Job, JobKind
+from payments_core.payment import PaymentId
+from payments_core.ports import (
+    Clock,
+    EventLog,
+    EventReader,
+    LinkKeys,
+    OpenUnitOfWork,
+    PaymentGateway,
+    UnitOfWork,
+    link_keys,
+)
+from payments_core.subscription import SubscriptionReport, subscription_id
+from payments_core.use_cases.apply_events import ApplyEvents, save
+from payments_core.use_cases.begin_intent import Asking, BeginIntent
+from payments_core.use_cases.books import QUARANTINE_REASON, Books, Disagreement
+from payments_core.use_cases.operations import RunIntent
+
+AT_ONCE: Final = 16
+LINKED_AT_ONCE: Final = 100
+# How long a gateway that does not listen is left alone.
+PAUSE: Final = timedelta(seconds=5)
+_APPLIED: Final = Outcome(EventState.APPLIED)
+
+
+def _unheard(_: object, __: Exception) -> None:
+    """Nobody listens."""
+
+
+@attrs.frozen
+class HealIntents:
+    """Go on with intents whose run died, or was put off."""
+
+    open_unit_of_work: OpenUnitOfWork
+    run: RunIntent
+    clock: Clock
+    on_failure: Callable[[Intent, Exception], None] = _unheard
+
+    async def __call__(self) -> int:
+        """Go on with some that are due; return how many.
+
+        Raises:
+            StoreUnavailable: those that were not ended will be taken up again.
+        """
+        now = self.clock()
+        async with self.open_unit_of_work() as work:
+            due = await work.due_intents(now=now, limit=AT_ONCE)
+            leased = [intent.taken(now) for intent in due]
+            for intent in leased:
+                await work.save_intent(intent, at=now)
+            await work.commit()
+        for intent in leased:
+            await self._try(attrs.evolve(intent, version=intent.version + 1))
+        return len(leased)
+
+    async def _try(self, intent: Intent) -> None:
+        try:
+            await self.run(intent)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # one intent's bug is not the others'
+            # Its lease runs out, and it is taken up again.
+            self.on_failure(intent, error)
+
+
+@attrs.frozen
+class LinkUnlinked:
+    """Link what is nobody's although its account is there by now."""
+
+    open_unit_of_work: OpenUnitOfWork
+    clock: Clock
+
+    async def __call__(self) -> int:
+        """Link some; return how many things found their accounts."""
+        async with self.open_unit_of_work() as work:
+            keys = await work.linkable(limit=LINKED_AT_ONCE)
+            if not keys:
+                return 0
+            await work.hold(keys, exclusive=True)
+            books = Books()
+            books.know(await work.accounts(keys))
+            unlinked = await work.unlinked(keys)
+            if others := books.unknown_customers(unlinked):
+                books.know(await work.accounts(others))
+            books.adopt(unlinked)
+            await save(work, books, self.clock)
+            await work.commit()
+        return len(books.changed_payments) + len(books.changed_subscriptions)
+
+
+class _NotOurs(Exception):  # noqa: N818  # a verdict, never shown to anybody
+    """Somebody else has the job by now."""
+
+
+@attrs.frozen
+class WorkOffJobs:
+    """Do jobs that are due, one after the other."""
+
+    open_unit_of_work: OpenUnitOfWork
+    gateway: PaymentGateway
+    clock: Clock
+    apply: ApplyEvents
+    events: EventLog
+    reader: EventReader
+    begin: BeginIntent
+    run: RunIntent
+    on_failure: Callable[[Job, Exception], None] = _unheard
+
+    async def __call__(self) -> int:
+        """Do some; return how many were taken.
+
+        Raises:
+            StoreUnavailable: what was not finished will be taken up again.
+        """
+        now = self.clock()
+        async with self.open_unit_of_work() as work:
+            await work.ask_for_silent(now=now, limit=AT_ONCE)
+            due = await work.due_jobs(now=now, limit=AT_ONCE)
+            leased = [job.leased(now) for job in due]
+            for job in leased:
+                await work.save_job(job)
+            await work.commit()
+        for job in leased:
+            await self._try(job)
+        return len(leased)
+
+    async def _try(self, job: Job) -> None:
+        try:
+            await _JOBS[job.key.kind](self, job)
+        except _NotOurs:
+            return
+        except StoreUnavailable:
+            raise
+        except (GatewayBusy, OperationInProgress, ChangedElsewhere):
+            await self._give_back(job.put_off(self.clock() + PAUSE), job)
+        except GatewayObjectMissing as error:
+            await self._missing(job, str(error))
+        except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
+            self.on_failure(job, error)
+            await self._give_back(job.failed(self.clock(), _named(error)), job)
+
+    async def _give_back(self, after: Job, mine: Job) -> None:
+        async with self.open_unit_of_work() as work:
+            current = await work.job(mine.key)
+            if current is None or current.lease_no != mine.lease_no:
+                return
+            # Asked for meanwhile or not: it will be done, and covers that too.
+            await work.save_job(attrs.evolve(after, asked=current.asked))
+            await work.commit()
+
+    async def _missing(self, job: Job, reason: str) -> None:
+        """Set apart what waits for a thing that the gateway does not know."""
+        async with self.open_unit_of_work() as work:
+            await self._finish(work, job, Outcome(EventState.QUARANTINED, reason))
+            await work.commit()
+
+    async def _finish(self, work: UnitOfWork, job: Job, outcome: Outcome) -> None:
+        """Finish a job, and settle what waited for it, unless it was asked for anew.
+
+        Raises:
+            _NotOurs: somebody else has it; roll back.
+        """
+        current = await work.job(job.key)
+        if current is None or current.lease_no != job.lease_no:
+            raise _NotOurs
+        if current.asked != job.asked:
+            await work.save_job(current.again(self.clock()))
+            return
+        await work.settle(waiting_for=job.key, outcome=outcome)
+        await work.finish_job(current)
+
+    async def _ticket(self) -> int:
+        async with self.open_unit_of_work() as work:
+            (ticket,) = await work.tickets(1)
+            await work.commit()
+        return ticket
+
+    # Subscriptions
+
+    async def subscription(self, job: Job) -> None:
+        ticket = await self._ticket()
+        found = await self.gateway.subscription(job.key.subject)
+        async with self.open_unit_of_work() as work:
+            outcome, stale = await self._posted(work, job, found, ticket)
+            twin_of = await self._twin_of(work, found.report)
+            if stale:
+                # A newer report came first; what this one was asked for may be newer.
+                await self._look_again(work, job)
+            elif twin_of is None:
+                await self._finish(work, job, outcome)
+            await work.commit()
+        if twin_of is not None:
+            # Before the job is finished: it is what remembers that there is one.
+            await self._end_twin(found.report, twin_of)
+            async with self.open_unit_of_work() as work:
+                await self._finish(work, job, outcome)
+                await work.commit()
+
+    async def _look_again(self, work: UnitOfWork, job: Job) -> None:
+        current = await work.job(job.key)
+        if current is None or current.lease_no != job.lease_no:
+            raise _NotOurs
+        await work.save_job(current.again(self.clock()))
+
+    async def _posted(
+        self, work: UnitOfWork, job: Job, found: LookedUp, ticket: int
+    ) -> tuple[Outcome, bool]:
+        """Post what a look found; say what it came to, and whether it was stale."""
+        books = await self._books(work, found.report)
+        evidence = Evidence(
+            report=found.report, at=found.at, ticket=ticket, looked_up=True
+        )
+        try:
+            verdict = books.post_subscription(evidence)
+        except Disagreement:
+            return Outcome(EventState.QUARANTINED, QUARANTINE_REASON), False
+        if found.term is not None:
+            books.post_term(found.term)
+        books.forget(job.key)
+        await save(work, books, self.clock)
+        return _APPLIED, verdict.look is not None
+
+    @staticmethod
+    async def _books(work: UnitOfWork, report: SubscriptionReport) -> Books:
+        known = await work.subscriptions([report.gateway_id])
+        owners = frozenset(it.user_id for it in known if it.user_id)
+        keys = link_keys(subscriptions=[report])
+        books = Books()
+        books.know(
+            await work.accounts(attrs.evolve(keys, user_ids=keys.user_ids | owners)),
+            subscriptions=known,
+        )
+        if missing := books.ownerless((), [report]):
+            await work.hold(missing, exclusive=False)
+            books.know(await work.accounts(missing))
+        return books
+
+    @staticmethod
+    async def _twin_of(work: UnitOfWork, report: SubscriptionReport) -> UserId | None:
+        """Return the user for whom this was made twice; None if it was not.
+
+        A gateway may go on with a request long after it answered with an error: what
+        an intent made since, or gave up, stands against it.
+        """
+        if report.terminal or report.intent_id is None:
+            return None
+        intent = await work.intent(IntentId(report.intent_id))
+        if intent is None or intent.open:
+            return None
+        start = intent.call("start")
+        made = start.answer.id if start and start.answer else None
+        if made == report.gateway_id and intent.state is IntentState.SUCCEEDED:
+            return None
+        return intent.user_id
+
+    async def _end_twin(self, report: SubscriptionReport, user_id: UserId) -> None:
+        id_ = subscription_id(report.gateway_id)
+        asking = Asking(
+            user_id=user_id,
+            kind=IntentKind.END_SUBSCRIPTION,
+            subject=id_,
+            wanted=Wanted(cancel_at_period_end=False),
+            key=f"twin {report.gateway_id}",
+        )
+        begun = await self.begin(asking)
+        if not begun.replayed:
+            await self.run(begun.intent)
+
+    # Cards
+
+    async def card(self, job: Job) -> None:
+        ticket = await self._ticket()
+        customer = CustomerId(job.key.subject)
+        found = await self.gateway.card_of(customer)
+        async with self.open_unit_of_work() as work:
+            books = Books()
+            books.know(await work.accounts(_of(customer)))
+            owner = books.holder_of(customer)
+            if owner is not None:
+                books.open(books.account(owner).with_card(found, ticket=ticket))
+            await save(work, books, self.clock)
+            await self._finish(work, job, _APPLIED)
+            await work.commit()
+
+    async def set_up(self, job: Job) -> None:
+        """Put a card that was set up in the browser in the old one's place."""
+        found = await self.gateway.set_up(job.key.subject)
+        owner = None
+        if found.succeeded and found.customer_id and found.payment_method:
+            async with self.open_unit_of_work() as work:
+                accounts = await work.accounts(_of(found.customer_id))
+            owner = accounts[0].user_id if accounts else None
+        if owner is not None:
+            asking = Asking(
+                user_id=owner,
+                kind=IntentKind.UPDATE_CARD,
+                wanted=Wanted(payment_method=found.payment_method),
+                key=f"set-up {job.key.subject}",
+            )
+            begun = await self.begin(asking)
+            if not begun.replayed:
+                await self.run(begun.intent)
+        async with self.open_unit_of_work() as work:
+            await self._finish(work, job, _APPLIED)
+            await work.commit()
+
+    # Payments and events
+
+    async def payment(self, job: Job) -> None:
+        found = await self.gateway.payment(PaymentId(job.key.subject))
+        async with self.open_unit_of_work() as work:
+            books, outcome = Books(), _APPLIED
+            known = await work.payments([found.id])
+            owners = frozenset(record.user_id for record in known if record.user_id)
+            keys = link_keys([found])
+            keys = attrs.evolve(keys, user_ids=keys.user_ids | owners)
+            books.know(await work.accounts(keys), known)
+            if missing := books.ownerless([found]):
+                await work.hold(missing, exclusive=False)
+                books.know(await work.accounts(missing))
+            try:
+                books.correct(found)
+            except Disagreement:
+                outcome = Outcome(EventState.QUARANTINED, QUARANTINE_REASON)
+            await save(work, books, self.clock)
+            await self._finish(work, job, outcome)
+            await work.commit()
+
+    async def event(self, job: Job) -> None:
+        """Apply an event again that could not be applied."""
+        id_, _, type_ = job.key.subject.partition(" ")
+        key = EventKey(id_, type_)
+        for kept in await self.events.find(id_):
+            if kept.key == key and kept.body is not None:
+                await self.apply.again(self.reader.reread(kept.body))
+                break
+        else:
+            raise EventNotFound(id_)
+        async with self.open_unit_of_work() as work:
+            await self._finish(work, job, _APPLIED)
+            await work.commit()
+
+
+def _of(customer: CustomerId) -> LinkKeys:
+    return LinkKeys(customer_ids=frozenset({customer}))
+
+
+def _named(error: Exception) -> str:
+    # A message of ours is made of ids and reasons; anybody else's may quote anything.
+    return str(error) if isinstance(error, PaymentsError) else type(error).__name__
+
+
+_Work = Callable[[WorkOffJobs, Job], Awaitable[None]]
+_JOBS: Final[Mapping[JobKind, _Work]] = {
+    JobKind.SUBSCRIPTION: WorkOffJobs.subscription,
+    JobKind.CARD: WorkOffJobs.card,
+    JobKind.SET_UP: WorkOffJobs.set_up,
+    JobKind.PAYMENT: WorkOffJobs.payment,
+    JobKind.EVENT: WorkOffJobs.event,
+}

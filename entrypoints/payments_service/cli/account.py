@@ -1,0 +1,51 @@
+"""Accounts: who has paid, with what card, for which subscriptions."""
+
+import json
+
+import click
+import msgspec
+
+from payments_core.use_cases import GetPaymentStatus
+from payments_service.cli import environment
+from payments_service.http.schemas import PaymentStatusOut, user_named
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
+@click.group()
+def account() -> None:
+    """Accounts: who has paid, with what card, for which subscriptions."""
+
+
+@account.command()
+@click.argument("user")
+@_JSON
+def show(*, user: str, as_json: bool) -> None:
+    """Show what is known of USER, an id or an e-mail."""
+
+    async def work() -> PaymentStatusOut:
+        async with environment.opened() as container:
+            view = await container[GetPaymentStatus](
+                user_named(user), caller=environment.operator()
+            )
+        return PaymentStatusOut.of(view)
+
+    shown = msgspec.to_builtins(environment.run(work()))
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    card, subscriptions = shown.pop("card"), shown.pop("subscriptions")
+    for name, value in shown.items():
+        click.echo(f"{name}: {'-' if value is None else value}")
+    expiry = card and f"{card['exp_month']:02}/{card['exp_year']}"
+    click.echo(
+        f"card: {card['brand']} ending in {card['last4']}, {expiry}"
+        if card
+        else "card: -"
+    )
+    for it in subscriptions:
+        click.echo(
+            f"subscription: {it['id']}  {it['status']}"
+            f"  {it['quantity']} x {it['price']}"
+            f"  paid through {it['paid_through'] or '-'}"
+        )

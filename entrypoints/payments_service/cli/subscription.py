@@ -1,0 +1,230 @@
+"""Subscriptions: list a user's, start one, change one, cancel one."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from payments_core.intent import Intent, IntentState
+from payments_core.subscription import Subscription, SubscriptionId
+from payments_core.use_cases import (
+    Begun,
+    Change,
+    ChangeSubscription,
+    EndSubscription,
+    Order,
+    PreviewChange,
+    ReadSubscriptions,
+    RunIntent,
+    StartSubscription,
+)
+from payments_service.cli import environment
+from payments_service.cli.exits import CommandError, Exit
+from payments_service.container import Container
+from payments_service.http.operations import intent_out, problem_of
+from payments_service.http.schemas import (
+    PreviewOut,
+    SubscribedOut,
+    SubscriptionsOut,
+    user_named,
+)
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+_KEY = click.option("--key", help="An idempotency key: repeat the command safely.")
+
+
+@click.group()
+def subscription() -> None:
+    """Subscriptions: list a user's, start one, change one, cancel one."""
+
+
+def _own(key: str | None) -> str | None:
+    return key and f"command-line {key}"
+
+
+async def _done(container: Container, begun: Begun) -> Intent:
+    """Run what was begun.
+
+    Raises:
+        PaymentsError: it was refused.
+        CommandError: the gateway did not answer; the worker goes on.
+    """
+    intent = begun.intent
+    if not begun.replayed:
+        intent = await container[RunIntent](intent)
+    if intent.outcome is None:
+        raise CommandError(
+            Exit.DEPENDENCY_DOWN,
+            f"the gateway did not answer; the worker goes on with intent {intent.id}",
+        )
+    if intent.state is not IntentState.SUCCEEDED and intent.outcome.refusal:
+        raise problem_of(intent.outcome.refusal)
+    return intent
+
+
+def _show(shown: Any, *, as_json: bool) -> None:  # JSON is anything
+    plain = msgspec.to_builtins(shown)
+    if as_json:
+        click.echo(json.dumps(plain))
+        return
+    for name, value in plain.items():
+        click.echo(f"{name}: {'-' if value is None else value}")
+
+
+@subscription.command("list")
+@click.argument("user")
+@_JSON
+def list_subscriptions(*, user: str, as_json: bool) -> None:
+    """List the subscriptions of USER, an id or an e-mail."""
+
+    async def work() -> list[Subscription]:
+        async with environment.opened() as container:
+            return list(
+                await container[ReadSubscriptions](
+                    user_named(user), caller=environment.operator()
+                )
+            )
+
+    items = msgspec.to_builtins(SubscriptionsOut.of(environment.run(work())))["items"]
+    if as_json:
+        click.echo(json.dumps({"items": items}))
+        return
+    for it in items:
+        fields = ("id", "status", "product", "price", "quantity", "paid_through")
+        click.echo("  ".join(str(it[name] or "-") for name in fields))
+
+
+@subscription.command()
+@click.argument("user")
+@click.option("--product", help="The product, at its default price.")
+@click.option("--price", help="Or a price.")
+@click.option("--quantity", default=1, show_default=True)
+@click.option("--payment-method", help="A card; the user's default one if none.")
+@click.option("--trial-days", type=int)
+@_KEY
+@_DRY_RUN
+@_JSON
+def start(  # one parameter an option
+    *, user: str, key: str | None, dry_run: bool, as_json: bool, **wanted: Any
+) -> None:
+    """Subscribe USER to a product."""
+    order = Order(**wanted)
+
+    async def work(container: Container) -> Begun:
+        return await container[StartSubscription](
+            user_named(user), order, caller=environment.operator(), key=_own(key)
+        )
+
+    _operate(work, f"would subscribe {user}", dry_run=dry_run, as_json=as_json)
+
+
+@subscription.command()
+@click.argument("user")
+@click.argument("id_", metavar="SUBSCRIPTION")
+@click.option("--price")
+@click.option("--quantity", type=int)
+@click.option("--cancel-at-period-end/--go-on", default=None)
+@click.option("--proration-date", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]))
+@_KEY
+@_DRY_RUN
+@_JSON
+def change(
+    *,
+    user: str,
+    id_: str,
+    key: str | None,
+    dry_run: bool,
+    as_json: bool,
+    price: str | None,
+    quantity: int | None,
+    cancel_at_period_end: bool | None,
+    proration_date: datetime | None,
+) -> None:
+    """Change a subscription of USER; --dry-run says what it would cost."""
+    wanted = Change(
+        price=price,
+        quantity=quantity,
+        cancel_at_period_end=cancel_at_period_end,
+        proration_date=proration_date,
+    )
+    if dry_run and wanted.costs:
+        _preview(user, id_, wanted, as_json=as_json)
+        return
+
+    async def work(container: Container) -> Begun:
+        return await container[ChangeSubscription](
+            user_named(user),
+            SubscriptionId(id_),
+            wanted,
+            caller=environment.operator(),
+            key=_own(key),
+        )
+
+    _operate(work, f"would change {id_}", dry_run=dry_run, as_json=as_json)
+
+
+def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
+    async def work() -> PreviewOut:
+        async with environment.opened() as container:
+            found = await container[PreviewChange](
+                user_named(user),
+                SubscriptionId(id_),
+                wanted,
+                caller=environment.operator(),
+            )
+        return PreviewOut.of(found)
+
+    _show(environment.run(work()), as_json=as_json)
+
+
+@subscription.command()
+@click.argument("user")
+@click.argument("id_", metavar="SUBSCRIPTION")
+@click.option("--at-period-end", is_flag=True, help="Not now, but with the period.")
+@_KEY
+@_DRY_RUN
+@_JSON
+def cancel(
+    *,
+    user: str,
+    id_: str,
+    at_period_end: bool,
+    key: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Cancel a subscription of USER; what was paid for stays."""
+
+    async def work(container: Container) -> Begun | Subscription:
+        ended = await container[EndSubscription](
+            user_named(user),
+            SubscriptionId(id_),
+            at_period_end=at_period_end,
+            caller=environment.operator(),
+            key=_own(key),
+        )
+        return ended.begun or ended.subscription
+
+    _operate(work, f"would cancel {id_}", dry_run=dry_run, as_json=as_json)
+
+
+def _operate(
+    work: Callable[[Container], Any], words: str, *, dry_run: bool, as_json: bool
+) -> None:
+    """Run an operation and show what came of it."""
+    if dry_run:
+        click.echo(json.dumps({"would": words}) if as_json else words)
+        return
+
+    async def whole() -> Any:  # one of our shapes
+        async with environment.opened() as container:
+            found = await work(container)
+            if isinstance(found, Subscription):
+                return SubscribedOut.of(found.report)
+            return intent_out(await _done(container, found)).result
+
+    _show(environment.run(whole()), as_json=as_json)

@@ -1,0 +1,47 @@
+"""The worker: what has to be looked up, taken up again, and gone on with."""
+
+import asyncio
+import signal
+from typing import Final
+
+import click
+import structlog
+
+from payments_service import logs
+from payments_service.cli import environment
+from payments_service.cli.db import require_schema
+from payments_service.cli.serve import require_own_database
+from payments_service.container import Container, build_container, opened
+from payments_service.settings import Settings
+from payments_service.worker import Worker
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+def worker(*, once: bool) -> None:
+    """Work off what webhooks and requests left behind, until SIGTERM.
+
+    Looks up what an event left open, goes on with operations whose process died, and
+    links payments to accounts. Any number may run at once.
+    """
+    settings = environment.settings()
+    logs.configure(settings.log_level)
+    environment.run(_work(settings, build_container(settings), once=once))
+
+
+async def _work(settings: Settings, container: Container, *, once: bool) -> None:
+    await require_schema(settings.database_url)
+    await require_own_database(settings)
+    async with opened(container):
+        working = Worker.of(container)
+        if once:
+            while await working.once():
+                continue
+            return
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, working.stop)
+        structlog.get_logger().info("working")
+        await working.run()

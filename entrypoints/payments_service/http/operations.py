@@ -1,0 +1,188 @@
+"""Operations at the gateway: run for a while, answered, and the same answer again.
+
+Every answer is made of the intent's outcome alone, which never changes: whoever asks
+once more with the same key gets the same bytes.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+import attrs
+import msgspec
+from litestar import Response
+from litestar.enums import MediaType
+
+from payments_core import errors
+from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState, Refusal
+from payments_core.subscription import Subscription
+from payments_core.use_cases import Begun, RunIntent
+from payments_service.http import PREFIX
+from payments_service.http.problems import BadRequest
+from payments_service.http.requests import HttpRequest
+from payments_service.http.schemas import (
+    CardOut,
+    CardSetUpOut,
+    CardUpdatedOut,
+    IntentOut,
+    RefusalOut,
+    SubscribedOut,
+)
+
+# Whoever waits in a browser is told where to ask after that long.
+ANSWER_WITHIN_S: Final = 8.0
+_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def idempotency_key(request: HttpRequest) -> str | None:
+    """Return the caller's idempotency key, as nobody else's; None without one.
+
+    Raises:
+        BadRequest: 400, it is none, or there are several.
+    """
+    given = request.headers.getall("idempotency-key", [])
+    if not given:
+        return None
+    # Quoted, it is what the draft of the standard has: a structured string.
+    key = given[0].removeprefix('"').removesuffix('"')
+    if len(given) > 1 or _KEY.fullmatch(key) is None:
+        raise BadRequest(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_idempotency_key",
+            "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",
+        )
+    token = request.user.token
+    route = request.scope["path_template"]
+    return f"{token.issuer} {token.user_id} {request.method} {route} {key}"
+
+
+@attrs.define
+class Operations:
+    """Runs intents apart from the requests that began them.
+
+    A caller may go away, or have its answer later: what was begun goes on.
+    """
+
+    _run: RunIntent
+    _answer_within_s: float = ANSWER_WITHIN_S
+    _running: set[asyncio.Task[Intent]] = attrs.field(init=False, factory=set)
+
+    async def __call__(self, begun: Begun, *, done: int) -> Response[bytes]:
+        """Return the answer to an operation; `done` is the status of a success.
+
+        Raises:
+            PaymentsError: it was refused.
+        """
+        if begun.replayed:
+            return answer_of(begun.intent, done=done, replayed=True)
+        running = asyncio.create_task(self._run(begun.intent))
+        # The loop itself keeps no strong reference to a task.
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        finished, _ = await asyncio.wait({running}, timeout=self._answer_within_s)
+        intent = running.result() if finished else begun.intent
+        return answer_of(intent, done=done)
+
+    async def drain(self) -> None:
+        """Return when nothing runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+
+def answer_of(intent: Intent, *, done: int, replayed: bool = False) -> Response[bytes]:
+    """Render an intent as the answer to the request that began it.
+
+    Raises:
+        PaymentsError: it was refused.
+    """
+    headers = {"Cache-Control": "no-store"}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if intent.outcome is None:
+        headers["Location"] = f"{PREFIX}/intents/{intent.id}"
+        return _json(intent_out(intent), HTTPStatus.ACCEPTED, headers)
+    if intent.outcome.refusal is not None:
+        raise problem_of(intent.outcome.refusal)
+    return _json(result_of(intent.kind, intent.outcome), done, headers)
+
+
+def as_it_is(subscription: Subscription) -> Response[bytes]:
+    """Answer that nothing had to be done."""
+    body = SubscribedOut.of(subscription.report)
+    return _json(body, HTTPStatus.OK, {"Cache-Control": "no-store"})
+
+
+def _json(
+    body: msgspec.Struct | None, status: int, headers: Mapping[str, str]
+) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        headers=dict(headers),
+        media_type=MediaType.JSON,
+    )
+
+
+def problem_of(refusal: Refusal) -> errors.Rejected:
+    """Return the error that a refusal is."""
+    if refusal.code == errors.CardDeclined.code:
+        return errors.CardDeclined(refusal.reason, refusal.decline_code)
+    if refusal.code == errors.Abandoned.code:
+        return errors.Abandoned()
+    return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
+
+
+def intent_out(intent: Intent) -> IntentOut:
+    outcome = intent.outcome
+    refusal = outcome.refusal if outcome else None
+    ended_well = outcome is not None and intent.state is IntentState.SUCCEEDED
+    return IntentOut(
+        id=intent.id,
+        kind=intent.kind.value,
+        state=intent.state.value,
+        created_at=intent.created_at,
+        result=result_of(intent.kind, outcome) if ended_well and outcome else None,
+        refusal=RefusalOut.of(refusal) if refusal else None,
+    )
+
+
+def _customer(_: IntentOutcome) -> msgspec.Struct | None:
+    return None
+
+
+def _set_up(outcome: IntentOutcome) -> msgspec.Struct | None:
+    return CardSetUpOut(outcome.client_secret)
+
+
+def _card(outcome: IntentOutcome) -> msgspec.Struct | None:
+    return CardUpdatedOut(
+        "requires_action" if outcome.requires_action else "updated",
+        CardOut.of(outcome.card) if outcome.card else None,
+        outcome.client_secret,
+    )
+
+
+def _subscription(outcome: IntentOutcome) -> msgspec.Struct | None:
+    if outcome.subscription is None:
+        return None
+    secret = outcome.client_secret
+    more = {} if secret is None else {"client_secret": secret}
+    return SubscribedOut.of(outcome.subscription, **more)
+
+
+_Result = Callable[[IntentOutcome], msgspec.Struct | None]
+_RESULTS: Final[Mapping[IntentKind, _Result]] = {
+    IntentKind.CREATE_CUSTOMER: _customer,
+    IntentKind.SET_UP_CARD: _set_up,
+    IntentKind.UPDATE_CARD: _card,
+    IntentKind.START_SUBSCRIPTION: _subscription,
+    IntentKind.CHANGE_SUBSCRIPTION: _subscription,
+    IntentKind.END_SUBSCRIPTION: _subscription,
+}
+
+
+def result_of(kind: IntentKind, outcome: IntentOutcome) -> msgspec.Struct | None:
+    """Return what an operation that succeeded answers with."""
+    return _RESULTS[kind](outcome)

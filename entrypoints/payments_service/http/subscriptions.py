@@ -1,0 +1,142 @@
+"""A user's subscriptions, and the operations that are still under way."""
+
+from http import HTTPStatus
+from typing import Final
+
+from litestar import Response, delete, get, patch, post
+from litestar.di import NamedDependency
+
+from payments_core.errors import InvalidValue
+from payments_core.intent import IntentId
+from payments_core.subscription import SubscriptionId
+from payments_core.use_cases import (
+    ChangeSubscription,
+    EndSubscription,
+    PreviewChange,
+    ReadIntent,
+    ReadSubscriptions,
+    StartSubscription,
+)
+from payments_service.http.operations import (
+    Operations,
+    as_it_is,
+    idempotency_key,
+    intent_out,
+)
+from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.schemas import (
+    ChangeIn,
+    IntentOut,
+    KnownSubscriptionOut,
+    OrderIn,
+    PreviewOut,
+    SubscriptionsOut,
+    user_named,
+)
+
+_ALL: Final = "/users/{user:str}/subscriptions"
+_ONE: Final = f"{_ALL}/{{subscription:str}}"
+_WHEN: Final = {"now": False, "period_end": True}
+
+
+@post(_ALL)
+async def start_subscription(
+    request: HttpRequest,
+    user: str,
+    start: NamedDependency[StartSubscription],
+    operations: NamedDependency[Operations],
+) -> Response[bytes]:
+    given = await json_body(request, OrderIn)
+    begun = await start(
+        user_named(user),
+        given.order(),
+        caller=request.user,
+        key=idempotency_key(request),
+    )
+    return await operations(begun, done=HTTPStatus.CREATED)
+
+
+@get(_ALL)
+async def get_subscriptions(
+    request: HttpRequest, user: str, read: NamedDependency[ReadSubscriptions]
+) -> SubscriptionsOut:
+    return SubscriptionsOut.of(await read(user_named(user), caller=request.user))
+
+
+@get(_ONE)
+async def get_subscription(
+    request: HttpRequest,
+    user: str,
+    subscription: str,
+    read: NamedDependency[ReadSubscriptions],
+) -> KnownSubscriptionOut:
+    found = await read.one(
+        user_named(user), SubscriptionId(subscription), caller=request.user
+    )
+    return KnownSubscriptionOut.known(found)
+
+
+@patch(_ONE)
+async def change_subscription(
+    request: HttpRequest,
+    user: str,
+    subscription: str,
+    change: NamedDependency[ChangeSubscription],
+    operations: NamedDependency[Operations],
+) -> Response[bytes]:
+    given = await json_body(request, ChangeIn)
+    begun = await change(
+        user_named(user),
+        SubscriptionId(subscription),
+        given.change(),
+        caller=request.user,
+        key=idempotency_key(request),
+    )
+    return await operations(begun, done=HTTPStatus.OK)
+
+
+@post(f"{_ONE}/preview", status_code=HTTPStatus.OK)
+async def preview_change(
+    request: HttpRequest,
+    user: str,
+    subscription: str,
+    preview: NamedDependency[PreviewChange],
+) -> PreviewOut:
+    given = await json_body(request, ChangeIn)
+    found = await preview(
+        user_named(user),
+        SubscriptionId(subscription),
+        given.change(),
+        caller=request.user,
+    )
+    return PreviewOut.of(found)
+
+
+@delete(_ONE, status_code=HTTPStatus.OK)
+async def end_subscription(
+    request: HttpRequest,
+    user: str,
+    subscription: str,
+    end: NamedDependency[EndSubscription],
+    operations: NamedDependency[Operations],
+) -> Response[bytes]:
+    when = request.query_params.get("when", "now")
+    if when not in _WHEN:
+        raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
+    ended = await end(
+        user_named(user),
+        SubscriptionId(subscription),
+        at_period_end=_WHEN[when],
+        caller=request.user,
+        key=idempotency_key(request),
+    )
+    if ended.begun is None:
+        return as_it_is(ended.subscription)
+    return await operations(ended.begun, done=HTTPStatus.OK)
+
+
+@get("/intents/{intent:str}")
+async def get_intent(
+    request: HttpRequest, intent: str, read_intent: NamedDependency[ReadIntent]
+) -> IntentOut:
+    return intent_out(await read_intent(IntentId(intent), caller=request.user))

@@ -1,0 +1,266 @@
+"""What a payment gateway promises of customers, cards and prices."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from contracts.examples import ADA
+from contracts.gateway_world import (
+    CHEAP_MINOR,
+    DEAR_MINOR,
+    FAILING,
+    GOOD,
+    UNATTACHABLE,
+    GatewayWorld,
+    a_card,
+    a_customer,
+    a_default,
+    a_payer,
+    ask,
+    invoice_of,
+    start_wanted,
+    started,
+)
+from payments_core.errors import GatewayObjectMissing, GatewayRefused
+from payments_core.gateway import (
+    AttachCard,
+    GatewayRequest,
+    MakeDefault,
+    PayInvoice,
+    PinCard,
+    Price,
+    SetUpCard,
+)
+from payments_core.identity import CustomerId
+from payments_core.payment import PaymentId
+from payments_core.ports import PaymentGateway
+
+# Each returns a request in which a customer uses this card.
+Using = Callable[[GatewayWorld, CustomerId, str], Awaitable[GatewayRequest]]
+
+
+async def _by_attaching(
+    _: GatewayWorld, customer: CustomerId, card: str
+) -> GatewayRequest:
+    return AttachCard(customer_id=customer, payment_method=card)
+
+
+async def _by_default(
+    _: GatewayWorld, customer: CustomerId, card: str
+) -> GatewayRequest:
+    return MakeDefault(customer_id=customer, payment_method=card)
+
+
+async def _by_pinning(
+    world: GatewayWorld, customer: CustomerId, card: str
+) -> GatewayRequest:
+    report = await started(world, customer)
+    return PinCard(subscription=report.gateway_id, payment_method=card)
+
+
+async def _by_paying(
+    world: GatewayWorld, customer: CustomerId, card: str
+) -> GatewayRequest:
+    report = await started(world, customer, has_card=False)
+    return PayInvoice(invoice_id=invoice_of(report), payment_method=card)
+
+
+async def _by_starting(
+    world: GatewayWorld, customer: CustomerId, card: str
+) -> GatewayRequest:
+    return start_wanted(world, customer, payment_method=card)
+
+
+_in_each_way = pytest.mark.parametrize(
+    "using",
+    [_by_attaching, _by_default, _by_pinning, _by_paying, _by_starting],
+    ids=lambda using: using.__name__.strip("_"),
+)
+# What is read, by its name.
+Reading = Callable[[PaymentGateway], Awaitable[Any]]
+
+
+class CardsContract:
+    async def test_a_new_customer_has_nothing(self, world: GatewayWorld) -> None:
+        """
+        No card, no subscription.
+        """
+        customer = await a_customer(world)
+        assert await world.gateway.card_of(customer) is None
+        assert list(await world.gateway.subscriptions_of(customer)) == []
+
+    async def test_an_attached_card_says_what_it_is(self, world: GatewayWorld) -> None:
+        """
+        Brand, last four and expiry come with the answer: no more, and no less.
+        """
+        customer, card = await a_customer(world), world.new_card(GOOD)
+        answer = await ask(world, AttachCard(customer_id=customer, payment_method=card))
+
+        assert answer.id == card
+        assert answer.card is not None
+        assert (answer.card.id, answer.card.brand) == (card, "visa")
+        assert answer.card.last4 == "4242"
+        assert 1 <= answer.card.exp_month <= 12
+        assert answer.card.exp_year >= answer.at.year
+
+    async def test_attaching_a_card_again_changes_nothing(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        Its customer has it already, and keeps it.
+        """
+        customer = await a_customer(world)
+        card = await a_card(world, customer)
+        again = await ask(world, AttachCard(customer_id=customer, payment_method=card))
+        assert again.id == card
+
+    async def test_an_attached_card_does_not_pay_by_default(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        The old one does, until the new one is made the default.
+        """
+        customer = await a_customer(world)
+        old = await a_default(world, customer)
+        new = await a_card(world, customer)
+        card = await world.gateway.card_of(customer)
+        assert card is not None
+        assert card.id == old
+
+        await ask(world, MakeDefault(customer_id=customer, payment_method=new))
+        card = await world.gateway.card_of(customer)
+        assert card is not None
+        assert card.id == new
+
+    async def test_a_card_that_the_bank_declines_changes_nothing(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        The bank's word comes along; the old card stays, the new one is nobody's.
+        """
+        customer = await a_customer(world)
+        old = await a_default(world, customer)
+        attaching = AttachCard(
+            customer_id=customer, payment_method=world.new_card(UNATTACHABLE)
+        )
+        with pytest.raises(GatewayRefused) as refusal:
+            await ask(world, attaching)
+
+        assert refusal.value.declined
+        assert refusal.value.decline_code == "generic_decline"
+        assert await world.gateway.find(attaching) is None
+        card = await world.gateway.card_of(customer)
+        assert card is not None
+        assert card.id == old
+
+    @_in_each_way
+    async def test_the_card_of_another_customer_is_refused(
+        self, world: GatewayWorld, using: Using
+    ) -> None:
+        """
+        Whatever it is to be used for: it is no decline, and the field is named.
+        """
+        customer, other = await a_payer(world), await a_customer(world)
+        request = await using(world, customer, await a_card(world, other))
+        taken = list(world.taken_from(customer))
+        with pytest.raises(GatewayRefused) as refusal:
+            await ask(world, request)
+
+        assert refusal.value.field == "payment_method"
+        assert not refusal.value.declined
+        assert world.taken_from(customer) == taken
+        assert world.taken_from(other) == []
+
+    @_in_each_way
+    async def test_a_card_that_is_not_there_is_refused(
+        self, world: GatewayWorld, using: Using
+    ) -> None:
+        """
+        It is the caller's mistake, and the field is named.
+        """
+        customer = await a_payer(world)
+        request = await using(world, customer, "pm_nothing")
+        with pytest.raises(GatewayRefused) as refusal:
+            await ask(world, request)
+        assert refusal.value.field == "payment_method"
+
+    async def test_a_card_is_set_up_away_from_us(self, world: GatewayWorld) -> None:
+        """
+        The browser gets a secret, and ends it; then the card is the customer's.
+        """
+        customer, card = await a_customer(world), world.new_card(GOOD)
+        answer = await ask(
+            world, SetUpCard(customer_id=customer, user_id=ADA, intent_id="intent-1")
+        )
+        assert answer.client_secret
+        before = await world.gateway.set_up(answer.id)
+        assert (before.customer_id, before.succeeded) == (customer, False)
+
+        world.complete_set_up(answer.id, card)
+
+        after = await world.gateway.set_up(answer.id)
+        assert (after.payment_method, after.succeeded) == (card, True)
+        attaching = AttachCard(customer_id=customer, payment_method=card)
+        assert await world.gateway.find(attaching) is not None
+        # Whether it pays is for somebody else to say.
+        assert await world.gateway.card_of(customer) is None
+
+    async def test_a_price_says_what_it_is(self, world: GatewayWorld) -> None:
+        """
+        Of which product, how much, and that it recurs.
+        """
+        price = Price(
+            id=world.price,
+            product=world.product,
+            currency="eur",
+            amount_minor=CHEAP_MINOR,
+            active=True,
+            recurring=True,
+        )
+        assert await world.gateway.price(world.price) == price
+        assert await world.gateway.price_of(world.product) == price
+        dearer = await world.gateway.price(world.dearer)
+        assert (dearer.product, dearer.amount_minor) == (world.product, DEAR_MINOR)
+
+    async def test_a_payment_says_what_became_of_it(self, world: GatewayWorld) -> None:
+        """
+        Taken or failed, how much, and whose it was.
+        """
+        payer, other = await a_payer(world), await a_payer(world, FAILING)
+        await started(world, payer)
+        await started(world, other)
+        [good], [bad] = world.attempts_at(payer), world.attempts_at(other)
+
+        taken = await world.gateway.payment(good)
+        failed = await world.gateway.payment(bad)
+
+        assert (taken.id, taken.state, taken.customer_id) == (good, "succeeded", payer)
+        assert (failed.id, failed.state, failed.customer_id) == (bad, "failed", other)
+        assert failed.failure_code == "card_declined"
+        for payment in (taken, failed):
+            assert payment.amount is not None
+            assert payment.amount.amount_minor == CHEAP_MINOR
+            assert payment.amount.currency == "eur"
+            assert payment.created_at is not None
+
+    @pytest.mark.parametrize(
+        "reading",
+        [
+            pytest.param(lambda it: it.subscription("sub_nothing"), id="subscription"),
+            pytest.param(lambda it: it.card_of(CustomerId("cus_nothing")), id="card"),
+            pytest.param(lambda it: it.collection("in_nothing"), id="collection"),
+            pytest.param(lambda it: it.set_up("seti_nothing"), id="set-up"),
+            pytest.param(lambda it: it.payment(PaymentId("ch_nothing")), id="payment"),
+            pytest.param(lambda it: it.price("price_nothing"), id="price"),
+            pytest.param(lambda it: it.price_of("prod_nothing"), id="product"),
+        ],
+    )
+    async def test_what_is_not_there_is_missing(
+        self, world: GatewayWorld, reading: Reading
+    ) -> None:
+        """
+        It is told apart from silence: asking again would not help.
+        """
+        with pytest.raises(GatewayObjectMissing):
+            await reading(world.gateway)

@@ -1,0 +1,211 @@
+"""What a payment gateway's contract needs of the world around it, and its stories.
+
+Each world sells one product at two prices, 9 and 19 euros a month; 9 is the default.
+"""
+
+import itertools
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import attrs
+
+from contracts.examples import ADA
+from payments_adapters.memory import GatewayFault
+from payments_core.gateway import (
+    Answer,
+    AttachCard,
+    ChangeSubscription,
+    Collection,
+    CreateCustomer,
+    GatewayRequest,
+    MakeDefault,
+    PayInvoice,
+    PinCard,
+    StartSubscription,
+)
+from payments_core.identity import CustomerId
+from payments_core.payment import PaymentId
+from payments_core.ports import PaymentGateway
+from payments_core.subscription import SubscriptionReport
+
+CHEAP_MINOR: Final = 900
+DEAR_MINOR: Final = 1_900
+GOOD: Final = "pm_card_visa"
+UNATTACHABLE: Final = "pm_card_chargeDeclined"
+FAILING: Final = "pm_card_chargeCustomerFail"
+ASKING: Final = "pm_card_authenticationRequired"
+HOUR: Final = timedelta(hours=1)
+# A renewal is collected an hour after it was drafted.
+COLLECTED: Final = 2 * HOUR
+# What waits for a payment is given up after 23 hours.
+GIVEN_UP: Final = timedelta(hours=24)
+# The same key would be another request's: every sending has one of its own.
+_KEYS: Final = itertools.count(1)
+
+
+class GatewayWorld(Protocol):
+    """A gateway, and what happens to it from elsewhere."""
+
+    @property
+    def gateway(self) -> PaymentGateway: ...
+
+    @property
+    def product(self) -> str: ...
+
+    @property
+    def price(self) -> str: ...
+
+    @property
+    def dearer(self) -> str: ...
+
+    def plan(self, fault: GatewayFault, request: GatewayRequest) -> None:
+        """Let a fault meet the next sending of this request."""
+
+    def new_card(self, name: str) -> str:
+        """Return a payment method as a browser makes one: it is nobody's yet."""
+
+    def complete_set_up(self, set_up_id: str, payment_method: str) -> None:
+        """End a card set-up as a browser does."""
+
+    def authenticate(self, invoice_id: str, *, accept: bool) -> None:
+        """Confirm the payment of an invoice as its payer does, or fail to."""
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let time pass, and all that falls due be done."""
+
+    def pass_month(self) -> None:
+        """Let a calendar month pass, and the renewal be collected."""
+
+    def made_by(self, intent_id: str) -> Sequence[str]:
+        """Return the ids of all that carries an intent, ended subscriptions too."""
+
+    def taken_from(self, customer_id: CustomerId) -> Sequence[int]:
+        """Return the amounts that were taken, in minor units, the first one first."""
+
+    def attempts_at(self, customer_id: CustomerId) -> Sequence[PaymentId]:
+        """Return all attempts to take money, declined ones too, the first one first."""
+
+
+def new_key() -> str:
+    return f"key-{next(_KEYS)}"
+
+
+async def ask(world: GatewayWorld, request: GatewayRequest, key: str = "") -> Answer:
+    """Freeze a request and send it, with a key of its own."""
+    gateway = world.gateway
+    return await gateway.send(
+        request, gateway.freeze(request), idempotency_key=key or new_key()
+    )
+
+
+# Stories begin with these
+
+
+def customer_wanted(intent: str = "intent-customer") -> CreateCustomer:
+    return CreateCustomer(user_id=ADA, email="ada@example.org", intent_id=intent)
+
+
+async def a_customer(world: GatewayWorld) -> CustomerId:
+    """Make a customer without a card."""
+    answer = await ask(world, customer_wanted(f"intent-{new_key()}"))
+    return CustomerId(answer.id)
+
+
+async def a_card(world: GatewayWorld, customer: CustomerId, name: str = GOOD) -> str:
+    """Give a customer a card, and leave the default as it is."""
+    attaching = AttachCard(customer_id=customer, payment_method=world.new_card(name))
+    return (await ask(world, attaching)).id
+
+
+async def a_default(world: GatewayWorld, customer: CustomerId, name: str = GOOD) -> str:
+    """Give a customer a card that pays by default."""
+    card = await a_card(world, customer, name)
+    await ask(world, MakeDefault(customer_id=customer, payment_method=card))
+    return card
+
+
+async def other_card(world: GatewayWorld, report: SubscriptionReport, name: str) -> str:
+    """Let another card pay for a subscription from now on, whoever pinned what."""
+    card = await a_default(world, report.customer_id, name)
+    await ask(world, PinCard(subscription=report.gateway_id, payment_method=card))
+    return card
+
+
+async def a_payer(world: GatewayWorld, card: str = GOOD) -> CustomerId:
+    """Make a customer with a card that pays by default."""
+    customer = await a_customer(world)
+    await a_default(world, customer, card)
+    return customer
+
+
+def start_wanted(
+    world: GatewayWorld, customer: CustomerId, **wanted: Any
+) -> StartSubscription:
+    """Ask for one of the cheap price, paid by the default card; or as is said."""
+    cheap: dict[str, Any] = {
+        "price": world.price,
+        "quantity": 1,
+        "has_card": True,
+        "intent_id": "intent-start",
+    }
+    return StartSubscription(customer_id=customer, user_id=ADA, **{**cheap, **wanted})
+
+
+async def started(
+    world: GatewayWorld, customer: CustomerId, **wanted: Any
+) -> SubscriptionReport:
+    """Begin a subscription, whatever its payment comes to."""
+    return reported(await ask(world, start_wanted(world, customer, **wanted)))
+
+
+def change_wanted(report: SubscriptionReport, **wanted: Any) -> ChangeSubscription:
+    return ChangeSubscription(
+        subscription=report.gateway_id, item_id=report.item_id, **wanted
+    )
+
+
+async def paid(world: GatewayWorld, report: SubscriptionReport, card: str) -> Answer:
+    """Pay the latest invoice of a subscription."""
+    return await ask(
+        world, PayInvoice(invoice_id=invoice_of(report), payment_method=card)
+    )
+
+
+# And look at these
+
+
+def reported(answer: Answer) -> SubscriptionReport:
+    assert answer.subscription is not None
+    return answer.subscription
+
+
+def invoice_of(report: SubscriptionReport) -> str:
+    assert report.latest_invoice_id is not None
+    return report.latest_invoice_id
+
+
+async def seen(world: GatewayWorld, report: SubscriptionReport) -> SubscriptionReport:
+    """Return a subscription as it is now."""
+    return (await world.gateway.subscription(report.gateway_id)).report
+
+
+async def collected(world: GatewayWorld, report: SubscriptionReport) -> Collection:
+    """Return how far the payment of a subscription's latest invoice is now."""
+    invoice_id = invoice_of(await seen(world, report))
+    return await world.gateway.collection(invoice_id)
+
+
+async def paid_until(
+    world: GatewayWorld, report: SubscriptionReport
+) -> tuple[Any, Any]:
+    """Return from when until when a subscription was paid for last."""
+    term = (await world.gateway.subscription(report.gateway_id)).term
+    assert term is not None
+    assert term.gateway_id == report.gateway_id
+    return term.starts_at, term.ends_at
+
+
+def without_payment(report: SubscriptionReport) -> SubscriptionReport:
+    """Return what was agreed on, whatever its payment."""
+    return attrs.evolve(report, latest_invoice_id=None, pending=None)

@@ -1,0 +1,140 @@
+"""The contract of the payment gateway, on the real SDK over HTTP, against a sandbox."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from contracts.gateway_world import CHEAP_MINOR, COLLECTED, DEAR_MINOR
+from contracts.payment_gateway import PaymentGatewayContract
+from payments_adapters.memory import GatewayFault
+from payments_adapters.stripe.gateway import StripeGateway
+from payments_adapters.stripe.transport import Transport
+from payments_core.gateway import GatewayRequest
+from payments_core.identity import CustomerId
+from payments_core.payment import PaymentId
+from payments_service.sandbox import Fault, Sandbox
+from support.sandbox import Api
+from support.shop import SDK_MARKS, Shop, opened
+
+pytestmark = SDK_MARKS
+
+# Far more than a sandbox on this machine takes, and little to wait for in vain.
+DEADLINE_S: Final = 1.0
+# A planned refusal is not here: the sandbox refuses what should be refused.
+FAULTS: Final[Mapping[GatewayFault, Fault]] = MappingProxyType(
+    {
+        GatewayFault.REPLY_LOST: Fault.RESET,
+        GatewayFault.ERROR_MADE: Fault.ERROR_AFTER,
+        GatewayFault.ERROR_NOT_MADE: Fault.ERROR_BEFORE,
+        GatewayFault.RATE_LIMITED: Fault.RATE_LIMITED,
+        GatewayFault.TIMEOUT_BEFORE: Fault.TIMEOUT_BEFORE,
+        GatewayFault.TIMEOUT_AFTER: Fault.TIMEOUT_AFTER,
+    }
+)
+MADE: Final = ("customer", "setup_intent", "subscription")
+
+
+@attrs.frozen
+class SandboxWorld:
+    """A gateway of Stripe's, and the sandbox that it takes for Stripe."""
+
+    gateway: StripeGateway
+    sandbox: Sandbox
+    product: str
+    price: str
+    dearer: str
+
+    def _post(self, path: str, **params: Any) -> Any:
+        return self._do(lambda: Api(self.sandbox.engine).post(path, **params))
+
+    def _do(self, work: Callable[[], Any]) -> Any:
+        # Its engine is its own thread's.
+        return self.sandbox._do(work)
+
+    def plan(self, fault: GatewayFault, request: GatewayRequest) -> None:
+        frozen = self.gateway.freeze(request)
+        self.sandbox.plan(FAULTS[fault], f"{frozen.method.upper()} {frozen.path}")
+
+    def new_card(self, name: str) -> str:
+        token = f"tok_{name.removeprefix('pm_card_')}"
+        made = self._post("payment_methods", type="card", card={"token": token})
+        return str(made["id"])
+
+    def complete_set_up(self, set_up_id: str, payment_method: str) -> None:
+        self._post(f"setup_intents/{set_up_id}/confirm", payment_method=payment_method)
+
+    def authenticate(self, invoice_id: str, *, accept: bool) -> None:
+        self.sandbox.authenticate(self._intent_of(invoice_id), succeed=accept)
+
+    def _intent_of(self, invoice_id: str) -> str:
+        world = self.sandbox.engine.world
+        intent = self._do(lambda: world.intent_of(world.get("invoice", invoice_id)))
+        return str(intent["id"])
+
+    def pass_time(self, by: timedelta) -> None:
+        self.sandbox.advance(self.sandbox.now + by)
+
+    def pass_month(self) -> None:
+        self.sandbox.advance("1 month")
+        self.pass_time(COLLECTED)
+
+    def made_by(self, intent_id: str) -> Sequence[str]:
+        return [
+            it["id"]
+            for kind in MADE
+            for it in self.sandbox.objects(kind)
+            if it["metadata"].get("intent_id") == intent_id
+        ]
+
+    def taken_from(self, customer_id: CustomerId) -> Sequence[int]:
+        return [
+            charge["amount"]
+            for charge in self._charges(customer_id)
+            if charge["status"] == "succeeded"
+        ]
+
+    def attempts_at(self, customer_id: CustomerId) -> Sequence[PaymentId]:
+        return [PaymentId(it["id"]) for it in self._charges(customer_id)]
+
+    def _charges(self, customer_id: CustomerId) -> Sequence[Mapping[str, Any]]:
+        charges = self.sandbox.objects("charge")
+        return [it for it in charges if it["customer"] == customer_id]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(seed=7) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def world(sandbox: Sandbox) -> AsyncIterator[SandboxWorld]:
+    """Begin anew; all that is asked and said has to be of the SDK's types."""
+    gateway = StripeGateway(sandbox.api_key, base=sandbox.url, livemode=False)
+    transport = Transport(deadline_s=DEADLINE_S)
+    async with opened(sandbox) as shop, gateway.opened(transport):
+        yield SandboxWorld(gateway, sandbox, *await _prices(shop))
+
+
+async def _prices(shop: Shop) -> tuple[str, str, str]:
+    """Return a product, its default price, and a dearer one."""
+    cheap = await shop.price(CHEAP_MINOR)
+    product = cheap.product if isinstance(cheap.product, str) else cheap.product.id
+    dear = await shop.v1.prices.create_async(
+        {
+            "currency": "eur",
+            "unit_amount": DEAR_MINOR,
+            "recurring": {"interval": "month"},
+            "product": product,
+        }
+    )
+    await shop.v1.products.update_async(product, {"default_price": cheap.id})
+    return product, cheap.id, dear.id
+
+
+class TestStripeGateway(PaymentGatewayContract):
+    """The contract, in Stripe's words."""

@@ -1,0 +1,327 @@
+"""Everything that handles money, in memory, with a world that can end at any point."""
+
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryAccountDirectory,
+    MemoryDatabase,
+    MemoryEventLog,
+    MemoryIntentDirectory,
+)
+from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.account import PaymentAccount
+from payments_core.identity import Email, UserId
+from payments_core.intent import Intent
+from payments_core.revocation import Caller, Token
+from payments_core.standing import Policy
+from payments_core.use_cases import (
+    ApplyEvents,
+    BeginIntent,
+    Begun,
+    ChangeSubscription,
+    EndSubscription,
+    FindPrice,
+    HealIntents,
+    ReachAccount,
+    ReadSubscriptions,
+    RegisterUser,
+    RunIntent,
+    SetUpCard,
+    StartSubscription,
+    UpdateCard,
+    WorkOffJobs,
+)
+from payments_service.sandbox.engine import Engine
+from support.inprocess import InProcess
+from support.sandbox import Api
+
+ADA = UserId("ada")
+BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+class Crash(BaseException):
+    """The process is gone. Nobody catches it."""
+
+
+@attrs.define
+class Fuse:
+    """Counts the calls of ports, and ends the process before the `at`th of them."""
+
+    at: int | None = None
+    calls: int = 0
+
+    def burn(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            raise Crash
+
+    def around(self, it: Any) -> Any:
+        """Return an object whose asynchronous methods burn the fuse first."""
+        return _Fused(it, self)
+
+
+class _Fused:
+    def __init__(self, it: Any, fuse: Fuse) -> None:
+        self._it = it
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._it, name)
+        if name.startswith("_") or not callable(found) or name in {"freeze", "plan"}:
+            return found
+
+        async def fused(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.burn()
+            return await found(*args, **kwargs)
+
+        return fused
+
+
+def caller_of(user: UserId) -> Caller:
+    return Caller(
+        Token(
+            issuer="users.test",
+            jti="t",
+            user_id=user,
+            issued_at=BEGINNING,
+            expires_at=BEGINNING + timedelta(days=1000),
+            email=Email.of(f"{user}@example.com"),
+        )
+    )
+
+
+@attrs.define
+class Till:
+    """One deployment: a database, a sandbox behind the real SDK, and a process."""
+
+    api: Api
+    line: InProcess
+    gateway: StripeGateway
+    basic: str
+    pro: str
+    clock: FixedClock = attrs.field(factory=lambda: FixedClock(BEGINNING))
+    database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
+    fuse: Fuse = attrs.field(factory=Fuse)
+    crashes: int = 0
+    _ids: "itertools.count[int]" = attrs.field(factory=itertools.count)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, **settings: Any) -> AsyncIterator["Till"]:
+        """Lend a deployment in a world that begins now; two prices of one product."""
+        engine = Engine(start=lambda: int(BEGINNING.timestamp()), **settings)
+        api, line = Api(engine), InProcess(engine)
+        basic = api.price(900)
+        pro = api.post(
+            "prices",
+            currency="eur",
+            unit_amount=1900,
+            recurring={"interval": "month"},
+            product=basic["product"],
+        )
+        api.post(f"products/{basic['product']}", default_price=basic["id"])
+        gateway = StripeGateway(
+            engine.api.api_key, base="http://sandbox.test", livemode=False
+        )
+        async with gateway.opened(line):
+            yield cls(api, line, gateway, basic["id"], pro["id"])
+
+    @property
+    def engine(self) -> Engine:
+        return self.line.engine
+
+    async def advance(self, by: timedelta) -> None:
+        """Let time pass, here and at the gateway."""
+        self.clock.advance(by)
+        await self.engine.advance(int(self.clock.now.timestamp()))
+
+    def restart(self, crash_at: int | None = None) -> None:
+        """Begin a new process over the same database and gateway."""
+        self.crashes += self.fuse.at is not None and self.fuse.calls >= self.fuse.at
+        self.fuse = Fuse(crash_at)
+
+    @asynccontextmanager
+    async def open_unit_of_work(self) -> AsyncIterator[Any]:
+        self.fuse.burn()
+        async with self.database() as work:
+            yield self.fuse.around(work)
+
+    def new_id(self) -> str:
+        return f"intent-{next(self._ids)}"
+
+    @property
+    def policy(self) -> Policy:
+        return Policy()
+
+    @property
+    def directory(self) -> Any:
+        return self.fuse.around(MemoryAccountDirectory(self.database))
+
+    @property
+    def asked(self) -> Any:
+        """Return the gateway as the process sees it."""
+        return self.fuse.around(self.gateway)
+
+    @property
+    def begin(self) -> BeginIntent:
+        return BeginIntent(self.open_unit_of_work, self.clock, self.new_id)
+
+    @property
+    def run(self) -> RunIntent:
+        return RunIntent(self.open_unit_of_work, self.asked, self.clock, self.begin)
+
+    @property
+    def reach(self) -> ReachAccount:
+        return ReachAccount(
+            self.directory, RegisterUser(self.open_unit_of_work, self.clock)
+        )
+
+    @property
+    def apply(self) -> ApplyEvents:
+        return ApplyEvents(self.open_unit_of_work, self.clock, self.policy)
+
+    async def register(self, user: UserId = ADA) -> None:
+        register = RegisterUser(self.open_unit_of_work, self.clock)
+        await register(user, Email.of(f"{user}@example.com"))
+
+    async def account(self, user: UserId = ADA) -> PaymentAccount:
+        found = await MemoryAccountDirectory(self.database).find(user)
+        assert found is not None
+        return found
+
+    # What is true at the gateway
+
+    @property
+    def product(self) -> str:
+        return str(self.api.get(f"prices/{self.basic}")["product"])
+
+    def decline(self, payment_method: str) -> None:
+        """Let the bank decline a card from now on."""
+        self.engine.set_card(payment_method, declines="insufficient_funds")
+
+    def customers_of(self, user: UserId) -> list[str]:
+        found = self.engine.world.all("customer")
+        return [it["id"] for it in found if it["metadata"].get("user_id") == user]
+
+    def subscriptions_of(self, user: UserId) -> list[Any]:
+        found = self.engine.world.all("subscription")
+        return [it for it in found if it["metadata"].get("user_id") == user]
+
+    def made_by(self, intent_id: str) -> list[str]:
+        """Return everything that carries an intent's mark, ended or not."""
+        world = self.engine.world
+        return [
+            it["id"]
+            for kind in ("customer", "setup_intent", "subscription")
+            for it in world.all(kind)
+            if it["metadata"].get("intent_id") == intent_id
+        ]
+
+    def paid_twice(self) -> list[str]:
+        """Return the payment intents by which money was taken more than once."""
+        taken = Counter(
+            it["payment_intent"]
+            for it in self.engine.world.all("charge")
+            if it["status"] == "succeeded"
+        )
+        return [id_ for id_, times in taken.items() if times > 1]
+
+    # What a client asks for
+
+    @property
+    def prices(self) -> FindPrice:
+        return FindPrice(self.asked)
+
+    @property
+    def start(self) -> StartSubscription:
+        return StartSubscription(self.reach, self.begin, self.prices)
+
+    @property
+    def change(self) -> ChangeSubscription:
+        return ChangeSubscription(self.reach, self.begin, self.prices)
+
+    @property
+    def end(self) -> EndSubscription:
+        return EndSubscription(self.reach, self.begin)
+
+    @property
+    def update_card(self) -> UpdateCard:
+        return UpdateCard(self.reach, self.begin)
+
+    @property
+    def set_up_card(self) -> SetUpCard:
+        return SetUpCard(self.reach, self.begin)
+
+    @property
+    def read(self) -> ReadSubscriptions:
+        return ReadSubscriptions(self.reach)
+
+    async def settle(self, begun: Begun) -> Intent:
+        """Run what was begun, as the HTTP shell does."""
+        return begun.intent if begun.replayed else await self.run(begun.intent)
+
+    # What goes on by itself
+
+    @property
+    def heal(self) -> HealIntents:
+        return HealIntents(self.open_unit_of_work, self.run, self.clock)
+
+    @property
+    def work_off(self) -> WorkOffJobs:
+        return WorkOffJobs(
+            self.open_unit_of_work,
+            self.asked,
+            self.clock,
+            self.apply,
+            self.fuse.around(MemoryEventLog(self.database)),
+            NoEvents(),
+            self.begin,
+            self.run,
+        )
+
+    async def quiesce(self, *, within: timedelta = timedelta(hours=60)) -> None:
+        """Let time pass, and the worker work, until no intent is open.
+
+        Raises:
+            AssertionError: one still is, when the time is over.
+        """
+        ends = self.clock.now + within
+        while self.clock.now < ends:
+            while await self.heal() + await self.work_off():
+                continue
+            if not self.open_intents:
+                return
+            await self.advance(timedelta(minutes=7))
+        assert not self.open_intents, self.open_intents
+
+    @property
+    def open_intents(self) -> list[Intent]:
+        return [it for it in self.database.tables.intents.values() if it.open]
+
+    @property
+    def intents(self) -> list[Intent]:
+        return list(self.database.tables.intents.values())
+
+    async def intent(self, id_: str) -> Intent | None:
+        return await MemoryIntentDirectory(self.database).find(id_)  # type: ignore[arg-type]  # a text will do
+
+
+class NoEvents:
+    """Reads none."""
+
+    def read(self, body: bytes, signature: str) -> Any:
+        raise NotImplementedError
+
+    def reread(self, body: bytes) -> Any:
+        raise NotImplementedError
+
+
+Deed = Callable[[Till], Awaitable[Intent]]
