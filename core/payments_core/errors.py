@@ -27,12 +27,12 @@ class Untrusted(PaymentsError):  # noqa: N818  # see Rejected
 
 
 class InvalidValue(Rejected):
-    """A value that no rule could make sense of; `field` says which."""
+    """A value that no rule could make sense of; `field` says which, "" the whole."""
 
     code: ClassVar[str] = "invalid_value"
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
+        super().__init__(f"{field}: {reason}" if field else reason)
         self.field = field
         self.reason = reason
 

@@ -93,8 +93,6 @@ class Story:
     happened: int = 0
     second: int = 0
     known: Subscription | None = None
-    # Every state that was known, in the order of becoming so.
-    states: list[Subscription] = attrs.field(factory=list)
     delivered: set[int] = attrs.field(factory=set)
     wished: bool = False
     begun: list[int] = attrs.field(factory=list)
@@ -157,7 +155,10 @@ class Story:
             self._post(self.answers.pop(place % len(self.answers)))
 
     def settle(self, order: Sequence[int] = ()) -> None:
-        """Let all happen that will, deliver what was not, and answer every look."""
+        """Let all happen that will, deliver what was not, and answer every look.
+
+        The answers come backwards: what was asked for first is heard last.
+        """
         while self.happened < len(self.life):
             self.happen()
         for number in (*order, *range(len(self.life))):
@@ -165,8 +166,9 @@ class Story:
                 self.deliver(number)
         while self.wished or self.begun or self.answers:
             self.look()
-            self.read(0)
-            self.answer(0)
+            while self.begun:
+                self.read(0)
+            self.answer(-1)
 
     def _ticket(self) -> int:
         self.tickets_count += 1
@@ -175,8 +177,6 @@ class Story:
     def _post(self, evidence: Evidence) -> None:
         verdict = self.rule(self.known, evidence)
         self.known = verdict.subscription
-        if self.known is not None:
-            self.states.append(self.known)
         self.wished = self.wished or verdict.look is not None
 
 

@@ -240,7 +240,7 @@ def term_of(invoice: Invoice) -> PaidTerm | None:
     periods = [
         line.period
         for line in invoice.lines.data
-        if _origin(line) == subscription and not _prorates(line)
+        if _origin(line) == subscription and not prorates(line)
     ]
     if not periods:
         return None
@@ -264,7 +264,8 @@ def _origin(line: Line) -> str | None:
     return next(filter(None, named), None)
 
 
-def _prorates(line: Line) -> bool:
+def prorates(line: Line) -> bool:
+    """Say whether a line is about a part of a period that was reckoned up."""
     return line.proration or any(origin.proration for origin in _origins(line))
 
 

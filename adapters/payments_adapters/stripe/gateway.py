@@ -214,12 +214,14 @@ class StripeGateway:
             reads=_PREVIEW,
             kind="invoice",
         )
+        lines = got.it.prorations
         return Preview(
-            due=Money(got.it.amount_due, got.it.currency),
+            # A change that reckons nothing up is shown with the next renewal.
+            due=Money(got.it.amount_due if lines else 0, got.it.currency),
             proration_date=change.proration_date,
             lines=[
                 PreviewLine(description=it.description or "", amount_minor=it.amount)
-                for it in got.it.lines.data
+                for it in lines
             ],
         )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
-from payments_adapters.stripe.billing import PaymentMethod
+from payments_adapters.stripe.billing import Line, PaymentMethod, prorates
 from payments_adapters.stripe.fields import KIND, Id, Metadata, Minor, Reference, Text
 from payments_core import gateway as ours
 from payments_core.gateway import Collection, CollectionState
@@ -103,8 +103,8 @@ class Product(msgspec.Struct):
     default_price: Price | Id | None = None
 
 
-class PreviewedLine(msgspec.Struct):
-    amount: _Signed
+class PreviewedLine(Line):
+    amount: _Signed = 0
     description: str | None = None
 
 
@@ -112,6 +112,11 @@ class PreviewedInvoice(msgspec.Struct):
     currency: Text
     amount_due: Minor
     lines: Page[PreviewedLine]
+
+    @property
+    def prorations(self) -> Sequence[PreviewedLine]:
+        """What would be charged at once: the rest is the next renewal."""
+        return [line for line in self.lines.data if prorates(line)]
 
 
 def price_of(price: Price) -> ours.Price:

@@ -68,7 +68,7 @@ def _set_up_card(it: ours.SetUpCard) -> _Rendered:
         path("setup_intents"),
         given(
             customer=it.customer_id,
-            payment_method_types=["card"],
+            allowed_payment_method_types=["card"],
             usage="off_session",
             metadata=_metadata(it.user_id, it.intent_id),
         ),

@@ -31,6 +31,8 @@ from payments_service.http.schemas import (
     SubscribedOut,
 )
 
+# Stripe's word for what it does not have.
+MISSING: Final = "resource_missing"
 # Whoever waits in a browser is told where to ask after that long.
 ANSWER_WITHIN_S: Final = 8.0
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -131,6 +133,8 @@ def problem_of(refusal: Refusal) -> errors.Rejected:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)
     if refusal.code == errors.Abandoned.code:
         return errors.Abandoned()
+    if refusal.field is not None and refusal.code == MISSING:
+        return errors.UnknownReference(refusal.field, "the payment gateway has none")
     return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
 
 

@@ -109,6 +109,7 @@ def setup_intent(world: World, **fields: Any) -> Object:
     new = _new(world, "seti", "setup_intent")
     return {
         **new,
+        "allowed_payment_method_types": None,
         "application": None,
         "automatic_payment_methods": None,
         "cancellation_reason": None,

@@ -44,13 +44,14 @@ class Automatic(Nested, kw_only=True, frozen=True):
 
 
 class Create(Params, kw_only=True, frozen=True):
+    # In place of `payment_method_types`, which is refused since 2026-09-30.
+    allowed_payment_method_types: Types | None = None
     automatic_payment_methods: Automatic | None = None
     confirm: bool = False
     customer: Id | None = None
     description: Text | None = None
     metadata: Metadata = UNSET
     payment_method: Id | None = None
-    payment_method_types: Types = ("card",)
     return_url: Text | None = None
     usage: Literal["off_session", "on_session"] = "off_session"
 
@@ -92,6 +93,11 @@ def create(world: World, params: Create) -> Object:
     intent = world.create(
         shapes.setup_intent(
             world,
+            allowed_payment_method_types=(
+                list(params.allowed_payment_method_types)
+                if params.allowed_payment_method_types
+                else None
+            ),
             automatic_payment_methods=params.automatic_payment_methods
             and params.automatic_payment_methods.shown(),
             customer=params.customer,
