@@ -164,6 +164,20 @@ def a_subscription(
     )
 
 
+def in_trial(
+    status: SubscriptionStatus = SubscriptionStatus.TRIALING,
+    *,
+    ended_at: datetime | None = None,
+) -> Subscription:
+    """Return one whose first period is a trial of two weeks; its invoice is paid."""
+    end = NOON + timedelta(days=14)
+    report = a_report(status=status, ended_at=ended_at)
+    return a_subscription(
+        attrs.evolve(report, trial_start=NOON, trial_end=end, period_end=end),
+        term=a_term(ends_at=end),
+    )
+
+
 def a_call(
     step: str = "start",
     state: IntentState = IntentState.SENT,

@@ -1,5 +1,6 @@
 """The real SDK against a sandbox without sockets, and all that can go wrong between."""
 
+from collections import Counter
 from collections.abc import Mapping
 from email.utils import formatdate
 from enum import StrEnum
@@ -47,7 +48,8 @@ class InProcess(stripe.HTTPClient):
         super().__init__()
         self.engine = engine
         self.changes: list[ApiRequest] = []
-        self.reads = 0
+        # How often what was read: "subscriptions", "invoices", and so on.
+        self.reads: Counter[str] = Counter()
         self._plan: _Plan | None = None
 
     def plan(self, trouble: Trouble, *, after: int = 0) -> None:
@@ -83,7 +85,7 @@ class InProcess(stripe.HTTPClient):
 
     def _trouble_of(self, request: ApiRequest) -> Trouble | None:
         if request.method == "GET" or request.path.endswith("create_preview"):
-            self.reads += 1
+            self.reads[request.path.split("/")[2]] += 1
             return None
         self.changes.append(request)
         if self._plan is None:

@@ -57,9 +57,11 @@ class Fuse:
 
     at: int | None = None
     calls: int = 0
+    names: Counter[str] = attrs.field(factory=Counter)
 
-    def burn(self) -> None:
+    def burn(self, name: str = "begin") -> None:
         self.calls += 1
+        self.names[name] += 1
         if self.calls == self.at:
             raise Crash
 
@@ -79,7 +81,7 @@ class _Fused:
             return found
 
         async def fused(*args: Any, **kwargs: Any) -> Any:
-            self._fuse.burn()
+            self._fuse.burn(f"{type(self._it).__name__}.{name}")
             return await found(*args, **kwargs)
 
         return fused
@@ -133,6 +135,11 @@ class Till:
         )
         async with gateway.opened(line):
             yield cls(api, line, gateway, basic["id"], pro["id"])
+
+    @property
+    def looks(self) -> int:
+        """How often the worker looked a subscription up."""
+        return self.fuse.names["StripeGateway.subscription"]
 
     @property
     def engine(self) -> Engine:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.examples import MONTH, NOON, a_report, a_subscription, a_term
+from contracts.examples import (
+    MONTH,
+    NOON,
+    a_report,
+    a_subscription,
+    a_term,
+    in_trial,
+)
 from payments_core import Subscription, SubscriptionStatus
 from payments_core.errors import InvalidValue
 from payments_core.subscription import (
@@ -38,19 +45,6 @@ unpaid: active canceled
 paused: active canceled past_due
 canceled:
 """
-
-
-def in_trial(
-    status: SubscriptionStatus = S.TRIALING, *, ended_at: datetime | None = None
-) -> Subscription:
-    """Return one whose trial is of two weeks; its first period is the trial."""
-    report = attrs.evolve(
-        a_report(status=status, ended_at=ended_at),
-        trial_start=NOON,
-        trial_end=NOON + 14 * DAY,
-        period_end=NOON + 14 * DAY,
-    )
-    return a_subscription(report)
 
 
 def test_p19_every_status_has_a_row() -> None:
@@ -194,12 +188,12 @@ def test_the_invoice_of_a_trial_buys_no_term() -> None:
     It is of nothing, and paid at once; the first that costs something counts.
     """
     trial = in_trial()
-    free = a_term(ends_at=NOON + 14 * DAY)
     bought = a_term(starts_at=NOON + 14 * DAY)
 
-    assert trial.paid(free).paid_term is None
-    assert trial.paid(free).paid(bought).paid_term == bought
-    assert a_subscription().paid(free).paid_term == free
+    assert trial.term is not None
+    assert trial.paid_term is None
+    assert trial.paid(bought).paid_term == bought
+    assert a_subscription(term=trial.term).paid_term == trial.term
 
 
 def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
@@ -212,7 +206,7 @@ def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
     assert a_subscription(term=term).covered
     assert not a_subscription(term=short).covered
     assert not a_subscription().covered
-    assert in_trial().covered
+    assert attrs.evolve(in_trial(), term=None).covered
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))

@@ -7,6 +7,7 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.errors import ChangedElsewhere
 from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
@@ -39,6 +40,10 @@ class Tables:
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
+    # Indexes, as a database has them: of pending events by what they wait for, and of
+    # intents by what only one of them may have.
+    waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
+    claims: dict[tuple[str, ...], IntentId] = attrs.field(factory=dict)
 
     def copy(self) -> Self:
         return attrs.evolve(
@@ -49,7 +54,33 @@ class Tables:
             events=dict(self.events),
             intents=dict(self.intents),
             jobs=dict(self.jobs),
+            waiting=dict(self.waiting),
+            claims=dict(self.claims),
         )
+
+    def put_event(self, row: EventRow) -> None:
+        """Keep an event's row, in the place of an earlier one."""
+        key = row.event.key
+        before = self.events.get(key)
+        if before is not None and (job := before.outcome.waits_for):
+            self.waiting[job] -= {key}
+        if job := row.outcome.waits_for:
+            self.waiting[job] = self.waiting.get(job, frozenset()) | {key}
+        self.events[key] = row
+
+    def put_intent(self, intent: Intent) -> None:
+        """Keep an intent, in the place of an earlier one.
+
+        Raises:
+            ChangedElsewhere: another has its key, or is open where only one may be.
+        """
+        before = self.intents.get(intent.id)
+        for claim in claims_of(before) if before else ():
+            self.claims.pop(claim, None)
+        for claim in claims_of(intent):
+            if self.claims.setdefault(claim, intent.id) != intent.id:
+                raise ChangedElsewhere(self.claims[claim])
+        self.intents[intent.id] = intent
 
     def whole(self, account: PaymentAccount) -> PaymentAccount:
         """Return an account with its subscriptions."""
@@ -124,6 +155,16 @@ class Tables:
             return None
         payment = self.payments.get(PaymentId(object_id))
         return payment or self.subscriptions.get(object_id)
+
+
+def claims_of(intent: Intent) -> list[tuple[str, ...]]:
+    """Return what no other intent may have at the same time."""
+    claims: list[tuple[str, ...]] = []
+    if intent.key is not None:
+        claims.append(("key", intent.key))
+    if intent.open:
+        claims.append(("open", intent.user_id, intent.kind.value, intent.subject))
+    return claims
 
 
 def _has(account: PaymentAccount, keys: LinkKeys) -> bool:

@@ -92,7 +92,7 @@ class MemoryUnitOfWork(WorkItems):
         for event, outcome in events:
             if event.key in tables.events:
                 raise ChangedElsewhere(event.id)
-            tables.events[event.key] = EventRow(event, at, outcome)
+            tables.put_event(EventRow(event, at, outcome))
         for account in accounts:
             alone = attrs.evolve(account, subscriptions=())
             _save(tables.accounts, account.user_id, alone)

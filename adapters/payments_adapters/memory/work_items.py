@@ -26,21 +26,14 @@ class WorkItems:
         return self._staged.intents.get(id_)
 
     async def intent_under(self, key: str) -> Intent | None:
-        found = (it for it in self._staged.intents.values() if it.key == key)
-        return next(found, None)
+        id_ = self._staged.claims.get(("key", key))
+        return self._staged.intents[id_] if id_ else None
 
     async def open_intent(
         self, user_id: UserId, kind: IntentKind, subject: str
     ) -> Intent | None:
-        wanted = (user_id, kind, subject)
-        return next(
-            (
-                it
-                for it in self._staged.intents.values()
-                if it.open and (it.user_id, it.kind, it.subject) == wanted
-            ),
-            None,
-        )
+        id_ = self._staged.claims.get(("open", user_id, kind.value, subject))
+        return self._staged.intents[id_] if id_ else None
 
     async def due_intents(self, *, now: datetime, limit: int) -> Sequence[Intent]:
         due = [i for i in self._staged.intents.values() if i.open and i.due_at <= now]
@@ -50,11 +43,8 @@ class WorkItems:
         stored = self._staged.intents.get(intent.id)
         if intent.version != (stored.version if stored else 0):
             raise ChangedElsewhere(intent.id)
-        for other in self._staged.intents.values():
-            if other.id != intent.id and _clash(intent, other):
-                raise ChangedElsewhere(other.id)
         tables = self._staged.copy()
-        tables.intents[intent.id] = attrs.evolve(intent, version=intent.version + 1)
+        tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
         self._staged = tables
 
     # Jobs
@@ -93,23 +83,11 @@ class WorkItems:
         del self._staged.jobs[job.key]
 
     async def settle(self, *, waiting_for: JobKey, outcome: Outcome) -> None:
-        for key, row in list(self._staged.events.items()):
-            if row.outcome.waits_for == waiting_for:
-                await self.settle_event(key, outcome)
+        for key in self._staged.waiting.get(waiting_for, ()):
+            await self.settle_event(key, outcome)
 
     async def settle_event(self, key: EventKey, outcome: Outcome) -> None:
         row = self._staged.events.get(key)
         if row is not None and row.outcome.state is EventState.PENDING:
             self._staged = self._staged.copy()
-            self._staged.events[key] = attrs.evolve(row, outcome=outcome)
-
-
-def _clash(one: Intent, other: Intent) -> bool:
-    if one.key is not None and one.key == other.key:
-        return True
-    same = (one.user_id, one.kind, one.subject) == (
-        other.user_id,
-        other.kind,
-        other.subject,
-    )
-    return one.open and other.open and same
+            self._staged.put_event(attrs.evolve(row, outcome=outcome))

@@ -1,0 +1,451 @@
+"""A user's card over real HTTP, with a sandbox in Stripe's place."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from support import sales as shop
+from support.sales import FAILING, GOOD, OTHER, REFUSED, Payer, Sales, pointers, refusal
+
+SET_UP = "card-setup"
+
+
+@pytest.fixture(scope="module")
+def sales(postgres: str, template: str) -> Iterator[Sales]:
+    with shop.selling(postgres, template) as sales:
+        yield sales
+
+
+@pytest.fixture
+def ada(sales: Sales) -> Payer:
+    return sales.user()
+
+
+# Set-up
+
+
+def test_a_card_set_up_tells_the_browsers_secret(ada: Payer) -> None:
+    """
+    The secret is of a SetupIntent of the user's own customer, kept by no cache.
+    """
+    answer = ada.call("POST", SET_UP)
+
+    [set_up] = ada._have("setup_intent")
+    [customer] = ada.customers
+    assert answer.status_code == 201
+    assert answer.json() == {"client_secret": set_up["client_secret"]}
+    assert answer.headers["cache-control"] == "no-store"
+    assert set_up["customer"] == customer["id"]
+    assert customer["email"] == f"{ada.id}@example.com"
+
+
+def test_set_ups_one_after_the_other_share_a_customer(ada: Payer) -> None:
+    """
+    Each has a secret of its own; the customer is made once.
+    """
+    first, second = (ada.call("POST", SET_UP).json() for _ in range(2))
+
+    assert first != second
+    assert len(ada.customers) == 1
+
+
+def test_a_card_set_up_in_the_browser_becomes_the_default(ada: Payer) -> None:
+    """
+    The user enters a card in Stripe's own form: the webhook says so, the worker puts
+    the card in place, and payments are taken from it.
+    """
+    ada.call("POST", SET_UP)
+    [set_up] = ada._have("setup_intent")
+
+    ada.sales.wire.post(f"setup_intents/{set_up['id']}/confirm", payment_method=OTHER)
+    ada.sales.settle()
+
+    assert ada.status["card"]["brand"] == "mastercard"
+    assert ada.subscribe().json()["status"] == "active"
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1}', b"[]", b"x", b"null"])
+def test_a_card_set_up_takes_no_body(ada: Payer, content: bytes) -> None:
+    """
+    400, and nothing was asked of the gateway.
+    """
+    answer = ada.call("POST", SET_UP, content=content)
+
+    assert refusal(answer) == (400, "invalid_body")
+    assert ada.customers == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b" { } "])
+def test_an_empty_object_is_no_body(ada: Payer, content: bytes) -> None:
+    """
+    Clients that always send JSON are served too.
+    """
+    assert ada.call("POST", SET_UP, content=content).status_code == 201
+
+
+# Putting a card in place
+
+
+def test_a_card_is_put_in_place_and_shown(ada: Payer) -> None:
+    """
+    Brand, last four digits and expiry: in the answer, and in the status at once.
+    """
+    answer = ada.give_card(GOOD)
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["outcome"] == "updated"
+    assert "client_secret" not in told
+    assert (told["card"]["brand"], told["card"]["last4"]) == ("visa", "4242")
+    assert {"exp_month", "exp_year"} <= set(told["card"])
+    assert ada.status["card"] == told["card"]
+    [method] = [
+        it for it in ada.sales.objects("payment_method") if it["id"] == ada.card
+    ]
+    assert method["card"]["exp_year"] == told["card"]["exp_year"]
+
+
+def test_a_new_card_takes_the_old_ones_place(ada: Payer) -> None:
+    """
+    The last one that was put is the one that pays.
+    """
+    ada.give_card(GOOD)
+    old = ada.card
+
+    answer = ada.give_card(OTHER)
+
+    assert answer.json()["card"]["brand"] == "mastercard"
+    assert ada.card != old
+    ada.sales.settle()
+    assert ada.status["card"] == answer.json()["card"]
+
+
+def test_a_declined_card_leaves_the_old_one(ada: Payer) -> None:
+    """
+    402 with the bank's word, in the status still the old card.
+    """
+    ada.give_card(GOOD)
+    old, shown = ada.card, ada.status["card"]
+
+    answer = ada.give_card(REFUSED)
+
+    assert refusal(answer) == (402, "card_declined")
+    assert answer.json()["decline_code"] == "generic_decline"
+    assert (ada.card, ada.status["card"]) == (old, shown)
+
+
+@pytest.mark.parametrize(
+    ("card", "decline_code"),
+    [
+        ("pm_card_visa_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedLostCard", "lost_card"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+    ],
+)
+def test_a_decline_says_the_banks_word(
+    ada: Payer, card: str, decline_code: str
+) -> None:
+    """
+    Where the bank gave none, the code of the error stands in.
+    """
+    answer = ada.give_card(card)
+
+    assert refusal(answer) == (402, "card_declined")
+    assert answer.json()["decline_code"] == decline_code
+
+
+def test_after_a_decline_a_good_card_works_at_once(ada: Payer) -> None:
+    """
+    A refusal leaves nothing behind that would be in the way.
+    """
+    ada.give_card(REFUSED)
+
+    assert ada.give_card(GOOD).status_code == 200
+
+
+def test_a_new_card_pays_what_is_past_due(ada: Payer) -> None:
+    """
+    The renewal failed; the new card pays it before it takes the old one's place.
+    """
+    began = ada.subscribed(GOOD)
+    ada.sales.sandbox.set_card(ada.card, declines="insufficient_funds")
+    ada.sales.pass_by("1 month")
+    ada.sales.pass_by("2 hours")
+    assert ada.status["payment_status"] == "failed"
+
+    answer = ada.give_card(OTHER)
+    ada.sales.settle()
+
+    assert answer.json()["outcome"] == "updated"
+    [shown] = ada.status["subscriptions"]
+    assert (shown["id"], shown["status"]) == (began["id"], "active")
+    assert ada.taken == [900, 900]
+    assert ada.status["payment_status"] == "paid"
+
+
+def test_a_new_card_that_cannot_pay_what_is_due_is_no_new_card(ada: Payer) -> None:
+    """
+    402; the old card stays the default, and what is owed stays owed.
+    """
+    ada.subscribed(GOOD)
+    old = ada.card
+    ada.sales.sandbox.set_card(old, declines="insufficient_funds")
+    ada.sales.pass_by("1 month")
+    ada.sales.pass_by("2 hours")
+
+    answer = ada.give_card(FAILING)
+    ada.sales.settle()
+
+    assert refusal(answer) == (402, "card_declined")
+    assert answer.json()["decline_code"] == "generic_decline"
+    assert ada.card == old
+    assert ada.status["payment_status"] == "failed"
+    assert ada.taken == [900]
+
+
+def test_a_payment_method_that_is_none_is_unprocessable(ada: Payer) -> None:
+    """
+    The field that names it is pointed at.
+    """
+    answer = ada.give_card("pm_nobody_knows_this")
+
+    assert refusal(answer) == (422, "unknown_reference")
+    assert pointers(answer) == ["/payment_method"]
+
+
+def test_another_users_card_is_refused(sales: Sales, ada: Payer) -> None:
+    """
+    What is attached to one customer cannot be taken for another; it stays theirs.
+    """
+    bob = sales.user()
+    bob.give_card(GOOD)
+
+    answer = ada.give_card(bob.card)
+
+    assert answer.status_code == 422
+    assert pointers(answer) == ["/payment_method"]
+    assert ada.status["card"] is None
+    [customer] = bob.customers
+    [method] = [it for it in sales.objects("payment_method") if it["id"] == bob.card]
+    assert method["customer"] == customer["id"]
+
+
+@pytest.mark.parametrize(
+    "card", ["", "pm 1", "pm/../customers", "pm_é", "pm\n", "p" * 256, "pm\0", "pm-1"]
+)
+def test_what_is_no_id_is_refused_before_anything(ada: Payer, card: str) -> None:
+    """
+    400 with the field; the gateway is not asked.
+    """
+    answer = ada.give_card(card)
+
+    assert refusal(answer) == (400, "invalid_value")
+    assert pointers(answer) == ["/payment_method"]
+    assert ada.customers == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"payment_method": "pm_card_visa", "default": true}',
+        b'{"payment_method": 1}',
+        b'{"payment_method": null}',
+        b"{}",
+        b"[]",
+        b"null",
+        b"{",
+        b"",
+    ],
+)
+def test_a_body_that_is_not_of_the_shape_is_refused(
+    ada: Payer, content: bytes
+) -> None:
+    """
+    Unknown fields, other types, no JSON: 400, and the gateway is not asked.
+    """
+    answer = ada.call("PUT", "card", content=content)
+
+    assert answer.status_code == 400
+    assert shop.problem_of(answer)["code"] in {"invalid_body", "invalid_json"}
+    assert ada.customers == []
+
+
+# Who may
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", SET_UP), ("PUT", "card")])
+def test_without_a_token_nobody_is_anybody(
+    ada: Payer, method: str, path: str
+) -> None:
+    """
+    401, with the way to be let in.
+    """
+    url = f"{ada.sales.service.url}/users/{ada.id}/{path}"
+
+    answer = httpx.request(method, url, trust_env=False)
+
+    assert answer.status_code == 401
+    assert shop.problem_of(answer)["code"]
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_t41_another_users_card_does_not_exist(sales: Sales, ada: Payer) -> None:
+    """
+    404 by id and by e-mail; nothing happens to the other's card.
+    """
+    bob = sales.user()
+    bob.give_card(GOOD)
+    before = bob.card
+
+    for whom in (bob.id, f"{bob.id}@example.com"):
+        body = {"payment_method": OTHER}
+        put = ada.call("PUT", f"/users/{whom}/card", body)
+        post = ada.call("POST", f"/users/{whom}/{SET_UP}")
+        assert refusal(put) == refusal(post) == (404, "account_not_found")
+
+    assert bob.card == before
+
+
+def test_an_administrator_may_put_a_users_card(sales: Sales, ada: Payer) -> None:
+    """
+    By the user's e-mail as well; the card is the user's.
+    """
+    assert ada.status["card"] is None
+
+    answer = ada.call(
+        "PUT",
+        f"/users/{ada.id.upper()}@example.com/card",
+        {"payment_method": GOOD},
+        token=sales.world.admin(),
+    )
+
+    assert answer.status_code == 200
+    assert ada.status["card"]["last4"] == "4242"
+
+
+# Idempotency keys
+
+
+def test_the_same_key_and_body_get_the_same_bytes(ada: Payer) -> None:
+    """
+    The second time nothing more is asked of the gateway, and the answer says so.
+    """
+    body = {"payment_method": GOOD}
+    first = ada.call("PUT", "card", body, key="one")
+    before = list(ada.sales.posts)
+
+    again = ada.call("PUT", "card", body, key="one")
+
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert ada.sales.posts == before
+
+
+def test_a_set_up_under_a_key_is_one(ada: Payer) -> None:
+    """
+    The same secret both times.
+    """
+    first, again = (ada.call("POST", SET_UP, key="one") for _ in range(2))
+
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(ada._have("setup_intent")) == 1
+
+
+def test_a_decline_under_a_key_is_told_again(ada: Payer) -> None:
+    """
+    The same refusal, also after the bank would have said yes.
+    """
+    first, again = (
+        ada.call("PUT", "card", {"payment_method": REFUSED}, key="one")
+        for _ in range(2)
+    )
+
+    for answer in (first, again):
+        assert refusal(answer) == (402, "card_declined")
+        assert answer.json()["decline_code"] == "generic_decline"
+    assert again.headers.get("idempotent-replayed") == "true"
+
+
+def test_the_same_key_with_another_body_is_refused(ada: Payer) -> None:
+    """
+    422; the first card stays.
+    """
+    ada.call("PUT", "card", {"payment_method": GOOD}, key="one")
+
+    answer = ada.call("PUT", "card", {"payment_method": OTHER}, key="one")
+
+    assert refusal(answer) == (422, "idempotency_key_reused")
+    assert ada.status["card"]["brand"] == "visa"
+
+
+def test_t52_the_same_key_of_two_users_is_two(sales: Sales, ada: Payer) -> None:
+    """
+    Neither sees the other's answer, nor is in the other's way.
+    """
+    bob = sales.user()
+
+    mine = ada.call("PUT", "card", {"payment_method": GOOD}, key="shared")
+    theirs = bob.call("PUT", "card", {"payment_method": OTHER}, key="shared")
+
+    assert (mine.status_code, theirs.status_code) == (200, 200)
+    assert "idempotent-replayed" not in theirs.headers
+    assert bob.status["card"]["brand"] == "mastercard"
+
+
+def test_the_same_key_on_another_route_is_another(ada: Payer) -> None:
+    """
+    A key is of one route: a client may count its requests from 1 in each place.
+    """
+    first = ada.call("POST", SET_UP, key="1")
+    second = ada.call("PUT", "card", {"payment_method": GOOD}, key="1")
+
+    assert (first.status_code, second.status_code) == (201, 200)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", " ", "a b", "a,b", "k" * 129, '""', "../..", "a'; drop table", "\x7f", "k\t1"],
+)
+def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
+    """
+    400, whatever it is; nothing happens, and nothing of it is told back.
+    """
+    answer = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)
+
+    assert refusal(answer) == (400, "invalid_idempotency_key")
+    assert ada.customers == []
+
+
+def test_t53_two_keys_are_none(ada: Payer) -> None:
+    """
+    Which of them counts cannot be known.
+    """
+    answer = httpx.put(
+        f"{ada.sales.service.url}/users/{ada.id}/card",
+        json={"payment_method": GOOD},
+        headers=[
+            ("Authorization", f"Bearer {ada.token}"),
+            ("Idempotency-Key", "one"),
+            ("Idempotency-Key", "two"),
+        ],
+        trust_env=False,
+    )
+
+    assert refusal(answer) == (400, "invalid_idempotency_key")
+
+
+def test_t53_a_key_may_be_quoted_and_long(ada: Payer) -> None:
+    """
+    128 letters, and the structured string of the standard's draft: one key.
+    """
+    key = "k" * 120 + "_.:-A9zZ"
+    plain = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)
+
+    quoted = ada.call("PUT", "card", {"payment_method": GOOD}, key=f'"{key}"')
+
+    assert plain.status_code == 200
+    assert quoted.content == plain.content
+    assert quoted.headers["idempotent-replayed"] == "true"

@@ -1,0 +1,260 @@
+"""Who has paid, where there are subscriptions too. Without any: see `test_account`."""
+
+from datetime import datetime, timedelta
+from itertools import permutations
+from typing import Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    MONTH,
+    NOON,
+    a_payment,
+    a_report,
+    a_subscription,
+    a_term,
+    in_trial,
+)
+from payments_core import (
+    Payment,
+    PaymentState,
+    PaymentStatus,
+    Policy,
+    Standing,
+    Subscription,
+    SubscriptionStatus,
+    standing,
+)
+from payments_core.months import months_after
+
+S, P = SubscriptionStatus, PaymentStatus
+DAY: Final = timedelta(days=1)
+MOMENT: Final = timedelta(microseconds=1)
+STRICT: Final = Policy(grace=timedelta(0))
+LATER: Final = NOON + 10 * DAY
+LIVING: Final = [s for s in S if s not in (S.CANCELED, S.INCOMPLETE_EXPIRED)]
+
+
+def says(*facts: Payment | Subscription, now: datetime = LATER) -> Standing:
+    """Return the standing, after checking that no order of the facts matters."""
+    found = {
+        standing(
+            [fact for fact in order if isinstance(fact, Payment)],
+            [fact for fact in order if isinstance(fact, Subscription)],
+            now=now,
+            policy=STRICT,
+        )
+        for order in permutations(facts)
+    }
+    (only,) = found
+    return only
+
+
+def shown(*facts: Payment | Subscription) -> tuple[PaymentStatus, datetime | None]:
+    found = says(*facts)
+    return found.payment_status, found.payment_expire_date
+
+
+def of(
+    status: SubscriptionStatus = S.ACTIVE,
+    *,
+    paid: bool = True,
+    ended_at: datetime | None = None,
+) -> Subscription:
+    """Return a subscription that began at noon; its first month is paid, or not."""
+    report = a_report(status=status, ended_at=ended_at)
+    return a_subscription(report, term=a_term() if paid else None)
+
+
+FIRST: Final = a_payment("ch_first", at=NOON)
+FAILED: Final = a_payment("ch_failed", PaymentState.FAILED, at=NOON + 5 * DAY)
+BEFORE: Final = a_payment("ch_before", at=NOON - DAY)
+END: Final = NOON + MONTH
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (S.INCOMPLETE, P.PENDING),
+        (S.TRIALING, P.PAID),
+        (S.ACTIVE, P.PAID),
+        (S.PAST_DUE, P.FAILED),
+        (S.UNPAID, P.FAILED),
+        (S.PAUSED, P.PAID),
+        (S.CANCELED, P.PAID),
+    ],
+)
+def test_each_status_shows_what_it_means_for_a_month_that_was_paid(
+    status: SubscriptionStatus, expected: PaymentStatus
+) -> None:
+    """
+    The month stays, whatever the status is: time that was paid for is not taken.
+    """
+    assert shown(of(status), FIRST) == (expected, END)
+    assert shown(of(status)) == (expected, END)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (S.INCOMPLETE, P.PENDING),
+        (S.INCOMPLETE_EXPIRED, P.NONE),
+        (S.TRIALING, P.NONE),
+        (S.ACTIVE, P.NONE),
+        (S.PAST_DUE, P.FAILED),
+        (S.UNPAID, P.FAILED),
+        (S.PAUSED, P.NONE),
+        (S.CANCELED, P.NONE),
+    ],
+)
+def test_no_status_is_worth_anything_by_itself(
+    status: SubscriptionStatus, expected: PaymentStatus
+) -> None:
+    """
+    Not even `active`: what was not paid for and is no trial has no date.
+    """
+    assert shown(of(status, paid=False)) == (expected, None)
+
+
+def test_of_several_subscriptions_the_one_that_needs_somebody_counts() -> None:
+    """
+    A debt comes before an expected payment, and that before what is paid.
+    """
+    waiting = a_subscription(a_report("sub_2", S.INCOMPLETE))
+    owing = a_subscription(a_report("sub_3", S.PAST_DUE))
+
+    assert shown(of(), waiting) == (P.PENDING, END)
+    assert shown(of(), waiting, owing) == (P.FAILED, END)
+
+
+def test_a_trial_is_free_and_nothing_is_paid() -> None:
+    """
+    Its end is the date; the invoice over nothing is no payment.
+    """
+    assert shown(in_trial()) == (P.NONE, NOON + 14 * DAY)
+
+
+def test_a_trial_that_is_ended_early_ends_there() -> None:
+    """
+    Nobody has paid for the rest of it.
+    """
+    ended = in_trial(S.CANCELED, ended_at=NOON + 3 * DAY)
+    assert shown(ended) == (P.NONE, NOON + 3 * DAY)
+    assert not says(ended).entitled
+
+
+def test_what_is_paid_after_a_trial_counts_from_then() -> None:
+    """
+    The later of both: the trial's end, or the end of the term that was paid.
+    """
+    after = in_trial(S.ACTIVE).paid(a_term(starts_at=NOON + 14 * DAY))
+    assert shown(after) == (P.PAID, NOON + 14 * DAY + MONTH)
+
+
+@pytest.mark.parametrize("status", [S.ACTIVE, S.PAST_DUE, S.UNPAID, S.CANCELED])
+def test_paid_through_is_the_paid_terms_end_and_not_the_periods(
+    status: SubscriptionStatus,
+) -> None:
+    """
+    The gateway moves the period on before anybody has paid for it.
+    """
+    moved_on = attrs.evolve(
+        a_report(status=status), period_start=END, period_end=END + MONTH
+    )
+    expected = P.FAILED if status in {S.PAST_DUE, S.UNPAID} else P.PAID
+    assert shown(a_subscription(moved_on, term=a_term()), FIRST) == (expected, END)
+
+
+def test_a_first_payment_that_is_awaited_takes_nothing_from_what_was_paid() -> None:
+    """
+    The status says pending, the month that was bought before stays.
+    """
+    month = months_after(NOON - DAY, 1)
+    assert shown(of(S.INCOMPLETE, paid=False), BEFORE) == (P.PENDING, month)
+
+
+def test_a_cancellation_takes_no_paid_time() -> None:
+    """
+    Ended in the middle of a month, it is paid to the month's end, and not after.
+    """
+    ended = of(S.CANCELED, ended_at=NOON + 5 * DAY)
+
+    assert shown(ended, FIRST) == (P.PAID, END)
+    assert says(ended, FIRST, now=END - MOMENT).entitled
+    assert not says(ended, FIRST, now=END).entitled
+
+
+@pytest.mark.parametrize("grace", [timedelta(0), timedelta(days=3)])
+def test_p20_a_paid_term_lets_in_until_just_before_its_end_and_the_grace(
+    grace: timedelta,
+) -> None:
+    """
+    The last moment is in, the boundary itself is out.
+    """
+
+    def entitled(now: datetime) -> bool:
+        return standing([], [of()], now=now, policy=Policy(grace=grace)).entitled
+
+    assert entitled(END + grace - MOMENT)
+    assert not entitled(END + grace)
+
+
+@pytest.mark.parametrize("status", [*LIVING, S.CANCELED])
+def test_a_payment_within_a_life_buys_no_month(status: SubscriptionStatus) -> None:
+    """
+    Only the subscription says what it paid for.
+    """
+    ended_at = NOON + 9 * DAY if status is S.CANCELED else None
+    subscription = of(status, paid=False, ended_at=ended_at)
+    assert shown(subscription, FIRST)[1] is None
+
+
+@pytest.mark.parametrize(
+    "subscription",
+    [
+        of(S.CANCELED, paid=False, ended_at=NOON - DAY),
+        of(S.INCOMPLETE_EXPIRED, paid=False),
+        a_subscription(a_report(at=NOON + MOMENT)),
+    ],
+    ids=["after its end", "never lived", "before its beginning"],
+)
+def test_a_payment_outside_of_any_life_buys_a_month(subscription: Subscription) -> None:
+    """
+    As if there were no subscription.
+    """
+    assert shown(subscription, FIRST) == (P.PAID, months_after(NOON, 1))
+
+
+@pytest.mark.parametrize(
+    "state", [PaymentState.FAILED, PaymentState.PENDING, PaymentState.CONTRADICTED]
+)
+def test_within_a_living_life_only_the_subscription_says_that_one_failed(
+    state: PaymentState,
+) -> None:
+    """
+    A try that did not succeed says nothing by itself; the next one may.
+    """
+    tried = attrs.evolve(FAILED, state=state)
+    assert shown(of(), FIRST, tried) == (P.PAID, END)
+    assert shown(of(S.PAST_DUE), FIRST, tried) == (P.FAILED, END)
+
+
+def test_once_its_subscription_has_ended_a_failure_shows() -> None:
+    """
+    Nobody else can tell of it any more.
+    """
+    ended = of(S.CANCELED, ended_at=NOON + 9 * DAY)
+    assert shown(ended, FIRST, FAILED) == (P.FAILED, END)
+
+
+def test_the_date_is_the_latest_of_all() -> None:
+    """
+    Of months that were bought, of what is paid and of what is free.
+    """
+    month = months_after(NOON - DAY, 1)
+    assert shown(of(), BEFORE)[1] == max(END, month)
+    assert shown(in_trial(), BEFORE)[1] == month
+    short = a_subscription(term=a_term(ends_at=NOON + DAY))
+    assert shown(short, in_trial(), BEFORE)[1] == month
+    assert shown(short, in_trial())[1] == NOON + 14 * DAY

@@ -1,0 +1,302 @@
+"""Folded step by step or computed from scratch: there is one standing, in any order."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import permutations
+from typing import Final
+
+import attrs
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contracts.examples import (
+    ADA,
+    NOON,
+    a_payment,
+    a_report,
+    a_subscription,
+    a_term,
+    an_account,
+)
+from payments_core import Checkpoint, DisputeState, Payment, PaymentState, Policy
+from payments_core.account import PaymentAccount
+from payments_core.evidence import Evidence
+from payments_core.payment import PaymentId
+from payments_core.ports import PaymentRecord, Unlinked
+from payments_core.standing import Standing, standing
+from payments_core.subscription import (
+    PaidTerm,
+    Subscription,
+    SubscriptionReport,
+    SubscriptionStatus,
+)
+from payments_core.use_cases.books import Books
+
+S: Final = SubscriptionStatus
+DAY: Final = timedelta(days=1)
+POLICY: Final = Policy()
+# Around the beginnings and the ends of lives and terms, to the second.
+MOMENTS: Final = [
+    NOON + days * DAY + seconds * timedelta(seconds=1)
+    for days, seconds in [
+        *[(-40, 0), (-1, 0), (0, -1), (0, 0), (0, 1), (9, 0), (10, 0), (10, 1)],
+        *[(30, 0), (30, 1), (45, 0), (60, 0), (100, 0)],
+    ]
+]
+moments = st.sampled_from(MOMENTS)
+ids = st.sampled_from(["sub_1", "sub_2"])
+
+Item = Payment | Evidence | PaidTerm | PaymentAccount
+
+
+@st.composite
+def payments(draw: st.DrawFn) -> Payment:
+    """One of four charges, each at a time of its own; bare now and then."""
+    number = draw(st.integers(0, 3))
+    full = a_payment(
+        f"ch_{number}",
+        draw(st.sampled_from(PaymentState)),
+        at=MOMENTS[number * 3 + 1],
+        user=ADA,
+        dispute=draw(st.sampled_from([DisputeState.NONE] * 3 + list(DisputeState))),
+    )
+    bare = attrs.evolve(full, amount=None, created_at=None, claimed_by=None)
+    return draw(st.sampled_from([full, full, bare]))
+
+
+@st.composite
+def evidence(draw: st.DrawFn) -> Evidence:
+    """Anything that may be said of one of two subscriptions of hers."""
+    id_ = draw(ids)
+    status = draw(st.sampled_from(S))
+    ended = status in {S.CANCELED, S.INCOMPLETE_EXPIRED} and draw(st.booleans())
+    ended_at = NOON + 10 * DAY if ended else None
+    begun = NOON if id_ == "sub_1" else NOON + 9 * DAY
+    report = a_report(id_, status, at=begun, ended_at=ended_at, user=ADA)
+    if draw(st.booleans()):
+        report = attrs.evolve(report, trial_start=begun, trial_end=begun + 14 * DAY)
+    return Evidence(
+        report=report,
+        at=draw(moments),
+        ticket=draw(st.integers(1, 9)),
+        looked_up=draw(st.booleans()),
+    )
+
+
+terms = st.builds(
+    lambda id_, starts_at, days, invoice: a_term(
+        id_, starts_at=starts_at, ends_at=starts_at + days * DAY, invoice=invoice
+    ),
+    ids,
+    moments,
+    st.sampled_from([14, 30]),
+    st.sampled_from(["in_1", "in_2"]),
+)
+
+
+@attrs.define
+class Shelf:
+    """What is kept between the transactions of one user; `post` is one of them."""
+
+    account: PaymentAccount | None = None
+    records: dict[PaymentId, PaymentRecord] = attrs.field(factory=dict)
+    subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
+
+    def post(self, item: Item) -> None:
+        books = Books()
+        match item:
+            case Payment():
+                books.know(self._accounts, self._records(item.id))
+                books.post(item)
+            case Evidence():
+                books.know(self._accounts, (), self._known(item.report.gateway_id))
+                books.post_subscription(item)
+            case PaidTerm():
+                books.know(self._accounts, (), self._known(item.gateway_id))
+                books.post_term(item)
+            case PaymentAccount():
+                books.open(self.account or item)
+                books.adopt(self._unlinked)
+        if books.to_replay:
+            books.replay(record for record in self.records.values() if record.user_id)
+        self.account = books.find(ADA)
+        self.records |= {it.payment.id: it for it in books.changed_payments}
+        self.subscriptions |= {it.gateway_id: it for it in books.changed_subscriptions}
+
+    @property
+    def _accounts(self) -> list[PaymentAccount]:
+        return [self.account] if self.account else []
+
+    @property
+    def _unlinked(self) -> Unlinked:
+        return Unlinked(
+            [record for record in self.records.values() if not record.user_id],
+            [it for it in self.subscriptions.values() if not it.user_id],
+        )
+
+    def _records(self, id_: PaymentId) -> list[PaymentRecord]:
+        return [self.records[id_]] if id_ in self.records else []
+
+    def _known(self, id_: str) -> list[Subscription]:
+        return [self.subscriptions[id_]] if id_ in self.subscriptions else []
+
+    def of_hers(self) -> tuple[list[Payment], list[Subscription]]:
+        return (
+            [it.payment for it in self.records.values() if it.user_id],
+            [it for it in self.subscriptions.values() if it.user_id],
+        )
+
+    def assert_folded_is_replayed(self) -> None:
+        if self.account is None:
+            return
+        paid, subscribed = self.of_hers()
+        assert len(subscribed) == len(self.subscriptions)
+        assert len(paid) == sum(
+            it.payment.claimed_by == ADA for it in self.records.values()
+        )
+        by_age = sorted(
+            subscribed, key=lambda it: (it.report.created_at, it.gateway_id)
+        )
+        assert self.account.subscriptions == tuple(by_age)
+        assert self.account.checkpoint == Checkpoint.replay(paid, subscribed)
+        for now in MOMENTS:
+            assert self.account.standing(now=now, policy=POLICY) == standing(
+                paid, subscribed, now=now, policy=POLICY
+            )
+
+
+items = st.lists(
+    payments() | evidence() | terms | st.just(an_account()), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=3_000)
+@given(items)
+def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
+    story: list[Item],
+) -> None:
+    """
+    Payments, reports, terms and the registration, in any order, each on its own.
+    """
+    shelf = Shelf()
+    for item in story:
+        shelf.post(item)
+        shelf.assert_folded_is_replayed()
+    shelf.post(an_account())
+    shelf.assert_folded_is_replayed()
+
+
+@given(
+    st.lists(payments(), max_size=4),
+    st.lists(evidence(), max_size=4),
+    st.lists(terms, max_size=3),
+    st.data(),
+)
+def test_p01_once_all_is_looked_up_no_order_mattered(
+    paid: list[Payment],
+    reported: list[Evidence],
+    bought: list[PaidTerm],
+    data: st.DataObject,
+) -> None:
+    """
+    Looks with the same tickets in the end, and the terms that they bring along.
+    """
+    ends = [it for it in reported if not it.report.terminal]
+    final = [
+        attrs.evolve(it, ticket=10, looked_up=True)
+        for it in {it.report.gateway_id: it for it in ends}.values()
+    ]
+    facts: list[Item] = [*paid, *ends, *bought, an_account()]
+
+    def told(order: Sequence[Item]) -> Standing:
+        shelf = Shelf()
+        for item in (*order, *final, *bought):
+            shelf.post(item)
+        assert shelf.account is not None
+        return shelf.account.standing(now=NOON, policy=POLICY)
+
+    assert told(data.draw(st.permutations(facts))) == told(facts)
+
+
+@st.composite
+def subscriptions(draw: st.DrawFn) -> list[Subscription]:
+    """Return up to two, as they are known in the end."""
+    reports = draw(st.lists(evidence(), max_size=2, unique_by=_id_of))
+    return [
+        a_subscription(it.report, term=draw(st.none() | _terms_of(it.report)))
+        for it in reports
+    ]
+
+
+def _id_of(piece: Evidence) -> str:
+    return piece.report.gateway_id
+
+
+def _terms_of(report: SubscriptionReport) -> st.SearchStrategy[PaidTerm]:
+    begun = report.created_at
+    return st.sampled_from([begun, begun + 14 * DAY, begun + 30 * DAY]).map(
+        lambda starts_at: a_term(report.gateway_id, starts_at=starts_at)
+    )
+
+
+some_payments = st.lists(payments(), max_size=4, unique_by=lambda it: it.id)
+
+
+@given(some_payments, subscriptions())
+def test_p01_no_order_of_payments_and_subscriptions_matters(
+    paid: list[Payment], subscribed: list[Subscription]
+) -> None:
+    """
+    Of those that are there, whatever they are; and who may enter follows the date.
+    """
+    (only,) = {
+        standing(left, right, now=NOON, policy=POLICY)
+        for left in permutations(paid)
+        for right in permutations(subscribed)
+    }
+    date = only.payment_expire_date
+    assert only.entitled == (date is not None and date + POLICY.grace > NOON)
+
+
+@given(some_payments, subscriptions())
+def test_p11_nobody_gets_in_for_nothing(
+    paid: list[Payment], subscribed: list[Subscription]
+) -> None:
+    """
+    Where there is a date, there is money that stayed, a paid term or a trial.
+    """
+    found = standing(paid, subscribed, now=NOON, policy=POLICY)
+    if found.payment_expire_date is not None:
+        assert (
+            any(payment.money_stayed for payment in paid)
+            or any(it.paid_term for it in subscribed)
+            or any(it.free_until for it in subscribed)
+        )
+
+
+@given(
+    some_payments,
+    subscriptions(),
+    moments,
+    st.sampled_from([PaymentState.PENDING, PaymentState.FAILED]),
+)
+@example(
+    [a_payment("ch_0", PaymentState.REFUNDED, at=NOON)],
+    [a_subscription(a_report(status=S.CANCELED, ended_at=NOON + DAY), term=a_term())],
+    NOON + 2 * DAY,
+    PaymentState.FAILED,
+)
+def test_p11_a_payment_that_did_not_succeed_moves_no_date(
+    paid: list[Payment],
+    subscribed: list[Subscription],
+    at: datetime,
+    state: PaymentState,
+) -> None:
+    """
+    Neither on nor back, whenever it was tried and whatever it says of the status.
+    """
+    tried = a_payment("ch_tried", state, at=at)
+    before = standing(paid, subscribed, now=NOON, policy=POLICY)
+    after = standing([*paid, tried], subscribed, now=NOON, policy=POLICY)
+
+    assert after.payment_expire_date == before.payment_expire_date
