@@ -27,7 +27,7 @@ from payments_core.gateway import (
     Price,
     SetUp,
 )
-from payments_core.identity import CustomerId
+from payments_core.identity import CustomerId, UserId
 from payments_core.payment import Payment, PaymentId
 from payments_core.ports import Clock, PaymentGateway
 from payments_core.subscription import SubscriptionReport
@@ -140,6 +140,10 @@ class GuardedGateway:
     async def find(self, request: GatewayRequest) -> Answer | None:
         async with self._call("find"):
             return await self._gateway.find(request)
+
+    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
+        async with self._call("customers"):
+            return await self._gateway.customer_of(user_id, email)
 
     async def subscription(self, gateway_id: str) -> LookedUp:
         async with self._call("subscriptions"):

@@ -303,6 +303,9 @@ class PaymentGateway(Protocol):
         came of it.
         """
 
+    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
+        """Return the customer that was made for a user with this e-mail, if any."""
+
     async def subscription(self, gateway_id: str) -> LookedUp:
         """Return a subscription as it is now."""
 

@@ -17,6 +17,8 @@ from contracts.examples import (
     CUS_1,
     CUS_2,
     a_payment,
+    a_report,
+    a_term,
     an_account,
     an_event,
     email_of,
@@ -24,11 +26,13 @@ from contracts.examples import (
 from contracts.worlds import World, a_world, moments
 from payments_core.account import PaymentAccount
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
+from payments_core.evidence import Evidence
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentState
 from payments_core.ports import PaymentRecord, Unlinked, link_keys
 from payments_core.standing import Checkpoint
+from payments_core.subscription import PaidTerm, SubscriptionStatus
 from payments_core.use_cases.books import QUARANTINE_REASON, Books, Disagreement
 
 pytestmark = pytest.mark.anyio
@@ -110,11 +114,30 @@ any_report = st.builds(
     failure_code=any_text,
 )
 customers = st.sampled_from([None, CUS_1, CUS_2])
+any_evidence = st.builds(
+    Evidence,
+    report=st.builds(
+        a_report,
+        st.sampled_from(["sub_1", "sub_2", ""]),
+        st.sampled_from(SubscriptionStatus),
+        at=moments,
+        ended_at=st.none() | moments,
+        user=any_text,
+        customer=st.sampled_from([CUS_1, CUS_2, CustomerId("")]),
+    ),
+    at=moments,
+    ticket=st.integers(0, 9),
+    looked_up=st.booleans(),
+)
+any_term = st.builds(a_term, st.sampled_from(["sub_1", "sub_2"]), starts_at=moments)
 
 
-@given(reports=st.lists(any_report, max_size=6), customer=customers)
+@given(
+    reports=st.lists(any_report | any_evidence | any_term, max_size=6),
+    customer=customers,
+)
 def test_p10_no_report_makes_the_books_raise_but_a_disagreement(
-    reports: list[Payment], customer: CustomerId | None
+    reports: list[Payment | Evidence | PaidTerm], customer: CustomerId | None
 ) -> None:
     """
     Whatever is reported: posted, bound, replayed, adopted, or quarantined unchanged.
@@ -122,16 +145,32 @@ def test_p10_no_report_makes_the_books_raise_but_a_disagreement(
     books = Books()
     books.know([an_account(ADA), attrs.evolve(an_account(BOB), customer_id=customer)])
     for report in reports:
-        before = books.changed_accounts, books.changed_payments, books.to_replay
+        before = state_of(books)
         try:
-            books.post(report)
+            match report:
+                case Payment():
+                    books.post(report)
+                case Evidence():
+                    books.post_subscription(report)
+                case PaidTerm():
+                    books.post_term(report)
         except Disagreement:
-            after = books.changed_accounts, books.changed_payments, books.to_replay
-            assert after == before
-    books.adopt(Unlinked([PaymentRecord(Payment(id=r.id)) for r in reports], []))
+            assert state_of(books) == before
+    payments = [it for it in reports if isinstance(it, Payment)]
+    books.adopt(Unlinked([PaymentRecord(Payment(id=it.id)) for it in payments], []))
     books.replay([])
     assert not books.to_replay
     assert {a.user_id for a in books.changed_accounts} <= {ADA, BOB}
+
+
+def state_of(books: Books) -> tuple[object, ...]:
+    return (
+        books.changed_accounts,
+        books.changed_payments,
+        books.changed_subscriptions,
+        books.to_replay,
+        books.jobs(TIMES[0]),
+    )
 
 
 async def posted_to(world: World, *events: GatewayEvent) -> list[Outcome | None]:

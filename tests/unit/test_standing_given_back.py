@@ -77,6 +77,15 @@ def test_money_that_went_back_takes_its_term_with_it(
     assert not says(subscription, back).entitled
 
 
+@pytest.mark.parametrize("back", [REFUNDED, LOST], ids=["refunded", "lost"])
+def test_a_grace_is_for_whoever_has_paid_before(back: Payment) -> None:
+    """
+    The first money of all went back: nothing was paid for that could run out.
+    """
+    policy = Policy(grace=3 * DAY)
+    assert not standing([back], [of()], now=NOON + DAY, policy=policy).entitled
+
+
 def test_money_that_went_back_takes_no_other_term_with_it() -> None:
     """
     A refund of the second month leaves the first, and what was bought outside.

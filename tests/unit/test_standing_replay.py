@@ -221,15 +221,13 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
 @st.composite
 def subscriptions(draw: st.DrawFn) -> list[Subscription]:
     """Return up to two, as they are known in the end."""
-    reports = draw(st.lists(evidence(), max_size=2, unique_by=_id_of))
+    reports = draw(
+        st.lists(evidence(), max_size=2, unique_by=lambda it: it.report.gateway_id)
+    )
     return [
         a_subscription(it.report, term=draw(st.none() | _terms_of(it.report)))
         for it in reports
     ]
-
-
-def _id_of(piece: Evidence) -> str:
-    return piece.report.gateway_id
 
 
 def _terms_of(report: SubscriptionReport) -> st.SearchStrategy[PaidTerm]:

@@ -50,7 +50,7 @@ from payments_core.gateway import (
     Price,
     SetUp,
 )
-from payments_core.identity import CustomerId
+from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
 from payments_core.payment import Payment, PaymentId
 from payments_core.ports import Clock
@@ -137,6 +137,14 @@ class MemoryGateway:
         return requests.find(self._books, request)
 
     # Read
+
+    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
+        made = (
+            it.id
+            for it in self._books.customers.values()
+            if (it.user_id, it.email) == (user_id, email)
+        )
+        return next(made, None)
 
     async def subscription(self, gateway_id: str) -> LookedUp:
         books = self._books

@@ -1,9 +1,8 @@
-"""Subscriptions and invoices of any API generation, in our words.
+"""Subscriptions and cards of any API generation, in our words.
 
-Until 2025-03-31 the period was the subscription's own, an invoice named its
-subscription, and a line said itself whether it prorates; since then the period is the
-items', and the rest is under `parent`.
-Sources: docs.stripe.com/api/{subscriptions,invoices}/object, docs.stripe.com/changelog.
+Until 2025-03-31 the period was the subscription's own; since then it is its items'.
+Sources: docs.stripe.com/api/{subscriptions,payment_methods}/object,
+docs.stripe.com/changelog.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from payments_adapters.stripe.fields import (
-    KIND,
+    Currency,
     Expanded,
     Id,
     Metadata,
@@ -24,9 +23,10 @@ from payments_adapters.stripe.fields import (
     id_of,
     moment,
 )
+from payments_adapters.stripe.invoices import Invoice, term_of
 from payments_core.card import BRAND_LENGTH_MAX, Card
 from payments_core.errors import InvalidValue
-from payments_core.identity import customer_id
+from payments_core.identity import CustomerId, customer_id
 from payments_core.subscription import (
     PaidTerm,
     PendingUpdate,
@@ -44,13 +44,13 @@ class Unreadable(Exception):  # noqa: N818  # a verdict, never shown to anybody
 
 class Price(msgspec.Struct):
     id: Id
-    product: Reference = None
-    currency: Text = ""
+    product: Id | Expanded
 
 
 class Item(msgspec.Struct):
     id: Id
     price: Price
+    created: Seconds = 0
     quantity: _Quantity | None = None
     current_period_start: Seconds | None = None
     current_period_end: Seconds | None = None
@@ -63,6 +63,7 @@ class Items(msgspec.Struct):
 class HeldItem(msgspec.Struct):
     """An item of a pending update; its price may be an id."""
 
+    id: Id | None = None
     price: Reference = None
     quantity: _Quantity | None = None
 
@@ -72,59 +73,14 @@ class Pending(msgspec.Struct):
     subscription_items: Sequence[HeldItem] | None = None
 
 
-class Period(msgspec.Struct):
-    start: Seconds
-    end: Seconds
-
-
-class LineOrigin(msgspec.Struct):
-    proration: bool = False
-    subscription: Reference = None
-
-
-class LineParent(msgspec.Struct):
-    subscription_item_details: LineOrigin | None = None
-    invoice_item_details: LineOrigin | None = None
-
-
-class Line(msgspec.Struct):
-    period: Period
-    proration: bool = False
-    subscription: Reference = None
-    parent: LineParent | None = None
-
-
-class Lines(msgspec.Struct):
-    data: Sequence[Line] = ()
-
-
-class InvoiceOrigin(msgspec.Struct):
-    subscription: Reference = None
-
-
-class InvoiceParent(msgspec.Struct):
-    subscription_details: InvoiceOrigin | None = None
-
-
-class Invoice(msgspec.Struct):
-    id: Id
-    kind: Text = KIND
-    livemode: bool | None = None
-    status: Text | None = None
-    subscription: Reference = None
-    parent: InvoiceParent | None = None
-    lines: Lines = msgspec.field(default_factory=Lines)
-
-
 class Subscription(msgspec.Struct):
     id: Id
     customer: Id | Expanded
     status: Text
     created: Seconds
+    currency: Currency
     items: Items
-    kind: Text = KIND
-    livemode: bool | None = None
-    currency: Text = ""
+    # Until 2025-03-31; the items' since.
     current_period_start: Seconds | None = None
     current_period_end: Seconds | None = None
     trial_start: Seconds | None = None
@@ -138,28 +94,11 @@ class Subscription(msgspec.Struct):
     metadata: Metadata | None = None
 
 
-class CardDetails(msgspec.Struct):
-    brand: Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH_MAX)]
-    last4: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")]
-    exp_month: Annotated[int, msgspec.Meta(ge=1, le=12)]
-    exp_year: Annotated[int, msgspec.Meta(ge=1970, le=9999)]
-
-
-class PaymentMethod(msgspec.Struct):
-    id: Id
-    kind: Text = KIND
-    livemode: bool | None = None
-    customer: Reference = None
-    card: CardDetails | None = None
-
-
 _STATUSES: Final = MappingProxyType({it.value: it for it in SubscriptionStatus})
 
 
 def report_of(subscription: Subscription) -> SubscriptionReport:
     """Return what a subscription says.
-
-    Of several items the first is ours: we make one.
 
     Raises:
         Unreadable: its status is not known, or it has no items or no period.
@@ -167,28 +106,19 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
     status = _STATUSES.get(subscription.status)
     if status is None:
         raise Unreadable("the subscription has an unknown status")
-    if not subscription.items.data:
-        raise Unreadable("the subscription has no items")
-    item = subscription.items.data[0]
-    start = item.current_period_start or subscription.current_period_start
-    end = item.current_period_end or subscription.current_period_end
-    if start is None or end is None:
-        raise Unreadable("the subscription has no period")
+    item = _own_item(subscription)
+    start, end = _period_of(subscription, item)
     metadata = subscription.metadata or Metadata()
     invoice = subscription.latest_invoice
-    try:
-        customer = customer_id(id_of(subscription.customer) or "")
-    except InvalidValue:
-        raise Unreadable("the customer's id is not readable") from None
     return SubscriptionReport(
         gateway_id=subscription.id,
-        customer_id=customer,
+        customer_id=_customer_of(subscription),
         status=status,
         product=id_of(item.price.product) or "",
         price=item.price.id,
         quantity=1 if item.quantity is None else item.quantity,
         item_id=item.id,
-        currency=subscription.currency or item.price.currency,
+        currency=subscription.currency,
         created_at=moment(subscription.created),
         period_start=moment(start),
         period_end=moment(end),
@@ -199,20 +129,44 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
         ended_at=_moment(subscription.ended_at),
         pinned_card=id_of(subscription.default_payment_method),
         latest_invoice_id=invoice.id if isinstance(invoice, Invoice) else invoice,
-        pending=_pending(subscription.pending_update),
+        pending=_held(subscription.pending_update, item),
         claimed_by=metadata.user_id or None,
         intent_id=metadata.intent_id or None,
     )
+
+
+def _own_item(subscription: Subscription) -> Item:
+    # We make one. Where somebody added others, the first one is ours.
+    items = subscription.items.data
+    if not items:
+        raise Unreadable("the subscription has no items")
+    return min(items, key=lambda item: item.created)
+
+
+def _period_of(subscription: Subscription, item: Item) -> tuple[int, int]:
+    for it in (item, subscription):
+        start, end = it.current_period_start, it.current_period_end
+        if start is not None and end is not None:
+            return start, end
+    raise Unreadable("the subscription has no period")
+
+
+def _customer_of(subscription: Subscription) -> CustomerId:
+    try:
+        return customer_id(id_of(subscription.customer) or "")
+    except InvalidValue:
+        raise Unreadable("the customer's id is not readable") from None
 
 
 def _moment(seconds: int | None) -> datetime | None:
     return None if seconds is None else moment(seconds)
 
 
-def _pending(pending: Pending | None) -> PendingUpdate | None:
+def _held(pending: Pending | None, own: Item) -> PendingUpdate | None:
     if pending is None:
         return None
-    held = (pending.subscription_items or [HeldItem()])[0]
+    items = pending.subscription_items or ()
+    held = next((it for it in items if it.id in {None, own.id}), HeldItem())
     return PendingUpdate(
         price=id_of(held.price),
         quantity=held.quantity,
@@ -220,53 +174,27 @@ def _pending(pending: Pending | None) -> PendingUpdate | None:
     )
 
 
-def subscription_of(invoice: Invoice) -> str | None:
-    """Return whose invoice it is; None for one without a subscription."""
-    details = invoice.parent and invoice.parent.subscription_details
-    return id_of(invoice.subscription) or (
-        id_of(details.subscription) if details else None
-    )
+def paid_term_of(subscription: Subscription) -> PaidTerm | None:
+    """Return what its latest invoice, if it came whole and is paid, covers of it."""
+    invoice = subscription.latest_invoice
+    term = term_of(invoice) if isinstance(invoice, Invoice) else None
+    return term if term and term.gateway_id == subscription.id else None
 
 
-def term_of(invoice: Invoice) -> PaidTerm | None:
-    """Return what a paid invoice covers of its subscription.
-
-    None if it is not paid, has no subscription, or only prorates: what remains of a
-    period that was paid already.
-    """
-    subscription = subscription_of(invoice)
-    if invoice.status != "paid" or subscription is None:
-        return None
-    periods = [
-        line.period
-        for line in invoice.lines.data
-        if _origin(line) == subscription and not prorates(line)
-    ]
-    if not periods:
-        return None
-    last = max(periods, key=lambda period: (period.end, period.start))
-    return PaidTerm(
-        gateway_id=subscription,
-        invoice_id=invoice.id,
-        starts_at=moment(last.start),
-        ends_at=moment(last.end),
-    )
+# Cards
 
 
-def _origins(line: Line) -> Sequence[LineOrigin]:
-    parent = line.parent or LineParent()
-    both = (parent.subscription_item_details, parent.invoice_item_details)
-    return [origin for origin in both if origin is not None]
+class CardDetails(msgspec.Struct):
+    brand: Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH_MAX)]
+    last4: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")]
+    exp_month: Annotated[int, msgspec.Meta(ge=1, le=12)]
+    exp_year: Annotated[int, msgspec.Meta(ge=1970, le=9999)]
 
 
-def _origin(line: Line) -> str | None:
-    named = (id_of(line.subscription), *(id_of(o.subscription) for o in _origins(line)))
-    return next(filter(None, named), None)
-
-
-def prorates(line: Line) -> bool:
-    """Say whether a line is about a part of a period that was reckoned up."""
-    return line.proration or any(origin.proration for origin in _origins(line))
+class PaymentMethod(msgspec.Struct):
+    id: Id
+    customer: Reference = None
+    card: CardDetails | None = None
 
 
 def card_of(method: PaymentMethod) -> Card | None:

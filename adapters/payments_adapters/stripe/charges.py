@@ -5,6 +5,7 @@ Sources: docs.stripe.com/api/{charges,disputes,refunds}/object and the types of 
 what older generations lack has a default.
 """
 
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final
 
@@ -155,6 +156,20 @@ DISPUTES: Final = MappingProxyType(
         "prevented": DisputeState.WON,
     }
 )
+
+
+def verdict_of(disputes: Iterable[Dispute]) -> DisputeState:
+    """Say how a disputed charge stands: lost, if one of its disputes is.
+
+    Raises:
+        Unclear: the status of one is not known.
+    """
+    states = {DISPUTES.get(dispute.status) for dispute in disputes}
+    if None in states:
+        raise Unclear("the dispute has an unknown status")
+    # A dispute that is not listed yet is not over.
+    by_weight = (DisputeState.LOST, DisputeState.OPEN, DisputeState.WON)
+    return next((it for it in by_weight if it in states), DisputeState.OPEN)
 
 
 def payment_id_of(thing: Dispute | Refund) -> PaymentId | None:

@@ -5,53 +5,34 @@ Rule 2: an answer that is not what was asked for is silence, whatever its status
 Rule 3: no error carries a body, a key or a message of Stripe's: they may quote input.
 """
 
-import json
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from types import MappingProxyType
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, TypeVar
 
 import attrs
 import msgspec
 import stripe
 
-from payments_adapters.stripe.fields import decode
+from payments_adapters.stripe.failures import failure_of
+from payments_adapters.stripe.fields import KIND, SECONDS_MAX, Text, decode, holds_nul
+from payments_adapters.stripe.objects import API_VERSION
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
-from payments_core.errors import (
-    GatewayBusy,
-    GatewayRefused,
-    GatewaySilent,
-    MalformedEvent,
-)
+from payments_core.errors import GatewayBusy, GatewaySilent, MalformedEvent
 
 _Object = TypeVar("_Object")
 
-CODE_LENGTH_MAX: Final = 64
 
-# Stripe's parameters, in our words.
-FIELDS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "customer": "customer",
-        "default_payment_method": "payment_method",
-        "invoice_settings[default_payment_method]": "payment_method",
-        "items[0][price]": "price",
-        "items[0][quantity]": "quantity",
-        "payment_method": "payment_method",
-        "price": "price",
-        "proration_date": "proration_date",
-        "subscription_details[items][0][price]": "price",
-        "subscription_details[items][0][quantity]": "quantity",
-        "subscription_details[proration_date]": "proration_date",
-        "trial_period_days": "trial_days",
-    }
-)
-_REFUSES_US: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-# Of 409: another request with the key, or on the object, is under way.
-_NOT_NOW: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
+@attrs.frozen
+class Reader(Generic[_Object]):
+    """How an answer is read, and of which kind it has to be; `items` of a list's."""
+
+    decoder: "msgspec.json.Decoder[_Object]"
+    kind: str
+    items: str | None = None
 
 
 @attrs.frozen
@@ -62,37 +43,43 @@ class Got(Generic[_Object]):
     at: datetime
 
 
-class Bare(msgspec.Struct):
-    """As much of an object as tells that it is the right one."""
-
-    kind: str = msgspec.field(name="object", default="")
+class _Item(msgspec.Struct):
+    kind: Text = KIND
     livemode: bool | None = None
 
 
-_BARE: Final = msgspec.json.Decoder(Bare)
+class _Anything(_Item):
+    """As much of an answer as tells what it is."""
+
+    data: Sequence[_Item] = ()
+
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_ANYTHING: Final = msgspec.json.Decoder(_Anything)
 
 
 @attrs.define
 class Client:
-    """The SDK's client, for one event loop at a time."""
+    """The SDK's client, for one event loop at a time; nobody asks without a key."""
 
     _api_key: str | None = attrs.field(repr=False)
     _base: str
-    livemode: bool
-    api_version: str
+    _livemode: bool
     _client: stripe.StripeClient | None = attrs.field(init=False, default=None)
 
     @asynccontextmanager
     async def opened(self, transport: stripe.HTTPClient | None) -> AsyncIterator[None]:
         # It would write into a home that a container does not have.
         stripe.enable_telemetry = False
+        # It tells addresses, with e-mails in them, and messages that quote input.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
         http = transport or Transport()
         if self._api_key:
             self._client = stripe.StripeClient(
                 self._api_key,
                 http_client=http,
                 base_addresses={"api": self._base},
-                stripe_version=self.api_version,
+                stripe_version=API_VERSION,
                 max_network_retries=0,
             )
         try:
@@ -105,103 +92,64 @@ class Client:
         self,
         method: str,
         where: str,
-        params: Params | None = None,
+        params: Params,
+        reader: Reader[_Object],
         *,
-        reads: msgspec.json.Decoder[_Object],
-        kind: str,
         idempotency_key: str | None = None,
-        api_version: str | None = None,
+        api_version: str = API_VERSION,
     ) -> Got[_Object]:
-        """Return what Stripe answers, if it is an object of the kind and of our mode.
+        """Return what Stripe answers, if it is of the kind and of our mode.
 
         Raises:
             GatewayRefused: a definite no; `refusal_code` is Stripe's.
             GatewayBusy: nothing was done.
             GatewaySilent: nobody knows.
         """
-        options = {
-            "idempotency_key": idempotency_key,
-            "stripe_version": api_version or self.api_version,
-        }
         if self._client is None:
-            raise GatewayBusy("no API key is set")
+            raise GatewayBusy("no API key is set, or it is closed")
+        options = {"idempotency_key": idempotency_key, "stripe_version": api_version}
         try:
             response = await self._client.raw_request_async(
-                method, where, **(params or {}), **options
+                method.lower(), where, **params, **options
             )
-        except stripe.StripeError as error:
-            raise_ours(error)
-        return self._read(response, reads, kind)
+        except Exception as error:  # noqa: BLE001  # the SDK trips over odd errors
+            failure = failure_of(error)
+        else:
+            return self._read(response.body.encode(), response.headers, reader)
+        # Out here, for the SDK's error holds the answer's body (rule 3).
+        raise failure
 
     def _read(
-        self,
-        response: Any,  # the SDK's own, without types
-        reads: msgspec.json.Decoder[_Object],
-        kind: str,
+        self, body: bytes, headers: Mapping[str, str], reader: Reader[_Object]
     ) -> Got[_Object]:
-        body = response.body.encode()
         try:
-            bare = decode(_BARE, body)
-            if bare.kind != kind:
-                raise GatewaySilent("an answer about something else")
-            if bare.livemode not in {None, self.livemode}:
-                raise GatewaySilent("an answer of the other mode")
-            return Got(decode(reads, body), _date_of(response.headers))
+            self._require(decode(_ANYTHING, body), reader)
+            it = decode(reader.decoder, body)
         except MalformedEvent as error:
             raise GatewaySilent(f"an answer that cannot be read ({error})") from error
+        if holds_nul(body):
+            raise GatewaySilent("an answer that cannot be kept")
+        return Got(it, _date_of(headers))
+
+    def _require(self, answer: _Anything, reader: Reader[_Object]) -> None:
+        kinds = {
+            (answer.kind, reader.kind),
+            *((it.kind, reader.items) for it in answer.data),
+        }
+        if any(kind != wanted for kind, wanted in kinds):
+            raise GatewaySilent("an answer about something else")
+        modes = {answer.livemode, *(it.livemode for it in answer.data)}
+        if not modes <= {None, self._livemode}:
+            raise GatewaySilent("an answer of the other mode")
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime:
     try:
-        return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        raise GatewaySilent("an answer without its date") from None
-
-
-def raise_ours(error: stripe.StripeError) -> NoReturn:
-    """Raise what an error of the SDK is in our words (rule 3).
-
-    Raises:
-        GatewayRefused, GatewayBusy, GatewaySilent: see `Client.call`.
-    """
-    status = error.http_status
-    if status is None:
-        raise GatewaySilent(type(error).__name__) from None
-    if status in _REFUSES_US:
-        raise GatewayBusy("it refuses our key") from None
-    body = _error_of(error)
-    if body.get("type") == "idempotency_error" and status != HTTPStatus.CONFLICT:
-        # The key carried something else before: ours was not done, but what was?
-        raise GatewaySilent("the key was used for something else") from None
-    if status in _NOT_NOW:
-        raise GatewayBusy(f"it answers {status}") from None
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise GatewaySilent(f"it answers {status}", poisoned=True) from None
-    if not body or status < HTTPStatus.BAD_REQUEST:
-        raise GatewaySilent(f"an answer of {status} that is none") from None
-    declined = status == HTTPStatus.PAYMENT_REQUIRED
-    code = _text(body.get("code")) or _text(body.get("type")) or "refused"
-    field = FIELDS.get(str(body.get("param")))
-    raise GatewayRefused(
-        code,
-        "the bank declined the card" if declined else "the payment gateway refused it",
-        field=field or ("payment_method" if declined else None),
-        decline_code=_text(body.get("decline_code")) or (code if declined else None),
-        declined=declined,
-    ) from None
-
-
-def _error_of(error: stripe.StripeError) -> Mapping[str, Any]:
-    try:
-        whole = json.loads(error.http_body or "{}")
-        found = whole["error"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    """Return a code of Stripe's; anything that does not look like one is none."""
-    if isinstance(value, str) and len(value) <= CODE_LENGTH_MAX:
-        return value if value.replace("_", "").isalpha() else None
-    return None
+        said = parsedate_to_datetime(headers["Date"])
+        # Without a zone nothing else than "GMT" is meant.
+        date = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+    except (KeyError, OverflowError, TypeError, ValueError):
+        date = _NEVER
+    if not 0 <= date.timestamp() <= SECONDS_MAX:
+        raise GatewaySilent("an answer without its date")
+    return date

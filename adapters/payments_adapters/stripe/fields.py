@@ -28,6 +28,7 @@ Visible = Annotated[
 ]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=SECONDS_MAX)]
 Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{3}\Z")]
 KIND = msgspec.field(name="object", default="")
 
 
@@ -58,6 +59,9 @@ class Metadata(msgspec.Struct):
 
 _MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
+# In JSON that was read already a backslash is only ever part of an escape: an odd
+# number of them before `u0000` makes it a NUL.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 
 
 def moment(seconds: int) -> datetime:
@@ -90,6 +94,12 @@ def _malformed(error: msgspec.ValidationError) -> MalformedEvent:
     if missing := _MISSING.fullmatch(reason):
         return MalformedEvent(f"{path}.{missing['field']}".strip("."), "missing")
     return MalformedEvent(path, reason)
+
+
+def holds_nul(body: bytes) -> bool:
+    """Say whether a text in JSON that was read already holds a NUL."""
+    # Postgres takes none. The search is cheap; the expression is not.
+    return b"\\u0000" in body and _NUL.search(body) is not None
 
 
 def id_of(reference: Reference) -> str | None:

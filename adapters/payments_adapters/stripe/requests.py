@@ -22,10 +22,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
 def path(*parts: str, field: str = "id") -> str:
-    """Return a path below /v1.
+    """Return a path below /v1; `field` is what its id is called.
 
     Raises:
-        GatewayRefused: a part is no id.
+        GatewayRefused: a part is no id: it could lead to anywhere.
     """
     for part in parts:
         if _ID.fullmatch(part) is None:
@@ -59,12 +59,12 @@ def _metadata(user_id: str, intent_id: str) -> Params:
 
 def _create_customer(it: ours.CreateCustomer) -> _Rendered:
     metadata = _metadata(it.user_id, it.intent_id)
-    return "post", path("customers"), given(email=it.email, metadata=metadata)
+    return "POST", path("customers"), given(email=it.email, metadata=metadata)
 
 
 def _set_up_card(it: ours.SetUpCard) -> _Rendered:
     return (
-        "post",
+        "POST",
         path("setup_intents"),
         given(
             customer=it.customer_id,
@@ -77,29 +77,33 @@ def _set_up_card(it: ours.SetUpCard) -> _Rendered:
 
 def _attach_card(it: ours.AttachCard) -> _Rendered:
     where = path("payment_methods", it.payment_method, "attach", field="payment_method")
-    return "post", where, given(customer=it.customer_id)
+    return "POST", where, given(customer=it.customer_id)
 
 
 def _make_default(it: ours.MakeDefault) -> _Rendered:
     settings = {"default_payment_method": it.payment_method}
-    return "post", path("customers", it.customer_id), given(invoice_settings=settings)
+    return (
+        "POST",
+        path("customers", it.customer_id, field="customer"),
+        given(invoice_settings=settings),
+    )
 
 
 def _pin_card(it: ours.PinCard) -> _Rendered:
-    where = path("subscriptions", it.subscription)
-    return "post", where, given(default_payment_method=it.payment_method)
+    where = path("subscriptions", it.subscription, field="subscription")
+    return "POST", where, given(default_payment_method=it.payment_method)
 
 
 def _pay_invoice(it: ours.PayInvoice) -> _Rendered:
     # The payer is there: a bank that wants to be asked may ask.
-    where = path("invoices", it.invoice_id, "pay")
-    return "post", where, given(payment_method=it.payment_method, off_session=False)
+    where = path("invoices", it.invoice_id, "pay", field="invoice")
+    return "POST", where, given(payment_method=it.payment_method, off_session=False)
 
 
 def _start_subscription(it: ours.StartSubscription) -> _Rendered:
     behavior = "allow_incomplete" if it.has_card else "default_incomplete"
     return (
-        "post",
+        "POST",
         path("subscriptions"),
         given(
             customer=it.customer_id,
@@ -115,8 +119,8 @@ def _start_subscription(it: ours.StartSubscription) -> _Rendered:
     )
 
 
-def changed_items(it: ours.ChangeSubscription) -> Params:
-    """Return the items of a change and how it is reckoned, for it and its preview."""
+def _changed(it: ours.ChangeSubscription) -> Params:
+    # The same for a change and its preview: then it costs what was said.
     date = it.proration_date
     return given(
         items=[given(id=it.item_id, price=it.price, quantity=it.quantity)],
@@ -125,13 +129,21 @@ def changed_items(it: ours.ChangeSubscription) -> Params:
     )
 
 
+def previewed(customer_id: str, it: ours.ChangeSubscription) -> Params:
+    return given(
+        customer=customer_id,
+        subscription=it.subscription,
+        subscription_details=_changed(it),
+    )
+
+
 def _change_subscription(it: ours.ChangeSubscription) -> _Rendered:
     # Held until it is paid (docs.stripe.com/billing/subscriptions/pending-updates).
     return (
-        "post",
-        path("subscriptions", it.subscription),
+        "POST",
+        path("subscriptions", it.subscription, field="subscription"),
         given(
-            **changed_items(it),
+            **_changed(it),
             payment_behavior="pending_if_incomplete",
             expand=["latest_invoice"],
         ),
@@ -139,16 +151,16 @@ def _change_subscription(it: ours.ChangeSubscription) -> _Rendered:
 
 
 def _plan_end(it: ours.PlanEnd) -> _Rendered:
-    where = path("subscriptions", it.subscription)
+    where = path("subscriptions", it.subscription, field="subscription")
     return (
-        "post",
+        "POST",
         where,
         given(cancel_at_period_end=it.cancel_at_period_end, expand=["latest_invoice"]),
     )
 
 
 def _end_subscription(it: ours.EndSubscription) -> _Rendered:
-    return "delete", path("subscriptions", it.subscription), {}
+    return "DELETE", path("subscriptions", it.subscription, field="subscription"), {}
 
 
 _RENDERERS: Final[Mapping[type, Callable[[Any], _Rendered]]] = MappingProxyType(

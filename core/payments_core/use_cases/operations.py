@@ -16,6 +16,7 @@ import attrs
 
 from payments_core.errors import (
     Abandoned,
+    AlreadySubscribed,
     GatewayBusy,
     GatewayRefused,
     GatewaySilent,
@@ -50,6 +51,7 @@ from payments_core.subscription import (
     SubscriptionId,
     SubscriptionReport,
     SubscriptionStatus,
+    subscription_id,
 )
 from payments_core.use_cases.begin_intent import Asking, BeginIntent
 from payments_core.use_cases.run_intent import (
@@ -101,13 +103,13 @@ class RunIntent:
             ending = Ending(
                 state=IntentState.DECLINED,
                 outcome=IntentOutcome(refusal=refusal_of(error)),
-                looks=_touched(run.intent),
+                looks=_touched(run),
             )
         except GivenUp:
             ending = Ending(
                 state=IntentState.ABANDONED,
                 outcome=_ABANDONED,
-                looks=_touched(run.intent),
+                looks=_touched(run),
             )
         except NotYet as wait:
             return await run.put_off(wait.until)
@@ -143,10 +145,11 @@ class RunIntent:
         raise NotYet(made.due_at)
 
 
-def _touched(intent: Intent) -> Sequence[str]:
-    """Return the subscriptions that an intent made or changed before it failed."""
-    answers = [call.answer for call in intent.calls if call.answer]
-    return [it.subscription.gateway_id for it in answers if it.subscription]
+def _touched(run: Run) -> Sequence[str]:
+    """Return the subscriptions that an intent met before it failed."""
+    answers = [call.answer for call in run.intent.calls if call.answer]
+    made = [it.subscription.gateway_id for it in answers if it.subscription]
+    return [*made, *run.touched]
 
 
 async def _create_customer(_: RunIntent, run: Run) -> Ending:
@@ -154,6 +157,11 @@ async def _create_customer(_: RunIntent, run: Run) -> Ending:
     if account.customer_id is not None:
         # Bound by hand meanwhile.
         return Ending(outcome=IntentOutcome(customer_id=account.customer_id))
+    if run.intent.call("create") is None:
+        # The gateway may remember what a database that was restored does not.
+        known = await run.gateway.customer_of(account.user_id, account.email.text)
+        if known is not None:
+            return Ending(outcome=IntentOutcome(customer_id=known), customer_id=known)
     answer, _call = await run.call(
         "create",
         CreateCustomer(
@@ -245,6 +253,8 @@ async def _pay(
 async def _start_subscription(machine: RunIntent, run: Run) -> Ending:
     wanted = run.intent.wanted
     customer = await machine.customer_of(run)
+    if run.intent.call("start") is None:
+        await _require_none(run, customer)
     pinned = None
     if wanted.payment_method is not None:
         attached, _ = await run.call(
@@ -272,6 +282,23 @@ async def _start_subscription(machine: RunIntent, run: Run) -> Ending:
     if run.intent.call("undo") or (has_card and declined):
         return await _undone(run, evidence, collection)
     return _settled(evidence, terms, collection)
+
+
+async def _require_none(run: Run, customer: CustomerId) -> None:
+    """Refuse to sell twice what the gateway says is sold already.
+
+    Somebody sold it elsewhere, or our database was restored from a backup.
+
+    Raises:
+        GatewayRefused: the customer has a living subscription of the product.
+    """
+    for report in await run.gateway.subscriptions_of(customer):
+        ours = report.intent_id == run.intent.id
+        if report.product == run.intent.subject and not (report.terminal or ours):
+            run.touched.append(report.gateway_id)
+            raise GatewayRefused(
+                AlreadySubscribed.code, subscription_id(report.gateway_id)
+            )
 
 
 async def _first_payment(run: Run, report: SubscriptionReport) -> Collection | None:

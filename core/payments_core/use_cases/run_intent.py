@@ -112,6 +112,8 @@ class Run:
     gateway: PaymentGateway
     _open_unit_of_work: OpenUnitOfWork
     _clock: Clock
+    # Subscriptions that were seen to be otherwise than we knew.
+    touched: list[str] = attrs.field(init=False, factory=list)
 
     @property
     def now(self) -> datetime:

@@ -131,6 +131,8 @@ def problem_of(refusal: Refusal) -> errors.Rejected:
     """Return the error that a refusal is."""
     if refusal.code == errors.CardDeclined.code:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)
+    if refusal.code == errors.AlreadySubscribed.code:
+        return errors.AlreadySubscribed(refusal.reason)
     if refusal.code == errors.Abandoned.code:
         return errors.Abandoned()
     if refusal.field is not None and refusal.code == MISSING:

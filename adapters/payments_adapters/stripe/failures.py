@@ -1,0 +1,106 @@
+"""What an error of the SDK means to us: a no, not now, or nobody knows.
+
+Sources: docs.stripe.com/api/errors, docs.stripe.com/error-low-level.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+import stripe
+
+from payments_core.errors import (
+    GatewayBusy,
+    GatewayRefused,
+    GatewaySilent,
+    GatewayUnavailable,
+)
+
+MISSING: Final = "resource_missing"
+CODE_LENGTH_MAX: Final = 64
+# Stripe's parameters, in our words.
+FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "customer": "customer",
+        "default_payment_method": "payment_method",
+        "invoice_settings[default_payment_method]": "payment_method",
+        "items[0][price]": "price",
+        "items[0][quantity]": "quantity",
+        "payment_method": "payment_method",
+        "price": "price",
+        "product": "product",
+        "proration_date": "proration_date",
+        "subscription_details[items][0][price]": "price",
+        "subscription_details[items][0][quantity]": "quantity",
+        "subscription_details[proration_date]": "proration_date",
+        "trial_period_days": "trial_days",
+    }
+)
+_REFUSES_US: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NOT_NOW: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
+# Whatever their status: another request has the key or the object, or there are many.
+_NOT_NOW_CODES: Final = frozenset(
+    {"idempotency_key_in_use", "lock_timeout", "rate_limit"}
+)
+
+
+def failure_of(error: Exception) -> GatewayRefused | GatewayUnavailable:
+    """Return what a failed call is in our words: nothing of its own is in it."""
+    if not isinstance(error, stripe.StripeError):
+        # An error of Stripe's in another shape, over which the SDK trips: it may be a
+        # 500, and then its key is of no more use.
+        return GatewaySilent("an error of another shape", poisoned=True)
+    if isinstance(error, stripe.APIConnectionError):
+        return GatewaySilent(str(error.user_message))
+    status = error.http_status
+    if status is None:
+        return GatewaySilent(type(error).__name__)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return GatewaySilent(f"it answers {status}", poisoned=True)
+    if status in _REFUSES_US:
+        return GatewayBusy("it refuses our key")
+    return _of_request(status, _said(error))
+
+
+def _said(error: stripe.StripeError) -> Mapping[str, Any]:
+    said = error.json_body.get("error") if isinstance(error.json_body, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def _of_request(
+    status: int, said: Mapping[str, Any]
+) -> GatewayRefused | GatewayUnavailable:
+    code, type_ = _word(said.get("code")), _word(said.get("type"))
+    if code in _NOT_NOW_CODES:
+        return GatewayBusy(code)
+    if type_ == "idempotency_error":
+        # This was not done; but what was, under the same key?
+        return GatewaySilent("the key was used for something else")
+    if status in _NOT_NOW:
+        return GatewayBusy(f"it answers {status}")
+    if status < HTTPStatus.BAD_REQUEST or not said:
+        return GatewaySilent(f"an answer of {status} that is none")
+    field = FIELDS.get(str(said.get("param")))
+    code = code or type_ or "refused"
+    if status == HTTPStatus.PAYMENT_REQUIRED:
+        return GatewayRefused(
+            code,
+            "the bank declined the card",
+            field=field or "payment_method",
+            decline_code=_word(said.get("decline_code")) or code,
+            declined=True,
+        )
+    return GatewayRefused(code, "the payment gateway refused it", field=field)
+
+
+def _word(value: object) -> str | None:
+    """Return a code of Stripe's; what does not look like one is none."""
+    # No digits: a card's number is no word.
+    is_word = (
+        isinstance(value, str)
+        and len(value) <= CODE_LENGTH_MAX
+        and value.isascii()
+        and value.replace("_", "").isalpha()
+    )
+    return str(value) if is_word else None

@@ -1,0 +1,116 @@
+"""What an invoice of any API generation covers of a subscription.
+
+Until 2025-03-31 an invoice named its subscription, and a line said itself whether it
+prorates; since then all that is under `parent`.
+Sources: docs.stripe.com/api/invoices/{object,line_item}, docs.stripe.com/changelog.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from payments_adapters.stripe.fields import Id, Reference, Seconds, Text, id_of, moment
+from payments_core.subscription import PaidTerm
+
+
+class Period(msgspec.Struct):
+    start: Seconds
+    end: Seconds
+
+
+class OfItem(msgspec.Struct):
+    proration: bool = False
+    subscription: Reference = None
+
+
+class LineParent(msgspec.Struct):
+    """None of it: a line that somebody added, or a proration of older days."""
+
+    subscription_item_details: OfItem | None = None
+
+
+class Line(msgspec.Struct):
+    period: Period
+    parent: LineParent | None = None
+    # Until 2025-03-31 these were instead of a parent.
+    type: Text = "subscription"
+    proration: bool = False
+    subscription: Reference = None
+
+
+class Lines(msgspec.Struct):
+    data: Sequence[Line] = ()
+
+
+class OfSubscription(msgspec.Struct):
+    subscription: Reference = None
+
+
+class InvoiceParent(msgspec.Struct):
+    subscription_details: OfSubscription | None = None
+
+
+class InvoiceOwner(msgspec.Struct):
+    """As much of an invoice as tells whose it is."""
+
+    id: Id
+    parent: InvoiceParent | None = None
+    subscription: Reference = None
+
+
+class Invoice(InvoiceOwner):
+    status: Text | None = None
+    lines: Lines = msgspec.field(default_factory=Lines)
+
+
+def subscription_of(invoice: InvoiceOwner) -> str | None:
+    """Return whose invoice it is; None for one without a subscription."""
+    details = invoice.parent and invoice.parent.subscription_details
+    return id_of(invoice.subscription) or (
+        id_of(details.subscription) if details else None
+    )
+
+
+def term_of(invoice: Invoice) -> PaidTerm | None:
+    """Return what a paid invoice covers of its subscription.
+
+    None if it is not paid, has no subscription, or only prorates: what remains of a
+    period that was paid already. What somebody added by hand covers nothing, whatever
+    its period.
+    """
+    subscription = subscription_of(invoice)
+    if invoice.status != "paid" or subscription is None:
+        return None
+    periods = [
+        line.period for line in invoice.lines.data if _is_term(line, subscription)
+    ]
+    if not periods:
+        return None
+    last = max(periods, key=lambda period: (period.end, period.start))
+    return PaidTerm(
+        gateway_id=subscription,
+        invoice_id=invoice.id,
+        starts_at=moment(last.start),
+        ends_at=moment(last.end),
+    )
+
+
+def prorates(line: Line) -> bool:
+    origin = _origin_of(line)
+    return origin is not None and origin.proration
+
+
+def _is_term(line: Line, subscription: str) -> bool:
+    origin = _origin_of(line)
+    if origin is None or origin.proration:
+        return False
+    # An item that names no subscription is of the invoice's own.
+    return id_of(origin.subscription) in {None, subscription}
+
+
+def _origin_of(line: Line) -> OfItem | None:
+    """Return the item that a line is for; None if somebody added it by hand."""
+    if line.parent is not None:
+        return line.parent.subscription_item_details
+    is_items = line.type == "subscription"
+    return OfItem(line.proration, line.subscription) if is_items else None

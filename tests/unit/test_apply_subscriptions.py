@@ -1,0 +1,226 @@
+"""Subscriptions through the one way in: what is applied, and what waits for a look."""
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    APPLIED,
+    BOB,
+    CUS_2,
+    NOON,
+    SUB_1,
+    a_job,
+    a_job_key,
+    a_payment,
+    a_report,
+    a_subscription,
+    a_term,
+    an_account,
+    an_event,
+)
+from contracts.worlds import World, a_world
+from payments_core.account import PaymentAccount
+from payments_core.events import (
+    Doubt,
+    EventState,
+    GatewayEvent,
+    Notice,
+    Outcome,
+    Report,
+)
+from payments_core.job import Job, JobKey, JobKind
+from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.use_cases.apply_events import event_job
+
+pytestmark = pytest.mark.anyio
+
+S: Final = SubscriptionStatus
+NOT_KNOWN: Final = Outcome(EventState.PENDING, "not known yet", a_job_key())
+
+
+def event(id_: str, report: Report, *, second: int = 1) -> GatewayEvent:
+    """Return an event that was made so many seconds after noon."""
+    return attrs.evolve(
+        an_event(id_, report, type_="customer.subscription.updated"),
+        created_at=NOON + timedelta(seconds=second),
+    )
+
+
+async def a_world_with(subscription: Subscription) -> World:
+    world = await a_world(an_account(ADA), an_account(BOB, customer=CUS_2))
+    async with world.database() as work:
+        await work.keep(subscriptions=[subscription], at=NOON)
+        await work.commit()
+    return world
+
+
+def known(world: World) -> Subscription:
+    return attrs.evolve(world.database.tables.subscriptions[SUB_1], version=0)
+
+
+def whole(world: World) -> PaymentAccount:
+    return world.database.tables.whole(world.account())
+
+
+async def outcome_of(world: World, event: GatewayEvent) -> Outcome | None:
+    (receipt,) = await world.apply([event])
+    return receipt.outcome
+
+
+async def test_a_subscription_that_is_not_known_waits_for_a_look() -> None:
+    """
+    No payload can say how new it is; the worker asks the gateway.
+    """
+    world = await a_world()
+
+    assert await outcome_of(world, event("evt_1", a_report())) == NOT_KNOWN
+    assert not world.database.tables.subscriptions
+    assert world.database.tables.jobs == {a_job_key(): a_job()}
+
+
+async def test_a_report_that_is_surely_newer_applies_with_its_ticket() -> None:
+    """
+    The account follows; nothing waits.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    report = a_report(status=S.PAST_DUE)
+
+    assert await outcome_of(world, event("evt_1", report, second=2)) == APPLIED
+    assert known(world) == a_subscription(
+        report, owner=ADA, known_until=NOON + timedelta(seconds=2), ticket=1
+    )
+    assert whole(world).payment_status == "failed"
+    assert not world.database.tables.jobs
+
+
+async def test_tickets_follow_the_order_of_a_batch() -> None:
+    """
+    One for each report of a subscription, drawn before any is applied.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    await world.apply(
+        [
+            event("evt_1", a_report(status=S.PAST_DUE), second=9),
+            event("evt_2", a_payment(user=ADA)),
+            event("evt_3", a_report(status=S.ACTIVE), second=19),
+        ]
+    )
+
+    assert (known(world).status, known(world).ticket) == (S.ACTIVE, 2)
+    assert world.database.last_ticket == 2
+
+
+async def test_an_end_applies_and_is_looked_up_for_what_was_paid() -> None:
+    """
+    The event waits for that look, the state does not.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    outcome = await outcome_of(world, event("evt_1", a_report(status=S.CANCELED)))
+
+    assert outcome == Outcome(EventState.PENDING, "ended", a_job_key())
+    assert known(world).status is S.CANCELED
+
+
+async def test_a_paid_term_waits_for_its_subscription() -> None:
+    """
+    Nobody's, or somebody's: it applies once its subscription is known.
+    """
+    empty = await a_world()
+    reason = "its subscription is not known yet"
+    waiting = Outcome(EventState.PENDING, reason, a_job_key())
+    assert await outcome_of(empty, event("evt_1", a_term())) == waiting
+
+    world = await a_world_with(a_subscription(owner=ADA))
+    assert await outcome_of(world, event("evt_1", a_term())) == APPLIED
+    assert whole(world).payment_expire_date == a_term().ends_at
+
+
+@pytest.mark.parametrize(
+    ("report", "job"),
+    [
+        (
+            Notice(JobKey(JobKind.CARD, "cus_1"), "a card"),
+            JobKey(JobKind.CARD, "cus_1"),
+        ),
+        (Doubt(None, "unreadable"), None),
+    ],
+    ids=["notice", "doubt"],
+)
+async def test_what_says_no_more_waits_for_what_it_names(
+    report: Report, job: JobKey | None
+) -> None:
+    """
+    A notice names its job; a doubt without a payment has none to wait for.
+    """
+    world = await a_world()
+    outcome = await outcome_of(world, event("evt_1", report))
+
+    assert outcome is not None
+    assert (outcome.state, outcome.waits_for) == (EventState.PENDING, job)
+    assert list(world.database.tables.jobs) == ([job] if job else [])
+
+
+async def test_of_the_other_mode_nothing_is_posted_or_asked_for() -> None:
+    """
+    Not even a ticket is drawn.
+    """
+    world = await a_world()
+    live = attrs.evolve(event("evt_1", a_report()), livemode=True)
+    outcome = await outcome_of(world, live)
+
+    assert outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
+    assert world.database.last_ticket == 0
+    assert not world.database.tables.jobs
+
+
+async def test_t23_a_report_of_another_users_customer_is_quarantined() -> None:
+    """
+    Neither account moves, and nothing is looked up.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    before = world.database.tables
+    forged = a_report(status=S.CANCELED, customer=CUS_2)
+    outcome = await outcome_of(world, event("evt_1", forged, second=9))
+
+    assert outcome is not None
+    assert outcome.state is EventState.QUARANTINED
+    after = world.database.tables
+    assert (after.subscriptions, after.jobs) == (before.subscriptions, before.jobs)
+
+
+async def test_an_event_set_aside_is_applied_again_by_its_job() -> None:
+    """
+    Kept pending at first, with a job that is due after a first back-off.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    late = event("evt_1", a_report(status=S.PAST_DUE), second=9)
+    job = event_job(late.key)
+    receipt = await world.apply.set_aside(late, "failed: KeyError")
+
+    assert receipt.outcome == Outcome(EventState.PENDING, "failed: KeyError", job)
+    assert world.database.tables.jobs == {
+        job: Job(key=job, reason="failed: KeyError", due_at=NOON).failed(
+            NOON, "failed: KeyError"
+        )
+    }
+    assert await world.apply.again(late) == APPLIED
+    assert known(world).status is S.PAST_DUE
+    assert world.database.tables.events[late.key].outcome == APPLIED
+
+
+async def test_registering_links_a_subscription_that_was_nobodys() -> None:
+    """
+    With all that it means for the account.
+    """
+    nobodys = a_subscription(a_report(user="eve"), term=a_term())
+    world = await a_world_with(nobodys)
+    eve = an_account("eve")
+    await world.register(eve.user_id, eve.email)
+
+    account = world.database.tables.whole(world.account(eve.user_id))
+    assert known(world).user_id == eve.user_id
+    assert account.payment_expire_date == a_term().ends_at
