@@ -50,6 +50,8 @@ class InProcess(stripe.HTTPClient):
         self.changes: list[ApiRequest] = []
         # How often what was read: "subscriptions", "invoices", and so on.
         self.reads: Counter[str] = Counter()
+        # Nobody answers.
+        self.down = False
         self._plan: _Plan | None = None
 
     def plan(self, trouble: Trouble, *, after: int = 0) -> None:
@@ -68,6 +70,8 @@ class InProcess(stripe.HTTPClient):
             body=(post_data or "").encode(),
             headers={name.lower(): str(value) for name, value in headers.items()},
         )
+        if self.down:
+            raise _silence()
         trouble = self._trouble_of(request)
         date = {"Date": formatdate(self.engine.now, usegmt=True)}
         match trouble:

@@ -1,6 +1,7 @@
 """Everything that handles money, in memory, with a world that can end at any point."""
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from payments_adapters.memory import (
     MemoryEventLog,
     MemoryIntentDirectory,
 )
+from payments_adapters.stripe import translate
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
 from payments_core.identity import Email, UserId
@@ -39,7 +41,10 @@ from payments_core.use_cases import (
     UpdateCard,
     WorkOffJobs,
 )
+from payments_service.sandbox.api import ApiRequest
 from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.forms import encoded, parsed
+from payments_service.sandbox.resources.endpoints import shown
 from support.inprocess import InProcess
 from support.sandbox import Api
 
@@ -113,6 +118,7 @@ class Till:
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     fuse: Fuse = attrs.field(factory=Fuse)
     crashes: int = 0
+    _heard: int = 0
     _ids: "itertools.count[int]" = attrs.field(factory=itertools.count)
 
     @classmethod
@@ -232,6 +238,16 @@ class Till:
             if it["metadata"].get("intent_id") == intent_id
         ]
 
+    def is_committed(self, key: str, request: ApiRequest) -> bool:
+        """Say whether a committed intent has this call, with these very parameters."""
+        for intent in self.database.tables.intents.values():
+            for call in intent.calls:
+                if intent.key_of(call) == key:
+                    params = json.loads(call.frozen.body)
+                    sent = parsed(request.body.decode())
+                    return parsed(encoded(params)) == sent
+        return False
+
     def paid_twice(self) -> list[str]:
         """Return the payment intents by which money was taken more than once."""
         taken = Counter(
@@ -274,6 +290,18 @@ class Till:
     async def settle(self, begun: Begun) -> Intent:
         """Run what was begun, as the HTTP shell does."""
         return begun.intent if begun.replayed else await self.run(begun.intent)
+
+    async def hear(self) -> None:
+        """Take in the events that were made since, as webhooks, and work them off."""
+        events = list(self.engine.world.events.values())[self._heard :]
+        self._heard += len(events)
+        bodies = [json.dumps(shown(self.engine.world, it)).encode() for it in events]
+        if bodies:
+            await self.apply([translate(body) for body in bodies])
+        # Some looks wait a moment for the events that make them needless.
+        self.clock.advance(timedelta(seconds=5))
+        while await self.heal() + await self.work_off():
+            continue
 
     # What goes on by itself
 

@@ -126,7 +126,7 @@ class RunIntent:
         """Return the user's customer at the gateway; make it, by an intent of its own.
 
         Raises:
-            GatewayRefused: there will be none.
+            GatewayRefused, GivenUp: there will be none.
             NotYet: it is not known yet.
         """
         account = await run.account()
@@ -140,6 +140,8 @@ class RunIntent:
         made = await self(begun.intent)
         if made.outcome and made.outcome.customer_id:
             return CustomerId(made.outcome.customer_id)
+        if made.state is IntentState.ABANDONED:
+            raise GivenUp
         if made.outcome and made.outcome.refusal:
             raise refused(made.outcome.refusal)
         raise NotYet(made.due_at)

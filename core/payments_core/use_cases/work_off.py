@@ -70,16 +70,23 @@ class HealIntents:
         Raises:
             StoreUnavailable: those that were not ended will be taken up again.
         """
+        # One at a time: an intent may need another one, and would find it leased.
+        for done in range(AT_ONCE):
+            intent = await self._next()
+            if intent is None:
+                return done
+            await self._try(intent)
+        return AT_ONCE
+
+    async def _next(self) -> Intent | None:
         now = self.clock()
         async with self.open_unit_of_work() as work:
-            due = await work.due_intents(now=now, limit=AT_ONCE)
-            leased = [intent.taken(now) for intent in due]
-            for intent in leased:
-                await work.save_intent(intent, at=now)
-            await work.commit()
-        for intent in leased:
-            await self._try(attrs.evolve(intent, version=intent.version + 1))
-        return len(leased)
+            for due in await work.due_intents(now=now, limit=1):
+                leased = due.taken(now)
+                await work.save_intent(leased, at=now)
+                await work.commit()
+                return attrs.evolve(leased, version=leased.version + 1)
+        return None
 
     async def _try(self, intent: Intent) -> None:
         try:
