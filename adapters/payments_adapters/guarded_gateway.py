@@ -4,9 +4,12 @@ Rule 1: all pods share one budget of calls for each endpoint, well below the gat
         own limit: whoever finds it used up is told that the gateway is busy.
 Rule 2: after several calls in a row without a definite answer nobody asks for a while;
         then one call goes first, and what becomes of it decides.
+Rule 3: prices are remembered for a minute: who sells the same thing many times at once
+        asks for it once.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -34,6 +37,11 @@ from payments_core.subscription import SubscriptionReport
 
 # Stripe allows 25 a second for each endpoint.
 CALLS_PER_S: Final = 15.0
+# A burst is smoothed: whoever finds the budget used up waits a little for more.
+WAITS_MAX: Final = 20
+WAIT_S: Final = 0.1
+PRICES_MAX: Final = 1_000
+PRICE_KEEPS: Final = timedelta(minutes=1)
 SILENT_CALLS_MAX: Final = 5
 PAUSE: Final = timedelta(seconds=10)
 
@@ -109,6 +117,38 @@ class CircuitBreaker:
         self.silent_in_a_row, self._open_until, self._probing = 0, None, False
 
 
+@attrs.define
+class RememberedPrices:
+    """Prices that were looked up lately; who asks for one that is, waits for it."""
+
+    _clock: Clock
+    _known: dict[str, tuple[datetime, asyncio.Task[Price]]] = attrs.field(
+        init=False, factory=dict
+    )
+
+    async def get(self, name: str, find: Callable[[], Awaitable[Price]]) -> Price:
+        """Return a price; what `find` raises is raised and not remembered."""
+        now = self._clock()
+        known = self._known.get(name)
+        if known is None or now - known[0] >= PRICE_KEEPS or _failed(known[1]):
+            if len(self._known) >= PRICES_MAX:
+                self._known.clear()
+            known = (now, asyncio.ensure_future(_awaited(find)))
+            # Should all who wait go away, nobody else hears of a failure.
+            known[1].add_done_callback(_failed)
+            self._known[name] = known
+        # Whoever goes away does not take it from the others.
+        return await asyncio.shield(known[1])
+
+
+async def _awaited(find: Callable[[], Awaitable[Price]]) -> Price:
+    return await find()
+
+
+def _failed(task: "asyncio.Task[Price]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
 @attrs.frozen
 class GuardedGateway:
     """A `PaymentGateway` behind a budget and a breaker."""
@@ -117,14 +157,25 @@ class GuardedGateway:
     _budget: CallBudget
     breaker: CircuitBreaker
     _clock: Clock
+    _prices: RememberedPrices = attrs.field(init=False)
+
+    @_prices.default
+    def _no_prices(self) -> RememberedPrices:
+        return RememberedPrices(self._clock)
 
     @asynccontextmanager
     async def _call(self, endpoint: str) -> AsyncIterator[None]:
         async with self.breaker.call():
-            now = self._clock()
-            if not await self._budget.take(endpoint, per_s=CALLS_PER_S, now=now):
-                raise GatewayBusy("too many calls at once")
+            await self._take(endpoint)
             yield
+
+    async def _take(self, endpoint: str) -> None:
+        for _ in range(WAITS_MAX):
+            now = self._clock()
+            if await self._budget.take(endpoint, per_s=CALLS_PER_S, now=now):
+                return
+            await asyncio.sleep(WAIT_S)
+        raise GatewayBusy("too many calls at once")
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
         return self._gateway.freeze(request)
@@ -172,12 +223,18 @@ class GuardedGateway:
             return await self._gateway.payment(payment_id)
 
     async def price(self, price_id: str) -> Price:
-        async with self._call("prices"):
-            return await self._gateway.price(price_id)
+        async def find() -> Price:
+            async with self._call("prices"):
+                return await self._gateway.price(price_id)
+
+        return await self._prices.get(f"price {price_id}", find)
 
     async def price_of(self, product_id: str) -> Price:
-        async with self._call("products"):
-            return await self._gateway.price_of(product_id)
+        async def find() -> Price:
+            async with self._call("products"):
+                return await self._gateway.price_of(product_id)
+
+        return await self._prices.get(f"product {product_id}", find)
 
     async def preview(
         self, customer_id: CustomerId, change: ChangeSubscription

@@ -339,6 +339,9 @@ class Books:
     def find(self, user: UserId) -> PaymentAccount | None:
         return self._accounts.get(user)
 
+    def subscription(self, gateway_id: str) -> Subscription | None:
+        return self._subscriptions.get(gateway_id)
+
     def holder_of(self, key: Email | CustomerId) -> UserId | None:
         """Return who has this e-mail or this customer, among what was read."""
         if isinstance(key, Email):

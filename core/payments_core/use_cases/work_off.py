@@ -48,6 +48,7 @@ AT_ONCE: Final = 16
 LINKED_AT_ONCE: Final = 100
 # How long a gateway that does not listen is left alone.
 PAUSE: Final = timedelta(seconds=5)
+A_DAY: Final = timedelta(days=1)
 _APPLIED: Final = Outcome(EventState.APPLIED)
 
 
@@ -189,8 +190,12 @@ class WorkOffJobs:
             await self._finish(work, job, Outcome(EventState.QUARANTINED, reason))
             await work.commit()
 
-    async def _finish(self, work: UnitOfWork, job: Job, outcome: Outcome) -> None:
+    async def _finish(
+        self, work: UnitOfWork, job: Job, outcome: Outcome, *, later: bool = False
+    ) -> None:
         """Finish a job, and settle what waited for it, unless it was asked for anew.
+
+        `later` keeps it for another day.
 
         Raises:
             _NotOurs: somebody else has it; roll back.
@@ -202,7 +207,10 @@ class WorkOffJobs:
             await work.save_job(current.again(self.clock()))
             return
         await work.settle(waiting_for=job.key, outcome=outcome)
-        await work.finish_job(current)
+        if later:
+            await work.save_job(current.put_off(self.clock() + A_DAY))
+        else:
+            await work.finish_job(current)
 
     async def _ticket(self) -> int:
         async with self.open_unit_of_work() as work:
@@ -216,19 +224,19 @@ class WorkOffJobs:
         ticket = await self._ticket()
         found = await self.gateway.subscription(job.key.subject)
         async with self.open_unit_of_work() as work:
-            outcome, stale = await self._posted(work, job, found, ticket)
+            outcome, stale, silent = await self._posted(work, job, found, ticket)
             twin_of = await self._twin_of(work, found.report)
             if stale:
                 # A newer report came first; what this one was asked for may be newer.
                 await self._look_again(work, job)
             elif twin_of is None:
-                await self._finish(work, job, outcome)
+                await self._finish(work, job, outcome, later=silent)
             await work.commit()
         if twin_of is not None:
             # Before the job is finished: it is what remembers that there is one.
             await self._end_twin(found.report, twin_of)
             async with self.open_unit_of_work() as work:
-                await self._finish(work, job, outcome)
+                await self._finish(work, job, outcome, later=silent)
                 await work.commit()
 
     async def _look_again(self, work: UnitOfWork, job: Job) -> None:
@@ -239,8 +247,13 @@ class WorkOffJobs:
 
     async def _posted(
         self, work: UnitOfWork, job: Job, found: LookedUp, ticket: int
-    ) -> tuple[Outcome, bool]:
-        """Post what a look found; say what it came to, and whether it was stale."""
+    ) -> tuple[Outcome, bool, bool]:
+        """Post what a look found.
+
+        Return what it came to, whether it was stale, and whether what should have
+        happened by now has not: a gateway whose clock is behind ours must not be
+        asked over and over.
+        """
         books = await self._books(work, found.report)
         evidence = Evidence(
             report=found.report, at=found.at, ticket=ticket, looked_up=True
@@ -248,12 +261,15 @@ class WorkOffJobs:
         try:
             verdict = books.post_subscription(evidence)
         except Disagreement:
-            return Outcome(EventState.QUARANTINED, QUARANTINE_REASON), False
+            return Outcome(EventState.QUARANTINED, QUARANTINE_REASON), False, False
         if found.term is not None:
             books.post_term(found.term)
         books.forget(job.key)
         await save(work, books, self.clock)
-        return _APPLIED, verdict.look is not None
+        known = books.subscription(found.report.gateway_id)
+        look_at = known.look_at if known else None
+        silent = look_at is not None and look_at <= self.clock()
+        return _APPLIED, verdict.look is not None, silent
 
     @staticmethod
     async def _books(work: UnitOfWork, report: SubscriptionReport) -> Books:

@@ -1,0 +1,233 @@
+"""kill -9 around a call to the gateway, and two processes that race to make it."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import httpx
+import pytest
+
+from payments_service.sandbox import Fault, Sandbox
+from payments_service.sandbox.api import ApiRequest, ApiResponse
+from support import databases
+from support.sales import GOOD, Payer, Sales, SalesWorld, stocked
+from support.service import ServiceProcess, running, start
+from support.wire import wired
+
+RIVALS: Final = 64
+LATER: Final = timedelta(minutes=2)
+CREATES: Final = "POST /v1/subscriptions"
+
+
+@attrs.frozen
+class Deployment:
+    """Two processes on one database, in front of one sandbox."""
+
+    sandbox: Sandbox
+    world: SalesWorld
+    services: Sequence[ServiceProcess]
+    sales: Sales
+
+
+@pytest.fixture(scope="module")
+def pair(postgres: str, template: str) -> Iterator[Deployment]:
+    with (
+        databases.copy_of(postgres, template) as dsn,
+        Sandbox(start=datetime.now(UTC).replace(microsecond=0)) as sandbox,
+        wired(sandbox) as wire,
+    ):
+        world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
+        with running(world, 2) as services:
+            sales = stocked(sandbox, wire, services[0])
+            yield Deployment(sandbox, world, services, sales)
+
+
+def _at_once(
+    pair: Deployment, payer: Payer, keys: Sequence[str]
+) -> list[httpx.Response]:
+    """Ask for one subscription once a key, of both processes, all at the same time."""
+
+    async def one(client: httpx.AsyncClient, url: str, key: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {payer.token}", "Idempotency-Key": key}
+        order = {"price": pair.sales.basic}
+        where = f"{url}/users/{payer.id}/subscriptions"
+        return await client.post(where, json=order, headers=headers)
+
+    async def ask() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=RIVALS)
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+            urls = [pair.services[n % 2].url for n in range(len(keys))]
+            asked = (one(client, *it) for it in zip(urls, keys, strict=True))
+            return list(await asyncio.gather(*asked))
+
+    return asyncio.run(ask())
+
+
+def test_t51_p28_one_key_64_times_on_two_processes_is_one_subscription(
+    pair: Deployment,
+) -> None:
+    """
+    Whoever is not first is told to wait, or gets the same answer, byte for byte.
+    """
+    payer = pair.sales.user()
+    payer.give_card(GOOD).raise_for_status()
+    answers = _at_once(pair, payer, ["one-key"] * RIVALS)
+    last = payer.subscribe(key="one-key")
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) <= {201, 409}
+    bodies = {it.content for it in answers if it.status_code == 201}
+    assert bodies == {last.content}
+    assert last.headers["idempotent-replayed"] == "true"
+    assert len(payer.subscriptions) == len(payer.taken) == 1
+
+
+def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
+    pair: Deployment,
+) -> None:
+    """
+    A product is sold to a user once, whatever the keys.
+    """
+    payer = pair.sales.user()
+    payer.give_card(GOOD).raise_for_status()
+    answers = _at_once(pair, payer, [f"key-{n}" for n in range(RIVALS)])
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses == {201: 1, 409: RIVALS - 1}
+    assert len(payer.subscriptions) == len(payer.taken) == 1
+
+
+def test_p21_a_new_user_64_times_has_one_customer(pair: Deployment) -> None:
+    """
+    Nobody has a customer yet, and everybody needs one at once.
+    """
+    payer = pair.sales.user()
+    assert payer.status["payment_status"] == "none"
+    _at_once(pair, payer, [f"key-{n}" for n in range(RIVALS)])
+    pair.sales.settle(LATER)
+
+    assert len(payer.customers) == 1
+    assert len(payer.living) == 1
+
+
+# kill -9
+
+
+@attrs.define
+class Killer:
+    """Kills a service as the sandbox has done what it asked, before it may answer."""
+
+    matches: Callable[[ApiRequest], bool]
+    victim: ServiceProcess
+    struck: threading.Event = attrs.field(factory=threading.Event)
+
+    def __call__(self, request: ApiRequest, _: ApiResponse) -> None:
+        if not self.struck.is_set() and self.matches(request):
+            self.struck.set()
+            self.victim.process.kill()
+            self.victim.process.wait()
+
+
+@pytest.fixture
+def fragile(pair: Deployment) -> Iterator[tuple[ServiceProcess, Deployment]]:
+    """A third process, which may die."""
+    with ExitStack() as stack:
+        service = start(pair.world)
+        stack.callback(service.kill)
+        watch = pair.sandbox.engine.watch
+        stack.callback(setattr, pair.sandbox.engine, "watch", watch)
+        yield service, pair
+
+
+def _asks_for(method: str, path: str) -> Callable[[ApiRequest], bool]:
+    return lambda request: (request.method, request.path) == (method, path)
+
+
+def _ask(service: ServiceProcess, payer: Payer, **body: Any) -> None:
+    """Ask for a subscription; the answer may never come."""
+    try:
+        httpx.post(
+            f"{service.url}/users/{payer.id}/subscriptions",
+            json=body,
+            headers={
+                "Authorization": f"Bearer {payer.token}",
+                "Idempotency-Key": "a-key",
+            },
+            timeout=30,
+        )
+    except httpx.TransportError:
+        return
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/customers", "/v1/payment_methods/pm_card_visa/attach", "/v1/subscriptions"],
+)
+def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
+    fragile: tuple[ServiceProcess, Deployment], path: str
+) -> None:
+    """
+    The gateway has done it, and nobody here knows; the worker finds out, and the
+    client's repetition gets the answer.
+    """
+    service, pair = fragile
+    payer = pair.sales.user()
+    assert payer.status["payment_status"] == "none"
+    killer = Killer(_asks_for("POST", path), service)
+    pair.sandbox.engine.watch = killer
+    _ask(service, payer, price=pair.sales.basic, payment_method=GOOD)
+    assert killer.struck.is_set()
+    pair.sales.settle(LATER)
+    again = payer.subscribe(key="a-key", payment_method=GOOD)
+
+    assert again.status_code == 201
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(payer.customers) == len(payer.subscriptions) == len(payer.taken) == 1
+    assert payer.standing == ("paid", True)
+
+
+def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
+    fragile: tuple[ServiceProcess, Deployment],
+) -> None:
+    """
+    At first it is told to wait: somebody may still be at it. It is never sold twice.
+    """
+    service, pair = fragile
+    payer = pair.sales.user()
+    payer.give_card(GOOD).raise_for_status()
+    pair.sandbox.engine.watch = Killer(_asks_for("POST", "/v1/subscriptions"), service)
+    _ask(service, payer, price=pair.sales.basic)
+    answer = payer.subscribe(key="a-key")
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "operation_in_progress"
+    assert answer.headers["retry-after"]
+    pair.sales.work(LATER)
+
+    assert payer.subscribe(key="a-key").status_code == 201
+    assert len(payer.subscriptions) == len(payer.taken) == 1
+
+
+def test_f34_a_webhook_that_overtakes_the_answer_is_the_same_subscription(
+    pair: Deployment,
+) -> None:
+    """
+    Whoever commits first wins; the other changes nothing.
+    """
+    payer = pair.sales.user()
+    payer.give_card(GOOD).raise_for_status()
+    url, (secret,) = f"{pair.services[1].url}/webhooks/stripe", pair.world.secrets
+    pair.sandbox.deliver_to(url, secret)
+    pair.sandbox.plan(Fault.OVERTAKE, CREATES)
+    answer = payer.subscribe()
+    pair.sales.settle(LATER)
+
+    assert answer.status_code == 201
+    [known] = payer.get("subscriptions")["items"]
+    assert known["id"] == answer.json()["id"]
+    assert payer.standing == ("paid", True)
+    assert len(payer.taken) == 1
