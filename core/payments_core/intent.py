@@ -15,6 +15,7 @@ Rule 6: what could not be done within a day is abandoned: nobody waits for it an
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,12 +25,26 @@ from typing import Final, NewType, Self
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import IllegalTransition
+from payments_core.errors import IllegalTransition, IntentNotFound
 from payments_core.gateway import Answer, FrozenRequest
 from payments_core.identity import UserId
 from payments_core.subscription import SubscriptionReport
 
 IntentId = NewType("IntentId", str)
+
+_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+def intent_id(text: str) -> IntentId:
+    """Read an intent's id.
+
+    Raises:
+        IntentNotFound: it is none, so there is none of it.
+    """
+    if _ID.fullmatch(text) is None:
+        raise IntentNotFound
+    return IntentId(text)
+
 
 KEY_LIVES: Final = timedelta(hours=23)
 SILENCE: Final = timedelta(hours=2)

@@ -16,12 +16,19 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from payments_service.card_data import (
+    holds_card_number,
+    is_card_field,
+    without_card_data,
+)
+
 # The request that a line belongs to; set for each, by `http.edge`.
 REQUEST_ID: Final = ContextVar("request_id", default="")
 
 TEXT_LENGTH_MAX: Final = 2_000
 _SECRET: Final = re.compile(
     r"(?:sk|rk|pk)_(?:live|test)_\w+|whsec_[\w+/=-]+|eyJ[\w-]+(?:\.[\w-]*)*"
+    r"|_secret_\w+"
     r"|(?i:bearer|basic)\s+\S+|(?<=://)[^\s/]*(?=@)|\bv1=[0-9a-f]{16,}"
     r"|(?<=[\"']k[\"']: )[\"'][\w-]+|(?<=[\"']k[\"']:)[\"'][\w-]+"
 )
@@ -33,7 +40,7 @@ _SECRET_NAME: Final = re.compile(
 
 def redacted(text: str) -> str:
     # Cut last: half a secret no longer looks like one.
-    return _SECRET.sub("[redacted]", text)[:TEXT_LENGTH_MAX]
+    return without_card_data(_SECRET.sub("[redacted]", text))[:TEXT_LENGTH_MAX]
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -41,11 +48,13 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _shown(key: str, value: object) -> object:
-    if key.startswith("_") or isinstance(value, int | None):
-        # structlog's own, taken out again later, or a number.
+    if key.startswith("_") or value is None or isinstance(value, bool):
+        # structlog's own, taken out again later.
         return value
-    if _SECRET_NAME.search(key):
+    if _SECRET_NAME.search(key) or is_card_field(key):
         return "[redacted]"
+    if isinstance(value, int) and not holds_card_number(str(value)):
+        return value
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, BaseException):

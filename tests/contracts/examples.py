@@ -265,5 +265,15 @@ def unversioned(
     return attrs.evolve(value, version=0)
 
 
+def moments_in(value: object) -> list[datetime]:
+    """Return every moment that a value holds, however deep."""
+    if isinstance(value, datetime):
+        return [value]
+    inner: list[object] = list(value) if isinstance(value, tuple) else []
+    if attrs.has(cls := type(value)):
+        inner += [getattr(value, field.name) for field in attrs.fields(cls)]
+    return [moment for part in inner for moment in moments_in(part)]
+
+
 def is_empty(found: Findings) -> bool:
     return not (found.known or found.accounts or found.payments or found.subscriptions)

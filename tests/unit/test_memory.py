@@ -5,18 +5,32 @@ import pytest
 from contracts.account_directory import AccountDirectoryContract
 from contracts.event_log import EventLogContract
 from contracts.examples import ADA, BOB, NOON, a_record, an_account
+from contracts.intents_in_turn import IntentDirectoryContract
+from contracts.jobs_settled import SettlingContract
 from contracts.keeping import kept
 from contracts.token_store import TokenStoreContract
-from contracts.unit_of_work import UnitOfWorkContract
+from contracts.unit_of_work import (
+    IntentStoreContract,
+    JobStoreContract,
+    SubscriptionStoreContract,
+    UnitOfWorkContract,
+)
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
     MemoryDatabase,
     MemoryEventLog,
+    MemoryIntentDirectory,
     MemoryTokenStore,
 )
 from payments_core.errors import ChangedElsewhere
-from payments_core.ports import AccountDirectory, EventLog, OpenUnitOfWork, TokenStore
+from payments_core.ports import (
+    AccountDirectory,
+    EventLog,
+    IntentDirectory,
+    OpenUnitOfWork,
+    TokenStore,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +47,30 @@ def open_unit_of_work(database: MemoryDatabase) -> OpenUnitOfWork:
 
 class TestMemoryUnitOfWork(UnitOfWorkContract):
     """The contract, in memory."""
+
+
+class TestMemorySubscriptions(SubscriptionStoreContract):
+    """As above, subscriptions and tickets."""
+
+
+class TestMemoryIntents(IntentStoreContract):
+    """As above, intents."""
+
+
+class TestMemoryJobs(JobStoreContract):
+    """As above, jobs."""
+
+
+class TestMemorySettling(SettlingContract):
+    @pytest.fixture
+    def event_log(self, database: MemoryDatabase) -> EventLog:
+        return MemoryEventLog(database)
+
+
+class TestMemoryIntentDirectory(IntentDirectoryContract):
+    @pytest.fixture
+    def directory(self, database: MemoryDatabase) -> IntentDirectory:
+        return MemoryIntentDirectory(database)
 
 
 class TestMemoryAccountDirectory(AccountDirectoryContract):

@@ -1,16 +1,19 @@
 """What Stripe's bodies mean to us. Ids are those of the threat model."""
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import attrs
 import pytest
+import stripe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments_adapters.stripe import StripeEvents, StripeSignatures, sign, translate
+from payments_adapters.stripe.objects import API_VERSION
 from payments_core import (
     CustomerId,
     DisputeState,
@@ -22,6 +25,18 @@ from payments_core import (
     PaymentState,
 )
 from payments_core.errors import BadSignature, MalformedEvent
+from payments_core.events import Notice, Report
+from payments_core.job import JobKey, JobKind
+from payments_core.subscription import (
+    PaidTerm,
+    PendingUpdate,
+    SubscriptionReport,
+    SubscriptionStatus,
+)
+from payments_service.sandbox.generations import ACACIA, BASIL, NEWEST, render
+from payments_service.sandbox.resources.endpoints import shown
+from payments_service.sandbox.world import Event
+from support.sandbox import Api
 
 PAYLOADS: Final = Path(__file__).parents[1] / "payloads"
 NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -44,6 +59,21 @@ CHARGE_TYPES: Final = [
         "updated",
     )
 ]
+SUBSCRIPTION_TYPES: Final = [
+    f"customer.subscription.{what}"
+    for what in (
+        "created",
+        "deleted",
+        "paused",
+        "pending_update_applied",
+        "pending_update_expired",
+        "resumed",
+        "trial_will_end",
+        "updated",
+    )
+]
+OWED_TYPES: Final = ["invoice.payment_action_required", "invoice.payment_failed"]
+CARD_TYPES: Final = ["payment_method.automatically_updated", "setup_intent.succeeded"]
 DISPUTE_TYPES: Final = [
     f"charge.dispute.{what}"
     for what in ("closed", "created", "funds_reinstated", "funds_withdrawn", "updated")
@@ -95,7 +125,7 @@ def event_body(
 
 def report_of(
     thing: object, type_: str = "charge.succeeded", **fields: object
-) -> Payment | Doubt | None:
+) -> Report | None:
     return translate(event_body(thing, type_, **fields)).report
 
 
@@ -228,10 +258,10 @@ def test_an_unknown_type_is_an_event_without_a_report() -> None:
     """
     Stripe adds types; one that we do not follow is kept.
     """
-    event = translate(event_body({"id": "in_1", "object": "invoice"}, "invoice.paid"))
+    event = translate(event_body({"id": "in_1", "object": "invoice"}, "invoice.sent"))
 
     assert event.report is None
-    assert event.key == ("evt_1", "invoice.paid")
+    assert event.key == ("evt_1", "invoice.sent")
     assert event.object_id == "in_1"
 
 
@@ -808,7 +838,16 @@ def test_a_charge_without_its_core_is_malformed(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "type_", [*CHARGE_TYPES, *DISPUTE_TYPES, "charge.refund.updated"]
+    "type_",
+    [
+        *CHARGE_TYPES,
+        *DISPUTE_TYPES,
+        "charge.refund.updated",
+        *SUBSCRIPTION_TYPES,
+        "invoice.paid",
+        *OWED_TYPES,
+        *CARD_TYPES,
+    ],
 )
 @pytest.mark.parametrize("kind", ["payment_intent", "", "Charge", ABSENT])
 def test_another_object_than_the_type_promises_is_a_doubt(
@@ -860,6 +899,26 @@ def test_t22_an_event_of_a_connected_account_is_a_doubt() -> None:
 
     assert doubt == Doubt(CH_1, "the event is of a connected account")
     assert payment_of(charge(), account=None).id == CH_1
+    unclear = doubt_of(charge(status="teleported"), account="acct_other")
+    assert unclear == doubt
+
+
+@pytest.mark.parametrize(
+    "fields", [{"account": "acct_other"}, {"livemode": True}], ids=["account", "mode"]
+)
+@pytest.mark.parametrize(
+    "type_", [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]
+)
+def test_t22_nothing_of_anybody_elses_is_looked_up(type_: str, fields: Fields) -> None:
+    """
+    Neither subscription nor card: what is not ours is not asked for with our key.
+    """
+    thing = followed(type_)
+    assert report_of(thing, type_, api_version=API_VERSION) is not None
+
+    doubt = doubt_of(thing, type_, api_version=API_VERSION, **fields)
+
+    assert doubt.payment_id is None
 
 
 # Disputes and refunds
@@ -951,6 +1010,621 @@ def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
     assert doubt_of(thing, "charge.refund.updated").payment_id is None
 
 
+# Subscriptions
+
+SUB_1: Final = JobKey(JobKind.SUBSCRIPTION, "sub_1")
+MONTH: Final = 31 * 86_400
+GENERATIONS: Final = (
+    ACACIA,
+    BASIL,
+    "2025-09-30.clover",
+    "2026-03-25.dahlia",
+    NEWEST,
+)
+
+
+def item(**fields: object) -> dict[str, object]:
+    usual: dict[str, object] = {
+        "id": "si_1",
+        "object": "subscription_item",
+        "created": NOON_S,
+        "price": {"id": "price_1", "object": "price", "product": "prod_1"},
+        "quantity": 2,
+        "current_period_start": NOON_S,
+        "current_period_end": NOON_S + MONTH,
+    }
+    return without_absent(usual | fields)
+
+
+def subscription(**fields: object) -> dict[str, object]:
+    usual: dict[str, object] = {
+        "id": "sub_1",
+        "object": "subscription",
+        "customer": "cus_1",
+        "status": "active",
+        "created": NOON_S,
+        "currency": "eur",
+        "livemode": False,
+        "items": {"object": "list", "data": [item()]},
+    }
+    return without_absent(usual | fields)
+
+
+def line(**fields: object) -> dict[str, object]:
+    usual: dict[str, object] = {
+        "id": "il_1",
+        "object": "line_item",
+        "amount": 900,
+        "period": {"start": NOON_S, "end": NOON_S + MONTH},
+        "parent": {
+            "type": "subscription_item_details",
+            "subscription_item_details": {"proration": False, "subscription": "sub_1"},
+        },
+    }
+    return without_absent(usual | fields)
+
+
+def old_line(**fields: object) -> dict[str, object]:
+    """Return a line as it was before 2025-03-31."""
+    usual: dict[str, object] = {
+        "type": "subscription",
+        "proration": False,
+        "subscription": "sub_1",
+        "subscription_item": "si_1",
+    }
+    return line(**{"parent": ABSENT, **usual, **fields})
+
+
+def invoice(*lines: dict[str, object], **fields: object) -> dict[str, object]:
+    usual: dict[str, object] = {
+        "id": "in_1",
+        "object": "invoice",
+        "status": "paid",
+        "livemode": False,
+        "parent": {
+            "type": "subscription_details",
+            "subscription_details": {"subscription": "sub_1"},
+        },
+        "lines": {"object": "list", "data": list(lines or [line()])},
+    }
+    return without_absent(usual | fields)
+
+
+def old_invoice(*lines: dict[str, object], **fields: object) -> dict[str, object]:
+    """Return an invoice as it was before 2025-03-31."""
+    lines = lines or (old_line(),)
+    return invoice(*lines, **{"parent": ABSENT, "subscription": "sub_1", **fields})
+
+
+def followed(type_: str) -> dict[str, Any]:
+    """Return an object from which an event of a billing type gives a report."""
+    if type_ in SUBSCRIPTION_TYPES:
+        return subscription()
+    if type_.startswith("invoice."):
+        return invoice()
+    if type_ == "setup_intent.succeeded":
+        return {
+            "id": "seti_1",
+            "object": "setup_intent",
+            "livemode": False,
+            "metadata": {"intent_id": "intent-1"},
+        }
+    return {
+        "id": "pm_1",
+        "object": "payment_method",
+        "customer": "cus_1",
+        "livemode": False,
+    }
+
+
+def pinned_report(thing: object, type_: str = "customer.subscription.updated") -> Any:
+    return report_of(thing, type_, api_version=API_VERSION)
+
+
+def test_the_pin_is_the_sdks_own_version() -> None:
+    """
+    What we ask for, what we read and what the SDK is typed for are one.
+    """
+    assert stripe.api_version == API_VERSION == NEWEST
+
+
+@pytest.mark.parametrize("type_", SUBSCRIPTION_TYPES)
+def test_a_subscription_is_a_report(type_: str) -> None:
+    """
+    Of whichever type: the object is as it was just afterwards.
+    """
+    event = translate(event_body(subscription(), type_, api_version=API_VERSION))
+
+    assert event.object_id == "sub_1"
+    assert event.report == SubscriptionReport(
+        gateway_id="sub_1",
+        customer_id=CustomerId("cus_1"),
+        status=SubscriptionStatus.ACTIVE,
+        product="prod_1",
+        price="price_1",
+        quantity=2,
+        item_id="si_1",
+        currency="eur",
+        created_at=NOON,
+        period_start=NOON,
+        period_end=NOON + timedelta(days=31),
+    )
+
+
+@pytest.mark.parametrize("status", SubscriptionStatus)
+def test_every_status_is_known(status: SubscriptionStatus) -> None:
+    """
+    All eight of them.
+    """
+    assert pinned_report(subscription(status=status.value)).status is status
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"customer": {"id": "cus_1", "deleted": True}}, {}),
+        ({"trial_start": NOON_S}, {"trial_start": NOON}),
+        ({"trial_end": NOON_S}, {"trial_end": NOON}),
+        ({"cancel_at": NOON_S}, {"cancel_at": NOON}),
+        ({"cancel_at_period_end": True}, {"cancel_at_period_end": True}),
+        ({"ended_at": NOON_S}, {"ended_at": NOON}),
+        ({"default_payment_method": "pm_1"}, {"pinned_card": "pm_1"}),
+        ({"default_payment_method": {"id": "pm_1"}}, {"pinned_card": "pm_1"}),
+        ({"latest_invoice": "in_1"}, {"latest_invoice_id": "in_1"}),
+        ({"latest_invoice": invoice()}, {"latest_invoice_id": "in_1"}),
+        ({"metadata": {"user_id": "ada"}}, {"claimed_by": "ada"}),
+        ({"metadata": {"intent_id": "i-1"}}, {"intent_id": "i-1"}),
+        ({"metadata": {"user_id": "", "intent_id": ""}}, {}),
+        ({"metadata": None, "pending_update": None, "latest_invoice": None}, {}),
+    ],
+)
+def test_what_else_a_subscription_says(
+    fields: Fields, expected: dict[str, Any]
+) -> None:
+    """
+    What it does not say is None; an object that came whole is its id.
+    """
+    usual = pinned_report(subscription())
+    assert pinned_report(subscription(**fields)) == attrs.evolve(usual, **expected)
+
+
+@pytest.mark.parametrize(
+    ("items", "pending"),
+    [
+        (None, PendingUpdate(price=None, quantity=None, expires_at=NOON)),
+        ([], PendingUpdate(price=None, quantity=None, expires_at=NOON)),
+        (
+            [{"id": "si_1", "price": {"id": "price_2"}, "quantity": 3}],
+            PendingUpdate(price="price_2", quantity=3, expires_at=NOON),
+        ),
+        (
+            [{"id": "si_2", "price": "price_3"}, {"id": "si_1", "price": "price_2"}],
+            PendingUpdate(price="price_2", quantity=None, expires_at=NOON),
+        ),
+    ],
+)
+def test_a_held_change_is_that_of_our_item(
+    items: object, pending: PendingUpdate
+) -> None:
+    """
+    Until when it waits, and for what.
+    """
+    held = {"expires_at": NOON_S, "subscription_items": items}
+    assert pinned_report(subscription(pending_update=held)).pending == pending
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_items_the_first_made_is_ours(*, turned: bool) -> None:
+    """
+    Its price, its quantity and its period; what somebody added is not ours.
+    """
+    items = [
+        item(id="si_2", created=NOON_S + 9, quantity=9, current_period_end=NOON_S + 1),
+        item(),
+    ]
+    report = pinned_report(subscription(items={"data": items[:: 1 - 2 * turned]}))
+
+    assert (report.item_id, report.quantity) == ("si_1", 2)
+    assert report.period_end == NOON + timedelta(days=31)
+
+
+def test_an_item_without_a_quantity_is_one() -> None:
+    """
+    A metered price has none.
+    """
+    items = {"data": [item(quantity=None)]}
+    assert pinned_report(subscription(items=items)).quantity == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "teleported"}, "the subscription has an unknown status"),
+        ({"status": ""}, "the subscription has an unknown status"),
+        ({"items": {"data": []}}, "the subscription has no items"),
+        (
+            {"items": {"data": [item(current_period_end=ABSENT)]}},
+            "the subscription has no period",
+        ),
+        ({"customer": "ann@example.com"}, "the customer's id is not readable"),
+    ],
+)
+@pytest.mark.parametrize("version", [API_VERSION, ACACIA, None])
+def test_an_unclear_subscription_is_looked_up(
+    fields: Fields, reason: str, version: str | None
+) -> None:
+    """
+    Whatever version rendered it: no report is a guess.
+    """
+    report = report_of(
+        subscription(**fields), "customer.subscription.updated", api_version=version
+    )
+
+    assert report == Notice(SUB_1, reason)
+
+
+@pytest.mark.parametrize("field", ["id", "customer", "status", "currency", "items"])
+@pytest.mark.parametrize("value", [ABSENT, None, 1])
+def test_a_subscription_out_of_shape_is_malformed(field: str, value: object) -> None:
+    """
+    Of our version: the refusal names the field.
+    """
+    body = event_body(
+        subscription(**{field: value}), SUBSCRIPTION_TYPES[0], api_version=API_VERSION
+    )
+
+    assert refusal_of(body).field == f"data.object.{field}"
+
+
+@pytest.mark.parametrize("field", ["customer", "status", "currency", "items"])
+def test_another_versions_shape_is_no_fault_of_the_event(field: str) -> None:
+    """
+    An endpoint of a version to come must not be refused for days, and switched off.
+    """
+    report = report_of(
+        subscription(**{field: [{"is": "new"}]}),
+        SUBSCRIPTION_TYPES[0],
+        api_version="2031-01-01.quince",
+    )
+
+    assert report == Notice(SUB_1, "another API version")
+
+
+@pytest.mark.parametrize(
+    ("version", "is_ours"),
+    [
+        (API_VERSION, True),
+        ("2026-12-16.endive", True),
+        ("2026-10-28.endivia", False),
+        ("endive", False),
+        ("2026-06-24.dahlia", False),
+        ("2024-06-20", False),
+        (None, False),
+        (ABSENT, False),
+    ],
+)
+def test_only_our_releases_payloads_are_taken(
+    version: object, *, is_ours: bool
+) -> None:
+    """
+    Monthly versions of one name are compatible; any other may mean something else.
+    """
+    report = report_of(
+        subscription(), "customer.subscription.updated", api_version=version
+    )
+
+    assert isinstance(report, SubscriptionReport) is is_ours
+    assert is_ours or report == Notice(SUB_1, "another API version")
+
+
+@pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
+@pytest.mark.parametrize("version", [None, ACACIA, "2031-01-01.quince"])
+def test_the_end_is_told_by_any_version(status: str, version: str | None) -> None:
+    """
+    It absorbs everything else: there is nothing to wait for.
+    """
+    report = report_of(
+        subscription(status=status),
+        "customer.subscription.deleted",
+        api_version=version,
+    )
+
+    assert isinstance(report, SubscriptionReport)
+    assert report.terminal
+
+
+# As the sandbox renders them
+
+World = tuple[Api, Sequence[Event]]
+
+
+def in_version(api: Api, happened: Event, version: str, *, named: str = "") -> bytes:
+    """Return an event as an endpoint of this version gets it, or one so named."""
+    world = api.engine.world
+    whole = shown(world, happened)
+    thing = render(world, happened.object, version, happened.links)
+    data = {**whole["data"], "object": thing}
+    return json.dumps({**whole, "api_version": named or version, "data": data}).encode()
+
+
+def lived(api: Api) -> Sequence[Event]:
+    """Let subscriptions go through all that we follow; return what happened."""
+    plain, dearer = api.price(900), api.price(1900)
+    customer = api.customer(None)
+    trial = api.subscribe(
+        customer["id"],
+        plain["id"],
+        trial_period_days=7,
+        trial_settings={"end_behavior": {"missing_payment_method": "pause"}},
+        metadata={"user_id": "ada", "intent_id": "intent-1"},
+    )
+    api.advance("8 days")
+    good = api.give_card(customer["id"], "pm_card_visa")
+    api.post(f"subscriptions/{trial['id']}/resume")
+    bad = api.give_card(customer["id"], "pm_card_chargeCustomerFail")
+    for pays in (True, False):
+        held = api.post(
+            f"subscriptions/{trial['id']}",
+            items=[{"id": trial["items"]["data"][0]["id"], "price": dearer["id"]}],
+            payment_behavior="pending_if_incomplete",
+            proration_behavior="always_invoice",
+        )
+        if pays:
+            path = f"invoices/{held['latest_invoice']}/pay"
+            api.post(path, payment_method=good)
+            plain, dearer = dearer, plain
+            api.advance("1 day")
+            dearer = api.price(2900)
+    api.advance("1 day")
+    api.engine.set_card(bad, declines="lost_card")
+    api.advance("2 months")
+    api.subscribe(api.customer("pm_card_authenticationRequired")["id"], plain["id"])
+    api.advance("1 day")
+    return list(api.engine.world.events.values())
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    api = Api.begin()
+    return api, lived(api)
+
+
+def of_types(world: World, *types: str) -> list[Event]:
+    return [event for event in world[1] if event.type in types]
+
+
+@pytest.mark.parametrize("type_", SUBSCRIPTION_TYPES)
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_subscription_says_the_same_in_every_generation(
+    world: World, type_: str, version: str
+) -> None:
+    """
+    Where the period is, and what came and went, does not change the report.
+    """
+    happened = of_types(world, type_)
+    assert happened
+    for event in happened:
+        newest = translate(in_version(world[0], event, NEWEST)).report
+        assert isinstance(newest, SubscriptionReport)
+        assert newest.gateway_id == event.object["id"]
+
+        as_ours = in_version(world[0], event, version, named=API_VERSION)
+        assert translate(as_ours).report == newest
+
+        found = translate(in_version(world[0], event, version)).report
+        if newest.terminal or version == NEWEST:
+            assert found == newest
+        else:
+            key = attrs.evolve(SUB_1, subject=newest.gateway_id)
+            assert found == Notice(key, "another API version")
+
+
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_paid_invoice_says_the_same_in_every_generation(
+    world: World, version: str
+) -> None:
+    """
+    Whose it is, what it covers, and that a proration covers nothing.
+    """
+    terms, owners = set(), set()
+    for event in of_types(world, "invoice.paid"):
+        newest = translate(in_version(world[0], event, NEWEST)).report
+        as_ours = in_version(world[0], event, version, named=API_VERSION)
+        assert translate(as_ours).report == newest
+        terms.add(type(newest))
+        found = translate(in_version(world[0], event, version)).report
+        if version != NEWEST:
+            assert isinstance(found, Notice)
+            owners.add(found.job.kind)
+    assert terms == {PaidTerm, Notice}
+    assert owners <= {JobKind.SUBSCRIPTION}
+
+
+@pytest.mark.parametrize("type_", OWED_TYPES)
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_an_owed_invoice_is_a_notice_in_every_generation(
+    world: World, type_: str, version: str
+) -> None:
+    """
+    What it means for the subscription is looked up.
+    """
+    happened = of_types(world, type_)
+    assert happened
+    for event in happened:
+        details = event.object["parent"]["subscription_details"]
+        key = JobKey(JobKind.SUBSCRIPTION, details["subscription"])
+        found = translate(in_version(world[0], event, version)).report
+        assert found == Notice(key, type_)
+
+
+# Paid invoices
+
+
+def paid(thing: object) -> Report | None:
+    return pinned_report(thing, "invoice.paid")  # type: ignore[no-any-return]  # of any
+
+
+@pytest.mark.parametrize("thing", [invoice(), old_invoice()], ids=["new", "old"])
+def test_a_paid_invoice_is_a_term(thing: dict[str, object]) -> None:
+    """
+    From when until when, of which subscription.
+    """
+    assert paid(thing) == PaidTerm(
+        gateway_id="sub_1",
+        invoice_id="in_1",
+        starts_at=NOON,
+        ends_at=NOON + timedelta(days=31),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "ends_s"),
+    [
+        ({"amount": 0}, MONTH),
+        ({"parent": {"subscription_item_details": {"subscription": None}}}, MONTH),
+        ({"parent": {"subscription_item_details": {}}}, MONTH),
+    ],
+)
+def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> None:
+    """
+    Be it free, as in a trial, or the invoice's alone to say whose it is.
+    """
+    report = paid(invoice(line(**fields)))
+
+    assert isinstance(report, PaidTerm)
+    assert report.ends_at == NOON + timedelta(seconds=ends_s)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_lines_the_one_that_ends_last_counts(*, turned: bool) -> None:
+    """
+    In whatever order they are printed.
+    """
+    later = {"start": NOON_S + 1, "end": NOON_S + 2 * MONTH}
+    lines = [line(), line(period=later)][:: 1 - 2 * turned]
+    report = paid(invoice(*lines))
+
+    assert isinstance(report, PaidTerm)
+    assert report.starts_at == NOON + timedelta(seconds=1)
+    assert report.ends_at == NOON + timedelta(days=62)
+
+
+FAR: Final = {"start": NOON_S, "end": NOON_S + 99 * MONTH}
+NO_TERMS: Final = {
+    "a proration": line(
+        period=FAR,
+        parent={
+            "subscription_item_details": {"proration": True, "subscription": "sub_1"}
+        },
+    ),
+    "added by hand": line(
+        period=FAR,
+        subscription="sub_1",
+        parent={
+            "subscription_item_details": None,
+            "invoice_item_details": {"proration": False, "subscription": "sub_1"},
+        },
+    ),
+    "another subscription's": line(
+        period=FAR, parent={"subscription_item_details": {"subscription": "sub_2"}}
+    ),
+    "nobody's": line(period=FAR, parent={}),
+    "an old proration": old_line(period=FAR, proration=True),
+    "added by hand, old": old_line(period=FAR, type="invoiceitem"),
+    "another's, old": old_line(period=FAR, subscription="sub_2"),
+}
+
+
+@pytest.mark.parametrize("other", NO_TERMS.values(), ids=NO_TERMS)
+def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None:
+    """
+    However far its period reaches; alone it covers nothing, and we look.
+    """
+    usual = paid(invoice())
+    assert paid(invoice(other, line())) == usual
+
+    assert paid(invoice(other)) == Notice(SUB_1, "an invoice of no term was paid")
+
+
+@pytest.mark.parametrize("status", ["open", "draft", "void", "uncollectible", None])
+def test_an_invoice_that_is_not_paid_is_no_term(status: str | None) -> None:
+    """
+    Whatever the type of the event says.
+    """
+    report = paid(invoice(status=status))
+    assert report == Notice(SUB_1, "an invoice of no term was paid")
+
+
+@pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
+@pytest.mark.parametrize("version", [API_VERSION, ACACIA])
+@pytest.mark.parametrize("parent", [None, ABSENT, {}, {"quote_details": {}}])
+def test_an_invoice_without_a_subscription_is_no_report(
+    type_: str, version: str, parent: object
+) -> None:
+    """
+    A one-off payment is its charge.
+    """
+    thing = invoice(parent=parent)
+    assert report_of(thing, type_, api_version=version) is None
+
+
+@pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
+def test_of_another_versions_invoice_only_the_owner_is_read(type_: str) -> None:
+    """
+    Its lines may be anything by then.
+    """
+    report = report_of(
+        invoice(lines="elsewhere"), type_, api_version="2031-01-01.quince"
+    )
+    assert isinstance(report, Notice)
+    assert report.job == SUB_1
+
+
+# Cards
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_ours"),
+    [
+        ({"intent_id": "intent-1"}, True),
+        ({"intent_id": ""}, False),
+        ({"user_id": "ada"}, False),
+        ({}, False),
+        (None, False),
+        (ABSENT, False),
+    ],
+)
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_card_that_we_had_set_up_is_a_notice(
+    metadata: object, version: str, *, is_ours: bool
+) -> None:
+    """
+    What others set up has purposes of its own.
+    """
+    thing = without_absent({**followed("setup_intent.succeeded"), "metadata": metadata})
+    report = report_of(thing, "setup_intent.succeeded", api_version=version)
+
+    key = JobKey(JobKind.SET_UP, "seti_1")
+    assert report == (Notice(key, "a card was set up") if is_ours else None)
+
+
+@pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1"}, None, ABSENT])
+def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
+    """
+    Nobody's card is nobody's business.
+    """
+    type_ = "payment_method.automatically_updated"
+    thing = without_absent({**followed(type_), "customer": customer})
+
+    key = JobKey(JobKind.CARD, "cus_1")
+    wanted = (
+        Notice(key, "the card was renewed")
+        if customer in ("cus_1", {"id": "cus_1"})
+        else None
+    )
+    assert report_of(thing, type_) == wanted
+
+
 # Properties
 
 json_values = st.recursive(
@@ -970,6 +1644,20 @@ field_names = st.sampled_from(
 )
 types = st.sampled_from([*CHARGE_TYPES, *DISPUTE_TYPES, "charge.refund.updated", "x"])
 kinds = st.sampled_from(["charge", "dispute", "refund"])
+billing_types = st.sampled_from(
+    [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]
+)
+billing_names = st.sampled_from(
+    [
+        *("id", "customer", "status", "created", "currency", "items", "livemode"),
+        *("current_period_start", "current_period_end", "trial_start", "trial_end"),
+        *("cancel_at", "cancel_at_period_end", "ended_at", "default_payment_method"),
+        *("latest_invoice", "pending_update", "metadata", "data", "price", "product"),
+        *("quantity", "subscription_items", "expires_at", "lines", "period", "start"),
+        *("end", "parent", "subscription_details", "subscription", "type"),
+        *("subscription_item_details", "proration", "user_id", "intent_id"),
+    ]
+)
 
 
 def event_or_refusal(body: bytes) -> GatewayEvent | MalformedEvent:
@@ -1027,6 +1715,47 @@ def test_p14_any_value_in_any_field_gives_an_event_or_a_refusal(
         assert found.object_id == thing.get("id")
 
 
+@given(
+    billing_types,
+    st.sampled_from([API_VERSION, ACACIA, None]),
+    st.dictionaries(billing_names, json_values, max_size=4),
+)
+def test_p14_any_value_in_any_field_of_billing_gives_an_event_or_a_refusal(
+    type_: str, version: str | None, fields: dict[str, object]
+) -> None:
+    """
+    In place of the right ones; and one that we do not refuse is a report of ours.
+    """
+    thing = {**followed(type_), **fields}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=version))
+
+    if isinstance(found, GatewayEvent):
+        assert isinstance(found.report, Report | None)
+        hash(found.report)
+
+
+nested = st.recursive(
+    json_values,
+    lambda inner: st.dictionaries(billing_names, inner | st.lists(inner), max_size=4),
+    max_leaves=12,
+)
+
+
+@given(billing_types, st.dictionaries(billing_names, nested, max_size=6))
+def test_p14_any_object_gives_an_event_or_a_refusal(
+    type_: str, fields: dict[str, object]
+) -> None:
+    """
+    Whatever is nested in whatever.
+    """
+    thing = {"id": "x_1", **fields, "object": followed(type_)["object"]}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=API_VERSION))
+
+    assert isinstance(found, GatewayEvent | MalformedEvent)
+
+
 @given(field_names, st.integers(0, 3))
 def test_a_refusal_never_repeats_the_input(field: str, nesting: int) -> None:
     """
@@ -1041,6 +1770,26 @@ def test_a_refusal_never_repeats_the_input(field: str, nesting: int) -> None:
     if isinstance(found, MalformedEvent):
         assert "canary" not in f"{found!r} {found.field} {found.__context__!r}"
     elif isinstance(found.report, Doubt):
+        assert "canary" not in found.report.reason
+
+
+@given(billing_types, billing_names, st.integers(0, 3))
+def test_a_refusal_of_billing_never_repeats_the_input(
+    type_: str, field: str, nesting: int
+) -> None:
+    """
+    A reason neither: it goes into logs.
+    """
+    value: object = "canary" * 100
+    for _ in range(nesting):
+        value = {"id": value, "data": [value], "subscription_details": value}
+    thing = {**followed(type_), field: value}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=API_VERSION))
+
+    if isinstance(found, MalformedEvent):
+        assert "canary" not in f"{found!r} {found.field} {found.__context__!r}"
+    elif isinstance(found.report, Doubt | Notice):
         assert "canary" not in found.report.reason
 
 

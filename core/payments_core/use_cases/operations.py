@@ -349,15 +349,7 @@ async def _change_subscription(_: RunIntent, run: Run) -> Ending:
     account = await run.account()
     known = account.subscription(SubscriptionId(run.intent.subject)).report
     evidence, terms = None, list[PaidTerm]()
-    if wanted.cancel_at_period_end is not None:
-        answer, call = await run.call(
-            "plan-end",
-            PlanEnd(
-                subscription=known.gateway_id,
-                cancel_at_period_end=wanted.cancel_at_period_end,
-            ),
-        )
-        evidence = evidence_of(answer, call)
+    # What may be refused goes first: then nothing is done.
     if wanted.price is not None or wanted.quantity is not None:
         answer, call = await run.call(
             "change",
@@ -371,6 +363,15 @@ async def _change_subscription(_: RunIntent, run: Run) -> Ending:
         )
         evidence = evidence_of(answer, call)
         terms += [answer.term] if answer.term else []
+    if wanted.cancel_at_period_end is not None:
+        answer, call = await run.call(
+            "plan-end",
+            PlanEnd(
+                subscription=known.gateway_id,
+                cancel_at_period_end=wanted.cancel_at_period_end,
+            ),
+        )
+        evidence = evidence_of(answer, call)
     if evidence is None:
         raise GatewayRefused("nothing", "nothing is to be changed")
     collection = await _first_payment(run, evidence.report)

@@ -20,7 +20,7 @@ from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState,
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Begun, RunIntent
 from payments_service.http import PREFIX
-from payments_service.http.problems import BadRequest
+from payments_service.http.problems import BadRequest, Replayed
 from payments_service.http.requests import HttpRequest
 from payments_service.http.schemas import (
     CardOut,
@@ -97,7 +97,7 @@ def answer_of(intent: Intent, *, done: int, replayed: bool = False) -> Response[
     """Render an intent as the answer to the request that began it.
 
     Raises:
-        PaymentsError: it was refused.
+        PaymentsError, Replayed: it was refused.
     """
     headers = {"Cache-Control": "no-store"}
     if replayed:
@@ -106,7 +106,8 @@ def answer_of(intent: Intent, *, done: int, replayed: bool = False) -> Response[
         headers["Location"] = f"{PREFIX}/intents/{intent.id}"
         return _json(intent_out(intent), HTTPStatus.ACCEPTED, headers)
     if intent.outcome.refusal is not None:
-        raise problem_of(intent.outcome.refusal)
+        problem = problem_of(intent.outcome.refusal)
+        raise Replayed(problem) if replayed else problem
     return _json(result_of(intent.kind, intent.outcome), done, headers)
 
 

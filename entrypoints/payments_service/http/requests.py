@@ -12,6 +12,7 @@ from litestar.types import Receive
 
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
+from payments_service.card_data import find_card_data
 from payments_service.http.problems import BadRequest, FieldError, pointer
 
 BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
@@ -95,6 +96,7 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
     body = await read_body(headers, request.receive)
     try:
         body.decode()
+        refuse_card_data(msgspec.json.decode(body))
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
@@ -111,6 +113,22 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
         ) from None
 
 
+def refuse_card_data(value: object, at: str = "") -> None:
+    """Refuse a value that holds a card's number, code or track.
+
+    Raises:
+        BadRequest: 422, with where it is and nothing of it.
+    """
+    where = find_card_data(value, at)
+    if where is not None:
+        raise BadRequest(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "card_data_refused",
+            "card data does not come here: give the gateway's id of a payment method",
+            [FieldError(where, "looks like card data")],
+        )
+
+
 async def no_body(request: HttpRequest) -> None:
     """Refuse a body where none is taken; an empty object is none.
 
@@ -119,7 +137,7 @@ async def no_body(request: HttpRequest) -> None:
     """
     headers = dict(request.scope["headers"])
     body = await read_body(headers, request.receive)
-    if body.strip() not in {b"", b"{}"}:
+    if b"".join(body.split()) not in {b"", b"{}"}:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
 
 

@@ -7,7 +7,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 
 from payments_core.errors import InvalidValue
-from payments_core.intent import IntentId
+from payments_core.intent import intent_id
 from payments_core.subscription import SubscriptionId
 from payments_core.use_cases import (
     ChangeSubscription,
@@ -120,8 +120,9 @@ async def end_subscription(
     end: NamedDependency[EndSubscription],
     operations: NamedDependency[Operations],
 ) -> Response[bytes]:
-    when = request.query_params.get("when", "now")
-    if when not in _WHEN:
+    given = request.query_params.getall("when", ["now"])
+    when = given[0]
+    if len(given) > 1 or when not in _WHEN:
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
     ended = await end(
         user_named(user),
@@ -139,4 +140,4 @@ async def end_subscription(
 async def get_intent(
     request: HttpRequest, intent: str, read_intent: NamedDependency[ReadIntent]
 ) -> IntentOut:
-    return intent_out(await read_intent(IntentId(intent), caller=request.user))
+    return intent_out(await read_intent(intent_id(intent), caller=request.user))

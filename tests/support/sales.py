@@ -1,0 +1,383 @@
+"""The service selling through a sandbox: both over HTTP, webhooks and worker included.
+
+The sandbox begins now and stands still until it is advanced. Every test uses users of
+its own; several of them share one world.
+"""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+from typing_extensions import override
+
+from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.use_cases import (
+    BeginIntent,
+    HealIntents,
+    LinkUnlinked,
+    RunIntent,
+    WorkOffJobs,
+)
+from payments_service.container import Container, build_container, opened
+from payments_service.sandbox import Sandbox
+from payments_service.sandbox.api import ApiRequest, ApiResponse
+from payments_service.sandbox.app import SandboxApp
+from payments_service.sandbox.engine import Watch
+from payments_service.settings import Settings
+from payments_service.worker import Worker
+from support import databases, service
+from support.sandbox import conforming
+from support.service import ServiceProcess, World
+from support.wire import Wire, wired
+
+GOOD: Final = "pm_card_visa"
+OTHER: Final = "pm_card_mastercard"
+FAILING: Final = "pm_card_chargeCustomerFail"
+ASKING: Final = "pm_card_authenticationRequired"
+REFUSED: Final = "pm_card_chargeDeclined"
+BASIC: Final = 900
+PRO: Final = 1900
+LOOKS_MAX: Final = 100
+
+Json = Any  # an answer's body
+
+
+@attrs.frozen
+class SalesWorld(World):
+    """A deployment whose gateway is a sandbox."""
+
+    stripe_base: str = attrs.field(kw_only=True)
+    stripe_key: str = attrs.field(kw_only=True)
+
+    @override
+    def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
+        # By its name: attrs makes a slotted class anew, and `super()` has the old one.
+        return {
+            **World.env(self, port, ops_port),
+            "PAYMENTS_STRIPE_API_BASE": self.stripe_base,
+            "PAYMENTS_STRIPE_API_KEY": self.stripe_key,
+        }
+
+
+@attrs.frozen
+class Sales:
+    """A sandbox, what it sells, and the service in front of it."""
+
+    sandbox: Sandbox
+    wire: Wire
+    service: ServiceProcess
+    product: str
+    basic: str
+    pro: str
+    dollars: str
+    other: str
+    other_product: str
+    posts: list[str] = attrs.field(factory=list)
+    _numbers: "itertools.count[int]" = attrs.field(factory=itertools.count)
+
+    @property
+    def world(self) -> World:
+        return self.service.world
+
+    def user(self) -> "Payer":
+        """Return somebody new; their first call registers them."""
+        # Tests follow each other faster than one pod's share of calls allows.
+        databases.run(
+            databases.execute(self.world.database_url, "delete from gateway_budgets")
+        )
+        id_ = f"payer-{next(self._numbers)}"
+        token = self.world.token(id_, email=f"{id_}@example.com")
+        return Payer(self, id_, token)
+
+    def priced(self, amount: int) -> str:
+        """Return a new price, of a product that nothing else is sold of."""
+        price = _priced(self.wire, amount, product_data={"name": "Another"})
+        return str(price["id"])
+
+    # What goes on by itself
+
+    def settle(self, later: timedelta = timedelta(0)) -> None:
+        """Let all webhooks arrive, and the worker do what is due by then."""
+        self.sandbox.deliver()
+        self.work(later)
+        self.sandbox.deliver()
+
+    def pass_by(self, span: str) -> None:
+        """Let time pass at the gateway; webhooks arrive, the worker works."""
+        self.sandbox.advance(span)
+        self.settle()
+
+    def work(self, later: timedelta = timedelta(0)) -> None:
+        """Work in this process as `payments worker --once` does, by a later clock."""
+        asyncio.run(_work(self.world, lambda: datetime.now(UTC) + later))
+
+    def work_as_process(self) -> int:
+        """Run `payments worker --once`; return its exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "payments_service", "worker", "--once"],
+            env=self.world.env(0, 0),
+            check=False,
+            timeout=60,
+        )
+        return done.returncode
+
+    # What is true at the gateway
+
+    def objects(self, kind: str) -> list[Json]:
+        return list(self.sandbox.objects(kind))
+
+    def invoice_of(self, subscription: Json) -> Json:
+        return self.wire.get(f"invoices/{subscription['latest_invoice']}")
+
+    def asked_of(self, subscription: Json) -> str:
+        """Return the payment intent by which the latest invoice is collected."""
+        found = self.wire.get(
+            "invoice_payments", invoice=subscription["latest_invoice"]
+        )
+        return str(found["data"][0]["payment"]["payment_intent"])
+
+
+@attrs.frozen
+class Payer:
+    """A user with a token; what is asked is about them unless a path begins with /."""
+
+    sales: Sales
+    id: str
+    token: str
+
+    def call(  # noqa: PLR0913  # what makes up a request
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        where = path if path.startswith("/") else f"/users/{self.id}/{path}"
+        return httpx.request(
+            method,
+            self.sales.service.url + where,
+            json=body,
+            content=content,
+            headers=httpx.Headers(headers, encoding="utf-8"),
+            timeout=30,
+            trust_env=False,
+        )
+
+    def get(self, path: str) -> Json:
+        return self.call("GET", path).raise_for_status().json()
+
+    @property
+    def status(self) -> Json:
+        return self.get("payment-status")
+
+    @property
+    def standing(self) -> tuple[str, bool]:
+        """Return the payment status, and whether the user may enter."""
+        status = self.status
+        return status["payment_status"], status["entitled"]
+
+    def give_card(self, card: str = GOOD) -> httpx.Response:
+        return self.call("PUT", "card", {"payment_method": card})
+
+    def subscribe(self, *, key: str | None = None, **order: Json) -> httpx.Response:
+        """Subscribe to the basic price, unless the order says otherwise."""
+        if not {"price", "product"} & set(order):
+            order["price"] = self.sales.basic
+        return self.call("POST", "subscriptions", order, key=key)
+
+    def subscribed(self, card: str = GOOD, **order: Json) -> Json:
+        """Have a card and a subscription of it; webhooks are in and worked off."""
+        self.give_card(card).raise_for_status()
+        return self.subscribed_without_card(**order)
+
+    def subscribed_without_card(self, **order: Json) -> Json:
+        answer = self.subscribe(**order)
+        assert answer.status_code == 201, answer.text
+        self.sales.settle()
+        return answer.json()
+
+    def change(
+        self, id_: str, *, key: str | None = None, **change: Json
+    ) -> httpx.Response:
+        return self.call("PATCH", f"subscriptions/{id_}", change, key=key)
+
+    def intent(self, accepted: httpx.Response) -> Json:
+        """Return the operation that an answer of 202 names."""
+        assert accepted.status_code == 202, accepted.text
+        location = accepted.headers["location"]
+        return self.get(location.removeprefix("/payments-gateway/api"))
+
+    # What the gateway has of them
+
+    def have(self, kind: str) -> list[Json]:
+        return [
+            it
+            for it in self.sales.objects(kind)
+            if it["metadata"].get("user_id") == self.id
+        ]
+
+    @property
+    def customers(self) -> list[Json]:
+        return self.have("customer")
+
+    @property
+    def subscriptions(self) -> list[Json]:
+        return self.have("subscription")
+
+    @property
+    def living(self) -> list[Json]:
+        ended = {"canceled", "incomplete_expired"}
+        return [it for it in self.subscriptions if it["status"] not in ended]
+
+    @property
+    def charges(self) -> list[Json]:
+        """Return what was tried to be taken, the oldest first."""
+        ids = {it["id"] for it in self.customers}
+        return [it for it in self.sales.objects("charge") if it["customer"] in ids]
+
+    @property
+    def taken(self) -> list[int]:
+        """Return the amounts that were taken."""
+        return [it["amount"] for it in self.charges if it["status"] == "succeeded"]
+
+    @property
+    def card(self) -> str:
+        """Return the payment method that the gateway charges by default."""
+        [customer] = self.customers
+        return str(customer["invoice_settings"]["default_payment_method"])
+
+
+async def _work(world: World, clock: Callable[[], datetime]) -> None:
+    container = build_container(Settings.from_env(world.env(0, 0)))
+    async with opened(container):
+        worker = worker_of(container, clock)
+        # A look may be due again at once, but not for ever.
+        for _ in range(LOOKS_MAX):
+            if not await worker.once():
+                return
+        raise AssertionError("the worker finds no end")
+
+
+def worker_of(container: Container, clock: Callable[[], datetime]) -> Worker:
+    """Return the service's worker, by a clock that is not the real one.
+
+    It has all the calls to the gateway that it likes: a renewal of everybody in the
+    world would use the budget up, and whoever a test is about would have to wait.
+    """
+    gateway = container[StripeGateway]
+    begin = attrs.evolve(container[BeginIntent], clock=clock)
+    run = attrs.evolve(container[RunIntent], clock=clock, begin=begin, gateway=gateway)
+    work_off = attrs.evolve(
+        container[WorkOffJobs], run=run, begin=begin, clock=clock, gateway=gateway
+    )
+    return Worker(
+        [
+            attrs.evolve(container[HealIntents], run=run, clock=clock),
+            work_off,
+            attrs.evolve(container[LinkUnlinked], clock=clock),
+        ]
+    )
+
+
+def returned(sales: Sales) -> Sandbox:
+    """Return the sandbox that is gone, as it was and where it was, to be entered."""
+    port = urlsplit(sales.service.world.env(0, 0)["PAYMENTS_STRIPE_API_BASE"]).port
+    assert port is not None
+    again = Sandbox(port=port)
+    again.engine, again.app = sales.sandbox.engine, SandboxApp.of(sales.sandbox.engine)
+    return again
+
+
+def _both(*watches: Watch) -> Watch:
+    def watch(request: ApiRequest, response: ApiResponse) -> None:
+        for one in watches:
+            one(request, response)
+
+    return watch
+
+
+def _priced(wire: Wire, amount: int, currency: str = "eur", **more: Json) -> Json:
+    return wire.post(
+        "prices",
+        currency=currency,
+        unit_amount=amount,
+        recurring={"interval": "month"},
+        **more,
+    )
+
+
+def stocked(sandbox: Sandbox, wire: Wire, running: ServiceProcess) -> Sales:
+    """Put goods into a sandbox: two prices of a product, one in dollars, another's."""
+    basic = _priced(wire, BASIC, product_data={"name": "Plan"})
+    product = basic["product"]
+    wire.post(f"products/{product}", default_price=basic["id"])
+    other = _priced(wire, 500, product_data={"name": "Other"})
+    wire.post(f"products/{other['product']}", default_price=other["id"])
+    return Sales(
+        sandbox,
+        wire,
+        running,
+        product=product,
+        basic=basic["id"],
+        pro=_priced(wire, PRO, product=product)["id"],
+        dollars=_priced(wire, 1000, "usd", product_data={"name": "Far"})["id"],
+        other=other["id"],
+        other_product=other["product"],
+    )
+
+
+@contextmanager
+def selling(postgres: str, template: str) -> Iterator[Sales]:
+    """Lend a whole world; all that its gateway was asked and said has to conform."""
+    with (
+        conforming(seed=7, start=datetime.now(UTC).replace(microsecond=0)) as sandbox,
+        databases.copy_of(postgres, template) as dsn,
+        wired(sandbox) as wire,
+    ):
+        world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
+        with service.running(world) as [running]:
+            sales = stocked(sandbox, wire, running)
+
+            def note(request: ApiRequest, _: ApiResponse) -> None:
+                if request.method != "GET":
+                    sales.posts.append(f"{request.method} {request.path}")
+
+            sandbox.engine.watch = _both(sandbox.engine.watch, note)
+            sandbox.deliver_to(f"{running.url}/webhooks/stripe", world.secrets[0])
+            yield sales
+
+
+def pointers(answer: httpx.Response) -> list[str]:
+    """Return the fields that a problem is about."""
+    return [it["pointer"] for it in problem_of(answer).get("errors", [])]
+
+
+def problem_of(answer: httpx.Response) -> Mapping[str, Json]:
+    """Return a problem as it has to be: of its media type, with all that it needs."""
+    problem: Mapping[str, Json] = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "detail", "code"} <= set(problem)
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    return problem
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status and the code of a problem."""
+    return answer.status_code, str(problem_of(answer)["code"])

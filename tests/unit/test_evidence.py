@@ -1,0 +1,245 @@
+"""Which of two reports is the newer one: what one report changes, and what never."""
+
+import random
+from datetime import UTC, datetime
+from functools import reduce
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from contracts.examples import a_report, a_subscription
+from contracts.lives import BIRTH, SECOND
+from payments_core.evidence import SURELY, Evidence, Verdict, weigh
+from payments_core.subscription import (
+    SUBSCRIPTION_STEPS,
+    Subscription,
+    SubscriptionStatus,
+)
+
+S: Final = SubscriptionStatus
+
+
+def heard(
+    status: SubscriptionStatus, second: int, ticket: int, *, looked_up: bool = False
+) -> Evidence:
+    return Evidence(
+        report=a_report(status=status, at=BIRTH),
+        at=BIRTH + second * SECOND,
+        ticket=ticket,
+        looked_up=looked_up,
+    )
+
+
+def after(known: Subscription | None, evidence: Evidence) -> Subscription | None:
+    return weigh(known, evidence).subscription
+
+
+statuses = st.sampled_from(S)
+reports = st.builds(heard, statuses, st.integers(0, 6), st.integers(1, 9))
+answers = reports.map(lambda evidence: attrs.evolve(evidence, looked_up=True))
+known = st.lists(reports | answers, max_size=6).map(
+    lambda evidence: reduce(after, evidence, None)
+)
+
+
+@given(known, reports | answers)
+def test_p02_the_same_report_again_changes_nothing(
+    before: Subscription | None, evidence: Evidence
+) -> None:
+    """
+    Neither a copy of an event nor an answer that is heard twice.
+    """
+    once = after(before, evidence)
+    assert after(once, evidence) == once
+
+
+@given(known, reports | answers, st.integers(1, 9))
+def test_p09_a_twin_of_an_event_changes_nothing(
+    before: Subscription | None, evidence: Evidence, ticket: int
+) -> None:
+    """
+    Two events for one change: what they say is the same, their tickets are not.
+    """
+    once = after(before, evidence)
+    assume(not evidence.looked_up)
+    twice = after(once, attrs.evolve(evidence, ticket=evidence.ticket + ticket))
+
+    assert (twice and twice.report) == (once and once.report)
+
+
+@given(known, reports | answers)
+def test_p08_what_is_known_only_gets_newer(
+    before: Subscription | None, evidence: Evidence
+) -> None:
+    """
+    No report makes `known_until` or the ticket smaller, or forgets a subscription.
+    """
+    now = after(before, evidence)
+    if before is not None:
+        assert now is not None
+        assert now.known_until >= before.known_until
+        assert now.ticket >= before.ticket
+
+
+@pytest.mark.parametrize("ended", [S.CANCELED, S.INCOMPLETE_EXPIRED])
+@given(evidence=st.lists(reports | answers, min_size=1, max_size=5))
+def test_p04_an_end_absorbs_all_that_comes_later(
+    ended: SubscriptionStatus, evidence: list[Evidence]
+) -> None:
+    """
+    No payload and no answer, whatever its time and ticket, changes a thing.
+    """
+    end = a_subscription(a_report(status=ended), known_until=BIRTH, ticket=0)
+    state: Subscription | None = end
+    for piece in evidence:
+        state = after(state, piece)
+
+    assert state is end
+
+
+@given(known, st.sampled_from([S.CANCELED, S.INCOMPLETE_EXPIRED]), st.integers(0, 6))
+def test_p04_an_end_applies_at_once(
+    before: Subscription | None, ended: SubscriptionStatus, second: int
+) -> None:
+    """
+    However old the event is, and however new what is known.
+    """
+    assume(before is not None and before.live)
+    ending = heard(ended, second, ticket=0)
+    final = after(before, ending)
+
+    assert final is not None
+    assert final.report == ending.report
+
+
+@given(
+    st.lists(reports | answers, max_size=5),
+    st.sampled_from([status for status in S if SUBSCRIPTION_STEPS[status]]),
+    st.randoms(use_true_random=False),
+)
+def test_p05_the_answer_with_the_greatest_ticket_wins(
+    others: list[Evidence], status: SubscriptionStatus, random_: random.Random
+) -> None:
+    """
+    In every order; but an end absorbs, and events that are surely newer are newer.
+    """
+    # Events up to two seconds later are not surely newer: 4 + the answer's second + 1.
+    greatest = heard(status, 4, ticket=10, looked_up=True)
+    order = [*others, greatest]
+    random_.shuffle(order)
+    final = reduce(after, order, None)
+
+    assert final is not None
+    assert final.report.status is status or not final.live
+    ends = [e for e in others if e.report.terminal]
+    assert final.live or final.report in [e.report for e in ends]
+
+
+def test_p05_an_answer_asked_for_before_a_payload_came_is_stale() -> None:
+    """
+    The payload drew its ticket as it applied; the look is made again.
+    """
+    now = after(None, heard(S.ACTIVE, 0, ticket=1, looked_up=True))
+    newer = after(now, heard(S.PAST_DUE, 9, ticket=3))
+    late = [heard(S.ACTIVE, 20, ticket, looked_up=True) for ticket in (2, 3)]
+
+    for answer in late:
+        assert weigh(newer, answer) == Verdict(newer, "a newer report came first")
+
+
+@pytest.mark.parametrize(
+    ("second", "look"), [(0, "not surely newer"), (1, "not surely newer"), (2, None)]
+)
+def test_a_payload_applies_only_if_it_is_surely_newer(
+    second: int, look: str | None
+) -> None:
+    """
+    More than a second after all that is known; the boundary is looked up.
+    """
+    now = a_subscription(a_report(status=S.ACTIVE), known_until=BIRTH, ticket=1)
+    verdict = weigh(now, heard(S.PAST_DUE, second, ticket=2))
+
+    assert verdict.look == look
+    assert verdict.subscription is not None
+    assert verdict.subscription.status is (S.ACTIVE if look else S.PAST_DUE)
+
+
+def test_an_answer_is_known_until_the_end_of_its_second() -> None:
+    """
+    It may hold all that happened in it, so an event two seconds later is looked up.
+    """
+    now = after(None, heard(S.ACTIVE, 4, ticket=1, looked_up=True))
+
+    assert now is not None
+    assert now.known_until == BIRTH + 4 * SECOND + SURELY
+    assert weigh(now, heard(S.PAST_DUE, 6, ticket=2)).look
+    assert not weigh(now, heard(S.PAST_DUE, 7, ticket=2)).look
+
+
+@pytest.mark.parametrize("to", S)
+@pytest.mark.parametrize("before", S)
+def test_p19_a_move_that_the_table_does_not_have_is_looked_up(
+    before: SubscriptionStatus, to: SubscriptionStatus
+) -> None:
+    """
+    Every pair: a payload's step applies, an end applies, anything else is looked up.
+    """
+    now = a_subscription(a_report(status=before), known_until=BIRTH, ticket=1)
+    verdict = weigh(now, heard(to, 9, ticket=2))
+    answer = weigh(now, heard(to, 9, ticket=2, looked_up=True))
+    moves = (
+        to is before or to in SUBSCRIPTION_STEPS[before] or not SUBSCRIPTION_STEPS[to]
+    )
+
+    assert verdict.subscription is not None
+    assert answer.subscription is not None
+    if not now.live:
+        assert verdict == answer == Verdict(now)
+    else:
+        assert verdict.subscription.status is (to if moves else before)
+        assert answer.subscription.status is to
+        assert answer.look is None
+        assert moves or verdict.look == f"a {before} subscription does not become {to}"
+
+
+def test_an_end_whose_last_period_is_not_known_to_be_paid_is_looked_up() -> None:
+    """
+    Whether it was is not in the payload.
+    """
+    now = a_subscription(known_until=BIRTH)
+    verdict = weigh(now, heard(S.CANCELED, 9, ticket=2))
+
+    assert verdict.subscription is not None
+    assert verdict.subscription.status is S.CANCELED
+    assert verdict.look == "ended"
+
+
+# As far as the readers let a moment through.
+moments = st.integers(0, 4_102_444_800).map(lambda s: datetime.fromtimestamp(s, UTC))
+
+
+@given(
+    st.lists(
+        st.builds(
+            Evidence,
+            report=st.builds(a_report, status=statuses, at=moments, ended_at=moments),
+            at=moments,
+            ticket=st.integers(0, 2**63 - 1),
+            looked_up=st.booleans(),
+        ),
+        max_size=6,
+    )
+)
+def test_p10_no_report_raises_or_invents_a_status(evidence: list[Evidence]) -> None:
+    """
+    Whatever is reported: a state that somebody reported, or nothing.
+    """
+    state = None
+    for number, piece in enumerate(evidence, 1):
+        verdict = weigh(state, piece)
+        state = verdict.subscription
+        assert state is None or state.report in [e.report for e in evidence[:number]]
+        assert state is not None or verdict.look

@@ -1,0 +1,301 @@
+"""What is asked of the gateway: its states, its keys, and when it is asked again."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.examples import NOON, a_call, an_intent
+from payments_core.errors import IllegalTransition
+from payments_core.gateway import Answer
+from payments_core.intent import (
+    ABANDONED_AFTER,
+    BACK_OFF_FIRST,
+    BACK_OFF_MAX,
+    INTENT_STEPS,
+    KEY_LIVES,
+    LEASE,
+    SILENCE,
+    IntentKind,
+    IntentOutcome,
+    IntentState,
+    Refusal,
+    Wanted,
+)
+
+S: Final = IntentState
+ENDED: Final = {S.SUCCEEDED, S.DECLINED, S.ABANDONED}
+MOMENT: Final = timedelta(microseconds=1)
+
+# Written out, so that a change of the table is seen by whoever reviews it.
+SNAPSHOT = """
+new: abandoned declined sent succeeded
+sent: abandoned declined succeeded unknown
+unknown: abandoned declined sent succeeded
+succeeded:
+declined:
+abandoned:
+"""
+
+
+def test_p19_every_state_has_a_row() -> None:
+    """
+    A state added to the enum and forgotten in the table fails here.
+    """
+    assert set(INTENT_STEPS) == set(IntentState)
+
+
+def test_p19_the_table_is_the_documented_one() -> None:
+    """
+    Each state with all that may follow it.
+    """
+    rows = [
+        f"{state}: {' '.join(sorted(steps))}".strip()
+        for state, steps in INTENT_STEPS.items()
+    ]
+    assert "\n".join(rows) == SNAPSHOT.strip()
+
+
+@pytest.mark.parametrize("state", IntentState)
+def test_p19_terminal_rows_are_empty(state: IntentState) -> None:
+    """
+    What succeeded, was declined or abandoned is not open any more.
+    """
+    assert an_intent(state=state).open == (state not in ENDED)
+
+
+@pytest.mark.parametrize("after", IntentState)
+@pytest.mark.parametrize("before", IntentState)
+def test_p19_each_pair_steps_or_raises(before: IntentState, after: IntentState) -> None:
+    """
+    Intents and calls follow the table, stay, or are refused unchanged.
+    """
+    for thing in (an_intent(state=before), a_call(state=before)):
+        if after is before or after in INTENT_STEPS[before]:
+            assert thing.moved(after) == attrs.evolve(thing, state=after)
+        else:
+            with pytest.raises(IllegalTransition) as refused:
+                thing.moved(after)
+            assert (refused.value.before, refused.value.after) == (before, after)
+            assert thing.state is before
+
+
+def test_a_call_keeps_what_came_of_it() -> None:
+    """
+    An answer, a refusal, or silence; a 500 is not forgotten by a later silence.
+    """
+    answer = Answer(id="sub_1", at=NOON)
+    refusal = Refusal(code="card_declined", reason="declined")
+
+    assert a_call().answered(answer) == attrs.evolve(
+        a_call(state=S.SUCCEEDED), answer=answer
+    )
+    assert a_call().refused(refusal) == attrs.evolve(
+        a_call(state=S.DECLINED), refusal=refusal
+    )
+    poisoned = a_call().silent(poisoned=True).silent(poisoned=False)
+    assert poisoned == attrs.evolve(a_call(state=S.UNKNOWN), poisoned=True)
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_what_came_of_a_call_stays(state: IntentState) -> None:
+    """
+    Its end is its end, whatever is heard later.
+    """
+    ended = a_call(state=state)
+    with pytest.raises(IllegalTransition):
+        ended.silent(poisoned=False)
+    with pytest.raises(IllegalTransition):
+        ended.sent(NOON)
+    with pytest.raises(IllegalTransition):
+        ended.regenerated(ended.frozen, 2, NOON)
+
+
+@pytest.mark.parametrize(
+    ("age", "again"),
+    [(timedelta(0), True), (KEY_LIVES - MOMENT, True), (KEY_LIVES, False)],
+)
+def test_a_call_may_be_sent_again_while_its_key_lives(
+    age: timedelta,
+    again: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    For 23 hours from the first time, however often it was sent, and never after a 500.
+    """
+    unknown = a_call(state=S.UNKNOWN)
+    resent = unknown.sent(NOON + age)
+
+    assert unknown.may_be_sent_again(NOON + age) is again
+    assert resent.may_be_sent_again(NOON + age) is again
+    assert not attrs.evolve(unknown, poisoned=True).may_be_sent_again(NOON + age)
+
+
+@pytest.mark.parametrize(
+    ("age", "silent"),
+    [(timedelta(0), False), (SILENCE - MOMENT, False), (SILENCE, True)],
+)
+def test_a_call_is_silent_two_hours_after_it_was_last_sent(
+    age: timedelta,
+    silent: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    Sending it again starts the two hours anew.
+    """
+    unknown = a_call(state=S.UNKNOWN)
+    resent = unknown.sent(NOON + SILENCE)
+
+    assert unknown.is_silent(NOON + age) is silent
+    assert resent.is_silent(NOON + SILENCE + age) is silent
+
+
+def test_a_new_generation_is_sent_as_if_for_the_first_time() -> None:
+    """
+    Another key, bytes and ticket of its own, and its key lives 23 hours again.
+    """
+    old = attrs.evolve(a_call(state=S.UNKNOWN), poisoned=True)
+    frozen = attrs.evolve(old.frozen, body="other")
+    later = NOON + 2 * KEY_LIVES
+    new = old.regenerated(frozen, 7, later)
+
+    assert new == attrs.evolve(a_call(at=later, generation=2), frozen=frozen, ticket=7)
+    assert new.may_be_sent_again(later + KEY_LIVES - MOMENT)
+
+
+def test_each_step_and_generation_has_a_key_of_its_own() -> None:
+    """
+    Of one intent and of others; sending again changes no key.
+    """
+    calls = [
+        (intent, a_call(step, state=S.UNKNOWN, generation=generation))
+        for intent, step, generation in product(
+            (an_intent("int_1"), an_intent("int_2")), ("attach", "start"), (1, 2, 11)
+        )
+    ]
+    keys = [intent.key_of(call) for intent, call in calls]
+
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == "int_1.attach.1"
+    assert [intent.key_of(call.sent(NOON)) for intent, call in calls] == keys
+
+
+@pytest.mark.parametrize("state", [s for s in S if s is not S.NEW])
+def test_an_intent_follows_its_latest_call(state: IntentState) -> None:
+    """
+    Sent or unknown with it; a call that ended leaves the intent to go on.
+    """
+    sent = an_intent().with_call(a_call())
+    intent = sent.with_call(a_call(state=state))
+
+    assert sent.state is S.SENT
+    assert intent.state is (S.UNKNOWN if state is S.UNKNOWN else S.SENT)
+    assert intent.call("start") == a_call(state=state)
+    assert intent.call("attach") is None
+
+
+def test_a_changed_call_takes_the_place_of_the_old_one() -> None:
+    """
+    One call for each step.
+    """
+    intent = an_intent().with_call(a_call("attach")).with_call(a_call("start"))
+    after = intent.with_call(a_call("attach", S.UNKNOWN))
+
+    assert {call.step: call.state for call in after.calls} == {
+        "attach": S.UNKNOWN,
+        "start": S.SENT,
+    }
+
+
+def test_an_intent_ends_once_with_its_outcome() -> None:
+    """
+    Every repetition gets that answer.
+    """
+    outcome = IntentOutcome(customer_id="cus_1")
+    ended = an_intent(state=S.SENT).ended(S.SUCCEEDED, outcome)
+
+    assert ended == attrs.evolve(an_intent(state=S.SUCCEEDED), outcome=outcome)
+    with pytest.raises(IllegalTransition):
+        ended.ended(S.DECLINED, IntentOutcome())
+
+
+def test_p18_an_intent_is_put_off_later_and_later() -> None:
+    """
+    The delays double up to five minutes, and never shrink.
+    """
+    intent, delays = an_intent(), list[timedelta]()
+    for _ in range(40):
+        intent = intent.taken(NOON).put_off(NOON)
+        delays.append(intent.due_at - NOON)
+
+    assert all(earlier <= later for earlier, later in pairwise(delays))
+    assert delays[0] == 2 * BACK_OFF_FIRST
+    assert delays[-1] == BACK_OFF_MAX
+    assert an_intent().put_off(NOON).due_at == NOON + BACK_OFF_FIRST
+    assert intent.put_off(NOON, NOON + SILENCE).due_at == NOON + SILENCE
+
+
+def test_taking_an_intent_leases_it() -> None:
+    """
+    Nobody else takes it up for thirty seconds; each time is counted.
+    """
+    taken = an_intent().taken(NOON)
+    assert (taken.due_at, taken.attempts) == (NOON + LEASE, 1)
+
+
+@pytest.mark.parametrize(
+    ("age", "abandoned"), [(ABANDONED_AFTER - MOMENT, False), (ABANDONED_AFTER, True)]
+)
+def test_p18_an_intent_may_be_abandoned_after_a_day(
+    age: timedelta,
+    abandoned: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    So its attempts are finite: nobody waits for it any more.
+    """
+    assert an_intent().may_be_abandoned(NOON + age) is abandoned
+
+
+texts = st.none() | st.sampled_from(["", "a", "b", '"', "null", "\ud800"])
+wishes = st.builds(
+    Wanted,
+    payment_method=texts,
+    product=texts,
+    price=texts,
+    quantity=st.none() | st.integers(0, 2),
+    trial_days=st.none() | st.integers(0, 2),
+    cancel_at_period_end=st.none() | st.booleans(),
+    proration_date=st.none()
+    | st.sampled_from([NOON, datetime(2026, 2, 1, tzinfo=UTC)]),
+)
+asked = st.tuples(
+    wishes, st.sampled_from(IntentKind), st.sampled_from(["", "a", "b", '","'])
+)
+
+
+@given(asked, asked)
+def test_p13_fingerprints_are_equal_only_for_what_is_equal(
+    one: tuple[Wanted, IntentKind, str], other: tuple[Wanted, IntentKind, str]
+) -> None:
+    """
+    What is wanted, its kind and its subject: equal in all, or not equal.
+    """
+    left, right = one[0].fingerprint(*one[1:]), other[0].fingerprint(*other[1:])
+    assert (left == right) == (one == other)
+
+
+@given(asked, st.data())
+def test_p13_each_leaf_changes_the_fingerprint(
+    one: tuple[Wanted, IntentKind, str], data: st.DataObject
+) -> None:
+    """
+    One field is changed, even from nothing to an empty text.
+    """
+    wanted, kind, subject = one
+    field = data.draw(st.sampled_from([it.name for it in attrs.fields(Wanted)]))
+    other = attrs.evolve(wanted, **{field: getattr(data.draw(wishes), field)})
+
+    same = other.fingerprint(kind, subject) == wanted.fingerprint(kind, subject)
+    assert same == (other == wanted)
