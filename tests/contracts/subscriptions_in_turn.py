@@ -20,7 +20,13 @@ from contracts.keeping import ADA_KEYS, kept, read_account
 from contracts.subscriptions_kept import kept_subscriptions, read_subscription
 from contracts.taking_turns import WORKERS_COUNT, at_once, until_unchanged
 from payments_core.account import PaymentAccount
-from payments_core.ports import OpenUnitOfWork, UnitOfWork
+from payments_core.evidence import Evidence
+from payments_core.identity import UserId
+from payments_core.ports import LinkKeys, OpenUnitOfWork, UnitOfWork
+from payments_core.standing import Checkpoint, Policy
+from payments_core.use_cases import ApplyEvents
+from payments_core.use_cases.apply_events import save
+from payments_core.use_cases.books import Books
 
 
 async def _looked_up(work: UnitOfWork) -> Sequence[PaymentAccount]:
@@ -68,6 +74,8 @@ class SubscriptionsInTurnContract:
         With the subscription that came with the change which was waited for.
         """
         await kept(open_unit_of_work, an_account())
+        # A store that connects when it has to has its connections after this.
+        await at_once(lambda _: read_account(open_unit_of_work))
         hers = a_subscription(a_report(user=ADA), owner=ADA)
         seen: list[PaymentAccount] = []
 
@@ -88,6 +96,48 @@ class SubscriptionsInTurnContract:
         (account,) = seen
         assert account == await read_account(open_unit_of_work)
         assert account.subscriptions == (attrs.evolve(hers, version=1),)
+
+    async def test_p06_a_payment_does_not_miss_the_subscription_it_pays(
+        self, open_unit_of_work: OpenUnitOfWork
+    ) -> None:
+        """
+        Twenty subscriptions begin while their first payments come: none of these
+        buys a month, and every account says what all of its facts say.
+        """
+        users = [UserId(f"user-{number}") for number in range(WORKERS_COUNT)]
+        await kept(open_unit_of_work, *map(an_account, users))
+        apply = ApplyEvents(open_unit_of_work, lambda: NOON, Policy())
+
+        async def begin(user: UserId) -> None:
+            report = a_report(f"sub-{user}", user=user)
+            answer = Evidence(report=report, at=NOON, ticket=1, looked_up=True)
+            async with open_unit_of_work() as work:
+                books = Books()
+                books.know(await work.accounts(LinkKeys(frozenset({user}))))
+                books.post_subscription(answer)
+                await save(work, books, lambda: NOON)
+                await work.commit()
+
+        async def race(number: int) -> None:
+            user = users[number]
+            payment = an_event(f"evt-{user}", a_payment(f"ch-{user}", user=user))
+            await asyncio.gather(
+                until_unchanged(lambda: begin(user)),
+                until_unchanged(lambda: apply([payment])),
+            )
+
+        await at_once(race)
+
+        async with open_unit_of_work() as work:
+            accounts = await work.accounts(LinkKeys(frozenset(users)))
+            payments = [record.payment for record in await work.history(users)]
+        assert len(payments) == WORKERS_COUNT
+        for account in accounts:
+            own = [it for it in payments if it.claimed_by == account.user_id]
+            replayed = Checkpoint.replay(own, account.subscriptions)
+            assert len(account.subscriptions) == 1
+            assert account.checkpoint == replayed
+            assert account.checkpoint.term is None
 
     async def test_tickets_grow_within_and_over_transactions(
         self, open_unit_of_work: OpenUnitOfWork

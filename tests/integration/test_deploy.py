@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from json import loads
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import kubernetes_validate
@@ -51,6 +51,9 @@ def rendered(overlay: str) -> tuple[Yaml, ...]:
     return tuple(yaml.safe_load_all(done.stdout))
 
 
+WORKER: Final = "payments-gateway-worker"
+
+
 @attrs.frozen
 class Overlay:
     name: str
@@ -60,7 +63,12 @@ class Overlay:
         return [found for found in self.documents if found["kind"] == kind]
 
     def one(self, kind: str) -> Yaml:
-        (found,) = self.all(kind)
+        """Return the one document of a kind; of Deployments the one that serves."""
+        (found,) = (it for it in self.all(kind) if it["metadata"]["name"] != WORKER)
+        return found
+
+    def worker(self) -> Yaml:
+        (found,) = (it for it in self.documents if it["metadata"]["name"] == WORKER)
         return found
 
     def pod(self, kind: str) -> Yaml:
@@ -68,7 +76,8 @@ class Overlay:
         return pod
 
     def pods(self) -> list[Yaml]:
-        return [self.pod("Deployment")["spec"], self.pod("Job")["spec"]]
+        working: Yaml = self.worker()["spec"]["template"]["spec"]
+        return [self.pod("Deployment")["spec"], working, self.pod("Job")["spec"]]
 
     def service(self) -> Yaml:
         (container,) = self.pod("Deployment")["spec"]["containers"]
@@ -260,7 +269,7 @@ def test_every_container_is_restricted(overlay: Overlay, rule: str) -> None:
     """
     every = [container for pod in overlay.pods() for container in containers(pod)]
 
-    assert len(every) == 3
+    assert len(every) == 5
     assert all(CONTAINER_RULES[rule](container) for container in every)
 
 
@@ -321,6 +330,7 @@ def test_requests_never_reach_a_migration(overlay: Overlay) -> None:
     Whatever selects pods selects those that serve, and no others.
     """
     serving, migrating = overlay.pod("Deployment"), overlay.pod("Job")
+    working = overlay.worker()["spec"]["template"]
     selectors = [
         overlay.one("Service")["spec"]["selector"],
         *(
@@ -338,6 +348,24 @@ def test_requests_never_reach_a_migration(overlay: Overlay) -> None:
 
     assert all(selects(selector, serving) for selector in selectors)
     assert not any(selects(selector, migrating) for selector in selectors)
+    assert not any(selects(selector, working) for selector in selectors)
+
+
+def test_a_worker_is_the_same_image_with_another_command(overlay: Overlay) -> None:
+    """
+    It reads the same settings and secrets, is probed at the ops port, and waits for
+    the migration; nobody sends it requests.
+    """
+    working = overlay.worker()["spec"]["template"]["spec"]
+    (container,), service = working["containers"], overlay.service()
+
+    assert container["args"] == ["worker"]
+    for same in ("image", "env", "envFrom", "livenessProbe", "volumeMounts"):
+        assert container[same] == service[same]
+    assert [port["name"] for port in container["ports"]] == ["ops"]
+    assert (
+        working["initContainers"] == overlay.pod("Deployment")["spec"]["initContainers"]
+    )
 
 
 def test_an_upgrade_takes_no_pod_away_first(overlay: Overlay) -> None:

@@ -88,7 +88,7 @@ def test_a_grace_is_for_whoever_has_paid_before(back: Payment) -> None:
 
 def test_money_that_went_back_takes_no_other_term_with_it() -> None:
     """
-    A refund of the second month leaves the first, and what was bought outside.
+    A refund of the second month leaves the first, and the other way round.
     """
     second = a_term(starts_at=END, invoice="in_2")
     back = a_payment("ch_2", PaymentState.REFUNDED, at=END)
@@ -96,8 +96,19 @@ def test_money_that_went_back_takes_no_other_term_with_it() -> None:
 
     assert shown(of().paid(second), FIRST, back) == (P.REFUNDED, END)
     assert shown(of().paid(second), old)[1] == END + MONTH
-    outside = a_payment("ch_outside", PaymentState.REFUNDED, at=NOON - DAY)
-    assert shown(of(), outside, FIRST)[1] == END
+
+
+@pytest.mark.parametrize("days", [-1, 15], ids=["before", "after"])
+def test_money_that_went_back_outside_of_a_life_takes_none_of_its_terms(
+    days: int,
+) -> None:
+    """
+    It had bought a month of its own, and gives that one back.
+    """
+    ended = of(S.CANCELED, ended_at=NOON + 9 * DAY)
+    outside = a_payment("ch_2", PaymentState.REFUNDED, at=NOON + days * DAY)
+
+    assert shown(ended, FIRST, outside)[1] == END
 
 
 @pytest.mark.parametrize(

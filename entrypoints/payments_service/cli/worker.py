@@ -7,11 +7,15 @@ from typing import Final
 import click
 import structlog
 
+from payments_adapters.guarded_gateway import CircuitBreaker
+from payments_adapters.postgres.store import PostgresStore
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
-from payments_service.cli.serve import require_own_database
+from payments_service.cli.serve import bound, require_own_database
 from payments_service.container import Container, build_container, opened
+from payments_service.http.ops import Readiness, create_ops_app
+from payments_service.listeners import server_of
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 
@@ -24,7 +28,8 @@ def worker(*, once: bool) -> None:
     """Work off what webhooks and requests left behind, until SIGTERM.
 
     Looks up what an event left open, goes on with operations whose process died, and
-    links payments to accounts. Any number may run at once.
+    links payments to accounts. Any number may run at once. The ops port tells that it
+    lives, and how the payment gateway answers.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -40,8 +45,16 @@ async def _work(settings: Settings, container: Container, *, once: bool) -> None
             while await working.once():
                 continue
             return
+        listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
+        readiness = Readiness(container[PostgresStore])
+        ops = server_of(
+            create_ops_app(readiness, container[CircuitBreaker]), lifespan="off"
+        )
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, working.stop)
-        structlog.get_logger().info("working")
-        await working.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ops.serve([listener]))
+            structlog.get_logger().info("working")
+            await working.run()
+            ops.should_exit = True
