@@ -140,6 +140,8 @@ class Checkpoint:
 
     latest: Sighting | None = None
     term: Term | None = None
+    # When the latest of the payments was made whose money went back.
+    returned_at: datetime | None = None
 
     @classmethod
     def replay(
@@ -163,7 +165,9 @@ class Checkpoint:
         either joins its term or adds to the same one.
         """
         latest = self.latest if self.latest and sighting < self.latest else sighting
-        return type(self)(latest, self._term_after(sighting))
+        # The latest so far, as payments come in the order of their time.
+        returned_at = sighting.created_at if sighting.returned else self.returned_at
+        return type(self)(latest, self._term_after(sighting), returned_at)
 
     def _term_after(self, sighting: Sighting) -> Term | None:
         if not sighting.buys_month:
@@ -219,11 +223,11 @@ def standing_of(
     now: datetime,
     policy: Policy,
 ) -> Standing:
-    expires = expire_date_of(checkpoint, subscriptions)
+    ends = _ends(checkpoint, subscriptions)
     return Standing(
         status_of(checkpoint, subscriptions),
-        expires,
-        entitled=expires is not None and now - expires < policy.grace,
+        max((end.at for end in ends), default=None),
+        entitled=any(end.lets_in(now, policy) for end in ends),
     )
 
 
@@ -251,26 +255,47 @@ def status_of(
     return latest.status if latest else PaymentStatus.NONE
 
 
+@attrs.frozen
+class _End:
+    """Until when something reaches; there is no grace where nothing was paid."""
+
+    at: datetime
+    has_grace: bool = True
+
+    def lets_in(self, now: datetime, policy: Policy) -> bool:
+        if not self.has_grace:
+            return now < self.at
+        return now - self.at < policy.grace
+
+
 def expire_date_of(
     checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
 ) -> datetime | None:
     """Say until when the account has paid, or has free (rule 8)."""
+    return max((end.at for end in _ends(checkpoint, subscriptions)), default=None)
+
+
+def _ends(
+    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+) -> Sequence[_End]:
     ends = [_paid_until(subscription, checkpoint) for subscription in subscriptions]
-    ends += [subscription.free_until for subscription in subscriptions]
-    ends.append(checkpoint.term.ends_at if checkpoint.term else None)
-    return max(filter(None, ends), default=None)
+    free = [subscription.free_until for subscription in subscriptions]
+    months = checkpoint.term.ends_at if checkpoint.term else None
+    ends += [_End(end) if end else None for end in (*free, months)]
+    return [end for end in ends if end is not None]
 
 
-def _paid_until(subscription: Subscription, checkpoint: Checkpoint) -> datetime | None:
-    term, latest = subscription.paid_term, checkpoint.latest
+def _paid_until(subscription: Subscription, checkpoint: Checkpoint) -> _End | None:
+    term, returned_at = subscription.paid_term, checkpoint.returned_at
     if term is None:
         return None
     # The gateway's charges no longer say which invoice they pay. One that was taken
     # within the term and given back gives the term back.
     given_back = (
-        latest is not None
-        and latest.returned
-        and latest.created_at >= term.starts_at
-        and subscription.lived_at(latest.created_at)
+        returned_at is not None
+        and returned_at >= term.starts_at
+        and subscription.lived_at(returned_at)
     )
-    return term.starts_at if given_back else term.ends_at
+    if not given_back:
+        return _End(term.ends_at)
+    return _End(term.starts_at, has_grace=term.starts_at > subscription.began_at)

@@ -167,9 +167,13 @@ class Subscription:
         """Whether anything can still come of it."""
         return not self.report.terminal
 
+    @property
+    def began_at(self) -> datetime:
+        return self.report.created_at
+
     def lived_at(self, moment: datetime) -> bool:
         """Say whether a payment of this moment is the subscription's business."""
-        if self.status is _S.INCOMPLETE_EXPIRED or moment < self.report.created_at:
+        if self.status is _S.INCOMPLETE_EXPIRED or moment < self.began_at:
             return False
         return self.report.ended_at is None or moment <= self.report.ended_at
 

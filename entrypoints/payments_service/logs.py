@@ -39,8 +39,18 @@ _SECRET_NAME: Final = re.compile(
 
 
 def redacted(text: str) -> str:
-    # Cut last: half a secret no longer looks like one.
-    return without_card_data(_SECRET.sub("[redacted]", text))[:TEXT_LENGTH_MAX]
+    """Return a text with nothing secret in it, cut; doing so again changes nothing."""
+    # Again, as long as it changes: "://4242 … 4242@" is a secret once it is "://[card]@".
+    while (less := _blotted(text)) != text:
+        text = less
+    if len(text) <= TEXT_LENGTH_MAX:
+        return text
+    # Cut last: half a secret no longer looks like one. Half an id may look like a card.
+    return without_card_data(text[:TEXT_LENGTH_MAX])
+
+
+def _blotted(text: str) -> str:
+    return without_card_data(_SECRET.sub("[redacted]", text))
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -34,6 +34,8 @@ SECRETS = {
     "JWK": json.dumps({"kty": "oct", "k": CANARY}),
     "compact JWK": json.dumps({"k": CANARY}, separators=(",", ":")),
     "JWK's repr": repr({"k": CANARY}),
+    "client secret": f"seti_1Abc_secret_{CANARY}",
+    "payment's client secret": f"pi_3Abc_secret_{CANARY}",
 }
 HIDDEN = (CANARY, CANARY.encode().hex())
 
@@ -149,6 +151,42 @@ def test_t61_a_value_whose_name_is_a_secrets_is_blotted_out(
 ) -> None:
     """
     Not every secret can be told by its look.
+    """
+    structlog.get_logger().info("said", **{name: value})
+
+    assert log.only()[name] == "[redacted]"
+
+
+@pytest.mark.parametrize("say", WAYS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "4242424242424242",
+        "4242-4242-4242-4242",
+        "%B4242424242424242^DOE/JANE^29121014242?",
+        4242424242424242,
+        b"4242 4242 4242 4242",
+    ],
+)
+def test_t58_a_card_number_never_comes_out_of_the_logs(
+    log: Log, value: object, say: Callable[[object], None]
+) -> None:
+    """
+    Whoever logs it, as a text or as a number; nor does a gateway's word for it (T60).
+    """
+    say(value)
+
+    assert "4242" not in log.text
+    assert "[card]" in log.text
+
+
+@pytest.mark.parametrize("name", ["cvc", "card_cvc", "cardNumber", "pan", "cid"])
+@pytest.mark.parametrize("value", ["123", 123])
+def test_t59_a_value_for_a_cards_field_is_blotted_out(
+    log: Log, name: str, value: object
+) -> None:
+    """
+    Three digits alone tell nothing; their name does.
     """
     structlog.get_logger().info("said", **{name: value})
 

@@ -118,16 +118,20 @@ class Tables:
 
     def linkable(self, limit: int) -> LinkKeys:
         """Return keys of unlinked things for which there is an account."""
-        things: list[Payment | SubscriptionReport] = [
-            record.payment for record in self.payments.values() if not record.user_id
-        ]
-        things += [s.report for s in self.subscriptions.values() if not s.user_id]
+        payments = [it.payment for it in self.payments.values() if not it.user_id]
+        reports = [it.report for it in self.subscriptions.values() if not it.user_id]
         found = LinkKeys()
-        for thing in things[:limit]:
-            for account in self.accounts.values():
-                keys = _keys_of(account)
-                if _carries(thing, keys):
-                    found = _joined(found, keys)
+        accounts = sorted(self.accounts.values(), key=lambda account: account.user_id)
+        for account in accounts:
+            keys = _keys_of(account)
+            finds = (
+                *(_finds(it, keys) for it in payments),
+                *(_finds(it, keys) for it in reports),
+            )
+            if any(finds):
+                found = _joined(found, keys)
+            if len(found.user_ids) == limit:
+                break
         return found
 
     def is_unlinked(self, row: EventRow) -> bool:
@@ -181,6 +185,12 @@ def _carries(thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
         or thing.customer_id in keys.customer_ids
         or (isinstance(thing, Payment) and thing.email in keys.email_keys)
     )
+
+
+def _finds(thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
+    """Say whether these keys could be those of a thing's owner."""
+    names = keys if not thing.claimed_by else attrs.evolve(keys, email_keys=frozenset())
+    return _carries(thing, names)
 
 
 def _keys_of(account: PaymentAccount) -> LinkKeys:

@@ -43,6 +43,8 @@ class WorkItems:
         stored = self._staged.intents.get(intent.id)
         if intent.version != (stored.version if stored else 0):
             raise ChangedElsewhere(intent.id)
+        if intent.user_id not in self._staged.accounts:
+            raise ChangedElsewhere(intent.user_id)
         tables = self._staged.copy()
         tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
         self._staged = tables

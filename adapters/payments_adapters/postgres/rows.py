@@ -62,6 +62,7 @@ def of_account(account: PaymentAccount) -> Row:
         latest.returned if latest else None,
         term.anchor if term else None,
         term.months if term else None,
+        account.checkpoint.returned_at,
         card.id if card else None,
         card.brand if card else None,
         card.last4 if card else None,
@@ -75,7 +76,8 @@ def of_account(account: PaymentAccount) -> Row:
 def to_account(row: Row) -> PaymentAccount:
     """Read a row of an account, with the rows of its subscriptions at the end."""
     user, email, key, customer, status, _, *checkpoint, version, _, _, found = row
-    *seen, anchor, months, card_id, brand, last4, month, year, card_ticket = checkpoint
+    *seen, anchor, months, returned_at = checkpoint[:-6]
+    card_id, brand, last4, month, year, card_ticket = checkpoint[-6:]
     subscriptions = sorted(map(to_subscription, found or ()), key=age)
     return PaymentAccount(
         user_id=UserId(user),
@@ -89,6 +91,7 @@ def to_account(row: Row) -> PaymentAccount:
         checkpoint=Checkpoint(
             _sighting(status, bool(subscriptions), *seen),
             None if anchor is None else Term(anchor, months),
+            returned_at,
         ),
         version=version,
     )

@@ -114,6 +114,14 @@ _WHOLE: Final = (
     " where s.user_id = a.user_id) as subscriptions"
 )
 
+# Locked, it is as it is now; what is selected beside it is as it was when the statement
+# began. If the version that was seen then is another, somebody held the lock and saved
+# meanwhile: the statement has to be run again, with the lock in our hands.
+_LOCKED: Final = (
+    f"{_WHOLE}, (select seen.version from payment_accounts seen"  # noqa: S608  # our own names
+    " where seen.user_id = a.user_id) as seen"
+)
+
 _ACCOUNT_IDS: Final = """
     select user_id from payment_accounts where user_id = any($1::text[])
     union select user_id from payment_accounts where customer_id = any($2::text[])
@@ -124,7 +132,7 @@ _ACCOUNT_IDS: Final = """
 # first: an "or" over a subquery would read the whole table.
 ACCOUNTS: Final = f"""
 with ids as ({_ACCOUNT_IDS})
-select {_WHOLE}
+select {_LOCKED}
 from payment_accounts a join ids using (user_id) order by a.user_id for update of a
 """  # noqa: S608  # our own names
 
@@ -137,7 +145,7 @@ with ids as (
     where gateway_id = any($7::text[]) and user_id is not null
 ),
 locked as (
-    select {_WHOLE}
+    select {_LOCKED}
     from payment_accounts a join ids using (user_id) order by a.user_id for update of a
 ),
 known as (select {_columns(payments)} from payments where id = any($4::text[])),

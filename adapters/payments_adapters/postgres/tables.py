@@ -62,6 +62,7 @@ payment_accounts: Final = sa.Table(
     sa.Column("latest_returned", sa.Boolean),
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
+    sa.Column("returned_at", _MOMENT),
     # The card that pays by default, and the ticket with which it was read.
     sa.Column("card_id", sa.Text),
     sa.Column("card_brand", sa.Text),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -38,24 +38,30 @@ class PostgresUnitOfWork(PostgresWorkItems):
         payments = [e.report for e in events if isinstance(e.report, Payment)]
         reports = [e.report for e in events if isinstance(e.report, SubscriptionReport)]
         terms = [e.report for e in events if isinstance(e.report, PaidTerm)]
-        locked, known, kept, reported = await self._connection.fetchrow(
-            statements.LOOK_UP,
+        values = [
             *_arrays(link_keys(payments, reports)),
             [report.id for report in payments],
             [event.id for event in events],
             [event.type for event in events],
             [*(it.gateway_id for it in reports), *(it.gateway_id for it in terms)],
-        )
+        ]
+        found = await self._connection.fetchrow(statements.LOOK_UP, *values)
+        if any(map(_is_stale, found[0] or ())):
+            found = await self._connection.fetchrow(statements.LOOK_UP, *values)
+        locked, known, kept, reported = found
         return Findings(
             frozenset(EventKey(*row) for row in kept or ()),
-            [rows.to_account(row) for row in locked or ()],
+            [rows.to_account(row[:-1]) for row in locked or ()],
             [rows.to_payment(row) for row in known or ()],
             [rows.to_subscription(row) for row in reported or ()],
         )
 
     async def accounts(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
-        found = await self._connection.fetch(statements.ACCOUNTS, *_arrays(keys))
-        return [rows.to_account(tuple(row)) for row in found]
+        arrays = _arrays(keys)
+        found = await self._connection.fetch(statements.ACCOUNTS, *arrays)
+        if any(map(_is_stale, found)):
+            found = await self._connection.fetch(statements.ACCOUNTS, *arrays)
+        return [rows.to_account(tuple(row)[:-1]) for row in found]
 
     async def payments(self, ids: Iterable[PaymentId]) -> Sequence[PaymentRecord]:
         found = await self._connection.fetch(statements.PAYMENTS, list(ids))
@@ -157,6 +163,12 @@ class PostgresUnitsOfWork:
                     await connection.execute("rollback")
 
 
+def _is_stale(row: Sequence[Any]) -> bool:
+    """Say whether an account was saved by somebody while we waited for its lock."""
+    return bool(row[_VERSION] != row[-1])
+
+
+_VERSION: Final = [column.name for column in payment_accounts.c].index("version")
 # Every table's key comes first; an event's has two parts.
 _KEY: Final = itemgetter(0, 1)
 _EVENT: Final = statements.width(webhook_events)

@@ -68,8 +68,19 @@ class Transport(stripe.HTTPClient):
                 answer += chunk
                 if len(answer) > ANSWER_BYTES_MAX:
                     raise _TooLong
-            return bytes(answer), response.status_code, response.headers
+            text = bytes(answer) if _is_utf8(answer) else b""
+            return text, response.status_code, response.headers
 
     @override
     async def close_async(self) -> None:
         await self._client.aclose()
+
+
+def _is_utf8(body: bytearray) -> bool:
+    # Over what is no text the SDK trips, and then its status is lost. The answer is a
+    # bool because a UnicodeDecodeError would carry the whole body along.
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

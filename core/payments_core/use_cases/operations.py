@@ -18,6 +18,7 @@ from payments_core.errors import (
     Abandoned,
     AlreadySubscribed,
     GatewayBusy,
+    GatewayObjectMissing,
     GatewayRefused,
     GatewaySilent,
     OperationInProgress,
@@ -100,11 +101,11 @@ class RunIntent:
         try:
             ending = await _OPERATIONS[run.intent.kind](self, run)
         except GatewayRefused as error:
-            ending = Ending(
-                state=IntentState.DECLINED,
-                outcome=IntentOutcome(refusal=refusal_of(error)),
-                looks=_touched(run),
-            )
+            ending = _declined(run, refusal_of(error))
+        except GatewayObjectMissing as error:
+            # Removed there behind our back: no repetition brings it again.
+            refusal = Refusal(code=GatewayObjectMissing.code, reason=str(error))
+            ending = _declined(run, refusal)
         except GivenUp:
             ending = Ending(
                 state=IntentState.ABANDONED,
@@ -145,6 +146,11 @@ class RunIntent:
         if made.outcome and made.outcome.refusal:
             raise refused(made.outcome.refusal)
         raise NotYet(made.due_at)
+
+
+def _declined(run: Run, refusal: Refusal) -> Ending:
+    outcome = IntentOutcome(refusal=refusal)
+    return Ending(state=IntentState.DECLINED, outcome=outcome, looks=_touched(run))
 
 
 def _touched(run: Run) -> Sequence[str]:

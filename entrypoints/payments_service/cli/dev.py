@@ -208,7 +208,8 @@ def welcome(folder: DevFolder, facts: Mapping[str, str]) -> str:
     changes = " ".join(f"--set {value}" for value in values)
     stripe = facts.get("sandbox_url")
     sandbox = f"{stripe} (a sandbox: `payments sandbox --help`)" if stripe else "yours"
-    lines = _sandbox_lines(payments) if stripe else ""
+    headers = f"{bearer} {json_type}"
+    lines = _sandbox_lines(payments, f"{api}/users/alice", headers) if stripe else ""
     return f"""payments-gateway is up; Ctrl-C ends it.
 
   service   {api}
@@ -230,11 +231,17 @@ A signed webhook, as Stripe would send it; then ask for the status again:
 {lines}"""
 
 
-def _sandbox_lines(payments: str) -> str:
+def _sandbox_lines(payments: str, user: str, headers: str) -> str:
     return f"""
-What Stripe would do: subscribe her, renew that twice, let a charge fail:
+A card, a subscription, and what is known of her then:
 
-  {payments} sandbox trigger customer.subscription.created --user alice@example.com
+  curl -X PUT {user}/card {headers} -d '{{"payment_method": "pm_card_visa"}}'
+
+  curl -X POST {user}/subscriptions {headers} -d '{{"product": "prod_basic"}}'
+
+  {payments} account show alice
+
+What Stripe does by itself: renew that twice, let a charge fail:
 
   {payments} sandbox advance "2 months"
 

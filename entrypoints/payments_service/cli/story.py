@@ -22,6 +22,8 @@ PRICE: Final = "price_basic_monthly"
 RENEWALS: Final = 11
 FAILING_MONTH: Final = 7
 MONTHS: Final = RENEWALS + 1
+# An operation at Stripe is answered within eight.
+TIMEOUT_S: Final = 20.0
 # A renewal is collected an hour after its period began.
 _COLLECTED: Final = timedelta(hours=2)
 
@@ -55,26 +57,17 @@ class _Teller:
     subscription: str = ""
 
     def register(self) -> None:
-        """Make the customer and their card at Stripe, and tell the service of them."""
-        metadata = {"user_id": USER}
-        made = self.sandbox.post("customers", email=EMAIL, metadata=metadata)
-        self.customer = made["id"]
-        self.card = self.sandbox.post(
-            "payment_methods/pm_card_visa/attach", customer=self.customer
-        )["id"]
-        self.sandbox.post(
-            f"customers/{self.customer}",
-            invoice_settings={"default_payment_method": self.card},
-        )
-        body = {"email": EMAIL, "customer_id": self.customer}
-        self.service.put(f"/users/{USER}", json=body).raise_for_status()
+        self._ask("PUT", "", {"email": EMAIL})
         self.tell("registered")
 
     def subscribe(self) -> None:
-        made = self.sandbox.post(
-            "subscriptions", customer=self.customer, items=[{"price": PRICE}]
-        )
+        """Give her a card and a subscription, as an app would."""
+        self._ask("PUT", "/card", {"payment_method": "pm_card_visa"})
+        made = self._ask("POST", "/subscriptions", {"price": PRICE})
         self.subscription = made["id"]
+        [customer] = self.sandbox.get("customers", email=EMAIL)["data"]
+        self.customer = customer["id"]
+        self.card = customer["invoice_settings"]["default_payment_method"]
         self.tell("subscribed")
 
     def renew(self, month: int) -> None:
@@ -87,17 +80,21 @@ class _Teller:
         self._go_to(months_after(self.start, month) + _COLLECTED)
         self.tell(f"renewal {month}: the card fails")
         self._set_card(None)
-        [invoice] = self.sandbox.get(
-            "invoices", subscription=self.subscription, limit=1
-        )["data"]
+        [invoice] = self.sandbox.get("invoices", customer=self.customer, limit=1)[
+            "data"
+        ]
         self._go_to(moment(invoice["next_payment_attempt"]))
         self.tell("Stripe tries again: recovered")
 
     def cancel(self) -> None:
-        self.sandbox.delete(f"subscriptions/{self.subscription}")
+        self._ask("DELETE", f"/subscriptions/{self.subscription}")
         self.tell("canceled")
         self._go_to(months_after(self.start, MONTHS))
         self.tell("a month later")
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:  # JSON is anything
+        answer = self.service.request(method, f"/users/{USER}{path}", json=body)
+        return answer.raise_for_status().json()
 
     def _set_card(self, declines: str | None) -> None:
         self.sandbox.do("card", payment_method=self.card, declines=declines)
@@ -122,9 +119,9 @@ class _Teller:
 
     def _why(self) -> str:
         """Return the latest charge: what the status was derived from."""
-        charges = self.sandbox.get("charges", customer=self.customer, limit=1)["data"]
-        if not charges:
+        if not self.customer:
             return "no payment yet"
+        charges = self.sandbox.get("charges", customer=self.customer, limit=1)["data"]
         charge = charges[0]
         reason = f" ({charge['outcome']['reason']})" if charge["failure_code"] else ""
         return f"{charge['id']} {charge['status']}{reason}"
@@ -155,6 +152,7 @@ def _teller(facts: Mapping[str, str]) -> Iterator[_Teller]:
     sandbox = SandboxClient(facts["sandbox_url"], facts["stripe_api_key"])
     with httpx.Client(
         base_url=facts["base_url"] + PREFIX,
+        timeout=TIMEOUT_S,
         trust_env=False,
         headers={"Authorization": f"Bearer {facts['admin_token']}"},
     ) as service:

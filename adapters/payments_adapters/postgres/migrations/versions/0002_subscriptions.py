@@ -31,6 +31,10 @@ def _widen_accounts() -> None:
     op.add_column(
         "payment_accounts", sa.Column("latest_returned", sa.Boolean(), nullable=True)
     )
+    op.add_column(
+        "payment_accounts",
+        sa.Column("returned_at", sa.DateTime(timezone=True), nullable=True),
+    )
     op.add_column("payment_accounts", sa.Column("card_id", sa.Text(), nullable=True))
     op.add_column("payment_accounts", sa.Column("card_brand", sa.Text(), nullable=True))
     op.add_column("payment_accounts", sa.Column("card_last4", sa.Text(), nullable=True))
@@ -219,6 +223,7 @@ def downgrade() -> None:
     for column in (
         "latest_status",
         "latest_returned",
+        "returned_at",
         "card_id",
         "card_brand",
         "card_last4",
