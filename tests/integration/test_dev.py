@@ -198,8 +198,8 @@ def test_the_lines_that_it_prints_work_when_they_are_pasted(
     dev: Dev, tmp_path: Path
 ) -> None:
     """
-    In a shell of another folder, without our environment: three times 200, and a
-    webhook by which alice has paid.
+    In a shell of another folder, without our environment: a user, a card and a
+    subscription, and a webhook; alice has paid.
     """
     printed = dev.output.read_text()
     lines = [line.strip() for line in printed.splitlines()]
@@ -220,7 +220,7 @@ def test_the_lines_that_it_prints_work_when_they_are_pasted(
     sent = paste(send)
     after = json.loads(paste(f"{curls[1]} -s"))
 
-    assert [answer[-4:] for answer in answers] == [" 200"] * 3
+    assert [answer[-4:] for answer in answers] == [*[" 200"] * 4, " 201"]
     assert sent == '200 {"outcome": "applied"}\n'
     assert (after["payment_status"], after["entitled"]) == ("paid", True)
     assert str(dev.folder) in printed
