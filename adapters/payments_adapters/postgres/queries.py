@@ -8,7 +8,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from payments_adapters.postgres import rows, statements
+from payments_adapters.postgres import rows, statements, work_rows
 from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
@@ -58,7 +58,7 @@ class PostgresIntentDirectory:
         values = _FIND_INTENT.values(intent_id=id_)
         async with self._store.connection() as connection:
             row = await connection.fetchrow(_FIND_INTENT.text, *values)
-        return rows.to_intent(tuple(row)) if row else None
+        return work_rows.to_intent(tuple(row)) if row else None
 
 
 _KEPT: Final = (

@@ -5,25 +5,14 @@ leaves out our own time, which is one value for a whole transaction.
 Reading runs the validators of the core again: a row that was tampered with is loud.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-
-import msgspec
 
 from payments_core.account import PaymentAccount, age
 from payments_core.card import Card
 from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.intent import (
-    Call,
-    Intent,
-    IntentKind,
-    IntentOutcome,
-    IntentState,
-    Wanted,
-)
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import JobKey, JobKind
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.ports import PaymentRecord
@@ -219,91 +208,6 @@ def _pending(
     return PendingUpdate(price=price, quantity=quantity, expires_at=expires_at)
 
 
-def of_intent(intent: Intent) -> Mapping[str, object]:
-    """Return the columns of an intent by name, but for `updated_at`."""
-    outcome = intent.outcome
-    return {
-        "id": intent.id,
-        "user_id": intent.user_id,
-        "kind": intent.kind.value,
-        "subject": intent.subject,
-        "state": intent.state.value,
-        "wanted": _json(intent.wanted),
-        "calls": _json(intent.calls),
-        "outcome": None if outcome is None else _json(outcome),
-        "key": intent.key,
-        "fingerprint": intent.fingerprint,
-        "attempts": intent.attempts,
-        "due_at": intent.due_at,
-        "created_at": intent.created_at,
-        "version": intent.version + 1,
-    }
-
-
-def to_intent(row: Row) -> Intent:
-    id_, user_id, kind, subject, state, wanted, calls, outcome, *rest = row
-    key, fingerprint, attempts, due_at, created_at, version, *_ = rest
-    return Intent(
-        id=id_,
-        user_id=user_id,
-        kind=IntentKind(kind),
-        subject=subject,
-        wanted=msgspec.json.decode(wanted, type=Wanted),
-        state=IntentState(state),
-        calls=msgspec.json.decode(calls, type=tuple[Call, ...]),
-        outcome=outcome and msgspec.json.decode(outcome, type=IntentOutcome),
-        key=key,
-        fingerprint=fingerprint,
-        attempts=attempts,
-        due_at=due_at,
-        created_at=created_at,
-        version=version,
-    )
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def of_job(job: Job) -> Mapping[str, object]:
-    return {
-        "kind": job.key.kind.value,
-        "subject": job.key.subject,
-        "reason": job.reason,
-        "due_at": job.due_at,
-        "asked": job.asked,
-        "attempts": job.attempts,
-        "lease_no": job.lease_no,
-        "leased_until": job.leased_until,
-        "dead": job.dead,
-    }
-
-
-def to_job(row: Row) -> Job:
-    kind, subject, reason, due_at, asked, attempts, lease_no, leased_until, dead = row
-    return Job(
-        key=JobKey(JobKind(kind), subject),
-        reason=reason,
-        due_at=due_at,
-        asked=asked,
-        attempts=attempts,
-        lease_no=lease_no,
-        leased_until=leased_until,
-        dead=dead,
-    )
-
-
-def of_job_key(key: JobKey) -> str:
-    return f"{key.kind.value} {key.subject}"
-
-
-def to_job_key(text: str | None) -> JobKey | None:
-    if text is None:
-        return None
-    kind, _, subject = text.partition(" ")
-    return JobKey(JobKind(kind), subject)
-
-
 def of_payment(record: PaymentRecord) -> Row:
     payment = record.payment
     return (
@@ -346,6 +250,17 @@ def to_payment(row: Row) -> PaymentRecord:
         user_id=user,
         version=version,
     )
+
+
+def of_job_key(key: JobKey) -> str:
+    return f"{key.kind.value} {key.subject}"
+
+
+def to_job_key(text: str | None) -> JobKey | None:
+    if text is None:
+        return None
+    kind, _, subject = text.partition(" ")
+    return JobKey(JobKind(kind), subject)
 
 
 def of_event(event: GatewayEvent, outcome: Outcome) -> Row:

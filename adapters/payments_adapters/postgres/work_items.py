@@ -8,7 +8,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from payments_adapters.postgres import rows
+from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import Connection
 from payments_adapters.postgres.tables import (
@@ -167,12 +167,12 @@ class PostgresWorkItems:
     async def intent(self, id_: IntentId) -> Intent | None:
         values = _INTENT.values(given_id=id_)
         row = await self._connection.fetchrow(_INTENT.text, *values)
-        return rows.to_intent(tuple(row)) if row else None
+        return work_rows.to_intent(tuple(row)) if row else None
 
     async def intent_under(self, key: str) -> Intent | None:
         values = _INTENT_UNDER.values(given_key=key)
         row = await self._connection.fetchrow(_INTENT_UNDER.text, *values)
-        return rows.to_intent(tuple(row)) if row else None
+        return work_rows.to_intent(tuple(row)) if row else None
 
     async def open_intent(
         self, user_id: UserId, kind: IntentKind, subject: str
@@ -181,15 +181,15 @@ class PostgresWorkItems:
             given_user_id=user_id, given_kind=kind.value, given_subject=subject
         )
         row = await self._connection.fetchrow(_OPEN_INTENT.text, *values)
-        return rows.to_intent(tuple(row)) if row else None
+        return work_rows.to_intent(tuple(row)) if row else None
 
     async def due_intents(self, *, now: datetime, limit: int) -> Sequence[Intent]:
         values = _DUE_INTENTS.values(given_due_at=now, most=limit)
         found = await self._connection.fetch(_DUE_INTENTS.text, *values)
-        return [rows.to_intent(tuple(row)) for row in found]
+        return [work_rows.to_intent(tuple(row)) for row in found]
 
     async def save_intent(self, intent: Intent, *, at: datetime) -> None:
-        values = _SAVE_INTENT.values(**rows.of_intent(intent), updated_at=at)
+        values = _SAVE_INTENT.values(**work_rows.of_intent(intent), updated_at=at)
         if await self._connection.fetchval(_SAVE_INTENT.text, *values) is None:
             raise ChangedElsewhere("an intent")
 
@@ -197,7 +197,7 @@ class PostgresWorkItems:
 
     async def ask(self, wanted: Sequence[Job]) -> None:
         for job in wanted:
-            values = _ASK.values(**rows.of_job(job))
+            values = _ASK.values(**work_rows.of_job(job))
             await self._connection.execute(_ASK.text, *values)
 
     async def ask_for_silent(self, *, now: datetime, limit: int) -> int:
@@ -207,15 +207,15 @@ class PostgresWorkItems:
     async def due_jobs(self, *, now: datetime, limit: int) -> Sequence[Job]:
         values = _DUE_JOBS.values(now=now, most=limit)
         found = await self._connection.fetch(_DUE_JOBS.text, *values)
-        return [rows.to_job(tuple(row)) for row in found]
+        return [work_rows.to_job(tuple(row)) for row in found]
 
     async def job(self, key: JobKey) -> Job | None:
         values = _JOB.values(given_kind=key.kind.value, given_subject=key.subject)
         row = await self._connection.fetchrow(_JOB.text, *values)
-        return rows.to_job(tuple(row)) if row else None
+        return work_rows.to_job(tuple(row)) if row else None
 
     async def save_job(self, job: Job) -> None:
-        columns = rows.of_job(job)
+        columns = work_rows.of_job(job)
         values = _SAVE_JOB.values(
             given_kind=columns["kind"], given_subject=columns["subject"], **columns
         )

@@ -23,13 +23,14 @@ from payments_core.use_cases.subscriptions import (
     ReadSubscriptions,
     StartSubscription,
 )
+from payments_core.use_cases.take_up import HealIntents, LinkUnlinked
 from payments_core.use_cases.tokens import (
     AuthenticateCaller,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
-from payments_core.use_cases.work_off import HealIntents, LinkUnlinked, WorkOffJobs
+from payments_core.use_cases.work_off import WorkOffJobs
 
 __all__ = [
     "ApplyEvents",

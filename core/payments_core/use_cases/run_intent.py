@@ -5,7 +5,7 @@ answered before is not sent again: a run that died is run again from the start, 
 goes on where it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -112,12 +112,22 @@ class Run:
     gateway: PaymentGateway
     _open_unit_of_work: OpenUnitOfWork
     _clock: Clock
+    _customer_of: Callable[["Run"], Awaitable[CustomerId]]
     # Subscriptions that were seen to be otherwise than we knew.
     touched: list[str] = attrs.field(init=False, factory=list)
 
     @property
     def now(self) -> datetime:
         return self._clock()
+
+    async def customer_id(self) -> CustomerId:
+        """Return the user's customer at the gateway, who is made if there is none.
+
+        Raises:
+            GatewayRefused, GivenUp: there will be none.
+            NotYet: it is not known yet.
+        """
+        return await self._customer_of(self)
 
     async def account(self) -> PaymentAccount:
         async with self._open_unit_of_work() as work:

@@ -1,4 +1,4 @@
-"""What the worker does: look up, take up again, link, and go on with intents.
+"""The worker's jobs: what has to be looked up, and events to be applied again.
 
 Rule 1: a piece of work is leased in a short transaction, done outside of any, and
         finished in another, only where the lease is still ours.
@@ -25,7 +25,7 @@ from payments_core.events import EventKey, EventState, Outcome
 from payments_core.evidence import Evidence
 from payments_core.gateway import LookedUp
 from payments_core.identity import CustomerId, UserId
-from payments_core.intent import Intent, IntentId, IntentKind, IntentState, Wanted
+from payments_core.intent import IntentId, IntentKind, IntentState, Wanted
 from payments_core.job import Job, JobKind
 from payments_core.payment import PaymentId
 from payments_core.ports import (
@@ -45,83 +45,14 @@ from payments_core.use_cases.books import QUARANTINE_REASON, Books, Disagreement
 from payments_core.use_cases.operations import RunIntent
 
 AT_ONCE: Final = 16
-LINKED_AT_ONCE: Final = 100
 # How long a gateway that does not listen is left alone.
 PAUSE: Final = timedelta(seconds=5)
 A_DAY: Final = timedelta(days=1)
 _APPLIED: Final = Outcome(EventState.APPLIED)
 
 
-def _unheard(_: object, __: Exception) -> None:
+def _unheard(_: Job, __: Exception) -> None:
     """Nobody listens."""
-
-
-@attrs.frozen
-class HealIntents:
-    """Go on with intents whose run died, or was put off."""
-
-    open_unit_of_work: OpenUnitOfWork
-    run: RunIntent
-    clock: Clock
-    on_failure: Callable[[Intent, Exception], None] = _unheard
-
-    async def __call__(self) -> int:
-        """Go on with some that are due; return how many.
-
-        Raises:
-            StoreUnavailable: those that were not ended will be taken up again.
-        """
-        # One at a time: an intent may need another one, and would find it leased.
-        for done in range(AT_ONCE):
-            intent = await self._next()
-            if intent is None:
-                return done
-            await self._try(intent)
-        return AT_ONCE
-
-    async def _next(self) -> Intent | None:
-        now = self.clock()
-        async with self.open_unit_of_work() as work:
-            for due in await work.due_intents(now=now, limit=1):
-                leased = due.taken(now)
-                await work.save_intent(leased, at=now)
-                await work.commit()
-                return attrs.evolve(leased, version=leased.version + 1)
-        return None
-
-    async def _try(self, intent: Intent) -> None:
-        try:
-            await self.run(intent)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  # one intent's bug is not the others'
-            # Its lease runs out, and it is taken up again.
-            self.on_failure(intent, error)
-
-
-@attrs.frozen
-class LinkUnlinked:
-    """Link what is nobody's although its account is there by now."""
-
-    open_unit_of_work: OpenUnitOfWork
-    clock: Clock
-
-    async def __call__(self) -> int:
-        """Link some; return how many things found their accounts."""
-        async with self.open_unit_of_work() as work:
-            keys = await work.linkable(limit=LINKED_AT_ONCE)
-            if not keys:
-                return 0
-            await work.hold(keys, exclusive=True)
-            books = Books()
-            books.know(await work.accounts(keys))
-            unlinked = await work.unlinked(keys)
-            if others := books.unknown_customers(unlinked):
-                books.know(await work.accounts(others))
-            books.adopt(unlinked)
-            await save(work, books, self.clock)
-            await work.commit()
-        return len(books.changed_payments) + len(books.changed_subscriptions)
 
 
 class _NotOurs(Exception):  # noqa: N818  # a verdict, never shown to anybody
