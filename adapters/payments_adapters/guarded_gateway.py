@@ -157,6 +157,7 @@ class GuardedGateway:
     _budget: CallBudget
     breaker: CircuitBreaker
     _clock: Clock
+    _wait_s: float = WAIT_S
     _prices: RememberedPrices = attrs.field(init=False)
 
     @_prices.default
@@ -174,7 +175,7 @@ class GuardedGateway:
             now = self._clock()
             if await self._budget.take(endpoint, per_s=CALLS_PER_S, now=now):
                 return
-            await asyncio.sleep(WAIT_S)
+            await asyncio.sleep(self._wait_s)
         raise GatewayBusy("too many calls at once")
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:

@@ -1,0 +1,75 @@
+"""`payments worker` as a process: it lives, tells so, and ends when it is told to."""
+
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from payments_adapters.postgres.queries import PostgresCallBudget
+from payments_adapters.postgres.store import PostgresStore
+from support.service import World, free_port
+
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+def _lives(url: str, process: "subprocess.Popen[bytes]") -> bool:
+    """Return once it says that it lives, or has ended."""
+    while process.poll() is None:
+        try:
+            return httpx.get(f"{url}/livez", timeout=5).is_success
+        except httpx.TransportError:
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_f07_a_worker_ends_when_it_is_told_to(
+    database_url: str, number: signal.Signals
+) -> None:
+    """
+    With nothing half-done, and no error.
+    """
+    ops_port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", "worker"],
+        env=World(database_url).env(free_port(), ops_port),
+    )
+    url = f"http://127.0.0.1:{ops_port}"
+    try:
+        assert _lives(url, process)
+        assert httpx.get(f"{url}/readyz", timeout=5).is_success
+        assert "payments_gateway_breaker" in httpx.get(f"{url}/metrics", timeout=5).text
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.anyio
+async def test_f26_all_pods_share_one_budget(database_url: str) -> None:
+    """
+    Used up by one it is used up for all, each endpoint by itself, and fills up again;
+    a pod whose clock is behind takes nothing that is not there.
+    """
+    async with PostgresStore(database_url).opened() as store:
+        one, other = PostgresCallBudget(store), PostgresCallBudget(store)
+
+        async def takes(pod: PostgresCallBudget, endpoint: str, at: datetime) -> bool:
+            return await pod.take(endpoint, per_s=2.0, now=at)
+
+        two_of_three = [True, True, False]
+        assert [await takes(one, "prices", NOON) for _ in range(3)] == two_of_three
+        assert not await takes(other, "prices", NOON)
+        assert not await takes(other, "prices", NOON - timedelta(minutes=5))
+        assert await takes(other, "customers", NOON)
+        assert await takes(other, "prices", NOON + timedelta(seconds=0.5))
+        assert not await takes(one, "prices", NOON + timedelta(seconds=0.5))
+        later = NOON + timedelta(hours=1)
+        assert [await takes(one, "prices", later) for _ in range(3)] == two_of_three
