@@ -20,9 +20,10 @@ BACK_OFF_MAX: Final = timedelta(hours=1)
 
 
 class JobKind(StrEnum):
-    # Look up a subscription, the card of a customer, a payment, a card set-up.
+    # Look up a subscription, a customer (their card, and what subscriptions they have),
+    # a payment, a card set-up.
     SUBSCRIPTION = "subscription"
-    CARD = "card"
+    CUSTOMER = "customer"
     PAYMENT = "payment"
     SET_UP = "set_up"
     # Apply an event again that could not be applied.

@@ -134,7 +134,7 @@ class AskingForSilentContract:
         """
         await kept_subscriptions(open_unit_of_work, silent("sub_1"), silent("sub_2"))
         job = attrs.evolve(a_job("sub_1"), dead=dead)
-        await asked(open_unit_of_work, job, a_job("sub_2", JobKind.CARD))
+        await asked(open_unit_of_work, job, a_job("sub_2", JobKind.CUSTOMER))
 
         assert await silent_ones(open_unit_of_work) == 1
         assert await read(open_unit_of_work, job.key) == job
@@ -186,7 +186,7 @@ class SettlingContract:
             evt_1=WAITING,
             evt_2=attrs.evolve(WAITING, reason="ended"),
             evt_3=attrs.evolve(WAITING, waits_for=OTHER_JOB),
-            evt_4=attrs.evolve(WAITING, waits_for=JobKey(JobKind.CARD, "sub_1")),
+            evt_4=attrs.evolve(WAITING, waits_for=JobKey(JobKind.CUSTOMER, "sub_1")),
             evt_5=Outcome(EventState.PENDING, "unreadable"),
         )
         assert await outcomes(event_log) == before

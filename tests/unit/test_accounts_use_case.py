@@ -34,6 +34,7 @@ from payments_core.errors import (
     InvalidValue,
 )
 from payments_core.identity import UserId
+from payments_core.job import JobKey, JobKind
 from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import GetPaymentStatus, ReachAccount
 
@@ -287,3 +288,14 @@ def test_other_texts_are_no_customer_id(text: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         customer_id(text)
     assert refused.value.field == "customer_id"
+
+
+async def test_a_bound_customer_is_looked_at_once() -> None:
+    """
+    They may have a card and subscriptions that were sold before we were there.
+    """
+    world = World()
+    for _ in range(2):
+        await world.register(ADA, email_of(ADA), CUS_1)
+    assert list(world.database.tables.jobs) == [JobKey(JobKind.CUSTOMER, CUS_1)]
+    assert next(iter(world.database.tables.jobs.values())).asked == 1

@@ -143,8 +143,8 @@ async def test_a_paid_term_waits_for_its_subscription() -> None:
     ("report", "job"),
     [
         (
-            Notice(JobKey(JobKind.CARD, "cus_1"), "a card"),
-            JobKey(JobKind.CARD, "cus_1"),
+            Notice(JobKey(JobKind.CUSTOMER, "cus_1"), "a card"),
+            JobKey(JobKind.CUSTOMER, "cus_1"),
         ),
         (Doubt(None, "unreadable"), None),
     ],

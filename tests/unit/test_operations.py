@@ -8,10 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from payments_core.errors import AlreadySubscribed, PaymentsError
+from payments_core.identity import CustomerId, Email
 from payments_core.intent import Intent, IntentState
 from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription, SubscriptionStatus
-from payments_core.use_cases import Change, Order, PreviewChange
+from payments_core.use_cases import Change, Order, PreviewChange, RegisterUser
 from support.till import ADA, Till, caller_of
 
 pytestmark = pytest.mark.anyio
@@ -158,6 +159,25 @@ async def test_a_reissued_card_is_shown_as_it_is_now() -> None:
         assert renewed is not None
         assert renewed.id == known.id
         assert renewed != known
+
+
+async def test_what_a_customer_had_before_is_known_once_they_are_bound() -> None:
+    """
+    A card and a subscription that somebody sold by hand: looked up, with no event.
+    """
+    async with Till.opened() as till:
+        customer = till.api.customer("pm_card_visa", email="ada@example.com")
+        till.api.subscribe(customer["id"], till.basic)
+        register = RegisterUser(till.open_unit_of_work, till.clock)
+        bound = CustomerId(customer["id"])
+        await register(ADA, Email.of("ada@example.com"), bound)
+        while await till.work_off():
+            continue
+
+        assert (await only(till)).status is SubscriptionStatus.ACTIVE
+        account = await till.account()
+        assert account.card is not None
+        assert account.payment_status is PaymentStatus.PAID
 
 
 # 3-D Secure: accepted, refused, abandoned

@@ -1616,7 +1616,7 @@ def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
     type_ = "payment_method.automatically_updated"
     thing = without_absent({**followed(type_), "customer": customer})
 
-    key = JobKey(JobKind.CARD, "cus_1")
+    key = JobKey(JobKind.CUSTOMER, "cus_1")
     wanted = (
         Notice(key, "the card was renewed")
         if customer in ("cus_1", {"id": "cus_1"})

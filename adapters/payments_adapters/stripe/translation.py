@@ -230,7 +230,7 @@ def _read_renewed_card(_: Envelope, body: bytes) -> Notice | None:
     customer = id_of(decode(_METHOD, body).data.object.customer)
     if customer is None:
         return None
-    return Notice(JobKey(JobKind.CARD, customer), "the card was renewed")
+    return Notice(JobKey(JobKind.CUSTOMER, customer), "the card was renewed")
 
 
 class _Followed(NamedTuple):

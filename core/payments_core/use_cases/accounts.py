@@ -66,10 +66,14 @@ class RegisterUser:
             if customer_id is not None:
                 if books.holder_of(customer_id) not in (None, user_id):
                     raise CustomerTaken
-                account = account.bound(customer_id)
-            if account == before:
+                is_new = account.bound(customer_id) != before
+            else:
+                is_new = account != before
+            if not is_new:
                 return account
             books.open(account)
+            if customer_id is not None:
+                books.bind(user_id, customer_id, is_new=False)
             found = await work.unlinked(keys)
             if others := books.unknown_customers(found):
                 books.know(await work.accounts(others))

@@ -320,6 +320,19 @@ class Books:
     def changed_subscriptions(self) -> Sequence[Subscription]:
         return [self._subscriptions[id_] for id_ in sorted(self._changed_subscriptions)]
 
+    def bind(self, user: UserId, customer: CustomerId, *, is_new: bool) -> None:
+        """Bind a customer whom nobody has; what one that is not new has is looked up.
+
+        Raises:
+            CustomerTaken: the user has another one.
+        """
+        account = self._accounts[user]
+        bound = account.bound(customer)
+        if bound != account:
+            self.open(bound)
+            if not is_new:
+                self.look(JobKey(JobKind.CUSTOMER, customer), "bound to a user")
+
     def forget(self, key: JobKey) -> None:
         """Do not ask for a job: whoever works on these books is doing it."""
         self._looks.pop(key, None)

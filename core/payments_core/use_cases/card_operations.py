@@ -42,7 +42,11 @@ async def create_customer(run: Run) -> Ending:
         # The gateway may remember what a database that was restored does not.
         known = await run.gateway.customer_of(account.user_id, account.email.text)
         if known is not None:
-            return Ending(outcome=IntentOutcome(customer_id=known), customer_id=known)
+            return Ending(
+                outcome=IntentOutcome(customer_id=known),
+                customer_id=known,
+                adopts=True,
+            )
     answer, _call = await run.call(
         "create",
         CreateCustomer(

@@ -69,6 +69,8 @@ class Ending:
     state: IntentState = IntentState.SUCCEEDED
     outcome: IntentOutcome
     customer_id: CustomerId | None = None
+    # The customer was there before, and may have things that we do not know.
+    adopts: bool = False
     card: Card | None = None
     evidence: Sequence[Evidence] = ()
     terms: Sequence[PaidTerm] = ()
@@ -287,7 +289,7 @@ class Run:
         if ending.customer_id is None or books.holder_of(ending.customer_id):
             return
         try:
-            books.open(books.account(user).bound(ending.customer_id))
+            books.bind(user, ending.customer_id, is_new=not ending.adopts)
         except CustomerTaken:
             # Bound by hand meanwhile: that one counts, and ours has nothing.
             return

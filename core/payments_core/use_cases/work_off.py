@@ -41,7 +41,12 @@ from payments_core.ports import (
 from payments_core.subscription import SubscriptionReport, subscription_id
 from payments_core.use_cases.apply_events import ApplyEvents, save
 from payments_core.use_cases.begin_intent import Asking, BeginIntent
-from payments_core.use_cases.books import QUARANTINE_REASON, Books, Disagreement
+from payments_core.use_cases.books import (
+    QUARANTINE_REASON,
+    Books,
+    Disagreement,
+    subscription_job,
+)
 from payments_core.use_cases.operations import RunIntent
 
 AT_ONCE: Final = 16
@@ -248,18 +253,27 @@ class WorkOffJobs:
         if not begun.replayed:
             await self.run(begun.intent)
 
-    # Cards
+    # Customers and cards
 
-    async def card(self, job: Job) -> None:
+    async def customer(self, job: Job) -> None:
+        """Look at a customer: the card that pays, and what was sold to them."""
         ticket = await self._ticket()
         customer = CustomerId(job.key.subject)
-        found = await self.gateway.card_of(customer)
+        card = await self.gateway.card_of(customer)
+        sold = await self.gateway.subscriptions_of(customer)
         async with self.open_unit_of_work() as work:
             books = Books()
             books.know(await work.accounts(_of(customer)))
             owner = books.holder_of(customer)
             if owner is not None:
-                books.open(books.account(owner).with_card(found, ticket=ticket))
+                books.open(books.account(owner).with_card(card, ticket=ticket))
+            known = await work.subscriptions(report.gateway_id for report in sold)
+            ended = {it.gateway_id: not it.live for it in known}
+            for report in sold:
+                if ended.get(report.gateway_id) is not report.terminal:
+                    books.look(
+                        subscription_job(report.gateway_id), "seen at the gateway"
+                    )
             await save(work, books, self.clock)
             await self._finish(work, job, _APPLIED)
             await work.commit()
@@ -335,7 +349,7 @@ def _named(error: Exception) -> str:
 _Work = Callable[[WorkOffJobs, Job], Awaitable[None]]
 _JOBS: Final[Mapping[JobKind, _Work]] = {
     JobKind.SUBSCRIPTION: WorkOffJobs.subscription,
-    JobKind.CARD: WorkOffJobs.card,
+    JobKind.CUSTOMER: WorkOffJobs.customer,
     JobKind.SET_UP: WorkOffJobs.set_up,
     JobKind.PAYMENT: WorkOffJobs.payment,
     JobKind.EVENT: WorkOffJobs.event,

@@ -194,7 +194,7 @@ def _create_jobs() -> None:
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dead", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
-            "kind in ('subscription', 'card', 'payment', 'set_up', 'event')",
+            "kind in ('subscription', 'customer', 'payment', 'set_up', 'event')",
             name=op.f("ck_jobs_kind"),
         ),
         sa.PrimaryKeyConstraint("kind", "subject", name=op.f("pk_jobs")),
