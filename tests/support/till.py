@@ -49,6 +49,7 @@ from support.inprocess import InProcess
 from support.sandbox import Api
 
 ADA = UserId("ada")
+ROUNDS_MAX = 1_000
 BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
@@ -300,8 +301,7 @@ class Till:
             await self.apply([translate(body) for body in bodies])
         # Some looks wait a moment for the events that make them needless.
         self.clock.advance(timedelta(seconds=5))
-        while await self.heal() + await self.work_off():
-            continue
+        await self.work()
 
     # What goes on by itself
 
@@ -322,6 +322,17 @@ class Till:
             self.run,
         )
 
+    async def work(self) -> None:
+        """Let the worker do what is due.
+
+        Raises:
+            AssertionError: it finds no end.
+        """
+        for _ in range(ROUNDS_MAX):
+            if not await self.heal() + await self.work_off():
+                return
+        raise AssertionError("the worker finds no end")
+
     async def quiesce(self, *, within: timedelta = timedelta(hours=60)) -> None:
         """Let time pass, and the worker work, until no intent is open.
 
@@ -330,8 +341,7 @@ class Till:
         """
         ends = self.clock.now + within
         while self.clock.now < ends:
-            while await self.heal() + await self.work_off():
-                continue
+            await self.work()
             if not self.open_intents:
                 return
             await self.advance(timedelta(minutes=7))

@@ -273,11 +273,9 @@ async def _year(seed: int) -> tuple[Till, Post, int]:
 
 async def _work(till: Till) -> None:
     """Let the worker do what is due, and what falls due within the minute."""
-    while await till.heal() + await till.work_off():
-        continue
+    await till.work()
     till.clock.advance(timedelta(minutes=1))
-    while await till.heal() + await till.work_off():
-        continue
+    await till.work()
 
 
 async def _catch_up(till: Till, post: Post, day: int) -> None:

@@ -63,11 +63,13 @@ class _Answered:
     response: ApiResponse
 
 
-_FAILED: Final = ApiError(
-    500,
-    "Sorry! Something went wrong on our end: the sandbox's chaos.",
-    type_="api_error",
-)
+def _failed() -> ApiError:
+    # A new one each time: one that is raised again keeps the frames of every time.
+    return ApiError(
+        500,
+        "Sorry! Something went wrong on our end: the sandbox's chaos.",
+        type_="api_error",
+    )
 
 
 @attrs.define
@@ -176,7 +178,7 @@ class Api:
             clock = _clock(world, route, ids, params)
             headers["Date"] = formatdate(clock.now, usegmt=True)
             if fails == "before":
-                raise _FAILED
+                raise _failed()
             cause = Cause(request_id, request.headers.get("idempotency-key"))
             with world.on(clock), world.atomic(keeping=CardError):
                 world.cause = cause
@@ -184,7 +186,7 @@ class Api:
                 it = expanded(world, it, params.expand, version)
                 world.catch_up()
             if fails == "after":
-                raise _FAILED
+                raise _failed()
         except ApiError as error:
             # The intent of a decline is shown in the version as well.
             return self._failed(error, headers, version)
