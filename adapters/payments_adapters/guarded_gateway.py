@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import GatewayBusy, GatewaySilent
+from payments_core.errors import GatewayBusy, GatewaySilent, Rejected
 from payments_core.gateway import (
     Answer,
     ChangeSubscription,
@@ -80,6 +80,15 @@ class CircuitBreaker:
             return BreakerState.OPEN
         return BreakerState.HALF_OPEN
 
+    def check(self) -> None:
+        """Return if a call may go out.
+
+        Raises:
+            GatewayBusy: nobody asks now.
+        """
+        if self.state is BreakerState.OPEN or self._probing:
+            raise GatewayBusy("it has not answered lately")
+
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
         """Let a call through, and learn from it.
@@ -87,34 +96,32 @@ class CircuitBreaker:
         Raises:
             GatewayBusy: nobody asks now.
         """
-        state = self.state
-        if state is BreakerState.OPEN or (
-            state is BreakerState.HALF_OPEN and self._probing
-        ):
-            raise GatewayBusy("it has not answered lately")
-        self._probing = state is BreakerState.HALF_OPEN
+        self.check()
+        probe = self._probing = self.state is BreakerState.HALF_OPEN
         try:
             yield
+            self._heard()
         except GatewaySilent:
-            self._silent()
+            self._silent(probe=probe)
             raise
-        except BaseException:
+        except (Rejected, GatewayBusy):
             # Busy or a definite no: it answers.
             self._heard()
             raise
-        else:
-            self._heard()
+        finally:
+            # Whoever goes away before the answer tells nothing, and is in nobody's way.
+            if probe:
+                self._probing = False
 
-    def _silent(self) -> None:
+    def _silent(self, *, probe: bool) -> None:
         self.silent_in_a_row += 1
         self.silent_total += 1
-        if self._probing or self.silent_in_a_row >= SILENT_CALLS_MAX:
+        if probe or self.silent_in_a_row >= SILENT_CALLS_MAX:
             self._open_until = self._clock() + PAUSE
             self.opened += 1
-        self._probing = False
 
     def _heard(self) -> None:
-        self.silent_in_a_row, self._open_until, self._probing = 0, None, False
+        self.silent_in_a_row, self._open_until = 0, None
 
 
 @attrs.define
@@ -166,8 +173,10 @@ class GuardedGateway:
 
     @asynccontextmanager
     async def _call(self, endpoint: str) -> AsyncIterator[None]:
+        self.breaker.check()
+        # Of a call that does not leave, the breaker has nothing to learn.
+        await self._take(endpoint)
         async with self.breaker.call():
-            await self._take(endpoint)
             yield
 
     async def _take(self, endpoint: str) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from payments_adapters.memory import (
     MemoryEventLog,
     MemoryIntentDirectory,
 )
-from payments_adapters.stripe import translate
+from payments_adapters.stripe import StripeEvents, StripeSignatures, translate
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
 from payments_core.identity import Email, UserId
@@ -50,6 +50,7 @@ from support.sandbox import Api
 
 ADA = UserId("ada")
 ROUNDS_MAX = 1_000
+SECRET = "whsec_" + "s" * 32
 BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
@@ -292,10 +293,14 @@ class Till:
         """Run what was begun, as the HTTP shell does."""
         return begun.intent if begun.replayed else await self.run(begun.intent)
 
-    async def hear(self) -> None:
-        """Take in the events that were made since, as webhooks, and work them off."""
-        events = list(self.engine.world.events.values())[self._heard :]
-        self._heard += len(events)
+    async def hear(self, types: Collection[str] | None = None) -> None:
+        """Take in the events that were made since, as webhooks, and work them off.
+
+        Of some types only, if these are named: the others are lost.
+        """
+        made = list(self.engine.world.events.values())[self._heard :]
+        self._heard += len(made)
+        events = [it for it in made if types is None or it.type in types]
         bodies = [json.dumps(shown(self.engine.world, it)).encode() for it in events]
         if bodies:
             await self.apply([translate(body) for body in bodies])
@@ -317,7 +322,7 @@ class Till:
             self.clock,
             self.apply,
             self.fuse.around(MemoryEventLog(self.database)),
-            NoEvents(),
+            StripeEvents(StripeSignatures((SECRET,), self.clock)),
             self.begin,
             self.run,
         )
@@ -357,16 +362,6 @@ class Till:
 
     async def intent(self, id_: str) -> Intent | None:
         return await MemoryIntentDirectory(self.database).find(id_)  # type: ignore[arg-type]  # a text will do
-
-
-class NoEvents:
-    """Reads none."""
-
-    def read(self, body: bytes, signature: str) -> Any:
-        raise NotImplementedError
-
-    def reread(self, body: bytes) -> Any:
-        raise NotImplementedError
 
 
 Deed = Callable[[Till], Awaitable[Intent]]

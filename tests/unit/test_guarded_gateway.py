@@ -168,6 +168,38 @@ async def test_f26_who_waits_for_too_long_is_told_that_nothing_was_done() -> Non
     assert it.state is BreakerState.CLOSED
 
 
+async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:
+    """
+    Not that our budget is used up, nor that whoever asked went away.
+    """
+    it = Guarded()
+    await it.be_silent(SILENT_CALLS_MAX)
+    it.clock.advance(PAUSE)
+    it.budget.empty_for = len(it.budget.asked) + WAITS_MAX
+    with pytest.raises(GatewayBusy):
+        await it.send()
+    states = [it.state]
+    with pytest.raises(asyncio.CancelledError):
+        async with it.breaker.call():
+            raise asyncio.CancelledError
+    states.append(it.state)
+    await it.send()
+    states.append(it.state)
+    half, closed = BreakerState.HALF_OPEN, BreakerState.CLOSED
+    assert states == [half, half, closed]
+
+
+async def test_f33_one_goes_first_and_the_others_are_told_to_wait() -> None:
+    it = Guarded()
+    await it.be_silent(SILENT_CALLS_MAX)
+    it.clock.advance(PAUSE)
+    async with it.breaker.call():
+        with pytest.raises(GatewayBusy):
+            await it.send()
+    await it.send()
+    assert it.state is BreakerState.CLOSED
+
+
 async def test_a_price_is_asked_for_once_a_minute() -> None:
     """
     By however many at once.

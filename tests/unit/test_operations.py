@@ -7,12 +7,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from payments_core.errors import AlreadySubscribed, PaymentsError
+from payments_core.errors import AlreadySubscribed, PaymentsError, SubscriptionNotFound
 from payments_core.identity import CustomerId, Email
-from payments_core.intent import Intent, IntentState
+from payments_core.intent import Intent, IntentKind, IntentState, Wanted
 from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription, SubscriptionStatus
-from payments_core.use_cases import Change, Order, PreviewChange, RegisterUser
+from payments_core.use_cases import (
+    Asking,
+    Change,
+    Order,
+    PreviewChange,
+    RegisterUser,
+)
 from support.till import ADA, Till, caller_of
 
 pytestmark = pytest.mark.anyio
@@ -394,6 +400,28 @@ async def test_a_trial_that_is_canceled_ends_there_and_then() -> None:
 # Written down first
 
 
+async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
+    """
+    What it is about is not there any more: no repetition brings it again.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        begun = await till.begin(
+            Asking(
+                user_id=ADA,
+                kind=IntentKind.CHANGE_SUBSCRIPTION,
+                wanted=Wanted(price=till.pro),
+                subject="sub_gone",
+            )
+        )
+        ended = await till.settle(begun)
+        assert ended.state is IntentState.DECLINED
+        assert ended.outcome is not None
+        assert ended.outcome.refusal is not None
+        assert ended.outcome.refusal.code == SubscriptionNotFound.code
+        assert not till.open_intents
+
+
 async def test_p24_every_change_was_committed_before_it_left() -> None:
     """
     With its key, byte for byte.
@@ -428,3 +456,41 @@ async def test_what_is_not_sold_is_refused_before_an_intent(wanted: Any) -> None
             await till.start(ADA, Order(**wanted), caller=CALLER, key=None)
         assert getattr(caught.value, "field", None) == next(iter(wanted))
         assert till.intents == []
+
+
+# The brief's two events
+
+
+BRIEF = frozenset({"charge.succeeded", "charge.failed"})
+HALF_PAST = timedelta(minutes=90)
+
+
+async def test_the_two_events_of_the_brief_are_enough() -> None:
+    """
+    A renewal, one that fails, and the payment after it, with all else lost.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await card(till, GOOD)
+        await start(till)
+        known = (await till.account()).card
+        assert known is not None
+        await till.hear(BRIEF)
+        ends = [(await only(till)).report.period_end]
+
+        seen = []
+        # Each invoice is collected an hour after its period began: nobody looks yet.
+        for after, declines in ((31 * DAY + HALF_PAST, False), (28 * DAY, True)):
+            if declines:
+                till.decline(known.id)
+            await till.advance(after)
+            await till.hear(BRIEF)
+            report = (await only(till)).report
+            seen.append(report.status)
+            ends.append(report.period_end)
+        assert seen == [SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE]
+        assert ends == sorted(set(ends))
+        assert await status(till) is PaymentStatus.FAILED
+        await card(till, OTHER)
+        await till.hear(BRIEF)
+        assert await status(till) is PaymentStatus.PAID

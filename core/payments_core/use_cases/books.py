@@ -387,4 +387,7 @@ def _tells_more(payment: Payment, subscription: Subscription) -> bool:
     if not payment.money_stayed:
         return False
     term = subscription.paid_term
-    return term is None or created_at < term.starts_at or not subscription.covered
+    if term is None or not subscription.covered:
+        return True
+    # A payment of another term than the one we know of.
+    return not term.starts_at <= created_at < term.ends_at

@@ -9,10 +9,10 @@ import attrs
 from payments_core.errors import (
     Abandoned,
     GatewayBusy,
-    GatewayObjectMissing,
     GatewayRefused,
     GatewaySilent,
     OperationInProgress,
+    Rejected,
 )
 from payments_core.identity import CustomerId
 from payments_core.intent import (
@@ -75,23 +75,18 @@ class RunIntent:
             ending = await _OPERATIONS[run.intent.kind](run)
         except GatewayRefused as error:
             ending = _declined(run, refusal_of(error))
-        except GatewayObjectMissing as error:
-            # Removed there behind our back: no repetition brings it again.
-            refusal = Refusal(code=GatewayObjectMissing.code, reason=str(error))
-            ending = _declined(run, refusal)
+        except Rejected as error:
+            # Removed, here or there, since it was asked: no repetition brings it again.
+            ending = _declined(run, Refusal(code=error.code, reason=str(error)))
         except GivenUp:
-            ending = Ending(
-                state=IntentState.ABANDONED,
-                outcome=_ABANDONED,
-                looks=_touched(run),
-            )
+            ending = _abandoned(run)
         except NotYet as wait:
             return await run.put_off(wait.until)
         except (GatewayBusy, GatewaySilent):
             if run.intent.state is IntentState.NEW and run.intent.may_be_abandoned(
                 run.now
             ):
-                ending = Ending(state=IntentState.ABANDONED, outcome=_ABANDONED)
+                ending = _abandoned(run)
             else:
                 return await run.put_off()
         return await run.end(ending)
@@ -124,6 +119,10 @@ class RunIntent:
 def _declined(run: Run, refusal: Refusal) -> Ending:
     outcome = IntentOutcome(refusal=refusal)
     return Ending(state=IntentState.DECLINED, outcome=outcome, looks=_touched(run))
+
+
+def _abandoned(run: Run) -> Ending:
+    return Ending(state=IntentState.ABANDONED, outcome=_ABANDONED, looks=_touched(run))
 
 
 def _touched(run: Run) -> Sequence[str]:

@@ -41,7 +41,7 @@ from payments_core.ports import (
 )
 from payments_core.subscription import PaidTerm
 from payments_core.use_cases.apply_events import save
-from payments_core.use_cases.books import Books, subscription_job
+from payments_core.use_cases.books import Books, Disagreement, subscription_job
 
 RETRIES_MAX: Final = 5
 
@@ -274,7 +274,12 @@ class Run:
             account = books.account(user).with_card(ending.card, ticket=ticket)
             books.open(account)
         for evidence in ending.evidence:
-            books.post_subscription(evidence)
+            try:
+                books.post_subscription(evidence)
+            except Disagreement:
+                # Bound to another user meanwhile: whoever looks settles whose it is.
+                key = subscription_job(evidence.report.gateway_id)
+                books.look(key, "its customer is another user's")
         for term in ending.terms:
             books.post_term(term)
         for gateway_id in ending.looks:

@@ -108,7 +108,7 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 @_KEY
 @_DRY_RUN
 @_JSON
-def start(  # one parameter an option
+def start(
     *, user: str, key: str | None, dry_run: bool, as_json: bool, **wanted: Any
 ) -> None:
     """Subscribe USER to a product."""

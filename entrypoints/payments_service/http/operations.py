@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -35,6 +36,17 @@ from payments_service.http.schemas import (
 MISSING: Final = "resource_missing"
 # Whoever waits in a browser is told where to ask after that long.
 ANSWER_WITHIN_S: Final = 8.0
+# Errors that are all said with their code.
+_BARE: Final[Mapping[str, Callable[[], errors.Rejected]]] = MappingProxyType(
+    {
+        it.code: it
+        for it in (
+            errors.Abandoned,
+            errors.AccountNotFound,
+            errors.SubscriptionNotFound,
+        )
+    }
+)
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -134,8 +146,8 @@ def problem_of(refusal: Refusal) -> errors.Rejected:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)
     if refusal.code == errors.AlreadySubscribed.code:
         return errors.AlreadySubscribed(refusal.reason)
-    if refusal.code == errors.Abandoned.code:
-        return errors.Abandoned()
+    if known := _BARE.get(refusal.code):
+        return known()
     if refusal.field is not None and refusal.code == MISSING:
         return errors.UnknownReference(refusal.field, "the payment gateway has none")
     return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
