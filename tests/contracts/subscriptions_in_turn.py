@@ -25,8 +25,8 @@ from payments_core.identity import UserId
 from payments_core.ports import LinkKeys, OpenUnitOfWork, UnitOfWork
 from payments_core.standing import Checkpoint, Policy
 from payments_core.use_cases import ApplyEvents
-from payments_core.use_cases.apply_events import save
 from payments_core.use_cases.books import Books
+from payments_core.use_cases.posting import save
 
 
 async def _looked_up(work: UnitOfWork) -> Sequence[PaymentAccount]:

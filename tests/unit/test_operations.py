@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from payments_core.errors import AlreadySubscribed, PaymentsError, SubscriptionNotFound
 from payments_core.identity import CustomerId, Email
 from payments_core.intent import Intent, IntentKind, IntentState, Wanted
+from payments_core.job import Job
 from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import (
@@ -19,6 +20,7 @@ from payments_core.use_cases import (
     PreviewChange,
     RegisterUser,
 )
+from payments_core.use_cases.books import subscription_job
 from support.till import ADA, Till, caller_of
 
 pytestmark = pytest.mark.anyio
@@ -420,6 +422,27 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
         assert ended.outcome.refusal is not None
         assert ended.outcome.refusal.code == SubscriptionNotFound.code
         assert not till.open_intents
+
+
+async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
+    """
+    Another worker did the job meanwhile: what this one heard is of no matter.
+    """
+    async with Till.opened() as till:
+        key, now = subscription_job("sub_gone"), till.clock.now
+        async with till.open_unit_of_work() as work:
+            await work.ask([Job(key=key, reason="seen", due_at=now)])
+            await work.commit()
+        asked: list[str] = []
+
+        def finish(request: Any, _: Any) -> None:
+            asked.append(request.path)
+            till.database.tables.jobs.clear()
+
+        till.engine.watch = finish
+        assert await till.work_off() == 1
+        assert asked
+        assert not till.database.tables.jobs
 
 
 async def test_p24_every_change_was_committed_before_it_left() -> None:

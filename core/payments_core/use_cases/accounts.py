@@ -15,8 +15,8 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.ports import AccountDirectory, Clock, LinkKeys, OpenUnitOfWork
 from payments_core.revocation import Caller
 from payments_core.standing import Policy, Standing
-from payments_core.use_cases.apply_events import save
 from payments_core.use_cases.books import Books
+from payments_core.use_cases.posting import adopt_unlinked, save
 
 RETRIES_MAX: Final = 5
 
@@ -74,10 +74,7 @@ class RegisterUser:
             books.open(account)
             if customer_id is not None:
                 books.bind(user_id, customer_id, is_new=False)
-            found = await work.unlinked(keys)
-            if others := books.unknown_customers(found):
-                books.know(await work.accounts(others))
-            books.adopt(found)
+            await adopt_unlinked(work, books, keys)
             await save(work, books, self.clock)
             await work.commit()
         kept = books.account(user_id)

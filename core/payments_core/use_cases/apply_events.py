@@ -25,6 +25,7 @@ from payments_core.use_cases.books import (
     Disagreement,
     subscription_job,
 )
+from payments_core.use_cases.posting import know_owners, save
 
 _APPLIED = Outcome(EventState.APPLIED)
 _QUARANTINED = Outcome(EventState.QUARANTINED, QUARANTINE_REASON)
@@ -114,9 +115,7 @@ class ApplyEvents:
             if isinstance(event.report, SubscriptionReport)
         ]
         payments = [event.report for event in ours if isinstance(event.report, Payment)]
-        if keys := books.ownerless(payments, subscriptions):
-            await work.hold(keys, exclusive=False)
-            books.know(await work.accounts(keys))
+        await know_owners(work, books, payments=payments, subscriptions=subscriptions)
         tickets = iter(await work.tickets(len(subscriptions)) if subscriptions else ())
         outcomes = {event.key: _OTHER_MODE for event in events}
         for event in ours:
@@ -166,28 +165,3 @@ def _doubtful(books: Books, doubt: Doubt) -> Outcome:
     job = JobKey(JobKind.PAYMENT, doubt.payment_id)
     books.look(job, doubt.reason)
     return Outcome(EventState.PENDING, doubt.reason, job)
-
-
-async def save(
-    work: UnitOfWork,
-    books: Books,
-    clock: Clock,
-    events: Sequence[tuple[GatewayEvent, Outcome]] = (),
-) -> None:
-    """Save what changed in the books, and the events that changed it.
-
-    Raises:
-        ChangedElsewhere: see `UnitOfWork.keep`.
-    """
-    if books.to_replay:
-        books.replay(await work.history(books.to_replay))
-    now = clock()
-    await work.keep(
-        events=events,
-        accounts=books.changed_accounts,
-        payments=books.changed_payments,
-        subscriptions=books.changed_subscriptions,
-        at=now,
-    )
-    if jobs := books.jobs(now):
-        await work.ask(jobs)

@@ -40,8 +40,8 @@ from payments_core.ports import (
     UnitOfWork,
 )
 from payments_core.subscription import PaidTerm
-from payments_core.use_cases.apply_events import save
 from payments_core.use_cases.books import Books, Disagreement, subscription_job
+from payments_core.use_cases.posting import adopt_unlinked, draw_ticket, save
 
 RETRIES_MAX: Final = 5
 
@@ -167,7 +167,7 @@ class Run:
             Call(
                 step=step,
                 frozen=self.gateway.freeze(request),
-                ticket=await self.ticket(),
+                ticket=await draw_ticket(self._open_unit_of_work),
                 first_sent_at=now,
                 last_sent_at=now,
             )
@@ -186,7 +186,8 @@ class Run:
         if self.intent.may_be_abandoned(now):
             raise GivenUp
         frozen = self.gateway.freeze(request)
-        return await self._keep(call.regenerated(frozen, await self.ticket(), now))
+        ticket = await draw_ticket(self._open_unit_of_work)
+        return await self._keep(call.regenerated(frozen, ticket, now))
 
     async def _send(
         self, call: Call, request: GatewayRequest, *, sent_before: bool
@@ -205,13 +206,6 @@ class Run:
             await self._keep(call.silent(poisoned=error.poisoned))
             raise
         return answer, await self._keep(call.answered(answer))
-
-    async def ticket(self) -> int:
-        """Draw a ticket: what is read after this is newer than what was before."""
-        async with self._open_unit_of_work() as work:
-            (ticket,) = await work.tickets(1)
-            await work.commit()
-        return ticket
 
     async def _keep(self, call: Call) -> Call:
         now = self.now
@@ -298,7 +292,4 @@ class Run:
         except CustomerTaken:
             # Bound by hand meanwhile: that one counts, and ours has nothing.
             return
-        found = await work.unlinked(keys)
-        if others := books.unknown_customers(found):
-            books.know(await work.accounts(others))
-        books.adopt(found)
+        await adopt_unlinked(work, books, keys)

@@ -8,9 +8,9 @@ import attrs
 from payments_core.errors import StoreUnavailable
 from payments_core.intent import Intent
 from payments_core.ports import Clock, OpenUnitOfWork
-from payments_core.use_cases.apply_events import save
 from payments_core.use_cases.books import Books
 from payments_core.use_cases.operations import RunIntent
+from payments_core.use_cases.posting import adopt_unlinked, save
 
 INTENTS_AT_ONCE: Final = 16
 LINKED_AT_ONCE: Final = 100
@@ -79,10 +79,7 @@ class LinkUnlinked:
             await work.hold(keys, exclusive=True)
             books = Books()
             books.know(await work.accounts(keys))
-            unlinked = await work.unlinked(keys)
-            if others := books.unknown_customers(unlinked):
-                books.know(await work.accounts(others))
-            books.adopt(unlinked)
+            await adopt_unlinked(work, books, keys)
             await save(work, books, self.clock)
             await work.commit()
         return len(books.changed_payments) + len(books.changed_subscriptions)

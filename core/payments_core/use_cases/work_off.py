@@ -7,6 +7,7 @@ Rule 3: a gateway that does not listen costs a job no attempt; one that fails do
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -36,10 +37,9 @@ from payments_core.ports import (
     OpenUnitOfWork,
     PaymentGateway,
     UnitOfWork,
-    link_keys,
 )
 from payments_core.subscription import SubscriptionReport, subscription_id
-from payments_core.use_cases.apply_events import ApplyEvents, save
+from payments_core.use_cases.apply_events import ApplyEvents
 from payments_core.use_cases.begin_intent import Asking, BeginIntent
 from payments_core.use_cases.books import (
     QUARANTINE_REASON,
@@ -48,6 +48,7 @@ from payments_core.use_cases.books import (
     subscription_job,
 )
 from payments_core.use_cases.operations import RunIntent
+from payments_core.use_cases.posting import books_on, draw_ticket, save
 
 AT_ONCE: Final = 16
 # How long a gateway that does not listen is left alone.
@@ -62,6 +63,18 @@ def _unheard(_: Job, __: Exception) -> None:
 
 class _NotOurs(Exception):  # noqa: N818  # a verdict, never shown to anybody
     """Somebody else has the job by now."""
+
+
+async def _still_ours(work: UnitOfWork, job: Job) -> Job:
+    """Return a job as it is by now.
+
+    Raises:
+        _NotOurs: it is done, or somebody else has it; roll back.
+    """
+    current = await work.job(job.key)
+    if current is None or current.lease_no != job.lease_no:
+        raise _NotOurs
+    return current
 
 
 @attrs.frozen
@@ -112,19 +125,19 @@ class WorkOffJobs:
             await self._give_back(job.failed(self.clock(), _named(error)), job)
 
     async def _give_back(self, after: Job, mine: Job) -> None:
-        async with self.open_unit_of_work() as work:
-            current = await work.job(mine.key)
-            if current is None or current.lease_no != mine.lease_no:
-                return
-            # Asked for meanwhile or not: it will be done, and covers that too.
-            await work.save_job(attrs.evolve(after, asked=current.asked))
-            await work.commit()
+        with suppress(_NotOurs):
+            async with self.open_unit_of_work() as work:
+                current = await _still_ours(work, mine)
+                # Asked for meanwhile or not: it will be done, and covers that too.
+                await work.save_job(attrs.evolve(after, asked=current.asked))
+                await work.commit()
 
     async def _missing(self, job: Job, reason: str) -> None:
         """Set apart what waits for a thing that the gateway does not know."""
-        async with self.open_unit_of_work() as work:
-            await self._finish(work, job, Outcome(EventState.QUARANTINED, reason))
-            await work.commit()
+        with suppress(_NotOurs):
+            async with self.open_unit_of_work() as work:
+                await self._finish(work, job, Outcome(EventState.QUARANTINED, reason))
+                await work.commit()
 
     async def _finish(
         self, work: UnitOfWork, job: Job, outcome: Outcome, *, later: bool = False
@@ -136,9 +149,7 @@ class WorkOffJobs:
         Raises:
             _NotOurs: somebody else has it; roll back.
         """
-        current = await work.job(job.key)
-        if current is None or current.lease_no != job.lease_no:
-            raise _NotOurs
+        current = await _still_ours(work, job)
         if current.asked != job.asked:
             await work.save_job(current.again(self.clock()))
             return
@@ -148,16 +159,10 @@ class WorkOffJobs:
         else:
             await work.finish_job(current)
 
-    async def _ticket(self) -> int:
-        async with self.open_unit_of_work() as work:
-            (ticket,) = await work.tickets(1)
-            await work.commit()
-        return ticket
-
     # Subscriptions
 
     async def subscription(self, job: Job) -> None:
-        ticket = await self._ticket()
+        ticket = await draw_ticket(self.open_unit_of_work)
         found = await self.gateway.subscription(job.key.subject)
         async with self.open_unit_of_work() as work:
             outcome, stale, silent = await self._posted(work, job, found, ticket)
@@ -176,9 +181,7 @@ class WorkOffJobs:
                 await work.commit()
 
     async def _look_again(self, work: UnitOfWork, job: Job) -> None:
-        current = await work.job(job.key)
-        if current is None or current.lease_no != job.lease_no:
-            raise _NotOurs
+        current = await _still_ours(work, job)
         await work.save_job(current.again(self.clock()))
 
     async def _posted(
@@ -190,7 +193,7 @@ class WorkOffJobs:
         happened by now has not: a gateway whose clock is behind ours must not be
         asked over and over.
         """
-        books = await self._books(work, found.report)
+        books = await books_on(work, subscriptions=[found.report])
         evidence = Evidence(
             report=found.report, at=found.at, ticket=ticket, looked_up=True
         )
@@ -206,21 +209,6 @@ class WorkOffJobs:
         look_at = known.look_at if known else None
         silent = look_at is not None and look_at <= self.clock()
         return _APPLIED, verdict.look is not None, silent
-
-    @staticmethod
-    async def _books(work: UnitOfWork, report: SubscriptionReport) -> Books:
-        known = await work.subscriptions([report.gateway_id])
-        owners = frozenset(it.user_id for it in known if it.user_id)
-        keys = link_keys(subscriptions=[report])
-        books = Books()
-        books.know(
-            await work.accounts(attrs.evolve(keys, user_ids=keys.user_ids | owners)),
-            subscriptions=known,
-        )
-        if missing := books.ownerless((), [report]):
-            await work.hold(missing, exclusive=False)
-            books.know(await work.accounts(missing))
-        return books
 
     @staticmethod
     async def _twin_of(work: UnitOfWork, report: SubscriptionReport) -> UserId | None:
@@ -257,7 +245,7 @@ class WorkOffJobs:
 
     async def customer(self, job: Job) -> None:
         """Look at a customer: the card that pays, and what was sold to them."""
-        ticket = await self._ticket()
+        ticket = await draw_ticket(self.open_unit_of_work)
         customer = CustomerId(job.key.subject)
         card = await self.gateway.card_of(customer)
         sold = await self.gateway.subscriptions_of(customer)
@@ -305,15 +293,7 @@ class WorkOffJobs:
     async def payment(self, job: Job) -> None:
         found = await self.gateway.payment(PaymentId(job.key.subject))
         async with self.open_unit_of_work() as work:
-            books, outcome = Books(), _APPLIED
-            known = await work.payments([found.id])
-            owners = frozenset(record.user_id for record in known if record.user_id)
-            keys = link_keys([found])
-            keys = attrs.evolve(keys, user_ids=keys.user_ids | owners)
-            books.know(await work.accounts(keys), known)
-            if missing := books.ownerless([found]):
-                await work.hold(missing, exclusive=False)
-                books.know(await work.accounts(missing))
+            books, outcome = await books_on(work, payments=[found]), _APPLIED
             try:
                 books.correct(found)
             except Disagreement:
