@@ -86,7 +86,10 @@ class CircuitBreaker:
         Raises:
             GatewayBusy: nobody asks now.
         """
-        if self.state is BreakerState.OPEN or self._probing:
+        state = self.state
+        if state is BreakerState.OPEN or (
+            state is BreakerState.HALF_OPEN and self._probing
+        ):
             raise GatewayBusy("it has not answered lately")
 
     @asynccontextmanager
@@ -97,7 +100,8 @@ class CircuitBreaker:
             GatewayBusy: nobody asks now.
         """
         self.check()
-        probe = self._probing = self.state is BreakerState.HALF_OPEN
+        probe = self.state is BreakerState.HALF_OPEN
+        self._probing = self._probing or probe
         try:
             yield
             self._heard()

@@ -3,14 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from payments_core.errors import AlreadySubscribed, PaymentsError, SubscriptionNotFound
-from payments_core.identity import CustomerId, Email
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentKind, IntentState, Wanted
-from payments_core.job import Job
+from payments_core.job import Job, JobKind
 from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import (
@@ -26,6 +27,7 @@ from support.till import ADA, Till, caller_of
 pytestmark = pytest.mark.anyio
 
 CALLER = caller_of(ADA)
+BOB = UserId("bob")
 GOOD = "pm_card_visa"
 OTHER = "pm_card_mastercard"
 FAILING = "pm_card_chargeCustomerFail"
@@ -421,6 +423,32 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
         assert ended.outcome is not None
         assert ended.outcome.refusal is not None
         assert ended.outcome.refusal.code == SubscriptionNotFound.code
+        assert not till.open_intents
+
+
+async def test_p23_what_was_given_to_another_user_meanwhile_ends_all_the_same() -> None:
+    """
+    Whose it is, a look settles; the change was made.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await till.register(BOB)
+        await start(till, GOOD)
+
+        def give_away(request: Any, _: Any) -> None:
+            kept = till.database.tables.subscriptions
+            for id_, it in kept.items() if request.method == "POST" else ():
+                kept[id_] = attrs.evolve(it, user_id=BOB)
+
+        till.engine.watch = give_away
+        changed = await change(till, price=till.pro)
+        assert changed.state is IntentState.SUCCEEDED
+        [kept] = till.database.tables.subscriptions.values()
+        assert kept.user_id == BOB
+        assert [it.key.kind for it in till.database.tables.jobs.values()] == [
+            JobKind.SUBSCRIPTION
+        ]
+        await till.work()
         assert not till.open_intents
 
 
