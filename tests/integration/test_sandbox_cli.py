@@ -6,7 +6,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import attrs
 import httpx
 import pytest
 
+from support.receiver import receiving
 from support.service import free_port
 
 COMMAND = (sys.executable, "-m", "payments_service", "sandbox")
@@ -49,12 +52,25 @@ class Served:
         url = f"{self.facts['sandbox_url']}/v1/{path}"
         return httpx.get(url, headers=headers).raise_for_status().json()
 
+    def ask(self, path: str) -> Any:
+        """Ask what only its owner may see."""
+        headers = {"Authorization": f"Bearer {self.facts['stripe_api_key']}"}
+        url = f"{self.facts['sandbox_url']}/_sandbox/{path}"
+        return httpx.get(url, headers=headers).raise_for_status().json()
+
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         code = self.process.wait(TIMEOUT_S)
         if self.process.stdout:
             self.process.stdout.close()
         return code
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
 
 
 def run(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -70,9 +86,10 @@ def run(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return done
 
 
-def serve(*words: str) -> Served:
+def serve(*words: str, ticking: bool = False) -> Served:
+    how = () if ticking else ("--frozen",)
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--frozen", "--json", *words],
+        [*COMMAND, "serve", "--port", "0", *how, "--json", *words],
         env={"PATH": os.environ["PATH"], "PAYMENTS_SANDBOX_KEY": KEY},
         stdout=subprocess.PIPE,
         text=True,
@@ -287,6 +304,40 @@ def test_it_forwards_what_happens_signed() -> None:
     assert endpoint["url"] == f"http://127.0.0.1:{port}/hook"
     assert endpoint["api_version"] == "2024-09-30.acacia"
     assert waiting == 1
+
+
+def test_it_serves_before_it_delivers(tmp_path: Path) -> None:
+    """
+    Started again with deliveries pending, it does not wait for a receiver that does not
+    answer; once that one does, it gets all of them, in their order.
+    """
+    users = ["ada", "bob", "eve"]
+    with receiving() as receiver:
+        receiver.status = 500
+        words = ("--journal", str(tmp_path / "journal"), "--forward", receiver.url)
+        first = serve(*words)
+        for user in users:
+            first.run("trigger", "customer.created", "--user", user)
+        first.end()
+        receiver.received.clear()
+        receiver.status = 200
+        receiver.hold()
+
+        second = serve(*words, ticking=True)
+        try:
+            answered = len(second.ask("deliveries"))
+            pending = second.ask("events")
+            receiver.let_go()
+            wait_for(lambda: len(receiver.received) == len(users))
+        finally:
+            code = second.end()
+
+    # Before the first answer, though the machine be slow: not after all of them.
+    assert answered < len(users)
+    assert [it["undelivered"] for it in pending] == [1] * len(users)
+    told = [it.object["metadata"]["user_id"] for it in receiver.received]
+    assert told == users
+    assert code == 0
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def seen_types(api: Api) -> set[str]:
     }
 
 
-def snapshot(api: Api) -> dict[str, Any]:
+def state_of(api: Api) -> dict[str, Any]:
     world = api.engine.world
     return {
         "objects": world.objects,
@@ -66,8 +66,17 @@ def snapshot(api: Api) -> dict[str, Any]:
         "cards": world.cards,
         "now": api.now,
         "drawn": world.drawn,
-        "next": world.new_id("x"),
     }
+
+
+def snapshot(api: Api) -> dict[str, Any]:
+    """Return what it is, and the id that follows; which it draws."""
+    return {**state_of(api), "next": api.engine.world.new_id("x")}
+
+
+def differences(api: Api, other: Api) -> list[str]:
+    before, after = state_of(api), state_of(other)
+    return [name for name, value in before.items() if after[name] != value]
 
 
 def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -103,6 +112,41 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
         assert len(api.get("customers")["data"]) == count
         assert api.now == api.engine.start() + count * 86_400
+
+
+@pytest.mark.anyio
+async def test_what_anybody_heard_of_is_in_it(tmp_path: Path) -> None:
+    """
+    Killed while time passes, it comes back as it was when it last told somebody: also
+    if it was called between two renewals of one second.
+    """
+    path = tmp_path / "journal"
+    api, journal = begun(path)
+    for _ in range(2):
+        api.subscribe(api.customer()["id"], "price_basic_monthly")
+    wrong: list[str] = []
+    seen = 0
+
+    async def flush() -> None:
+        nonlocal seen
+        if len(api.engine.world.events) == seen:
+            return
+        seen = len(api.engine.world.events)
+        copy = tmp_path / "copy"
+        copy.write_bytes(path.read_bytes())
+        again, second = begun(copy)
+        second.close()
+        wrong.extend(f"{name} at {api.now}" for name in differences(api, again))
+        api.post("customers", name="between")
+
+    await api.engine.advance("40 days", flush)
+    journal.close()
+    again, second = begun(path)
+    second.close()
+
+    assert seen > 0
+    assert wrong == []
+    assert differences(api, again) == []
 
 
 def test_a_line_that_was_cut_off_is_cut_away(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from payments_service import logs
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.folder import DevFolder
 from payments_service.cli.sandbox_client import SandboxClient
@@ -29,6 +30,8 @@ from payments_service.sandbox.server import HOST
 
 # Where Stripe's own mock listens; so many tools look there first.
 PORT: Final = 12_111
+# One that does not answer holds none of these up.
+ENDPOINTS_AT_ONCE: Final = 8
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be asked.")
 
@@ -128,6 +131,8 @@ def serve(
         preset=presets.both(*wanted),
     )
     listener = bound(port)
+    # On stderr: nobody reads our stdout any more once we have said where we are.
+    logs.configure("warning")
     facts = {
         "sandbox_url": url_of(listener, HOST),
         "stripe_api_key": engine.api.api_key,
@@ -136,7 +141,7 @@ def serve(
         facts["webhook_secret"] = secret
     asyncio.run(
         run(
-            SandboxApp.of(engine, at_once=at_once),
+            SandboxApp.of(engine, at_once=at_once, endpoints_at_once=ENDPOINTS_AT_ONCE),
             listener,
             journal,
             lambda: _say(facts, as_json=as_json),

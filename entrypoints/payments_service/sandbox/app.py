@@ -17,7 +17,7 @@ from payments_service.sandbox.api import BODY_BYTES_MAX, ApiRequest, ApiResponse
 from payments_service.sandbox.chaos import Fault
 from payments_service.sandbox.control import create_control
 from payments_service.sandbox.courier import Courier
-from payments_service.sandbox.engine import Engine, Progress
+from payments_service.sandbox.engine import Engine, Progress, Until
 
 # Longer than the SDK's own patience (80 s): it is the client that gives up.
 HOLD_S: Final = 120.0
@@ -48,8 +48,10 @@ class SandboxApp:
         self._control = create_control(self.engine, self.advance, self.tell)
 
     @classmethod
-    def of(cls, engine: Engine, *, at_once: int = 1) -> "SandboxApp":
-        return cls(engine, Courier(engine, at_once))
+    def of(
+        cls, engine: Engine, *, at_once: int = 1, endpoints_at_once: int = 1
+    ) -> "SandboxApp":
+        return cls(engine, Courier(engine, at_once, endpoints_at_once))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith("/v1/"):
@@ -57,10 +59,10 @@ class SandboxApp:
         else:
             await self._control(scope, receive, send)
 
-    async def advance(
-        self, until: int | str, progress: Progress = lambda _: None
-    ) -> int:
+    async def advance(self, until: Until, progress: Progress = lambda _: None) -> int:
         """Let time pass, as `Engine.advance`; everything due is delivered on the way.
+
+        One at a time: `until` counts from the time at which its turn has come.
 
         Raises:
             ValueError: the past, or not a span.
@@ -74,11 +76,14 @@ class SandboxApp:
         await self.courier.flush()
 
     async def deliver(self) -> None:
-        """Deliver whatever comes, until cancelled."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
+        """Wait until something may be due, and deliver it."""
+        await self._news.wait()
+        self._news.clear()
+        try:
             await self.courier.flush()
+        except Exception:
+            self._news.set()
+            raise
 
     def tell(self) -> None:
         """Say that something may be due."""

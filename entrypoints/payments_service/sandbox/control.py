@@ -18,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromQuery, JSONBody
 
 from payments_service.sandbox.chaos import Fault, Plan
-from payments_service.sandbox.engine import Engine
+from payments_service.sandbox.engine import Engine, Until
 from payments_service.sandbox.errors import ApiError
 from payments_service.sandbox.triggers import TriggerError, trigger
 from payments_service.sandbox.world import Object
@@ -78,7 +78,7 @@ class _Reach:
     """What the handlers work on."""
 
     engine: Engine
-    advance: Callable[[int | str], Awaitable[int]]
+    advance: Callable[[Until], Awaitable[int]]
     tell: Callable[[], None]
 
 
@@ -205,7 +205,7 @@ _HANDLERS: Final = [
 
 def create_control(
     engine: Engine,
-    advance: Callable[[int | str], Awaitable[int]],
+    advance: Callable[[Until], Awaitable[int]],
     tell: Callable[[], None],
 ) -> Litestar:
     """Return the application; `tell` is called when something may be on its way."""

@@ -1,14 +1,14 @@
 """Carries what is due to where it has to go: the sandbox's only way out."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 import httpx
 
-from payments_service.sandbox.delivery import Delivery
+from payments_service.sandbox.delivery import Delivery, Outbox
 from payments_service.sandbox.engine import Engine
 
 # Stripe waits some ten seconds for an answer; a retry comes anyway.
@@ -17,10 +17,15 @@ TIMEOUT_S: Final = 10.0
 
 @attrs.define
 class Courier:
-    """Sends deliveries in their order; `at_once` of them may be under way together."""
+    """Sends deliveries in their order; an endpoint has `at_once` of them under way.
+
+    Beside each other go those of `endpoints_at_once` endpoints: with one, an endpoint
+    that does not answer holds the others up, and the order of all is determined.
+    """
 
     engine: Engine
     at_once: int = 1
+    endpoints_at_once: int = 1
     _client: httpx.AsyncClient | None = None
     _one: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
@@ -35,28 +40,54 @@ class Courier:
         A receiver that waits for an answer of the sandbox holds the others up; what is
         to overtake that answer must not wait for them.
         """
-        while batch := self._batch():
-            await asyncio.gather(*batch)
+        under_way: dict[asyncio.Task[None], str] = {}
+        errors: list[BaseException] = []
+        try:
+            while self._begin(under_way):
+                done, _ = await asyncio.wait(
+                    under_way, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    del under_way[task]
+                    # What fails on its way does not keep the others from theirs.
+                    if error := task.exception():
+                        errors.append(error)
+        finally:
+            for task in under_way:
+                task.cancel()
+        if errors:
+            raise errors[0]
 
-    def _batch(self) -> list[Awaitable[None]]:
-        batch: list[Awaitable[None]] = []
-        while len(batch) < self.at_once and (found := self.engine.outbox.pop_due()):
-            batch.append(self._carry(*self._addressed(found)))
-        return batch
+    def _begin(self, under_way: dict[asyncio.Task[None], str]) -> bool:
+        """Take up all that may be; return whether anything is under way."""
+        while True:
+            counts = Counter(under_way.values())
+            full = {id_ for id_, count in counts.items() if count >= self.at_once}
+            # As many endpoints as may be: only these have room for more.
+            among = set(counts) if len(counts) >= self.endpoints_at_once else None
+            delivery = self.engine.outbox.pop_due(but=full, among=among)
+            if delivery is None:
+                return bool(under_way)
+            under_way[self._carrying(delivery)] = delivery.endpoint_id
 
-    def _addressed(self, delivery: Delivery) -> tuple[Delivery, str, str]:
-        """Return a delivery, where it goes, and its signature.
+    def _carrying(self, delivery: Delivery) -> "asyncio.Task[None]":
+        """Send a delivery to where its endpoint is now, signed with its secrets of now.
 
-        At once: by the time that it is sent its endpoint may have been deleted. The
-        signature is of the real time, as a receiver checks its age by its own clock.
+        By the time that it is sent the endpoint may have been deleted. The signature is
+        of the real time, as a receiver checks its age by its own clock.
         """
         outbox = self.engine.outbox
         signature = outbox.signature_of(delivery, datetime.now(UTC))
-        return delivery, outbox.url_of(delivery), signature
+        url = outbox.url_of(delivery)
+        return asyncio.create_task(self._carry(outbox, delivery, url, signature))
 
-    async def _carry(self, delivery: Delivery, url: str, signature: str) -> None:
+    async def _carry(
+        self, outbox: Outbox, delivery: Delivery, url: str, signature: str
+    ) -> None:
         status = await self._post(url, delivery.body, signature)
-        self.engine.outbox.answered(delivery, status)
+        # After a reset it is of a world that is gone, whose ids may be there again.
+        if outbox is self.engine.outbox:
+            outbox.answered(delivery, status)
 
     async def _post(self, url: str, body: bytes, signature: str) -> int | None:
         """Return what was answered; None if nobody did, or could be asked."""

@@ -8,7 +8,7 @@ Rule 3: what is due is decided here, in virtual time; who sends it does the I/O.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -49,6 +49,10 @@ class Delivery:
     attempt: int = 1
 
 
+# When, in which order, in which order it was made (no two are equal), and what.
+_Due = tuple[int, int, int, Delivery]
+
+
 @attrs.define
 class Outbox:
     """What is to be delivered, by when it is due."""
@@ -57,17 +61,18 @@ class Outbox:
     chaos: Chaos
     # Told which event arrived at which endpoint.
     on_arrival: Callable[[str, str], None] = lambda _, __: None
-    _due: list[tuple[int, int, int, Delivery]] = attrs.field(factory=list)
+    # By endpoint: one that keeps many waiting costs the others nothing.
+    _due: dict[str, list[_Due]] = attrs.field(factory=dict)
     _order: int = 0
     # The latest attempts, for people: when, type, endpoint, status or fault.
     attempts: list[tuple[int, str, str, str]] = attrs.field(factory=list)
 
     def __len__(self) -> int:
-        return len(self._due)
+        return sum(map(len, self._due.values()))
 
     @property
     def next_due(self) -> int | None:
-        return self._due[0][0] if self._due else None
+        return min((due[0][0] for due in self._due.values() if due), default=None)
 
     def publish(self) -> None:
         """Take what happened since the last time into the log and onto the way."""
@@ -119,12 +124,18 @@ class Outbox:
 
     def _push(self, due: int, delivery: Delivery, later: int = 0) -> None:
         self._order += 1
-        heapq.heappush(self._due, (due, self._order + later, self._order, delivery))
+        heap = self._due.setdefault(delivery.endpoint_id, [])
+        heapq.heappush(heap, (due, self._order + later, self._order, delivery))
 
-    def pop_due(self) -> Delivery | None:
-        """Return the next delivery whose time has come; the caller sends it."""
-        while self._due and self._due[0][0] <= self._now:
-            *_, delivery = heapq.heappop(self._due)
+    def pop_due(
+        self, *, but: Container[str] = (), among: Container[str] | None = None
+    ) -> Delivery | None:
+        """Return the next delivery whose time has come; the caller sends it.
+
+        Endpoints in `but`, or not `among` those that are given, keep theirs waiting.
+        """
+        while due := self._next_of(but, among):
+            *_, delivery = heapq.heappop(due)
             endpoint = self.world.find("webhook_endpoint", delivery.endpoint_id)
             if endpoint and endpoint["status"] == "enabled":
                 return delivery
@@ -132,6 +143,20 @@ class Outbox:
             if endpoint is None:
                 self._settle(delivery.event_id, delivery.endpoint_id)
         return None
+
+    def _next_of(
+        self, but: Container[str], among: Container[str] | None
+    ) -> list[_Due] | None:
+        """Return what waits for the endpoint whose turn it is; None if none is due."""
+        found = [
+            due
+            for id_, due in self._due.items()
+            if due
+            and due[0][0] <= self._now
+            and id_ not in but
+            and (among is None or id_ in among)
+        ]
+        return min(found, default=None)
 
     def url_of(self, delivery: Delivery) -> str:
         return str(self.world.get("webhook_endpoint", delivery.endpoint_id)["url"])
@@ -166,14 +191,11 @@ class Outbox:
 
     def forget(self, event_id: str, endpoint_id: str) -> None:
         """Take what arrived before off the way."""
-        kept = []
-        for due in self._due:
-            delivery = due[-1]
-            if (delivery.event_id, delivery.endpoint_id) != (event_id, endpoint_id):
-                kept.append(due)
-        if len(kept) < len(self._due):
+        waiting = self._due.get(endpoint_id, [])
+        kept = [due for due in waiting if due[-1].event_id != event_id]
+        if len(kept) < len(waiting):
             heapq.heapify(kept)
-            self._due = kept
+            self._due[endpoint_id] = kept
             self._settle(event_id, endpoint_id)
 
     def _arrived(self, delivery: Delivery) -> None:

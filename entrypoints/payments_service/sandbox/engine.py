@@ -41,6 +41,9 @@ REISSUE_YEARS: Final = 4
 # Time in which nothing happened is noted this often at the most.
 _NOTED_S: Final = 60
 
+# A moment in seconds, a span such as "1 month", or what tells the moment from the time
+# that it is when the clock is moved.
+Until = int | str | Callable[[int], int]
 Flush = Callable[[], Awaitable[None]]
 Progress = Callable[[int], None]
 Preset = Callable[["Engine"], None]
@@ -72,6 +75,8 @@ class Engine:
     # Told of everything that decides what the sandbox is, before its effect is seen.
     record: Callable[[Entry], None] = lambda _: None
     _noted_at: int = attrs.field(init=False, default=0)
+    # How much fell due on the sandbox's own clock.
+    _steps: int = attrs.field(init=False, default=0)
     world: World = attrs.field(init=False)
     api: Api = attrs.field(init=False)
     chaos: Chaos = attrs.field(init=False)
@@ -95,7 +100,7 @@ class Engine:
         self.api = Api(self.world, self.api_key)
         self.chaos = Chaos(self.seed)
         self.outbox = Outbox(self.world, self.chaos, self._arrived)
-        self._noted_at = start
+        self._noted_at, self._steps = start, 0
         self.preset(self)
         # What it has from the start did not happen to anybody.
         self.world.settle()
@@ -118,6 +123,7 @@ class Engine:
             self.record(
                 Called(
                     at=self.now,
+                    steps=self._steps,
                     number=self.api.asked,
                     method=request.method,
                     path=request.path,
@@ -133,42 +139,50 @@ class Engine:
 
     async def advance(
         self,
-        until: int | str,
+        until: Until,
         flush: Flush = _no_flush,
         progress: Progress = lambda _: None,
     ) -> int:
         """Let time pass, doing in order what falls due; return the new time.
 
-        `until` is a moment, or a span such as "1 month". `flush` sends what is due to
-        be delivered: after every step, before anything later is done.
+        `flush` sends what is due to be delivered: after every step, before anything
+        later is done. A reset meanwhile ends it.
 
         Raises:
             ValueError: the past, too far, or not a span.
         """
-        clock = self.world.clocks[None]
-        target = span_after(clock.now, until) if isinstance(until, str) else until
-        if target < clock.now:
-            raise ValueError("a clock only goes forward")
-        if target > MOMENT_MAX:
-            raise ValueError("a clock goes up to the year 2100")
+        world, clock = self.world, self.world.clocks[None]
+        target = _target(clock.now, until)
         await flush()
-        happened = False
-        while (due := self._next_due()) is not None and due <= target:
+        while (
+            self.world is world
+            and (due := self._next_due()) is not None
+            and due <= target
+        ):
             if clock.next_due is not None and clock.next_due <= due:
-                self.world.step(clock)
+                self._step()
+                # Before anybody hears of it.
+                self._note(clock.now)
                 self.outbox.publish()
-                happened = True
             else:
                 clock.now = max(clock.now, due)
             await flush()
             # Decades may fall due; whoever calls meanwhile is not kept waiting.
             await asyncio.sleep(0)
             progress(clock.now)
-        clock.now = max(clock.now, target)
-        if happened or clock.now - self._noted_at >= _NOTED_S:
-            self._noted_at = clock.now
-            self.record(Passed(at=clock.now))
-        return clock.now
+        if self.world is world:
+            if target - self._noted_at >= _NOTED_S:
+                self._note(target)
+            clock.now = max(clock.now, target)
+        return self.now
+
+    def _step(self) -> None:
+        self.world.step(self.world.clocks[None])
+        self._steps += 1
+
+    def _note(self, at: int) -> None:
+        self.record(Passed(at=at, steps=self._steps))
+        self._noted_at = at
 
     def _next_due(self) -> int | None:
         dues = [self.world.clocks[None].next_due, self.outbox.next_due]
@@ -178,7 +192,14 @@ class Engine:
         return min((due for due in dues if due is not None), default=None)
 
     def _arrived(self, event_id: str, endpoint_id: str) -> None:
-        self.record(Arrived(at=self.now, event_id=event_id, endpoint_id=endpoint_id))
+        self.record(
+            Arrived(
+                at=self.now,
+                steps=self._steps,
+                event_id=event_id,
+                endpoint_id=endpoint_id,
+            )
+        )
 
     # What Stripe's users cannot do, but their customers, banks and dashboards can
 
@@ -193,7 +214,11 @@ class Engine:
         intent = world.get(kind, id_)
         if intent["status"] != "requires_action":
             raise invalid(f"{id_} does not wait for its holder: {intent['status']}.")
-        self.record(Authenticated(at=self.now, intent_id=id_, succeed=succeed))
+        self.record(
+            Authenticated(
+                at=self.now, steps=self._steps, intent_id=id_, succeed=succeed
+            )
+        )
         # Nobody's request is the cause: it is the holder's browser.
         world.cause = Cause()
         with world.on(world.clock_of(intent)), world.atomic():
@@ -215,7 +240,11 @@ class Engine:
         self.world.get("payment_method", id_)
         if declines is not None and declines not in DECLINES:
             raise invalid(f"{declines} is none of: {', '.join(DECLINES)}", "declines")
-        self.record(CardSet(at=self.now, payment_method_id=id_, declines=declines))
+        self.record(
+            CardSet(
+                at=self.now, steps=self._steps, payment_method_id=id_, declines=declines
+            )
+        )
         self.world.cards[id_] = attrs.evolve(
             self.world.cards[id_], charging=DECLINES[declines] if declines else None
         )
@@ -229,7 +258,7 @@ class Engine:
         method = self.world.get("payment_method", id_)
         if method["customer"] is None:
             raise invalid(f"{id_} is attached to nobody.")
-        self.record(CardReissued(at=self.now, payment_method_id=id_))
+        self.record(CardReissued(at=self.now, steps=self._steps, payment_method_id=id_))
         self.world.cause = Cause()
         card = method["card"]
         with self.world.on(self.world.clock_of(method)), self.world.atomic():
@@ -268,7 +297,11 @@ class Engine:
             ApiError: no such endpoint.
         """
         self.world.get("webhook_endpoint", endpoint_id)
-        self.record(SecretRolled(at=self.now, endpoint_id=endpoint_id, keep_s=keep_s))
+        self.record(
+            SecretRolled(
+                at=self.now, steps=self._steps, endpoint_id=endpoint_id, keep_s=keep_s
+            )
+        )
         until = self.now + min(keep_s, ROLL_S_MAX)
         held = [
             (secret, until if ends is None else min(ends, until))
@@ -288,16 +321,19 @@ class Engine:
         noting, self.record = self.record, lambda _: None
         for entry in entries:
             if not isinstance(entry, Reset):
-                self._replay_until(entry.at)
+                self._replay_until(entry)
             self._replay(entry)
         self.record = noting
 
-    def _replay_until(self, at: int) -> None:
+    def _replay_until(self, entry: Entry) -> None:
         clock = self.world.clocks[None]
-        while clock.next_due is not None and clock.next_due <= at:
-            self.world.step(clock)
+        while clock.next_due is not None and clock.next_due <= entry.at:
+            if entry.steps is not None and self._steps >= entry.steps:
+                # Due in that second, but done after what was asked in it.
+                break
+            self._step()
             self.outbox.publish()
-        clock.now = max(clock.now, at)
+        clock.now = max(clock.now, entry.at)
 
     def _replay(self, entry: Entry) -> None:
         match entry:
@@ -369,3 +405,18 @@ class Engine:
             for event in self.world.events.values()
             if type_ in (None, event.type)
         ]
+
+
+def _target(now: int, until: Until) -> int:
+    match until:
+        case str():
+            target = span_after(now, until)
+        case int():
+            target = until
+        case _:
+            target = until(now)
+    if target < now:
+        raise ValueError("a clock only goes forward")
+    if target > MOMENT_MAX:
+        raise ValueError("a clock goes up to the year 2100")
+    return target

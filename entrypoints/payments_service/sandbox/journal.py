@@ -13,9 +13,14 @@ import msgspec
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="did"):
-    """One line; `at` is the sandbox's time."""
+    """One line; `at` is the sandbox's time, in seconds.
+
+    `steps` is how much had fallen due by then, as several things may in one second;
+    None in what a version wrote that did not count them.
+    """
 
     at: int
+    steps: int | None = None
 
 
 class Called(_Entry, frozen=True, kw_only=True, tag="call"):

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import attrs
 
+from payments_service.back_off import BackOff
 from payments_service.listeners import listen, server_of, url_of
 from payments_service.sandbox.app import SandboxApp
 from payments_service.sandbox.chaos import Fault, Plan
@@ -22,9 +24,13 @@ from payments_service.sandbox.world import Object
 HOST: Final = "127.0.0.1"
 START_S_MAX: Final = 30.0
 TICK_S: Final = 1.0
+# What failed is tried again after this, and ever more rarely.
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 60.0
 # Answers that are held back on purpose need not end by themselves.
 _GRACE_S: Final = 1
 
+_LOG: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -36,17 +42,25 @@ async def serve(
     *,
     ticking: bool,
 ) -> None:
-    """Serve until `stop`; `ticking` lets its time pass as real time does."""
+    """Serve until `stop`; `ticking` lets its time pass as real time does.
+
+    Nothing is delivered before it answers: a receiver may well ask it something.
+    """
     server = server_of(app, lifespan="off", date_header=False, grace_s=_GRACE_S)
-    tasks = [asyncio.create_task(app.deliver())]
-    if ticking:
-        tasks.append(asyncio.create_task(_tick(app)))
+    tasks: list[asyncio.Task[None]] = []
     serving = asyncio.create_task(server.serve([listener]))
     ended = asyncio.create_task(stop.wait())
     started = asyncio.create_task(server.up.wait())
     try:
         await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
         on_started()
+        work = {"a delivery": app.deliver}
+        if ticking:
+            work["a tick"] = Ticker(app).tick
+        tasks += [
+            asyncio.create_task(over_and_over(it, name, BackOff(RETRY_S, RETRY_S_MAX)))
+            for name, it in work.items()
+        ]
         await asyncio.wait(
             [serving, ended, *tasks], return_when=asyncio.FIRST_COMPLETED
         )
@@ -61,14 +75,47 @@ async def serve(
             raise result
 
 
-async def _tick(app: SandboxApp) -> None:
-    """Let virtual time pass as the real one does, from wherever it is."""
-    before = time.monotonic()
+async def over_and_over(
+    work: Callable[[], Awaitable[None]], name: str, back_off: BackOff
+) -> None:
+    """Do the work again and again, until cancelled; a failure is logged, no more."""
     while True:
-        await asyncio.sleep(TICK_S)
-        passed = int(time.monotonic() - before)
-        before += passed
-        await app.advance(app.engine.now + passed)
+        try:
+            await work()
+        except Exception:  # noqa: BLE001  # whatever it is, time goes on
+            _LOG.exception("%s of the sandbox failed; it is tried again", name)
+            await asyncio.sleep(back_off.wait_s())
+        else:
+            back_off.reset()
+
+
+@attrs.define
+class Ticker:
+    """Lets virtual time pass as the real one does, from wherever it is."""
+
+    app: SandboxApp
+    # In seconds, from anywhere.
+    real_time: Callable[[], float] = time.monotonic
+    tick_s: float = TICK_S
+    _told: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._told = self.real_time()
+
+    async def tick(self) -> None:
+        """Wait a moment; then let as much pass as has passed since the last time."""
+        await asyncio.sleep(self.tick_s)
+        passed = 0
+
+        def until(now: int) -> int:
+            # Both times are read when it is our turn: others may have held us up, and
+            # have moved the clock beyond what it would have been.
+            nonlocal passed
+            passed = int(self.real_time() - self._told)
+            return now + passed
+
+        await self.app.advance(until)
+        self._told += passed
 
 
 @attrs.define(kw_only=True)

@@ -343,12 +343,21 @@ class World:
         self._handlers = handlers
 
     def step(self, clock: Clock) -> None:
-        """Do the one thing that falls due next on a clock; the clock moves there."""
-        due, _, kind, id_ = heapq.heappop(clock.agenda)
+        """Do the one thing that falls due next on a clock; the clock moves there.
+
+        If that raises, it is still to be done, and the clock stands where it stood.
+        """
+        before, first = clock.now, heapq.heappop(clock.agenda)
+        due, _, kind, id_ = first
         clock.now = max(clock.now, due)
-        with self.on(clock), self.atomic():
-            self.cause = Cause()
-            self._handlers[kind](self, id_)
+        try:
+            with self.on(clock), self.atomic():
+                self.cause = Cause()
+                self._handlers[kind](self, id_)
+        except Exception:
+            clock.now = before
+            heapq.heappush(clock.agenda, first)
+            raise
 
     def catch_up(self) -> None:
         """Do what is due already: a call may bring what should have been before."""
