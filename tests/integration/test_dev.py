@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -450,6 +450,109 @@ def test_what_the_sandbox_knows_outlives_a_kill(
         wiped = customers()
 
     assert (made.returncode, kept, wiped) == (0, 1, 0)
+
+
+def pid_of(folder: Path, *words: str) -> int:
+    """Return the id of the one process of the folder with these words."""
+    (found,) = (
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if all(word in command_of(process) for word in (str(folder), *words))
+    )
+    return found
+
+
+def command_of(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        # It ended while we looked.
+        return ""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S_MAX
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(POLL_S)
+
+
+def readiness(dev: Dev) -> tuple[int, str]:
+    answer = httpx.get(f"{dev.facts['ops_url']}/readyz", timeout=30)
+    return answer.status_code, answer.json().get("reason", "")
+
+
+def test_a_sandbox_that_dies_is_said_and_started_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    Killed, and its next start held up: the service says so, and is not ready; once it
+    starts it is where it was, what it was, and the service is ready.
+    """
+    folder = tmp_path / ".payments"
+    journal, aside = folder / "sandbox.jsonl", folder / "aside.jsonl"
+    name = "customer.subscription.created"
+
+    def state() -> Any:
+        done = payments("sandbox", "state", "--json", folder=folder)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    with running(folder, PAYMENTS_DATABASE_URL=database_url) as dev:
+        payments("sandbox", "trigger", name, "--user", "kim", folder=folder)
+        payments("sandbox", "advance", "2 months", folder=folder)
+        before, facts = state(), dev.facts
+        assert readiness(dev) == (200, "")
+        # The one that runs keeps its file; the next one cannot read this.
+        journal.rename(aside)
+        journal.write_text("nonsense\n")
+        os.kill(pid_of(folder, "sandbox serve"), signal.SIGKILL)
+
+        wait_for(
+            lambda: readiness(dev) == (503, "the sandbox died and is started again")
+        )
+        wait_for(lambda: "the sandbox did not start" in dev.errors.read_text())
+        assert readiness(dev) == (503, "the sandbox died and is started again")
+        aside.rename(journal)
+        wait_for(lambda: readiness(dev) == (200, ""))
+        after = state()
+        advanced = payments("sandbox", "advance", "1 day", folder=folder)
+        assert dev.facts == facts
+        assert dev.interrupt() == 0
+
+    said = dev.errors.read_text()
+    died = "payments: the sandbox died (killed by SIGKILL); it is started again now\n"
+    assert said.startswith(died)
+    assert said.endswith("payments: the sandbox is up again\n")
+    # Time in which nothing happened is noted once a minute.
+    assert before["now"] - 60 <= after["now"]
+    for it in (before, after):
+        # What has arrived by now is another matter.
+        del it["now"], it["waiting_deliveries"]
+    assert after == before
+    assert advanced.returncode == 0
+    assert processes_of(folder) == []
+
+
+def test_a_postgres_that_dies_is_said_and_started_again(tmp_path: Path) -> None:
+    """
+    Where it was, with the data that it had; the service goes on.
+    """
+    folder = tmp_path / ".payments"
+    died = "payments: the embedded Postgres died (exit code 1); it is started again now"
+    again = "payments: the embedded Postgres is up again"
+
+    with running(folder) as dev:
+        dev.register("stays")
+        server = folder / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(server.read_text().split()[0]), signal.SIGKILL)
+        wait_for(lambda: again in dev.errors.read_text())
+        wait_for(lambda: readiness(dev) == (200, ""))
+
+        assert dev.status("stays").status_code == 200
+        assert dev.interrupt() == 0
+    assert dev.errors.read_text().startswith(f"{died}\n")
+    assert processes_of(folder) == []
 
 
 def test_who_names_a_stripe_gets_no_sandbox(database_url: str, tmp_path: Path) -> None:

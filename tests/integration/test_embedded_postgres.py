@@ -18,6 +18,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import asyncpg
+import attrs
 import pytest
 
 from payments_adapters.postgres.embedded import (
@@ -210,10 +211,27 @@ def test_password_is_asked_for(ephemeral: EmbeddedPostgres) -> None:
     Another user of the machine cannot connect: the password is generated, and checked.
     """
     user, _, rest = ephemeral.dsn.rpartition("@")
-    guess = EmbeddedPostgres(f"{user}x@{rest}", ephemeral.pid)
+    guess = attrs.evolve(ephemeral, dsn=f"{user}x@{rest}")
 
     with pytest.raises(asyncpg.InvalidPasswordError):
         run(guess, "SELECT 1")
+
+
+def test_a_server_that_dies_is_seen_and_the_next_one_has_its_port(
+    tmp_path: Path,
+) -> None:
+    """
+    The supervisor ends with it; the owner may start another in its place.
+    """
+    folder = tmp_path / "postgres"
+
+    with embedded_postgres(folder) as postgres:
+        os.kill(postgres.pid, signal.SIGKILL)
+
+        assert postgres.process.wait(WAIT_SECONDS_MAX) == 1
+        with embedded_postgres(folder, port=postgres.port) as again:
+            assert again.dsn == postgres.dsn
+            assert run(again, "SELECT 1") == 1
 
 
 def test_password_does_not_print(ephemeral: EmbeddedPostgres) -> None:

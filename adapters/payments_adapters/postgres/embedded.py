@@ -6,6 +6,7 @@ this file run as a program, and the *server* is its child.
 Rule 1: the supervisor holds the read end of a pipe. The owner leaves or dies, however,
         and the supervisor stops the server and removes an ephemeral folder.
 Rule 2: the supervisor dies, however, and the kernel stops the server (Linux only).
+        The server dies, however, and the supervisor ends: the owner sees one process.
 Rule 3: `owner.lock` says that the folder has an owner; a second one is refused.
         The server and all its children inherit `server.lock`: who gets it knows that
         none of them is left, and only then touches the data.
@@ -51,6 +52,7 @@ STOP_SECONDS_MAX: Final = 60
 # How long a server that lost its supervisor may take to die.
 ORPHAN_SECONDS_MAX: Final = 15
 POLL_SECONDS: Final = 0.02
+SERVER_POLL_SECONDS: Final = 0.2
 PORT_ATTEMPTS_MAX: Final = 5
 LOG_TAIL_BYTES: Final = 2000
 
@@ -137,21 +139,27 @@ def _without_password(dsn: str) -> str:
 
 @attrs.frozen
 class EmbeddedPostgres:
-    """A server that answers: its DSN for a superuser, and the postmaster's id."""
+    """A server that answers: its DSN for a superuser, and the postmaster's id.
+
+    `process` is its supervisor, which ends when the server does.
+    """
 
     dsn: str = attrs.field(repr=_without_password)
     pid: int
+    port: int
+    process: "subprocess.Popen[bytes]" = attrs.field(repr=False)
 
 
 @contextmanager
 def embedded_postgres(
-    folder: Path | None = None, *, durable: bool | None = None
+    folder: Path | None = None, *, port: int = 0, durable: bool | None = None
 ) -> Iterator[EmbeddedPostgres]:
     """Run a server of our own until the block ends.
 
     With a `folder` the data and the password are kept there. Without one they are in
-    a temporary folder that goes with the server. `durable` is whether a commit waits
-    for the disk: by default kept data does, ephemeral data does not.
+    a temporary folder that goes with the server. Port 0 takes a free one. `durable` is
+    whether a commit waits for the disk: by default kept data does, ephemeral data does
+    not.
 
     Raises:
         NoPostgres: no binaries were found.
@@ -160,10 +168,12 @@ def embedded_postgres(
         StartFailed: anything else, with the end of the server's log.
     """
     home = folder.absolute() if folder else _ephemeral()
-    lasting = durable if durable is not None else folder is not None
-    supervisor = _start_supervisor(
-        home, _binaries(), ephemeral=folder is None, durable=lasting
-    )
+    flags = {
+        "ephemeral": folder is None,
+        "durable": durable if durable is not None else folder is not None,
+        "port": port,
+    }
+    supervisor = _start_supervisor(home, _binaries(), flags)
     try:
         yield _answer(supervisor)
     finally:
@@ -210,14 +220,14 @@ def _major(version: str) -> int:
 
 
 def _start_supervisor(
-    home: Path, binaries: Path, *, ephemeral: bool, durable: bool
+    home: Path, binaries: Path, flags: Mapping[str, object]
 ) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches the owner alone, and the owner may still
     # use the database while it winds up. Run as a file, with -P, the program needs
     # neither our package on the path nor the working folder.
-    flags = json.dumps({"ephemeral": ephemeral, "durable": durable})
+    program = [sys.executable, "-P", str(Path(__file__).resolve())]
     return subprocess.Popen(  # noqa: S603  # our own interpreter and our own file
-        [sys.executable, "-P", str(Path(__file__).resolve()), home, binaries, flags],
+        [*program, home, binaries, json.dumps(flags)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd="/",
@@ -232,8 +242,9 @@ def _answer(supervisor: subprocess.Popen[bytes]) -> EmbeddedPostgres:
     report = json.loads(line)
     if "error" in report:
         raise _REPORTED[report["error"]](**report["about"])
-    where = f"{USER}:{report['password']}@127.0.0.1:{report['port']}"
-    return EmbeddedPostgres(f"postgresql://{where}/postgres", report["pid"])
+    pid, port = report["pid"], report["port"]
+    where = f"{USER}:{report['password']}@127.0.0.1:{port}"
+    return EmbeddedPostgres(f"postgresql://{where}/postgres", pid, port, supervisor)
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -303,8 +314,8 @@ class _Owner:
                 signs.append(os.pidfd_open(os.getppid()))
         return cls(signs)
 
-    def is_gone(self, within_s: float | None) -> bool:
-        """Wait that long, or for ever, and say whether the owner left or died."""
+    def is_gone(self, within_s: float) -> bool:
+        """Wait that long, and say whether the owner left or died."""
         return bool(select.select(self.signs, [], [], within_s)[0])
 
 
@@ -411,8 +422,10 @@ class _Cluster:
         # and PostgreSQL would take that one for the server.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
-    def serve(self) -> tuple[subprocess.Popen[bytes], int]:
+    def serve(self, port: int) -> tuple[subprocess.Popen[bytes], int]:
         """Start the server; return it and its port once it takes connections."""
+        if port:
+            return self._serve_on(port)
         for _ in range(PORT_ATTEMPTS_MAX - 1):
             try:
                 return self._serve_on(_free_port())
@@ -549,7 +562,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _supervise(home: Path, binaries: Path, *, ephemeral: bool, durable: bool) -> None:
+def _supervise(
+    home: Path, binaries: Path, *, ephemeral: bool, durable: bool, port: int
+) -> None:
     owner = _Owner.of_this_process()
     home.mkdir(mode=0o700, parents=not ephemeral, exist_ok=not ephemeral)
     # The lock of the owner goes first: the next one may come, and waits for the server.
@@ -560,10 +575,12 @@ def _supervise(home: Path, binaries: Path, *, ephemeral: bool, durable: bool) ->
         account, ours = _settle(home, binaries)
         cluster = _Cluster(home, ours, account, owner, lock, durable)
         cluster.prepare()
-        server, port = cluster.serve()
+        server, port = cluster.serve(port)
         after.callback(_stop, server)
         _report(pid=server.pid, port=port, password=cluster.password.read_text())
-        owner.is_gone(None)
+        while not owner.is_gone(SERVER_POLL_SECONDS):
+            if server.poll() is not None:
+                sys.exit(1)
 
 
 def _settle(home: Path, binaries: Path) -> tuple[_Account, Path]:

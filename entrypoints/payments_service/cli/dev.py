@@ -6,22 +6,28 @@ import shlex
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import click
 
 from payments_adapters.postgres import schema
-from payments_adapters.postgres.embedded import EmbeddedPostgresError, embedded_postgres
+from payments_adapters.postgres.embedded import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    embedded_postgres,
+)
 from payments_service import logs
 from payments_service.cli import environment
+from payments_service.cli.children import Child, keep
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.folder import DevFolder
 from payments_service.cli.sandbox_client import SandboxClient
-from payments_service.cli.sandbox_process import sandbox_process
+from payments_service.cli.sandbox_process import RunningSandbox, sandbox_process
 from payments_service.cli.serve import bound, require_own_database
 from payments_service.cli.story import beginning, play
 from payments_service.cli.token import admin_token
@@ -75,7 +81,12 @@ def _run(
 ) -> None:
     with ExitStack() as stack:
         stack.enter_context(folder.owned(fresh=fresh))
-        database_url = stack.enter_context(_database(folder, env))
+        children: list[Child[Any]] = []
+        database_url = named_database(env)
+        if database_url is None:
+            postgres = stack.enter_context(_postgres(folder))
+            children.append(postgres)
+            database_url = postgres.running.dsn
         lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url, None)}
         settings = Settings.from_env(environment.completed(env, lent))
         logs.configure(settings.log_level)
@@ -85,41 +96,61 @@ def _run(
         ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
         sandbox = None
         if not any(env.get(name) for name in _NAMES_STRIPE):
-            sandbox = stack.enter_context(
+            child = stack.enter_context(
                 _sandbox(folder, settings, url_of(public, settings.host), then)
             )
+            children.append(child)
+            sandbox = child.running.client
             settings = attrs.evolve(
                 settings, stripe_api_base=sandbox.url, stripe_api_key=sandbox.key
             )
         facts = _facts(folder, settings, public, ops, sandbox)
-        environment.run(_serve(folder, settings, (public, ops), facts, then))
+        environment.run(
+            _serve(folder, settings, (public, ops), facts, then, children=children)
+        )
 
 
 def _sandbox(
     folder: DevFolder, settings: Settings, service_url: str, then: Then | None
-) -> AbstractContextManager[SandboxClient]:
-    """Run the sandbox; for a story, in a year that stands still between its steps."""
+) -> Child[RunningSandbox]:
+    """Return the sandbox; for a story, in a year that stands still between its steps.
+
+    Started again, it is on the same port, and its journal makes it what it was.
+    """
     began = f"{beginning():%Y-%m-%dT%H:%M:%SZ}"
-    return sandbox_process(
-        folder.sandbox_journal,
-        key=folder.stripe_api_key(),
-        forward=f"{service_url}{PREFIX}/webhooks/stripe",
-        secret=settings.stripe_webhook_secrets[0],
-        options=("--frozen", "--start", began) if then else (),
-    )
+
+    def start(before: RunningSandbox | None) -> AbstractContextManager[RunningSandbox]:
+        return sandbox_process(
+            folder.sandbox_journal,
+            key=folder.stripe_api_key(),
+            forward=f"{service_url}{PREFIX}/webhooks/stripe",
+            secret=settings.stripe_webhook_secrets[0],
+            port=before.port if before else 0,
+            options=("--frozen", "--start", began) if then else (),
+        )
+
+    return Child("the sandbox", start)
 
 
-@contextmanager
-def _database(folder: DevFolder, env: Mapping[str, str]) -> Iterator[str]:
-    """Lend the database that the environment names, else an embedded one."""
-    if url := named_database(env):
-        yield url
-        return
-    try:
-        with embedded_postgres(folder.postgres) as postgres:
-            yield postgres.dsn
-    except EmbeddedPostgresError as error:
-        raise CommandError(Exit.DEPENDENCY_DOWN, str(error)) from error
+def _postgres(folder: DevFolder) -> Child[EmbeddedPostgres]:
+    @contextmanager
+    def start(before: EmbeddedPostgres | None) -> Iterator[EmbeddedPostgres]:
+        port = before.port if before else 0
+        try:
+            with embedded_postgres(folder.postgres, port=port) as postgres:
+                yield postgres
+        except EmbeddedPostgresError as error:
+            raise CommandError(Exit.DEPENDENCY_DOWN, str(error)) from error
+
+    return Child("the embedded Postgres", start)
+
+
+def _trouble(children: Sequence[Child[Any]]) -> str | None:
+    """Name a child that died, if any has."""
+    for child in children:
+        if not child.is_up:
+            return f"{child.name} died and is started again"
+    return None
 
 
 def _facts(
@@ -148,8 +179,12 @@ async def _serve(
     listeners: tuple[socket.socket, socket.socket],
     facts: Mapping[str, str],
     then: Then | None,
+    *,
+    children: Sequence[Child[Any]],
 ) -> None:
-    service = Service(build_container(settings), *listeners)
+    service = Service(
+        build_container(settings), *listeners, trouble=partial(_trouble, children)
+    )
     # A process of its own in production: it shares nothing with the service.
     behind = build_container(settings)
     working = Worker.of(behind)
@@ -157,6 +192,8 @@ async def _serve(
     async with opened(behind), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(service.run(started.set))
         serving.add_done_callback(lambda _: working.stop())
+        for keeping in [tasks.create_task(keep(child)) for child in children]:
+            serving.add_done_callback(partial(_cancel, keeping))
         await started.wait()
         tasks.create_task(working.run())
         folder.publish(facts)
@@ -167,6 +204,10 @@ async def _serve(
                 await asyncio.to_thread(then, facts)
             finally:
                 service.stop()
+
+
+def _cancel(task: "asyncio.Task[None]", _: "asyncio.Task[None]") -> None:
+    task.cancel()
 
 
 def _listener(

@@ -9,24 +9,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+import attrs
+
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.sandbox_client import SandboxClient
 
 END_S_MAX: Final = 30.0
 
 
+@attrs.frozen
+class RunningSandbox:
+    """A sandbox that answers, and its process."""
+
+    client: SandboxClient
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def port(self) -> int:
+        return int(self.client.url.rpartition(":")[2])
+
+
 @contextmanager
 def sandbox_process(
-    journal: Path, *, key: str, forward: str, secret: str, options: tuple[str, ...] = ()
-) -> Iterator[SandboxClient]:
+    journal: Path,
+    *,
+    key: str,
+    forward: str,
+    secret: str,
+    port: int = 0,
+    options: tuple[str, ...] = (),
+) -> Iterator[RunningSandbox]:
     """Run a sandbox that forwards webhooks; it ends with us, however we end.
+
+    Port 0 takes a free one.
 
     Raises:
         CommandError: it did not start.
     """
     command = (
         *(sys.executable, "-m", "payments_service", "sandbox", "serve"),
-        *("--port", "0", "--catalog", "--json", "--while-stdin-is-open"),
+        *("--port", str(port), "--catalog", "--json", "--while-stdin-is-open"),
         *("--journal", str(journal), "--forward", forward, *options),
     )
     # Not on the command line, where every user of the machine could read them.
@@ -37,10 +59,13 @@ def sandbox_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **twins},
+        # Ctrl-C is for us: it would look as if the sandbox had died by itself.
+        start_new_session=True,
     )
     with process:
         try:
-            yield SandboxClient(_address(process.stdout), key)
+            client = SandboxClient(_address(process.stdout), key)
+            yield RunningSandbox(client, process)
         finally:
             _end(process)
 

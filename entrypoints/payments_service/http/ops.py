@@ -1,6 +1,6 @@
 """The second listener: whether the process lives, is ready, and how it does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 from litestar import Litestar, Response, get
@@ -23,11 +23,15 @@ class Readiness:
     """Whether this process takes requests; falls before the socket closes."""
 
     _store: PostgresStore
+    # What else is wrong, in a few words.
+    _trouble: Callable[[], str | None] = lambda: None
     draining: bool = False
 
     async def reason_against(self) -> str | None:
         if self.draining:
             return "draining"
+        if trouble := self._trouble():
+            return trouble
         try:
             await self._store.ping()
         except Unavailable:

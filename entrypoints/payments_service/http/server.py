@@ -24,12 +24,16 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @attrs.define
 class Service:
-    """The running service: `public` and `ops` are bound listeners."""
+    """The running service: `public` and `ops` are bound listeners.
+
+    It is not ready while `trouble` names something that it needs and has not.
+    """
 
     _container: Container
     _public: socket.socket
     _ops: socket.socket
     _drain_s: int = 0
+    _trouble: Callable[[], str | None] = lambda: None
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -38,7 +42,7 @@ class Service:
 
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain and close everything."""
-        readiness = Readiness(self._container[PostgresStore])
+        readiness = Readiness(self._container[PostgresStore], self._trouble)
         app = server_of(create_app(self._container), lifespan="on")
         ops = server_of(
             create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"

@@ -1,0 +1,122 @@
+"""Processes beside ours: one that dies is started again, in the same place.
+
+Rule 1: whoever asks whether a child is there looks at the process itself.
+Rule 2: a death, and what became of the next start, is one line on stderr each.
+Rule 3: one that keeps dying is started ever more rarely, up to once in `WAIT_S_MAX`.
+"""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import Final, Generic, Protocol, Self, TypeVar
+
+import attrs
+import click
+
+from payments_service.back_off import BackOff
+from payments_service.cli.exits import CommandError
+
+POLL_S: Final = 0.2
+WAIT_S: Final = 1.0
+WAIT_S_MAX: Final = 30.0
+# One that lived for this long did not die of its start.
+STEADY_S: Final = 60.0
+
+
+class Running(Protocol):
+    """What a child is, once it runs."""
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]": ...
+
+
+_R = TypeVar("_R", bound=Running)
+
+
+@attrs.define
+class Child(Generic[_R]):
+    """A process of ours, from the block's beginning to its end, however often it dies.
+
+    `start` starts it, where the one before it was, if there was one; it raises
+    `CommandError` if it does not start.
+    """
+
+    name: str
+    start: Callable[[_R | None], AbstractContextManager[_R]]
+    # The latest one; it may be dead.
+    _latest: _R | None = attrs.field(init=False, default=None)
+    _stack: ExitStack = attrs.field(init=False, factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self._latest = self._stack.enter_context(self.start(None))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def running(self) -> _R:
+        """What it is, or was until a moment ago."""
+        if self._latest is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self._latest
+
+    @property
+    def is_up(self) -> bool:
+        return self.running.process.poll() is None
+
+    def restart(self) -> None:
+        """Clear away the dead one, and start the next; blocks until it is up.
+
+        Raises:
+            CommandError: it did not start.
+        """
+        self._stack.close()
+        self._latest = self._stack.enter_context(self.start(self._latest))
+
+    def how_it_ended(self) -> str:
+        code = self.running.process.poll()
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+
+async def keep(
+    child: Child[_R],
+    back_off: BackOff | None = None,
+    *,
+    steady_s: float = STEADY_S,
+    say: Callable[[str], None] = lambda text: click.echo(f"payments: {text}", err=True),
+) -> None:
+    """Start a child again whenever it has died, until cancelled."""
+    back_off = back_off or BackOff(WAIT_S, WAIT_S_MAX)
+    now = asyncio.get_running_loop().time
+    # The first of a row of deaths is mended at once.
+    wait_s, since = 0.0, now()
+    while True:
+        while child.is_up:  # noqa: ASYNC110  # a process tells nobody of its end
+            await asyncio.sleep(POLL_S)
+        if now() - since >= steady_s:
+            wait_s = 0.0
+            back_off.reset()
+        soon = f"in {wait_s:g} s" if wait_s else "now"
+        say(f"{child.name} died ({child.how_it_ended()}); it is started again {soon}")
+        while True:
+            await asyncio.sleep(wait_s)
+            wait_s = back_off.wait_s()
+            try:
+                await asyncio.to_thread(child.restart)
+            except (CommandError, OSError) as error:
+                say(f"{error}; {child.name} is started again in {wait_s:g} s")
+            else:
+                break
+        since = now()
+        say(f"{child.name} is up again")
