@@ -524,8 +524,7 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
     died = "payments: the sandbox died (killed by SIGKILL); it is started again now\n"
     assert said.startswith(died)
     assert said.endswith("payments: the sandbox is up again\n")
-    # Time in which nothing happened is noted once a minute.
-    assert before["now"] - 60 <= after["now"]
+    assert before["now"] <= after["now"]
     for it in (before, after):
         # What has arrived by now is another matter.
         del it["now"], it["waiting_deliveries"]

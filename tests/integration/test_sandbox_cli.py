@@ -340,6 +340,34 @@ def test_it_serves_before_it_delivers(tmp_path: Path) -> None:
     assert code == 0
 
 
+def test_its_time_passes_while_it_does_not_run_and_never_goes_back(
+    tmp_path: Path,
+) -> None:
+    """
+    Wherever it was, it goes on from there: by as much as it did not run, each time.
+    """
+    journal, gap_s = tmp_path / "journal", 50
+
+    def now_of(sandbox: Served) -> int:
+        try:
+            return int(sandbox.ask("state")["now"])
+        finally:
+            sandbox.process.kill()
+            sandbox.end()
+
+    first = serve("--journal", str(journal), ticking=True)
+    first.run("advance", "2 months")
+    times = [now_of(first)]
+    with journal.open("ab") as file:
+        # Cut off by a crash; that it is cut away is not a time at which it ran.
+        file.write(b"{")
+    os.utime(journal, (time.time() - gap_s,) * 2)
+    times += [now_of(serve("--journal", str(journal), ticking=True)) for _ in range(2)]
+
+    assert times[1] >= times[0] + gap_s
+    assert times[2] >= times[1]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

@@ -107,11 +107,11 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     for count in (1, 2, 3):
         api, journal = begun(path)
         api.post("customers", name=f"number {count}")
-        api.advance("1 day")
+        api.advance("1 second")
         journal.close()
 
         assert len(api.get("customers")["data"]) == count
-        assert api.now == api.engine.start() + count * 86_400
+        assert api.now == api.engine.start() + count
 
 
 @pytest.mark.anyio

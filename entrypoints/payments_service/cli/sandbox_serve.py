@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
@@ -74,7 +75,7 @@ async def run(
     kept = _kept(app.engine, journal) if journal else None
     try:
         if ticking:
-            await _catch_up(app.engine)
+            await _catch_up(app.engine, kept)
         app.tell()
         await serve_app(app, listener, stop, on_started, ticking=ticking)
     finally:
@@ -82,13 +83,21 @@ async def run(
             kept.close()
 
 
-async def _catch_up(engine: Engine) -> None:
+async def _catch_up(engine: Engine, kept: Journal | None) -> None:
     """Do what fell due while nobody ran it, as Stripe would have.
 
     It is delivered later: whoever waits for us need not wait for receivers too.
     """
+
+    def until(now: int) -> int:
+        real = time.time()
+        # Rounded up, as nobody may see its time go back.
+        missed = math.ceil(max(0.0, real - kept.written_at)) if kept else 0
+        return max(now + missed, int(real))
+
     try:
-        await engine.advance(lambda now: max(now, int(time.time())))
+        # The journal is written to again: how much was missed is not known any longer.
+        engine.note_time(await engine.advance(until))
     except Exception:
         # Time stands where it failed; the ticks try again.
         logging.getLogger(__name__).exception("the sandbox's time did not catch up")

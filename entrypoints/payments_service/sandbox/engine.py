@@ -38,7 +38,7 @@ ROLL_S_MAX: Final = DAY
 SHOWN_MAX: Final = 100
 # A replaced card is good for this much longer.
 REISSUE_YEARS: Final = 4
-# Time in which nothing happened is noted this often at the most.
+# Time that passed by itself, and nothing happened, is noted this often at the most.
 _NOTED_S: Final = 60
 
 # A moment in seconds, a span such as "1 month", or what tells the moment from the time
@@ -162,7 +162,7 @@ class Engine:
             if clock.next_due is not None and clock.next_due <= due:
                 self._step()
                 # Before anybody hears of it.
-                self._note(clock.now)
+                self.note_time(clock.now)
                 self.outbox.publish()
             else:
                 clock.now = max(clock.now, due)
@@ -171,8 +171,8 @@ class Engine:
             await asyncio.sleep(0)
             progress(clock.now)
         if self.world is world:
-            if target - self._noted_at >= _NOTED_S:
-                self._note(target)
+            if target - self._noted_at >= (_NOTED_S if callable(until) else 1):
+                self.note_time(target)
             clock.now = max(clock.now, target)
         return self.now
 
@@ -180,7 +180,8 @@ class Engine:
         self.world.step(self.world.clocks[None])
         self._steps += 1
 
-    def _note(self, at: int) -> None:
+    def note_time(self, at: int) -> None:
+        """Note that it is this late, if nothing else was."""
         self.record(Passed(at=at, steps=self._steps))
         self._noted_at = at
 
@@ -333,7 +334,7 @@ class Engine:
                 break
             self._step()
             self.outbox.publish()
-        clock.now = max(clock.now, entry.at)
+        clock.now = self._noted_at = max(clock.now, entry.at)
 
     def _replay(self, entry: Entry) -> None:
         match entry:

@@ -86,13 +86,19 @@ class JournalError(Exception):
 
 @attrs.define
 class Journal:
-    """A file of entries that only its owner can read."""
+    """A file of entries that only its owner can read.
+
+    `written_at` is the real time, in seconds, of the last one when it was opened.
+    """
 
     path: Path
+    written_at: float = attrs.field(init=False)
     _file: IO[bytes] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.path.touch(mode=0o600)
+        if not self.path.exists():
+            self.path.touch(mode=0o600)
+        self.written_at = self.path.stat().st_mtime
         # Each line is one write, so that no other end of it is ever half there.
         self._file = self.path.open("r+b", buffering=0)
 
