@@ -29,4 +29,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:  # pytest's own
                 terminalreporter.write_line(f"{figure}")
 
 
-pytest_plugins = ["support.fixtures"]
+pytest_plugins = ["support.fixtures", "support.command_line"]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +22,9 @@ import pytest
 from click.testing import CliRunner
 
 from payments_adapters.postgres import schema
-from payments_service import logs
-from payments_service.cli import main
 from payments_service.cli.root import payments as root
 from support import databases
+from support.command_line import Answer, Inside
 from support.events import SAMPLES, SUCCEEDED, event
 from support.service import PREFIX, ServiceProcess, World, free_port, start
 
@@ -34,17 +33,6 @@ POLL_S = 0.05
 COMMAND = (sys.executable, "-m", "payments_service")
 CANARY = "canary" + "7" * 24
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
-
-
-@attrs.frozen
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 def payments(*words: str | Path, env: Mapping[str, str]) -> Answer:
@@ -60,34 +48,6 @@ def payments(*words: str | Path, env: Mapping[str, str]) -> Answer:
     # Whatever went wrong, it was said in a sentence.
     assert "Traceback" not in done.stderr
     return Answer(done.returncode, done.stdout, done.stderr)
-
-
-Inside = Callable[..., Answer]
-
-
-@pytest.fixture
-def inside(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Inside:
-    """Run the program's `main` in this process: for tables of many refusals."""
-
-    def run(*words: str | Path, env: Mapping[str, str]) -> Answer:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
-                patch.delenv(name)
-            for name, value in env.items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["payments", *map(str, words)])
-            # It would take the handlers of whoever tests.
-            patch.setattr(logs, "configure", str)
-            capsys.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                main()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Answer(code, *capsys.readouterr())
-
-    return run
 
 
 @attrs.frozen
