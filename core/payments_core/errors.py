@@ -88,6 +88,28 @@ class ScopeRequired(Rejected):
         self.scope = scope
 
 
+class PriceNotAllowed(Rejected):
+    """Only an administrator names a price; anybody else names a product."""
+
+    code: ClassVar[str] = "price_not_allowed"
+
+    def __init__(self) -> None:
+        self.field = "price"
+        self.reason = "name a product: a price is an administrator's to choose"
+        super().__init__(f"{self.field}: {self.reason}")
+
+
+class TrialNotAllowed(Rejected):
+    """Only an administrator gives a trial."""
+
+    code: ClassVar[str] = "trial_not_allowed"
+
+    def __init__(self) -> None:
+        self.field = "trial_days"
+        self.reason = "a trial is an administrator's to give"
+        super().__init__(f"{self.field}: {self.reason}")
+
+
 class TokenNotFound(Rejected):
     """There is no such token, or it is not the caller's to invalidate."""
 
@@ -151,6 +173,17 @@ class SubscriptionEnded(Rejected):
     def __init__(self, status: str) -> None:
         super().__init__(f"the subscription is {status}: nothing can change it")
         self.status = status
+
+
+class PreviewExpired(Rejected):
+    """The proration date is no date of a recent preview of this period."""
+
+    code: ClassVar[str] = "preview_expired"
+
+    def __init__(self, reason: str) -> None:
+        self.field = "proration_date"
+        self.reason = reason
+        super().__init__(f"{self.field}: {reason}; ask for a preview again")
 
 
 class IntentNotFound(Rejected):

@@ -54,7 +54,7 @@ def _at_once(
 
     async def one(client: httpx.AsyncClient, url: str, key: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {payer.token}", "Idempotency-Key": key}
-        order = {"price": pair.sales.basic}
+        order = {"product": pair.sales.product}
         where = f"{url}/users/{payer.id}/subscriptions"
         return await client.post(where, json=order, headers=headers)
 
@@ -180,7 +180,7 @@ def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
     assert payer.status["payment_status"] == "none"
     killer = Killer(_asks_for("POST", path), service)
     pair.sandbox.engine.watch = killer
-    _ask(service, payer, price=pair.sales.basic, payment_method=GOOD)
+    _ask(service, payer, product=pair.sales.product, payment_method=GOOD)
     assert killer.struck.is_set()
     pair.sales.settle(LATER)
     again = payer.subscribe(key="a-key", payment_method=GOOD)
@@ -201,7 +201,7 @@ def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
     payer = pair.sales.user()
     payer.give_card(GOOD).raise_for_status()
     pair.sandbox.engine.watch = Killer(_asks_for("POST", "/v1/subscriptions"), service)
-    _ask(service, payer, price=pair.sales.basic)
+    _ask(service, payer, product=pair.sales.product)
     answer = payer.subscribe(key="a-key")
     assert answer.status_code == 409
     assert answer.json()["code"] == "operation_in_progress"

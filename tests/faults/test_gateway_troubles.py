@@ -369,7 +369,7 @@ def test_a_change_is_made_and_paid_once(sales: Sales, ada: Payer, fault: Fault) 
     id_ = ada.subscribed()["id"]
     sales.sandbox.plan(fault, "POST /v1/subscriptions/*")
 
-    answer = ada.change(id_, price=sales.pro)
+    answer = ada.admin.change(id_, price=sales.pro)
     sales.work(SOON)
     sales.settle()
 
@@ -412,8 +412,8 @@ def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
     price = sales.priced(BASIC)
     sales.sandbox.plan(fault, "GET /v1/prices/*")
 
-    answer = ada.subscribe(key="one", price=price)
-    again = ada.subscribe(key="one", price=price)
+    answer = ada.admin.subscribe(key="one", price=price)
+    again = ada.admin.subscribe(key="one", price=price)
 
     assert answer.status_code == 503
     assert shop.problem_of(answer)["code"] in {"gateway_silent", "gateway_busy"}

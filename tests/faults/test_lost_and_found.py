@@ -25,7 +25,7 @@ async def card(till: Till, name: str) -> Intent:
 
 
 async def start(till: Till) -> Intent:
-    order = Order(price=till.basic)
+    order = Order(product=till.product)
     return await till.settle(await till.start(ADA, order, caller=CALLER, key=None))
 
 
@@ -97,7 +97,7 @@ async def test_f55_a_database_from_a_backup_sells_nothing_twice() -> None:
     async with Till.opened() as till:
         await till.register()
         backup = till.database.tables
-        order = Order(price=till.basic, payment_method=GOOD)
+        order = Order(product=till.product, payment_method=GOOD)
         ask = till.start
         first = await till.settle(await ask(ADA, order, caller=CALLER, key="k"))
         till.database.tables = backup

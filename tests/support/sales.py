@@ -19,6 +19,7 @@ import httpx
 from typing_extensions import override
 
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import (
     BeginIntent,
     HealIntents,
@@ -115,6 +116,11 @@ class Sales:
         self.sandbox.advance(span)
         self.settle()
 
+    def catch_up(self) -> None:
+        """Let the time at the gateway be the real one; webhooks arrive."""
+        self.sandbox.advance(datetime.now(UTC))
+        self.settle()
+
     def work(self, later: timedelta = timedelta(0)) -> None:
         """Work in this process as `payments worker --once` does, by a later clock."""
         asyncio.run(_work(self.world, lambda: datetime.now(UTC) + later))
@@ -195,10 +201,20 @@ class Payer:
     def give_card(self, card: str = GOOD) -> httpx.Response:
         return self.call("PUT", "card", {"payment_method": card})
 
+    @property
+    def admin(self) -> "Payer":
+        """Return who asks the same about this user as an administrator."""
+        # Only the user's own call registers them.
+        self.get("payment-status")
+        # Idempotency keys are their administrator's, so each has one of their own.
+        name = f"admin-of-{self.id}"
+        token = self.sales.world.token(name, scopes=[ADMIN_SCOPE])
+        return attrs.evolve(self, token=token)
+
     def subscribe(self, *, key: str | None = None, **order: Json) -> httpx.Response:
-        """Subscribe to the basic price, unless the order says otherwise."""
+        """Subscribe to the product at its default price, unless the order differs."""
         if not {"price", "product"} & set(order):
-            order["price"] = self.sales.basic
+            order["product"] = self.sales.product
         return self.call("POST", "subscriptions", order, key=key)
 
     def subscribed(self, card: str = GOOD, **order: Json) -> Json:
@@ -343,10 +359,16 @@ def stocked(sandbox: Sandbox, wire: Wire, running: ServiceProcess) -> Sales:
 
 
 @contextmanager
-def selling(postgres: str, template: str) -> Iterator[Sales]:
-    """Lend a whole world; all that its gateway was asked and said has to conform."""
+def selling(
+    postgres: str, template: str, *, ago: timedelta = timedelta(0)
+) -> Iterator[Sales]:
+    """Lend a whole world; all that its gateway was asked and said has to conform.
+
+    It begins so long `ago`.
+    """
+    began = datetime.now(UTC).replace(microsecond=0) - ago
     with (
-        conforming(seed=7, start=datetime.now(UTC).replace(microsecond=0)) as sandbox,
+        conforming(seed=7, start=began) as sandbox,
         databases.copy_of(postgres, template) as dsn,
         wired(sandbox) as wire,
     ):

@@ -22,16 +22,18 @@ from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent
-from payments_core.revocation import Caller, Token
+from payments_core.revocation import ADMIN_SCOPE, Caller, Token
 from payments_core.standing import Policy
 from payments_core.use_cases import (
     ApplyEvents,
     BeginIntent,
     Begun,
     ChangeSubscription,
+    CheckChange,
     EndSubscription,
     FindPrice,
     HealIntents,
+    PreviewChange,
     ReachAccount,
     ReadSubscriptions,
     RegisterUser,
@@ -94,7 +96,7 @@ class _Fused:
         return fused
 
 
-def caller_of(user: UserId) -> Caller:
+def caller_of(user: UserId, *, scopes: Collection[str] = ()) -> Caller:
     return Caller(
         Token(
             issuer="users.test",
@@ -103,8 +105,13 @@ def caller_of(user: UserId) -> Caller:
             issued_at=BEGINNING,
             expires_at=BEGINNING + timedelta(days=1000),
             email=Email.of(f"{user}@example.com"),
+            scopes=frozenset(scopes),
         )
     )
+
+
+def admin() -> Caller:
+    return caller_of(UserId("admin"), scopes=[ADMIN_SCOPE])
 
 
 @attrs.define
@@ -266,12 +273,20 @@ class Till:
         return FindPrice(self.asked)
 
     @property
+    def check(self) -> CheckChange:
+        return CheckChange(self.prices, self.clock)
+
+    @property
     def start(self) -> StartSubscription:
         return StartSubscription(self.reach, self.begin, self.prices)
 
     @property
     def change(self) -> ChangeSubscription:
-        return ChangeSubscription(self.reach, self.begin, self.prices)
+        return ChangeSubscription(self.reach, self.begin, self.check)
+
+    @property
+    def preview(self) -> PreviewChange:
+        return PreviewChange(self.reach, self.check, self.asked)
 
     @property
     def end(self) -> EndSubscription:

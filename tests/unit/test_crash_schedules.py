@@ -18,7 +18,7 @@ from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Begun, Change, Order
 from support.inprocess import Trouble
-from support.till import ADA, Crash, Till, caller_of
+from support.till import ADA, Crash, Till, admin, caller_of
 
 KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
@@ -52,7 +52,7 @@ async def _card(till: Till) -> None:
 
 async def _subscribed(till: Till) -> None:
     await _card(till)
-    begun = await till.start(ADA, Order(price=till.basic), caller=CALLER, key=None)
+    begun = await till.start(ADA, Order(product=till.product), caller=CALLER, key=None)
     intent = await till.settle(begun)
     assert intent.state is IntentState.SUCCEEDED
     await till.advance(timedelta(days=3))
@@ -87,7 +87,7 @@ async def _start_declined(till: Till) -> Begun:
 async def _change(till: Till) -> Begun:
     subscription = await _only(till)
     change = Change(price=till.pro)
-    return await till.change(ADA, subscription.id, change, caller=CALLER, key=KEY)
+    return await till.change(ADA, subscription.id, change, caller=admin(), key=KEY)
 
 
 async def _end(till: Till) -> Begun | None:

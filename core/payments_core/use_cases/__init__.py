@@ -10,15 +10,18 @@ from payments_core.use_cases.apply_events import ApplyEvents
 from payments_core.use_cases.begin_intent import Asking, BeginIntent, Begun
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
 from payments_core.use_cases.operations import RunIntent
+from payments_core.use_cases.price_rules import FindPrice
 from payments_core.use_cases.receive_event import ReceiveEvent
-from payments_core.use_cases.subscriptions import (
+from payments_core.use_cases.subscription_changes import (
     Change,
     ChangeSubscription,
+    CheckChange,
+    PreviewChange,
+)
+from payments_core.use_cases.subscriptions import (
     Ended,
     EndSubscription,
-    FindPrice,
     Order,
-    PreviewChange,
     ReadIntent,
     ReadSubscriptions,
     StartSubscription,
@@ -40,6 +43,7 @@ __all__ = [
     "Begun",
     "Change",
     "ChangeSubscription",
+    "CheckChange",
     "EndSubscription",
     "Ended",
     "FindPrice",

@@ -18,7 +18,7 @@ from payments_service.sandbox.periods import moment
 
 USER: Final = "alice"
 EMAIL: Final = "alice@example.com"
-PRICE: Final = "price_basic_monthly"
+PRODUCT: Final = "prod_basic"
 RENEWALS: Final = 11
 FAILING_MONTH: Final = 7
 MONTHS: Final = RENEWALS + 1
@@ -63,7 +63,7 @@ class _Teller:
     def subscribe(self) -> None:
         """Give her a card and a subscription, as an app would."""
         self._ask("PUT", "/card", {"payment_method": "pm_card_visa"})
-        made = self._ask("POST", "/subscriptions", {"price": PRICE})
+        made = self._ask("POST", "/subscriptions", {"product": PRODUCT})
         self.subscription = made["id"]
         [customer] = self.sandbox.get("customers", email=EMAIL)["data"]
         self.customer = customer["id"]

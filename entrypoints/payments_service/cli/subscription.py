@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import click
@@ -104,7 +103,7 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 @click.option("--price", help="Or a price.")
 @click.option("--quantity", default=1, show_default=True)
 @click.option("--payment-method", help="A card; the user's default one if none.")
-@click.option("--trial-days", type=int)
+@click.option("--trial-days", type=int, help="Free days before the first payment.")
 @_KEY
 @_DRY_RUN
 @_JSON
@@ -125,10 +124,15 @@ def start(
 @subscription.command()
 @click.argument("user")
 @click.argument("id_", metavar="SUBSCRIPTION")
-@click.option("--price")
+@click.option("--product", help="Another product, at its default price.")
+@click.option("--price", help="Or another price.")
 @click.option("--quantity", type=int)
 @click.option("--cancel-at-period-end/--go-on", default=None)
-@click.option("--proration-date", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]))
+@click.option(
+    "--proration-date",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    help="The date that --dry-run printed, at most 600 s ago: it costs what that said.",
+)
 @_KEY
 @_DRY_RUN
 @_JSON
@@ -139,18 +143,10 @@ def change(
     key: str | None,
     dry_run: bool,
     as_json: bool,
-    price: str | None,
-    quantity: int | None,
-    cancel_at_period_end: bool | None,
-    proration_date: datetime | None,
+    **fields: Any,
 ) -> None:
     """Change a subscription of USER; --dry-run says what it would cost."""
-    wanted = Change(
-        price=price,
-        quantity=quantity,
-        cancel_at_period_end=cancel_at_period_end,
-        proration_date=proration_date,
-    )
+    wanted = Change(**fields)
     if dry_run and wanted.costs:
         _preview(user, id_, wanted, as_json=as_json)
         return

@@ -25,6 +25,8 @@ STATUSES: Final = {
     errors.EventTypeMismatch: HTTPStatus.BAD_REQUEST,
     errors.BadSignature: HTTPStatus.BAD_REQUEST,
     errors.ScopeRequired: HTTPStatus.FORBIDDEN,
+    errors.PriceNotAllowed: HTTPStatus.FORBIDDEN,
+    errors.TrialNotAllowed: HTTPStatus.FORBIDDEN,
     errors.AccountNotFound: HTTPStatus.NOT_FOUND,
     errors.TokenNotFound: HTTPStatus.NOT_FOUND,
     errors.EventNotFound: HTTPStatus.NOT_FOUND,

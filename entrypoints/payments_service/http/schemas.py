@@ -187,7 +187,7 @@ class CardUpdatedOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`product` or `price`, one of the two."""
+    """`product` or `price`, one of the two; `price` and `trial_days` are an admin's."""
 
     product: str | msgspec.UnsetType = msgspec.UNSET
     price: str | msgspec.UnsetType = msgspec.UNSET
@@ -205,6 +205,12 @@ class OrderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`product` or `price`, not both; `price` is an admin's.
+
+    `proration_date` is a preview's, at most 600 s old.
+    """
+
+    product: str | msgspec.UnsetType = msgspec.UNSET
     price: str | msgspec.UnsetType = msgspec.UNSET
     quantity: int | msgspec.UnsetType = msgspec.UNSET
     cancel_at_period_end: bool | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,90 @@
+"""What a caller may decide about what a subscription costs.
+
+Rule 1: an administrator may name a price. Anybody else names a product, and pays its
+        default price.
+Rule 2: an administrator may give a trial. Nobody gives one to themselves.
+Rule 3: a proration date is accepted for 600 s after it, and inside the current period
+        of the subscription. This holds for administrators too: the date makes a
+        change cost what its preview said, and any other date is a discount.
+Rule 4: a request whose idempotency key is known gets its answer before these rules are
+        asked: what was accepted once is answered the same at any later time.
+
+Known gap: a date may be older than the last change of the same subscription. More
+seats from now, then fewer from 600 s ago, give back 600 s that were never paid.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.errors import (
+    GatewayObjectMissing,
+    PreviewExpired,
+    PriceNotAllowed,
+    TrialNotAllowed,
+    UnknownReference,
+)
+from payments_core.gateway import Price
+from payments_core.ports import PaymentGateway
+from payments_core.revocation import Caller
+from payments_core.subscription import SubscriptionReport
+
+PREVIEW_TTL: Final = timedelta(seconds=600)
+
+
+@attrs.frozen
+class FindPrice:
+    """What a product or a price is sold for."""
+
+    gateway: PaymentGateway
+
+    async def __call__(
+        self,
+        *,
+        product: str | None = None,
+        price: str | None = None,
+        caller: Caller,
+    ) -> Price:
+        """Return a price that can be subscribed to, if the caller may name it.
+
+        Raises:
+            PriceNotAllowed: see rule 1.
+            UnknownReference: there is none, or it is not sold so.
+        """
+        if price is not None and not caller.is_admin:
+            raise PriceNotAllowed
+        field, id_ = ("price", price) if price else ("product", product or "")
+        find = self.gateway.price if price else self.gateway.price_of
+        try:
+            found = await find(id_)
+        except GatewayObjectMissing as error:
+            raise UnknownReference(field, f"no such {error.what}") from error
+        if not (found.active and found.recurring):
+            raise UnknownReference(field, "not sold as a subscription")
+        return found
+
+
+def require_trial_allowed(caller: Caller, trial_days: int | None) -> None:
+    """Refuse a trial that the caller may not give.
+
+    Raises:
+        TrialNotAllowed: see rule 2.
+    """
+    if trial_days is not None and not caller.is_admin:
+        raise TrialNotAllowed
+
+
+def require_recent(
+    date: datetime, report: SubscriptionReport, *, now: datetime
+) -> None:
+    """Refuse a proration date that no recent preview can have told.
+
+    Raises:
+        PreviewExpired: see rule 3.
+    """
+    if not report.period_start <= date < report.period_end:
+        raise PreviewExpired("not inside the current period")
+    if not now - PREVIEW_TTL <= date <= now:
+        seconds = int(PREVIEW_TTL.total_seconds())
+        raise PreviewExpired(f"not within the last {seconds} seconds")

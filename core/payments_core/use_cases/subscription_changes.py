@@ -1,0 +1,211 @@
+"""Changes of a subscription: what they cost, and making them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.errors import InvalidValue, SubscriptionEnded
+from payments_core.gateway import ChangeSubscription as GatewayChange
+from payments_core.gateway import Preview, Price
+from payments_core.identity import Email, UserId
+from payments_core.intent import IntentKind, Wanted
+from payments_core.ports import Clock, PaymentGateway
+from payments_core.revocation import Caller
+from payments_core.subscription import Subscription, SubscriptionId, quantity
+from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.begin_intent import Asking, BeginIntent, Begun
+from payments_core.use_cases.price_rules import FindPrice, require_recent
+from payments_core.use_cases.references import gateway_reference
+from payments_core.use_cases.subscriptions import not_subscribed_to
+
+
+def _whole_seconds(date: datetime | None) -> datetime | None:
+    # The gateway counts in seconds; a preview has to find its own date again.
+    return date and date.replace(microsecond=0)
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """What should be otherwise with a subscription.
+
+    A product is changed to at its default price. `proration_date` is in whole seconds.
+
+    Raises:
+        InvalidValue: nothing should; or a value makes no sense.
+    """
+
+    product: str | None = None
+    price: str | None = None
+    quantity: int | None = None
+    cancel_at_period_end: bool | None = None
+    proration_date: datetime | None = attrs.field(
+        default=None, converter=_whole_seconds
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.product is not None and self.price is not None:
+            raise InvalidValue("product", "give a product or a price, not both")
+        for field in ("product", "price"):
+            if (value := getattr(self, field)) is not None:
+                gateway_reference(field, value)
+        if self.quantity is not None:
+            quantity(self.quantity)
+        if not self.costs and self.cancel_at_period_end is None:
+            raise InvalidValue(
+                "", "say what to change: product, price, quantity or the end"
+            )
+        if self.proration_date is not None:
+            if not self.costs:
+                raise InvalidValue(
+                    "proration_date", "only with a product, a price or a quantity"
+                )
+            if self.proration_date.tzinfo is None:
+                raise InvalidValue("proration_date", "without an offset from UTC")
+
+    @property
+    def costs(self) -> bool:
+        """Whether the gateway would reckon up what was paid already."""
+        return any(it is not None for it in (self.product, self.price, self.quantity))
+
+
+@attrs.frozen
+class CheckChange:
+    """The rules for a change and for its preview, which have to be the same."""
+
+    price: FindPrice
+    clock: Clock
+
+    async def __call__(self, change: Change, *, caller: Caller) -> Price | None:
+        """Return the price that a change is to; None if it leaves the price alone.
+
+        Raises:
+            PriceNotAllowed, UnknownReference: see `FindPrice`.
+        """
+        if change.product is None and change.price is None:
+            return None
+        return await self.price(
+            product=change.product, price=change.price, caller=caller
+        )
+
+    def rule(
+        self, id_: SubscriptionId, change: Change, price: Price | None
+    ) -> Callable[[PaymentAccount], None]:
+        """Return what an account has to be like for the change to be made.
+
+        The rule raises:
+            SubscriptionNotFound, SubscriptionEnded, AlreadySubscribed, PreviewExpired.
+        """
+
+        def rule(account: PaymentAccount) -> None:
+            subscription = account.subscription(id_)
+            if not subscription.live:
+                raise SubscriptionEnded(subscription.status)
+            report = subscription.report
+            product = price.product if price else report.product
+            not_subscribed_to(product, besides=id_)(account)
+            if change.proration_date is not None:
+                require_recent(change.proration_date, report, now=self.clock())
+
+        return rule
+
+
+@attrs.frozen
+class ChangeSubscription:
+    reach: ReachAccount
+    begin: BeginIntent
+    check: CheckChange
+
+    async def __call__(
+        self,
+        user: UserId | Email,
+        id_: SubscriptionId,
+        change: Change,
+        *,
+        caller: Caller,
+        key: str | None,
+    ) -> Begun:
+        """Begin to change a subscription. What costs more is held until it is paid.
+
+        Raises:
+            PriceNotAllowed: the caller may name products only.
+            UnknownReference: the product or price is not sold.
+            SubscriptionNotFound: the user has none of this id.
+            SubscriptionEnded: nothing can change it.
+            AlreadySubscribed: the price is of another product that the user has.
+            PreviewExpired: the proration date is too old, or of another period.
+            AccountNotFound: see `ReachAccount`.
+            IdempotencyKeyReused, OperationInProgress: see `BeginIntent`.
+        """
+        account = await self.reach(user, caller=caller)
+        account.subscription(id_)
+        wanted = Wanted(**attrs.asdict(change))
+        asking = Asking(
+            user_id=account.user_id,
+            kind=IntentKind.CHANGE_SUBSCRIPTION,
+            wanted=wanted,
+            about=id_,
+            subject=id_,
+            key=key,
+        )
+        if begun := await self.begin.known(asking):
+            return begun
+        price = await self.check(change, caller=caller)
+        if price is not None:
+            priced = attrs.evolve(wanted, price=price.id, product=price.product)
+            asking = attrs.evolve(asking, wanted=priced, asked=wanted)
+        return await self.begin(asking, self.check.rule(id_, change, price))
+
+
+@attrs.frozen
+class PreviewChange:
+    reach: ReachAccount
+    check: CheckChange
+    gateway: PaymentGateway
+
+    async def __call__(
+        self,
+        user: UserId | Email,
+        id_: SubscriptionId,
+        change: Change,
+        *,
+        caller: Caller,
+    ) -> Preview:
+        """Say what a change would cost, if it is made with the preview's date.
+
+        The date is the gateway's present second, unless the change names another.
+
+        Raises:
+            InvalidValue: nothing in it costs.
+            PriceNotAllowed, UnknownReference: see `ChangeSubscription`.
+            SubscriptionNotFound, SubscriptionEnded: see `ChangeSubscription`.
+            AlreadySubscribed, PreviewExpired: see `ChangeSubscription`.
+            GatewayRefused: the change cannot be made.
+        """
+        account = await self.reach(user, caller=caller)
+        subscription = account.subscription(id_)
+        if not change.costs:
+            raise InvalidValue("", "give a product, a price or a quantity")
+        price = await self.check(change, caller=caller)
+        self.check.rule(id_, change, price)(account)
+        return await self.gateway.preview(
+            subscription.report.customer_id,
+            GatewayChange(
+                subscription=subscription.gateway_id,
+                item_id=subscription.report.item_id,
+                price=price.id if price else None,
+                quantity=change.quantity,
+                proration_date=change.proration_date or await self._date(subscription),
+            ),
+        )
+
+    async def _date(self, subscription: Subscription) -> datetime:
+        """Return the present second by the gateway's clock, which reckons.
+
+        By ours where ours is behind: the change may name the date at once, and a date
+        that is in the future for us would be refused.
+        """
+        found = await self.gateway.subscription(subscription.gateway_id)
+        ours = self.check.clock().replace(microsecond=0)
+        return ours if found.report.period_start <= ours < found.at else found.at

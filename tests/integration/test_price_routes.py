@@ -1,0 +1,315 @@
+"""What a caller may decide about a price, over HTTP and on the command line.
+
+The gateway's clock is the real one here: it began four weeks ago.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import httpx
+import pytest
+
+from support import sales as shop
+from support.command_line import Inside
+from support.sales import BASIC, PRO, Payer, Sales, pointers, refusal
+
+SECOND: Final = timedelta(seconds=1)
+# No month is shorter: whoever subscribed then has not been renewed yet.
+AGES: Final = (27, 10, 0)
+WAYS: Final = ("product", "price")
+
+
+@pytest.fixture(scope="module")
+def sales(postgres: str, template: str) -> Iterator[Sales]:
+    with shop.selling(postgres, template, ago=timedelta(days=max(AGES))) as sales:
+        yield sales
+
+
+@attrs.frozen
+class Subscriber:
+    payer: Payer
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"subscriptions/{self.id}"
+
+    @property
+    def now(self) -> Any:
+        return self.payer.get(self.path)
+
+    def both(self, payer: Payer, body: Any) -> list[httpx.Response]:
+        """Ask for a change and for its preview, as somebody."""
+        return [
+            payer.call("PATCH", self.path, body),
+            payer.call("POST", f"{self.path}/preview", body),
+        ]
+
+
+def subscribed(sales: Sales) -> Subscriber:
+    payer = sales.user()
+    return Subscriber(payer, payer.subscribed()["id"])
+
+
+@pytest.fixture(scope="module")
+def subscribers(sales: Sales) -> Mapping[tuple[str, int], Subscriber]:
+    """Return who subscribed so many days ago, for one test each."""
+    found: dict[tuple[str, int], Subscriber] = {}
+    for age in AGES:
+        then = datetime.now(UTC) - timedelta(days=age)
+        sales.sandbox.advance(max(then, sales.sandbox.now))
+        found |= {(way, age): subscribed(sales) for way in (*WAYS, "old")}
+    return found
+
+
+@pytest.fixture(scope="module")
+def old(subscribers: Mapping[tuple[str, int], Subscriber]) -> Subscriber:
+    """Somebody with a subscription of ten days, that no test changes."""
+    return subscribers["old", 10]
+
+
+@pytest.fixture
+def ada(sales: Sales) -> Payer:
+    return sales.user()
+
+
+# Prices and trials
+
+
+@pytest.mark.parametrize("price", ["basic", "pro", "dollars", "price_nobody_knows"])
+def test_a_users_price_is_refused(
+    sales: Sales, ada: Payer, old: Subscriber, price: str
+) -> None:
+    """
+    403 for the order, the change and the preview, whatever price it is, with the
+    field; the gateway is not asked for anything.
+    """
+    named = getattr(sales, price, price)
+    _, before = ada.status, list(sales.posts)
+
+    answers = [
+        ada.subscribe(price=named),
+        *old.both(old.payer, {"price": named}),
+        *old.both(old.payer, {"price": named, "quantity": 100}),
+    ]
+
+    for answer in answers:
+        assert refusal(answer) == (403, "price_not_allowed")
+        assert pointers(answer) == ["/price"]
+    assert sales.posts == before
+    assert ada.customers == []
+
+
+def test_a_users_trial_is_refused(sales: Sales, ada: Payer) -> None:
+    """
+    403 with the field, as often as it is asked for; the user is entitled to nothing.
+    """
+    for key in (None, "one", "one"):
+        answer = ada.subscribe(product=sales.product, trial_days=730, key=key)
+        assert refusal(answer) == (403, "trial_not_allowed")
+        assert pointers(answer) == ["/trial_days"]
+
+    assert ada.standing == ("none", False)
+    assert ada.customers == []
+
+
+def test_anothers_subscription_is_no_way_to_learn_of_prices(
+    sales: Sales, ada: Payer, old: Subscriber
+) -> None:
+    """
+    404 comes before 403: that it exists is not told either.
+    """
+    _ = ada.status
+    path = f"/users/{old.payer.id}/{old.path}"
+
+    for method, where in (("PATCH", path), ("POST", f"{path}/preview")):
+        answer = ada.call(method, where, {"price": sales.pro})
+        assert refusal(answer) == (404, "account_not_found")
+
+
+def test_a_user_changes_to_another_product(sales: Sales, ada: Payer) -> None:
+    """
+    At its default price, with no administrator: the answer says what it is now.
+    """
+    id_ = ada.subscribed()["id"]
+
+    answer = ada.change(id_, product=sales.other_product, quantity=3)
+    ada.sales.settle()
+
+    told = answer.json()
+    assert answer.status_code == 200
+    assert (told["product"], told["price"], told["quantity"]) == (
+        sales.other_product,
+        sales.other,
+        3,
+    )
+    assert ada.get(f"subscriptions/{id_}")["price"] == sales.other
+    assert ada.taken == [BASIC, 3 * 500 - BASIC]
+
+
+def test_a_product_that_one_has_is_refused_in_the_preview_too(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    409 with the one there is, for the change and for its preview.
+    """
+    first = ada.subscribed()
+    second = Subscriber(ada, ada.subscribe(product=sales.other_product).json()["id"])
+
+    for answer in second.both(ada, {"product": sales.product}):
+        assert refusal(answer) == (409, "already_subscribed")
+        assert answer.json()["subscription_id"] == first["id"]
+
+
+# The proration date
+
+
+@pytest.mark.parametrize("age", AGES)
+@pytest.mark.parametrize("by", WAYS)
+def test_a_preview_is_what_the_change_then_takes(
+    sales: Sales,
+    subscribers: Mapping[tuple[str, int], Subscriber],
+    age: int,
+    by: str,
+) -> None:
+    """
+    To the cent, on any day of the month, with the date that the preview told; of a
+    user who names a product, and of an administrator who names a price.
+    """
+    one = subscribers[by, age]
+    who, wanted = {
+        "product": (one.payer, {"product": sales.other_product, "quantity": 4}),
+        "price": (one.payer.admin, {"price": sales.pro, "quantity": 3}),
+    }[by]
+    sales.catch_up()
+
+    preview = who.call("POST", f"{one.path}/preview", wanted)
+    told, before = preview.json(), len(one.payer.taken)
+    change = who.call(
+        "PATCH", one.path, wanted | {"proration_date": told["proration_date"]}
+    )
+
+    assert (preview.status_code, change.status_code) == (200, 200)
+    assert told["due"]["currency"] == "eur"
+    assert one.payer.taken[before:] == [told["due"]["amount_minor"]]
+    assert (
+        sum(it["amount_minor"] for it in told["lines"]) == told["due"]["amount_minor"]
+    )
+
+
+def too_early_or_late(one: Subscriber) -> list[str]:
+    now = datetime.now(UTC)
+    start, end = (
+        datetime.fromisoformat(one.now[f"current_period_{it}"])
+        for it in ("start", "end")
+    )
+    # A test that takes its time must not make them good ones.
+    dates = [
+        now - timedelta(seconds=601),
+        now + timedelta(hours=1),
+        end - SECOND,
+        end,
+        start,
+        start - SECOND,
+    ]
+    return [
+        *(it.isoformat() for it in dates),
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+    ]
+
+
+@pytest.mark.parametrize("who", ["user", "administrator"])
+def test_a_date_of_ones_own_is_refused(sales: Sales, old: Subscriber, who: str) -> None:
+    """
+    422 for the change and for its preview, with the field: a second before the
+    period's end, 100 seats do not cost 0.00. Nothing is asked of the gateway.
+    """
+    sales.catch_up()
+    caller = old.payer if who == "user" else old.payer.admin
+    before, posts = old.now, list(sales.posts)
+
+    for date in too_early_or_late(old):
+        for answer in old.both(caller, {"quantity": 100, "proration_date": date}):
+            assert refusal(answer) == (422, "preview_expired")
+            assert pointers(answer) == ["/proration_date"]
+
+    assert old.now == before
+    assert sales.posts == posts
+
+
+# On the command line
+
+
+def test_the_operator_gives_a_trial_and_names_a_price(
+    sales: Sales, ada: Payer, inside: Inside
+) -> None:
+    """
+    Whoever has the settings is an administrator; `--product` is for both commands.
+    """
+    _ = ada.status
+    env = sales.world.env(0, 0)
+    trial = ("--product", sales.product, "--trial-days", "14")
+
+    begun = inside("subscription", "start", ada.id, *trial, "--json", env=env)
+    id_ = ada.get("subscriptions")["items"][0]["id"]
+    change = ("subscription", "change", ada.id, id_)
+    dear = inside(*change, "--price", sales.pro, "--json", env=env)
+    other = inside(*change, "--product", sales.other_product, env=env)
+
+    assert [it.code for it in (begun, dear, other)] == [0, 0, 0]
+    assert begun.json["status"] == "trialing"
+    assert dear.json["price"] == sales.pro
+    assert f"price: {sales.other}" in other.out.splitlines()
+
+
+def test_a_date_of_the_operators_own_is_refused(
+    sales: Sales, old: Subscriber, inside: Inside
+) -> None:
+    """
+    6 with the reason, for the change and for what it would cost.
+    """
+    sales.catch_up()
+    env = sales.world.env(0, 0)
+    late = datetime.fromisoformat(old.now["current_period_end"]) - SECOND
+    words = ("subscription", "change", old.payer.id, old.id, "--quantity", "100")
+
+    for more in ((), ("--dry-run",)):
+        answer = inside(*words, "--proration-date", late.isoformat(), *more, env=env)
+        assert answer.code == 6
+        assert "proration_date: not within the last 600 seconds" in answer.err
+    assert old.now["quantity"] == 1
+
+
+def test_what_a_dry_run_says_is_what_the_change_takes(
+    sales: Sales, ada: Payer, inside: Inside
+) -> None:
+    """
+    With the date that it printed, as it printed it.
+    """
+    sales.catch_up()
+    env = sales.world.env(0, 0)
+    id_ = ada.subscribed()["id"]
+    words = (
+        "subscription",
+        "change",
+        ada.id,
+        id_,
+        "--price",
+        sales.pro,
+        "--quantity",
+        "2",
+    )
+
+    told = inside(*words, "--dry-run", "--json", env=env).json
+    done = inside(*words, "--proration-date", told["proration_date"], env=env)
+
+    assert done.code == 0
+    assert ada.taken == [BASIC, told["due"]["amount_minor"]]
+    assert told["due"]["amount_minor"] == 2 * PRO - BASIC

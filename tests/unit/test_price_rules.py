@@ -1,0 +1,466 @@
+"""What a caller may decide about what a subscription costs, and what not."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from payments_core.errors import (
+    AlreadySubscribed,
+    IdempotencyKeyReused,
+    InvalidValue,
+    PreviewExpired,
+    PriceNotAllowed,
+    TrialNotAllowed,
+)
+from payments_core.intent import Intent, IntentState
+from payments_core.revocation import Caller
+from payments_core.subscription import Subscription
+from payments_core.use_cases import Change, Order
+from payments_core.use_cases.price_rules import PREVIEW_TTL, require_recent
+from support.till import ADA, Till, admin, caller_of
+
+pytestmark = pytest.mark.anyio
+
+CALLER = caller_of(ADA)
+GOOD = "pm_card_visa"
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+BASIC, PRO = 900, 1900
+
+
+async def ordered(till: Till, caller: Caller = CALLER, **order: Any) -> Intent:
+    wanted = Order(**{"product": till.product, "payment_method": GOOD, **order})
+    return await till.settle(await till.start(ADA, wanted, caller=caller, key=None))
+
+
+async def only(till: Till) -> Subscription:
+    [subscription] = (await till.account()).subscriptions
+    return subscription
+
+
+async def subscribed(till: Till) -> Subscription:
+    """Begin a subscription of the product, 13 days ago."""
+    await till.register()
+    await ordered(till)
+    await till.advance(13 * DAY)
+    return await only(till)
+
+
+async def changed(
+    till: Till,
+    id_: Any,
+    *,
+    caller: Caller = CALLER,
+    key: str | None = None,
+    **wanted: Any,
+) -> Intent:
+    begun = await till.change(ADA, id_, Change(**wanted), caller=caller, key=key)
+    return await till.settle(begun)
+
+
+def taken(till: Till) -> int:
+    return sum(it["amount"] for it in till.engine.world.all("charge"))
+
+
+def another_product(till: Till, amount: int = 500) -> str:
+    """Put another product on sale, and return it."""
+    price = till.api.price(amount)
+    product = str(price["product"])
+    till.api.post(f"products/{product}", default_price=price["id"])
+    return product
+
+
+# Rule 1: prices
+
+
+@pytest.mark.parametrize("named", ["the default one", "another", "none there is"])
+async def test_a_price_is_an_administrators_to_name(named: str) -> None:
+    """
+    Whatever it is, a user's order, change and preview of it are refused alike: nothing
+    is written down, and the gateway is not asked.
+    """
+    async with Till.opened() as till:
+        subscription = await subscribed(till)
+        price = {"the default one": till.basic, "another": till.pro}.get(named, "p_1")
+        before, change = len(till.intents), Change(price=price, quantity=2)
+        asked: list[str] = []
+        till.engine.watch = lambda request, _: asked.append(request.path)
+
+        for refused in (
+            till.start(ADA, Order(price=price), caller=CALLER, key="a"),
+            till.change(ADA, subscription.id, change, caller=CALLER, key="b"),
+            till.preview(ADA, subscription.id, change, caller=CALLER),
+        ):
+            with pytest.raises(PriceNotAllowed) as caught:
+                await refused
+            assert caught.value.field == "price"
+        assert len(till.intents) == before
+        assert asked == []
+
+
+async def test_an_administrator_names_any_price() -> None:
+    """
+    For the order, the preview and the change.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        begun = await ordered(till, admin(), price=till.basic, product=None)
+        one, change = await only(till), Change(price=till.pro)
+        told = await till.preview(ADA, one.id, change, caller=admin())
+        after = await changed(till, one.id, caller=admin(), price=till.pro)
+
+        assert begun.state is after.state is IntentState.SUCCEEDED
+        assert (await only(till)).report.price == till.pro
+        assert told.due.amount_minor == PRO - BASIC
+        assert taken(till) == PRO
+
+
+async def test_a_user_changes_to_a_product_at_its_default_price() -> None:
+    """
+    The preview says what it costs, and the change takes that.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        other = another_product(till, 2500)
+        wanted: dict[str, Any] = {"product": other, "quantity": 2}
+        told = await till.preview(ADA, one.id, Change(**wanted), caller=CALLER)
+        before = taken(till)
+        await till.advance(PREVIEW_TTL)
+        dated = {**wanted, "proration_date": told.proration_date}
+        after = await changed(till, one.id, key="one", **dated)
+        again = await till.change(
+            ADA, one.id, Change(**dated), caller=CALLER, key="one"
+        )
+
+        assert after.state is IntentState.SUCCEEDED
+        assert (again.replayed, again.intent.id) == (True, after.id)
+        report = (await only(till)).report
+        assert (report.product, report.quantity) == (other, 2)
+        assert taken(till) - before == told.due.amount_minor > 0
+
+
+async def test_a_user_returns_to_the_default_price_of_the_product() -> None:
+    """
+    The product that it is of already may be named: an administrator's price goes.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        await changed(till, one.id, caller=admin(), price=till.pro)
+        await changed(till, one.id, product=till.product)
+
+        assert (await only(till)).report.price == till.basic
+
+
+async def test_a_product_that_the_user_has_is_refused_in_the_preview_too() -> None:
+    """
+    What the change would not do, the preview does not price.
+    """
+    async with Till.opened() as till:
+        first = await subscribed(till)
+        other = another_product(till)
+        await ordered(till, product=other)
+        change = Change(product=other)
+
+        with pytest.raises(AlreadySubscribed) as previewed:
+            await till.preview(ADA, first.id, change, caller=CALLER)
+        with pytest.raises(AlreadySubscribed) as refused:
+            await till.change(ADA, first.id, change, caller=CALLER, key=None)
+        assert previewed.value.subscription_id == refused.value.subscription_id
+
+
+@pytest.mark.parametrize("why", ["archived", "sold once", "no default price"])
+async def test_a_product_that_is_not_sold_by_the_month_is_refused(why: str) -> None:
+    """
+    Its default price has to be active and recurring, and the product on sale.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        product = str(till.api.post("products", name="Another")["id"])
+        if why != "no default price":
+            often = {} if why == "sold once" else {"recurring": {"interval": "month"}}
+            price = till.api.post(
+                "prices", currency="eur", unit_amount=1, product=product, **often
+            )
+            till.api.post(f"products/{product}", default_price=price["id"])
+        if why == "archived":
+            till.api.post(f"products/{product}", active="false")
+        change, order = Change(product=product), Order(product=product)
+
+        for refused in (
+            till.start(ADA, order, caller=CALLER, key=None),
+            till.change(ADA, one.id, change, caller=CALLER, key=None),
+            till.preview(ADA, one.id, change, caller=CALLER),
+        ):
+            with pytest.raises(Exception, match="product") as caught:
+                await refused
+            assert getattr(caught.value, "field", None) == "product"
+
+
+# Rule 2: trials
+
+
+async def test_a_trial_is_an_administrators_to_give() -> None:
+    """
+    A user's order of one is refused, every time; not even a customer is made.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        order = Order(product=till.product, trial_days=730)
+
+        for key in (None, "one", "one"):
+            with pytest.raises(TrialNotAllowed) as caught:
+                await till.start(ADA, order, caller=CALLER, key=key)
+            assert caught.value.field == "trial_days"
+        assert till.intents == []
+        assert (await till.account()).payment_expire_date is None
+        assert till.customers_of(ADA) == []
+
+
+async def test_an_administrator_gives_a_trial() -> None:
+    """
+    The user is entitled until it ends, and has paid nothing.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await ordered(till, admin(), trial_days=14)
+
+        assert (await till.account()).payment_expire_date == till.clock.now + 14 * DAY
+        assert taken(till) == 0
+
+
+# Rule 3: the proration date
+
+
+MOMENT = datetime(2026, 3, 20, 12, tzinfo=UTC)
+MONTH = 31 * DAY
+
+
+@pytest.fixture(scope="module")
+async def report() -> Any:
+    async with Till.opened() as till:
+        return (await subscribed(till)).report
+
+
+@given(
+    age_us=st.integers(-700_000_000, 700_000_000) | st.integers(-(10**13), 10**13),
+    into_us=st.integers(-700_000_000, 700_000_000) | st.integers(-(10**13), 10**13),
+    hours=st.integers(-14, 14),
+)
+@example(age_us=0, into_us=0, hours=0)
+@example(age_us=-1, into_us=1, hours=0)
+@example(age_us=600_000_000, into_us=0, hours=-14)
+@example(age_us=600_000_001, into_us=0, hours=0)
+@example(age_us=0, into_us=-1, hours=14)
+@example(age_us=0, into_us=31 * 86_400 * 10**6, hours=0)
+@example(age_us=0, into_us=31 * 86_400 * 10**6 - 1, hours=0)
+async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
+    report: Any, age_us: int, into_us: int, hours: int
+) -> None:
+    """
+    Both ends of the 600 s and the period's first moment are in it; the future, and
+    the moment that ends the period, are not. The offset in which it is told is no
+    matter.
+    """
+    date = MOMENT.astimezone(timezone(timedelta(hours=hours)))
+    now = MOMENT + timedelta(microseconds=age_us)
+    start = MOMENT - timedelta(microseconds=into_us)
+    at = attrs.evolve(report, period_start=start, period_end=start + MONTH)
+    good = 0 <= age_us <= 600_000_000 and 0 <= into_us < MONTH / SECOND * 10**6
+
+    if good:
+        require_recent(date, at, now=now)
+    else:
+        with pytest.raises(PreviewExpired) as caught:
+            require_recent(date, at, now=now)
+        assert caught.value.field == "proration_date"
+
+
+def dates(till: Till, one: Subscription) -> list[datetime]:
+    """Return dates that nobody may name."""
+    now, report = till.clock.now, one.report
+    return [
+        now - PREVIEW_TTL - SECOND,
+        now + SECOND,
+        # Here 100 seats would cost nothing.
+        report.period_end - SECOND,
+        report.period_end,
+        # Here a smaller plan would give the whole month back.
+        report.period_start,
+        report.period_start - SECOND,
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+    ]
+
+
+@pytest.mark.parametrize("caller", [CALLER, admin()], ids=["user", "admin"])
+async def test_a_date_of_ones_own_is_refused(caller: Caller) -> None:
+    """
+    By the change and by its preview, of an administrator as well: 100 seats cost what
+    they cost. Nothing is written down, and the gateway is not asked.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        before = len(till.intents)
+        asked: list[str] = []
+        till.engine.watch = lambda request, _: asked.append(request.path)
+
+        for date in dates(till, one):
+            change = Change(quantity=100, proration_date=date)
+            with pytest.raises(PreviewExpired):
+                await till.preview(ADA, one.id, change, caller=caller)
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=caller, key="k")
+        assert len(till.intents) == before
+        assert asked == []
+
+
+async def test_a_date_before_a_renewal_is_refused_after_it() -> None:
+    """
+    It is recent, and of a period that is over.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        await till.advance(one.report.period_end - till.clock.now - 10 * SECOND)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await till.advance(20 * SECOND)
+        await till.hear()
+        assert (await only(till)).report.period_start > told.proration_date
+        late = Change(quantity=2, proration_date=told.proration_date)
+
+        with pytest.raises(PreviewExpired, match="current period"):
+            await till.change(ADA, one.id, late, caller=CALLER, key=None)
+
+
+@settings(max_examples=60)
+@given(
+    age_ms=st.integers(-2_000, 602_000),
+    quantity=st.integers(1, 100),
+    into_s=st.integers(0, 1_000) | st.integers(0, 27 * 86_400),
+)
+@example(age_ms=600_000, quantity=2, into_s=600)
+@example(age_ms=599_999, quantity=100, into_s=700)
+@example(age_ms=1_500, quantity=3, into_s=86_400)
+@example(age_ms=-1_000, quantity=2, into_s=86_400)
+async def test_a_preview_and_its_change_take_the_same_dates_at_the_same_price(
+    age_ms: int, quantity: int, into_s: int
+) -> None:
+    """
+    Fractions of a second are no dates of their own: the gateway reckons in seconds.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await ordered(till)
+        await till.advance(timedelta(seconds=into_s))
+        one, before = await only(till), taken(till)
+        date = till.clock.now - timedelta(milliseconds=age_ms)
+        change = Change(quantity=quantity, proration_date=date)
+        try:
+            told = await till.preview(ADA, one.id, change, caller=CALLER)
+        except PreviewExpired:
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=CALLER, key=None)
+            return
+        await changed(till, one.id, quantity=quantity, proration_date=date)
+
+        assert told.proration_date == date.replace(microsecond=0)
+        assert taken(till) - before == told.due.amount_minor
+        assert (told.due.amount_minor > 0) is (quantity > 1)
+
+
+async def test_the_date_of_a_preview_holds_at_once_if_our_clock_is_behind() -> None:
+    """
+    A date that is in the future for us would be refused; so the preview tells ours.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        till.clock.advance(-3 * SECOND)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        before, date = taken(till), told.proration_date
+        after = await changed(till, one.id, quantity=2, proration_date=date)
+
+        assert date == till.clock.now
+        assert after.state is IntentState.SUCCEEDED
+        assert taken(till) - before == told.due.amount_minor > 0
+
+
+async def test_a_preview_never_reckons_from_before_the_period() -> None:
+    """
+    Our clock is behind, and the subscription younger than that: the gateway's second.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await ordered(till)
+        till.clock.advance(-3 * SECOND)
+        one = await only(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+
+        assert told.proration_date == one.report.period_start
+        assert told.due.amount_minor == BASIC
+
+
+# Rule 4: repetitions
+
+
+async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -> None:
+    """
+    The same key and request get the first answer; another request under the key does
+    not, and without a key it is a new request.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        change = Change(quantity=2, proration_date=told.proration_date)
+        first = await till.settle(
+            await till.change(ADA, one.id, change, caller=CALLER, key="one")
+        )
+        before = taken(till)
+        await till.advance(2 * DAY)
+
+        again = await till.change(ADA, one.id, change, caller=CALLER, key="one")
+        assert again.replayed
+        assert again.intent == first
+        other = attrs.evolve(change, quantity=3)
+        with pytest.raises(IdempotencyKeyReused):
+            await till.change(ADA, one.id, other, caller=CALLER, key="one")
+        for key in (None, "two"):
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=CALLER, key=key)
+        assert taken(till) == before
+
+
+# What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({}, ""),
+        ({"product": "prod_1", "price": "price_1"}, "product"),
+        ({"product": "a b"}, "product"),
+        ({"price": "a/b"}, "price"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": -1}, "quantity"),
+        ({"quantity": 10**9}, "quantity"),
+        ({"proration_date": MOMENT}, ""),
+        (
+            {"cancel_at_period_end": True, "proration_date": MOMENT},
+            "proration_date",
+        ),
+        (
+            {"quantity": 1, "proration_date": MOMENT.replace(tzinfo=None)},
+            "proration_date",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_change_that_makes_no_sense_is_none(wanted: Any, field: str) -> None:
+    """
+    The field is named.
+    """
+    with pytest.raises(InvalidValue) as caught:
+        Change(**wanted)
+    assert caught.value.field == field
