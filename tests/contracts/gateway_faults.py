@@ -11,8 +11,7 @@ from contracts.gateway_sending import (
     of_each_kind,
     of_each_that_makes,
 )
-from contracts.gateway_world import GatewayWorld, ask, new_key
-from payments_adapters.memory import GatewayFault
+from contracts.gateway_world import GatewayFault, GatewayWorld, ask, new_key
 from payments_core.errors import GatewayBusy, GatewaySilent
 from payments_core.gateway import Answer, GatewayRequest
 

@@ -6,12 +6,12 @@ Each world sells one product at two prices, 9 and 19 euros a month; 9 is the def
 import itertools
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import attrs
 
 from contracts.examples import ADA
-from payments_adapters.memory import GatewayFault
 from payments_core.gateway import (
     Answer,
     AttachCard,
@@ -42,6 +42,21 @@ COLLECTED: Final = 2 * HOUR
 GIVEN_UP: Final = timedelta(hours=24)
 # The same key would be another request's: every sending has one of its own.
 _KEYS: Final = itertools.count(1)
+
+
+class GatewayFault(StrEnum):
+    """How a sending may go wrong; what matters is what was done, and what is kept."""
+
+    # Done, but the answer got lost: the same key tells it again.
+    REPLY_LOST = "reply_lost"
+    # A 500, which is kept under the key: after it was done, or before.
+    ERROR_MADE = "error_made"
+    ERROR_NOT_MADE = "error_not_made"
+    # Nothing was done, nothing is kept.
+    RATE_LIMITED = "rate_limited"
+    # No answer in time: it never arrived, or it was done all the same.
+    TIMEOUT_BEFORE = "timeout_before"
+    TIMEOUT_AFTER = "timeout_after"
 
 
 class GatewayWorld(Protocol):

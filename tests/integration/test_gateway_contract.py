@@ -8,9 +8,13 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from contracts.gateway_world import CHEAP_MINOR, COLLECTED, DEAR_MINOR
+from contracts.gateway_world import (
+    CHEAP_MINOR,
+    COLLECTED,
+    DEAR_MINOR,
+    GatewayFault,
+)
 from contracts.payment_gateway import PaymentGatewayContract
-from payments_adapters.memory import GatewayFault
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import Transport
 from payments_core.gateway import GatewayRequest
@@ -24,7 +28,6 @@ pytestmark = SDK_MARKS
 
 # Far more than a sandbox on this machine takes, and little to wait for in vain.
 DEADLINE_S: Final = 1.0
-# A planned refusal is not here: the sandbox refuses what should be refused.
 FAULTS: Final[Mapping[GatewayFault, Fault]] = MappingProxyType(
     {
         GatewayFault.REPLY_LOST: Fault.RESET,

@@ -1,85 +1,77 @@
-"""A payment gateway in memory: for tests, demos and services that embed the core.
+"""A small fake of a payment gateway: for unit tests, and services that embed the core.
 
-Rule 1: it has one second, its clock's, and no will of its own: a renewal, a bank's
-        confirmation, a card set up in a browser happen when they are told to.
-Rule 2: the same calls at the same times give the same ids and answers.
-Rule 3: what goes wrong is planned, and happens once.
+Rule 1: it keeps objects; a card pays or does not; a period is a month, and never ends
+        by itself. Trials and changes of plan are refused: the sandbox bills for real.
+Rule 2: the same calls at the same times, by its clock, give the same ids and answers.
+Rule 3: a planned fault happens once. What a key was told first it is told again.
 """
 
 import asyncio
-from collections.abc import Sequence
+import copy
+import json
 from contextlib import suppress
-from typing import Final
+from datetime import datetime
+from typing import Final, TypeVar
 
 import attrs
 
-from payments_adapters.memory import gateway_billing as billing
-from payments_adapters.memory import gateway_requests as requests
-from payments_adapters.memory.gateway_books import (
-    GatewayBooks,
-    Ledger,
-    ledger_of,
-)
-from payments_adapters.memory.gateway_faults import (
-    PLANNED_REFUSAL,
-    FaultPlan,
-    GatewayFault,
-    KeptAnswer,
-    KeptAnswers,
-    PlannedFault,
-)
+from payments_core import gateway as core
 from payments_core.card import Card
-from payments_core.errors import (
-    GatewayBusy,
-    GatewayObjectMissing,
-    GatewayRefused,
-    GatewaySilent,
-    InvalidValue,
-    PaymentsError,
-)
-from payments_core.gateway import (
-    Answer,
-    ChangeSubscription,
-    Collection,
-    CollectionState,
-    FrozenRequest,
-    GatewayRequest,
-    LookedUp,
-    Preview,
-    PreviewLine,
-    Price,
-    SetUp,
-)
+from payments_core.errors import GatewayObjectMissing, GatewayRefused, GatewaySilent
+from payments_core.gateway import Answer, CollectionState, FrozenRequest, GatewayRequest
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
-from payments_core.payment import Payment, PaymentId
+from payments_core.months import months_after
+from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.ports import Clock
-from payments_core.subscription import SubscriptionReport
+from payments_core.subscription import PaidTerm
+from payments_core.subscription import SubscriptionReport as Report
+from payments_core.subscription import SubscriptionStatus as Status
 
-_KEPT_ERRORS: Final = frozenset({GatewayFault.ERROR_MADE, GatewayFault.ERROR_NOT_MADE})
-_UNHEARD: Final = frozenset({GatewayFault.REPLY_LOST, GatewayFault.TIMEOUT_AFTER})
+NOT_PAYING: Final = "0341"  # last digits, as docs.stripe.com/testing gives them
+_Making = core.CreateCustomer | core.SetUpCard | core.StartSubscription
+_Row = TypeVar("_Row")
 
 
-def _books(gateway: "MemoryGateway") -> GatewayBooks:
-    return GatewayBooks(gateway.clock)
+@attrs.define
+class GatewayObjects:
+    """All that a gateway has, by ids; `made` is what was made by which request."""
+
+    prices: dict[str, core.Price] = attrs.Factory(dict)
+    made: dict[str, _Making] = attrs.Factory(dict)
+    cards: dict[str, Card] = attrs.Factory(dict)
+    card_owners: dict[str, str] = attrs.Factory(dict)
+    default_cards: dict[str, str] = attrs.Factory(dict)
+    set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
+    subscriptions: dict[str, Report] = attrs.Factory(dict)
+    invoices: dict[str, core.Collection] = attrs.Factory(dict)
+    terms: dict[str, PaidTerm] = attrs.Factory(dict)
+    payments: dict[str, Payment] = attrs.Factory(dict)
 
 
 @attrs.define(eq=False)
 class MemoryGateway:
-    """A `PaymentGateway`; `sent` is every sending, those that failed too."""
+    """A `PaymentGateway`; `sent` is every sending, those that failed too.
+
+    Whoever tests with it puts prices and cards into `objects`, and ends set-ups there.
+    """
 
     clock: Clock
+    objects: GatewayObjects = attrs.Factory(GatewayObjects)
     sent: list[tuple[str, FrozenRequest]] = attrs.field(init=False, factory=list)
-    _books: GatewayBooks = attrs.field(
-        init=False, default=attrs.Factory(_books, takes_self=True)
+    _faults: list[tuple[Exception, bool]] = attrs.field(init=False, factory=list)
+    _told: dict[str, tuple[FrozenRequest, Answer | Exception]] = attrs.field(
+        init=False, factory=dict
     )
-    _faults: FaultPlan = attrs.field(init=False, factory=FaultPlan)
-    _kept: KeptAnswers = attrs.field(init=False, factory=KeptAnswers)
 
-    # Asked to change something
+    def plan(self, fault: Exception, *, done: bool = False) -> None:
+        """Let the next sending raise this; `done` says that it is done all the same."""
+        self._faults.append((fault, done))
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
-        return requests.freeze(request)
+        body = json.dumps(attrs.asdict(request), default=datetime.isoformat)
+        path = f"/{type(request).__name__}"
+        return FrozenRequest(method="POST", path=path, body=body, api_version="memory")
 
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
@@ -87,218 +79,222 @@ class MemoryGateway:
         self.sent.append((idempotency_key, frozen))
         # A gateway never answers at once: others run in between, here as well.
         await asyncio.sleep(0)
-        fault = self._faults.next_for(type(request).__name__)
-        if fault is GatewayFault.RATE_LIMITED:
-            raise GatewayBusy("too many requests")
-        if fault is GatewayFault.TIMEOUT_BEFORE:
-            raise GatewaySilent("no answer in time")
-        if fault not in _UNHEARD:
-            return self._answer(frozen, idempotency_key, fault)
-        with suppress(PaymentsError):
-            self._answer(frozen, idempotency_key, fault)
-        raise GatewaySilent("the answer got lost")
-
-    def _answer(
-        self, frozen: FrozenRequest, key: str, fault: GatewayFault | None
-    ) -> Answer:
-        kept = self._kept.under(key, frozen, now=self._books.now)
-        if kept is None:
-            kept = self._carried_out(frozen, fault)
-            self._kept.keep(key, kept)
-        return kept.told()
-
-    def _carried_out(
-        self, frozen: FrozenRequest, fault: GatewayFault | None
-    ) -> KeptAnswer:
-        """Do what was frozen, and return what its key is answered from now on.
-
-        Raises:
-            GatewayRefused: nothing was done, and nothing is kept.
-        """
-        if fault is GatewayFault.REFUSED:
-            raise GatewayRefused(PLANNED_REFUSAL, "it was planned so")
-        outcome: Answer | GatewayRefused | None = None
-        if fault is not GatewayFault.ERROR_NOT_MADE:
-            outcome = self._done(frozen)
-        if fault in _KEPT_ERRORS:
-            outcome = None
-        return KeptAnswer(frozen, self._books.now, outcome)
-
-    def _done(self, frozen: FrozenRequest) -> Answer | GatewayRefused:
-        try:
-            return requests.do(self._books, requests.thawed(frozen))
-        except GatewayRefused as error:
-            # A decline is an answer of the bank, and kept like one.
-            if error.declined:
-                return error
-            raise
+        fault, done = self._faults.pop(0) if self._faults else (None, True)
+        if done and idempotency_key not in self._told:
+            wanted = type(request)(**json.loads(frozen.body))
+            self._told[idempotency_key] = frozen, self._outcome(wanted)
+        if fault is not None:
+            if isinstance(fault, GatewaySilent) and fault.poisoned:  # its key keeps it
+                self._told[idempotency_key] = frozen, fault
+            raise fault
+        first, told = self._told[idempotency_key]
+        if first != frozen:
+            raise GatewaySilent("the idempotency key came with another request")
+        if isinstance(told, Exception):
+            raise told.with_traceback(None)  # or it would keep each time's frames
+        return told
 
     async def find(self, request: GatewayRequest) -> Answer | None:
-        return requests.find(self._books, request)
+        if isinstance(request, _Making):
+            for id_, it in self.objects.made.items():
+                if type(it) is type(request) and it.intent_id == request.intent_id:
+                    return self._answer(id_)
+            return None
+        before, self.objects = self.objects, copy.deepcopy(self.objects)
+        outcome = self._outcome(request)
+        # What would change nothing has been reached.
+        reached, self.objects = self.objects == before, before
+        return outcome if reached and isinstance(outcome, Answer) else None
 
-    # Read
+    def _outcome(self, request: GatewayRequest) -> Answer | GatewayRefused:
+        try:
+            return self._answer(self._do(request))
+        except GatewayObjectMissing as error:
+            return GatewayRefused("missing", str(error), field=error.what)
+        except GatewayRefused as refusal:
+            return refusal
 
-    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
-        made = (
-            it.id
-            for it in self._books.customers.values()
-            if (it.user_id, it.email) == (user_id, email)
+    def _do(self, request: GatewayRequest) -> str:
+        """Do what is asked; return the id of what it is about."""
+        it = self.objects
+        match request:
+            case core.CreateCustomer():
+                id_ = self._made("cus", request)
+            case core.SetUpCard(customer_id=customer):
+                _found(it.made, customer, "customer")
+                id_ = self._made("seti", request)
+                it.set_ups[id_] = core.SetUp(
+                    customer_id=customer, payment_method=None, succeeded=False
+                )
+            case core.StartSubscription():
+                id_ = self._started(request)
+            case core.AttachCard(customer_id=customer, payment_method=id_):
+                _found(it.made, customer, "customer")
+                _found(it.cards, id_, "payment_method")
+                owner = it.card_owners.setdefault(id_, customer)
+                _refuse_if(owner != customer, "payment_method")
+            case core.MakeDefault(customer_id=id_, payment_method=card):
+                it.default_cards[id_] = self._own_card(id_, card)
+            case core.PayInvoice(invoice_id=id_, payment_method=card):
+                self._pay(id_, card)
+            case _:
+                id_ = request.subscription
+                report = _found(it.subscriptions, id_, "subscription")
+                it.subscriptions[id_] = self._changed(report, request)
+        return id_
+
+    def _made(self, prefix: str, request: _Making) -> str:
+        id_ = f"{prefix}_{len(self.objects.made)}"
+        self.objects.made[id_] = request
+        return id_
+
+    def _own_card(self, customer: str, card: str) -> str:
+        owner = self.objects.card_owners.get(card)
+        _refuse_if(owner != customer, "payment_method")
+        return card
+
+    def _started(self, wanted: core.StartSubscription) -> str:
+        it, customer = self.objects, wanted.customer_id
+        _found(it.made, customer, "customer")
+        price = _found(it.prices, wanted.price, "price")
+        _refuse_if(not (price.active and price.recurring), "price")
+        _refuse_if(wanted.trial_days, "trial_days")
+        card = wanted.payment_method or it.default_cards.get(customer, "")
+        pays = wanted.has_card and self._own_card(customer, card)
+        id_ = self._made("sub", wanted)
+        invoice = f"in_{id_}"
+        it.subscriptions[id_] = Report(
+            gateway_id=id_,
+            customer_id=customer,
+            status=Status.INCOMPLETE,
+            product=price.product,
+            price=price.id,
+            quantity=wanted.quantity,
+            item_id=f"si_{id_}",
+            currency=price.currency,
+            created_at=self._now,
+            period_start=self._now,
+            period_end=months_after(self._now, 1),
+            pinned_card=wanted.payment_method,
+            latest_invoice_id=invoice,
+            claimed_by=wanted.user_id,
+            intent_id=wanted.intent_id,
         )
-        return next(made, None)
+        secret, state = f"{invoice}_secret", CollectionState.OPEN
+        it.invoices[invoice] = core.Collection(state=state, client_secret=secret)
+        if pays:
+            with suppress(GatewayRefused):
+                self._pay(invoice, card)
+        return id_
 
-    async def subscription(self, gateway_id: str) -> LookedUp:
-        books = self._books
-        report = books.subscription(gateway_id)
-        return LookedUp(report=report, term=books.last_term(gateway_id), at=books.now)
-
-    async def subscriptions_of(
-        self, customer_id: CustomerId
-    ) -> Sequence[SubscriptionReport]:
-        return self._books.of_customer(customer_id)
-
-    async def card_of(self, customer_id: CustomerId) -> Card | None:
-        id_ = self._books.customer(customer_id).default_card
-        return self._books.cards[id_].card if id_ else None
-
-    async def collection(self, invoice_id: str) -> Collection:
-        invoice = self._books.invoice(invoice_id)
-        return Collection(
-            state=invoice.state,
-            client_secret=invoice.client_secret,
-            decline_code=invoice.decline_code,
+    def _pay(self, invoice_id: str, card: str) -> None:
+        it, id_ = self.objects, invoice_id.removeprefix("in_")
+        invoice = _found(it.invoices, invoice_id, "invoice")
+        report = it.subscriptions[id_]
+        pays = it.cards[self._own_card(report.customer_id, card)].last4 != NOT_PAYING
+        if invoice.state is CollectionState.PAID:
+            return
+        _refuse_if(report.terminal, "invoice")
+        minor = (it.prices[report.price].amount_minor or 0) * report.quantity
+        charge = PaymentId(f"ch_{len(it.payments)}")
+        it.payments[charge] = Payment(
+            id=charge,
+            state=PaymentState.SUCCEEDED if pays else PaymentState.FAILED,
+            amount=Money(minor, report.currency),
+            created_at=self._now,
+            customer_id=report.customer_id,
+            invoice_id=invoice_id,
+            failure_code=None if pays else "card_declined",
+        )
+        state = CollectionState.PAID if pays else CollectionState.DECLINED
+        code = None if pays else "generic_decline"
+        it.invoices[invoice_id] = attrs.evolve(invoice, state=state, decline_code=code)
+        if not pays:
+            raise GatewayRefused("card", "declined", decline_code=code, declined=True)
+        paid = attrs.evolve(report, status=Status.ACTIVE, pinned_card=card)
+        it.subscriptions[id_] = paid
+        it.terms[id_] = PaidTerm(
+            gateway_id=id_,
+            invoice_id=invoice_id,
+            starts_at=report.period_start,
+            ends_at=report.period_end,
         )
 
-    async def set_up(self, set_up_id: str) -> SetUp:
-        set_up = self._books.set_up(set_up_id)
-        return SetUp(
-            customer_id=set_up.customer_id,
-            payment_method=set_up.payment_method,
-            succeeded=set_up.payment_method is not None,
-        )
-
-    async def payment(self, payment_id: PaymentId) -> Payment:
-        charge = self._books.charges.get(payment_id)
-        if charge is None:
-            raise GatewayObjectMissing("payment")
-        return charge
-
-    async def price(self, price_id: str) -> Price:
-        return self._books.price(price_id)
-
-    async def price_of(self, product_id: str) -> Price:
-        price_id = self._books.default_prices.get(product_id)
-        if price_id is None:
-            raise GatewayObjectMissing("product")
-        return self._books.price(price_id)
+    def _changed(self, report: Report, wanted: GatewayRequest) -> Report:
+        if isinstance(wanted, core.EndSubscription):
+            ended = attrs.evolve(report, status=Status.CANCELED, ended_at=self._now)
+            return report if report.terminal else ended
+        _refuse_if(report.terminal, "subscription")
+        if isinstance(wanted, core.PinCard):
+            card = self._own_card(report.customer_id, wanted.payment_method)
+            return attrs.evolve(report, pinned_card=card)
+        if isinstance(wanted, core.PlanEnd):
+            at = report.period_end if wanted.cancel_at_period_end else None
+            return attrs.evolve(report, cancel_at_period_end=bool(at), cancel_at=at)
+        raise GatewayRefused("change", f"{report.gateway_id}: not prorated here")
 
     async def preview(
-        self, customer_id: CustomerId, change: ChangeSubscription
-    ) -> Preview:
-        if change.proration_date is None:
-            raise InvalidValue("proration_date", "missing")
-        books = self._books
-        customer = books.customer(customer_id)
-        report = books.subscription(change.subscription)
-        if report.customer_id != customer.id:
-            raise GatewayRefused("customer", "it is another's", field="subscription")
-        try:
-            plan = billing.plan_change(books, report, change)
-        except GatewayObjectMissing as error:
-            raise GatewayRefused(
-                "resource_missing", str(error), field=error.what
-            ) from error
-        credit = customer.credit_minor + _given_up(books, report)
-        due = billing.due_of(plan.total_minor, credit) if plan.lines else 0
-        return Preview(
-            due=Money(due, report.currency),
-            proration_date=plan.at,
-            lines=[
-                PreviewLine(
-                    description=line.description, amount_minor=line.amount_minor
-                )
-                for line in plan.lines
-            ],
+        self, customer_id: CustomerId, change: core.ChangeSubscription
+    ) -> core.Preview:
+        raise GatewayRefused("change", f"{customer_id}, {change}: not prorated here")
+
+    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
+        wanted = (user_id, email)
+        for id_, it in self.objects.made.items():
+            if isinstance(it, core.CreateCustomer) and (it.user_id, it.email) == wanted:
+                return CustomerId(id_)
+        return None
+
+    async def subscription(self, gateway_id: str) -> core.LookedUp:
+        report = _found(self.objects.subscriptions, gateway_id, "subscription")
+        term = self.objects.terms.get(gateway_id)
+        return core.LookedUp(report=report, term=term, at=self._now)
+
+    async def subscriptions_of(self, customer_id: CustomerId) -> list[Report]:
+        reports = self.objects.subscriptions.values()
+        return [it for it in reports if it.customer_id == customer_id]
+
+    async def card_of(self, customer_id: CustomerId) -> Card | None:
+        _found(self.objects.made, customer_id, "customer")
+        return self.objects.cards.get(self.objects.default_cards.get(customer_id, ""))
+
+    async def collection(self, invoice_id: str) -> core.Collection:
+        return _found(self.objects.invoices, invoice_id, "invoice")
+
+    async def set_up(self, set_up_id: str) -> core.SetUp:
+        return _found(self.objects.set_ups, set_up_id, "set_up")
+
+    async def payment(self, payment_id: PaymentId) -> Payment:
+        return _found(self.objects.payments, payment_id, "payment")
+
+    async def price(self, price_id: str) -> core.Price:
+        return _found(self.objects.prices, price_id, "price")
+
+    async def price_of(self, product_id: str) -> core.Price:
+        prices = reversed(self.objects.prices.values())
+        return _found({it.product: it for it in prices}, product_id, "product")
+
+    @property
+    def _now(self) -> datetime:
+        return self.clock().replace(microsecond=0)
+
+    def _answer(self, id_: str) -> Answer:
+        return Answer(
+            id=id_,
+            at=self._now,
+            client_secret=f"{id_}_secret" if id_ in self.objects.set_ups else None,
+            card=self.objects.cards.get(id_),
+            subscription=self.objects.subscriptions.get(id_),
+            term=self.objects.terms.get(id_),
         )
 
-    # Told, by whoever tests with it
 
-    def add_price(self, price: Price, *, default: bool = False) -> None:
-        """Sell at a price; the first of its product is the product's default."""
-        self._books.prices[price.id] = price
-        if default or price.product not in self._books.default_prices:
-            self._books.default_prices[price.product] = price.id
-
-    def make_card(self, name: str) -> str:
-        """Return a new card's id; `name` is a magic one, as `pm_card_visa`."""
-        return self._books.make_card(name).id
-
-    def complete_set_up(self, set_up_id: str, payment_method: str) -> str:
-        """Let a browser end a card set-up; return the id of the attached card.
-
-        Raises:
-            GatewayRefused: the bank declines, or another customer has the card.
-        """
-        set_up = self._books.set_up(set_up_id)
-        card = requests.attach(self._books, set_up.customer_id, payment_method)
-        self._books.put_set_up(attrs.evolve(set_up, payment_method=card.id))
-        return card.id
-
-    def authenticate(self, invoice_id: str, *, accept: bool = True) -> None:
-        """Let the payer confirm the payment that the bank asks about, or fail to.
-
-        Raises:
-            ValueError: the bank asks nothing.
-        """
-        invoice = self._books.invoice(invoice_id)
-        if invoice.state is not CollectionState.REQUIRES_ACTION:
-            raise ValueError(f"nobody has to confirm a {invoice.state} invoice")
-        if accept:
-            billing.charge(self._books, invoice, invoice.asking_card)
-        else:
-            billing.unpaid(self._books, invoice, None)
-
-    def renew(self, gateway_id: str) -> SubscriptionReport:
-        """Let a subscription's period end now, and collect the next one.
-
-        Raises:
-            ValueError: there is nothing to renew.
-        """
-        return billing.renew(self._books, self._renewable(gateway_id))
-
-    def fail_renewal(self, gateway_id: str) -> SubscriptionReport:
-        """Let a subscription's period end now; the bank declines the next one.
-
-        Raises:
-            ValueError: there is nothing to renew.
-        """
-        report = self._renewable(gateway_id)
-        return billing.renew(self._books, report, declined=True)
-
-    def _renewable(self, gateway_id: str) -> SubscriptionReport:
-        report = self._books.subscription(gateway_id)
-        if not billing.renews(report):
-            raise ValueError(f"a {report.status} subscription is not renewed")
-        return report
-
-    def catch_up(self) -> None:
-        """Do all that has fallen due by the clock: renewals, ends, expiries."""
-        for report in list(self._books.subscriptions.values()):
-            billing.catch_up(self._books, report)
-
-    def plan(self, fault: GatewayFault, matching: str = "", *, after: int = 0) -> None:
-        """Let a fault meet the next sending whose request's class is named so, once.
-
-        `after` many of them pass before it.
-        """
-        self._faults.add(PlannedFault(fault, matching, after))
-
-    def ledger(self) -> Ledger:
-        """Return all that there is, as it is now."""
-        return ledger_of(self._books)
+def _found(table: dict[str, _Row], id_: str, what: str) -> _Row:
+    if id_ not in table:
+        raise GatewayObjectMissing(what)
+    return table[id_]
 
 
-def _given_up(books: GatewayBooks, report: SubscriptionReport) -> int:
-    """Return the credit that comes back when a held change is given up."""
-    if report.pending is None or report.latest_invoice_id is None:
-        return 0
-    return -books.invoice(report.latest_invoice_id).credit_moved_minor
+def _refuse_if(wrong: object, field: str) -> None:
+    if wrong:
+        raise GatewayRefused(field, "it is refused", field=field)
