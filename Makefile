@@ -10,6 +10,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 ARGS ?=
+PROVE ?= tests/unit tests/faults
 
 .PHONY: help install run demo test check prove bench format clean
 
@@ -46,8 +47,8 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 	@.venv/bin/lint-imports --no-cache
 	@.venv/bin/python tests/architecture/core_alone.py
 
-prove: .venv/.installed ## Run the properties with many more examples
-	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 2 tests/unit $(ARGS)
+prove: .venv/.installed ## Run properties, schedules and faults with many more cases
+	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 2 --timeout 7200 $(PROVE) $(ARGS)
 
 bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
 	@.venv/bin/python -m benchmarks $(ARGS)

@@ -9,9 +9,10 @@ import hmac
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import attrs
 import uvloop
@@ -27,6 +28,9 @@ class Plan:
     With a `body`, each request is a webhook of its own: `@ID@` in it becomes unique,
     `@CUSTOMER@` one of `customers_count`, `@CREATED@` one second after the other from
     `created_from` on, and it is signed with `secret`.
+
+    With `their_each`, one more request after each so many is `their_customer`'s, on a
+    connection of its own: who waits for that customer delays nobody else.
     """
 
     ports: Sequence[int]
@@ -40,20 +44,34 @@ class Plan:
     created_from: int = 0
     run: str = ""
     requests_max: int = 40_000
+    their_customer: int = 0
+    their_each: int = 0
 
 
-def requests(plan: Plan) -> list[bytes]:
+def requests(plan: Plan) -> tuple[list[bytes], list[bytes]]:
+    """Return all requests, and those of the one customer."""
     if not plan.body:
         head = f"GET {plan.path} HTTP/1.1\r\nHost: bench\r\n{plan.headers}\r\n"
-        return [head.encode()]
+        return [head.encode()], []
     signed_at = int(time.time())
-    return [_webhook(plan, number, signed_at) for number in range(plan.requests_max)]
+    count = plan.requests_max
+    theirs = range(count // plan.their_each) if plan.their_each else ()
+    return (
+        [
+            _webhook(plan, number, number % plan.customers_count, signed_at)
+            for number in range(count)
+        ],
+        [
+            _webhook(plan, count + number, plan.their_customer, signed_at)
+            for number in theirs
+        ],
+    )
 
 
-def _webhook(plan: Plan, number: int, signed_at: int) -> bytes:
+def _webhook(plan: Plan, number: int, customer: int, signed_at: int) -> bytes:
     body = (
         plan.body.replace("@ID@", f"{plan.run}_{number}")
-        .replace("@CUSTOMER@", str(number % plan.customers_count))
+        .replace("@CUSTOMER@", str(customer))
         .replace("@CREATED@", str(plan.created_from + number))
         .encode()
     )
@@ -69,19 +87,16 @@ def _webhook(plan: Plan, number: int, signed_at: int) -> bytes:
 
 
 @attrs.define
-class Run:
-    """What the connections share."""
+class Lane:
+    """What some connections send, and how it went."""
 
     waiting: Sequence[bytes]
-    repeat: bool
-    until: float
+    repeat: bool = False
     sent: int = 0
     latencies_s: list[float] = attrs.field(factory=list)
-    refused: int = 0
+    refusals: Counter[str] = attrs.field(factory=Counter)
 
     def next(self) -> bytes | None:
-        if time.perf_counter() >= self.until:
-            return None
         if self.repeat:
             return self.waiting[0]
         if self.sent == len(self.waiting):
@@ -90,9 +105,32 @@ class Run:
         return self.waiting[self.sent - 1]
 
 
+@attrs.define
+class Run:
+    """What the connections share."""
+
+    plan: Plan
+    others: Lane
+    theirs: Lane
+    until: float
+    # The ends of the connections of the one customer.
+    their_ends: list["asyncio.Task[None]"] = attrs.field(factory=list)
+
+    def next(self) -> bytes | None:
+        """Return what the others send next; None at the end."""
+        if time.perf_counter() >= self.until:
+            return None
+        each = self.plan.their_each
+        if each and self.others.sent % each == 0:
+            ask = connected(self, self.theirs, len(self.their_ends))
+            self.their_ends.append(asyncio.create_task(ask))
+        return self.others.next()
+
+
 class Connection(asyncio.Protocol):
-    def __init__(self, run: Run, done: "asyncio.Future[None]") -> None:
+    def __init__(self, run: Run, lane: Lane, done: "asyncio.Future[None]") -> None:
         self._run = run
+        self._lane = lane
         self._done = done
         self._buffer = b""
         self._started = 0.0
@@ -101,10 +139,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transport is no asyncio.Transport, though it does what one does.
         self._transport = cast(asyncio.Transport, transport)
-        self._send()
+        if self._lane is self._run.others:
+            self._send(self._run.next())
+        else:
+            self._send(self._lane.next())
 
-    def _send(self) -> None:
-        request = self._run.next()
+    def _send(self, request: bytes | None) -> None:
         if request is None:
             self._transport.close()
             return
@@ -121,39 +161,47 @@ class Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._buffer = b""
-        self._run.latencies_s.append(time.perf_counter() - self._started)
-        self._run.refused += not head.startswith(b"HTTP/1.1 200")
-        self._send()
+        self._lane.latencies_s.append(time.perf_counter() - self._started)
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._lane.refusals[rest.decode()] += 1
+        self._send(self._run.next() if self._lane is self._run.others else None)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
-            self._run.refused += 1
+            self._lane.refusals[str(exc)] += 1
         if not self._done.done():
             self._done.set_result(None)
 
 
-async def measure(plan: Plan) -> dict[str, float]:
-    waiting = requests(plan)
+async def connected(run: Run, lane: Lane, number: int) -> None:
+    """Connect, and return when the connection has ended."""
     loop = asyncio.get_running_loop()
+    end = loop.create_future()
+    port = run.plan.ports[number % len(run.plan.ports)]
+    await loop.create_connection(partial(Connection, run, lane, end), "127.0.0.1", port)
+    await end
+
+
+async def measure(plan: Plan) -> dict[str, Any]:
+    others, theirs = (Lane(it, repeat=not plan.body) for it in requests(plan))
     started = time.perf_counter()
-    run = Run(waiting, repeat=not plan.body, until=started + plan.seconds)
-    ends = []
-    for number in range(plan.connections):
-        end = loop.create_future()
-        ends.append(end)
-        port = plan.ports[number % len(plan.ports)]
-        made = partial(Connection, run, end)
-        await loop.create_connection(made, "127.0.0.1", port)
-    await asyncio.gather(*ends)
+    run = Run(plan, others, theirs, until=started + plan.seconds)
+    await asyncio.gather(
+        *(connected(run, others, number) for number in range(plan.connections))
+    )
     took_s = time.perf_counter() - started
-    ordered = sorted(run.latencies_s)
+    await asyncio.gather(*run.their_ends)
+    ordered = sorted(others.latencies_s)
     return {
         "count": len(ordered),
         "per_second": len(ordered) / took_s,
         "p50_ms": ordered[len(ordered) // 2] * 1e3,
         "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
-        "refused": run.refused,
+        "refused": others.refusals.total(),
+        "their_count": len(theirs.latencies_s),
+        "their_refused": theirs.refusals.total(),
+        "refusals": others.refusals.most_common(3),
     }
 
 

@@ -1,7 +1,8 @@
 """A gateway that is not asked too often, nor while it does not answer.
 
 Rule 1: all pods share one budget of calls for each endpoint, well below the gateway's
-        own limit: whoever finds it used up is told that the gateway is busy.
+        own limit: whoever finds it used up is told that the gateway is busy. A process
+        takes a few calls at once, which it makes within a second, or not at all.
 Rule 2: after several calls in a row without a definite answer nobody asks for a while;
         then one call goes first, and what becomes of it decides.
 Rule 3: prices are remembered for a minute: who sells the same thing many times at once
@@ -9,7 +10,8 @@ Rule 3: prices are remembered for a minute: who sells the same thing many times 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,6 +39,16 @@ from payments_core.subscription import SubscriptionReport
 
 # Stripe allows 25 a second for each endpoint.
 CALLS_PER_S: Final = 15.0
+# What an operation asks of them: who takes calls for one takes them for all.
+ENDPOINTS: Final = (
+    "customers",
+    "invoices",
+    "payment_methods",
+    "products",
+    "setup_intents",
+    "subscriptions",
+)
+TAKEN_KEEPS: Final = timedelta(seconds=1)
 # A burst is smoothed: whoever finds the budget used up waits a little for more.
 WAITS_MAX: Final = 20
 WAIT_S: Final = 0.1
@@ -47,10 +59,14 @@ PAUSE: Final = timedelta(seconds=10)
 
 
 class CallBudget(Protocol):
-    async def take(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
-        """Take one call out of the endpoint's budget; say whether there was one.
+    async def take(
+        self, endpoint: str, *, beside: Sequence[str] = (), per_s: float, now: datetime
+    ) -> Mapping[str, int]:
+        """Take calls out of the budgets of endpoints; return how many of each.
 
-        The budget fills up by `per_s` a second, to at most as many.
+        Of the endpoint one, if there is one, and a few if half of its budget is left;
+        of those beside it a few, if half of theirs is left. A budget fills up by
+        `per_s` a second, to at most as many.
         """
 
 
@@ -161,6 +177,36 @@ def _failed(task: "asyncio.Task[Price]") -> bool:
 
 
 @attrs.frozen
+class TakenCalls:
+    """Calls that this process took out of the budget and has yet to make."""
+
+    _budget: CallBudget
+    _clock: Clock
+    _ends: dict[str, deque[datetime]] = attrs.field(init=False, factory=dict)
+
+    async def use(self, endpoint: str) -> bool:
+        """Use one up, taken before or now; say whether there was one."""
+        now = self._clock()
+        if self._used(endpoint, now):
+            return True
+        beside = [it for it in ENDPOINTS if it != endpoint]
+        taken = await self._budget.take(
+            endpoint, beside=beside, per_s=CALLS_PER_S, now=now
+        )
+        for name, count in taken.items():
+            ends = self._ends.setdefault(name, deque())
+            ends.extend([now + TAKEN_KEEPS] * count)
+        return self._used(endpoint, now)
+
+    def _used(self, endpoint: str, now: datetime) -> bool:
+        ends = self._ends.get(endpoint, deque())
+        while ends:
+            if ends.popleft() > now:
+                return True
+        return False
+
+
+@attrs.frozen
 class GuardedGateway:
     """A `PaymentGateway` behind a budget and a breaker."""
 
@@ -169,7 +215,12 @@ class GuardedGateway:
     breaker: CircuitBreaker
     _clock: Clock
     _wait_s: float = WAIT_S
+    _taken: TakenCalls = attrs.field(init=False)
     _prices: RememberedPrices = attrs.field(init=False)
+
+    @_taken.default
+    def _none_taken(self) -> TakenCalls:
+        return TakenCalls(self._budget, self._clock)
 
     @_prices.default
     def _no_prices(self) -> RememberedPrices:
@@ -185,8 +236,7 @@ class GuardedGateway:
 
     async def _take(self, endpoint: str) -> None:
         for _ in range(WAITS_MAX):
-            now = self._clock()
-            if await self._budget.take(endpoint, per_s=CALLS_PER_S, now=now):
+            if await self._taken.use(endpoint):
                 return
             await asyncio.sleep(self._wait_s)
         raise GatewayBusy("too many calls at once")

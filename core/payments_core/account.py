@@ -1,6 +1,7 @@
 """Our one record of a user, and all that follows from it."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Self
 
 import attrs
@@ -83,6 +84,12 @@ class PaymentAccount:
         )
 
     def folded(self, checkpoint: Checkpoint) -> Self:
+        return self._with(checkpoint, self.version)
+
+    def saved_as(self, version: int) -> Self:
+        return self._with(self.checkpoint, version)
+
+    def _with(self, checkpoint: Checkpoint, version: int) -> Self:
         # Spelt out: on the way of every webhook, `attrs.evolve` costs four times more.
         return type(self)(
             user_id=self.user_id,
@@ -92,14 +99,14 @@ class PaymentAccount:
             card_ticket=self.card_ticket,
             subscriptions=self.subscriptions,
             checkpoint=checkpoint,
-            version=self.version,
+            version=version,
         )
 
-    @property
+    @cached_property
     def payment_status(self) -> PaymentStatus:
         return status_of(self.checkpoint, self.subscriptions)
 
-    @property
+    @cached_property
     def payment_expire_date(self) -> datetime | None:
         return expire_date_of(self.checkpoint, self.subscriptions)
 

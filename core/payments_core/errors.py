@@ -278,15 +278,6 @@ class GatewayObjectMissing(Rejected):
         self.what = what
 
 
-class ChangedElsewhere(Unavailable):
-    """Somebody saved this since it was read: read it again."""
-
-    code: ClassVar[str] = "changed_elsewhere"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} changed since it was read")
-
-
 class StoreUnavailable(Unavailable):
     """The database did not say whether it did it; running it again is safe."""
 
@@ -294,6 +285,21 @@ class StoreUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the database did not answer; try again")
+
+
+class SaveTimedOut(StoreUnavailable):
+    """The database did not answer a save in time."""
+
+    code: ClassVar[str] = "save_timed_out"
+
+
+class AccountBusy(Unavailable):
+    """The account stayed locked, or was changed by others all the time."""
+
+    code: ClassVar[str] = "account_busy"
+
+    def __init__(self) -> None:
+        super().__init__("the account is busy; try again in a moment")
 
 
 class Overloaded(Unavailable):

@@ -97,4 +97,13 @@ def _taken(
         report=evidence.report,
         known_until=max(known.known_until, until or evidence.at),
         ticket=max(known.ticket, evidence.ticket),
+        plan_changed_at=(
+            known.plan_changed_at
+            if _plan(known.report) == _plan(evidence.report)
+            else evidence.at
+        ),
     )
+
+
+def _plan(report: SubscriptionReport) -> tuple[str, int]:
+    return report.price, report.quantity

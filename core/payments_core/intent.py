@@ -28,6 +28,7 @@ from payments_core.card import Card
 from payments_core.errors import IllegalTransition, IntentNotFound
 from payments_core.gateway import Answer, FrozenRequest
 from payments_core.identity import UserId
+from payments_core.lease import BackOff, Lease
 from payments_core.subscription import SubscriptionReport
 
 IntentId = NewType("IntentId", str)
@@ -51,9 +52,35 @@ SILENCE: Final = timedelta(hours=2)
 ABANDONED_AFTER: Final = timedelta(hours=24)
 # Longer than any call may take: whoever has not come back by then is gone.
 LEASE: Final = timedelta(seconds=30)
-BACK_OFF_FIRST: Final = timedelta(seconds=5)
-BACK_OFF_MAX: Final = timedelta(minutes=5)
-_DOUBLINGS_MAX: Final = 10
+BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(minutes=5))
+
+
+class Step(StrEnum):
+    """What an operation asks of the gateway, by the name that its calls are kept under.
+
+    The names are part of idempotency keys and of stored intents: one is never renamed
+    or given another meaning. An operation that goes by other steps than before gets
+    a new `STEPS_VERSION`, and the steps of the stored versions stay.
+    """
+
+    CREATE_CUSTOMER = "create"
+    SET_UP_CARD = "set-up"
+    ATTACH_CARD = "attach"
+    MAKE_DEFAULT = "default"
+    PIN_CARD = "pin"
+    PAY_INVOICE = "pay"
+    START = "start"
+    UNDO_START = "undo"
+    CHANGE = "change"
+    PLAN_END = "plan-end"
+    END = "end"
+
+    def of(self, subject: str) -> str:
+        """Return the name of a step that is taken once for each of several things."""
+        return f"{self.value}-{subject}"
+
+
+STEPS_VERSION: Final = 1
 
 
 class IntentKind(StrEnum):
@@ -206,9 +233,9 @@ class IntentOutcome:
 class Intent:
     """One operation at the gateway, from before it began until after it ended.
 
-    `subject` is what it is about: one operation of a kind may be open on it. `due_at`
-    is when somebody else may take it up: a lease while it runs, a back-off after.
-    `key` and `fingerprint` are those of the request that asked for it.
+    `subject` is what it is about: one operation of a kind may be open on it. `key` and
+    `fingerprint` are those of the request that asked for it. `writer` is who saved it
+    last: a save whose reply was lost is recognised by it.
     """
 
     id: IntentId
@@ -221,9 +248,10 @@ class Intent:
     outcome: IntentOutcome | None = None
     key: str | None = None
     fingerprint: str
-    attempts: int = 0
-    due_at: datetime
+    lease: Lease
     created_at: datetime
+    steps_version: int = STEPS_VERSION
+    writer: str = ""
     version: int = 0
 
     @property
@@ -254,15 +282,18 @@ class Intent:
         still = call.state in (IntentState.SENT, IntentState.UNKNOWN)
         return after.moved(call.state if still else IntentState.SENT)
 
-    def taken(self, now: datetime) -> Self:
-        """Lease it: nobody else takes it up for a while."""
-        return attrs.evolve(self, due_at=now + LEASE, attempts=self.attempts + 1)
+    def claimed(self, now: datetime) -> Self:
+        """Lease it: nobody else goes on with it for a while."""
+        return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
-    def put_off(self, now: datetime, until: datetime | None = None) -> Self:
-        """Give it back, to be taken up later."""
-        doublings = min(self.attempts, _DOUBLINGS_MAX)
-        back_off = min(BACK_OFF_FIRST * 2**doublings, BACK_OFF_MAX)
-        return attrs.evolve(self, due_at=until or now + back_off)
+    def extended(self, now: datetime) -> Self:
+        return attrs.evolve(self, lease=self.lease.extended(now, LEASE))
+
+    def rescheduled(self, now: datetime, until: datetime | None = None) -> Self:
+        """Give it back: it goes on at that moment, or after the usual back-off."""
+        if until is None:
+            return attrs.evolve(self, lease=self.lease.failed(now, BACK_OFF))
+        return attrs.evolve(self, lease=self.lease.released(until))
 
     def ended(self, state: IntentState, outcome: IntentOutcome) -> Self:
         return attrs.evolve(self.moved(state), outcome=outcome)

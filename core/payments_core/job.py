@@ -1,10 +1,11 @@
-"""What the worker has to do: things to look up, and events to take up again.
+"""What the worker has to do: objects to sync, and events to apply again.
 
 Rule 1: a job is its kind and its subject: asked for twice, it is one job.
-Rule 2: whoever takes a job leases it. It is done only if it was not asked for again
-        meanwhile, and only by whoever still has the lease.
+Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only if it
+        was not asked for again meanwhile, and only by who still has the lease.
 Rule 3: a job that fails is tried again, later and later; after the last try it is
-        dead, and stays to be seen.
+        dead, and stays to be seen. One that is asked for again is alive again.
+Rule 4: a finished job stays until retention: its fence never starts anew.
 """
 
 from datetime import datetime, timedelta
@@ -13,14 +14,16 @@ from typing import Final, Self
 
 import attrs
 
+from payments_core.identity import UserId
+from payments_core.lease import BackOff, Lease
+
 LEASE: Final = timedelta(seconds=60)
 ATTEMPTS_MAX: Final = 12
-BACK_OFF_FIRST: Final = timedelta(seconds=5)
-BACK_OFF_MAX: Final = timedelta(hours=1)
+BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=1))
 
 
 class JobKind(StrEnum):
-    # Look up a subscription, a customer (their card, and what subscriptions they have),
+    # Sync a subscription, a customer (their card, and what subscriptions they have),
     # a payment, a card set-up.
     SUBSCRIPTION = "subscription"
     CUSTOMER = "customer"
@@ -28,6 +31,12 @@ class JobKind(StrEnum):
     SET_UP = "set_up"
     # Apply an event again that could not be applied.
     EVENT = "event"
+
+
+class JobState(StrEnum):
+    OPEN = "open"
+    DONE = "done"
+    DEAD = "dead"
 
 
 @attrs.frozen
@@ -38,53 +47,62 @@ class JobKey:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """A job as it is kept; `asked` counts how often it was asked for."""
+    """A job as it is kept; `asked` counts how often it was asked for.
+
+    `user_id` is whose account it concerns, if known: workers are fair across accounts.
+    """
 
     key: JobKey
     reason: str
-    due_at: datetime
+    lease: Lease
     asked: int = 1
-    attempts: int = 0
-    # Grows with each lease: whoever has an older number has lost the job.
-    lease_no: int = 0
-    leased_until: datetime | None = None
-    dead: bool = False
+    state: JobState = JobState.OPEN
+    user_id: UserId | None = None
+
+    @classmethod
+    def due(
+        cls, key: JobKey, reason: str, at: datetime, user_id: UserId | None = None
+    ) -> Self:
+        return cls(key=key, reason=reason, lease=Lease(due_at=at), user_id=user_id)
 
     def is_due(self, now: datetime) -> bool:
-        leased = self.leased_until is not None and self.leased_until > now
-        return not self.dead and self.due_at <= now and not leased
+        return self.state is JobState.OPEN and self.lease.is_due(now)
 
-    def leased(self, now: datetime) -> Self:
-        return attrs.evolve(self, lease_no=self.lease_no + 1, leased_until=now + LEASE)
+    def claimed(self, now: datetime) -> Self:
+        return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def failed(self, now: datetime, reason: str) -> Self:
-        """Put it off after a try that failed; after the last one it is dead."""
-        attempts = self.attempts + 1
-        doublings = min(self.attempts, ATTEMPTS_MAX)
-        return attrs.evolve(
-            self,
-            attempts=attempts,
-            reason=reason,
-            due_at=now + min(BACK_OFF_FIRST * 2**doublings, BACK_OFF_MAX),
-            leased_until=None,
-            dead=attempts >= ATTEMPTS_MAX,
-        )
+        """Give it back after a try that failed; after the last one it is dead."""
+        lease = self.lease.failed(now, BACK_OFF)
+        dead = lease.attempts >= ATTEMPTS_MAX
+        state = JobState.DEAD if dead else JobState.OPEN
+        return attrs.evolve(self, reason=reason, lease=lease, state=state)
 
-    def put_off(self, until: datetime) -> Self:
-        """Give it back untried: the world is not there, which is not its fault."""
-        return attrs.evolve(self, due_at=until, leased_until=None)
+    def released(self, due_at: datetime) -> Self:
+        """Give it back untried, or keep it for another day."""
+        return attrs.evolve(self, lease=self.lease.released(due_at))
+
+    def finished(self) -> Self:
+        lease = attrs.evolve(self.lease, attempts=0, until=None)
+        return attrs.evolve(self, lease=lease, state=JobState.DONE)
 
     def again(self, now: datetime) -> Self:
         """Give it back as it was asked for meanwhile."""
-        return attrs.evolve(self, due_at=now, attempts=0, leased_until=None)
+        lease = attrs.evolve(self.lease.released(now), attempts=0)
+        return attrs.evolve(self, lease=lease)
 
-    def asked_once_more(self, wish: Self) -> Self:
-        """Return this job, asked for once more; a dead one is alive again."""
+    def requested(self, wish: Self) -> Self:
+        """Return this job, asked for once more; one that is not open is open again."""
+        if self.state is not JobState.OPEN:
+            lease = attrs.evolve(self.lease, due_at=wish.lease.due_at, attempts=0)
+        else:
+            due_at = min(self.lease.due_at, wish.lease.due_at)
+            lease = attrs.evolve(self.lease, due_at=due_at)
         return attrs.evolve(
             self,
             reason=wish.reason,
-            due_at=min(self.due_at, wish.due_at),
+            lease=lease,
             asked=self.asked + 1,
-            attempts=0 if self.dead else self.attempts,
-            dead=False,
+            state=JobState.OPEN,
+            user_id=self.user_id or wish.user_id,
         )

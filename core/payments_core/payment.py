@@ -18,7 +18,7 @@ from typing import Final, NewType, Protocol, Self, TypeVar
 import attrs
 
 from payments_core.errors import InvalidValue
-from payments_core.identity import CustomerId
+from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
 
 PaymentId = NewType("PaymentId", str)
@@ -205,6 +205,20 @@ class Payment:
             self.amount is not None
             and 0 < self.refunded_minor >= self.amount.amount_minor
         )
+
+
+@attrs.frozen
+class PaymentRecord:
+    """A payment as it is kept: the fact, whose it is, and how often it was saved.
+
+    Without a `user_id` it is *unlinked*. `sequence` is the number of the load or of
+    the fetch that it was last changed by: a correction with an older one is stale.
+    """
+
+    payment: Payment
+    user_id: UserId | None = None
+    version: int = 0
+    sequence: int = 0
 
 
 _TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})

@@ -5,8 +5,7 @@ the stores may raise `StoreUnavailable`: it did not answer, the change may or ma
 have happened, and running the same again is safe.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,14 +13,8 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
-from payments_core.events import (
-    EventKey,
-    EventState,
-    GatewayEvent,
-    KeptEvent,
-    Outcome,
-    Receipt,
-)
+from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
+from payments_core.events import EventState, GatewayEvent, KeptEvent
 from payments_core.gateway import (
     Answer,
     ChangeSubscription,
@@ -34,11 +27,11 @@ from payments_core.gateway import (
     SetUp,
 )
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.intent import Intent, IntentId, IntentKind
-from payments_core.job import Job, JobKey
+from payments_core.intent import Intent, IntentId
+from payments_core.job import Job
 from payments_core.payment import Payment, PaymentId
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
-from payments_core.subscription import Subscription, SubscriptionReport
+from payments_core.subscription import SubscriptionReport
 
 
 class Clock(Protocol):
@@ -63,216 +56,64 @@ class EventReader(Protocol):
         """
 
 
-class EventIntake(Protocol):
-    async def __call__(self, event: GatewayEvent) -> Receipt:
-        """Return once the event is durable, applied or set aside.
-
-        Events that wait at the same time may share a transaction; one that fails
-        does not take the others down. Whoever waits may go away: the event is
-        taken all the same.
-
-        Raises:
-            Overloaded: too many wait already; nothing was kept.
-            StoreUnavailable: it may or may not have been kept; send it again.
-        """
-
-
 class NewId(Protocol):
     def __call__(self) -> str:
         """Return an id that nobody has had: a UUID, as text."""
 
 
-@attrs.frozen
-class LinkKeys:
-    """The keys under which payments and subscriptions find their accounts."""
+class Ledger(Protocol):
+    """Accounts and all that belongs to them, events, intents, and jobs asked for."""
 
-    user_ids: frozenset[UserId] = frozenset()
-    customer_ids: frozenset[CustomerId] = frozenset()
-    email_keys: frozenset[str] = frozenset()
+    async def load(self, lookup: Lookup) -> Snapshot:
+        """Return what is known, at one moment, in one round trip, without a lock."""
 
-    def __bool__(self) -> bool:
-        return bool(self.user_ids or self.customer_ids or self.email_keys)
+    async def save(
+        self, groups: Sequence[Changes], *, at: datetime
+    ) -> Sequence[SaveResult]:
+        """Save each group whole or not at all, independently of the others.
 
-
-def link_keys(
-    payments: Iterable[Payment] = (), subscriptions: Iterable[SubscriptionReport] = ()
-) -> LinkKeys:
-    """Return every key under which one of these could find its account."""
-    user_ids, customer_ids, email_keys = set(), set(), set()
-    for payment in payments:
-        if payment.claimed_by:
-            user_ids.add(UserId(payment.claimed_by))
-        if payment.customer_id:
-            customer_ids.add(payment.customer_id)
-        if payment.email:
-            email_keys.add(payment.email)
-    for report in subscriptions:
-        customer_ids.add(report.customer_id)
-        if report.claimed_by:
-            user_ids.add(UserId(report.claimed_by))
-    return LinkKeys(frozenset(user_ids), frozenset(customer_ids), frozenset(email_keys))
-
-
-@attrs.frozen
-class PaymentRecord:
-    """A payment as it is kept: the fact, whose it is, and how often it was saved.
-
-    Without a `user_id` it is *unlinked*: nobody's yet.
-    """
-
-    payment: Payment
-    user_id: UserId | None = None
-    version: int = 0
-
-
-@attrs.frozen
-class Findings:
-    """What is known about a batch of events before it is applied.
-
-    `known` are those of the events that were kept before; `payments` and
-    `subscriptions` those that the events report on; `accounts` those things' owners
-    and whoever is found under the keys of the reports, their subscriptions included.
-    """
-
-    known: frozenset[EventKey]
-    accounts: Sequence[PaymentAccount]
-    payments: Sequence[PaymentRecord]
-    subscriptions: Sequence[Subscription] = ()
-
-
-@attrs.frozen
-class Unlinked:
-    """What is nobody's yet."""
-
-    payments: Sequence[PaymentRecord]
-    subscriptions: Sequence[Subscription]
-
-
-class _Books(Protocol):
-    """Accounts, payments and subscriptions.
-
-    Accounts come with their subscriptions, and locked until the end, in the order of
-    their ids: two transactions over the same accounts take turns and do not deadlock.
-    """
-
-    async def look_up(self, events: Sequence[GatewayEvent]) -> Findings:
-        """Return what is known about these events, the accounts locked."""
-
-    async def accounts(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
-        """Return the accounts under any of the keys, locked."""
-
-    async def payments(self, ids: Iterable[PaymentId]) -> Sequence[PaymentRecord]:
-        """Return those of these payments that are known, linked or not."""
-
-    async def subscriptions(self, gateway_ids: Iterable[str]) -> Sequence[Subscription]:
-        """Return those of these subscriptions that are known, linked or not."""
-
-    async def hold(self, keys: LinkKeys, *, exclusive: bool) -> None:
-        """Stop the race between a payment and the registration of its owner.
-
-        Who keeps something unlinked holds its keys; who registers an account or binds
-        a customer holds them exclusively. Until the end of the transaction one waits
-        for the other.
-        """
-
-    async def unlinked(self, keys: LinkKeys) -> Unlinked:
-        """Return what is nobody's and carries any of the keys."""
-
-    async def linkable(self, *, limit: int) -> LinkKeys:
-        """Return keys of unlinked things for which there is an account by now."""
-
-    async def history(self, user_ids: Iterable[UserId]) -> Sequence[PaymentRecord]:
-        """Return all payments of these users."""
-
-    async def tickets(self, count: int) -> Sequence[int]:
-        """Draw tickets: each is greater than all that were drawn before it."""
-
-    async def keep(
-        self,
-        *,
-        events: Sequence[tuple[GatewayEvent, Outcome]] = (),
-        accounts: Sequence[PaymentAccount] = (),
-        payments: Sequence[PaymentRecord] = (),
-        subscriptions: Sequence[Subscription] = (),
-        at: datetime,
-    ) -> None:
-        """Save new events, and what changed; each version grows by one.
-
-        An account is saved without its subscriptions: they are saved by themselves.
+        Nothing waits for a lock for longer than a moment. Each thing that is saved
+        has a version one greater than before.
 
         Raises:
-            ChangedElsewhere: an event is there already, an account, payment or
-                subscription was saved since it was read, or another account has the
-                e-mail or the customer.
+            StoreUnavailable: each group may be saved or not; load again.
+            SaveTimedOut: the same, and it took too long.
         """
 
 
-class _Intents(Protocol):
-    async def intent(self, id_: IntentId) -> Intent | None:
-        """Return an intent, locked."""
+@attrs.frozen
+class Claimed:
+    """Work that was claimed, and a number drawn with the claim: see `Snapshot`."""
 
-    async def intent_under(self, key: str) -> Intent | None:
-        """Return the intent that an idempotency key names, locked."""
+    work: Job | Intent
+    sequence: int
 
-    async def open_intent(
-        self, user_id: UserId, kind: IntentKind, subject: str
-    ) -> Intent | None:
-        """Return the open intent of this user, kind and subject, locked."""
 
-    async def due_intents(self, *, now: datetime, limit: int) -> Sequence[Intent]:
-        """Return open intents that are due, locked; what others hold is left out."""
+class WorkQueue(Protocol):
+    """Jobs and intents that are due. A claim is a lease: see `payments_core.lease`."""
 
-    async def save_intent(self, intent: Intent, *, at: datetime) -> None:
-        """Save an intent; its version grows by one.
+    async def claim(self, *, now: datetime, limit: int) -> Sequence[Claimed]:
+        """Claim work that is due, of many accounts before much of one.
 
-        Raises:
-            ChangedElsewhere: it was saved since it was read; its key names another;
-                or another of its user, kind and subject is open.
+        Of the open intents of a user one is claimed at a time: it may need the others.
+        What somebody else is claiming at this moment is left out.
         """
 
+    async def release(self, claimed: Job, after: Job) -> None:
+        """Give a job back as it is then, if the claim still holds.
 
-class _Jobs(Protocol):
-    async def ask(self, jobs: Sequence[Job]) -> None:
-        """Ask for jobs.
-
-        One that is there already is due at the earlier moment, is asked for once
-        more, and is alive again.
+        One that was asked for meanwhile does not die.
         """
 
-    async def ask_for_silent(self, *, now: datetime, limit: int) -> int:
-        """Ask to look up subscriptions that should have been heard of by now.
+    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+        """Ask to sync subscriptions that should have been heard of by now.
 
-        That is when `Subscription.look_at` has passed and no job for them is there.
+        That is when `Subscription.look_at` has passed and no job for them is open.
         Return how many.
         """
 
-    async def due_jobs(self, *, now: datetime, limit: int) -> Sequence[Job]:
-        """Return living jobs that are due, locked; what others hold is left out."""
-
-    async def job(self, key: JobKey) -> Job | None:
-        """Return a job, locked."""
-
-    async def save_job(self, job: Job) -> None:
-        """Save a job that was read in this transaction."""
-
-    async def finish_job(self, job: Job) -> None:
-        """Remove a job that was read in this transaction."""
-
-    async def settle(self, *, waiting_for: JobKey, outcome: Outcome) -> None:
-        """Give the pending events that wait for a job their outcome."""
-
-    async def settle_event(self, key: EventKey, outcome: Outcome) -> None:
-        """Give one pending event its outcome."""
-
-
-class UnitOfWork(_Books, _Intents, _Jobs, Protocol):
-    """One transaction: leaving it without `commit` rolls everything back."""
-
-    async def commit(self) -> None: ...
-
-
-class OpenUnitOfWork(Protocol):
-    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+    async def linkable(self, *, limit: int) -> Sequence[UserId]:
+        """Return users for whom something unlinked is there, although it is theirs."""
 
 
 class PaymentGateway(Protocol):
@@ -345,6 +186,9 @@ class PaymentGateway(Protocol):
 class AccountDirectory(Protocol):
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
         """Return an account as last committed, unlocked; by e-mail its key counts."""
+
+    async def holder_of(self, customer_id: CustomerId) -> UserId | None:
+        """Return the user to whom a customer is bound."""
 
 
 class IntentDirectory(Protocol):

@@ -243,11 +243,13 @@ def status_of(
     checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
 ) -> PaymentStatus:
     """Say how the account's payments are (rules 2, 6 and 7)."""
+    latest = checkpoint.latest
+    if not subscriptions:
+        return latest.status if latest else PaymentStatus.NONE
     statuses = {subscription.status for subscription in subscriptions}
     for alarming, shown in _ALARMS:
         if statuses & alarming:
             return shown
-    latest = checkpoint.latest
     terms = (subscription.paid_term for subscription in subscriptions)
     paid_from = max((term.starts_at for term in terms if term), default=None)
     if paid_from and (latest is None or latest.created_at < paid_from):
@@ -272,6 +274,8 @@ def expire_date_of(
     checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
 ) -> datetime | None:
     """Say until when the account has paid, or has free (rule 8)."""
+    if not subscriptions:
+        return checkpoint.term.ends_at if checkpoint.term else None
     return max((end.at for end in _ends(checkpoint, subscriptions)), default=None)
 
 

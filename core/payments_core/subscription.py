@@ -140,7 +140,8 @@ class Subscription:
 
     Without a `user_id` it is *unlinked*: nobody's yet. `known_until` is the second up
     to which the report may hold changes, `ticket` the one it was taken with: see
-    `payments_core.evidence`. `term` is the last that was paid for.
+    `payments_core.evidence`. `term` is the last that was paid for. `plan_changed_at` is
+    when its price or quantity was last seen to be others; None if never.
     """
 
     report: SubscriptionReport
@@ -148,6 +149,7 @@ class Subscription:
     term: PaidTerm | None = None
     known_until: datetime
     ticket: int
+    plan_changed_at: datetime | None = None
     version: int = 0
 
     @property

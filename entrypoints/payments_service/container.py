@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import punq
 import structlog
 
-from payments_adapters.group_commit import GroupCommit
 from payments_adapters.guarded_gateway import CallBudget, CircuitBreaker, GuardedGateway
 from payments_adapters.jwt import JwtVerifier, KeySet
+from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.queries import (
     PostgresCallBudget,
     PostgresDirectory,
@@ -25,59 +25,54 @@ from payments_adapters.postgres.queries import (
     PostgresTokens,
 )
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.postgres.unit_of_work import PostgresUnitsOfWork
+from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.intent import Intent
 from payments_core.job import Job
+from payments_core.jobs import RunWork
 from payments_core.ports import (
     AccountDirectory,
     Clock,
-    EventIntake,
     EventLog,
     EventReader,
     IntentDirectory,
+    Ledger,
     NewId,
-    OpenUnitOfWork,
     PaymentGateway,
     TokenStore,
     TokenVerifier,
+    WorkQueue,
 )
 from payments_core.standing import Policy
 from payments_core.use_cases import (
-    ApplyEvents,
     AuthenticateCaller,
-    BeginIntent,
     ChangeSubscription,
     CheckChange,
     EndSubscription,
+    ExecuteOperation,
     FindPrice,
     GetPaymentStatus,
-    HealIntents,
     InvalidateToken,
     InvalidateUserTokens,
-    LinkUnlinked,
     ListInvalidatedTokens,
     PreviewChange,
     ReachAccount,
     ReadIntent,
     ReadSubscriptions,
-    ReceiveEvent,
+    RecordFacts,
     RegisterUser,
-    RunIntent,
     SetUpCard,
     StartSubscription,
     UpdateCard,
-    WorkOffJobs,
 )
+from payments_service.ingest_queue import IngestQueue
 from payments_service.settings import Settings, SettingsError
 
 USE_CASES: Final = (
-    ApplyEvents,
     AuthenticateCaller,
-    BeginIntent,
     ChangeSubscription,
     CheckChange,
     EndSubscription,
@@ -85,15 +80,12 @@ USE_CASES: Final = (
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
-    LinkUnlinked,
     ListInvalidatedTokens,
     PreviewChange,
     ReachAccount,
     ReadIntent,
     ReadSubscriptions,
-    ReceiveEvent,
     RegisterUser,
-    RunIntent,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -117,6 +109,12 @@ class Container:
     def __getitem__(self, wanted: type[_T]) -> _T:
         resolved: _T = self._container.resolve(wanted)
         return resolved
+
+    @property
+    def reader(self) -> EventReader:
+        # A port, so not by its class: mypy takes protocols for no values.
+        found: EventReader = self._container.resolve(EventReader)
+        return found
 
 
 @asynccontextmanager
@@ -153,37 +151,46 @@ def build_container(settings: Settings) -> Container:
     for use_case in USE_CASES:
         container.register(use_case, scope=punq.Scope.singleton)
 
-    def group_commit() -> GroupCommit:
-        return GroupCommit(container.resolve(ApplyEvents), on_failure=_log_failure)
-
-    def heal() -> HealIntents:
-        return HealIntents(
-            container.resolve(OpenUnitOfWork),
-            container.resolve(RunIntent),
+    def record() -> RecordFacts:
+        return RecordFacts(
+            container.resolve(Ledger),
             container.resolve(Clock),
-            _log_intent,
+            container.resolve(Policy),
         )
 
-    def work_off() -> WorkOffJobs:
-        return WorkOffJobs(
-            container.resolve(OpenUnitOfWork),
+    def execute() -> ExecuteOperation:
+        return ExecuteOperation(
+            container.resolve(Ledger),
+            container.resolve(RecordFacts),
             container.resolve(PaymentGateway),
             container.resolve(Clock),
-            container.resolve(ApplyEvents),
-            container.resolve(EventLog),
-            container.resolve(EventReader),
-            container.resolve(BeginIntent),
-            container.resolve(RunIntent),
-            _log_job,
+            container.resolve(NewId),
         )
 
-    def intake() -> EventIntake:
-        return container.resolve(GroupCommit)
+    def ingest_queue() -> IngestQueue:
+        return IngestQueue(container.resolve(RecordFacts), _log_failure)
 
-    container.register(GroupCommit, group_commit, scope=punq.Scope.singleton)
-    container.register(HealIntents, heal, scope=punq.Scope.singleton)
-    container.register(WorkOffJobs, work_off, scope=punq.Scope.singleton)
-    container.register(EventIntake, intake, scope=punq.Scope.singleton)
+    def run_work() -> RunWork:
+        return RunWork(
+            container.resolve(WorkQueue),
+            container.resolve(RecordFacts),
+            container.resolve(ExecuteOperation),
+            container.resolve(PaymentGateway),
+            container.resolve(Clock),
+            container.resolve(AccountDirectory),
+            container.resolve(IntentDirectory),
+            container.resolve(EventLog),
+            container.resolve(EventReader),
+            _log_work,
+        )
+
+    for it, provider in (
+        (RecordFacts, record),
+        (ExecuteOperation, execute),
+        (IngestQueue, ingest_queue),
+        (RunWork, run_work),
+    ):
+        container.register(it, provider, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
     for eager, variable in _CHECKED.items():
         try:
@@ -225,8 +232,11 @@ def _edges(settings: Settings) -> _Providers:
 
 
 def _stores(store: PostgresStore) -> _Providers:
-    def unit_of_work() -> OpenUnitOfWork:
-        return PostgresUnitsOfWork(store)
+    def ledger() -> Ledger:
+        return PostgresLedger(store)
+
+    def work_queue() -> WorkQueue:
+        return PostgresWorkQueue(store)
 
     def directory() -> AccountDirectory:
         return PostgresDirectory(store)
@@ -241,7 +251,8 @@ def _stores(store: PostgresStore) -> _Providers:
         return PostgresTokens(store)
 
     return {
-        OpenUnitOfWork: unit_of_work,
+        Ledger: ledger,
+        WorkQueue: work_queue,
         AccountDirectory: directory,
         EventLog: event_log,
         IntentDirectory: intents,
@@ -265,16 +276,13 @@ def _uuid() -> str:
     return str(uuid.uuid4())
 
 
-def _log_intent(intent: Intent, error: Exception) -> None:
-    structlog.get_logger().error(
-        "intent failed", intent_id=intent.id, kind=intent.kind, exc_info=error
-    )
-
-
-def _log_job(job: Job, error: Exception) -> None:
-    structlog.get_logger().warning(
-        "job failed", kind=job.key.kind, subject=job.key.subject, exc_info=error
-    )
+def _log_work(work: Job | Intent, error: Exception) -> None:
+    log = structlog.get_logger()
+    if isinstance(work, Intent):
+        log.error("intent failed", intent_id=work.id, kind=work.kind, exc_info=error)
+        return
+    kind, subject = work.key.kind, work.key.subject
+    log.warning("job failed", kind=kind, subject=subject, exc_info=error)
 
 
 def _log_failure(event: GatewayEvent, error: Exception) -> None:

@@ -1,79 +1,161 @@
-"""The worker: bounded loops over leased rows, until it is told to stop.
+"""The worker: what is due, claimed and done side by side, until it is told to stop.
 
-Rule 1: any number of workers may run; whatever one of them drops, another takes up.
-Rule 2: told to stop, it finishes what it has begun and takes nothing more.
+Rule 1: any number of workers may run; what one of them drops, another one claims when
+        its lease has run out.
+Rule 2: told to stop, it claims nothing more, waits for what it does, and then cuts that
+        off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it looks again after a moment; without a database, after a while.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 import structlog
 
-from payments_core.errors import ChangedElsewhere, StoreUnavailable
-from payments_core.use_cases import HealIntents, LinkUnlinked, WorkOffJobs
+from payments_adapters.postgres import partitions
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.errors import StoreUnavailable
+from payments_core.jobs import RunWork
+from payments_core.ports import Claimed
 from payments_service.container import Container
 
+AT_ONCE: Final = 8
 IDLE_S: Final = 0.5
 IDLE_MAX_S: Final = 10.0
+# Well within the time that Kubernetes gives a pod to end.
+FINISH_WITHIN_S: Final = 15.0
+# A repair: what is linkable is linked where it is saved. It reads all that is unlinked.
+LINK_EVERY_S: Final = 30.0
+PREPARE_EVERY_S: Final = 3600.0
 
-Chore = Callable[[], Awaitable[int]]
+Chore = Callable[[], Awaitable[object]]
 
 
 @attrs.define
 class Worker:
-    """Does the chores in turn; each returns how much it did."""
+    """Does what is due, `at_once` pieces of work at a time."""
 
-    _chores: Sequence[Chore]
+    _work: RunWork
+    _prepare: Chore
+    _at_once: int = AT_ONCE
     _idle_s: float = IDLE_S
+    _finish_within_s: float = FINISH_WITHIN_S
+    _running: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+    _stopped_at: float = attrs.field(init=False, default=0.0)
+    _store_is_gone: bool = attrs.field(init=False, default=False)
 
     @classmethod
     def of(cls, container: Container) -> "Worker":
-        return cls(
-            [container[HealIntents], container[WorkOffJobs], container[LinkUnlinked]]
-        )
+        async def prepare() -> None:
+            today = datetime.now(UTC).date()
+            await partitions.prepare(container[PostgresStore], today)
+
+        return cls(container[RunWork], prepare)
 
     def stop(self) -> None:
-        """Take nothing more."""
+        """Claim nothing more."""
+        self._stopped_at = time.monotonic()
         self._stop.set()
 
     async def run(self) -> None:
         """Work until `stop`."""
-        wait = self._idle_s
+        chores = [
+            _Regularly(LINK_EVERY_S, self._work.link),
+            _Regularly(PREPARE_EVERY_S, self._prepare),
+        ]
+        wait_s = self._idle_s
         while not self._stop.is_set():
+            self._store_is_gone, failed, busy = False, False, 0
             try:
-                done = await self.once()
+                busy = await self._start()
+                for chore in chores:
+                    await chore()
             except StoreUnavailable:
-                structlog.get_logger().warning("no database", wait_s=wait)
-                await self._rest(wait)
-                wait = min(wait * 2, IDLE_MAX_S)
+                self._store_is_gone = True
+            except Exception:  # noqa: BLE001  # a bug must not end the worker
+                structlog.get_logger().exception("worker failed", wait_s=wait_s)
+                failed = True
+            if self._store_is_gone:
+                structlog.get_logger().warning("no database", wait_s=wait_s)
+            if self._store_is_gone or failed:
+                await self._rest(wait_s)
+                wait_s = min(wait_s * 2, IDLE_MAX_S)
                 continue
-            wait = self._idle_s
-            if not done:
-                await self._rest(wait)
+            wait_s = self._idle_s
+            await self._until_there_is_room(more=busy == self._at_once)
+        await self._finish()
 
     async def once(self) -> int:
-        """Do each chore once; return how much was done.
+        """Do what is due now, to its end; return how much it was.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        done = 0
-        for chore in self._chores:
-            if self._stop.is_set():
-                break
-            try:
-                done += await chore()
-            except ChangedElsewhere:
-                # Another worker was there first; next time it is not.
-                continue
-        return done
+        claimed = await self._work.claim(self._at_once)
+        await asyncio.gather(*(self._work(it) for it in claimed))
+        return len(claimed) + await self._work.link()
+
+    async def _start(self) -> int:
+        """Claim as much as there is room for; return how much is under way."""
+        room = self._at_once - len(self._running)
+        for claimed in await self._work.claim(room) if room else ():
+            task = asyncio.create_task(self._do(claimed))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return len(self._running)
+
+    async def _do(self, claimed: Claimed) -> None:
+        try:
+            await self._work(claimed)
+        except StoreUnavailable:
+            # Its lease runs out, and it is due again.
+            self._store_is_gone = True
+
+    async def _until_there_is_room(self, *, more: bool) -> None:
+        """Wait for the next piece of work to end, or for a moment."""
+        if more and self._running:
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait(
+                {*self._running, stopped}, return_when=asyncio.FIRST_COMPLETED
+            )
+            stopped.cancel()
+            return
+        await self._rest(self._idle_s)
+
+    async def _finish(self) -> None:
+        if not self._running:
+            return
+        # Since it was told to stop: a database that is silent took its time already.
+        so_far_s = time.monotonic() - self._stopped_at
+        within_s = max(self._finish_within_s - so_far_s, 0)
+        _, left = await asyncio.wait(self._running, timeout=within_s)
+        for task in left:
+            task.cancel()
+        if left:
+            structlog.get_logger().warning("work was cut off", count=len(left))
+            await asyncio.wait(left, timeout=1)
 
     async def _rest(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:
             return
+
+
+@attrs.define
+class _Regularly:
+    """Does a chore, but not more often than once in some seconds."""
+
+    every_s: float
+    chore: Chore
+    _due_at: float = attrs.field(init=False, default=0.0)
+
+    async def __call__(self) -> None:
+        if time.monotonic() >= self._due_at:
+            self._due_at = time.monotonic() + self.every_s
+            await self.chore()

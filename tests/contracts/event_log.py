@@ -1,7 +1,4 @@
-"""What every event log promises.
-
-Subclass, give `event_log` and `open_unit_of_work` over one empty store, and run.
-"""
+"""What every event log promises: what was saved of events is told, bodies and all."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,13 +14,17 @@ from contracts.examples import (
     NOON,
     a_payment,
     a_record,
+    a_report,
+    a_subscription,
+    a_term,
     an_account,
     an_event,
     key_of,
 )
-from contracts.keeping import kept
+from contracts.stores import SAVED, Stores
+from payments_core.changes import Changes
 from payments_core.events import EventState, GatewayEvent, KeptEvent, Outcome
-from payments_core.ports import EventLog, OpenUnitOfWork
+from payments_core.job import JobKey, JobKind
 
 BODIES: Final = [
     b"",
@@ -36,43 +37,36 @@ BODIES: Final = [
 
 
 async def received(
-    open_unit_of_work: OpenUnitOfWork,
-    *events: tuple[GatewayEvent, Outcome],
-    seconds: int = 0,
+    stores: Stores, *events: tuple[GatewayEvent, Outcome], seconds: int = 0
 ) -> None:
-    async with open_unit_of_work() as work:
-        await work.keep(events=events, at=NOON + timedelta(seconds=seconds))
-        await work.commit()
+    await stores.keep(events=events, seconds=seconds)
 
 
-async def received_in_turn(open_unit_of_work: OpenUnitOfWork, *states: str) -> None:
+async def received_in_turn(stores: Stores, *states: str) -> None:
     """Keep `evt_0`, `evt_1`, … a second apart, in these states."""
     for number, state in enumerate(states):
         outcome = Outcome(EventState(state))
-        await received(
-            open_unit_of_work, (an_event(f"evt_{number}"), outcome), seconds=number
-        )
+        await received(stores, (an_event(f"evt_{number}"), outcome), seconds=number)
 
 
 class EventLogContract:
-    async def test_an_empty_log_has_nothing(self, event_log: EventLog) -> None:
+    async def test_an_empty_log_has_nothing(self, stores: Stores) -> None:
         """
         Nothing kept, nothing found, no error.
         """
-        assert not await event_log.kept()
-        assert not await event_log.find("evt_1")
+        assert not await stores.events.kept()
+        assert not await stores.events.find("evt_1")
 
-    async def test_an_event_comes_back_as_it_was_kept(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_an_event_comes_back_as_it_was_kept(self, stores: Stores) -> None:
         """
         Every field, its own time and the time of its receipt apart.
         """
         event = attrs.evolve(
             an_event("evt_ü", body=b"{ }"), livemode=True, object_id=CH_1
         )
-        outcome = Outcome(EventState.QUARANTINED, "weil: 漢字")
-        await received(open_unit_of_work, (event, outcome), seconds=5)
+        waits_for = JobKey(JobKind.EVENT, "evt_ü charge.succeeded 漢字")
+        outcome = Outcome(EventState.QUARANTINED, "weil: 漢字", waits_for)
+        await received(stores, (event, outcome), seconds=5)
         expected = KeptEvent(
             key=event.key,
             outcome=outcome,
@@ -84,24 +78,22 @@ class EventLogContract:
             body=b"{ }",
         )
 
-        assert list(await event_log.find("evt_ü")) == [expected]
-        assert list(await event_log.kept()) == [attrs.evolve(expected, body=None)]
+        assert list(await stores.events.find("evt_ü")) == [expected]
+        assert list(await stores.events.kept()) == [attrs.evolve(expected, body=None)]
 
     @pytest.mark.parametrize("body", BODIES, ids=[f"{len(b)}_bytes" for b in BODIES])
     async def test_a_body_comes_back_byte_for_byte(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork, body: bytes
+        self, stores: Stores, body: bytes
     ) -> None:
         """
         Whatever was signed: NUL, invalid UTF-8, half a megabyte.
         """
-        await received(open_unit_of_work, (an_event(body=body), APPLIED))
+        await received(stores, (an_event(body=body), APPLIED))
 
-        (event,) = await event_log.find("evt_1")
+        (event,) = await stores.events.find("evt_1")
         assert event.body == body
 
-    async def test_events_that_share_an_id_are_all_found(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_events_that_share_an_id_are_all_found(self, stores: Stores) -> None:
         """
         The gateway's samples share one id, each with a type of its own.
         """
@@ -109,103 +101,130 @@ class EventLogContract:
         succeeded = an_event(body=b"succeeded")
         other = an_event("evt_2")
         await received(
-            open_unit_of_work, (failed, APPLIED), (succeeded, APPLIED), (other, APPLIED)
+            stores, (failed, APPLIED), (succeeded, APPLIED), (other, APPLIED)
         )
 
-        found = await event_log.find("evt_1")
+        found = await stores.events.find("evt_1")
         assert {event.key: event.body for event in found} == {
             key_of("evt_1", "charge.failed"): b"failed",
             key_of("evt_1"): b"succeeded",
         }
 
-    async def test_the_latest_received_comes_first(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_the_latest_received_comes_first(self, stores: Stores) -> None:
         """
         By the time of receipt, whatever the order of keeping.
         """
         for number, seconds in enumerate((5, 60, 1)):
             event = (an_event(f"evt_{number}"), APPLIED)
-            await received(open_unit_of_work, event, seconds=seconds)
+            await received(stores, event, seconds=seconds)
 
-        found = [event.key.id for event in await event_log.kept()]
+        found = [event.key.id for event in await stores.events.kept()]
         assert found == ["evt_1", "evt_0", "evt_2"]
 
-    async def test_a_limit_keeps_the_latest(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_a_limit_keeps_the_latest(self, stores: Stores) -> None:
         """
         Of four two are asked for: the last two received.
         """
-        await received_in_turn(open_unit_of_work, *["applied"] * 4)
+        await received_in_turn(stores, *["applied"] * 4)
 
-        found = [event.key.id for event in await event_log.kept(limit=2)]
+        found = [event.key.id for event in await stores.events.kept(limit=2)]
         assert found == ["evt_3", "evt_2"]
 
-    async def test_without_a_limit_a_hundred_come(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_without_a_limit_a_hundred_come(self, stores: Stores) -> None:
         """
         Nobody gets everything by accident.
         """
         many = [(an_event(f"evt_{number}"), APPLIED) for number in range(101)]
-        await received(open_unit_of_work, *many)
+        await received(stores, *many)
 
-        assert len(await event_log.kept()) == 100
-        assert len(await event_log.kept(limit=200)) == 101
+        assert len(await stores.events.kept()) == 100
+        assert len(await stores.events.kept(limit=200)) == 101
 
     @pytest.mark.parametrize("state", EventState)
     async def test_a_state_filters_before_the_limit(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork, state: EventState
+        self, stores: Stores, state: EventState
     ) -> None:
         """
         Only events in that state, and the limit counts only them.
         """
-        await received_in_turn(open_unit_of_work, *EventState, *EventState)
+        await received_in_turn(stores, *EventState, *EventState)
 
-        found = await event_log.kept(state=state, limit=2)
+        found = await stores.events.kept(state=state, limit=2)
         assert [event.outcome.state for event in found] == [state, state]
 
-    async def test_whose_payment_an_event_reports_is_told(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
-    ) -> None:
+    async def test_whose_payment_an_event_reports_is_told(self, stores: Stores) -> None:
         """
         As linked now, not as linked when the event came.
         """
         report = a_payment(CH_1)
-        await kept(open_unit_of_work, an_account(), payments=(a_record(report),))
-        await received(open_unit_of_work, (an_event(report=report), APPLIED))
-        (before,) = await event_log.kept()
-        async with open_unit_of_work() as work:
-            (record,) = (await work.look_up([an_event(report=report)])).payments
-            await work.keep(payments=[attrs.evolve(record, user_id=ADA)], at=NOON)
-            await work.commit()
+        await stores.keep(an_account(), payments=[a_record(report)])
+        await received(stores, (an_event(report=report), APPLIED))
+        (before,) = await stores.events.kept()
+        linked = attrs.evolve(await stores.payment(CH_1), user_id=ADA)
+        assert await stores.save(Changes(key="it", payments=(linked,))) == [SAVED]
 
-        (after,) = await event_log.find("evt_1")
+        (after,) = await stores.events.find("evt_1")
         assert (before.user_id, after.user_id) == (None, ADA)
 
     async def test_unlinked_are_events_whose_payment_is_nobodys(
-        self, event_log: EventLog, open_unit_of_work: OpenUnitOfWork
+        self, stores: Stores
     ) -> None:
         """
         Not those of linked payments, nor those that report none.
         """
         nobodys, adas = a_payment(CH_1), a_payment(CH_2)
         pending = Outcome(EventState.PENDING)
-        await kept(
-            open_unit_of_work,
-            an_account(),
-            payments=(a_record(nobodys), a_record(adas, owner=ADA)),
+        await stores.keep(
+            an_account(), payments=[a_record(nobodys), a_record(adas, owner=ADA)]
         )
         await received(
-            open_unit_of_work,
+            stores,
             (an_event("evt_nobody", nobodys), APPLIED),
             (an_event("evt_ada", adas), APPLIED),
             (an_event("evt_none"), Outcome(EventState.IGNORED)),
             (an_event("evt_later", nobodys), pending),
         )
 
-        found = {event.key.id for event in await event_log.kept(unlinked=True)}
-        waiting = await event_log.kept(unlinked=True, state=EventState.PENDING)
+        found = {event.key.id for event in await stores.events.kept(unlinked=True)}
+        waiting = await stores.events.kept(unlinked=True, state=EventState.PENDING)
         assert found == {"evt_nobody", "evt_later"}
         assert [event.key.id for event in waiting] == ["evt_later"]
+
+    async def test_whose_subscription_an_event_reports_is_told(
+        self, stores: Stores
+    ) -> None:
+        """
+        As linked now; what is nobody's is found among the unlinked.
+        """
+        await stores.keep(
+            an_account(),
+            subscriptions=[
+                a_subscription(a_report("sub_1"), owner=ADA),
+                a_subscription(a_report("sub_2")),
+            ],
+            events=[
+                (an_event("evt_1", a_report("sub_1")), APPLIED),
+                (an_event("evt_2", a_term("sub_2")), APPLIED),
+                (an_event("evt_3", a_report("sub_3")), APPLIED),
+            ],
+        )
+
+        kept = await stores.events.kept()
+        owners = {event.key.id: event.user_id for event in kept}
+        assert owners == {"evt_1": ADA, "evt_2": None, "evt_3": None}
+        (unlinked,) = await stores.events.kept(unlinked=True)
+        assert unlinked.key == key_of("evt_2")
+
+    async def test_a_settled_event_keeps_its_body(self, stores: Stores) -> None:
+        """
+        And the moment at which it was received.
+        """
+        pending = Outcome(EventState.PENDING, "not known yet")
+        await received(stores, (an_event(body=b"a body"), pending))
+        (before,) = await stores.events.find("evt_1")
+        settled = Changes(key="it", settled=((key_of("evt_1"), APPLIED),))
+        assert await stores.save(settled, seconds=99_999) == [SAVED]
+
+        (after,) = await stores.events.find("evt_1")
+        assert after == attrs.evolve(before, outcome=APPLIED)
+        assert after.body == b"a body"

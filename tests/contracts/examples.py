@@ -10,9 +10,15 @@ from payments_core.gateway import FrozenRequest
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Call, Intent, IntentId, IntentKind, IntentState
 from payments_core.job import Job, JobKey, JobKind
+from payments_core.lease import Lease
 from payments_core.money import Money
-from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.ports import Findings, PaymentRecord
+from payments_core.payment import (
+    DisputeState,
+    Payment,
+    PaymentId,
+    PaymentRecord,
+    PaymentState,
+)
 from payments_core.revocation import Token
 from payments_core.subscription import (
     PaidTerm,
@@ -219,7 +225,7 @@ def an_intent(  # noqa: PLR0913  # each a column of the story
         state=state,
         key=key,
         fingerprint="f" * 64,
-        due_at=due_at,
+        lease=Lease(due_at=due_at),
         created_at=NOON,
     )
 
@@ -235,7 +241,7 @@ def a_job(
     due_at: datetime = NOON,
     reason: str = "not known yet",
 ) -> Job:
-    return Job(key=JobKey(kind, subject), reason=reason, due_at=due_at)
+    return Job.due(JobKey(kind, subject), reason, due_at)
 
 
 def key_of(id_: str, type_: str = "charge.succeeded") -> EventKey:
@@ -273,7 +279,3 @@ def moments_in(value: object) -> list[datetime]:
     if attrs.has(cls := type(value)):
         inner += [getattr(value, field.name) for field in attrs.fields(cls)]
     return [moment for part in inner for moment in moments_in(part)]
-
-
-def is_empty(found: Findings) -> bool:
-    return not (found.known or found.accounts or found.payments or found.subscriptions)

@@ -1,73 +1,81 @@
-"""A database in memory that fails where it is told to, and can be held up."""
+"""A ledger that fails where it is told to and can be held up; and poisoned facts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import attrs
-from typing_extensions import override
 
-from payments_adapters.memory import MemoryDatabase, MemoryUnitOfWork
-from payments_core.account import PaymentAccount
-from payments_core.events import GatewayEvent, Outcome
-from payments_core.ports import Findings, PaymentRecord
-from payments_core.subscription import Subscription
+from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
+from payments_core.errors import SaveTimedOut
+from payments_core.payment import Payment
+from payments_core.ports import Ledger
+from payments_core.subscription import SubscriptionReport
+
+SAVES_MAX = 1_000
+_T = TypeVar("_T", Payment, SubscriptionReport)
 
 
-def no_fault(_: Sequence[PaymentRecord]) -> None:
+def no_fault(_: Sequence[Changes]) -> None:
     """Let everything through."""
 
 
-@attrs.define(eq=False)
-class FaultyDatabase:
-    """Raises what `fault` raises, given the payments that are to be kept.
+def unheard_of(report: _T) -> _T:
+    """Return a report on which nothing can be decided, as if by a bug of ours."""
+    fields = attrs.fields_dict(type(report))
+    field = "state" if "state" in fields else "status"
+    return attrs.evolve(report, **{field: "lost"})  # type: ignore[arg-type]  # on purpose
 
-    `batches` counts the events of each transaction. While `may_run` is clear, a
-    transaction stands still at its beginning; `running` says that one got there.
+
+@attrs.define(eq=False)
+class FaultyLedger:
+    """Raises what `fault` raises, given the groups of a save, and saves nothing.
+
+    What `reply` raises is raised after the save. A save with one of the `slow` groups
+    times out once `may_time_out` is set; `most_slow` says how many waited for that at
+    once. `saves` are the keys of the groups of each save, `batches` the counts of the
+    events that each load looks for. While `may_run` is clear, loads stand still;
+    `running` says that one got there.
     """
 
-    database: MemoryDatabase
-    fault: Callable[[Sequence[PaymentRecord]], None] = no_fault
+    ledger: Ledger
+    fault: Callable[[Sequence[Changes]], None] = no_fault
+    reply: Callable[[Sequence[Changes]], None] = no_fault
     batches: list[int] = attrs.field(init=False, factory=list)
+    saves: list[list[str]] = attrs.field(init=False, factory=list)
     running: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     may_run: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+    slow: set[str] = attrs.field(init=False, factory=set)
+    slow_now: int = attrs.field(init=False, default=0)
+    most_slow: int = attrs.field(init=False, default=0)
+    may_time_out: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def __attrs_post_init__(self) -> None:
         self.may_run.set()
+        self.may_time_out.set()
 
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator["FaultyUnitOfWork"]:
-        async with self.database():
-            yield FaultyUnitOfWork(self.database.tables, self.database, self)
+    async def load(self, lookup: Lookup) -> Snapshot:
+        self.batches.append(len(lookup.events))
+        self.running.set()
+        await self.may_run.wait()
+        return await self.ledger.load(lookup)
 
+    async def save(
+        self, groups: Sequence[Changes], *, at: datetime
+    ) -> Sequence[SaveResult]:
+        self.saves.append([group.key for group in groups])
+        assert len(self.saves) <= SAVES_MAX, "the same is saved over and over"
+        self.fault(groups)
+        if self.slow & {group.key for group in groups}:
+            await self._time_out()
+        saved = await self.ledger.save(groups, at=at)
+        self.reply(groups)
+        return saved
 
-@attrs.define
-class FaultyUnitOfWork(MemoryUnitOfWork):
-    _faulty: FaultyDatabase
-
-    @override
-    async def look_up(self, events: Sequence[GatewayEvent]) -> Findings:
-        self._faulty.batches.append(len(events))
-        self._faulty.running.set()
-        await self._faulty.may_run.wait()
-        return await super().look_up(events)
-
-    @override
-    async def keep(
-        self,
-        *,
-        events: Sequence[tuple[GatewayEvent, Outcome]] = (),
-        accounts: Sequence[PaymentAccount] = (),
-        payments: Sequence[PaymentRecord] = (),
-        subscriptions: Sequence[Subscription] = (),
-        at: datetime,
-    ) -> None:
-        self._faulty.fault(payments)
-        await super().keep(
-            events=events,
-            accounts=accounts,
-            payments=payments,
-            subscriptions=subscriptions,
-            at=at,
-        )
+    async def _time_out(self) -> None:
+        self.slow_now += 1
+        self.most_slow = max(self.most_slow, self.slow_now)
+        await self.may_time_out.wait()
+        self.slow_now -= 1
+        raise SaveTimedOut

@@ -13,15 +13,26 @@ import attrs
 from hypothesis import strategies as st
 
 from contracts.examples import ADA, BOB, CUS_1, CUS_2, NOON, an_account, email_of
-from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryEventLog
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryEventLog,
+    MemoryLedger,
+)
 from payments_core.account import PaymentAccount
 from payments_core.events import GatewayEvent, Receipt
+from payments_core.facts import facts_of
 from payments_core.identity import UserId
 from payments_core.money import Money
-from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.ports import PaymentRecord
+from payments_core.payment import (
+    DisputeState,
+    Payment,
+    PaymentId,
+    PaymentRecord,
+    PaymentState,
+)
 from payments_core.standing import Checkpoint, Policy
-from payments_core.use_cases import ApplyEvents, RegisterUser
+from payments_core.use_cases import Recorded, RecordFacts, RegisterUser
 
 _START: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
 # Same seconds, month ends, the exact end of a term, one second past it, and gaps.
@@ -105,6 +116,12 @@ def events_of(reports: Sequence[Payment]) -> list[GatewayEvent]:
 Books = tuple[dict[UserId, PaymentAccount], dict[PaymentId, PaymentRecord]]
 
 
+def receipt_of(recorded: Recorded) -> Receipt:
+    """Return the answer to the delivery of an event."""
+    assert recorded.is_kept, recorded
+    return Receipt(recorded.outcome)
+
+
 @attrs.frozen
 class World:
     """The use cases over a store in memory, at noon."""
@@ -113,12 +130,17 @@ class World:
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
 
     @property
-    def apply(self) -> ApplyEvents:
-        return ApplyEvents(self.database, self.clock, Policy())
+    def record(self) -> RecordFacts:
+        return RecordFacts(MemoryLedger(self.database), self.clock, Policy())
+
+    async def apply(self, events: Sequence[GatewayEvent]) -> Sequence[Receipt]:
+        """Record what events say, in one batch."""
+        recorded = await self.record([facts_of(event) for event in events])
+        return [receipt_of(it) for it in recorded]
 
     @property
     def register(self) -> RegisterUser:
-        return RegisterUser(self.database, self.clock)
+        return RegisterUser(self.record)
 
     @property
     def log(self) -> MemoryEventLog:
@@ -139,7 +161,10 @@ class World:
         tables = self.database.tables
         return (
             {u: attrs.evolve(a, version=0) for u, a in tables.accounts.items()},
-            {i: attrs.evolve(r, version=0) for i, r in tables.payments.items()},
+            {
+                i: attrs.evolve(r, version=0, sequence=0)
+                for i, r in tables.payments.items()
+            },
         )
 
 

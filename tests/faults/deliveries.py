@@ -69,6 +69,7 @@ class Stripe:
 
     waiting: deque[Event] = attrs.field(converter=_queue)
     on_answer: Callable[[Event, httpx.Response], None] = _unheard
+    senders: int = SENDERS
     acknowledged: list[str] = attrs.field(factory=list)
     answers: list[httpx.Response] = attrs.field(factory=list)
     unanswered: int = 0
@@ -87,7 +88,7 @@ class Stripe:
         self.paused = False
         with anyio.fail_after(DEADLINE_S):
             async with client() as http, anyio.create_task_group() as senders:
-                for number in range(SENDERS):
+                for number in range(self.senders):
                     service = services[number % len(services)]
                     senders.start_soon(self._send, http, service)
 

@@ -9,8 +9,8 @@ from typing import Final
 import attrs
 
 from faults.deliveries import Event
+from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.postgres.unit_of_work import PostgresUnitsOfWork
 from payments_core import (
     Payment,
     PaymentStatus,
@@ -19,6 +19,7 @@ from payments_core import (
     UserId,
     standing,
 )
+from payments_core.changes import Lookup
 from payments_core.months import months_after
 from support import databases
 from support.events import SUCCEEDED, event
@@ -134,5 +135,6 @@ async def _told(dsn: str, user: UserId) -> Standing:
 
 
 async def _facts(store: PostgresStore, user: UserId) -> list[Payment]:
-    async with PostgresUnitsOfWork(store)() as work:
-        return [record.payment for record in await work.history([user])]
+    lookup = Lookup(histories=frozenset({user}))
+    snapshot = await PostgresLedger(store).load(lookup)
+    return [record.payment for record in snapshot.histories]

@@ -21,12 +21,12 @@ GOOD = "pm_card_visa"
 
 
 async def card(till: Till, name: str) -> Intent:
-    return await till.settle(await till.update_card(ADA, name, caller=CALLER, key=None))
+    return (await till.update_card(ADA, name, caller=CALLER, key=None)).intent
 
 
 async def start(till: Till) -> Intent:
     order = Order(product=till.product)
-    return await till.settle(await till.start(ADA, order, caller=CALLER, key=None))
+    return (await till.start(ADA, order, caller=CALLER, key=None)).intent
 
 
 async def test_f30_a_key_that_the_gateway_forgot_is_not_used_blindly() -> None:
@@ -59,7 +59,7 @@ async def test_f27_after_an_error_nothing_is_made_anew_before_two_hours() -> Non
         open_ = await start(till)
         for _ in range(11):
             await till.advance(timedelta(minutes=10))
-            await till.heal()
+            await till.work_once()
         assert till.subscriptions_of(ADA) == []
         await till.quiesce()
 
@@ -82,7 +82,7 @@ async def test_f33_what_was_asked_while_the_gateway_was_down_is_done_after() -> 
         assert open_.open
         for _ in range(6):
             await till.advance(timedelta(hours=1))
-            await till.heal()
+            await till.work_once()
         till.line.down = False
         await till.quiesce(within=timedelta(minutes=10))
 
@@ -99,9 +99,9 @@ async def test_f55_a_database_from_a_backup_sells_nothing_twice() -> None:
         backup = till.database.tables
         order = Order(product=till.product, payment_method=GOOD)
         ask = till.start
-        first = await till.settle(await ask(ADA, order, caller=CALLER, key="k"))
+        first = (await ask(ADA, order, caller=CALLER, key="k")).intent
         till.database.tables = backup
-        second = await till.settle(await ask(ADA, order, caller=CALLER, key="k"))
+        second = (await ask(ADA, order, caller=CALLER, key="k")).intent
         await till.hear()
 
         assert first.state is IntentState.SUCCEEDED
@@ -143,7 +143,7 @@ async def test_p23_what_cannot_be_done_in_a_day_is_given_up() -> None:
         till.line.down = True
         open_ = await card(till, GOOD)
         await till.advance(timedelta(hours=25))
-        await till.heal()
+        await till.work_once()
         till.line.down = False
         await till.quiesce(within=timedelta(minutes=10))
 

@@ -91,7 +91,9 @@ async def _at_once(
 async def _kept(dsn: str, event_id: str) -> Any:  # a driver's row
     [row] = await databases.fetch(
         dsn,
-        "select reason, body from webhook_events where id = $1 and state = 'pending'",
+        "select e.reason, b.body from webhook_events e"
+        " join event_bodies b using (id, type)"
+        " where e.id = $1 and e.state = 'pending'",
         event_id,
     )
     return row

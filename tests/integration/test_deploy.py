@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from typing_extensions import override
 
 from payments_adapters.jwt import generate_jwks
-from payments_core.use_cases import ReceiveEvent
+from payments_core.use_cases import RecordFacts
 from payments_service.cli.root import payments
 from payments_service.container import build_container
 from payments_service.listeners import GRACE_S
@@ -517,7 +517,7 @@ def test_the_service_starts_with_these_settings(
     """
     settings = settings_with_secrets(overlay, tmp_path, mode=MODES[overlay.name])
 
-    assert isinstance(build_container(settings)[ReceiveEvent], ReceiveEvent)
+    assert isinstance(build_container(settings)[RecordFacts], RecordFacts)
 
 
 def test_a_key_of_the_other_mode_is_refused(overlay: Overlay, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_briefs_files_are_kept_on_their_routes(
     kept = databases.run(
         databases.fetch(
             service.world.database_url,
-            "select body from webhook_events where id = $1 and type = $2",
+            "select body from event_bodies where id = $1 and type = $2",
             "evt_00000000000000",
             kind,
         )

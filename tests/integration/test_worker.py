@@ -1,5 +1,6 @@
 """`payments worker` as a process: it lives, tells so, and ends when it is told to."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from payments_adapters.postgres.queries import PostgresCallBudget
+from payments_adapters.postgres.queries import CALLS_AT_ONCE, PostgresCallBudget
 from payments_adapters.postgres.store import PostgresStore
 from support.service import World, free_port
 
@@ -62,7 +63,9 @@ async def test_f26_all_pods_share_one_budget(database_url: str) -> None:
         one, other = PostgresCallBudget(store), PostgresCallBudget(store)
 
         async def takes(pod: PostgresCallBudget, endpoint: str, at: datetime) -> bool:
-            return await pod.take(endpoint, per_s=2.0, now=at)
+            taken = await pod.take(endpoint, per_s=2.0, now=at)
+            assert taken in ({endpoint: 1}, {})
+            return bool(taken)
 
         two_of_three = [True, True, False]
         assert [await takes(one, "prices", NOON) for _ in range(3)] == two_of_three
@@ -73,3 +76,50 @@ async def test_f26_all_pods_share_one_budget(database_url: str) -> None:
         assert not await takes(one, "prices", NOON + timedelta(seconds=0.5))
         later = NOON + timedelta(hours=1)
         assert [await takes(one, "prices", later) for _ in range(3)] == two_of_three
+
+
+@pytest.mark.anyio
+async def test_f26_a_pod_takes_several_calls_only_of_what_is_plentiful(
+    database_url: str,
+) -> None:
+    """
+    However they are taken, no more of an endpoint than its budget: a few while half of
+    it is left, then one by one, and only of the endpoint that is asked for.
+    """
+    async with PostgresStore(database_url).opened() as store:
+        one, other = PostgresCallBudget(store), PostgresCallBudget(store)
+        names = ("customers", "invoices", "prices")
+
+        async def take(pod: PostgresCallBudget, endpoint: str) -> dict[str, int]:
+            beside = [name for name in names if name != endpoint]
+            taken = await pod.take(endpoint, beside=beside, per_s=15.0, now=NOON)
+            return dict(taken)
+
+        few = dict.fromkeys(names, CALLS_AT_ONCE)
+        assert [await take(it, "prices") for it in (one, other, one)] == [few] * 3
+        # Six of each are left.
+        for endpoint in names:
+            rest = [await take(it, endpoint) for it in (one, other) * 4]
+            assert rest == [{endpoint: 1}] * 6 + [{}] * 2
+
+
+@pytest.mark.anyio
+async def test_f26_pods_that_ask_at_once_get_no_more_than_there_is(
+    database_url: str,
+) -> None:
+    """
+    Not even of budgets that nobody has made yet.
+    """
+    async with PostgresStore(database_url, 16).opened() as store:
+        pods = [PostgresCallBudget(store) for _ in range(16)]
+        names = ("customers", "invoices")
+        taken = await asyncio.gather(
+            *(
+                pod.take(names[number % 2], beside=names[::-1], per_s=15.0, now=NOON)
+                for number, pod in enumerate(pods * 4)
+            )
+        )
+        for name in names:
+            assert 1 <= sum(it.get(name, 0) for it in taken) <= 15
+            last = await pods[0].take(name, per_s=15.0, now=NOON)
+            assert sum(it.get(name, 0) for it in (*taken, last)) <= 15

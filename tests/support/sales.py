@@ -19,14 +19,9 @@ import httpx
 from typing_extensions import override
 
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.jobs import RunWork
 from payments_core.revocation import ADMIN_SCOPE
-from payments_core.use_cases import (
-    BeginIntent,
-    HealIntents,
-    LinkUnlinked,
-    RunIntent,
-    WorkOffJobs,
-)
+from payments_core.use_cases import ExecuteOperation, RecordFacts
 from payments_service.container import Container, build_container, opened
 from payments_service.sandbox import Sandbox
 from payments_service.sandbox.api import ApiRequest, ApiResponse
@@ -297,18 +292,17 @@ def worker_of(container: Container, clock: Callable[[], datetime]) -> Worker:
     world would use the budget up, and whoever a test is about would have to wait.
     """
     gateway = container[StripeGateway]
-    begin = attrs.evolve(container[BeginIntent], clock=clock)
-    run = attrs.evolve(container[RunIntent], clock=clock, begin=begin, gateway=gateway)
-    work_off = attrs.evolve(
-        container[WorkOffJobs], run=run, begin=begin, clock=clock, gateway=gateway
+    record = attrs.evolve(container[RecordFacts], clock=clock)
+    execute = container[ExecuteOperation]
+    execute = attrs.evolve(execute, record=record, clock=clock, gateway=gateway)
+    work = attrs.evolve(
+        container[RunWork], record=record, execute=execute, clock=clock, gateway=gateway
     )
-    return Worker(
-        [
-            attrs.evolve(container[HealIntents], run=run, clock=clock),
-            work_off,
-            attrs.evolve(container[LinkUnlinked], clock=clock),
-        ]
-    )
+
+    async def prepare() -> None:
+        """Prepare nothing."""
+
+    return Worker(work, prepare)
 
 
 def returned(sales: Sales) -> Sandbox:

@@ -1,6 +1,7 @@
 """The service as it really runs: `payments serve` in a process of its own."""
 
 import json
+import os
 import secrets
 import signal
 import socket
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -136,12 +138,17 @@ class ServiceProcess:
         self.process.wait()
 
 
-def start(world: World, port: int = 0) -> ServiceProcess:
-    """Start a process and return once it says that it is ready."""
+def start(
+    world: World, port: int = 0, *, release: Path | None = None
+) -> ServiceProcess:
+    """Start a process and return once it says that it is ready.
+
+    `release` is a checkout of another release, whose code it runs.
+    """
     port, ops_port = port or free_port(), free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "serve"],
-        env=world.env(port, ops_port),
+        env={**world.env(port, ops_port), **_code_of(release)},
     )
     service = ServiceProcess(world, port, ops_port, process)
     deadline = time.monotonic() + START_S_MAX
@@ -150,6 +157,13 @@ def start(world: World, port: int = 0) -> ServiceProcess:
             return service
     process.kill()
     raise RuntimeError(f"the service did not start: {process.wait()}")
+
+
+def _code_of(release: Path | None) -> dict[str, str]:
+    if release is None:
+        return {}
+    folders = (release / name for name in ("core", "adapters", "entrypoints"))
+    return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def _ready(service: ServiceProcess) -> bool:

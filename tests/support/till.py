@@ -3,9 +3,10 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import attrs
@@ -16,33 +17,37 @@ from payments_adapters.memory import (
     MemoryDatabase,
     MemoryEventLog,
     MemoryIntentDirectory,
+    MemoryLedger,
+    MemoryWorkQueue,
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures, translate
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
+from payments_core.errors import StoreUnavailable
+from payments_core.events import GatewayEvent
+from payments_core.facts import facts_of
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent
+from payments_core.jobs import RunWork
 from payments_core.revocation import ADMIN_SCOPE, Caller, Token
 from payments_core.standing import Policy
 from payments_core.use_cases import (
-    ApplyEvents,
-    BeginIntent,
-    Begun,
     ChangeSubscription,
     CheckChange,
     EndSubscription,
+    ExecuteOperation,
     FindPrice,
-    HealIntents,
     PreviewChange,
     ReachAccount,
     ReadSubscriptions,
+    Recorded,
+    RecordFacts,
     RegisterUser,
-    RunIntent,
     SetUpCard,
     StartSubscription,
     UpdateCard,
-    WorkOffJobs,
 )
+from payments_core.use_cases.execute_operation import CUSTOMER_WITHIN
 from payments_service.sandbox.api import ApiRequest
 from payments_service.sandbox.engine import Engine
 from payments_service.sandbox.forms import encoded, parsed
@@ -52,6 +57,7 @@ from support.sandbox import Api
 
 ADA = UserId("ada")
 ROUNDS_MAX = 1_000
+CLAIMED_MAX = 16
 SECRET = "whsec_" + "s" * 32
 BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -60,22 +66,51 @@ class Crash(BaseException):
     """The process is gone. Nobody catches it."""
 
 
+class Break(StrEnum):
+    """How a call of a port goes wrong."""
+
+    # The process is gone: before the call, or when it is done and nobody knows.
+    CRASH = "crash"
+    # A store says that it did not answer: before it did anything, or afterwards.
+    NO_ANSWER = "no answer"
+    # The process is frozen until its lease has run out and a worker has gone on.
+    FREEZE = "freeze"
+
+
 @attrs.define
 class Fuse:
-    """Counts the calls of ports, and ends the process before the `at`th of them."""
+    """Counts the ends of calls of ports, and breaks the `at`th of them.
+
+    Each call has two: before it does anything, and when it is done but its caller does
+    not know. `reached` says whether it came to that.
+    """
 
     at: int | None = None
+    how: Break = Break.CRASH
     calls: int = 0
+    reached: bool = False
+    # The method that was broken.
+    broken: str = ""
     names: Counter[str] = attrs.field(factory=Counter)
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    def burn(self, name: str = "begin") -> None:
+    async def burn(self, name: str, *, is_store: bool) -> None:
+        if self.how is Break.NO_ANSWER and not is_store:
+            # What a gateway may answer has its own schedules.
+            return
         self.calls += 1
-        self.names[name] += 1
-        if self.calls == self.at:
+        if self.calls != self.at:
+            return
+        self.reached, self.broken = True, name
+        if self.how is Break.CRASH:
             raise Crash
+        if self.how is Break.NO_ANSWER:
+            raise StoreUnavailable
+        if self.meanwhile is not None:
+            await self.meanwhile()
 
     def around(self, it: Any) -> Any:
-        """Return an object whose asynchronous methods burn the fuse first."""
+        """Return an object whose asynchronous methods burn the fuse."""
         return _Fused(it, self)
 
 
@@ -88,12 +123,20 @@ class _Fused:
         found = getattr(self._it, name)
         if name.startswith("_") or not callable(found) or name in {"freeze", "plan"}:
             return found
+        is_store = not isinstance(self._it, StripeGateway)
 
         async def fused(*args: Any, **kwargs: Any) -> Any:
-            self._fuse.burn(f"{type(self._it).__name__}.{name}")
-            return await found(*args, **kwargs)
+            self._fuse.names[f"{type(self._it).__name__}.{name}"] += 1
+            await self._fuse.burn(name, is_store=is_store)
+            answer = await found(*args, **kwargs)
+            await self._fuse.burn(name, is_store=is_store)
+            return answer
 
         return fused
+
+
+async def _no_wait(_: float) -> None:
+    """Wait for nothing: there is nobody to wait for."""
 
 
 def caller_of(user: UserId, *, scopes: Collection[str] = ()) -> Caller:
@@ -165,16 +208,17 @@ class Till:
         self.clock.advance(by)
         await self.engine.advance(int(self.clock.now.timestamp()))
 
-    def restart(self, crash_at: int | None = None) -> None:
+    def restart(self, break_at: int | None = None, how: Break = Break.CRASH) -> None:
         """Begin a new process over the same database and gateway."""
-        self.crashes += self.fuse.at is not None and self.fuse.calls >= self.fuse.at
-        self.fuse = Fuse(crash_at)
+        self.crashes += self.fuse.reached
+        self.fuse = Fuse(break_at, how, meanwhile=self._elsewhere)
 
-    @asynccontextmanager
-    async def open_unit_of_work(self) -> AsyncIterator[Any]:
-        self.fuse.burn()
-        async with self.database() as work:
-            yield self.fuse.around(work)
+    async def _elsewhere(self) -> None:
+        """Let another process work while this one is frozen, longer than a lease."""
+        frozen, self.fuse = self.fuse, Fuse()
+        await self.advance(timedelta(minutes=2))
+        await self.work()
+        self.fuse = frozen
 
     def new_id(self) -> str:
         return f"intent-{next(self._ids)}"
@@ -193,25 +237,28 @@ class Till:
         return self.fuse.around(self.gateway)
 
     @property
-    def begin(self) -> BeginIntent:
-        return BeginIntent(self.open_unit_of_work, self.clock, self.new_id)
+    def ledger(self) -> Any:
+        return self.fuse.around(MemoryLedger(self.database))
 
     @property
-    def run(self) -> RunIntent:
-        return RunIntent(self.open_unit_of_work, self.asked, self.clock, self.begin)
+    def record(self) -> RecordFacts:
+        return RecordFacts(self.ledger, self.clock, self.policy, sleep=_no_wait)
 
     @property
-    def reach(self) -> ReachAccount:
-        return ReachAccount(
-            self.directory, RegisterUser(self.open_unit_of_work, self.clock)
+    def execute(self) -> ExecuteOperation:
+        return ExecuteOperation(
+            self.ledger, self.record, self.asked, self.clock, self.new_id, _no_wait
         )
 
     @property
-    def apply(self) -> ApplyEvents:
-        return ApplyEvents(self.open_unit_of_work, self.clock, self.policy)
+    def reach(self) -> ReachAccount:
+        return ReachAccount(self.directory, RegisterUser(self.record))
+
+    async def apply(self, events: Sequence[GatewayEvent]) -> Sequence[Recorded]:
+        return await self.record([facts_of(event) for event in events])
 
     async def register(self, user: UserId = ADA) -> None:
-        register = RegisterUser(self.open_unit_of_work, self.clock)
+        register = RegisterUser(self.record)
         await register(user, Email.of(f"{user}@example.com"))
 
     async def account(self, user: UserId = ADA) -> PaymentAccount:
@@ -278,11 +325,11 @@ class Till:
 
     @property
     def start(self) -> StartSubscription:
-        return StartSubscription(self.reach, self.begin, self.prices)
+        return StartSubscription(self.reach, self.execute, self.prices)
 
     @property
     def change(self) -> ChangeSubscription:
-        return ChangeSubscription(self.reach, self.begin, self.check)
+        return ChangeSubscription(self.reach, self.execute, self.check)
 
     @property
     def preview(self) -> PreviewChange:
@@ -290,23 +337,19 @@ class Till:
 
     @property
     def end(self) -> EndSubscription:
-        return EndSubscription(self.reach, self.begin)
+        return EndSubscription(self.reach, self.execute)
 
     @property
     def update_card(self) -> UpdateCard:
-        return UpdateCard(self.reach, self.begin)
+        return UpdateCard(self.reach, self.execute)
 
     @property
     def set_up_card(self) -> SetUpCard:
-        return SetUpCard(self.reach, self.begin)
+        return SetUpCard(self.reach, self.execute)
 
     @property
     def read(self) -> ReadSubscriptions:
         return ReadSubscriptions(self.reach)
-
-    async def settle(self, begun: Begun) -> Intent:
-        """Run what was begun, as the HTTP shell does."""
-        return begun.intent if begun.replayed else await self.run(begun.intent)
 
     async def hear(self, types: Collection[str] | None = None) -> None:
         """Take in the events that were made since, as webhooks, and work them off.
@@ -326,21 +369,26 @@ class Till:
     # What goes on by itself
 
     @property
-    def heal(self) -> HealIntents:
-        return HealIntents(self.open_unit_of_work, self.run, self.clock)
-
-    @property
-    def work_off(self) -> WorkOffJobs:
-        return WorkOffJobs(
-            self.open_unit_of_work,
+    def run_work(self) -> RunWork:
+        return RunWork(
+            self.fuse.around(MemoryWorkQueue(self.database)),
+            self.record,
+            self.execute,
             self.asked,
             self.clock,
-            self.apply,
+            self.directory,
+            self.fuse.around(MemoryIntentDirectory(self.database)),
             self.fuse.around(MemoryEventLog(self.database)),
             StripeEvents(StripeSignatures((SECRET,), self.clock)),
-            self.begin,
-            self.run,
         )
+
+    async def work_once(self) -> int:
+        """Do what is due now; return how much it was."""
+        run = self.run_work
+        claimed = await run.claim(CLAIMED_MAX)
+        for it in claimed:
+            await run(it)
+        return len(claimed)
 
     async def work(self) -> None:
         """Let the worker do what is due.
@@ -349,7 +397,7 @@ class Till:
             AssertionError: it finds no end.
         """
         for _ in range(ROUNDS_MAX):
-            if not await self.heal() + await self.work_off():
+            if not await self.work_once():
                 return
         raise AssertionError("the worker finds no end")
 
@@ -362,6 +410,10 @@ class Till:
         ends = self.clock.now + within
         while self.clock.now < ends:
             await self.work()
+            if self.open_intents:
+                # One that waited for another of its user goes on soon after it.
+                self.clock.advance(CUSTOMER_WITHIN)
+                await self.work()
             if not self.open_intents:
                 return
             await self.advance(timedelta(minutes=7))

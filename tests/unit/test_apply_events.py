@@ -32,10 +32,10 @@ from contracts.worlds import (
 )
 from payments_core.account import PaymentAccount
 from payments_core.events import Doubt, EventState, Outcome, Receipt
+from payments_core.facts import facts_of
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.standing import PaymentStatus, Policy, standing
-from payments_core.use_cases import ApplyEvents
 
 pytestmark = pytest.mark.anyio
 
@@ -212,11 +212,12 @@ async def test_an_event_of_the_other_mode_is_quarantined(*, livemode: bool) -> N
     Test money pays for nothing where money is real, and the other way round.
     """
     world = await a_world()
-    apply = ApplyEvents(world.database, world.clock, Policy(livemode=livemode))
+    record = attrs.evolve(world.record, policy=Policy(livemode=livemode))
     event = attrs.evolve(an_event(report=a_payment(user=ADA)), livemode=not livemode)
-    (receipt,) = await apply([event])
+    (recorded,) = await record([facts_of(event)])
 
-    assert receipt.outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
+    assert recorded.is_kept
+    assert recorded.outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
     assert not world.database.tables.payments
     assert world.account().checkpoint.latest is None
 

@@ -22,8 +22,11 @@ from contracts.examples import (
     an_account,
     an_event,
 )
+from contracts.faults import unheard_of
 from contracts.worlds import World, a_world
+from payments_adapters.memory import MemoryWorkQueue
 from payments_core.account import PaymentAccount
+from payments_core.decide import event_job
 from payments_core.events import (
     Doubt,
     EventState,
@@ -32,9 +35,10 @@ from payments_core.events import (
     Outcome,
     Report,
 )
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
+from payments_core.job import Job, JobKey, JobKind, JobState
 from payments_core.subscription import Subscription, SubscriptionStatus
-from payments_core.use_cases.apply_events import event_job
+from payments_core.use_cases import RecordedState
 
 pytestmark = pytest.mark.anyio
 
@@ -52,9 +56,9 @@ def event(id_: str, report: Report, *, second: int = 1) -> GatewayEvent:
 
 async def a_world_with(subscription: Subscription) -> World:
     world = await a_world(an_account(ADA), an_account(BOB, customer=CUS_2))
-    async with world.database() as work:
-        await work.keep(subscriptions=[subscription], at=NOON)
-        await work.commit()
+    kept = attrs.evolve(subscription, version=1)
+    world.database.tables.subscriptions[kept.gateway_id] = kept
+    world.database.last_sequence = subscription.ticket
     return world
 
 
@@ -82,24 +86,25 @@ async def test_a_subscription_that_is_not_known_waits_for_a_look() -> None:
     assert world.database.tables.jobs == {a_job_key(): a_job()}
 
 
-async def test_a_report_that_is_surely_newer_applies_with_its_ticket() -> None:
+async def test_a_report_that_is_surely_newer_applies_with_its_sequence() -> None:
     """
-    The account follows; nothing waits.
+    The number of the load that it was decided on. The account follows; nothing waits.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     report = a_report(status=S.PAST_DUE)
 
     assert await outcome_of(world, event("evt_1", report, second=2)) == APPLIED
     assert known(world) == a_subscription(
-        report, owner=ADA, known_until=NOON + timedelta(seconds=2), ticket=1
+        report, owner=ADA, known_until=NOON + timedelta(seconds=2), ticket=2
     )
     assert whole(world).payment_status == "failed"
     assert not world.database.tables.jobs
 
 
-async def test_tickets_follow_the_order_of_a_batch() -> None:
+async def test_reports_of_one_batch_share_its_sequence() -> None:
     """
-    One for each report of a subscription, drawn before any is applied.
+    Whichever is surely newer applies after the other, in the order of the batch; what
+    was asked for before that load is older than both.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     await world.apply(
@@ -111,7 +116,11 @@ async def test_tickets_follow_the_order_of_a_batch() -> None:
     )
 
     assert (known(world).status, known(world).ticket) == (S.ACTIVE, 2)
-    assert world.database.last_ticket == 2
+    asked_before = SubscriptionObserved(
+        report=a_report(status=S.UNPAID), at=NOON + timedelta(minutes=1), sequence=2
+    )
+    await world.record([SourcedFacts(facts=(asked_before,))])
+    assert known(world).status is S.ACTIVE
 
 
 async def test_an_end_applies_and_is_looked_up_for_what_was_paid() -> None:
@@ -164,17 +173,19 @@ async def test_what_says_no_more_waits_for_what_it_names(
     assert list(world.database.tables.jobs) == ([job] if job else [])
 
 
-async def test_of_the_other_mode_nothing_is_posted_or_asked_for() -> None:
+async def test_of_the_other_mode_nothing_is_recorded_or_asked_for() -> None:
     """
-    Not even a ticket is drawn.
+    It is kept, apart, and that is all that changes.
     """
     world = await a_world()
+    before = world.database.tables
     live = attrs.evolve(event("evt_1", a_report()), livemode=True)
     outcome = await outcome_of(world, live)
 
     assert outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
-    assert world.database.last_ticket == 0
-    assert not world.database.tables.jobs
+    after = world.database.tables
+    assert list(after.events) == [live.key]
+    assert attrs.evolve(after, events={}) == before
 
 
 async def test_t23_a_report_of_another_users_customer_is_quarantined() -> None:
@@ -192,24 +203,49 @@ async def test_t23_a_report_of_another_users_customer_is_quarantined() -> None:
     assert (after.subscriptions, after.jobs) == (before.subscriptions, before.jobs)
 
 
-async def test_an_event_set_aside_is_applied_again_by_its_job() -> None:
+async def test_an_event_that_cannot_be_decided_on_is_applied_again_by_its_job() -> None:
     """
     Kept pending at first, with a job that is due after a first back-off.
     """
     world = await a_world_with(a_subscription(owner=ADA))
-    late = event("evt_1", a_report(status=S.PAST_DUE), second=9)
-    job = event_job(late.key)
-    receipt = await world.apply.set_aside(late, "failed: KeyError")
+    report = a_report(status=S.PAST_DUE)
+    late = event("evt_1", unheard_of(report), second=9)
+    key = event_job(late.key)
 
-    assert receipt.outcome == Outcome(EventState.PENDING, "failed: KeyError", job)
-    assert world.database.tables.jobs == {
-        job: Job(key=job, reason="failed: KeyError", due_at=NOON).failed(
-            NOON, "failed: KeyError"
-        )
-    }
-    assert await world.apply.again(late) == APPLIED
+    assert await outcome_of(world, late) == Outcome(
+        EventState.PENDING, "failed: KeyError", key
+    )
+    due = Job.due(key, "failed: KeyError", NOON)
+    assert world.database.tables.jobs == {key: due.failed(NOON, "failed: KeyError")}
+    assert known(world).status is S.ACTIVE
+
+    (claimed,) = await MemoryWorkQueue(world.database).claim(
+        now=NOON + timedelta(hours=1), limit=9
+    )
+    assert isinstance(claimed.work, Job)
+    mended = facts_of(attrs.evolve(late, report=report))
+    (recorded,) = await world.record(
+        [attrs.evolve(mended, reapplied=True, job=claimed.work)]
+    )
+    assert recorded.outcome == APPLIED
     assert known(world).status is S.PAST_DUE
     assert world.database.tables.events[late.key].outcome == APPLIED
+    assert world.database.tables.jobs[key].state is JobState.DONE
+
+
+async def test_an_event_that_was_applied_meanwhile_is_not_applied_again() -> None:
+    """
+    It is pending no more: whoever applies it again is told that it is a duplicate.
+    """
+    world = await a_world_with(a_subscription(owner=ADA))
+    done = event("evt_1", a_report(status=S.PAST_DUE), second=9)
+    assert await outcome_of(world, done) == APPLIED
+    before = world.database.tables
+    again = attrs.evolve(facts_of(done), reapplied=True)
+    (recorded,) = await world.record([again])
+
+    assert recorded.state is RecordedState.DUPLICATE
+    assert world.database.tables == before
 
 
 async def test_registering_links_a_subscription_that_was_nobodys() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from contracts.examples import (
     ADA,
+    APPLIED,
     BOB,
     CUS_1,
     a_payment,
@@ -15,12 +16,13 @@ from contracts.examples import (
     an_event,
     email_of,
 )
+from contracts.faults import unheard_of
 from contracts.worlds import World, a_world
-from payments_adapters.group_commit import GroupCommit
 from payments_adapters.memory import MemoryAccountDirectory
 from payments_core import Caller, Money, PaymentState, Policy
 from payments_core.errors import AccountNotFound
 from payments_core.use_cases import GetPaymentStatus, ReachAccount
+from payments_service.ingest_queue import IngestQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -91,12 +93,6 @@ async def test_a_listener_that_fails_keeps_nobody_waiting() -> None:
     """
     world = await a_world(an_account(ADA))
 
-    class Poisoned:
-        async def __call__(self, _: object) -> None:
-            raise ZeroDivisionError
-
-        set_aside = staticmethod(world.apply.set_aside)
-
     def listen(*_: object) -> None:
         raise ValueError
 
@@ -104,14 +100,15 @@ async def test_a_listener_that_fails_keeps_nobody_waiting() -> None:
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: heard.append(context))
-    take = GroupCommit(Poisoned(), on_failure=listen)  # type: ignore[arg-type]  # a stand-in
+    ingest = IngestQueue(world.record, listen)
     try:
         async with asyncio.timeout(5):
-            receipt = await take(an_event(report=a_payment(user=ADA)))
-        await take.drain()
+            receipt = await ingest(an_event(report=unheard_of(a_payment(user=ADA))))
+        await ingest.drain()
     finally:
         loop.set_exception_handler(before)
     assert not receipt.duplicate
+    assert receipt.outcome != APPLIED
     assert [type(context["exception"]) for context in heard] == [ValueError]
 
 

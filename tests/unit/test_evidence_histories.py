@@ -27,8 +27,9 @@ from contracts.lives import (
     walk,
 )
 from payments_core.evidence import Evidence, Verdict, weigh
+from payments_core.facts import SubscriptionObserved
 from payments_core.subscription import Subscription, SubscriptionStatus
-from payments_core.use_cases.books import Books
+from support.deciding import Kept, found
 
 S: Final = SubscriptionStatus
 
@@ -92,34 +93,39 @@ def test_p01_every_order_of_six_events_ends_in_the_truth(gap: int) -> None:
             assert told(life, order, late=late, delay=delay).told_right, order
 
 
-def events_of(life: Sequence[Change], first: int) -> list[Evidence]:
-    """Return a payload for each change, and after them a look at the last one."""
+# Numbers that were drawn for look-ups are smaller than those of the loads after them.
+FIRST_LOAD: Final = 100
+
+
+def observed(life: Sequence[Change], sequence: int) -> list[SubscriptionObserved]:
+    """Return a payload for each change, and a look at the last one, drawn before."""
     payloads = [
-        Evidence(
-            report=change.report, at=BIRTH + change.second * SECOND, ticket=first + n
-        )
-        for n, change in enumerate(life)
+        SubscriptionObserved(report=it.report, at=BIRTH + it.second * SECOND)
+        for it in life
     ]
-    last = payloads[-1]
-    look = attrs.evolve(last, ticket=first + len(life), looked_up=True)
-    return [*payloads, look]
+    return [*payloads, attrs.evolve(payloads[-1], sequence=sequence)]
 
 
-def known_after(*transactions: Sequence[Evidence]) -> dict[str, Subscription]:
-    """Post reports in these transactions to one account, saving after each."""
-    account, saved = an_account(), dict[str, Subscription]()
-    for evidence in transactions:
-        books = Books()
-        books.know([account], subscriptions=saved.values())
-        for piece in evidence:
-            books.post_subscription(piece)
-        books.replay([])
-        saved |= {it.gateway_id: it for it in books.changed_subscriptions}
-        account = books.account(ADA)
+def known_after(
+    *batches: Sequence[SubscriptionObserved],
+) -> dict[str, Subscription]:
+    """Record reports of Ada's subscriptions in these batches, saving after each.
+
+    Which load a payload was decided on is left out: batches have fewer.
+    """
+    kept = Kept.of(an_account())
+    kept.database.last_sequence = FIRST_LOAD
+    for batch in batches:
+        kept.record(*(found(it) for it in batch))
+        tables = kept.database.tables
+        account, saved = tables.whole(tables.accounts[ADA]), tables.subscriptions
         assert account.subscriptions == tuple(
             sorted(saved.values(), key=lambda it: it.gateway_id)
         )
-    return saved
+    return {
+        id_: attrs.evolve(it, version=0, ticket=min(it.ticket, FIRST_LOAD))
+        for id_, it in kept.database.tables.subscriptions.items()
+    }
 
 
 def hers(life: Sequence[Change], id_: str) -> list[Change]:
@@ -133,18 +139,16 @@ def hers(life: Sequence[Change], id_: str) -> list[Change]:
 
 
 @given(lives(), st.data())
-def test_p06_transactions_do_not_matter(
-    life: list[Change], data: st.DataObject
-) -> None:
+def test_p06_batches_do_not_matter(life: list[Change], data: st.DataObject) -> None:
     """
     All in one, each in its own, or split anywhere: the same is known, and kept.
     """
-    evidence = data.draw(st.permutations(events_of(hers(life, "sub_1"), 1)))
-    at = data.draw(st.integers(0, len(evidence)))
-    together = known_after(evidence)
+    facts = data.draw(st.permutations(observed(hers(life, "sub_1"), 1)))
+    at = data.draw(st.integers(0, len(facts)))
+    together = known_after(facts)
 
-    assert known_after(evidence[:at], evidence[at:]) == together
-    assert known_after(*([piece] for piece in evidence)) == together
+    assert known_after(facts[:at], facts[at:]) == together
+    assert known_after(*([fact] for fact in facts)) == together
 
 
 @given(st.lists(lives(), min_size=2, max_size=5), st.data())
@@ -155,7 +159,7 @@ def test_p07_subscriptions_do_not_disturb_each_other(
     Interleaved in any way, each is known as if it were the only one.
     """
     parts = [
-        data.draw(st.permutations(events_of(hers(life, f"sub_{n}"), 10 * n)))
+        data.draw(st.permutations(observed(hers(life, f"sub_{n}"), n + 1)))
         for n, life in enumerate(drawn)
     ]
     alone = {id_: it for part in parts for id_, it in known_after(part).items()}

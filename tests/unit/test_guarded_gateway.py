@@ -1,6 +1,7 @@
 """Not too often, nor while it does not answer: the budget, the breaker, the prices."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from payments_adapters.guarded_gateway import (
     PAUSE,
     PRICE_KEEPS,
     SILENT_CALLS_MAX,
+    TAKEN_KEEPS,
     WAITS_MAX,
     BreakerState,
     CircuitBreaker,
@@ -28,7 +30,7 @@ from payments_core.errors import (
     PaymentsError,
 )
 from payments_core.gateway import Answer, CreateCustomer, Price
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_service.http.ops import create_ops_app
 
 pytestmark = pytest.mark.anyio
@@ -49,13 +51,20 @@ class Budget:
     """Has no calls until it was asked so often."""
 
     empty_for: int = 0
+    # How many it gives at once.
+    calls: int = 1
     asked: list[str] = attrs.field(factory=list)
 
-    async def take(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
+    async def take(
+        self, endpoint: str, *, beside: Sequence[str] = (), per_s: float, now: datetime
+    ) -> Mapping[str, int]:
         assert per_s == CALLS_PER_S
         assert now.tzinfo is UTC
+        assert endpoint not in beside
         self.asked.append(endpoint)
-        return len(self.asked) > self.empty_for
+        if len(self.asked) <= self.empty_for:
+            return {}
+        return dict.fromkeys((endpoint, *beside), self.calls)
 
 
 class Guarded:
@@ -160,6 +169,32 @@ async def test_f26_who_waits_for_too_long_is_told_that_nothing_was_done() -> Non
         await it.send()
     assert it.gateway.sent == []
     assert it.state is BreakerState.CLOSED
+
+
+async def test_f26_calls_taken_together_are_made_within_a_second_or_not_at_all() -> (
+    None
+):
+    """
+    What was taken is used up first, each endpoint by itself; a second later it is gone:
+    the budget has filled up by as much.
+    """
+    it = Guarded(budget=Budget(calls=3))
+    for _ in range(3):
+        await it.send()
+    customers = it.budget.asked[0]
+    assert it.budget.asked == [customers]
+    for _ in range(3):
+        await it.guarded.subscriptions_of(CustomerId("cus_1"))
+    assert it.budget.asked == [customers]
+    await it.send()
+    assert it.budget.asked == [customers] * 2
+
+    it.clock.advance(TAKEN_KEEPS - timedelta(microseconds=1))
+    await it.send()
+    assert it.budget.asked == [customers] * 2
+    it.clock.advance(timedelta(microseconds=1))
+    await it.send()
+    assert it.budget.asked == [customers] * 3
 
 
 async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:

@@ -14,8 +14,7 @@ from payments_core.errors import IllegalTransition
 from payments_core.gateway import Answer
 from payments_core.intent import (
     ABANDONED_AFTER,
-    BACK_OFF_FIRST,
-    BACK_OFF_MAX,
+    BACK_OFF,
     INTENT_STEPS,
     KEY_LIVES,
     LEASE,
@@ -26,6 +25,7 @@ from payments_core.intent import (
     Refusal,
     Wanted,
 )
+from payments_core.lease import Lease
 
 S: Final = IntentState
 ENDED: Final = {S.SUCCEEDED, S.DECLINED, S.ABANDONED}
@@ -221,28 +221,53 @@ def test_an_intent_ends_once_with_its_outcome() -> None:
         ended.ended(S.DECLINED, IntentOutcome())
 
 
-def test_p18_an_intent_is_put_off_later_and_later() -> None:
+def test_p18_an_intent_that_fails_is_due_later_and_later() -> None:
     """
     The delays double up to five minutes, and never shrink.
     """
     intent, delays = an_intent(), list[timedelta]()
     for _ in range(40):
-        intent = intent.taken(NOON).put_off(NOON)
-        delays.append(intent.due_at - NOON)
+        intent = intent.claimed(NOON).rescheduled(NOON)
+        delays.append(intent.lease.due_at - NOON)
+        assert intent.lease.until is None
 
     assert all(earlier <= later for earlier, later in pairwise(delays))
-    assert delays[0] == 2 * BACK_OFF_FIRST
-    assert delays[-1] == BACK_OFF_MAX
-    assert an_intent().put_off(NOON).due_at == NOON + BACK_OFF_FIRST
-    assert intent.put_off(NOON, NOON + SILENCE).due_at == NOON + SILENCE
+    assert delays[:2] == [BACK_OFF.first, 2 * BACK_OFF.first]
+    assert delays[-1] == BACK_OFF.longest
 
 
-def test_taking_an_intent_leases_it() -> None:
+def test_an_intent_that_waits_for_a_moment_did_not_fail() -> None:
     """
-    Nobody else takes it up for thirty seconds; each time is counted.
+    It goes on then, and waits no longer for its next failure.
     """
-    taken = an_intent().taken(NOON)
-    assert (taken.due_at, taken.attempts) == (NOON + LEASE, 1)
+    claimed = an_intent().rescheduled(NOON).claimed(NOON)
+    waiting = claimed.rescheduled(NOON, NOON + SILENCE)
+
+    assert waiting.lease == attrs.evolve(
+        claimed.lease, due_at=NOON + SILENCE, until=None
+    )
+    assert waiting.lease.attempts == 1
+
+
+def test_claiming_an_intent_leases_it() -> None:
+    """
+    Nobody else goes on with it for thirty seconds; each claim has its fence.
+    """
+    claimed = an_intent().claimed(NOON)
+
+    assert claimed.lease == Lease(due_at=NOON, fence=1, until=NOON + LEASE)
+    assert timedelta(seconds=30) == LEASE
+    assert claimed.claimed(NOON + LEASE).lease.fence == 2
+
+
+def test_who_runs_an_intent_may_keep_it_for_longer() -> None:
+    """
+    From that moment on as long as at first, with the same fence.
+    """
+    later = NOON + LEASE - MOMENT
+    extended = an_intent().claimed(NOON).extended(later)
+
+    assert extended.lease == Lease(due_at=NOON, fence=1, until=later + LEASE)
 
 
 @pytest.mark.parametrize(

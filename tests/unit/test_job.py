@@ -2,25 +2,33 @@
 
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.examples import NOON, a_job
+from contracts.examples import ADA, BOB, NOON, a_job
 from payments_core.job import (
     ATTEMPTS_MAX,
-    BACK_OFF_FIRST,
-    BACK_OFF_MAX,
+    BACK_OFF,
     LEASE,
     Job,
     JobKind,
+    JobState,
 )
 
 MOMENT: Final = timedelta(microseconds=1)
-DEAD: Final = attrs.evolve(a_job(), dead=True, attempts=ATTEMPTS_MAX)
+
+
+def a_job_with(job: Job | None = None, /, **lease: Any) -> Job:
+    """Return a job whose lease differs in these fields."""
+    job = job or a_job()
+    return attrs.evolve(job, lease=attrs.evolve(job.lease, **lease))
+
+
+DEAD: Final = attrs.evolve(a_job_with(attempts=ATTEMPTS_MAX), state=JobState.DEAD)
 
 jobs = st.builds(
     a_job,
@@ -29,12 +37,15 @@ jobs = st.builds(
 ).flatmap(
     lambda job: st.builds(
         attrs.evolve,
-        st.just(job),
+        st.builds(
+            a_job_with,
+            st.just(job),
+            attempts=st.integers(0, ATTEMPTS_MAX),
+            fence=st.integers(0, 3),
+            until=st.sampled_from([None, NOON, NOON + LEASE]),
+        ),
         asked=st.integers(1, 3),
-        attempts=st.integers(0, ATTEMPTS_MAX),
-        lease_no=st.integers(0, 3),
-        leased_until=st.sampled_from([None, NOON, NOON + LEASE]),
-        dead=st.booleans(),
+        state=st.sampled_from(JobState),
     )
 )
 
@@ -52,12 +63,13 @@ def test_p19_the_kinds_are_the_documented_ones() -> None:
         (a_job(), True),
         (a_job(due_at=NOON + MOMENT), False),
         (DEAD, False),
-        (attrs.evolve(a_job(), leased_until=NOON), True),
-        (attrs.evolve(a_job(), leased_until=NOON + MOMENT), False),
+        (a_job().finished(), False),
+        (a_job_with(until=NOON), True),
+        (a_job_with(until=NOON + MOMENT), False),
     ],
-    ids=["due", "early", "dead", "lease over", "leased"],
+    ids=["due", "early", "dead", "done", "lease over", "leased"],
 )
-def test_a_living_job_is_due_when_nobody_has_it(job: Job, due: bool) -> None:  # noqa: FBT001  # a column
+def test_an_open_job_is_due_when_nobody_has_it(job: Job, due: bool) -> None:  # noqa: FBT001  # a column
     """
     From its very moment on, and from the very end of a lease.
     """
@@ -68,8 +80,9 @@ def test_a_lease_hides_a_job_for_a_minute() -> None:
     """
     Whoever died with it loses it then.
     """
-    leased = a_job().leased(NOON)
+    leased = a_job().claimed(NOON)
 
+    assert timedelta(minutes=1) == LEASE
     assert not leased.is_due(NOON)
     assert not leased.is_due(NOON + LEASE - MOMENT)
     assert leased.is_due(NOON + LEASE)
@@ -80,10 +93,11 @@ def test_p33_each_lease_has_a_greater_number(job: Job, times: int) -> None:
     """
     So whoever has an older one has lost the job, whatever happened in between.
     """
-    numbers = [job.lease_no]
+    numbers = [job.lease.fence]
     for _ in range(times):
-        job = job.leased(NOON).failed(NOON, "again").again(NOON)
-        numbers.append(job.lease_no)
+        job = job.claimed(NOON).failed(NOON, "again").again(NOON).finished()
+        job = job.requested(a_job())
+        numbers.append(job.lease.fence)
 
     assert all(earlier < later for earlier, later in pairwise(numbers))
 
@@ -91,15 +105,16 @@ def test_p33_each_lease_has_a_greater_number(job: Job, times: int) -> None:
 @given(jobs)
 def test_p33_nothing_but_a_lease_changes_its_number(job: Job) -> None:
     """
-    Failing, giving back and asking leave it as it is.
+    Failing, giving back, finishing and asking leave it as it is.
     """
     others = [
         job.failed(NOON, "failed"),
-        job.put_off(NOON),
+        job.released(NOON),
         job.again(NOON),
-        job.asked_once_more(a_job()),
+        job.finished(),
+        job.requested(a_job()),
     ]
-    assert {other.lease_no for other in others} == {job.lease_no}
+    assert {other.lease.fence for other in others} == {job.lease.fence}
 
 
 def test_p18_a_failing_job_is_tried_later_and_later_and_then_is_dead() -> None:
@@ -107,26 +122,28 @@ def test_p18_a_failing_job_is_tried_later_and_later_and_then_is_dead() -> None:
     Twelve tries, the delays double up to an hour and never shrink, and an end.
     """
     job, delays = a_job(), list[timedelta]()
-    while not job.dead:
-        job = job.leased(NOON).failed(NOON, "failed")
-        delays.append(job.due_at - NOON)
-        assert job.leased_until is None
+    while job.state is JobState.OPEN:
+        job = job.claimed(NOON).failed(NOON, "failed")
+        delays.append(job.lease.due_at - NOON)
+        assert job.lease.until is None
 
-    assert len(delays) == job.attempts == ATTEMPTS_MAX
+    assert job.state is JobState.DEAD
+    assert len(delays) == job.lease.attempts == ATTEMPTS_MAX == 12
     assert all(earlier <= later for earlier, later in pairwise(delays))
-    assert (delays[0], delays[-1]) == (BACK_OFF_FIRST, BACK_OFF_MAX)
+    assert (delays[0], delays[-1]) == (BACK_OFF.first, BACK_OFF.longest)
     assert sum(delays, timedelta()) < timedelta(hours=6)
     assert job.reason == "failed"
 
 
 def test_a_gateway_that_does_not_listen_costs_no_try() -> None:
     """
-    Put off, and nothing else.
+    Given back, and nothing else.
     """
-    leased = attrs.evolve(a_job(), attempts=3).leased(NOON)
-    given_back = leased.put_off(NOON + LEASE)
+    leased = a_job_with(attempts=3).claimed(NOON)
+    given_back = leased.released(NOON + LEASE)
 
-    assert given_back.attempts == 3
+    assert given_back.lease.attempts == 3
+    assert given_back.state is JobState.OPEN
     assert not given_back.is_due(NOON + LEASE - MOMENT)
     assert given_back.is_due(NOON + LEASE)
 
@@ -135,32 +152,58 @@ def test_a_job_that_was_asked_for_meanwhile_starts_over() -> None:
     """
     At once, and with all its tries.
     """
-    again = attrs.evolve(a_job(), attempts=3).leased(NOON).again(NOON)
+    again = a_job_with(attempts=3).claimed(NOON).again(NOON)
 
     assert again.is_due(NOON)
-    assert again.attempts == 0
+    assert again.lease.attempts == 0
+
+
+@given(jobs)
+def test_p33_a_finished_job_stays_with_its_fence(job: Job) -> None:
+    """
+    Nobody has it and it is not due; all that was counted but its failures stays.
+    """
+    done = job.finished()
+
+    assert done == attrs.evolve(
+        a_job_with(job, attempts=0, until=None), state=JobState.DONE
+    )
+    assert not done.is_due(NOON + 1_000 * LEASE)
 
 
 def test_a_job_asked_for_twice_is_one_job() -> None:
     """
     Due at the earlier moment, for the later reason, counted, with its tries.
     """
-    known = attrs.evolve(a_job(), attempts=3, leased_until=NOON + LEASE, lease_no=2)
+    known = a_job_with(attempts=3, until=NOON + LEASE, fence=2)
     wishes = [a_job(due_at=NOON + by * LEASE, reason="again") for by in (-1, 1)]
-    earlier, later = (known.asked_once_more(wish) for wish in wishes)
+    earlier, later = (known.requested(wish) for wish in wishes)
 
-    assert earlier == attrs.evolve(known, due_at=NOON - LEASE, asked=2, reason="again")
+    assert earlier == attrs.evolve(
+        a_job_with(known, due_at=NOON - LEASE), asked=2, reason="again"
+    )
     assert later == attrs.evolve(known, asked=2, reason="again")
 
 
 @given(jobs, jobs)
-def test_p18_asking_for_a_dead_job_brings_it_back(job: Job, wish: Job) -> None:
+def test_p18_asking_for_a_dead_or_done_job_brings_it_back(job: Job, wish: Job) -> None:
     """
-    With all its tries; a living one keeps those that it had.
+    With all its tries, due as was asked; an open one keeps the tries that it had.
     """
-    after = job.asked_once_more(wish)
+    after, was_open = job.requested(wish), job.state is JobState.OPEN
+    earlier = min(job.lease.due_at, wish.lease.due_at)
 
-    assert not after.dead
-    assert after.attempts == (0 if job.dead else job.attempts)
-    assert after.due_at == min(job.due_at, wish.due_at)
+    assert after.state is JobState.OPEN
+    assert after.lease.attempts == (job.lease.attempts if was_open else 0)
+    assert after.lease.due_at == (earlier if was_open else wish.lease.due_at)
     assert after.asked == job.asked + 1
+
+
+def test_a_job_is_of_the_account_that_was_first_known() -> None:
+    """
+    Asking names whose it is where that was not known, and never another.
+    """
+    hers, his = (attrs.evolve(a_job(), user_id=user) for user in (ADA, BOB))
+
+    assert a_job().requested(hers).user_id == ADA
+    assert hers.requested(his).user_id == ADA

@@ -1,117 +1,81 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from contracts.account_directory import AccountDirectoryContract
-from contracts.event_log import EventLogContract
-from contracts.examples import ADA, BOB, NOON, a_record, an_account
-from contracts.intents_in_turn import IntentDirectoryContract
-from contracts.jobs_settled import SettlingContract
-from contracts.keeping import kept
+from contracts.examples import NOON
+from contracts.stores import Logged, Stores
+from contracts.stores_contract import StoresContract
 from contracts.token_store import TokenStoreContract
-from contracts.unit_of_work import (
-    IntentStoreContract,
-    JobStoreContract,
-    SubscriptionStoreContract,
-    UnitOfWorkContract,
-)
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
     MemoryDatabase,
     MemoryEventLog,
     MemoryIntentDirectory,
+    MemoryLedger,
     MemoryTokenStore,
+    MemoryWorkQueue,
 )
-from payments_core.errors import ChangedElsewhere
-from payments_core.ports import (
-    AccountDirectory,
-    EventLog,
-    IntentDirectory,
-    OpenUnitOfWork,
-    TokenStore,
-)
+from payments_core.identity import UserId
+from payments_core.job import Job, JobKey
+from payments_core.ports import TokenStore
+from payments_core.subscription import PaidTerm
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def database() -> MemoryDatabase:
-    return MemoryDatabase()
-
-
-@pytest.fixture
-def open_unit_of_work(database: MemoryDatabase) -> OpenUnitOfWork:
-    return database
-
-
-class TestMemoryUnitOfWork(UnitOfWorkContract):
+class TestMemory(StoresContract):
     """The contract, in memory."""
 
-
-class TestMemorySubscriptions(SubscriptionStoreContract):
-    """As above, subscriptions and tickets."""
-
-
-class TestMemoryIntents(IntentStoreContract):
-    """As above, intents."""
-
-
-class TestMemoryJobs(JobStoreContract):
-    """As above, jobs."""
-
-
-class TestMemorySettling(SettlingContract):
     @pytest.fixture
-    def event_log(self, database: MemoryDatabase) -> EventLog:
-        return MemoryEventLog(database)
+    def stores(self) -> Stores:
+        database = MemoryDatabase()
 
+        @asynccontextmanager
+        async def hold(user: UserId) -> AsyncIterator[None]:
+            database.locked.add(f"user {user}")
+            yield
+            database.locked.remove(f"user {user}")
 
-class TestMemoryIntentDirectory(IntentDirectoryContract):
-    @pytest.fixture
-    def directory(self, database: MemoryDatabase) -> IntentDirectory:
-        return MemoryIntentDirectory(database)
+        async def jobs() -> dict[JobKey, Job]:
+            return database.tables.jobs
 
+        async def periods() -> list[PaidTerm]:
+            return [it for _, it in sorted(database.tables.periods.items())]
 
-class TestMemoryAccountDirectory(AccountDirectoryContract):
-    @pytest.fixture
-    def directory(self, database: MemoryDatabase) -> AccountDirectory:
-        return MemoryAccountDirectory(database)
+        async def account_log() -> list[Logged]:
+            return [
+                Logged(
+                    user_id=user,
+                    version=version,
+                    at=row.at,
+                    status=row.account.payment_status.value,
+                    expires_at=row.account.payment_expire_date,
+                    cause=row.cause,
+                    sources=row.sources,
+                )
+                for (user, version), row in sorted(database.tables.account_log.items())
+            ]
 
-
-class TestMemoryEventLog(EventLogContract):
-    @pytest.fixture
-    def event_log(self, database: MemoryDatabase) -> EventLog:
-        return MemoryEventLog(database)
+        return Stores(
+            ledger=MemoryLedger(database),
+            queue=MemoryWorkQueue(database),
+            accounts=MemoryAccountDirectory(database),
+            intents=MemoryIntentDirectory(database),
+            events=MemoryEventLog(database),
+            hold=hold,
+            jobs=jobs,
+            periods=periods,
+            account_log=account_log,
+        )
 
 
 class TestMemoryTokenStore(TokenStoreContract):
     @pytest.fixture
     def token_store(self) -> TokenStore:
         return MemoryTokenStore()
-
-
-async def test_a_refused_change_leaves_no_half_of_itself(
-    database: MemoryDatabase,
-) -> None:
-    """
-    Who swallows the refusal and commits has committed nothing of that change.
-    """
-    await kept(database, an_account(BOB))
-    async with database() as work:
-        with pytest.raises(ChangedElsewhere):
-            await work.keep(accounts=[an_account(ADA), an_account(BOB)], at=NOON)
-        await work.commit()
-
-    assert set(database.tables.accounts) == {BOB}
-
-
-async def test_a_payment_of_nobody_known_is_refused(database: MemoryDatabase) -> None:
-    """
-    A payment belongs to an account that is there, or to nobody.
-    """
-    with pytest.raises(ChangedElsewhere):
-        await kept(database, payments=(a_record(owner=ADA),))
 
 
 def test_a_clock_shows_what_it_was_told() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from payments_core.decide import subscription_job
 from payments_core.errors import AlreadySubscribed, PaymentsError, SubscriptionNotFound
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentKind, IntentState, Wanted
@@ -15,12 +16,11 @@ from payments_core.job import Job, JobKind
 from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import (
-    Asking,
     Change,
+    OperationRequest,
     Order,
     RegisterUser,
 )
-from payments_core.use_cases.books import subscription_job
 from support.till import ADA, Till, admin, caller_of
 
 pytestmark = pytest.mark.anyio
@@ -35,13 +35,13 @@ DAY = timedelta(days=1)
 
 
 async def card(till: Till, name: str) -> Intent:
-    return await till.settle(await till.update_card(ADA, name, caller=CALLER, key=None))
+    return (await till.update_card(ADA, name, caller=CALLER, key=None)).intent
 
 
 async def start(till: Till, name: str | None = None, **order: Any) -> Intent:
     wanted = Order(product=till.product, payment_method=name, **order)
     caller = admin() if "trial_days" in order else CALLER
-    return await till.settle(await till.start(ADA, wanted, caller=caller, key=None))
+    return (await till.start(ADA, wanted, caller=caller, key=None)).intent
 
 
 async def only(till: Till) -> Subscription:
@@ -51,9 +51,9 @@ async def only(till: Till) -> Subscription:
 
 async def change(till: Till, **wanted: Any) -> Intent:
     subscription, wish = await only(till), Change(**wanted)
-    return await till.settle(
+    return (
         await till.change(ADA, subscription.id, wish, caller=admin(), key=None)
-    )
+    ).intent
 
 
 async def status(till: Till) -> PaymentStatus:
@@ -141,7 +141,7 @@ async def test_a_card_that_was_set_up_in_the_browser_is_put_in_place() -> None:
     async with Till.opened() as till:
         await till.register()
         begun = await till.set_up_card(ADA, caller=CALLER, key=None)
-        intent = await till.settle(begun)
+        intent = begun.intent
         assert intent.outcome is not None
         secret = intent.outcome.client_secret or ""
         set_up = secret.partition("_secret")[0]
@@ -178,7 +178,7 @@ async def test_what_a_customer_had_before_is_known_once_they_are_bound() -> None
     async with Till.opened() as till:
         customer = till.api.customer("pm_card_visa", email="ada@example.com")
         till.api.subscribe(customer["id"], till.basic)
-        register = RegisterUser(till.open_unit_of_work, till.clock)
+        register = RegisterUser(till.record)
         bound = CustomerId(customer["id"])
         await register(ADA, Email.of("ada@example.com"), bound)
         await till.work()
@@ -369,8 +369,7 @@ async def test_a_cancellation_takes_no_time_that_was_paid_for() -> None:
         ended = await till.end(
             ADA, subscription.id, at_period_end=False, caller=CALLER, key=None
         )
-        assert ended.begun is not None
-        await till.settle(ended.begun)
+        assert ended.executed is not None
         await till.hear()
 
         account = await till.account()
@@ -394,8 +393,7 @@ async def test_a_trial_that_is_canceled_ends_there_and_then() -> None:
         ended = await till.end(
             ADA, subscription.id, at_period_end=False, caller=CALLER, key=None
         )
-        assert ended.begun is not None
-        await till.settle(ended.begun)
+        assert ended.executed is not None
         await till.hear()
 
         assert (await till.account()).payment_expire_date == began + 3 * DAY
@@ -410,15 +408,15 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
     """
     async with Till.opened() as till:
         await till.register()
-        begun = await till.begin(
-            Asking(
+        executed = await till.execute(
+            OperationRequest(
                 user_id=ADA,
                 kind=IntentKind.CHANGE_SUBSCRIPTION,
                 wanted=Wanted(price=till.pro),
                 subject="sub_gone",
             )
         )
-        ended = await till.settle(begun)
+        ended = executed.intent
         assert ended.state is IntentState.DECLINED
         assert ended.outcome is not None
         assert ended.outcome.refusal is not None
@@ -458,9 +456,7 @@ async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
     """
     async with Till.opened() as till:
         key, now = subscription_job("sub_gone"), till.clock.now
-        async with till.open_unit_of_work() as work:
-            await work.ask([Job(key=key, reason="seen", due_at=now)])
-            await work.commit()
+        till.database.tables.jobs[key] = Job.due(key, "seen", now)
         asked: list[str] = []
 
         def finish(request: Any, _: Any) -> None:
@@ -468,7 +464,7 @@ async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
             till.database.tables.jobs.clear()
 
         till.engine.watch = finish
-        assert await till.work_off() == 1
+        assert await till.work_once() == 1
         assert asked
         assert not till.database.tables.jobs
 

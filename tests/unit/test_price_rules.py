@@ -34,7 +34,7 @@ BASIC, PRO = 900, 1900
 
 async def ordered(till: Till, caller: Caller = CALLER, **order: Any) -> Intent:
     wanted = Order(**{"product": till.product, "payment_method": GOOD, **order})
-    return await till.settle(await till.start(ADA, wanted, caller=caller, key=None))
+    return (await till.start(ADA, wanted, caller=caller, key=None)).intent
 
 
 async def only(till: Till) -> Subscription:
@@ -59,7 +59,7 @@ async def changed(
     **wanted: Any,
 ) -> Intent:
     begun = await till.change(ADA, id_, Change(**wanted), caller=caller, key=key)
-    return await till.settle(begun)
+    return begun.intent
 
 
 def taken(till: Till) -> int:
@@ -240,9 +240,9 @@ MONTH = 31 * DAY
 
 
 @pytest.fixture(scope="module")
-async def report() -> Any:
+async def one() -> Any:
     async with Till.opened() as till:
-        return (await subscribed(till)).report
+        return await subscribed(till)
 
 
 @given(
@@ -258,7 +258,7 @@ async def report() -> Any:
 @example(age_us=0, into_us=31 * 86_400 * 10**6, hours=0)
 @example(age_us=0, into_us=31 * 86_400 * 10**6 - 1, hours=0)
 async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
-    report: Any, age_us: int, into_us: int, hours: int
+    one: Any, age_us: int, into_us: int, hours: int
 ) -> None:
     """
     Both ends of the 600 s and the period's first moment are in it; the future, and
@@ -268,7 +268,10 @@ async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
     date = MOMENT.astimezone(timezone(timedelta(hours=hours)))
     now = MOMENT + timedelta(microseconds=age_us)
     start = MOMENT - timedelta(microseconds=into_us)
-    at = attrs.evolve(report, period_start=start, period_end=start + MONTH)
+    at = attrs.evolve(
+        one,
+        report=attrs.evolve(one.report, period_start=start, period_end=start + MONTH),
+    )
     good = 0 <= age_us <= 600_000_000 and 0 <= into_us < MONTH / SECOND * 10**6
 
     if good:
@@ -277,6 +280,29 @@ async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
         with pytest.raises(PreviewExpired) as caught:
             require_recent(date, at, now=now)
         assert caught.value.field == "proration_date"
+
+
+async def test_a_date_from_before_the_last_change_is_no_date_for_the_next() -> None:
+    """
+    More seats from now, then fewer from ten minutes ago, would give back ten minutes
+    that were never paid, again and again.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await till.advance(timedelta(minutes=5))
+        more = Change(quantity=1_000)
+        await till.change(ADA, one.id, more, caller=CALLER, key=None)
+        fewer = Change(quantity=1, proration_date=told.proration_date)
+
+        with pytest.raises(PreviewExpired, match="before the last change"):
+            await till.change(ADA, one.id, fewer, caller=CALLER, key=None)
+        with pytest.raises(PreviewExpired, match="before the last change"):
+            await till.preview(ADA, one.id, fewer, caller=CALLER)
+        again = await till.preview(ADA, one.id, Change(quantity=1), caller=CALLER)
+        fresh = Change(quantity=1, proration_date=again.proration_date)
+        done = await till.change(ADA, one.id, fresh, caller=CALLER, key=None)
+        assert done.intent.state is IntentState.SUCCEEDED
 
 
 def dates(till: Till, one: Subscription) -> list[datetime]:
@@ -414,9 +440,9 @@ async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -
         one = await subscribed(till)
         told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
         change = Change(quantity=2, proration_date=told.proration_date)
-        first = await till.settle(
+        first = (
             await till.change(ADA, one.id, change, caller=CALLER, key="one")
-        )
+        ).intent
         before = taken(till)
         await till.advance(2 * DAY)
 

@@ -258,3 +258,15 @@ def test_the_date_is_the_latest_of_all() -> None:
     short = a_subscription(term=a_term(ends_at=NOON + DAY))
     assert shown(short, in_trial(), BEFORE)[1] == month
     assert shown(short, in_trial())[1] == NOON + 14 * DAY
+
+
+def test_an_end_without_grace_lets_nobody_in_at_its_very_moment() -> None:
+    """
+    The first period was paid and given back: it ends where it began, and that moment
+    is not in it.
+    """
+    given_back = a_payment("ch_back", PaymentState.REFUNDED, at=NOON)
+    subscription = a_subscription(term=a_term())
+    for moment in (NOON, NOON + timedelta(microseconds=1)):
+        shown_then = standing([given_back], [subscription], now=moment, policy=Policy())
+        assert not shown_then.entitled

@@ -21,8 +21,14 @@ from contracts.examples import (
 from payments_core import Checkpoint, DisputeState, Payment, PaymentState, Policy
 from payments_core.account import PaymentAccount
 from payments_core.evidence import Evidence
-from payments_core.payment import PaymentId
-from payments_core.ports import PaymentRecord, Unlinked
+from payments_core.facts import (
+    Fact,
+    PaymentReported,
+    PeriodPaid,
+    SubscriptionObserved,
+    UserRegistered,
+)
+from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.standing import Standing, standing
 from payments_core.subscription import (
     PaidTerm,
@@ -30,7 +36,7 @@ from payments_core.subscription import (
     SubscriptionReport,
     SubscriptionStatus,
 )
-from payments_core.use_cases.books import Books
+from support.deciding import Kept, found
 
 S: Final = SubscriptionStatus
 DAY: Final = timedelta(days=1)
@@ -96,49 +102,41 @@ terms = st.builds(
 
 @attrs.define
 class Shelf:
-    """What is kept between the transactions of one user; `post` is one of them."""
+    """What is kept of one user between saves; `record` is one of them."""
 
-    account: PaymentAccount | None = None
-    records: dict[PaymentId, PaymentRecord] = attrs.field(factory=dict)
-    subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
+    kept: Kept = attrs.field(factory=Kept)
 
-    def post(self, item: Item) -> None:
-        books = Books()
+    def record(self, item: Item) -> None:
+        fact: Fact
         match item:
             case Payment():
-                books.know(self._accounts, self._records(item.id))
-                books.post(item)
-            case Evidence():
-                books.know(self._accounts, (), self._known(item.report.gateway_id))
-                books.post_subscription(item)
+                fact = PaymentReported(item)
+            case Evidence(report=report, at=at, ticket=ticket, looked_up=fetched):
+                fact = SubscriptionObserved(
+                    report=report, at=at, sequence=ticket if fetched else None
+                )
+                if not fetched:
+                    # A payload takes the number of its load.
+                    self.kept.database.last_sequence = ticket - 1
             case PaidTerm():
-                books.know(self._accounts, (), self._known(item.gateway_id))
-                books.post_term(item)
+                fact = PeriodPaid(item)
             case PaymentAccount():
-                books.open(self.account or item)
-                books.adopt(self._unlinked)
-        if books.to_replay:
-            books.replay(record for record in self.records.values() if record.user_id)
-        self.account = books.find(ADA)
-        self.records |= {it.payment.id: it for it in books.changed_payments}
-        self.subscriptions |= {it.gateway_id: it for it in books.changed_subscriptions}
+                fact = UserRegistered(user_id=item.user_id, email=item.email)
+        self.kept.record(found(fact))
 
     @property
-    def _accounts(self) -> list[PaymentAccount]:
-        return [self.account] if self.account else []
+    def account(self) -> PaymentAccount | None:
+        tables = self.kept.database.tables
+        account = tables.accounts.get(ADA)
+        return account and tables.whole(account)
 
     @property
-    def _unlinked(self) -> Unlinked:
-        return Unlinked(
-            [record for record in self.records.values() if not record.user_id],
-            [it for it in self.subscriptions.values() if not it.user_id],
-        )
+    def records(self) -> dict[PaymentId, PaymentRecord]:
+        return self.kept.database.tables.payments
 
-    def _records(self, id_: PaymentId) -> list[PaymentRecord]:
-        return [self.records[id_]] if id_ in self.records else []
-
-    def _known(self, id_: str) -> list[Subscription]:
-        return [self.subscriptions[id_]] if id_ in self.subscriptions else []
+    @property
+    def subscriptions(self) -> dict[str, Subscription]:
+        return self.kept.database.tables.subscriptions
 
     def of_hers(self) -> tuple[list[Payment], list[Subscription]]:
         return (
@@ -180,9 +178,9 @@ def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
     """
     shelf = Shelf()
     for item in story:
-        shelf.post(item)
+        shelf.record(item)
         shelf.assert_folded_is_replayed()
-    shelf.post(an_account())
+    shelf.record(an_account())
     shelf.assert_folded_is_replayed()
 
 
@@ -199,11 +197,11 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
     data: st.DataObject,
 ) -> None:
     """
-    Looks with the same tickets in the end, and the terms that they bring along.
+    Looks with the same numbers in the end, and the terms that they bring along.
     """
     ends = [it for it in reported if not it.report.terminal]
     final = [
-        attrs.evolve(it, ticket=10, looked_up=True)
+        attrs.evolve(it, ticket=100, looked_up=True)
         for it in {it.report.gateway_id: it for it in ends}.values()
     ]
     facts: list[Item] = [*paid, *ends, *bought, an_account()]
@@ -211,7 +209,7 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
     def told(order: Sequence[Item]) -> Standing:
         shelf = Shelf()
         for item in (*order, *final, *bought):
-            shelf.post(item)
+            shelf.record(item)
         assert shelf.account is not None
         return shelf.account.standing(now=NOON, policy=POLICY)
 

@@ -206,7 +206,7 @@ class Crowd:
             price=self.dice.choice([self.till.basic, self.till.pro]),
             trial_days=self.dice.choice([None, None, 7, 14]),
         )
-        await self._do(await self.till.start(user, order, caller=admin(), key=None))
+        await self.till.start(user, order, caller=admin(), key=None)
 
     async def _change(self, user: UserId) -> None:
         for it in (await self.till.account(user)).subscriptions:
@@ -215,24 +215,18 @@ class Crowd:
                     price=self.dice.choice([self.till.basic, self.till.pro]),
                     quantity=self.dice.randint(1, 3),
                 )
-                await self._do(
-                    await self.till.change(
-                        user, it.id, change, caller=admin(), key=None
-                    )
-                )
+                await self.till.change(user, it.id, change, caller=admin(), key=None)
 
     async def _cancel(self, user: UserId) -> None:
         for it in (await self.till.account(user)).subscriptions:
             if it.live:
-                ended = await self.till.end(
+                await self.till.end(
                     user,
                     it.id,
                     at_period_end=self.dice.random() < 0.6,
                     caller=caller_of(user),
                     key=None,
                 )
-                if ended.begun:
-                    await self._do(ended.begun)
 
     async def _lose_card(self, user: UserId) -> None:
         card = (await self.till.account(user)).card
@@ -241,12 +235,7 @@ class Crowd:
 
     async def _update_card(self, user: UserId) -> None:
         caller = caller_of(user)
-        await self._do(
-            await self.till.update_card(user, "pm_card_visa", caller=caller, key=None)
-        )
-
-    async def _do(self, begun: Any) -> None:
-        await self.till.settle(begun)
+        await self.till.update_card(user, "pm_card_visa", caller=caller, key=None)
 
 
 async def _year(seed: int) -> tuple[Till, Post, int]:

@@ -1,8 +1,8 @@
 """Every port, in memory: for tests, demos and services that embed the core.
 
-The stores are as strict as Postgres: nothing is visible before `commit`, stale writes
-are refused, and nothing that was handed out changes afterwards. The payment gateway is
-a small fake.
+The stores are as strict as Postgres: each group of a save is all or nothing, stale
+writes are refused, and nothing that was handed out changes afterwards. The payment
+gateway is a small fake.
 """
 
 from payments_adapters.memory.clock import FixedClock
@@ -11,13 +11,14 @@ from payments_adapters.memory.gateway import (
     GatewayObjects,
     MemoryGateway,
 )
+from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
     MemoryIntentDirectory,
 )
 from payments_adapters.memory.tokens import MemoryTokenStore
-from payments_adapters.memory.unit_of_work import MemoryDatabase, MemoryUnitOfWork
+from payments_adapters.memory.work_queue import MemoryWorkQueue
 
 __all__ = [
     "NOT_PAYING",
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryGateway",
     "MemoryIntentDirectory",
+    "MemoryLedger",
     "MemoryTokenStore",
-    "MemoryUnitOfWork",
+    "MemoryWorkQueue",
 ]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from payments_adapters.memory.unit_of_work import MemoryDatabase
+from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.account import PaymentAccount
 from payments_core.events import EventState, KeptEvent
-from payments_core.identity import Email, UserId
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 
 
@@ -21,6 +21,12 @@ class MemoryAccountDirectory:
             known = account.email.key if isinstance(user, Email) else account.user_id
             if known == (user.key if isinstance(user, Email) else user):
                 return tables.whole(account)
+        return None
+
+    async def holder_of(self, customer_id: CustomerId) -> UserId | None:
+        for account in self._database.tables.accounts.values():
+            if account.customer_id == customer_id:
+                return account.user_id
         return None
 
 

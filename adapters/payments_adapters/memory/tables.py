@@ -1,4 +1,4 @@
-"""What survives a commit, and the questions that are asked of it."""
+"""What was saved, and the questions that are asked of it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
-from payments_core.errors import ChangedElsewhere
+from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
-from payments_core.payment import Payment, PaymentId
-from payments_core.ports import LinkKeys, PaymentRecord, Unlinked
-from payments_core.subscription import Subscription, SubscriptionReport
+from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
+from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.subscription import PaidTerm, Subscription, SubscriptionReport
 
 
 @attrs.frozen
@@ -26,9 +26,19 @@ class EventRow:
     outcome: Outcome
 
 
+@attrs.frozen
+class AccountLogEntry:
+    """That a verdict changed: to what, when, and why."""
+
+    account: PaymentAccount
+    at: datetime
+    cause: str
+    sources: tuple[str, ...]
+
+
 @attrs.define
 class Tables:
-    """Never changed once they are committed: who changes them works on a copy.
+    """Never changed once they are saved: who changes them works on a copy.
 
     Rows are frozen: handing one out hands out a value.
     """
@@ -40,6 +50,9 @@ class Tables:
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
+    link_versions: dict[str, int] = attrs.field(factory=dict)
+    periods: dict[tuple[str, str], PaidTerm] = attrs.field(factory=dict)
+    account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
     # Indexes, as a database has them: of pending events by what they wait for, and of
     # intents by what only one of them may have.
     waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
@@ -54,6 +67,9 @@ class Tables:
             events=dict(self.events),
             intents=dict(self.intents),
             jobs=dict(self.jobs),
+            link_versions=dict(self.link_versions),
+            periods=dict(self.periods),
+            account_log=dict(self.account_log),
             waiting=dict(self.waiting),
             claims=dict(self.claims),
         )
@@ -69,18 +85,27 @@ class Tables:
         self.events[key] = row
 
     def put_intent(self, intent: Intent) -> None:
-        """Keep an intent, in the place of an earlier one.
-
-        Raises:
-            ChangedElsewhere: another has its key, or is open where only one may be.
-        """
+        """Keep an intent, in the place of an earlier one."""
         before = self.intents.get(intent.id)
         for claim in claims_of(before) if before else ():
             self.claims.pop(claim, None)
         for claim in claims_of(intent):
-            if self.claims.setdefault(claim, intent.id) != intent.id:
-                raise ChangedElsewhere(self.claims[claim])
+            self.claims[claim] = intent.id
         self.intents[intent.id] = intent
+
+    def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
+        """Return the intents that a lookup names, in the order of their ids."""
+        ids = {it for it in lookup.intents if it in self.intents}
+        for key in lookup.idempotency_keys:
+            if id_ := self.claims.get(("key", key)):
+                ids.add(id_)
+        if lookup.open_intents:
+            ids |= {
+                it.id
+                for it in self.intents.values()
+                if it.open and it.user_id in lookup.open_intents
+            }
+        return [self.intents[it] for it in sorted(ids)]
 
     def whole(self, account: PaymentAccount) -> PaymentAccount:
         """Return an account with its subscriptions."""
@@ -94,45 +119,56 @@ class Tables:
         found = [self.whole(a) for a in self.accounts.values() if _has(a, keys)]
         return sorted(found, key=lambda account: account.user_id)
 
-    def payments_reported_by(self, reports: Iterable[Payment]) -> list[PaymentRecord]:
-        ids = {report.id for report in reports}
-        return [self.payments[id_] for id_ in sorted(ids) if id_ in self.payments]
-
     def payments_of(self, users: Iterable[UserId]) -> Sequence[PaymentRecord]:
         owners = frozenset(users)
         return [r for r in self.payments.values() if r.user_id in owners]
 
     def unlinked_under(self, keys: LinkKeys) -> Unlinked:
-        return Unlinked(
-            [
-                record
-                for record in self.payments.values()
-                if record.user_id is None and _carries(record.payment, keys)
-            ],
-            [
-                subscription
-                for subscription in self.subscriptions.values()
-                if subscription.user_id is None and _carries(subscription.report, keys)
-            ],
+        if not keys:
+            return Unlinked()
+        payments = [
+            record
+            for _, record in sorted(self.payments.items())
+            if record.user_id is None and self._is_under(record.payment, keys)
+        ]
+        subscriptions = [
+            subscription
+            for _, subscription in sorted(self.subscriptions.items())
+            if subscription.user_id is None
+            and self._is_under(subscription.report, keys)
+        ]
+        return Unlinked(payments[:UNLINKED_MAX], subscriptions[:UNLINKED_MAX])
+
+    def _is_under(self, thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
+        """Say whether it carries a key, and neither names nor has another's."""
+        if thing.claimed_by:
+            carries = thing.claimed_by in keys.user_ids
+        else:
+            by_email = isinstance(thing, Payment) and thing.email in keys.email_keys
+            carries = thing.customer_id in keys.customer_ids or by_email
+        return carries and not any(
+            it.customer_id == thing.customer_id and it.user_id not in keys.user_ids
+            for it in self.accounts.values()
+            if thing.customer_id
         )
 
-    def linkable(self, limit: int) -> LinkKeys:
-        """Return keys of unlinked things for which there is an account."""
-        payments = [it.payment for it in self.payments.values() if not it.user_id]
-        reports = [it.report for it in self.subscriptions.values() if not it.user_id]
-        found = LinkKeys()
-        accounts = sorted(self.accounts.values(), key=lambda account: account.user_id)
-        for account in accounts:
-            keys = _keys_of(account)
-            finds = (
-                *(_finds(it, keys) for it in payments),
-                *(_finds(it, keys) for it in reports),
-            )
-            if any(finds):
-                found = _joined(found, keys)
-            if len(found.user_ids) == limit:
-                break
-        return found
+    def linkable(self, limit: int) -> Sequence[UserId]:
+        """Return users for whom there is something unlinked that could be theirs."""
+        things: list[Payment | SubscriptionReport] = [
+            *(it.payment for it in self.payments.values() if not it.user_id),
+            *(it.report for it in self.subscriptions.values() if not it.user_id),
+        ]
+        customers = {it.customer_id: it.user_id for it in self.accounts.values()}
+        emails = {it.email.key: it.user_id for it in self.accounts.values()}
+        found = set[UserId]()
+        for thing in things:
+            bound = customers.get(thing.customer_id) if thing.customer_id else None
+            email = thing.email if isinstance(thing, Payment) else None
+            if not thing.claimed_by:
+                found |= {it for it in (bound, emails.get(email or "")) if it}
+            elif bound in {None, thing.claimed_by}:
+                found |= {UserId(thing.claimed_by)} & self.accounts.keys()
+        return sorted(found)[:limit]
 
     def is_unlinked(self, row: EventRow) -> bool:
         """Say whether the event reports a thing that is kept, but nobody's yet."""
@@ -176,35 +212,4 @@ def _has(account: PaymentAccount, keys: LinkKeys) -> bool:
         account.user_id in keys.user_ids
         or account.customer_id in keys.customer_ids
         or account.email.key in keys.email_keys
-    )
-
-
-def _carries(thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
-    return (
-        thing.claimed_by in keys.user_ids
-        or thing.customer_id in keys.customer_ids
-        or (isinstance(thing, Payment) and thing.email in keys.email_keys)
-    )
-
-
-def _finds(thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
-    """Say whether these keys could be those of a thing's owner."""
-    names = keys if not thing.claimed_by else attrs.evolve(keys, email_keys=frozenset())
-    return _carries(thing, names)
-
-
-def _keys_of(account: PaymentAccount) -> LinkKeys:
-    customer = account.customer_id
-    return LinkKeys(
-        frozenset({account.user_id}),
-        frozenset({customer} if customer else ()),
-        frozenset({account.email.key}),
-    )
-
-
-def _joined(left: LinkKeys, right: LinkKeys) -> LinkKeys:
-    return LinkKeys(
-        left.user_ids | right.user_ids,
-        left.customer_ids | right.customer_ids,
-        left.email_keys | right.email_keys,
     )

@@ -1,6 +1,6 @@
-"""What is read outside of a unit of work, and the tokens that are dead."""
+"""What is read beside the ledger, and the tokens that are dead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
     deployment,
-    gateway_budgets,
+    event_bodies,
     intents,
     invalidated_tokens,
     payments,
@@ -23,10 +23,12 @@ from payments_adapters.postgres.tables import (
 )
 from payments_core.account import PaymentAccount
 from payments_core.events import EventState, KeptEvent
-from payments_core.identity import Email, UserId
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.ports import RevocationPage
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
+
+_SUBSCRIPTION: Final = statements.columns(subscriptions)
 
 
 @attrs.frozen
@@ -42,7 +44,15 @@ class PostgresDirectory:
                 else statements.FIND_ACCOUNT,
                 user.key if isinstance(user, Email) else user,
             )
-        return rows.to_account(tuple(row)) if row else None
+        if row is None:
+            return None
+        found = rows.named(_SUBSCRIPTION, row["subscriptions"])
+        return rows.to_account(row, [rows.to_subscription(it) for it in found])
+
+    async def holder_of(self, customer_id: CustomerId) -> UserId | None:
+        async with self._store.connection() as connection:
+            found = await connection.fetchval(statements.FIND_HOLDER, customer_id)
+        return UserId(found) if found else None
 
 
 _FIND_INTENT: Final = compiled(
@@ -58,7 +68,7 @@ class PostgresIntentDirectory:
         values = _FIND_INTENT.values(intent_id=id_)
         async with self._store.connection() as connection:
             row = await connection.fetchrow(_FIND_INTENT.text, *values)
-        return work_rows.to_intent(tuple(row)) if row else None
+        return work_rows.to_intent(row) if row else None
 
 
 _KEPT: Final = (
@@ -72,7 +82,7 @@ _KEPT: Final = (
         webhook_events.c.state,
         webhook_events.c.reason,
         webhook_events.c.waits_for,
-        sa.func.coalesce(payments.c.user_id, subscriptions.c.user_id),
+        sa.func.coalesce(payments.c.user_id, subscriptions.c.user_id).label("user_id"),
     )
     .select_from(
         webhook_events.outerjoin(
@@ -94,10 +104,21 @@ _KEPT_LIST: Final = compiled(
     .where(sa.or_(sa.bindparam("linked_too", type_=sa.Boolean), _UNLINKED))
     .limit(sa.bindparam("most", type_=sa.BigInteger))
 )
-_KEPT_ONE: Final = compiled(
-    _KEPT.add_columns(webhook_events.c.body).where(
-        webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text)
+# A body is kept by the day on which its event was received.
+_BODY: Final = (
+    sa.select(event_bodies.c.body)
+    .where(
+        event_bodies.c.received_on
+        == sa.cast(sa.func.timezone("UTC", webhook_events.c.received_at), sa.Date),
+        event_bodies.c.id == webhook_events.c.id,
+        event_bodies.c.type == webhook_events.c.type,
     )
+    .scalar_subquery()
+)
+_KEPT_ONE: Final = compiled(
+    _KEPT.add_columns(
+        sa.func.coalesce(_BODY, webhook_events.c.body).label("body")
+    ).where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
 )
 
 
@@ -117,13 +138,13 @@ class PostgresEventLog:
         )
         async with self._store.connection() as connection:
             found = await connection.fetch(_KEPT_LIST.text, *values)
-        return [rows.to_kept_event(tuple(row)) for row in found]
+        return [rows.to_kept_event(row) for row in found]
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         values = _KEPT_ONE.values(event_id=event_id)
         async with self._store.connection() as connection:
             found = await connection.fetch(_KEPT_ONE.text, *values)
-        return [rows.to_kept_event(tuple(row)) for row in found]
+        return [rows.to_kept_event(row) for row in found]
 
 
 _INVALIDATE: Final = compiled(insert(invalidated_tokens).on_conflict_do_nothing())
@@ -220,38 +241,45 @@ async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
         return bool(await connection.fetchval(_STAMPED.text))
 
 
-# The budget as it is now: what was left, and what came in since.
-_LEFT: Final = sa.func.least(
-    sa.bindparam("most", type_=sa.Double),
-    gateway_budgets.c.calls_left
-    + sa.bindparam("most", type_=sa.Double)
-    * sa.func.greatest(
-        sa.extract(
-            "epoch",
-            sa.bindparam("now", type_=sa.DateTime(timezone=True))
-            - gateway_budgets.c.counted_at,
-        ),
-        0,
-    ),
+# Whoever is first at an endpoint makes its budget. Who is first at the same moment
+# finds none yet, and asks again. Budgets are locked in the order of their names.
+_TAKE: Final = """
+with wanted as (
+    select name, $3::float8 as most, $5::timestamptz as now
+    from unnest($1::text[]) as name
+), held as (
+    select endpoint, most, now, least(
+        most, calls_left + most * greatest(extract(epoch from now - counted_at), 0)
+    ) as calls_left
+    from gateway_budgets join wanted on endpoint = name
+    order by endpoint for update of gateway_budgets
+), found as (
+    select * from held union all
+    select name, most, now, most from wanted
+    where name not in (select endpoint from held)
+), wish as (
+    select *, case when calls_left >= greatest(most / 2, $4::int) then $4::int
+        when calls_left >= 1 and endpoint = $2 then 1 else 0 end as calls
+    from found
+), made as (
+    insert into gateway_budgets (endpoint, calls_left, counted_at)
+    select endpoint, calls_left - calls, now from wish
+    where endpoint not in (select endpoint from held)
+    order by endpoint on conflict do nothing
+    returning endpoint
+), taken as (
+    -- Another pod's clock may be ahead.
+    update gateway_budgets b set
+        calls_left = wish.calls_left - wish.calls,
+        counted_at = greatest(b.counted_at, wish.now)
+    from wish where b.endpoint = wish.endpoint and wish.calls > 0
+    returning b.endpoint
 )
-_NEW_BUDGET: Final = insert(gateway_budgets).values(
-    endpoint=sa.bindparam("endpoint_", type_=sa.Text),
-    calls_left=sa.bindparam("most", type_=sa.Double) - 1,
-    counted_at=sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+select endpoint, calls from wish where calls > 0 and endpoint in (
+    select endpoint from made union all select endpoint from taken
 )
-_TAKE: Final = compiled(
-    _NEW_BUDGET.on_conflict_do_update(
-        index_elements=[gateway_budgets.c.endpoint],
-        set_={
-            "calls_left": _LEFT - 1,
-            # Another pod's clock may be ahead.
-            "counted_at": sa.func.greatest(
-                gateway_budgets.c.counted_at, _NEW_BUDGET.excluded.counted_at
-            ),
-        },
-        where=_LEFT >= 1,
-    ).returning(gateway_budgets.c.endpoint)
-)
+"""
+CALLS_AT_ONCE: Final = 3
 
 
 @attrs.frozen
@@ -260,7 +288,12 @@ class PostgresCallBudget:
 
     _store: PostgresStore
 
-    async def take(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
-        values = _TAKE.values(endpoint_=endpoint, most=per_s, now=now)
+    async def take(
+        self, endpoint: str, *, beside: Sequence[str] = (), per_s: float, now: datetime
+    ) -> Mapping[str, int]:
+        names = [endpoint, *beside]
         async with self._store.connection() as connection:
-            return await connection.fetchval(_TAKE.text, *values) is not None
+            taken = await connection.fetch(
+                _TAKE, names, endpoint, per_s, CALLS_AT_ONCE, now
+            )
+        return {row["endpoint"]: row["calls"] for row in taken}

@@ -1,11 +1,11 @@
 """Rows and values, by hand: the core's classes know no table.
 
-A row is a tuple in the order of its table's columns, as asyncpg gives it; what we give
-leaves out our own time, which is one value for a whole transaction.
-Reading runs the validators of the core again: a row that was tampered with is loud.
+A row is read by the names of its columns, whatever their order, and written by them,
+too. Reading runs the validators of the core again: a row that was tampered with is
+loud.
 """
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from payments_core.account import PaymentAccount, age
@@ -14,8 +14,7 @@ from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, 
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.money import Money
-from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.ports import PaymentRecord
+from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
 from payments_core.standing import Checkpoint, PaymentStatus, Sighting, Term
 from payments_core.subscription import (
     PaidTerm,
@@ -25,7 +24,8 @@ from payments_core.subscription import (
     SubscriptionStatus,
 )
 
-Row = tuple[Any, ...]  # a driver's row holds anything
+Row = Mapping[str, Any]  # a driver's row holds anything
+NewRow = dict[str, Any]
 
 _STATES: Final = {state.value: state for state in PaymentState}
 _DISPUTES: Final = {state.value: state for state in DisputeState}
@@ -33,222 +33,240 @@ _STATUSES: Final = {status.value: status for status in PaymentStatus}
 _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 
-def of_account(account: PaymentAccount) -> Row:
+def named(columns: Sequence[str], rows: Sequence[Any] | None) -> Sequence[Row]:
+    """Give names to rows within a row, which a driver gives without."""
+    return [dict(zip(columns, row, strict=True)) for row in rows or ()]
+
+
+def of_checkpoint(account: PaymentAccount) -> NewRow:
+    """Return the columns that payments and subscriptions move."""
     latest, term = account.checkpoint.latest, account.checkpoint.term
+    return {
+        "payment_status": account.payment_status.value,
+        "payment_expire_date": account.payment_expire_date,
+        "latest_created_at": latest.created_at if latest else None,
+        "latest_precedence": latest.precedence if latest else None,
+        "latest_payment_id": latest.payment_id if latest else None,
+        "latest_buys_month": latest.buys_month if latest else None,
+        "latest_status": latest.status.value if latest else None,
+        "latest_returned": latest.returned if latest else None,
+        "term_anchor": term.anchor if term else None,
+        "term_months": term.months if term else None,
+        "returned_at": account.checkpoint.returned_at,
+    }
+
+
+def of_identity(account: PaymentAccount) -> NewRow:
+    """Return the columns that say who somebody is, and with what card they pay."""
     card = account.card
-    return (
-        account.user_id,
-        account.email.text,
-        account.email.key,
-        account.customer_id,
-        account.payment_status.value,
-        account.payment_expire_date,
-        latest.created_at if latest else None,
-        latest.precedence if latest else None,
-        latest.payment_id if latest else None,
-        latest.buys_month if latest else None,
-        latest.status.value if latest else None,
-        latest.returned if latest else None,
-        term.anchor if term else None,
-        term.months if term else None,
-        account.checkpoint.returned_at,
-        card.id if card else None,
-        card.brand if card else None,
-        card.last4 if card else None,
-        card.exp_month if card else None,
-        card.exp_year if card else None,
-        account.card_ticket,
-        account.version + 1,
-    )
+    return {
+        "user_id": account.user_id,
+        "email": account.email.text,
+        "email_key": account.email.key,
+        "customer_id": account.customer_id,
+        "card_id": card.id if card else None,
+        "card_brand": card.brand if card else None,
+        "card_last4": card.last4 if card else None,
+        "card_exp_month": card.exp_month if card else None,
+        "card_exp_year": card.exp_year if card else None,
+        "card_ticket": account.card_ticket,
+    }
 
 
-def to_account(row: Row) -> PaymentAccount:
-    """Read a row of an account, with the rows of its subscriptions at the end."""
-    user, email, key, customer, status, _, *checkpoint, version, _, _, found = row
-    *seen, anchor, months, returned_at = checkpoint[:-6]
-    card_id, brand, last4, month, year, card_ticket = checkpoint[-6:]
-    subscriptions = sorted(map(to_subscription, found or ()), key=age)
+def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccount:
+    anchor = row["term_anchor"]
     return PaymentAccount(
-        user_id=UserId(user),
-        email=Email(email, key),
-        customer_id=CustomerId(customer) if customer else None,
-        card=Card(id=card_id, brand=brand, last4=last4, exp_month=month, exp_year=year)
-        if card_id
-        else None,
-        card_ticket=card_ticket,
-        subscriptions=tuple(subscriptions),
+        user_id=UserId(row["user_id"]),
+        email=Email(row["email"], row["email_key"]),
+        customer_id=CustomerId(row["customer_id"]) if row["customer_id"] else None,
+        card=_card(row),
+        card_ticket=row["card_ticket"],
+        subscriptions=tuple(sorted(subscriptions, key=age)),
         checkpoint=Checkpoint(
-            _sighting(status, bool(subscriptions), *seen),
-            None if anchor is None else Term(anchor, months),
-            returned_at,
+            _sighting(row, has_subscriptions=bool(subscriptions)),
+            None if anchor is None else Term(anchor, row["term_months"]),
+            row["returned_at"],
         ),
-        version=version,
+        version=row["version"],
     )
 
 
-def _sighting(  # noqa: PLR0913, PLR0917  # columns
-    status: str,
-    has_subscriptions: bool,  # noqa: FBT001  # see below
-    created_at: datetime | None,
-    precedence: int,
-    payment_id: str,
-    buys_month: bool,  # noqa: FBT001  # a column
-    latest_status: str | None,
-    returned: bool | None,  # noqa: FBT001  # a column
-) -> Sighting | None:
+def _card(row: Row) -> Card | None:
+    if row["card_id"] is None:
+        return None
+    return Card(
+        id=row["card_id"],
+        brand=row["card_brand"],
+        last4=row["card_last4"],
+        exp_month=row["card_exp_month"],
+        exp_year=row["card_exp_year"],
+    )
+
+
+def _sighting(row: Row, *, has_subscriptions: bool) -> Sighting | None:
+    created_at = row["latest_created_at"]
     if created_at is None:
         return None
-    # The release before knows only one status: without subscriptions it is the
+    # The release before 0.1 knew only one status: without subscriptions it is the
     # payment's.
-    own = latest_status if has_subscriptions and latest_status else status
+    own = row["latest_status"] if has_subscriptions else None
     return Sighting(
         created_at,
-        precedence,
-        PaymentId(payment_id),
-        _STATUSES[own],
-        buys_month,
-        bool(returned),
+        row["latest_precedence"],
+        row["latest_payment_id"],
+        _STATUSES[own or row["payment_status"]],
+        row["latest_buys_month"],
+        bool(row["latest_returned"]),
     )
 
 
-def of_subscription(subscription: Subscription) -> Row:
+def of_subscription(subscription: Subscription) -> NewRow:
     report, term, pending = (
         subscription.report,
         subscription.term,
         subscription.report.pending,
     )
-    return (
-        report.gateway_id,
-        subscription.id,
-        subscription.user_id,
-        report.customer_id,
-        report.status.value,
-        report.product,
-        report.price,
-        report.quantity,
-        report.item_id,
-        report.currency,
-        report.created_at,
-        report.period_start,
-        report.period_end,
-        report.trial_start,
-        report.trial_end,
-        report.cancel_at,
-        report.cancel_at_period_end,
-        report.ended_at,
-        report.pinned_card,
-        report.latest_invoice_id,
-        pending.price if pending else None,
-        pending.quantity if pending else None,
-        pending.expires_at if pending else None,
-        report.claimed_by,
-        report.intent_id,
-        term.invoice_id if term else None,
-        term.starts_at if term else None,
-        term.ends_at if term else None,
-        subscription.known_until,
-        subscription.ticket,
-        subscription.look_at,
-        subscription.version + 1,
-    )
+    return {
+        "gateway_id": report.gateway_id,
+        "id": subscription.id,
+        "user_id": subscription.user_id,
+        "customer_id": report.customer_id,
+        "status": report.status.value,
+        "product": report.product,
+        "price": report.price,
+        "quantity": report.quantity,
+        "item_id": report.item_id,
+        "currency": report.currency,
+        "created_at": report.created_at,
+        "period_start": report.period_start,
+        "period_end": report.period_end,
+        "trial_start": report.trial_start,
+        "trial_end": report.trial_end,
+        "cancel_at": report.cancel_at,
+        "cancel_at_period_end": report.cancel_at_period_end,
+        "ended_at": report.ended_at,
+        "pinned_card": report.pinned_card,
+        "latest_invoice_id": report.latest_invoice_id,
+        "pending_price": pending.price if pending else None,
+        "pending_quantity": pending.quantity if pending else None,
+        "pending_expires_at": pending.expires_at if pending else None,
+        "claimed_by": report.claimed_by,
+        "intent_id": report.intent_id,
+        "paid_invoice_id": term.invoice_id if term else None,
+        "paid_from": term.starts_at if term else None,
+        "paid_through": term.ends_at if term else None,
+        "known_until": subscription.known_until,
+        "ticket": subscription.ticket,
+        "plan_changed_at": subscription.plan_changed_at,
+        "look_at": subscription.look_at,
+        "version": subscription.version,
+    }
 
 
 def to_subscription(row: Row) -> Subscription:
-    gateway_id, _, user_id, customer, status, product, price, quantity, *rest = row
-    item_id, currency, created_at, period_start, period_end, *rest = rest
-    trial_start, trial_end, cancel_at, at_period_end, ended_at, *rest = rest
-    pinned_card, invoice_id, *pending, claimed_by, intent_id = rest[:7]
-    paid_invoice, paid_from, paid_through, known_until, ticket, _, version, *_ = rest[
-        7:
-    ]
     return Subscription(
         report=SubscriptionReport(
-            gateway_id=gateway_id,
-            customer_id=CustomerId(customer),
-            status=_SUBSCRIPTION_STATUSES[status],
-            product=product,
-            price=price,
-            quantity=quantity,
-            item_id=item_id,
-            currency=currency,
-            created_at=created_at,
-            period_start=period_start,
-            period_end=period_end,
-            trial_start=trial_start,
-            trial_end=trial_end,
-            cancel_at=cancel_at,
-            cancel_at_period_end=at_period_end,
-            ended_at=ended_at,
-            pinned_card=pinned_card,
-            latest_invoice_id=invoice_id,
-            pending=_pending(*pending),
-            claimed_by=claimed_by,
-            intent_id=intent_id,
+            gateway_id=row["gateway_id"],
+            customer_id=CustomerId(row["customer_id"]),
+            status=_SUBSCRIPTION_STATUSES[row["status"]],
+            product=row["product"],
+            price=row["price"],
+            quantity=row["quantity"],
+            item_id=row["item_id"],
+            currency=row["currency"],
+            created_at=row["created_at"],
+            period_start=row["period_start"],
+            period_end=row["period_end"],
+            trial_start=row["trial_start"],
+            trial_end=row["trial_end"],
+            cancel_at=row["cancel_at"],
+            cancel_at_period_end=row["cancel_at_period_end"],
+            ended_at=row["ended_at"],
+            pinned_card=row["pinned_card"],
+            latest_invoice_id=row["latest_invoice_id"],
+            pending=_pending(row),
+            claimed_by=row["claimed_by"],
+            intent_id=row["intent_id"],
         ),
-        user_id=user_id,
-        term=None
-        if paid_through is None
-        else PaidTerm(
-            gateway_id=gateway_id,
-            invoice_id=paid_invoice,
-            starts_at=paid_from,
-            ends_at=paid_through,
-        ),
-        known_until=known_until,
-        ticket=ticket,
-        version=version,
+        user_id=row["user_id"],
+        term=_term(row),
+        known_until=row["known_until"],
+        ticket=row["ticket"],
+        plan_changed_at=row["plan_changed_at"],
+        version=row["version"],
     )
 
 
-def _pending(
-    price: str | None, quantity: int | None, expires_at: datetime | None
-) -> PendingUpdate | None:
-    if expires_at is None:
+def _pending(row: Row) -> PendingUpdate | None:
+    if row["pending_expires_at"] is None:
         return None
-    return PendingUpdate(price=price, quantity=quantity, expires_at=expires_at)
-
-
-def of_payment(record: PaymentRecord) -> Row:
-    payment = record.payment
-    return (
-        payment.id,
-        record.user_id,
-        payment.state.value,
-        payment.dispute.value,
-        payment.amount.amount_minor if payment.amount else None,
-        payment.amount.currency if payment.amount else None,
-        payment.refunded_minor,
-        payment.created_at,
-        payment.customer_id,
-        payment.claimed_by,
-        payment.email,
-        payment.invoice_id,
-        payment.failure_code,
-        record.version + 1,
+    return PendingUpdate(
+        price=row["pending_price"],
+        quantity=row["pending_quantity"],
+        expires_at=row["pending_expires_at"],
     )
+
+
+def _term(row: Row) -> PaidTerm | None:
+    if row["paid_through"] is None:
+        return None
+    return PaidTerm(
+        gateway_id=row["gateway_id"],
+        invoice_id=row["paid_invoice_id"],
+        starts_at=row["paid_from"],
+        ends_at=row["paid_through"],
+    )
+
+
+def of_period(period: PaidTerm) -> NewRow:
+    return {
+        "subscription_id": period.gateway_id,
+        "invoice_id": period.invoice_id,
+        "starts_at": period.starts_at,
+        "ends_at": period.ends_at,
+    }
+
+
+def of_payment(record: PaymentRecord) -> NewRow:
+    payment, amount = record.payment, record.payment.amount
+    return {
+        "id": payment.id,
+        "user_id": record.user_id,
+        "state": payment.state.value,
+        "dispute": payment.dispute.value,
+        "amount_minor": amount.amount_minor if amount else None,
+        "currency": amount.currency if amount else None,
+        "refunded_minor": payment.refunded_minor,
+        "created_at": payment.created_at,
+        "customer_id": payment.customer_id,
+        "claimed_by": payment.claimed_by,
+        "email_key": payment.email,
+        "invoice_id": payment.invoice_id,
+        "failure_code": payment.failure_code,
+        "version": record.version,
+        "sequence": record.sequence,
+    }
 
 
 def to_payment(row: Row) -> PaymentRecord:
-    id_, user, state, dispute, amount_minor, currency, refunded_minor, *rest = row
-    created_at, customer, claimed_by, email, invoice_id, failure_code, version, *_ = (
-        rest
-    )
+    currency = row["currency"]
     return PaymentRecord(
         payment=Payment(
-            id=id_,
-            state=_STATES[state],
-            dispute=_DISPUTES[dispute],
-            amount=None if currency is None else Money(amount_minor, currency),
-            refunded_minor=refunded_minor,
-            created_at=created_at,
-            customer_id=customer,
-            claimed_by=claimed_by,
-            email=email,
-            invoice_id=invoice_id,
-            failure_code=failure_code,
+            id=row["id"],
+            state=_STATES[row["state"]],
+            dispute=_DISPUTES[row["dispute"]],
+            amount=None if currency is None else Money(row["amount_minor"], currency),
+            refunded_minor=row["refunded_minor"],
+            created_at=row["created_at"],
+            customer_id=row["customer_id"],
+            claimed_by=row["claimed_by"],
+            email=row["email_key"],
+            invoice_id=row["invoice_id"],
+            failure_code=row["failure_code"],
         ),
-        user_id=user,
-        version=version,
+        user_id=row["user_id"],
+        version=row["version"],
+        sequence=row["sequence"],
     )
 
 
@@ -263,32 +281,38 @@ def to_job_key(text: str | None) -> JobKey | None:
     return JobKey(JobKind(kind), subject)
 
 
-def of_event(event: GatewayEvent, outcome: Outcome) -> Row:
-    return (
-        event.id,
-        event.type,
-        event.object_id,
-        event.created_at,
-        event.api_version,
-        event.livemode,
-        outcome.state.value,
-        outcome.reason,
-        event.body,
-        of_job_key(outcome.waits_for) if outcome.waits_for else None,
-    )
+def of_event(event: GatewayEvent, outcome: Outcome) -> NewRow:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "object_id": event.object_id,
+        "created_at": event.created_at,
+        "api_version": event.api_version,
+        "livemode": event.livemode,
+        "body": event.body,
+        **of_outcome(outcome),
+    }
+
+
+def of_outcome(outcome: Outcome) -> NewRow:
+    return {
+        "state": outcome.state.value,
+        "reason": outcome.reason,
+        "waits_for": of_job_key(outcome.waits_for) if outcome.waits_for else None,
+    }
 
 
 def to_kept_event(row: Row) -> KeptEvent:
     """Read a row of `queries`: the event, whose payment it reports, its body."""
-    id_, type_, object_id, created_at, received_at, livemode, state, reason, *rest = row
-    waits_for, user_id, body = rest
     return KeptEvent(
-        key=EventKey(id_, type_),
-        outcome=Outcome(EventState(state), reason, to_job_key(waits_for)),
-        created_at=created_at,
-        received_at=received_at,
-        object_id=object_id,
-        livemode=livemode,
-        user_id=user_id,
-        body=body,
+        key=EventKey(row["id"], row["type"]),
+        outcome=Outcome(
+            EventState(row["state"]), row["reason"], to_job_key(row["waits_for"])
+        ),
+        created_at=row["created_at"],
+        received_at=row["received_at"],
+        object_id=row["object_id"],
+        livemode=row["livemode"],
+        user_id=row["user_id"],
+        body=row["body"],
     )

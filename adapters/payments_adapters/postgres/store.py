@@ -8,27 +8,22 @@ from typing import Any, Final
 import asyncpg
 import attrs
 
-from payments_core.errors import ChangedElsewhere, StoreUnavailable
+from payments_core.errors import StoreUnavailable
 
 Connection = Any  # asyncpg ships no types
 
 CONNECT_TIMEOUT_S: Final = 5.0
 # asyncpg has none by default: a COMMIT into a black hole would wait for ever.
 COMMAND_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 5.0
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
-# Somebody was there first: reading again and doing it again is safe and helps.
-_CHANGED: Final = (
-    asyncpg.UniqueViolationError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    # The row that a foreign key or a version pointed at went away meanwhile.
-    asyncpg.ForeignKeyViolationError,
-)
 # It did not say whether it did it. The same answer comes for a commit that was made
 # and for one that was not, so nobody may conclude anything from it.
 _SILENT: Final = (
     asyncpg.PostgresConnectionError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
     asyncpg.InterfaceError,
     # What the driver says where a connection was cut in the middle of its protocol.
     asyncpg.InternalClientError,
@@ -52,8 +47,6 @@ def our_errors() -> Iterator[None]:
     """Translate a driver's exceptions, chained; a bug stays what it is."""
     try:
         yield
-    except _CHANGED as error:
-        raise ChangedElsewhere("a row") from error
     except _SILENT as error:
         raise StoreUnavailable from error
 
@@ -99,7 +92,15 @@ class PostgresStore:
         try:
             yield self
         finally:
-            await self._pool.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        """Close the pool; a database that does not answer is not waited for."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._pool.close()
+        except (TimeoutError, asyncpg.PostgresError, OSError):
+            self._pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

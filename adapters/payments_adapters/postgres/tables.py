@@ -47,8 +47,8 @@ payment_accounts: Final = sa.Table(
     METADATA,
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("email", sa.Text, nullable=False),
-    sa.Column("email_key", sa.Text, nullable=False, unique=True),
-    sa.Column("customer_id", sa.Text, unique=True),
+    sa.Column("email_key", sa.Text, nullable=False),
+    sa.Column("customer_id", sa.Text),
     # What people query; both follow from the checkpoint below.
     sa.Column("payment_status", sa.Text, nullable=False),
     sa.Column("payment_expire_date", _MOMENT),
@@ -79,6 +79,16 @@ payment_accounts: Final = sa.Table(
     postgresql_with={"fillfactor": 80},
 )
 
+# Partial, though of all rows: a column of a whole unique index is part of the key, and
+# changing it would wait for every payment that is being inserted for the account.
+for _column in (payment_accounts.c.email_key, payment_accounts.c.customer_id):
+    sa.Index(
+        f"uq_payment_accounts_{_column.name}",
+        _column,
+        unique=True,
+        postgresql_where=_column.is_not(None),
+    )
+
 payments: Final = sa.Table(
     "payments",
     METADATA,
@@ -98,6 +108,8 @@ payments: Final = sa.Table(
     sa.Column("invoice_id", sa.Text),
     sa.Column("failure_code", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),
+    # The number of the load or of the fetch that it was last changed by.
+    sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
     _written_at("recorded_at"),
     _written_at("updated_at"),
     _one_of("state", PaymentState),
@@ -126,9 +138,8 @@ webhook_events: Final = sa.Table(
     sa.Column("livemode", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
-    # Bytes, not jsonb: jsonb refuses some bodies, rewrites others, and costs half
-    # the throughput.
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    # Of events that the release before 0.2 kept; see event_bodies.
+    sa.Column("body", sa.LargeBinary),
     # The job that will settle a pending event: its kind and its subject.
     sa.Column("waits_for", sa.Text),
     _one_of("state", EventState),
@@ -146,6 +157,20 @@ sa.Index(
     postgresql_where=webhook_events.c.state.in_(
         [EventState.PENDING.value, EventState.QUARANTINED.value]
     ),
+)
+
+event_bodies: Final = sa.Table(
+    "event_bodies",
+    METADATA,
+    # The day, in UTC, on which it was received: one partition each, so that old bodies
+    # are dropped and not deleted.
+    sa.Column("received_on", sa.Date, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("type", sa.Text, primary_key=True),
+    # Bytes, not jsonb: jsonb refuses some bodies, rewrites others, and costs half
+    # the throughput.
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    postgresql_partition_by="RANGE (received_on)",
 )
 
 subscriptions: Final = sa.Table(
@@ -184,6 +209,8 @@ subscriptions: Final = sa.Table(
     sa.Column("paid_through", _MOMENT),
     sa.Column("known_until", _MOMENT, nullable=False),
     sa.Column("ticket", sa.BigInteger, nullable=False),
+    # When its price or quantity was last seen to be others.
+    sa.Column("plan_changed_at", _MOMENT),
     # When to ask the gateway, should nothing be heard until then.
     sa.Column("look_at", _MOMENT),
     sa.Column("version", sa.BigInteger, nullable=False),
@@ -199,6 +226,50 @@ for _column in (subscriptions.c.customer_id, subscriptions.c.claimed_by):
         _column,
         postgresql_where=subscriptions.c.user_id.is_(None),
     )
+
+paid_periods: Final = sa.Table(
+    "paid_periods",
+    METADATA,
+    # The gateway's id: a period may be known before its subscription is linked.
+    sa.Column("subscription_id", sa.Text, primary_key=True),
+    sa.Column("invoice_id", sa.Text, primary_key=True),
+    sa.Column("starts_at", _MOMENT, nullable=False),
+    sa.Column("ends_at", _MOMENT, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    _written_at("recorded_at"),
+    # `migrated`: the one period that the release before kept, exact after a sync.
+    sa.CheckConstraint("source in ('invoice', 'migrated')", name="source"),
+)
+
+invoice_payments: Final = sa.Table(
+    "invoice_payments",
+    METADATA,
+    sa.Column("invoice_id", sa.Text, primary_key=True),
+    sa.Column("payment_id", sa.Text, primary_key=True),
+    _written_at("recorded_at"),
+)
+
+account_log: Final = sa.Table(
+    "account_log",
+    METADATA,
+    # One row for each change of a verdict: never changed, never deleted.
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    _written_at("at"),
+    sa.Column("payment_status", sa.Text, nullable=False),
+    sa.Column("payment_expire_date", _MOMENT),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("sources", postgresql.ARRAY(sa.Text), nullable=False),
+)
+
+link_keys: Final = sa.Table(
+    "link_keys",
+    METADATA,
+    # A user's id, a customer or an e-mail. The version grows with whatever is kept
+    # unlinked under it, and with each account that gets it.
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
 
 intents: Final = sa.Table(
     "intents",
@@ -224,6 +295,11 @@ intents: Final = sa.Table(
     sa.Column("created_at", _MOMENT, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("updated_at", _MOMENT, nullable=False),
+    sa.Column("lease_no", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("leased_until", _MOMENT),
+    # Who saved it last: a save whose reply was lost is recognised by it.
+    sa.Column("writer", sa.Text, nullable=False, server_default=""),
+    sa.Column("steps_version", sa.Integer, nullable=False, server_default="1"),
     _one_of("kind", IntentKind),
     _one_of("state", IntentState),
 )
@@ -256,7 +332,11 @@ jobs: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False),
     sa.Column("leased_until", _MOMENT),
+    # Not to be done: it is finished, or it failed too often.
     sa.Column("dead", sa.Boolean, nullable=False),
+    sa.Column("finished_at", _MOMENT),
+    # Whose account it concerns, if known.
+    sa.Column("user_id", sa.Text),
     _one_of("kind", JobKind),
 )
 sa.Index("ix_jobs_due", jobs.c.due_at, postgresql_where=sa.not_(jobs.c.dead))
@@ -299,8 +379,3 @@ deployment: Final = sa.Table(
     sa.Column("livemode", sa.Boolean, nullable=False),
     sa.CheckConstraint("singleton", name="singleton"),
 )
-
-
-def type_of(column: sa.Column[object]) -> str:
-    """Return the column's type as Postgres spells it."""
-    return column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped

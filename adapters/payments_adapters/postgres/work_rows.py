@@ -3,11 +3,13 @@
 What an intent has of its own shape is JSON as we wrote it: it is read by nobody else.
 """
 
-from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from payments_adapters.postgres.rows import Row
+from payments_adapters.postgres.rows import NewRow, Row, of_outcome
+from payments_core.changes import JobFinish
 from payments_core.intent import (
     Call,
     Intent,
@@ -16,11 +18,11 @@ from payments_core.intent import (
     IntentState,
     Wanted,
 )
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.lease import Lease
 
 
-def of_intent(intent: Intent) -> Mapping[str, object]:
-    """Return the columns of an intent by name, but for `updated_at`."""
+def of_intent(intent: Intent) -> NewRow:
     outcome = intent.outcome
     return {
         "id": intent.id,
@@ -33,31 +35,45 @@ def of_intent(intent: Intent) -> Mapping[str, object]:
         "outcome": None if outcome is None else _json(outcome),
         "key": intent.key,
         "fingerprint": intent.fingerprint,
-        "attempts": intent.attempts,
-        "due_at": intent.due_at,
+        "attempts": intent.lease.attempts,
+        # The release before knows no other lease than this.
+        "due_at": _due_at(intent.lease),
         "created_at": intent.created_at,
-        "version": intent.version + 1,
+        "version": intent.version,
+        "lease_no": intent.lease.fence,
+        "leased_until": intent.lease.until,
+        "writer": intent.writer,
+        "steps_version": intent.steps_version,
     }
 
 
+def _due_at(lease: Lease) -> datetime:
+    return lease.due_at if lease.until is None else max(lease.due_at, lease.until)
+
+
 def to_intent(row: Row) -> Intent:
-    id_, user_id, kind, subject, state, wanted, calls, outcome, *rest = row
-    key, fingerprint, attempts, due_at, created_at, version, *_ = rest
+    outcome = row["outcome"]
     return Intent(
-        id=id_,
-        user_id=user_id,
-        kind=IntentKind(kind),
-        subject=subject,
-        wanted=msgspec.json.decode(wanted, type=Wanted),
-        state=IntentState(state),
-        calls=msgspec.json.decode(calls, type=tuple[Call, ...]),
+        id=row["id"],
+        user_id=row["user_id"],
+        kind=IntentKind(row["kind"]),
+        subject=row["subject"],
+        wanted=msgspec.json.decode(row["wanted"], type=Wanted),
+        state=IntentState(row["state"]),
+        calls=msgspec.json.decode(row["calls"], type=tuple[Call, ...]),
         outcome=outcome and msgspec.json.decode(outcome, type=IntentOutcome),
-        key=key,
-        fingerprint=fingerprint,
-        attempts=attempts,
-        due_at=due_at,
-        created_at=created_at,
-        version=version,
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        lease=Lease(
+            due_at=row["due_at"],
+            attempts=row["attempts"],
+            fence=row["lease_no"],
+            until=row["leased_until"],
+        ),
+        created_at=row["created_at"],
+        steps_version=row["steps_version"],
+        writer=row["writer"],
+        version=row["version"],
     )
 
 
@@ -65,29 +81,52 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def of_job(job: Job) -> Mapping[str, object]:
+def of_job(job: Job) -> NewRow:
+    """Return what `save_v1` takes of a job that is asked for."""
     return {
         "kind": job.key.kind.value,
         "subject": job.key.subject,
         "reason": job.reason,
-        "due_at": job.due_at,
-        "asked": job.asked,
-        "attempts": job.attempts,
-        "lease_no": job.lease_no,
-        "leased_until": job.leased_until,
-        "dead": job.dead,
+        "due_at": job.lease.due_at,
+        "attempts": job.lease.attempts,
+        "user_id": job.user_id,
     }
 
 
+def of_finish(finish: JobFinish) -> NewRow:
+    claimed, after, outcome = finish.claimed, finish.after, finish.outcome
+    return {
+        "kind": claimed.key.kind.value,
+        "subject": claimed.key.subject,
+        "fence": claimed.lease.fence,
+        "asked": claimed.asked,
+        "due_at": after.lease.due_at,
+        "attempts": after.lease.attempts,
+        "is_done": after.state is JobState.DONE,
+        **(of_outcome(outcome) if outcome else {}),
+    }
+
+
+_STATES: Final = {
+    (False, False): JobState.OPEN,
+    (True, False): JobState.DEAD,
+    (True, True): JobState.DONE,
+    # The release before asked for it again.
+    (False, True): JobState.OPEN,
+}
+
+
 def to_job(row: Row) -> Job:
-    kind, subject, reason, due_at, asked, attempts, lease_no, leased_until, dead = row
     return Job(
-        key=JobKey(JobKind(kind), subject),
-        reason=reason,
-        due_at=due_at,
-        asked=asked,
-        attempts=attempts,
-        lease_no=lease_no,
-        leased_until=leased_until,
-        dead=dead,
+        key=JobKey(JobKind(row["kind"]), row["subject"]),
+        reason=row["reason"],
+        asked=row["asked"],
+        lease=Lease(
+            due_at=row["due_at"],
+            attempts=row["attempts"],
+            fence=row["lease_no"],
+            until=row["leased_until"],
+        ),
+        state=_STATES[row["dead"], row["finished_at"] is not None],
+        user_id=row["user_id"],
     )

@@ -6,12 +6,18 @@ from payments_core.use_cases.accounts import (
     ReachAccount,
     RegisterUser,
 )
-from payments_core.use_cases.apply_events import ApplyEvents
-from payments_core.use_cases.begin_intent import Asking, BeginIntent, Begun
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
-from payments_core.use_cases.operations import RunIntent
+from payments_core.use_cases.execute_operation import (
+    ExecutedOperation,
+    ExecuteOperation,
+    OperationRequest,
+)
 from payments_core.use_cases.price_rules import FindPrice
-from payments_core.use_cases.receive_event import ReceiveEvent
+from payments_core.use_cases.record_facts import (
+    Recorded,
+    RecordedState,
+    RecordFacts,
+)
 from payments_core.use_cases.subscription_changes import (
     Change,
     ChangeSubscription,
@@ -26,44 +32,39 @@ from payments_core.use_cases.subscriptions import (
     ReadSubscriptions,
     StartSubscription,
 )
-from payments_core.use_cases.take_up import HealIntents, LinkUnlinked
 from payments_core.use_cases.tokens import (
     AuthenticateCaller,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
-from payments_core.use_cases.work_off import WorkOffJobs
 
 __all__ = [
-    "ApplyEvents",
-    "Asking",
     "AuthenticateCaller",
-    "BeginIntent",
-    "Begun",
     "Change",
     "ChangeSubscription",
     "CheckChange",
     "EndSubscription",
     "Ended",
+    "ExecuteOperation",
+    "ExecutedOperation",
     "FindPrice",
     "GetPaymentStatus",
-    "HealIntents",
     "InvalidateToken",
     "InvalidateUserTokens",
-    "LinkUnlinked",
     "ListInvalidatedTokens",
+    "OperationRequest",
     "Order",
     "PaymentStatusView",
     "PreviewChange",
     "ReachAccount",
     "ReadIntent",
     "ReadSubscriptions",
-    "ReceiveEvent",
+    "RecordFacts",
+    "Recorded",
+    "RecordedState",
     "RegisterUser",
-    "RunIntent",
     "SetUpCard",
     "StartSubscription",
     "UpdateCard",
-    "WorkOffJobs",
 ]

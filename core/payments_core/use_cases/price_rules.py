@@ -8,9 +8,9 @@ Rule 3: a proration date is accepted for 600 s after it, and inside the current 
         change cost what its preview said, and any other date is a discount.
 Rule 4: a request whose idempotency key is known gets its answer before these rules are
         asked: what was accepted once is answered the same at any later time.
-
-Known gap: a date may be older than the last change of the same subscription. More
-seats from now, then fewer from 600 s ago, give back 600 s that were never paid.
+Rule 5: nor is one accepted from before the last change of the price or the quantity:
+        more seats from now, then fewer from ten minutes ago, would give back ten
+        minutes that were never paid.
 """
 
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ from payments_core.errors import (
 from payments_core.gateway import Price
 from payments_core.ports import PaymentGateway
 from payments_core.revocation import Caller
-from payments_core.subscription import SubscriptionReport
+from payments_core.subscription import Subscription
 
 PREVIEW_TTL: Final = timedelta(seconds=600)
 
@@ -76,13 +76,16 @@ def require_trial_allowed(caller: Caller, trial_days: int | None) -> None:
 
 
 def require_recent(
-    date: datetime, report: SubscriptionReport, *, now: datetime
+    date: datetime, subscription: Subscription, *, now: datetime
 ) -> None:
     """Refuse a proration date that no recent preview can have told.
 
     Raises:
-        PreviewExpired: see rule 3.
+        PreviewExpired: see rules 3 and 5.
     """
+    report, changed_at = subscription.report, subscription.plan_changed_at
+    if changed_at is not None and date < changed_at.replace(microsecond=0):
+        raise PreviewExpired("from before the last change")
     if not report.period_start <= date < report.period_end:
         raise PreviewExpired("not inside the current period")
     if not now - PREVIEW_TTL <= date <= now:

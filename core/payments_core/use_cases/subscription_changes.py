@@ -1,6 +1,5 @@
 """Changes of a subscription: what they cost, and making them."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 import attrs
@@ -15,10 +14,16 @@ from payments_core.ports import Clock, PaymentGateway
 from payments_core.revocation import Caller
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import ReachAccount
-from payments_core.use_cases.begin_intent import Asking, BeginIntent, Begun
+from payments_core.use_cases.execute_operation import (
+    ExecutedOperation,
+    ExecuteOperation,
+    OperationRequest,
+    Rule,
+)
+from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.price_rules import FindPrice, require_recent
 from payments_core.use_cases.references import gateway_reference
-from payments_core.use_cases.subscriptions import not_subscribed_to
+from payments_core.use_cases.subscriptions import has, not_subscribed_to
 
 
 def _whole_seconds(date: datetime | None) -> datetime | None:
@@ -89,9 +94,7 @@ class CheckChange:
             product=change.product, price=change.price, caller=caller
         )
 
-    def rule(
-        self, id_: SubscriptionId, change: Change, price: Price | None
-    ) -> Callable[[PaymentAccount], None]:
+    def rule(self, id_: SubscriptionId, change: Change, price: Price | None) -> Rule:
         """Return what an account has to be like for the change to be made.
 
         The rule raises:
@@ -106,7 +109,7 @@ class CheckChange:
             product = price.product if price else report.product
             not_subscribed_to(product, besides=id_)(account)
             if change.proration_date is not None:
-                require_recent(change.proration_date, report, now=self.clock())
+                require_recent(change.proration_date, subscription, now=self.clock())
 
         return rule
 
@@ -114,7 +117,7 @@ class CheckChange:
 @attrs.frozen
 class ChangeSubscription:
     reach: ReachAccount
-    begin: BeginIntent
+    execute: ExecuteOperation
     check: CheckChange
 
     async def __call__(
@@ -125,8 +128,8 @@ class ChangeSubscription:
         *,
         caller: Caller,
         key: str | None,
-    ) -> Begun:
-        """Begin to change a subscription. What costs more is held until it is paid.
+    ) -> ExecutedOperation:
+        """Change a subscription. What costs more is held until it is paid.
 
         Raises:
             PriceNotAllowed: the caller may name products only.
@@ -136,26 +139,33 @@ class ChangeSubscription:
             AlreadySubscribed: the price is of another product that the user has.
             PreviewExpired: the proration date is too old, or of another period.
             AccountNotFound: see `ReachAccount`.
-            IdempotencyKeyReused, OperationInProgress: see `BeginIntent`.
+            IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
-        account = await self.reach(user, caller=caller)
-        account.subscription(id_)
         wanted = Wanted(**attrs.asdict(change))
-        asking = Asking(
-            user_id=account.user_id,
-            kind=IntentKind.CHANGE_SUBSCRIPTION,
-            wanted=wanted,
-            about=id_,
-            subject=id_,
-            key=key,
+
+        def request_of(user_id: UserId) -> OperationRequest:
+            return OperationRequest(
+                user_id=user_id,
+                kind=IntentKind.CHANGE_SUBSCRIPTION,
+                wanted=wanted,
+                about=id_,
+                subject=id_,
+                key=key,
+            )
+
+        found = await find_operation(
+            self.reach, self.execute, user, request_of, caller=caller, rule=has(id_)
         )
-        if begun := await self.begin.known(asking):
-            return begun
+        request = found.request
+        if found.executed is not None:
+            return found.executed
         price = await self.check(change, caller=caller)
         if price is not None:
             priced = attrs.evolve(wanted, price=price.id, product=price.product)
-            asking = attrs.evolve(asking, wanted=priced, asked=wanted)
-        return await self.begin(asking, self.check.rule(id_, change, price))
+            request = attrs.evolve(request, wanted=priced, asked=wanted)
+        return await self.execute(
+            request, self.check.rule(id_, change, price), found=found
+        )
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """A user's subscriptions: begun, read, ended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -17,7 +17,13 @@ from payments_core.ports import IntentDirectory
 from payments_core.revocation import Caller
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import ReachAccount
-from payments_core.use_cases.begin_intent import Asking, BeginIntent, Begun
+from payments_core.use_cases.execute_operation import (
+    ExecutedOperation,
+    ExecuteOperation,
+    OperationRequest,
+    Rule,
+)
+from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.price_rules import FindPrice, require_trial_allowed
 from payments_core.use_cases.references import gateway_reference
 
@@ -58,47 +64,63 @@ class Order:
 @attrs.frozen
 class StartSubscription:
     reach: ReachAccount
-    begin: BeginIntent
+    execute: ExecuteOperation
     price: FindPrice
 
     async def __call__(
         self, user: UserId | Email, order: Order, *, caller: Caller, key: str | None
-    ) -> Begun:
-        """Begin to subscribe a user to a product.
+    ) -> ExecutedOperation:
+        """Subscribe a user to a product.
 
         Raises:
             PriceNotAllowed, TrialNotAllowed: see `payments_core.use_cases.price_rules`.
             UnknownReference: the product or price is not sold.
             AlreadySubscribed: the user has a living subscription of the product.
             AccountNotFound: see `ReachAccount`.
-            IdempotencyKeyReused, OperationInProgress: see `BeginIntent`.
+            IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
-        account = await self.reach(user, caller=caller)
-        asking = Asking(
-            user_id=account.user_id,
-            kind=IntentKind.START_SUBSCRIPTION,
-            wanted=order.wanted,
-            about=account.user_id,
-            key=key,
+
+        def request(user_id: UserId) -> OperationRequest:
+            return OperationRequest(
+                user_id=user_id,
+                kind=IntentKind.START_SUBSCRIPTION,
+                wanted=order.wanted,
+                about=user_id,
+                key=key,
+            )
+
+        found = await find_operation(
+            self.reach, self.execute, user, request, caller=caller
         )
-        if begun := await self.begin.known(asking):
-            return begun
+        if found.executed is not None:
+            return found.executed
         require_trial_allowed(caller, order.trial_days)
         price = await self.price(
             product=order.product, price=order.price, caller=caller
         )
         priced = attrs.evolve(
-            asking,
+            found.request,
             wanted=attrs.evolve(order.wanted, price=price.id, product=price.product),
             subject=price.product,
             asked=order.wanted,
         )
-        return await self.begin(priced, not_subscribed_to(price.product))
+        return await self.execute(priced, not_subscribed_to(price.product), found=found)
 
 
-def not_subscribed_to(
-    product: str, *, besides: SubscriptionId | None = None
-) -> Callable[[PaymentAccount], None]:
+def has(id_: SubscriptionId) -> Rule:
+    """Return the rule that the subscription is the account's.
+
+    The rule raises:
+        SubscriptionNotFound: it has none of this id.
+    """
+
+    def rule(account: PaymentAccount) -> None:
+        account.subscription(id_)
+
+    return rule
+
+
+def not_subscribed_to(product: str, *, besides: SubscriptionId | None = None) -> Rule:
     """Return the rule that a product is sold to a user once.
 
     The rule raises:
@@ -141,16 +163,16 @@ class ReadSubscriptions:
 
 @attrs.frozen
 class Ended:
-    """What became of a wish to end: it is ended already, or an intent was begun."""
+    """What became of a wish to end: it is ended already, or an operation ends it."""
 
     subscription: Subscription
-    begun: Begun | None
+    executed: ExecutedOperation | None
 
 
 @attrs.frozen
 class EndSubscription:
     reach: ReachAccount
-    begin: BeginIntent
+    execute: ExecuteOperation
 
     async def __call__(
         self,
@@ -161,29 +183,34 @@ class EndSubscription:
         caller: Caller,
         key: str | None,
     ) -> Ended:
-        """Begin to end a subscription; what has ended, or will, stays as it is.
+        """End a subscription; what has ended, or will, stays as it is.
 
         Raises:
             SubscriptionNotFound: the user has none of this id.
             AccountNotFound: see `ReachAccount`.
-            IdempotencyKeyReused, OperationInProgress: see `BeginIntent`.
+            IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
-        account = await self.reach(user, caller=caller)
-        subscription = account.subscription(id_)
-        asking = Asking(
-            user_id=account.user_id,
-            kind=IntentKind.END_SUBSCRIPTION,
-            wanted=Wanted(cancel_at_period_end=at_period_end),
-            about=id_,
-            subject=id_,
-            key=key,
+
+        def request(user_id: UserId) -> OperationRequest:
+            return OperationRequest(
+                user_id=user_id,
+                kind=IntentKind.END_SUBSCRIPTION,
+                wanted=Wanted(cancel_at_period_end=at_period_end),
+                about=id_,
+                subject=id_,
+                key=key,
+            )
+
+        found = await find_operation(
+            self.reach, self.execute, user, request, caller=caller, rule=has(id_)
         )
-        if begun := await self.begin.known(asking):
-            return Ended(subscription, begun)
+        subscription = found.account.subscription(id_)
+        if found.executed is not None:
+            return Ended(subscription, found.executed)
         planned = at_period_end and subscription.report.cancel_at_period_end
         if planned or not subscription.live:
             return Ended(subscription, None)
-        return Ended(subscription, await self.begin(asking))
+        return Ended(subscription, await self.execute(found.request, found=found))
 
 
 @attrs.frozen

@@ -10,14 +10,15 @@ import msgspec
 from payments_core.intent import Intent, IntentState
 from payments_core.subscription import Subscription, SubscriptionId
 from payments_core.use_cases import (
-    Begun,
     Change,
     ChangeSubscription,
     EndSubscription,
+    ExecutedOperation,
+    ExecuteOperation,
     Order,
     PreviewChange,
+    ReadIntent,
     ReadSubscriptions,
-    RunIntent,
     StartSubscription,
 )
 from payments_service.cli import environment
@@ -45,16 +46,18 @@ def _own(key: str | None) -> str | None:
     return key and f"command-line {key}"
 
 
-async def _done(container: Container, begun: Begun) -> Intent:
-    """Run what was begun.
+async def _done(container: Container, executed: ExecutedOperation) -> Intent:
+    """Return an operation that has ended.
 
     Raises:
         PaymentsError: it was refused.
         CommandError: the gateway did not answer; the worker goes on.
     """
-    intent = begun.intent
-    if not begun.replayed:
-        intent = await container[RunIntent](intent)
+    intent = executed.intent
+    if intent.outcome is None:
+        # It goes on beside us: nobody else waits for this process.
+        await container[ExecuteOperation].drain()
+        intent = await container[ReadIntent](intent.id, caller=environment.operator())
     if intent.outcome is None:
         raise CommandError(
             Exit.DEPENDENCY_DOWN,
@@ -113,7 +116,7 @@ def start(
     """Subscribe USER to a product."""
     order = Order(**wanted)
 
-    async def work(container: Container) -> Begun:
+    async def work(container: Container) -> ExecutedOperation:
         return await container[StartSubscription](
             user_named(user), order, caller=environment.operator(), key=_own(key)
         )
@@ -151,7 +154,7 @@ def change(
         _preview(user, id_, wanted, as_json=as_json)
         return
 
-    async def work(container: Container) -> Begun:
+    async def work(container: Container) -> ExecutedOperation:
         return await container[ChangeSubscription](
             user_named(user),
             SubscriptionId(id_),
@@ -195,7 +198,7 @@ def cancel(
 ) -> None:
     """Cancel a subscription of USER; what was paid for stays."""
 
-    async def work(container: Container) -> Begun | Subscription:
+    async def work(container: Container) -> ExecutedOperation | Subscription:
         ended = await container[EndSubscription](
             user_named(user),
             SubscriptionId(id_),
@@ -203,7 +206,7 @@ def cancel(
             caller=environment.operator(),
             key=_own(key),
         )
-        return ended.begun or ended.subscription
+        return ended.executed or ended.subscription
 
     _operate(work, f"would cancel {id_}", dry_run=dry_run, as_json=as_json)
 

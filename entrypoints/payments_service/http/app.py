@@ -8,11 +8,11 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from payments_adapters.group_commit import GroupCommit
 from payments_core.use_cases import (
     AuthenticateCaller,
     ChangeSubscription,
     EndSubscription,
+    ExecuteOperation,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
@@ -20,9 +20,7 @@ from payments_core.use_cases import (
     PreviewChange,
     ReadIntent,
     ReadSubscriptions,
-    ReceiveEvent,
     RegisterUser,
-    RunIntent,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -38,8 +36,8 @@ from payments_service.http import (
 )
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.edge import Edge
-from payments_service.http.operations import Operations
 from payments_service.http.webhooks import webhooks
+from payments_service.ingest_queue import IngestQueue
 
 _NEEDS: Final = {
     "change": ChangeSubscription,
@@ -60,14 +58,13 @@ _NEEDS: Final = {
 
 def create_app(container: Container) -> Edge:
     """Return the whole application; its lifespan opens and closes what it talks to."""
-    operations = Operations(container[RunIntent])
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with opened(container):
             yield
-            await operations.drain()
-            await container[GroupCommit].drain()
+            await container[ExecuteOperation].drain()
+            await container[IngestQueue].drain()
 
     # A function, because Litestar copies deeply what it is given, adapters included.
     def authenticated(app: ASGIApp) -> ASGIApp:
@@ -97,13 +94,13 @@ def create_app(container: Container) -> Edge:
         [
             Router(
                 PREFIX,
-                route_handlers=[webhooks(container[ReceiveEvent]), for_callers],
+                route_handlers=[
+                    webhooks(container.reader, container[IngestQueue]),
+                    for_callers,
+                ],
             )
         ],
-        dependencies={
-            **{name: _provide(container[kind]) for name, kind in _NEEDS.items()},
-            "operations": _provide(operations),
-        },
+        dependencies={name: _provide(container[kind]) for name, kind in _NEEDS.items()},
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan],
         # `logs` has configured them.

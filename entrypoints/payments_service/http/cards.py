@@ -6,7 +6,7 @@ from litestar import Response, post, put
 from litestar.di import NamedDependency
 
 from payments_core.use_cases import SetUpCard, UpdateCard
-from payments_service.http.operations import Operations, idempotency_key
+from payments_service.http.operations import answer_of, idempotency_key
 from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import CardIn, user_named
 
@@ -16,13 +16,12 @@ async def set_up_card(
     request: HttpRequest,
     user: str,
     set_up: NamedDependency[SetUpCard],
-    operations: NamedDependency[Operations],
 ) -> Response[bytes]:
     await no_body(request)
-    begun = await set_up(
+    executed = await set_up(
         user_named(user), caller=request.user, key=idempotency_key(request)
     )
-    return await operations(begun, done=HTTPStatus.CREATED)
+    return answer_of(executed, done=HTTPStatus.CREATED)
 
 
 @put("/users/{user:str}/card")
@@ -30,13 +29,12 @@ async def update_card(
     request: HttpRequest,
     user: str,
     update: NamedDependency[UpdateCard],
-    operations: NamedDependency[Operations],
 ) -> Response[bytes]:
     given = await json_body(request, CardIn)
-    begun = await update(
+    executed = await update(
         user_named(user),
         given.payment_method,
         caller=request.user,
         key=idempotency_key(request),
     )
-    return await operations(begun, done=HTTPStatus.OK)
+    return answer_of(executed, done=HTTPStatus.OK)

@@ -1,17 +1,15 @@
-"""Operations at the gateway: run for a while, answered, and the same answer again.
+"""Operations at the gateway: their answer, and the same answer again.
 
 Every answer is made of the intent's outcome alone, which never changes: whoever asks
 once more with the same key gets the same bytes.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
-import attrs
 import msgspec
 from litestar import Response
 from litestar.enums import MediaType
@@ -19,7 +17,7 @@ from litestar.enums import MediaType
 from payments_core import errors
 from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState, Refusal
 from payments_core.subscription import Subscription
-from payments_core.use_cases import Begun, RunIntent
+from payments_core.use_cases import ExecutedOperation
 from payments_service.http import PREFIX
 from payments_service.http.problems import BadRequest, Replayed
 from payments_service.http.requests import HttpRequest
@@ -34,8 +32,6 @@ from payments_service.http.schemas import (
 
 # Stripe's word for what it does not have.
 MISSING: Final = "resource_missing"
-# Whoever waits in a browser is told where to ask after that long.
-ANSWER_WITHIN_S: Final = 8.0
 # Errors that are all said with their code.
 _BARE: Final[Mapping[str, Callable[[], errors.Rejected]]] = MappingProxyType(
     {
@@ -72,45 +68,15 @@ def idempotency_key(request: HttpRequest) -> str | None:
     return f"{token.issuer} {token.user_id} {request.method} {route} {key}"
 
 
-@attrs.define
-class Operations:
-    """Runs intents apart from the requests that began them.
+def answer_of(executed: ExecutedOperation, *, done: int) -> Response[bytes]:
+    """Render an operation as the answer to the request that asked for it.
 
-    A caller may go away, or have its answer later: what was begun goes on.
-    """
-
-    _run: RunIntent
-    _answer_within_s: float = ANSWER_WITHIN_S
-    _running: set[asyncio.Task[Intent]] = attrs.field(init=False, factory=set)
-
-    async def __call__(self, begun: Begun, *, done: int) -> Response[bytes]:
-        """Return the answer to an operation; `done` is the status of a success.
-
-        Raises:
-            PaymentsError: it was refused.
-        """
-        if begun.replayed:
-            return answer_of(begun.intent, done=done, replayed=True)
-        running = asyncio.create_task(self._run(begun.intent))
-        # The loop itself keeps no strong reference to a task.
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
-        finished, _ = await asyncio.wait({running}, timeout=self._answer_within_s)
-        intent = running.result() if finished else begun.intent
-        return answer_of(intent, done=done)
-
-    async def drain(self) -> None:
-        """Return when nothing runs any more."""
-        while self._running:
-            await asyncio.wait(self._running)
-
-
-def answer_of(intent: Intent, *, done: int, replayed: bool = False) -> Response[bytes]:
-    """Render an intent as the answer to the request that began it.
+    `done` is the status of a success.
 
     Raises:
         PaymentsError, Replayed: it was refused.
     """
+    intent, replayed = executed.intent, executed.replayed
     headers = {"Cache-Control": "no-store"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"

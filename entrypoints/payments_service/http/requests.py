@@ -55,9 +55,16 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced[:20]) > BODY_BYTES_MAX:
         raise _too_large()
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _whole_body(receive)
+        async with asyncio.timeout(None) as limit:
+            # The timer is set only if the loop comes round before the body is there:
+            # most come with their headers, and a timer is a tenth of a webhook's time.
+            set_timer = loop.call_soon(limit.reschedule, loop.time() + BODY_TIMEOUT_S)
+            try:
+                return await _whole_body(receive)
+            finally:
+                set_timer.cancel()
     except TimeoutError:
         raise BadRequest(
             HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took too long"

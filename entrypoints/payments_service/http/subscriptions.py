@@ -18,7 +18,7 @@ from payments_core.use_cases import (
     StartSubscription,
 )
 from payments_service.http.operations import (
-    Operations,
+    answer_of,
     as_it_is,
     idempotency_key,
     intent_out,
@@ -44,16 +44,15 @@ async def start_subscription(
     request: HttpRequest,
     user: str,
     start: NamedDependency[StartSubscription],
-    operations: NamedDependency[Operations],
 ) -> Response[bytes]:
     given = await json_body(request, OrderIn)
-    begun = await start(
+    executed = await start(
         user_named(user),
         given.order(),
         caller=request.user,
         key=idempotency_key(request),
     )
-    return await operations(begun, done=HTTPStatus.CREATED)
+    return answer_of(executed, done=HTTPStatus.CREATED)
 
 
 @get(_ALL)
@@ -82,17 +81,16 @@ async def change_subscription(
     user: str,
     subscription: str,
     change: NamedDependency[ChangeSubscription],
-    operations: NamedDependency[Operations],
 ) -> Response[bytes]:
     given = await json_body(request, ChangeIn)
-    begun = await change(
+    executed = await change(
         user_named(user),
         SubscriptionId(subscription),
         given.change(),
         caller=request.user,
         key=idempotency_key(request),
     )
-    return await operations(begun, done=HTTPStatus.OK)
+    return answer_of(executed, done=HTTPStatus.OK)
 
 
 @post(f"{_ONE}/preview", status_code=HTTPStatus.OK)
@@ -118,7 +116,6 @@ async def end_subscription(
     user: str,
     subscription: str,
     end: NamedDependency[EndSubscription],
-    operations: NamedDependency[Operations],
 ) -> Response[bytes]:
     given = request.query_params.getall("when", ["now"])
     when = given[0]
@@ -131,9 +128,9 @@ async def end_subscription(
         caller=request.user,
         key=idempotency_key(request),
     )
-    if ended.begun is None:
+    if ended.executed is None:
         return as_it_is(ended.subscription)
-    return await operations(ended.begun, done=HTTPStatus.OK)
+    return answer_of(ended.executed, done=HTTPStatus.OK)
 
 
 @get("/intents/{intent:str}")

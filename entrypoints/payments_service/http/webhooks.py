@@ -13,10 +13,12 @@ from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from payments_core.errors import EventTypeMismatch
 from payments_core.events import Receipt
-from payments_core.use_cases import ReceiveEvent
+from payments_core.ports import EventReader
 from payments_service.http.requests import check_json, read_body
 from payments_service.http.schemas import ReceiptOut
+from payments_service.ingest_queue import IngestQueue
 
 # The brief's routes, each for the one type of event.
 TYPES: Final = {
@@ -26,18 +28,18 @@ TYPES: Final = {
 }
 
 
-def webhooks(receive_event: ReceiveEvent) -> Router:
+def webhooks(reader: EventReader, ingest: IngestQueue) -> Router:
     """Return the webhook routes."""
     return Router(
         "/webhooks",
         route_handlers=[
-            _route(path, receive_event, only) for path, only in TYPES.items()
+            _route(path, reader, ingest, only) for path, only in TYPES.items()
         ],
     )
 
 
 def _route(
-    path: str, receive_event: ReceiveEvent, only: str | None
+    path: str, reader: EventReader, ingest: IngestQueue, only: str | None
 ) -> ASGIRouteHandler:
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # type: ignore[typeddict-item]  # HTTP alone comes here
@@ -45,8 +47,10 @@ def _route(
         headers = dict(scope["headers"])
         check_json(headers)
         body = await read_body(headers, receive)
-        receipt = await receive_event(body, _signature(scope), only=only)
-        await _answer(receipt, send)
+        event = reader.read(body, _signature(scope))
+        if only is not None and event.type != only:
+            raise EventTypeMismatch(only)
+        await _answer(await ingest(event), send)
 
     return asgi(path, copy_scope=False)(webhook)
 

@@ -1,0 +1,238 @@
+"""The ledger in memory: a load sees one moment, a save is a moment of its own."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from payments_adapters.memory.tables import (
+    AccountLogEntry,
+    EventRow,
+    Tables,
+    claims_of,
+)
+from payments_core.changes import Changes, JobFinish, Lookup, SaveResult, Snapshot
+from payments_core.events import EventKey, EventState, Outcome
+from payments_core.identity import UserId
+from payments_core.job import JobState
+from payments_core.linking import LinkKeys
+
+
+@attrs.define(eq=False)
+class MemoryDatabase:
+    """What all adapters of one process share; `tables` is what was saved last.
+
+    `locked` are keys of groups that somebody holds: for tests.
+    """
+
+    tables: Tables = attrs.field(factory=Tables)
+    last_sequence: int = 0
+    locked: set[str] = attrs.field(factory=set)
+
+    def next_sequence(self) -> int:
+        self.last_sequence += 1
+        return self.last_sequence
+
+
+@attrs.frozen
+class MemoryLedger:
+    _database: MemoryDatabase
+
+    async def load(self, lookup: Lookup) -> Snapshot:
+        # A database never answers at once: others run in between, here as well.
+        await asyncio.sleep(0)
+        tables = self._database.tables
+        payments = [
+            tables.payments[it]
+            for it in sorted(lookup.payments & tables.payments.keys())
+        ]
+        subscriptions = [
+            tables.subscriptions[it]
+            for it in sorted(lookup.subscriptions & tables.subscriptions.keys())
+        ]
+        owners = {it.user_id for it in payments if it.user_id}
+        owners |= {it.user_id for it in subscriptions if it.user_id}
+        wanted = lookup.keys | LinkKeys(frozenset(owners))
+        events = {
+            key: tables.events[key].outcome.state
+            for key in lookup.events
+            if key in tables.events
+        }
+        versions = {
+            name: tables.link_versions[name]
+            for name in lookup.link_keys.names()
+            if name in tables.link_versions
+        }
+        return Snapshot(
+            lookup=lookup,
+            sequence=self._database.next_sequence(),
+            accounts=tables.accounts_under(wanted),
+            payments=payments,
+            subscriptions=subscriptions,
+            events=events,
+            histories=tables.payments_of(lookup.histories),
+            unlinked=tables.unlinked_under(lookup.unlinked),
+            link_versions=versions,
+            intents=tables.intents_under(lookup),
+        )
+
+    async def save(
+        self, groups: Sequence[Changes], *, at: datetime
+    ) -> Sequence[SaveResult]:
+        await asyncio.sleep(0)
+        tables = self._database.tables.copy()
+        # Several groups may keep something under one link key: it is raised once.
+        kept = dict[str, int]()
+        results = [self._saved(tables, group, kept, at) for group in groups]
+        self._database.tables = tables
+        return results
+
+    def _saved(
+        self, tables: Tables, group: Changes, kept: dict[str, int], at: datetime
+    ) -> SaveResult:
+        if group.key in self._database.locked:
+            return SaveResult.LOCKED
+        result = _guard(tables, group, kept if group.after is None else {})
+        if result is SaveResult.SAVED:
+            _write(tables, group, at)
+            if group.after is None:
+                kept.update(group.link_versions)
+        return result
+
+
+def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResult:
+    """Say whether all that a group rests on still holds, but for keys just `kept`."""
+    if _is_taken(tables, group):
+        return SaveResult.TAKEN
+    holds = (
+        _account_holds(tables, group)
+        and all(
+            it.version == _version(tables.payments.get(it.payment.id))
+            and _has_owner(tables, group, it.user_id)
+            for it in group.payments
+        )
+        and all(
+            it.version == _version(tables.subscriptions.get(it.gateway_id))
+            and _has_owner(tables, group, it.user_id)
+            for it in group.subscriptions
+        )
+        and not any(event.key in tables.events for event, _ in group.events)
+        and all(_is_pending(tables, key) for key, _ in group.settled)
+        and all(
+            version in (tables.link_versions.get(name, 0), kept.get(name))
+            for name, version in group.link_versions.items()
+        )
+        and all(
+            it.version == _version(tables.intents.get(it.id))
+            and _has_owner(tables, group, it.user_id)
+            for it in group.intents
+        )
+        and _claims_are_free(tables, group)
+    )
+    return SaveResult.SAVED if holds else SaveResult.CHANGED
+
+
+def _is_taken(tables: Tables, group: Changes) -> bool:
+    """Refuse what a unique constraint would, whoever forgot to look."""
+    after = group.after
+    if after is None or not group.changes_account:
+        return False
+    return any(
+        other.user_id != after.user_id
+        and (
+            other.email.key == after.email.key
+            or (other.customer_id and other.customer_id == after.customer_id)
+        )
+        for other in tables.accounts.values()
+    )
+
+
+def _account_holds(tables: Tables, group: Changes) -> bool:
+    if group.before is not None:
+        kept = tables.accounts.get(group.before.user_id)
+        return kept is not None and kept.version == group.before.version
+    return group.after is None or group.after.user_id not in tables.accounts
+
+
+def _version(kept: object) -> int:
+    # Rows are saved as version 1 and up, so 0 says: there was none when it was loaded.
+    return getattr(kept, "version", 0)
+
+
+def _has_owner(tables: Tables, group: Changes, user_id: UserId | None) -> bool:
+    own = group.after.user_id if group.after else None
+    return user_id is None or user_id == own or user_id in tables.accounts
+
+
+def _is_pending(tables: Tables, key: EventKey) -> bool:
+    row = tables.events.get(key)
+    return row is not None and row.outcome.state is EventState.PENDING
+
+
+def _claims_are_free(tables: Tables, group: Changes) -> bool:
+    taken: dict[tuple[str, ...], str] = {}
+    for intent in group.intents:
+        for claim in claims_of(intent):
+            holder = taken.setdefault(claim, tables.claims.get(claim, intent.id))
+            if holder != intent.id:
+                return False
+    return True
+
+
+def _write(tables: Tables, group: Changes, at: datetime) -> None:
+    after = group.after
+    if after is not None and group.changes_account:
+        tables.accounts[after.user_id] = attrs.evolve(after, subscriptions=())
+        if group.changes_verdict:
+            entry = AccountLogEntry(after, at, group.cause, group.sources)
+            tables.account_log[after.user_id, after.version] = entry
+    for record in group.payments:
+        saved = attrs.evolve(record, version=record.version + 1)
+        tables.payments[record.payment.id] = saved
+    for subscription in group.subscriptions:
+        kept = attrs.evolve(subscription, version=subscription.version + 1)
+        tables.subscriptions[subscription.gateway_id] = kept
+    for period in group.periods:
+        tables.periods[period.gateway_id, period.invoice_id] = period
+    for event, outcome in group.events:
+        tables.put_event(EventRow(event, at, outcome))
+    for name, version in group.link_versions.items():
+        tables.link_versions[name] = version + 1
+    for key, outcome in group.settled:
+        tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
+    _write_work(tables, group, at)
+
+
+def _write_work(tables: Tables, group: Changes, at: datetime) -> None:
+    for job in group.jobs:
+        known = tables.jobs.get(job.key)
+        tables.jobs[job.key] = job if known is None else known.requested(job)
+    for finish in group.finished:
+        _finish(tables, finish, at)
+    for intent in group.intents:
+        tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
+
+
+def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
+    claimed = finish.claimed
+    kept = tables.jobs.get(claimed.key)
+    if kept is None or kept.lease.fence != claimed.lease.fence:
+        # Somebody else has it: what was found is recorded, the job is left alone.
+        return
+    if kept.state is not JobState.OPEN:
+        # It was finished before; the reply was lost.
+        return
+    if kept.asked != claimed.asked:
+        tables.jobs[claimed.key] = kept.again(at)
+        return
+    tables.jobs[claimed.key] = finish.after
+    if finish.outcome is not None:
+        _settle(tables, finish, finish.outcome)
+
+
+def _settle(tables: Tables, finish: JobFinish, outcome: Outcome) -> None:
+    for key in tables.waiting.get(finish.claimed.key, frozenset()):
+        row = tables.events[key]
+        if row.outcome.state is EventState.PENDING:
+            tables.put_event(attrs.evolve(row, outcome=outcome))

@@ -1,0 +1,104 @@
+"""Claims of jobs and intents, in memory."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from payments_adapters.memory.ledger import MemoryDatabase
+from payments_core.identity import UserId
+from payments_core.intent import Intent
+from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.ports import Claimed
+
+OVERDUE_REASON: Final = "nothing was heard of it"
+
+
+@attrs.frozen
+class MemoryWorkQueue:
+    _database: MemoryDatabase
+
+    async def claim(self, *, now: datetime, limit: int) -> Sequence[Claimed]:
+        await asyncio.sleep(0)
+        tables = self._database.tables.copy()
+        jobs = [job for job in tables.jobs.values() if job.is_due(now)]
+        # An intent may need the others of its user: one of them at a time.
+        intents = {
+            it.user_id: it
+            for it in sorted(tables.intents.values(), key=_age, reverse=True)
+            if it.open and it.lease.is_due(now)
+        }
+        claimed: list[Job | Intent] = []
+        for work in _fairly((*intents.values(), *jobs))[:limit]:
+            mine = work.claimed(now)
+            if isinstance(mine, Intent):
+                mine = attrs.evolve(mine, version=mine.version + 1, writer="")
+                tables.put_intent(mine)
+            else:
+                tables.jobs[mine.key] = mine
+            claimed.append(mine)
+        self._database.tables = tables
+        return [Claimed(work, self._database.next_sequence()) for work in claimed]
+
+    async def release(self, claimed: Job, after: Job) -> None:
+        await asyncio.sleep(0)
+        kept = self._database.tables.jobs.get(claimed.key)
+        if kept is None or kept.lease.fence != claimed.lease.fence:
+            return
+        if kept.state is not JobState.OPEN:
+            return
+        tables = self._database.tables.copy()
+        if kept.asked != claimed.asked and after.state is JobState.DEAD:
+            after = attrs.evolve(after, state=JobState.OPEN)
+        tables.jobs[claimed.key] = attrs.evolve(after, asked=kept.asked)
+        self._database.tables = tables
+
+    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+        await asyncio.sleep(0)
+        tables = self._database.tables.copy()
+        overdue = sorted(
+            (look_at, subscription.gateway_id)
+            for subscription in tables.subscriptions.values()
+            if (look_at := subscription.look_at) is not None and look_at <= now
+        )
+        count = 0
+        for _, gateway_id in overdue:
+            key = JobKey(JobKind.SUBSCRIPTION, gateway_id)
+            known = tables.jobs.get(key)
+            if count == limit or (known and known.state is not JobState.DONE):
+                continue
+            owner = tables.subscriptions[gateway_id].user_id
+            job = Job.due(key, OVERDUE_REASON, now, owner)
+            tables.jobs[key] = job if known is None else known.requested(job)
+            count += 1
+        self._database.tables = tables
+        return count
+
+    async def linkable(self, *, limit: int) -> Sequence[UserId]:
+        await asyncio.sleep(0)
+        return self._database.tables.linkable(limit)
+
+
+def _fairly(work: Sequence[Job | Intent]) -> Sequence[Job | Intent]:
+    """Order work so that each account's first comes before any account's second."""
+    seen: Counter[str] = Counter()
+    ranked = []
+    for it in sorted(work, key=_age):
+        whose = it.user_id or _name(it)
+        ranked.append((seen[whose], it))
+        seen[whose] += 1
+    ranked.sort(key=lambda ranked: ranked[0])
+    return [it for _, it in ranked]
+
+
+def _age(work: Job | Intent) -> tuple[datetime, str]:
+    return work.lease.due_at, _name(work)
+
+
+def _name(work: Job | Intent) -> str:
+    if isinstance(work, Intent):
+        return work.id
+    return f"{work.key.kind} {work.key.subject}"

@@ -1,0 +1,197 @@
+"""The ledger in Postgres: one round trip to load, one to save, and no lock in between.
+
+The save is `save_v1.sql`. It is called outside of any transaction of ours, so that a
+process that is frozen, slow or dead holds no lock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import attrs
+
+from payments_adapters.postgres import rows, statements, work_rows
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.account import PaymentAccount
+from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
+from payments_core.errors import SaveTimedOut
+from payments_core.events import EventKey, EventState
+from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
+from payments_core.payment import PaymentRecord
+from payments_core.subscription import Subscription
+
+# Far above any honest save: a lock is waited for a tenth of a second, twice at most.
+SAVE_TIMEOUT_S: Final = 2.0
+
+_RESULTS: Final = {result.value: result for result in SaveResult}
+_EVENT_STATES: Final = {state.value: state for state in EventState}
+
+
+@attrs.frozen
+class PostgresLedger:
+    _store: PostgresStore
+
+    async def load(self, lookup: Lookup) -> Snapshot:
+        async with self._store.connection() as connection:
+            found = await connection.fetchrow(statements.LOAD, *_wanted(lookup))
+        return _snapshot(lookup, found)
+
+    async def save(
+        self, groups: Sequence[Changes], *, at: datetime
+    ) -> Sequence[SaveResult]:
+        values = _values(groups)
+        async with self._store.connection() as connection:
+            try:
+                words = await connection.fetchval(
+                    statements.SAVE, at, len(groups), *values, timeout=SAVE_TIMEOUT_S
+                )
+            except (TimeoutError, asyncpg.QueryCanceledError) as error:
+                raise SaveTimedOut from error
+        return [_RESULTS[word] for word in words]
+
+
+# Loading
+
+
+def _wanted(lookup: Lookup) -> Iterator[object]:
+    yield from _arrays(lookup.keys)
+    yield list(lookup.payments)
+    events = list(lookup.events)
+    yield [key.id for key in events]
+    yield [key.type for key in events]
+    yield list(lookup.subscriptions)
+    yield list(lookup.histories)
+    yield from _arrays(lookup.unlinked)
+    yield UNLINKED_MAX
+    yield list(lookup.link_keys.names())
+    yield list(lookup.intents)
+    yield list(lookup.idempotency_keys)
+    yield list(lookup.open_intents)
+
+
+def _arrays(keys: LinkKeys) -> Sequence[Sequence[str]]:
+    return list(keys.user_ids), list(keys.customer_ids), list(keys.email_keys)
+
+
+def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(
+        lookup=lookup,
+        sequence=found["sequence"],
+        accounts=[_account(row) for row in found["accounts"] or ()],
+        payments=_payments(found["payments"]),
+        subscriptions=_subscriptions(found["subscriptions"]),
+        events={
+            EventKey(row["id"], row["type"]): _EVENT_STATES[row["state"]]
+            for row in found["events"] or ()
+        },
+        histories=_payments(found["histories"]),
+        unlinked=Unlinked(
+            _payments(found["unlinked_payments"]),
+            _subscriptions(found["unlinked_subscriptions"]),
+        ),
+        link_versions={
+            row["key"]: row["version"] for row in found["link_versions"] or ()
+        },
+        intents=[work_rows.to_intent(row) for row in found["intents"] or ()],
+    )
+
+
+def _account(row: rows.Row) -> PaymentAccount:
+    return rows.to_account(row, _subscriptions(row["subscriptions"]))
+
+
+def _payments(found: Sequence[rows.Row] | None) -> Sequence[PaymentRecord]:
+    return [rows.to_payment(row) for row in found or ()]
+
+
+def _subscriptions(found: Sequence[rows.Row] | None) -> Sequence[Subscription]:
+    return [rows.to_subscription(row) for row in found or ()]
+
+
+# Saving
+
+
+# The arrays that `save_v1` takes, in its order.
+_TABLES: Final = (
+    "accounts",
+    "identities",
+    "keys",
+    "payments",
+    "subscriptions",
+    "periods",
+    "events",
+    "settled",
+    "requested",
+    "finished",
+    "intents",
+)
+
+
+_Tables = Mapping[str, list[rows.NewRow]]
+_Add = Callable[[str, rows.NewRow], None]
+
+
+def _values(groups: Sequence[Changes]) -> Iterator[Sequence[rows.NewRow]]:
+    """Return the rows that `save_v1` takes, each with the number of its group."""
+    tables: _Tables = {name: [] for name in _TABLES}
+    for number, group in enumerate(groups, 1):
+        _add_group(tables, number, group)
+    yield from tables.values()
+
+
+def _add_group(tables: _Tables, grp: int, group: Changes) -> None:
+    def add(table: str, row: rows.NewRow) -> None:
+        row["grp"] = grp
+        tables[table].append(row)
+
+    if group.after is not None:
+        _add_account(add, group, group.after)
+    for record in group.payments:
+        add("payments", rows.of_payment(record))
+    for event, outcome in group.events:
+        add("events", rows.of_event(event, outcome))
+    for name, version in group.link_versions.items():
+        claimed = group.after is not None
+        add("keys", {"key": name, "version": version, "claimed": claimed})
+    for subscription in group.subscriptions:
+        add("subscriptions", rows.of_subscription(subscription))
+    for period in group.periods:
+        add("periods", rows.of_period(period))
+    _add_work(add, group)
+
+
+def _add_work(add: _Add, group: Changes) -> None:
+    for key, outcome in group.settled:
+        row = {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
+        add("settled", row)
+    for job in group.jobs:
+        add("requested", work_rows.of_job(job))
+    for finish in group.finished:
+        add("finished", work_rows.of_finish(finish))
+    for intent in group.intents:
+        add("intents", work_rows.of_intent(intent))
+
+
+def _add_account(add: _Add, group: Changes, after: PaymentAccount) -> None:
+    before, changed, logged = group.before, group.changes_account, group.changes_verdict
+    row = rows.of_checkpoint(after)
+    row["user_id"] = after.user_id
+    row["is_new"] = before is None
+    row["version"] = before.version if before else 0
+    row["changed"] = changed
+    row["cause"] = (group.cause or "changed") if logged else None
+    row["sources"] = list(group.sources)
+    add("accounts", row)
+    if changed and (before is None or not _is_same_identity(before, after)):
+        add("identities", {**rows.of_identity(after), "is_new": before is None})
+
+
+def _is_same_identity(before: PaymentAccount, after: PaymentAccount) -> bool:
+    # What a payment changes has the very same ones: mostly nothing is compared.
+    return (
+        before.email is after.email
+        and before.card is after.card
+        and before.customer_id is after.customer_id
+        and before.card_ticket == after.card_ticket
+    ) or rows.of_identity(before) == rows.of_identity(after)

@@ -1,0 +1,191 @@
+-- Load what facts may concern: one snapshot, no lock.
+--
+-- A function, so that the plans are made once and for small lookups, whatever the tables
+-- looked like at that moment; each part is run only if it was asked for. Its rows have
+-- types of their own: a later column does not change what a connection has learnt.
+--
+-- Made by migration 0003: after its release a change is a new version of the functions and
+-- their types, made by a migration of its own.
+
+create type loaded_subscription_v1 as (
+    gateway_id text, user_id text, customer_id text, status text, product text,
+    price text, quantity bigint, item_id text, currency text, created_at timestamptz,
+    period_start timestamptz, period_end timestamptz, trial_start timestamptz,
+    trial_end timestamptz, cancel_at timestamptz, cancel_at_period_end boolean,
+    ended_at timestamptz, pinned_card text, latest_invoice_id text, pending_price text,
+    pending_quantity bigint, pending_expires_at timestamptz, claimed_by text,
+    intent_id text, paid_invoice_id text, paid_from timestamptz,
+    paid_through timestamptz, known_until timestamptz, ticket bigint, plan_changed_at timestamptz, version bigint
+);
+
+create type loaded_account_v1 as (
+    user_id text, email text, email_key text, customer_id text, payment_status text,
+    latest_created_at timestamptz, latest_precedence smallint, latest_payment_id text,
+    latest_buys_month boolean, latest_status text, latest_returned boolean,
+    term_anchor timestamptz, term_months integer, returned_at timestamptz,
+    card_id text, card_brand text, card_last4 text, card_exp_month smallint,
+    card_exp_year smallint, card_ticket bigint, version bigint, subscriptions loaded_subscription_v1[]
+);
+
+create type loaded_payment_v1 as (
+    id text, user_id text, state text, dispute text, amount_minor bigint,
+    currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
+    claimed_by text, email_key text, invoice_id text, failure_code text,
+    version bigint, sequence bigint
+);
+
+create type loaded_intent_v1 as (
+    id text, user_id text, kind text, subject text, state text, wanted text,
+    calls text, outcome text, key text, fingerprint text, attempts integer,
+    due_at timestamptz, created_at timestamptz, version bigint, lease_no bigint,
+    leased_until timestamptz, writer text, steps_version integer
+);
+
+create type loaded_event_v1 as (id text, type text, state text);
+
+create type loaded_link_key_v1 as (key text, version bigint);
+
+create function load_v1(
+    user_ids text[], customer_ids text[], email_keys text[], payment_ids text[],
+    event_ids text[], event_types text[], subscription_ids text[], history_of text[],
+    unlinked_users text[], unlinked_customers text[], unlinked_emails text[],
+    unlinked_max int, link_key_names text[], intent_ids text[],
+    idempotency_keys text[], open_intents_of text[],
+    out sequence bigint, out accounts loaded_account_v1[],
+    out payments loaded_payment_v1[], out subscriptions loaded_subscription_v1[],
+    out events loaded_event_v1[], out histories loaded_payment_v1[],
+    out unlinked_payments loaded_payment_v1[],
+    out unlinked_subscriptions loaded_subscription_v1[],
+    out link_versions loaded_link_key_v1[], out intents loaded_intent_v1[]
+) language plpgsql stable
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+    users text[] := user_ids;
+begin
+    sequence := nextval('gateway_tickets');
+    if cardinality(payment_ids) > 0 then
+        select array_agg(row(
+        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
+        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
+        p.invoice_id, p.failure_code, p.version, p.sequence
+        )::loaded_payment_v1), users || array_agg(p.user_id)
+            filter (where p.user_id is not null)
+        into payments, users
+        from payments p where p.id = any(payment_ids);
+    end if;
+    if cardinality(subscription_ids) > 0 then
+        select array_agg(row(
+        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
+        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
+        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
+        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
+        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
+        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
+        )::loaded_subscription_v1), users || array_agg(s.user_id)
+            filter (where s.user_id is not null)
+        into subscriptions, users
+        from subscriptions s where s.gateway_id = any(subscription_ids);
+    end if;
+    if cardinality(event_ids) > 0 then
+        select array_agg(row(e.id, e.type, e.state)::loaded_event_v1) into events
+        from unnest(event_ids, event_types) as k(id, type)
+        join webhook_events e on e.id = k.id and e.type = k.type;
+    end if;
+    select array_agg(row(
+        a.user_id, a.email, a.email_key, a.customer_id, a.payment_status,
+        a.latest_created_at, a.latest_precedence, a.latest_payment_id,
+        a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
+        a.term_months, a.returned_at, a.card_id, a.card_brand, a.card_last4,
+        a.card_exp_month, a.card_exp_year, a.card_ticket, a.version,
+        (select array_agg(row(
+        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
+        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
+        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
+        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
+        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
+        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
+        )::loaded_subscription_v1) from subscriptions s where s.user_id = a.user_id)
+    )::loaded_account_v1) into accounts
+    from (
+        select user_id from unnest(users) as user_id
+        union select a.user_id from payment_accounts a
+        where a.customer_id = any(customer_ids)
+        union select a.user_id from payment_accounts a
+        where a.email_key = any(email_keys)
+    ) as ids join payment_accounts a on a.user_id = ids.user_id;
+    if cardinality(history_of) > 0 then
+        select array_agg(row(
+        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
+        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
+        p.invoice_id, p.failure_code, p.version, p.sequence
+        )::loaded_payment_v1) into histories
+        from payments p where p.user_id = any(history_of);
+    end if;
+    if cardinality(unlinked_users || unlinked_customers || unlinked_emails) > 0 then
+        select array_agg(row(
+        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
+        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
+        p.invoice_id, p.failure_code, p.version, p.sequence
+        )::loaded_payment_v1) into unlinked_payments
+        from (
+            -- By each key's own index. What names another user, or has a customer that
+            -- is bound to another, is not theirs, and must not use up the limit.
+            select u.* from (
+                select id from payments
+                where user_id is null and claimed_by = any(unlinked_users)
+                union select id from payments where user_id is null
+                    and claimed_by is null and customer_id = any(unlinked_customers)
+                union select id from payments where user_id is null
+                    and claimed_by is null and email_key = any(unlinked_emails)
+            ) as keyed join payments u on u.id = keyed.id
+            where not exists (
+                select from payment_accounts b where b.customer_id = u.customer_id
+                    and b.user_id <> all(unlinked_users)
+            )
+            order by u.id limit unlinked_max
+        ) as p;
+        select array_agg(row(
+        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
+        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
+        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
+        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
+        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
+        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
+        )::loaded_subscription_v1) into unlinked_subscriptions
+        from (
+            select u.* from (
+                select gateway_id from subscriptions
+                where user_id is null and claimed_by = any(unlinked_users)
+                union select gateway_id from subscriptions where user_id is null
+                    and claimed_by is null and customer_id = any(unlinked_customers)
+            ) as keyed join subscriptions u on u.gateway_id = keyed.gateway_id
+            where not exists (
+                select from payment_accounts b where b.customer_id = u.customer_id
+                    and b.user_id <> all(unlinked_users)
+            )
+            order by u.gateway_id limit unlinked_max
+        ) as s;
+    end if;
+    if cardinality(link_key_names) > 0 then
+        select array_agg(row(l.key, l.version)::loaded_link_key_v1)
+        into link_versions from link_keys l where l.key = any(link_key_names);
+    end if;
+    if cardinality(intent_ids || idempotency_keys || open_intents_of) > 0 then
+        select array_agg(row(
+        i.id, i.user_id, i.kind, i.subject, i.state, i.wanted, i.calls, i.outcome,
+        i.key, i.fingerprint, i.attempts, i.due_at, i.created_at, i.version,
+        i.lease_no, i.leased_until, i.writer, i.steps_version
+        )::loaded_intent_v1) into intents
+        from (
+            select o.* from intents o where o.id = any(intent_ids)
+            union select o.* from intents o where o.key = any(idempotency_keys)
+            union select o.* from intents o where o.user_id = any(open_intents_of)
+                and o.state in ('new', 'sent', 'unknown')
+        ) as i;
+    end if;
+end $$;

@@ -1,0 +1,468 @@
+-- Save groups of changes, each whole or not at all: the only way that accounts, payments,
+-- subscriptions, events, intents and requested jobs are written.
+--
+-- Rows come as arrays of the types below; `grp` is the number of the group, from 1.
+-- Versions are those that were loaded, 0 for what is new; what is saved has the next one.
+--
+-- `save_groups_v1` saves all groups with one statement a table, in one order of tables,
+-- and of keys within each. It passes over an account that is locked or was changed. What
+-- else does not hold raises an error, and `save_v1` then saves each group by itself.
+--
+-- Made by migration 0003: after its release a change is a new version of the functions and
+-- their types, made by a migration of its own.
+
+create type account_change_v1 as (
+    grp int, user_id text, is_new boolean, version bigint, changed boolean,
+    payment_status text,
+    payment_expire_date timestamptz, latest_created_at timestamptz,
+    latest_precedence smallint, latest_payment_id text, latest_buys_month boolean,
+    latest_status text, latest_returned boolean, term_anchor timestamptz,
+    term_months int, returned_at timestamptz, cause text, sources text[]
+);
+
+create type identity_change_v1 as (
+    grp int, user_id text, is_new boolean, email text, email_key text,
+    customer_id text, card_id text, card_brand text, card_last4 text,
+    card_exp_month smallint, card_exp_year smallint, card_ticket bigint
+);
+
+create type link_key_change_v1 as (grp int, key text, version bigint, claimed boolean);
+
+create type payment_change_v1 as (
+    grp int, id text, user_id text, state text, dispute text, amount_minor bigint,
+    currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
+    claimed_by text, email_key text, invoice_id text, failure_code text,
+    version bigint, sequence bigint
+);
+
+create type subscription_change_v1 as (
+    grp int, gateway_id text, id text, user_id text, customer_id text, status text,
+    product text, price text, quantity bigint, item_id text, currency text,
+    created_at timestamptz, period_start timestamptz, period_end timestamptz,
+    trial_start timestamptz, trial_end timestamptz, cancel_at timestamptz,
+    cancel_at_period_end boolean, ended_at timestamptz, pinned_card text,
+    latest_invoice_id text, pending_price text, pending_quantity bigint,
+    pending_expires_at timestamptz, claimed_by text, intent_id text,
+    paid_invoice_id text, paid_from timestamptz, paid_through timestamptz,
+    known_until timestamptz, ticket bigint, plan_changed_at timestamptz,
+    look_at timestamptz, version bigint
+);
+
+create type period_change_v1 as (
+    grp int, subscription_id text, invoice_id text, starts_at timestamptz,
+    ends_at timestamptz
+);
+
+create type event_change_v1 as (
+    grp int, id text, type text, object_id text, created_at timestamptz,
+    api_version text, livemode boolean, state text, reason text, waits_for text,
+    body bytea
+);
+
+create type settled_event_v1 as (
+    grp int, id text, type text, state text, reason text, waits_for text
+);
+
+create type requested_job_v1 as (
+    grp int, kind text, subject text, reason text, due_at timestamptz, attempts int,
+    user_id text
+);
+
+create type finished_job_v1 as (
+    grp int, kind text, subject text, fence bigint, asked bigint, due_at timestamptz,
+    attempts int, is_done boolean, state text, reason text, waits_for text
+);
+
+create type intent_change_v1 as (
+    grp int, id text, user_id text, kind text, subject text, state text, wanted text,
+    calls text, outcome text, key text, fingerprint text, attempts int,
+    due_at timestamptz, created_at timestamptz, version bigint, lease_no bigint,
+    leased_until timestamptz, writer text, steps_version int
+);
+
+create function save_groups_v1(
+    only_group int, at timestamptz, groups int, accounts account_change_v1[],
+    identities identity_change_v1[], keys link_key_change_v1[],
+    payments payment_change_v1[], subscriptions subscription_change_v1[],
+    periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
+    requested requested_job_v1[], finished finished_job_v1[],
+    intents intent_change_v1[]
+) returns text[] language plpgsql as $$
+#variable_conflict use_column
+declare
+    words text[] := array_fill('saved'::text, array[groups]);
+    good int[];
+    all_good boolean := only_group is null;
+    missed record;
+    wanted bigint;
+    done bigint;
+begin
+    if cardinality(keys) > 0 then
+        -- The release before holds these while it links or registers.
+        perform pg_advisory_xact_lock(7451, k.hash) from (
+            select distinct hashtext(t.key) as hash from unnest(keys) as t
+            where only_group is null or t.grp = only_group order by 1
+        ) as k;
+    end if;
+
+    select coalesce(array_agg(held.grp), '{}') into good from (
+        select t.grp from unnest(accounts) as t
+        join payment_accounts a on a.user_id = t.user_id and a.version = t.version
+        where not t.is_new and (only_group is null or t.grp = only_group)
+        order by a.user_id for no key update of a skip locked
+    ) as held;
+    if cardinality(good) < cardinality(accounts) then
+        for missed in
+            select t.grp, a.version = t.version as is_locked from unnest(accounts) as t
+            left join payment_accounts a on a.user_id = t.user_id
+            where not t.is_new and t.grp <> all(good)
+                and (only_group is null or t.grp = only_group)
+        loop
+            all_good := false;
+            words[missed.grp] :=
+                case when missed.is_locked then 'locked' else 'changed' end;
+        end loop;
+    end if;
+    select array_agg(n) into good from generate_series(1, groups) as n
+    where words[n] = 'saved' and (only_group is null or n = only_group);
+    if good is null then
+        return words;
+    end if;
+
+    if cardinality(identities) > 0 then
+        insert into payment_accounts (
+            user_id, email, email_key, customer_id, payment_status, card_id,
+            card_brand, card_last4, card_exp_month, card_exp_year, card_ticket,
+            version, created_at, updated_at
+        )
+        select t.user_id, t.email, t.email_key, t.customer_id, 'none', t.card_id,
+            t.card_brand, t.card_last4, t.card_exp_month, t.card_exp_year,
+            t.card_ticket, 0, at, at
+        from unnest(identities) as t
+        where t.is_new and (all_good or t.grp = any(good)) order by t.user_id;
+        update payment_accounts a set
+            email = t.email, email_key = t.email_key, customer_id = t.customer_id,
+            card_id = t.card_id, card_brand = t.card_brand, card_last4 = t.card_last4,
+            card_exp_month = t.card_exp_month, card_exp_year = t.card_exp_year,
+            card_ticket = t.card_ticket
+        from unnest(identities) as t
+        where a.user_id = t.user_id and not t.is_new
+            and (all_good or t.grp = any(good));
+    end if;
+    update payment_accounts a set
+        payment_status = t.payment_status,
+        payment_expire_date = t.payment_expire_date,
+        latest_created_at = t.latest_created_at,
+        latest_precedence = t.latest_precedence,
+        latest_payment_id = t.latest_payment_id,
+        latest_buys_month = t.latest_buys_month, latest_status = t.latest_status,
+        latest_returned = t.latest_returned, term_anchor = t.term_anchor,
+        term_months = t.term_months, returned_at = t.returned_at,
+        version = t.version + 1, updated_at = at
+    from unnest(accounts) as t
+    where a.user_id = t.user_id and t.changed and (all_good or t.grp = any(good));
+
+    if cardinality(keys) > 0 then
+        -- Several groups may keep something unlinked under one key, which is raised
+        -- once; who gives an account a key must be alone with it.
+        if exists (
+            select from unnest(keys) as t where t.grp = any(good)
+            group by t.key having bool_or(t.claimed) and count(*) > 1
+        ) then
+            raise exception 'a link key' using errcode = 'PG001';
+        end if;
+        insert into link_keys (key, version)
+        select distinct t.key, 1 from unnest(keys) as t
+        where t.version = 0 and t.grp = any(good) order by t.key;
+        get diagnostics done = row_count;
+        select count(distinct t.key) - done into wanted from unnest(keys) as t
+        where t.grp = any(good);
+        with held as (
+            select l.key from (
+                select distinct t.key, t.version from unnest(keys) as t
+                where t.version > 0 and t.grp = any(good)
+            ) as t
+            join link_keys l on l.key = t.key and l.version = t.version
+            order by l.key for no key update of l
+        )
+        update link_keys l set version = l.version + 1 from held
+        where l.key = held.key;
+        get diagnostics done = row_count;
+        if done <> wanted then
+            raise exception 'a link key' using errcode = 'PG001';
+        end if;
+    end if;
+
+    if cardinality(payments) > 0 then
+        insert into payments (
+            id, user_id, state, dispute, amount_minor, currency, refunded_minor,
+            created_at, customer_id, claimed_by, email_key, invoice_id, failure_code,
+            version, sequence, recorded_at, updated_at
+        )
+        select t.id, t.user_id, t.state, t.dispute, t.amount_minor, t.currency,
+            t.refunded_minor, t.created_at, t.customer_id, t.claimed_by, t.email_key,
+            t.invoice_id, t.failure_code, 1, t.sequence, at, at
+        from unnest(payments) as t
+        where t.version = 0 and (all_good or t.grp = any(good)) order by t.id;
+        get diagnostics done = row_count;
+        if done < cardinality(payments) then
+            select count(*) into wanted from unnest(payments) as t
+            where t.version > 0 and t.grp = any(good);
+            with held as (
+                select p.id from unnest(payments) as t
+                join payments p on p.id = t.id and p.version = t.version
+                where t.version > 0 and t.grp = any(good)
+                order by p.id for no key update of p
+            )
+            update payments p set
+                user_id = t.user_id, state = t.state, dispute = t.dispute,
+                amount_minor = t.amount_minor, currency = t.currency,
+                refunded_minor = t.refunded_minor, created_at = t.created_at,
+                customer_id = t.customer_id, claimed_by = t.claimed_by,
+                email_key = t.email_key, invoice_id = t.invoice_id,
+                failure_code = t.failure_code, version = t.version + 1,
+                sequence = t.sequence, updated_at = at
+            from unnest(payments) as t, held where p.id = t.id and held.id = p.id;
+            get diagnostics done = row_count;
+            if done <> wanted then
+                raise exception 'a payment' using errcode = 'PG001';
+            end if;
+        end if;
+        if exists (select from unnest(payments) as t where t.invoice_id is not null) then
+            insert into invoice_payments (invoice_id, payment_id, recorded_at)
+            select t.invoice_id, t.id, at from unnest(payments) as t
+            where t.invoice_id is not null and t.grp = any(good)
+            order by t.invoice_id, t.id on conflict do nothing;
+        end if;
+    end if;
+
+    if cardinality(subscriptions) > 0 then
+        insert into subscriptions as s (
+            gateway_id, id, user_id, customer_id, status, product, price, quantity,
+            item_id, currency, created_at, period_start, period_end, trial_start,
+            trial_end, cancel_at, cancel_at_period_end, ended_at, pinned_card,
+            latest_invoice_id, pending_price, pending_quantity, pending_expires_at,
+            claimed_by, intent_id, paid_invoice_id, paid_from, paid_through,
+            known_until, ticket, plan_changed_at, look_at, version, recorded_at,
+            updated_at
+        )
+        select t.gateway_id, t.id, t.user_id, t.customer_id, t.status, t.product,
+            t.price, t.quantity, t.item_id, t.currency, t.created_at, t.period_start,
+            t.period_end, t.trial_start, t.trial_end, t.cancel_at,
+            t.cancel_at_period_end, t.ended_at, t.pinned_card, t.latest_invoice_id,
+            t.pending_price, t.pending_quantity, t.pending_expires_at, t.claimed_by,
+            t.intent_id, t.paid_invoice_id, t.paid_from, t.paid_through,
+            t.known_until, t.ticket, t.plan_changed_at, t.look_at, t.version + 1, at,
+            at
+        from unnest(subscriptions) as t
+        where t.grp = any(good) and (
+            t.version = 0
+            or exists (select from subscriptions k where k.gateway_id = t.gateway_id)
+        )
+        order by t.gateway_id
+        on conflict (gateway_id) do update set
+            user_id = excluded.user_id, customer_id = excluded.customer_id,
+            status = excluded.status, product = excluded.product,
+            price = excluded.price, quantity = excluded.quantity,
+            item_id = excluded.item_id, currency = excluded.currency,
+            created_at = excluded.created_at, period_start = excluded.period_start,
+            period_end = excluded.period_end, trial_start = excluded.trial_start,
+            trial_end = excluded.trial_end, cancel_at = excluded.cancel_at,
+            cancel_at_period_end = excluded.cancel_at_period_end,
+            ended_at = excluded.ended_at, pinned_card = excluded.pinned_card,
+            latest_invoice_id = excluded.latest_invoice_id,
+            pending_price = excluded.pending_price,
+            pending_quantity = excluded.pending_quantity,
+            pending_expires_at = excluded.pending_expires_at,
+            claimed_by = excluded.claimed_by, intent_id = excluded.intent_id,
+            paid_invoice_id = excluded.paid_invoice_id,
+            paid_from = excluded.paid_from, paid_through = excluded.paid_through,
+            known_until = excluded.known_until, ticket = excluded.ticket,
+            plan_changed_at = excluded.plan_changed_at, look_at = excluded.look_at, version = excluded.version, updated_at = at
+        where s.version = excluded.version - 1;
+        get diagnostics done = row_count;
+        select count(*) into wanted from unnest(subscriptions) as t
+        where t.grp = any(good);
+        if done <> wanted then
+            raise exception 'a subscription' using errcode = 'PG001';
+        end if;
+    end if;
+    if cardinality(periods) > 0 then
+        insert into paid_periods (
+            subscription_id, invoice_id, starts_at, ends_at, source, recorded_at
+        )
+        select distinct on (t.subscription_id, t.invoice_id) t.subscription_id,
+            t.invoice_id, t.starts_at, t.ends_at, 'invoice', at
+        from unnest(periods) as t where t.grp = any(good)
+        order by t.subscription_id, t.invoice_id
+        on conflict (subscription_id, invoice_id) do update set
+            starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+            source = excluded.source;
+    end if;
+
+    if cardinality(events) > 0 then
+        insert into webhook_events (
+            id, type, object_id, created_at, received_at, api_version, livemode, state,
+            reason, waits_for
+        )
+        select t.id, t.type, t.object_id, t.created_at, at, t.api_version, t.livemode,
+            t.state, t.reason, t.waits_for
+        from unnest(events) as t
+        where all_good or t.grp = any(good) order by t.id, t.type;
+        insert into event_bodies (received_on, id, type, body)
+        select (at at time zone 'UTC')::date, t.id, t.type, t.body
+        from unnest(events) as t
+        where all_good or t.grp = any(good) order by t.id, t.type;
+    end if;
+    if cardinality(settled) > 0 then
+        update webhook_events e set
+            state = t.state, reason = t.reason, waits_for = t.waits_for
+        from unnest(settled) as t
+        where e.id = t.id and e.type = t.type and e.state = 'pending'
+            and t.grp = any(good);
+        get diagnostics done = row_count;
+        select count(*) into wanted from unnest(settled) as t where t.grp = any(good);
+        if done <> wanted then
+            raise exception 'an event' using errcode = 'PG001';
+        end if;
+    end if;
+
+    if cardinality(requested) > 0 then
+        insert into jobs as j (
+            kind, subject, reason, due_at, asked, attempts, lease_no, dead, user_id
+        )
+        select distinct on (t.kind, t.subject) t.kind, t.subject, t.reason, t.due_at,
+            count(*) over (partition by t.kind, t.subject), t.attempts, 0, false,
+            t.user_id
+        from unnest(requested) as t where t.grp = any(good)
+        order by t.kind, t.subject, t.due_at
+        on conflict (kind, subject) do update set
+            reason = excluded.reason,
+            due_at = case when j.dead then excluded.due_at
+                else least(j.due_at, excluded.due_at) end,
+            asked = j.asked + excluded.asked,
+            attempts = case when j.dead then 0 else j.attempts end,
+            dead = false, finished_at = null,
+            user_id = coalesce(j.user_id, excluded.user_id);
+    end if;
+    if cardinality(finished) > 0 then
+        -- One that was asked for meanwhile is due again, and settles nothing. Of one
+        -- that somebody else has by now nothing is written.
+        with done as (
+            update jobs j set
+                due_at = case when j.asked = t.asked then t.due_at else at end,
+                attempts = case when j.asked = t.asked then t.attempts else 0 end,
+                leased_until = null, dead = j.asked = t.asked and t.is_done,
+                finished_at = case when j.asked = t.asked and t.is_done then at end
+            from unnest(finished) as t
+            where j.kind = t.kind and j.subject = t.subject and j.lease_no = t.fence
+                and not j.dead and t.grp = any(good)
+            returning j.kind || ' ' || j.subject as key, j.asked = t.asked as settles,
+                t.state, t.reason, t.waits_for
+        )
+        update webhook_events e set
+            state = done.state, reason = done.reason, waits_for = done.waits_for
+        from done
+        where e.waits_for = done.key and e.state = 'pending' and done.settles
+            and done.state is not null;
+    end if;
+    if cardinality(intents) > 0 then
+        insert into intents as i (
+            id, user_id, kind, subject, state, wanted, calls, outcome, key, fingerprint,
+            attempts, due_at, created_at, version, updated_at, lease_no, leased_until,
+            writer, steps_version
+        )
+        select t.id, t.user_id, t.kind, t.subject, t.state, t.wanted, t.calls,
+            t.outcome, t.key, t.fingerprint, t.attempts, t.due_at, t.created_at,
+            t.version + 1, at, t.lease_no, t.leased_until, t.writer, t.steps_version
+        from unnest(intents) as t
+        where t.grp = any(good) and (
+            t.version = 0 or exists (select from intents k where k.id = t.id)
+        )
+        order by t.id
+        on conflict (id) do update set
+            state = excluded.state, calls = excluded.calls, outcome = excluded.outcome,
+            attempts = excluded.attempts, due_at = excluded.due_at,
+            version = excluded.version, updated_at = at,
+            lease_no = excluded.lease_no, leased_until = excluded.leased_until,
+            writer = excluded.writer, steps_version = excluded.steps_version
+        where i.version = excluded.version - 1;
+        get diagnostics done = row_count;
+        select count(*) into wanted from unnest(intents) as t where t.grp = any(good);
+        if done <> wanted then
+            raise exception 'an intent' using errcode = 'PG001';
+        end if;
+    end if;
+
+    insert into account_log (
+        user_id, version, at, payment_status, payment_expire_date, cause, sources
+    )
+    select t.user_id, t.version + 1, at, t.payment_status, t.payment_expire_date,
+        t.cause, t.sources
+    from unnest(accounts) as t
+    where t.cause is not null and (all_good or t.grp = any(good)) order by t.user_id;
+    return words;
+end $$;
+
+-- A word a group: saved; changed (it is otherwise by now); locked (try again in a moment);
+-- taken (another account has the e-mail or the customer).
+create function save_v1(
+    at timestamptz, groups int, accounts account_change_v1[],
+    identities identity_change_v1[], keys link_key_change_v1[],
+    payments payment_change_v1[], subscriptions subscription_change_v1[],
+    periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
+    requested requested_job_v1[], finished finished_job_v1[],
+    intents intent_change_v1[]
+) returns text[] language plpgsql
+set lock_timeout = '100ms'
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set "payments.saved_by" = 'save_v1'
+as $$
+declare
+    words text[];
+    timeouts int := 0;
+    what text;
+begin
+    begin
+        return save_groups_v1(
+            null, at, groups, accounts, identities, keys, payments, subscriptions,
+            periods, events, settled, requested, finished, intents
+        );
+    exception
+        -- A cardinality violation: two groups hold the same row.
+        when unique_violation or foreign_key_violation or cardinality_violation
+            or sqlstate 'PG001' then
+            null;
+        when lock_not_available or deadlock_detected then
+            timeouts := 1;
+    end;
+    words := array_fill('locked'::text, array[groups]);
+    for n in 1..groups loop
+        -- Each group that waits for a lock costs a time-out: two are enough. The others
+        -- are tried all the same, for what is locked is none of their business.
+        if timeouts >= 2 then
+            perform set_config('lock_timeout', '1ms', true);
+        end if;
+        begin
+            words[n] := (save_groups_v1(
+                n, at, groups, accounts, identities, keys, payments, subscriptions,
+                periods, events, settled, requested, finished, intents
+            ))[n];
+        exception
+            when unique_violation then
+                get stacked diagnostics what = constraint_name;
+                words[n] := case when what in (
+                    'uq_payment_accounts_email_key', 'uq_payment_accounts_customer_id'
+                ) then 'taken' else 'changed' end;
+            when foreign_key_violation or cardinality_violation
+                or sqlstate 'PG001' then
+                words[n] := 'changed';
+            when lock_not_available or deadlock_detected then
+                timeouts := timeouts + 1;
+        end;
+    end loop;
+    return words;
+end $$;

@@ -1,0 +1,149 @@
+"""Claims of jobs and intents: each one small statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from payments_adapters.postgres import statements, work_rows
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.tables import intents, jobs
+from payments_core.identity import UserId
+from payments_core.intent import LEASE as INTENT_LEASE
+from payments_core.intent import IntentKind
+from payments_core.job import LEASE as JOB_LEASE
+from payments_core.job import Job, JobKind, JobState
+from payments_core.ports import Claimed
+
+OVERDUE_REASON: Final = "nothing was heard of it"
+# How much work that is due is looked at to be fair: the oldest of it.
+CANDIDATES_MAX: Final = 1_000
+
+# A later release may know more kinds: what it asks for is left to it.
+_JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)
+_INTENT_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in IntentKind)
+_OF_JOBS: Final = ", ".join(f"j.{name}" for name in statements.columns(jobs))
+_OF_INTENTS: Final = ", ".join(f"i.{name}" for name in statements.columns(intents))
+
+# Each account's first comes before any account's second; of intents only the first is
+# claimed: it may need the others. What somebody else is claiming is passed over; that
+# it is due is asked once more with the row in hand.
+_CLAIM_JOBS: Final = f"""
+with due as (
+    select kind, subject, due_at, row_number() over (
+        partition by coalesce(user_id, kind || subject) order by due_at, kind, subject
+    ) as turn
+    from (
+        select kind, subject, due_at, user_id from jobs
+        where not dead and due_at <= $1 and kind in ({_JOB_KINDS})
+            and (leased_until is null or leased_until <= $1)
+        order by due_at limit {CANDIDATES_MAX}
+    ) as oldest
+),
+held as (
+    select j.kind, j.subject, due.turn, due.due_at from due
+    join jobs j on j.kind = due.kind and j.subject = due.subject
+    where not j.dead and j.due_at <= $1
+        and (j.leased_until is null or j.leased_until <= $1)
+    order by due.turn, due.due_at, j.kind, j.subject limit $2
+    for no key update of j skip locked
+)
+update jobs j set lease_no = j.lease_no + 1, leased_until = $3
+from held where j.kind = held.kind and j.subject = held.subject
+returning {_OF_JOBS}, nextval('gateway_tickets') as sequence
+"""  # noqa: S608  # our own names
+
+_CLAIM_INTENTS: Final = f"""
+with due as (
+    select id, due_at, row_number() over (
+        partition by user_id order by due_at, id
+    ) as turn
+    from (
+        select id, due_at, user_id from intents
+        where state in ('new', 'sent', 'unknown') and due_at <= $1
+            and kind in ({_INTENT_KINDS})
+        order by due_at limit {CANDIDATES_MAX}
+    ) as oldest
+),
+held as (
+    select i.id from due join intents i on i.id = due.id
+    where due.turn = 1 and i.state in ('new', 'sent', 'unknown') and i.due_at <= $1
+    order by due.due_at, i.id limit $2
+    for no key update of i skip locked
+)
+update intents i set version = i.version + 1, lease_no = i.lease_no + 1,
+    due_at = $3, leased_until = $3, writer = '', updated_at = $1
+from held where i.id = held.id
+returning {_OF_INTENTS}, nextval('gateway_tickets') as sequence
+"""  # noqa: S608  # our own names
+
+# One that was asked for meanwhile does not die. One that was finished, and asked for
+# again by the release before, which does not know of `finished_at`, may die.
+_RELEASE: Final = """
+update jobs set reason = $4, due_at = $5, attempts = $6, leased_until = null,
+    dead = $7 and asked = $8, finished_at = null
+where kind = $1 and subject = $2 and lease_no = $3 and not dead
+"""
+
+# One that somebody else asks for at this moment is left to them.
+_REQUEST_OVERDUE: Final = f"""
+insert into jobs as j (
+    kind, subject, reason, due_at, asked, attempts, lease_no, dead, user_id
+)
+select '{JobKind.SUBSCRIPTION.value}', s.gateway_id, '{OVERDUE_REASON}', $1, 1, 0, 0,
+    false, s.user_id
+from subscriptions s left join jobs known
+    on known.kind = '{JobKind.SUBSCRIPTION.value}' and known.subject = s.gateway_id
+where s.look_at <= $1
+    and (known.kind is null or known.dead and known.finished_at is not null)
+order by s.look_at limit $2
+on conflict (kind, subject) do update set
+    reason = excluded.reason, due_at = excluded.due_at, asked = j.asked + 1,
+    attempts = 0, dead = false, finished_at = null
+where j.dead and j.finished_at is not null
+returning 1
+"""  # noqa: S608  # our own names
+
+
+@attrs.frozen
+class PostgresWorkQueue:
+    _store: PostgresStore
+
+    async def claim(self, *, now: datetime, limit: int) -> Sequence[Claimed]:
+        async with self._store.connection() as connection:
+            found = await connection.fetch(
+                _CLAIM_INTENTS, now, limit, now + INTENT_LEASE
+            )
+            claimed = [
+                Claimed(work_rows.to_intent(row), row["sequence"]) for row in found
+            ]
+            if len(claimed) == limit:
+                return claimed
+            left = limit - len(claimed)
+            found = await connection.fetch(_CLAIM_JOBS, now, left, now + JOB_LEASE)
+        jobs_ = [Claimed(work_rows.to_job(row), row["sequence"]) for row in found]
+        return [*claimed, *jobs_]
+
+    async def release(self, claimed: Job, after: Job) -> None:
+        async with self._store.connection() as connection:
+            await connection.execute(
+                _RELEASE,
+                claimed.key.kind.value,
+                claimed.key.subject,
+                claimed.lease.fence,
+                after.reason,
+                after.lease.due_at,
+                after.lease.attempts,
+                after.state is JobState.DEAD,
+                claimed.asked,
+            )
+
+    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+        async with self._store.connection() as connection:
+            return len(await connection.fetch(_REQUEST_OVERDUE, now, limit))
+
+    async def linkable(self, *, limit: int) -> Sequence[UserId]:
+        async with self._store.connection() as connection:
+            found = await connection.fetch(statements.LINKABLE, limit)
+        return [UserId(user) for (user,) in found]

@@ -1,0 +1,280 @@
+"""What is held against what: each case of ours beside its limit.
+
+The machine's speed drifts, so a limit and what is held against it take turns, and
+ratios are medians over the pairs of rounds.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from statistics import median
+from typing import Any, Final
+
+import asyncpg
+import attrs
+
+from benchmarks.deployment import (
+    REQUESTS_MAX,
+    THEIR_USER,
+    USERS_COUNT,
+    Bench,
+    Meter,
+    load,
+    webhook_body,
+)
+from payments_service.http import PREFIX
+
+HOT_EVENTS_COUNT: Final = 50
+HELD_S: Final = 10.0
+SLOW_S: Final = 8
+
+Result = dict[str, float]
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """Something of ours, and the limit that it is held against.
+
+    Of `measure`, one of the numbers that a run returns, the ratio is told.
+    """
+
+    key: str
+    name: str
+    connections: int
+    ours: Callable[[], Result]
+    limit: Callable[[], Result]
+    measure: str = "per_second"
+
+    def measured(self, rounds: int, meter: Meter) -> dict[str, Any]:
+        pairs = [(self.limit(), meter.around(self.ours)) for _ in range(rounds)]
+        return {
+            "name": self.name,
+            "connections": self.connections,
+            "measure": self.measure,
+            "ours": _medians([ours for _, ours in pairs]),
+            "limit": _medians([limit for limit, _ in pairs]),
+            "ratio": median(o[self.measure] / n[self.measure] for n, o in pairs),
+        }
+
+
+def _medians(runs: Sequence[Mapping[str, float]]) -> Result:
+    return {name: median(run[name] for run in runs) for name in runs[0]}
+
+
+@attrs.frozen
+class Cases:
+    """All cases, over one deployment; most of their runs take `seconds`."""
+
+    bench: Bench
+    ours: Sequence[int]
+    bare: Sequence[int]
+    seconds: float
+
+    def all(self) -> Iterator[Case]:
+        yield self.ingest(1)
+        yield self.ingest(64)
+        yield self.commits()
+        yield self.duplicates()
+        yield self.hot()
+        yield self.reads(1)
+        yield self.reads(64)
+        yield self.locked()
+        yield self.slow()
+
+    def _events(self, connections: int, **plan: Any) -> Result:
+        """Send new events, spread over the accounts unless the plan says otherwise."""
+        run = self.bench.next_run()
+        return self._signed(
+            **{
+                **run,
+                "ports": self.ours,
+                "connections": connections,
+                "path": f"{PREFIX}/webhooks/stripe",
+                **plan,
+            }
+        )
+
+    def _signed(self, **plan: Any) -> Result:
+        return load(
+            **{
+                "body": webhook_body(),
+                "secret": self.bench.secret,
+                "customers_count": USERS_COUNT,
+                "seconds": self.seconds,
+                "requests_max": REQUESTS_MAX,
+                **plan,
+            }
+        )
+
+    def ingest(self, connections: int) -> Case:
+        return Case(
+            key="ingest",
+            name="durable ingest | bare route that verifies",
+            connections=connections,
+            ours=lambda: self._events(connections),
+            limit=lambda: self._signed(
+                run="bare", ports=self.bare, connections=connections, path="/webhook"
+            ),
+        )
+
+    def commits(self) -> Case:
+        return Case(
+            key="commit",
+            name="durable ingest | one commit of one row",
+            connections=1,
+            ours=lambda: self._events(1),
+            limit=lambda: asyncio.run(
+                _commits(self.bench.database_url, seconds=self.seconds / 2)
+            ),
+            measure="p50_ms",
+        )
+
+    def duplicates(self) -> Case:
+        latest: dict[str, Any] = {}
+
+        def new() -> Result:
+            latest.update(self.bench.next_run())
+            result = self._events(64, **latest)
+            latest["requests_max"] = int(result["count"])
+            return result
+
+        def again() -> Result:
+            # As many as there were: what is behind them would be new.
+            return self._events(64, **latest, seconds=self.seconds * 4)
+
+        return Case(
+            key="duplicates",
+            name="the same events once more | new events",
+            connections=64,
+            ours=again,
+            limit=new,
+        )
+
+    def hot(self) -> Case:
+        return Case(
+            key="hot",
+            name="events of one account | spread over all",
+            connections=HOT_EVENTS_COUNT,
+            ours=lambda: self._events(HOT_EVENTS_COUNT, customers_count=1),
+            limit=lambda: self._events(HOT_EVENTS_COUNT),
+        )
+
+    def reads(self, connections: int) -> Case:
+        bearer = f"Authorization: Bearer {self.bench.token()}\r\n"
+        common = {"connections": connections, "seconds": self.seconds}
+        return Case(
+            key="reads",
+            name="GET payment-status | bare route, one SELECT",
+            connections=connections,
+            ours=lambda: load(
+                **common,
+                ports=self.ours,
+                headers=bearer,
+                path=f"{PREFIX}/users/user7/payment-status",
+            ),
+            limit=lambda: load(**common, ports=self.bare, path="/read/user7"),
+        )
+
+    def locked(self) -> Case:
+        return self._isolated(
+            "locked", "one account locked, 2 % of the events | none", 50, self._held
+        )
+
+    def slow(self) -> Case:
+        return self._isolated(
+            "slow", "one account takes 8 s, 1 % of the events | none", 100, self._slowed
+        )
+
+    def _isolated(
+        self,
+        key: str,
+        name: str,
+        each: int,
+        fault: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> Case:
+        """Return a case in which every `each`th event is of the account with a fault.
+
+        All figures are those of the others; nobody of them may be refused.
+        """
+
+        def clean() -> Result:
+            return self._events(
+                64,
+                seconds=HELD_S,
+                their_customer=THEIR_USER,
+                their_each=each,
+            )
+
+        async def faulty() -> Result:
+            async with fault():
+                return await asyncio.to_thread(clean)
+
+        return Case(
+            key=key,
+            name=name,
+            connections=64,
+            ours=lambda: asyncio.run(faulty()),
+            limit=clean,
+        )
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        connection = await asyncpg.connect(self.bench.database_url)
+        try:
+            async with connection.transaction():
+                await connection.execute(
+                    "select from payment_accounts where user_id = $1 for update",
+                    f"user{THEIR_USER}",
+                )
+                yield
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _slowed(self) -> AsyncIterator[None]:
+        connection = await asyncpg.connect(self.bench.database_url)
+        try:
+            await connection.execute(_SLOW)
+            yield
+            await connection.execute("drop function take_long cascade")
+        finally:
+            await connection.close()
+
+
+_SLOW: Final = f"""
+create function take_long() returns trigger language plpgsql as $$
+begin
+    perform pg_sleep({SLOW_S});
+    return new;
+end $$;
+create trigger take_long before insert or update on payments for each row
+    when (new.user_id = 'user{THEIR_USER}') execute function take_long();
+"""
+
+
+async def _commits(dsn: str, *, seconds: float) -> Result:
+    """Commit one row after the other; return how long one took."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            "create table if not exists bench_commits (id bigserial, at timestamptz)"
+        )
+        insert = await connection.prepare(
+            "insert into bench_commits values (default, now())"
+        )
+        took_s: list[float] = []
+        started = now = time.perf_counter()
+        while now - started < seconds:
+            await insert.fetch()
+            before, now = now, time.perf_counter()
+            took_s.append(now - before)
+    finally:
+        await connection.close()
+    ordered = sorted(took_s)
+    return {
+        "count": len(ordered),
+        "per_second": len(ordered) / (now - started),
+        "p50_ms": ordered[len(ordered) // 2] * 1e3,
+        "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
+    }

@@ -1,0 +1,179 @@
+"""What is measured: a database with its users, our processes, and the load on them."""
+
+import itertools
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import httpx
+
+from payments_adapters.jwt import KeySet, generate_jwks, issue
+from payments_adapters.postgres import schema
+from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.store import PostgresStore
+from payments_core import Email, customer_id, user_id
+from payments_core.revocation import ADMIN_SCOPE
+from payments_core.standing import Policy
+from payments_core.use_cases import RecordFacts, RegisterUser
+from payments_service.cli.webhook import SAMPLES
+
+USERS_COUNT: Final = 2_000
+REQUESTS_MAX: Final = 100_000
+# The one account that is locked or slow, in the cases that have one.
+THEIR_USER: Final = USERS_COUNT
+
+
+@attrs.frozen
+class Bench:
+    """A database, its users, and who may call."""
+
+    database_url: str
+    # Charges come in the order of their own time, from run to run.
+    runs: Iterator[int] = attrs.field(factory=itertools.count)
+    secret: str = attrs.field(factory=lambda: f"whsec_{secrets.token_hex(24)}")
+    jwks: str = attrs.field(factory=lambda: generate_jwks("bench"))
+
+    @property
+    def bare_env(self) -> dict[str, str]:
+        return {"BENCH_SECRET": self.secret, "BENCH_DATABASE_URL": self.database_url}
+
+    def service_env(self, port: int) -> dict[str, str]:
+        return {
+            "PAYMENTS_ENV": "development",
+            "PAYMENTS_DATABASE_URL": self.database_url,
+            "PAYMENTS_STRIPE_WEBHOOK_SECRETS": self.secret,
+            "PAYMENTS_JWT_ISSUER": "bench",
+            "PAYMENTS_JWT_AUDIENCE": "bench",
+            "PAYMENTS_JWT_KEYS": self.jwks,
+            "PAYMENTS_PORT": str(port),
+            "PAYMENTS_OPS_PORT": str(port + 50),
+            "PAYMENTS_LOG_LEVEL": "error",
+        }
+
+    def token(self) -> str:
+        return issue(
+            KeySet.from_jwks(self.jwks),
+            issuer="bench",
+            audience="bench",
+            user_id=user_id("admin"),
+            email=None,
+            scopes=[ADMIN_SCOPE],
+            at=datetime.now(UTC),
+            lifetime=timedelta(hours=1),
+            jti=uuid.uuid4().hex,
+        )
+
+    def next_run(self) -> dict[str, Any]:
+        number = next(self.runs)
+        return {
+            "run": f"run{number}",
+            "created_from": int(time.time()) + number * REQUESTS_MAX,
+        }
+
+    async def prepare(self) -> None:
+        await schema.upgrade(self.database_url)
+        async with PostgresStore(self.database_url).opened() as store:
+            register = RegisterUser(
+                RecordFacts(PostgresLedger(store), lambda: datetime.now(UTC), Policy())
+            )
+            for number in range(USERS_COUNT + 1):
+                await register(
+                    user_id(f"user{number}"),
+                    Email.of(f"user{number}@example.com"),
+                    customer_id(f"cus_{number}"),
+                )
+
+
+@contextmanager
+def processes(
+    commands: Sequence[tuple[list[str], Mapping[str, str]]], ports: Sequence[int]
+) -> Iterator[list[int]]:
+    """Run commands until the end of the block, once their ports answer."""
+    pids = []
+    with ExitStack() as stack:
+        for arguments, env in commands:
+            process = subprocess.Popen(  # noqa: S603  # our own commands
+                [sys.executable, *arguments], env={**os.environ, **env}
+            )
+            pids.append(process.pid)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        for port in ports:
+            _until_answering(port)
+        yield pids
+
+
+def _until_answering(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/")
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(port)
+
+
+def load(**plan: Any) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(plan).encode(),
+        capture_output=True,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    refusals = result.pop("refusals")
+    # Of the one account that is locked or slow they may be.
+    if refusals:
+        raise RuntimeError(f"{result['refused']:.0f} requests were refused: {refusals}")
+    return result
+
+
+def webhook_body() -> str:
+    event = json.loads((SAMPLES / "charge_succeeded.json").read_bytes())
+    event["id"] = "evt_@ID@"
+    event["data"]["object"] |= {"id": "ch_@ID@", "customer": "cus_@CUSTOMER@"}
+    text = json.dumps(event)
+    return text.replace(str(event["data"]["object"]["created"]), "@CREATED@")
+
+
+def cpu_s(parents: Sequence[int]) -> float:
+    """Return the processor time of processes and their children, in seconds."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(stat.parent.name) in parents or int(fields[1]) in parents:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@attrs.frozen
+class Meter:
+    """Whose processor time counts: our two processes, and Postgres."""
+
+    service: Sequence[int]
+    postgres: Sequence[int]
+
+    def around(self, run: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Run, and add what one request cost, in microseconds of a processor."""
+        before = cpu_s(self.service), cpu_s(self.postgres)
+        result = run()
+        after = cpu_s(self.service), cpu_s(self.postgres)
+        return result | {
+            "service_us": (after[0] - before[0]) / result["count"] * 1e6,
+            "postgres_us": (after[1] - before[1]) / result["count"] * 1e6,
+        }

@@ -1,0 +1,142 @@
+"""What a load finds, and what a save does: the two halves of `Ledger`.
+
+Rule 1: a snapshot is one moment's, read without a lock. It may be out of date by the
+        time of the save, which then says so.
+Rule 2: changes come in groups: one an account, or one a thing that has no account. A
+        group is saved whole or not at all, whatever happens to its neighbours.
+Rule 3: a group names all that it rests on: the account's version, the versions of
+        unlinked things, of link keys and of intents, the state of pending events.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Self
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
+from payments_core.identity import UserId
+from payments_core.intent import Intent, IntentId
+from payments_core.job import Job
+from payments_core.linking import NO_KEYS, NOTHING_UNLINKED, LinkKeys, Unlinked
+from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.subscription import PaidTerm, Subscription
+
+
+@attrs.frozen(kw_only=True)
+class Lookup:
+    """What a load has to find.
+
+    Accounts under `keys`, and the owners of the payments and subscriptions that are
+    named, all with their subscriptions. `histories` are all payments of an account,
+    `unlinked` what has no owner and carries one of the keys, `link_keys` the keys
+    whose versions are wanted, `open_intents` those of whom all open ones are.
+    """
+
+    keys: LinkKeys = NO_KEYS
+    payments: frozenset[PaymentId] = frozenset()
+    subscriptions: frozenset[str] = frozenset()
+    events: frozenset[EventKey] = frozenset()
+    histories: frozenset[UserId] = frozenset()
+    unlinked: LinkKeys = NO_KEYS
+    link_keys: LinkKeys = NO_KEYS
+    intents: frozenset[IntentId] = frozenset()
+    idempotency_keys: frozenset[str] = frozenset()
+    open_intents: frozenset[UserId] = frozenset()
+
+    def __or__(self, other: Self) -> Self:
+        return type(self)(
+            **{
+                field.name: getattr(self, field.name) | getattr(other, field.name)
+                for field in attrs.fields(type(self))
+            }
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """What one load found, for `lookup`.
+
+    `sequence` was drawn with it: greater than all that were drawn before. A key that
+    is not in `link_versions` has version 0.
+    """
+
+    lookup: Lookup
+    sequence: int
+    accounts: Sequence[PaymentAccount] = ()
+    payments: Sequence[PaymentRecord] = ()
+    subscriptions: Sequence[Subscription] = ()
+    events: Mapping[EventKey, EventState] = attrs.field(factory=dict)
+    histories: Sequence[PaymentRecord] = ()
+    unlinked: Unlinked = NOTHING_UNLINKED
+    link_versions: Mapping[str, int] = attrs.field(factory=dict)
+    intents: Sequence[Intent] = ()
+
+
+@attrs.frozen
+class JobFinish:
+    """A job is done, by who claimed it with this fence.
+
+    The events that wait for it get the outcome. `after` is the job as it then is. One
+    that was asked for meanwhile is due again instead, and no event is settled.
+    """
+
+    claimed: Job
+    after: Job
+    outcome: Outcome | None
+
+
+@attrs.frozen(kw_only=True)
+class Changes:
+    """All that one save does in one group, and why.
+
+    `before` is the account as loaded; None with an `after`: it is new. `after` has the
+    version that it will have. Payments, subscriptions and intents have the version
+    that they were loaded with; 0: they are new. `link_versions` are compared and
+    raised. `cause` and `sources` say what it was changed by.
+    """
+
+    key: str
+    before: PaymentAccount | None = None
+    after: PaymentAccount | None = None
+    payments: tuple[PaymentRecord, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    periods: tuple[PaidTerm, ...] = ()
+    events: tuple[tuple[GatewayEvent, Outcome], ...] = ()
+    settled: tuple[tuple[EventKey, Outcome], ...] = ()
+    link_versions: Mapping[str, int] = attrs.field(factory=dict)
+    jobs: tuple[Job, ...] = ()
+    finished: tuple[JobFinish, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    cause: str = ""
+    sources: tuple[str, ...] = ()
+
+    @property
+    def changes_account(self) -> bool:
+        return self.after is not self.before
+
+    @property
+    def changes_verdict(self) -> bool:
+        """Whether the status or the date are others than before."""
+        before, after = self.before, self.after
+        if after is None or after is before:
+            return False
+        if before is None:
+            return True
+        return (
+            before.payment_status is not after.payment_status
+            or before.payment_expire_date != after.payment_expire_date
+        )
+
+
+class SaveResult(StrEnum):
+    """What became of a group."""
+
+    SAVED = "saved"
+    # Something that it rests on is otherwise by now: load again, and decide anew.
+    CHANGED = "changed"
+    # Something that it writes is locked: try again in a moment.
+    LOCKED = "locked"
+    # Another account has the e-mail or the customer.
+    TAKEN = "taken"

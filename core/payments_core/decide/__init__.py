@@ -1,0 +1,322 @@
+"""What facts come to: a pure function of a snapshot, the facts, the clock and policy.
+
+Rule 1: a report of a payment merges into it; an unchanged payment changes nothing. An
+        observation of a subscription is weighed (`payments_core.evidence`).
+Rule 2: whose a thing is says `payments_core.linking`. In conflict, the fact is not
+        applied and its event is quarantined.
+Rule 3: facts about one object are joined before its owner is looked for: one object is
+        in one group, and so is everything of one account.
+Rule 4: an account takes a new latest payment at once; anything else is a replay of
+        all its payments, and so is the beginning or the end of a subscription's life.
+Rule 5: what has to be fetched becomes a job. A payment within a subscription's life
+        is a reason to sync it, unless it says nothing new.
+Rule 6: facts that cannot be decided on do not stop the others: their event is kept as
+        pending, with a job that applies it again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
+from payments_core.decide.accounts import (
+    bind_customer,
+    link_account,
+    observe_card,
+    register_user,
+    request_sync,
+)
+from payments_core.decide.decision import (
+    QUARANTINE_REASON,
+    QUARANTINED,
+    Decided,
+    Decision,
+    event_group,
+    event_job,
+    subscription_job,
+)
+from payments_core.decide.group import Group
+from payments_core.decide.known import Known
+from payments_core.decide.lookups import lookup_of
+from payments_core.decide.payments import (
+    AFTER_PAYMENT,
+    correct_payment,
+    report_payment,
+)
+from payments_core.decide.subscriptions import observe_subscription, pay_period
+from payments_core.decide.targets import Targets
+from payments_core.errors import Rejected
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    LinkRequested,
+    PaymentCorrected,
+    PaymentReported,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+    SyncNeeded,
+    UserRegistered,
+)
+from payments_core.identity import UserId
+from payments_core.job import Job
+from payments_core.standing import Policy
+
+__all__ = [
+    "AFTER_PAYMENT",
+    "QUARANTINE_REASON",
+    "Decided",
+    "Decision",
+    "decide",
+    "event_job",
+    "lookup_of",
+    "set_aside",
+    "subscription_job",
+]
+
+# What should have happened by now at the gateway, and has not, is asked for again.
+A_DAY: Final = timedelta(days=1)
+_OTHER_MODE: Final = Outcome(EventState.QUARANTINED, "livemode is not ours")
+_IGNORED: Final = Outcome(EventState.IGNORED)
+
+_Rule = Callable[[Group, Any, SourcedFacts], Outcome | Rejected]
+# Each takes one kind of fact.
+_RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
+    {
+        PaymentReported: report_payment,
+        PaymentCorrected: correct_payment,
+        SubscriptionObserved: observe_subscription,
+        PeriodPaid: pay_period,
+        CardObserved: observe_card,
+        UserRegistered: register_user,
+        CustomerBound: bind_customer,
+        LinkRequested: link_account,
+        SyncNeeded: request_sync,
+    }
+)
+
+
+def decide(
+    snapshot: Snapshot,
+    sources: Sequence[SourcedFacts],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> Decision:
+    """Say what the facts come to; the order of the sources is that of the answer."""
+    known = Known.of(snapshot)
+    decided: list[Decided] = [Decided(duplicate=True)] * len(sources)
+    groups: dict[str, tuple[UserId | None, list[int]]] = {}
+    targets = Targets(known, sources)
+    for number, source in enumerate(sources):
+        event = source.event
+        if event is not None and _is_known(snapshot, event.key, source):
+            continue
+        if event is not None and event.livemode is not policy.livemode:
+            decided[number] = _quarantined(source, event)
+            continue
+        if source.intent is not None and (it := known.claim_on(source.intent)):
+            decided[number] = it
+            continue
+        try:
+            key, owner = targets.of(source)
+        except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
+            decided[number] = set_aside(source, now, error)
+            continue
+        groups.setdefault(key, (owner, []))[1].append(number)
+    more: Lookup | None = None
+    for key, (owner, numbers) in groups.items():
+        group = _decided_group(known, key, owner, [sources[n] for n in numbers], now)
+        if group.more is not None:
+            more = group.more if more is None else more | group.more
+            continue
+        for number, one in zip(numbers, group.decided, strict=True):
+            decided[number] = one
+    return Decision(decided) if more is None else Decision(more=more)
+
+
+def _is_known(snapshot: Snapshot, key: EventKey, source: SourcedFacts) -> bool:
+    state = snapshot.events.get(key)
+    return state is not (EventState.PENDING if source.reapplied else None)
+
+
+def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
+    """Keep an event of the other mode, and believe nothing of it."""
+    known, new = ((event.key, _OTHER_MODE),), ((event, _OTHER_MODE),)
+    changes = Changes(
+        key=event_group(event),
+        events=() if source.reapplied else new,
+        settled=known if source.reapplied else (),
+        cause=_OTHER_MODE.reason or "",
+        sources=(event.id,),
+    )
+    return Decided(changes=changes, outcome=_OTHER_MODE)
+
+
+def _decided_group(
+    known: Known,
+    key: str,
+    owner: UserId | None,
+    sources: Sequence[SourcedFacts],
+    now: datetime,
+) -> Decision:
+    """Decide on one group; a source that fails is left out, and is a group of its own.
+
+    Sources are tried one after the other only where one of them fails: rule 6.
+    """
+    try:
+        return _decided_together(known, key, owner, sources, now)
+    except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
+        if len(sources) == 1:
+            return Decision([set_aside(sources[0], now, error)])
+    good: list[SourcedFacts] = []
+    failed: dict[int, Decided] = {}
+    for number, source in enumerate(sources):
+        try:
+            _decided_together(known, key, owner, [*good, source], now)
+        except Exception as error:  # noqa: BLE001  # as above
+            failed[number] = set_aside(source, now, error)
+        else:
+            good.append(source)
+    rest = _decided_together(known, key, owner, good, now)
+    others = iter(rest.decided)
+    return Decision(
+        [failed.get(n) or next(others) for n in range(len(sources))]
+        if rest.more is None
+        else (),
+        rest.more,
+    )
+
+
+def _decided_together(
+    known: Known,
+    key: str,
+    owner: UserId | None,
+    sources: Sequence[SourcedFacts],
+    now: datetime,
+) -> Decision:
+    group = Group(known, key, owner, now)
+    answers = [_answer(group, source) for source in sources]
+    group.replay()
+    versions = group.link_versions()
+    if group.more is not None:
+        return Decision(more=group.more)
+    # What a rule forbids has changed nothing, and is not kept.
+    taken = [
+        (source, answer)
+        for source, answer in zip(sources, answers, strict=True)
+        if not isinstance(answer, Rejected)
+    ]
+    changes = Changes(
+        key=key,
+        before=group.before,
+        after=group.after,
+        payments=tuple(group.payments[it] for it in sorted(group.payments)),
+        subscriptions=tuple(
+            group.subscriptions[it] for it in sorted(group.subscriptions)
+        ),
+        periods=tuple(group.periods),
+        events=tuple(
+            (source.event, answer)
+            for source, answer in taken
+            if source.event and not source.reapplied
+        ),
+        settled=tuple(
+            (source.event.key, answer)
+            for source, answer in taken
+            if source.event and source.reapplied
+        ),
+        link_versions=versions,
+        finished=tuple(
+            _finish(group, source, source.job, answer)
+            for source, answer in taken
+            if source.job
+        ),
+        # After the jobs are finished: what they do is not asked for.
+        jobs=group.jobs,
+        intents=tuple(source.intent for source, _ in taken if source.intent),
+        cause=group.cause,
+        sources=tuple(dict.fromkeys(_name(source) for source, _ in taken)),
+    )
+    return Decision(
+        [
+            Decided(refusal=it)
+            if isinstance(it, Rejected)
+            else Decided(changes=changes, outcome=it)
+            for it in answers
+        ]
+    )
+
+
+def _answer(group: Group, source: SourcedFacts) -> Outcome | Rejected:
+    """Take the facts of one source in; say what they come to.
+
+    Of several facts the first that is not simply applied gives the outcome.
+    """
+    answer = None
+    for fact in source.facts:
+        one = _RULES[type(fact)](group, fact, source)
+        if isinstance(one, Rejected):
+            return one
+        if answer is None or answer.state is EventState.APPLIED:
+            answer = one
+        if one is QUARANTINED and source.intent is None:
+            break
+    if answer is None:
+        return _IGNORED if source.event else source.job_outcome
+    return answer
+
+
+def _finish(
+    group: Group, source: SourcedFacts, job: Job, outcome: Outcome
+) -> JobFinish:
+    """Finish the job that the facts come from."""
+    group.is_doing(job.key)
+    if outcome.waits_for == job.key:
+        # A newer report came first; what the job was asked for may be newer still.
+        return JobFinish(job, job.again(group.now), None)
+    again = _again(group, source)
+    after = job.released(again) if again else job.finished()
+    return JobFinish(job, after, outcome)
+
+
+def _again(group: Group, source: SourcedFacts) -> datetime | None:
+    """Say when a sync is due once more that found less than it should have.
+
+    A gateway whose clock is behind ours must not be asked over and over.
+    """
+    for fact in source.facts:
+        if isinstance(fact, SubscriptionObserved):
+            known = group.subscription(fact.report.gateway_id)
+            look_at = known.look_at if known else None
+            if look_at is not None and look_at <= group.now:
+                return group.now + A_DAY
+    return None
+
+
+def _name(source: SourcedFacts) -> str:
+    """Return the id of what the facts came from."""
+    if source.event is not None:
+        return source.event.id
+    if source.job is not None:
+        return source.job.key.subject
+    return source.intent.id if source.intent is not None else ""
+
+
+def set_aside(source: SourcedFacts, now: datetime, error: Exception) -> Decided:
+    """Keep an event that could not be applied, because of a bug, for the worker."""
+    if source.event is None or source.reapplied:
+        return Decided(failure=error)
+    event, reason = source.event, f"failed: {type(error).__name__}"
+    outcome = Outcome(EventState.PENDING, reason, event_job(event.key))
+    later = Job.due(event_job(event.key), reason, now).failed(now, reason)
+    changes = Changes(
+        key=event_group(event),
+        events=((event, outcome),),
+        jobs=(later,),
+        cause=reason,
+        sources=(event.id,),
+    )
+    return Decided(changes=changes, outcome=outcome, failure=error)

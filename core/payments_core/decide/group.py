@@ -1,0 +1,137 @@
+"""One account, or one thing without an account, while facts about it are decided on."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.changes import Lookup
+from payments_core.decide.known import Known
+from payments_core.identity import UserId
+from payments_core.job import Job, JobKey
+from payments_core.linking import NO_KEYS, LinkKeys
+from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.standing import Checkpoint
+from payments_core.subscription import PaidTerm, Subscription, SubscriptionReport
+
+CAUSES_MAX = 3
+
+
+@attrs.define
+class Group:
+    """What is known of it, and what has changed so far.
+
+    `more` is what has to be loaded before it can be decided on.
+    """
+
+    known: Known
+    key: str
+    owner: UserId | None
+    now: datetime
+    before: PaymentAccount | None = attrs.field(init=False)
+    account: PaymentAccount | None = attrs.field(init=False)
+    payments: dict[PaymentId, PaymentRecord] = attrs.field(init=False, factory=dict)
+    subscriptions: dict[str, Subscription] = attrs.field(init=False, factory=dict)
+    periods: list[PaidTerm] = attrs.field(init=False, factory=list)
+    link_keys: LinkKeys = attrs.field(init=False, default=NO_KEYS)
+    replays: bool = attrs.field(init=False, default=False)
+    more: Lookup | None = attrs.field(init=False, default=None)
+    _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)
+    _causes: list[str] = attrs.field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.before = self.known.accounts.get(self.owner) if self.owner else None
+        self.account = self.before
+
+    def payment(self, id_: PaymentId) -> PaymentRecord | None:
+        return self.payments.get(id_) or self.known.payments.get(id_)
+
+    def subscription(self, gateway_id: str) -> Subscription | None:
+        return self.subscriptions.get(gateway_id) or self.known.subscriptions.get(
+            gateway_id
+        )
+
+    def may_be_ours(self, thing: Payment | SubscriptionReport) -> bool:
+        """Say whether nothing contradicts that a thing belongs to this group."""
+        if self.owner is None:
+            return self.known.owner_of(thing) is None
+        bound = self.known.bound_to(thing.customer_id)
+        if bound is None and thing.customer_id and self.account is not None:
+            bound = (
+                self.owner if thing.customer_id == self.account.customer_id else None
+            )
+        return self.owner == (thing.claimed_by or self.owner) == (bound or self.owner)
+
+    def sync(self, key: JobKey, reason: str, *, after: timedelta = timedelta()) -> None:
+        """Ask for a job; of two wishes for one job the earlier one counts."""
+        known = self._jobs.get(key)
+        if known is None or after < known[1]:
+            self._jobs[key] = (reason, after)
+
+    def is_doing(self, key: JobKey) -> None:
+        """Note that the facts come from this job: it need not be asked for."""
+        self._jobs.pop(key, None)
+
+    def need(self, lookup: Lookup) -> None:
+        self.more = lookup if self.more is None else self.more | lookup
+
+    def note(self, cause: str) -> None:
+        """Note what the account changes by."""
+        self._causes.append(cause)
+
+    # The end
+
+    @property
+    def cause(self) -> str:
+        return "; ".join(self._causes[:CAUSES_MAX])
+
+    @property
+    def after(self) -> PaymentAccount | None:
+        """Return the account as it is saved; the one before if nothing changed."""
+        before, account = self.before, self.account
+        if account is None:
+            return None
+        if before is None:
+            return account.saved_as(1)
+        if self.payments or self.subscriptions or account != before:
+            return account.saved_as(before.version + 1)
+        return before
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        if not self._jobs:
+            return ()
+        wanted = sorted(self._jobs.items(), key=lambda it: (it[0].kind, it[0].subject))
+        return tuple(
+            Job.due(key, reason, self.now + after, self.owner)
+            for key, (reason, after) in wanted
+        )
+
+    def replay(self) -> None:
+        """Fold the account from the start, over its whole history, if it has to be."""
+        if not self.replays or self.account is None or self.more is not None:
+            return
+        snapshot, user = self.known.snapshot, self.account.user_id
+        if self.before is not None and user not in snapshot.lookup.histories:
+            self.need(Lookup(histories=frozenset({user})))
+            return
+        payments = {it.payment.id: it.payment for it in self.payments.values()}
+        for record in snapshot.histories:
+            if record.user_id == user:
+                payments.setdefault(record.payment.id, record.payment)
+        checkpoint = Checkpoint.replay(payments.values(), self.account.subscriptions)
+        self.account = self.account.folded(checkpoint)
+
+    def link_versions(self) -> Mapping[str, int]:
+        """Return the versions of the link keys that this group rests on."""
+        if not self.link_keys:
+            return {}
+        snapshot = self.known.snapshot
+        if self.link_keys - snapshot.lookup.link_keys:
+            self.need(Lookup(keys=self.link_keys, link_keys=self.link_keys))
+            return {}
+        return {
+            name: snapshot.link_versions.get(name, 0)
+            for name in sorted(self.link_keys.names())
+        }

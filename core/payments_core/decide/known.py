@@ -1,0 +1,69 @@
+"""A snapshot, indexed."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.changes import Snapshot
+from payments_core.decide.decision import Decided
+from payments_core.identity import CustomerId, UserId
+from payments_core.intent import Intent
+from payments_core.linking import OwnershipConflict
+from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.subscription import Subscription, SubscriptionReport
+
+
+@attrs.frozen
+class Known:
+    """What a snapshot has, by each of its keys."""
+
+    snapshot: Snapshot
+    accounts: Mapping[UserId, PaymentAccount]
+    by_customer: Mapping[CustomerId, UserId]
+    by_email: Mapping[str, UserId]
+    payments: Mapping[PaymentId, PaymentRecord]
+    subscriptions: Mapping[str, Subscription]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Known":
+        subscriptions = {it.gateway_id: it for it in snapshot.subscriptions}
+        for account in snapshot.accounts:
+            for it in account.subscriptions:
+                subscriptions.setdefault(it.gateway_id, it)
+        return cls(
+            snapshot,
+            {it.user_id: it for it in snapshot.accounts},
+            {it.customer_id: it.user_id for it in snapshot.accounts if it.customer_id},
+            {it.email.key: it.user_id for it in snapshot.accounts},
+            {it.payment.id: it for it in snapshot.payments},
+            subscriptions,
+        )
+
+    def owner_of(
+        self, thing: Payment | SubscriptionReport
+    ) -> UserId | OwnershipConflict | None:
+        """Say whose a thing is that is not linked yet."""
+        bound = self.bound_to(thing.customer_id)
+        if thing.claimed_by:
+            claimed = UserId(thing.claimed_by)
+            if bound and bound != claimed:
+                return OwnershipConflict(claimed, bound)
+            return claimed if claimed in self.accounts else None
+        if bound:
+            return bound
+        email = thing.email if isinstance(thing, Payment) else None
+        return self.by_email.get(email) if email else None
+
+    def claim_on(self, intent: Intent) -> Decided | None:
+        """Say who else has saved an intent since; None if it is still ours to save."""
+        for kept in self.snapshot.intents:
+            if kept.id == intent.id and kept.version == intent.version:
+                return None
+            if kept.id == intent.id and kept.writer == intent.writer:
+                # The reply to an earlier save was lost.
+                return Decided(duplicate=True)
+        return Decided(lease_lost=True)
+
+    def bound_to(self, customer: CustomerId | None) -> UserId | None:
+        return self.by_customer.get(customer) if customer else None

@@ -1,0 +1,117 @@
+"""What reports and corrections of payments come to.
+
+Rule 1: a report merges into what is known; an unchanged payment changes nothing.
+Rule 2: an account takes a new latest payment at once; anything else is a replay of all
+        its payments.
+Rule 3: a correction that was fetched before what is known is fetched again.
+Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
+        nothing new.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from payments_core.account import PaymentAccount
+from payments_core.decide.decision import QUARANTINED, subscription_job
+from payments_core.decide.group import Group
+from payments_core.events import EventState, Outcome
+from payments_core.facts import (
+    APPLIED,
+    PaymentCorrected,
+    PaymentReported,
+    SourcedFacts,
+)
+from payments_core.job import JobKey, JobKind
+from payments_core.linking import link_keys
+from payments_core.payment import Payment, PaymentRecord
+from payments_core.standing import Sighting
+from payments_core.subscription import Subscription, SubscriptionStatus
+
+# A payment comes with events that tell more; they may make the sync needless.
+AFTER_PAYMENT: Final = timedelta(seconds=3)
+
+
+def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outcome:
+    before = group.payment(fact.payment.id)
+    after = before.payment.merge(fact.payment) if before else fact.payment
+    if not group.may_be_ours(after):
+        return QUARANTINED
+    if before is None or after != before.payment or before.user_id != group.owner:
+        put_payment(group, before, after, group.known.snapshot.sequence)
+    if not after.contradicted:
+        return APPLIED
+    job, reason = JobKey(JobKind.PAYMENT, after.id), "contradicts an earlier report"
+    group.sync(job, reason)
+    return Outcome(EventState.PENDING, reason, job)
+
+
+def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Outcome:
+    before = group.payment(fact.payment.id)
+    if not group.may_be_ours(fact.payment):
+        return QUARANTINED
+    if before is not None and fact.sequence <= before.sequence:
+        job = JobKey(JobKind.PAYMENT, fact.payment.id)
+        return Outcome(EventState.PENDING, "a newer report came first", job)
+    put_payment(group, before, fact.payment, fact.sequence)
+    return APPLIED
+
+
+def put_payment(
+    group: Group, before: PaymentRecord | None, payment: Payment, sequence: int
+) -> None:
+    """Take a payment that is new, or changed, or was not linked before."""
+    version = before.version if before else 0
+    group.payments[payment.id] = PaymentRecord(payment, group.owner, version, sequence)
+    if group.account is None:
+        group.link_keys |= link_keys([payment])
+        return
+    _fold(group, group.account, before, payment)
+    group.note(f"payment {payment.id} {payment.state.value}")
+    for subscription in group.account.subscriptions:
+        if subscription.live and _tells_more(payment, subscription):
+            key = subscription_job(subscription.gateway_id)
+            group.sync(key, f"payment {payment.id}", after=AFTER_PAYMENT)
+
+
+def _fold(
+    group: Group,
+    account: PaymentAccount,
+    before: PaymentRecord | None,
+    payment: Payment,
+) -> None:
+    subscriptions = account.subscriptions
+    sighting, seen = Sighting.of(payment, subscriptions), None
+    if before is not None and before.user_id is not None:
+        seen = Sighting.of(before.payment, subscriptions)
+    if sighting == seen:
+        return
+    if seen or sighting is None or not account.checkpoint.takes(sighting):
+        group.replays = True
+        return
+    group.account = account.folded(account.checkpoint.advance(sighting))
+
+
+_IN_ARREARS: Final[Mapping[bool, frozenset[SubscriptionStatus]]] = MappingProxyType(
+    {
+        True: frozenset({SubscriptionStatus.ACTIVE}),
+        False: frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}),
+    }
+)
+
+
+def _tells_more(payment: Payment, subscription: Subscription) -> bool:
+    """Say whether a payment tells something of a subscription that is not known."""
+    created_at = payment.created_at
+    if created_at is None or not subscription.lived_at(created_at):
+        return False
+    if subscription.status not in _IN_ARREARS[payment.money_stayed]:
+        return True
+    if not payment.money_stayed:
+        return False
+    term = subscription.paid_term
+    if term is None or not subscription.covered:
+        return True
+    # A payment of another term than the one we know of.
+    return not term.starts_at <= created_at < term.ends_at

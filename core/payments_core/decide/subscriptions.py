@@ -1,0 +1,83 @@
+"""What observations of subscriptions, and paid periods of them, come to.
+
+Rule 1: an observation is weighed against what is known (`payments_core.evidence`).
+Rule 2: the beginning or the end of a subscription's life is a replay of all payments.
+"""
+
+import attrs
+
+from payments_core.decide.decision import QUARANTINED, subscription_job
+from payments_core.decide.group import Group
+from payments_core.events import EventState, Outcome
+from payments_core.evidence import Evidence, weigh
+from payments_core.facts import APPLIED, PeriodPaid, SourcedFacts, SubscriptionObserved
+from payments_core.linking import link_keys
+from payments_core.subscription import Subscription, SubscriptionStatus
+
+
+def observe_subscription(
+    group: Group, fact: SubscriptionObserved, source: SourcedFacts
+) -> Outcome:
+    report = fact.report
+    job = subscription_job(report.gateway_id)
+    known = group.subscription(report.gateway_id)
+    if not group.may_be_ours(report) or _is_anothers(group, known):
+        if source.intent is not None:
+            # Bound to another user meanwhile: a sync says whose it is.
+            group.sync(job, "its customer is another user's")
+        return QUARANTINED
+    sequence = fact.sequence
+    if sequence is None:
+        sequence = group.known.snapshot.sequence
+    verdict = weigh(
+        known,
+        Evidence(report=report, at=fact.at, ticket=sequence, looked_up=fact.fetched),
+    )
+    if verdict.subscription is not None:
+        after = attrs.evolve(verdict.subscription, user_id=group.owner)
+        put_subscription(group, known, after)
+    if verdict.look is None:
+        return APPLIED
+    group.sync(job, verdict.look)
+    return Outcome(EventState.PENDING, verdict.look, job)
+
+
+def _is_anothers(group: Group, known: Subscription | None) -> bool:
+    return known is not None and known.user_id not in {None, group.owner}
+
+
+def pay_period(group: Group, fact: PeriodPaid, _: SourcedFacts) -> Outcome:
+    period = fact.period
+    known = group.subscription(period.gateway_id)
+    if known is None:
+        job = subscription_job(period.gateway_id)
+        group.sync(job, "not known yet")
+        reason = "its subscription is not known yet"
+        return Outcome(EventState.PENDING, reason, job)
+    group.periods.append(period)
+    put_subscription(group, known, known.paid(period))
+    return APPLIED
+
+
+def put_subscription(
+    group: Group, before: Subscription | None, after: Subscription
+) -> None:
+    """Take a subscription that is new, or changed, or was not linked before."""
+    if after == before:
+        return
+    group.subscriptions[after.gateway_id] = after
+    group.note(f"subscription {after.gateway_id} {after.status.value}")
+    if group.account is None:
+        group.link_keys |= link_keys(subscriptions=[after.report])
+        return
+    group.account = group.account.with_subscription(after)
+    was_there = before is not None and before.user_id is not None
+    if _life(after) != (_life(before) if before and was_there else None):
+        group.replays = True
+
+
+def _life(subscription: Subscription) -> tuple[object, ...]:
+    """Return what of a subscription decides on the meaning of payments."""
+    report = subscription.report
+    lived = report.status is not SubscriptionStatus.INCOMPLETE_EXPIRED
+    return report.created_at, report.ended_at, subscription.live, lived

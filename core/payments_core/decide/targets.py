@@ -1,0 +1,116 @@
+"""To which group the facts of each source belong.
+
+Facts about one object are joined before its owner is looked for: one object is in one
+group.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import attrs
+
+from payments_core.decide.decision import event_group, user_group
+from payments_core.decide.known import Known
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    Fact,
+    LinkRequested,
+    PaymentCorrected,
+    PaymentReported,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+    SyncNeeded,
+    UserRegistered,
+)
+from payments_core.identity import UserId
+from payments_core.linking import OwnershipConflict
+from payments_core.payment import Payment, PaymentId
+from payments_core.subscription import SubscriptionReport
+
+
+@attrs.define
+class Targets:
+    """To which group the facts of each source belong (rule 3)."""
+
+    _known: Known
+    _sources: Sequence[SourcedFacts]
+    _joined: dict[PaymentId, Payment] = attrs.field(init=False, factory=dict)
+    _owners: dict[str, UserId] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for source in self._sources:
+            for fact in source.facts:
+                if isinstance(fact, PaymentReported):
+                    # One that does not merge fails again where it is decided on.
+                    with suppress(Exception):
+                        self._join_payment(fact.payment)
+                elif isinstance(fact, SubscriptionObserved):
+                    self._join(fact.report)
+
+    def _join_payment(self, payment: Payment) -> None:
+        record = self._known.payments.get(payment.id)
+        if record is not None and record.user_id is not None:
+            return
+        known = record.payment if record else None
+        before = self._joined.get(payment.id, known)
+        self._joined[payment.id] = before.merge(payment) if before else payment
+
+    def _join(self, report: SubscriptionReport) -> None:
+        known = self._known.subscriptions.get(report.gateway_id)
+        owner = known.user_id if known else None
+        found = owner or self._known.owner_of(report)
+        if found is not None and not isinstance(found, OwnershipConflict):
+            self._owners.setdefault(report.gateway_id, found)
+
+    def of(self, source: SourcedFacts) -> tuple[str, UserId | None]:
+        if source.intent is not None:
+            return user_group(source.intent.user_id)
+        for fact in source.facts:
+            if found := self._of_fact(fact):
+                return found
+        if source.event is not None:
+            return event_group(source.event), None
+        if source.job is not None:
+            return f"job {source.job.key.kind} {source.job.key.subject}", None
+        return "syncs", None
+
+    def _of_fact(self, fact: Fact) -> tuple[str, UserId | None] | None:
+        match fact:
+            case PaymentReported(payment) | PaymentCorrected(payment):
+                return self._of_payment(payment)
+            case SubscriptionObserved(report=report):
+                return self._of_subscription(report.gateway_id)
+            case PeriodPaid(period):
+                return self._of_subscription(period.gateway_id)
+            case CardObserved(customer_id=customer):
+                return _group(f"customer {customer}", self._known.bound_to(customer))
+            case UserRegistered() | CustomerBound() | LinkRequested():
+                return user_group(fact.user_id)
+            case SyncNeeded():
+                return None
+
+    def _of_subscription(self, gateway_id: str) -> tuple[str, UserId | None]:
+        known = self._known.subscriptions.get(gateway_id)
+        owner = known.user_id if known else None
+        return _group(
+            f"subscription {gateway_id}", owner or self._owners.get(gateway_id)
+        )
+
+    def _of_payment(self, payment: Payment) -> tuple[str, UserId | None]:
+        record = self._known.payments.get(payment.id)
+        if record is not None and record.user_id is not None:
+            return user_group(record.user_id)
+        joined = self._joined.get(payment.id)
+        if joined is None:
+            joined = record.payment.merge(payment) if record else payment
+        return _group(f"payment {payment.id}", self._known.owner_of(joined))
+
+
+def _group(
+    thing: str, owner: UserId | OwnershipConflict | None
+) -> tuple[str, UserId | None]:
+    if owner is None or isinstance(owner, OwnershipConflict):
+        return thing, None
+    return user_group(owner)

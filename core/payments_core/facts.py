@@ -1,0 +1,170 @@
+"""What we learned, from whatever source.
+
+Rule 1: a webhook, a job, an operation's result, a registration: each only produces
+        facts, and `payments_core.use_cases.RecordFacts` records them.
+Rule 2: a fact says what was learned and never what to do about it: that is
+        `payments_core.decide`.
+"""
+
+from datetime import datetime, timedelta
+
+import attrs
+
+from payments_core.card import Card
+from payments_core.events import (
+    Doubt,
+    EventState,
+    GatewayEvent,
+    Notice,
+    Outcome,
+)
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.intent import Intent
+from payments_core.job import Job, JobKey, JobKind
+from payments_core.payment import Payment
+from payments_core.subscription import PaidTerm, SubscriptionReport
+
+APPLIED = Outcome(EventState.APPLIED)
+
+
+@attrs.frozen
+class PaymentReported:
+    """One report of one payment; reports merge, in any order."""
+
+    payment: Payment
+
+
+@attrs.frozen
+class PaymentCorrected:
+    """What the gateway says of a payment now, in place of all reports.
+
+    `sequence` was drawn before the gateway was asked.
+    """
+
+    payment: Payment
+    sequence: int
+
+
+@attrs.frozen(kw_only=True)
+class SubscriptionObserved:
+    """One report of a subscription: an event's, or a fetched one.
+
+    `at` is the event's own second, or the answer's. `sequence` was drawn before the
+    gateway was asked; an event takes the number of the load that it is decided on.
+    """
+
+    report: SubscriptionReport
+    at: datetime
+    sequence: int | None = None
+
+    @property
+    def fetched(self) -> bool:
+        return self.sequence is not None
+
+
+@attrs.frozen
+class PeriodPaid:
+    """An invoice was paid, and covers a period of a subscription."""
+
+    period: PaidTerm
+
+
+@attrs.frozen(kw_only=True)
+class CardObserved:
+    """The card that pays by default for a customer; None if there is none."""
+
+    customer_id: CustomerId
+    card: Card | None
+    sequence: int
+
+
+@attrs.frozen(kw_only=True)
+class UserRegistered:
+    """A user of the users micro-service, and maybe the customer that is theirs."""
+
+    user_id: UserId
+    email: Email
+    customer_id: CustomerId | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CustomerBound:
+    """A customer was made for a user, or was found to be theirs.
+
+    One that `existed` may have a card and subscriptions that we do not know.
+    """
+
+    user_id: UserId
+    customer_id: CustomerId
+    existed: bool
+
+
+@attrs.frozen
+class LinkRequested:
+    """Something unlinked carries a key of this account: link it."""
+
+    user_id: UserId
+
+
+@attrs.frozen(kw_only=True)
+class SyncNeeded:
+    """The gateway has to be asked before anything follows.
+
+    Without a `job` there is nothing that could be asked for.
+    """
+
+    job: JobKey | None
+    reason: str
+    after: timedelta = timedelta()
+
+
+Fact = (
+    PaymentReported
+    | PaymentCorrected
+    | SubscriptionObserved
+    | PeriodPaid
+    | CardObserved
+    | UserRegistered
+    | CustomerBound
+    | LinkRequested
+    | SyncNeeded
+)
+
+
+@attrs.frozen(kw_only=True)
+class SourcedFacts:
+    """Facts that one source produced, and what is saved with them, or not at all.
+
+    `event` is kept with its outcome; one that is `reapplied` was kept before and is
+    pending. `job`, as it was claimed, is finished, and the events that wait for it
+    get `job_outcome` unless the facts say otherwise. `intent` is saved as it is here.
+    """
+
+    facts: tuple[Fact, ...] = ()
+    event: GatewayEvent | None = None
+    reapplied: bool = False
+    job: Job | None = None
+    job_outcome: Outcome = APPLIED
+    intent: Intent | None = None
+
+
+def facts_of(event: GatewayEvent) -> SourcedFacts:
+    """Return what an event says, to be recorded with it."""
+    return SourcedFacts(facts=_reported(event), event=event)
+
+
+def _reported(event: GatewayEvent) -> tuple[Fact, ...]:
+    match event.report:
+        case Payment() as payment:
+            return (PaymentReported(payment),)
+        case SubscriptionReport() as report:
+            return (SubscriptionObserved(report=report, at=event.created_at),)
+        case PaidTerm() as period:
+            return (PeriodPaid(period),)
+        case Notice() as notice:
+            return (SyncNeeded(job=notice.job, reason=notice.reason),)
+        case Doubt(payment_id, reason):
+            job = None if payment_id is None else JobKey(JobKind.PAYMENT, payment_id)
+            return (SyncNeeded(job=job, reason=reason),)
+        case None:
+            return ()

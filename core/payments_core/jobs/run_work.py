@@ -1,0 +1,163 @@
+"""Do what is due: jobs and open intents, claimed by one loop.
+
+Rule 1: a piece of work is claimed in one statement, done outside of any, and finished
+        with what it found, only where the claim still holds.
+Rule 2: a gateway that does not listen costs a job no attempt; one that fails does.
+Rule 3: work that is dropped is due again when its lease has run out.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from payments_core.errors import (
+    AccountBusy,
+    GatewayBusy,
+    GatewayObjectMissing,
+    OperationInProgress,
+    PaymentsError,
+    StoreUnavailable,
+)
+from payments_core.events import EventState, Outcome
+from payments_core.facts import LinkRequested, SourcedFacts
+from payments_core.intent import Intent
+from payments_core.job import Job, JobKind
+from payments_core.jobs.sync import (
+    JobRun,
+    apply_event,
+    sync_card_setup,
+    sync_customer,
+    sync_payment,
+    sync_subscription,
+)
+from payments_core.ports import (
+    AccountDirectory,
+    Claimed,
+    Clock,
+    EventLog,
+    EventReader,
+    IntentDirectory,
+    PaymentGateway,
+    WorkQueue,
+)
+from payments_core.use_cases.execute_operation import ExecuteOperation
+from payments_core.use_cases.record_facts import RecordedState, RecordFacts
+
+JOBS: Final[Mapping[JobKind, Callable[[JobRun, Job], Awaitable[None]]]] = (
+    MappingProxyType(
+        {
+            JobKind.SUBSCRIPTION: sync_subscription,
+            JobKind.CUSTOMER: sync_customer,
+            JobKind.SET_UP: sync_card_setup,
+            JobKind.PAYMENT: sync_payment,
+            JobKind.EVENT: apply_event,
+        }
+    )
+)
+# How long a gateway that does not listen is left alone.
+PAUSE: Final = timedelta(seconds=5)
+OVERDUE_MAX: Final = 16
+LINKED_MAX: Final = 100
+
+
+def _unheard(_: Job | Intent, __: Exception) -> None:
+    """Nobody listens."""
+
+
+@attrs.frozen
+class RunWork:
+    queue: WorkQueue
+    record: RecordFacts
+    execute: ExecuteOperation
+    gateway: PaymentGateway
+    clock: Clock
+    accounts: AccountDirectory
+    intents: IntentDirectory
+    events: EventLog
+    reader: EventReader
+    on_failure: Callable[[Job | Intent, Exception], None] = _unheard
+
+    async def claim(self, limit: int) -> Sequence[Claimed]:
+        """Claim work that is due; what is not run is due again after its lease.
+
+        Raises:
+            StoreUnavailable: what was claimed is due again after its lease.
+        """
+        now = self.clock()
+        await self.queue.request_overdue(now=now, limit=OVERDUE_MAX)
+        return await self.queue.claim(now=now, limit=limit)
+
+    async def __call__(self, claimed: Claimed) -> None:
+        """Do one piece of work that was claimed.
+
+        Raises:
+            StoreUnavailable: it is due again when its lease has run out.
+        """
+        if isinstance(claimed.work, Intent):
+            await self._go_on(claimed.work)
+        else:
+            await self._do(claimed.work, claimed.sequence)
+
+    async def link(self) -> int:
+        """Link what has no owner although its account is there by now.
+
+        Return how many things found their accounts.
+        """
+        users = await self.queue.linkable(limit=LINKED_MAX)
+        sources = [SourcedFacts(facts=(LinkRequested(user),)) for user in users]
+        done = {
+            it.changes.key: it.changes
+            for it in await self.record(sources)
+            if it.state is RecordedState.SAVED and it.changes
+        }
+        return sum(len(it.payments) + len(it.subscriptions) for it in done.values())
+
+    async def _go_on(self, intent: Intent) -> None:
+        try:
+            await self.execute.resume(intent)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # one intent's bug is not the others'
+            # Its lease runs out, and it is due again.
+            self.on_failure(intent, error)
+
+    async def _do(self, job: Job, sequence: int) -> None:
+        run = JobRun(
+            self.gateway,
+            self.record,
+            self.execute,
+            self.accounts,
+            self.intents,
+            self.events,
+            self.reader,
+            sequence,
+        )
+        try:
+            await self._finish(run, job)
+        except StoreUnavailable:
+            raise
+        except (GatewayBusy, OperationInProgress, AccountBusy):
+            await self.queue.release(job, job.released(self.clock() + PAUSE))
+        except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
+            self.on_failure(job, error)
+            await self.queue.release(job, job.failed(self.clock(), _named(error)))
+
+    @staticmethod
+    async def _finish(run: JobRun, job: Job) -> None:
+        try:
+            await JOBS[job.key.kind](run, job)
+        except GatewayObjectMissing as error:
+            missing = str(error)
+        else:
+            return
+        # What waits for a thing that the gateway does not know waits in vain.
+        outcome = Outcome(EventState.QUARANTINED, missing)
+        await run.record.one(SourcedFacts(job=job, job_outcome=outcome))
+
+
+def _named(error: Exception) -> str:
+    # A message of ours is made of ids and reasons; anybody else's may quote anything.
+    return str(error) if isinstance(error, PaymentsError) else type(error).__name__

@@ -1,0 +1,155 @@
+"""Syncs: what the gateway says now of one object, recorded as facts.
+
+Rule 1: the number that orders what is fetched was drawn before the gateway is asked.
+Rule 2: a job is finished together with the facts that it found, or not at all.
+"""
+
+import attrs
+
+from payments_core.decide import subscription_job
+from payments_core.errors import EventNotFound
+from payments_core.events import EventKey
+from payments_core.facts import (
+    CardObserved,
+    PaymentCorrected,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+    SyncNeeded,
+    facts_of,
+)
+from payments_core.identity import CustomerId, UserId
+from payments_core.intent import IntentId, IntentKind, IntentState, Step, Wanted
+from payments_core.job import Job
+from payments_core.payment import PaymentId
+from payments_core.ports import (
+    AccountDirectory,
+    EventLog,
+    EventReader,
+    IntentDirectory,
+    PaymentGateway,
+)
+from payments_core.subscription import SubscriptionReport, subscription_id
+from payments_core.use_cases.execute_operation import (
+    ExecuteOperation,
+    OperationRequest,
+)
+from payments_core.use_cases.record_facts import RecordedState, RecordFacts
+
+
+@attrs.frozen
+class JobRun:
+    """What jobs work with. `sequence` was drawn with the claim of the job."""
+
+    gateway: PaymentGateway
+    record: RecordFacts
+    execute: ExecuteOperation
+    accounts: AccountDirectory
+    intents: IntentDirectory
+    events: EventLog
+    reader: EventReader
+    sequence: int
+
+
+async def sync_subscription(run: JobRun, job: Job) -> None:
+    found = await run.gateway.subscription(job.key.subject)
+    observed = SubscriptionObserved(
+        report=found.report, at=found.at, sequence=run.sequence
+    )
+    paid = () if found.term is None else (PeriodPaid(found.term),)
+    facts = SourcedFacts(facts=(observed, *paid))
+    twin_of = await _twin_of(run, found.report)
+    if twin_of is None:
+        await run.record.one(attrs.evolve(facts, job=job))
+        return
+    # It has to be known before it can be ended, and ended before the job is finished:
+    # the job is what remembers that there is one.
+    recorded = await run.record.one(facts)
+    await _end_twin(run, found.report, twin_of)
+    outcome = recorded.outcome or facts.job_outcome
+    await run.record.one(SourcedFacts(job=job, job_outcome=outcome))
+
+
+async def _twin_of(run: JobRun, report: SubscriptionReport) -> UserId | None:
+    """Return the user for whom this was made twice; None if it was not.
+
+    A gateway may go on with a request long after it answered with an error: what an
+    intent made since, or gave up, stands against it.
+    """
+    if report.terminal or report.intent_id is None:
+        return None
+    intent = await run.intents.find(IntentId(report.intent_id))
+    if intent is None or intent.open:
+        return None
+    start = intent.call(Step.START)
+    made = start.answer.id if start and start.answer else None
+    if made == report.gateway_id and intent.state is IntentState.SUCCEEDED:
+        return None
+    return intent.user_id
+
+
+async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) -> None:
+    request = OperationRequest(
+        user_id=user_id,
+        kind=IntentKind.END_SUBSCRIPTION,
+        subject=subscription_id(report.gateway_id),
+        wanted=Wanted(cancel_at_period_end=False),
+        key=f"twin {report.gateway_id}",
+    )
+    await run.execute(request, wait_s=None)
+
+
+async def sync_customer(run: JobRun, job: Job) -> None:
+    """Look at a customer: the card that pays, and what was sold to them."""
+    customer = CustomerId(job.key.subject)
+    card = await run.gateway.card_of(customer)
+    sold = await run.gateway.subscriptions_of(customer)
+    owner = await run.accounts.holder_of(customer)
+    account = await run.accounts.find(owner) if owner else None
+    known = {it.gateway_id: it.live for it in account.subscriptions} if account else {}
+    syncs = (
+        SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
+        for it in sold
+        if known.get(it.gateway_id) is not (not it.terminal)
+    )
+    observed = CardObserved(customer_id=customer, card=card, sequence=run.sequence)
+    await run.record.one(SourcedFacts(facts=(observed, *syncs), job=job))
+
+
+async def sync_card_setup(run: JobRun, job: Job) -> None:
+    """Put a card that was set up in the browser in the old one's place."""
+    found = await run.gateway.set_up(job.key.subject)
+    owner = None
+    if found.succeeded and found.customer_id and found.payment_method:
+        owner = await run.accounts.holder_of(found.customer_id)
+    if owner is not None:
+        request = OperationRequest(
+            user_id=owner,
+            kind=IntentKind.UPDATE_CARD,
+            wanted=Wanted(payment_method=found.payment_method),
+            key=f"set-up {job.key.subject}",
+        )
+        await run.execute(request, wait_s=None)
+    await run.record.one(SourcedFacts(job=job))
+
+
+async def sync_payment(run: JobRun, job: Job) -> None:
+    found = await run.gateway.payment(PaymentId(job.key.subject))
+    fact = PaymentCorrected(found, run.sequence)
+    await run.record.one(SourcedFacts(facts=(fact,), job=job))
+
+
+async def apply_event(run: JobRun, job: Job) -> None:
+    """Apply an event again that could not be applied."""
+    id_, _, type_ = job.key.subject.partition(" ")
+    key = EventKey(id_, type_)
+    for kept in await run.events.find(id_):
+        if kept.key == key and kept.body is not None:
+            source = facts_of(run.reader.reread(kept.body))
+            again = attrs.evolve(source, reapplied=True, job=job)
+            recorded = await run.record.one(again)
+            if recorded.state is RecordedState.DUPLICATE:
+                # Somebody else has applied it meanwhile.
+                await run.record.one(SourcedFacts(job=job))
+            return
+    raise EventNotFound(id_)

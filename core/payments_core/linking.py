@@ -1,0 +1,97 @@
+"""Whose is what was reported: by metadata, by customer, by e-mail.
+
+Rule 1: the user whom the metadata names; else the account of the customer; else, for
+        a payment, the account that has its e-mail. No such account: it is unlinked.
+Rule 2: the binding of a customer wins over metadata. If they disagree the owner is in
+        conflict, and no account may change.
+Rule 3: once linked, a thing stays where it is.
+Rule 4: each link key has a version in the store. Who keeps something unlinked, or
+        gives an account a key, compares and raises it: so neither misses the other.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Self
+
+import attrs
+
+from payments_core.identity import CustomerId, UserId
+from payments_core.payment import Payment, PaymentRecord
+from payments_core.subscription import Subscription, SubscriptionReport
+
+# How many unlinked things a registration links at once; the worker links the others.
+UNLINKED_MAX: Final = 100
+
+
+@attrs.frozen
+class LinkKeys:
+    """The keys under which payments and subscriptions find their accounts."""
+
+    user_ids: frozenset[UserId] = frozenset()
+    customer_ids: frozenset[CustomerId] = frozenset()
+    email_keys: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.user_ids or self.customer_ids or self.email_keys)
+
+    def __or__(self, other: Self) -> Self:
+        if not other:
+            return self
+        return type(self)(
+            self.user_ids | other.user_ids,
+            self.customer_ids | other.customer_ids,
+            self.email_keys | other.email_keys,
+        )
+
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(
+            self.user_ids - other.user_ids,
+            self.customer_ids - other.customer_ids,
+            self.email_keys - other.email_keys,
+        )
+
+    def names(self) -> Iterator[str]:
+        """Return each key as one text, as the store counts its versions."""
+        yield from (f"user {user}" for user in self.user_ids)
+        yield from (f"customer {customer}" for customer in self.customer_ids)
+        yield from (f"email {email}" for email in self.email_keys)
+
+
+NO_KEYS: Final = LinkKeys()
+
+
+def link_keys(
+    payments: Iterable[Payment] = (), subscriptions: Iterable[SubscriptionReport] = ()
+) -> LinkKeys:
+    """Return every key under which one of these could find its account."""
+    user_ids, customer_ids, email_keys = set(), set(), set()
+    for payment in payments:
+        if payment.claimed_by:
+            user_ids.add(UserId(payment.claimed_by))
+        if payment.customer_id:
+            customer_ids.add(payment.customer_id)
+        if payment.email:
+            email_keys.add(payment.email)
+    for report in subscriptions:
+        customer_ids.add(report.customer_id)
+        if report.claimed_by:
+            user_ids.add(UserId(report.claimed_by))
+    return LinkKeys(frozenset(user_ids), frozenset(customer_ids), frozenset(email_keys))
+
+
+@attrs.frozen
+class Unlinked:
+    """Payments and subscriptions without an owner, in the order of their ids."""
+
+    payments: Sequence[PaymentRecord] = ()
+    subscriptions: Sequence[Subscription] = ()
+
+
+NOTHING_UNLINKED: Final = Unlinked()
+
+
+@attrs.frozen
+class OwnershipConflict:
+    """The customer is bound to another user than the metadata names."""
+
+    metadata_user_id: UserId
+    bound_user_id: UserId

@@ -1,0 +1,145 @@
+"""What intents about customers and their cards do, step by step.
+
+Rule 1: an operation asks `run.call` for every change, and may read what it likes: it
+        is run again from the start after a crash, and must come by the same steps.
+Rule 2: a new card pays what is owed before it takes the old one's place: the bank has
+        the first word.
+Rule 3: what a bank wants to be confirmed (3-D Secure) is a success that says so: the
+        payer goes on in the browser, and events tell what came of it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.gateway import (
+    AttachCard,
+    Collection,
+    CollectionState,
+    CreateCustomer,
+    MakeDefault,
+    PayInvoice,
+    PinCard,
+    SetUpCard,
+)
+from payments_core.identity import CustomerId
+from payments_core.intent import IntentOutcome, Step
+from payments_core.operations.run import (
+    OperationResult,
+    OperationRun,
+    card_observed,
+    customer_bound,
+)
+from payments_core.subscription import SubscriptionReport, SubscriptionStatus
+
+_OWES: Final = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
+_ASKS: Final = CollectionState.REQUIRES_ACTION
+# Nothing will be taken any more.
+OVER: Final = frozenset({CollectionState.PAID, CollectionState.CLOSED})
+
+
+async def create_customer(run: OperationRun) -> OperationResult:
+    account = run.account
+    if account.customer_id is not None:
+        # Bound by hand meanwhile.
+        return OperationResult(outcome=IntentOutcome(customer_id=account.customer_id))
+    if run.intent.call(Step.CREATE_CUSTOMER) is None:
+        # The gateway may remember what a database that was restored does not.
+        known = await run.gateway.customer_of(account.user_id, account.email.text)
+        if known is not None:
+            return OperationResult(
+                outcome=IntentOutcome(customer_id=known),
+                facts=[customer_bound(run, known, existed=True)],
+            )
+    answer, _call = await run.call(
+        Step.CREATE_CUSTOMER,
+        CreateCustomer(
+            user_id=account.user_id,
+            email=account.email.text,
+            intent_id=run.intent.id,
+        ),
+    )
+    made = CustomerId(answer.id)
+    return OperationResult(
+        outcome=IntentOutcome(customer_id=made),
+        facts=[customer_bound(run, made, existed=False)],
+    )
+
+
+async def set_up_card(run: OperationRun) -> OperationResult:
+    request = SetUpCard(
+        customer_id=run.customer_id,
+        user_id=run.intent.user_id,
+        intent_id=run.intent.id,
+    )
+    answer, _ = await run.call(Step.SET_UP_CARD, request)
+    return OperationResult(outcome=IntentOutcome(client_secret=answer.client_secret))
+
+
+async def update_card(run: OperationRun) -> OperationResult:
+    customer = run.customer_id
+    attached, call = await run.call(
+        Step.ATTACH_CARD,
+        AttachCard(customer_id=customer, payment_method=_wanted_card(run)),
+    )
+    if attached.card is None:
+        raise GatewaySilent("an attached card that is none")
+    card = attached.card
+    subscriptions = await run.gateway.subscriptions_of(customer)
+    owed = [s for s in subscriptions if s.status in _OWES and s.latest_invoice_id]
+    asked = await _pay(run, owed, card.id)
+    await run.call(
+        Step.MAKE_DEFAULT, MakeDefault(customer_id=customer, payment_method=card.id)
+    )
+    for subscription in subscriptions:
+        if not subscription.terminal and subscription.pinned_card not in {
+            None,
+            card.id,
+        }:
+            id_ = subscription.gateway_id
+            await run.call(
+                Step.PIN_CARD.of(id_), PinCard(subscription=id_, payment_method=card.id)
+            )
+    return OperationResult(
+        outcome=IntentOutcome(
+            card=card,
+            requires_action=asked is not None,
+            client_secret=asked.client_secret if asked else None,
+        ),
+        facts=[card_observed(run, card, call)],
+        touched=[subscription.gateway_id for subscription in owed],
+    )
+
+
+def _wanted_card(run: OperationRun) -> str:
+    payment_method = run.intent.wanted.payment_method
+    if payment_method is None:
+        raise GatewayRefused("missing", "no card is named", field="payment_method")
+    return payment_method
+
+
+async def _pay(
+    run: OperationRun, owed: Sequence[SubscriptionReport], card_id: str
+) -> Collection | None:
+    """Pay what is past due; return what the bank wants to be confirmed, if anything.
+
+    Raises:
+        GatewayRefused: the bank declined.
+    """
+    asked = None
+    for subscription in owed:
+        invoice = subscription.latest_invoice_id or ""
+        collection = await run.gateway.collection(invoice)
+        if collection.state in OVER:
+            continue
+        try:
+            await run.call(
+                Step.PAY_INVOICE.of(invoice),
+                PayInvoice(invoice_id=invoice, payment_method=card_id),
+            )
+        except GatewayRefused as error:
+            collection = await run.gateway.collection(invoice)
+            if not error.declined or collection.state is not _ASKS:
+                raise
+            asked = collection
+    return asked

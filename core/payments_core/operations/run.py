@@ -1,0 +1,229 @@
+"""One run of an operation: each call is saved before it is sent, with its answer after.
+
+Rule 1: an operation is a plain function that makes its calls one after the other. What
+        was answered before is not sent again: a run that died is run again from the
+        start, and goes on where it was.
+Rule 2: the answer to a call is saved with whatever is saved next: the next call, the
+        outcome, or that the intent waits. Until then the same key and bytes bring the
+        same answer again.
+Rule 3: a run that cannot go on now stops, and says why with a value.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.card import Card
+from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    Fact,
+    PeriodPaid,
+    SubscriptionObserved,
+)
+from payments_core.gateway import Answer, GatewayRequest
+from payments_core.identity import CustomerId
+from payments_core.intent import (
+    SILENCE,
+    Call,
+    Intent,
+    IntentOutcome,
+    IntentState,
+    Refusal,
+)
+from payments_core.ports import Clock, PaymentGateway
+from payments_core.subscription import PaidTerm
+
+
+@attrs.frozen
+class RetryLater:
+    """It cannot go on before a moment; None: before the usual back-off."""
+
+    until: datetime | None = None
+
+
+@attrs.frozen
+class Expired:
+    """It took too long: nobody waits for it any more."""
+
+
+@attrs.frozen
+class LeaseLost:
+    """Somebody else has the intent by now."""
+
+
+StopReason = RetryLater | Expired | LeaseLost
+
+
+class StopRun(Exception):  # noqa: N818  # it carries a value out of an operation
+    """Ends a run; never leaves `payments_core.use_cases.execute_operation`."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@attrs.frozen(kw_only=True)
+class OperationResult:
+    """What an operation came to, and the facts that follow from it.
+
+    `touched` are subscriptions that something happened to: they are synced.
+    """
+
+    state: IntentState = IntentState.SUCCEEDED
+    outcome: IntentOutcome
+    facts: Sequence[Fact] = ()
+    touched: Sequence[str] = ()
+
+
+def refusal_of(error: GatewayRefused) -> Refusal:
+    return Refusal(
+        code="card_declined" if error.declined else error.refusal_code,
+        reason=error.reason,
+        field=error.field,
+        decline_code=error.decline_code,
+    )
+
+
+def refused(refusal: Refusal) -> GatewayRefused:
+    return GatewayRefused(
+        refusal.code,
+        refusal.reason,
+        field=refusal.field,
+        decline_code=refusal.decline_code,
+        declined=refusal.code == "card_declined",
+    )
+
+
+def observation_of(answer: Answer, call: Call) -> SubscriptionObserved:
+    """Return what an answer says of its subscription."""
+    if answer.subscription is None:
+        raise GatewaySilent("an answer without its subscription")
+    return SubscriptionObserved(
+        report=answer.subscription, at=answer.at, sequence=call.ticket
+    )
+
+
+def paid_by(answer: Answer) -> list[PeriodPaid]:
+    term: PaidTerm | None = answer.term
+    return [] if term is None else [PeriodPaid(term)]
+
+
+@attrs.define
+class OperationRun:
+    """One attempt at an intent that is leased to us.
+
+    `sequence` was drawn with the load of the account: the calls of this run have it.
+    """
+
+    intent: Intent
+    account: PaymentAccount
+    sequence: int
+    gateway: PaymentGateway
+    _clock: Clock
+    _save: Callable[[Intent], Awaitable[Intent]]
+    # Subscriptions that were seen to be otherwise than we knew.
+    touched: list[str] = attrs.field(init=False, factory=list)
+
+    @property
+    def now(self) -> datetime:
+        return self._clock()
+
+    @property
+    def customer_id(self) -> CustomerId:
+        """Return the user's customer at the gateway, who is there by now."""
+        if self.account.customer_id is None:
+            raise RuntimeError("an operation that began before its customer")
+        return self.account.customer_id
+
+    async def call(self, step: str, request: GatewayRequest) -> tuple[Answer, Call]:
+        """Return the answer to a request, now or from before, and its call.
+
+        Raises:
+            GatewayRefused: a definite no.
+            GatewaySilent, GatewayBusy: it is not known, or was not done.
+            StopRun: the run cannot go on now.
+        """
+        call, sent_before = self.intent.call(step), True
+        if call is None:
+            call, sent_before = await self._begun(step, request), False
+        elif call.answer is not None:
+            return call.answer, call
+        elif call.refusal is not None:
+            raise refused(call.refusal)
+        else:
+            call = await self._revived(call, request)
+            if call.answer is not None:
+                return call.answer, call
+        return await self._sent(call, request, sent_before=sent_before)
+
+    async def _begun(self, step: str, request: GatewayRequest) -> Call:
+        now = self.now
+        return await self._kept(
+            Call(
+                step=step,
+                frozen=self.gateway.freeze(request),
+                ticket=self.sequence,
+                first_sent_at=now,
+                last_sent_at=now,
+            )
+        )
+
+    async def _revived(self, call: Call, request: GatewayRequest) -> Call:
+        """Prepare an unanswered call to be sent once more, or find its effect."""
+        now = self.now
+        if call.may_be_sent_again(now):
+            return await self._kept(call.sent(now))
+        found = await self.gateway.find(request)
+        if found is not None:
+            return self._noted(call.answered(found))
+        if request.makes and not call.is_silent(now):
+            raise StopRun(RetryLater(call.last_sent_at + SILENCE))
+        if self.intent.may_be_abandoned(now):
+            raise StopRun(Expired())
+        frozen = self.gateway.freeze(request)
+        return await self._kept(call.regenerated(frozen, self.sequence, now))
+
+    async def _sent(
+        self, call: Call, request: GatewayRequest, *, sent_before: bool
+    ) -> tuple[Answer, Call]:
+        key = self.intent.key_of(call)
+        try:
+            answer = await self.gateway.send(request, call.frozen, idempotency_key=key)
+        except GatewayRefused as error:
+            # A no to a repetition says nothing about the first time.
+            found = await self.gateway.find(request) if sent_before else None
+            if found is None:
+                self._noted(call.refused(refusal_of(error)))
+                raise
+            answer = found
+        except GatewaySilent as error:
+            self._noted(call.silent(poisoned=error.poisoned))
+            raise
+        return answer, self._noted(call.answered(answer))
+
+    def _noted(self, call: Call) -> Call:
+        """Take a call in, to be saved with whatever is saved next (rule 2)."""
+        self.intent = self.intent.with_call(call)
+        return call
+
+    async def _kept(self, call: Call) -> Call:
+        """Save a call before it is sent."""
+        intent = self.intent.with_call(call).extended(self.now)
+        self.intent = await self._save(intent)
+        return call
+
+
+def card_observed(run: OperationRun, card: Card, call: Call) -> CardObserved:
+    return CardObserved(customer_id=run.customer_id, card=card, sequence=call.ticket)
+
+
+def customer_bound(
+    run: OperationRun, customer: CustomerId, *, existed: bool
+) -> CustomerBound:
+    return CustomerBound(
+        user_id=run.account.user_id, customer_id=customer, existed=existed
+    )

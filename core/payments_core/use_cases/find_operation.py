@@ -1,0 +1,47 @@
+"""Find the account that an operation is about, and the operation, by one load."""
+
+from collections.abc import Callable
+
+from payments_core.account import PaymentAccount
+from payments_core.errors import AccountNotFound
+from payments_core.identity import Email, UserId
+from payments_core.revocation import Caller
+from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.execute_operation import (
+    ExecuteOperation,
+    FoundOperation,
+    OperationRequest,
+    Rule,
+    no_rule,
+)
+
+
+async def find_operation(  # noqa: PLR0913  # who asks whom for what
+    reach: ReachAccount,
+    execute: ExecuteOperation,
+    user: UserId | Email,
+    request_of: Callable[[UserId], OperationRequest],
+    *,
+    caller: Caller,
+    rule: Rule = no_rule,
+) -> FoundOperation:
+    """Return what there is before an operation begins.
+
+    `rule` raises what is wrong with the account, whatever was asked for before.
+
+    Raises:
+        AccountNotFound, EmailTaken: see `ReachAccount`.
+        IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
+    """
+
+    def allowed(account: PaymentAccount) -> None:
+        caller.require_reach(account)
+        rule(account)
+
+    if not isinstance(user, Email) and (caller.is_admin or user == caller.user_id):
+        try:
+            return await execute.find(request_of(user), allowed)
+        except AccountNotFound:
+            pass  # The first call of a user registers them.
+    account = await reach(user, caller=caller)
+    return await execute.find(request_of(account.user_id), allowed)

@@ -1,0 +1,296 @@
+"""Record facts: load, decide, save. The only loop that writes accounts.
+
+Rule 1: nothing is locked while we think: the save says what was changed meanwhile, and
+        that is loaded and decided anew, at once: who changed it made progress.
+Rule 2: only a lock is waited for, a little longer each time, until a deadline; then
+        that group alone is busy.
+Rule 3: a save that did not answer is not tried again here: each group of it may or
+        may not have been saved, and who asked records the same facts again.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.changes import Changes, Lookup, SaveResult
+from payments_core.decide import Decided, Decision, decide, lookup_of, set_aside
+from payments_core.errors import (
+    AccountBusy,
+    PaymentsError,
+    Rejected,
+    SaveTimedOut,
+    StoreUnavailable,
+)
+from payments_core.events import EventKey, Outcome
+from payments_core.facts import SourcedFacts
+from payments_core.ports import Clock, Ledger
+from payments_core.standing import Policy
+
+WAIT_S: Final = 5.0
+BACK_OFF_FIRST_S: Final = 0.004
+BACK_OFF_MAX_S: Final = 0.5
+# A decision asks for more at most once for each kind of it: anything else is a bug.
+LOADS_MAX: Final = 8
+# Others may be first many times in a row; for ever they are not.
+ROUNDS_MAX: Final = 50
+
+
+class RecordedState(StrEnum):
+    SAVED = "saved"
+    # The event was kept before, or the intent saved.
+    DUPLICATE = "duplicate"
+    # A rule forbids it: `refusal` says which.
+    REFUSED = "refused"
+    # It cannot be decided on, because of a bug: `failure` says which. Its event, if it
+    # came with one, is kept all the same.
+    FAILED = "failed"
+    # What it concerns stayed locked, or was changed all the time: record it again.
+    BUSY = "busy"
+    # Somebody else has the intent that they come with: nothing was recorded.
+    LEASE_LOST = "lease_lost"
+    # The save took too long: it may be recorded, or not. Record it again, alone.
+    TIMED_OUT = "timed_out"
+    # It is not for this save: its group is one of those to avoid.
+    AVOIDED = "avoided"
+
+
+@attrs.frozen(kw_only=True)
+class Recorded:
+    """What became of the facts of one source; `group` is the key of their changes."""
+
+    state: RecordedState
+    group: str | None = None
+    outcome: Outcome | None = None
+    changes: Changes | None = None
+    refusal: Rejected | None = None
+    failure: Exception | None = None
+
+    @property
+    def account(self) -> PaymentAccount | None:
+        """Return the account as it is with these facts; None if they have none."""
+        return self.changes.after if self.changes else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the event that the facts came with is durable."""
+        if self.state is RecordedState.FAILED:
+            return self.changes is not None
+        return self.state in {RecordedState.SAVED, RecordedState.DUPLICATE}
+
+
+_BUSY: Final = Recorded(state=RecordedState.BUSY)
+_DUPLICATE: Final = Recorded(state=RecordedState.DUPLICATE)
+_AVOIDED: Final = RecordedState.AVOIDED
+_LEASE_LOST: Final = Recorded(state=RecordedState.LEASE_LOST)
+
+
+@attrs.frozen
+class RecordFacts:
+    ledger: Ledger
+    clock: Clock
+    policy: Policy
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def __call__(
+        self,
+        sources: Sequence[SourcedFacts],
+        *,
+        wait_s: float = WAIT_S,
+        avoid: frozenset[str] = frozenset(),
+    ) -> Sequence[Recorded]:
+        """Record what is new, in the order given; say what became of each.
+
+        Sources are independent of each other, but for those that concern one account.
+        Groups whose key is one of `avoid` are not saved. `wait_s` is how long locks
+        are waited for.
+
+        Raises:
+            StoreUnavailable: nothing is known; record the same again.
+        """
+        run = _Run(self, sources, avoid, self.monotonic() + wait_s)
+        await run.to_the_end()
+        return run.answers
+
+    async def one(self, source: SourcedFacts) -> Recorded:
+        """Record the facts of one source.
+
+        Raises:
+            Rejected: a rule forbids it.
+            AccountBusy: the account stayed locked, or was changed all the time.
+            StoreUnavailable: nothing is known; record the same again.
+        """
+        (recorded,) = await self([source])
+        if recorded.refusal is not None:
+            raise recorded.refusal
+        if recorded.failure is not None:
+            raise recorded.failure
+        if recorded.state is RecordedState.BUSY:
+            raise AccountBusy
+        if recorded.state is RecordedState.TIMED_OUT:
+            raise StoreUnavailable
+        return recorded
+
+
+@attrs.define
+class _Run:
+    """One call of `RecordFacts`, while it is under way."""
+
+    record: RecordFacts
+    sources: Sequence[SourcedFacts]
+    avoid: frozenset[str]
+    deadline: float
+    _answers: dict[int, Recorded] = attrs.field(init=False, factory=dict)
+    _copies: dict[int, int] = attrs.field(init=False, factory=dict)
+    _back_off_s: float = attrs.field(init=False, default=BACK_OFF_FIRST_S)
+
+    @property
+    def answers(self) -> Sequence[Recorded]:
+        return [self._answer(number) for number in range(len(self.sources))]
+
+    def _answer(self, number: int) -> Recorded:
+        first = self._copies.get(number)
+        if first is None:
+            return self._answers[number]
+        # The copy of an event is a duplicate as soon as the first one is durable.
+        answer = self._answers[first]
+        return _DUPLICATE if answer.is_kept else answer
+
+    async def to_the_end(self) -> None:
+        left = self._firsts()
+        for round_ in itertools.count(1):
+            if not left:
+                return
+            changed, locked = await self._tried(left)
+            late = self.record.monotonic() >= self.deadline
+            if late:
+                self._answers.update(dict.fromkeys(locked, _BUSY))
+                locked = []
+            if late and round_ >= ROUNDS_MAX:
+                self._answers.update(dict.fromkeys(changed, _BUSY))
+                return
+            left = sorted((*changed, *locked))
+            if locked and not changed:
+                await self._back_off()
+
+    async def _back_off(self) -> None:
+        jitter = random.uniform(0.5, 1)  # noqa: S311  # no secret
+        await self.record.sleep(self._back_off_s * jitter)
+        self._back_off_s = min(self._back_off_s * 2, BACK_OFF_MAX_S)
+
+    def _firsts(self) -> list[int]:
+        """Return the sources without the copies of one event."""
+        seen: dict[EventKey, int] = {}
+        for number, source in enumerate(self.sources):
+            if source.event is not None:
+                first = seen.setdefault(source.event.key, number)
+                if first != number:
+                    self._copies[number] = first
+        return [n for n in range(len(self.sources)) if n not in self._copies]
+
+    async def _decision(self, sources: Sequence[SourcedFacts]) -> Decision:
+        """Load, and load more, until the facts can be decided on."""
+        lookup: Lookup = lookup_of(sources)
+        for _ in range(LOADS_MAX):
+            snapshot = await self.record.ledger.load(lookup)
+            decision = decide(
+                snapshot, sources, now=self.record.clock(), policy=self.record.policy
+            )
+            if decision.more is None:
+                return decision
+            lookup |= decision.more
+        raise RuntimeError(f"still not decided after {LOADS_MAX} loads: {lookup}")
+
+    async def _tried(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Save once; return what was changed meanwhile, and what is locked.
+
+        A bug concerns what it is about: after an exception each source is tried alone.
+        """
+        try:
+            return await self._tried_together(left)
+        except PaymentsError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
+            if len(left) == 1:
+                self._answers[left[0]] = await self._set_aside(left[0], error)
+                return [], []
+        changed, locked = list[int](), list[int]()
+        for number in left:
+            one = await self._tried([number])
+            changed += one[0]
+            locked += one[1]
+        return changed, locked
+
+    async def _set_aside(self, number: int, error: Exception) -> Recorded:
+        """Keep an event that cannot be applied; raises nothing but a store's errors."""
+        source, now = self.sources[number], self.record.clock()
+        decided = set_aside(source, now, error)
+        if decided.changes is None:
+            return _recorded(decided)
+        try:
+            (saved,) = await self.record.ledger.save([decided.changes], at=now)
+        except PaymentsError:
+            raise
+        except Exception as second:  # noqa: BLE001  # it goes to who asked
+            return Recorded(state=RecordedState.FAILED, failure=second)
+        return _recorded(decided) if saved is SaveResult.SAVED else _BUSY
+
+    async def _tried_together(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
+        decision = await self._decision([self.sources[number] for number in left])
+        groups = [it for it in decision.groups if it.key not in self.avoid]
+        results = await self._saved(groups) if groups else {}
+        changed, locked = list[int](), list[int]()
+        for number, decided in zip(left, decision.decided, strict=True):
+            key = decided.changes.key if decided.changes else None
+            if key is None:
+                self._answers[number] = _recorded(decided)
+                continue
+            match results.get(key):
+                case SaveResult.SAVED:
+                    self._answers[number] = _recorded(decided)
+                case SaveResult.LOCKED:
+                    locked.append(number)
+                case SaveResult.CHANGED | SaveResult.TAKEN:
+                    changed.append(number)
+                case None:
+                    avoided = key in self.avoid
+                    state = _AVOIDED if avoided else RecordedState.TIMED_OUT
+                    self._answers[number] = Recorded(state=state, group=key)
+        return changed, locked
+
+    async def _saved(self, groups: Sequence[Changes]) -> dict[str, SaveResult]:
+        """Save; return what became of the groups, nothing if that is not known."""
+        try:
+            saved = await self.record.ledger.save(groups, at=self.record.clock())
+        except SaveTimedOut:
+            return {}
+        keys = (group.key for group in groups)
+        return dict(zip(keys, saved, strict=True))
+
+
+def _recorded(decided: Decided) -> Recorded:
+    if decided.duplicate:
+        return _DUPLICATE
+    if decided.lease_lost:
+        return _LEASE_LOST
+    if decided.failure is not None:
+        state = RecordedState.FAILED
+    elif decided.refusal is not None:
+        state = RecordedState.REFUSED
+    else:
+        state = RecordedState.SAVED
+    return Recorded(
+        state=state,
+        group=decided.changes.key if decided.changes else None,
+        outcome=decided.outcome,
+        changes=decided.changes,
+        refusal=decided.refusal,
+        failure=decided.failure,
+    )

@@ -1,0 +1,236 @@
+"""Events that arrive together are recorded together.
+
+Rule 1: a batch begins when the last one ended: no timer, and an idle service adds no
+        latency. Who waits for an event may go away: it is recorded all the same.
+Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
+        its own events wait, for five seconds at most; then they are refused as busy.
+Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
+        own. A group that times out there is saved alone for a minute; so at most one
+        connection of a process stays with slow accounts.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import attrs
+
+from payments_core.errors import AccountBusy, Overloaded, StoreUnavailable
+from payments_core.events import GatewayEvent, Receipt
+from payments_core.facts import SourcedFacts, facts_of
+from payments_core.use_cases import Recorded, RecordedState, RecordFacts
+
+BATCH_EVENTS_MAX: Final = 64
+WAITING_EVENTS_MAX: Final = 4096
+WAIT_S: Final = 5.0
+BACK_OFF_FIRST_S: Final = 0.01
+BACK_OFF_MAX_S: Final = 0.5
+SLOW_FOR_S: Final = 60.0
+SLOW_GROUPS_MAX: Final = 1_000
+
+
+def _unheard(_: GatewayEvent, __: Exception) -> None:
+    """Nobody listens."""
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    event: GatewayEvent
+    source: SourcedFacts
+    receipt: "asyncio.Future[Receipt]"
+    deadline: float
+    tries: int = 0
+
+    def answer(self, receipt: Receipt) -> None:
+        if not self.receipt.done():
+            self.receipt.set_result(receipt)
+
+    def fail(self, error: Exception) -> None:
+        if not self.receipt.done():
+            self.receipt.set_exception(error)
+
+
+@attrs.define
+class IngestQueue:
+    """Takes one event a caller, and records many at once.
+
+    `on_failure` hears of every event that could not be applied and was kept.
+    """
+
+    _record: RecordFacts
+    on_failure: Callable[[GatewayEvent, Exception], None] = _unheard
+    _monotonic: Callable[[], float] = time.monotonic
+    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
+    _alone: dict[str, list[_Waiting]] = attrs.field(init=False, factory=dict)
+    _slow: dict[str, float] = attrs.field(init=False, factory=dict)
+    _tasks: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
+    _lane_busy: bool = attrs.field(init=False, default=False)
+    _slow_lane_busy: bool = attrs.field(init=False, default=False)
+    _count: int = attrs.field(init=False, default=0)
+
+    async def __call__(self, event: GatewayEvent) -> Receipt:
+        """Return once the event is durable.
+
+        Raises:
+            Overloaded: too many wait already; nothing was kept.
+            AccountBusy: what it concerns stayed locked; send it again.
+            StoreUnavailable: it may or may not have been kept; send it again.
+        """
+        if self._count >= WAITING_EVENTS_MAX:
+            raise Overloaded
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        deadline = self._monotonic() + WAIT_S
+        self._count += 1
+        receipt.add_done_callback(self._one_less)
+        self._waiting.append(_Waiting(event, facts_of(event), receipt, deadline))
+        self._start_lane()
+        # Of a caller that goes away the event stays, and takes its room.
+        return await asyncio.shield(receipt)
+
+    def _one_less(self, receipt: "asyncio.Future[Receipt]") -> None:
+        self._count -= 1
+        if not receipt.cancelled():
+            # Of a caller that went away nobody asks for it: that is no bug to report.
+            receipt.exception()
+
+    async def drain(self) -> None:
+        """Return when nothing waits any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # The lane of batches
+
+    def _start_lane(self) -> None:
+        if self._waiting and not self._lane_busy:
+            self._lane_busy = True
+            self._start(self._run_lane())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        # The loop itself keeps no strong reference to a task.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_lane(self) -> None:
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), BATCH_EVENTS_MAX)
+                batch = self._in_time([self._waiting.popleft() for _ in range(count)])
+                # In the order of arrival, though some were put back: what comes after
+                # a newer payment of its account needs all of the account's history.
+                batch.sort(key=lambda it: it.deadline)
+                await self._record_batch(batch)
+        finally:
+            # Not by a callback of the task: an event that comes between the end of the
+            # loop and that callback would wait for a lane that is no more.
+            self._lane_busy = False
+
+    def _in_time(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
+        """Refuse those whose callers have waited long enough; return the others."""
+        now = self._monotonic()
+        for it in waiting:
+            if now >= it.deadline:
+                it.fail(AccountBusy())
+        return [it for it in waiting if now < it.deadline]
+
+    async def _record_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            recorded = await self._record(
+                [it.source for it in batch], wait_s=0, avoid=self._avoided()
+            )
+        except Exception as error:  # noqa: BLE001  # it goes to the callers
+            for it in batch:
+                it.fail(error)
+            return
+        for waiting, one in zip(batch, recorded, strict=True):
+            self._settle(waiting, one)
+
+    def _avoided(self) -> frozenset[str]:
+        """Return the groups that are saved alone, at present."""
+        now = self._monotonic()
+        for key in [key for key, until in self._slow.items() if until <= now]:
+            del self._slow[key]
+        return frozenset((*self._slow, *self._alone))
+
+    def _settle(self, waiting: _Waiting, recorded: Recorded) -> None:
+        if recorded.is_kept:
+            waiting.answer(Receipt(recorded.outcome))
+            if recorded.failure is not None:
+                self._tell(waiting.event, recorded.failure)
+        elif recorded.state is RecordedState.BUSY:
+            self._put_back(waiting)
+        elif recorded.group is not None:
+            self._alone.setdefault(recorded.group, []).append(waiting)
+            self._start_slow_lane()
+        else:
+            waiting.fail(recorded.failure or StoreUnavailable())
+
+    def _tell(self, event: GatewayEvent, error: Exception) -> None:
+        try:
+            self.on_failure(event, error)
+        except Exception as deaf:  # noqa: BLE001  # the event is kept all the same
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "on_failure failed", "exception": deaf}
+            )
+
+    def _put_back(self, waiting: _Waiting) -> None:
+        """Try once more a little later, while its caller still waits."""
+        if self._monotonic() >= waiting.deadline:
+            waiting.fail(AccountBusy())
+            return
+        delay = min(BACK_OFF_FIRST_S * 2**waiting.tries, BACK_OFF_MAX_S)
+        waiting.tries += 1
+        self._start(self._later(waiting, delay * random.uniform(0.5, 1)))  # noqa: S311  # no secret
+
+    async def _later(self, waiting: _Waiting, delay_s: float) -> None:
+        await self._sleep(delay_s)
+        self._waiting.append(waiting)
+        self._start_lane()
+
+    # The lane of groups that are saved alone
+
+    def _start_slow_lane(self) -> None:
+        if self._alone and not self._slow_lane_busy:
+            self._slow_lane_busy = True
+            self._start(self._run_slow_lane())
+
+    async def _run_slow_lane(self) -> None:
+        try:
+            while self._alone:
+                # Those that were never slow by themselves come first, and each in turn,
+                # however many events one of them has.
+                key = min(self._alone, key=lambda key: key in self._slow)
+                await self._record_alone(key, self._alone[key])
+                for other, group in list(self._alone.items()):
+                    group[:] = self._in_time(group)
+                    if not group:
+                        del self._alone[other]
+                if key in self._alone:
+                    self._alone[key] = self._alone.pop(key)
+        finally:
+            self._slow_lane_busy = False
+
+    async def _record_alone(self, key: str, group: list[_Waiting]) -> None:
+        batch = group[:BATCH_EVENTS_MAX]
+        try:
+            recorded = await self._record([it.source for it in batch], wait_s=0)
+        except Exception as error:  # noqa: BLE001  # it goes to the callers
+            recorded = []
+            for it in batch:
+                it.fail(error)
+        del group[: len(batch)]
+        for waiting, one in zip(batch, recorded, strict=False):
+            if one.state is RecordedState.TIMED_OUT:
+                self._mark_slow(key)
+                waiting.fail(StoreUnavailable())
+            else:
+                self._settle(waiting, one)
+
+    def _mark_slow(self, key: str) -> None:
+        if len(self._slow) >= SLOW_GROUPS_MAX:
+            self._slow.clear()
+        self._slow[key] = self._monotonic() + SLOW_FOR_S

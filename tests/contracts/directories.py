@@ -1,0 +1,96 @@
+"""What every directory promises: accounts and intents as they were saved last."""
+
+import pytest
+
+from contracts.examples import (
+    ADA,
+    BOB,
+    CUS_1,
+    CUS_2,
+    an_account,
+    an_intent,
+    email_of,
+    unversioned,
+)
+from contracts.full_values import FULL_ACCOUNT
+from contracts.stores import SAVED, Stores, moved
+from payments_core.identity import Email
+from payments_core.intent import IntentId
+
+
+class DirectoriesContract:
+    async def test_nobody_is_found_in_an_empty_store(self, stores: Stores) -> None:
+        """
+        Neither by id, nor by e-mail, nor by customer; that is no error.
+        """
+        assert await stores.accounts.find(ADA) is None
+        assert await stores.accounts.find(email_of(ADA)) is None
+        assert await stores.accounts.holder_of(CUS_1) is None
+        assert await stores.intents.find(IntentId("int_1")) is None
+
+    async def test_an_account_is_found_by_id_exactly_as_saved(
+        self, stores: Stores
+    ) -> None:
+        """
+        All of it, its version included; another's id finds nothing.
+        """
+        await stores.keep(FULL_ACCOUNT)
+        account = await stores.accounts.find(ADA)
+
+        assert account is not None
+        assert unversioned(account) == FULL_ACCOUNT
+        assert account.version == 1
+        assert await stores.accounts.find(BOB) is None
+
+    @pytest.mark.parametrize("text", ["ada@exämple.org", "ADA@EXÄMPLE.ORG."])
+    async def test_an_account_is_found_by_the_key_of_its_email(
+        self, stores: Stores, text: str
+    ) -> None:
+        """
+        Another spelling of the same e-mail finds the same account.
+        """
+        await stores.keep(an_account(), an_account(BOB))
+        account = await stores.accounts.find(Email.of(text))
+
+        assert account is not None
+        assert account.user_id == ADA
+
+    async def test_after_renaming_only_the_new_email_finds_it(
+        self, stores: Stores
+    ) -> None:
+        """
+        The old e-mail is nobody's; the id stays.
+        """
+        await stores.keep(an_account(customer=CUS_1))
+        ada = await stores.account(ADA)
+        assert await stores.save(moved(ada, ada.renamed(email_of("countess")))) == [
+            SAVED
+        ]
+
+        assert await stores.accounts.find(email_of(ADA)) is None
+        renamed = await stores.accounts.find(email_of("countess"))
+        assert renamed == await stores.accounts.find(ADA)
+        assert renamed is not None
+        assert renamed.version == 2
+
+    async def test_the_holder_of_a_customer_is_found(self, stores: Stores) -> None:
+        """
+        The user to whom it is bound; nobody for another one.
+        """
+        await stores.keep(an_account(customer=CUS_1), an_account(BOB))
+
+        assert await stores.accounts.holder_of(CUS_1) == ADA
+        assert await stores.accounts.holder_of(CUS_2) is None
+
+    async def test_an_intent_is_found_as_saved_last(self, stores: Stores) -> None:
+        """
+        As the ledger finds it, also after it was claimed.
+        """
+        await stores.keep(an_account(), intents=[an_intent()])
+        for version in (1, 2):
+            found = await stores.intents.find(IntentId("int_1"))
+            assert found == await stores.intent("int_1")
+            assert found is not None
+            assert found.version == version
+            await stores.queue.claim(now=found.lease.due_at, limit=1)
+        assert await stores.intents.find(IntentId("int_9")) is None

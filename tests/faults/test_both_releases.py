@@ -1,0 +1,141 @@
+"""The release before and this one at once, on one database that this one migrated.
+
+The release before is checked out from the history and runs in today's environment.
+`make prove` runs it; where the history is there and it cannot run, that is a failure.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import httpx
+import pytest
+
+from faults.deliveries import Stripe, client
+from payments_core.months import months_after
+from support import databases
+from support.events import SUCCEEDED, event, utc
+from support.service import ServiceProcess, World, running, start
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(
+        os.environ.get("HYPOTHESIS_PROFILE") != "prove", reason="`make prove` runs it"
+    ),
+]
+
+# Tagged v0.1.0; by its commit, because a clone may come without tags.
+PREVIOUS: Final = "f35a7f8760008988cc9627343b11238c6b9e229f"
+ROOT: Final = Path(__file__).parents[2]
+USERS: Final = 150
+AGAIN_MAX: Final = 50
+START: Final = utc(2015, 1, 31)
+SEEDS: Final = range(3)
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no history here")
+    folder = tmp_path_factory.mktemp("previous") / "release"
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "add", "--detach", str(folder), PREVIOUS], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+@pytest.fixture
+def both(
+    postgres: str, template: str, previous: Path
+) -> Iterator[Sequence[ServiceProcess]]:
+    """Lend a process of this release, and one of the release before."""
+    with databases.copy_of(postgres, template) as dsn, running(World(dsn)) as [this]:
+        old = start(this.world, release=previous)
+        try:
+            yield [this, old]
+        finally:
+            old.kill()
+
+
+def _email(seed: int, user: int) -> str:
+    return f"user-{seed}-{user}@example.com"
+
+
+def _events(seed: int, user: int) -> list[dict[str, Any]]:
+    """Return two months that nobody owns yet, and a part of each that went back."""
+    events = []
+    for month in range(2):
+        number = f"{seed}_{user}_{month}"
+        whose = {"receipt_email": _email(seed, user)}
+        at = months_after(START, month)
+        paid = event(SUCCEEDED, number, at=at, **whose)
+        part = event(SUCCEEDED, number, at=at, amount_refunded=40, **whose)
+        part |= {"id": f"evt_{number}_part", "type": "charge.refunded"}
+        events += [paid, part]
+    return events
+
+
+async def _register(
+    http: httpx.AsyncClient, service: ServiceProcess, seed: int, user: int
+) -> None:
+    """Register a user; again while others are in the way, as callers are told to."""
+    headers = {"Authorization": f"Bearer {service.world.admin()}"}
+    for _ in range(AGAIN_MAX):
+        answer = await http.put(
+            f"{service.url}/users/user-{seed}-{user}",
+            json={"email": _email(seed, user)},
+            headers=headers,
+        )
+        if answer.status_code != 503:
+            answer.raise_for_status()
+            return
+    raise AssertionError("never registered")
+
+
+async def _both(services: Sequence[ServiceProcess], seed: int) -> Stripe:
+    dice = random.Random(seed)  # noqa: S311  # no secret
+    events = [it for user in range(USERS) for it in _events(seed, user)]
+    dice.shuffle(events)
+    stripe = Stripe(events)
+    async with client() as http, anyio.create_task_group() as work:
+        work.start_soon(stripe.deliver, *services)
+        for user in range(USERS):
+            work.start_soon(_register, http, services[(user + seed) % 2], seed, user)
+    return stripe
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_f50_registrations_and_refunds_lose_nothing_between_two_releases(
+    both: Sequence[ServiceProcess], seed: int
+) -> None:
+    """
+    Each event is acknowledged once by either release; every payment is linked, counted,
+    and known to be refunded in part.
+    """
+    dsn = both[0].world.database_url
+    stripe = await _both(both, seed)
+
+    assert set(stripe.statuses) <= {200, 503}
+    assert Counter(stripe.acknowledged) == Counter(
+        it["id"] for user in range(USERS) for it in _events(seed, user)
+    )
+    found = await databases.fetch(
+        dsn, "select user_id, state, refunded_minor from payments"
+    )
+    assert len(found) == 2 * USERS
+    assert [row for row in found if row["user_id"] is None] == []
+    assert {(row["state"], row["refunded_minor"]) for row in found} == {
+        ("partially_refunded", 40)
+    }
+    dates = await databases.fetch(
+        dsn, "select distinct payment_expire_date from payment_accounts"
+    )
+    assert [row[0] for row in dates] == [months_after(START, 2)]

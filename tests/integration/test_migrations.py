@@ -1,0 +1,160 @@
+"""Migrations make what the tables say, and can be taken back."""
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import attrs
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from contracts.examples import APPLIED, an_event
+from contracts.full_values import ACCOUNTS, INTENTS, RECORDS, SUBSCRIPTIONS
+from payments_adapters.postgres import schema
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.tables import METADATA
+from support import databases
+from support.postgres_stores import stores_on
+
+pytestmark = pytest.mark.anyio
+
+# What a migration makes, each with its name and its definition. How bytes are stored
+# is left out: that is the server's to say; and so are partitions, made as days come.
+_COLUMNS: Final = """
+select table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable,
+    column_default)
+from information_schema.columns where table_schema = 'public'
+    and ('public.' || table_name)::regclass in (
+        select oid from pg_class where not relispartition
+    )
+"""
+_CONSTRAINTS: Final = """
+select conname, conrelid::regclass || ' ' || pg_get_constraintdef(oid)
+from pg_constraint where connamespace = 'public'::regnamespace
+    and conrelid in (
+        select oid from pg_class where not relispartition
+    )
+"""
+_INDEXES: Final = """
+select indexname, indexdef from pg_indexes where schemaname = 'public'
+    and ('public.' || tablename)::regclass in (
+        select oid from pg_class where not relispartition
+    )
+"""
+_REST: Final = """
+select relname, relkind::text || coalesce(pg_get_partkeydef(oid), '')
+from pg_class where relnamespace = 'public'::regnamespace
+    and relkind in ('r', 'p', 'S') and not relispartition
+"""
+_ALEMBIC: Final = "alembic_version"
+
+
+async def shape_of(dsn: str) -> set[tuple[str, str]]:
+    """Return what a database is made of, but for Alembic's own table."""
+    return {
+        (name, made)
+        for query in (_COLUMNS, _CONSTRAINTS, _INDEXES, _REST)
+        for name, made in await databases.fetch(dsn, query)
+        if not name.startswith(_ALEMBIC)
+    }
+
+
+async def test_migrations_make_what_the_tables_say(
+    postgres: str, database_url: str
+) -> None:
+    """
+    No drift: every table, column, check, key and index, and nothing else.
+    """
+    name = f"made_{uuid.uuid4().hex}"
+    made = databases.named(postgres, name)
+    await databases.execute(postgres, f"create database {name}")
+    await _on(made, METADATA.create_all)
+    expected = await shape_of(made)
+    await databases.execute(postgres, f"drop database {name} with (force)")
+
+    assert len(expected) > 100
+    assert await shape_of(database_url) == expected
+
+
+async def _on(dsn: str, work: Callable[[sa.Connection], None]) -> None:
+    engine = create_async_engine(
+        dsn.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(work)
+    await engine.dispose()
+
+
+def _down(revision: str, connection: sa.Connection) -> None:
+    command.downgrade(schema._config(connection), revision)
+
+
+_FUNCTIONS: Final = """
+select proname || '' from pg_proc where pronamespace = 'public'::regnamespace
+union select tgname || '' from pg_trigger where not tgisinternal
+union select relname || '' from pg_class where relispartition and relkind = 'r'
+"""
+
+
+@pytest.mark.parametrize("revision", ["0002", "0001", "base"])
+async def test_migrations_can_be_taken_back_and_run_again(
+    database_url: str, revision: str
+) -> None:
+    """
+    Nothing of them stays, and afterwards all is as it was.
+    """
+    before = await shape_of(database_url)
+    functions = set(await databases.fetch(database_url, _FUNCTIONS))
+    assert functions
+    await _on(database_url, partial(_down, revision))
+    assert not await databases.fetch(database_url, _FUNCTIONS)
+    if revision == "base":
+        assert not await shape_of(database_url)
+    await schema.upgrade(database_url)
+
+    assert await shape_of(database_url) == before
+    assert set(await databases.fetch(database_url, _FUNCTIONS)) == functions
+
+
+async def test_taking_the_last_migration_back_loses_no_row(
+    database_url: str,
+) -> None:
+    """
+    Accounts, payments, subscriptions, intents and events stay, with their bodies;
+    after it was run again they are read as before.
+    """
+    async with PostgresStore(database_url, 2).opened() as store:
+        stores = stores_on(store)
+        await stores.keep(
+            *ACCOUNTS.values(),
+            payments=list(RECORDS.values()),
+            subscriptions=list(SUBSCRIPTIONS.values()),
+            intents=[INTENTS["bare"]],
+            events=[(an_event(body=b"\x00a body"), APPLIED)],
+        )
+    await _on(database_url, partial(_down, "0002"))
+    await schema.upgrade(database_url)
+
+    async with PostgresStore(database_url, 2).opened() as store:
+        stores = stores_on(store)
+        for record in RECORDS.values():
+            kept = await stores.payment(record.payment.id)
+            assert kept == attrs.evolve(record, version=1, sequence=0)
+        for one in SUBSCRIPTIONS.values():
+            found = await stores.subscription(one.gateway_id)
+            # The release before does not know when a plan was changed.
+            assert found == attrs.evolve(one, version=1, plan_changed_at=None)
+        bare = INTENTS["bare"]
+        assert await stores.intent(bare.id) == attrs.evolve(bare, version=1)
+        (event,) = await stores.events.find("evt_1")
+        assert event.body == b"\x00a body"
+        terms = sorted(
+            (it.term for it in SUBSCRIPTIONS.values() if it.term),
+            key=lambda it: it.gateway_id,
+        )
+        periods = sorted(await stores.periods(), key=lambda it: it.gateway_id)
+        assert periods == terms

@@ -1,0 +1,73 @@
+"""How often a request goes to the database: each time costs a network's latency."""
+
+from collections.abc import Callable, Iterator
+
+import attrs
+import httpx
+import pytest
+
+from support import sales as shop
+from support.round_trips import RoundTrips, counting
+from support.sales import GOOD, OTHER, Payer, Sales
+
+SUBSCRIBE_MAX = 12
+UPDATE_CARD_MAX = 8
+USERS_COUNT = 3
+
+
+@attrs.frozen
+class Counted:
+    """A service that sells, and what it asks its database."""
+
+    sales: Sales
+    trips: RoundTrips
+
+    def needed(
+        self,
+        before: Callable[[Payer], httpx.Response],
+        request: Callable[[Payer], httpx.Response],
+    ) -> int:
+        """Return how many round trips a request takes, after another one of the user.
+
+        The first user warms the service up. A request that takes longer than a second
+        may ask once more for calls to the gateway, so the fewest of several count.
+        """
+        counts = []
+        for _ in range(1 + USERS_COUNT):
+            user = self.sales.user()
+            before(user).raise_for_status()
+            count = self.trips.count
+            request(user).raise_for_status()
+            counts.append(self.trips.count - count)
+        print(f"cold {counts[0]}, warm {counts[1:]} round trips")
+        return min(counts[1:])
+
+
+@pytest.fixture(scope="module")
+def counted(postgres: str, template: str) -> Iterator[Counted]:
+    with counting(postgres) as (trips, dsn), shop.selling(dsn, template) as sales:
+        # Webhooks would be counted with the request that they come from.
+        for endpoint in sales.wire.get("webhook_endpoints")["data"]:
+            sales.wire.delete(f"webhook_endpoints/{endpoint['id']}")
+        yield Counted(sales, trips)
+
+
+def test_a_subscription_of_a_new_customer_takes_few_round_trips(
+    counted: Counted,
+) -> None:
+    """
+    With a new card, of a user who is registered; BEGIN and COMMIT count, too.
+    """
+    needed = counted.needed(
+        lambda user: user.call("GET", "payment-status"),
+        lambda user: user.subscribe(payment_method=GOOD),
+    )
+    assert 1 <= needed <= SUBSCRIBE_MAX
+
+
+def test_a_card_update_takes_few_round_trips(counted: Counted) -> None:
+    """
+    Of a user who has a customer and a card already.
+    """
+    needed = counted.needed(Payer.give_card, lambda user: user.give_card(OTHER))
+    assert 1 <= needed <= UPDATE_CARD_MAX

@@ -1,0 +1,92 @@
+"""Load, decide and save by hand, over a ledger in memory and without an event loop."""
+
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+import attrs
+
+from contracts.examples import NOON, an_event
+from payments_adapters.memory import MemoryDatabase, MemoryLedger
+from payments_core.account import PaymentAccount
+from payments_core.changes import SaveResult, Snapshot
+from payments_core.decide import Decision, decide, lookup_of
+from payments_core.events import GatewayEvent, Report
+from payments_core.facts import Fact, SourcedFacts, facts_of
+from payments_core.payment import PaymentRecord
+from payments_core.standing import Policy
+from payments_core.subscription import Subscription
+
+LOADS_MAX = 8
+
+_T = TypeVar("_T")
+
+
+def finished(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run what waits for nothing but its turn, as all that is in memory does."""
+    try:
+        while True:
+            work.send(None)
+    except StopIteration as end:
+        value: _T = end.value
+        return value
+
+
+def found(*facts: Fact) -> SourcedFacts:
+    """Return facts that came without an event, a job or an intent."""
+    return SourcedFacts(facts=facts)
+
+
+def reported(number: int, report: Report | None) -> SourcedFacts:
+    """Return what an event of this number reports."""
+    return facts_of(an_event(f"evt_{number}", report))
+
+
+def event_in(source: SourcedFacts) -> GatewayEvent:
+    assert source.event is not None
+    return source.event
+
+
+@attrs.frozen
+class Kept:
+    """What a ledger keeps, and what facts come to on it."""
+
+    database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
+
+    @classmethod
+    def of(cls, *things: PaymentAccount | PaymentRecord | Subscription) -> "Kept":
+        """Keep these, as they are, but saved at least once."""
+        kept = cls()
+        tables = kept.database.tables
+        for it in things:
+            thing = attrs.evolve(it, version=max(it.version, 1))
+            match thing:
+                case PaymentAccount():
+                    tables.accounts[thing.user_id] = thing
+                case PaymentRecord():
+                    tables.payments[thing.payment.id] = thing
+                case Subscription():
+                    tables.subscriptions[thing.gateway_id] = thing
+        return kept
+
+    def load(self, *sources: SourcedFacts) -> tuple[Snapshot, Decision]:
+        """Load until these facts can be decided on; return the last load, and that."""
+        lookup = lookup_of(sources)
+        for _ in range(LOADS_MAX):
+            snapshot = finished(MemoryLedger(self.database).load(lookup))
+            decision = decide(snapshot, sources, now=NOON, policy=Policy())
+            if decision.more is None:
+                return snapshot, decision
+            lookup |= decision.more
+        raise AssertionError("the decision finds no end")
+
+    def decide(self, *sources: SourcedFacts) -> Decision:
+        return self.load(*sources)[1]
+
+    def record(self, *sources: SourcedFacts, at: datetime = NOON) -> Decision:
+        """Decide and save."""
+        decision = self.decide(*sources)
+        groups = decision.groups
+        saved = finished(MemoryLedger(self.database).save(groups, at=at))
+        assert list(saved) == [SaveResult.SAVED] * len(groups)
+        return decision

@@ -1,0 +1,84 @@
+"""Any facts about three users, two of their customers, and what they may have."""
+
+from datetime import UTC
+from typing import Final
+
+from hypothesis import strategies as st
+
+from contracts.examples import ADA, BOB, CUS_1, CUS_2, a_report, a_term, email_of
+from contracts.worlds import moments
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    LinkRequested,
+    PaymentCorrected,
+    PaymentReported,
+    PeriodPaid,
+    SubscriptionObserved,
+    UserRegistered,
+)
+from payments_core.identity import CustomerId, UserId
+from payments_core.money import Money
+from payments_core.payment import DisputeState, Payment, PaymentState
+from payments_core.subscription import SubscriptionStatus
+
+EVE: Final = UserId("eve")
+
+some_text = st.sampled_from([None, "", ADA, BOB, CUS_1, CUS_2, email_of(ADA).key])
+any_text = some_text | st.text(max_size=5)
+any_report = st.builds(
+    Payment,
+    id=st.sampled_from(["ch_1", "ch_2", ""]),
+    state=st.sampled_from(PaymentState),
+    dispute=st.sampled_from(DisputeState),
+    amount=st.none()
+    | st.builds(Money, st.integers(0, 3), st.sampled_from(["eur", "usd"])),
+    refunded_minor=st.integers(0, 2**60),
+    created_at=st.none() | moments | st.datetimes(timezones=st.just(UTC)),
+    customer_id=any_text,
+    claimed_by=any_text,
+    email=any_text,
+    invoice_id=any_text,
+    failure_code=any_text,
+)
+customers = st.sampled_from([None, CUS_1, CUS_2])
+any_observation = st.builds(
+    SubscriptionObserved,
+    report=st.builds(
+        a_report,
+        st.sampled_from(["sub_1", "sub_2", ""]),
+        st.sampled_from(SubscriptionStatus),
+        at=moments,
+        ended_at=st.none() | moments,
+        user=any_text,
+        customer=st.sampled_from([CUS_1, CUS_2, CustomerId("")]),
+    ),
+    at=moments,
+    sequence=st.none() | st.integers(0, 9),
+)
+any_period = st.builds(a_term, st.sampled_from(["sub_1", "sub_2"]), starts_at=moments)
+any_fact = st.one_of(
+    any_report.map(PaymentReported),
+    st.builds(PaymentCorrected, any_report, st.integers(0, 9)),
+    any_observation,
+    any_period.map(PeriodPaid),
+    st.builds(
+        CardObserved,
+        customer_id=st.sampled_from([CUS_1, CUS_2]),
+        card=st.none(),
+        sequence=st.integers(0, 9),
+    ),
+    st.builds(
+        UserRegistered,
+        user_id=st.sampled_from([ADA, BOB, EVE]),
+        email=st.sampled_from([email_of(ADA), email_of(BOB), email_of(EVE)]),
+        customer_id=customers,
+    ),
+    st.builds(
+        CustomerBound,
+        user_id=st.sampled_from([ADA, BOB, EVE]),
+        customer_id=st.sampled_from([CUS_1, CUS_2]),
+        existed=st.booleans(),
+    ),
+    st.sampled_from([ADA, BOB, EVE]).map(LinkRequested),
+)

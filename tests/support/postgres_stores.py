@@ -1,0 +1,89 @@
+"""The ports of Postgres, as the contracts take them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from contracts.stores import Logged, Stores
+from payments_adapters.postgres import work_rows
+from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.queries import (
+    PostgresDirectory,
+    PostgresEventLog,
+    PostgresIntentDirectory,
+)
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.tables import METADATA
+from payments_adapters.postgres.work_queue import PostgresWorkQueue
+from payments_core.identity import UserId
+from payments_core.job import Job, JobKey
+from payments_core.subscription import PaidTerm
+
+
+@asynccontextmanager
+async def holding(
+    store: PostgresStore, query: str, *values: object
+) -> AsyncIterator[None]:
+    """Hold the rows that a query locks, in a transaction that changes nothing."""
+    async with store.connection() as connection, connection.transaction():
+        assert await connection.fetch(query, *values)
+        yield
+
+
+async def fetch(store: PostgresStore, query: str, *values: object) -> list[Any]:
+    async with store.connection() as connection:
+        return list(await connection.fetch(query, *values))
+
+
+async def emptied(store: PostgresStore) -> None:
+    """Delete all rows; sequences go on."""
+    deletions = [f"delete from {it.name}" for it in reversed(METADATA.sorted_tables)]  # noqa: S608  # our own names
+    async with store.connection() as connection:
+        await connection.execute("; ".join(deletions))
+
+
+def stores_on(store: PostgresStore) -> Stores:
+    """Return all ports over one database."""
+
+    @asynccontextmanager
+    async def hold(user: UserId) -> AsyncIterator[None]:
+        query = "select from payment_accounts where user_id = $1 for no key update"
+        async with holding(store, query, user):
+            yield
+
+    async def jobs() -> dict[JobKey, Job]:
+        found = map(work_rows.to_job, await fetch(store, "select * from jobs"))
+        return {job.key: job for job in found}
+
+    async def periods() -> list[PaidTerm]:
+        query = (
+            "select subscription_id, invoice_id, starts_at, ends_at from paid_periods"
+            " order by subscription_id, invoice_id"
+        )
+        names = ("gateway_id", "invoice_id", "starts_at", "ends_at")
+        rows = await fetch(store, query)
+        return [PaidTerm(**dict(zip(names, row, strict=True))) for row in rows]
+
+    async def account_log() -> list[Logged]:
+        query = (
+            "select user_id, version, at, payment_status, payment_expire_date, cause,"
+            " sources from account_log order by user_id, version"
+        )
+        return [
+            Logged(user, version, at, status, expires_at, cause, tuple(sources))
+            for user, version, at, status, expires_at, cause, sources in await fetch(
+                store, query
+            )
+        ]
+
+    return Stores(
+        ledger=PostgresLedger(store),
+        queue=PostgresWorkQueue(store),
+        accounts=PostgresDirectory(store),
+        intents=PostgresIntentDirectory(store),
+        events=PostgresEventLog(store),
+        hold=hold,
+        jobs=jobs,
+        periods=periods,
+        account_log=account_log,
+    )

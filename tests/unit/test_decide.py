@@ -1,0 +1,320 @@
+"""Whose payment is it, and what do reports come to, in whatever order and company?"""
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.examples import (
+    ADA,
+    APPLIED,
+    BOB,
+    CH_1,
+    CUS_1,
+    CUS_2,
+    NOON,
+    a_payment,
+    an_account,
+    an_event,
+    email_of,
+)
+from contracts.worlds import World, a_world
+from payments_core.account import PaymentAccount
+from payments_core.changes import Lookup, Snapshot
+from payments_core.decide import QUARANTINE_REASON, Decided, decide, lookup_of
+from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
+from payments_core.facts import (
+    Fact,
+    PaymentReported,
+)
+from payments_core.identity import CustomerId, UserId
+from payments_core.linking import link_keys
+from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
+from payments_core.standing import Checkpoint, Policy
+from support.deciding import Kept, found, reported
+from support.facts import any_fact, customers
+
+pytestmark = pytest.mark.anyio
+
+P: Final = PaymentState
+QUARANTINED: Final = Receipt(Outcome(EventState.QUARANTINED, QUARANTINE_REASON))
+TWO_BOUND: Final = (an_account(ADA, customer=CUS_1), an_account(BOB, customer=CUS_2))
+
+# A tie in one second, an early payment, one at a month's end, one after a gap.
+TIMES: Final = [
+    datetime(2026, month, day, 12, tzinfo=UTC)
+    for month, day in [(1, 31), (1, 31), (2, 20), (3, 31), (6, 1)]
+]
+KINDS: Final = [
+    (P.SUCCEEDED, DisputeState.NONE),
+    (P.FAILED, DisputeState.NONE),
+    (P.REFUNDED, DisputeState.NONE),
+    (P.SUCCEEDED, DisputeState.LOST),
+]
+State = tuple[PaymentAccount, frozenset[PaymentRecord]]
+
+
+def recorded(state: State, report: Payment) -> State:
+    """Decide on one report of one account, as it is loaded with its history."""
+    account, records = state
+    source = found(PaymentReported(report))
+    lookup = lookup_of([source]) | Lookup(histories=frozenset({ADA}))
+    snapshot = Snapshot(
+        lookup=lookup,
+        sequence=0,
+        accounts=[account],
+        payments=[it for it in records if it.payment.id == report.id],
+        histories=list(records),
+    )
+    (group,) = decide(snapshot, [source], now=NOON, policy=Policy()).groups
+    assert group.after is not None
+    changed = {it.payment.id: it for it in group.payments}
+    kept = {it.payment.id: it for it in records} | changed
+    return attrs.evolve(group.after, version=0), frozenset(kept.values())
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_p01_every_order_of_up_to_five_charges_comes_to_the_same(
+    first: tuple[PaymentState, DisputeState],
+) -> None:
+    """
+    All mixtures of four kinds at five times, all their orders, step by step.
+
+    If every step from every part of the charges comes to one state, so does every
+    order: 80 steps say what 120 orders of 5 would.
+    """
+    for others in product(KINDS, repeat=len(TIMES) - 1):
+        reports = [
+            a_payment(f"ch_{n}", kind, at=at, dispute=dispute, user=ADA)
+            for n, (at, (kind, dispute)) in enumerate(
+                zip(TIMES, (first, *others), strict=True)
+            )
+        ]
+        reached: dict[int, State] = {0: (an_account(), frozenset())}
+        for part in range(1 << len(reports)):
+            for n, report in enumerate(reports):
+                if not part >> n & 1:
+                    state = recorded(reached[part], report)
+                    assert reached.setdefault(part | 1 << n, state) == state
+        final, _ = reached[(1 << len(reports)) - 1]
+        assert final.checkpoint == Checkpoint.replay(reports)
+
+
+@given(facts=st.lists(any_fact, max_size=6), customer=customers)
+def test_p10_no_fact_makes_a_decision_raise(
+    facts: list[Fact], customer: CustomerId | None
+) -> None:
+    """
+    Whatever is learned: recorded, quarantined with nothing changed, or refused by rule.
+    """
+    kept = Kept.of(an_account(ADA), attrs.evolve(an_account(BOB), customer_id=customer))
+    for number, fact in enumerate(facts):
+        before = kept.database.tables
+        source = attrs.evolve(reported(number, None), facts=(fact,))
+        (one,) = kept.record(source).decided
+
+        assert one.failure is None
+        after = kept.database.tables
+        if one.refusal is not None:
+            assert after == before
+        if one.outcome == QUARANTINED.outcome:
+            assert attrs.evolve(after, events=before.events) == before
+
+
+def on_one_moment(kept: Kept) -> Kept:
+    """Return the same once more, to decide on what is there and not on what follows."""
+    return Kept(attrs.evolve(kept.database))
+
+
+def comparable(decided: Decided) -> tuple[Decided, str]:
+    """Return what was decided, without how many loads it took."""
+    refusal = repr(decided.refusal)
+    decided, changes = attrs.evolve(decided, refusal=None), decided.changes
+    if changes is None:
+        return decided, refusal
+    same = attrs.evolve(
+        decided,
+        changes=attrs.evolve(
+            changes,
+            payments=tuple(attrs.evolve(it, sequence=0) for it in changes.payments),
+            subscriptions=tuple(
+                attrs.evolve(it, ticket=0) for it in changes.subscriptions
+            ),
+        ),
+    )
+    return same, refusal
+
+
+@settings(max_examples=500)
+@given(
+    earlier=st.lists(any_fact, max_size=4),
+    facts=st.lists(any_fact, min_size=1, max_size=6),
+)
+def test_p07_no_group_depends_on_its_neighbours(
+    earlier: list[Fact], facts: list[Fact]
+) -> None:
+    """
+    Facts decided on together come to what they come to one group at a time.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
+    # Numbers of fetches may be greater or smaller than those of what is known.
+    for number, fact in enumerate(earlier):
+        kept.record(attrs.evolve(reported(100 + number, None), facts=(fact,)))
+    kept.database.last_sequence = 1_000
+    sources = [
+        attrs.evolve(reported(number, None), facts=(fact,))
+        for number, fact in enumerate(facts)
+    ]
+    together = on_one_moment(kept).decide(*sources).decided
+    keys = [it.changes.key if it.changes else None for it in together]
+    assert not any(it.failure for it in together)
+
+    for key in dict.fromkeys(keys):
+        mine = [n for n, other in enumerate(keys) if other == key]
+        alone = on_one_moment(kept).decide(*(sources[n] for n in mine)).decided
+        assert list(map(comparable, alone)) == [comparable(together[n]) for n in mine]
+
+
+async def posted_to(world: World, *events: GatewayEvent) -> list[Outcome | None]:
+    return [receipt.outcome for receipt in await world.deliver(events)]
+
+
+@pytest.mark.parametrize(
+    ("report", "owner"),
+    [
+        (a_payment(user=ADA), ADA),
+        (a_payment(customer=CUS_2), BOB),
+        (a_payment(email=email_of(ADA)), ADA),
+        (a_payment(user=ADA, email=email_of(BOB)), ADA),
+        (a_payment(customer=CUS_2, email=email_of(ADA)), BOB),
+        (a_payment(user=BOB, customer=CUS_2, email=email_of(ADA)), BOB),
+        (a_payment(user="nobody", email=email_of(ADA)), None),
+        (a_payment(customer=CustomerId("cus_9"), email=email_of(ADA)), ADA),
+        (a_payment(customer=CustomerId("cus_9")), None),
+        (a_payment(email=email_of("nobody")), None),
+        (a_payment(), None),
+    ],
+)
+async def test_metadata_then_customer_then_email_say_whose_it_is(
+    report: Payment, owner: UserId | None
+) -> None:
+    """
+    The first of them that is there decides; a user who is not there yet waits.
+    """
+    world = await a_world(*TWO_BOUND)
+    outcomes = await posted_to(world, an_event(report=report))
+
+    assert outcomes == [APPLIED]
+    assert world.owner(CH_1) == owner
+
+
+async def test_t23_metadata_swapped_between_two_users_moves_neither() -> None:
+    """
+    The customer is one user's, the metadata names the other: quarantined.
+    """
+    world = await a_world(*TWO_BOUND)
+    before = world.database.tables
+    receipts = await world.deliver(
+        [
+            an_event("evt_1", a_payment("ch_1", user=ADA, customer=CUS_2)),
+            an_event("evt_2", a_payment("ch_2", user=BOB, customer=CUS_1)),
+        ]
+    )
+
+    assert receipts == [QUARANTINED, QUARANTINED]
+    after = world.database.tables
+    assert (after.accounts, after.payments) == (before.accounts, before.payments)
+    assert len(await world.log.kept(state=EventState.QUARANTINED)) == 2
+
+
+@pytest.mark.parametrize(
+    "forged", [a_payment(user=BOB), a_payment(customer=CUS_2)], ids=["user", "customer"]
+)
+async def test_t23_a_linked_payment_stays_where_it_is(forged: Payment) -> None:
+    """
+    A later report that gives it to another is quarantined, and merges nothing.
+    """
+    world = await a_world(*TWO_BOUND)
+    await world.deliver([an_event("evt_1", a_payment(user=ADA))])
+    before = world.database.tables
+    refunded = attrs.evolve(forged, state=P.REFUNDED, refunded_minor=1_000)
+    receipts = await world.deliver([an_event("evt_2", refunded)])
+
+    assert receipts == [QUARANTINED]
+    after = world.database.tables
+    assert (after.accounts, after.payments) == (before.accounts, before.payments)
+
+
+async def test_a_report_that_leaves_out_whose_it_is_reaches_the_owner() -> None:
+    """
+    A refund without customer or metadata takes the month back all the same.
+    """
+    world = await a_world()
+    paid, back = a_payment(user=ADA), a_payment(state=P.REFUNDED)
+    await world.deliver([an_event("evt_1", paid), an_event("evt_2", back)])
+
+    assert world.owner(CH_1) == ADA
+    assert world.account().checkpoint.term is None
+
+
+async def test_p21_metadata_binds_no_customer() -> None:
+    """
+    It says whose this payment is, not whose the next one of that customer is.
+    """
+    world = await a_world()
+    await world.deliver(
+        [
+            an_event("evt_1", a_payment("ch_1", user=ADA, customer=CUS_1)),
+            an_event("evt_2", a_payment("ch_2", customer=CUS_1)),
+        ]
+    )
+
+    assert world.account().customer_id is None
+    assert [world.owner(f"ch_{n}") for n in (1, 2)] == [ADA, None]
+
+
+async def test_p21_another_customer_of_a_users_own_is_linked() -> None:
+    """
+    An account keeps the customer it has; the payment is its own all the same.
+    """
+    world = await a_world(an_account(ADA, customer=CUS_1))
+    report = a_payment(user=ADA, customer=CUS_2)
+    outcomes = await posted_to(world, an_event(report=report))
+
+    assert outcomes == [APPLIED]
+    assert world.account().customer_id == CUS_1
+    assert world.owner(CH_1) == ADA
+
+
+async def test_p21_an_email_binds_no_customer() -> None:
+    """
+    Anybody can type anybody's e-mail into a form.
+    """
+    world = await a_world()
+    report = a_payment(customer=CUS_1, email=email_of(ADA))
+    await world.deliver([an_event(report=report)])
+
+    assert world.owner(CH_1) == ADA
+    assert world.account().customer_id is None
+
+
+def test_link_keys_are_all_keys_that_are_there() -> None:
+    """
+    Of several reports at once; what is left out is no key.
+    """
+    reports = [
+        a_payment(user=ADA),
+        a_payment("ch_2", customer=CUS_1, email=email_of(BOB)),
+        a_payment("ch_3"),
+    ]
+    keys = link_keys(reports)
+
+    assert keys.user_ids == {ADA}
+    assert keys.customer_ids == {CUS_1}
+    assert keys.email_keys == {email_of(BOB).key}
+    assert keys
+    assert not link_keys(reports[2:])

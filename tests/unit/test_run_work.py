@@ -1,0 +1,119 @@
+"""What jobs cost, and whose a subscription is that was made twice."""
+
+from datetime import timedelta
+
+import pytest
+
+from payments_core.decide import subscription_job
+from payments_core.errors import GatewayBusy, StoreUnavailable
+from payments_core.events import EventState
+from payments_core.intent import IntentKind, IntentState
+from payments_core.job import Job, JobState
+from payments_core.use_cases import Order
+from support.till import ADA, Break, Crash, Till, caller_of
+
+pytestmark = pytest.mark.anyio
+
+CALLER = caller_of(ADA)
+GOOD = "pm_card_visa"
+
+
+async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
+    """
+    One that fails does.
+    """
+    async with Till.opened() as till:
+        key, now = subscription_job("sub_1"), till.clock.now
+        jobs = till.database.tables.jobs
+        jobs[key] = Job.due(key, "seen", now)
+        work = till.run_work
+
+        async def busy(_: str) -> None:
+            raise GatewayBusy("too many calls at once")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(till.gateway, "subscription", busy, raising=False)
+            for claimed in await work.claim(1):
+                await work(claimed)
+        held = till.database.tables.jobs[key]
+        assert (held.lease.attempts, held.lease.until) == (0, None)
+        assert held.lease.due_at > now
+
+        till.line.down = True
+        till.clock.advance(timedelta(minutes=1))
+        for claimed in await till.run_work.claim(1):
+            await till.run_work(claimed)
+        assert till.database.tables.jobs[key].lease.attempts == 1
+
+
+async def test_what_the_gateway_does_not_know_ends_its_job() -> None:
+    """
+    What waited for it waits no longer.
+    """
+    async with Till.opened() as till:
+        key = subscription_job("sub_gone")
+        till.database.tables.jobs[key] = Job.due(key, "seen", till.clock.now)
+        await till.work()
+
+        assert till.database.tables.jobs[key].state is JobState.DONE
+        states = {it.outcome.state for it in till.database.tables.events.values()}
+        assert EventState.PENDING not in states
+
+
+async def test_an_open_intents_own_subscription_is_no_twin() -> None:
+    """
+    It is made, and its intent does not know yet: a sync that comes in between must not
+    end it.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        # The reply to the last call is there, and the process ends before it is saved.
+        for at in range(1, 60):
+            till.restart(at, Break.CRASH)
+            try:
+                order = Order(product=till.product, payment_method=GOOD)
+                await till.start(ADA, order, caller=CALLER, key="a-key")
+            except Crash:
+                if till.subscriptions_of(ADA):
+                    break
+                till.clock.advance(timedelta(minutes=1))
+        till.restart()
+        [open_] = [
+            it for it in till.open_intents if it.kind is IntentKind.START_SUBSCRIPTION
+        ]
+        [made] = till.subscriptions_of(ADA)
+        key = subscription_job(made["id"])
+        till.database.tables.jobs[key] = Job.due(key, "seen", till.clock.now)
+        for claimed in await till.run_work.claim(9):
+            if isinstance(claimed.work, Job):
+                await till.run_work(claimed)
+
+        [made] = till.subscriptions_of(ADA)
+        assert made["status"] == "active"
+        await till.quiesce()
+        ended = await till.intent(open_.id)
+        assert ended is not None
+        assert ended.state is IntentState.SUCCEEDED
+
+
+async def test_a_save_whose_reply_was_lost_is_recognised_and_the_run_goes_on() -> None:
+    """
+    Every save of an operation in turn: the same process ends it, at its first try.
+    """
+    for at in range(1, 40):
+        async with Till.opened() as till:
+            await till.register()
+            till.restart(at, Break.NO_ANSWER)
+            order = Order(product=till.product, payment_method=GOOD)
+            try:
+                done = await till.start(ADA, order, caller=CALLER, key="a-key")
+            except StoreUnavailable:
+                # A load that did not answer is told to the caller, who asks again.
+                assert not till.subscriptions_of(ADA)
+                continue
+            if not till.fuse.reached:
+                break
+            if till.fuse.broken == "save":
+                assert done.intent.state is IntentState.SUCCEEDED, at
+            assert len(till.subscriptions_of(ADA)) <= 1
+    assert at > 10

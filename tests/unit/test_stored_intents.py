@@ -1,0 +1,152 @@
+"""Intents that the release before stored are run to their end by this one.
+
+`tests/fixtures/intents_of_v0_1_0.json` was written by v0.1.0: each case is a deployment
+whose process ended in the middle of an operation, at each place where its store or the
+gateway had changed. `calls` are what the gateway had carried out, `intents` the rows.
+"""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from payments_adapters.postgres import work_rows
+from payments_core.account import PaymentAccount
+from payments_core.card import Card
+from payments_core.identity import CustomerId, Email
+from payments_core.intent import Intent, IntentKind, IntentState
+from payments_core.subscription import Subscription
+from payments_service.sandbox.api import ApiRequest
+from support.till import ADA, Till, caller_of
+
+FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "intents_of_v0_1_0.json"
+CASES: Final = json.loads(FIXTURE.read_text())
+ENDED: Final = {"canceled", "incomplete_expired"}
+MOMENTS: Final = {"due_at", "created_at"}
+# The columns that migration 0003 adds, as it fills them.
+NEW: Final = {"lease_no": 0, "leased_until": None, "writer": "", "steps_version": 1}
+
+
+def intent_of(row: dict[str, Any]) -> Intent:
+    moments = {name: datetime.fromisoformat(row[name]) for name in MOMENTS}
+    return work_rows.to_intent({**row, **moments, **NEW})
+
+
+def account_of(case: Any) -> PaymentAccount:
+    row = case["account"]
+    return PaymentAccount(
+        user_id=ADA,
+        email=Email.of(row["email"]),
+        customer_id=CustomerId(row["customer_id"]) if row["customer_id"] else None,
+        card=row["card"] and msgspec.convert(row["card"], Card),
+        card_ticket=row["card_ticket"],
+        version=row["version"],
+    )
+
+
+def restored(till: Till, case: Any) -> None:
+    """Bring the gateway and the database to where v0.1.0 left them."""
+    for call in case["calls"]:
+        response = till.engine.answer(
+            ApiRequest(
+                method=call["method"],
+                path=call["path"],
+                query="",
+                body=call["body"].encode(),
+                headers={
+                    **call["headers"],
+                    "authorization": f"Bearer {till.engine.api.api_key}",
+                },
+            )
+        )
+        assert response.status == 200, response
+    tables, account = till.database.tables, account_of(case)
+    tables.accounts[account.user_id] = account
+    for row in case["subscriptions"]:
+        subscription = msgspec.convert(row, Subscription, strict=False)
+        tables.subscriptions[subscription.gateway_id] = subscription
+    for row in case["intents"]:
+        tables.put_intent(intent_of(row))
+    till.database.last_sequence = case["last_ticket"]
+
+
+def name_of(case: Any) -> str:
+    steps = [
+        f"{call['step']} {call['state']}"
+        for row in case["intents"]
+        for call in json.loads(row["calls"])
+    ]
+    return f"{case['deed']} | {len(case['calls'])} | {', '.join(steps)}"
+
+
+def test_each_operation_was_left_at_several_places() -> None:
+    """
+    The fixture is what it is said to be: six operations, each with open intents.
+    """
+    deeds = {case["deed"] for case in CASES}
+    assert len(deeds) == 6
+    for case in CASES:
+        assert any(intent_of(row).open for row in case["intents"])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None:
+    """
+    Nothing is left open, nothing is made twice, and what is true is known.
+    """
+    async with Till.opened() as till:
+        restored(till, case)
+        await till.advance(timedelta(minutes=1))
+        await till.quiesce()
+        await till.hear()
+
+        ids = {row["id"] for row in case["intents"]}
+        assert {it.id for it in till.intents} >= ids
+        account = await till.account()
+        assert till.customers_of(ADA) in ([], [account.customer_id])
+        sold = till.subscriptions_of(ADA)
+        live = [it["id"] for it in sold if it["status"] not in ENDED]
+        assert [it.gateway_id for it in account.subscriptions if it.live] == live
+        assert till.paid_twice() == []
+        states = {it.kind: it.state for it in till.intents}
+        for intent in till.intents:
+            assert len(till.made_by(intent.id)) <= 1
+        match case["deed"]:
+            case "start":
+                assert len(live) == 1
+            case "start declined":
+                assert live == []
+                assert states[IntentKind.START_SUBSCRIPTION] is IntentState.DECLINED
+            case "end":
+                assert live == []
+            case "change":
+                [subscription] = account.subscriptions
+                assert subscription.report.price == till.pro
+                assert subscription.report.cancel_at_period_end
+            case "update card":
+                assert account.card is not None
+            case _:
+                assert states[IntentKind.SET_UP_CARD] is IntentState.SUCCEEDED
+
+
+@pytest.mark.anyio
+async def test_an_idempotency_key_of_the_release_before_gets_its_answer() -> None:
+    """
+    The client that was cut off asks again, with the key it had, and is answered once.
+    """
+    [case, *_] = [it for it in CASES if it["deed"] == "set up card"]
+    async with Till.opened() as till:
+        restored(till, case)
+        await till.advance(timedelta(minutes=1))
+        await till.quiesce()
+        [kept] = [it for it in till.intents if it.kind is IntentKind.SET_UP_CARD]
+        before = len(till.line.changes)
+        again = await till.set_up_card(ADA, caller=caller_of(ADA), key="k")
+
+        assert again.replayed
+        assert again.intent == kept
+        assert len(till.line.changes) == before
