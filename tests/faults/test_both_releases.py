@@ -4,7 +4,6 @@ The release before is checked out from the history and runs in today's environme
 `make prove` runs it; where the history is there and it cannot run, that is a failure.
 """
 
-import os
 import random
 import shutil
 import subprocess
@@ -21,14 +20,10 @@ from faults.deliveries import Stripe, client
 from payments_core.months import months_after
 from support import databases
 from support.events import SUCCEEDED, event, utc
+from support.profiles import only_in_prove
 from support.service import ServiceProcess, World, running, start
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(
-        os.environ.get("HYPOTHESIS_PROFILE") != "prove", reason="`make prove` runs it"
-    ),
-]
+pytestmark = [pytest.mark.anyio, only_in_prove]
 
 # Tagged v0.1.0; by its commit, because a clone may come without tags.
 PREVIOUS: Final = "f35a7f8760008988cc9627343b11238c6b9e229f"

@@ -19,6 +19,7 @@ from faults.deliveries import Event
 from faults.payers import Payer
 from support import databases
 from support.events import FAILED, SUCCEEDED, event
+from support.profiles import only_in_prove
 from support.service import ServiceProcess, World, running
 
 pytestmark = pytest.mark.anyio
@@ -197,7 +198,17 @@ ROWS: Final = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+# The quick ones; `make prove` has all of them.
+_BY_DEFAULT: Final = ("a payment", "an event that is known")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=name, marks=[] if name in _BY_DEFAULT else [only_in_prove])
+        for name, row in ROWS.items()
+    ],
+)
 async def test_a_locked_row_delays_nobody_else(
     pair: Pair, dsn: str, everybody: list[Payer], row: Row
 ) -> None:

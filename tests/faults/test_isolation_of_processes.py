@@ -25,9 +25,10 @@ from faults.deliveries import Event, Stripe
 from faults.payers import Payer, payers, shuffled
 from support import databases
 from support.events import SUCCEEDED, event
+from support.profiles import only_in_prove
 from support.service import ServiceProcess, World, running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, only_in_prove]
 
 Pair = Sequence[ServiceProcess]
 

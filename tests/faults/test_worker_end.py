@@ -1,6 +1,5 @@
 """SIGTERM ends a worker, whatever does not answer it."""
 
-import os
 import secrets
 import signal
 import socket
@@ -22,15 +21,10 @@ from typing_extensions import override
 
 from faults.deliveries import client, until
 from support import databases
+from support.profiles import only_in_prove
 from support.service import World, free_port
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(
-        os.environ.get("HYPOTHESIS_PROFILE") != "prove",
-        reason="it waits for what never answers: `make prove`",
-    ),
-]
+pytestmark = [pytest.mark.anyio, only_in_prove]
 
 ENDS_WITHIN_S: Final = 30.0
 _JOBS: Final = """

@@ -9,7 +9,6 @@ passes.
 """
 
 import itertools
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -22,12 +21,12 @@ from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change, ExecutedOperation, Order
 from support.inprocess import Trouble
+from support.profiles import PROVES
 from support.till import ADA, Break, Crash, Till, admin, caller_of
 
 KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
 # With two crashes the schedules multiply: by default only some of the second ones.
-PROVES = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 STRIDE = 1 if PROVES else 19
 STRIDES = {Break.CRASH: 1, Break.NO_ANSWER: 1, Break.FREEZE: 1 if PROVES else 2}
 SENDS_MAX = 4

@@ -6,7 +6,6 @@ cancel, let trials pass, and have cards that fail and are replaced.
 """
 
 import json
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,9 +21,9 @@ from payments_core.identity import UserId
 from payments_core.standing import PaymentStatus
 from payments_core.use_cases import Change, Order
 from payments_service.sandbox.resources.endpoints import shown
+from support.profiles import PROVES
 from support.till import BEGINNING, Till, admin, caller_of
 
-PROVES = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 USERS = 200
 DAYS = 366
 SEEDS = range(5 if PROVES else 1)
