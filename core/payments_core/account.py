@@ -1,7 +1,6 @@
 """Our one record of a user, and all that follows from it."""
 
 from datetime import datetime
-from functools import cached_property
 from typing import Self
 
 import attrs
@@ -102,11 +101,11 @@ class PaymentAccount:
             version=version,
         )
 
-    @cached_property
+    @property
     def payment_status(self) -> PaymentStatus:
         return status_of(self.checkpoint, self.subscriptions)
 
-    @cached_property
+    @property
     def payment_expire_date(self) -> datetime | None:
         return expire_date_of(self.checkpoint, self.subscriptions)
 

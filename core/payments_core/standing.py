@@ -124,9 +124,11 @@ class Term:
 
     anchor: datetime
     months: int
+    # Asked for several times on the way of every webhook, and worked out once.
+    ends_at: datetime = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def ends_at(self) -> datetime:
+    @ends_at.default
+    def _months_after_anchor(self) -> datetime:
         return months_after(self.anchor, self.months)
 
 

@@ -5,15 +5,16 @@ Rule 1: a batch begins when the last one ended: no timer, and an idle service ad
 Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
         its own events wait, for five seconds at most; then they are refused as busy.
 Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
-        own. A group that times out there is saved alone for a minute; so at most one
-        connection of a process stays with slow accounts.
+        own, until it is saved or refused. A group that times out there is saved alone
+        for a minute; so at most one connection of a process stays with slow accounts.
 """
 
 import asyncio
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -44,14 +45,6 @@ class _Waiting:
     deadline: float
     tries: int = 0
 
-    def answer(self, receipt: Receipt) -> None:
-        if not self.receipt.done():
-            self.receipt.set_result(receipt)
-
-    def fail(self, error: Exception) -> None:
-        if not self.receipt.done():
-            self.receipt.set_exception(error)
-
 
 @attrs.define
 class IngestQueue:
@@ -66,6 +59,8 @@ class IngestQueue:
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
     _alone: dict[str, list[_Waiting]] = attrs.field(init=False, factory=dict)
+    # How many of a group that is saved alone wait for a lock, out of the lane.
+    _locked_alone: Counter[str] = attrs.field(init=False, factory=Counter)
     _slow: dict[str, float] = attrs.field(init=False, factory=dict)
     _tasks: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     _lane_busy: bool = attrs.field(init=False, default=False)
@@ -85,17 +80,20 @@ class IngestQueue:
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         deadline = self._monotonic() + WAIT_S
         self._count += 1
-        receipt.add_done_callback(self._one_less)
         self._waiting.append(_Waiting(event, facts_of(event), receipt, deadline))
         self._start_lane()
         # Of a caller that goes away the event stays, and takes its room.
-        return await asyncio.shield(receipt)
+        return await receipt
 
-    def _one_less(self, receipt: "asyncio.Future[Receipt]") -> None:
+    def _answer(self, waiting: _Waiting, receipt: Receipt) -> None:
         self._count -= 1
-        if not receipt.cancelled():
-            # Of a caller that went away nobody asks for it: that is no bug to report.
-            receipt.exception()
+        if not waiting.receipt.done():
+            waiting.receipt.set_result(receipt)
+
+    def _fail(self, waiting: _Waiting, error: Exception) -> None:
+        self._count -= 1
+        if not waiting.receipt.done():
+            waiting.receipt.set_exception(error)
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
@@ -122,7 +120,7 @@ class IngestQueue:
                 batch = self._in_time([self._waiting.popleft() for _ in range(count)])
                 # In the order of arrival, though some were put back: what comes after
                 # a newer payment of its account needs all of the account's history.
-                batch.sort(key=lambda it: it.deadline)
+                batch.sort(key=attrgetter("deadline"))
                 await self._record_batch(batch)
         finally:
             # Not by a callback of the task: an event that comes between the end of the
@@ -134,7 +132,7 @@ class IngestQueue:
         now = self._monotonic()
         for it in waiting:
             if now >= it.deadline:
-                it.fail(AccountBusy())
+                self._fail(it, AccountBusy())
         return [it for it in waiting if now < it.deadline]
 
     async def _record_batch(self, batch: Sequence[_Waiting]) -> None:
@@ -144,7 +142,7 @@ class IngestQueue:
             )
         except Exception as error:  # noqa: BLE001  # it goes to the callers
             for it in batch:
-                it.fail(error)
+                self._fail(it, error)
             return
         for waiting, one in zip(batch, recorded, strict=True):
             self._settle(waiting, one)
@@ -154,20 +152,21 @@ class IngestQueue:
         now = self._monotonic()
         for key in [key for key, until in self._slow.items() if until <= now]:
             del self._slow[key]
-        return frozenset((*self._slow, *self._alone))
+        return frozenset((*self._slow, *self._alone, *self._locked_alone))
 
-    def _settle(self, waiting: _Waiting, recorded: Recorded) -> None:
+    def _settle(
+        self, waiting: _Waiting, recorded: Recorded, *, alone: str | None = None
+    ) -> None:
         if recorded.is_kept:
-            waiting.answer(Receipt(recorded.outcome))
+            self._answer(waiting, Receipt(recorded.outcome))
             if recorded.failure is not None:
                 self._tell(waiting.event, recorded.failure)
         elif recorded.state is RecordedState.BUSY:
-            self._put_back(waiting)
+            self._put_back(waiting, alone)
         elif recorded.group is not None:
-            self._alone.setdefault(recorded.group, []).append(waiting)
-            self._start_slow_lane()
+            self._add_alone(recorded.group, waiting)
         else:
-            waiting.fail(recorded.failure or StoreUnavailable())
+            self._fail(waiting, recorded.failure or StoreUnavailable())
 
     def _tell(self, event: GatewayEvent, error: Exception) -> None:
         try:
@@ -177,24 +176,37 @@ class IngestQueue:
                 {"message": "on_failure failed", "exception": deaf}
             )
 
-    def _put_back(self, waiting: _Waiting) -> None:
+    def _put_back(self, waiting: _Waiting, alone: str | None) -> None:
         """Try once more a little later, while its caller still waits."""
         if self._monotonic() >= waiting.deadline:
-            waiting.fail(AccountBusy())
+            self._fail(waiting, AccountBusy())
             return
         delay = min(BACK_OFF_FIRST_S * 2**waiting.tries, BACK_OFF_MAX_S)
         waiting.tries += 1
-        self._start(self._later(waiting, delay * random.uniform(0.5, 1)))  # noqa: S311  # no secret
+        delay *= random.uniform(0.5, 1)  # noqa: S311  # no secret
+        if alone is not None:
+            self._locked_alone[alone] += 1
+        self._start(self._later(waiting, delay, alone))
 
-    async def _later(self, waiting: _Waiting, delay_s: float) -> None:
+    async def _later(
+        self, waiting: _Waiting, delay_s: float, alone: str | None
+    ) -> None:
         await self._sleep(delay_s)
-        self._waiting.append(waiting)
-        self._start_lane()
+        if alone is None:
+            self._waiting.append(waiting)
+            self._start_lane()
+            return
+        # With others it would lock them for as long as it is slow, if it is.
+        self._locked_alone[alone] -= 1
+        if not self._locked_alone[alone]:
+            del self._locked_alone[alone]
+        self._add_alone(alone, waiting)
 
     # The lane of groups that are saved alone
 
-    def _start_slow_lane(self) -> None:
-        if self._alone and not self._slow_lane_busy:
+    def _add_alone(self, key: str, waiting: _Waiting) -> None:
+        self._alone.setdefault(key, []).append(waiting)
+        if not self._slow_lane_busy:
             self._slow_lane_busy = True
             self._start(self._run_slow_lane())
 
@@ -221,14 +233,14 @@ class IngestQueue:
         except Exception as error:  # noqa: BLE001  # it goes to the callers
             recorded = []
             for it in batch:
-                it.fail(error)
+                self._fail(it, error)
         del group[: len(batch)]
         for waiting, one in zip(batch, recorded, strict=False):
             if one.state is RecordedState.TIMED_OUT:
                 self._mark_slow(key)
-                waiting.fail(StoreUnavailable())
+                self._fail(waiting, StoreUnavailable())
             else:
-                self._settle(waiting, one)
+                self._settle(waiting, one, alone=key)
 
     def _mark_slow(self, key: str) -> None:
         if len(self._slow) >= SLOW_GROUPS_MAX:

@@ -556,6 +556,39 @@ async def test_a_slow_group_is_saved_alone_for_a_minute(
     assert ledger.saves == [[ADAS, BOBS]]
 
 
+async def test_a_group_that_is_locked_while_it_is_saved_alone_stays_alone(
+    world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Another process may be in a slow save of it: shared, it would make others slow here.
+    """
+
+    def too_much(groups: Sequence[Changes]) -> None:
+        if len(groups) > 1:
+            raise SaveTimedOut
+
+    ledger.fault = too_much
+    world.database.locked = {ADAS}
+    first, neighbour = handed_in(ingest, an_event_of(ADA), an_event_of(BOB))
+    assert await neighbour == Receipt(APPLIED)
+    await until(lambda: time.sleepers == 1)
+    ledger.saves.clear()
+    second, other = handed_in(ingest, an_event_of(ADA, 1), an_event_of(EVE))
+    assert await other == Receipt(APPLIED)
+    await until(lambda: time.sleepers == 2)
+    assert ledger.saves == [[EVES], [ADAS]]
+    assert not first.done()
+    assert not second.done()
+    world.database.locked = set()
+    time.pass_by(BACK_OFF_FIRST_S)
+
+    assert await all_of([first, second]) == [Receipt(APPLIED)] * 2
+    ledger.fault = no_fault
+    ledger.saves.clear()
+    await all_of(handed_in(ingest, *(an_event_of(user, 2) for user in (ADA, BOB))))
+    assert ledger.saves == [[ADAS, BOBS]]
+
+
 async def marked_slow(
     ledger: FaultyLedger, ingest: IngestQueue, *users: UserId
 ) -> None:

@@ -1,8 +1,8 @@
 """Rows and values, by hand: the core's classes know no table.
 
 A row is read by the names of its columns, whatever their order, and written by them,
-too. Reading runs the validators of the core again: a row that was tampered with is
-loud.
+too. A word of ours (a `StrEnum`) is text as it is. Reading runs the validators of the
+core again: a row that was tampered with is loud.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,13 +42,13 @@ def of_checkpoint(account: PaymentAccount) -> NewRow:
     """Return the columns that payments and subscriptions move."""
     latest, term = account.checkpoint.latest, account.checkpoint.term
     return {
-        "payment_status": account.payment_status.value,
+        "payment_status": account.payment_status,
         "payment_expire_date": account.payment_expire_date,
         "latest_created_at": latest.created_at if latest else None,
         "latest_precedence": latest.precedence if latest else None,
         "latest_payment_id": latest.payment_id if latest else None,
         "latest_buys_month": latest.buys_month if latest else None,
-        "latest_status": latest.status.value if latest else None,
+        "latest_status": latest.status if latest else None,
         "latest_returned": latest.returned if latest else None,
         "term_anchor": term.anchor if term else None,
         "term_months": term.months if term else None,
@@ -232,8 +232,8 @@ def of_payment(record: PaymentRecord) -> NewRow:
     return {
         "id": payment.id,
         "user_id": record.user_id,
-        "state": payment.state.value,
-        "dispute": payment.dispute.value,
+        "state": payment.state,
+        "dispute": payment.dispute,
         "amount_minor": amount.amount_minor if amount else None,
         "currency": amount.currency if amount else None,
         "refunded_minor": payment.refunded_minor,
@@ -296,7 +296,7 @@ def of_event(event: GatewayEvent, outcome: Outcome) -> NewRow:
 
 def of_outcome(outcome: Outcome) -> NewRow:
     return {
-        "state": outcome.state.value,
+        "state": outcome.state,
         "reason": outcome.reason,
         "waits_for": of_job_key(outcome.waits_for) if outcome.waits_for else None,
     }

@@ -105,12 +105,25 @@ begin
         ) as k;
     end if;
 
-    select coalesce(array_agg(held.grp), '{}') into good from (
-        select t.grp from unnest(accounts) as t
+    with held as (
+        select t.* from unnest(accounts) as t
         join payment_accounts a on a.user_id = t.user_id and a.version = t.version
         where not t.is_new and (only_group is null or t.grp = only_group)
         order by a.user_id for no key update of a skip locked
-    ) as held;
+    ), moved as (
+        update payment_accounts a set
+            payment_status = t.payment_status,
+            payment_expire_date = t.payment_expire_date,
+            latest_created_at = t.latest_created_at,
+            latest_precedence = t.latest_precedence,
+            latest_payment_id = t.latest_payment_id,
+            latest_buys_month = t.latest_buys_month, latest_status = t.latest_status,
+            latest_returned = t.latest_returned, term_anchor = t.term_anchor,
+            term_months = t.term_months, returned_at = t.returned_at,
+            version = t.version + 1, updated_at = at
+        from held as t where a.user_id = t.user_id and t.changed
+    )
+    select coalesce(array_agg(grp), '{}') into good from held;
     if cardinality(good) < cardinality(accounts) then
         for missed in
             select t.grp, a.version = t.version as is_locked from unnest(accounts) as t
@@ -123,22 +136,29 @@ begin
                 case when missed.is_locked then 'locked' else 'changed' end;
         end loop;
     end if;
-    select array_agg(n) into good from generate_series(1, groups) as n
-    where words[n] = 'saved' and (only_group is null or n = only_group);
-    if good is null then
-        return words;
+    if not all_good then
+        select array_agg(n) into good from generate_series(1, groups) as n
+        where words[n] = 'saved' and (only_group is null or n = only_group);
+        if good is null then
+            return words;
+        end if;
     end if;
 
     if cardinality(identities) > 0 then
         insert into payment_accounts (
-            user_id, email, email_key, customer_id, payment_status, card_id,
-            card_brand, card_last4, card_exp_month, card_exp_year, card_ticket,
-            version, created_at, updated_at
+            user_id, email, email_key, customer_id, card_id, card_brand, card_last4,
+            card_exp_month, card_exp_year, card_ticket, payment_status,
+            payment_expire_date, latest_created_at, latest_precedence,
+            latest_payment_id, latest_buys_month, latest_status, latest_returned,
+            term_anchor, term_months, returned_at, version, created_at, updated_at
         )
-        select t.user_id, t.email, t.email_key, t.customer_id, 'none', t.card_id,
-            t.card_brand, t.card_last4, t.card_exp_month, t.card_exp_year,
-            t.card_ticket, 0, at, at
-        from unnest(identities) as t
+        select t.user_id, i.email, i.email_key, i.customer_id, i.card_id, i.card_brand,
+            i.card_last4, i.card_exp_month, i.card_exp_year, i.card_ticket,
+            t.payment_status, t.payment_expire_date, t.latest_created_at,
+            t.latest_precedence, t.latest_payment_id, t.latest_buys_month,
+            t.latest_status, t.latest_returned, t.term_anchor, t.term_months,
+            t.returned_at, 1, at, at
+        from unnest(accounts) as t join unnest(identities) as i on i.grp = t.grp
         where t.is_new and (all_good or t.grp = any(good)) order by t.user_id;
         update payment_accounts a set
             email = t.email, email_key = t.email_key, customer_id = t.customer_id,
@@ -149,38 +169,26 @@ begin
         where a.user_id = t.user_id and not t.is_new
             and (all_good or t.grp = any(good));
     end if;
-    update payment_accounts a set
-        payment_status = t.payment_status,
-        payment_expire_date = t.payment_expire_date,
-        latest_created_at = t.latest_created_at,
-        latest_precedence = t.latest_precedence,
-        latest_payment_id = t.latest_payment_id,
-        latest_buys_month = t.latest_buys_month, latest_status = t.latest_status,
-        latest_returned = t.latest_returned, term_anchor = t.term_anchor,
-        term_months = t.term_months, returned_at = t.returned_at,
-        version = t.version + 1, updated_at = at
-    from unnest(accounts) as t
-    where a.user_id = t.user_id and t.changed and (all_good or t.grp = any(good));
 
     if cardinality(keys) > 0 then
         -- Several groups may keep something unlinked under one key, which is raised
         -- once; who gives an account a key must be alone with it.
         if exists (
-            select from unnest(keys) as t where t.grp = any(good)
+            select from unnest(keys) as t where all_good or t.grp = any(good)
             group by t.key having bool_or(t.claimed) and count(*) > 1
         ) then
             raise exception 'a link key' using errcode = 'PG001';
         end if;
         insert into link_keys (key, version)
         select distinct t.key, 1 from unnest(keys) as t
-        where t.version = 0 and t.grp = any(good) order by t.key;
+        where t.version = 0 and (all_good or t.grp = any(good)) order by t.key;
         get diagnostics done = row_count;
         select count(distinct t.key) - done into wanted from unnest(keys) as t
-        where t.grp = any(good);
+        where all_good or t.grp = any(good);
         with held as (
             select l.key from (
                 select distinct t.key, t.version from unnest(keys) as t
-                where t.version > 0 and t.grp = any(good)
+                where t.version > 0 and (all_good or t.grp = any(good))
             ) as t
             join link_keys l on l.key = t.key and l.version = t.version
             order by l.key for no key update of l
@@ -207,11 +215,11 @@ begin
         get diagnostics done = row_count;
         if done < cardinality(payments) then
             select count(*) into wanted from unnest(payments) as t
-            where t.version > 0 and t.grp = any(good);
+            where t.version > 0 and (all_good or t.grp = any(good));
             with held as (
                 select p.id from unnest(payments) as t
                 join payments p on p.id = t.id and p.version = t.version
-                where t.version > 0 and t.grp = any(good)
+                where t.version > 0 and (all_good or t.grp = any(good))
                 order by p.id for no key update of p
             )
             update payments p set
@@ -228,12 +236,10 @@ begin
                 raise exception 'a payment' using errcode = 'PG001';
             end if;
         end if;
-        if exists (select from unnest(payments) as t where t.invoice_id is not null) then
-            insert into invoice_payments (invoice_id, payment_id, recorded_at)
-            select t.invoice_id, t.id, at from unnest(payments) as t
-            where t.invoice_id is not null and t.grp = any(good)
-            order by t.invoice_id, t.id on conflict do nothing;
-        end if;
+        insert into invoice_payments (invoice_id, payment_id, recorded_at)
+        select t.invoice_id, t.id, at from unnest(payments) as t
+        where t.invoice_id is not null and (all_good or t.grp = any(good))
+        order by t.invoice_id, t.id on conflict do nothing;
     end if;
 
     if cardinality(subscriptions) > 0 then
@@ -255,7 +261,7 @@ begin
             t.known_until, t.ticket, t.plan_changed_at, t.look_at, t.version + 1, at,
             at
         from unnest(subscriptions) as t
-        where t.grp = any(good) and (
+        where (all_good or t.grp = any(good)) and (
             t.version = 0
             or exists (select from subscriptions k where k.gateway_id = t.gateway_id)
         )
@@ -282,7 +288,7 @@ begin
         where s.version = excluded.version - 1;
         get diagnostics done = row_count;
         select count(*) into wanted from unnest(subscriptions) as t
-        where t.grp = any(good);
+        where all_good or t.grp = any(good);
         if done <> wanted then
             raise exception 'a subscription' using errcode = 'PG001';
         end if;
@@ -293,7 +299,7 @@ begin
         )
         select distinct on (t.subscription_id, t.invoice_id) t.subscription_id,
             t.invoice_id, t.starts_at, t.ends_at, 'invoice', at
-        from unnest(periods) as t where t.grp = any(good)
+        from unnest(periods) as t where all_good or t.grp = any(good)
         order by t.subscription_id, t.invoice_id
         on conflict (subscription_id, invoice_id) do update set
             starts_at = excluded.starts_at, ends_at = excluded.ends_at,
@@ -319,9 +325,10 @@ begin
             state = t.state, reason = t.reason, waits_for = t.waits_for
         from unnest(settled) as t
         where e.id = t.id and e.type = t.type and e.state = 'pending'
-            and t.grp = any(good);
+            and (all_good or t.grp = any(good));
         get diagnostics done = row_count;
-        select count(*) into wanted from unnest(settled) as t where t.grp = any(good);
+        select count(*) into wanted from unnest(settled) as t
+        where all_good or t.grp = any(good);
         if done <> wanted then
             raise exception 'an event' using errcode = 'PG001';
         end if;
@@ -334,7 +341,7 @@ begin
         select distinct on (t.kind, t.subject) t.kind, t.subject, t.reason, t.due_at,
             count(*) over (partition by t.kind, t.subject), t.attempts, 0, false,
             t.user_id
-        from unnest(requested) as t where t.grp = any(good)
+        from unnest(requested) as t where all_good or t.grp = any(good)
         order by t.kind, t.subject, t.due_at
         on conflict (kind, subject) do update set
             reason = excluded.reason,
@@ -356,7 +363,7 @@ begin
                 finished_at = case when j.asked = t.asked and t.is_done then at end
             from unnest(finished) as t
             where j.kind = t.kind and j.subject = t.subject and j.lease_no = t.fence
-                and not j.dead and t.grp = any(good)
+                and not j.dead and (all_good or t.grp = any(good))
             returning j.kind || ' ' || j.subject as key, j.asked = t.asked as settles,
                 t.state, t.reason, t.waits_for
         )
@@ -376,7 +383,7 @@ begin
             t.outcome, t.key, t.fingerprint, t.attempts, t.due_at, t.created_at,
             t.version + 1, at, t.lease_no, t.leased_until, t.writer, t.steps_version
         from unnest(intents) as t
-        where t.grp = any(good) and (
+        where (all_good or t.grp = any(good)) and (
             t.version = 0 or exists (select from intents k where k.id = t.id)
         )
         order by t.id
@@ -388,7 +395,8 @@ begin
             writer = excluded.writer, steps_version = excluded.steps_version
         where i.version = excluded.version - 1;
         get diagnostics done = row_count;
-        select count(*) into wanted from unnest(intents) as t where t.grp = any(good);
+        select count(*) into wanted from unnest(intents) as t
+        where all_good or t.grp = any(good);
         if done <> wanted then
             raise exception 'an intent' using errcode = 'PG001';
         end if;

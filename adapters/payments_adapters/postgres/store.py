@@ -75,6 +75,9 @@ class PostgresStore:
     _dsn: str = attrs.field(converter=plain_dsn, repr=False)
     _pool_size: int = 8
     _pool: Any = attrs.field(init=False, default=None, repr=False)
+    # The connection that was used last: the pool itself takes a task for each return.
+    _kept: Connection = attrs.field(init=False, default=None, repr=False)
+    _acquiring: int = attrs.field(init=False, default=0)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
@@ -98,6 +101,8 @@ class PostgresStore:
         """Close the pool; a database that does not answer is not waited for."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                if (kept := self._taken()) is not None:
+                    await self._pool.release(kept)
                 await self._pool.close()
         except (TimeoutError, asyncpg.PostgresError, OSError):
             self._pool.terminate()
@@ -110,20 +115,44 @@ class PostgresStore:
             StoreUnavailable: there is none to be had in time, or it went away.
         """
         with our_errors():
-            connection = await self._acquired()
+            connection = self._taken()
+            if connection is None or connection.is_closed():
+                connection = await self._acquired(connection)
             try:
                 yield connection
-            finally:
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+            if self._may_keep(connection):
+                self._kept = connection
+            else:
                 await self._pool.release(connection)
 
-    async def _acquired(self) -> Connection:
-        # Waiting with a time-out is a task of its own; an idle connection needs none.
-        idle = self._pool.get_idle_size() > 0
+    def _taken(self) -> Connection:
+        connection, self._kept = self._kept, None
+        return connection
+
+    def _may_keep(self, connection: Connection) -> bool:
+        return not (
+            self._kept is not None
+            or self._acquiring
+            or connection.is_closed()
+            or connection.is_in_transaction()
+        )
+
+    async def _acquired(self, closed: Connection) -> Connection:
+        self._acquiring += 1
         try:
-            return await self._pool.acquire(timeout=None if idle else CONNECT_TIMEOUT_S)
+            if closed is not None:
+                await self._pool.release(closed)
+            # Waiting with a time-out is a task of its own; an idle one needs none.
+            timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
+            return await self._pool.acquire(timeout=timeout)
         except asyncpg.PostgresError as error:
             # Whatever a server says instead of letting us in: it is not there for us.
             raise StoreUnavailable from error
+        finally:
+            self._acquiring -= 1
 
     async def ping(self) -> None:
         """Return if the database answers.

@@ -4,8 +4,8 @@ Litestar's own middleware does not run for routes that do not match; this does.
 """
 
 import logging
+import os
 import re
-import secrets
 import time
 from typing import Final
 
@@ -26,7 +26,7 @@ def _request_id(scope: HTTPScope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
             return value.decode()
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 @attrs.frozen
