@@ -10,6 +10,7 @@ import attrs
 import httpx
 from anyio.lowlevel import checkpoint
 
+from support.plain_http import TLS
 from support.service import ServiceProcess
 
 SENDERS: Final = 24
@@ -22,7 +23,7 @@ Event = dict[str, Any]
 def client() -> httpx.AsyncClient:
     """Return a client whose every request in flight has a connection of its own."""
     return httpx.AsyncClient(
-        timeout=TIMEOUT_S, limits=httpx.Limits(max_connections=None)
+        timeout=TIMEOUT_S, limits=httpx.Limits(max_connections=None), verify=TLS
     )
 
 

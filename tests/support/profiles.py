@@ -6,4 +6,11 @@ from typing import Final
 import pytest
 
 PROVES: Final = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
+# How many times as many examples a proof has, of a property with a number of its own.
+_MORE: Final = 30
 only_in_prove: Final = pytest.mark.skipif(not PROVES, reason="`make prove` runs it")
+
+
+def examples(count: int) -> int:
+    """Return how many examples a property has that needs more, or fewer, than most."""
+    return count * _MORE if PROVES else count

@@ -30,6 +30,7 @@ from payments_service.sandbox.engine import Watch
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 from support import databases, service
+from support.plain_http import TLS
 from support.sandbox import conforming
 from support.service import ServiceProcess, World
 from support.wire import Wire, wired
@@ -178,6 +179,7 @@ class Payer:
             headers=httpx.Headers(headers, encoding="utf-8"),
             timeout=30,
             trust_env=False,
+            verify=TLS,
         )
 
     def get(self, path: str) -> Json:

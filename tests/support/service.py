@@ -22,6 +22,7 @@ from payments_adapters.jwt import KeySet, generate_jwks, issue
 from payments_adapters.stripe import sign
 from payments_core import Email, user_id
 from payments_core.revocation import ADMIN_SCOPE
+from support.plain_http import TLS
 
 PREFIX = "/payments-gateway/api"
 ISSUER = "users.test"
@@ -114,6 +115,7 @@ class ServiceProcess:
             content=body,
             headers={**self.world.signed(body), **headers},
             timeout=30,
+            verify=TLS,
         )
 
     def register(self, user: str, email: str, customer: str | None = None) -> None:
@@ -125,7 +127,12 @@ class ServiceProcess:
     ) -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.request(
-            method, self.url + path, json=body, headers=headers, timeout=30
+            method,
+            self.url + path,
+            json=body,
+            headers=headers,
+            timeout=30,
+            verify=TLS,
         )
 
     def status(self, user: str) -> dict[str, Any]:
@@ -168,7 +175,8 @@ def _code_of(release: Path | None) -> dict[str, str]:
 
 def _ready(service: ServiceProcess) -> bool:
     try:
-        httpx.get(f"{service.ops_url}/readyz", timeout=5).raise_for_status()
+        url = f"{service.ops_url}/readyz"
+        httpx.get(url, timeout=5, verify=TLS).raise_for_status()
     except httpx.HTTPError:
         # Blocks a moment where a sleep would: the process ends, or the time does.
         try:

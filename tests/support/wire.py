@@ -9,6 +9,7 @@ import httpx
 
 from payments_service.sandbox import Sandbox
 from payments_service.sandbox.forms import encoded
+from support.plain_http import TLS
 
 
 @attrs.frozen
@@ -74,5 +75,6 @@ def wired(sandbox: Sandbox) -> Iterator[Wire]:
         headers={"Authorization": f"Bearer {sandbox.api_key}"},
         timeout=30,
         trust_env=False,
+        verify=TLS,
     ) as client:
         yield Wire(sandbox, client)

@@ -36,6 +36,7 @@ from payments_core.facts import facts_of
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.standing import PaymentStatus, Policy, standing
+from support.profiles import examples
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +67,7 @@ async def applied(
     return world
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=examples(700), deadline=None)
 @given(data=st.data(), history=histories())
 def test_p01_order_and_copies_do_not_matter(
     runner: asyncio.Runner, data: st.DataObject, history: list[Payment]
@@ -80,7 +81,7 @@ def test_p01_order_and_copies_do_not_matter(
     assert world.books() == model(history, PEOPLE)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     data=st.data(),
     history=histories(),
@@ -154,7 +155,7 @@ async def dates_after_each(reports: list[Payment]) -> list[datetime]:
     return dates
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(data=st.data(), history=histories())
 def test_p08_only_a_refund_or_a_lost_dispute_moves_the_date_back(
     runner: asyncio.Runner, data: st.DataObject, history: list[Payment]

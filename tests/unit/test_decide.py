@@ -37,6 +37,7 @@ from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentS
 from payments_core.standing import Checkpoint, Policy
 from support.deciding import Kept, found, reported
 from support.facts import any_fact, customers
+from support.profiles import examples
 
 pytestmark = pytest.mark.anyio
 
@@ -149,7 +150,7 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
     return same, refusal
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     earlier=st.lists(any_fact, max_size=4),
     facts=st.lists(any_fact, min_size=1, max_size=6),

@@ -52,6 +52,7 @@ from payments_core.use_cases.record_facts import (
 )
 from support.deciding import Kept, finished, found, reported
 from support.facts import any_fact
+from support.profiles import examples
 
 ADAS, BOBS = f"user {ADA}", f"user {BOB}"
 LOST: Final = StoreUnavailable()
@@ -124,7 +125,7 @@ def states(recorded: Sequence[Recorded]) -> list[RecordedState]:
 # A reply that was lost
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(any_fact, max_size=4), st.lists(any_fact, min_size=1, max_size=5))
 def test_p03_events_that_are_recorded_again_change_nothing(
     earlier: list[Fact], facts: list[Fact]
@@ -152,7 +153,7 @@ def test_p03_events_that_are_recorded_again_change_nothing(
     assert recording.tables == before
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(any_fact, min_size=1, max_size=5))
 def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
     facts: list[Fact],
