@@ -45,6 +45,28 @@ create type loaded_event_v1 as (id text, type text, state text);
 
 create type loaded_link_key_v1 as (key text, version bigint);
 
+-- Inlined by the planner: a row as a load answers it.
+create function loaded_v1(p payments) returns loaded_payment_v1
+language sql immutable as $$
+    select row(
+        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
+        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
+        p.invoice_id, p.failure_code, p.version, p.sequence
+    )::loaded_payment_v1
+$$;
+
+create function loaded_v1(s subscriptions) returns loaded_subscription_v1
+language sql immutable as $$
+    select row(
+        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
+        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
+        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
+        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
+        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id, s.paid_from,
+        s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
+    )::loaded_subscription_v1
+$$;
+
 create function load_v1(
     user_ids text[], customer_ids text[], email_keys text[], payment_ids text[],
     event_ids text[], event_types text[], subscription_ids text[], history_of text[],
@@ -69,24 +91,13 @@ declare
 begin
     sequence := nextval('gateway_tickets');
     if cardinality(payment_ids) > 0 then
-        select array_agg(row(
-        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
-        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
-        p.invoice_id, p.failure_code, p.version, p.sequence
-        )::loaded_payment_v1), users || array_agg(p.user_id)
+        select array_agg(loaded_v1(p)), users || array_agg(p.user_id)
             filter (where p.user_id is not null)
         into payments, users
         from payments p where p.id = any(payment_ids);
     end if;
     if cardinality(subscription_ids) > 0 then
-        select array_agg(row(
-        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
-        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
-        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
-        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
-        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
-        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
-        )::loaded_subscription_v1), users || array_agg(s.user_id)
+        select array_agg(loaded_v1(s)), users || array_agg(s.user_id)
             filter (where s.user_id is not null)
         into subscriptions, users
         from subscriptions s where s.gateway_id = any(subscription_ids);
@@ -102,14 +113,7 @@ begin
         a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
         a.term_months, a.returned_at, a.card_id, a.card_brand, a.card_last4,
         a.card_exp_month, a.card_exp_year, a.card_ticket, a.version,
-        (select array_agg(row(
-        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
-        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
-        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
-        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
-        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
-        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
-        )::loaded_subscription_v1) from subscriptions s where s.user_id = a.user_id)
+        (select array_agg(loaded_v1(s)) from subscriptions s where s.user_id = a.user_id)
     )::loaded_account_v1) into accounts
     from (
         select user_id from unnest(users) as user_id
@@ -119,23 +123,15 @@ begin
         where a.email_key = any(email_keys)
     ) as ids join payment_accounts a on a.user_id = ids.user_id;
     if cardinality(history_of) > 0 then
-        select array_agg(row(
-        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
-        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
-        p.invoice_id, p.failure_code, p.version, p.sequence
-        )::loaded_payment_v1) into histories
+        select array_agg(loaded_v1(p)) into histories
         from payments p where p.user_id = any(history_of);
     end if;
     if cardinality(unlinked_users || unlinked_customers || unlinked_emails) > 0 then
-        select array_agg(row(
-        p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
-        p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
-        p.invoice_id, p.failure_code, p.version, p.sequence
-        )::loaded_payment_v1) into unlinked_payments
+        select array_agg(loaded_v1(p.u)) into unlinked_payments
         from (
             -- By each key's own index. What names another user, or has a customer that
             -- is bound to another, is not theirs, and must not use up the limit.
-            select u.* from (
+            select u from (
                 select id from payments
                 where user_id is null and claimed_by = any(unlinked_users)
                 union select id from payments where user_id is null
@@ -149,16 +145,9 @@ begin
             )
             order by u.id limit unlinked_max
         ) as p;
-        select array_agg(row(
-        s.gateway_id, s.user_id, s.customer_id, s.status, s.product, s.price,
-        s.quantity, s.item_id, s.currency, s.created_at, s.period_start, s.period_end,
-        s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
-        s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
-        s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id,
-        s.paid_from, s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
-        )::loaded_subscription_v1) into unlinked_subscriptions
+        select array_agg(loaded_v1(s.u)) into unlinked_subscriptions
         from (
-            select u.* from (
+            select u from (
                 select gateway_id from subscriptions
                 where user_id is null and claimed_by = any(unlinked_users)
                 union select gateway_id from subscriptions where user_id is null

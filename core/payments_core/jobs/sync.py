@@ -21,6 +21,7 @@ from payments_core.facts import (
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import IntentId, IntentKind, IntentState, Step, Wanted
 from payments_core.job import Job
+from payments_core.operations.start import OperationRequest
 from payments_core.payment import PaymentId
 from payments_core.ports import (
     AccountDirectory,
@@ -30,10 +31,7 @@ from payments_core.ports import (
     PaymentGateway,
 )
 from payments_core.subscription import SubscriptionReport, subscription_id
-from payments_core.use_cases.execute_operation import (
-    ExecuteOperation,
-    OperationRequest,
-)
+from payments_core.use_cases.execute_operation import ExecuteOperation
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
 

@@ -1,5 +1,6 @@
 """One class per thing that the service can do."""
 
+from payments_core.operations.start import OperationRequest
 from payments_core.use_cases.accounts import (
     GetPaymentStatus,
     PaymentStatusView,
@@ -10,7 +11,6 @@ from payments_core.use_cases.cards import SetUpCard, UpdateCard
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
-    OperationRequest,
 )
 from payments_core.use_cases.price_rules import FindPrice
 from payments_core.use_cases.record_facts import (

@@ -4,12 +4,12 @@ import attrs
 
 from payments_core.identity import Email, UserId
 from payments_core.intent import IntentKind, Wanted
+from payments_core.operations.start import OperationRequest
 from payments_core.revocation import Caller
 from payments_core.use_cases.accounts import ReachAccount
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
-    OperationRequest,
 )
 from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.references import gateway_reference

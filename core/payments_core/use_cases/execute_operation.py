@@ -9,10 +9,8 @@ Rule 4: a save whose reply was lost is run again, and recognises what it wrote.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final, TypeGuard, TypeVar
 
 import attrs
@@ -23,7 +21,6 @@ from payments_core.decide import subscription_job
 from payments_core.errors import (
     Abandoned,
     AccountBusy,
-    AccountNotFound,
     GatewayBusy,
     GatewayRefused,
     GatewaySilent,
@@ -35,16 +32,11 @@ from payments_core.errors import (
 from payments_core.facts import Fact, SourcedFacts, SubscriptionObserved, SyncNeeded
 from payments_core.identity import UserId
 from payments_core.intent import (
-    NOTHING_WANTED,
     Intent,
-    IntentId,
-    IntentKind,
     IntentOutcome,
     IntentState,
     Refusal,
-    Wanted,
 )
-from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
 from payments_core.operations import NEED_CUSTOMER, OPERATIONS
 from payments_core.operations.run import (
@@ -55,6 +47,20 @@ from payments_core.operations.run import (
     RetryLater,
     StopRun,
     refusal_of,
+)
+from payments_core.operations.start import (
+    OperationRequest,
+    Rule,
+    StartedOperation,
+    StartState,
+    account_in,
+    beginning,
+    customer_for,
+    find_under_key,
+    lookup_of,
+    new_intent,
+    no_rule,
+    start_operation,
 )
 from payments_core.ports import Clock, Ledger, NewId, PaymentGateway
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
@@ -73,62 +79,7 @@ _ABANDONED_RESULT: Final = OperationResult(
     state=IntentState.ABANDONED, outcome=_ABANDONED
 )
 
-Rule = Callable[[PaymentAccount], None]
 _T = TypeVar("_T")
-
-
-def no_rule(_: PaymentAccount) -> None:
-    """Forbid nothing."""
-
-
-@attrs.frozen(kw_only=True)
-class OperationRequest:
-    """An operation that somebody asks for.
-
-    `key` is whose it is and the idempotency key, as one text; None without one.
-    `about` is what the path of the request names, and `asked` what was asked for in so
-    many words, where `wanted` says more: both are for the fingerprint. `subject` is
-    what only one operation of the kind may be open on.
-    """
-
-    user_id: UserId
-    kind: IntentKind
-    wanted: Wanted = NOTHING_WANTED
-    about: str = ""
-    asked: Wanted | None = None
-    subject: str = ""
-    key: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        return (self.asked or self.wanted).fingerprint(self.kind, self.about)
-
-    @property
-    def key_digest(self) -> str | None:
-        # A digest: keys come from outside, of any length and look.
-        return self.key and hashlib.sha256(self.key.encode()).hexdigest()
-
-
-class StartState(StrEnum):
-    """What became of the wish to start an operation."""
-
-    # It is leased to us, and to be run.
-    LEASED = "leased"
-    # It ended before: this is its answer once more.
-    REPLAYED = "replayed"
-    # Somebody else is running it, or another one that stands in the way.
-    BUSY = "busy"
-    # The idempotency key came with another request.
-    KEY_REUSED = "key_reused"
-
-
-@attrs.frozen
-class StartedOperation:
-    """An intent, and the one that has to be run before it, if any."""
-
-    intent: Intent
-    state: StartState
-    customer: Intent | None = None
 
 
 @attrs.frozen
@@ -149,7 +100,7 @@ class FoundOperation:
 
     @property
     def account(self) -> PaymentAccount:
-        return _account_in(self.snapshot)
+        return account_in(self.snapshot)
 
 
 @attrs.define
@@ -175,9 +126,9 @@ class ExecuteOperation:
             OperationInProgress: somebody else runs what the key names.
             StoreUnavailable: ask again.
         """
-        snapshot = await self.ledger.load(_lookup(request))
-        rule(_account_in(snapshot))
-        started = self._under_key(snapshot, request, "")
+        snapshot = await self.ledger.load(lookup_of(request))
+        rule(account_in(snapshot))
+        started = find_under_key(snapshot, request, "", self.clock())
         if started is None or started.state is StartState.LEASED:
             return FoundOperation(request, snapshot, None)
         return FoundOperation(request, snapshot, _answer(started))
@@ -236,120 +187,29 @@ class ExecuteOperation:
         self, request: OperationRequest, rule: Rule, snapshot: Snapshot | None
     ) -> tuple[StartedOperation, Snapshot]:
         """Save the intent of what is asked for, or find it."""
-        new, losses = self._new(request), 0
+        new = new_intent(request, self.new_id, self.clock())
+        losses = 0
         for _ in range(STARTS_MAX):
             if snapshot is None:
-                snapshot = await self.ledger.load(_lookup(request, new.id))
-            account = _account_in(snapshot)
-            found = self._found(snapshot, request, new)
-            if found is not None and not found.is_unsaved:
-                return found.started, snapshot
-            if found is None:
-                rule(account)
-                customer = self._customer(request.kind, snapshot, new.id)
-                started = StartedOperation(new, StartState.LEASED, customer)
-            else:
-                started = found.started
+                snapshot = await self.ledger.load(lookup_of(request, new.id))
+            started = start_operation(
+                snapshot, request, rule, new, new_id=self.new_id, now=self.clock()
+            )
+            if started.changes is None:
+                return started, snapshot
             try:
-                saved = await self._save_groups(_beginning(account, started))
+                saved = await self._save_groups(started.changes)
             except StoreUnavailable:
                 losses += 1
                 if losses >= SAVE_TRIES_MAX:
                     raise
                 saved = SaveResult.LOCKED
             if saved is SaveResult.SAVED:
-                return _kept(started), snapshot
+                return started.saved(), snapshot
             if saved is SaveResult.LOCKED:
                 await self.sleep(BACK_OFF_S)
             snapshot = None
         raise AccountBusy
-
-    def _found(
-        self, snapshot: Snapshot, request: OperationRequest, new: Intent
-    ) -> "_Found | None":
-        """Return what there is already in place of a new intent."""
-        for intent in snapshot.intents:
-            if intent.id == new.id:
-                # The reply to an earlier save was lost.
-                making = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
-                customer = making if making and making.writer == new.id else None
-                return _Found(StartedOperation(intent, StartState.LEASED, customer))
-        started = self._under_key(snapshot, request, new.id) or self._open(
-            snapshot, request, new.id
-        )
-        if started is None:
-            return None
-        known = {intent.id: intent for intent in snapshot.intents}
-        return _Found(started, is_unsaved=known[started.intent.id] != started.intent)
-
-    def _under_key(
-        self, snapshot: Snapshot, request: OperationRequest, writer: str
-    ) -> StartedOperation | None:
-        key = request.key_digest
-        for intent in snapshot.intents:
-            if key is None or intent.key != key:
-                continue
-            if intent.fingerprint != request.fingerprint:
-                return StartedOperation(intent, StartState.KEY_REUSED)
-            if not intent.open:
-                return StartedOperation(intent, StartState.REPLAYED)
-            return self._taken_over(intent, writer)
-        return None
-
-    def _open(
-        self, snapshot: Snapshot, request: OperationRequest, writer: str
-    ) -> StartedOperation | None:
-        intent = _open_intent(snapshot, request.kind, request.subject)
-        if intent is None:
-            return None
-        # Who asks for the very same, with no key to tell the two apart, means it.
-        if request.key is None and intent.fingerprint == request.fingerprint:
-            return self._taken_over(intent, writer)
-        return StartedOperation(intent, StartState.BUSY)
-
-    def _taken_over(self, intent: Intent, writer: str) -> StartedOperation:
-        """Go on in the place of who began it, if they are gone."""
-        now = self.clock()
-        if intent.lease.is_due(now):
-            mine = attrs.evolve(intent.claimed(now), writer=writer)
-            return StartedOperation(mine, StartState.LEASED)
-        own = bool(writer) and intent.writer == writer
-        return StartedOperation(intent, StartState.LEASED if own else StartState.BUSY)
-
-    def _customer(
-        self, kind: IntentKind, snapshot: Snapshot, writer: str
-    ) -> Intent | None:
-        """Return the intent, not saved yet, that makes the customer that is needed.
-
-        None if none is needed, or if somebody else is making it.
-        """
-        account = _account_in(snapshot)
-        if kind not in NEED_CUSTOMER or account.customer_id is not None:
-            return None
-        known = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
-        if known is None:
-            request = OperationRequest(
-                user_id=account.user_id, kind=IntentKind.CREATE_CUSTOMER
-            )
-            return attrs.evolve(self._new(request), writer=writer)
-        started = self._taken_over(known, writer)
-        return started.intent if started.state is StartState.LEASED else None
-
-    def _new(self, request: OperationRequest) -> Intent:
-        now = self.clock()
-        id_ = self.new_id()
-        return Intent(
-            id=IntentId(id_),
-            user_id=request.user_id,
-            kind=request.kind,
-            subject=request.subject,
-            wanted=request.wanted,
-            key=request.key_digest,
-            fingerprint=request.fingerprint,
-            lease=Lease(due_at=now),
-            created_at=now,
-            writer=id_,
-        ).claimed(now)
 
     # Running
 
@@ -360,7 +220,7 @@ class ExecuteOperation:
     async def _resumed(
         self, intent: Intent, snapshot: Snapshot, customer: Intent | None
     ) -> Intent:
-        account = _account_in(snapshot)
+        account = account_in(snapshot)
         if intent.state is IntentState.NEW and intent.may_be_abandoned(self.clock()):
             # Nobody wants what they asked for the day before yesterday.
             return (await self._end(intent, account, _ABANDONED_RESULT))[0]
@@ -376,7 +236,7 @@ class ExecuteOperation:
                 return (await self._end(intent, account, result))[0]
             if account.customer_id is None:
                 # Somebody else made the customer while we were away.
-                account = _account_in(await self._load(account.user_id))
+                account = account_in(await self._load(account.user_id))
             if account.customer_id is None:
                 return await self._reschedule(intent, self._soon())
         return (await self._run(intent, account, snapshot.sequence))[0]
@@ -389,13 +249,18 @@ class ExecuteOperation:
         self, intent: Intent, snapshot: Snapshot
     ) -> Intent | None:
         """Begin to make the customer that an intent needs; None if it has to wait."""
-        new = self._customer(intent.kind, snapshot, self.new_id())
+        new = customer_for(
+            intent.kind,
+            snapshot,
+            self.new_id(),
+            new_id=self.new_id,
+            now=self.clock(),
+        )
         if new is None:
             return None
-        account = _account_in(snapshot)
         started = StartedOperation(new, StartState.LEASED)
-        saved = await self._save_groups(_beginning(account, started))
-        return _kept(started).intent if saved is SaveResult.SAVED else None
+        saved = await self._save_groups(beginning(account_in(snapshot), started))
+        return started.saved().intent if saved is SaveResult.SAVED else None
 
     async def _run(
         self, intent: Intent, account: PaymentAccount, sequence: int
@@ -447,7 +312,7 @@ class ExecuteOperation:
             return await self._current(intent), account
         after = recorded.account
         if after is None:
-            after = _account_in(await self._load(account.user_id))
+            after = account_in(await self._load(account.user_id))
         return attrs.evolve(ended, version=ended.version + 1), after
 
     async def _record_lost(self, facts: Sequence[Fact]) -> None:
@@ -511,68 +376,12 @@ class ExecuteOperation:
         return await save()
 
 
-@attrs.frozen
-class _Found:
-    """An operation that was there before; `is_unsaved` if we have yet to take it."""
-
-    started: StartedOperation
-    is_unsaved: bool = False
-
-
-def _lookup(request: OperationRequest, new: IntentId | None = None) -> Lookup:
-    key = request.key_digest
-    return Lookup(
-        keys=LinkKeys(frozenset({request.user_id})),
-        intents=frozenset({new} if new else ()),
-        idempotency_keys=frozenset({key} if key else ()),
-        open_intents=frozenset({request.user_id}),
-    )
-
-
-def _account_in(snapshot: Snapshot) -> PaymentAccount:
-    if not snapshot.accounts:
-        raise AccountNotFound
-    return snapshot.accounts[0]
-
-
-def _open_intent(snapshot: Snapshot, kind: IntentKind, subject: str) -> Intent | None:
-    user = _account_in(snapshot).user_id
-    for intent in snapshot.intents:
-        wanted = intent.kind is kind and intent.subject == subject
-        if intent.open and wanted and intent.user_id == user:
-            return intent
-    return None
-
-
 def _answer(started: StartedOperation) -> ExecutedOperation:
     if started.state is StartState.KEY_REUSED:
         raise IdempotencyKeyReused
     if started.state is StartState.BUSY:
         raise OperationInProgress(started.intent.id)
     return ExecutedOperation(started.intent, replayed=True)
-
-
-def _beginning(account: PaymentAccount, started: StartedOperation) -> Changes:
-    """Save an intent that rests on the account as it was loaded."""
-    intents = [it for it in (started.customer, started.intent) if it is not None]
-    return Changes(
-        key=f"user {account.user_id}",
-        before=account,
-        after=account,
-        intents=tuple(sorted(intents, key=lambda intent: intent.id)),
-    )
-
-
-def _kept(started: StartedOperation) -> StartedOperation:
-    def kept(intent: Intent) -> Intent:
-        return attrs.evolve(intent, version=intent.version + 1)
-
-    customer = started.customer
-    return attrs.evolve(
-        started,
-        intent=kept(started.intent),
-        customer=kept(customer) if customer else None,
-    )
 
 
 def _is_same_save(known: Intent, kept: Intent) -> bool:

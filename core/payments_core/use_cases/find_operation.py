@@ -5,15 +5,10 @@ from collections.abc import Callable
 from payments_core.account import PaymentAccount
 from payments_core.errors import AccountNotFound
 from payments_core.identity import Email, UserId
+from payments_core.operations.start import OperationRequest, Rule, no_rule
 from payments_core.revocation import Caller
 from payments_core.use_cases.accounts import ReachAccount
-from payments_core.use_cases.execute_operation import (
-    ExecuteOperation,
-    FoundOperation,
-    OperationRequest,
-    Rule,
-    no_rule,
-)
+from payments_core.use_cases.execute_operation import ExecuteOperation, FoundOperation
 
 
 async def find_operation(  # noqa: PLR0913  # who asks whom for what

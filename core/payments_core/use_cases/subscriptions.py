@@ -13,6 +13,7 @@ from payments_core.errors import (
 )
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent, IntentId, IntentKind, Wanted
+from payments_core.operations.start import OperationRequest, Rule
 from payments_core.ports import IntentDirectory
 from payments_core.revocation import Caller
 from payments_core.subscription import Subscription, SubscriptionId, quantity
@@ -20,8 +21,6 @@ from payments_core.use_cases.accounts import ReachAccount
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
-    OperationRequest,
-    Rule,
 )
 from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.price_rules import FindPrice, require_trial_allowed

@@ -226,6 +226,8 @@ def downgrade() -> None:
         "raise_link_keys",
         "save_v1",
         "save_groups_v1",
+        "loaded_v1(payments)",
+        "loaded_v1(subscriptions)",
     ):
         op.execute(f"drop function {function}")
     for type_ in (

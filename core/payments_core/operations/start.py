@@ -1,0 +1,245 @@
+"""What starting an operation comes to: pure functions of what was loaded.
+
+Rule 1: the intent rests on the account as it was loaded, and is saved before anything
+        is asked of the gateway.
+Rule 2: one idempotency key is one operation. Who asks for the very same without a key
+        while it is open means the same operation.
+Rule 3: of a kind only one operation is open on a subject.
+Rule 4: who asks again goes on in the place of a process that is gone.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.changes import Changes, Lookup, Snapshot
+from payments_core.errors import AccountNotFound
+from payments_core.identity import UserId
+from payments_core.intent import NOTHING_WANTED, Intent, IntentId, IntentKind, Wanted
+from payments_core.lease import Lease
+from payments_core.linking import LinkKeys
+from payments_core.operations import NEED_CUSTOMER
+from payments_core.ports import NewId
+
+Rule = Callable[[PaymentAccount], None]
+
+
+def no_rule(_: PaymentAccount) -> None:
+    """Forbid nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class OperationRequest:
+    """An operation that somebody asks for.
+
+    `key` is whose it is and the idempotency key, as one text; None without one.
+    `about` is what the path of the request names, and `asked` what was asked for in so
+    many words, where `wanted` says more: both are for the fingerprint. `subject` is
+    what only one operation of the kind may be open on.
+    """
+
+    user_id: UserId
+    kind: IntentKind
+    wanted: Wanted = NOTHING_WANTED
+    about: str = ""
+    asked: Wanted | None = None
+    subject: str = ""
+    key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        return (self.asked or self.wanted).fingerprint(self.kind, self.about)
+
+    @property
+    def key_digest(self) -> str | None:
+        # A digest: keys come from outside, of any length and look.
+        return self.key and hashlib.sha256(self.key.encode()).hexdigest()
+
+
+class StartState(StrEnum):
+    """What became of the wish to start an operation."""
+
+    # It is leased to us, and to be run.
+    LEASED = "leased"
+    # It ended before: this is its answer once more.
+    REPLAYED = "replayed"
+    # Somebody else is running it, or another one that stands in the way.
+    BUSY = "busy"
+    # The idempotency key came with another request.
+    KEY_REUSED = "key_reused"
+
+
+@attrs.frozen
+class StartedOperation:
+    """An intent, and the one that has to be run before it, if any.
+
+    `changes` are what has to be saved before it is run; None if all of it is.
+    """
+
+    intent: Intent
+    state: StartState
+    customer: Intent | None = None
+    changes: Changes | None = None
+
+    def saved(self) -> Self:
+        """Return it as it is once its changes are saved."""
+        customer = self.customer and _next_version(self.customer)
+        return type(self)(_next_version(self.intent), self.state, customer)
+
+
+def _next_version(intent: Intent) -> Intent:
+    return attrs.evolve(intent, version=intent.version + 1)
+
+
+def lookup_of(request: OperationRequest, new: IntentId | None = None) -> Lookup:
+    key = request.key_digest
+    return Lookup(
+        keys=LinkKeys(frozenset({request.user_id})),
+        intents=frozenset({new} if new else ()),
+        idempotency_keys=frozenset({key} if key else ()),
+        open_intents=frozenset({request.user_id}),
+    )
+
+
+def account_in(snapshot: Snapshot) -> PaymentAccount:
+    """Return the account that was loaded.
+
+    Raises:
+        AccountNotFound: there is none.
+    """
+    if not snapshot.accounts:
+        raise AccountNotFound
+    return snapshot.accounts[0]
+
+
+def new_intent(request: OperationRequest, new_id: NewId, now: datetime) -> Intent:
+    id_ = new_id()
+    return Intent(
+        id=IntentId(id_),
+        user_id=request.user_id,
+        kind=request.kind,
+        subject=request.subject,
+        wanted=request.wanted,
+        key=request.key_digest,
+        fingerprint=request.fingerprint,
+        lease=Lease(due_at=now),
+        created_at=now,
+        writer=id_,
+    ).claimed(now)
+
+
+def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose name
+    snapshot: Snapshot,
+    request: OperationRequest,
+    rule: Rule,
+    new: Intent,
+    *,
+    new_id: NewId,
+    now: datetime,
+) -> StartedOperation:
+    """Start `new`, or find what is there in its place.
+
+    `rule` raises what the account forbids, unless the operation is there already.
+
+    Raises:
+        AccountNotFound: there is no such user.
+    """
+    account = account_in(snapshot)
+    for intent in snapshot.intents:
+        if intent.id == new.id:
+            # The reply to an earlier save was lost.
+            making = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
+            customer = making if making and making.writer == new.id else None
+            return StartedOperation(intent, StartState.LEASED, customer)
+    started = find_under_key(snapshot, request, new.id, now) or _find_open(
+        snapshot, request, new.id, now
+    )
+    if started is None:
+        rule(account)
+        customer = customer_for(request.kind, snapshot, new.id, new_id=new_id, now=now)
+        started = StartedOperation(new, StartState.LEASED, customer)
+    elif started.intent in snapshot.intents:
+        return started
+    return attrs.evolve(started, changes=beginning(account, started))
+
+
+def find_under_key(
+    snapshot: Snapshot, request: OperationRequest, writer: str, now: datetime
+) -> StartedOperation | None:
+    """Return the operation that the idempotency key stands for already, if any."""
+    key = request.key_digest
+    for intent in snapshot.intents:
+        if key is None or intent.key != key:
+            continue
+        if intent.fingerprint != request.fingerprint:
+            return StartedOperation(intent, StartState.KEY_REUSED)
+        if not intent.open:
+            return StartedOperation(intent, StartState.REPLAYED)
+        return _taken_over(intent, writer, now)
+    return None
+
+
+def _find_open(
+    snapshot: Snapshot, request: OperationRequest, writer: str, now: datetime
+) -> StartedOperation | None:
+    intent = _open_intent(snapshot, request.kind, request.subject)
+    if intent is None:
+        return None
+    # Who asks for the very same, with no key to tell the two apart, means it.
+    if request.key is None and intent.fingerprint == request.fingerprint:
+        return _taken_over(intent, writer, now)
+    return StartedOperation(intent, StartState.BUSY)
+
+
+def _taken_over(intent: Intent, writer: str, now: datetime) -> StartedOperation:
+    """Go on in the place of who began it, if they are gone."""
+    if intent.lease.is_due(now):
+        mine = attrs.evolve(intent.claimed(now), writer=writer)
+        return StartedOperation(mine, StartState.LEASED)
+    own = bool(writer) and intent.writer == writer
+    return StartedOperation(intent, StartState.LEASED if own else StartState.BUSY)
+
+
+def customer_for(
+    kind: IntentKind, snapshot: Snapshot, writer: str, *, new_id: NewId, now: datetime
+) -> Intent | None:
+    """Return the intent, not saved yet, that makes the customer that is needed.
+
+    None if none is needed, or if somebody else is making it.
+    """
+    account = account_in(snapshot)
+    if kind not in NEED_CUSTOMER or account.customer_id is not None:
+        return None
+    known = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
+    if known is None:
+        request = OperationRequest(
+            user_id=account.user_id, kind=IntentKind.CREATE_CUSTOMER
+        )
+        return attrs.evolve(new_intent(request, new_id, now), writer=writer)
+    started = _taken_over(known, writer, now)
+    return started.intent if started.state is StartState.LEASED else None
+
+
+def beginning(account: PaymentAccount, started: StartedOperation) -> Changes:
+    """Return the changes that save what is started, on the account as it was loaded."""
+    intents = [it for it in (started.customer, started.intent) if it is not None]
+    return Changes(
+        key=f"user {account.user_id}",
+        before=account,
+        after=account,
+        intents=tuple(sorted(intents, key=lambda intent: intent.id)),
+    )
+
+
+def _open_intent(snapshot: Snapshot, kind: IntentKind, subject: str) -> Intent | None:
+    user = account_in(snapshot).user_id
+    for intent in snapshot.intents:
+        wanted = intent.kind is kind and intent.subject == subject
+        if intent.open and wanted and intent.user_id == user:
+            return intent
+    return None
