@@ -469,6 +469,48 @@ select relname, seq_scan from pg_stat_user_tables where seq_scan > 0 and relname
 """
 
 
+@pytest.mark.parametrize("size", [1, 8])
+async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
+    database_url: str, postgres: str, size: int
+) -> None:
+    """
+    A restart, a failover, a proxy's idle time-out: what comes next is not refused.
+    """
+    async with PostgresStore(database_url, size).opened() as store:
+        for _ in range(3):
+            lost = asyncio.Event()
+            async with store.connection() as connection:
+                pid = await connection.fetchval("select pg_backend_pid()")
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            await databases.execute(postgres, f"select pg_terminate_backend({pid})")
+            await lost.wait()
+            await store.ping()
+
+
+async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The connection that comes back meanwhile is closed, and kept for nobody.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.CLOSE_TIMEOUT_S", 3600)
+    store = PostgresStore(database_url, 2)
+    used, may_end = asyncio.Event(), asyncio.Event()
+
+    async def use() -> int:
+        async with store.connection() as connection:
+            used.set()
+            await may_end.wait()
+            found: int = await connection.fetchval("select 1")
+            return found
+
+    async with store.opened():
+        using = asyncio.create_task(use())
+        await used.wait()
+        asyncio.get_running_loop().call_soon(may_end.set)
+    assert await using == 1
+
+
 async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> None:
     """
     Whatever it looks for, and whatever it found before: also by a plan that was made

@@ -536,6 +536,32 @@ async def test_a_group_that_times_out_alone_fails_for_its_own_events_only(
     assert set(world.database.tables.payments) == {"ch_ada_0", "ch_eve_0"}
 
 
+async def test_a_group_that_takes_long_when_it_is_alone_is_tried_after_all_others(
+    ledger: FaultyLedger, ingest: IngestQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Several of them in one batch cost the others a moment each, and are refused last.
+    """
+    moments = iter([0, 0, None, None, None])
+    timeout = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", lambda _: timeout(next(moments)))
+
+    def too_much(groups: Sequence[Changes]) -> None:
+        if len(groups) > 1:
+            raise SaveTimedOut
+
+    ledger.fault = too_much
+    ledger.slow = {ADAS, BOBS}
+    ledger.may_time_out.clear()
+    *slow, other = handed_in(ingest, *map(an_event_of, (ADA, BOB, EVE)))
+    assert await other == Receipt(APPLIED)
+    assert not any(it.done() for it in slow)
+    ledger.may_time_out.set()
+
+    assert await answers(slow) == [StoreUnavailable] * 2
+    assert ledger.saves[1:] == [[EVES], [ADAS], [BOBS]]
+
+
 async def test_a_slow_group_is_saved_alone_for_a_minute(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:

@@ -68,6 +68,15 @@ async def _reset(connection: Connection) -> None:
         await connection.execute("rollback")
 
 
+def _is_open(connection: Connection) -> bool:
+    """Say whether a connection can be used, and has no transaction cut off half-way."""
+    try:
+        return not (connection.is_closed() or connection.is_in_transaction())
+    except asyncpg.InterfaceError:
+        # The pool took it back when the server hung up.
+        return False
+
+
 @attrs.define
 class PostgresStore:
     """A bounded pool of connections, opened once a process by `opened`."""
@@ -78,10 +87,12 @@ class PostgresStore:
     # The connection that was used last: the pool itself takes a task for each return.
     _kept: Connection = attrs.field(init=False, default=None, repr=False)
     _acquiring: int = attrs.field(init=False, default=0)
+    _closing: bool = attrs.field(init=False, default=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
         """Open the pool; connections are made when they are needed."""
+        self._closing = False
         with our_errors():
             self._pool = await asyncpg.create_pool(
                 self._dsn,
@@ -99,9 +110,10 @@ class PostgresStore:
 
     async def _close(self) -> None:
         """Close the pool; a database that does not answer is not waited for."""
+        self._closing = True
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if (kept := self._taken()) is not None:
+                if (kept := await self._taken()) is not None:
                     await self._pool.release(kept)
                 await self._pool.close()
         except (TimeoutError, asyncpg.PostgresError, OSError):
@@ -115,9 +127,7 @@ class PostgresStore:
             StoreUnavailable: there is none to be had in time, or it went away.
         """
         with our_errors():
-            connection = self._taken()
-            if connection is None or connection.is_closed():
-                connection = await self._acquired(connection)
+            connection = await self._taken() or await self._acquired()
             try:
                 yield connection
             except BaseException:
@@ -128,25 +138,23 @@ class PostgresStore:
             else:
                 await self._pool.release(connection)
 
-    def _taken(self) -> Connection:
+    async def _taken(self) -> Connection:
+        """Take the connection that is kept, if it is open still."""
         connection, self._kept = self._kept, None
-        return connection
+        if connection is None or _is_open(connection):
+            return connection
+        await self._pool.release(connection)
+        return None
 
     def _may_keep(self, connection: Connection) -> bool:
-        return not (
-            self._kept is not None
-            or self._acquiring
-            or connection.is_closed()
-            or connection.is_in_transaction()
-        )
+        is_wanted = self._acquiring or self._closing or self._kept is not None
+        return not is_wanted and _is_open(connection)
 
-    async def _acquired(self, closed: Connection) -> Connection:
+    async def _acquired(self) -> Connection:
+        # Waiting with a time-out is a task of its own; an idle connection needs none.
+        timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
         self._acquiring += 1
         try:
-            if closed is not None:
-                await self._pool.release(closed)
-            # Waiting with a time-out is a task of its own; an idle one needs none.
-            timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
             return await self._pool.acquire(timeout=timeout)
         except asyncpg.PostgresError as error:
             # Whatever a server says instead of letting us in: it is not there for us.

@@ -150,15 +150,18 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
         AccountNotFound: there is no such user.
     """
     account = account_in(snapshot)
-    for intent in snapshot.intents:
-        if intent.id == new.id:
-            # The reply to an earlier save was lost.
+    started: StartedOperation | None
+    kept = next((it for it in snapshot.intents if it.id == new.id), None)
+    if kept is not None:
+        # The reply to an earlier save was lost.
+        started = _as_it_is(kept, new.id, now)
+        if started == StartedOperation(kept, StartState.LEASED):
             making = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
             customer = making if making and making.writer == new.id else None
-            return StartedOperation(intent, StartState.LEASED, customer)
-    started = find_under_key(snapshot, request, new.id, now) or _find_open(
-        snapshot, request, new.id, now
-    )
+            return StartedOperation(kept, StartState.LEASED, customer)
+    else:
+        found = find_under_key(snapshot, request, new.id, now)
+        started = found or _find_open(snapshot, request, new.id, now)
     if started is None:
         rule(account)
         customer = customer_for(request.kind, snapshot, new.id, new_id=new_id, now=now)
@@ -178,9 +181,7 @@ def find_under_key(
             continue
         if intent.fingerprint != request.fingerprint:
             return StartedOperation(intent, StartState.KEY_REUSED)
-        if not intent.open:
-            return StartedOperation(intent, StartState.REPLAYED)
-        return _taken_over(intent, writer, now)
+        return _as_it_is(intent, writer, now)
     return None
 
 
@@ -194,6 +195,12 @@ def _find_open(
     if request.key is None and intent.fingerprint == request.fingerprint:
         return _taken_over(intent, writer, now)
     return StartedOperation(intent, StartState.BUSY)
+
+
+def _as_it_is(intent: Intent, writer: str, now: datetime) -> StartedOperation:
+    if not intent.open:
+        return StartedOperation(intent, StartState.REPLAYED)
+    return _taken_over(intent, writer, now)
 
 
 def _taken_over(intent: Intent, writer: str, now: datetime) -> StartedOperation:
