@@ -289,6 +289,17 @@ class LedgerValuesContract:
             )
             assert await stores.save(group) == [SAVED]
 
+    async def test_that_there_is_no_card_is_known_since_when(
+        self, stores: Stores
+    ) -> None:
+        """
+        A number alone: what was read with an earlier one is older.
+        """
+        await stores.keep(an_account())
+        ada = await stores.account(ADA)
+        assert await stores.save(moved(ada, ada.with_card(None, ticket=7))) == [SAVED]
+        assert (await stores.account(ADA)).card_ticket == 7
+
     async def test_an_accounts_version_grows_only_if_it_changed(
         self, stores: Stores
     ) -> None:

@@ -487,6 +487,26 @@ async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
             await store.ping()
 
 
+async def test_who_waits_for_the_only_connection_gets_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is not kept at hand while somebody waits for it, and has no transaction left.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 3600)
+    async with PostgresStore(database_url, 1).opened() as store:
+        async with store.connection() as connection:
+            waiting = asyncio.create_task(store.ping())
+            await asyncio.sleep(0)
+            await connection.execute("begin")
+        await waiting
+        async with store.connection() as connection:
+            assert not connection.is_in_transaction()
+            await connection.execute("begin")
+        async with store.connection() as connection:
+            assert not connection.is_in_transaction()
+
+
 async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,27 @@ def test_p01_every_order_of_up_to_five_charges_comes_to_the_same(
         assert final.checkpoint == Checkpoint.replay(reports)
 
 
+def test_whatever_is_kept_of_an_account_raises_its_version() -> None:
+    """
+    Also what changes nothing of it: who loaded it before has to see the payment.
+    """
+    kept = Kept.of(an_account(ADA))
+    paid = a_payment("ch_1", PaymentState.SUCCEEDED, at=TIMES[0], user=ADA)
+    partly = attrs.evolve(paid, state=PaymentState.PARTIALLY_REFUNDED, refunded_minor=1)
+    (first,) = kept.record(reported(1, paid)).decided
+    (second,) = kept.record(reported(2, partly)).decided
+    (third,) = kept.record(reported(3, partly)).decided
+
+    assert first.changes is not None
+    assert first.changes.after is not None
+    before = first.changes.after
+    assert second.changes is not None
+    assert second.changes.after == attrs.evolve(before, version=before.version + 1)
+    assert not second.changes.changes_verdict
+    assert third.changes is not None
+    assert third.changes.after is third.changes.before
+
+
 @given(facts=st.lists(any_fact, max_size=6), customer=customers)
 def test_p10_no_fact_makes_a_decision_raise(
     facts: list[Fact], customer: CustomerId | None

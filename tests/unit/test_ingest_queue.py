@@ -757,6 +757,32 @@ async def test_p36_too_many_waiting_are_refused_and_not_kept(
     assert await ingest(one_more) == Receipt(APPLIED)
 
 
+async def test_p36_what_failed_makes_room(
+    world: World,
+    ledger: FaultyLedger,
+    ingest: IngestQueue,
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Whatever an event was answered, it waits no longer: the next one is taken.
+    """
+    monkeypatch.setattr("payments_service.ingest_queue.WAITING_EVENTS_MAX", 1)
+
+    ledger.fault = unavailable
+    for number in range(3):
+        failed = handed_in(ingest, an_event_of(BOB, number))
+        assert await answers(failed) == [StoreUnavailable]
+    ledger.fault = no_fault
+    world.database.locked = {ADAS}
+    for number in range(3):
+        (locked,) = handed_in(ingest, an_event_of(ADA, number))
+        await until(lambda: time.sleepers == 1)
+        time.pass_by(WAIT_S)
+        assert await answers([locked]) == [AccountBusy]
+    assert await ingest(an_event_of(EVE)) == Receipt(APPLIED)
+
+
 async def test_p36_callers_that_went_away_make_no_room(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:

@@ -22,6 +22,7 @@ from payments_core.operations.start import (
     OperationRequest,
     StartedOperation,
     StartState,
+    find_under_key,
     new_intent,
     no_rule,
     start_operation,
@@ -136,6 +137,55 @@ def test_a_key_is_one_operation(new: Intent) -> None:
     done = ended(theirs, IntentState.SUCCEEDED)
     assert started(done, new=new).state is StartState.REPLAYED
     assert started(theirs, new=new, request=other).state is StartState.KEY_REUSED
+
+
+def test_another_key_is_another_operation(new: Intent) -> None:
+    """
+    Though it asks for the very same: it waits until the first one has ended.
+    """
+    theirs = attrs.evolve(kept(new), id=IntentId("id-0"), key="other", writer="id-0")
+
+    one = started(theirs, new=new, now=LATER)
+    assert (one.state, one.intent.id) == (StartState.BUSY, "id-0")
+    done = started(ended(theirs, IntentState.SUCCEEDED), new=new, now=LATER)
+    assert (done.state, done.intent.id) == (StartState.LEASED, new.id)
+
+
+def test_who_only_looks_takes_nothing_from_the_worker(new: Intent) -> None:
+    """
+    The worker's claim has no writer, and neither has who looks.
+    """
+    theirs = taken_by_the_worker(new, LATER)
+    snapshot = Snapshot(
+        lookup=Lookup(), sequence=1, accounts=[an_account(ADA)], intents=[theirs]
+    )
+
+    found = find_under_key(snapshot, REQUEST, "", LATER)
+    assert found == StartedOperation(theirs, StartState.BUSY)
+
+
+def test_what_is_taken_over_is_ours_to_recognise(new: Intent) -> None:
+    """
+    The reply to that save may be lost as well: it is known again by its writer.
+    """
+    theirs = attrs.evolve(kept(new), id=IntentId("id-0"), writer="id-0")
+    one = started(theirs, new=new, now=LATER)
+    again = started(kept(one.intent), new=new, now=LATER)
+
+    assert (one.state, one.intent.writer) == (StartState.LEASED, new.id)
+    assert again == StartedOperation(kept(one.intent), StartState.LEASED)
+
+
+def test_the_customer_that_somebody_else_makes_is_theirs(new: Intent) -> None:
+    """
+    While they have it, and also where the reply to our own begin was lost.
+    """
+    first = started(new=new)
+    assert first.customer is not None
+    theirs = attrs.evolve(kept(first.customer), writer="another")
+
+    assert started(theirs, new=new).customer is None
+    assert started(kept(new), theirs, new=new).customer is None
 
 
 def test_without_a_key_the_very_same_is_the_same_operation(new: Intent) -> None:

@@ -7,7 +7,7 @@ import pytest
 from payments_core.decide import subscription_job
 from payments_core.errors import GatewayBusy, StoreUnavailable
 from payments_core.events import EventState
-from payments_core.intent import IntentKind, IntentState
+from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.job import Job, JobState
 from payments_core.use_cases import Order
 from support.till import ADA, Break, Crash, Till, caller_of
@@ -44,6 +44,35 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
         for claimed in await till.run_work.claim(1):
             await till.run_work(claimed)
         assert till.database.tables.jobs[key].lease.attempts == 1
+
+
+def intents_of(till: Till) -> list[Intent]:
+    return list(till.database.tables.intents.values())
+
+
+async def test_a_bug_costs_an_intent_an_attempt() -> None:
+    """
+    It is tried later and later, is told each time, and ends once the bug is gone.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        order = Order(product=till.product, payment_method=GOOD)
+
+        async def bug(*_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(till.gateway, "send", bug, raising=False)
+            with pytest.raises(ZeroDivisionError):
+                await till.start(ADA, order, caller=CALLER, key="a-key")
+            for attempts in (1, 2):
+                (intent,) = [it for it in intents_of(till) if it.lease.attempts]
+                assert (intent.open, intent.lease.attempts) == (True, attempts)
+                assert intent.lease.due_at > till.clock.now
+                till.clock.now = intent.lease.due_at
+                await till.work_once()
+        await till.quiesce()
+        assert {it.state for it in intents_of(till)} == {IntentState.SUCCEEDED}
 
 
 async def test_what_the_gateway_does_not_know_ends_its_job() -> None:

@@ -89,6 +89,7 @@ as $$
 declare
     users text[] := user_ids;
 begin
+    -- Stable in spite of this: all that is read is of one snapshot, the caller's.
     sequence := nextval('gateway_tickets');
     if cardinality(payment_ids) > 0 then
         select array_agg(loaded_v1(p)), users || array_agg(p.user_id)

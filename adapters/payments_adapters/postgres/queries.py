@@ -28,8 +28,6 @@ from payments_core.intent import Intent, IntentId
 from payments_core.ports import RevocationPage
 from payments_core.revocation import Token, TokenCutOff, TokenRevocation
 
-_SUBSCRIPTION: Final = statements.columns(subscriptions)
-
 
 @attrs.frozen
 class PostgresDirectory:
@@ -46,7 +44,7 @@ class PostgresDirectory:
             )
         if row is None:
             return None
-        found = rows.named(_SUBSCRIPTION, row["subscriptions"])
+        found = row["subscriptions"] or ()
         return rows.to_account(row, [rows.to_subscription(it) for it in found])
 
     async def holder_of(self, customer_id: CustomerId) -> UserId | None:

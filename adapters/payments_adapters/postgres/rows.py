@@ -33,11 +33,6 @@ _STATUSES: Final = {status.value: status for status in PaymentStatus}
 _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 
-def named(columns: Sequence[str], rows: Sequence[Any] | None) -> Sequence[Row]:
-    """Give names to rows within a row, which a driver gives without."""
-    return [dict(zip(columns, row, strict=True)) for row in rows or ()]
-
-
 def of_checkpoint(account: PaymentAccount) -> NewRow:
     """Return the columns that payments and subscriptions move."""
     latest, term = account.checkpoint.latest, account.checkpoint.term

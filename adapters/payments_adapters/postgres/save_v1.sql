@@ -1,5 +1,6 @@
 -- Save groups of changes, each whole or not at all: the only way that accounts, payments,
--- subscriptions, events, intents and requested jobs are written.
+-- subscriptions and events are written, and intents and jobs but for their claims and
+-- for syncs that are overdue (`work_queue`).
 --
 -- Rows come as arrays of the types below; `grp` is the number of the group, from 1.
 -- Versions are those that were loaded, 0 for what is new; what is saved has the next one.

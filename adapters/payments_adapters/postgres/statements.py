@@ -14,11 +14,6 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from payments_adapters.postgres.tables import (
-    payment_accounts,
-    subscriptions,
-)
-
 
 @attrs.frozen
 class Compiled:
@@ -52,21 +47,12 @@ def columns(table: sa.Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.c)
 
 
-def _row(table: sa.Table, alias: str) -> str:
-    names = ", ".join(f"{alias}.{name}" for name in columns(table))
-    return f"array_agg(row({names}))"
-
-
-_ACCOUNT_NAMES: Final = ", ".join(f"a.{name}" for name in columns(payment_accounts))
-
-# An account's row ends with the rows of its subscriptions.
-_ITS_SUBSCRIPTIONS: Final = (
-    f"(select {_row(subscriptions, 's')} from subscriptions s"  # noqa: S608  # our own names
-    " where s.user_id = a.user_id)"
-)
-_WHOLE: Final = f"{_ACCOUNT_NAMES}, {_ITS_SUBSCRIPTIONS} as subscriptions"
-
-
+_ACCOUNT: Final = """
+select a.*, (
+    select array_agg(loaded_v1(s)) from subscriptions s where s.user_id = a.user_id
+) as subscriptions
+from payment_accounts a
+"""
 LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 17))})"  # noqa: S608  # our own names
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 14))})"
 
@@ -111,10 +97,8 @@ select distinct user_id from (
 ) as found order by user_id limit $1
 """  # noqa: S608  # our own names
 
-FIND_ACCOUNT: Final = f"select {_WHOLE} from payment_accounts a where user_id = $1"  # noqa: S608  # our own names
-FIND_ACCOUNT_BY_EMAIL: Final = (
-    f"select {_WHOLE} from payment_accounts a where email_key = $1"  # noqa: S608  # our own names
-)
+FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
+FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
 FIND_HOLDER: Final = "select user_id from payment_accounts where customer_id = $1"
 
 # Both rows are looked up by their keys, on every request.

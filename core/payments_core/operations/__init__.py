@@ -1,4 +1,4 @@
-"""What intents do at the gateway, step by step."""
+"""How an operation starts (`start`), and what each does at the gateway."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType

@@ -11,6 +11,7 @@ Rule 4: a save whose reply was lost is run again, and recognises what it wrote.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeGuard, TypeVar
 
 import attrs
@@ -26,7 +27,9 @@ from payments_core.errors import (
     GatewaySilent,
     IdempotencyKeyReused,
     OperationInProgress,
+    PaymentsError,
     Rejected,
+    SaveTimedOut,
     StoreUnavailable,
 )
 from payments_core.facts import Fact, SourcedFacts, SubscriptionObserved, SyncNeeded
@@ -188,7 +191,6 @@ class ExecuteOperation:
     ) -> tuple[StartedOperation, Snapshot]:
         """Save the intent of what is asked for, or find it."""
         new = new_intent(request, self.new_id, self.clock())
-        losses = 0
         for _ in range(STARTS_MAX):
             if snapshot is None:
                 snapshot = await self.ledger.load(lookup_of(request, new.id))
@@ -197,13 +199,8 @@ class ExecuteOperation:
             )
             if started.changes is None:
                 return started, snapshot
-            try:
-                saved = await self._save_groups(started.changes)
-            except StoreUnavailable:
-                losses += 1
-                if losses >= SAVE_TRIES_MAX:
-                    raise
-                saved = SaveResult.LOCKED
+            save = partial(self._save_groups, started.changes)
+            saved = await self._again_if_lost(save)
             if saved is SaveResult.SAVED:
                 return started.saved(), snapshot
             if saved is SaveResult.LOCKED:
@@ -281,6 +278,12 @@ class ExecuteOperation:
                 case Expired():
                     pass
             result = _abandoned(run)
+        except PaymentsError:
+            raise
+        except Exception:
+            # A bug costs an attempt: it is tried later and later, and not all the time.
+            await self._reschedule(run.intent, RetryLater())
+            raise
         return await self._end(run.intent, account, result)
 
     async def _result(self, run: OperationRun) -> OperationResult:
@@ -363,7 +366,11 @@ class ExecuteOperation:
         raise StoreUnavailable
 
     async def _save_groups(self, changes: Changes) -> SaveResult:
-        (saved,) = await self.ledger.save([changes], at=self.clock())
+        try:
+            (saved,) = await self.ledger.save([changes], at=self.clock())
+        except SaveTimedOut as error:
+            # To who asked it is the same: nobody knows, ask again.
+            raise StoreUnavailable from error
         return saved
 
     async def _again_if_lost(self, save: Callable[[], Awaitable[_T]]) -> _T:
