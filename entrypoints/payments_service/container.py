@@ -30,9 +30,9 @@ from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
+from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
-from payments_core.job import Job
-from payments_core.jobs import RunWork
+from payments_core.jobs import FailedWork, RunWork
 from payments_core.ports import (
     AccountDirectory,
     Clock,
@@ -276,8 +276,11 @@ def _uuid() -> str:
     return str(uuid.uuid4())
 
 
-def _log_work(work: Job | Intent, error: Exception) -> None:
+def _log_work(work: FailedWork, error: Exception) -> None:
     log = structlog.get_logger()
+    if isinstance(work, LinkRequested):
+        log.error("linking failed", user_id=work.user_id, exc_info=error)
+        return
     if isinstance(work, Intent):
         log.error("intent failed", intent_id=work.id, kind=work.kind, exc_info=error)
         return

@@ -1,15 +1,24 @@
 """What jobs cost, and whose a subscription is that was made twice."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+import attrs
 import pytest
 
+from contracts.examples import a_payment
+from contracts.faults import FaultyLedger
+from payments_adapters.memory import MemoryLedger
+from payments_core.changes import Changes
 from payments_core.decide import subscription_job
 from payments_core.errors import GatewayBusy, StoreUnavailable
 from payments_core.events import EventState
+from payments_core.facts import LinkRequested
 from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.job import Job, JobState
-from payments_core.use_cases import Order
+from payments_core.payment import PaymentRecord
+from payments_core.standing import Policy
+from payments_core.use_cases import Order, RecordFacts
 from support.till import ADA, Break, Crash, Till, caller_of
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +82,32 @@ async def test_a_bug_costs_an_intent_an_attempt() -> None:
                 await till.work_once()
         await till.quiesce()
         assert {it.state for it in intents_of(till)} == {IntentState.SUCCEEDED}
+
+
+async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
+    """
+    The worker goes on; what is linkable stays so.
+    """
+    heard: list[tuple[object, type[Exception]]] = []
+
+    def broken(_: Sequence[Changes]) -> None:
+        raise ZeroDivisionError
+
+    async with Till.opened() as till:
+        await till.register()
+        unlinked = PaymentRecord(a_payment("ch_1", user=ADA), version=1)
+        till.database.tables.payments[unlinked.payment.id] = unlinked
+        work = till.run_work
+        ledger = FaultyLedger(MemoryLedger(till.database), broken)
+        failing = attrs.evolve(
+            work,
+            record=RecordFacts(ledger, till.clock, Policy()),
+            on_failure=lambda it, error: heard.append((it, type(error))),
+        )
+
+        assert await failing.link() == 0
+        assert heard == [(LinkRequested(ADA), ZeroDivisionError)]
+        assert await work.link() == 1
 
 
 async def test_what_the_gateway_does_not_know_ends_its_job() -> None:

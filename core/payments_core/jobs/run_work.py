@@ -63,7 +63,11 @@ OVERDUE_MAX: Final = 16
 LINKED_MAX: Final = 100
 
 
-def _unheard(_: Job | Intent, __: Exception) -> None:
+# What failed: a job, an intent, or to link what is a user's.
+FailedWork = Job | Intent | LinkRequested
+
+
+def _unheard(_: FailedWork, __: Exception) -> None:
     """Nobody listens."""
 
 
@@ -78,7 +82,7 @@ class RunWork:
     intents: IntentDirectory
     events: EventLog
     reader: EventReader
-    on_failure: Callable[[Job | Intent, Exception], None] = _unheard
+    on_failure: Callable[[FailedWork, Exception], None] = _unheard
 
     async def claim(self, limit: int) -> Sequence[Claimed]:
         """Claim work that is due; what is not run is due again after its lease.
@@ -107,10 +111,15 @@ class RunWork:
         Return how many things found their accounts.
         """
         users = await self.queue.linkable(limit=LINKED_MAX)
-        sources = [SourcedFacts(facts=(LinkRequested(user),)) for user in users]
+        facts = [LinkRequested(user) for user in users]
+        recorded = await self.record([SourcedFacts(facts=(it,)) for it in facts])
+        for fact, one in zip(facts, recorded, strict=True):
+            # What is busy or refused is asked for again the next time.
+            if one.failure is not None:
+                self.on_failure(fact, one.failure)
         done = {
             it.changes.key: it.changes
-            for it in await self.record(sources)
+            for it in recorded
             if it.state is RecordedState.SAVED and it.changes
         }
         return sum(len(it.payments) + len(it.subscriptions) for it in done.values())
