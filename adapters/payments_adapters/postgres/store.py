@@ -16,6 +16,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 # asyncpg has none by default: a COMMIT into a black hole would wait for ever.
 COMMAND_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
+# A server that is there acknowledges a cancellation at once.
+RELEASE_TIMEOUT_S: Final = 1.0
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 # It did not say whether it did it. The same answer comes for a commit that was made
@@ -88,6 +90,7 @@ class PostgresStore:
     _kept: Connection = attrs.field(init=False, default=None, repr=False)
     _acquiring: int = attrs.field(init=False, default=0)
     _closing: bool = attrs.field(init=False, default=False)
+    _releasing: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
@@ -115,6 +118,8 @@ class PostgresStore:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if (kept := await self._taken()) is not None:
                     await self._pool.release(kept)
+                if self._releasing:
+                    await asyncio.wait(self._releasing)
                 await self._pool.close()
         except (TimeoutError, asyncpg.PostgresError, OSError):
             self._pool.terminate()
@@ -131,12 +136,28 @@ class PostgresStore:
             try:
                 yield connection
             except BaseException:
-                await self._pool.release(connection)
+                self._release_later(connection)
                 raise
             if self._may_keep(connection):
                 self._kept = connection
             else:
                 await self._pool.release(connection)
+
+    def _release_later(self, connection: Connection) -> None:
+        """Give back a connection whose statement may still run, and wait for nothing.
+
+        A server that is silent does not acknowledge the cancellation either.
+        """
+        releasing = self._pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+        task = asyncio.create_task(releasing)
+        self._releasing.add(task)
+        task.add_done_callback(self._released)
+
+    def _released(self, task: "asyncio.Task[None]") -> None:
+        self._releasing.discard(task)
+        if not task.cancelled():
+            # What could not be given back was closed by the pool.
+            task.exception()
 
     async def _taken(self) -> Connection:
         """Take the connection that is kept, if it is open still."""
