@@ -24,6 +24,7 @@ from payments_adapters.postgres.embedded import (
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.children import Child, keep
+from payments_service.cli.ending import SIGNALS
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.cli.folder import DevFolder
 from payments_service.cli.sandbox_client import SandboxClient
@@ -188,7 +189,9 @@ async def _serve(
     # A process of its own in production: it shares nothing with the service.
     behind = build_container(settings)
     working = Worker.of(behind)
-    started = asyncio.Event()
+    started, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, service.stop)
     async with opened(behind), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(service.run(started.set))
         serving.add_done_callback(lambda _: working.stop())

@@ -6,6 +6,8 @@ from typing import Any, Final
 import click
 from typing_extensions import override
 
+from payments_service.cli.ending import Ending
+
 _COMMANDS: Final = {
     "account": "Accounts: who has paid, with what card, for which subscriptions.",
     "config": "What the environment says, and whether it can be used.",
@@ -18,6 +20,8 @@ _COMMANDS: Final = {
     "worker": "The background work: looks, repairs, links.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
+# They go on until they are told to end.
+_ENDLESS: Final = {"serve", "worker"}
 
 
 class _Lazy(click.Group):
@@ -35,6 +39,15 @@ class _Lazy(click.Group):
             import_module(f"payments_service.cli.{cmd_name}"), cmd_name
         )
         return command if isinstance(command, click.Command) else None
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _ENDLESS:
+            # Before the import, which takes a second.
+            ctx.obj = ctx.with_resource(Ending.listening())
+        return super().resolve_command(ctx, args)
 
     @override
     def format_commands(

@@ -9,6 +9,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
+from payments_service.cli.ending import Ending
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.container import Container, build_container
 from payments_service.http.server import Service
@@ -17,15 +18,16 @@ from payments_service.settings import Settings, SettingsError
 
 
 @click.command()
-def serve() -> None:
+@click.pass_obj
+def serve(ending: Ending) -> None:
     """Serve HTTP until SIGTERM; the ops port tells when it is ready."""
     settings = environment.settings()
     logs.configure(settings.log_level)
     container = build_container(settings)
-    environment.run(_serve(settings, container))
+    ending.run(_serve(settings, container, ending))
 
 
-async def _serve(settings: Settings, container: Container) -> None:
+async def _serve(settings: Settings, container: Container, ending: Ending) -> None:
     await require_schema(settings.database_url)
     await require_own_database(settings)
     service = Service(
@@ -34,6 +36,7 @@ async def _serve(settings: Settings, container: Container) -> None:
         bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT"),
         settings.drain_s,
     )
+    ending.by(service.stop)
     await service.run()
 
 

@@ -1,8 +1,6 @@
 """The worker: what has to be looked up, taken up again, and gone on with."""
 
 import asyncio
-import signal
-from typing import Final
 
 import click
 import structlog
@@ -12,6 +10,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
+from payments_service.cli.ending import Ending
 from payments_service.cli.serve import bound, require_own_database
 from payments_service.container import Container, build_container, opened
 from payments_service.http.ops import Readiness, create_ops_app
@@ -19,12 +18,11 @@ from payments_service.listeners import server_of
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="Do what is due now, and end.")
-def worker(*, once: bool) -> None:
+@click.pass_obj
+def worker(ending: Ending, *, once: bool) -> None:
     """Work off what webhooks and requests left behind, until SIGTERM.
 
     Looks up what an event left open, goes on with operations whose process died, and
@@ -33,10 +31,13 @@ def worker(*, once: bool) -> None:
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
-    environment.run(_work(settings, build_container(settings), once=once))
+    container = build_container(settings)
+    ending.run(_work(settings, container, ending, once=once))
 
 
-async def _work(settings: Settings, container: Container, *, once: bool) -> None:
+async def _work(
+    settings: Settings, container: Container, ending: Ending, *, once: bool
+) -> None:
     await require_schema(settings.database_url)
     await require_own_database(settings)
     async with opened(container):
@@ -50,9 +51,7 @@ async def _work(settings: Settings, container: Container, *, once: bool) -> None
         ops = server_of(
             create_ops_app(readiness, container[CircuitBreaker]), lifespan="off"
         )
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, working.stop)
+        ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ops.serve([listener]))
             structlog.get_logger().info("working")

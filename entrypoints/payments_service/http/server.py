@@ -2,24 +2,21 @@
 
 import asyncio
 import gc
-import signal
 import socket
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 import structlog
-import uvicorn
 
 from payments_adapters.guarded_gateway import CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.ops import Readiness, create_ops_app
-from payments_service.listeners import server_of
+from payments_service.listeners import Server, server_of
 
 GC_THRESHOLD: Final = 20_000
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @attrs.define
@@ -37,19 +34,16 @@ class Service:
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def stop(self) -> None:
-        """Begin the end, as SIGTERM does."""
+        """Begin the end."""
         self._stop.set()
 
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGTERM or SIGINT, then drain and close everything."""
+        """Serve until `stop`, then drain and close everything."""
         readiness = Readiness(self._container[PostgresStore], self._trouble)
         app = server_of(create_app(self._container), lifespan="on")
         ops = server_of(
             create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"
         )
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.stop)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))
@@ -65,12 +59,12 @@ class Service:
             await serving
             ops.should_exit = True
             stopping.cancel()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
-    async def _drain(self, readiness: Readiness, app: uvicorn.Server) -> None:
+    async def _drain(self, readiness: Readiness, app: Server) -> None:
         """Fall out of readiness first: the balancer needs time to look away."""
         await self._stop.wait()
+        # A server that is told to end while it starts closes nothing of what it opened.
+        await app.up.wait()
         structlog.get_logger().info("draining", seconds=self._drain_s)
         readiness.draining = True
         await asyncio.sleep(self._drain_s)

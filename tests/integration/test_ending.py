@@ -1,0 +1,169 @@
+"""SIGTERM ends what serves, at whatever moment it comes, with exit code 0."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+import httpx
+import pytest
+
+from support.service import World, free_port
+
+ENDS_WITHIN_S: Final = 30.0
+BYTES_MAX: Final = 65_536
+
+commands = pytest.mark.parametrize("command", ["worker", "serve"])
+signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+
+@contextmanager
+def begun(
+    command: str, env: Mapping[str, str], log: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payments_service", command],
+            env=env,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def assert_ends(
+    process: "subprocess.Popen[bytes]", number: signal.Signals, log: Path
+) -> None:
+    """Assert that it ends well, though it is told again and again until it is gone."""
+    process.send_signal(number)
+    for _ in range(int(ENDS_WITHIN_S * 100)):
+        with suppress(subprocess.TimeoutExpired):
+            assert (process.wait(0.01), log.read_text().count("Traceback")) == (0, 0)
+            return
+        process.send_signal(number)
+    pytest.fail(f"it did not end: {log.read_text()}")
+
+
+@commands
+@signals
+def test_f07_it_ends_while_it_reads_its_settings(
+    command: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """
+    No loop runs yet. A secret's file that has no end holds it there.
+    """
+    secret, log = tmp_path / "secret", tmp_path / "log"
+    os.mkfifo(secret)
+    env = World("postgresql://nobody@127.0.0.1:1/none").env(free_port(), free_port())
+    env["PAYMENTS_JWT_KEYS_FILE"], _ = str(secret), env.pop("PAYMENTS_JWT_KEYS")
+    with begun(command, env, log) as process, secret.open("wb"):
+        assert_ends(process, number, log)
+
+
+@attrs.define
+class Lines:
+    """The lines to a database: silent once `word` is sent, and then none is closed.
+
+    Without a word they are silent from the first one on.
+    """
+
+    address: tuple[str, int]
+    word: bytes
+    silent: threading.Event = attrs.field(factory=threading.Event)
+    held: list[socket.socket] = attrs.field(factory=list)
+
+    def take(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                self.held.append(listener.accept()[0])
+                if self.word and not self.silent.is_set():
+                    self.held.append(socket.create_connection(self.address))
+                    near, far = self.held[-2:]
+                    in_thread(self.pass_on, near, far)
+                    in_thread(self.pass_on, far, near)
+                else:
+                    self.silent.set()
+
+    def pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(BYTES_MAX):
+                if self.word in data:
+                    self.silent.set()
+                if not self.silent.is_set():
+                    target.sendall(data)
+            if not self.silent.is_set():
+                target.shutdown(socket.SHUT_WR)
+
+
+def in_thread(do: Callable[..., None], *args: socket.socket) -> None:
+    threading.Thread(target=do, args=args, daemon=True).start()
+
+
+@contextmanager
+def database_silent_at(dsn: str, word: bytes) -> Iterator[tuple[str, threading.Event]]:
+    """Lend a database that falls silent at `word`, and the event of that."""
+    parts = urlsplit(dsn)
+    lines = Lines((parts.hostname or "127.0.0.1", parts.port or 5432), word)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        in_thread(lines.take, listener)
+        where = f"{parts.username}:{parts.password}@127.0.0.1"
+        netloc = f"{where}:{listener.getsockname()[1]}"
+        try:
+            yield urlunsplit(parts._replace(netloc=netloc)), lines.silent
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for line in lines.held:
+                line.close()
+
+
+@commands
+@pytest.mark.parametrize("word", [b"", b"alembic_version", b"deployment"])
+def test_f07_it_ends_while_the_database_is_silent(
+    command: str, word: bytes, database_url: str, tmp_path: Path
+) -> None:
+    """
+    From the first connection on, in the middle of looking at the schema, or when it is
+    asked whose it is.
+    """
+    log = tmp_path / "log"
+    with database_silent_at(database_url, word) as (dsn, silent):
+        env = World(dsn).env(free_port(), free_port())
+        with begun(command, env, log) as process:
+            assert silent.wait(ENDS_WITHIN_S)
+            assert_ends(process, signal.SIGTERM, log)
+
+
+@commands
+@signals
+def test_f07_it_ends_once_however_often_it_is_told(
+    command: str, number: signal.Signals, database_url: str, tmp_path: Path
+) -> None:
+    """
+    The last signals come when the loop is closed already.
+    """
+    ops_port, log = free_port(), tmp_path / "log"
+    env = World(database_url).env(free_port(), ops_port)
+    with begun(command, env, log) as process:
+        while not is_ready(f"http://127.0.0.1:{ops_port}/readyz"):
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        assert_ends(process, number, log)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
