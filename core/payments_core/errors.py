@@ -180,10 +180,10 @@ class PreviewExpired(Rejected):
 
     code: ClassVar[str] = "preview_expired"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, advice: str = "ask for a preview again") -> None:
         self.field = "proration_date"
         self.reason = reason
-        super().__init__(f"{self.field}: {reason}; ask for a preview again")
+        super().__init__(f"{self.field}: {reason}; {advice}")
 
 
 class IntentNotFound(Rejected):

@@ -282,6 +282,26 @@ async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
         assert caught.value.field == "proration_date"
 
 
+async def test_a_date_ahead_of_our_clock_is_refused_with_advice_that_works() -> None:
+    """
+    The gateway's clock is ahead: another preview would name such a date again, and the
+    change without a date is made.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        ahead = Change(quantity=2, proration_date=till.clock.now + SECOND)
+
+        with pytest.raises(PreviewExpired) as caught:
+            await till.change(ADA, one.id, ahead, caller=CALLER, key=None)
+        done = await changed(till, one.id, quantity=2)
+
+        assert str(caught.value) == (
+            "proration_date: ahead of the clock of this service; "
+            "make the change without it"
+        )
+        assert done.state is IntentState.SUCCEEDED
+
+
 async def test_a_date_from_before_the_last_change_is_no_date_for_the_next() -> None:
     """
     More seats from now, then fewer from ten minutes ago, would give back ten minutes
