@@ -78,6 +78,21 @@ class Dev:
         email = {"email": f"{user}@example.com"}
         self._call("PUT", user, None, email).raise_for_status()
 
+    def renewals(self, email: str) -> list[str]:
+        """Return what became of each renewal of a customer of the sandbox."""
+        customer = self._stripe("customers", email=email)[0]["id"]
+        invoices = self._stripe("invoices", customer=customer)
+        renewed = "subscription_cycle"
+        return [it["status"] for it in invoices if it["billing_reason"] == renewed]
+
+    def _stripe(self, path: str, **params: str) -> list[Any]:
+        facts = self.facts
+        headers = {"Authorization": f"Bearer {facts['stripe_api_key']}"}
+        url = f"{facts['sandbox_url']}/v1/{path}"
+        answer = httpx.get(url, params=params, headers=headers, timeout=30)
+        found: list[Any] = answer.raise_for_status().json()["data"]
+        return found
+
     def _call(
         self, method: str, path: str, token: str | None, body: Any = None
     ) -> httpx.Response:
@@ -199,11 +214,13 @@ def test_the_lines_that_it_prints_work_when_they_are_pasted(
 ) -> None:
     """
     In a shell of another folder, without our environment: a user, a card and a
-    subscription, and a webhook; alice has paid.
+    subscription, and a webhook; alice has paid. Then two renewals, and a failure.
     """
     printed = dev.output.read_text()
     lines = [line.strip() for line in printed.splitlines()]
     curls = [line for line in lines if line.startswith("curl ")]
+    advances = [line for line in lines if "sandbox advance" in line]
+    (fail,) = (line for line in lines if "sandbox trigger" in line)
     (send,) = (line for line in lines if "webhook send" in line)
 
     def paste(line: str) -> str:
@@ -219,10 +236,15 @@ def test_the_lines_that_it_prints_work_when_they_are_pasted(
     answers = [paste(f"{line} -s -w ' %{{http_code}}'") for line in curls]
     sent = paste(send)
     after = json.loads(paste(f"{curls[1]} -s"))
+    for line in advances:
+        paste(line)
+    renewals = dev.renewals("alice@example.com")
+    paste(fail)
 
     assert [answer[-4:] for answer in answers] == [*[" 200"] * 4, " 201"]
     assert sent == '200 {"outcome": "applied"}\n'
     assert (after["payment_status"], after["entitled"]) == ("paid", True)
+    assert renewals == ["paid", "paid"]
     assert str(dev.folder) in printed
     assert dev.facts["base_url"] in printed
     assert dev.facts["ops_url"] in printed

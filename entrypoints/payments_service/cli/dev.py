@@ -243,9 +243,10 @@ def welcome(folder: DevFolder, facts: Mapping[str, str]) -> str:
     sample = shlex.quote(str(SAMPLES / "charge_succeeded.json"))
     json_type = "-H 'Content-Type: application/json'"
     user = """-d '{"email": "alice@example.com"}'"""
+    # Ids of her own: the README pastes a payment too, and the same id is a duplicate.
     values = (
-        "id=evt_1",
-        "data.object.id=ch_1",
+        "id=evt_alice_1",
+        "data.object.id=ch_alice_1",
         f"data.object.created={int(utc_now().timestamp())}",
         "data.object.receipt_email=alice@example.com",
     )
@@ -285,9 +286,12 @@ A card, a subscription, and what is known of her then:
 
   {payments} account show alice
 
-What Stripe does by itself: renew that twice, let a charge fail:
+What Stripe does by itself: renew that twice, an hour after each month, and let a
+charge fail:
 
   {payments} sandbox advance "2 months"
+
+  {payments} sandbox advance "1 hour"
 
   {payments} sandbox trigger charge.failed --user alice@example.com --set currency=eur
 """
