@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -248,6 +249,42 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     assert [done.returncode for done in (alone, gone, odd)] == [5, 5, 2]
     assert "no development service runs" in alone.stderr
     assert "no sandbox answers at" in gone.stderr
+    assert "may have happened" not in gone.stderr
+
+
+def hang_up(listener: socket.socket) -> None:
+    """Take a connection and what it asks, and end without an answer."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1024)
+
+
+@pytest.mark.parametrize(
+    ("words", "may_have_happened"),
+    [(("advance", "2 months"), True), (("state",), False)],
+)
+def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
+    tmp_path: Path, words: tuple[str, ...], *, may_have_happened: bool
+) -> None:
+    """
+    Whoever let time pass is told so, and how to find out; who only asked is not.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dying = threading.Thread(target=hang_up, args=[listener])
+        dying.start()
+        env = {
+            "PATH": os.environ["PATH"],
+            "PAYMENTS_DEV_DIR": str(tmp_path),
+            "PAYMENTS_SANDBOX_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "PAYMENTS_SANDBOX_KEY": KEY,
+        }
+        cut_off = run(*words, env=env)
+        dying.join()
+
+    assert (cut_off.returncode, cut_off.stdout) == (5, "")
+    assert "no sandbox answers at" in cut_off.stderr
+    hint = "part of this may have happened, and `payments sandbox state` says"
+    assert (hint in cut_off.stderr) is may_have_happened
 
 
 def test_a_stranger_is_refused(served: Served) -> None:

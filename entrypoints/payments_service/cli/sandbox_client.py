@@ -10,6 +10,8 @@ from payments_service.sandbox.forms import encoded
 
 # A year with thousands of subscriptions takes its time.
 TIMEOUT_S: Final = 600.0
+# Nothing was asked of anybody; nor of whoever is there and speaks no JSON.
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, ValueError)
 
 
 @attrs.frozen
@@ -59,9 +61,13 @@ class SandboxClient:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise CommandError(Exit.USAGE, "--url: not an http:// address") from error
         except (httpx.HTTPError, ValueError) as error:
-            raise CommandError(
-                Exit.DEPENDENCY_DOWN, f"no sandbox answers at {self.url}"
-            ) from error
+            text = f"no sandbox answers at {self.url}"
+            if method != "GET" and not isinstance(error, _NOT_SENT):
+                text += (
+                    " any more: part of this may have happened, and "
+                    "`payments sandbox state` says what there is"
+                )
+            raise CommandError(Exit.DEPENDENCY_DOWN, text) from error
         if response.is_success:
             return answer
         code = Exit.NOT_FOUND if response.status_code == httpx.codes.NOT_FOUND else None
