@@ -24,11 +24,14 @@ _T = TypeVar("_T")
 
 
 class SettingsError(Exception):
-    """The environment cannot be used; `problems` names each variable and why."""
+    """The environment cannot be used; `problems` names each variable and why.
 
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        lines = (f"{name}: {reason}" for name, reason in problems.items())
-        super().__init__("\n".join(lines))
+    `hint` is a line for whoever has set nothing yet.
+    """
+
+    def __init__(self, problems: Mapping[str, str], hint: str | None = None) -> None:
+        lines = [f"{name}: {reason}" for name, reason in problems.items()]
+        super().__init__("\n".join([*lines, hint] if hint else lines))
         self.problems = dict(problems)
 
 

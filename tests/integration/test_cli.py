@@ -600,15 +600,32 @@ WRONG = {
     "PAYMENTS_DRAIN_S": "soon",
     "PAYMENTS_LOG_LEVEL": "loud",
 }
+HINT = "`payments dev` needs none of them"
 
 
 def named(answer: Answer) -> tuple[str, ...]:
     """Return the variables that a refusal names, one a line."""
     assert (answer.code, answer.out) == (4, "")
     assert CANARY not in answer.err
-    lines = answer.err.splitlines()
+    lines = [line for line in answer.err.splitlines() if HINT not in line]
     assert all(line.startswith("payments: PAYMENTS_") for line in lines)
     return tuple(line.split(": ")[1] for line in lines)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["worker"], ["account", "show", "ada"]])
+def test_whoever_has_set_nothing_is_told_of_dev(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    In one line, after what is missing; whoever says which environment it is, is not.
+    """
+    bare = inside(*words, env=nowhere)
+    named_one = inside(*words, env={**nowhere, "PAYMENTS_ENV": "production"})
+
+    assert named(bare) == REQUIRED
+    assert bare.err.splitlines()[-1].startswith(f"payments: {HINT}")
+    assert named_one.code == 4
+    assert HINT not in named_one.err
 
 
 @pytest.mark.parametrize("words", [["serve"], ["config", "check"]])

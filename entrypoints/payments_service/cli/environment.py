@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -12,9 +12,12 @@ from payments_core.revocation import ADMIN_SCOPE, Caller, Token
 from payments_service.cli.folder import DevFolder
 from payments_service.container import Container, build_container, utc_now
 from payments_service.container import opened as container_opened
-from payments_service.settings import Settings
+from payments_service.settings import Settings, SettingsError
 
 _T = TypeVar("_T")
+_HINT: Final = (
+    "`payments dev` needs none of them; while it runs, it lends other commands its own"
+)
 
 
 def settings() -> Settings:
@@ -23,11 +26,16 @@ def settings() -> Settings:
     Raises:
         SettingsError: something is missing or wrong.
     """
+    if "PAYMENTS_ENV" in os.environ:
+        return Settings.from_env(os.environ)
     folder = DevFolder.of(os.environ)
     lent: dict[str, str] = {}
-    if "PAYMENTS_ENV" not in os.environ and (facts := folder.published()):
+    if facts := folder.published():
         lent = folder.settings(facts["database_url"], facts.get("sandbox_url"))
-    return Settings.from_env(completed(os.environ, lent))
+    try:
+        return Settings.from_env(completed(os.environ, lent))
+    except SettingsError as error:
+        raise SettingsError(error.problems, None if lent else _HINT) from error
 
 
 def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]:
