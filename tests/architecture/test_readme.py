@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from payments_core.payment import diagram
+from payments_service.cli.exits import Exit
+from payments_service.cli.root import payments
 from payments_service.cli.sandbox import sandbox
 from payments_service.sandbox import Fault
 
@@ -32,6 +34,17 @@ def test_every_make_target_that_it_names_exists() -> None:
     named = set(re.findall(r"`?make ([a-z]+)", README))
 
     assert {"run", "test"} <= named <= targets
+
+
+def test_its_exit_codes_are_all_there_are() -> None:
+    """
+    The README, `--help` and the table say the same.
+    """
+    [said] = re.findall(r"Exit codes: (.*?)\.", README, re.DOTALL)
+    [helped] = re.findall(r"Exit codes: (.*?)\.", payments.help or "", re.DOTALL)
+
+    assert " ".join(said.split()) == " ".join(helped.split())
+    assert [int(code) for code in re.findall(r"\d+", said)] == list(Exit)
 
 
 def test_the_example_runs_from_the_built_wheels(tmp_path: Path) -> None:
