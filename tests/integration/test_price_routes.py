@@ -287,6 +287,40 @@ def test_a_date_of_the_operators_own_is_refused(
     assert old.now["quantity"] == 1
 
 
+def test_a_dry_run_finds_what_the_command_would_find(
+    sales: Sales, ada: Payer, inside: Inside
+) -> None:
+    """
+    Nobody, or no such subscription: 3, as without it. Of one that has ended it says
+    what the command would say; of one that has not, what would be done, and does not.
+    """
+    env = sales.world.env(0, 0)
+    id_ = ada.subscribed()["id"]
+
+    def told(*words: str) -> tuple[int, str, str]:
+        """Return what both say, which has to be the same."""
+        dry = inside("subscription", *words, "--dry-run", env=env)
+        done = inside("subscription", *words, env=env)
+        assert dry == done
+        return dry.code, dry.out, dry.err
+
+    product = ("--product", sales.product)
+    assert told("start", "nobody", *product)[:2] == (3, "")
+    assert told("cancel", "nobody", id_)[:2] == (3, "")
+    assert told("cancel", ada.id, "sub_unknown")[:2] == (3, "")
+    assert told("change", ada.id, "sub_unknown", "--go-on")[:2] == (3, "")
+
+    dry = inside("subscription", "cancel", ada.id, id_, "--dry-run", env=env)
+    assert (dry.code, dry.out) == (0, f"would cancel {id_}\n")
+    assert ada.get(f"subscriptions/{id_}")["status"] == "active"
+
+    assert inside("subscription", "cancel", ada.id, id_, env=env).code == 0
+    code, out, _ = told("cancel", ada.id, id_)
+    assert code == 0
+    assert "status: canceled" in out.splitlines()
+    assert told("change", ada.id, id_, "--go-on")[:2] == (6, "")
+
+
 def test_what_a_dry_run_says_is_what_the_change_takes(
     sales: Sales, ada: Payer, inside: Inside
 ) -> None:

@@ -168,6 +168,12 @@ class Ended:
     executed: ExecutedOperation | None
 
 
+def is_ended(subscription: Subscription, *, at_period_end: bool) -> bool:
+    """Say whether nothing is left to do to end it, now or with its period."""
+    planned = at_period_end and subscription.report.cancel_at_period_end
+    return planned or not subscription.live
+
+
 @attrs.frozen
 class EndSubscription:
     reach: ReachAccount
@@ -206,8 +212,7 @@ class EndSubscription:
         subscription = found.account.subscription(id_)
         if found.executed is not None:
             return Ended(subscription, found.executed)
-        planned = at_period_end and subscription.report.cancel_at_period_end
-        if planned or not subscription.live:
+        if is_ended(subscription, at_period_end=at_period_end):
             return Ended(subscription, None)
         return Ended(subscription, await self.execute(found.request, found=found))
 

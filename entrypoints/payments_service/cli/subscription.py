@@ -12,15 +12,18 @@ from payments_core.subscription import Subscription, SubscriptionId
 from payments_core.use_cases import (
     Change,
     ChangeSubscription,
+    CheckChange,
     EndSubscription,
     ExecutedOperation,
     ExecuteOperation,
     Order,
     PreviewChange,
+    ReachAccount,
     ReadIntent,
     ReadSubscriptions,
     StartSubscription,
 )
+from payments_core.use_cases.subscriptions import is_ended
 from payments_service.cli import environment
 from payments_service.cli.exits import CommandError, Exit
 from payments_service.container import Container
@@ -121,7 +124,11 @@ def start(
             user_named(user), order, caller=environment.operator(), key=_own(key)
         )
 
-    _operate(work, f"would subscribe {user}", dry_run=dry_run, as_json=as_json)
+    async def check(container: Container) -> None:
+        await container[ReachAccount](user_named(user), caller=environment.operator())
+
+    words = f"would subscribe {user}"
+    _operate(work, check, words, dry_run=dry_run, as_json=as_json)
 
 
 @subscription.command()
@@ -163,7 +170,13 @@ def change(
             key=_own(key),
         )
 
-    _operate(work, f"would change {id_}", dry_run=dry_run, as_json=as_json)
+    async def check(container: Container) -> None:
+        account = await container[ReachAccount](
+            user_named(user), caller=environment.operator()
+        )
+        container[CheckChange].rule(SubscriptionId(id_), wanted, None)(account)
+
+    _operate(work, check, f"would change {id_}", dry_run=dry_run, as_json=as_json)
 
 
 def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
@@ -208,22 +221,39 @@ def cancel(
         )
         return ended.executed or ended.subscription
 
-    _operate(work, f"would cancel {id_}", dry_run=dry_run, as_json=as_json)
+    async def check(container: Container) -> Subscription | None:
+        found = await container[ReadSubscriptions].one(
+            user_named(user), SubscriptionId(id_), caller=environment.operator()
+        )
+        return found if is_ended(found, at_period_end=at_period_end) else None
+
+    _operate(work, check, f"would cancel {id_}", dry_run=dry_run, as_json=as_json)
 
 
 def _operate(
-    work: Callable[[Container], Any], words: str, *, dry_run: bool, as_json: bool
+    work: Callable[[Container], Any],
+    check: Callable[[Container], Any],
+    words: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Run an operation and show what came of it."""
-    if dry_run:
-        click.echo(json.dumps({"would": words}) if as_json else words)
-        return
+    """Run an operation and show what came of it; or check it, and say the words.
+
+    Where nothing is left to do, both give the subscription as it is.
+    """
 
     async def whole() -> Any:  # one of our shapes
         async with environment.opened() as container:
-            found = await work(container)
+            found = await (check if dry_run else work)(container)
             if isinstance(found, Subscription):
                 return SubscribedOut.of(found.report)
+            if dry_run:
+                return None
             return intent_out(await _done(container, found)).result
 
-    _show(environment.run(whole()), as_json=as_json)
+    shown = environment.run(whole())
+    if dry_run and shown is None:
+        click.echo(json.dumps({"would": words}) if as_json else words)
+        return
+    _show(shown, as_json=as_json)
