@@ -507,6 +507,22 @@ async def test_who_waits_for_the_only_connection_gets_it(
             assert not connection.is_in_transaction()
 
 
+async def test_a_connection_that_nobody_uses_is_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A proxy between us and the server may drop it after a while, and tell nobody.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.KEPT_FOR_S", 0.001)
+    monkeypatch.setattr("payments_adapters.postgres.store.IDLE_FOR_S", 0.001)
+    async with PostgresStore(database_url, 1).opened() as store:
+        closed = asyncio.Event()
+        async with store.connection() as connection:
+            connection.add_termination_listener(lambda _: closed.set())
+        await closed.wait()
+        await store.ping()
+
+
 async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

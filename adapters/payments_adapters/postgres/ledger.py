@@ -120,7 +120,7 @@ _Add = Callable[[str, rows.NewRow], None]
 
 def _values(groups: Sequence[Changes]) -> Iterator[Sequence[tuple[object, ...]]]:
     """Return the rows that `save_v1` takes, each with the number of its group."""
-    tables: _Tables = {name: [] for name in statements.SAVED_COLUMNS}
+    tables: _Tables = {name: [] for name in statements.SAVED_ROWS}
     for number, group in enumerate(groups, 1):
         _add_group(partial(_add_row, tables, number), group)
     yield from tables.values()
@@ -129,7 +129,7 @@ def _values(groups: Sequence[Changes]) -> Iterator[Sequence[tuple[object, ...]]]
 def _add_row(tables: _Tables, number: int, table: str, row: rows.NewRow) -> None:
     # By name up to here; the driver takes a tuple for less than a mapping.
     row["grp"] = number
-    tables[table].append(tuple(map(row.get, statements.SAVED_COLUMNS[table])))
+    tables[table].append(statements.SAVED_ROWS[table](row))
 
 
 def _add_group(add: _Add, group: Changes) -> None:

@@ -7,6 +7,7 @@ The write path is two functions of the database: `load_v1.sql` and `save_v1.sql`
 
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -57,19 +58,20 @@ LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 17))}
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 14))})"
 
 
-def _saved_columns(sql: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the arrays that `save_v1` takes, in its order, each with its columns."""
+def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
+    """Return the arrays that `save_v1` takes, in its order; each makes rows of ours.
+
+    By name: a row without one of the columns raises a KeyError.
+    """
     types = dict(re.findall(r"create type (\w+) as \(([^)]*)\)", sql))
     (arguments,) = re.findall(r"create function save_v1\(([^)]*)\)", sql)
     return {
-        name: tuple(column.split()[0] for column in types[type_].split(","))
+        name: itemgetter(*(column.split()[0] for column in types[type_].split(",")))
         for name, type_ in re.findall(r"(\w+) (\w+)\[\]", arguments)
     }
 
 
-SAVED_COLUMNS: Final = _saved_columns(
-    Path(__file__).with_name("save_v1.sql").read_text()
-)
+SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_text())
 
 # Unlinked things that an account was made for meanwhile, by each of their keys. What
 # names a user is that user's, unless its customer is bound to another.

@@ -18,6 +18,9 @@ COMMAND_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
 # A server that is there acknowledges a cancellation at once.
 RELEASE_TIMEOUT_S: Final = 1.0
+# One that is idle is closed before anybody between us and the server drops it.
+KEPT_FOR_S: Final = 10.0
+IDLE_FOR_S: Final = 240.0
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 # It did not say whether it did it. The same answer comes for a commit that was made
@@ -88,6 +91,7 @@ class PostgresStore:
     _pool: Any = attrs.field(init=False, default=None, repr=False)
     # The connection that was used last: the pool itself takes a task for each return.
     _kept: Connection = attrs.field(init=False, default=None, repr=False)
+    _letting_go: asyncio.TimerHandle | None = attrs.field(init=False, default=None)
     _acquiring: int = attrs.field(init=False, default=0)
     _closing: bool = attrs.field(init=False, default=False)
     _releasing: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
@@ -95,7 +99,7 @@ class PostgresStore:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
         """Open the pool; connections are made when they are needed."""
-        self._closing = False
+        self._closing, self._letting_go = False, None
         with our_errors():
             self._pool = await asyncpg.create_pool(
                 self._dsn,
@@ -103,6 +107,7 @@ class PostgresStore:
                 max_size=self._pool_size,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
+                max_inactive_connection_lifetime=IDLE_FOR_S,
                 server_settings=_SERVER_SETTINGS,
                 reset=_reset,
             )
@@ -114,6 +119,8 @@ class PostgresStore:
     async def _close(self) -> None:
         """Close the pool; a database that does not answer is not waited for."""
         self._closing = True
+        if self._letting_go is not None:
+            self._letting_go.cancel()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if (kept := await self._taken()) is not None:
@@ -139,7 +146,7 @@ class PostgresStore:
                 self._release_later(connection)
                 raise
             if self._may_keep(connection):
-                self._kept = connection
+                self._keep(connection)
             else:
                 await self._pool.release(connection)
 
@@ -170,6 +177,19 @@ class PostgresStore:
     def _may_keep(self, connection: Connection) -> bool:
         is_wanted = self._acquiring or self._closing or self._kept is not None
         return not is_wanted and _is_open(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        self._kept = connection
+        if self._letting_go is None:
+            later = asyncio.get_running_loop().call_later
+            self._letting_go = later(KEPT_FOR_S, self._let_go)
+
+    def _let_go(self) -> None:
+        """Leave the connection to the pool, which closes what is old or long idle."""
+        self._letting_go = None
+        if self._kept is not None:
+            connection, self._kept = self._kept, None
+            self._release_later(connection)
 
     async def _acquired(self) -> Connection:
         # Waiting with a time-out is a task of its own; an idle connection needs none.

@@ -93,6 +93,9 @@ def of_job(job: Job) -> NewRow:
     }
 
 
+_NO_OUTCOME: Final = {"state": None, "reason": None, "waits_for": None}
+
+
 def of_finish(finish: JobFinish) -> NewRow:
     claimed, after, outcome = finish.claimed, finish.after, finish.outcome
     return {
@@ -103,7 +106,7 @@ def of_finish(finish: JobFinish) -> NewRow:
         "due_at": after.lease.due_at,
         "attempts": after.lease.attempts,
         "is_done": after.state is JobState.DONE,
-        **(of_outcome(outcome) if outcome else {}),
+        **(of_outcome(outcome) if outcome else _NO_OUTCOME),
     }
 
 
