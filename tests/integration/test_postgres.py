@@ -484,24 +484,33 @@ async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
             await databases.execute(postgres, f"select pg_terminate_backend({pid})")
             await lost.wait()
-            await store.ping()
+            async with store.connection() as another:
+                assert await another.fetchval("select pg_backend_pid()") != pid
 
 
 async def test_who_waits_for_the_only_connection_gets_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It is not kept at hand while somebody waits for it, and has no transaction left.
+    It is not kept at hand while somebody waits for it.
     """
     monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 3600)
     async with PostgresStore(database_url, 1).opened() as store:
         async with store.connection() as connection:
             waiting = asyncio.create_task(store.ping())
-            await asyncio.sleep(0)
-            await connection.execute("begin")
+            await connection.fetchval("select 1")
         await waiting
+        assert waiting.exception() is None
+
+
+async def test_a_transaction_that_was_cut_off_is_nobody_elses(
+    database_url: str,
+) -> None:
+    """
+    It is rolled back before anybody else has the connection.
+    """
+    async with PostgresStore(database_url, 1).opened() as store:
         async with store.connection() as connection:
-            assert not connection.is_in_transaction()
             await connection.execute("begin")
         async with store.connection() as connection:
             assert not connection.is_in_transaction()
@@ -518,9 +527,11 @@ async def test_a_connection_that_nobody_uses_is_closed(
     async with PostgresStore(database_url, 1).opened() as store:
         closed = asyncio.Event()
         async with store.connection() as connection:
+            pid = await connection.fetchval("select pg_backend_pid()")
             connection.add_termination_listener(lambda _: closed.set())
         await closed.wait()
-        await store.ping()
+        async with store.connection() as another:
+            assert await another.fetchval("select pg_backend_pid()") != pid
 
 
 async def test_closing_waits_for_who_uses_a_connection_and_no_longer(

@@ -7,7 +7,7 @@ import pytest
 
 PROVES: Final = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 # How many times as many examples a proof has, of a property with a number of its own.
-_MORE: Final = 30
+_MORE: Final = 10
 only_in_prove: Final = pytest.mark.skipif(not PROVES, reason="`make prove` runs it")
 
 

@@ -67,7 +67,7 @@ async def applied(
     return world
 
 
-@settings(max_examples=examples(700), deadline=None)
+@settings(max_examples=examples(2_000), deadline=None)
 @given(data=st.data(), history=histories())
 def test_p01_order_and_copies_do_not_matter(
     runner: asyncio.Runner, data: st.DataObject, history: list[Payment]

@@ -27,7 +27,7 @@ from support.till import ADA, Break, Crash, Till, admin, caller_of
 KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
 # With two crashes the schedules multiply: by default only some of the second ones.
-STRIDE = 1 if PROVES else 23
+STRIDE = 1 if PROVES else 19
 STRIDES = {Break.CRASH: 1, Break.NO_ANSWER: 1, Break.FREEZE: 1 if PROVES else 2}
 SENDS_MAX = 4
 FIGURE = "figure"
