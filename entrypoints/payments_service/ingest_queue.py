@@ -1,7 +1,9 @@
 """Events that arrive together are recorded together.
 
-Rule 1: a batch begins when the last one ended: no timer, and an idle service adds no
-        latency. Who waits for an event may go away: it is recorded all the same.
+Rule 1: a batch begins when as many events wait as the last one answered or left
+        waiting, for two small batches cost more than one; at the latest after as long
+        again as the last one took. An event that comes alone waits for nothing.
+        Who waits for an event may go away: it is recorded all the same.
 Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
         its own events wait, for five seconds at most; then they are refused as busy.
 Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
@@ -28,6 +30,7 @@ from payments_core.use_cases import Recorded, RecordedState, RecordFacts
 
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
+GATHER_MAX_S: Final = 0.01
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.01
 BACK_OFF_MAX_S: Final = 0.5
@@ -66,6 +69,9 @@ class IngestQueue:
     _locked_alone: Counter[str] = attrs.field(init=False, factory=Counter)
     _slow: dict[str, float] = attrs.field(init=False, factory=dict)
     _tasks: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
+    # How many events a batch waits for, while it is not too long after the last one.
+    _expected_count: int = attrs.field(init=False, default=1)
+    _batches_count: int = attrs.field(init=False, default=0)
     _lane_busy: bool = attrs.field(init=False, default=False)
     _slow_lane_busy: bool = attrs.field(init=False, default=False)
     _count: int = attrs.field(init=False, default=0)
@@ -108,7 +114,7 @@ class IngestQueue:
     # The lane of batches
 
     def _start_lane(self) -> None:
-        if self._waiting and not self._lane_busy:
+        if len(self._waiting) >= self._expected_count and not self._lane_busy:
             self._lane_busy = True
             self._start(self._run_lane())
 
@@ -119,18 +125,37 @@ class IngestQueue:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_lane(self) -> None:
+        """Record one batch."""
+        began = self._monotonic()
+        count = min(len(self._waiting), BATCH_EVENTS_MAX)
+        batch = self._in_time([self._waiting.popleft() for _ in range(count)])
+        # In the order of arrival, though some were put back: what comes after a newer
+        # payment of its account needs all of the account's history.
+        batch.sort(key=attrgetter("deadline"))
         try:
-            while self._waiting:
-                count = min(len(self._waiting), BATCH_EVENTS_MAX)
-                batch = self._in_time([self._waiting.popleft() for _ in range(count)])
-                # In the order of arrival, though some were put back: what comes after
-                # a newer payment of its account needs all of the account's history.
-                batch.sort(key=attrgetter("deadline"))
-                await self._record_batch(batch)
+            await self._record_batch(batch)
         finally:
             # Not by a callback of the task: an event that comes between the end of the
-            # loop and that callback would wait for a lane that is no more.
+            # batch and that callback would wait for a lane that is no more.
             self._lane_busy = False
+            self._expect_others(batch, self._monotonic() - began)
+            self._start_lane()
+
+    def _expect_others(self, batch: Sequence[_Waiting], took_s: float) -> None:
+        """Let those that were answered send their next events, for a moment."""
+        answered = sum(it.receipt.done() for it in batch)
+        wait_s = min(took_s, GATHER_MAX_S)
+        count = answered + len(self._waiting) if wait_s > 0 else 1
+        self._expected_count = min(max(count, 1), BATCH_EVENTS_MAX)
+        self._batches_count += 1
+        if self._expected_count > 1:
+            self._start(self._expect_no_more(self._batches_count, wait_s))
+
+    async def _expect_no_more(self, batches_count: int, wait_s: float) -> None:
+        await self._sleep(wait_s)
+        if self._batches_count == batches_count:
+            self._expected_count = 1
+            self._start_lane()
 
     def _in_time(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
         """Refuse those whose callers have waited long enough; return the others."""
