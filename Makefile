@@ -19,7 +19,8 @@ help: ## Say what there is
 
 # Installed anew when a dependency or a member changes. `--inexact` keeps a uv that
 # was put there below.
-.venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml entrypoints/pyproject.toml
+.venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml \
+  entrypoints/sandbox/pyproject.toml entrypoints/service/pyproject.toml
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@uv="$$(command -v uv || true)"; \
 	if [ -z "$$uv" ]; then \

@@ -12,10 +12,10 @@ from typing import Final
 
 import httpx
 
-from payments_service.sandbox import Sandbox
-from payments_service.sandbox.api import ApiRequest
-from payments_service.sandbox.engine import Engine
-from payments_service.sandbox.forms import encoded
+from payments_sandbox import Sandbox
+from payments_sandbox.api import ApiRequest
+from payments_sandbox.engine import Engine
+from payments_sandbox.forms import encoded
 
 SUBSCRIPTIONS_COUNT: Final = 1_000
 CALLS_COUNT: Final = 1_000

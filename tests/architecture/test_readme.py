@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from payments_core.payment import diagram
+from payments_sandbox import Fault
 from payments_service.cli.exits import Exit
 from payments_service.cli.root import payments
 from payments_service.cli.sandbox import sandbox
-from payments_service.sandbox import Fault
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

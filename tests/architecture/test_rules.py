@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-MEMBERS = ("core", "adapters", "entrypoints")
+MEMBERS = ("core", "adapters", "entrypoints/sandbox", "entrypoints/service")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Copy the three members and the settings of every tool."""
+    """Copy the four members and the settings of every tool."""
     for member in MEMBERS:
         shutil.copytree(
             ROOT / member,
@@ -90,7 +90,7 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "No adapter imports another",
         ),
         (
-            "entrypoints/payments_service/http/users.py",
+            "entrypoints/service/payments_service/http/users.py",
             "import punq",
             "punq only in the composition root",
         ),
@@ -100,29 +100,39 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "punq only in the composition root",
         ),
         (
-            "entrypoints/payments_service/http/ops.py",
+            "entrypoints/service/payments_service/http/ops.py",
             "import asyncpg",
             "Only the Stripe adapter knows the SDK",
         ),
         (
-            "entrypoints/payments_service/http/webhooks.py",
+            "entrypoints/service/payments_service/http/webhooks.py",
             "import stripe",
             "Only the Stripe adapter knows the SDK",
         ),
         (
-            "entrypoints/payments_service/container.py",
-            "import payments_service.sandbox",
+            "entrypoints/service/payments_service/container.py",
+            "import payments_sandbox",
             "Nothing that serves knows that there is a sandbox",
         ),
         (
-            "entrypoints/payments_service/sandbox/world.py",
+            "entrypoints/sandbox/payments_sandbox/world.py",
             "import payments_service.settings",
-            "The sandbox knows nothing of the service",
+            "The sandbox knows nothing of ours",
         ),
         (
-            "entrypoints/payments_service/sandbox/shapes.py",
+            "entrypoints/sandbox/payments_sandbox/delivery.py",
+            "from payments_adapters.stripe import sign",
+            "The sandbox knows nothing of ours",
+        ),
+        (
+            "entrypoints/sandbox/payments_sandbox/periods.py",
+            "from payments_core.months import months_after",
+            "The sandbox knows nothing of ours",
+        ),
+        (
+            "entrypoints/sandbox/payments_sandbox/shapes.py",
             "import stripe",
-            "The sandbox knows nothing of the service",
+            "The sandbox knows nothing of ours",
         ),
     ],
 )
@@ -142,12 +152,12 @@ def test_a_wrong_import_breaks_its_rule(
     assert any(text.startswith(rule) for text in broken), done.stdout
 
 
-@pytest.mark.parametrize("folder", MEMBERS)
+@pytest.mark.parametrize("folder", ["core", "adapters", "entrypoints"])
 def test_a_folder_is_not_a_package(tree: Path, folder: str) -> None:
     """
     `import core.…` would be a second copy of every class: the linter forbids it.
     """
-    path = tree / "entrypoints/payments_service/settings.py"
+    path = tree / "entrypoints/service/payments_service/settings.py"
     path.write_text(f"import {folder}.x\n" + path.read_text())
 
     done = subprocess.run(
@@ -166,7 +176,7 @@ def test_a_wrong_adapter_is_a_type_error(tree: Path) -> None:
     """
     punq takes any object for any key; the provider's return type does not.
     """
-    path = tree / "entrypoints/payments_service/container.py"
+    path = tree / "entrypoints/service/payments_service/container.py"
     text = path.read_text()
     wrong = text.replace("return PostgresTokens(store)", "return store")
     assert wrong != text

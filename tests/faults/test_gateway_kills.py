@@ -12,8 +12,8 @@ import attrs
 import httpx
 import pytest
 
-from payments_service.sandbox import Fault, Sandbox
-from payments_service.sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox import Fault, Sandbox
+from payments_sandbox.api import ApiRequest, ApiResponse
 from support import databases
 from support.sales import GOOD, Payer, Sales, SalesWorld, stocked
 from support.service import ServiceProcess, running, start

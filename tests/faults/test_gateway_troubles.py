@@ -14,7 +14,7 @@ import attrs
 import httpx
 import pytest
 
-from payments_service.sandbox import Fault
+from payments_sandbox import Fault
 from support import sales as shop
 from support.events import SUCCEEDED, event
 from support.sales import BASIC, FAILING, GOOD, OTHER, PRO, Payer, Sales, refusal

@@ -20,7 +20,7 @@ from payments_adapters.stripe.transport import Transport
 from payments_core.gateway import GatewayRequest
 from payments_core.identity import CustomerId
 from payments_core.payment import PaymentId
-from payments_service.sandbox import Fault, Sandbox
+from payments_sandbox import Fault, Sandbox
 from support.sandbox import Api
 from support.shop import SDK_MARKS, Shop, opened
 

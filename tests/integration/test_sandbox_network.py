@@ -17,10 +17,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 
-from payments_service.sandbox import Fault, Sandbox
-from payments_service.sandbox.api import BODY_BYTES_MAX, ApiRequest, ApiResponse
-from payments_service.sandbox.chaos import CALL_FAULTS
-from payments_service.sandbox.generations import NEWEST
+from payments_sandbox import Fault, Sandbox
+from payments_sandbox.api import BODY_BYTES_MAX, ApiRequest, ApiResponse
+from payments_sandbox.chaos import CALL_FAULTS
+from payments_sandbox.generations import NEWEST
 from support.receiver import receiving
 from support.sandbox import conforming
 

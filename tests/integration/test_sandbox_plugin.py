@@ -9,7 +9,7 @@ THEIRS: Final = """
 import httpx
 import pytest
 
-from payments_service.sandbox import Sandbox
+from payments_sandbox import Sandbox
 
 seen = []
 
@@ -45,7 +45,7 @@ def test_the_fixture_works_in_a_strangers_tests(tmp_path: Path) -> None:
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-W", "error"),
-            *("-p", "payments_service.sandbox.plugin", "-p", "no:cacheprovider"),
+            *("-p", "payments_sandbox.plugin", "-p", "no:cacheprovider"),
             "--strict-markers",
         ],
         cwd=tmp_path,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from payments_service.sandbox import Sandbox
+from payments_sandbox import Sandbox
 from support.shop import FAILING, SDK_MARKS, Shop, opened, whole
 
 pytestmark = SDK_MARKS

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import stripe
 
-from payments_service.sandbox import Sandbox
+from payments_sandbox import Sandbox
 from support.shop import (
     ASKING,
     FAILING,

@@ -12,11 +12,11 @@ import stripe
 
 from payments_adapters.stripe import translate
 from payments_core import Payment, PaymentState
-from payments_service.sandbox import Fault
-from payments_service.sandbox.chaos import DELIVERY_FAULTS, EVENT_FAULTS
-from payments_service.sandbox.courier import Courier
-from payments_service.sandbox.delivery import GIVE_UP_S
-from payments_service.sandbox.triggers import TRIGGERS
+from payments_sandbox import Fault
+from payments_sandbox.chaos import DELIVERY_FAULTS, EVENT_FAULTS
+from payments_sandbox.courier import Courier
+from payments_sandbox.delivery import GIVE_UP_S
+from payments_sandbox.triggers import TRIGGERS
 from support.receiver import Received, Receiver, receiving
 from support.sandbox import Api, conforming
 from support.wire import Wire, wired

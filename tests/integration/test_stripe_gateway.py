@@ -54,10 +54,10 @@ from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
 from payments_core.payment import DisputeState, PaymentId
 from payments_core.subscription import PaidTerm, SubscriptionReport
-from payments_service.sandbox import Fault, Sandbox
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.forms import parsed
-from payments_service.sandbox.generations import ACACIA, BASIL, NEWEST
+from payments_sandbox import Fault, Sandbox
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.forms import parsed
+from payments_sandbox.generations import ACACIA, BASIL, NEWEST
 from support.sandbox import Api, Conformance
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ import attrs
 import stripe
 from typing_extensions import override
 
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.engine import Engine
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.engine import Engine
 
 
 class Trouble(StrEnum):

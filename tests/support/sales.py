@@ -22,11 +22,11 @@ from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.jobs import RunWork
 from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import ExecuteOperation, RecordFacts
+from payments_sandbox import Sandbox
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.app import SandboxApp
+from payments_sandbox.engine import Watch
 from payments_service.container import Container, build_container, opened
-from payments_service.sandbox import Sandbox
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.app import SandboxApp
-from payments_service.sandbox.engine import Watch
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 from support import databases, service

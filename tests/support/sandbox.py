@@ -8,12 +8,12 @@ from typing import Any
 
 import attrs
 
-from payments_service.sandbox import Sandbox
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.engine import Engine
-from payments_service.sandbox.forms import encoded, parsed
-from payments_service.sandbox.generations import NEWEST
-from payments_service.sandbox.resources.endpoints import shown
+from payments_sandbox import Sandbox
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.engine import Engine
+from payments_sandbox.forms import encoded, parsed
+from payments_sandbox.generations import NEWEST
+from payments_sandbox.resources.endpoints import shown
 from support.sdk_requests import problems_of_request
 from support.sdk_types import problems_of_object
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from payments_service.sandbox.periods import DAY, HOUR
+from payments_sandbox.periods import DAY, HOUR
 
 PRICES: Final = (
     (900, {"interval": "month"}),

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from payments_service.sandbox.engine import AFTER_RETRIES
-from payments_service.sandbox.periods import DAY, HOUR
-from payments_service.sandbox.world import Object, World
+from payments_sandbox.engine import AFTER_RETRIES
+from payments_sandbox.periods import DAY, HOUR
+from payments_sandbox.world import Object, World
 from support.sandbox import OK, Api
 from support.sandbox_books import (
     ENDED,

@@ -169,6 +169,7 @@ def start(
 def _code_of(release: Path | None) -> dict[str, str]:
     if release is None:
         return {}
+    # Where 0.1.0 had them.
     folders = (release / name for name in ("core", "adapters", "entrypoints"))
     return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 

@@ -11,10 +11,10 @@ import pytest
 import stripe
 from typing_extensions import override
 
-from payments_service.sandbox import Sandbox
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.resources import ROUTES
-from payments_service.sandbox.routing import Router
+from payments_sandbox import Sandbox
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.resources import ROUTES
+from payments_sandbox.routing import Router
 from support.sandbox import Conformance
 
 GOOD: Final = "pm_card_visa"

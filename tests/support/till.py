@@ -48,10 +48,10 @@ from payments_core.use_cases import (
     UpdateCard,
 )
 from payments_core.use_cases.execute_operation import CUSTOMER_WITHIN
-from payments_service.sandbox.api import ApiRequest
-from payments_service.sandbox.engine import Engine
-from payments_service.sandbox.forms import encoded, parsed
-from payments_service.sandbox.resources.endpoints import shown
+from payments_sandbox.api import ApiRequest
+from payments_sandbox.engine import Engine
+from payments_sandbox.forms import encoded, parsed
+from payments_sandbox.resources.endpoints import shown
 from support.inprocess import InProcess
 from support.sandbox import Api
 

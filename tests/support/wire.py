@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import httpx
 
-from payments_service.sandbox import Sandbox
-from payments_service.sandbox.forms import encoded
+from payments_sandbox import Sandbox
+from payments_sandbox.forms import encoded
 from support.plain_http import TLS
 
 

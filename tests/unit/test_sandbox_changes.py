@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from payments_service.sandbox.periods import DAY, HOUR, MINUTE
+from payments_sandbox.periods import DAY, HOUR, MINUTE
 from support.sandbox import Api, Refused
 from support.watched import (
     again,

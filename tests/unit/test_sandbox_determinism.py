@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from payments_service.sandbox.chaos import DELIVERY_FAULTS, EVENT_FAULTS, Plan
-from payments_service.sandbox.presets import forwarding
+from payments_sandbox.chaos import DELIVERY_FAULTS, EVENT_FAULTS, Plan
+from payments_sandbox.presets import forwarding
 from support.sandbox import Api, Refused
 from support.watched import begin, fail_from_now_on
 

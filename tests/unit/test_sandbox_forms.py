@@ -12,14 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from payments_service.sandbox.api import ApiRequest
-from payments_service.sandbox.engine import START
-from payments_service.sandbox.errors import ApiError
-from payments_service.sandbox.forms import encoded, parsed
-from payments_service.sandbox.periods import DAY
-from payments_service.sandbox.resources import ROUTES
-from payments_service.sandbox.resources.endpoints import shown
-from payments_service.sandbox.routing import Route
+from payments_sandbox.api import ApiRequest
+from payments_sandbox.engine import START
+from payments_sandbox.errors import ApiError
+from payments_sandbox.forms import encoded, parsed
+from payments_sandbox.periods import DAY
+from payments_sandbox.resources import ROUTES
+from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.routing import Route
 from support.sandbox import Api, Refused
 from support.sdk_types import problems_of_object
 from support.watched import watched

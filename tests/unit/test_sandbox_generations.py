@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from payments_service.sandbox.generations import ACACIA, BASIL, NEWEST
-from payments_service.sandbox.periods import DAY
+from payments_sandbox.generations import ACACIA, BASIL, NEWEST
+from payments_sandbox.periods import DAY
 from support.sandbox import Api, Refused
 from support.watched import watched
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from payments_service.sandbox.api import KEY_LIFE_S, ApiRequest, ApiResponse
-from payments_service.sandbox.forms import encoded
-from payments_service.sandbox.periods import HOUR
+from payments_sandbox.api import KEY_LIFE_S, ApiRequest, ApiResponse
+from payments_sandbox.forms import encoded
+from payments_sandbox.periods import HOUR
 from support.sandbox import Api
 from support.watched import watched
 

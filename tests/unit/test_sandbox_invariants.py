@@ -21,8 +21,8 @@ from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 from typing_extensions import override
 
-from payments_service.sandbox.invoicing import RETRY_DAYS
-from payments_service.sandbox.periods import DAY, HOUR
+from payments_sandbox.invoicing import RETRY_DAYS
+from payments_sandbox.periods import DAY, HOUR
 from support.sandbox import Api, Refused
 from support.sandbox_books import (
     check_chain,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from payments_service.sandbox.engine import Engine
-from payments_service.sandbox.journal import Journal, JournalError, Reset
-from payments_service.sandbox.presets import both, catalog, forwarding
+from payments_sandbox.engine import Engine
+from payments_sandbox.journal import Journal, JournalError, Reset
+from payments_sandbox.presets import both, catalog, forwarding
 from support.sandbox import Api, Refused
 
 PRESET = both(catalog, forwarding("http://127.0.0.1:9/", "whsec_" + "s" * 24, None))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from payments_service.sandbox.periods import DAY, HOUR, MINUTE
+from payments_sandbox.periods import DAY, HOUR, MINUTE
 from support.sandbox import Api, Refused
 from support.watched import (
     again,

@@ -10,9 +10,9 @@ import attrs
 import pytest
 import stripe
 
-from payments_service.sandbox.api import ApiRequest, ApiResponse
-from payments_service.sandbox.errors import ApiError
-from payments_service.sandbox.periods import DAY
+from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.errors import ApiError
+from payments_sandbox.periods import DAY
 from support.sandbox import Api, Refused
 from support.sdk_types import resolve
 from support.watched import watched

@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_service.sandbox.triggers import TRIGGERS, TriggerError, trigger
+from payments_sandbox.triggers import TRIGGERS, TriggerError, trigger
 from support.sandbox import Api
 
 

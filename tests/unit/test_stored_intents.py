@@ -19,7 +19,7 @@ from payments_core.card import Card
 from payments_core.identity import CustomerId, Email
 from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
-from payments_service.sandbox.api import ApiRequest
+from payments_sandbox.api import ApiRequest
 from support.till import ADA, Till, caller_of
 
 FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "intents_of_v0_1_0.json"

@@ -33,9 +33,9 @@ from payments_core.subscription import (
     SubscriptionReport,
     SubscriptionStatus,
 )
-from payments_service.sandbox.generations import ACACIA, BASIL, NEWEST, render
-from payments_service.sandbox.resources.endpoints import shown
-from payments_service.sandbox.world import Event
+from payments_sandbox.generations import ACACIA, BASIL, NEWEST, render
+from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.world import Event
 from support.sandbox import Api
 
 PAYLOADS: Final = Path(__file__).parents[1] / "payloads"

@@ -20,7 +20,7 @@ from payments_core.errors import PaymentsError
 from payments_core.identity import UserId
 from payments_core.standing import PaymentStatus
 from payments_core.use_cases import Change, Order
-from payments_service.sandbox.resources.endpoints import shown
+from payments_sandbox.resources.endpoints import shown
 from support.profiles import PROVES
 from support.till import BEGINNING, Till, admin, caller_of
 

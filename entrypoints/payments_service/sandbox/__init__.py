@@ -1,9 +1,0 @@
-"""A stateful fake Stripe: over HTTP, with a clock, signed webhooks and chaos.
-
-For tests: `Sandbox` here, and the fixture in `payments_service.sandbox.plugin`.
-"""
-
-from payments_service.sandbox.chaos import Fault
-from payments_service.sandbox.server import Sandbox
-
-__all__ = ["Fault", "Sandbox"]

@@ -1,0 +1,296 @@
+"""Taking money: payment intents, the bank's step, charges, disputes.
+
+Rule 1: every attempt at a card is a charge, and ends in `charge.succeeded` or
+        `charge.failed`; a card whose bank wants the holder first is not charged.
+Rule 2: this module knows no invoice: who collects one looks at the intent afterwards.
+"""
+
+from typing import Any, Final
+
+from payments_sandbox import shapes
+from payments_sandbox.cards import MAGIC, Authentication, Card, Decline
+from payments_sandbox.errors import ApiError, invalid
+from payments_sandbox.periods import DAY
+from payments_sandbox.world import Object, World
+
+DISPUTE_DAYS: Final = 9
+CONFIRMABLE: Final = frozenset(
+    {"requires_payment_method", "requires_confirmation", "requires_action"}
+)
+_AUTHENTICATION_FAILED: Final = Decline(
+    "payment_intent_authentication_failure",
+    None,
+    "The provided payment method has failed authentication.",
+)
+
+
+def method_named(world: World, id_: str, param: str = "payment_method") -> Object:
+    """Return a payment method; a magic one's name makes a new one, as at Stripe.
+
+    Raises:
+        ApiError: there is none.
+    """
+    card = MAGIC.get(id_)
+    if card is None:
+        return world.get("payment_method", id_, param)
+    return keep_card(world, card)
+
+
+def keep_card(world: World, card: Card, **fields: Any) -> Object:
+    """Make a payment method of a card."""
+    # Stripe reports a payment method from when it is attached.
+    method = world.create(shapes.payment_method(world, card, **fields), None)
+    world.cards[method["id"]] = card
+    return method
+
+
+def require_owner(method: Object, customer_id: str | None, param: str) -> None:
+    """Refuse a payment method that is another customer's.
+
+    Raises:
+        ApiError: it is.
+    """
+    if method["customer"] not in (None, customer_id):
+        raise invalid(
+            f"The payment method {method['id']} belongs to another customer.",
+            param,
+        )
+
+
+def own_method(world: World, id_: str, customer: Object, param: str) -> Object:
+    """Return a payment method that is attached to this customer.
+
+    Raises:
+        ApiError: there is none, or it is nobody's or another's.
+    """
+    method = world.get("payment_method", id_, param)
+    if method["customer"] != customer["id"]:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {id_}. The "
+            "payment method must be attached to the customer.",
+            param,
+            "resource_missing",
+        )
+    return method
+
+
+def confirm(
+    world: World, intent: Object, method: Object, *, off_session: bool = False
+) -> Object:
+    """Try to take an intent's money from a card; return the intent afterwards.
+
+    A refusal by the card is in `last_payment_error`; nothing is raised.
+    """
+    intent = world.change(
+        intent, None, payment_method=method["id"], last_payment_error=None
+    )
+    if _asks_the_holder(world, method, off_session=off_session):
+        return world.change(
+            intent,
+            "payment_intent.requires_action",
+            status="requires_action",
+            next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {}},
+        )
+    return _charge(world, intent, method)
+
+
+def _asks_the_holder(world: World, method: Object, *, off_session: bool) -> bool:
+    match world.cards[method["id"]].authentication:
+        case Authentication.ALWAYS:
+            return True
+        case Authentication.ON_SETUP:
+            return off_session and method["id"] not in world.authenticated
+        case Authentication.NEVER:
+            return False
+
+
+def authenticate(world: World, intent: Object, *, succeed: bool) -> Object:
+    """Let the holder pass the bank's step, or fail it; return the intent."""
+    method = world.get("payment_method", intent["payment_method"])
+    intent = world.change(intent, None, next_action=None)
+    if succeed:
+        return _charge(world, intent, method)
+    return _failed(world, intent, method, _AUTHENTICATION_FAILED, None)
+
+
+def _charge(world: World, intent: Object, method: Object) -> Object:
+    card = world.cards[method["id"]]
+    charge = shapes.charge(world, intent, method)
+    if card.charging is not None:
+        charge = {**charge, **_refused(card.charging)}
+        # The intent first: what a charge links to is found by it.
+        intent = world.change(intent, None, latest_charge=charge["id"])
+        world.create(charge, "charge.failed")
+        return _failed(world, intent, method, card.charging, charge["id"])
+    charge = {
+        **charge,
+        "amount_captured": charge["amount"],
+        "captured": True,
+        "outcome": _outcome("approved_by_network", "authorized", "Payment complete."),
+        "paid": True,
+        "status": "succeeded",
+    }
+    intent = world.change(intent, None, latest_charge=charge["id"])
+    charge = world.create(charge, "charge.succeeded")
+    intent = world.change(
+        intent,
+        "payment_intent.succeeded",
+        status="succeeded",
+        amount_received=intent["amount"],
+        next_action=None,
+    )
+    if intent["setup_future_usage"]:
+        _keep(world, intent, method)
+    if card.disputed_as:
+        _dispute(world, charge, card)
+    return intent
+
+
+def _keep(world: World, intent: Object, method: Object) -> None:
+    if intent["customer"] and method["customer"] is None:
+        world.change(method, "payment_method.attached", customer=intent["customer"])
+
+
+def _outcome(network_status: str, type_: str, message: str) -> dict[str, Any]:
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": network_status,
+        "reason": None,
+        "risk_level": "normal",
+        "risk_score": 20,
+        "seller_message": message,
+        "type": type_,
+    }
+
+
+def _refused(decline: Decline) -> dict[str, Any]:
+    outcome = _outcome("declined_by_network", "issuer_declined", decline.message)
+    return {
+        "failure_code": decline.code,
+        "failure_message": decline.message,
+        "outcome": {**outcome, "reason": decline.decline_code or decline.code},
+        "status": "failed",
+    }
+
+
+def _failed(
+    world: World,
+    intent: Object,
+    method: Object,
+    decline: Decline,
+    charge_id: str | None,
+) -> Object:
+    error = decline.error(charge=charge_id, payment_method=method).body()["error"]
+    return world.change(
+        intent,
+        "payment_intent.payment_failed",
+        status="requires_payment_method",
+        payment_method=None,
+        last_payment_error=error,
+    )
+
+
+def refusal_of(intent: Object, **more: Any) -> ApiError:
+    """Return the 402 that says why an intent's last attempt failed."""
+    error = intent["last_payment_error"]
+    return Decline(error["code"], error.get("decline_code"), error["message"]).error(
+        charge=error.get("charge"),
+        payment_intent=intent,
+        payment_method=error["payment_method"],
+        **more,
+    )
+
+
+def last_decline(intent: Object) -> Decline | None:
+    error = intent["last_payment_error"]
+    return error and Decline(error["code"], error.get("decline_code"))
+
+
+def cancel(world: World, intent: Object, reason: str | None) -> Object:
+    return world.change(
+        intent,
+        "payment_intent.canceled",
+        status="canceled",
+        canceled_at=world.now,
+        cancellation_reason=reason,
+        next_action=None,
+    )
+
+
+# Refunds and disputes
+
+
+def refund(world: World, charge: Object, amount: int, **fields: Any) -> Object:
+    """Give money back; return the refund.
+
+    Raises:
+        ApiError: nothing was taken, or less than that is left.
+    """
+    if charge["status"] != "succeeded":
+        raise invalid(f"Charge {charge['id']} has not succeeded.", "charge")
+    if charge["refunded"]:
+        raise invalid(
+            f"Charge {charge['id']} has already been refunded.",
+            "charge",
+            "charge_already_refunded",
+        )
+    if charge["disputed"] and not _is_refundable(world, charge):
+        raise invalid(
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            "charge",
+            "charge_disputed",
+        )
+    left = charge["amount"] - charge["amount_refunded"]
+    if not 0 < amount <= left:
+        raise invalid(
+            f"Refund amount ({amount}) is not within the unrefunded amount ({left}).",
+            "amount",
+        )
+    new = world.create(
+        shapes.refund(world, charge, amount=amount, **fields), "refund.created"
+    )
+    refunded = charge["amount_refunded"] + amount
+    world.change(
+        charge,
+        "charge.refunded",
+        amount_refunded=refunded,
+        refunded=refunded == charge["amount"],
+    )
+    return new
+
+
+def _is_refundable(world: World, charge: Object) -> bool:
+    disputes = world.by("dispute", "charge", charge["id"])
+    return all(dispute["is_charge_refundable"] for dispute in disputes)
+
+
+def _dispute(world: World, charge: Object, card: Card) -> None:
+    charge = world.change(charge, "charge.updated", disputed=True)
+    dispute = world.create(
+        shapes.dispute(
+            world,
+            charge,
+            world.now + DISPUTE_DAYS * DAY,
+            reason=card.disputed_as,
+            status="warning_needs_response" if card.inquiry else "needs_response",
+            is_charge_refundable=card.inquiry,
+        ),
+        "charge.dispute.created",
+    )
+    # An inquiry takes no money.
+    if not card.inquiry:
+        world.report("charge.dispute.funds_withdrawn", dispute)
+
+
+def close_dispute(world: World, dispute: Object, *, won: bool) -> Object:
+    """Let the bank decide; return the dispute."""
+    was_inquiry = dispute["status"].startswith("warning")
+    status = ("warning_closed" if was_inquiry else "won") if won else "lost"
+    dispute = world.change(
+        dispute, "charge.dispute.closed", status=status, is_charge_refundable=False
+    )
+    if won and not was_inquiry:
+        world.report("charge.dispute.funds_reinstated", dispute)
+    return dispute

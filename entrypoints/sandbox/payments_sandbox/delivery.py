@@ -1,0 +1,235 @@
+"""Events on their way: to which endpoint, in which generation, when, how often.
+
+Rule 1: a payload is rendered when its event happens, in the endpoint's version, and
+        never changes; every attempt is signed anew, with every secret that holds.
+Rule 2: an attempt that is not answered 2xx is made again, later and later, until
+        three days have passed (docs.stripe.com/webhooks).
+Rule 3: what is due is decided here, in virtual time; who sends it does the I/O.
+"""
+
+import heapq
+from collections.abc import Callable, Container, Iterable
+from datetime import datetime
+from typing import Final
+
+import attrs
+import msgspec
+
+from payments_sandbox.chaos import Chaos, Fault
+from payments_sandbox.generations import ACACIA, NEWEST, knows, render
+from payments_sandbox.periods import DAY, HOUR, MINUTE
+from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.signature import signed
+from payments_sandbox.world import Event, Object, World
+
+# Between the attempts; the last one repeats.
+BACKOFF_S: Final = (
+    MINUTE,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    12 * HOUR,
+)
+GIVE_UP_S: Final = 3 * DAY
+DELAY_S_MAX: Final = HOUR
+REORDER_MAX: Final = 8
+
+
+@attrs.frozen(kw_only=True)
+class Delivery:
+    """One event on its way to one endpoint."""
+
+    event_id: str
+    event_type: str
+    endpoint_id: str
+    body: bytes
+    made_at: int
+    attempt: int = 1
+
+
+# When, in which order, in which order it was made (no two are equal), and what.
+_Due = tuple[int, int, int, Delivery]
+
+
+@attrs.define
+class Outbox:
+    """What is to be delivered, by when it is due."""
+
+    world: World
+    chaos: Chaos
+    # Told which event arrived at which endpoint.
+    on_arrival: Callable[[str, str], None] = lambda _, __: None
+    # By endpoint: one that keeps many waiting costs the others nothing.
+    _due: dict[str, list[_Due]] = attrs.field(factory=dict)
+    _order: int = 0
+    # The latest attempts, for people: when, type, endpoint, status or fault.
+    attempts: list[tuple[int, str, str, str]] = attrs.field(factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._due.values()))
+
+    @property
+    def next_due(self) -> int | None:
+        return min((due[0][0] for due in self._due.values() if due), default=None)
+
+    def publish(self) -> None:
+        """Take what happened since the last time into the log and onto the way."""
+        for event in self.world.settle():
+            faults = self.chaos.for_event(event.type)
+            if Fault.NEVER_MADE in faults:
+                continue
+            self._take(event)
+            if Fault.TWIN in faults:
+                # Not an id of the world's: it would shift all that follow.
+                self._take(attrs.evolve(event, id=f"{event.id}twin"))
+
+    def _take(self, event: Event) -> None:
+        self.world.events[event.id] = event
+        endpoints = [
+            it for it in self.world.all("webhook_endpoint") if _wants(it, event.type)
+        ]
+        if not endpoints:
+            return
+        self.world.undelivered[event.id] = {it["id"] for it in endpoints}
+        for endpoint in endpoints:
+            self._send(event, endpoint)
+
+    def _send(self, event: Event, endpoint: Object) -> None:
+        faults = self.chaos.for_delivery(event.type)
+        version = endpoint["api_version"] or NEWEST
+        if Fault.OTHER_GENERATION in faults:
+            other = NEWEST if version.endswith("acacia") else ACACIA
+            version = other if knows(other, event.type) else version
+        if Fault.DROP in faults:
+            # Lost for good: it stays undelivered, and `/v1/events` says so.
+            self._note(event.type, endpoint["id"], "dropped")
+            return
+        delivery = Delivery(
+            event_id=event.id,
+            event_type=event.type,
+            endpoint_id=endpoint["id"],
+            body=_payload(self.world, event, version),
+            made_at=self._now,
+        )
+        due, order = self._now, 0
+        if Fault.DELAY in faults:
+            due += self.chaos.within(DELAY_S_MAX)
+        if Fault.REORDER in faults:
+            # By one place would be none: it would still be the older of the two.
+            order = 1 + self.chaos.within(REORDER_MAX)
+        for _ in range(1 + (Fault.DUPLICATE in faults)):
+            self._push(due, delivery, order)
+
+    def _push(self, due: int, delivery: Delivery, later: int = 0) -> None:
+        self._order += 1
+        heap = self._due.setdefault(delivery.endpoint_id, [])
+        heapq.heappush(heap, (due, self._order + later, self._order, delivery))
+
+    def pop_due(
+        self, *, but: Container[str] = (), among: Container[str] | None = None
+    ) -> Delivery | None:
+        """Return the next delivery whose time has come; the caller sends it.
+
+        Endpoints in `but`, or not `among` those that are given, keep theirs waiting.
+        """
+        while due := self._next_of(but, among):
+            *_, delivery = heapq.heappop(due)
+            endpoint = self.world.find("webhook_endpoint", delivery.endpoint_id)
+            if endpoint and endpoint["status"] == "enabled":
+                return delivery
+            # Of an endpoint that is disabled it stays undelivered; of none, of nobody.
+            if endpoint is None:
+                self._settle(delivery.event_id, delivery.endpoint_id)
+        return None
+
+    def _next_of(
+        self, but: Container[str], among: Container[str] | None
+    ) -> list[_Due] | None:
+        """Return what waits for the endpoint whose turn it is; None if none is due."""
+        found = [
+            due
+            for id_, due in self._due.items()
+            if due
+            and due[0][0] <= self._now
+            and id_ not in but
+            and (among is None or id_ in among)
+        ]
+        return min(found, default=None)
+
+    def url_of(self, delivery: Delivery) -> str:
+        return str(self.world.get("webhook_endpoint", delivery.endpoint_id)["url"])
+
+    def signature_of(self, delivery: Delivery, at: datetime) -> str:
+        """Return the header: one `v1` for each secret that still holds."""
+        held = [
+            secret
+            for secret, until in self.world.secrets.get(delivery.endpoint_id, ())
+            if until is None or until > self._now
+        ]
+        return signed(delivery.body, held, at)
+
+    def answered(self, delivery: Delivery, status: int | None) -> None:
+        """Note what an endpoint answered; None if it did not. Retry, if it is bad."""
+        self._note(
+            delivery.event_type,
+            delivery.endpoint_id,
+            "no answer" if status is None else str(status),
+        )
+        if status is not None and 200 <= status < 300:  # noqa: PLR2004  # success
+            self._arrived(delivery)
+            return
+        wait = BACKOFF_S[min(delivery.attempt, len(BACKOFF_S)) - 1]
+        if self._now + wait > delivery.made_at + GIVE_UP_S:
+            self._note(delivery.event_type, delivery.endpoint_id, "given up")
+            return
+        again = attrs.evolve(delivery, attempt=delivery.attempt + 1)
+        self._push(self._now + wait, again)
+
+    def forget(self, event_id: str, endpoint_id: str) -> None:
+        """Take what arrived before off the way."""
+        waiting = self._due.get(endpoint_id, [])
+        kept = [due for due in waiting if due[-1].event_id != event_id]
+        if len(kept) < len(waiting):
+            heapq.heapify(kept)
+            self._due[endpoint_id] = kept
+            self._settle(event_id, endpoint_id)
+
+    def _arrived(self, delivery: Delivery) -> None:
+        self.on_arrival(delivery.event_id, delivery.endpoint_id)
+        self._settle(delivery.event_id, delivery.endpoint_id)
+
+    def _settle(self, event_id: str, endpoint_id: str) -> None:
+        # A set: a duplicate that arrives too is not another endpoint's.
+        waiting = self.world.undelivered.get(event_id, set())
+        waiting.discard(endpoint_id)
+        if not waiting:
+            self.world.undelivered.pop(event_id, None)
+
+    def _note(self, type_: str, endpoint_id: str, what: str) -> None:
+        self.attempts.append((self._now, type_, endpoint_id, what))
+        del self.attempts[:-1_000]
+
+    @property
+    def _now(self) -> int:
+        # Of the sandbox, also for what happens on a test clock: it is on its way now.
+        return self.world.clocks[None].now
+
+
+def _wants(endpoint: Object, type_: str) -> bool:
+    wanted: Iterable[str] = endpoint["enabled_events"]
+    return (
+        endpoint["status"] == "enabled"
+        and ("*" in wanted or type_ in wanted)
+        and knows(endpoint["api_version"] or NEWEST, type_)
+    )
+
+
+def _payload(world: World, event: Event, version: str) -> bytes:
+    whole = shown(world, event)
+    data = {
+        **whole["data"],
+        "object": render(world, event.object, version, event.links),
+    }
+    return msgspec.json.encode({**whole, "api_version": version, "data": data})

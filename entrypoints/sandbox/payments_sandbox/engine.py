@@ -1,0 +1,423 @@
+"""A sandbox without its sockets: a world, who answers out of it, and its time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from payments_sandbox import agenda, charging, shapes, subscriptions
+from payments_sandbox.api import Api, ApiRequest, ApiResponse
+from payments_sandbox.cards import DECLINES
+from payments_sandbox.chaos import Chaos
+from payments_sandbox.delivery import Outbox
+from payments_sandbox.errors import invalid
+from payments_sandbox.generations import generation_of
+from payments_sandbox.journal import (
+    HEADERS,
+    Arrived,
+    Authenticated,
+    Called,
+    CardReissued,
+    CardSet,
+    Entry,
+    Passed,
+    Reset,
+    SecretRolled,
+)
+from payments_sandbox.periods import DAY, MOMENT_MAX, span_after
+from payments_sandbox.resources import setup_intents
+from payments_sandbox.resources.endpoints import usable_url
+from payments_sandbox.world import Cause, Object, World
+
+# 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
+START: Final = 1_767_225_600
+AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
+# A roll leaves the old secret valid for this long at the most.
+ROLL_S_MAX: Final = DAY
+SHOWN_MAX: Final = 100
+# A replaced card is good for this much longer.
+REISSUE_YEARS: Final = 4
+# Time that passed by itself, and nothing happened, is noted this often at the most.
+_NOTED_S: Final = 60
+
+# A moment in seconds, a span such as "1 month", or what tells the moment from the time
+# that it is when the clock is moved.
+Until = int | str | Callable[[int], int]
+Flush = Callable[[], Awaitable[None]]
+Progress = Callable[[int], None]
+Preset = Callable[["Engine"], None]
+Watch = Callable[[ApiRequest, ApiResponse], None]
+
+
+async def _no_flush() -> None:
+    pass
+
+
+@attrs.define(kw_only=True)
+class Engine:
+    """Everything of a sandbox but its I/O; one call at a time.
+
+    `start` tells its first moment, in seconds since 1970; `preset` is what it has then.
+    `after_retries` is what becomes of a subscription that nobody pays: cancel, unpaid
+    or past_due.
+    """
+
+    seed: int = 0
+    start: Callable[[], int] = lambda: START
+    api_key: str | None = None
+    after_retries: str = attrs.field(
+        default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
+    )
+    preset: Preset = lambda _: None
+    # Told of every call and its answer.
+    watch: Watch = lambda _, __: None
+    # Told of everything that decides what the sandbox is, before its effect is seen.
+    record: Callable[[Entry], None] = lambda _: None
+    _noted_at: int = attrs.field(init=False, default=0)
+    # How much fell due on the sandbox's own clock.
+    _steps: int = attrs.field(init=False, default=0)
+    world: World = attrs.field(init=False)
+    api: Api = attrs.field(init=False)
+    chaos: Chaos = attrs.field(init=False)
+    outbox: Outbox = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Begin anew: nothing is left but the key, and what the preset makes."""
+        self._begin(self.seed if seed is None else seed, self.start())
+        self.record(Reset(at=self.now, seed=self.seed))
+
+    def _begin(self, seed: int, start: int) -> None:
+        self.seed = seed
+        self.world = World(self.seed, start, after_retries=self.after_retries)
+        self.world.handle(agenda.HANDLERS)
+        # Drawn even if one is given, so that ids depend on nothing but the seed.
+        drawn = f"sk_test_{self.world.secret()}"
+        self.api_key = self.api_key or drawn
+        self.api = Api(self.world, self.api_key)
+        self.chaos = Chaos(self.seed)
+        self.outbox = Outbox(self.world, self.chaos, self._arrived)
+        self._noted_at, self._steps = start, 0
+        self.preset(self)
+        # What it has from the start did not happen to anybody.
+        self.world.settle()
+
+    @property
+    def now(self) -> int:
+        return self.world.clocks[None].now
+
+    # Called, and left alone
+
+    def answer(self, request: ApiRequest, *, fails: str | None = None) -> ApiResponse:
+        """Carry a request out, and put what happened on its way."""
+        drawn = self.world.drawn
+        response = self.api.answer(request, fails=fails)
+        # What only looked, and drew no id for it, need not be asked again.
+        if request.method != "GET" or self.world.drawn != drawn:
+            headers = {
+                it: request.headers[it] for it in HEADERS if it in request.headers
+            }
+            self.record(
+                Called(
+                    at=self.now,
+                    steps=self._steps,
+                    number=self.api.asked,
+                    method=request.method,
+                    path=request.path,
+                    query=request.query,
+                    body=request.body,
+                    headers=headers,
+                    fails=fails,
+                )
+            )
+        self.outbox.publish()
+        self.watch(request, response)
+        return response
+
+    async def advance(
+        self,
+        until: Until,
+        flush: Flush = _no_flush,
+        progress: Progress = lambda _: None,
+    ) -> int:
+        """Let time pass, doing in order what falls due; return the new time.
+
+        `flush` sends what is due to be delivered: after every step, before anything
+        later is done. A reset meanwhile ends it.
+
+        Raises:
+            ValueError: the past, too far, or not a span.
+        """
+        world, clock = self.world, self.world.clocks[None]
+        target = _target(clock.now, until)
+        await flush()
+        while (
+            self.world is world
+            and (due := self._next_due()) is not None
+            and due <= target
+        ):
+            if clock.next_due is not None and clock.next_due <= due:
+                self._step()
+                # Before anybody hears of it.
+                self.note_time(clock.now)
+                self.outbox.publish()
+            else:
+                clock.now = max(clock.now, due)
+            await flush()
+            # Decades may fall due; whoever calls meanwhile is not kept waiting.
+            await asyncio.sleep(0)
+            progress(clock.now)
+        if self.world is world:
+            if target - self._noted_at >= (_NOTED_S if callable(until) else 1):
+                self.note_time(target)
+            clock.now = max(clock.now, target)
+        return self.now
+
+    def _step(self) -> None:
+        self.world.step(self.world.clocks[None])
+        self._steps += 1
+
+    def note_time(self, at: int) -> None:
+        """Note that it is this late, if nothing else was."""
+        self.record(Passed(at=at, steps=self._steps))
+        self._noted_at = at
+
+    def _next_due(self) -> int | None:
+        dues = [self.world.clocks[None].next_due, self.outbox.next_due]
+        # What is due and still there after a flush has nobody to carry it.
+        if dues[1] is not None and dues[1] <= self.now:
+            dues.pop()
+        return min((due for due in dues if due is not None), default=None)
+
+    def _arrived(self, event_id: str, endpoint_id: str) -> None:
+        self.record(
+            Arrived(
+                at=self.now,
+                steps=self._steps,
+                event_id=event_id,
+                endpoint_id=endpoint_id,
+            )
+        )
+
+    # What Stripe's users cannot do, but their customers, banks and dashboards can
+
+    def authenticate(self, id_: str, *, succeed: bool = True) -> Object:
+        """Do the bank's step of a payment or setup intent, as the holder would.
+
+        Raises:
+            ApiError: no such intent, or it does not wait for that.
+        """
+        world = self.world
+        kind = "setup_intent" if id_.startswith("seti_") else "payment_intent"
+        intent = world.get(kind, id_)
+        if intent["status"] != "requires_action":
+            raise invalid(f"{id_} does not wait for its holder: {intent['status']}.")
+        self.record(
+            Authenticated(
+                at=self.now, steps=self._steps, intent_id=id_, succeed=succeed
+            )
+        )
+        # Nobody's request is the cause: it is the holder's browser.
+        world.cause = Cause()
+        with world.on(world.clock_of(intent)), world.atomic():
+            if kind == "setup_intent":
+                done = setup_intents.authenticate(world, intent, succeed=succeed)
+            else:
+                tried = charging.authenticate(world, intent, succeed=succeed)
+                done = subscriptions.follow(world, tried)
+            world.catch_up()
+        self.outbox.publish()
+        return done
+
+    def set_card(self, id_: str, *, declines: str | None) -> None:
+        """Let a card decline from now on, or (None) be good.
+
+        Raises:
+            ApiError: no such payment method, or no such decline.
+        """
+        self.world.get("payment_method", id_)
+        if declines is not None and declines not in DECLINES:
+            raise invalid(f"{declines} is none of: {', '.join(DECLINES)}", "declines")
+        self.record(
+            CardSet(
+                at=self.now, steps=self._steps, payment_method_id=id_, declines=declines
+            )
+        )
+        self.world.cards[id_] = attrs.evolve(
+            self.world.cards[id_], charging=DECLINES[declines] if declines else None
+        )
+
+    def reissue_card(self, id_: str) -> Object:
+        """Let the bank replace a card, and Stripe hear of it from the network.
+
+        Raises:
+            ApiError: no such payment method, or nobody has it.
+        """
+        method = self.world.get("payment_method", id_)
+        if method["customer"] is None:
+            raise invalid(f"{id_} is attached to nobody.")
+        self.record(CardReissued(at=self.now, steps=self._steps, payment_method_id=id_))
+        self.world.cause = Cause()
+        card = method["card"]
+        with self.world.on(self.world.clock_of(method)), self.world.atomic():
+            done = self.world.change(
+                method,
+                "payment_method.automatically_updated",
+                card={**card, "exp_year": card["exp_year"] + REISSUE_YEARS},
+            )
+        self.outbox.publish()
+        return done
+
+    def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
+        """Register an endpoint, for every event, whose secret is known already.
+
+        Raises:
+            ApiError: the address or the version cannot be used.
+        """
+        if version is not None:
+            generation_of(version)
+        new = self.world.create(
+            shapes.webhook_endpoint(
+                self.world,
+                api_version=version,
+                enabled_events=["*"],
+                url=usable_url(url),
+            ),
+            None,
+        )
+        self.world.secrets[new["id"]] = [(secret, None)]
+        return str(new["id"])
+
+    def roll_secret(self, endpoint_id: str, *, keep_s: int = ROLL_S_MAX) -> str:
+        """Give an endpoint a new secret; the old one holds for `keep_s` more seconds.
+
+        Raises:
+            ApiError: no such endpoint.
+        """
+        self.world.get("webhook_endpoint", endpoint_id)
+        self.record(
+            SecretRolled(
+                at=self.now, steps=self._steps, endpoint_id=endpoint_id, keep_s=keep_s
+            )
+        )
+        until = self.now + min(keep_s, ROLL_S_MAX)
+        held = [
+            (secret, until if ends is None else min(ends, until))
+            for secret, ends in self.world.secrets[endpoint_id]
+        ]
+        secret = f"whsec_{self.world.secret(32)}"
+        self.world.secrets[endpoint_id] = [*held, (secret, None)]
+        return secret
+
+    # What it was
+
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Become what these entries, of which the first is a reset, made of another.
+
+        What did not arrive is on its way again; chaos is calm.
+        """
+        noting, self.record = self.record, lambda _: None
+        for entry in entries:
+            if not isinstance(entry, Reset):
+                self._replay_until(entry)
+            self._replay(entry)
+        self.record = noting
+
+    def _replay_until(self, entry: Entry) -> None:
+        clock = self.world.clocks[None]
+        while clock.next_due is not None and clock.next_due <= entry.at:
+            if entry.steps is not None and self._steps >= entry.steps:
+                # Due in that second, but done after what was asked in it.
+                break
+            self._step()
+            self.outbox.publish()
+        clock.now = self._noted_at = max(clock.now, entry.at)
+
+    def _replay(self, entry: Entry) -> None:
+        match entry:
+            case Called():
+                headers = {**entry.headers, "authorization": f"Bearer {self.api_key}"}
+                self.api.asked = entry.number - 1
+                self.answer(
+                    ApiRequest(
+                        method=entry.method,
+                        path=entry.path,
+                        query=entry.query,
+                        body=entry.body,
+                        headers=headers,
+                    ),
+                    fails=entry.fails,
+                )
+            case Authenticated():
+                self.authenticate(entry.intent_id, succeed=entry.succeed)
+            case CardSet():
+                self.set_card(entry.payment_method_id, declines=entry.declines)
+            case CardReissued():
+                self.reissue_card(entry.payment_method_id)
+            case SecretRolled():
+                self.roll_secret(entry.endpoint_id, keep_s=entry.keep_s)
+            case Arrived():
+                self.outbox.forget(entry.event_id, entry.endpoint_id)
+            case Reset():
+                self._begin(entry.seed, entry.at)
+            case Passed():
+                pass
+
+    # For people
+
+    def state(self) -> Mapping[str, Any]:
+        """Say what there is, in JSON types."""
+        tables = self.world.objects
+        return {
+            "now": self.now,
+            "seed": self.seed,
+            "objects": {kind: len(table) for kind, table in tables.items() if table},
+            "events": len(self.world.events),
+            "waiting_deliveries": len(self.outbox),
+            "subscriptions": [
+                {
+                    "id": it["id"],
+                    "customer": it["customer"],
+                    "status": it["status"],
+                    "current_period_end": it["items"]["data"][0]["current_period_end"],
+                }
+                for it in self.world.all("subscription")[-SHOWN_MAX:]
+            ],
+            "endpoints": [
+                {"id": it["id"], "url": it["url"], "api_version": it["api_version"]}
+                for it in self.world.all("webhook_endpoint")
+            ],
+            "chaos": self.chaos.state(),
+        }
+
+    def log(self, type_: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the whole log of events, the oldest first, a short line each."""
+        return [
+            {
+                "id": event.id,
+                "type": event.type,
+                "created": event.created,
+                "object_id": event.object["id"],
+                "undelivered": len(self.world.undelivered.get(event.id, ())),
+            }
+            for event in self.world.events.values()
+            if type_ in (None, event.type)
+        ]
+
+
+def _target(now: int, until: Until) -> int:
+    match until:
+        case str():
+            target = span_after(now, until)
+        case int():
+            target = until
+        case _:
+            target = until(now)
+    if target < now:
+        raise ValueError("a clock only goes forward")
+    if target > MOMENT_MAX:
+        raise ValueError("a clock goes up to the year 2100")
+    return target

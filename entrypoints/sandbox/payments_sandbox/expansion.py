@@ -1,0 +1,148 @@
+"""`expand[]=latest_invoice.payments`: an id becomes the object that it names.
+
+Source: docs.stripe.com/api/expanding_objects.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from payments_sandbox.errors import ApiError, invalid
+from payments_sandbox.generations import BASIL, render
+from payments_sandbox.world import Object, World, listed
+
+DEPTH_MAX: Final = 4
+EXPANSIONS_MAX: Final = 20
+
+_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ch": "charge",
+        "clock": "test_helpers.test_clock",
+        "cus": "customer",
+        "in": "invoice",
+        "pi": "payment_intent",
+        "pm": "payment_method",
+        "price": "price",
+        "prod": "product",
+        "seti": "setup_intent",
+        "sub": "subscription",
+    }
+)
+
+
+def _payments(world: World, invoice: Object) -> Object:
+    payments = world.by("invoice_payment", "invoice", invoice["id"])
+    return listed(f"/v1/invoice_payments?invoice={invoice['id']}", payments[::-1])
+
+
+def _secret(world: World, invoice: Object) -> Object | None:
+    intent = world.intent_of(invoice)
+    return intent and {
+        "client_secret": intent["client_secret"],
+        "type": "payment_intent",
+    }
+
+
+def _subscriptions(world: World, customer: Object) -> Object:
+    live = [
+        it
+        for it in world.by("subscription", "customer", customer["id"])
+        if it["status"] not in ("canceled", "incomplete_expired")
+    ]
+    return listed(f"/v1/customers/{customer['id']}/subscriptions", live[::-1])
+
+
+def _refunds(world: World, charge: Object) -> Object:
+    refunds = world.by("refund", "charge", charge["id"])
+    return listed(f"/v1/charges/{charge['id']}/refunds", refunds[::-1])
+
+
+# What is there only for those who ask.
+_INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
+    MappingProxyType(
+        {
+            ("charge", "refunds"): _refunds,
+            ("customer", "subscriptions"): _subscriptions,
+            ("invoice", "confirmation_secret"): _secret,
+            ("invoice", "payments"): _payments,
+        }
+    )
+)
+
+_SINCE_BASIL: Final = frozenset(
+    {("invoice", "confirmation_secret"), ("invoice", "payments")}
+)
+
+
+def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Object:
+    """Return an answer, rendered in this version, with these paths expanded.
+
+    Raises:
+        ApiError: a path leads to what cannot be expanded, or too deep.
+    """
+    if len(paths) > EXPANSIONS_MAX:
+        raise invalid(f"You can expand up to {EXPANSIONS_MAX} properties.", "expand")
+    for path in paths:
+        names = path.split(".")
+        depth = len([name for name in names if name != "data"])
+        if depth > DEPTH_MAX:
+            raise invalid(
+                f"You cannot expand more than {DEPTH_MAX} levels of a property. "
+                f"Property: {path[:200]}",
+                "expand",
+            )
+        it = _Expansion(world, version, path).at(it, names)
+    return it
+
+
+@attrs.frozen
+class _Expansion:
+    """One path, and the version in which what it leads to is shown."""
+
+    world: World
+    version: str
+    path: str
+
+    def at(self, it: Any, names: Sequence[str]) -> Any:
+        """Return a value with what the names lead to in it expanded."""
+        it = self._whole(it) if not names or not isinstance(it, Mapping) else it
+        if it is None or not names:
+            return it
+        name, rest = names[0], names[1:]
+        if name == "data" and isinstance(it.get("data"), list):
+            return {**it, "data": [self.at(item, rest) for item in it["data"]]}
+        include = self._include(it.get("object", ""), name)
+        if include and name not in it:
+            included = include(self.world, it)
+            shown = included and render(self.world, included, self.version)
+            return {**it, name: self.at(shown, rest) if rest else shown}
+        # An object's own id looks like another's.
+        if name not in it or name == "id":
+            raise self._refused()
+        return {**it, name: self.at(it[name], rest)}
+
+    def _include(self, kind: str, name: str) -> Callable[[World, Object], Any] | None:
+        is_unknown = (kind, name) in _SINCE_BASIL and self.version < BASIL
+        return None if is_unknown else _INCLUDED.get((kind, name))
+
+    def _whole(self, it: Any) -> Any:
+        """Return the object that an id names; what is whole already stays."""
+        if it is None or isinstance(it, Mapping):
+            return it
+        if isinstance(it, str):
+            kind = _KINDS.get(it.partition("_")[0])
+            found = kind and self.world.find(kind, it)
+            if found:
+                return render(self.world, found, self.version)
+            if self.world.find("deleted_customer", it):
+                return {"id": it, "object": "customer", "deleted": True}
+        raise self._refused()
+
+    def _refused(self) -> ApiError:
+        return invalid(
+            f"This property cannot be expanded ({self.path[:200]}). You may want to "
+            "try expanding another one.",
+            "expand",
+        )

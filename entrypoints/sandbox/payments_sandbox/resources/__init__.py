@@ -1,0 +1,32 @@
+"""Every address of the API, and who answers there."""
+
+from typing import Final
+
+from payments_sandbox.resources import (
+    catalog,
+    charges,
+    customers,
+    endpoints,
+    invoices,
+    payment_intents,
+    payment_methods,
+    setup_intents,
+    subscription_updates,
+    subscriptions,
+    test_clocks,
+)
+from payments_sandbox.routing import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *customers.ROUTES,
+    *payment_methods.ROUTES,
+    *setup_intents.ROUTES,
+    *catalog.ROUTES,
+    *subscriptions.ROUTES,
+    *subscription_updates.ROUTES,
+    *invoices.ROUTES,
+    *payment_intents.ROUTES,
+    *charges.ROUTES,
+    *endpoints.ROUTES,
+    *test_clocks.ROUTES,
+)

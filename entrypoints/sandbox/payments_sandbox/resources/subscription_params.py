@@ -1,0 +1,184 @@
+"""What requests about subscriptions take."""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from payments_sandbox.forms import (
+    UNSET,
+    Dated,
+    Id,
+    Listing,
+    Metadata,
+    Nested,
+    Params,
+    Quantity,
+    Seconds,
+    Text,
+    Unset,
+    given,
+)
+from payments_sandbox.world import Object
+
+Behavior = Literal[
+    "allow_incomplete",
+    "default_incomplete",
+    "error_if_incomplete",
+    "pending_if_incomplete",
+]
+Prorations = Literal["always_invoice", "create_prorations", "none"]
+Anchor = Literal["now", "unchanged"]
+# Stripe's own limit is two years.
+TRIAL_DAYS_MAX: Final = 730
+
+
+class AnchorChange(Nested, kw_only=True, frozen=True):
+    type: Anchor
+
+
+# The newest version says it as a hash, older ones say the word alone.
+Anchored = AnchorChange | Anchor
+
+
+def resets(anchor: Anchored) -> bool:
+    return (anchor.type if isinstance(anchor, AnchorChange) else anchor) == "now"
+
+
+class EndBehavior(Nested, kw_only=True, frozen=True):
+    missing_payment_method: Literal["cancel", "create_invoice", "pause"]
+
+
+class TrialSettings(Nested, kw_only=True, frozen=True):
+    end_behavior: EndBehavior
+
+    def shown(self) -> Object:
+        missing = self.end_behavior.missing_payment_method
+        return {"end_behavior": {"missing_payment_method": missing}}
+
+
+class PaymentSettings(Nested, kw_only=True, frozen=True):
+    payment_method_types: tuple[Literal["card"], ...] | None = None
+    save_default_payment_method: Literal["off", "on_subscription"] = "off"
+
+    def shown(self) -> Object:
+        types = self.payment_method_types
+        return {
+            "payment_method_options": None,
+            "payment_method_types": list(types) if types else None,
+            "save_default_payment_method": self.save_default_payment_method,
+        }
+
+
+class CancellationDetails(Nested, kw_only=True, frozen=True):
+    comment: Text | Unset | None = UNSET
+    feedback: (
+        Literal[
+            "customer_service",
+            "low_quality",
+            "missing_features",
+            "other",
+            "switched_service",
+            "too_complex",
+            "too_expensive",
+            "unused",
+        ]
+        | Unset
+        | None
+    ) = UNSET
+
+    def shown(self) -> dict[str, Any]:
+        return given(comment=self.comment, feedback=self.feedback)
+
+
+class NewItem(Nested, kw_only=True, frozen=True):
+    price: Id
+    quantity: Quantity = 1
+    metadata: Metadata = UNSET
+
+
+class Item(Nested, kw_only=True, frozen=True):
+    """A change of an item: of the one with this id, else a new one."""
+
+    id: Id | None = None
+    deleted: bool = False
+    metadata: Metadata = UNSET
+    price: Id | None = None
+    quantity: Quantity | None = None
+
+
+class Create(Params, kw_only=True, frozen=True):
+    customer: Id
+    items: Annotated[tuple[NewItem, ...], msgspec.Meta(min_length=1)]
+    cancel_at: Seconds | None = None
+    cancel_at_period_end: bool = False
+    collection_method: Literal["charge_automatically"] = "charge_automatically"
+    currency: str | None = None
+    default_payment_method: Id | None = None
+    description: Text | None = None
+    metadata: Metadata = UNSET
+    off_session: bool = False
+    payment_behavior: Behavior = "allow_incomplete"
+    payment_settings: PaymentSettings = PaymentSettings()
+    proration_behavior: Prorations = "create_prorations"
+    trial_end: Seconds | Literal["now"] | None = None
+    trial_period_days: Annotated[int, msgspec.Meta(ge=1, le=TRIAL_DAYS_MAX)] | None = (
+        None
+    )
+    trial_settings: TrialSettings | None = None
+
+
+class Update(Params, kw_only=True, frozen=True):
+    billing_cycle_anchor: Anchored = "unchanged"
+    cancel_at: Seconds | Unset | None = UNSET
+    cancel_at_period_end: bool | Unset = UNSET
+    cancellation_details: CancellationDetails = CancellationDetails()
+    collection_method: Literal["charge_automatically"] = "charge_automatically"
+    default_payment_method: Id | Unset | None = UNSET
+    description: Text | Unset | None = UNSET
+    items: tuple[Item, ...] = ()
+    metadata: Metadata = UNSET
+    off_session: bool = False
+    payment_behavior: Behavior = "allow_incomplete"
+    payment_settings: PaymentSettings | Unset = UNSET
+    proration_behavior: Prorations = "create_prorations"
+    proration_date: Seconds | None = None
+    trial_end: Seconds | Literal["now"] | None = None
+    trial_settings: TrialSettings | Unset = UNSET
+
+
+class Cancel(Params, kw_only=True, frozen=True):
+    cancellation_details: CancellationDetails = CancellationDetails()
+    invoice_now: bool = False
+    prorate: bool = False
+
+
+class Resume(Params, kw_only=True, frozen=True):
+    billing_cycle_anchor: Anchored = "now"
+    proration_behavior: Prorations = "create_prorations"
+    proration_date: Seconds | None = None
+
+
+class List(Dated, kw_only=True, frozen=True):
+    collection_method: Literal["charge_automatically", "send_invoice"] | None = None
+    customer: Id | None = None
+    price: Id | None = None
+    status: (
+        Literal[
+            "active",
+            "all",
+            "canceled",
+            "ended",
+            "incomplete",
+            "incomplete_expired",
+            "past_due",
+            "paused",
+            "trialing",
+            "unpaid",
+        ]
+        | None
+    ) = None
+    test_clock: Id | None = None
+
+
+class ListItems(Listing, kw_only=True, frozen=True):
+    subscription: Id

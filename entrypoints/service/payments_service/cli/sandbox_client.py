@@ -1,0 +1,82 @@
+"""Calls a running sandbox, as a client of Stripe's would, and as its owner."""
+
+from typing import Any, Final
+
+import attrs
+import httpx
+
+from payments_sandbox.forms import encoded
+from payments_service.cli.exits import CommandError, Exit
+
+# A year with thousands of subscriptions takes its time.
+TIMEOUT_S: Final = 600.0
+# Nothing was asked of anybody; nor of whoever is there and speaks no JSON.
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, ValueError)
+
+
+@attrs.frozen
+class SandboxClient:
+    """Calls a running sandbox: Stripe's API, and what only its owner may do."""
+
+    url: str
+    key: str = attrs.field(repr=False)
+
+    def post(self, path: str, **params: Any) -> Any:
+        """Call Stripe's API.
+
+        Raises:
+            CommandError: it refuses, or nobody answers.
+        """
+        body = encoded(params)
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._call("POST", f"/v1/{path}", content=body, headers=kind)
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._call("GET", f"/v1/{path}?{encoded(params)}")
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", f"/v1/{path}")
+
+    def ask(self, path: str, **query: Any) -> Any:
+        """Ask what only the owner of a sandbox may see."""
+        return self._call("GET", f"/_sandbox/{path}?{encoded(query)}")
+
+    def do(self, path: str, **body: Any) -> Any:
+        """Do what only the owner of a sandbox may do."""
+        return self._call("POST", f"/_sandbox/{path}", json=body)
+
+    def _call(self, method: str, path: str, **more: Any) -> Any:
+        headers = {**more.pop("headers", {}), "Authorization": f"Bearer {self.key}"}
+        try:
+            # A proxy of the environment does not know this machine's own addresses.
+            response = httpx.request(
+                method,
+                self.url + path,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                trust_env=False,
+                **more,
+            )
+            answer = response.json()
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise CommandError(Exit.USAGE, "--url: not an http:// address") from error
+        except (httpx.HTTPError, ValueError) as error:
+            text = f"no sandbox answers at {self.url}"
+            if method != "GET" and not isinstance(error, _NOT_SENT):
+                text += (
+                    " any more: part of this may have happened, and "
+                    "`payments sandbox state` says what there is"
+                )
+            raise CommandError(Exit.DEPENDENCY_DOWN, text) from error
+        if response.is_success:
+            return answer
+        code = Exit.NOT_FOUND if response.status_code == httpx.codes.NOT_FOUND else None
+        raise CommandError(code or Exit.REFUSED, _reason(answer))
+
+
+def _reason(answer: Any) -> str:
+    error = answer.get("error", {}) if isinstance(answer, dict) else {}
+    fields = "".join(
+        f"\n{it.get('key')}: {it.get('message')}" for it in error.get("fields", ())
+    )
+    return f"{error.get('message', 'the sandbox refuses')}{fields}"

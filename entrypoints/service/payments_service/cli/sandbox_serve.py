@@ -1,0 +1,134 @@
+"""A sandbox as a process: its journal, its clock, and its end."""
+
+import asyncio
+import logging
+import math
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from payments_sandbox.app import SandboxApp
+from payments_sandbox.engine import Engine
+from payments_sandbox.errors import ApiError
+from payments_sandbox.journal import Journal, JournalError, Reset
+from payments_sandbox.listeners import HOST, listen
+from payments_sandbox.server import serve as serve_app
+from payments_service.cli.exits import CommandError, Exit
+
+
+def moment_of(text: str | None) -> int | None:
+    """Read a moment; UTC, if it does not say.
+
+    Raises:
+        CommandError: it cannot be read.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, "--start: not 2026-01-31T12:00:00Z") from error
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def bound(port: int) -> socket.socket:
+    """Bind the sandbox's listener.
+
+    Raises:
+        CommandError: the port is taken.
+    """
+    try:
+        return listen(port)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--port: {HOST}:{port} cannot be bound: {error.strerror}",
+        ) from error
+
+
+async def run(
+    app: SandboxApp,
+    listener: socket.socket,
+    journal: Path | None,
+    on_started: Callable[[], None],
+    *,
+    ticking: bool,
+    ends_with_stdin: bool,
+) -> None:
+    """Serve until SIGTERM, SIGINT, or, if asked for, the end of who started it.
+
+    Raises:
+        CommandError: the journal cannot be used.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if ends_with_stdin:
+        _on_stdin_closed(lambda: loop.call_soon_threadsafe(stop.set))
+    kept = _kept(app.engine, journal) if journal else None
+    try:
+        if ticking:
+            await _catch_up(app.engine, kept)
+        app.tell()
+        await serve_app(app, listener, stop, on_started, ticking=ticking)
+    finally:
+        if kept:
+            kept.close()
+
+
+async def _catch_up(engine: Engine, kept: Journal | None) -> None:
+    """Do what fell due while nobody ran it, as Stripe would have.
+
+    It is delivered later: whoever waits for us need not wait for receivers too.
+    """
+
+    def until(now: int) -> int:
+        real = time.time()
+        # Rounded up, as nobody may see its time go back.
+        missed = math.ceil(max(0.0, real - kept.written_at)) if kept else 0
+        return max(now + missed, int(real))
+
+    try:
+        # The journal is written to again: how much was missed is not known any longer.
+        engine.note_time(await engine.advance(until))
+    except Exception:
+        # Time stands where it failed; the ticks try again.
+        logging.getLogger(__name__).exception("the sandbox's time did not catch up")
+
+
+def _on_stdin_closed(then: Callable[[], object]) -> None:
+    """Call back when whoever started this process is gone, however it went."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        with suppress(RuntimeError):
+            then()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _kept(engine: Engine, path: Path) -> Journal:
+    try:
+        journal = Journal(path)
+        entries = journal.entries()
+        engine.replay(entries)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION, f"--journal: {path} cannot be used: {error.strerror}"
+        ) from error
+    except (JournalError, ApiError, KeyError, ValueError) as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--journal: {path} was written by another version of the sandbox, or is "
+            f"damaged ({error}); remove it to begin anew",
+        ) from error
+    if not entries:
+        journal.note(Reset(at=engine.now, seed=engine.seed))
+    engine.record = journal.note
+    return journal

@@ -1,0 +1,167 @@
+"""A year of one user, played in seconds: the sandbox is Stripe, the rest is real."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import click
+import httpx
+
+from payments_core.months import months_after
+from payments_sandbox.periods import moment
+from payments_service.cli.sandbox_client import SandboxClient
+from payments_service.container import utc_now
+from payments_service.http import PREFIX
+
+USER: Final = "alice"
+EMAIL: Final = "alice@example.com"
+PRODUCT: Final = "prod_basic"
+RENEWALS: Final = 11
+FAILING_MONTH: Final = 7
+MONTHS: Final = RENEWALS + 1
+# An operation at Stripe is answered within eight.
+TIMEOUT_S: Final = 20.0
+# A renewal is collected an hour after its period began.
+_COLLECTED: Final = timedelta(hours=2)
+
+
+def beginning() -> datetime:
+    """Return when the year begins, so that it ends today."""
+    return months_after(utc_now().replace(microsecond=0), -MONTHS)
+
+
+@attrs.frozen
+class _Row:
+    """What happened on a day, and what the service said of it then."""
+
+    day: str
+    happened: str
+    status: str
+    paid_until: str
+    why: str
+
+
+@attrs.define
+class _Teller:
+    """Lets things happen at the sandbox, and asks the service after each."""
+
+    sandbox: SandboxClient
+    service: httpx.Client
+    start: datetime
+    rows: list[_Row] = attrs.field(factory=list)
+    customer: str = ""
+    card: str = ""
+    subscription: str = ""
+
+    def register(self) -> None:
+        self._ask("PUT", "", {"email": EMAIL})
+        self.tell("registered")
+
+    def subscribe(self) -> None:
+        """Give her a card and a subscription, as an app would."""
+        self._ask("PUT", "/card", {"payment_method": "pm_card_visa"})
+        made = self._ask("POST", "/subscriptions", {"product": PRODUCT})
+        self.subscription = made["id"]
+        [customer] = self.sandbox.get("customers", email=EMAIL)["data"]
+        self.customer = customer["id"]
+        self.card = customer["invoice_settings"]["default_payment_method"]
+        self.tell("subscribed")
+
+    def renew(self, month: int) -> None:
+        self._go_to(months_after(self.start, month) + _COLLECTED)
+        self.tell(f"renewal {month}")
+
+    def fail(self, month: int) -> None:
+        """Let the card fail in this month, and Stripe's retry succeed."""
+        self._set_card("insufficient_funds")
+        self._go_to(months_after(self.start, month) + _COLLECTED)
+        self.tell(f"renewal {month}: the card fails")
+        self._set_card(None)
+        [invoice] = self.sandbox.get("invoices", customer=self.customer, limit=1)[
+            "data"
+        ]
+        self._go_to(moment(invoice["next_payment_attempt"]))
+        self.tell("Stripe tries again: recovered")
+
+    def cancel(self) -> None:
+        self._ask("DELETE", f"/subscriptions/{self.subscription}")
+        self.tell("canceled")
+        self._go_to(months_after(self.start, MONTHS))
+        self.tell("a month later")
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:  # JSON is anything
+        answer = self.service.request(method, f"/users/{USER}{path}", json=body)
+        return answer.raise_for_status().json()
+
+    def _set_card(self, declines: str | None) -> None:
+        self.sandbox.do("card", payment_method=self.card, declines=declines)
+
+    def _go_to(self, then: datetime) -> None:
+        self.sandbox.do("advance", until=int(then.timestamp()))
+
+    def tell(self, happened: str) -> None:
+        # Nothing passes but the time that deliveries take.
+        now = self.sandbox.do("advance", until="0 seconds")["now"]
+        answer = self.service.get(f"/users/{USER}/payment-status").raise_for_status()
+        status: dict[str, Any] = answer.json()
+        self.rows.append(
+            _Row(
+                f"{moment(now):%Y-%m-%d}",
+                happened,
+                status["payment_status"],
+                (status["payment_expire_date"] or "-")[:10],
+                self._why(),
+            )
+        )
+
+    def _why(self) -> str:
+        """Return the latest charge: what the status was derived from."""
+        if not self.customer:
+            return "no payment yet"
+        charges = self.sandbox.get("charges", customer=self.customer, limit=1)["data"]
+        charge = charges[0]
+        reason = f" ({charge['outcome']['reason']})" if charge["failure_code"] else ""
+        return f"{charge['id']} {charge['status']}{reason}"
+
+
+def play(facts: Mapping[str, str]) -> None:
+    """Subscribe, renew eleven times, fail in month seven, recover, cancel."""
+    with _teller(facts) as teller:
+        teller.register()
+        teller.subscribe()
+        months = range(1, RENEWALS + 1)
+        # Into a file it would be noise.
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(
+            months, label="a year", file=sys.stderr, hidden=hidden
+        ) as bar:
+            for month in bar:
+                if month == FAILING_MONTH:
+                    teller.fail(month)
+                else:
+                    teller.renew(month)
+        teller.cancel()
+    _print(_Row("day", "what happened", "status", "paid until", "why"), *teller.rows)
+
+
+@contextmanager
+def _teller(facts: Mapping[str, str]) -> Iterator[_Teller]:
+    sandbox = SandboxClient(facts["sandbox_url"], facts["stripe_api_key"])
+    with httpx.Client(
+        base_url=facts["base_url"] + PREFIX,
+        timeout=TIMEOUT_S,
+        trust_env=False,
+        headers={"Authorization": f"Bearer {facts['admin_token']}"},
+    ) as service:
+        yield _Teller(sandbox, service, moment(sandbox.ask("state")["now"]))
+
+
+def _print(*rows: _Row) -> None:
+    for row in rows:
+        click.echo(
+            f"{row.day:<10}  {row.happened:<30} {row.status:<8} {row.paid_until:<12} "
+            f"{row.why}"
+        )
