@@ -25,7 +25,7 @@ from payments_core import Email, customer_id, user_id
 from payments_core.revocation import ADMIN_SCOPE
 from payments_core.standing import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
-from payments_service.cli.webhook import SAMPLES
+from payments_service.dev.command import SAMPLES
 
 USERS_COUNT: Final = 2_000
 REQUESTS_MAX: Final = 100_000

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from payments_core.payment import diagram
 from payments_sandbox import Fault
+from payments_sandbox.cli import sandbox
 from payments_service.cli.exits import Exit
 from payments_service.cli.root import payments
-from payments_service.cli.sandbox import sandbox
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

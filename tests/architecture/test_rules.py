@@ -115,6 +115,21 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "Nothing that serves knows that there is a sandbox",
         ),
         (
+            "entrypoints/service/payments_service/cli/serve.py",
+            "import payments_sandbox.listeners",
+            "Nothing that serves knows that there is a sandbox",
+        ),
+        (
+            "entrypoints/service/payments_service/cli/environment.py",
+            "import payments_service.dev.folder",
+            "Nothing that serves imports what is for development",
+        ),
+        (
+            "entrypoints/service/payments_service/worker.py",
+            "import payments_service.dev",
+            "Nothing that serves imports what is for development",
+        ),
+        (
             "entrypoints/sandbox/payments_sandbox/world.py",
             "import payments_service.settings",
             "The sandbox knows nothing of ours",
@@ -148,7 +163,8 @@ def test_a_wrong_import_breaks_its_rule(
     done = lint_imports(tree)
 
     assert done.returncode != 0
-    broken = [text for text in done.stdout.splitlines() if text.endswith("BROKEN")]
+    # A rule that ignores some imports says so behind the word.
+    broken = [text for text in done.stdout.splitlines() if " BROKEN" in text]
     assert any(text.startswith(rule) for text in broken), done.stdout
 
 

@@ -1,4 +1,4 @@
-"""`payments sandbox …` as a person types it, against one that is served."""
+"""`payments-sandbox …` as a person types it, against one that is served."""
 
 import json
 import os
@@ -20,7 +20,9 @@ import pytest
 from support.receiver import receiving
 from support.service import free_port
 
-COMMAND = (sys.executable, "-m", "payments_service", "sandbox")
+COMMAND = (sys.executable, "-m", "payments_sandbox")
+# The same commands, where the service is installed with its extra.
+OURS = (sys.executable, "-m", "payments_service", "sandbox")
 TIMEOUT_S = 60.0
 KEY = "sk_test_" + "k" * 8
 
@@ -74,9 +76,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.05)
 
 
-def run(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+def run(
+    *words: str, env: dict[str, str], command: tuple[str, ...] = COMMAND
+) -> "subprocess.CompletedProcess[str]":
     done = subprocess.run(
-        [*COMMAND, *words],
+        [*command, *words],
         env=env,
         capture_output=True,
         text=True,
@@ -234,7 +238,7 @@ def test_a_wrong_word_is_named(
 
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     """
-    No sandbox, no development service, a wrong key, a wrong address.
+    No sandbox, no development service, nothing named, a wrong address.
     """
     base = {"PATH": os.environ["PATH"], "PAYMENTS_DEV_DIR": str(tmp_path)}
     dead = {
@@ -242,12 +246,15 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
         "PAYMENTS_SANDBOX_KEY": KEY,
     }
 
-    alone = run("state", env=base)
+    alone = run("state", env=base, command=OURS)
+    unnamed = run("state", env=base)
     gone = run("state", env={**base, **dead})
     odd = run("state", env={**base, **dead, "PAYMENTS_SANDBOX_URL": "nowhere"})
 
-    assert [done.returncode for done in (alone, gone, odd)] == [5, 5, 2]
+    codes = [done.returncode for done in (alone, unnamed, gone, odd)]
+    assert codes == [5, 2, 5, 2]
     assert "no development service runs" in alone.stderr
+    assert "name a sandbox with --url and --key" in unnamed.stderr
     assert "no sandbox answers at" in gone.stderr
     assert "may have happened" not in gone.stderr
 
@@ -283,8 +290,34 @@ def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
 
     assert (cut_off.returncode, cut_off.stdout) == (5, "")
     assert "no sandbox answers at" in cut_off.stderr
-    hint = "part of this may have happened, and `payments sandbox state` says"
+    hint = "part of this may have happened, and the command `state` says"
     assert (hint in cut_off.stderr) is may_have_happened
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("state",),
+        ("trigger", "charge.failed"),
+        ("authenticate", "pi_nobody"),
+        ("advance", "a while"),
+        ("serve", "--port", "0", "--start", "yesterday"),
+        ("serve", "--port", "0", "--journal", "/nowhere/at/all"),
+    ],
+)
+def test_the_services_command_is_the_same(
+    served: Served, words: tuple[str, ...]
+) -> None:
+    """
+    `payments sandbox …` answers what `payments-sandbox …` does, with its exit code.
+    """
+    theirs = served.run(*words)
+
+    ours = run(*words, env=served.env, command=OURS)
+
+    assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
+    said = theirs.stderr.replace("payments-sandbox: ", "payments: ").splitlines()
+    assert ours.stderr.splitlines()[-1:] == said[-1:]
 
 
 def test_a_stranger_is_refused(served: Served) -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import payments_service
+import payments_service.dev
 
-SAMPLES = Path(payments_service.__file__).with_name("samples")
+SAMPLES = Path(payments_service.dev.__file__).with_name("samples")
 SUCCEEDED = json.loads((SAMPLES / "charge_succeeded.json").read_bytes())
 FAILED = json.loads((SAMPLES / "charge_failed.json").read_bytes())
 

@@ -3,7 +3,7 @@
 import pytest
 
 from payments_sandbox.back_off import BackOff as SandboxBackOff
-from payments_service.back_off import BackOff
+from payments_service.dev.back_off import BackOff
 
 
 @pytest.mark.parametrize("kind", [BackOff, SandboxBackOff])

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from payments_service.back_off import BackOff
-from payments_service.cli.children import Child, keep
 from payments_service.cli.exits import CommandError, Exit
+from payments_service.dev.back_off import BackOff
+from payments_service.dev.children import Child, keep
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import uvloop
 
 from payments_core.identity import UserId
 from payments_core.revocation import ADMIN_SCOPE, Caller, Token
-from payments_service.cli.folder import DevFolder
+from payments_service.cli.dev_folder import DevFolder
 from payments_service.container import Container, build_container, utc_now
 from payments_service.container import opened as container_opened
 from payments_service.settings import Settings, SettingsError

@@ -7,7 +7,14 @@ import click
 from typing_extensions import override
 
 from payments_service.cli.ending import Ending
+from payments_service.cli.exits import CommandError, Exit
 
+# What only the extra `dev` brings, and the image leaves out.
+_DEV: Final = {
+    "dev": "payments_service.dev.command",
+    "sandbox": "payments_service.dev.sandbox",
+}
+_DEV_PACKAGES: Final = ("payments_sandbox", "payments_service.dev")
 _COMMANDS: Final = {
     "account": "Accounts: who has paid, with what card, for which subscriptions.",
     "config": "What the environment says, and whether it can be used.",
@@ -35,9 +42,13 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: Any = getattr(
-            import_module(f"payments_service.cli.{cmd_name}"), cmd_name
-        )
+        module = _DEV.get(cmd_name, f"payments_service.cli.{cmd_name}")
+        try:
+            command: Any = getattr(import_module(module), cmd_name)
+        except ModuleNotFoundError as error:
+            if cmd_name in _DEV and error.name in _DEV_PACKAGES:
+                return _not_installed(cmd_name)
+            raise
         return command if isinstance(command, click.Command) else None
 
     @override
@@ -55,6 +66,23 @@ class _Lazy(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+def _not_installed(name: str) -> click.Command:
+    """Return a command that says how to install what it needs, whatever follows it."""
+
+    def say() -> None:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"`payments {name}` needs the extra `dev`: install `payments-service[dev]`",
+        )
+
+    return click.Command(
+        name,
+        callback=say,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

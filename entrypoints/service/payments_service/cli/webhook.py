@@ -15,8 +15,8 @@ from payments_core.errors import EventNotFound
 from payments_core.events import EventState, KeptEvent
 from payments_core.ports import EventLog
 from payments_service.cli import environment
+from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exits import CommandError, Exit
-from payments_service.cli.folder import DevFolder
 from payments_service.container import utc_now
 from payments_service.http import PREFIX
 
@@ -24,7 +24,6 @@ _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",
     "charge.failed": f"{PREFIX}/webhooks/charge/failed",
 }
-SAMPLES: Final = Path(__file__).parents[1] / "samples"
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 

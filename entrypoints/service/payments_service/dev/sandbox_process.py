@@ -11,8 +11,8 @@ from typing import IO, Final
 
 import attrs
 
+from payments_sandbox.cli.client import SandboxClient
 from payments_service.cli.exits import CommandError, Exit
-from payments_service.cli.sandbox_client import SandboxClient
 
 END_S_MAX: Final = 30.0
 
@@ -30,7 +30,7 @@ class RunningSandbox:
 
 
 @contextmanager
-def sandbox_process(
+def sandbox_process(  # noqa: PLR0913  # a parameter for each option
     journal: Path,
     *,
     key: str,

@@ -1,173 +1,26 @@
-"""The fake Stripe: serve one, and do to it what time, banks and bad luck would do."""
+"""What may be done to a sandbox that is served: what time and bad luck would do."""
 
-import asyncio
 import json
-import os
-import secrets
-import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from payments_sandbox import presets
-from payments_sandbox.app import SandboxApp
 from payments_sandbox.cards import DECLINES
 from payments_sandbox.chaos import Fault
-from payments_sandbox.engine import AFTER_RETRIES, Engine, Preset
-from payments_sandbox.errors import ApiError
-from payments_sandbox.generations import generation_of
-from payments_sandbox.listeners import url_of
+from payments_sandbox.cli.client import Target
+from payments_sandbox.cli.serve import serve
 from payments_sandbox.periods import moment
-from payments_sandbox.resources.endpoints import usable_url
-from payments_service import logs
-from payments_service.cli.exits import CommandError, Exit
-from payments_service.cli.folder import DevFolder
-from payments_service.cli.sandbox_client import SandboxClient
-from payments_service.cli.sandbox_serve import bound, moment_of, run
 
-# Where Stripe's own mock listens; so many tools look there first.
-PORT: Final = 12_111
-# One that does not answer holds none of these up.
-ENDPOINTS_AT_ONCE: Final = 8
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be asked.")
 
 
-@click.group()
-@click.option("--url", help="The sandbox's address; the development one's if none.")
-@click.option("--key", help="Its API key; the development one's if none.")
-@click.pass_context
-def sandbox(context: click.Context, *, url: str | None, key: str | None) -> None:
-    """Serve a fake Stripe, and do to it what time and bad luck would do.
-
-    Commands reach the one that `payments dev` runs, or that of --url and --key.
-    """
-    context.obj = (url, key)
-
-
-def _client(context: click.Context) -> SandboxClient:
-    url, key = context.obj
-    if not (url and key):
-        facts = DevFolder.of(os.environ).running()
-        if "sandbox_url" not in facts:
-            raise CommandError(
-                Exit.REFUSED,
-                "the development service talks to another Stripe; name a sandbox with "
-                "--url and --key",
-            )
-        url, key = url or facts["sandbox_url"], key or facts["stripe_api_key"]
-    return SandboxClient(url.rstrip("/"), key)
-
-
-# Serving
-
-
-@sandbox.command()
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--seed", default=0, show_default=True, help="Decides every id.")
-@click.option("--start", help="Its first moment (2026-01-31T12:00:00Z); now if none.")
-@click.option("--frozen", is_flag=True, help="Time passes by `advance` only.")
-@click.option("--forward", metavar="URL", help="Where webhooks go.")
-@click.option("--secret", help="Signs them; made, and printed, if none.")
-@click.option("--api-version", help="In which version they are rendered.")
-@click.option("--catalog", is_flag=True, help="Begin with two products and prices.")
-@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--after-retries",
-    default="cancel",
-    type=click.Choice(AFTER_RETRIES),
-    show_default=True,
-    help="What becomes of a subscription that nobody pays.",
-)
-@click.option("--at-once", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--while-stdin-is-open", is_flag=True, hidden=True)
-@_JSON
-@click.pass_context
-def serve(
-    context: click.Context,
-    *,
-    port: int,
-    seed: int,
-    start: str | None,
-    frozen: bool,
-    forward: str | None,
-    secret: str | None,
-    api_version: str | None,
-    catalog: bool,
-    journal: Path | None,
-    after_retries: str,
-    at_once: int,
-    while_stdin_is_open: bool,
-    as_json: bool,
-) -> None:
-    """Serve a sandbox on this machine, until Ctrl-C.
-
-    With --journal it comes back as it was, whatever ended it.
-    """
-    _, key = context.obj
-    if api_version is not None:
-        try:
-            generation_of(api_version)
-        except ApiError as error:
-            raise CommandError(Exit.USAGE, f"--api-version: {error}") from error
-    if forward is not None:
-        try:
-            usable_url(forward)
-        except ApiError as error:
-            raise CommandError(Exit.USAGE, f"--forward: {error}") from error
-    secret = secret or f"whsec_{secrets.token_urlsafe(32)}"
-    wanted: list[Preset] = [presets.catalog] if catalog else []
-    if forward:
-        wanted.append(presets.forwarding(forward, secret, api_version))
-    begins = moment_of(start)
-    engine = Engine(
-        seed=seed,
-        start=lambda: int(time.time()) if begins is None else begins,
-        api_key=key,
-        after_retries=after_retries,
-        preset=presets.both(*wanted),
-    )
-    listener = bound(port)
-    # On stderr: nobody reads our stdout any more once we have said where we are.
-    logs.configure("warning")
-    facts = {
-        "sandbox_url": url_of(listener),
-        "stripe_api_key": engine.api.api_key,
-    }
-    if forward:
-        facts["webhook_secret"] = secret
-    asyncio.run(
-        run(
-            SandboxApp.of(engine, at_once=at_once, endpoints_at_once=ENDPOINTS_AT_ONCE),
-            listener,
-            journal,
-            lambda: _say(facts, as_json=as_json),
-            ticking=not frozen,
-            ends_with_stdin=while_stdin_is_open,
-        )
-    )
-
-
-def _say(facts: Mapping[str, str], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    click.echo("the sandbox is up; Ctrl-C ends it\n")
-    for name, value in facts.items():
-        click.echo(f"  {name:<15} {value}")
-
-
-# What may be done to one
-
-
-@sandbox.command()
+@click.command()
 @click.argument("span")
 @_DRY_RUN
 @_JSON
-@click.pass_context
-def advance(context: click.Context, *, span: str, dry_run: bool, as_json: bool) -> None:
+@click.pass_obj
+def advance(target: Target, *, span: str, dry_run: bool, as_json: bool) -> None:
     """Let time pass: "1 month", "36 hours", "90 days".
 
     Renewals, retries, trial ends and expiries happen in order, and are delivered.
@@ -176,12 +29,12 @@ def advance(context: click.Context, *, span: str, dry_run: bool, as_json: bool) 
     if dry_run:
         click.echo(json.dumps(body))
         return
-    now = _client(context).do("advance", **body)["now"]
+    now = target.client().do("advance", **body)["now"]
     shown = {"now": moment(now).isoformat()}
     click.echo(json.dumps(shown) if as_json else f"it is {shown['now']}")
 
 
-@sandbox.command()
+@click.command()
 @click.argument("type_", metavar="TYPE")
 @click.option("--user", required=True, help="A user id, or an e-mail.")
 @click.option(
@@ -193,9 +46,9 @@ def advance(context: click.Context, *, span: str, dry_run: bool, as_json: bool) 
 )
 @_DRY_RUN
 @_JSON
-@click.pass_context
+@click.pass_obj
 def trigger(
-    context: click.Context,
+    target: Target,
     *,
     type_: str,
     user: str,
@@ -209,7 +62,7 @@ def trigger(
     if dry_run:
         click.echo(json.dumps(body))
         return
-    happened = _client(context).do("trigger", **body)
+    happened = target.client().do("trigger", **body)
     click.echo(json.dumps(happened) if as_json else "\n".join(happened["events"]))
 
 
@@ -220,7 +73,7 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-@sandbox.command()
+@click.command()
 @click.argument("rates", nargs=-1, metavar="[FAULT=RATE]...")
 @click.option("--calm", is_flag=True, help="Let nothing go wrong any more, first.")
 @click.option("--seed", type=int, help="Draw anew from this seed.")
@@ -229,9 +82,9 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
 @click.option("--times", default=1, type=click.IntRange(1))
 @_DRY_RUN
 @_JSON
-@click.pass_context
+@click.pass_obj
 def chaos(
-    context: click.Context,
+    target: Target,
     *,
     rates: tuple[str, ...],
     calm: bool,
@@ -261,7 +114,7 @@ def chaos(
     if dry_run:
         click.echo(json.dumps(body))
         return
-    shown = _client(context).do("chaos", **body)
+    shown = target.client().do("chaos", **body)
     if as_json:
         click.echo(json.dumps(shown))
         return
@@ -290,32 +143,32 @@ def _rate(name: str, text: str) -> float:
     return rate
 
 
-@sandbox.command()
+@click.command()
 @click.argument("intent")
 @click.option("--fail", is_flag=True, help="The holder does not pass.")
 @_DRY_RUN
 @_JSON
-@click.pass_context
+@click.pass_obj
 def authenticate(
-    context: click.Context, *, intent: str, fail: bool, dry_run: bool, as_json: bool
+    target: Target, *, intent: str, fail: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Do the bank's 3-D Secure step of an INTENT (pi_…, seti_…), as its holder."""
     body: dict[str, Any] = {"intent": intent, "succeed": not fail}
     if dry_run:
         click.echo(json.dumps(body))
         return
-    done = _client(context).do("authenticate", **body)
+    done = target.client().do("authenticate", **body)
     click.echo(json.dumps(done) if as_json else f"{intent} {done['status']}")
 
 
-@sandbox.command()
+@click.command()
 @click.argument("payment_method")
 @click.option("--declines", type=click.Choice(sorted(DECLINES)), help="Good if none.")
 @_DRY_RUN
 @_JSON
-@click.pass_context
+@click.pass_obj
 def card(
-    context: click.Context,
+    target: Target,
     *,
     payment_method: str,
     declines: str | None,
@@ -327,20 +180,20 @@ def card(
     if dry_run:
         click.echo(json.dumps(body))
         return
-    done = _client(context).do("card", **body)
+    done = target.client().do("card", **body)
     click.echo(
         json.dumps(done) if as_json else f"{payment_method} {declines or 'good'}"
     )
 
 
-@sandbox.command()
+@click.command()
 @click.argument("endpoint")
 @click.option("--keep", default=86_400, show_default=True, type=click.IntRange(0))
 @_DRY_RUN
 @_JSON
-@click.pass_context
+@click.pass_obj
 def roll_secret(
-    context: click.Context, *, endpoint: str, keep: int, dry_run: bool, as_json: bool
+    target: Target, *, endpoint: str, keep: int, dry_run: bool, as_json: bool
 ) -> None:
     """Give a webhook ENDPOINT (we_…) a new secret, and print it.
 
@@ -350,16 +203,16 @@ def roll_secret(
     if dry_run:
         click.echo(json.dumps(body))
         return
-    done = _client(context).do("roll-secret", **body)
+    done = target.client().do("roll-secret", **body)
     click.echo(json.dumps(done) if as_json else done["secret"])
 
 
-@sandbox.command()
+@click.command()
 @_JSON
-@click.pass_context
-def state(context: click.Context, *, as_json: bool) -> None:
+@click.pass_obj
+def state(target: Target, *, as_json: bool) -> None:
     """Say what there is: its time, its objects, its endpoints, its chaos."""
-    shown = _client(context).ask("state")
+    shown = target.client().ask("state")
     if as_json:
         click.echo(json.dumps(shown))
         return
@@ -374,17 +227,15 @@ def state(context: click.Context, *, as_json: bool) -> None:
         click.echo(f"{it['id']}  {it['customer']}  {it['status']:<10} until {ends}")
 
 
-@sandbox.command()
+@click.command()
 @click.option("--type", "kind", help="Of this type only.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @_JSON
-@click.pass_context
-def events(
-    context: click.Context, *, kind: str | None, limit: int, as_json: bool
-) -> None:
+@click.pass_obj
+def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> None:
     """List what happened, the latest last."""
     wanted = {"kind": kind} if kind else {}
-    rows = _client(context).ask("events", limit=limit, **wanted)
+    rows = target.client().ask("events", limit=limit, **wanted)
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -394,17 +245,29 @@ def events(
         click.echo(f"{at}  {row['id']}  {row['type']:<40} {row['object_id']}{way}")
 
 
-@sandbox.command()
+@click.command()
 @click.option("--seed", type=int, help="Of another world.")
 @_DRY_RUN
 @_JSON
-@click.pass_context
-def reset(
-    context: click.Context, *, seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@click.pass_obj
+def reset(target: Target, *, seed: int | None, dry_run: bool, as_json: bool) -> None:
     """Begin anew: nothing is left but the key and what it was started with."""
     if dry_run:
         click.echo(json.dumps({"seed": seed}))
         return
-    shown = _client(context).do("reset", seed=seed)
+    shown = target.client().do("reset", seed=seed)
     click.echo(json.dumps(shown) if as_json else f"a new world, seed {shown['seed']}")
+
+
+COMMANDS: Final = (
+    advance,
+    authenticate,
+    card,
+    chaos,
+    events,
+    reset,
+    roll_secret,
+    serve,
+    state,
+    trigger,
+)

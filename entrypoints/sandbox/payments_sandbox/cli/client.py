@@ -1,12 +1,13 @@
 """Calls a running sandbox, as a client of Stripe's would, and as its owner."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
 import httpx
 
+from payments_sandbox.cli.errors import CommandError, Exit
 from payments_sandbox.forms import encoded
-from payments_service.cli.exits import CommandError, Exit
 
 # A year with thousands of subscriptions takes its time.
 TIMEOUT_S: Final = 600.0
@@ -65,9 +66,9 @@ class SandboxClient:
             if method != "GET" and not isinstance(error, _NOT_SENT):
                 text += (
                     " any more: part of this may have happened, and "
-                    "`payments sandbox state` says what there is"
+                    "the command `state` says what there is"
                 )
-            raise CommandError(Exit.DEPENDENCY_DOWN, text) from error
+            raise CommandError(Exit.UNREACHABLE, text) from error
         if response.is_success:
             return answer
         code = Exit.NOT_FOUND if response.status_code == httpx.codes.NOT_FOUND else None
@@ -80,3 +81,23 @@ def _reason(answer: Any) -> str:
         f"\n{it.get('key')}: {it.get('message')}" for it in error.get("fields", ())
     )
     return f"{error.get('message', 'the sandbox refuses')}{fields}"
+
+
+@attrs.frozen
+class Target:
+    """The sandbox that a command is for.
+
+    `known` returns the address and the key of what neither option names, or raises what
+    says how to name it.
+    """
+
+    url: str | None
+    key: str | None
+    known: Callable[[], tuple[str, str]]
+
+    def client(self) -> SandboxClient:
+        url, key = self.url, self.key
+        if not (url and key):
+            known_url, known_key = self.known()
+            url, key = url or known_url, key or known_key
+        return SandboxClient(url.rstrip("/"), key)

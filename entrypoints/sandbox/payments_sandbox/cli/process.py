@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from payments_sandbox.app import SandboxApp
+from payments_sandbox.cli.errors import CommandError, Exit
 from payments_sandbox.engine import Engine
 from payments_sandbox.errors import ApiError
 from payments_sandbox.journal import Journal, JournalError, Reset
 from payments_sandbox.listeners import HOST, listen
 from payments_sandbox.server import serve as serve_app
-from payments_service.cli.exits import CommandError, Exit
 
 
 def moment_of(text: str | None) -> int | None:

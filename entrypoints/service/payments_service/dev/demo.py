@@ -11,9 +11,10 @@ import click
 import httpx
 
 from payments_core.months import months_after
+from payments_sandbox.cli.client import SandboxClient
 from payments_sandbox.periods import moment
-from payments_service.cli.sandbox_client import SandboxClient
 from payments_service.container import utc_now
+from payments_service.dev.sandbox import as_ours
 from payments_service.http import PREFIX
 
 USER: Final = "alice"
@@ -129,7 +130,7 @@ class _Teller:
 
 def play(facts: Mapping[str, str]) -> None:
     """Subscribe, renew eleven times, fail in month seven, recover, cancel."""
-    with _teller(facts) as teller:
+    with as_ours(), _teller(facts) as teller:
         teller.register()
         teller.subscribe()
         months = range(1, RENEWALS + 1)

@@ -21,19 +21,18 @@ from payments_adapters.postgres.embedded import (
     EmbeddedPostgresError,
     embedded_postgres,
 )
+from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
-from payments_service.cli.children import Child, keep
 from payments_service.cli.ending import SIGNALS
 from payments_service.cli.exits import CommandError, Exit
-from payments_service.cli.folder import DevFolder
-from payments_service.cli.sandbox_client import SandboxClient
-from payments_service.cli.sandbox_process import RunningSandbox, sandbox_process
 from payments_service.cli.serve import bound, require_own_database
-from payments_service.cli.story import beginning, play
 from payments_service.cli.token import admin_token
-from payments_service.cli.webhook import SAMPLES
 from payments_service.container import build_container, opened, utc_now
+from payments_service.dev.children import Child, keep
+from payments_service.dev.demo import beginning, play
+from payments_service.dev.folder import OwnedFolder
+from payments_service.dev.sandbox_process import RunningSandbox, sandbox_process
 from payments_service.http import PREFIX
 from payments_service.http.server import Service
 from payments_service.listeners import listen, url_of
@@ -43,6 +42,8 @@ from payments_service.worker import Worker
 
 Then = Callable[[Mapping[str, str]], None]
 
+SAMPLES: Final = Path(__file__).with_name("samples")
+
 # Who names Stripe, or a sandbox of their own, gets no other one.
 _NAMES_STRIPE: Final = tuple(
     f"PAYMENTS_STRIPE_API_{name}{twin}"
@@ -51,7 +52,7 @@ _NAMES_STRIPE: Final = tuple(
 )
 
 # The whole environment of the demo: ports that are nobody's, and nothing of the user's.
-_STORY: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
+_DEMO: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
 
 
 @click.command()
@@ -70,15 +71,15 @@ def dev(*, fresh: bool, demo: bool) -> None:
             "PAYMENTS_ENV is not development; `payments serve` is what production runs",
         )
     if demo:
-        # A story of its own: it neither sees nor leaves anything.
+        # A place of its own: it neither sees nor leaves anything.
         with tempfile.TemporaryDirectory(prefix="payments-demo-") as path:
-            _run(DevFolder(Path(path)), _STORY, fresh=False, then=play)
+            _run(OwnedFolder(Path(path)), _DEMO, fresh=False, then=play)
     else:
-        _run(DevFolder.of(os.environ), os.environ, fresh=fresh, then=None)
+        _run(OwnedFolder.of(os.environ), os.environ, fresh=fresh, then=None)
 
 
 def _run(
-    folder: DevFolder, env: Mapping[str, str], *, fresh: bool, then: Then | None
+    folder: OwnedFolder, env: Mapping[str, str], *, fresh: bool, then: Then | None
 ) -> None:
     with ExitStack() as stack:
         stack.enter_context(folder.owned(fresh=fresh))
@@ -112,9 +113,9 @@ def _run(
 
 
 def _sandbox(
-    folder: DevFolder, settings: Settings, service_url: str, then: Then | None
+    folder: OwnedFolder, settings: Settings, service_url: str, then: Then | None
 ) -> Child[RunningSandbox]:
-    """Return the sandbox; for a story, in a year that stands still between its steps.
+    """Return the sandbox; for the demo, in a year that stands still between its steps.
 
     Started again, it is on the same port, and its journal makes it what it was.
     """
@@ -133,7 +134,7 @@ def _sandbox(
     return Child("the sandbox", start)
 
 
-def _postgres(folder: DevFolder) -> Child[EmbeddedPostgres]:
+def _postgres(folder: OwnedFolder) -> Child[EmbeddedPostgres]:
     @contextmanager
     def start(before: EmbeddedPostgres | None) -> Iterator[EmbeddedPostgres]:
         port = before.port if before else 0
@@ -155,7 +156,7 @@ def _trouble(children: Sequence[Child[Any]]) -> str | None:
 
 
 def _facts(
-    folder: DevFolder,
+    folder: OwnedFolder,
     settings: Settings,
     public: socket.socket,
     ops: socket.socket,
@@ -174,8 +175,8 @@ def _facts(
     return facts
 
 
-async def _serve(
-    folder: DevFolder,
+async def _serve(  # noqa: PLR0913  # all that was made for it
+    folder: OwnedFolder,
     settings: Settings,
     listeners: tuple[socket.socket, socket.socket],
     facts: Mapping[str, str],
@@ -234,7 +235,7 @@ def _this_program() -> str:
     return shlex.quote(str(program))
 
 
-def welcome(folder: DevFolder, facts: Mapping[str, str]) -> str:
+def welcome(folder: OwnedFolder, facts: Mapping[str, str]) -> str:
     """Say where everything is, and give lines that work when they are pasted."""
     api = facts["base_url"] + PREFIX
     bearer = f"-H 'Authorization: Bearer {facts['admin_token']}'"

@@ -1,0 +1,1 @@
+"""Everything on one machine: `payments dev`. Nothing that serves imports this."""

@@ -1,0 +1,107 @@
+"""The folder of a development service: secrets made on the spot, and its data.
+
+Nothing in it is worth anything outside of this machine; all of it is private to the
+user anyway (files 0600, folder 0700).
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+from payments_adapters.jwt import generate_jwks
+from payments_service.cli.dev_folder import (
+    JWKS,
+    PUBLISHED,
+    STRIPE_API_KEY,
+    WEBHOOK_SECRET,
+    DevFolder,
+)
+from payments_service.cli.exits import CommandError, Exit
+
+_SECRETS: Final[Mapping[str, Callable[[], str]]] = {
+    JWKS: lambda: generate_jwks("dev"),
+    STRIPE_API_KEY: lambda: f"sk_test_{secrets.token_hex(16)}",
+    WEBHOOK_SECRET: lambda: f"whsec_{secrets.token_urlsafe(32)}",
+}
+
+
+class OwnedFolder(DevFolder):
+    """The folder, for the one process that runs on it."""
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def sandbox_journal(self) -> Path:
+        return self.path / "sandbox.jsonl"
+
+    @contextmanager
+    def owned(self, *, fresh: bool) -> Iterator[None]:
+        """Hold the folder, with its secrets; `fresh` wipes what is in it first.
+
+        Raises:
+            CommandError: another service runs on it, or it cannot be made.
+        """
+        with self._lock_file() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CommandError(
+                    Exit.REFUSED,
+                    f"another `payments dev` runs on {self.path}; stop it, or give "
+                    "this one a folder of its own with PAYMENTS_DEV_DIR",
+                ) from None
+            self._wipe(everything=fresh)
+            self._make_secrets()
+            try:
+                yield
+            finally:
+                self._wipe(everything=False)
+
+    def _lock_file(self) -> IO[str]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CommandError(
+                Exit.CONFIGURATION,
+                f"PAYMENTS_DEV_DIR: {self.path} cannot be used: {error.strerror}",
+            ) from error
+        return os.fdopen(descriptor, "r+")
+
+    def _wipe(self, *, everything: bool) -> None:
+        """Remove what only a running service has, or all but the lock."""
+        (self.path / PUBLISHED).unlink(missing_ok=True)
+        if everything:
+            for path in (self.sandbox_journal, *map(self.path.joinpath, _SECRETS)):
+                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self.postgres)
+
+    def _make_secrets(self) -> None:
+        for name, make in _SECRETS.items():
+            path = self.path / name
+            if not path.exists():
+                _write_private(path, make())
+
+    def publish(self, facts: Mapping[str, str]) -> None:
+        """Tell other commands where the running service is: `dev.json`."""
+        _write_private(self.path / PUBLISHED, json.dumps(facts, indent=2) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        draft.unlink()
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
