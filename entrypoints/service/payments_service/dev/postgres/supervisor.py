@@ -1,0 +1,86 @@
+"""The process between the owner and the server: it outlives neither.
+
+It says in one line of JSON how the start went: `pid`, `port` and `password`, or the
+name of an `error` and what it is made of.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from payments_service.dev.postgres.account import Account
+from payments_service.dev.postgres.binaries import copy_of
+from payments_service.dev.postgres.cluster import Cluster, stop
+from payments_service.dev.postgres.errors import EmbeddedPostgresError, StartFailed
+from payments_service.dev.postgres.locks import ORPHAN_SECONDS_MAX, locked
+from payments_service.dev.postgres.owner import Owner
+
+SERVER_POLL_SECONDS: Final = 0.2
+
+
+def _supervise(
+    home: Path, binaries: Path, *, ephemeral: bool, durable: bool, port: int
+) -> None:
+    owner = Owner.of_this_process()
+    home.mkdir(mode=0o700, parents=not ephemeral, exist_ok=not ephemeral)
+    # The lock of the owner goes first: the next one may come, and waits for the server.
+    with ExitStack() as after, locked(home / "owner.lock", 0):
+        if ephemeral:
+            after.callback(shutil.rmtree, home, ignore_errors=True)
+        lock = after.enter_context(locked(home / "server.lock", ORPHAN_SECONDS_MAX))
+        account, ours = _settle(home, binaries)
+        cluster = Cluster(home, ours, account, owner, lock, durable)
+        cluster.prepare()
+        server, port = cluster.serve(port)
+        after.callback(stop, server)
+        _report(pid=server.pid, port=port, password=cluster.password.read_text())
+        while not owner.is_gone(SERVER_POLL_SECONDS):
+            if server.poll() is not None:
+                sys.exit(1)
+
+
+def _settle(home: Path, binaries: Path) -> tuple[Account, Path]:
+    """Choose the account, and see that it can reach the folder and the binaries."""
+    account = Account.choose()
+    if os.geteuid() == 0:
+        os.chown(home, account.uid, account.gid)
+    if not account.reaches(home):
+        raise StartFailed(f"its account may not enter {home}; choose another folder")
+    if not account.reaches(binaries / "postgres"):
+        binaries = copy_of(binaries, home / "binaries")
+        account.own(home / "binaries")
+    return account, binaries
+
+
+def _report(**facts: object) -> None:
+    # An owner that died does not read; that is seen elsewhere.
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
+
+
+def _ignore(*_: object) -> None:
+    """Take a signal and go on: only the owner's end ends us.
+
+    A handler rather than SIG_IGN, which the server would inherit.
+    """
+
+
+def main(home: str, binaries: str, flags: str) -> None:
+    """Be the supervisor, and tell the owner in one line of JSON how the start went."""
+    os.umask(0o077)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _ignore)
+    try:
+        _supervise(Path(home), Path(binaries), **json.loads(flags))
+    except EmbeddedPostgresError as error:
+        # An error's attributes are what it is made of.
+        _report(error=type(error).__name__, about=vars(error))
+    except (OSError, subprocess.SubprocessError) as error:
+        _report(error=StartFailed.__name__, about={"reason": str(error)})
