@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 ARGS ?=
-PROVE ?= tests/unit tests/faults
+PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py
 
 .PHONY: help install run demo test check prove bench format clean
 
