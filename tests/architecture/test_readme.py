@@ -1,5 +1,7 @@
 """What the README says is true: its diagram, its example, its commands."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ from payments_service.cli.root import payments
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SANDBOX = (ROOT / "docs" / "sandbox.md").read_text()
 
 
 def test_the_diagram_is_printed_from_the_tables() -> None:
@@ -78,8 +81,7 @@ def test_the_sandboxs_example_runs() -> None:
     """
     The page's example for tests is pasted as it is, and does what it says.
     """
-    page = (ROOT / "docs" / "sandbox.md").read_text()
-    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", SANDBOX, re.DOTALL)
 
     said = subprocess.run(
         [sys.executable, "-c", example], capture_output=True, text=True, check=True
@@ -88,11 +90,64 @@ def test_the_sandboxs_example_runs() -> None:
     assert said.stdout == "past_due\n"
 
 
+def test_the_sandboxs_test_passes(tmp_path: Path) -> None:
+    """
+    The page's example for pytest, in a folder of its own, by the plugin that it names.
+    """
+    _, example = re.findall(r"```python\n(.*?)```", SANDBOX, re.DOTALL)
+    [plugin] = re.findall(r"`-p (\S+)`", SANDBOX)
+    (tmp_path / "test_theirs.py").write_text(example)
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-W", "error"),
+            *("-p", plugin, "-p", "no:cacheprovider"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_sandboxs_lines_for_a_shell_work() -> None:
+    """
+    The page's calls by curl, pasted, reach a sandbox that the command serves.
+    """
+    [lines] = re.findall(r"## With curl\n.*?```sh\n(.*?)```", SANDBOX, re.DOTALL)
+    command = (sys.executable, "-m", "payments_sandbox", "serve", "--port", "0")
+    how = ("--start", "2026-01-31T12:00:00Z", "--frozen", "--json")
+    with subprocess.Popen(
+        [*command, *how], stdout=subprocess.PIPE, text=True
+    ) as serving:
+        try:
+            facts = json.loads(serving.stdout.readline() if serving.stdout else "")
+            said = subprocess.run(
+                ["/bin/bash", "-c", lines],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PAYMENTS_SANDBOX_URL": facts["sandbox_url"],
+                    "PAYMENTS_SANDBOX_KEY": facts["stripe_api_key"],
+                },
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        finally:
+            serving.terminate()
+
+    assert '"email":"ada@example.com"' in said.stdout
+    # 28 February: a calendar month later.
+    assert said.stdout.endswith('{"now":1772280000}')
+
+
 def test_the_sandboxs_page_names_every_fault() -> None:
     """
     Chaos that nobody hears of helps nobody; a command that does not exist neither.
     """
-    page = (ROOT / "docs" / "sandbox.md").read_text()
+    named = set(re.findall(r"payments[ -]sandbox ([a-z][a-z-]+)", SANDBOX))
 
-    assert [fault for fault in Fault if f"`{fault}`" not in page] == []
-    assert set(re.findall(r"payments sandbox ([a-z-]+)", page)) <= set(sandbox.commands)
+    assert [fault for fault in Fault if f"`{fault}`" not in SANDBOX] == []
+    assert named <= set(sandbox.commands)
