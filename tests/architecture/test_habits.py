@@ -1,0 +1,69 @@
+"""What contributors rely on: licence, hooks, CI, templates."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+SETTINGS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MEMBERS: Final = sorted(
+    folder
+    for pattern in SETTINGS["tool"]["uv"]["workspace"]["members"]
+    for folder in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("folder", [ROOT, *MEMBERS], ids=lambda path: path.name)
+def test_each_distribution_has_the_licence(folder: Path) -> None:
+    """
+    Each says which licence it is under, and carries the same text of it.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_hooks_are_the_commands_of_make_check() -> None:
+    """
+    A commit is checked by the very tools and options of `make check`, in its order.
+    """
+    makefile = (ROOT / "Makefile").read_text()
+    [recipe] = re.findall(r"(?m)^check:.*\n((?:\t.*\n)+)", makefile)
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())[
+        "repos"
+    ]
+
+    entries = [hook["entry"] for hook in repository["hooks"]]
+
+    assert entries == [line.removeprefix("\t@") for line in recipe.splitlines()]
+    assert repository["repo"] == "local"
+    assert all(not hook["pass_filenames"] for hook in repository["hooks"])
+
+
+def test_the_workflow_runs_what_ci_runs_on_every_python() -> None:
+    """
+    `.ci/run` decides; the workflow only brings the Pythons that we promise.
+    """
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())
+    job = workflow["jobs"]["run"]
+
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert SETTINGS["project"]["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github").rglob("*.y*ml")), ids=lambda path: path.name
+)
+def test_what_github_reads_is_yaml(path: Path) -> None:
+    """
+    A template that cannot be read is not offered to anybody.
+    """
+    assert yaml.safe_load(path.read_text())
