@@ -13,5 +13,5 @@ charge = Payment(
 )
 known = standing([charge], now=bought_at, policy=Policy())
 
-# prints: paid 2026-02-28 True
-print(known.payment_status, f"{known.payment_expire_date:%Y-%m-%d}", known.entitled)
+# prints: paid 2026-02-28 12:00:00+00:00 True
+print(known.payment_status, known.payment_expire_date, known.entitled)

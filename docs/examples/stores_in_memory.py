@@ -51,10 +51,10 @@ async def main() -> None:
     await record([facts_of(event)])
     if account := await MemoryAccountDirectory(database).find(user_id("ada")):
         known = account.standing(now=clock(), policy=Policy())
-        # prints: paid 2026-02-28 True
+        # prints: paid 2026-02-28 12:00:00+00:00 True
         print(
             known.payment_status,
-            f"{known.payment_expire_date:%Y-%m-%d}",
+            known.payment_expire_date,
             known.entitled,
         )
 
