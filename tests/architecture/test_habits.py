@@ -1,4 +1,4 @@
-"""What contributors rely on: licence, hooks, CI, templates."""
+"""What contributors rely on: licence, hooks, CI, templates, links."""
 
 import re
 import tomllib
@@ -14,6 +14,12 @@ MEMBERS: Final = sorted(
     folder
     for pattern in SETTINGS["tool"]["uv"]["workspace"]["members"]
     for folder in ROOT.glob(pattern)
+)
+PAGES: Final = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts[:-1])
+    or ".github" in path.parts
 )
 
 
@@ -67,3 +73,27 @@ def test_what_github_reads_is_yaml(path: Path) -> None:
     A template that cannot be read is not offered to anybody.
     """
     assert yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """
+    A link to a file names one that is there, and its heading where it names one.
+    """
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in _anchors(linked), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives the headings of a page."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in words}
