@@ -97,3 +97,23 @@ def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
     words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted((ROOT / "docs" / "decisions").glob("0*.md")),
+    ids=lambda path: path.stem,
+)
+def test_each_decision_has_its_status_and_date(page: Path) -> None:
+    """
+    At its top, and the same in the index.
+    """
+    title, status = page.read_text().split("\n\n", 2)[:2]
+    number, _, name = title.removeprefix("# ").partition(". ")
+    [(word, date)] = re.findall(
+        r"^Status: (accepted|replaced).*\. Date: (\d{4}-\d{2}-\d{2})\b", status
+    )
+    index = (page.parent / "README.md").read_text()
+
+    assert page.name.startswith(number)
+    assert f"| [{number}]({page.name}) | {name} | {word} | {date} |" in index
