@@ -12,10 +12,10 @@ export UV_LINK_MODE := copy
 ARGS ?=
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py
 
-.PHONY: help install run demo test check prove bench format clean
+.PHONY: help install run demo test check prove bench release-check format clean
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
 
 # Installed anew when a dependency or a member changes. `--inexact` keeps a uv that
 # was put there below.
@@ -54,6 +54,9 @@ prove: .venv/.installed ## Run properties, schedules and faults with many more c
 bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
 	@.venv/bin/python -m benchmarks $(ARGS)
 	@.venv/bin/python -m benchmarks.sandbox
+
+release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
+	@.venv/bin/python tests/architecture/release_check.py
 
 format: .venv/.installed ## Format and mend what can be mended
 	@.venv/bin/ruff format .

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -248,6 +249,37 @@ def test_the_lines_that_it_prints_work_when_they_are_pasted(
     assert str(dev.folder) in printed
     assert dev.facts["base_url"] in printed
     assert dev.facts["ops_url"] in printed
+
+
+def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(dev: Dev) -> None:
+    """
+    Every line, in one shell in the folder of the checkout: ada pays, subscribes and
+    cancels; no answer is a refusal.
+    """
+    root = Path(__file__).parents[2]
+    [block] = re.findall(
+        r"```sh\n(.*?)```", (root / "README.md").read_text(), re.DOTALL
+    )
+    # Here a refusal ends it, and the environment may be another one than `.venv`.
+    strict = 'set -eu; curl() { command curl -sS --fail-with-body "$@"; echo; }\n'
+    pasted = block.replace(".venv/bin/payments", shlex.join(COMMAND))
+
+    done = subprocess.run(
+        ["/bin/bash", "-c", strict + pasted],
+        cwd=root,
+        env=environment(dev.folder, {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    shown = done.stdout.splitlines()
+    [paid] = [json.loads(line) for line in shown if '"payment_status":"paid"' in line]
+    assert (paid["user_id"], paid["entitled"]) == ("ada", True)
+    assert "card: visa ending in 4242, 12/" in done.stdout
+    assert shown[-1] == '{"invalidated":true}'
+    assert dev.renewals("ada@example.com") == []
 
 
 def test_a_folder_has_one_service(dev: Dev) -> None:

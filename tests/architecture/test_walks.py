@@ -1,0 +1,53 @@
+"""The walks of docs/architecture.md lead through functions that are there."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = (ROOT / "docs" / "architecture.md").read_text()
+HOPS: Final = re.findall(r"(?m)^\| `(\S+\.py)` \| `([\w.]+)` \| \S.* \|$", PAGE)
+
+
+def functions(node: ast.AST, within: str = "") -> Iterator[str]:
+    """Return the names of a module's functions, with what they are in."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{within}{child.name}"
+            if not isinstance(child, ast.ClassDef):
+                yield name
+            yield from functions(child, f"{name}.")
+        else:
+            yield from functions(child, within)
+
+
+@pytest.mark.parametrize(("file", "function"), sorted(set(HOPS)))
+def test_each_hop_is_a_function_of_its_file(file: str, function: str) -> None:
+    """
+    A function that moves or gets another name moves in the walk, too.
+    """
+    module = ast.parse((ROOT / file).read_text())
+
+    assert function in functions(module)
+
+
+def test_three_ways_are_walked() -> None:
+    """
+    A webhook's body, a subscription's POST and a job, none of them empty.
+    """
+    section = PAGE.partition("## Walks")[2].partition("\n## ")[0]
+    walks = section.split("\n### ")[1:]
+
+    assert [walk.partition("\n")[0] for walk in walks] == [
+        "A webhook's body",
+        "A subscription's POST",
+        "A job",
+    ]
+    hops = [walk.count("\n| `") for walk in walks]
+    assert all(hops)
+    # No row is passed over because it is written otherwise.
+    assert sum(hops) == len(HOPS)

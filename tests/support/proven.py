@@ -1,0 +1,69 @@
+"""Which test files name which threat, fault and property; writes that into their pages.
+
+`python tests/support/proven.py` rewrites the last column of each page. What an id
+means is written by hand.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = {
+    "T": ROOT / "docs" / "threats.md",
+    "F": ROOT / "docs" / "faults.md",
+    "P": ROOT / "docs" / "properties.md",
+}
+_IN_NAME: Final = re.compile(r"_([tfp]\d\d)(?=_|$)")
+_IN_PROSE: Final = re.compile(r"\b[TFP]\d\d\b")
+_ROW: Final = re.compile(r"(?m)^\| ([TFP]\d\d) \| (.+?) \|(.*)\|$")
+
+
+def named(tests: Path) -> dict[str, list[str]]:
+    """Return each id that a test names, with the files of those tests, sorted."""
+    found = dict[str, list[str]]()
+    for path in sorted(tests.rglob("*.py")):
+        for name in sorted(set(_ids(ast.parse(path.read_text())))):
+            found.setdefault(name, []).append(path.relative_to(tests).as_posix())
+    return found
+
+
+def _ids(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from (name.upper() for name in _IN_NAME.findall(node.name))
+                yield from _IN_PROSE.findall(ast.get_docstring(node) or "")
+            case ast.ClassDef() | ast.Module():
+                yield from _IN_PROSE.findall(ast.get_docstring(node) or "")
+            case _:
+                pass
+
+
+def listed(page: str) -> list[str]:
+    """Return the ids that a page has a row for, in its order."""
+    return [row[1] for row in _ROW.finditer(page)]
+
+
+def rewritten(page: str, files: Mapping[str, list[str]]) -> str:
+    """Return a page with the files that name each of its ids."""
+
+    def row(match: re.Match[str]) -> str:
+        shown = ", ".join(f"`{name}`" for name in files.get(match[1], ()))
+        return f"| {match[1]} | {match[2]} | {shown} |"
+
+    return _ROW.sub(row, page)
+
+
+def main() -> int:
+    files = named(ROOT / "tests")
+    for page in PAGES.values():
+        page.write_text(rewritten(page.read_text(), files))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
