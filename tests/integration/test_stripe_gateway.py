@@ -9,7 +9,7 @@ import asyncio
 import gzip
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -144,12 +144,6 @@ class Place:
         customer = self.customer(more.pop("card", "pm_card_visa"))
         request = self.start(customer, self.price()["id"], **more)
         return reported(await self.ask(request, f"start-{customer}"))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Subscriptions over real HTTP, with a sandbox in Stripe's place."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,17 +20,6 @@ from support.sales import (
     pointers,
     refusal,
 )
-
-
-@pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[Sales]:
-    with shop.selling(postgres, template) as sales:
-        yield sales
-
-
-@pytest.fixture
-def ada(sales: Sales) -> Payer:
-    return sales.user()
 
 
 def moment(text: str) -> datetime:

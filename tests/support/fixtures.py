@@ -1,10 +1,17 @@
+"""Fixtures that many files ask for by name; a file with another need has its own."""
+
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from payments_adapters.postgres.store import PostgresStore
+from payments_service.sandbox import Sandbox
 from support import databases
+from support.sales import Payer, Sales, selling
+from support.sandbox import Api
 from support.service import ServiceProcess, World, running
+from support.shop import Shop, opened
+from support.watched import watched
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +46,37 @@ def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
         running(World(dsn)) as [service],
     ):
         yield service
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """A sandbox in this process; all that it says has to conform."""
+    with watched() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that serves; each test of a module begins by emptying it."""
+    with Sandbox(seed=7) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
+    """The SDK as a client of the emptied sandbox."""
+    async with opened(sandbox) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def sales(postgres: str, template: str) -> Iterator[Sales]:
+    """A service and its sandbox for the tests of a module; each has its own payer."""
+    with selling(postgres, template) as sales:
+        yield sales
+
+
+@pytest.fixture
+def ada(sales: Sales) -> Payer:
+    """Somebody new who has nothing yet."""
+    return sales.user()

@@ -1,6 +1,5 @@
 """What the sandbox makes of changes: of plans, cards, customers, charges and clocks."""
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -22,12 +21,6 @@ FAILING: Final = "pm_card_chargeCustomerFail"
 ASKING: Final = "pm_card_authenticationRequired"
 # January, where a sandbox begins.
 MONTH: Final = 31 * DAY
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def begin(api: Api, amount: int = 1_000, **params: Any) -> Any:

@@ -13,7 +13,6 @@
 8. Nothing is overdue: what has its time is done when the time comes.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -233,12 +232,6 @@ def test_what_once_failed_holds(steps: list[Step]) -> None:
 
 
 # And what no rule above would have said; each failed before its fix.
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def change(api: Api, subscription: Any, **params: Any) -> Any:

@@ -1,6 +1,5 @@
 """The life of the sandbox's subscriptions: begun, renewed, retried, tried, ended."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,12 +22,6 @@ from support.watched import (
 FAILING: Final = "pm_card_chargeCustomerFail"
 ASKING: Final = "pm_card_authenticationRequired"
 RETRIES_MAX: Final = 8
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def item_of(subscription: Any) -> str:

@@ -15,18 +15,11 @@ from payments_service.sandbox.errors import ApiError
 from payments_service.sandbox.periods import DAY
 from support.sandbox import Api, Refused
 from support.sdk_types import resolve
-from support.watched import watched
 
 FAILING: Final = "pm_card_chargeCustomerFail"
 INVALID: Final = "invalid_request_error"
 MISSING: Final = "resource_missing"
 UNEXPECTED: Final = "payment_intent_unexpected_state"
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def ask(
