@@ -80,3 +80,10 @@ def sales(postgres: str, template: str) -> Iterator[Sales]:
 def ada(sales: Sales) -> Payer:
     """Somebody new who has nothing yet."""
     return sales.user()
+
+
+@pytest.fixture(scope="module")
+def begun(sales: Sales) -> tuple[Payer, str]:
+    """Somebody with a subscription that no test changes."""
+    payer = sales.user()
+    return payer, payer.subscribed()["id"]
