@@ -1,7 +1,7 @@
 """An idempotency key in the sandbox: the first answer counts, for 24 hours."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -9,8 +9,7 @@ from payments_service.sandbox.api import KEY_LIFE_S, ApiRequest, ApiResponse
 from payments_service.sandbox.forms import encoded
 from payments_service.sandbox.periods import HOUR
 from support.sandbox import Api
-
-FAILING: Final = "pm_card_chargeCustomerFail"
+from support.watched import FAILING
 
 
 def post(api: Api, key: str, path: str = "customers", **params: Any) -> ApiResponse:

@@ -34,7 +34,7 @@ from support.sandbox_books import (
     check_sums,
 )
 from support.sandbox_rules import Calls
-from support.watched import again, begin, latest, period, watched
+from support.watched import FAILING, again, begin, latest, period, watched
 
 STEPS_MAX: Final = 40
 
@@ -103,7 +103,6 @@ Step = tuple[str, dict[str, Any]]
 
 MONTHLY: Final = {"price": 0, "quantity": 1, "ends": {}}
 GOOD: Final = "pm_card_visa"
-FAILING: Final = "pm_card_chargeCustomerFail"
 NO_FUNDS: Final = "insufficient_funds"
 
 
