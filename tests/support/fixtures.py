@@ -7,11 +7,13 @@ import pytest
 from payments_adapters.postgres.store import PostgresStore
 from payments_service.sandbox import Sandbox
 from support import databases
+from support.receiver import Receiver, receiving
 from support.sales import Payer, Sales, selling
-from support.sandbox import Api
+from support.sandbox import Api, conforming
 from support.service import ServiceProcess, World, running
 from support.shop import Shop, opened
 from support.watched import watched
+from support.wire import Wire, wired
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +69,29 @@ async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
     """The SDK as a client of the emptied sandbox."""
     async with opened(sandbox) as shop:
         yield shop
+
+
+@pytest.fixture(scope="module")
+def shared_wire() -> Iterator[Wire]:
+    """A sandbox whose deliveries arrive, for the tests of a module."""
+    with conforming(seed=7) as sandbox, wired(sandbox) as wire:
+        yield wire
+
+
+@pytest.fixture
+def wire(shared_wire: Wire) -> Wire:
+    """A sandbox in which nothing has happened yet."""
+    shared_wire.sandbox.reset()
+    return shared_wire
+
+
+@pytest.fixture
+def receiver(wire: Wire) -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+        # Nothing may be on its way to an address that is gone.
+        wire.sandbox.reset()
+        wire.sandbox.deliver()
 
 
 @pytest.fixture(scope="module")
