@@ -29,4 +29,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:  # pytest's own
                 terminalreporter.write_line(f"{figure}")
 
 
-pytest_plugins = ["support.fixtures", "support.command_line"]
+pytest_plugins = [
+    "support.command_line",
+    "support.fixtures",
+    "support.stripe_gateway",
+]

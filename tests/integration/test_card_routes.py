@@ -1,7 +1,5 @@
 """A user's card over real HTTP, with a sandbox in Stripe's place."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -20,17 +18,6 @@ from support.sales import (
 )
 
 SET_UP = "card-setup"
-
-
-@pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[Sales]:
-    with shop.selling(postgres, template) as sales:
-        yield sales
-
-
-@pytest.fixture
-def ada(sales: Sales) -> Payer:
-    return sales.user()
 
 
 # Set-up

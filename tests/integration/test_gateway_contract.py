@@ -1,6 +1,6 @@
 """The contract of the payment gateway, on the real SDK over HTTP, against a sandbox."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -106,12 +106,6 @@ class SandboxWorld:
     def _charges(self, customer_id: CustomerId) -> Sequence[Mapping[str, Any]]:
         charges = self.sandbox.objects("charge")
         return [it for it in charges if it["customer"] == customer_id]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

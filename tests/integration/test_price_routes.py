@@ -70,11 +70,6 @@ def old(subscribers: Mapping[tuple[str, int], Subscriber]) -> Subscriber:
     return subscribers["old", 10]
 
 
-@pytest.fixture
-def ada(sales: Sales) -> Payer:
-    return sales.user()
-
-
 # Prices and trials
 
 

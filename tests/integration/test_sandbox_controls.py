@@ -1,26 +1,11 @@
 """`/_sandbox`: what its owner says wrongly is refused, and told where it is wrong."""
 
 import http.client
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
-from support.sandbox import conforming
-from support.wire import Wire, wired
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Wire]:
-    with conforming(seed=7) as sandbox, wired(sandbox) as wire:
-        yield wire
-
-
-@pytest.fixture
-def wire(shared: Wire) -> Wire:
-    """A sandbox in which nothing has happened yet."""
-    shared.sandbox.reset()
-    return shared
+from support.wire import Wire
 
 
 @pytest.mark.parametrize(

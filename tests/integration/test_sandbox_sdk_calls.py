@@ -1,6 +1,5 @@
 """The real SDK against the sandbox: what is true of every call, be it what it may."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,18 +9,6 @@ from payments_sandbox import Sandbox
 from support.shop import FAILING, SDK_MARKS, Shop, opened, whole
 
 pytestmark = SDK_MARKS
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
-    async with opened(sandbox) as shop:
-        yield shop
 
 
 async def test_a_list_is_read_to_its_end_and_back(shop: Shop) -> None:

@@ -3,13 +3,11 @@
 Each test is a story of its own; the last one tells all of them to one sandbox.
 """
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import pytest
 import stripe
 
-from payments_sandbox import Sandbox
 from support.shop import (
     FAILING,
     GOOD,
@@ -18,23 +16,10 @@ from support.shop import (
     Story,
     addresses,
     answers_to,
-    opened,
     whole,
 )
 
 pytestmark = SDK_MARKS
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
-    async with opened(sandbox) as shop:
-        yield shop
 
 
 async def test_a_customer_is_kept_found_changed_and_deleted(shop: Shop) -> None:

@@ -3,13 +3,11 @@
 Each test is a story of its own; the last one tells all of them to one sandbox.
 """
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
 import stripe
 
-from payments_sandbox import Sandbox
 from support.shop import (
     ASKING,
     FAILING,
@@ -21,24 +19,11 @@ from support.shop import (
     addresses,
     answers_to,
     intent_of,
-    opened,
     period_of,
     whole,
 )
 
 pytestmark = SDK_MARKS
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
-    async with opened(sandbox) as shop:
-        yield shop
 
 
 async def test_a_good_card_makes_an_active_subscription(shop: Shop) -> None:

@@ -1,10 +1,19 @@
+"""Fixtures that many files ask for by name; a file with another need has its own."""
+
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from payments_adapters.postgres.store import PostgresStore
+from payments_sandbox import Sandbox
 from support import databases
+from support.receiver import Receiver, receiving
+from support.sales import Payer, Sales, selling
+from support.sandbox import Api, conforming
 from support.service import ServiceProcess, World, running
+from support.shop import Shop, opened
+from support.watched import watched
+from support.wire import Wire, wired
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +48,67 @@ def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
         running(World(dsn)) as [service],
     ):
         yield service
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """A sandbox in this process; all that it says has to conform."""
+    with watched() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that serves; each test of a module begins by emptying it."""
+    with Sandbox(seed=7) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
+    """The SDK as a client of the emptied sandbox."""
+    async with opened(sandbox) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def shared_wire() -> Iterator[Wire]:
+    """A sandbox whose deliveries arrive, for the tests of a module."""
+    with conforming(seed=7) as sandbox, wired(sandbox) as wire:
+        yield wire
+
+
+@pytest.fixture
+def wire(shared_wire: Wire) -> Wire:
+    """A sandbox in which nothing has happened yet."""
+    shared_wire.sandbox.reset()
+    return shared_wire
+
+
+@pytest.fixture
+def receiver(wire: Wire) -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+        # Nothing may be on its way to an address that is gone.
+        wire.sandbox.reset()
+        wire.sandbox.deliver()
+
+
+@pytest.fixture(scope="module")
+def sales(postgres: str, template: str) -> Iterator[Sales]:
+    """A service and its sandbox for the tests of a module; each has its own payer."""
+    with selling(postgres, template) as sales:
+        yield sales
+
+
+@pytest.fixture
+def ada(sales: Sales) -> Payer:
+    """Somebody new who has nothing yet."""
+    return sales.user()
+
+
+@pytest.fixture(scope="module")
+def begun(sales: Sales) -> tuple[Payer, str]:
+    """Somebody with a subscription that no test changes."""
+    payer = sales.user()
+    return payer, payer.subscribed()["id"]

@@ -354,6 +354,11 @@ def stocked(sandbox: Sandbox, wire: Wire, running: ServiceProcess) -> Sales:
     )
 
 
+def moment(text: str) -> datetime:
+    """Return a time that an answer tells."""
+    return datetime.fromisoformat(text)
+
+
 @contextmanager
 def selling(
     postgres: str, template: str, *, ago: timedelta = timedelta(0)

@@ -218,6 +218,7 @@ def _anything() -> Shape:
 
 _of_known_kind: Final = _of_kinds("a kind that the SDK knows", class_of)
 KNOWN: Final = Shape("an object", {dict: _of_known_kind})
+Fields = dict[str, Any]
 JSON: Final = Wire(
     leaves={
         type(None): NULL,

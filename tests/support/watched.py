@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from support.sandbox import Api
+
+FAILING: Final = "pm_card_chargeCustomerFail"
+ASKING: Final = "pm_card_authenticationRequired"
 
 
 @contextmanager

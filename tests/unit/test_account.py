@@ -11,7 +11,6 @@ from contracts.worlds import moments
 from payments_core import (
     Checkpoint,
     DisputeState,
-    Email,
     Payment,
     PaymentState,
     PaymentStatus,
@@ -19,7 +18,7 @@ from payments_core import (
     Standing,
     standing,
 )
-from payments_core.errors import CustomerTaken, InvalidValue
+from payments_core.errors import CustomerTaken
 from payments_core.standing import Sighting, Term
 
 P, S = PaymentState, PaymentStatus
@@ -253,46 +252,3 @@ def test_p21_a_customer_is_bound_once() -> None:
     assert bound.bound(CUS_1) == bound
     with pytest.raises(CustomerTaken):
         bound.bound(CUS_2)
-
-
-@pytest.mark.parametrize(
-    "spelling", ["ZOË@Example.org", " zoë@example.org. ", "zoe\u0308@example.org"]
-)
-def test_spellings_of_one_email_have_one_key(spelling: str) -> None:
-    """
-    Case, Unicode form, spaces around and a final dot make no other person.
-    """
-    email = Email.of(spelling)
-    assert email.key == Email.of("zoë@example.org").key
-    assert email.text == spelling.strip()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\x00", "a@b\u200b", "a" * 255]
-)
-def test_other_texts_are_no_email(text: str) -> None:
-    """
-    Without a part, with white space or something invisible, or too long.
-    """
-    with pytest.raises(InvalidValue) as refused:
-        Email.of(text)
-    assert refused.value.field == "email"
-
-
-def test_an_email_has_at_most_254_characters() -> None:
-    """
-    254 are one, 255 are none.
-    """
-    assert len(Email.of("a" * 250 + "@b.c").text) == 254
-    with pytest.raises(InvalidValue):
-        Email.of("a" * 251 + "@b.c")
-
-
-@given(st.from_regex(r"[!-?A-~]{1,9}@[a-z0-9-]{1,9}", fullmatch=True))
-def test_a_key_finds_itself_and_ignores_case(text: str) -> None:
-    """
-    A key that was kept and read again is the same key.
-    """
-    email = Email.of(text)
-    assert Email.of(email.key).key == email.key
-    assert Email.of(text.upper()).key == email.key == Email.of(text.lower()).key

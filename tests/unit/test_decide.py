@@ -32,7 +32,6 @@ from payments_core.facts import (
     PaymentReported,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.linking import link_keys
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
 from payments_core.standing import Checkpoint, Policy
 from support.deciding import Kept, found, reported
@@ -322,21 +321,3 @@ async def test_p21_an_email_binds_no_customer() -> None:
 
     assert world.owner(CH_1) == ADA
     assert world.account().customer_id is None
-
-
-def test_link_keys_are_all_keys_that_are_there() -> None:
-    """
-    Of several reports at once; what is left out is no key.
-    """
-    reports = [
-        a_payment(user=ADA),
-        a_payment("ch_2", customer=CUS_1, email=email_of(BOB)),
-        a_payment("ch_3"),
-    ]
-    keys = link_keys(reports)
-
-    assert keys.user_ids == {ADA}
-    assert keys.customer_ids == {CUS_1}
-    assert keys.email_keys == {email_of(BOB).key}
-    assert keys
-    assert not link_keys(reports[2:])

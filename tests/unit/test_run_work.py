@@ -1,4 +1,4 @@
-"""What jobs cost, and whose a subscription is that was made twice."""
+"""What jobs cost, and what becomes of a save whose reply was lost."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,14 +12,13 @@ from payments_adapters.memory import MemoryLedger
 from payments_core.changes import Changes
 from payments_core.decide import subscription_job
 from payments_core.errors import GatewayBusy, StoreUnavailable
-from payments_core.events import EventState
 from payments_core.facts import LinkRequested
-from payments_core.intent import Intent, IntentKind, IntentState
-from payments_core.job import Job, JobState
+from payments_core.intent import Intent, IntentState
+from payments_core.job import Job
 from payments_core.payment import PaymentRecord
 from payments_core.standing import Policy
 from payments_core.use_cases import Order, RecordFacts
-from support.till import ADA, Break, Crash, Till, caller_of
+from support.till import ADA, Break, Till, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -108,56 +107,6 @@ async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
         assert await failing.link() == 0
         assert heard == [(LinkRequested(ADA), ZeroDivisionError)]
         assert await work.link() == 1
-
-
-async def test_what_the_gateway_does_not_know_ends_its_job() -> None:
-    """
-    What waited for it waits no longer.
-    """
-    async with Till.opened() as till:
-        key = subscription_job("sub_gone")
-        till.database.tables.jobs[key] = Job.due(key, "seen", till.clock.now)
-        await till.work()
-
-        assert till.database.tables.jobs[key].state is JobState.DONE
-        states = {it.outcome.state for it in till.database.tables.events.values()}
-        assert EventState.PENDING not in states
-
-
-async def test_an_open_intents_own_subscription_is_no_twin() -> None:
-    """
-    It is made, and its intent does not know yet: a sync that comes in between must not
-    end it.
-    """
-    async with Till.opened() as till:
-        await till.register()
-        # The reply to the last call is there, and the process ends before it is saved.
-        for at in range(1, 60):
-            till.restart(at, Break.CRASH)
-            try:
-                order = Order(product=till.product, payment_method=GOOD)
-                await till.start(ADA, order, caller=CALLER, key="a-key")
-            except Crash:
-                if till.subscriptions_of(ADA):
-                    break
-                till.clock.advance(timedelta(minutes=1))
-        till.restart()
-        [open_] = [
-            it for it in till.open_intents if it.kind is IntentKind.START_SUBSCRIPTION
-        ]
-        [made] = till.subscriptions_of(ADA)
-        key = subscription_job(made["id"])
-        till.database.tables.jobs[key] = Job.due(key, "seen", till.clock.now)
-        for claimed in await till.run_work.claim(9):
-            if isinstance(claimed.work, Job):
-                await till.run_work(claimed)
-
-        [made] = till.subscriptions_of(ADA)
-        assert made["status"] == "active"
-        await till.quiesce()
-        ended = await till.intent(open_.id)
-        assert ended is not None
-        assert ended.state is IntentState.SUCCEEDED
 
 
 async def test_a_save_whose_reply_was_lost_is_recognised_and_the_run_goes_on() -> None:

@@ -22,15 +22,8 @@ from payments_sandbox.resources.endpoints import shown
 from payments_sandbox.routing import Route
 from support.sandbox import Api, Refused
 from support.sdk_types import problems_of_object
-from support.watched import watched
 
 STATUSES: Final = {200, 400, 401, 402, 404, 409, 429}
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 # Encoded, and read

@@ -1,7 +1,6 @@
 """What the sandbox shows to clients of older API versions."""
 
 import json
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -10,16 +9,9 @@ import pytest
 from payments_sandbox.generations import ACACIA, BASIL, NEWEST
 from payments_sandbox.periods import DAY
 from support.sandbox import Api, Refused
-from support.watched import watched
 
 CLOVER: Final = "2025-09-30.clover"
 PERIOD: Final = {"current_period_start", "current_period_end"}
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def seen(api: Api, version: str, path: str, **params: Any) -> Any:

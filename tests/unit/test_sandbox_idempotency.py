@@ -1,8 +1,7 @@
 """An idempotency key in the sandbox: the first answer counts, for 24 hours."""
 
 import json
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -10,15 +9,7 @@ from payments_sandbox.api import KEY_LIFE_S, ApiRequest, ApiResponse
 from payments_sandbox.forms import encoded
 from payments_sandbox.periods import HOUR
 from support.sandbox import Api
-from support.watched import watched
-
-FAILING: Final = "pm_card_chargeCustomerFail"
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
+from support.watched import FAILING
 
 
 def post(api: Api, key: str, path: str = "customers", **params: Any) -> ApiResponse:

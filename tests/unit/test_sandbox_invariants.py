@@ -13,7 +13,6 @@
 8. Nothing is overdue: what has its time is done when the time comes.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -35,7 +34,7 @@ from support.sandbox_books import (
     check_sums,
 )
 from support.sandbox_rules import Calls
-from support.watched import again, begin, latest, period, watched
+from support.watched import FAILING, again, begin, latest, period, watched
 
 STEPS_MAX: Final = 40
 
@@ -104,7 +103,6 @@ Step = tuple[str, dict[str, Any]]
 
 MONTHLY: Final = {"price": 0, "quantity": 1, "ends": {}}
 GOOD: Final = "pm_card_visa"
-FAILING: Final = "pm_card_chargeCustomerFail"
 NO_FUNDS: Final = "insufficient_funds"
 
 
@@ -233,12 +231,6 @@ def test_what_once_failed_holds(steps: list[Step]) -> None:
 
 
 # And what no rule above would have said; each failed before its fix.
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with watched() as api:
-        yield api
 
 
 def change(api: Api, subscription: Any, **params: Any) -> Any:

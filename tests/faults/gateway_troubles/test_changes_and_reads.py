@@ -1,0 +1,179 @@
+"""Cards, changes, ends, look-ups and webhooks while the gateway is in trouble."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
+from payments_sandbox import Fault
+from support import sales as shop
+from support.sales import BASIC, OTHER, PRO, Payer, Sales
+
+# Cards, changes and ends
+
+
+@pytest.mark.parametrize("step", ["POST /v1/payment_methods/*", "POST /v1/customers/*"])
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
+def test_a_card_comes_into_its_place_in_spite_of_troubles(
+    sales: Sales, ada: Payer, step: str, fault: Fault
+) -> None:
+    """
+    What only says how things should be is said again at once, also after an error.
+    """
+    sales.sandbox.plan(fault, step)
+
+    answer = ada.give_card(OTHER)
+    sales.work(SOON)
+
+    intent = ada.intent(answer)
+    assert (intent["state"], intent["result"]["outcome"]) == ("succeeded", "updated")
+    assert ada.status["card"]["brand"] == "mastercard"
+    [method] = [it for it in sales.objects("payment_method") if it["id"] == ada.card]
+    assert method["card"]["brand"] == "mastercard"
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
+def test_a_card_set_up_is_found_in_its_intent(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    The secret comes with the intent, later.
+    """
+    sales.sandbox.plan(fault, "POST /v1/setup_intents")
+
+    answer = ada.call("POST", "card-setup")
+    sales.work(SOON)
+    sales.work(AFTER_SILENCE)
+
+    [set_up] = ada.have("setup_intent")
+    assert ada.intent(answer)["result"] == {"client_secret": set_up["client_secret"]}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED],
+)
+def test_a_change_is_made_and_paid_once(sales: Sales, ada: Payer, fault: Fault) -> None:
+    """
+    The difference is taken once, however often it was asked for.
+    """
+    id_ = ada.subscribed()["id"]
+    sales.sandbox.plan(fault, "POST /v1/subscriptions/*")
+
+    answer = ada.admin.change(id_, price=sales.pro)
+    sales.work(SOON)
+    sales.settle()
+
+    assert ada.intent(answer)["state"] == "succeeded"
+    assert ada.get(f"subscriptions/{id_}")["price"] == sales.pro
+    assert ada.taken == [BASIC, PRO - BASIC]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED]
+)
+def test_an_end_comes_about(sales: Sales, ada: Payer, fault: Fault) -> None:
+    """
+    202 first; in the end it is canceled, here and there, and what was paid stays.
+    """
+    id_ = ada.subscribed()["id"]
+    sales.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
+
+    answer = ada.call("DELETE", f"subscriptions/{id_}")
+    sales.work(SOON)
+    sales.settle()
+
+    assert ada.intent(answer)["state"] == "succeeded"
+    assert ada.get(f"subscriptions/{id_}")["status"] == "canceled"
+    assert [it["status"] for it in ada.subscriptions] == ["canceled"]
+    assert ada.standing == ("paid", True)
+
+
+# What is only looked up
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
+def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    503 with the time to come again: nothing was begun, the next attempt is good.
+    """
+    # Nobody has asked for it before: what was looked up once may be remembered.
+    price = sales.priced(BASIC)
+    sales.sandbox.plan(fault, "GET /v1/prices/*")
+
+    answer = ada.admin.subscribe(key="one", price=price)
+    again = ada.admin.subscribe(key="one", price=price)
+
+    assert answer.status_code == 503
+    assert shop.problem_of(answer)["code"] in {"gateway_silent", "gateway_busy"}
+    assert answer.headers["retry-after"]
+    assert again.status_code == 201
+    assert ada.taken == [BASIC]
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
+def test_a_preview_that_cannot_be_had_is_asked_for_again(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    503; nothing changed.
+    """
+    path = f"subscriptions/{ada.subscribed()['id']}/preview"
+    sales.sandbox.plan(fault, "POST /v1/invoices/create_preview")
+
+    answer = ada.call("POST", path, {"quantity": 2})
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert ada.call("POST", path, {"quantity": 2}).status_code == 200
+
+
+# What is told
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.TWIN,
+        Fault.DUPLICATE,
+        Fault.REORDER,
+        Fault.DELAY,
+        Fault.DROP,
+        Fault.OTHER_GENERATION,
+    ],
+)
+def test_webhooks_in_trouble_come_to_the_same(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    Twice, in another order, late, not at the first time, or of another version.
+    """
+    sales.sandbox.plan(fault, "*", times=20)
+
+    answer = ada.subscribe()
+    sales.settle()
+    sales.sandbox.calm()
+    sales.pass_by("2 hours")
+
+    assert answer.status_code == 201
+    assert_sold_once(ada)
+
+
+def test_a_renewal_of_which_nothing_is_told_is_looked_up(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    No event of it is ever made: the worker asks when the time has come.
+    """
+    before = datetime.fromisoformat(ada.subscribed()["current_period_end"])
+    sales.sandbox.chaos(never_made=1)
+    sales.sandbox.advance("1 month")
+    sales.sandbox.advance("2 hours")
+    sales.sandbox.chaos(never_made=0)
+
+    sales.settle(timedelta(days=45))
+
+    assert datetime.fromisoformat(ada.status["payment_expire_date"]) > before
+    assert ada.taken == [BASIC, BASIC]

@@ -1,0 +1,110 @@
+"""A gateway that is gone: what is known is told, what was asked is done later."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import httpx
+import pytest
+
+from faults.sold_once import SOON
+from support import sales as shop
+from support.events import SUCCEEDED, event
+from support.sales import BASIC, OTHER, Payer
+
+
+@attrs.frozen
+class Left:
+    """A service whose gateway is gone, and somebody who had subscribed before."""
+
+    payer: Payer
+    subscription: str
+
+
+@pytest.fixture(scope="module")
+def left(postgres: str, template: str) -> Iterator[Left]:
+    with shop.selling(postgres, template) as sales:
+        payer = sales.user()
+        subscription = payer.subscribed()["id"]
+        sales.sandbox.__exit__(None, None, None)
+        yield Left(payer, subscription)
+
+
+def in_order(answer: httpx.Response) -> bool:
+    """Tell whether an answer is what one gets while the gateway is gone."""
+    if answer.status_code == 202:
+        return answer.headers["location"].startswith("/payments-gateway/api/intents/")
+    return answer.status_code == 503 and "retry-after" in answer.headers
+
+
+def test_f33_with_the_gateway_gone_every_answer_keeps_the_contract(left: Left) -> None:
+    """
+    202 with a place to ask or 503 with a time to come again, soon; nothing is lost.
+    """
+    payer, one = left.payer, f"subscriptions/{left.subscription}"
+    newcomer = payer.sales.user()
+
+    answers = [
+        newcomer.subscribe(),
+        newcomer.give_card(),
+        newcomer.call("POST", "card-setup"),
+        payer.subscribe(product=payer.sales.other_product),
+        payer.give_card(OTHER),
+        payer.change(left.subscription, quantity=2),
+        payer.call("POST", f"{one}/preview", {"quantity": 2}),
+        payer.call("DELETE", one),
+    ]
+
+    assert [it.status_code for it in answers if not in_order(it)] == []
+    assert max(it.elapsed for it in answers) < timedelta(seconds=5)
+
+
+def test_f33_with_the_gateway_gone_what_is_known_is_told(left: Left) -> None:
+    """
+    Who has paid is ours to know.
+    """
+    payer = left.payer
+
+    assert payer.standing == ("paid", True)
+    assert payer.status["card"]["brand"] == "visa"
+    assert len(payer.get("subscriptions")["items"]) == 1
+
+
+def test_f33_with_the_gateway_gone_webhooks_are_taken(left: Left) -> None:
+    """
+    200 and applied: what Stripe says needs no Stripe.
+    """
+    payer = left.payer.sales.user()
+    _ = payer.status
+    now = datetime.now(UTC)
+    charge = event(SUCCEEDED, "gone", at=now, receipt_email=f"{payer.id}@example.com")
+
+    answer = payer.sales.service.post_event(charge)
+
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "applied"})
+    assert payer.standing == ("paid", True)
+
+
+def test_f33_a_gateway_that_comes_back_gets_all_that_was_asked(
+    postgres: str, template: str
+) -> None:
+    """
+    What was answered 202 while it was gone is done by the worker, once.
+    """
+    with shop.selling(postgres, template) as gone:
+        payer = gone.user()
+        id_ = payer.subscribed()["id"]
+        gone.sandbox.__exit__(None, None, None)
+        accepted = [payer.give_card(OTHER), payer.change(id_, quantity=2)]
+        gone.work(SOON)
+        assert [payer.intent(it)["result"] for it in accepted] == [None, None]
+
+        with shop.returned(gone) as sandbox:
+            back = attrs.evolve(payer, sales=attrs.evolve(gone, sandbox=sandbox))
+            back.sales.work(SOON * 2)
+            back.sales.settle(SOON * 3)
+
+            assert {back.intent(it)["state"] for it in accepted} == {"succeeded"}
+            assert back.status["card"]["brand"] == "mastercard"
+            assert back.get(f"subscriptions/{id_}")["quantity"] == 2
+            assert back.taken == [BASIC, BASIC]

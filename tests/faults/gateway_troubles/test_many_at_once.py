@@ -1,0 +1,111 @@
+"""Many ask at once while the gateway is in trouble: each is sold to once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import pytest
+
+from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
+from support import sales as shop
+from support.sales import GOOD, Payer, Sales
+
+RUSH: Final = 16
+STORM_USERS: Final = 12
+STORM: Final = {
+    "error_before": 0.1,
+    "error_after": 0.15,
+    "reset": 0.15,
+    "rate_limited": 0.1,
+    "duplicate": 0.2,
+    "reorder": 0.2,
+    "drop": 0.2,
+}
+
+
+def test_f26_a_rush_beyond_the_budget_sells_to_each_once(sales: Sales) -> None:
+    """
+    The gateway is asked no faster than is allowed: who comes too fast is served
+    later, or asked to come again; nobody is served twice.
+    """
+    payers = [sales.user() for _ in range(RUSH)]
+    with ThreadPoolExecutor(RUSH) as threads:
+        answers = list(
+            threads.map(lambda it: it.subscribe(payment_method=GOOD), payers)
+        )
+
+    for number in range(1, 4):
+        sales.work(SOON * number)
+
+    assert {it.status_code for it in answers} <= {201, 202, 503}
+    for payer, answer in zip(payers, answers, strict=True):
+        if answer.status_code == 503:
+            assert answer.headers["retry-after"]
+            assert payer.subscriptions == []
+        else:
+            assert_sold_once(payer)
+
+
+@pytest.mark.parametrize("key", [None, "one"])
+def test_t51_the_same_order_many_times_at_once_is_one(
+    sales: Sales, ada: Payer, key: str | None
+) -> None:
+    """
+    One is served; the others are told to come again, that it is there already, or
+    (under a key) the very same.
+    """
+    with ThreadPoolExecutor(RUSH) as threads:
+        answers = list(threads.map(lambda _: ada.subscribe(key=key), range(RUSH)))
+    sales.work(SOON)
+
+    served = [it for it in answers if it.status_code < 300]
+    others = [it for it in answers if it.status_code >= 300]
+    first = [it for it in served if "idempotent-replayed" not in it.headers]
+    assert len(first) == 1
+    assert {it.content for it in served} == {first[0].content}
+    assert {it.status_code for it in others} <= {409, 503}
+    assert_sold_once(ada)
+
+
+def test_an_end_and_changes_at_once_come_to_an_end(sales: Sales, ada: Payer) -> None:
+    """
+    Whichever is first: each is answered by contract, and the subscription has ended.
+    """
+    id_ = ada.subscribed()["id"]
+    with ThreadPoolExecutor(RUSH) as threads:
+        changes = [
+            threads.submit(ada.change, id_, quantity=number) for number in range(2, 6)
+        ]
+        ends = [
+            threads.submit(ada.call, "DELETE", f"subscriptions/{id_}") for _ in range(4)
+        ]
+    sales.settle(SOON)
+
+    assert {it.result().status_code for it in changes} <= {200, 202, 409, 422}
+    assert {it.result().status_code for it in ends} <= {200, 202, 409}
+    assert 200 in {it.result().status_code for it in ends}
+    assert ada.get(f"subscriptions/{id_}")["status"] == "canceled"
+    assert [it["status"] for it in ada.subscriptions] == ["canceled"]
+
+
+def test_p22_in_a_storm_everybody_is_sold_to_once(postgres: str, template: str) -> None:
+    """
+    Errors, cut answers, limits and lost webhooks, at random under a seed, for all of
+    twelve users: when it is over everybody has what was promised, once.
+    """
+    with shop.selling(postgres, template) as sales:
+        payers = [sales.user() for _ in range(STORM_USERS)]
+        sales.sandbox.chaos(**STORM)
+        answers = [it.subscribe(payment_method=GOOD) for it in payers]
+        for number in range(1, 4):
+            sales.settle(SOON * number)
+        sales.sandbox.chaos(**dict.fromkeys(STORM, 0))
+        for number in range(1, 5):
+            sales.settle(AFTER_SILENCE * number)
+        sales.pass_by("12 hours")
+
+        assert {it.status_code for it in answers} <= {201, 202, 503}
+        for payer, answer in zip(payers, answers, strict=True):
+            if answer.status_code == 503:
+                assert payer.subscriptions == []
+            else:
+                assert_sold_once(payer)

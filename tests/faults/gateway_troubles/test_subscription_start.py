@@ -1,0 +1,267 @@
+"""A subscription is begun while the gateway fails, hangs or repeats itself.
+
+Whatever becomes of a call, the answer keeps the contract, the worker comes to an end
+with it, and the gateway has what was asked for exactly once.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
+from payments_sandbox import Fault
+from support.sales import FAILING, GOOD, OTHER, Payer, Sales, refusal
+
+CREATE: Final = "POST /v1/subscriptions"
+TRIES_MAX: Final = 100
+
+
+# A subscription is begun while the gateway is in trouble
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.RATE_LIMITED, Fault.RATE_LIMITED_RETRY_AFTER, Fault.RESET]
+)
+def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    202 with the place to ask; the worker sends the same again, and it is sold once.
+    """
+    sales.sandbox.plan(fault, CREATE)
+
+    answer = ada.subscribe()
+    before = ada.intent(answer)
+    sales.work(SOON)
+
+    after = ada.intent(answer)
+    assert before["state"] in {"sent", "unknown"}
+    assert (before["kind"], before["result"]) == ("start_subscription", None)
+    assert (after["state"], after["result"]["status"]) == ("succeeded", "active")
+    assert_sold_once(ada)
+
+
+def test_f27_an_error_after_the_fact_is_found(sales: Sales, ada: Payer) -> None:
+    """
+    500, but it was made: the worker finds it by its mark, and does not make another.
+    """
+    sales.sandbox.plan(Fault.ERROR_AFTER, CREATE)
+    before = sales.posts.count(CREATE)
+
+    answer = ada.subscribe()
+    sales.work(SOON)
+
+    assert ada.intent(answer)["state"] == "succeeded"
+    assert sales.posts.count(CREATE) == before + 1
+    assert_sold_once(ada)
+
+
+def test_f27_an_error_before_the_fact_is_made_anew(sales: Sales, ada: Payer) -> None:
+    """
+    500, and nothing to be found: only after two hours is it made under a new key.
+    """
+    sales.sandbox.plan(Fault.ERROR_BEFORE, CREATE)
+
+    answer = ada.subscribe()
+    sales.work(SOON)
+    waits, made = ada.intent(answer), ada.subscriptions
+    sales.work(AFTER_SILENCE)
+
+    assert (waits["state"], made) == ("unknown", [])
+    assert ada.intent(answer)["state"] == "succeeded"
+    assert_sold_once(ada)
+
+
+@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.OVERTAKE])
+def test_f32_an_answer_that_comes_late_is_an_answer(
+    sales: Sales, ada: Payer, fault: Fault
+) -> None:
+    """
+    It drips, or the webhooks come before it: 201 all the same.
+    """
+    sales.sandbox.plan(fault, CREATE)
+
+    answer = ada.subscribe()
+
+    assert (answer.status_code, answer.json()["status"]) == (201, "active")
+    assert_sold_once(ada)
+
+
+def test_f28_f29_timeouts_are_answered_after_eight_seconds(sales: Sales) -> None:
+    """
+    Made or not made, nobody knows: 202 for both; in the end both are sold once.
+    """
+    payers = [sales.user(), sales.user()]
+    for payer in payers:
+        payer.give_card().raise_for_status()
+    sales.sandbox.plan(Fault.TIMEOUT_BEFORE, CREATE)
+    sales.sandbox.plan(Fault.TIMEOUT_AFTER, CREATE, skip=1)
+
+    with ThreadPoolExecutor() as threads:
+        answers = list(threads.map(Payer.subscribe, payers))
+
+    both = list(zip(payers, answers, strict=True))
+    # The calls that hang keep their keys busy until they are given up.
+    for number in range(1, TRIES_MAX):
+        sales.work(SOON * number)
+        if all(payer.intent(it)["state"] == "succeeded" for payer, it in both):
+            break
+    for payer, answer in both:
+        assert answer.elapsed < timedelta(seconds=9)
+        assert payer.intent(answer)["state"] == "succeeded"
+        assert_sold_once(payer)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (Fault.ERROR_AFTER, Fault.RESET),
+        (Fault.RESET, Fault.ERROR_BEFORE),
+        (Fault.RESET, Fault.RATE_LIMITED),
+        (Fault.ERROR_BEFORE, Fault.ERROR_AFTER),
+        (Fault.RATE_LIMITED, Fault.ERROR_BEFORE, Fault.RESET),
+    ],
+)
+def test_p22_troubles_one_after_the_other_come_to_one_sale(
+    sales: Sales, ada: Payer, faults: tuple[Fault, ...]
+) -> None:
+    """
+    Whatever the next attempt meets.
+    """
+    for number, fault in enumerate(faults):
+        sales.sandbox.plan(fault, CREATE, skip=number)
+
+    answer = ada.subscribe()
+    for number in range(1, 6):
+        sales.work(AFTER_SILENCE * number)
+
+    assert ada.intent(answer)["state"] == "succeeded"
+    assert_sold_once(ada)
+
+
+@pytest.mark.parametrize(
+    ("fault", "later"),
+    [
+        (Fault.RATE_LIMITED, SOON),
+        (Fault.RESET, SOON),
+        (Fault.ERROR_AFTER, SOON),
+        (Fault.ERROR_BEFORE, AFTER_SILENCE),
+    ],
+)
+def test_p22_a_customer_is_made_once_too(
+    sales: Sales, fault: Fault, later: timedelta
+) -> None:
+    """
+    The first step fails: 202; the worker makes one customer, and sells to it.
+    """
+    payer = sales.user()
+    sales.sandbox.plan(fault, "POST /v1/customers")
+
+    answer = payer.subscribe(payment_method=GOOD)
+    sales.work(later)
+    sales.work(later + SOON)
+
+    assert payer.intent(answer)["state"] == "succeeded"
+    assert_sold_once(payer)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.RESET, Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.RATE_LIMITED]
+)
+def test_what_is_declined_is_undone_in_spite_of_troubles(
+    sales: Sales, fault: Fault
+) -> None:
+    """
+    The first payment was declined and its undoing fails: the worker sees to it that
+    nothing lives on, and the intent says why.
+    """
+    payer = sales.user()
+    payer.give_card(FAILING)
+    sales.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
+
+    answer = payer.subscribe()
+    sales.work(SOON)
+    sales.work(AFTER_SILENCE)
+
+    intent = payer.intent(answer)
+    assert (intent["state"], intent["refusal"]["code"]) == ("declined", "card_declined")
+    assert payer.living == []
+    payer.give_card(GOOD)
+    assert payer.subscribe().status_code == 201
+
+
+# Who asks meanwhile
+
+
+def test_t51_asking_again_meanwhile_begins_nothing_more(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    409 that names what is under way and when to come again, with a key or without;
+    once it is done, the key tells the answer.
+    """
+    sales.sandbox.plan(Fault.RESET, CREATE)
+    first = ada.subscribe(key="one")
+
+    under_key, other_key = ada.subscribe(key="one"), ada.subscribe(key="two")
+    without = ada.subscribe()
+    sales.work(SOON)
+    replayed = ada.subscribe(key="one")
+
+    for answer in (under_key, other_key, without):
+        assert refusal(answer) == (409, "operation_in_progress")
+        assert answer.json()["intent_id"] == ada.intent(first)["id"]
+        assert answer.headers["retry-after"]
+    assert (replayed.status_code, replayed.json()["status"]) == (201, "active")
+    assert replayed.headers["idempotent-replayed"] == "true"
+    assert_sold_once(ada)
+
+
+def test_a_decline_that_comes_late_is_told_under_the_key(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    202 first; whoever asks again with the key then hears what the bank said.
+    """
+    ada.give_card(FAILING)
+    sales.sandbox.plan(Fault.RESET, CREATE)
+    first = ada.subscribe(key="one")
+    sales.work(SOON)
+
+    again = ada.subscribe(key="one")
+
+    assert first.status_code == 202
+    assert refusal(again) == (402, "card_declined")
+    assert again.json()["decline_code"] == "generic_decline"
+    assert ada.living == []
+
+
+def test_the_users_other_operations_go_on_meanwhile(sales: Sales, ada: Payer) -> None:
+    """
+    Another product and another card are in nobody's way.
+    """
+    sales.sandbox.plan(Fault.RESET, CREATE)
+    ada.intent(ada.subscribe())
+
+    other = ada.subscribe(product=sales.other_product)
+
+    assert other.status_code == 201
+    assert ada.give_card(OTHER).status_code == 200
+
+
+def test_the_command_does_what_the_worker_does(sales: Sales, ada: Payer) -> None:
+    """
+    `payments worker --once` ends with 0; what is not due yet it leaves alone.
+    """
+    sales.sandbox.plan(Fault.RESET, CREATE)
+    answer = ada.subscribe()
+    sales.sandbox.deliver()
+
+    assert sales.work_as_process() == os.EX_OK
+
+    assert ada.intent(answer)["state"] == "unknown"
+    sales.work(SOON)
+    assert_sold_once(ada)

@@ -1,0 +1,102 @@
+"""`payments db …` as processes: upgrades, and databases that do not answer."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from payments_adapters.postgres import schema
+from support.command_line import Inside
+from support.commands import CANARY, COMMAND, NOBODY, START_S_MAX, Dev, payments
+
+
+def test_an_empty_database_is_upgraded_once(
+    empty_database: str, nowhere: dict[str, str]
+) -> None:
+    """
+    Before: exit code 6 and what to run. Four at once, and one later, all succeed.
+    """
+    env = {**nowhere, "PAYMENTS_DATABASE_URL": empty_database}
+    before = payments("db", "current", env=env)
+    waited = payments("db", "wait", "--timeout", "1", env=env)
+    dry = payments("db", "upgrade", "--dry-run", env=env)
+    still = payments("db", "current", env=env)
+    four = [
+        subprocess.Popen([*COMMAND, "db", "upgrade"], env={**os.environ, **env})
+        for _ in range(4)
+    ]
+    codes = [process.wait(START_S_MAX) for process in four]
+    again = payments("db", "upgrade", env=env)
+    after = payments("db", "current", env=env)
+    there = payments("db", "wait", "--timeout", "1", env=env)
+
+    head = schema.head()
+    for answer in (before, waited, still):
+        assert (answer.code, answer.out) == (6, "")
+        assert "run `payments db upgrade`" in answer.err
+    assert (dry.code, dry.out) == (0, f"empty -> {head}\n")
+    assert codes == [0, 0, 0, 0]
+    assert (again.code, again.out) == (0, f"{head} -> {head}\n")
+    assert (after.code, after.out) == (0, f"{head}\n")
+    assert (there.code, there.out) == (0, f"{head}\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["current"], ["upgrade"], ["wait", "--timeout", "1"]]
+)
+def test_a_database_that_does_not_answer_is_exit_code_5(
+    nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    Try again later.
+    """
+    env = {**nowhere, "PAYMENTS_DATABASE_URL": NOBODY}
+
+    answer = payments("db", *words, env=env)
+
+    assert (answer.code, answer.out) == (5, "")
+    assert "the database did not answer" in answer.err
+
+
+def test_waiting_ends_in_time_where_packets_vanish(nowhere: dict[str, str]) -> None:
+    """
+    A server that takes the connection and says nothing does not hold us.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        env = {**nowhere, "PAYMENTS_DATABASE_URL": url}
+        # Asking it without a limit would take asyncpg's whole minute.
+        answer = payments("db", "wait", "--timeout", "1", env=env)
+
+    assert (answer.code, answer.out) == (5, "")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"PAYMENTS_DATABASE_URL": " "},
+        {"PAYMENTS_DATABASE_URL": f"mysql://u:{CANARY}@h/d"},
+        {"PAYMENTS_DATABASE_URL": f"postgresql://u:{CANARY}@h:port/d"},
+        {"PAYMENTS_DATABASE_URL_FILE": "/does/not/exist"},
+    ],
+)
+def test_a_migration_job_names_its_missing_variable(
+    inside: Inside, nowhere: dict[str, str], env: dict[str, str]
+) -> None:
+    """
+    Exit code 4.
+    """
+    answer = inside("db", "current", env={**nowhere, **env})
+
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("payments: PAYMENTS_DATABASE_URL: ")
+    assert CANARY not in answer.err
+
+
+def test_a_development_service_lends_its_database(dev: Dev) -> None:
+    """
+    What the environment does not say, the folder does.
+    """
+    assert dev.run("db", "current").out == f"{schema.head()}\n"

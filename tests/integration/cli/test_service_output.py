@@ -1,0 +1,168 @@
+"""What a service that runs writes: lines of JSON and no secrets; and how it ends."""
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+
+from support import databases
+from support.commands import CANARY, COMMAND, POLL_S, START_S_MAX
+from support.events import SUCCEEDED, event
+from support.service import ServiceProcess, World, free_port, start
+
+
+@attrs.frozen
+class Written:
+    service: ServiceProcess
+    path: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.path.read_text().split("\n")[:-1]]
+
+
+@contextmanager
+def writing(world: World, path: Path) -> Iterator[Written]:
+    """Lend a service that tells all it would ever tell, into a file."""
+    port, ops_port = free_port(), free_port()
+    with path.open("wb") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "serve"],
+            env={**world.env(port, ops_port), "PAYMENTS_LOG_LEVEL": "debug"},
+            stdout=file,
+            stderr=file,
+        )
+    service = ServiceProcess(world, port, ops_port, process)
+    try:
+        deadline = time.monotonic() + START_S_MAX
+        while not is_ready(service):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            threading.Event().wait(POLL_S)
+        yield Written(service, path)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(START_S_MAX) == 0
+
+
+def is_ready(service: ServiceProcess) -> bool:
+    try:
+        return httpx.get(f"{service.ops_url}/readyz", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def exercise(service: ServiceProcess) -> list[int]:
+    """Send canaries wherever a caller can put them; return the answers' statuses."""
+    own = service.world.token(CANARY, email=f"{CANARY}@example.com")
+    admin = service.world.admin()
+    charge = event(
+        SUCCEEDED, CANARY, receipt_email=f"{CANARY}@example.com", description=CANARY
+    )
+    signed = json.dumps(charge).encode()
+    forged = {"Stripe-Signature": f"t=1,v1={CANARY}"}
+    odd = {"X-Request-Id": f"{CANARY} {{", "Cookie": CANARY, "User-Agent": CANARY}
+    answers = [
+        service.post_event(charge),
+        service.post_event(charge),
+        service.post_event(charge, "charge/failed"),
+        service.post_event(signed, **forged),
+        service.post_event(f'{{"id": "{CANARY}"'.encode()),
+        service.post_event({"id": CANARY, "type": CANARY}),
+        service.call("PUT", f"/users/{CANARY}", own, {"email": CANARY}),
+        service.call("PUT", f"/users/{CANARY}", admin, {"email": CANARY}),
+        service.call("PUT", f"/users/{CANARY}", admin, {CANARY: CANARY}),
+        service.call("GET", f"/users/{CANARY}/payment-status", own),
+        service.call("GET", f"/users/{CANARY}@x.org/payment-status?q={CANARY}", admin),
+        service.call("GET", f"/{CANARY}?token={CANARY}", own),
+        service.call("GET", "/tokens/invalidated", f"eyJ{CANARY}.{CANARY}.{CANARY}"),
+        service.call("GET", f"/tokens/invalidated?cursor={CANARY}", admin),
+        service.call("POST", "/tokens/invalidate", own, {"token": CANARY}),
+        service.call("DELETE", f"/users/{CANARY}", own),
+        httpx.get(f"{service.url}/tokens/invalidated", headers=odd),
+    ]
+    return [answer.status_code for answer in answers]
+
+
+def speak_nonsense(port: int) -> None:
+    """Send what is not HTTP, and read until the service hangs up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(f"{CANARY} \0\r\n{CANARY}: \x1b[31m\r\n\r\n".encode())
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(4096):
+            pass
+
+
+def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    Applied, refused, failed by a bug, without a database: nothing of a body, a header,
+    a path or a setting is written, and each line is one JSON object.
+    """
+    world = World(database_url)
+    name = database_url.rsplit("/", 1)[1]
+    other = databases.named(database_url, "postgres")
+    with writing(world, tmp_path / "log") as written:
+        service = written.service
+        usual = exercise(service)
+        speak_nonsense(service.port)
+        break_ = "alter table payment_accounts rename email_key to gone"
+        databases.run(databases.execute(database_url, break_))
+        broken = exercise(service)
+        away = f"alter database {name} rename to away_{name}"
+        databases.run(databases.execute(other, end(name), away))
+        without = exercise(service)
+        back = f"alter database away_{name} rename to {name}"
+        databases.run(databases.execute(other, back))
+    text = written.path.read_text()
+    hidden = [
+        CANARY,
+        world.jwks,
+        json.loads(world.jwks)["keys"][0]["k"],
+        database_url,
+        *world.secrets,
+        "eyJ",
+        "Bearer",
+        "Traceback",
+    ]
+
+    assert {200, 400, 401, 403, 404} <= set(usual)
+    assert max(usual) < 500
+    assert 500 in broken
+    assert 503 in without
+    assert [secret for secret in hidden if secret in text] == []
+    assert text[:-1].replace("\n", "").isprintable()
+    lines = written.lines()
+    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+    requests = [line for line in lines if line["event"] == "request"]
+    assert len([line for line in requests if line["path"] != "/readyz"]) == len(
+        usual + broken + without
+    )
+    assert {line["event"] for line in lines} >= {"request", "bug", "unavailable"}
+
+
+def end(name: str) -> str:
+    return (
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity "  # noqa: S608  # our own name
+        f"where datname = '{name}'"
+    )
+
+
+def test_ctrl_c_ends_the_service_as_sigterm_does(database_url: str) -> None:
+    """
+    It drains, and the exit code is 0.
+    """
+    service = start(World(database_url))
+
+    service.process.send_signal(signal.SIGINT)
+
+    assert service.process.wait(START_S_MAX) == 0

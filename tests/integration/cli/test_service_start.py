@@ -1,0 +1,170 @@
+"""`payments serve` as a process: what stops its start, and how that is said."""
+
+import json
+import socket
+from collections.abc import Mapping
+
+import pytest
+
+from support import databases
+from support.command_line import Answer, Inside
+from support.commands import CANARY, payments, secretive
+
+REQUIRED = (
+    "PAYMENTS_ENV",
+    "PAYMENTS_DATABASE_URL",
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+    "PAYMENTS_JWT_ISSUER",
+    "PAYMENTS_JWT_AUDIENCE",
+    "PAYMENTS_JWT_KEYS",
+)
+WRONG = {
+    "PAYMENTS_ENV": CANARY,
+    "PAYMENTS_DATABASE_URL": f"postgresql://u:{CANARY}/@h/d",
+    "PAYMENTS_DATABASE_POOL_SIZE": "0",
+    "PAYMENTS_STRIPE_API_BASE": f"https://api.stripe.com@{CANARY}",
+    "PAYMENTS_STRIPE_API_KEY": f"sk_live_{CANARY}",
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS": ",",
+    "PAYMENTS_JWT_MAX_AGE_S": "1",
+    "PAYMENTS_PORT": "http",
+    "PAYMENTS_OPS_PORT": "65536",
+    "PAYMENTS_GRACE_DAYS": "-1",
+    "PAYMENTS_DRAIN_S": "soon",
+    "PAYMENTS_LOG_LEVEL": "loud",
+}
+HINT = "`payments dev` needs none of them"
+
+
+def named(answer: Answer) -> tuple[str, ...]:
+    """Return the variables that a refusal names, one a line."""
+    assert (answer.code, answer.out) == (4, "")
+    assert CANARY not in answer.err
+    lines = [line for line in answer.err.splitlines() if HINT not in line]
+    assert all(line.startswith("payments: PAYMENTS_") for line in lines)
+    return tuple(line.split(": ")[1] for line in lines)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["worker"], ["account", "show", "ada"]])
+def test_whoever_has_set_nothing_is_told_of_dev(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    In one line, after what is missing; whoever says which environment it is, is not.
+    """
+    bare = inside(*words, env=nowhere)
+    named_one = inside(*words, env={**nowhere, "PAYMENTS_ENV": "production"})
+
+    assert named(bare) == REQUIRED
+    assert bare.err.splitlines()[-1].startswith(f"payments: {HINT}")
+    assert named_one.code == 4
+    assert HINT not in named_one.err
+
+
+@pytest.mark.parametrize("words", [["serve"], ["config", "check"]])
+def test_t61_every_variable_that_is_missing_or_wrong_is_named(
+    nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    All at once, exit code 4, and no secret in it.
+    """
+    assert named(payments(*words, env=nowhere)) == REQUIRED
+    wrong = {**nowhere, **secretive(**WRONG)}
+    assert set(named(payments(*words, env=wrong))) == set(WRONG)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PAYMENTS_JWT_KEYS", CANARY),
+        ("PAYMENTS_JWT_KEYS", json.dumps({"keys": [{"kty": "oct", "k": CANARY}]})),
+        ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", CANARY),
+    ],
+)
+def test_t61_a_secret_that_cannot_be_used_is_named(
+    inside: Inside, nowhere: dict[str, str], variable: str, value: str
+) -> None:
+    """
+    Its own adapter refuses it, before the service starts.
+    """
+    env = {**nowhere, **secretive(**{variable: value})}
+
+    assert named(inside("serve", env=env)) == (variable,)
+
+
+@pytest.mark.parametrize("variable", ["PAYMENTS_PORT", "PAYMENTS_OPS_PORT"])
+def test_a_taken_port_stops_the_start(
+    database_url: str, nowhere: dict[str, str], variable: str
+) -> None:
+    """
+    Exit code 4 and the variable's name.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = {variable: str(taken.getsockname()[1])}
+        env = secretive(PAYMENTS_DATABASE_URL=database_url, **port)
+
+        assert named(payments("serve", env={**nowhere, **env})) == (variable,)
+
+
+def test_the_other_modes_database_stops_the_start(
+    database_url: str, nowhere: dict[str, str]
+) -> None:
+    """
+    The first service stamps the database; real and test money never meet in it.
+    """
+    stamp = "insert into deployment (singleton, livemode) values (true, true)"
+    databases.run(databases.execute(database_url, stamp))
+    env = {**nowhere, **secretive(PAYMENTS_DATABASE_URL=database_url)}
+
+    answer = payments("serve", env=env)
+
+    assert named(answer) == ("PAYMENTS_DATABASE_URL",)
+    assert "belongs to production" in answer.err
+
+
+def test_a_database_that_is_not_ready_stops_the_start(
+    empty_database: str, nowhere: dict[str, str]
+) -> None:
+    """
+    Behind: exit code 6 and what to run. No answer: exit code 5. No secret in either.
+    """
+    behind = payments(
+        "serve", env={**nowhere, **secretive(PAYMENTS_DATABASE_URL=empty_database)}
+    )
+    silent = payments("serve", env={**nowhere, **secretive()})
+
+    assert (behind.code, behind.out) == (6, "")
+    assert "run `payments db upgrade`" in behind.err
+    assert (silent.code, silent.out) == (5, "")
+    assert CANARY not in behind.err + silent.err
+
+
+def test_t61_the_configuration_is_shown_without_secrets(
+    nowhere: dict[str, str],
+) -> None:
+    """
+    Names and values as the environment has them: what is shown can be set.
+    """
+    given = {
+        "PAYMENTS_JWT_MAX_AGE_S": "90",
+        "PAYMENTS_GRACE_DAYS": "7",
+        "PAYMENTS_DRAIN_S": "1",
+    }
+    env = {**nowhere, **secretive(**given)}
+
+    shown = payments("config", "show", "--json", env=env)
+    in_words = payments("config", "show", env=env)
+    checked = payments("config", "check", env=env)
+    again = payments("config", "show", "--json", env={**env, **plain(shown.json)})
+
+    assert CANARY not in shown.out + shown.err + in_words.out + in_words.err
+    assert given.items() <= shown.json.items()
+    hidden = {name for name, value in shown.json.items() if value == "set"}
+    assert hidden == {name for name, value in env.items() if CANARY in value}
+    assert again.json == shown.json
+    lines = dict(line.split(" = ") for line in in_words.out.splitlines())
+    assert lines == shown.json
+    assert (checked.code, checked.out) == (0, "ok\n")
+
+
+def plain(shown: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in shown.items() if value != "set"}

@@ -1,0 +1,122 @@
+"""`payments token …` as processes: tokens are issued and invalidated."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from support.command_line import Inside
+from support.commands import Dev, payments, secretive
+
+
+def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
+    """
+    By its text, at once; a dry run changes nothing; the list has it.
+    """
+    token, other = dev.token("text"), dev.token("text")
+    before = dev.digest()
+
+    dry = dev.run("token", "invalidate", token, "--dry-run", "--json").json
+    unchanged = dev.digest() == before
+    assert dev.asks(token, "text") == 200
+    done = dev.run("token", "invalidate", token, "--json").json
+    listed = dev.run("token", "list", "--json", "--limit", "1000").json
+
+    assert (dry, unchanged) == ({"would_invalidate": True}, True)
+    assert done == {"invalidated": True}
+    assert (dev.asks(token, "text"), dev.asks(other, "text")) == (401, 200)
+    (item,) = (item for item in listed["items"] if item["user_id"] == "text")
+    assert set(item) == {
+        "issuer",
+        "jti",
+        "user_id",
+        "expires_at",
+        "invalidated_at",
+    }
+    assert listed["next_cursor"] is None
+
+
+def test_all_of_a_users_tokens_are_invalidated(dev: Dev) -> None:
+    """
+    By id or by e-mail; nobody's e-mail is exit code 3.
+    """
+    token = dev.token("all")
+    assert dev.asks(token, "all") == 200
+    before = dev.digest()
+
+    dry = dev.run("token", "invalidate", "--user", "all", "--dry-run", "--json").json
+    unchanged = dev.digest() == before
+    done = dev.run("token", "invalidate", "--user", "all@x.org", "--json").json
+    unknown = dev.run("token", "invalidate", "--user", "nobody@x.org")
+
+    assert (set(dry), unchanged) == ({"would_invalidate_until"}, True)
+    assert done["user_id"] == "all"
+    assert datetime.fromisoformat(done["invalidated_until"]) <= datetime.now(UTC)
+    assert dev.asks(token, "all") == 401
+    assert (unknown.code, unknown.out) == (3, "")
+
+
+def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
+    """
+    Issuer, jti and expiry are enough where nobody has the text.
+    """
+    expires = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    name = ["--issuer", "users", "--jti", "by-name", "--expires-at", expires]
+    before = dev.digest()
+
+    dev.run("token", "invalidate", *name, "--dry-run")
+    unchanged = dev.digest() == before
+    done = dev.run("token", "invalidate", *name)
+    items = dev.run("token", "list", "--json", "--limit", "1000").json["items"]
+
+    assert unchanged
+    assert (done.code, done.out) == (0, "invalidated: True\n")
+    assert ("users", "by-name") in [(item["issuer"], item["jti"]) for item in items]
+
+
+EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["text", "--user", "u"],
+        ["text", "--jti", "j"],
+        ["--user", "u", "--issuer", "i"],
+        ["--issuer", "i", "--jti", "j"],
+        ["--issuer", "i", *EXPIRES],
+        ["--issuer", "i", "--jti", "j", "--expires-at", "tomorrow"],
+        ["--issuer", "i", "--jti", "j", "--expires-at", "2030-01-01T00:00:00"],
+        ["--user", "a b"],
+    ],
+)
+def test_it_has_to_be_clear_which_token_dies(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    None, two, or half a name: exit code 2.
+    """
+    env = {**nowhere, **secretive()}
+
+    answer = inside("token", "invalidate", *words, env=env)
+
+    assert (answer.code, answer.out) == (2, "")
+
+
+def test_tokens_are_issued_for_development_only(
+    dev: Dev, nowhere: dict[str, str]
+) -> None:
+    """
+    Production is refused, whatever else is set; without a service there is no key.
+    """
+    words = ("token", "issue", "--user", "u")
+
+    production = dev.run(*words, PAYMENTS_ENV="production")
+    nobody = payments(*words, env=nowhere)
+    no_user = dev.run("token", "issue", "--user", "a b")
+
+    assert (production.code, production.out) == (6, "")
+    assert (nobody.code, nobody.out) == (5, "")
+    assert (no_user.code, no_user.out) == (2, "")
+    bare = dev.run(*words, "--admin").out
+    assert dev.asks(bare.strip(), "nobody") == 404

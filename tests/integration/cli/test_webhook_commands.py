@@ -1,0 +1,212 @@
+"""`payments webhook …` as processes: what they print, and their exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.command_line import Inside
+from support.commands import Dev, payments
+from support.events import SAMPLES
+from support.service import free_port
+
+
+def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
+    """
+    Each to the route of its type; nobody's charges are listed as unlinked, and shown
+    with the very body that came. Both are of one charge, which cannot have succeeded
+    and failed: the second one waits until the gateway was asked, which does not know
+    the charge.
+    """
+    files = [SAMPLES / "charge_succeeded.json", SAMPLES / "charge_failed.json"]
+    events = [json.loads(file.read_bytes()) for file in files]
+
+    sent = [dev.run("webhook", "send", file, "--json").json for file in files]
+    listed = dev.run("webhook", "list", "--unlinked", "--json").json
+    in_words = dev.run("webhook", "list", "--unlinked").out
+    shown = dev.run("webhook", "show", events[0]["id"]).json
+
+    assert [answer["status"] for answer in sent] == [200, 200]
+    outcomes = [answer["answer"]["outcome"] for answer in sent]
+    assert outcomes == ["applied", "pending"]
+    rows = {(row["id"], row["type"]): row for row in listed}
+    settled = [{"applied"}, {"pending", "quarantined"}]
+    for one, states in zip(events, settled, strict=True):
+        row = rows[one["id"], one["type"]]
+        assert row["state"] in states
+        assert row["user_id"] is None
+        assert row["object_id"] == one["data"]["object"]["id"]
+        assert f"{one['id']}  {one['type']}" in in_words
+    bodies = {entry["type"]: entry["body"] for entry in shown}
+    assert bodies == {
+        one["type"]: one for one in events if one["id"] == events[0]["id"]
+    }
+
+
+def test_events_are_listed_by_state_and_link(dev: Dev, inside: Inside) -> None:
+    """
+    `--unlinked` leaves out what has an owner; `--state` what is in another one.
+    """
+    assert dev.asks(dev.token("linked"), "linked") == 200
+    assert dev.send("linked", receipt_email="linked@x.org").code == 0
+    unlisted = dev.run(
+        "webhook",
+        "send",
+        SAMPLES / "charge_succeeded.json",
+        *("--set", "id=evt_plan", "--set", "type=plan.created"),
+        *("--set", "data.object.id=plan_1", "--set", "data.object.object=plan"),
+    )
+    assert unlisted.out == '200 {"outcome": "ignored"}\n'
+
+    def ids(*words: str) -> set[str]:
+        rows = inside("webhook", "list", "--json", *words, env=dev.env).json
+        return {row["id"] for row in rows}
+
+    assert ids() >= {"evt_linked", "evt_plan"}
+    assert "evt_linked" not in ids("--unlinked")
+    assert "evt_linked" in ids("--state", "applied")
+    assert "evt_plan" not in ids("--state", "applied")
+    assert ids("--state", "ignored") == {"evt_plan"}
+    assert inside("webhook", "list", "--state", "lost", env=dev.env).code == 2
+
+
+def test_an_unknown_event_is_not_found(dev: Dev) -> None:
+    """
+    Exit code 3, and nothing on stdout.
+    """
+    answer = dev.run("webhook", "show", "evt_unknown")
+
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == "payments: no event evt_unknown was kept\n"
+
+
+def test_values_are_set_as_json_or_else_as_text(dev: Dev, tmp_path: Path) -> None:
+    """
+    `--dry-run` prints what would be sent, sends nothing and needs nobody.
+    """
+    before = dev.digest()
+    values = {
+        "id=evt_1": ("id", "evt_1"),
+        "data.object.amount=5": ("amount", 5),
+        "data.object.paid=false": ("paid", False),
+        "data.object.customer=null": ("customer", None),
+        'data.object.metadata={"user_id": "u"}': ("metadata", {"user_id": "u"}),
+        "data.object.description=a = b, [c": ("description", "a = b, [c"),
+        'data.object.receipt_email="5"': ("receipt_email", "5"),
+        "data.object.new=": ("new", ""),
+    }
+    file = SAMPLES / "charge_succeeded.json"
+    words = [word for value in values for word in ("--set", value)]
+    command = ["webhook", "send", str(file), "--dry-run", *words]
+
+    answer = payments(*command, env={"PAYMENTS_DEV_DIR": str(tmp_path)})
+
+    expected = json.loads(file.read_bytes())
+    expected["id"] = "evt_1"
+    del values["id=evt_1"]
+    expected["data"]["object"].update(values.values())
+    assert answer.json == expected
+    assert dev.digest() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "data.nowhere.id=1"], "data.nowhere.id: there is no such place"),
+        (["--set", "id.of=1"], "id.of: there is no such place"),
+        (["--set", "id"], "--set id: not path=value"),
+        (["--to", "mailto:x", "--secret", "s"], "--to: not an http:// address"),
+        (["--to", "http://h:port", "--secret", "s"], "--to: not an http:// address"),
+    ],
+)
+def test_what_cannot_be_sent_is_a_usage_error(
+    inside: Inside, nowhere: dict[str, str], words: list[str], sentence: str
+) -> None:
+    """
+    Exit code 2 and the reason.
+    """
+    file = SAMPLES / "charge_failed.json"
+
+    answer = inside("webhook", "send", file, *words, env=nowhere)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert sentence in answer.err
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 200_000])
+def test_a_file_that_is_not_json_is_a_usage_error(
+    inside: Inside, nowhere: dict[str, str], tmp_path: Path, content: bytes
+) -> None:
+    """
+    Exit code 2 and the file's name.
+    """
+    (tmp_path / "file").write_bytes(content)
+
+    answer = inside("webhook", "send", tmp_path / "file", env=nowhere)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{tmp_path / 'file'} is not JSON" in answer.err
+
+
+def test_sending_needs_somebody_who_takes_it(nowhere: dict[str, str]) -> None:
+    """
+    No development service, or nobody at the address: exit code 5.
+    """
+    file = SAMPLES / "charge_failed.json"
+    address = f"http://127.0.0.1:{free_port()}"
+
+    nobody = payments("webhook", "send", file, env=nowhere)
+    no_answer = payments(
+        "webhook", "send", file, "--to", address, "--secret", "x", env=nowhere
+    )
+
+    assert (nobody.code, no_answer.code) == (5, 5)
+    assert "no development service runs on" in nobody.err
+    assert "nobody answers there" in no_answer.err
+
+
+def test_a_refused_event_is_exit_code_6(dev: Dev) -> None:
+    """
+    Wrongly signed, or a body that is no event: the answer is shown, nothing is kept.
+    """
+    before = dev.digest()
+
+    forged = dev.send("forged", "--secret", "whsec_" + "k" * 32, "--json")
+    no_event = dev.send("none", "--set", "data=5")
+
+    assert (forged.code, forged.json["status"]) == (6, 400)
+    assert forged.json["answer"]["code"] == "bad_signature"
+    assert no_event.code == 6
+    assert no_event.out.startswith("400 {")
+    assert dev.digest() == before
+
+
+def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> None:
+    """
+    PAYMENTS_<COMMAND>_<FLAG> acts as the flag, with its rules; a flag wins.
+    """
+    for number in ("twin_1", "twin_2"):
+        dev.run("token", "invalidate", dev.token(number))
+        dev.send(number)
+
+    for command, variable in (
+        (("webhook", "list"), "PAYMENTS_WEBHOOK_LIST_LIMIT"),
+        (("token", "list"), "PAYMENTS_TOKEN_LIST_LIMIT"),
+    ):
+        env = {**dev.env, variable: "1"}
+        one = payments(*command, env=env)
+        two = inside(*command, "--limit", "2", env=env)
+        none = inside(*command, env={**env, variable: "0"})
+        assert len(one.out.splitlines()) == 1
+        assert len(two.out.splitlines()) == 2
+        assert (none.code, none.out) == (2, "")
+
+
+def test_a_version_in_the_environment_is_not_ours(nowhere: dict[str, str]) -> None:
+    """
+    Deployments often have a PAYMENTS_VERSION; it must not stop a command.
+    """
+    answer = payments("config", "show", env={**nowhere, "PAYMENTS_VERSION": "1.2.3"})
+
+    assert answer.code == 4
+    assert "version" not in answer.err.lower()

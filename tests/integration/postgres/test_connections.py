@@ -1,0 +1,218 @@
+"""Connections of the pool that are cut, awaited or idle; no plan reads a table."""
+
+import asyncio
+from typing import Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    APPLIED,
+    NOON,
+    SUB_1,
+    a_job,
+    a_payment,
+    a_record,
+    an_account,
+    an_event,
+    an_intent,
+    email_of,
+)
+from contracts.ledger_jobs import finished
+from contracts.stores import SAVED, Stores, moved, users
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.job import Job
+from payments_core.linking import LinkKeys
+from support import databases
+from support.postgres_stores import stores_on
+
+pytestmark = pytest.mark.anyio
+
+# Every table that grows, as large as a plan takes notice of.
+_FILL: Final = """
+insert into payment_accounts (user_id, email, email_key, customer_id, payment_status,
+    version, created_at, updated_at)
+select 'u' || n, n || '@x', n || '@x', 'c' || n, 'none', 1, now(), now()
+from generate_series(1, 3_000) n;
+insert into payments (id, user_id, state, dispute, refunded_minor, claimed_by, version,
+    recorded_at, updated_at)
+select 'p' || n, 'u' || n, 'succeeded', 'none', 0, 'u' || n, 1, now(), now()
+from generate_series(1, 3_000) n;
+insert into webhook_events (id, type, created_at, received_at, livemode, state)
+select 'e' || n, 'charge.succeeded', now(), now(), false, 'applied'
+from generate_series(1, 3_000) n;
+insert into subscriptions (gateway_id, id, user_id, customer_id, status, product, price,
+    quantity, item_id, currency, created_at, period_start, period_end,
+    cancel_at_period_end, known_until, ticket, version, recorded_at, updated_at)
+select 's' || n, 's' || n, 'u' || n, 'c' || n, 'active', 'p', 'p', 1, 'i', 'eur', now(),
+    now(), now(), false, now(), 1, 1, now(), now()
+from generate_series(1, 3_000) n;
+insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no, dead,
+    finished_at)
+select 'payment', 'p' || n, 'done', now(), 1, 0, 1, true, now()
+from generate_series(1, 3_000) n;
+insert into intents (id, user_id, kind, subject, state, wanted, calls, fingerprint,
+    attempts, due_at, created_at, version, updated_at)
+select 'i' || n, 'u' || n, 'create_customer', '', 'succeeded', '{}', '[]', 'f', 0,
+    now(), now(), 1, now()
+from generate_series(1, 3_000) n;
+insert into link_keys (key, version)
+select 'k' || n, 1 from generate_series(1, 3_000) n;
+analyze payment_accounts, payments, webhook_events, subscriptions, jobs, intents,
+    link_keys
+"""
+_SCANS: Final = """
+select relname, seq_scan from pg_stat_user_tables where seq_scan > 0 and relname in (
+    'payment_accounts', 'payments', 'webhook_events', 'subscriptions', 'jobs',
+    'intents', 'link_keys'
+)
+"""
+
+
+@pytest.mark.parametrize("size", [1, 8])
+async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
+    database_url: str, postgres: str, size: int
+) -> None:
+    """
+    A restart, a failover, a proxy's idle time-out: what comes next is not refused.
+    """
+    async with PostgresStore(database_url, size).opened() as store:
+        for _ in range(3):
+            lost = asyncio.Event()
+            async with store.connection() as connection:
+                pid = await connection.fetchval("select pg_backend_pid()")
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            await databases.execute(postgres, f"select pg_terminate_backend({pid})")
+            await lost.wait()
+            async with store.connection() as another:
+                assert await another.fetchval("select pg_backend_pid()") != pid
+
+
+async def test_who_waits_for_the_only_connection_gets_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is not kept at hand while somebody waits for it.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 3600)
+    async with PostgresStore(database_url, 1).opened() as store:
+        async with store.connection() as connection:
+            waiting = asyncio.create_task(store.ping())
+            await connection.fetchval("select 1")
+        await waiting
+        assert waiting.exception() is None
+
+
+async def test_a_transaction_that_was_cut_off_is_nobody_elses(
+    database_url: str,
+) -> None:
+    """
+    It is rolled back before anybody else has the connection.
+    """
+    async with PostgresStore(database_url, 1).opened() as store:
+        async with store.connection() as connection:
+            await connection.execute("begin")
+        async with store.connection() as connection:
+            assert not connection.is_in_transaction()
+
+
+async def test_a_connection_that_nobody_uses_is_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A proxy between us and the server may drop it after a while, and tell nobody.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.KEPT_FOR_S", 0.001)
+    monkeypatch.setattr("payments_adapters.postgres.store.IDLE_FOR_S", 0.001)
+    async with PostgresStore(database_url, 1).opened() as store:
+        closed = asyncio.Event()
+        async with store.connection() as connection:
+            pid = await connection.fetchval("select pg_backend_pid()")
+            connection.add_termination_listener(lambda _: closed.set())
+        await closed.wait()
+        async with store.connection() as another:
+            assert await another.fetchval("select pg_backend_pid()") != pid
+
+
+async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The connection that comes back meanwhile is closed, and kept for nobody.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.CLOSE_TIMEOUT_S", 3600)
+    store = PostgresStore(database_url, 2)
+    used, may_end = asyncio.Event(), asyncio.Event()
+
+    async def use() -> int:
+        async with store.connection() as connection:
+            used.set()
+            await may_end.wait()
+            found: int = await connection.fetchval("select 1")
+            return found
+
+    async with store.opened():
+        using = asyncio.create_task(use())
+        await used.wait()
+        asyncio.get_running_loop().call_soon(may_end.set)
+    assert await using == 1
+
+
+async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> None:
+    """
+    Whatever it looks for, and whatever it found before: also by a plan that was made
+    while the tables were empty, which is kept for as long as the connection lives.
+    """
+    async with PostgresStore(database_url, 1).opened() as store:
+        stores = stores_on(store)
+        await _all_hot(stores, "empty", count=7)
+        async with store.connection() as connection:
+            await connection.execute(_FILL)
+            await connection.execute("select pg_stat_force_next_flush()")
+            await connection.execute("select pg_stat_reset()")
+        await _all_hot(stores, "full", count=2)
+        async with store.connection() as connection:
+            await connection.execute("select pg_stat_force_next_flush()")
+            scans = [tuple(row) for row in await connection.fetch(_SCANS)]
+    assert scans == []
+
+
+async def _all_hot(stores: Stores, name: str, *, count: int) -> None:
+    """Do all that is hot, as often as it takes for a plan to be kept."""
+    for number in range(count):
+        user = f"{name}-{number}"
+        report = a_payment(f"ch-{user}", user=user)
+        await stores.keep(an_account(user), events=[(an_event(f"e-{user}"), APPLIED)])
+        account = await stores.account(user)
+        keys = users(user) | LinkKeys(email_keys=frozenset({email_of(user).key}))
+        group = moved(
+            account,
+            attrs.evolve(account),
+            payments=(a_record(report, owner=user),),
+            events=((an_event(f"evt-{user}", report), APPLIED),),
+            jobs=(a_job(user),),
+            link_versions={f"user {user}": 0},
+            intents=(an_intent(f"i-{user}", user=user),),
+        )
+        assert await stores.save(group) == [SAVED]
+        await stores.load(
+            keys=keys,
+            payments=frozenset({report.id}),
+            subscriptions=frozenset({SUB_1}),
+            events=frozenset({an_event(f"evt-{user}").key}),
+        )
+        await stores.load(
+            keys=keys,
+            histories=frozenset({account.user_id}),
+            unlinked=keys,
+            link_keys=keys,
+            intents=frozenset({an_intent(f"i-{user}").id}),
+            idempotency_keys=frozenset({"a key"}),
+            open_intents=frozenset({account.user_id}),
+        )
+        for claim in await stores.queue.claim(now=NOON, limit=9):
+            if isinstance(claim.work, Job):
+                await finished(stores, claim.work)
+        await stores.queue.request_overdue(now=NOON, limit=9)
+        await stores.accounts.find(account.user_id)
+        await stores.accounts.find(email_of(user))

@@ -1,0 +1,318 @@
+"""Locks that only a database has, and rows that the release before writes."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    APPLIED,
+    BOB,
+    CH_1,
+    NOON,
+    SUB_1,
+    a_job,
+    a_job_key,
+    a_payment,
+    a_record,
+    a_subscription,
+    an_account,
+    an_event,
+    an_intent,
+)
+from contracts.ledger_guards import (
+    LOCKED,
+    NEIGHBOURS_COUNT,
+    Neighbours,
+    all_of,
+    ridden,
+    words_around,
+)
+from contracts.ledger_jobs import WAITING, claimed, died, finished
+from contracts.ledger_links import ADAS_EMAIL, KEYS, NAME, claimer, keeper
+from contracts.stores import SAVED, Stores, moved
+from contracts.work_queue import SILENT_AT, names, silent
+from payments_adapters.postgres import partitions
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.changes import Changes, SaveResult
+from payments_core.errors import SaveTimedOut
+from payments_core.identity import Email
+from payments_core.job import JobState
+from support.postgres_stores import fetch, holding, stores_on
+
+pytestmark = pytest.mark.anyio
+
+# Locks that only a database has: on rows that are no account's, and those of others
+# who have written and not committed.
+_LOCKS: Final = {
+    "a payment": "select from payments where id = 'ch_1' for update",
+    "a subscription": "select from subscriptions where gateway_id = 'sub_1' for update",
+    "a link key": "select from link_keys for update",
+    "an intent": "select from intents where id = 'int_1' for update",
+    "a job": "select from jobs where subject = 'sub_1' for update",
+    "a pending event": "select from webhook_events where id = 'evt_1' for update",
+    "a new payment": (
+        'insert into payments select (jsonb_populate_record(p, \'{"id": "ch_9"}\')).*'
+        " from payments p where id = 'ch_1' returning id"
+    ),
+    "a taken e-mail": """
+        insert into payment_accounts
+        select (jsonb_populate_record(a, '{"user_id": "eve", "email_key": "bob"}')).*
+        from payment_accounts a where user_id = 'ada' returning user_id
+    """,
+}
+
+
+async def _held(stores: Stores) -> dict[str, dict[str, Any]]:
+    """Fill the store; return what of a group needs each of the locks above."""
+    await stores.keep(
+        an_account(),
+        payments=[a_record()],
+        subscriptions=[a_subscription()],
+        intents=[an_intent()],
+        jobs=[a_job()],
+        events=[(an_event(), WAITING)],
+    )
+    assert await stores.save(keeper("ch_0", 0)) == [SAVED]
+    return {
+        "a payment": {"payments": (await stores.payment(CH_1),)},
+        "a subscription": {"subscriptions": (await stores.subscription(SUB_1),)},
+        "a link key": {"link_versions": {NAME: 1}},
+        "an intent": {"intents": (await stores.intent("int_1"),)},
+        "a job": {"jobs": (a_job(),)},
+        "a pending event": {"settled": ((an_event().key, APPLIED),)},
+        "a new payment": {"payments": (a_record(a_payment("ch_9")),)},
+        "a taken e-mail": {
+            "after": attrs.evolve(an_account(BOB), email=Email("bob", "bob"), version=1)
+        },
+    }
+
+
+async def test_whatever_is_locked_its_neighbours_are_saved(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    The group is told so, and nothing of it is there; nobody waits for longer than a
+    moment.
+    """
+    needs = await _held(stores)
+    neighbours = Neighbours()
+    await neighbours.open(stores)
+    before = await all_of(stores)
+    for name, need in needs.items():
+        async with shared.connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            assert await connection.fetch(_LOCKS[name]), name
+            words = await stores.save(*neighbours.around(ridden(**need)))
+            await transaction.rollback()
+        assert (name, words) == (name, words_around(LOCKED))
+        assert await neighbours.went_on(stores, words)
+        assert await all_of(stores) == before
+
+
+async def test_a_locked_account_is_not_waited_for_at_all(store: PostgresStore) -> None:
+    """
+    It is passed over, and costs its neighbours nothing: even where a lock would be
+    waited for without an end.
+    """
+    async with store.connection() as connection:
+        await connection.execute("alter function save_v1 set lock_timeout = 0")
+    stores = stores_on(store)
+    await stores.keep(an_account(), an_account(BOB))
+    ada, bob = await stores.account(ADA), await stores.account(BOB)
+    async with stores.hold(ADA):
+        words = await stores.save(moved(ada, ada), moved(bob, bob))
+    assert words == [LOCKED, SAVED]
+
+
+async def test_several_locks_do_not_keep_the_others_from_being_saved(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    All of them together are waited for no longer than a save may take, and whatever
+    is not locked is saved.
+    """
+    needs = await _held(stores)
+    del needs["a taken e-mail"], needs["a new payment"]
+    neighbours = Neighbours()
+    await neighbours.open(stores)
+    groups = [Changes(key=name, **need) for name, need in needs.items()]
+    async with AsyncExitStack() as locks:
+        for name in needs:
+            await locks.enter_async_context(holding(shared, _LOCKS[name]))
+        words = await stores.save(*groups, *neighbours.around(Changes(key="nothing")))
+
+    assert words[: len(groups)] == [LOCKED] * len(groups)
+    assert words[len(groups) :] == [SAVED] * (NEIGHBOURS_COUNT + 1)
+    assert await stores.save(*groups) == [SAVED] * len(groups)
+
+
+async def test_work_that_another_claims_at_this_moment_is_left_out(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    Nobody waits for it: the next ones come at once, and it when the other has ended.
+    """
+    ids = [f"int_{number}" for number in range(3)]
+    subjects = [f"sub_{number}" for number in range(3)]
+    await stores.keep(
+        *map(an_account, ids),
+        intents=[an_intent(it, user=it) for it in ids],
+        jobs=[a_job(it) for it in subjects],
+    )
+    async with (
+        holding(shared, "select from intents where id <= 'int_1' for update"),
+        holding(shared, "select from jobs where subject <= 'sub_1' for update"),
+    ):
+        assert set(await names(stores)) == {"int_2", "sub_2"}
+    assert set(await names(stores)) == {"int_0", "int_1", "sub_0", "sub_1"}
+
+
+async def test_what_an_account_locks_does_not_hold_up_what_only_refers_to_it(
+    stores: Stores,
+) -> None:
+    """
+    An intent or a payment of a locked account, in a group that does not rest on it.
+    """
+    await stores.keep(an_account())
+    group = Changes(key="it", intents=(an_intent(),), payments=(a_record(owner=ADA),))
+    async with stores.hold(ADA):
+        assert await stores.save(group) == [SAVED]
+
+
+async def test_a_save_that_takes_too_long_says_so_and_can_be_run_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nobody knows whether it was saved: a load tells, and the groups themselves do.
+    """
+    group = Changes(key="it", events=((an_event(), APPLIED),))
+    with monkeypatch.context() as patch:
+        patch.setattr("payments_adapters.postgres.ledger.SAVE_TIMEOUT_S", 0)
+        with pytest.raises(SaveTimedOut):
+            await stores.save(group)
+    known = (await stores.load(events=frozenset({an_event().key}))).events
+
+    (word,) = await stores.save(group)
+    assert word is (SaveResult.CHANGED if known else SAVED)
+
+
+# The release before writes accounts and unlinked things by itself.
+_BY_THE_RELEASE_BEFORE: Final = {
+    "a payment of nobody": (
+        "insert into payments (id, state, dispute, refunded_minor, email_key, version,"
+        " recorded_at, updated_at) values ('ch_old', 'succeeded', 'none', 0, $1, 1,"
+        " now(), now())"
+    ),
+    "an account": (
+        "insert into payment_accounts (user_id, email, email_key, payment_status,"
+        " version, created_at, updated_at) values ('old', $1, $1, 'none', 1, now(),"
+        " now())"
+    ),
+    "a new e-mail": "update payment_accounts set email_key = $1 where user_id = 'bob'",
+}
+
+
+@pytest.mark.parametrize("writes", _BY_THE_RELEASE_BEFORE)
+async def test_what_the_release_before_writes_raises_the_link_keys(
+    stores: Stores, shared: PostgresStore, writes: str
+) -> None:
+    """
+    So whoever decided without knowing of it is told that it changed.
+    """
+    await stores.keep(an_account(BOB))
+    assert await stores.save(keeper("ch_0", 0)) == [SAVED]
+    await fetch(shared, _BY_THE_RELEASE_BEFORE[writes], ADAS_EMAIL)
+
+    assert await stores.link_version(NAME, KEYS) == 2
+    for group in (keeper("ch_1", 1), attrs.evolve(claimer(1), after=None)):
+        assert await stores.save(group) == [SaveResult.CHANGED]
+
+
+@pytest.mark.parametrize("by", ["finished_at", "dead"])
+async def test_a_job_that_the_release_before_asked_for_again_is_open(
+    stores: Stores, shared: PostgresStore, by: str
+) -> None:
+    """
+    It does not know that a finished job's row stays. It may be asked for, and die.
+    """
+    subscriptions = [silent(SUB_1), silent("sub_2")]
+    await stores.keep(subscriptions=subscriptions, jobs=[a_job()])
+    await finished(stores, await claimed(stores))
+    await fetch(shared, "update jobs set dead = false, asked = asked + 1")
+    assert (await stores.job(a_job_key())).state is JobState.OPEN
+
+    if by == "dead":
+        await died(stores, await claimed(stores))
+        assert (await stores.job(a_job_key())).state is JobState.DEAD
+    before = await stores.job(a_job_key())
+    assert await stores.queue.request_overdue(now=SILENT_AT, limit=1) == 1
+    assert await stores.job(a_job_key()) == before
+    assert a_job_key("sub_2") in await stores.jobs()
+
+
+async def test_what_another_asks_for_at_this_moment_is_left_to_him(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    Who waits until the other has ended does not ask once more.
+    """
+    await stores.keep(subscriptions=[silent(SUB_1)])
+    async with shared.connection() as connection, connection.transaction():
+        await connection.execute(
+            "insert into jobs values ('subscription', 'sub_1', 'his', now(), 1, 0, 0,"
+            " null, false)"
+        )
+        asking = asyncio.create_task(
+            stores.queue.request_overdue(now=SILENT_AT, limit=9)
+        )
+        while not await fetch(shared, "select from pg_locks where not granted"):
+            assert not asking.done()
+    assert await asking == 0
+    assert (await stores.job(a_job_key())).reason == "his"
+
+
+async def test_a_body_is_found_whatever_the_day(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    A day that has a partition, one that has none, and the last moment of a day; more
+    partitions may be made at any time, twice as well.
+    """
+    (today,) = await fetch(shared, "select (now() at time zone 'UTC')::date")
+    await partitions.prepare(shared, today[0])
+    await partitions.prepare(shared, today[0] + timedelta(days=1))
+    midnight = NOON.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    days = [
+        NOON,
+        midnight,
+        midnight.replace(year=today[0].year, month=today[0].month, day=today[0].day),
+        NOON.replace(year=2100),
+    ]
+    for number, at in enumerate(days):
+        event = an_event(f"evt_{number}", body=f"{number}".encode())
+        seconds = (at - NOON).total_seconds()
+        await stores.keep(events=[(event, APPLIED)], seconds=seconds)
+
+    for number, at in enumerate(days):
+        (kept,) = await stores.events.find(f"evt_{number}")
+        assert (kept.body, kept.received_at) == (f"{number}".encode(), at)
+
+
+async def test_the_body_of_an_event_of_the_release_before_is_found(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    It stands beside the event.
+    """
+    await stores.keep(events=[(an_event(body=b"new"), APPLIED)])
+    await fetch(shared, "delete from event_bodies")
+    await fetch(shared, "update webhook_events set body = 'old'")
+
+    (kept,) = await stores.events.find("evt_1")
+    assert kept.body == b"old"

@@ -1,0 +1,180 @@
+"""Idempotency keys of orders over HTTP, and the operations that they began."""
+
+import pytest
+
+from support.sales import BASIC, FAILING, Payer, Sales, refusal
+
+# Idempotency keys
+
+
+def test_p28_the_same_order_under_a_key_is_one(ada: Payer) -> None:
+    """
+    The same bytes, marked as a replay, although a second one would be refused.
+    """
+    ada.give_card()
+    first = ada.subscribe(key="one")
+    posts = list(ada.sales.posts)
+
+    again = ada.subscribe(key="one")
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert ada.sales.posts == posts
+    assert ada.taken == [BASIC]
+
+
+def test_t50_the_same_key_with_another_order_is_refused(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    422; there is one subscription.
+    """
+    ada.give_card()
+    ada.subscribe(key="one")
+
+    answer = ada.subscribe(key="one", product=sales.other_product)
+
+    assert refusal(answer) == (422, "idempotency_key_reused")
+    assert len(ada.subscriptions) == 1
+
+
+def test_t52_an_order_under_anothers_key_is_ones_own(sales: Sales, ada: Payer) -> None:
+    """
+    Two users, the same key and order: two subscriptions.
+    """
+    bob = sales.user()
+    for payer in (ada, bob):
+        payer.give_card()
+
+    answers = [payer.subscribe(key="shared") for payer in (ada, bob)]
+
+    assert [it.status_code for it in answers] == [201, 201]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+    assert (ada.taken, bob.taken) == ([BASIC], [BASIC])
+
+
+def test_p28_the_same_change_under_a_key_is_one(ada: Payer) -> None:
+    """
+    A change and an end are told again as they were, also after others.
+    """
+    id_ = ada.subscribed()["id"]
+    first = ada.change(id_, key="one", quantity=2)
+    ada.change(id_, quantity=3)
+    ended = ada.call("DELETE", f"subscriptions/{id_}", key="two")
+    posts = list(ada.sales.posts)
+
+    again = ada.change(id_, key="one", quantity=2)
+    ended_again = ada.call("DELETE", f"subscriptions/{id_}", key="two")
+
+    assert (again.status_code, again.content) == (200, first.content)
+    assert (ended_again.status_code, ended_again.content) == (200, ended.content)
+    for answer in (again, ended_again):
+        assert answer.headers["idempotent-replayed"] == "true"
+    assert ada.sales.posts == posts
+
+
+def test_t50_an_end_under_the_key_of_another_is_refused(ada: Payer) -> None:
+    """
+    Now and with the period are two requests: 422, and the first one counts.
+    """
+    one = f"subscriptions/{ada.subscribed()['id']}"
+    ada.call("DELETE", f"{one}?when=period_end", key="one").raise_for_status()
+
+    answer = ada.call("DELETE", one, key="one")
+
+    assert refusal(answer) == (422, "idempotency_key_reused")
+    assert ada.get(one)["status"] == "active"
+
+
+def test_t50_one_key_for_two_subscriptions_is_refused(sales: Sales, ada: Payer) -> None:
+    """
+    The same body about another thing is another request: 422.
+    """
+    first = ada.subscribed()["id"]
+    second = ada.subscribe(product=sales.other_product).json()["id"]
+    ada.change(first, key="one", quantity=2).raise_for_status()
+
+    answer = ada.change(second, key="one", quantity=2)
+
+    assert refusal(answer) == (422, "idempotency_key_reused")
+    assert ada.get(f"subscriptions/{second}")["quantity"] == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "k" * 129])
+def test_t53_a_key_that_is_none_is_refused_everywhere(
+    begun: tuple[Payer, str], key: str
+) -> None:
+    """
+    400 on every route that takes one; the subscription stays as it is.
+    """
+    ada, id_ = begun
+    one = f"subscriptions/{id_}"
+    before = ada.get(one)
+
+    for answer in (
+        ada.subscribe(key=key, product=ada.sales.other_product),
+        ada.change(id_, key=key, quantity=2),
+        ada.call("DELETE", one, key=key),
+    ):
+        assert refusal(answer) == (400, "invalid_idempotency_key")
+
+    assert ada.get(one) == before
+
+
+# Operations
+
+
+def test_t41_an_operation_is_its_users_and_the_administrators(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    200 for one's own, with what the answer was; 404 for another's; 200 for an
+    administrator.
+    """
+    told, bob = ada.subscribed(), sales.user()
+    [theirs] = ada.subscriptions
+    path = f"/intents/{theirs['metadata']['intent_id']}"
+    _ = bob.status
+
+    own, others = ada.call("GET", path), bob.call("GET", path)
+    admins = ada.call("GET", path, token=sales.world.admin())
+
+    assert own.status_code == 200
+    assert own.json()["result"] == told
+    assert own.json()["refusal"] is None
+    assert refusal(others) == (404, "intent_not_found")
+    assert admins.json() == own.json()
+
+
+def test_a_refused_operation_says_why(ada: Payer) -> None:
+    """
+    The bank's word is in the intent, as it was in the answer.
+    """
+    ada.give_card(FAILING)
+    ada.subscribe()
+    [theirs] = ada.subscriptions
+
+    intent = ada.get(f"/intents/{theirs['metadata']['intent_id']}")
+
+    assert (intent["state"], intent["result"]) == ("declined", None)
+    assert intent["refusal"]["code"] == "card_declined"
+    assert intent["refusal"]["decline_code"] == "generic_decline"
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "x",
+        "é",
+        "x" * 300,
+        "a%00b",
+    ],
+)
+def test_an_operation_that_is_none_does_not_exist(ada: Payer, id_: str) -> None:
+    """
+    404, whatever it looks like.
+    """
+    _ = ada.status
+
+    assert ada.call("GET", f"/intents/{id_}").status_code == 404

@@ -1,0 +1,295 @@
+"""What the Stripe gateway reads: invoices, payments, prices, previews, cards."""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from payments_core.errors import GatewayObjectMissing, GatewayRefused, InvalidValue
+from payments_core.gateway import (
+    AttachCard,
+    ChangeSubscription,
+    Collection,
+    CollectionState,
+)
+from payments_core.money import Money
+from payments_core.payment import DisputeState, PaymentId
+from support.lying_stripe import CUS_1, INVOICE, METHOD, answer, failure_of, lying
+from support.stripe_gateway import Place, invoice_of, reported
+
+pytestmark = pytest.mark.anyio
+
+
+# What is read
+
+
+async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
+    """
+    The latest invoice covers nothing new; an older one tells what was paid for.
+    """
+    report = await place.started()
+    place.sandbox.advance("3 days")
+    change = ChangeSubscription(
+        subscription=report.gateway_id, item_id=report.item_id, quantity=2
+    )
+    answer = await place.ask(change)
+    assert answer.term is None
+
+    looked = await place.gateway.subscription(report.gateway_id)
+
+    assert looked.report.latest_invoice_id != report.latest_invoice_id
+    assert looked.term is not None
+    assert looked.term.invoice_id == report.latest_invoice_id
+    assert looked.term.ends_at == report.period_end
+    assert looked.at == place.sandbox.now
+
+
+async def test_what_somebody_added_covers_nothing(place: Place) -> None:
+    """
+    A fee on the invoice of a renewal has a period too, of no length or of any.
+    """
+    report = await place.started()
+    place.post(
+        "invoiceitems",
+        customer=report.customer_id,
+        subscription=report.gateway_id,
+        amount=100,
+        currency="eur",
+    )
+    place.sandbox.advance("1 month")
+    place.sandbox.advance("2 hours")
+
+    looked = await place.gateway.subscription(report.gateway_id)
+
+    assert looked.term is not None
+    assert looked.term.ends_at == looked.report.period_end > report.period_end
+
+
+@pytest.mark.parametrize(
+    ("card", "state", "decline_code"),
+    [
+        ("pm_card_chargeCustomerFail", CollectionState.DECLINED, "generic_decline"),
+        ("pm_card_authenticationRequired", CollectionState.REQUIRES_ACTION, None),
+        ("pm_card_visa", CollectionState.PAID, None),
+    ],
+)
+async def test_a_collection_tells_how_far_it_is(
+    place: Place, card: str, state: CollectionState, decline_code: str | None
+) -> None:
+    """
+    What the bank said, and the secret with which a browser goes on.
+    """
+    report = await place.started(card=card)
+
+    collection = await place.gateway.collection(invoice_of(report))
+
+    secret = collection.client_secret
+    assert collection == Collection(
+        state=state, client_secret=secret, decline_code=decline_code
+    )
+    assert (secret is None) is (state is CollectionState.PAID)
+    assert secret is None or "_secret_" in secret
+
+
+@pytest.mark.parametrize(
+    ("closed_as", "state"),
+    [
+        (None, DisputeState.OPEN),
+        ("winning_evidence", DisputeState.WON),
+        ("losing_evidence", DisputeState.LOST),
+    ],
+)
+async def test_a_disputed_payment_says_how_the_dispute_stands(
+    place: Place, closed_as: str | None, state: DisputeState
+) -> None:
+    """
+    The charge alone only says that there was one, long after it was lost.
+    """
+    report = await place.started(card="pm_card_createDispute")
+    [charge] = place.api("GET", "charges", customer=report.customer_id)["data"]
+    [dispute] = place.api("GET", "disputes", charge=charge["id"])["data"]
+    if closed_as:
+        evidence = {"uncategorized_text": closed_as}
+        place.post(f"disputes/{dispute['id']}", evidence=evidence, submit=True)
+
+    payment = await place.gateway.payment(PaymentId(charge["id"]))
+
+    assert payment.dispute is state
+    assert payment.amount == Money(900, "eur")
+
+
+async def test_a_price_says_whether_it_can_be_sold(place: Place) -> None:
+    """
+    Once or again and again, still or no more; and a product has one, or none.
+    """
+    often = place.price()
+    once = place.post(
+        "prices", currency="eur", unit_amount=500, product=often["product"]
+    )
+    product = often["product"]
+    with pytest.raises(GatewayObjectMissing) as missing:
+        await place.gateway.price_of(product)
+    assert missing.value.what == "price"
+    place.post(f"products/{product}", default_price=often["id"])
+    assert await place.gateway.price_of(product) == await place.gateway.price(
+        often["id"]
+    )
+    assert not (await place.gateway.price(once["id"])).recurring
+
+    place.post(f"prices/{once['id']}", active=False)
+    assert not (await place.gateway.price(once["id"])).active
+
+
+async def test_a_preview_bills_another_interval_at_once(place: Place) -> None:
+    """
+    A new period begins: its whole price is due, less what is left of the old one.
+    """
+    report = await place.started()
+    yearly = place.price(9000, recurring={"interval": "year"})["id"]
+    place.sandbox.advance("3 days")
+    change = ChangeSubscription(
+        subscription=report.gateway_id,
+        item_id=report.item_id,
+        price=yearly,
+        proration_date=place.sandbox.now,
+    )
+
+    preview = await place.gateway.preview(report.customer_id, change)
+
+    amounts = [line.amount_minor for line in preview.lines]
+    assert 9000 in amounts
+    assert preview.due == Money(sum(amounts), "eur")
+    assert preview.due.amount_minor < 9000
+    answer = await place.ask(change)
+    assert answer.term is not None
+    assert answer.term.ends_at == reported(answer).period_end
+
+
+async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -> None:
+    """
+    Without a date nobody could pay what was said; the refusal names the field.
+    """
+    report = await place.started()
+    change = ChangeSubscription(
+        subscription=report.gateway_id, item_id=report.item_id, quantity=2
+    )
+    with pytest.raises(InvalidValue):
+        await place.gateway.preview(report.customer_id, change)
+    for wanted, field in (
+        ({"proration_date": place.sandbox.now + timedelta(days=99)}, "proration_date"),
+        ({"proration_date": place.sandbox.now, "price": "price_nothing"}, "price"),
+    ):
+        with pytest.raises(GatewayRefused) as refusal:
+            await place.gateway.preview(
+                report.customer_id, attrs.evolve(change, **wanted)
+            )
+        assert refusal.value.field == field
+
+
+# Answers that no sandbox gives
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "decline_code"),
+    [
+        (None, CollectionState.OPEN, None),
+        ({"code": "card_declined"}, CollectionState.DECLINED, "card_declined"),
+        (
+            {"code": "card_declined", "decline_code": "lost_card"},
+            CollectionState.DECLINED,
+            "lost_card",
+        ),
+        (
+            {"code": "authentication_required"},
+            CollectionState.REQUIRES_ACTION,
+            "authentication_required",
+        ),
+        (
+            {"code": "card_declined", "decline_code": "authentication_required"},
+            CollectionState.REQUIRES_ACTION,
+            "authentication_required",
+        ),
+    ],
+)
+async def test_a_bank_that_wants_its_absent_customer_wants_action(
+    error: object, state: CollectionState, decline_code: str | None
+) -> None:
+    """
+    A renewal is tried without the payer, who can still confirm it. Of the payments
+    of an invoice the default one counts, and none that was given up.
+    """
+    payments = [
+        {"payment": {"payment_intent": intent}, "status": status, "is_default": default}
+        for intent, status, default in (
+            ("pi_1", "canceled", True),
+            ("pi_2", "open", False),
+            ("pi_3", "open", True),
+        )
+    ]
+    invoice = {**INVOICE, "status": "open", "payments": {"data": payments}}
+    intent = {
+        "id": "pi_3",
+        "object": "payment_intent",
+        "status": "requires_payment_method",
+        "client_secret": "pi_3_secret_1",
+        "last_payment_error": error,
+    }
+    async with lying() as (gateway, liar):
+        liar.answers = {
+            "/v1/invoices/in_1": answer(invoice),
+            "/v1/payment_intents/pi_3": answer(intent),
+        }
+        collection = await gateway.collection("in_1")
+        # What the invoice says to a browser goes before what its payment says.
+        told = {**invoice, "confirmation_secret": {"client_secret": "in_1_secret_1"}}
+        liar.answers = {**liar.answers, "/v1/invoices/in_1": answer(told)}
+        confirmed = await gateway.collection("in_1")
+
+    assert collection == Collection(
+        state=state, client_secret="pi_3_secret_1", decline_code=decline_code
+    )
+    assert confirmed.client_secret == "in_1_secret_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("succeeded", CollectionState.PAID),
+        ("canceled", CollectionState.CLOSED),
+        ("processing", CollectionState.OPEN),
+        ("requires_confirmation", CollectionState.OPEN),
+        ("teleported", CollectionState.OPEN),
+    ],
+)
+async def test_an_open_invoice_is_as_its_payment_is(
+    status: str, state: CollectionState
+) -> None:
+    """
+    What is not known is not over.
+    """
+    payments = [{"payment": {"payment_intent": {"id": "pi_1"}}, "status": "open"}]
+    intent = {"id": "pi_1", "object": "payment_intent", "status": status}
+    invoice = {**INVOICE, "status": "open", "payments": {"data": payments}}
+    async with lying(answer(invoice)) as (gateway, liar):
+        liar.answers = {"/v1/payment_intents/pi_1": answer(intent)}
+        assert (await gateway.collection("in_1")).state is state
+
+
+async def test_a_deleted_customer_has_no_card() -> None:
+    """
+    It is still told of, as nothing but its id.
+    """
+    body = {"id": "cus_1", "object": "customer", "deleted": True}
+    async with lying(answer(body)) as (gateway, _):
+        assert await gateway.card_of(CUS_1) is None
+
+
+async def test_what_is_attached_and_no_card_is_refused() -> None:
+    """
+    A bank account may be a payment method too; we take none.
+    """
+    request = AttachCard(customer_id=CUS_1, payment_method="pm_1")
+    async with lying(answer({**METHOD, "card": None})) as (gateway, _):
+        failure = await failure_of(gateway, request)
+    assert isinstance(failure, GatewayRefused)
+    assert failure.field == "payment_method"

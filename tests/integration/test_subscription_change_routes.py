@@ -1,0 +1,375 @@
+"""A subscription is changed over HTTP: quantity, price, planned end, upgrades."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from support import sales as shop
+from support.sales import ASKING, BASIC, PRO, Payer, Sales, moment, pointers, refusal
+
+# Changed
+
+
+def test_a_quantity_is_changed(ada: Payer) -> None:
+    """
+    At once, and what it costs more is taken at once.
+    """
+    id_ = ada.subscribed()["id"]
+
+    answer = ada.change(id_, quantity=2)
+    ada.sales.settle()
+
+    assert (answer.status_code, answer.json()["quantity"]) == (200, 2)
+    assert answer.json()["pending_update"] is None
+    assert ada.get(f"subscriptions/{id_}")["quantity"] == 2
+    assert ada.taken == [BASIC, BASIC]
+
+
+def test_a_price_is_changed_up_and_down(sales: Sales, ada: Payer) -> None:
+    """
+    Up is paid at once; down gives nothing back, but is credited.
+    """
+    id_ = ada.subscribed()["id"]
+
+    up = ada.admin.change(id_, price=sales.pro)
+    ada.sales.settle()
+    down = ada.admin.change(id_, price=sales.basic)
+    ada.sales.settle()
+
+    assert (up.status_code, up.json()["price"]) == (200, sales.pro)
+    assert (down.status_code, down.json()["price"]) == (200, sales.basic)
+    assert ada.taken == [BASIC, PRO - BASIC]
+    assert ada.standing == ("paid", True)
+
+
+def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
+    """
+    Either way the subscription lives on until then.
+    """
+    id_ = ada.subscribed()["id"]
+
+    planned = ada.change(id_, cancel_at_period_end=True)
+    shown = ada.get(f"subscriptions/{id_}")
+    back = ada.change(id_, cancel_at_period_end=False)
+    ada.sales.settle()
+
+    assert planned.json()["cancel_at_period_end"] is True
+    assert (shown["cancel_at_period_end"], shown["status"]) == (True, "active")
+    assert back.json()["cancel_at_period_end"] is False
+    assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
+
+
+def test_a_change_may_be_of_both(sales: Sales, ada: Payer) -> None:
+    """
+    Price, quantity and the planned end in one request.
+    """
+    id_ = ada.subscribed()["id"]
+
+    answer = ada.admin.change(
+        id_, price=sales.pro, quantity=2, cancel_at_period_end=True
+    )
+
+    told = answer.json()
+    assert (answer.status_code, told["price"], told["quantity"]) == (200, sales.pro, 2)
+    assert told["cancel_at_period_end"] is True
+
+
+def test_a_change_of_both_that_is_refused_changes_neither(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    422 says that nothing was done: the subscription goes on after its period.
+    """
+    id_ = ada.subscribed()["id"]
+
+    answer = ada.admin.change(id_, price=sales.dollars, cancel_at_period_end=True)
+    ada.sales.settle()
+
+    assert answer.status_code == 422
+    assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        None,
+        [],
+        {"price": None},
+        {"quantity": None},
+        {"cancel_at_period_end": None},
+        {"cancel_at_period_end": 1},
+        {"cancel_at_period_end": "true"},
+        {"quantity": 0},
+        {"quantity": True},
+        {"quantity": "2"},
+        {"quantity": 10**9},
+        {"price": "a b"},
+        {"proration_date": "2026-01-01T00:00:00Z"},
+        {"quantity": 2, "proration_date": "2026-01-01T00:00:00"},
+        {"quantity": 2, "proration_date": 1},
+        {"quantity": 2, "proration_date": None},
+        {"status": "active"},
+        {"cancel_at_period_end": True, "trial_days": 1},
+        {"product": None},
+        {"product": "a b"},
+        {"product": "prod_1", "price": "price_1"},
+        {"cancel_at_period_end": True, "proration_date": "2026-01-01T00:00:00Z"},
+    ],
+    ids=repr,
+)
+def test_a_change_that_is_none_is_refused(begun: tuple[Payer, str], body: Any) -> None:
+    """
+    400 for the change and for its preview; the subscription stays as it is.
+    """
+    ada, id_ = begun
+    one = f"subscriptions/{id_}"
+    before, posts = ada.get(one), list(ada.sales.posts)
+    content = {"content": b"null"} if body is None else {"body": body}
+
+    for answer in (
+        ada.call("PATCH", one, **content),
+        ada.call("POST", f"{one}/preview", **content),
+    ):
+        assert answer.status_code == 400
+        assert shop.problem_of(answer)["code"] in {"invalid_body", "invalid_value"}
+
+    assert ada.get(one) == before
+    assert ada.sales.posts == posts
+
+
+def test_a_change_to_what_is_not_sold_is_unprocessable(
+    begun: tuple[Payer, str],
+) -> None:
+    """
+    422 with the field, for the change and for its preview.
+    """
+    ada, id_ = begun
+    one, admin = f"subscriptions/{id_}", ada.admin
+
+    for who, field in ((ada, "product"), (admin, "product"), (admin, "price")):
+        wanted = {field: f"{field}_nobody_knows"}
+        for method, path in (("PATCH", one), ("POST", f"{one}/preview")):
+            answer = who.call(method, path, wanted)
+            assert refusal(answer) == (422, "unknown_reference")
+            assert pointers(answer) == [f"/{field}"]
+
+
+def test_a_change_to_another_currency_is_unprocessable(
+    sales: Sales, begun: tuple[Payer, str]
+) -> None:
+    """
+    422 for the change and for its preview; nothing changes.
+    """
+    ada, id_ = begun
+    one = f"subscriptions/{id_}"
+    before = ada.get(one)
+
+    for answer in (
+        ada.admin.call("PATCH", one, {"price": sales.dollars}),
+        ada.admin.call("POST", f"{one}/preview", {"price": sales.dollars}),
+    ):
+        assert refusal(answer) == (422, "gateway_refused")
+
+    assert ada.get(one) == before
+
+
+def test_a_change_to_a_product_that_one_has_is_refused(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    It would be a second one of it: 409, with the one there is.
+    """
+    first = ada.subscribed()
+    second = ada.subscribe(product=sales.other_product).json()
+
+    answer = ada.admin.change(second["id"], price=sales.pro)
+
+    assert refusal(answer) == (409, "already_subscribed")
+    assert answer.json()["subscription_id"] == first["id"]
+
+
+def test_an_ended_subscription_cannot_be_changed(ada: Payer) -> None:
+    """
+    409, for its preview as well.
+    """
+    id_ = ada.subscribed()["id"]
+    ada.call("DELETE", f"subscriptions/{id_}").raise_for_status()
+
+    change = ada.change(id_, quantity=2)
+    preview = ada.call("POST", f"subscriptions/{id_}/preview", {"quantity": 2})
+
+    assert refusal(change) == (409, "subscription_ended")
+    assert refusal(preview) == (409, "subscription_ended")
+
+
+def test_a_preview_of_less_owes_nothing(sales: Sales, ada: Payer) -> None:
+    """
+    What was paid too much is credited, not given back: 0 is due, and 0 is taken.
+    """
+    id_ = ada.admin.subscribed(price=sales.pro)["id"]
+
+    preview = ada.admin.call(
+        "POST", f"subscriptions/{id_}/preview", {"price": sales.basic}
+    )
+    change = ada.admin.change(id_, price=sales.basic)
+
+    told = preview.json()
+    assert told["due"] == {"amount_minor": 0, "currency": "eur"}
+    assert sum(it["amount_minor"] for it in told["lines"]) == BASIC - PRO
+    assert change.status_code == 200
+    assert ada.taken == [PRO]
+
+
+def test_a_body_that_is_too_large_or_no_json_is_refused(
+    begun: tuple[Payer, str],
+) -> None:
+    """
+    413 and 415, on every route that takes a body.
+    """
+    ada, id_ = begun
+    one = f"subscriptions/{id_}"
+
+    for method, path in (
+        ("POST", "subscriptions"),
+        ("PATCH", one),
+        ("POST", f"{one}/preview"),
+    ):
+        large = ada.call(method, path, content=b'"' + b"x" * 600_000 + b'"')
+        plain = httpx.request(
+            method,
+            f"{ada.sales.service.url}/users/{ada.id}/{path}",
+            content=b"{}",
+            headers={
+                "Authorization": f"Bearer {ada.token}",
+                "Content-Type": "text/plain",
+            },
+            trust_env=False,
+        )
+        assert refusal(large)[0] == 413
+        assert refusal(plain)[0] == 415
+
+
+def test_a_change_to_what_it_is_already_costs_nothing(ada: Payer) -> None:
+    """
+    200, and nothing is taken.
+    """
+    told = ada.subscribed()
+
+    answer = ada.admin.change(
+        told["id"], price=told["price"], quantity=told["quantity"]
+    )
+    ada.sales.settle()
+
+    assert answer.status_code == 200
+    assert ada.get(f"subscriptions/{told['id']}")["quantity"] == 1
+    assert ada.taken == [BASIC]
+
+
+def test_a_preview_changes_nothing(sales: Sales, ada: Payer) -> None:
+    """
+    Looking is free, as often as one likes.
+    """
+    id_ = ada.subscribed()["id"]
+    before = ada.subscriptions
+
+    previews = [
+        ada.admin.call(
+            "POST", f"subscriptions/{id_}/preview", {"price": sales.pro}
+        ).json()
+        for _ in range(2)
+    ]
+
+    assert previews[0] == previews[1]
+    assert ada.subscriptions == before
+    assert ada.taken == [BASIC]
+
+
+# An upgrade is held until it is paid
+
+
+def upgraded_in_vain(ada: Payer) -> tuple[str, httpx.Response]:
+    """Ask for more than the card will pay for."""
+    id_ = ada.subscribed()["id"]
+    ada.sales.sandbox.set_card(ada.card, declines="insufficient_funds")
+    return id_, ada.admin.change(id_, price=ada.sales.pro)
+
+
+def test_an_upgrade_that_is_not_paid_is_held(sales: Sales, ada: Payer) -> None:
+    """
+    200 that says what is waited for; the price is the old one, what is paid stays.
+    """
+    id_, answer = upgraded_in_vain(ada)
+    ada.sales.settle()
+
+    told = answer.json()
+    assert answer.status_code == 200
+    assert (told["price"], told["status"]) == (sales.basic, "active")
+    assert told["pending_update"]["price"] == sales.pro
+    assert told["client_secret"]
+    shown = ada.get(f"subscriptions/{id_}")
+    assert (shown["price"], shown["pending_update"]) == (
+        sales.basic,
+        told["pending_update"],
+    )
+    assert ada.standing == ("paid", True)
+    assert ada.taken == [BASIC]
+
+
+def test_an_upgrade_that_is_never_paid_is_given_up(sales: Sales, ada: Payer) -> None:
+    """
+    After a day it is forgotten: the price is the old one, nothing was granted.
+    """
+    id_, _ = upgraded_in_vain(ada)
+    ada.sales.settle()
+    before = ada.status["payment_expire_date"]
+
+    sales.pass_by("24 hours")
+
+    shown = ada.get(f"subscriptions/{id_}")
+    assert (shown["price"], shown["pending_update"]) == (sales.basic, None)
+    assert shown["status"] == "active"
+    assert ada.status["payment_expire_date"] == before
+    assert ada.standing == ("paid", True)
+    assert ada.taken == [BASIC]
+
+
+def test_an_upgrade_that_a_bank_confirms_is_made(sales: Sales, ada: Payer) -> None:
+    """
+    3-D Secure: held with a secret; once confirmed in the browser, granted and paid.
+    """
+    ada.give_card(ASKING)
+    id_ = ada.subscribe().json()["id"]
+    [theirs] = ada.subscriptions
+    sales.sandbox.authenticate(sales.asked_of(theirs))
+    sales.settle()
+
+    held = ada.admin.change(id_, price=sales.pro)
+    [theirs] = ada.subscriptions
+    sales.sandbox.authenticate(sales.asked_of(theirs))
+    sales.settle()
+
+    assert held.json()["price"] == sales.basic
+    assert held.json()["client_secret"]
+    shown = ada.get(f"subscriptions/{id_}")
+    assert (shown["price"], shown["pending_update"]) == (sales.pro, None)
+    assert ada.taken == [BASIC, PRO - BASIC]
+
+
+# Renewed
+
+
+def test_a_renewal_moves_the_date(ada: Payer) -> None:
+    """
+    The next month is paid for by itself.
+    """
+    ada.subscribed()
+    before = moment(ada.status["payment_expire_date"])
+
+    ada.sales.pass_by("1 month")
+    ada.sales.pass_by("2 hours")
+
+    assert moment(ada.status["payment_expire_date"]) > before
+    assert ada.standing == ("paid", True)
+    assert ada.taken == [BASIC, BASIC]

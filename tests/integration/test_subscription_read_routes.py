@@ -1,0 +1,132 @@
+"""Subscriptions are listed and read over HTTP, each by its user only."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from support import sales as shop
+from support.sales import Payer, Sales, refusal
+
+
+def test_subscriptions_are_listed_and_read(ada: Payer) -> None:
+    """
+    Each with the date until which it is paid for; the status has the same.
+    """
+    told = ada.subscribed()
+
+    listed = ada.get("subscriptions")
+    one = ada.get(f"subscriptions/{told['id']}")
+
+    assert listed == {"items": [one]}
+    assert one == {**told, "paid_through": told["current_period_end"]}
+    assert ada.status["subscriptions"] == [one]
+
+
+def test_nobody_has_subscriptions_to_begin_with(ada: Payer) -> None:
+    """
+    An empty list is an answer.
+    """
+    assert ada.get("subscriptions") == {"items": []}
+
+
+def test_ended_ones_are_listed_too(ada: Payer) -> None:
+    """
+    The first begun first.
+    """
+    first = ada.subscribed()
+    ada.call("DELETE", f"subscriptions/{first['id']}").raise_for_status()
+    ada.sales.pass_by("1 minute")
+    second = ada.subscribe().json()
+
+    listed = ada.get("subscriptions")["items"]
+
+    assert [(it["id"], it["status"]) for it in listed] == [
+        (first["id"], "canceled"),
+        (second["id"], "active"),
+    ]
+
+
+def requests_about(id_: str) -> list[tuple[str, str, Any]]:
+    """Return every request about one subscription."""
+    one = f"subscriptions/{id_}"
+    return [
+        ("GET", one, None),
+        ("PATCH", one, {"quantity": 2}),
+        ("POST", f"{one}/preview", {"quantity": 2}),
+        ("DELETE", one, None),
+        ("DELETE", f"{one}?when=period_end", None),
+    ]
+
+
+def test_t41_another_users_subscription_does_not_exist(
+    sales: Sales, ada: Payer
+) -> None:
+    """
+    404 in the other's name and in one's own; nothing happens to it.
+    """
+    bob = sales.user()
+    theirs = bob.subscribed()
+    assert ada.get("subscriptions") == {"items": []}
+    before = bob.get("subscriptions")
+
+    for method, path, body in requests_about(theirs["id"]):
+        in_own_name = ada.call(method, path, body)
+        in_theirs = ada.call(method, f"/users/{bob.id}/{path}", body)
+        assert refusal(in_own_name) == (404, "subscription_not_found")
+        assert refusal(in_theirs) == (404, "account_not_found")
+    for method in ("GET", "POST"):
+        path = f"/users/{bob.id}/subscriptions"
+        answer = ada.call(method, path, {"product": sales.product})
+        assert refusal(answer) == (404, "account_not_found")
+
+    assert bob.get("subscriptions") == before
+    assert ada.customers == []
+
+
+@pytest.mark.parametrize("id_", ["x", "sub_1", "a%00b", "é", "x" * 300])
+def test_a_subscription_that_is_none_does_not_exist(ada: Payer, id_: str) -> None:
+    """
+    404, whatever it looks like, for every request.
+    """
+    _ = ada.status
+
+    for method, path, body in requests_about(id_):
+        assert ada.call(method, path, body).status_code == 404
+
+
+def test_without_a_token_nothing_is_told(ada: Payer) -> None:
+    """
+    401 on every route, before anything else is looked at.
+    """
+    root = f"{ada.sales.service.url}/users/{ada.id}"
+    asked = [*requests_about("x"), ("GET", "subscriptions", None)]
+    urls = [(method, f"{root}/{path}") for method, path, _ in asked]
+    urls += [
+        ("POST", f"{root}/subscriptions"),
+        ("GET", f"{ada.sales.service.url}/intents/x"),
+    ]
+
+    for method, url in urls:
+        answer = httpx.request(method, url, trust_env=False)
+        assert answer.status_code == 401
+        assert shop.problem_of(answer)
+
+
+def test_an_administrator_may_do_all_of_it(sales: Sales, ada: Payer) -> None:
+    """
+    By the user's e-mail; what is done is the user's.
+    """
+    _ = ada.status
+    root, token = f"/users/{ada.id}@example.com", sales.world.admin()
+    ada.give_card()
+
+    begun = ada.call(
+        "POST", f"{root}/subscriptions", {"price": sales.basic}, token=token
+    )
+    one = f"{root}/subscriptions/{begun.json()['id']}"
+    changed = ada.call("PATCH", one, {"quantity": 2}, token=token)
+    ended = ada.call("DELETE", one, token=token)
+
+    assert [it.status_code for it in (begun, changed, ended)] == [201, 200, 200]
+    assert ada.get("subscriptions")["items"][0]["status"] == "canceled"

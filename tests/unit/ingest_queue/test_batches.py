@@ -1,0 +1,167 @@
+"""Events that wait together share a load and a save."""
+
+import asyncio
+
+import pytest
+
+from contracts.examples import ADA, APPLIED, BOB
+from contracts.faults import FaultyLedger
+from contracts.worlds import World
+from payments_core.events import Receipt
+from payments_service.ingest_queue import (
+    BACK_OFF_MAX_S,
+    BATCH_EVENTS_MAX,
+    GATHER_MAX_S,
+    IngestQueue,
+)
+from support.ingest_queue import (
+    ADAS,
+    EVE,
+    Time,
+    all_of,
+    an_event_of,
+    events,
+    handed_in,
+    started,
+    turns,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_events_that_wait_together_share_a_load_and_a_save(
+    world: World, ledger: FaultyLedger, ingest: IngestQueue
+) -> None:
+    """
+    Ten callers, one save, ten receipts.
+    """
+    receipts = await all_of(handed_in(ingest, *events(10)))
+
+    assert ledger.batches == [10]
+    assert ledger.saves == [[ADAS]]
+    assert receipts == [Receipt(APPLIED)] * 10
+    assert len(world.database.tables.payments) == 10
+
+
+async def test_while_one_batch_is_saved_the_next_one_fills(
+    ledger: FaultyLedger, ingest: IngestQueue
+) -> None:
+    """
+    The first does not wait for company; those that come meanwhile go together.
+    """
+    first = await started(ledger, ingest)
+    others = asyncio.gather(*map(ingest, events(5, first=1)))
+    ledger.may_run.set()
+    await asyncio.gather(first, others)
+
+    assert ledger.batches == [1, 5]
+
+
+async def answered_after(
+    seconds: float, ledger: FaultyLedger, ingest: IngestQueue, time: Time, count: int
+) -> None:
+    """Record a batch of so many events that takes so long."""
+    ledger.may_run.clear()
+    waiting = handed_in(ingest, *events(count))
+    await ledger.running.wait()
+    time.pass_by(seconds)
+    ledger.may_run.set()
+    await asyncio.gather(*waiting)
+    ledger.batches.clear()
+
+
+async def test_a_batch_waits_for_as_many_as_were_answered_by_the_last_one(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Their callers send the next event soon; with the last of them it begins.
+    """
+    await answered_after(0.004, ledger, ingest, time, 3)
+    first = handed_in(ingest, *events(2, first=3))
+    await turns()
+    assert not ledger.batches
+    await all_of([*first, *handed_in(ingest, *events(1, first=5))])
+
+    assert ledger.batches == [3]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wait_s"), [(0.004, 0.004), (3.0, GATHER_MAX_S)], ids=["quick", "slow"]
+)
+async def test_a_batch_waits_for_others_no_longer_than_the_last_one_took(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time, took_s: float, wait_s: float
+) -> None:
+    """
+    And never longer than the limit; once it is over, nobody waits any more.
+    """
+    await answered_after(took_s, ledger, ingest, time, 3)
+    first = handed_in(ingest, *events(2, first=3))
+    await turns()
+    time.pass_by(wait_s * 0.9)
+    await turns()
+    assert not ledger.batches
+    time.pass_by(wait_s * 0.2)
+    await all_of(first)
+    assert ledger.batches == [2]
+    await all_of(handed_in(ingest, *events(1, first=5)))
+    assert ledger.batches == [2, 1]
+
+
+async def test_an_event_after_a_single_one_waits_for_nothing(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    However long the last one took: a caller that is alone stays alone.
+    """
+    await answered_after(3.0, ledger, ingest, time, 1)
+    await all_of(handed_in(ingest, *events(1, first=1)))
+
+    assert ledger.batches == [1]
+    assert not time.waits
+
+
+async def test_what_is_locked_is_not_waited_for(
+    world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Its caller was not answered, and sends nothing soon.
+    """
+    world.database.locked = {ADAS}
+    ledger.may_run.clear()
+    _, *others = handed_in(ingest, *map(an_event_of, (ADA, BOB, EVE)))
+    await ledger.running.wait()
+    time.pass_by(0.004)
+    ledger.may_run.set()
+    await asyncio.gather(*others)
+    ledger.batches.clear()
+    await all_of(handed_in(ingest, an_event_of(BOB, 1), an_event_of(EVE, 1)))
+    assert ledger.batches == [2]
+    world.database.locked = set()
+    time.pass_by(BACK_OFF_MAX_S)
+    await ingest.drain()
+
+
+async def test_p36_a_batch_has_a_limit(
+    ledger: FaultyLedger, ingest: IngestQueue
+) -> None:
+    """
+    One more than fit: the last one goes alone.
+    """
+    await all_of(handed_in(ingest, *events(BATCH_EVENTS_MAX + 1)))
+    assert ledger.batches == [BATCH_EVENTS_MAX, 1]
+
+
+async def test_two_callers_with_one_event_share_it(
+    world: World, ledger: FaultyLedger, ingest: IngestQueue
+) -> None:
+    """
+    One is told that it was applied, the other that it was a duplicate; and so is who
+    comes after the batch.
+    """
+    (event,) = events(1)
+    first, second = await all_of(handed_in(ingest, event, event))
+
+    assert (first, second) == (Receipt(APPLIED), Receipt(None))
+    assert await ingest(event) == Receipt(None)
+    assert ledger.saves == [[ADAS]]
+    assert len(world.database.tables.events) == 1

@@ -1,0 +1,75 @@
+"""What a group asks for: each job once, in one order, and none that it does."""
+
+from datetime import timedelta
+
+import attrs
+
+from contracts.examples import (
+    ADA,
+    NOON,
+    a_job,
+    a_job_key,
+    a_report,
+    a_subscription,
+)
+from payments_core.changes import JobFinish
+from payments_core.decide import AFTER_PAYMENT
+from payments_core.facts import (
+    APPLIED,
+    SyncNeeded,
+)
+from payments_core.job import Job, JobKind
+from support.deciding import Kept, found
+from support.subscribed import S, fetched, kept_with, only
+
+
+def test_of_two_wishes_for_one_job_the_earlier_counts() -> None:
+    """
+    Whichever came first.
+    """
+    key = a_job_key()
+    for delays in ((AFTER_PAYMENT, timedelta()), (timedelta(), AFTER_PAYMENT)):
+        wishes = [SyncNeeded(job=key, reason="because", after=it) for it in delays]
+        group = only(Kept().decide(found(*wishes)).groups)
+        assert group.jobs == (Job.due(key, "because", NOON),)
+
+
+def test_who_works_on_a_job_does_not_ask_for_it() -> None:
+    """
+    It is finished together with what it found, and with nothing left to ask.
+    """
+    claimed = a_job().claimed(NOON)
+    wish = SyncNeeded(job=claimed.key, reason="because")
+    sync = attrs.evolve(found(fetched(a_report()), wish), job=claimed)
+    group = only(Kept().decide(sync).groups)
+
+    assert group.finished == (JobFinish(claimed, claimed.finished(), APPLIED),)
+    assert not group.jobs
+    assert group.subscriptions
+
+
+def test_what_was_fetched_before_what_is_known_is_fetched_again() -> None:
+    """
+    Its job is due again at once, settles no event, and changes nothing.
+    """
+    known = a_subscription(owner=ADA, ticket=3)
+    claimed = a_job().claimed(NOON)
+    stale = fetched(a_report(status=S.PAST_DUE), sequence=3)
+    group = only(
+        kept_with(known).decide(attrs.evolve(found(stale), job=claimed)).groups
+    )
+
+    assert group.finished == (JobFinish(claimed, claimed.again(NOON), None),)
+    assert not group.jobs
+    assert not group.subscriptions
+
+
+def test_jobs_come_in_the_order_of_their_keys() -> None:
+    """
+    Two saves that ask for the same ones meet them in one order.
+    """
+    keys = [a_job_key(it, kind) for kind in sorted(JobKind) for it in ("a", "b", "c")]
+    wishes = [SyncNeeded(job=key, reason="because") for key in reversed(keys)]
+    group = only(Kept().decide(found(*wishes)).groups)
+
+    assert [job.key for job in group.jobs] == keys

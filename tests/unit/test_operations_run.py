@@ -1,0 +1,132 @@
+"""What an answer, or a refusal, is kept as; and a run that cannot go on."""
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    CUS_1,
+    MONTH,
+    NOON,
+    a_call,
+    a_report,
+    a_term,
+    an_account,
+    an_intent,
+)
+from payments_adapters.memory import FixedClock
+from payments_core.account import PaymentAccount
+from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.facts import CustomerBound, PeriodPaid, SubscriptionObserved
+from payments_core.gateway import Answer
+from payments_core.intent import Intent
+from payments_core.operations.run import (
+    OperationRun,
+    customer_bound,
+    observation_of,
+    paid_by,
+    refusal_of,
+    refused,
+)
+from support.till import Till
+
+ANSWERED = Answer(id="sub_1", at=NOON + MONTH, subscription=a_report(), term=a_term())
+
+
+async def never_saved(intent: Intent) -> Intent:
+    raise AssertionError(intent)
+
+
+def run_for(account: PaymentAccount, till: Till) -> OperationRun:
+    return OperationRun(
+        an_intent(), account, 1, till.gateway, FixedClock(NOON), never_saved
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GatewayRefused("card_declined", "no", decline_code="lost_card", declined=True),
+        GatewayRefused("resource_missing", "no such price", field="price"),
+    ],
+    ids=["declined", "refused"],
+)
+def test_a_refusal_that_was_kept_is_raised_again_as_it_was(
+    error: GatewayRefused,
+) -> None:
+    """
+    A run that finds it in its intent ends as the one that heard it did.
+    """
+    again = refused(refusal_of(error))
+
+    assert refusal_of(again) == refusal_of(error)
+    for name in ("declined", "reason", "field", "decline_code"):
+        assert getattr(again, name) == getattr(error, name)
+
+
+def test_a_decline_is_kept_under_one_code_whatever_the_gateway_calls_it() -> None:
+    """
+    What the bank said more exactly is the decline code.
+    """
+    expired = GatewayRefused("expired_card", "it is", declined=True)
+
+    assert refusal_of(expired).code == "card_declined"
+
+
+def test_an_answer_is_observed_at_its_own_time_with_the_number_of_its_call() -> None:
+    """
+    The number was drawn before the call: what was heard since is newer.
+    """
+    call = attrs.evolve(a_call(), ticket=7)
+
+    assert observation_of(ANSWERED, call) == SubscriptionObserved(
+        report=a_report(), at=NOON + MONTH, sequence=7
+    )
+    assert paid_by(ANSWERED) == [PeriodPaid(a_term())]
+    assert paid_by(attrs.evolve(ANSWERED, term=None)) == []
+
+
+def test_an_answer_without_its_subscription_is_none() -> None:
+    """
+    Nobody knows then what was done.
+    """
+    with pytest.raises(GatewaySilent):
+        observation_of(attrs.evolve(ANSWERED, subscription=None), a_call())
+
+
+@pytest.mark.anyio
+async def test_a_customer_is_bound_to_the_user_of_the_run_and_needed_by_it() -> None:
+    """
+    An operation that needs one begins after there is one.
+    """
+    async with Till.opened() as till:
+        run = run_for(an_account(), till)
+        assert customer_bound(run, CUS_1, existed=True) == CustomerBound(
+            user_id=ADA, customer_id=CUS_1, existed=True
+        )
+        with pytest.raises(RuntimeError):
+            _ = run.customer_id
+        assert run_for(an_account(customer=CUS_1), till).customer_id == CUS_1
+
+
+@pytest.mark.anyio
+async def test_a_call_that_was_answered_or_refused_is_not_made_again() -> None:
+    """
+    Its answer is in the intent: nothing is saved, and the gateway is not asked.
+    """
+    no = GatewayRefused("card_declined", "no", declined=True)
+    request = object()
+    async with Till.opened() as till:
+        asked: list[object] = []
+        till.engine.watch = lambda request, _: asked.append(request)
+        for call in (a_call().answered(ANSWERED), a_call().refused(refusal_of(no))):
+            run = run_for(an_account(), till)
+            run.intent = run.intent.with_call(call)
+            if call.answer is not None:
+                found = await run.call("start", request)  # type: ignore[arg-type]
+                assert found == (ANSWERED, call)
+            else:
+                with pytest.raises(GatewayRefused) as caught:
+                    await run.call("start", request)  # type: ignore[arg-type]
+                assert caught.value.declined
+        assert asked == []

@@ -1,0 +1,241 @@
+"""Events of Stripe: who signed them, and the envelope around their objects.
+
+Ids are those of the threat model.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+
+from payments_adapters.stripe import StripeEvents, StripeSignatures, sign, translate
+from payments_core import (
+    GatewayEvent,
+    Money,
+    Payment,
+    PaymentId,
+    PaymentState,
+)
+from payments_core.errors import BadSignature, MalformedEvent
+from support.stripe_bodies import (
+    ABSENT,
+    NOON,
+    NOON_S,
+    PAYLOADS,
+    charge,
+    event_body,
+    refusal_of,
+    report_of,
+)
+
+SECRET: Final = "whsec_" + "k" * 32
+
+
+# The brief's own bodies
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "created_s"),
+    [
+        ("charge_succeeded", PaymentState.SUCCEEDED, 1587999301),
+        ("charge_failed", PaymentState.FAILED, 1587998901),
+    ],
+)
+def test_the_briefs_bodies_are_read(
+    name: str, state: PaymentState, created_s: int
+) -> None:
+    """
+    Nobody's charge, paid before it is captured, with a time of its own.
+    """
+    body = (PAYLOADS / f"{name}.json").read_bytes()
+
+    assert translate(body) == GatewayEvent(
+        id="evt_00000000000000",
+        type=name.replace("_", "."),
+        created_at=datetime(2012, 1, 18, 2, 24, 38, tzinfo=UTC),
+        livemode=False,
+        api_version=None,
+        object_id="ch_00000000000000",
+        report=Payment(
+            id=PaymentId("ch_00000000000000"),
+            state=state,
+            amount=Money(100, "eur"),
+            created_at=datetime.fromtimestamp(created_s, UTC),
+        ),
+        body=body,
+    )
+
+
+def test_the_briefs_bodies_share_an_id_but_not_a_key() -> None:
+    """
+    Both samples are `evt_00000000000000`; the second is no duplicate of the first.
+    """
+    bodies = [path.read_bytes() for path in PAYLOADS.glob("charge_*.json")]
+
+    assert len(bodies) == len({translate(body).key for body in bodies}) == 2
+
+
+# Reading a delivery
+
+
+@pytest.fixture
+def reader() -> StripeEvents:
+    return StripeEvents(StripeSignatures((SECRET,), lambda: NOON))
+
+
+def test_a_signed_event_is_verified_and_translated(reader: StripeEvents) -> None:
+    """
+    The event keeps the very bytes that were signed.
+    """
+    body = event_body(charge())
+
+    event = reader.read(body, sign(body, secret=SECRET, at=NOON))
+
+    assert event == translate(body)
+    assert event.body is body
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 100_000, event_body(charge())])
+def test_t01_nothing_is_parsed_before_the_signature_holds(
+    reader: StripeEvents, body: bytes
+) -> None:
+    """
+    A stranger's body is refused as a stranger's, whatever is in it.
+    """
+    with pytest.raises(BadSignature):
+        reader.read(body, f"t={NOON_S},v1={'0' * 64}")
+
+
+def test_t03_the_same_bytes_are_the_same_event(reader: StripeEvents) -> None:
+    """
+    A retry has a new signature and the old key.
+    """
+    body = event_body(charge())
+    first, second = (
+        reader.read(body, sign(body, secret=SECRET, at=NOON.replace(second=second)))
+        for second in (0, 59)
+    )
+
+    assert first == second
+
+
+def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
+    reader: StripeEvents,
+) -> None:
+    """
+    They are refused as a body, not as a signature, and they do not leak.
+    """
+    body = event_body(charge(description="@")).replace(b"@", b"\xff")
+
+    with pytest.raises(MalformedEvent, match="not UTF-8") as refusal:
+        reader.read(body, sign(body, secret=SECRET, at=NOON))
+    # A UnicodeDecodeError would carry the whole body into whatever logs it.
+    assert refusal.value.__context__ is None
+
+
+# The envelope
+
+
+def test_an_unknown_type_is_an_event_without_a_report() -> None:
+    """
+    Stripe adds types; one that we do not follow is kept.
+    """
+    event = translate(event_body({"id": "in_1", "object": "invoice"}, "invoice.sent"))
+
+    assert event.report is None
+    assert event.key == ("evt_1", "invoice.sent")
+    assert event.object_id == "in_1"
+
+
+@pytest.mark.parametrize("type_", ["charge.teleported", "charge", "charge.", "Charge"])
+def test_an_unknown_type_of_charge_is_kept_too(type_: str) -> None:
+    """
+    It is the type that we do not know; what is in the charge does not matter.
+    """
+    assert report_of(charge(amount=ABSENT), type_) is None
+
+
+def test_an_object_without_an_id_is_taken() -> None:
+    """
+    A balance has none.
+    """
+    event = translate(event_body({"object": "balance"}, "balance.available"))
+
+    assert event.object_id is None
+
+
+@pytest.mark.parametrize("version", [None, "2014-11-05", "2026-06-24.dahlia", ABSENT])
+def test_any_api_version_is_taken(version: object) -> None:
+    """
+    Events of before 2014 have none.
+    """
+    event = translate(event_body(charge(), api_version=version))
+
+    assert event.api_version == (None if version is ABSENT else version)
+
+
+BAD_ENVELOPES: Final[Mapping[str, list[object]]] = {
+    "object": [ABSENT, "charge", "list", None, 1],
+    "id": [ABSENT, None, "", "e" * 256, "e v", "e\n", "é", 1],
+    "type": [ABSENT, None, "", "t" * 256, "a\n", "\x1b", []],
+    "created": [ABSENT, None, "1", True, 1.0, -1, 2**64, 4_102_444_801],
+    "livemode": [ABSENT, None, 0, "false"],
+    "api_version": [1, "v" * 256],
+    "account": [1, "a" * 256],
+    "data": [ABSENT, None, [], "x"],
+    "data.object": [None, [], "ch_1", 1],
+    "data.object.id": [1, "", "c" * 256],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, values in BAD_ENVELOPES.items() for value in values],
+)
+def test_an_envelope_out_of_shape_is_malformed(field: str, value: object) -> None:
+    """
+    The refusal names the field; every type of event is held to it.
+    """
+    if field == "data.object":
+        body = event_body(value, "some.type")
+    elif field == "data.object.id":
+        body = event_body({"id": value}, "some.type")
+    else:
+        body = event_body({"id": "x_1"}, **{"type_": "some.type"} | {field: value})
+
+    refusal = refusal_of(body)
+
+    assert refusal.field == field
+    assert refusal.reason
+
+
+@pytest.mark.parametrize("created_s", [0, 4_102_444_800])
+def test_the_limits_of_the_envelope_are_inside(created_s: int) -> None:
+    """
+    255 characters and both ends of the calendar are taken.
+    """
+    event = translate(
+        event_body({"id": "x" * 255}, "t" * 255, id="e" * 255, created=created_s)
+    )
+
+    assert int(event.created_at.timestamp()) == created_s
+
+
+def test_a_thin_event_is_malformed() -> None:
+    """
+    Events of the v2 API carry no object; they belong to another kind of endpoint.
+    """
+    body = json.dumps(
+        {
+            "id": "evt_1",
+            "object": "v2.core.event",
+            "type": "v1.billing.meter.error_report_triggered",
+            "created": "2026-01-01T12:00:00.000Z",
+            "livemode": False,
+            "related_object": {"id": "mtr_1", "type": "billing.meter"},
+        }
+    ).encode()
+
+    assert refusal_of(body).field == "object"

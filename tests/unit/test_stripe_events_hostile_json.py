@@ -1,0 +1,233 @@
+"""Signed bodies that are no JSON, or more than we read. Ids are of the threat model."""
+
+import json
+
+import pytest
+
+from payments_adapters.stripe import translate
+from payments_core import (
+    Money,
+    Payment,
+    PaymentState,
+)
+from support.stripe_bodies import charge, event_body, payment_of, refusal_of
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{}",
+        b"[]",
+        b"null",
+        b"1",
+        b'"event"',
+        b"\xff",
+        b"\xef\xbb\xbf" + event_body(charge()),
+        event_body(charge()).decode().encode("utf-16"),
+        event_body(charge()) + b"{}",
+        event_body(charge())[:-1],
+        event_body(charge()).replace(b'"', b"'"),
+        event_body(charge()) + b"\x00",
+    ],
+)
+def test_t16_what_is_not_one_json_object_is_malformed(body: bytes) -> None:
+    """
+    Empty, cut, doubled, of another encoding: an answer, not an accident.
+    """
+    assert refusal_of(body).reason
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+@pytest.mark.parametrize("brackets", [b"[]", b"[", b'{"a":'])
+def test_t16_deep_nesting_is_malformed(depth: int, brackets: bytes) -> None:
+    """
+    In a field that nobody reads, closed or not.
+    """
+    nest = brackets[:1] * depth + brackets[1:] * depth
+    if brackets.startswith(b"{"):
+        nest = brackets * depth + b"1" + b"}" * depth
+    body = event_body(charge(description="@")).replace(b'"@"', nest)
+
+    assert refusal_of(body).field == ""
+
+
+def test_t16_shallow_nesting_is_taken() -> None:
+    """
+    Ten levels are what a real event may have.
+    """
+    nest = b"[" * 10 + b"]" * 10
+
+    assert translate(event_body(charge(more="@")).replace(b'"@"', nest)).report
+
+
+def test_t17_of_a_key_that_comes_twice_the_last_one_counts() -> None:
+    """
+    For us as for `json.loads`: no two readers see two different events.
+    """
+    first, second = event_body(charge(), id="evt_1"), event_body(charge(id="ch_2"))
+    body = first[:-1] + b", " + second.replace(b"evt_1", b"evt_2")[1:]
+
+    event, read = translate(body), json.loads(body)
+
+    assert event.id == read["id"] == "evt_2"
+    assert event.object_id == read["data"]["object"]["id"] == "ch_2"
+    assert isinstance(event.report, Payment)
+    assert event.report.id == "ch_2"
+
+
+@pytest.mark.parametrize("field", ["amount", "amount_refunded", "created"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"1e400",
+        b"9" * 5_000,
+        b"1.0",
+        b"1e2",
+        b"true",
+        b"null",
+        b'"100"',
+        b"-1",
+        b"01",
+        b"+1",
+        b"0x10",
+        b"9007199254740992",
+        b"%d" % 2**63,
+        b"%d" % 2**70,
+        b"%d" % -(2**70),
+    ],
+)
+def test_t18_a_number_that_is_no_amount_is_malformed(field: str, number: bytes) -> None:
+    """
+    Whole, not negative, exact in every JSON reader: nothing else is money or time.
+    """
+    body = event_body(charge(**{field: "@"})).replace(b'"@"', number)
+
+    assert refusal_of(body).field in {f"data.object.{field}", ""}
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"01"])
+def test_t18_what_json_does_not_know_is_malformed_where_nobody_reads(
+    number: bytes,
+) -> None:
+    """
+    The body is kept, and whoever reads it later must be able to.
+    """
+    body = event_body(charge(unread="@")).replace(b'"@"', number)
+
+    assert refusal_of(body).reason == "not JSON"
+
+
+def test_t18_the_largest_exact_amount_is_taken() -> None:
+    """
+    The limit is on the limit, not beside it.
+    """
+    assert payment_of(charge(amount=2**53 - 1)).amount == Money(2**53 - 1, "eur")
+    assert payment_of(charge(amount=0)).amount == Money(0, "eur")
+
+
+@pytest.mark.parametrize(
+    "currency", ["EUR", "Eur", "eu", "euro", "", "€€€", "eur\n", "e r", None, 978]
+)
+def test_t18_a_currency_is_three_lower_case_letters(currency: object) -> None:
+    """
+    Stripe writes them so; anything else is not Stripe's.
+    """
+    assert refusal_of(event_body(charge(currency=currency))).field == (
+        "data.object.currency"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"\u0000",
+        rb"a\u0000b",
+        rb"\\\u0000",
+        rb"\\\\\u0000",
+        rb"\n\u0000",
+        rb"\\u0000\u0000",
+    ],
+)
+@pytest.mark.parametrize("place", ["read", "unread", "key"])
+def test_t19_a_nul_in_any_text_is_malformed(text: bytes, place: str) -> None:
+    """
+    Postgres takes none; the place of the text does not matter.
+    """
+    fields: dict[str, dict[str, object]] = {
+        "read": {"failure_code": "@"},
+        "unread": {"description": "@"},
+        "key": {"@": 1},
+    }
+    body = event_body(charge(**fields[place])).replace(b"@", text)
+
+    assert refusal_of(body).reason == "a text holds a NUL character"
+
+
+@pytest.mark.parametrize("text", [rb"\\u0000", rb"\\\\u0000", b"u0000"])
+def test_t19_an_escaped_backslash_before_u0000_is_not_a_nul(text: bytes) -> None:
+    """
+    Six characters that only look like one.
+    """
+    body = event_body(charge(description="@")).replace(b"@", text)
+
+    assert translate(body).report
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"\ud800",
+        rb"\udc00",
+        rb"\ud800\u0041 and more",
+        rb"\udc00\ud800 and more",
+        rb"\x00",
+        rb"\uZZZZ",
+        b"\x00",
+        b"\x01",
+        b"\n",
+        b"\x1f",
+        b"\xff",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xe2\x82",
+    ],
+)
+@pytest.mark.parametrize("place", ["failure_code", "description", "a key"])
+def test_t19_text_that_is_no_text_is_malformed(text: bytes, place: str) -> None:
+    """
+    Lone surrogates, raw control characters, broken UTF-8: read or not.
+    """
+    fields: dict[str, object] = {"@": 1} if place == "a key" else {place: "@"}
+    body = event_body(charge(**fields)).replace(b"@", text)
+
+    assert refusal_of(body).field == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["\u2028\u2029", "\U0001f600", "\x7f", "é", "x" * 1_000_000]
+)
+def test_t19_any_other_text_may_stand_where_nobody_reads(text: str) -> None:
+    """
+    Line separators, emoji, a megabyte: kept as they came.
+    """
+    assert payment_of(charge(description=text)).state is PaymentState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("field", "length_max"),
+    [("id", 255), ("failure_code", 255), ("invoice", 255), ("customer", 255)],
+)
+def test_t19_a_text_that_is_read_has_a_limit(field: str, length_max: int) -> None:
+    """
+    One character more is malformed.
+    """
+    assert payment_of(charge(**{field: "x" * length_max})).amount == Money(100, "eur")
+    refusal = refusal_of(event_body(charge(**{field: "x" * (length_max + 1)})))
+    assert refusal.field == f"data.object.{field}"

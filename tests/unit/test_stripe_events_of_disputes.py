@@ -1,0 +1,184 @@
+"""What disputes and refunds in events of Stripe mean to us; modes and accounts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from payments_adapters.stripe import translate
+from payments_adapters.stripe.objects import API_VERSION
+from payments_core import DisputeState, Doubt, Payment, PaymentId, PaymentState
+from support.stripe_bodies import (
+    ABSENT,
+    CARD_TYPES,
+    CH_1,
+    DISPUTE_TYPES,
+    OWED_TYPES,
+    SUBSCRIPTION_TYPES,
+    Fields,
+    charge,
+    doubt_of,
+    event_body,
+    followed,
+    payment_of,
+    report_of,
+    without_absent,
+)
+
+
+def dispute(**fields: object) -> dict[str, object]:
+    usual = {"id": "dp_1", "object": "dispute", "charge": "ch_1", "status": "lost"}
+    return without_absent(usual | fields)
+
+
+def refund(**fields: object) -> dict[str, object]:
+    usual = {"id": "re_1", "object": "refund", "charge": "ch_1", "status": "succeeded"}
+    return without_absent(usual | fields)
+
+
+# Modes and accounts
+
+
+@pytest.mark.parametrize("livemode", [True, False])
+def test_t21_the_mode_is_the_events(*, livemode: bool) -> None:
+    """
+    Whether it is ours is for the core to say.
+    """
+    event = translate(event_body(charge(livemode=livemode), livemode=livemode))
+
+    assert event.livemode is livemode
+    assert isinstance(event.report, Payment)
+
+
+@pytest.mark.parametrize("livemode", [True, False])
+@pytest.mark.parametrize(
+    ("thing", "type_"),
+    [(charge, "charge.succeeded"), (dispute, "charge.dispute.closed")],
+)
+def test_t21_an_object_of_the_other_mode_is_a_doubt(
+    thing: Callable[..., object], type_: str, *, livemode: bool
+) -> None:
+    """
+    Test money never pays in live mode, nor the reverse.
+    """
+    doubt = doubt_of(thing(livemode=not livemode), type_, livemode=livemode)
+
+    assert doubt == Doubt(CH_1, "livemode of event and object differ")
+
+
+def test_t22_an_event_of_a_connected_account_is_a_doubt() -> None:
+    """
+    Somebody else's money does not move our accounts.
+    """
+    doubt = doubt_of(charge(), account="acct_other")
+
+    assert doubt == Doubt(CH_1, "the event is of a connected account")
+    assert payment_of(charge(), account=None).id == CH_1
+    unclear = doubt_of(charge(status="teleported"), account="acct_other")
+    assert unclear == doubt
+
+
+@pytest.mark.parametrize(
+    "fields", [{"account": "acct_other"}, {"livemode": True}], ids=["account", "mode"]
+)
+@pytest.mark.parametrize(
+    "type_", [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]
+)
+def test_t22_nothing_of_anybody_elses_is_looked_up(type_: str, fields: Fields) -> None:
+    """
+    Neither subscription nor card: what is not ours is not asked for with our key.
+    """
+    thing = followed(type_)
+    assert report_of(thing, type_, api_version=API_VERSION) is not None
+
+    doubt = doubt_of(thing, type_, api_version=API_VERSION, **fields)
+
+    assert doubt.payment_id is None
+
+
+# Disputes and refunds
+
+
+@pytest.mark.parametrize("type_", DISPUTE_TYPES)
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("needs_response", DisputeState.OPEN),
+        ("under_review", DisputeState.OPEN),
+        ("warning_needs_response", DisputeState.OPEN),
+        ("warning_under_review", DisputeState.OPEN),
+        ("appeal_needs_response", DisputeState.OPEN),
+        ("appeal_under_review", DisputeState.OPEN),
+        ("warning_closed", DisputeState.WON),
+        ("prevented", DisputeState.WON),
+        ("won", DisputeState.WON),
+        ("lost", DisputeState.LOST),
+    ],
+)
+def test_a_dispute_is_a_report_about_its_charge(
+    type_: str, status: str, state: DisputeState
+) -> None:
+    """
+    The charge was paid, or there would be nothing to dispute.
+    """
+    event = translate(event_body(dispute(status=status), type_))
+
+    assert event.object_id == "dp_1"
+    assert event.report == Payment(id=CH_1, state=PaymentState.SUCCEEDED, dispute=state)
+
+
+def test_a_dispute_may_carry_its_whole_charge() -> None:
+    """
+    Only the id of it counts.
+    """
+    report = payment_of(dispute(charge=charge(amount=7)), "charge.dispute.created")
+
+    assert (report.id, report.amount) == (CH_1, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "payment_id"),
+    [
+        ({"status": "charge_refunded"}, CH_1),
+        ({"status": ABSENT}, CH_1),
+        ({"charge": None}, None),
+        ({"charge": ABSENT}, None),
+    ],
+)
+def test_an_unclear_dispute_is_a_doubt(
+    fields: Fields, payment_id: PaymentId | None
+) -> None:
+    """
+    An unknown status, or nobody's charge.
+    """
+    doubt = doubt_of(dispute(**fields), "charge.dispute.updated")
+
+    assert doubt.payment_id == payment_id
+
+
+@pytest.mark.parametrize("status", ["succeeded", "pending", "requires_action"])
+def test_a_refund_on_its_way_reports_nothing_new(status: str) -> None:
+    """
+    The amounts come with `charge.refunded`.
+    """
+    assert report_of(refund(status=status), "charge.refund.updated") is None
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+@pytest.mark.parametrize("reference", ["ch_1", charge()])
+def test_a_refund_that_failed_is_a_doubt(status: str, reference: object) -> None:
+    """
+    Refunded amounts only grow by merging; this one has to be fetched.
+    """
+    thing = refund(status=status, charge=reference)
+
+    assert doubt_of(thing, "charge.refund.updated") == Doubt(CH_1, "a refund failed")
+
+
+@pytest.mark.parametrize("status", ["teleported", None, ABSENT])
+def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
+    """
+    Also where no charge is named.
+    """
+    thing = refund(status=status, charge=None)
+
+    assert doubt_of(thing, "charge.refund.updated").payment_id is None

@@ -1,0 +1,215 @@
+"""What invoices and cards in events of Stripe mean to us."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from payments_adapters.stripe.objects import API_VERSION
+from payments_core.events import Notice, Report
+from payments_core.job import JobKey, JobKind
+from payments_core.subscription import PaidTerm
+from payments_sandbox.generations import ACACIA
+from support.stripe_bodies import (
+    ABSENT,
+    GENERATIONS,
+    MONTH,
+    NOON,
+    NOON_S,
+    OWED_TYPES,
+    SUB_1,
+    Fields,
+    followed,
+    invoice,
+    line,
+    pinned_report,
+    report_of,
+    without_absent,
+)
+
+# Subscriptions
+
+
+def old_line(**fields: object) -> dict[str, object]:
+    """Return a line as it was before 2025-03-31."""
+    usual: dict[str, object] = {
+        "type": "subscription",
+        "proration": False,
+        "subscription": "sub_1",
+        "subscription_item": "si_1",
+    }
+    return line(**{"parent": ABSENT, **usual, **fields})
+
+
+def old_invoice(*lines: dict[str, object], **fields: object) -> dict[str, object]:
+    """Return an invoice as it was before 2025-03-31."""
+    lines = lines or (old_line(),)
+    return invoice(*lines, **{"parent": ABSENT, "subscription": "sub_1", **fields})
+
+
+# Paid invoices
+
+
+def paid(thing: object) -> Report | None:
+    return pinned_report(thing, "invoice.paid")  # type: ignore[no-any-return]  # of any
+
+
+@pytest.mark.parametrize("thing", [invoice(), old_invoice()], ids=["new", "old"])
+def test_a_paid_invoice_is_a_term(thing: dict[str, object]) -> None:
+    """
+    From when until when, of which subscription.
+    """
+    assert paid(thing) == PaidTerm(
+        gateway_id="sub_1",
+        invoice_id="in_1",
+        starts_at=NOON,
+        ends_at=NOON + timedelta(days=31),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "ends_s"),
+    [
+        ({"amount": 0}, MONTH),
+        ({"parent": {"subscription_item_details": {"subscription": None}}}, MONTH),
+        ({"parent": {"subscription_item_details": {}}}, MONTH),
+    ],
+)
+def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> None:
+    """
+    Be it free, as in a trial, or the invoice's alone to say whose it is.
+    """
+    report = paid(invoice(line(**fields)))
+
+    assert isinstance(report, PaidTerm)
+    assert report.ends_at == NOON + timedelta(seconds=ends_s)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_lines_the_one_that_ends_last_counts(*, turned: bool) -> None:
+    """
+    In whatever order they are printed.
+    """
+    later = {"start": NOON_S + 1, "end": NOON_S + 2 * MONTH}
+    lines = [line(), line(period=later)][:: 1 - 2 * turned]
+    report = paid(invoice(*lines))
+
+    assert isinstance(report, PaidTerm)
+    assert report.starts_at == NOON + timedelta(seconds=1)
+    assert report.ends_at == NOON + timedelta(days=62)
+
+
+FAR: Final = {"start": NOON_S, "end": NOON_S + 99 * MONTH}
+NO_TERMS: Final = {
+    "a proration": line(
+        period=FAR,
+        parent={
+            "subscription_item_details": {"proration": True, "subscription": "sub_1"}
+        },
+    ),
+    "added by hand": line(
+        period=FAR,
+        subscription="sub_1",
+        parent={
+            "subscription_item_details": None,
+            "invoice_item_details": {"proration": False, "subscription": "sub_1"},
+        },
+    ),
+    "another subscription's": line(
+        period=FAR, parent={"subscription_item_details": {"subscription": "sub_2"}}
+    ),
+    "nobody's": line(period=FAR, parent={}),
+    "an old proration": old_line(period=FAR, proration=True),
+    "added by hand, old": old_line(period=FAR, type="invoiceitem"),
+    "another's, old": old_line(period=FAR, subscription="sub_2"),
+}
+
+
+@pytest.mark.parametrize("other", NO_TERMS.values(), ids=NO_TERMS)
+def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None:
+    """
+    However far its period reaches; alone it covers nothing, and we look.
+    """
+    usual = paid(invoice())
+    assert paid(invoice(other, line())) == usual
+
+    assert paid(invoice(other)) == Notice(SUB_1, "an invoice of no term was paid")
+
+
+@pytest.mark.parametrize("status", ["open", "draft", "void", "uncollectible", None])
+def test_an_invoice_that_is_not_paid_is_no_term(status: str | None) -> None:
+    """
+    Whatever the type of the event says.
+    """
+    report = paid(invoice(status=status))
+    assert report == Notice(SUB_1, "an invoice of no term was paid")
+
+
+@pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
+@pytest.mark.parametrize("version", [API_VERSION, ACACIA])
+@pytest.mark.parametrize("parent", [None, ABSENT, {}, {"quote_details": {}}])
+def test_an_invoice_without_a_subscription_is_no_report(
+    type_: str, version: str, parent: object
+) -> None:
+    """
+    A one-off payment is its charge.
+    """
+    thing = invoice(parent=parent)
+    assert report_of(thing, type_, api_version=version) is None
+
+
+@pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
+def test_of_another_versions_invoice_only_the_owner_is_read(type_: str) -> None:
+    """
+    Its lines may be anything by then.
+    """
+    report = report_of(
+        invoice(lines="elsewhere"), type_, api_version="2031-01-01.quince"
+    )
+    assert isinstance(report, Notice)
+    assert report.job == SUB_1
+
+
+# Cards
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_ours"),
+    [
+        ({"intent_id": "intent-1"}, True),
+        ({"intent_id": ""}, False),
+        ({"user_id": "ada"}, False),
+        ({}, False),
+        (None, False),
+        (ABSENT, False),
+    ],
+)
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_card_that_we_had_set_up_is_a_notice(
+    metadata: object, version: str, *, is_ours: bool
+) -> None:
+    """
+    What others set up has purposes of its own.
+    """
+    thing = without_absent({**followed("setup_intent.succeeded"), "metadata": metadata})
+    report = report_of(thing, "setup_intent.succeeded", api_version=version)
+
+    key = JobKey(JobKind.SET_UP, "seti_1")
+    assert report == (Notice(key, "a card was set up") if is_ours else None)
+
+
+@pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1"}, None, ABSENT])
+def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
+    """
+    Nobody's card is nobody's business.
+    """
+    type_ = "payment_method.automatically_updated"
+    thing = without_absent({**followed(type_), "customer": customer})
+
+    key = JobKey(JobKind.CUSTOMER, "cus_1")
+    wanted = (
+        Notice(key, "the card was renewed")
+        if customer in ("cus_1", {"id": "cus_1"})
+        else None
+    )
+    assert report_of(thing, type_) == wanted

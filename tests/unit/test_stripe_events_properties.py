@@ -1,0 +1,215 @@
+"""Properties of reading events of Stripe: any body gives an event or a refusal."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from payments_adapters.stripe import translate
+from payments_adapters.stripe.objects import API_VERSION
+from payments_core import Doubt, GatewayEvent, Money, Payment
+from payments_core.errors import MalformedEvent
+from payments_core.events import Notice, Report
+from payments_sandbox.generations import ACACIA
+from support.stripe_bodies import (
+    CARD_TYPES,
+    CHARGE_TYPES,
+    DISPUTE_TYPES,
+    OWED_TYPES,
+    PAYLOADS,
+    SUBSCRIPTION_TYPES,
+    charge,
+    event_body,
+    followed,
+    report_of,
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+field_names = st.sampled_from(
+    [
+        *charge(),
+        *("customer", "invoice", "metadata", "billing_details", "receipt_email"),
+        *("livemode", "dispute", "charge", "failure_code"),
+    ]
+)
+types = st.sampled_from([*CHARGE_TYPES, *DISPUTE_TYPES, "charge.refund.updated", "x"])
+kinds = st.sampled_from(["charge", "dispute", "refund"])
+billing_types = st.sampled_from(
+    [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]
+)
+billing_names = st.sampled_from(
+    [
+        *("id", "customer", "status", "created", "currency", "items", "livemode"),
+        *("current_period_start", "current_period_end", "trial_start", "trial_end"),
+        *("cancel_at", "cancel_at_period_end", "ended_at", "default_payment_method"),
+        *("latest_invoice", "pending_update", "metadata", "data", "price", "product"),
+        *("quantity", "subscription_items", "expires_at", "lines", "period", "start"),
+        *("end", "parent", "subscription_details", "subscription", "type"),
+        *("subscription_item_details", "proration", "user_id", "intent_id"),
+    ]
+)
+
+
+def event_or_refusal(body: bytes) -> GatewayEvent | MalformedEvent:
+    try:
+        return translate(body)
+    except MalformedEvent as refusal:
+        return refusal
+
+
+@given(st.binary(max_size=4096) | st.text().map(str.encode))
+@example(b"\xff")
+@example(b"[" * 100_000)
+@example(b'{"\\ud800')
+@example(b'{"id":"\\u0000"}')
+def test_p14_any_bytes_give_an_event_or_a_refusal(body: bytes) -> None:
+    """
+    Nothing else ever comes out.
+    """
+    assert isinstance(event_or_refusal(body), GatewayEvent | MalformedEvent)
+
+
+@given(
+    st.sampled_from(["charge_succeeded", "charge_failed"]),
+    st.lists(st.tuples(st.integers(min_value=0), st.binary(max_size=6)), max_size=4),
+)
+def test_p14_a_real_body_with_bytes_changed_gives_an_event_or_a_refusal(
+    name: str, changes: list[tuple[int, bytes]]
+) -> None:
+    """
+    What is taken is kept byte for byte.
+    """
+    body = (PAYLOADS / f"{name}.json").read_bytes()
+    for position, inserted in changes:
+        place = position % len(body)
+        body = body[:place] + inserted + body[place + len(inserted) // 2 :]
+
+    found = event_or_refusal(body)
+
+    assert isinstance(found, MalformedEvent) or found.body == body
+
+
+@given(types, kinds, st.dictionaries(field_names, json_values, max_size=4))
+def test_p14_any_value_in_any_field_gives_an_event_or_a_refusal(
+    type_: str, kind: str, fields: dict[str, object]
+) -> None:
+    """
+    Right names with wrong values are where a reader trips.
+    """
+    thing = {**charge(), "charge": "ch_1", "object": kind} | fields
+
+    found = event_or_refusal(event_body(thing, type_))
+
+    if isinstance(found, GatewayEvent):
+        assert found.type == type_
+        assert found.object_id == thing.get("id")
+
+
+@given(
+    billing_types,
+    st.sampled_from([API_VERSION, ACACIA, None]),
+    st.dictionaries(billing_names, json_values, max_size=4),
+)
+def test_p14_any_value_in_any_field_of_billing_gives_an_event_or_a_refusal(
+    type_: str, version: str | None, fields: dict[str, object]
+) -> None:
+    """
+    In place of the right ones; and one that we do not refuse is a report of ours.
+    """
+    thing = {**followed(type_), **fields}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=version))
+
+    if isinstance(found, GatewayEvent):
+        assert isinstance(found.report, Report | None)
+        hash(found.report)
+
+
+nested = st.recursive(
+    json_values,
+    lambda inner: st.dictionaries(billing_names, inner | st.lists(inner), max_size=4),
+    max_leaves=12,
+)
+
+
+@given(billing_types, st.dictionaries(billing_names, nested, max_size=6))
+def test_p14_any_object_gives_an_event_or_a_refusal(
+    type_: str, fields: dict[str, object]
+) -> None:
+    """
+    Whatever is nested in whatever.
+    """
+    thing = {"id": "x_1", **fields, "object": followed(type_)["object"]}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=API_VERSION))
+
+    assert isinstance(found, GatewayEvent | MalformedEvent)
+
+
+@given(field_names, st.integers(0, 3))
+def test_a_refusal_never_repeats_the_input(field: str, nesting: int) -> None:
+    """
+    Neither does what a logger could follow from it.
+    """
+    value: object = "canary" * 100
+    for _ in range(nesting):
+        value = {"id": value, "email": value, "user_id": value, "canary": value}
+
+    found = event_or_refusal(event_body(charge(**{field: value})))
+
+    if isinstance(found, MalformedEvent):
+        assert "canary" not in f"{found!r} {found.field} {found.__context__!r}"
+    elif isinstance(found.report, Doubt):
+        assert "canary" not in found.report.reason
+
+
+@given(billing_types, billing_names, st.integers(0, 3))
+def test_a_refusal_of_billing_never_repeats_the_input(
+    type_: str, field: str, nesting: int
+) -> None:
+    """
+    A reason neither: it goes into logs.
+    """
+    value: object = "canary" * 100
+    for _ in range(nesting):
+        value = {"id": value, "data": [value], "subscription_details": value}
+    thing = {**followed(type_), field: value}
+
+    found = event_or_refusal(event_body(thing, type_, api_version=API_VERSION))
+
+    if isinstance(found, MalformedEvent):
+        assert "canary" not in f"{found!r} {found.field} {found.__context__!r}"
+    elif isinstance(found.report, Doubt | Notice):
+        assert "canary" not in found.report.reason
+
+
+@given(
+    amount=st.integers(0, 2**53 - 1),
+    share=st.floats(0, 1),
+    status=st.sampled_from(["pending", "succeeded", "failed"]),
+    refunded=st.booleans(),
+)
+def test_p14_a_charge_survives_the_way_through_json(
+    amount: int, share: float, status: str, *, refunded: bool
+) -> None:
+    """
+    Amounts come out to the last unit; a report that exists is consistent in itself.
+    """
+    returned = min(int(amount * share), amount)
+    report = report_of(
+        charge(
+            amount=amount, amount_refunded=returned, status=status, refunded=refunded
+        )
+    )
+
+    if isinstance(report, Payment):
+        assert report.amount == Money(amount, "eur")
+        assert returned <= report.refunded_minor <= amount
+        assert report.merge(report) == report
+    else:
+        assert status != "succeeded"

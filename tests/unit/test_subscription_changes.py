@@ -1,0 +1,314 @@
+"""A change of a subscription: its proration date, its preview, and repetitions."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from payments_core.errors import (
+    IdempotencyKeyReused,
+    InvalidValue,
+    PreviewExpired,
+)
+from payments_core.intent import IntentState
+from payments_core.revocation import Caller
+from payments_core.subscription import Subscription
+from payments_core.use_cases import Change
+from payments_core.use_cases.price_rules import PREVIEW_TTL, require_recent
+from support.operations import (
+    BASIC,
+    CALLER,
+    DAY,
+    changed,
+    only,
+    ordered,
+    subscribed,
+    taken,
+)
+from support.till import ADA, Till, admin
+
+pytestmark = pytest.mark.anyio
+SECOND = timedelta(seconds=1)
+
+
+# Rule 3: the proration date
+
+
+MOMENT = datetime(2026, 3, 20, 12, tzinfo=UTC)
+MONTH = 31 * DAY
+
+
+@pytest.fixture(scope="module")
+async def one() -> Any:
+    async with Till.opened() as till:
+        return await subscribed(till)
+
+
+@given(
+    age_us=st.integers(-700_000_000, 700_000_000) | st.integers(-(10**13), 10**13),
+    into_us=st.integers(-700_000_000, 700_000_000) | st.integers(-(10**13), 10**13),
+    hours=st.integers(-14, 14),
+)
+@example(age_us=0, into_us=0, hours=0)
+@example(age_us=-1, into_us=1, hours=0)
+@example(age_us=600_000_000, into_us=0, hours=-14)
+@example(age_us=600_000_001, into_us=0, hours=0)
+@example(age_us=0, into_us=-1, hours=14)
+@example(age_us=0, into_us=31 * 86_400 * 10**6, hours=0)
+@example(age_us=0, into_us=31 * 86_400 * 10**6 - 1, hours=0)
+async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
+    one: Any, age_us: int, into_us: int, hours: int
+) -> None:
+    """
+    Both ends of the 600 s and the period's first moment are in it; the future, and
+    the moment that ends the period, are not. The offset in which it is told is no
+    matter.
+    """
+    date = MOMENT.astimezone(timezone(timedelta(hours=hours)))
+    now = MOMENT + timedelta(microseconds=age_us)
+    start = MOMENT - timedelta(microseconds=into_us)
+    at = attrs.evolve(
+        one,
+        report=attrs.evolve(one.report, period_start=start, period_end=start + MONTH),
+    )
+    good = 0 <= age_us <= 600_000_000 and 0 <= into_us < MONTH / SECOND * 10**6
+
+    if good:
+        require_recent(date, at, now=now)
+    else:
+        with pytest.raises(PreviewExpired) as caught:
+            require_recent(date, at, now=now)
+        assert caught.value.field == "proration_date"
+
+
+async def test_a_date_ahead_of_our_clock_is_refused_with_advice_that_works() -> None:
+    """
+    The gateway's clock is ahead: another preview would name such a date again, and the
+    change without a date is made.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        ahead = Change(quantity=2, proration_date=till.clock.now + SECOND)
+
+        with pytest.raises(PreviewExpired) as caught:
+            await till.change(ADA, one.id, ahead, caller=CALLER, key=None)
+        done = await changed(till, one.id, quantity=2)
+
+        assert str(caught.value) == (
+            "proration_date: ahead of the clock of this service; "
+            "make the change without it"
+        )
+        assert done.state is IntentState.SUCCEEDED
+
+
+async def test_a_date_from_before_the_last_change_is_no_date_for_the_next() -> None:
+    """
+    More seats from now, then fewer from ten minutes ago, would give back ten minutes
+    that were never paid, again and again.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await till.advance(timedelta(minutes=5))
+        more = Change(quantity=1_000)
+        await till.change(ADA, one.id, more, caller=CALLER, key=None)
+        fewer = Change(quantity=1, proration_date=told.proration_date)
+
+        with pytest.raises(PreviewExpired, match="before the last change"):
+            await till.change(ADA, one.id, fewer, caller=CALLER, key=None)
+        with pytest.raises(PreviewExpired, match="before the last change"):
+            await till.preview(ADA, one.id, fewer, caller=CALLER)
+        again = await till.preview(ADA, one.id, Change(quantity=1), caller=CALLER)
+        fresh = Change(quantity=1, proration_date=again.proration_date)
+        done = await till.change(ADA, one.id, fresh, caller=CALLER, key=None)
+        assert done.intent.state is IntentState.SUCCEEDED
+
+
+def dates(till: Till, one: Subscription) -> list[datetime]:
+    """Return dates that nobody may name."""
+    now, report = till.clock.now, one.report
+    return [
+        now - PREVIEW_TTL - SECOND,
+        now + SECOND,
+        # Here 100 seats would cost nothing.
+        report.period_end - SECOND,
+        report.period_end,
+        # Here a smaller plan would give the whole month back.
+        report.period_start,
+        report.period_start - SECOND,
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+    ]
+
+
+@pytest.mark.parametrize("caller", [CALLER, admin()], ids=["user", "admin"])
+async def test_a_date_of_ones_own_is_refused(caller: Caller) -> None:
+    """
+    By the change and by its preview, of an administrator as well: 100 seats cost what
+    they cost. Nothing is written down, and the gateway is not asked.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        before = len(till.intents)
+        asked: list[str] = []
+        till.engine.watch = lambda request, _: asked.append(request.path)
+
+        for date in dates(till, one):
+            change = Change(quantity=100, proration_date=date)
+            with pytest.raises(PreviewExpired):
+                await till.preview(ADA, one.id, change, caller=caller)
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=caller, key="k")
+        assert len(till.intents) == before
+        assert asked == []
+
+
+async def test_a_date_before_a_renewal_is_refused_after_it() -> None:
+    """
+    It is recent, and of a period that is over.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        await till.advance(one.report.period_end - till.clock.now - 10 * SECOND)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await till.advance(20 * SECOND)
+        await till.hear()
+        assert (await only(till)).report.period_start > told.proration_date
+        late = Change(quantity=2, proration_date=told.proration_date)
+
+        with pytest.raises(PreviewExpired, match="current period"):
+            await till.change(ADA, one.id, late, caller=CALLER, key=None)
+
+
+@settings(max_examples=60)
+@given(
+    age_ms=st.integers(-2_000, 602_000),
+    quantity=st.integers(1, 100),
+    into_s=st.integers(0, 1_000) | st.integers(0, 27 * 86_400),
+)
+@example(age_ms=600_000, quantity=2, into_s=600)
+@example(age_ms=599_999, quantity=100, into_s=700)
+@example(age_ms=1_500, quantity=3, into_s=86_400)
+@example(age_ms=-1_000, quantity=2, into_s=86_400)
+async def test_a_preview_and_its_change_take_the_same_dates_at_the_same_price(
+    age_ms: int, quantity: int, into_s: int
+) -> None:
+    """
+    Fractions of a second are no dates of their own: the gateway reckons in seconds.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await ordered(till)
+        await till.advance(timedelta(seconds=into_s))
+        one, before = await only(till), taken(till)
+        date = till.clock.now - timedelta(milliseconds=age_ms)
+        change = Change(quantity=quantity, proration_date=date)
+        try:
+            told = await till.preview(ADA, one.id, change, caller=CALLER)
+        except PreviewExpired:
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=CALLER, key=None)
+            return
+        await changed(till, one.id, quantity=quantity, proration_date=date)
+
+        assert told.proration_date == date.replace(microsecond=0)
+        assert taken(till) - before == told.due.amount_minor
+        assert (told.due.amount_minor > 0) is (quantity > 1)
+
+
+async def test_the_date_of_a_preview_holds_at_once_if_our_clock_is_behind() -> None:
+    """
+    A date that is in the future for us would be refused; so the preview tells ours.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        till.clock.advance(-3 * SECOND)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        before, date = taken(till), told.proration_date
+        after = await changed(till, one.id, quantity=2, proration_date=date)
+
+        assert date == till.clock.now
+        assert after.state is IntentState.SUCCEEDED
+        assert taken(till) - before == told.due.amount_minor > 0
+
+
+async def test_a_preview_never_reckons_from_before_the_period() -> None:
+    """
+    Our clock is behind, and the subscription younger than that: the gateway's second.
+    """
+    async with Till.opened() as till:
+        await till.register()
+        await ordered(till)
+        till.clock.advance(-3 * SECOND)
+        one = await only(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+
+        assert told.proration_date == one.report.period_start
+        assert told.due.amount_minor == BASIC
+
+
+# Rule 4: repetitions
+
+
+async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -> None:
+    """
+    The same key and request get the first answer; another request under the key does
+    not, and without a key it is a new request.
+    """
+    async with Till.opened() as till:
+        one = await subscribed(till)
+        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        change = Change(quantity=2, proration_date=told.proration_date)
+        first = (
+            await till.change(ADA, one.id, change, caller=CALLER, key="one")
+        ).intent
+        before = taken(till)
+        await till.advance(2 * DAY)
+
+        again = await till.change(ADA, one.id, change, caller=CALLER, key="one")
+        assert again.replayed
+        assert again.intent == first
+        other = attrs.evolve(change, quantity=3)
+        with pytest.raises(IdempotencyKeyReused):
+            await till.change(ADA, one.id, other, caller=CALLER, key="one")
+        for key in (None, "two"):
+            with pytest.raises(PreviewExpired):
+                await till.change(ADA, one.id, change, caller=CALLER, key=key)
+        assert taken(till) == before
+
+
+# What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({}, ""),
+        ({"product": "prod_1", "price": "price_1"}, "product"),
+        ({"product": "a b"}, "product"),
+        ({"price": "a/b"}, "price"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": -1}, "quantity"),
+        ({"quantity": 10**9}, "quantity"),
+        ({"proration_date": MOMENT}, ""),
+        (
+            {"cancel_at_period_end": True, "proration_date": MOMENT},
+            "proration_date",
+        ),
+        (
+            {"quantity": 1, "proration_date": MOMENT.replace(tzinfo=None)},
+            "proration_date",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_change_that_makes_no_sense_is_none(wanted: Any, field: str) -> None:
+    """
+    The field is named.
+    """
+    with pytest.raises(InvalidValue) as caught:
+        Change(**wanted)
+    assert caught.value.field == field
