@@ -538,9 +538,3 @@ class LinkableContract:
         )
 
         assert not await stores.queue.linkable(limit=100)
-
-
-class WorkQueueContract(
-    ClaimsContract, ReleasesContract, OverdueContract, LinkableContract
-):
-    """Every promise of `WorkQueue`."""

@@ -8,13 +8,13 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from contracts import every_contract_of
 from contracts.gateway_world import (
     CHEAP_MINOR,
     COLLECTED,
     DEAR_MINOR,
     GatewayFault,
 )
-from contracts.payment_gateway import PaymentGatewayContract
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import Transport
 from payments_core.gateway import GatewayRequest
@@ -133,5 +133,6 @@ async def _prices(shop: Shop) -> tuple[str, str, str]:
     return product, cheap.id, dear.id
 
 
-class TestStripeGateway(PaymentGatewayContract):
-    """The contract, in Stripe's words."""
+@every_contract_of("world")
+class TestStripeGateway:
+    """Every contract of a gateway, in Stripe's words."""

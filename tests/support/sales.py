@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,14 +19,13 @@ import httpx
 from typing_extensions import override
 
 from payments_adapters.stripe.gateway import StripeGateway
-from payments_core.jobs import RunWork
+from payments_core.ports import Clock
 from payments_core.revocation import ADMIN_SCOPE
-from payments_core.use_cases import ExecuteOperation, RecordFacts
 from payments_sandbox import Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
 from payments_sandbox.app import SandboxApp
 from payments_sandbox.engine import Watch
-from payments_service.container import Container, build_container, opened
+from payments_service.container import Overrides, build_container, opened
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 from support import databases, service
@@ -276,35 +275,26 @@ class Payer:
         return str(customer["invoice_settings"]["default_payment_method"])
 
 
-async def _work(world: World, clock: Callable[[], datetime]) -> None:
-    container = build_container(Settings.from_env(world.env(0, 0)))
-    async with opened(container):
-        worker = worker_of(container, clock)
+async def _work(world: World, clock: Clock) -> None:
+    """Let a worker do what is due by a clock that is not the real one.
+
+    It has all the calls to the gateway that it likes: a renewal of everybody in the
+    world would use the budget up, and whoever a test is about would have to wait.
+    """
+    settings = Settings.from_env(world.env(0, 0))
+    gateway = StripeGateway(
+        settings.stripe_api_key,
+        base=settings.stripe_api_base,
+        livemode=settings.livemode,
+    )
+    container = build_container(settings, Overrides(clock=clock, gateway=gateway))
+    async with opened(container), gateway.opened():
+        worker = Worker.of(container)
         # A look may be due again at once, but not for ever.
         for _ in range(LOOKS_MAX):
             if not await worker.once():
                 return
         raise AssertionError("the worker finds no end")
-
-
-def worker_of(container: Container, clock: Callable[[], datetime]) -> Worker:
-    """Return the service's worker, by a clock that is not the real one.
-
-    It has all the calls to the gateway that it likes: a renewal of everybody in the
-    world would use the budget up, and whoever a test is about would have to wait.
-    """
-    gateway = container[StripeGateway]
-    record = attrs.evolve(container[RecordFacts], clock=clock)
-    execute = container[ExecuteOperation]
-    execute = attrs.evolve(execute, record=record, clock=clock, gateway=gateway)
-    work = attrs.evolve(
-        container[RunWork], record=record, execute=execute, clock=clock, gateway=gateway
-    )
-
-    async def prepare() -> None:
-        """Prepare nothing."""
-
-    return Worker(work, prepare)
 
 
 def returned(sales: Sales) -> Sandbox:

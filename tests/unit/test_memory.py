@@ -4,9 +4,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from contracts import every_contract_of
 from contracts.examples import NOON
 from contracts.stores import Logged, Stores
-from contracts.stores_contract import StoresContract
 from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
     FixedClock,
@@ -26,8 +26,9 @@ from payments_core.subscription import PaidTerm
 pytestmark = pytest.mark.anyio
 
 
-class TestMemory(StoresContract):
-    """The contract, in memory."""
+@every_contract_of("stores")
+class TestMemory:
+    """Every contract of the stores, in memory."""
 
     @pytest.fixture
     def stores(self) -> Stores:

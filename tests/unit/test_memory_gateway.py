@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from contracts import contracts_of, every_contract_of
 from contracts.examples import NOON
 from contracts.gateway_world import (
     CHEAP_MINOR,
@@ -31,7 +32,6 @@ from contracts.gateway_world import (
     start_wanted,
     started,
 )
-from contracts.payment_gateway import PaymentGatewayContract
 from payments_adapters.memory import NOT_PAYING, FixedClock, MemoryGateway
 from payments_core.card import Card
 from payments_core.errors import (
@@ -186,8 +186,9 @@ def world() -> MemoryWorld:
     return MemoryWorld()
 
 
-class TestMemoryGateway(PaymentGatewayContract):
-    """The contract, in memory: what is beyond the fake has to fail."""
+@every_contract_of("world")
+class TestMemoryGateway:
+    """Every contract of a gateway, in memory: what is beyond the fake has to fail."""
 
     name = ""
 
@@ -213,8 +214,12 @@ def _as_far_as_it_goes(test: Contracted) -> Contracted:
 
 
 def _test_of(listed: str) -> Contracted:
-    found: Contracted = getattr(PaymentGatewayContract, listed.partition("[")[0])
-    return found
+    name = listed.partition("[")[0]
+    found: Sequence[Contracted] = [
+        vars(it)[name] for it in contracts_of("world") if name in vars(it)
+    ]
+    (test,) = found
+    return test
 
 
 for _listed in BEYOND_THE_FAKE:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+import attrs
 import punq
 import structlog
 
@@ -100,6 +101,34 @@ _T = TypeVar("_T")
 _Providers = Mapping[Any, Callable[[], object]]
 
 
+@attrs.frozen(kw_only=True)
+class Overrides:
+    """Adapters that are wired in place of the usual ones; None is the usual one.
+
+    They are not opened here: whoever gives them opens and closes them.
+    """
+
+    clock: Clock | None = None
+    ledger: Ledger | None = None
+    gateway: PaymentGateway | None = None
+
+    @property
+    def providers(self) -> _Providers:
+        wired: Mapping[Any, object] = {
+            Clock: self.clock,
+            Ledger: self.ledger,
+            PaymentGateway: self.gateway,
+        }
+        return {port: _giving(it) for port, it in wired.items() if it is not None}
+
+
+def _giving(adapter: object) -> Callable[[], object]:
+    return lambda: adapter
+
+
+_NO_OVERRIDES: Final = Overrides()
+
+
 class Container:
     """Resolves the use cases, and the few adapters that have to be opened."""
 
@@ -128,7 +157,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_container(settings: Settings) -> Container:
+def build_container(
+    settings: Settings, overrides: Overrides = _NO_OVERRIDES
+) -> Container:
     """Wire everything; nothing is opened, connected or started yet.
 
     Raises:
@@ -146,7 +177,7 @@ def build_container(settings: Settings) -> Container:
     container.register(StripeGateway, instance=stripe)
     container.register(CircuitBreaker, instance=breaker)
     providers = {**_edges(settings), **_stores(store), **_money(store, stripe, breaker)}
-    for port, provider in providers.items():
+    for port, provider in {**providers, **overrides.providers}.items():
         container.register(port, provider, scope=punq.Scope.singleton)
     for use_case in USE_CASES:
         container.register(use_case, scope=punq.Scope.singleton)

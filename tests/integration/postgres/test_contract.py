@@ -8,8 +8,10 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from contracts.stores_contract import StoresContract
+from contracts import every_contract_of
+from contracts.ledger_values import LedgerValuesContract
 from contracts.token_store import TokenStoreContract
+from contracts.work_queue import ClaimsContract, OverdueContract
 from payments_adapters import postgres as postgres_package
 from payments_adapters.postgres import tables
 from payments_adapters.postgres.queries import PostgresTokens
@@ -20,8 +22,9 @@ from support.postgres_stores import emptied, stores_on
 pytestmark = pytest.mark.anyio
 
 
-class TestPostgres(StoresContract):
-    """The contract, on Postgres."""
+@every_contract_of("stores")
+class TestPostgres:
+    """Every contract of the stores, on Postgres."""
 
 
 class TestPostgresTokens(TokenStoreContract):
@@ -73,16 +76,16 @@ async def test_rows_are_read_by_name(
         accounts=fresh["queries"].PostgresDirectory(store),
         intents=fresh["queries"].PostgresIntentDirectory(store),
     )
-    contract = StoresContract()
+    values, claims = LedgerValuesContract(), ClaimsContract()
     for test in (
-        contract.test_accounts_come_back_exactly,
-        contract.test_payments_come_back_exactly,
-        contract.test_subscriptions_come_back_exactly,
-        contract.test_intents_come_back_exactly,
-        contract.test_an_account_comes_with_its_subscriptions_the_first_first,
-        contract.test_a_claimed_job_is_what_is_kept_and_leased,
-        contract.test_a_claimed_intent_is_what_is_kept_and_leased,
-        contract.test_what_should_have_been_heard_of_is_asked_for,
+        values.test_accounts_come_back_exactly,
+        values.test_payments_come_back_exactly,
+        values.test_subscriptions_come_back_exactly,
+        values.test_intents_come_back_exactly,
+        values.test_an_account_comes_with_its_subscriptions_the_first_first,
+        claims.test_a_claimed_job_is_what_is_kept_and_leased,
+        claims.test_a_claimed_intent_is_what_is_kept_and_leased,
+        OverdueContract().test_what_should_have_been_heard_of_is_asked_for,
     ):
         await emptied(store)
         await test(stores)

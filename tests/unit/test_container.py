@@ -1,0 +1,81 @@
+"""The composition root, with adapters in place of the usual ones."""
+
+from datetime import datetime
+
+import pytest
+
+from contracts.examples import ADA, NOON, an_account, email_of
+from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
+from payments_adapters.postgres.ledger import PostgresLedger
+from payments_core.jobs import RunWork
+from payments_core.use_cases import (
+    ExecuteOperation,
+    FindPrice,
+    RecordFacts,
+    RegisterUser,
+)
+from payments_service.container import Container, Overrides, build_container
+from payments_service.settings import Settings
+from support.service import World
+from support.till import Till, caller_of
+
+NOWHERE = World("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+def wired(overrides: Overrides) -> Container:
+    return build_container(Settings.from_env(NOWHERE.env(0, 0)), overrides)
+
+
+@pytest.mark.anyio
+async def test_a_ledger_and_a_clock_take_the_place_of_the_usual_ones() -> None:
+    """
+    A user is registered without a database, at the time of that clock.
+    """
+    database = MemoryDatabase()
+    ledger, clock = MemoryLedger(database), FixedClock(NOON)
+    container = wired(Overrides(ledger=ledger, clock=clock))
+
+    account = await container[RegisterUser](ADA, email_of(ADA))
+
+    assert account.user_id == an_account(ADA).user_id
+    assert database.tables.accounts[ADA] == account
+    [row] = database.tables.account_log.values()
+    assert row.at == NOON
+
+
+@pytest.mark.anyio
+async def test_a_gateway_takes_the_place_of_the_usual_one() -> None:
+    """
+    Its price is found, with neither a budget nor a breaker before it.
+    """
+    async with Till.opened() as till:
+        find = wired(Overrides(gateway=till.gateway))[FindPrice]
+        price = await find(product=till.product, price=None, caller=caller_of(ADA))
+
+        assert price.id == till.basic
+
+
+def test_everything_that_needs_it_gets_the_same_one() -> None:
+    """
+    No use case is wired past an override.
+    """
+    ledger = MemoryLedger(MemoryDatabase())
+    clock = FixedClock(NOON)
+    container = wired(Overrides(ledger=ledger, clock=clock))
+    record, work = container[RecordFacts], container[RunWork]
+
+    assert record.ledger is ledger
+    assert record.clock is clock
+    assert container[ExecuteOperation].ledger is ledger
+    assert container[ExecuteOperation].record is record
+    assert work.clock is clock
+
+
+def test_what_is_not_given_is_the_usual() -> None:
+    """
+    The present moment, the store of the settings.
+    """
+    record = wired(Overrides())[RecordFacts]
+
+    assert isinstance(record.ledger, PostgresLedger)
+    assert isinstance(record.clock(), datetime)
