@@ -22,8 +22,8 @@ from payments_adapters.postgres import schema
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import PostgresStore
 from payments_core import Email, customer_id, user_id
-from payments_core.revocation import ADMIN_SCOPE
-from payments_core.standing import Policy
+from payments_core.caller import ADMIN_SCOPE
+from payments_core.entitlement import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
 from payments_service.dev.command import SAMPLES
 

@@ -6,33 +6,38 @@ public, and cost an importer nothing until they are asked for.
 """
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
+from payments_core.entitlement import (
+    PaymentStatus,
+    PaymentSummary,
+    Policy,
+    Standing,
+    standing,
+)
 from payments_core.errors import PaymentsError, Rejected, Unavailable, Untrusted
 from payments_core.events import (
-    Doubt,
     EventKey,
     EventState,
     GatewayEvent,
     KeptEvent,
     Outcome,
     Receipt,
+    SyncNeeded,
 )
 from payments_core.identity import CustomerId, Email, UserId, customer_id, user_id
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.revocation import Caller, Token, TokenCutOff, TokenRevocation
-from payments_core.standing import Checkpoint, PaymentStatus, Policy, Standing, standing
 from payments_core.subscription import (
     Subscription,
     SubscriptionId,
     SubscriptionStatus,
 )
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 __all__ = [
     "Caller",
-    "Checkpoint",
     "CustomerId",
     "DisputeState",
-    "Doubt",
     "Email",
     "EventKey",
     "EventState",
@@ -45,6 +50,7 @@ __all__ = [
     "PaymentId",
     "PaymentState",
     "PaymentStatus",
+    "PaymentSummary",
     "PaymentsError",
     "Policy",
     "Receipt",
@@ -53,12 +59,13 @@ __all__ = [
     "Subscription",
     "SubscriptionId",
     "SubscriptionStatus",
+    "SyncNeeded",
     "Token",
-    "TokenCutOff",
     "TokenRevocation",
     "Unavailable",
     "Untrusted",
     "UserId",
+    "UserTokenRevocation",
     "customer_id",
     "standing",
     "user_id",

@@ -6,18 +6,18 @@ from typing import Self
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import CustomerTaken, SubscriptionNotFound
-from payments_core.identity import CustomerId, Email, UserId
-from payments_core.standing import (
-    NOTHING_SEEN,
-    Checkpoint,
+from payments_core.entitlement import (
+    NO_PAYMENTS,
     PaymentStatus,
+    PaymentSummary,
     Policy,
     Standing,
     expire_date_of,
     standing_of,
     status_of,
 )
+from payments_core.errors import CustomerTaken, SubscriptionNotFound
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.subscription import Subscription, SubscriptionId
 
 
@@ -33,10 +33,10 @@ class PaymentAccount:
     email: Email
     customer_id: CustomerId | None = None
     card: Card | None = None
-    # The ticket with which the card was read: a later one is newer.
-    card_ticket: int = 0
+    # The sequence number with which the card was read: a greater one is newer.
+    card_sequence: int = 0
     subscriptions: tuple[Subscription, ...] = ()
-    checkpoint: Checkpoint = NOTHING_SEEN
+    summary: PaymentSummary = NO_PAYMENTS
     version: int = 0
 
     def renamed(self, email: Email) -> Self:
@@ -52,11 +52,11 @@ class PaymentAccount:
             raise CustomerTaken
         return attrs.evolve(self, customer_id=customer)
 
-    def with_card(self, card: Card | None, *, ticket: int) -> Self:
-        """Take in what card pays; what was read with an earlier ticket is older."""
-        if ticket <= self.card_ticket:
+    def with_card(self, card: Card | None, *, sequence: int) -> Self:
+        """Set the card that pays; one read with a smaller sequence number is older."""
+        if sequence <= self.card_sequence:
             return self
-        return attrs.evolve(self, card=card, card_ticket=ticket)
+        return attrs.evolve(self, card=card, card_sequence=sequence)
 
     def with_subscription(self, subscription: Subscription) -> Self:
         """Take in a subscription that is new or changed; the first is the first."""
@@ -75,42 +75,46 @@ class PaymentAccount:
                 return subscription
         raise SubscriptionNotFound
 
-    def live_subscription(self, product: str) -> Subscription | None:
-        """Return the living subscription of a product; None if there is none."""
+    def open_subscription(self, product: str) -> Subscription | None:
+        """Return the open subscription of a product; None if there is none."""
         return next(
-            (s for s in self.subscriptions if s.live and s.report.product == product),
+            (
+                s
+                for s in self.subscriptions
+                if not s.is_terminal and s.report.product == product
+            ),
             None,
         )
 
-    def folded(self, checkpoint: Checkpoint) -> Self:
-        return self._with(checkpoint, self.version)
+    def with_summary(self, summary: PaymentSummary) -> Self:
+        return self._with(summary, self.version)
 
     def saved_as(self, version: int) -> Self:
-        return self._with(self.checkpoint, version)
+        return self._with(self.summary, version)
 
-    def _with(self, checkpoint: Checkpoint, version: int) -> Self:
+    def _with(self, summary: PaymentSummary, version: int) -> Self:
         # Spelt out: on the way of every webhook, `attrs.evolve` costs four times more.
         return type(self)(
             user_id=self.user_id,
             email=self.email,
             customer_id=self.customer_id,
             card=self.card,
-            card_ticket=self.card_ticket,
+            card_sequence=self.card_sequence,
             subscriptions=self.subscriptions,
-            checkpoint=checkpoint,
+            summary=summary,
             version=version,
         )
 
     @property
     def payment_status(self) -> PaymentStatus:
-        return status_of(self.checkpoint, self.subscriptions)
+        return status_of(self.summary, self.subscriptions)
 
     @property
     def payment_expire_date(self) -> datetime | None:
-        return expire_date_of(self.checkpoint, self.subscriptions)
+        return expire_date_of(self.summary, self.subscriptions)
 
     def standing(self, *, now: datetime, policy: Policy) -> Standing:
-        return standing_of(self.checkpoint, self.subscriptions, now, policy)
+        return standing_of(self.summary, self.subscriptions, now, policy)
 
 
 def age(subscription: Subscription) -> tuple[datetime, str]:

@@ -21,7 +21,7 @@ from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.linking import NO_KEYS, NOTHING_UNLINKED, LinkKeys, Unlinked
 from payments_core.payment import PaymentId, PaymentRecord
-from payments_core.subscription import PaidTerm, Subscription
+from payments_core.subscription import PaidPeriod, Subscription
 
 
 @attrs.frozen(kw_only=True)
@@ -102,9 +102,9 @@ class Changes:
     after: PaymentAccount | None = None
     payments: tuple[PaymentRecord, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
-    periods: tuple[PaidTerm, ...] = ()
+    periods: tuple[PaidPeriod, ...] = ()
     events: tuple[tuple[GatewayEvent, Outcome], ...] = ()
-    settled: tuple[tuple[EventKey, Outcome], ...] = ()
+    resolved: tuple[tuple[EventKey, Outcome], ...] = ()
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
     jobs: tuple[Job, ...] = ()
     finished: tuple[JobFinish, ...] = ()
@@ -117,7 +117,7 @@ class Changes:
         return self.after is not self.before
 
     @property
-    def changes_verdict(self) -> bool:
+    def changes_standing(self) -> bool:
         """Whether the status or the date are others than before."""
         before, after = self.before, self.after
         if after is None or after is before:

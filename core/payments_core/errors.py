@@ -9,9 +9,16 @@ from typing import ClassVar
 
 
 class PaymentsError(Exception):
-    """Anything this library raises on purpose."""
+    """Anything this library raises on purpose.
+
+    `message` is its text, unless it is made with one of its own.
+    """
 
     code: ClassVar[str] = "payments_error"
+    message: ClassVar[str] = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
 
 
 class Rejected(PaymentsError):  # noqa: N818  # the tree reads as a sentence
@@ -59,25 +66,19 @@ class AccountNotFound(Rejected):
     """There is no such account, or the caller may not know that there is."""
 
     code: ClassVar[str] = "account_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("no such user")
+    message: ClassVar[str] = "no such user"
 
 
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
-
-    def __init__(self) -> None:
-        super().__init__("another user has this e-mail")
+    message: ClassVar[str] = "another user has this e-mail"
 
 
 class CustomerTaken(Rejected):
     """A gateway customer is bound to one account, once, and stays there."""
 
     code: ClassVar[str] = "customer_taken"
-
-    def __init__(self) -> None:
-        super().__init__("this customer or this user is bound to another already")
+    message: ClassVar[str] = "this customer or this user is bound to another already"
 
 
 class ScopeRequired(Rejected):
@@ -114,9 +115,7 @@ class TokenNotFound(Rejected):
     """There is no such token, or it is not the caller's to invalidate."""
 
     code: ClassVar[str] = "token_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("no such token of yours")
+    message: ClassVar[str] = "no such token of yours"
 
 
 class EventNotFound(Rejected):
@@ -152,18 +151,16 @@ class SubscriptionNotFound(Rejected):
     """There is no such subscription, or it is not the user's."""
 
     code: ClassVar[str] = "subscription_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("no such subscription")
+    message: ClassVar[str] = "no such subscription"
 
 
 class AlreadySubscribed(Rejected):
-    """The user has a living subscription of the product; `subscription_id` is it."""
+    """The user has an open subscription of the product: `subscription_id`."""
 
     code: ClassVar[str] = "already_subscribed"
 
     def __init__(self, subscription_id: str) -> None:
-        super().__init__("the user has a living subscription of this product")
+        super().__init__("the user has an open subscription of this product")
         self.subscription_id = subscription_id
 
 
@@ -188,18 +185,14 @@ class PreviewExpired(Rejected):
 
 class IntentNotFound(Rejected):
     code: ClassVar[str] = "intent_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("no such intent")
+    message: ClassVar[str] = "no such intent"
 
 
 class IdempotencyKeyReused(Rejected):
     """The key came before, with another request."""
 
     code: ClassVar[str] = "idempotency_key_reused"
-
-    def __init__(self) -> None:
-        super().__init__("this idempotency key came with another request before")
+    message: ClassVar[str] = "this idempotency key came with another request before"
 
 
 class OperationInProgress(Rejected):
@@ -237,9 +230,7 @@ class Abandoned(Rejected):
     """It could not be done in a day, and was given up; nothing was done."""
 
     code: ClassVar[str] = "abandoned"
-
-    def __init__(self) -> None:
-        super().__init__("the payment gateway did not answer for a day: given up")
+    message: ClassVar[str] = "the payment gateway did not answer for a day: given up"
 
 
 class GatewayRefused(Rejected):
@@ -269,7 +260,7 @@ class GatewayRefused(Rejected):
 
 
 class GatewayObjectMissing(Rejected):
-    """What was looked up is not there; `what` is a word of ours."""
+    """The gateway has no such object; `what` is our word for its kind."""
 
     code: ClassVar[str] = "gateway_object_missing"
 
@@ -282,9 +273,7 @@ class StoreUnavailable(Unavailable):
     """The database did not say whether it did it; running it again is safe."""
 
     code: ClassVar[str] = "store_unavailable"
-
-    def __init__(self) -> None:
-        super().__init__("the database did not answer; try again")
+    message: ClassVar[str] = "the database did not answer; try again"
 
 
 class SaveTimedOut(StoreUnavailable):
@@ -297,23 +286,19 @@ class AccountBusy(Unavailable):
     """The account stayed locked, or was changed by others all the time."""
 
     code: ClassVar[str] = "account_busy"
-
-    def __init__(self) -> None:
-        super().__init__("the account is busy; try again in a moment")
+    message: ClassVar[str] = "the account is busy; try again in a moment"
 
 
 class Overloaded(Unavailable):
     code: ClassVar[str] = "overloaded"
-
-    def __init__(self) -> None:
-        super().__init__("too much is waiting already; try again in a moment")
+    message: ClassVar[str] = "too much is waiting already; try again in a moment"
 
 
 class GatewayUnavailable(Unavailable):
     code: ClassVar[str] = "gateway_unavailable"
 
 
-class GatewayBusy(GatewayUnavailable):
+class GatewayNotAttempted(GatewayUnavailable):
     """The gateway was not asked, or refused to listen: nothing was done."""
 
     code: ClassVar[str] = "gateway_busy"
@@ -323,7 +308,7 @@ class GatewayBusy(GatewayUnavailable):
         self.reason = reason
 
 
-class GatewaySilent(GatewayUnavailable):
+class GatewayOutcomeUnknown(GatewayUnavailable):
     """The gateway did not say whether it did it.
 
     `poisoned` says that it answered with an error of its own, which it keeps under
@@ -332,10 +317,10 @@ class GatewaySilent(GatewayUnavailable):
 
     code: ClassVar[str] = "gateway_silent"
 
-    def __init__(self, reason: str, *, poisoned: bool = False) -> None:
+    def __init__(self, reason: str, *, server_error_cached: bool = False) -> None:
         super().__init__(f"the payment gateway did not answer: {reason}")
         self.reason = reason
-        self.poisoned = poisoned
+        self.server_error_cached = server_error_cached
 
 
 class BadSignature(Untrusted):
@@ -356,6 +341,4 @@ class InvalidToken(Untrusted):
 
 class TokenInvalidated(Untrusted):
     code: ClassVar[str] = "token_invalidated"
-
-    def __init__(self) -> None:
-        super().__init__("this token was invalidated")
+    message: ClassVar[str] = "this token was invalidated"

@@ -1,15 +1,15 @@
 """What a gateway may report, in our words."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import attrs
 
-from payments_core.job import JobKey
+from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId
-from payments_core.subscription import PaidTerm, SubscriptionReport
+from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 EVENT_BODY_BYTES_MAX: Final = 512 * 1024
 
@@ -37,22 +37,25 @@ class EventState(StrEnum):
 
 
 @attrs.frozen
-class Doubt:
-    """A report from which no fact follows until the gateway is asked."""
+class SyncNeeded:
+    """The gateway has to be asked before anything follows: a report, and a fact.
 
-    payment_id: PaymentId | None
+    Without a `job` there is nothing that could be asked for. `after` is how much later
+    the job is due.
+    """
+
+    job: JobKey | None
     reason: str
+    after: timedelta = timedelta()
+
+    @classmethod
+    def of_payment(cls, payment_id: PaymentId | None, reason: str) -> Self:
+        """Ask for a payment; None where a report does not name it."""
+        job = None if payment_id is None else JobKey(JobKind.PAYMENT, payment_id)
+        return cls(job, reason)
 
 
-@attrs.frozen
-class Notice:
-    """A report that says no more than that something has to be looked up."""
-
-    job: JobKey
-    reason: str
-
-
-Report = Payment | Doubt | SubscriptionReport | PaidTerm | Notice
+Report = Payment | SubscriptionReport | PaidPeriod | SyncNeeded
 
 
 @attrs.frozen(kw_only=True)

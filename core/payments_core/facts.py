@@ -6,23 +6,17 @@ Rule 2: a fact says what was learned and never what to do about it: that is
         `payments_core.decide`.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 
 from payments_core.card import Card
-from payments_core.events import (
-    Doubt,
-    EventState,
-    GatewayEvent,
-    Notice,
-    Outcome,
-)
+from payments_core.events import EventState, GatewayEvent, Outcome, SyncNeeded
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
 from payments_core.payment import Payment
-from payments_core.subscription import PaidTerm, SubscriptionReport
+from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 APPLIED = Outcome(EventState.APPLIED)
 
@@ -66,7 +60,7 @@ class SubscriptionObserved:
 class PeriodPaid:
     """An invoice was paid, and covers a period of a subscription."""
 
-    period: PaidTerm
+    period: PaidPeriod
 
 
 @attrs.frozen(kw_only=True)
@@ -104,18 +98,6 @@ class LinkRequested:
     """Something unlinked carries a key of this account: link it."""
 
     user_id: UserId
-
-
-@attrs.frozen(kw_only=True)
-class SyncNeeded:
-    """The gateway has to be asked before anything follows.
-
-    Without a `job` there is nothing that could be asked for.
-    """
-
-    job: JobKey | None
-    reason: str
-    after: timedelta = timedelta()
 
 
 Fact = (
@@ -159,12 +141,9 @@ def _reported(event: GatewayEvent) -> tuple[Fact, ...]:
             return (PaymentReported(payment),)
         case SubscriptionReport() as report:
             return (SubscriptionObserved(report=report, at=event.created_at),)
-        case PaidTerm() as period:
+        case PaidPeriod() as period:
             return (PeriodPaid(period),)
-        case Notice() as notice:
-            return (SyncNeeded(job=notice.job, reason=notice.reason),)
-        case Doubt(payment_id, reason):
-            job = None if payment_id is None else JobKey(JobKind.PAYMENT, payment_id)
-            return (SyncNeeded(job=job, reason=reason),)
+        case SyncNeeded() as needed:
+            return (needed,)
         case None:
             return ()

@@ -19,7 +19,7 @@ import attrs
 from payments_core.card import Card
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
-from payments_core.subscription import PaidTerm, SubscriptionReport
+from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,7 @@ class CreateCustomer:
 
 
 @attrs.frozen(kw_only=True)
-class SetUpCard:
+class CreateSetupIntent:
     """Prepare what a browser needs to take a card in, away from us."""
 
     makes: ClassVar[bool] = True
@@ -57,7 +57,7 @@ class MakeDefault:
 
 
 @attrs.frozen(kw_only=True)
-class PinCard:
+class SetSubscriptionCard:
     """Let a card pay one subscription that pinned another."""
 
     makes: ClassVar[bool] = False
@@ -75,8 +75,8 @@ class PayInvoice:
 
 
 @attrs.frozen(kw_only=True)
-class StartSubscription:
-    """Begin to sell. Without a card to charge it waits for its first payment."""
+class CreateSubscription:
+    """Create a subscription. Without a card to charge, its first payment is awaited."""
 
     makes: ClassVar[bool] = True
     customer_id: CustomerId
@@ -90,7 +90,7 @@ class StartSubscription:
 
 
 @attrs.frozen(kw_only=True)
-class ChangeSubscription:
+class UpdateSubscription:
     """Another price or quantity; what costs more is held until it is paid."""
 
     makes: ClassVar[bool] = False
@@ -102,7 +102,7 @@ class ChangeSubscription:
 
 
 @attrs.frozen(kw_only=True)
-class PlanEnd:
+class SetCancelAtPeriodEnd:
     """End with the period, or go on after it."""
 
     makes: ClassVar[bool] = False
@@ -111,7 +111,7 @@ class PlanEnd:
 
 
 @attrs.frozen(kw_only=True)
-class EndSubscription:
+class CancelSubscription:
     """End now; one that has ended stays ended."""
 
     makes: ClassVar[bool] = False
@@ -120,15 +120,15 @@ class EndSubscription:
 
 GatewayRequest = (
     CreateCustomer
-    | SetUpCard
+    | CreateSetupIntent
     | AttachCard
     | MakeDefault
-    | PinCard
+    | SetSubscriptionCard
     | PayInvoice
-    | StartSubscription
-    | ChangeSubscription
-    | PlanEnd
-    | EndSubscription
+    | CreateSubscription
+    | UpdateSubscription
+    | SetCancelAtPeriodEnd
+    | CancelSubscription
 )
 
 
@@ -158,15 +158,15 @@ class Answer:
     client_secret: str | None = None
     card: Card | None = None
     subscription: SubscriptionReport | None = None
-    term: PaidTerm | None = None
+    term: PaidPeriod | None = None
 
 
 @attrs.frozen(kw_only=True)
-class LookedUp:
+class FetchedSubscription:
     """A subscription as it is at `at`, and the last term that was paid for."""
 
     report: SubscriptionReport
-    term: PaidTerm | None
+    term: PaidPeriod | None
     at: datetime
 
 
@@ -179,24 +179,24 @@ class SetUp:
     succeeded: bool
 
 
-class CollectionState(StrEnum):
+class InvoicePaymentState(StrEnum):
     """How far the payment of an invoice is."""
 
     PAID = "paid"
-    # Nobody has tried, or it is being tried.
+    # It was not tried, or is being tried.
     OPEN = "open"
     # The bank wants the payer to confirm: 3-D Secure.
     REQUIRES_ACTION = "requires_action"
     DECLINED = "declined"
-    # Void, or written off: nobody will try again.
+    # Void, or written off: it is not tried again.
     CLOSED = "closed"
 
 
 @attrs.frozen(kw_only=True)
-class Collection:
+class InvoicePayment:
     """The payment of an invoice: how far it is, and what a browser needs for it."""
 
-    state: CollectionState
+    state: InvoicePaymentState
     client_secret: str | None = None
     decline_code: str | None = None
 

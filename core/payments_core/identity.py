@@ -1,4 +1,4 @@
-"""Who somebody is: to the users micro-service, to the gateway, by e-mail.
+"""Who a user is: to the users micro-service, to the gateway, by e-mail.
 
 The user id is the identity. The e-mail may change, and is never a key to another's
 money. The gateway's customer is bound to one account, once.
@@ -76,7 +76,8 @@ def _is_email(text: str) -> bool:
     return (
         len(text) <= EMAIL_LENGTH_MAX
         and _EMAIL.fullmatch(text) is not None
-        and not any(unicodedata.category(letter)[0] == "C" for letter in text)
+        # No control characters, nor any other of Unicode's categories C.
+        and text.isprintable()
     )
 
 

@@ -1,16 +1,16 @@
-"""What we are about to ask of the gateway, written down before we ask.
+"""Operations at the gateway, saved before they are sent.
 
 Rule 1: an intent is one operation of one user; its calls are the requests it takes,
         each committed as frozen bytes before it is sent.
 Rule 2: a call's idempotency key is `<intent>.<step>.<generation>`. The same key always
         carries the same bytes.
-Rule 3: a definite refusal ends a call. Silence makes it `unknown`.
+Rule 3: a definite refusal ends a call. Without an answer it is `unknown`.
 Rule 4: an unknown call younger than 23 hours that never got a 500 is sent again, the
         same key and bytes: gateways keep keys for a day, and keep 500s too.
-Rule 5: otherwise it is looked for. Not found, and two hours silent, what makes
+Rule 5: otherwise it is searched for. Not found after two hours, what makes
         something new goes into its next generation; so does at once what only says
         how things should be.
-Rule 6: what could not be done within a day is abandoned: nobody waits for it any more.
+Rule 6: what could not be done within a day is abandoned: no caller waits any more.
 """
 
 import hashlib
@@ -47,10 +47,10 @@ def intent_id(text: str) -> IntentId:
     return IntentId(text)
 
 
-KEY_LIVES: Final = timedelta(hours=23)
-SILENCE: Final = timedelta(hours=2)
-ABANDONED_AFTER: Final = timedelta(hours=24)
-# Longer than any call may take: whoever has not come back by then is gone.
+IDEMPOTENCY_KEY_TTL: Final = timedelta(hours=23)
+REISSUE_AFTER: Final = timedelta(hours=2)
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+# Longer than any call may take: a process that is not back by then is gone.
 LEASE: Final = timedelta(seconds=30)
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(minutes=5))
 
@@ -97,7 +97,8 @@ class IntentState(StrEnum):
     SENT = "sent"
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
-    DECLINED = "declined"
+    # The stored value, and the one of the API, are older than the name.
+    REFUSED = "declined"
     ABANDONED = "abandoned"
 
 
@@ -105,18 +106,18 @@ _S = IntentState
 INTENT_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
     {
         # An operation may find that there is nothing to do, or nothing to do it with.
-        _S.NEW: frozenset({_S.SENT, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
-        _S.SENT: frozenset({_S.UNKNOWN, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
-        _S.UNKNOWN: frozenset({_S.SENT, _S.SUCCEEDED, _S.DECLINED, _S.ABANDONED}),
+        _S.NEW: frozenset({_S.SENT, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
+        _S.SENT: frozenset({_S.UNKNOWN, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
+        _S.UNKNOWN: frozenset({_S.SENT, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
         _S.SUCCEEDED: frozenset(),
-        _S.DECLINED: frozenset(),
+        _S.REFUSED: frozenset(),
         _S.ABANDONED: frozenset(),
     }
 )
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
+class OperationParams:
     """What was asked for, validated; what an operation does not have is None."""
 
     payment_method: str | None = None
@@ -138,7 +139,7 @@ def _plain(_: object, __: object, value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-NOTHING_WANTED: Final = Wanted()
+NO_PARAMS: Final = OperationParams()
 
 
 @attrs.frozen(kw_only=True)
@@ -159,47 +160,51 @@ class Call:
     generation: int = 1
     frozen: FrozenRequest
     state: IntentState = IntentState.SENT
-    ticket: int
+    sequence: int
     first_sent_at: datetime
     last_sent_at: datetime
     # A 500 was answered: gateways keep it under the key, so the key is of no more use.
-    poisoned: bool = False
+    server_error_cached: bool = False
     answer: Answer | None = None
     refusal: Refusal | None = None
 
     def may_be_sent_again(self, now: datetime) -> bool:
         """Say whether the same key and bytes still lead to the same effect (rule 4)."""
-        return not self.poisoned and now - self.first_sent_at < KEY_LIVES
+        return (
+            not self.server_error_cached
+            and now - self.first_sent_at < IDEMPOTENCY_KEY_TTL
+        )
 
-    def is_silent(self, now: datetime) -> bool:
-        """Say whether nothing can come of it any more, as far as one can tell."""
-        return now - self.last_sent_at >= SILENCE
+    def may_be_reissued(self, now: datetime) -> bool:
+        """Say whether it was sent so long ago that nothing comes of it any more."""
+        return now - self.last_sent_at >= REISSUE_AFTER
 
     def sent(self, now: datetime) -> Self:
         """Be sent once more, with the same key."""
         return attrs.evolve(self.moved(IntentState.SENT), last_sent_at=now)
 
-    def regenerated(self, frozen: FrozenRequest, ticket: int, now: datetime) -> Self:
+    def regenerated(self, frozen: FrozenRequest, sequence: int, now: datetime) -> Self:
         """Be sent as if for the first time, with a key of its own."""
         return attrs.evolve(
             self.moved(IntentState.SENT),
             generation=self.generation + 1,
             frozen=frozen,
-            ticket=ticket,
+            sequence=sequence,
             first_sent_at=now,
             last_sent_at=now,
-            poisoned=False,
+            server_error_cached=False,
         )
 
     def answered(self, answer: Answer) -> Self:
         return attrs.evolve(self.moved(IntentState.SUCCEEDED), answer=answer)
 
     def refused(self, refusal: Refusal) -> Self:
-        return attrs.evolve(self.moved(IntentState.DECLINED), refusal=refusal)
+        return attrs.evolve(self.moved(IntentState.REFUSED), refusal=refusal)
 
-    def silent(self, *, poisoned: bool) -> Self:
+    def outcome_unknown(self, *, server_error_cached: bool) -> Self:
         return attrs.evolve(
-            self.moved(IntentState.UNKNOWN), poisoned=self.poisoned or poisoned
+            self.moved(IntentState.UNKNOWN),
+            server_error_cached=self.server_error_cached or server_error_cached,
         )
 
     def moved(self, state: IntentState) -> Self:
@@ -242,7 +247,7 @@ class Intent:
     user_id: UserId
     kind: IntentKind
     subject: str = ""
-    wanted: Wanted = NOTHING_WANTED
+    wanted: OperationParams = NO_PARAMS
     state: IntentState = IntentState.NEW
     calls: tuple[Call, ...] = ()
     outcome: IntentOutcome | None = None
@@ -283,7 +288,7 @@ class Intent:
         return after.moved(call.state if still else IntentState.SENT)
 
     def claimed(self, now: datetime) -> Self:
-        """Lease it: nobody else goes on with it for a while."""
+        """Lease it: no other process goes on with it for a while."""
         return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def extended(self, now: datetime) -> Self:
@@ -299,4 +304,4 @@ class Intent:
         return attrs.evolve(self.moved(state), outcome=outcome)
 
     def may_be_abandoned(self, now: datetime) -> bool:
-        return now - self.created_at >= ABANDONED_AFTER
+        return now - self.created_at >= GIVE_UP_AFTER

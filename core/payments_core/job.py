@@ -4,7 +4,7 @@ Rule 1: a job is its kind and its subject: asked for twice, it is one job.
 Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only if it
         was not asked for again meanwhile, and only by who still has the lease.
 Rule 3: a job that fails is tried again, later and later; after the last try it is
-        dead, and stays to be seen. One that is asked for again is alive again.
+        dead, and stays to be seen. One that is requested again is open again.
 Rule 4: a finished job stays until retention: its fence never starts anew.
 """
 
@@ -47,7 +47,7 @@ class JobKey:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """A job as it is kept; `asked` counts how often it was asked for.
+    """A job as it is kept; `requests` counts how often it was requested.
 
     `user_id` is whose account it concerns, if known: workers are fair across accounts.
     """
@@ -55,7 +55,7 @@ class Job:
     key: JobKey
     reason: str
     lease: Lease
-    asked: int = 1
+    requests: int = 1
     state: JobState = JobState.OPEN
     user_id: UserId | None = None
 
@@ -86,7 +86,7 @@ class Job:
         lease = attrs.evolve(self.lease, attempts=0, until=None)
         return attrs.evolve(self, lease=lease, state=JobState.DONE)
 
-    def again(self, now: datetime) -> Self:
+    def requeued(self, now: datetime) -> Self:
         """Give it back as it was asked for meanwhile."""
         lease = attrs.evolve(self.lease.released(now), attempts=0)
         return attrs.evolve(self, lease=lease)
@@ -102,7 +102,7 @@ class Job:
             self,
             reason=wish.reason,
             lease=lease,
-            asked=self.asked + 1,
+            requests=self.requests + 1,
             state=JobState.OPEN,
             user_id=self.user_id or wish.user_id,
         )

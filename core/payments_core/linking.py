@@ -65,16 +65,16 @@ def link_keys(
     """Return every key under which one of these could find its account."""
     user_ids, customer_ids, email_keys = set(), set(), set()
     for payment in payments:
-        if payment.claimed_by:
-            user_ids.add(UserId(payment.claimed_by))
+        if payment.metadata_user_id:
+            user_ids.add(UserId(payment.metadata_user_id))
         if payment.customer_id:
             customer_ids.add(payment.customer_id)
         if payment.email:
             email_keys.add(payment.email)
     for report in subscriptions:
         customer_ids.add(report.customer_id)
-        if report.claimed_by:
-            user_ids.add(UserId(report.claimed_by))
+        if report.metadata_user_id:
+            user_ids.add(UserId(report.metadata_user_id))
     return LinkKeys(frozenset(user_ids), frozenset(customer_ids), frozenset(email_keys))
 
 

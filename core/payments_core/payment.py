@@ -5,7 +5,7 @@ Rule 2: every report about it is a `Payment` too: what that one report says.
 Rule 3: reports merge. The tables say what two of them come to; they are symmetric,
         so neither the order of arrival nor the number of copies can matter.
 Rule 4: progress is one-way. Two reports that cannot both be true come to
-        `contradicted`, which nobody guesses at: the gateway has to be asked.
+        `contradicted`, which is never guessed at: the gateway has to be asked.
 Rule 5: this file knows no gateway. Adapters translate its words into ours.
 """
 
@@ -44,7 +44,7 @@ class DisputeState(StrEnum):
 def _payment_steps() -> Mapping[
     PaymentState, Mapping[PaymentState, PaymentState]
 ]:  # what is known -> what a report says -> what is known then
-    pending, failed, succeeded, partly, refunded, torn = PaymentState
+    pending, failed, succeeded, partly, refunded, contradicted = PaymentState
     return {
         pending: {
             pending: pending,
@@ -52,52 +52,76 @@ def _payment_steps() -> Mapping[
             succeeded: succeeded,
             partly: partly,
             refunded: refunded,
-            torn: torn,
+            contradicted: contradicted,
         },
         failed: {
             pending: failed,
             failed: failed,
-            succeeded: torn,
-            partly: torn,
-            refunded: torn,
-            torn: torn,
+            succeeded: contradicted,
+            partly: contradicted,
+            refunded: contradicted,
+            contradicted: contradicted,
         },
         succeeded: {
             pending: succeeded,
-            failed: torn,
+            failed: contradicted,
             succeeded: succeeded,
             partly: partly,
             refunded: refunded,
-            torn: torn,
+            contradicted: contradicted,
         },
         partly: {
             pending: partly,
-            failed: torn,
+            failed: contradicted,
             succeeded: partly,
             partly: partly,
             refunded: refunded,
-            torn: torn,
+            contradicted: contradicted,
         },
         refunded: {
             pending: refunded,
-            failed: torn,
+            failed: contradicted,
             succeeded: refunded,
             partly: refunded,
             refunded: refunded,
-            torn: torn,
+            contradicted: contradicted,
         },
-        torn: dict.fromkeys(PaymentState, torn),
+        contradicted: dict.fromkeys(PaymentState, contradicted),
     }
 
 
 def _dispute_steps() -> Mapping[DisputeState, Mapping[DisputeState, DisputeState]]:
-    none, opened, won, lost, torn = DisputeState
+    none, opened, won, lost, contradicted = DisputeState
     return {
-        none: {none: none, opened: opened, won: won, lost: lost, torn: torn},
-        opened: {none: opened, opened: opened, won: won, lost: lost, torn: torn},
-        won: {none: won, opened: won, won: won, lost: torn, torn: torn},
-        lost: {none: lost, opened: lost, won: torn, lost: lost, torn: torn},
-        torn: dict.fromkeys(DisputeState, torn),
+        none: {
+            none: none,
+            opened: opened,
+            won: won,
+            lost: lost,
+            contradicted: contradicted,
+        },
+        opened: {
+            none: opened,
+            opened: opened,
+            won: won,
+            lost: lost,
+            contradicted: contradicted,
+        },
+        won: {
+            none: won,
+            opened: won,
+            won: won,
+            lost: contradicted,
+            contradicted: contradicted,
+        },
+        lost: {
+            none: lost,
+            opened: lost,
+            won: contradicted,
+            lost: lost,
+            contradicted: contradicted,
+        },
+        contradicted: dict.fromkeys(DisputeState, contradicted),
     }
 
 
@@ -113,7 +137,7 @@ _Known = TypeVar("_Known", bound=_Ordered)
 
 
 def _known(left: _Known | None, right: _Known | None) -> _Known | None:
-    """Join two sightings of a field that does not change in a payment's life.
+    """Merge two values of a field that never changes in a payment's life.
 
     Reports leave a field out, but they do not disagree. Should they ever, the
     greater one wins: arbitrary, but the same in every order.
@@ -141,7 +165,7 @@ class Payment:
     refunded_minor: int = 0
     created_at: datetime | None = None
     customer_id: CustomerId | None = None
-    claimed_by: str | None = None
+    metadata_user_id: str | None = None
     email: str | None = None
     invoice_id: str | None = None
     failure_code: str | None = None
@@ -166,7 +190,7 @@ class Payment:
             refunded_minor=max(self.refunded_minor, other.refunded_minor),
             created_at=_known(self.created_at, other.created_at),
             customer_id=_known(self.customer_id, other.customer_id),
-            claimed_by=_known(self.claimed_by, other.claimed_by),
+            metadata_user_id=_known(self.metadata_user_id, other.metadata_user_id),
             email=_known(self.email, other.email),
             invoice_id=_known(self.invoice_id, other.invoice_id),
             failure_code=_known(self.failure_code, other.failure_code),
@@ -174,7 +198,7 @@ class Payment:
 
     @property
     def contradicted(self) -> bool:
-        """Whether only the gateway can tell what really happened."""
+        """Whether only the gateway knows what really happened."""
         return (
             self.state is PaymentState.CONTRADICTED
             or self.dispute is DisputeState.CONTRADICTED
@@ -185,7 +209,7 @@ class Payment:
         """Whether money was taken and neither refunded in full nor lost.
 
         A contradicted payment keeps what a report once gave it: time that was
-        paid for is taken back by a refund or a lost dispute, not by a doubt.
+        paid for is taken back by a refund or a lost dispute, not by a contradiction.
         """
         if self.dispute is DisputeState.LOST:
             return False

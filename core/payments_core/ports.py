@@ -1,4 +1,4 @@
-"""What the core asks of the world, in the core's words.
+"""The ports: what the core needs from adapters.
 
 A docstring here is a promise; `tests/contracts` holds every adapter to it. Any of
 the stores may raise `StoreUnavailable`: it did not answer, the change may or may not
@@ -17,21 +17,21 @@ from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.events import EventState, GatewayEvent, KeptEvent
 from payments_core.gateway import (
     Answer,
-    ChangeSubscription,
-    Collection,
+    FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
-    LookedUp,
+    InvoicePayment,
     Preview,
     Price,
     SetUp,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.payment import Payment, PaymentId
-from payments_core.revocation import Token, TokenCutOff, TokenRevocation
 from payments_core.subscription import SubscriptionReport
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 class Clock(Protocol):
@@ -44,7 +44,7 @@ class EventReader(Protocol):
         """Verify, then translate. Nothing is parsed before the signature holds.
 
         Raises:
-            BadSignature: nobody who knows our secret wrote this, lately.
+            BadSignature: it was not signed with our secret, or too long ago.
             MalformedEvent: signed, but not an event that can be read.
         """
 
@@ -58,7 +58,7 @@ class EventReader(Protocol):
 
 class NewId(Protocol):
     def __call__(self) -> str:
-        """Return an id that nobody has had: a UUID, as text."""
+        """Return a new id: a UUID, as text."""
 
 
 class Ledger(Protocol):
@@ -96,7 +96,7 @@ class WorkQueue(Protocol):
         """Claim work that is due, of many accounts before much of one.
 
         Of the open intents of a user one is claimed at a time: it may need the others.
-        What somebody else is claiming at this moment is left out.
+        What another process is claiming at this moment is left out.
         """
 
     async def release(self, claimed: Job, after: Job) -> None:
@@ -106,7 +106,7 @@ class WorkQueue(Protocol):
         """
 
     async def request_overdue(self, *, now: datetime, limit: int) -> int:
-        """Ask to sync subscriptions that should have been heard of by now.
+        """Request syncs of subscriptions that are overdue.
 
         That is when `Subscription.look_at` has passed and no job for them is open.
         Return how many.
@@ -117,12 +117,13 @@ class WorkQueue(Protocol):
 
 
 class PaymentGateway(Protocol):
-    """Whoever takes the money.
+    """The payment gateway's API.
 
-    Every method may raise `GatewayBusy`, after which nothing was done, and
-    `GatewaySilent`, after which nobody knows; and `GatewayObjectMissing` where what
-    is read is not there. An answer of another object, of the other mode, or that
-    cannot be read is silence: it is never believed.
+    Every method may raise `GatewayNotAttempted` (nothing was done) and
+    `GatewayOutcomeUnknown` (nobody knows whether it was done), and
+    `GatewayObjectMissing` where it reads an object that does not exist. An answer
+    about another object or of the other mode, or one that cannot be read, counts as no
+    answer.
     """
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
@@ -140,14 +141,14 @@ class PaymentGateway(Protocol):
     async def find(self, request: GatewayRequest) -> Answer | None:
         """Return what an earlier sending of this request made or reached.
 
-        It looks for the request's intent, or at the thing itself; None if nothing
+        It searches by the request's intent, or reads the object itself; None if nothing
         came of it.
         """
 
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
         """Return the customer that was made for a user with this e-mail, if any."""
 
-    async def subscription(self, gateway_id: str) -> LookedUp:
+    async def subscription(self, gateway_id: str) -> FetchedSubscription:
         """Return a subscription as it is now."""
 
     async def subscriptions_of(
@@ -158,7 +159,7 @@ class PaymentGateway(Protocol):
     async def card_of(self, customer_id: CustomerId) -> Card | None:
         """Return the card that pays by default."""
 
-    async def collection(self, invoice_id: str) -> Collection:
+    async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         """Return how far the payment of an invoice is."""
 
     async def set_up(self, set_up_id: str) -> SetUp:
@@ -174,7 +175,7 @@ class PaymentGateway(Protocol):
         """Return the default price of a product."""
 
     async def preview(
-        self, customer_id: CustomerId, change: ChangeSubscription
+        self, customer_id: CustomerId, change: UpdateSubscription
     ) -> Preview:
         """Return what a change would cost, if made with its `proration_date`.
 
@@ -187,7 +188,7 @@ class AccountDirectory(Protocol):
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
         """Return an account as last committed, unlocked; by e-mail its key counts."""
 
-    async def holder_of(self, customer_id: CustomerId) -> UserId | None:
+    async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         """Return the user to whom a customer is bound."""
 
 
@@ -228,17 +229,17 @@ class RevocationPage:
 
 
 class TokenStore(Protocol):
-    async def is_dead(self, token: Token) -> bool:
-        """Say whether the token, or all of its user's tokens, were invalidated.
+    async def is_revoked(self, token: Token) -> bool:
+        """Say whether the token, or all of its user's tokens, were revoked.
 
-        True from the moment `invalidate` or `cut_off` returned, for everybody.
+        True for every process as soon as the revocation returned.
         """
 
     async def invalidate(self, revocation: TokenRevocation) -> None:
-        """Kill one token; killing it again changes nothing."""
+        """Revoke one token; revoking it again changes nothing."""
 
-    async def cut_off(self, cut_off: TokenCutOff) -> None:
-        """Kill a user's tokens up to a moment; an earlier moment changes nothing."""
+    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
+        """Revoke a user's tokens up to a moment; an earlier moment changes nothing."""
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100

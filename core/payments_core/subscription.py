@@ -59,7 +59,7 @@ SUBSCRIPTION_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
     }
 )
 _NEVER_LIVED: Final = frozenset({_S.INCOMPLETE, _S.INCOMPLETE_EXPIRED})
-# Every subscription has one id, whoever hears of it first: a webhook or our own call.
+# A subscription has the same id whether a webhook or our own call reports it first.
 _IDS: Final = uuid.UUID("8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11")
 
 
@@ -89,7 +89,7 @@ class PendingUpdate:
 
 
 @attrs.frozen(kw_only=True)
-class PaidTerm:
+class PaidPeriod:
     """What a paid invoice covers of a subscription: from one moment to another."""
 
     gateway_id: str
@@ -126,29 +126,29 @@ class SubscriptionReport:
     pinned_card: str | None = None
     latest_invoice_id: str | None = None
     pending: PendingUpdate | None = None
-    claimed_by: str | None = None
+    metadata_user_id: str | None = None
     intent_id: str | None = None
 
     @property
-    def terminal(self) -> bool:
+    def is_terminal(self) -> bool:
         return not SUBSCRIPTION_STEPS[self.status]
 
 
 @attrs.frozen(kw_only=True)
 class Subscription:
-    """One standing order, as far as it was reported.
+    """One subscription, as far as it was reported.
 
-    Without a `user_id` it is *unlinked*: nobody's yet. `known_until` is the second up
-    to which the report may hold changes, `ticket` the one it was taken with: see
-    `payments_core.evidence`. `term` is the last that was paid for. `plan_changed_at` is
-    when its price or quantity was last seen to be others; None if never.
+    Without a `user_id` it is *unlinked*. `as_of` is the second up to which the report
+    may hold changes, `sequence` the number it was merged with: see
+    `payments_core.subscription_merge`. `term` is the last period that was paid for.
+    `plan_changed_at` is when another price or quantity was last seen; None if never.
     """
 
     report: SubscriptionReport
     user_id: UserId | None = None
-    term: PaidTerm | None = None
-    known_until: datetime
-    ticket: int
+    term: PaidPeriod | None = None
+    as_of: datetime
+    sequence: int
     plan_changed_at: datetime | None = None
     version: int = 0
 
@@ -165,9 +165,9 @@ class Subscription:
         return self.report.status
 
     @property
-    def live(self) -> bool:
-        """Whether anything can still come of it."""
-        return not self.report.terminal
+    def is_terminal(self) -> bool:
+        """Whether it has ended for good: its status never changes again."""
+        return self.report.is_terminal
 
     @property
     def began_at(self) -> datetime:
@@ -190,7 +190,7 @@ class Subscription:
         return min(report.trial_end, report.ended_at)
 
     @property
-    def paid_term(self) -> PaidTerm | None:
+    def paid_period(self) -> PaidPeriod | None:
         """The last term that was paid for; the invoice of a trial buys none."""
         start, end = self.report.trial_start, self.report.trial_end
         term = self.term
@@ -198,7 +198,7 @@ class Subscription:
             return None
         return term
 
-    def paid(self, term: PaidTerm) -> Self:
+    def paid(self, term: PaidPeriod) -> Self:
         """Take in that an invoice was paid; an earlier term changes nothing."""
         if self.term is not None and _place(term) <= _place(self.term):
             return self
@@ -211,19 +211,19 @@ class Subscription:
         return any(known and known >= self.report.period_end for known in ends)
 
     @property
-    def look_at(self) -> datetime | None:
-        """When to ask the gateway, should nothing be heard; None: never.
+    def next_sync_at(self) -> datetime | None:
+        """When to sync it if no event comes; None: never.
 
         Some events are never made. Whatever has to happen next has happened by then.
         """
         report = self.report
-        if not self.live:
+        if self.is_terminal:
             return None
         if self.covered and report.pending is None and report.status is not _S.PAST_DUE:
-            return max(report.period_end, self.known_until) + COLLECTED_AFTER
+            return max(report.period_end, self.as_of) + COLLECTED_AFTER
         collected = report.period_start + COLLECTED_AFTER
-        return collected if self.known_until < collected else self.known_until + A_DAY
+        return collected if self.as_of < collected else self.as_of + A_DAY
 
 
-def _place(term: PaidTerm) -> tuple[datetime, datetime, str]:
+def _place(term: PaidPeriod) -> tuple[datetime, datetime, str]:
     return term.ends_at, term.starts_at, term.invoice_id

@@ -64,11 +64,11 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
     [
         (
             "core/payments_core/money.py",
-            "import payments_adapters.guarded_gateway",
+            "import payments_adapters.rate_limited_gateway",
             "Dependencies point inwards",
         ),
         (
-            "adapters/payments_adapters/guarded_gateway.py",
+            "adapters/payments_adapters/rate_limited_gateway.py",
             "import payments_service.settings",
             "Dependencies point inwards",
         ),
@@ -95,7 +95,7 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "punq only in the composition root",
         ),
         (
-            "adapters/payments_adapters/guarded_gateway.py",
+            "adapters/payments_adapters/rate_limited_gateway.py",
             "import punq",
             "punq only in the composition root",
         ),

@@ -25,7 +25,7 @@ class DirectoriesContract:
         """
         assert await stores.accounts.find(ADA) is None
         assert await stores.accounts.find(email_of(ADA)) is None
-        assert await stores.accounts.holder_of(CUS_1) is None
+        assert await stores.accounts.owner_of_customer(CUS_1) is None
         assert await stores.intents.find(IntentId("int_1")) is None
 
     async def test_an_account_is_found_by_id_exactly_as_saved(
@@ -79,8 +79,8 @@ class DirectoriesContract:
         """
         await stores.keep(an_account(customer=CUS_1), an_account(BOB))
 
-        assert await stores.accounts.holder_of(CUS_1) == ADA
-        assert await stores.accounts.holder_of(CUS_2) is None
+        assert await stores.accounts.owner_of_customer(CUS_1) == ADA
+        assert await stores.accounts.owner_of_customer(CUS_2) is None
 
     async def test_an_intent_is_found_as_saved_last(self, stores: Stores) -> None:
         """

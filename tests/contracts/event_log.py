@@ -222,7 +222,7 @@ class EventLogContract:
         pending = Outcome(EventState.PENDING, "not known yet")
         await received(stores, (an_event(body=b"a body"), pending))
         (before,) = await stores.events.find("evt_1")
-        settled = Changes(key="it", settled=((key_of("evt_1"), APPLIED),))
+        settled = Changes(key="it", resolved=((key_of("evt_1"), APPLIED),))
         assert await stores.save(settled, seconds=99_999) == [SAVED]
 
         (after,) = await stores.events.find("evt_1")

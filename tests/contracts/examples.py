@@ -19,13 +19,13 @@ from payments_core.payment import (
     PaymentRecord,
     PaymentState,
 )
-from payments_core.revocation import Token
 from payments_core.subscription import (
-    PaidTerm,
+    PaidPeriod,
     Subscription,
     SubscriptionReport,
     SubscriptionStatus,
 )
+from payments_core.tokens import Token
 
 # Not a whole second: a store that rounds is caught.
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -68,7 +68,7 @@ def a_payment(  # noqa: PLR0913  # each a column of the story
         amount=Money(1_000, "eur"),
         refunded_minor=refunded.get(state, 0),
         created_at=at,
-        claimed_by=user,
+        metadata_user_id=user,
         customer_id=customer,
         email=email.key if email else None,
     )
@@ -105,7 +105,7 @@ def _object_of(report: Report | None) -> str | None:
     match report:
         case Payment():
             return report.id
-        case SubscriptionReport() | PaidTerm():
+        case SubscriptionReport() | PaidPeriod():
             return report.gateway_id
         case _:
             return None
@@ -134,7 +134,7 @@ def a_report(  # noqa: PLR0913  # each a column of the story
         period_start=at,
         period_end=at + MONTH,
         ended_at=ended_at,
-        claimed_by=user,
+        metadata_user_id=user,
     )
 
 
@@ -144,8 +144,8 @@ def a_term(
     starts_at: datetime = NOON,
     ends_at: datetime | None = None,
     invoice: str = "in_1",
-) -> PaidTerm:
-    return PaidTerm(
+) -> PaidPeriod:
+    return PaidPeriod(
         gateway_id=id_,
         invoice_id=invoice,
         starts_at=starts_at,
@@ -157,16 +157,16 @@ def a_subscription(
     report: SubscriptionReport | None = None,
     *,
     owner: str | None = None,
-    term: PaidTerm | None = None,
-    known_until: datetime = NOON,
-    ticket: int = 1,
+    term: PaidPeriod | None = None,
+    as_of: datetime = NOON,
+    sequence: int = 1,
 ) -> Subscription:
     return Subscription(
         report=report or a_report(),
         user_id=UserId(owner) if owner else None,
         term=term,
-        known_until=known_until,
-        ticket=ticket,
+        as_of=as_of,
+        sequence=sequence,
     )
 
 
@@ -201,7 +201,7 @@ def a_call(
             api_version="2026-02-25.clover",
         ),
         state=state,
-        ticket=1,
+        sequence=1,
         first_sent_at=at,
         last_sent_at=at,
     )

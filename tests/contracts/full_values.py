@@ -25,6 +25,7 @@ from contracts.examples import (
 )
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
+from payments_core.entitlement import PaymentEffect, PaymentSummary, PrepaidMonths
 from payments_core.gateway import Answer
 from payments_core.identity import Email
 from payments_core.intent import (
@@ -33,8 +34,8 @@ from payments_core.intent import (
     IntentKind,
     IntentOutcome,
     IntentState,
+    OperationParams,
     Refusal,
-    Wanted,
 )
 from payments_core.lease import Lease
 from payments_core.money import AMOUNT_MINOR_MAX, Money
@@ -45,7 +46,6 @@ from payments_core.payment import (
     PaymentRecord,
     PaymentState,
 )
-from payments_core.standing import Checkpoint, Sighting, Term
 from payments_core.subscription import (
     QUANTITY_MAX,
     PendingUpdate,
@@ -67,7 +67,7 @@ FULL_PAYMENT: Final = Payment(
     refunded_minor=AMOUNT_MINOR_MAX - 1,
     created_at=NOON,
     customer_id=CUS_1,
-    claimed_by=ADA,
+    metadata_user_id=ADA,
     email=email_of(ADA).key,
     invoice_id="in_1",
     failure_code="schöner_Fehler_漢字_🧾",
@@ -86,7 +86,7 @@ def _records() -> dict[str, PaymentRecord]:
         **{
             f"no {name}": _without(name)
             for name in (
-                *("amount", "created_at", "customer_id", "claimed_by", "email"),
+                *("amount", "created_at", "customer_id", "metadata_user_id", "email"),
                 *("invoice_id", "failure_code"),
             )
         },
@@ -135,8 +135,8 @@ FULL_SUBSCRIPTION: Final = Subscription(
     user_id=ADA,
     plan_changed_at=NOON + 11 * DAY,
     term=a_term(starts_at=NOON + 9 * DAY, ends_at=NOON + 10 * DAY, invoice="in_paid"),
-    known_until=NOON + 11 * DAY,
-    ticket=2**62,
+    as_of=NOON + 11 * DAY,
+    sequence=2**62,
 )
 
 
@@ -164,7 +164,7 @@ SUBSCRIPTIONS: Final = {
             f"no {field}": _report_of(**{field: None})
             for field in (
                 *("trial_start", "trial_end", "cancel_at", "ended_at", "pinned_card"),
-                *("latest_invoice_id", "pending", "claimed_by", "intent_id"),
+                *("latest_invoice_id", "pending", "metadata_user_id", "intent_id"),
             )
         },
         "no term": attrs.evolve(FULL_SUBSCRIPTION, term=None),
@@ -186,11 +186,11 @@ SUBSCRIPTIONS: Final = {
 # Accounts
 
 FULL_ACCOUNT: Final = attrs.evolve(
-    an_account(customer=CUS_1).with_card(CARD, ticket=2**62),
+    an_account(customer=CUS_1).with_card(CARD, sequence=2**62),
     email=Email.of("  Zoë+漢字@BÜCHER.example. "),
-    checkpoint=Checkpoint(
-        Sighting.of(FULL_PAYMENT),
-        Term(datetime(2024, 2, 29, 23, tzinfo=UTC), 24),
+    summary=PaymentSummary(
+        PaymentEffect.of(FULL_PAYMENT),
+        PrepaidMonths(datetime(2024, 2, 29, 23, tzinfo=UTC), 24),
         NOON + 12 * DAY,
     ),
 )
@@ -204,7 +204,7 @@ def _beside(status: SubscriptionStatus) -> tuple[PaymentAccount, Subscription]:
     payment = a_payment(at=NOON - DAY, dispute=DisputeState.LOST)
     account = attrs.evolve(
         an_account(user),
-        checkpoint=Checkpoint(Sighting.of(payment, [subscription])),
+        summary=PaymentSummary(PaymentEffect.of(payment, [subscription])),
         subscriptions=(subscription,),
     )
     return account, subscription
@@ -213,7 +213,7 @@ def _beside(status: SubscriptionStatus) -> tuple[PaymentAccount, Subscription]:
 ACCOUNTS: Final = {
     "full": FULL_ACCOUNT,
     "bare": an_account("bare"),
-    "without a card, once read": an_account("cardless").with_card(None, ticket=7),
+    "without a card, once read": an_account("cardless").with_card(None, sequence=7),
     **{status.value: _beside(status)[0] for status in SubscriptionStatus},
 }
 THEIR_SUBSCRIPTIONS: Final = [_beside(status)[1] for status in SubscriptionStatus]
@@ -232,11 +232,11 @@ ANSWER: Final = Answer(
     term=FULL_SUBSCRIPTION.term,
 )
 FULL_CALL: Final = attrs.evolve(
-    a_call("start", IntentState.DECLINED, at=NOON + 1 * HOUR, generation=7),
+    a_call("start", IntentState.REFUSED, at=NOON + 1 * HOUR, generation=7),
     frozen=attrs.evolve(a_call().frozen, body='\x00 "\\ a=b&c=%C3%BC ü 漢字'),
-    ticket=2**62,
+    sequence=2**62,
     last_sent_at=NOON + 2 * HOUR,
-    poisoned=True,
+    server_error_cached=True,
     answer=ANSWER,
     refusal=REFUSAL,
 )
@@ -245,7 +245,7 @@ FULL_INTENT: Final = Intent(
     user_id=ADA,
     kind=IntentKind.CHANGE_SUBSCRIPTION,
     subject="sub-漢字",
-    wanted=Wanted(
+    wanted=OperationParams(
         payment_method="pm_1",
         product="prod_1",
         price="price_1",
@@ -310,7 +310,7 @@ INTENTS: Final = {
                     FULL_INTENT,
                     wanted=attrs.evolve(FULL_INTENT.wanted, **{field.name: None}),
                 )
-                for field in attrs.fields(Wanted)
+                for field in attrs.fields(OperationParams)
             },
             "no answer": _call_of(answer=None),
             "no refusal": _call_of(refusal=None),

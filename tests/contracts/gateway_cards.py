@@ -25,12 +25,12 @@ from contracts.gateway_world import (
 from payments_core.errors import GatewayObjectMissing, GatewayRefused
 from payments_core.gateway import (
     AttachCard,
+    CreateSetupIntent,
     GatewayRequest,
     MakeDefault,
     PayInvoice,
-    PinCard,
     Price,
-    SetUpCard,
+    SetSubscriptionCard,
 )
 from payments_core.identity import CustomerId
 from payments_core.payment import PaymentId
@@ -56,7 +56,7 @@ async def _by_pinning(
     world: GatewayWorld, customer: CustomerId, card: str
 ) -> GatewayRequest:
     report = await started(world, customer)
-    return PinCard(subscription=report.gateway_id, payment_method=card)
+    return SetSubscriptionCard(subscription=report.gateway_id, payment_method=card)
 
 
 async def _by_paying(
@@ -191,7 +191,8 @@ class CardsContract:
         """
         customer, card = await a_customer(world), world.new_card(GOOD)
         answer = await ask(
-            world, SetUpCard(customer_id=customer, user_id=ADA, intent_id="intent-1")
+            world,
+            CreateSetupIntent(customer_id=customer, user_id=ADA, intent_id="intent-1"),
         )
         assert answer.client_secret
         before = await world.gateway.set_up(answer.id)
@@ -249,7 +250,7 @@ class CardsContract:
         [
             pytest.param(lambda it: it.subscription("sub_nothing"), id="subscription"),
             pytest.param(lambda it: it.card_of(CustomerId("cus_nothing")), id="card"),
-            pytest.param(lambda it: it.collection("in_nothing"), id="collection"),
+            pytest.param(lambda it: it.invoice_payment("in_nothing"), id="collection"),
             pytest.param(lambda it: it.set_up("seti_nothing"), id="set-up"),
             pytest.param(lambda it: it.payment(PaymentId("ch_nothing")), id="payment"),
             pytest.param(lambda it: it.price("price_nothing"), id="price"),

@@ -32,10 +32,10 @@ from contracts.gateway_world import (
 )
 from payments_core.errors import GatewayRefused
 from payments_core.gateway import (
-    ChangeSubscription,
-    CollectionState,
-    EndSubscription,
+    CancelSubscription,
+    InvoicePaymentState,
     Preview,
+    UpdateSubscription,
 )
 from payments_core.subscription import SubscriptionReport, SubscriptionStatus
 
@@ -44,7 +44,7 @@ SOME_DAYS = timedelta(days=10, seconds=7)
 
 async def _previewed(
     world: GatewayWorld, report: SubscriptionReport, **wanted: Any
-) -> tuple[ChangeSubscription, Preview]:
+) -> tuple[UpdateSubscription, Preview]:
     """Return a change as of this second, and what it would cost."""
     now = (await world.gateway.subscription(report.gateway_id)).at
     change = change_wanted(report, proration_date=now, **wanted)
@@ -206,7 +206,7 @@ class ChangesContract:
         assert after.pending is not None
         assert after.pending.price == world.dearer
         assert answer.at < after.pending.expires_at <= answer.at + GIVEN_UP
-        assert (await collected(world, after)).state is CollectionState.DECLINED
+        assert (await collected(world, after)).state is InvoicePaymentState.DECLINED
         assert (await paid_until(world, after))[1] == report.period_end
         assert world.taken_from(customer) == [CHEAP_MINOR]
 
@@ -242,7 +242,7 @@ class ChangesContract:
         held = await _held(world, ASKING)
         assert held.price == world.price
         asking = await collected(world, held)
-        assert asking.state is CollectionState.REQUIRES_ACTION
+        assert asking.state is InvoicePaymentState.REQUIRES_ACTION
         assert asking.client_secret
 
         world.authenticate(invoice_of(held), accept=True)
@@ -261,8 +261,8 @@ class ChangesContract:
         after = await seen(world, held)
         assert (after.price, after.pending) == (world.price, None)
         assert after.status is SubscriptionStatus.ACTIVE
-        collection = await world.gateway.collection(invoice_of(held))
-        assert collection.state is CollectionState.CLOSED
+        collection = await world.gateway.invoice_payment(invoice_of(held))
+        assert collection.state is InvoicePaymentState.CLOSED
 
     async def test_another_change_takes_the_place_of_a_held_one(
         self, world: GatewayWorld
@@ -280,8 +280,8 @@ class ChangesContract:
             CHEAP_MINOR,
             preview.due.amount_minor,
         ]
-        collection = await world.gateway.collection(invoice_of(held))
-        assert collection.state is CollectionState.CLOSED
+        collection = await world.gateway.invoice_payment(invoice_of(held))
+        assert collection.state is InvoicePaymentState.CLOSED
 
     # Refused
 
@@ -327,7 +327,7 @@ class ChangesContract:
         """
         customer = await a_payer(world)
         ended = await started(world, customer)
-        await ask(world, EndSubscription(subscription=ended.gateway_id))
+        await ask(world, CancelSubscription(subscription=ended.gateway_id))
         waiting = await started(world, await a_customer(world), has_card=False)
 
         for report in (ended, waiting):

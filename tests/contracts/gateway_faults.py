@@ -12,12 +12,12 @@ from contracts.gateway_sending import (
     of_each_that_makes,
 )
 from contracts.gateway_world import GatewayFault, GatewayWorld, ask, new_key
-from payments_core.errors import GatewayBusy, GatewaySilent
+from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown
 from payments_core.gateway import Answer, GatewayRequest
 
 BUSY_TIMES_MAX: Final = 100
 
-_unheard = pytest.mark.parametrize(
+_ignore = pytest.mark.parametrize(
     "fault", [GatewayFault.REPLY_LOST, GatewayFault.TIMEOUT_AFTER]
 )
 
@@ -27,13 +27,13 @@ async def _asked_again(
 ) -> Answer:
     """Send once more, until nobody is in the way: the first may be there still."""
     for _ in range(BUSY_TIMES_MAX):
-        with suppress(GatewayBusy):
+        with suppress(GatewayNotAttempted):
             return await ask(world, request, key)
     return await ask(world, request, key)
 
 
 class FaultsContract:
-    @_unheard
+    @_ignore
     @of_each_that_makes
     async def test_what_was_done_unheard_is_found_and_told_again(
         self, world: GatewayWorld, asking: Asking, fault: GatewayFault
@@ -43,9 +43,9 @@ class FaultsContract:
         """
         request, key = await asking(world), new_key()
         world.plan(fault, request)
-        with pytest.raises(GatewaySilent) as silence:
+        with pytest.raises(GatewayOutcomeUnknown) as silence:
             await ask(world, request, key)
-        assert not silence.value.poisoned
+        assert not silence.value.server_error_cached
 
         found = await world.gateway.find(request)
         assert found is not None
@@ -61,7 +61,7 @@ class FaultsContract:
         """
         request = await asking(world)
         world.plan(GatewayFault.REPLY_LOST, request)
-        with pytest.raises(GatewaySilent):
+        with pytest.raises(GatewayOutcomeUnknown):
             await ask(world, request)
 
         assert await world.gateway.find(request) is not None
@@ -75,9 +75,9 @@ class FaultsContract:
         """
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.TIMEOUT_BEFORE, request)
-        with pytest.raises(GatewaySilent) as silence:
+        with pytest.raises(GatewayOutcomeUnknown) as silence:
             await ask(world, request, key)
-        assert not silence.value.poisoned
+        assert not silence.value.server_error_cached
         assert await world.gateway.find(request) is None
 
         answer = await _asked_again(world, request, key)
@@ -93,9 +93,9 @@ class FaultsContract:
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.ERROR_MADE, request)
         for _ in range(2):
-            with pytest.raises(GatewaySilent) as silence:
+            with pytest.raises(GatewayOutcomeUnknown) as silence:
                 await ask(world, request, key)
-            assert silence.value.poisoned
+            assert silence.value.server_error_cached
 
         found = await world.gateway.find(request)
         assert found is not None
@@ -111,9 +111,9 @@ class FaultsContract:
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.ERROR_NOT_MADE, request)
         for _ in range(2):
-            with pytest.raises(GatewaySilent) as silence:
+            with pytest.raises(GatewayOutcomeUnknown) as silence:
                 await ask(world, request, key)
-            assert silence.value.poisoned
+            assert silence.value.server_error_cached
         assert await world.gateway.find(request) is None
 
         answer = await ask(world, request)
@@ -128,7 +128,7 @@ class FaultsContract:
         """
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.RATE_LIMITED, request)
-        with pytest.raises(GatewayBusy):
+        with pytest.raises(GatewayNotAttempted):
             await ask(world, request, key)
         assert await world.gateway.find(request) is None
 

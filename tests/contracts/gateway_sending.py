@@ -25,24 +25,24 @@ from contracts.gateway_world import (
     start_wanted,
     started,
 )
-from payments_core.errors import GatewayBusy, GatewaySilent
+from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown
 from payments_core.gateway import (
     Answer,
     AttachCard,
-    ChangeSubscription,
+    CancelSubscription,
     CreateCustomer,
-    EndSubscription,
+    CreateSetupIntent,
+    CreateSubscription,
     GatewayRequest,
     MakeDefault,
     PayInvoice,
-    PinCard,
-    PlanEnd,
-    SetUpCard,
-    StartSubscription,
+    SetCancelAtPeriodEnd,
+    SetSubscriptionCard,
+    UpdateSubscription,
 )
 from payments_core.subscription import SubscriptionStatus
 
-_START: Final = StartSubscription(
+_START: Final = CreateSubscription(
     customer_id=CUS_1,
     price="price_1",
     quantity=1,
@@ -50,18 +50,18 @@ _START: Final = StartSubscription(
     user_id=ADA,
     intent_id="intent-1",
 )
-_CHANGE: Final = ChangeSubscription(subscription="sub_1", item_id="si_1", quantity=2)
+_CHANGE: Final = UpdateSubscription(subscription="sub_1", item_id="si_1", quantity=2)
 # No two of them ask for the same.
 REQUESTS: Final[tuple[GatewayRequest, ...]] = (
     customer_wanted("intent-1"),
     customer_wanted("intent-2"),
     CreateCustomer(user_id=BOB, email="bøb@exämple.org", intent_id="intent-1"),
-    SetUpCard(customer_id=CUS_1, user_id=ADA, intent_id="intent-1"),
-    SetUpCard(customer_id=CUS_2, user_id=ADA, intent_id="intent-1"),
+    CreateSetupIntent(customer_id=CUS_1, user_id=ADA, intent_id="intent-1"),
+    CreateSetupIntent(customer_id=CUS_2, user_id=ADA, intent_id="intent-1"),
     AttachCard(customer_id=CUS_1, payment_method="pm_1"),
     AttachCard(customer_id=CUS_1, payment_method="pm_2"),
     MakeDefault(customer_id=CUS_1, payment_method="pm_1"),
-    PinCard(subscription="sub_1", payment_method="pm_1"),
+    SetSubscriptionCard(subscription="sub_1", payment_method="pm_1"),
     PayInvoice(invoice_id="in_1", payment_method="pm_1"),
     PayInvoice(invoice_id="in_2", payment_method="pm_1"),
     _START,
@@ -72,9 +72,9 @@ REQUESTS: Final[tuple[GatewayRequest, ...]] = (
     _CHANGE,
     attrs.evolve(_CHANGE, price="price_2"),
     attrs.evolve(_CHANGE, proration_date=datetime(2026, 1, 15, 12, tzinfo=UTC)),
-    PlanEnd(subscription="sub_1", cancel_at_period_end=True),
-    PlanEnd(subscription="sub_1", cancel_at_period_end=False),
-    EndSubscription(subscription="sub_1"),
+    SetCancelAtPeriodEnd(subscription="sub_1", cancel_at_period_end=True),
+    SetCancelAtPeriodEnd(subscription="sub_1", cancel_at_period_end=False),
+    CancelSubscription(subscription="sub_1"),
 )
 
 AT_ONCE: Final = 20
@@ -90,7 +90,7 @@ async def _create_customer(_: GatewayWorld) -> GatewayRequest:
 
 
 async def _set_up_card(world: GatewayWorld) -> GatewayRequest:
-    return SetUpCard(
+    return CreateSetupIntent(
         customer_id=await a_customer(world), user_id=ADA, intent_id="intent-set-up"
     )
 
@@ -114,7 +114,7 @@ async def _pin(world: GatewayWorld) -> GatewayRequest:
     customer = await a_payer(world)
     report = await started(world, customer)
     card = await a_card(world, customer)
-    return PinCard(subscription=report.gateway_id, payment_method=card)
+    return SetSubscriptionCard(subscription=report.gateway_id, payment_method=card)
 
 
 async def _pay(world: GatewayWorld) -> GatewayRequest:
@@ -131,12 +131,14 @@ async def _change(world: GatewayWorld) -> GatewayRequest:
 
 async def _plan_end(world: GatewayWorld) -> GatewayRequest:
     report = await started(world, await a_payer(world))
-    return PlanEnd(subscription=report.gateway_id, cancel_at_period_end=True)
+    return SetCancelAtPeriodEnd(
+        subscription=report.gateway_id, cancel_at_period_end=True
+    )
 
 
 async def _end(world: GatewayWorld) -> GatewayRequest:
     report = await started(world, await a_payer(world))
-    return EndSubscription(subscription=report.gateway_id)
+    return CancelSubscription(subscription=report.gateway_id)
 
 
 def _named(asking: Asking) -> str:
@@ -159,7 +161,7 @@ of_each_that_makes = pytest.mark.parametrize("asking", MAKING, ids=_named)
 
 
 def intent_of(request: GatewayRequest) -> str:
-    assert isinstance(request, CreateCustomer | SetUpCard | StartSubscription)
+    assert isinstance(request, CreateCustomer | CreateSetupIntent | CreateSubscription)
     return request.intent_id
 
 
@@ -239,7 +241,7 @@ class SendingContract:
         heard = {it.id for it in answers if isinstance(it, Answer)}
         failed = [it for it in answers if not isinstance(it, Answer)]
         assert world.made_by(intent_of(request)) == list(heard)
-        assert all(isinstance(it, GatewayBusy) for it in failed), failed
+        assert all(isinstance(it, GatewayNotAttempted) for it in failed), failed
 
     async def test_a_key_tells_the_first_answer(self, world: GatewayWorld) -> None:
         """
@@ -247,7 +249,7 @@ class SendingContract:
         """
         request, key = start_wanted(world, await a_payer(world)), new_key()
         first = reported(await ask(world, request, key))
-        await ask(world, EndSubscription(subscription=first.gateway_id))
+        await ask(world, CancelSubscription(subscription=first.gateway_id))
 
         assert reported(await ask(world, request, key)) == first
 
@@ -261,7 +263,7 @@ class SendingContract:
         request, key = await asking(world), new_key()
         answer = await ask(world, request, key)
 
-        with pytest.raises(GatewaySilent):
+        with pytest.raises(GatewayOutcomeUnknown):
             await ask(world, customer_wanted("intent-other"), key)
 
         assert not world.made_by("intent-other")
@@ -286,7 +288,9 @@ class SendingContract:
         The same user, customer and price: only the intent tells one from the other.
         """
         customer = await a_payer(world)
-        set_up = SetUpCard(customer_id=customer, user_id=ADA, intent_id="intent-1")
+        set_up = CreateSetupIntent(
+            customer_id=customer, user_id=ADA, intent_id="intent-1"
+        )
         for request in (
             customer_wanted("intent-1"),
             set_up,
@@ -304,7 +308,9 @@ class SendingContract:
         """
         customer = await a_customer(world)
         requests = [
-            SetUpCard(customer_id=customer, user_id=ADA, intent_id=f"intent-{number}")
+            CreateSetupIntent(
+                customer_id=customer, user_id=ADA, intent_id=f"intent-{number}"
+            )
             for number in range(PAGE + 1)
         ]
         made = [(await ask(world, request)).id for request in requests]
@@ -320,8 +326,8 @@ class SendingContract:
         """
         request = start_wanted(world, await a_payer(world))
         report = reported(await ask(world, request))
-        await ask(world, EndSubscription(subscription=report.gateway_id))
+        await ask(world, CancelSubscription(subscription=report.gateway_id))
 
         found = await world.gateway.find(request)
         assert found is not None
-        assert reported(found).terminal
+        assert reported(found).is_terminal

@@ -30,10 +30,10 @@ from contracts.gateway_world import (
 )
 from payments_core.errors import GatewayRefused, Rejected
 from payments_core.gateway import (
-    CollectionState,
-    EndSubscription,
-    PinCard,
-    PlanEnd,
+    CancelSubscription,
+    InvoicePaymentState,
+    SetCancelAtPeriodEnd,
+    SetSubscriptionCard,
 )
 from payments_core.identity import CustomerId
 from payments_core.months import months_after
@@ -54,7 +54,7 @@ class SubscriptionsContract:
 
         assert report.gateway_id == answer.id
         assert report.status is SubscriptionStatus.ACTIVE
-        assert (report.customer_id, report.claimed_by) == (customer, ADA)
+        assert (report.customer_id, report.metadata_user_id) == (customer, ADA)
         assert report.intent_id == "intent-start"
         assert (report.product, report.price) == (world.product, world.price)
         assert (report.quantity, report.currency) == (1, "eur")
@@ -169,7 +169,7 @@ class SubscriptionsContract:
         report = await started(world, customer, has_card=False)
         assert report.status is SubscriptionStatus.INCOMPLETE
         waiting = await collected(world, report)
-        assert waiting.state is CollectionState.OPEN
+        assert waiting.state is InvoicePaymentState.OPEN
         assert waiting.client_secret
         assert world.attempts_at(customer) == []
         assert (await world.gateway.subscription(report.gateway_id)).term is None
@@ -178,7 +178,7 @@ class SubscriptionsContract:
 
         assert answer.id == invoice_of(report)
         assert (await seen(world, report)).status is SubscriptionStatus.ACTIVE
-        assert (await collected(world, report)).state is CollectionState.PAID
+        assert (await collected(world, report)).state is InvoicePaymentState.PAID
         assert await paid_until(world, report) == (
             report.period_start,
             report.period_end,
@@ -195,7 +195,7 @@ class SubscriptionsContract:
 
         after = await seen(world, report)
         assert after.status is SubscriptionStatus.INCOMPLETE_EXPIRED
-        assert (await collected(world, report)).state is CollectionState.CLOSED
+        assert (await collected(world, report)).state is InvoicePaymentState.CLOSED
 
     async def test_a_first_payment_that_is_declined_leaves_it_incomplete(
         self, world: GatewayWorld
@@ -207,7 +207,7 @@ class SubscriptionsContract:
         report = await started(world, customer)
         assert report.status is SubscriptionStatus.INCOMPLETE
         declined = await collected(world, report)
-        assert declined.state is CollectionState.DECLINED
+        assert declined.state is InvoicePaymentState.DECLINED
         assert declined.decline_code == "generic_decline"
         assert world.taken_from(customer) == []
         assert len(world.attempts_at(customer)) == 1
@@ -222,14 +222,14 @@ class SubscriptionsContract:
         report = await started(world, customer)
         assert report.status is SubscriptionStatus.INCOMPLETE
         asking = await collected(world, report)
-        assert asking.state is CollectionState.REQUIRES_ACTION
+        assert asking.state is InvoicePaymentState.REQUIRES_ACTION
         assert asking.client_secret
         assert world.taken_from(customer) == []
 
         world.authenticate(invoice_of(report), accept=True)
 
         assert (await seen(world, report)).status is SubscriptionStatus.ACTIVE
-        assert (await collected(world, report)).state is CollectionState.PAID
+        assert (await collected(world, report)).state is InvoicePaymentState.PAID
         assert world.taken_from(customer) == [CHEAP_MINOR]
 
     async def test_what_the_payer_does_not_confirm_stays_incomplete(
@@ -242,7 +242,7 @@ class SubscriptionsContract:
         report = await started(world, customer)
         world.authenticate(invoice_of(report), accept=False)
         assert (await seen(world, report)).status is SubscriptionStatus.INCOMPLETE
-        assert (await collected(world, report)).state is CollectionState.DECLINED
+        assert (await collected(world, report)).state is InvoicePaymentState.DECLINED
         assert world.taken_from(customer) == []
 
         await paid(world, report, await a_card(world, customer))
@@ -274,7 +274,7 @@ class SubscriptionsContract:
 
         assert refusal.value.declined
         assert refusal.value.decline_code == "generic_decline"
-        assert (await collected(world, report)).state is CollectionState.DECLINED
+        assert (await collected(world, report)).state is InvoicePaymentState.DECLINED
         assert world.taken_from(customer) == []
 
     async def test_a_card_that_asks_to_pay_is_a_no_until_it_is_confirmed(
@@ -289,7 +289,7 @@ class SubscriptionsContract:
             await paid(world, report, await a_card(world, customer, ASKING))
         assert refusal.value.declined
         asking = await collected(world, report)
-        assert asking.state is CollectionState.REQUIRES_ACTION
+        assert asking.state is InvoicePaymentState.REQUIRES_ACTION
         assert asking.client_secret
 
         world.authenticate(invoice_of(report), accept=True)
@@ -327,7 +327,7 @@ class SubscriptionsContract:
         behind = await seen(world, report)
         assert behind.status is SubscriptionStatus.PAST_DUE
         assert behind.period_start == report.period_end
-        assert (await collected(world, report)).state is CollectionState.DECLINED
+        assert (await collected(world, report)).state is InvoicePaymentState.DECLINED
         assert (await paid_until(world, report))[1] == report.period_end
 
         await paid(world, behind, await a_card(world, customer))
@@ -347,7 +347,9 @@ class SubscriptionsContract:
         assert report.status is SubscriptionStatus.ACTIVE
         assert report.pinned_card == first
 
-        pinning = PinCard(subscription=report.gateway_id, payment_method=second)
+        pinning = SetSubscriptionCard(
+            subscription=report.gateway_id, payment_method=second
+        )
         assert reported(await ask(world, pinning)).pinned_card == second
         world.pass_month()
         assert (await seen(world, report)).status is SubscriptionStatus.ACTIVE
@@ -359,7 +361,9 @@ class SubscriptionsContract:
         It stays active meanwhile; taken back, it goes on.
         """
         report = await started(world, await a_payer(world))
-        planning = PlanEnd(subscription=report.gateway_id, cancel_at_period_end=True)
+        planning = SetCancelAtPeriodEnd(
+            subscription=report.gateway_id, cancel_at_period_end=True
+        )
         planned = reported(await ask(world, planning))
         assert planned.status is SubscriptionStatus.ACTIVE
         assert planned.cancel_at_period_end
@@ -378,7 +382,10 @@ class SubscriptionsContract:
         customer = await a_payer(world)
         report = await started(world, customer)
         await ask(
-            world, PlanEnd(subscription=report.gateway_id, cancel_at_period_end=True)
+            world,
+            SetCancelAtPeriodEnd(
+                subscription=report.gateway_id, cancel_at_period_end=True
+            ),
         )
         world.pass_month()
 
@@ -392,7 +399,7 @@ class SubscriptionsContract:
         Ended again, it says the same; its paid term is still told.
         """
         report = await started(world, await a_payer(world))
-        ending = EndSubscription(subscription=report.gateway_id)
+        ending = CancelSubscription(subscription=report.gateway_id)
         first = reported(await ask(world, ending))
         assert first.status is SubscriptionStatus.CANCELED
         assert first.ended_at is not None
@@ -410,9 +417,9 @@ class SubscriptionsContract:
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
-        await ask(world, EndSubscription(subscription=report.gateway_id))
+        await ask(world, CancelSubscription(subscription=report.gateway_id))
 
-        assert (await collected(world, report)).state is CollectionState.CLOSED
+        assert (await collected(world, report)).state is InvoicePaymentState.CLOSED
         with pytest.raises(GatewayRefused):
             await paid(world, report, await a_card(world, customer))
         assert world.taken_from(customer) == []
@@ -423,8 +430,10 @@ class SubscriptionsContract:
         """
         customer = await a_payer(world)
         report = await started(world, customer)
-        await ask(world, EndSubscription(subscription=report.gateway_id))
-        planning = PlanEnd(subscription=report.gateway_id, cancel_at_period_end=True)
+        await ask(world, CancelSubscription(subscription=report.gateway_id))
+        planning = SetCancelAtPeriodEnd(
+            subscription=report.gateway_id, cancel_at_period_end=True
+        )
         with pytest.raises(GatewayRefused):
             await ask(world, planning)
 
@@ -432,11 +441,11 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Whoever asks is wrong: it is not a silence.
+        The request is wrong: its outcome is known.
         """
         for request in (
-            PlanEnd(subscription="sub_nothing", cancel_at_period_end=True),
-            EndSubscription(subscription="sub_nothing"),
+            SetCancelAtPeriodEnd(subscription="sub_nothing", cancel_at_period_end=True),
+            CancelSubscription(subscription="sub_nothing"),
         ):
             with pytest.raises(Rejected):
                 await ask(world, request)
@@ -450,7 +459,7 @@ class SubscriptionsContract:
         customer, other = await a_payer(world), await a_payer(world)
         ended = await started(world, customer)
         ended = reported(
-            await ask(world, EndSubscription(subscription=ended.gateway_id))
+            await ask(world, CancelSubscription(subscription=ended.gateway_id))
         )
         reports = [ended]
         for number in range(11):

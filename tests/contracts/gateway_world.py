@@ -15,14 +15,14 @@ from contracts.examples import ADA
 from payments_core.gateway import (
     Answer,
     AttachCard,
-    ChangeSubscription,
-    Collection,
     CreateCustomer,
+    CreateSubscription,
     GatewayRequest,
+    InvoicePayment,
     MakeDefault,
     PayInvoice,
-    PinCard,
-    StartSubscription,
+    SetSubscriptionCard,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId
 from payments_core.payment import PaymentId
@@ -78,7 +78,7 @@ class GatewayWorld(Protocol):
         """Let a fault meet the next sending of this request."""
 
     def new_card(self, name: str) -> str:
-        """Return a payment method as a browser makes one: it is nobody's yet."""
+        """Return a payment method as a browser makes one: without a customer."""
 
     def complete_set_up(self, set_up_id: str, payment_method: str) -> None:
         """End a card set-up as a browser does."""
@@ -143,7 +143,9 @@ async def a_default(world: GatewayWorld, customer: CustomerId, name: str = GOOD)
 async def other_card(world: GatewayWorld, report: SubscriptionReport, name: str) -> str:
     """Let another card pay for a subscription from now on, whoever pinned what."""
     card = await a_default(world, report.customer_id, name)
-    await ask(world, PinCard(subscription=report.gateway_id, payment_method=card))
+    await ask(
+        world, SetSubscriptionCard(subscription=report.gateway_id, payment_method=card)
+    )
     return card
 
 
@@ -156,7 +158,7 @@ async def a_payer(world: GatewayWorld, card: str = GOOD) -> CustomerId:
 
 def start_wanted(
     world: GatewayWorld, customer: CustomerId, **wanted: Any
-) -> StartSubscription:
+) -> CreateSubscription:
     """Ask for one of the cheap price, paid by the default card; or as is said."""
     cheap: dict[str, Any] = {
         "price": world.price,
@@ -164,7 +166,7 @@ def start_wanted(
         "has_card": True,
         "intent_id": "intent-start",
     }
-    return StartSubscription(customer_id=customer, user_id=ADA, **{**cheap, **wanted})
+    return CreateSubscription(customer_id=customer, user_id=ADA, **{**cheap, **wanted})
 
 
 async def started(
@@ -174,8 +176,8 @@ async def started(
     return reported(await ask(world, start_wanted(world, customer, **wanted)))
 
 
-def change_wanted(report: SubscriptionReport, **wanted: Any) -> ChangeSubscription:
-    return ChangeSubscription(
+def change_wanted(report: SubscriptionReport, **wanted: Any) -> UpdateSubscription:
+    return UpdateSubscription(
         subscription=report.gateway_id, item_id=report.item_id, **wanted
     )
 
@@ -205,10 +207,10 @@ async def seen(world: GatewayWorld, report: SubscriptionReport) -> SubscriptionR
     return (await world.gateway.subscription(report.gateway_id)).report
 
 
-async def collected(world: GatewayWorld, report: SubscriptionReport) -> Collection:
+async def collected(world: GatewayWorld, report: SubscriptionReport) -> InvoicePayment:
     """Return how far the payment of a subscription's latest invoice is now."""
     invoice_id = invoice_of(await seen(world, report))
-    return await world.gateway.collection(invoice_id)
+    return await world.gateway.invoice_payment(invoice_id)
 
 
 async def paid_until(

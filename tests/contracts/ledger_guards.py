@@ -104,7 +104,7 @@ def linking(version: int, customer: CustomerId = CUS_2) -> Changes:
 
 
 def settling(id_: str, type_: str = "charge.succeeded") -> Changes:
-    return ridden(settled=((key_of(id_, type_), APPLIED),))
+    return ridden(resolved=((key_of(id_, type_), APPLIED),))
 
 
 STALE: Final = (0, 1, 3)
@@ -178,7 +178,7 @@ BROKEN: Final[Mapping[str, tuple[Changes, SaveResult]]] = {
 
 async def filled(stores: Stores) -> None:
     """Save what `BROKEN` speaks of."""
-    ended = an_intent("int_ended", IntentState.DECLINED, key="an old key")
+    ended = an_intent("int_ended", IntentState.REFUSED, key="an old key")
     await stores.keep(
         an_account(customer=CUS_1),
         an_account(BOB),
@@ -388,7 +388,7 @@ class LedgerGuardsContract:
         new = a_record(a_payment("ch_7"))
         six = (an_intent(it, subject="six") for it in ("int_5", "int_6"))
         event = _one(events=((an_event("evt_7"), APPLIED),))
-        settled = _one(settled=((key_of("evt_2"), APPLIED),))
+        settled = _one(resolved=((key_of("evt_2"), APPLIED),))
         subscription = _one(subscriptions=(a_subscription(a_report("sub_7")),))
         intent = _one(intents=(an_intent("int_7", subject="seven"),))
         eve = opened(an_account(EVE))
@@ -471,7 +471,7 @@ class LedgerGuardsContract:
         twin = an_event("evt_2", type_="charge.failed")
         await stores.keep(events=[(an_event("evt_2"), WAITING), (twin, WAITING)])
         outcome = Outcome(EventState.QUARANTINED, "weil: 漢字")
-        group = Changes(key="it", settled=((key_of("evt_2"), outcome),))
+        group = Changes(key="it", resolved=((key_of("evt_2"), outcome),))
         assert await stores.save(group) == [SAVED]
 
         kept = {it.key: it.outcome for it in await stores.events.kept()}

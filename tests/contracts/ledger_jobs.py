@@ -88,7 +88,7 @@ class LedgerJobsContract:
             await asked(stores, wish)
             assert await stores.job(JOB) == before.requested(wish)
         after = await stores.job(JOB)
-        assert (after.asked, after.user_id) == (4, ADA)
+        assert (after.requests, after.user_id) == (4, ADA)
         assert after.lease.due_at == NOON - HOUR
 
     async def test_a_job_asked_for_while_it_is_claimed_stays_claimed(
@@ -121,7 +121,7 @@ class LedgerJobsContract:
         assert words == [SAVED] * 2
 
         found = await stores.jobs()
-        assert {key.kind: it.asked for key, it in found.items()} == {
+        assert {key.kind: it.requests for key, it in found.items()} == {
             kind: 2 if kind is jobs[0].key.kind else 1 for kind in JobKind
         }
         assert {it.lease.due_at for it in found.values()} == {NOON}
@@ -144,7 +144,7 @@ class LedgerJobsContract:
         again = await stores.job(JOB)
         assert again == attrs.evolve(
             a_job(due_at=NOON + 2 * HOUR, reason="again"),
-            asked=2,
+            requests=2,
             lease=Lease(due_at=NOON + 2 * HOUR, fence=1),
         )
         assert (await claimed(stores, hours=2)).lease.fence == 2
@@ -195,9 +195,9 @@ class LedgerJobsContract:
         before = await waited(stores, evt_1=WAITING)
         await asked(stores, a_job())
         job = await claimed(stores)
-        await finished(stores, job, job.again(NOON + HOUR), None, hours=1)
+        await finished(stores, job, job.requeued(NOON + HOUR), None, hours=1)
 
-        assert await stores.job(JOB) == job.again(NOON + HOUR)
+        assert await stores.job(JOB) == job.requeued(NOON + HOUR)
         assert await outcomes(stores) == before
 
     async def test_a_job_asked_for_meanwhile_is_due_again_and_settles_nothing(
@@ -213,7 +213,7 @@ class LedgerJobsContract:
         asked_again = await stores.job(JOB)
         await finished(stores, job, hours=1)
 
-        assert await stores.job(JOB) == asked_again.again(NOON + HOUR)
+        assert await stores.job(JOB) == asked_again.requeued(NOON + HOUR)
         assert await outcomes(stores) == before
         assert (await claimed(stores, hours=1)).lease.fence == 2
 
@@ -267,7 +267,7 @@ class LedgerJobsContract:
         assert words == [SAVED] * 2
 
         after = await stores.job(JOB)
-        assert (after.state, after.asked, after.lease.fence) == (JobState.OPEN, 2, 1)
+        assert (after.state, after.requests, after.lease.fence) == (JobState.OPEN, 2, 1)
         assert after.lease.is_due(NOON)
 
     @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ class LedgerJobsContract:
         mine = await claimed(stores)
         group = Changes(
             key="it",
-            settled=((key_of("evt_1"), SET_APART),),
+            resolved=((key_of("evt_1"), SET_APART),),
             finished=(JobFinish(mine, mine.finished(), APPLIED),),
         )
         assert await stores.save(group) == [SAVED]

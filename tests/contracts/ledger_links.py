@@ -57,7 +57,10 @@ class LedgerLinksContract:
         A user, a customer and an e-mail of one text are three keys.
         """
         payment = Payment(
-            id=a_payment().id, claimed_by="x", customer_id=CustomerId("x"), email="x"
+            id=a_payment().id,
+            metadata_user_id="x",
+            customer_id=CustomerId("x"),
+            email="x",
         )
         keys = link_keys([payment])
         names = dict.fromkeys(keys.names(), 0)

@@ -28,11 +28,11 @@ from contracts.examples import (
 from contracts.stores import SAVED, Stores, moved, opened, users
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, SaveResult
+from payments_core.entitlement import PaymentSummary, Policy
 from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
 from payments_core.identity import Email, UserId
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId
-from payments_core.standing import Checkpoint, Policy
 from payments_core.use_cases import RecordedState, RecordFacts, RegisterUser
 
 WORKERS_COUNT: Final = 20
@@ -107,9 +107,9 @@ class LedgerRacesContract:
         account = await stores.account(ADA)
         payments = [it.payment for it in found.histories]
         assert len(payments) == WORKERS_COUNT // 2
-        assert account.checkpoint == Checkpoint.replay(payments)
-        assert account.checkpoint.term is not None
-        assert account.checkpoint.term.months == WORKERS_COUNT // 2
+        assert account.summary == PaymentSummary.replay(payments)
+        assert account.summary.term is not None
+        assert account.summary.term.months == WORKERS_COUNT // 2
         assert account.version == WORKERS_COUNT // 2 + 1
         assert len(await stores.account_log()) == account.version
 
@@ -166,7 +166,7 @@ class LedgerRacesContract:
 
         for subject in (SUB_1, SUB_2):
             job = await stores.job(a_job_key(subject))
-            assert job == attrs.evolve(a_job(subject), asked=WORKERS_COUNT)
+            assert job == attrs.evolve(a_job(subject), requests=WORKERS_COUNT)
 
     async def test_overlapping_saves_in_opposite_orders_all_end(
         self, stores: Stores
@@ -203,7 +203,7 @@ class LedgerRacesContract:
             *(it.version for it in found.accounts),
             *(it.version for it in found.payments),
             *(it + 1 for it in found.link_versions.values()),
-            *(it.asked + 1 for it in (await stores.jobs()).values()),
+            *(it.requests + 1 for it in (await stores.jobs()).values()),
         }
         assert versions == {WORKERS_COUNT + 1}
 
@@ -231,7 +231,7 @@ class LedgerRacesContract:
         linked = (await stores.load(histories=frozenset(ids))).histories
         accounts = (await stores.load(keys=users(*ids))).accounts
         assert len(linked) == WORKERS_COUNT
-        assert all(account.checkpoint.term for account in accounts)
+        assert all(account.summary.term for account in accounts)
 
     async def test_payments_of_one_stranger_do_not_miss_his_registration(
         self, stores: Stores
@@ -288,10 +288,10 @@ class LedgerRacesContract:
             own = [
                 it.payment for it in found.histories if it.user_id == account.user_id
             ]
-            replayed = Checkpoint.replay(own, account.subscriptions)
+            replayed = PaymentSummary.replay(own, account.subscriptions)
             assert len(account.subscriptions) == 1
-            assert account.checkpoint == replayed
-            assert account.checkpoint.term is None
+            assert account.summary == replayed
+            assert account.summary.term is None
 
     async def test_of_twenty_who_draw_at_once_none_has_anothers_number(
         self, stores: Stores

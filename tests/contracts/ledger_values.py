@@ -41,10 +41,10 @@ from contracts.full_values import (
 )
 from contracts.stores import SAVED, Logged, Stores, beside, moved, opened, users
 from payments_core.changes import Changes
+from payments_core.entitlement import PaymentStatus
 from payments_core.job import JobKind
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
-from payments_core.standing import PaymentStatus
 
 UTC_OFFSET: Final = {timedelta(0)}
 KEYS_OF_ADA: Final = (
@@ -282,7 +282,7 @@ class LedgerValuesContract:
             assert [it.version for it in things] == [version] * 4
             group = moved(
                 ada,
-                ada.with_card(CARD, ticket=version),
+                ada.with_card(CARD, sequence=version),
                 payments=(record,),
                 subscriptions=(subscription,),
                 intents=(attrs.evolve(intent, calls=(a_call(),)),),
@@ -297,8 +297,8 @@ class LedgerValuesContract:
         """
         await stores.keep(an_account())
         ada = await stores.account(ADA)
-        assert await stores.save(moved(ada, ada.with_card(None, ticket=7))) == [SAVED]
-        assert (await stores.account(ADA)).card_ticket == 7
+        assert await stores.save(moved(ada, ada.with_card(None, sequence=7))) == [SAVED]
+        assert (await stores.account(ADA)).card_sequence == 7
 
     async def test_an_accounts_version_grows_only_if_it_changed(
         self, stores: Stores
@@ -327,7 +327,7 @@ class LedgerValuesContract:
         await stores.keep(an_account(), payments=[a_record(owner=ADA)])
         before = await stores.load(keys=users(ADA), payments=frozenset({CH_1}))
         (ada,), (record,) = before.accounts, before.payments
-        group = moved(ada, ada.with_card(CARD, ticket=1), payments=(record,))
+        group = moved(ada, ada.with_card(CARD, sequence=1), payments=(record,))
         assert await stores.save(group) == [SAVED]
 
         assert (list(before.accounts), list(before.payments)) == ([ada], [record])
@@ -353,20 +353,20 @@ class LedgerValuesContract:
         ada = await stores.account(ADA)
         card = moved(
             ada,
-            ada.with_card(CARD, ticket=2**62 + 1),
+            ada.with_card(CARD, sequence=2**62 + 1),
             cause="a card",
             sources=("evt_0",),
         )
         assert await stores.save(card, seconds=1) == [SAVED]
         ada = await stores.account(ADA)
-        lapsed = attrs.evolve(ada, checkpoint=an_account().checkpoint)
+        lapsed = attrs.evolve(ada, summary=an_account().summary)
         sources = ("evt_1", "evt_2 charge.succeeded", "ü")
         paid = moved(ada, lapsed, cause="payment ü", sources=sources)
         assert await stores.save(paid, seconds=2) == [SAVED]
         now = await stores.account(ADA)
         beside_it = beside(now, events=((an_event(), APPLIED),), cause="none")
         assert await stores.save(beside_it, seconds=3) == [SAVED]
-        stale = attrs.evolve(ada, checkpoint=FULL_ACCOUNT.checkpoint)
+        stale = attrs.evolve(ada, summary=FULL_ACCOUNT.summary)
         await stores.save(moved(ada, stale, cause="stale"), seconds=4)
 
         first = FULL_ACCOUNT
@@ -395,12 +395,12 @@ class LedgerValuesContract:
         """
         await stores.keep(FULL_ACCOUNT)
         ada = await stores.account(ADA)
-        term = ada.checkpoint.term
+        term = ada.summary.term
         assert term is not None
         longer = attrs.evolve(
             ada,
-            checkpoint=attrs.evolve(
-                ada.checkpoint, term=attrs.evolve(term, months=term.months + 1)
+            summary=attrs.evolve(
+                ada.summary, term=attrs.evolve(term, months=term.months + 1)
             ),
         )
         assert longer.payment_status is ada.payment_status

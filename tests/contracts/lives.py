@@ -13,13 +13,13 @@ import attrs
 from hypothesis import strategies as st
 
 from contracts.examples import a_report
-from payments_core.evidence import Evidence, Verdict, weigh
 from payments_core.subscription import (
     SUBSCRIPTION_STEPS,
     Subscription,
     SubscriptionReport,
     SubscriptionStatus,
 )
+from payments_core.subscription_merge import MergeResult, Observation, merge_observation
 
 S: Final = SubscriptionStatus
 BIRTH: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ GAPS: Final = (0, 0, 0, 1, 1, 2, 3, 60)
 
 _T = TypeVar("_T")
 Choose = Callable[[Sequence[_T]], _T]
-Rule = Callable[[Subscription | None, Evidence], Verdict]
+Rule = Callable[[Subscription | None, Observation], MergeResult]
 
 
 @attrs.frozen
@@ -89,14 +89,14 @@ class Story:
     """A life as it happens, and what a rule makes of the reports of it."""
 
     life: Sequence[Change]
-    rule: Rule = weigh
+    rule: Rule = merge_observation
     happened: int = 0
     second: int = 0
     known: Subscription | None = None
     delivered: set[int] = attrs.field(factory=set)
     wished: bool = False
     begun: list[int] = attrs.field(factory=list)
-    answers: list[Evidence] = attrs.field(factory=list)
+    answers: list[Observation] = attrs.field(factory=list)
     tickets_count: int = 0
     looks_count: int = 0
     deliveries_count: int = 0
@@ -126,10 +126,10 @@ class Story:
         """Answer a look that was begun; the answer's clock may be a little wrong."""
         if self.happened and self.begun:
             report = self.life[self.happened - 1].report
-            ticket = self.begun.pop(place % len(self.begun))
+            sequence = self.begun.pop(place % len(self.begun))
             at = BIRTH + (self.second + skew) * SECOND
             self.answers.append(
-                Evidence(report=report, at=at, ticket=ticket, looked_up=True)
+                Observation(report=report, at=at, sequence=sequence, fetched=True)
             )
 
     # What we do
@@ -141,7 +141,9 @@ class Story:
             self.deliveries_count += 1
             change = self.life[number]
             at = BIRTH + change.second * SECOND
-            self._post(Evidence(report=change.report, at=at, ticket=self._ticket()))
+            self._post(
+                Observation(report=change.report, at=at, sequence=self._ticket())
+            )
 
     def look(self) -> None:
         """Begin the look that was wished for: draw its ticket."""
@@ -174,10 +176,10 @@ class Story:
         self.tickets_count += 1
         return self.tickets_count
 
-    def _post(self, evidence: Evidence) -> None:
-        verdict = self.rule(self.known, evidence)
+    def _post(self, observation: Observation) -> None:
+        verdict = self.rule(self.known, observation)
         self.known = verdict.subscription
-        self.wished = self.wished or verdict.look is not None
+        self.wished = self.wished or verdict.sync_reason is not None
 
 
 Step = tuple[str, int]
@@ -216,7 +218,7 @@ def told(
     *,
     late: bool = False,
     delay: int = 0,
-    rule: Rule = weigh,
+    rule: Rule = merge_observation,
 ) -> Story:
     """Deliver a life's events in an order, looking whenever the rule wants to.
 

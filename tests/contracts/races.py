@@ -17,6 +17,7 @@ from contracts.examples import NOON, a_payment, a_report, an_event
 from payments_core import Policy
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
+from payments_core.entitlement import standing
 from payments_core.facts import (
     CustomerBound,
     Fact,
@@ -37,7 +38,6 @@ from payments_core.payment import (
     PaymentState,
 )
 from payments_core.ports import Ledger
-from payments_core.standing import standing
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
 RACES: Final = 150

@@ -23,7 +23,7 @@ from payments_core.ports import (
     Ledger,
     WorkQueue,
 )
-from payments_core.subscription import PaidTerm, Subscription
+from payments_core.subscription import PaidPeriod, Subscription
 
 SAVED: Final = SaveResult.SAVED
 
@@ -55,7 +55,7 @@ class Stores:
     events: EventLog
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
-    periods: Callable[[], Awaitable[list[PaidTerm]]]
+    periods: Callable[[], Awaitable[list[PaidPeriod]]]
     account_log: Callable[[], Awaitable[list[Logged]]]
 
     async def save(self, *groups: Changes, seconds: float = 0) -> list[SaveResult]:

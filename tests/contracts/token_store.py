@@ -7,7 +7,7 @@ import pytest
 
 from contracts.examples import ADA, BOB, NOON, a_token
 from payments_core.ports import TokenStore
-from payments_core.revocation import Token, TokenCutOff, TokenRevocation
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 ELSEWHERE = "https://élsewhere.example"
 SECOND = timedelta(seconds=1)
@@ -40,9 +40,9 @@ class TokenStoreContract:
         """
         Alive before `invalidate`, dead from the moment that it returned.
         """
-        assert not await token_store.is_dead(a_token())
+        assert not await token_store.is_revoked(a_token())
         await token_store.invalidate(revocation_of(a_token()))
-        assert await token_store.is_dead(a_token())
+        assert await token_store.is_revoked(a_token())
 
     async def test_killing_a_token_again_changes_nothing(
         self, token_store: TokenStore
@@ -54,7 +54,7 @@ class TokenStoreContract:
         await token_store.invalidate(first)
         await token_store.invalidate(attrs.evolve(first, invalidated_at=NOON + SECOND))
 
-        assert await token_store.is_dead(a_token())
+        assert await token_store.is_revoked(a_token())
         assert list((await token_store.page()).revocations) == [first]
 
     @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ class TokenStoreContract:
         Another `jti` lives, and so does the same `jti` of another issuer.
         """
         await token_store.invalidate(revocation_of(a_token()))
-        assert not await token_store.is_dead(other)
+        assert not await token_store.is_revoked(other)
 
     async def test_a_token_is_known_by_its_name_not_by_its_claims(
         self, token_store: TokenStore
@@ -80,7 +80,7 @@ class TokenStoreContract:
         nobodys = attrs.evolve(revocation_of(a_token()), user_id=None)
         await token_store.invalidate(nobodys)
 
-        assert await token_store.is_dead(a_token(user=BOB))
+        assert await token_store.is_revoked(a_token(user=BOB))
         assert list((await token_store.page()).revocations) == [nobodys]
 
     async def test_a_cut_off_kills_all_tokens_up_to_its_moment(
@@ -89,11 +89,13 @@ class TokenStoreContract:
         """
         That very moment included; what was issued later lives.
         """
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON))
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON)
+        )
 
-        assert await token_store.is_dead(a_token(issued_at=NOON - SECOND))
-        assert await token_store.is_dead(a_token(issued_at=NOON, issuer=ELSEWHERE))
-        assert not await token_store.is_dead(
+        assert await token_store.is_revoked(a_token(issued_at=NOON - SECOND))
+        assert await token_store.is_revoked(a_token(issued_at=NOON, issuer=ELSEWHERE))
+        assert not await token_store.is_revoked(
             a_token(issued_at=NOON + timedelta(microseconds=1))
         )
 
@@ -101,8 +103,10 @@ class TokenStoreContract:
         """
         One user's cut-off is nobody else's.
         """
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON))
-        assert not await token_store.is_dead(a_token(user=BOB))
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON)
+        )
+        assert not await token_store.is_revoked(a_token(user=BOB))
 
     async def test_an_earlier_cut_off_changes_nothing(
         self, token_store: TokenStore
@@ -110,17 +114,25 @@ class TokenStoreContract:
         """
         Dead tokens do not rise, whatever comes late.
         """
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON))
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON - SECOND))
-        assert await token_store.is_dead(a_token(issued_at=NOON))
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON)
+        )
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON - SECOND)
+        )
+        assert await token_store.is_revoked(a_token(issued_at=NOON))
 
     async def test_a_later_cut_off_kills_more(self, token_store: TokenStore) -> None:
         """
         The moment moves forward.
         """
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON))
-        await token_store.cut_off(TokenCutOff(user_id=ADA, at=NOON + SECOND))
-        assert await token_store.is_dead(a_token(issued_at=NOON + SECOND))
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON)
+        )
+        await token_store.revoke_issued_before(
+            UserTokenRevocation(user_id=ADA, at=NOON + SECOND)
+        )
+        assert await token_store.is_revoked(a_token(issued_at=NOON + SECOND))
 
     async def test_an_empty_store_has_one_empty_page(
         self, token_store: TokenStore

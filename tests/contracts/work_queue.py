@@ -47,7 +47,7 @@ CUS_9: Final = CustomerId("cus_9")
 MOMENT: Final = timedelta(microseconds=1)
 # When a subscription that was never paid is looked at first.
 SILENT_AT: Final = NOON + COLLECTED_AFTER
-ENDED: Final = (IntentState.SUCCEEDED, IntentState.DECLINED, IntentState.ABANDONED)
+ENDED: Final = (IntentState.SUCCEEDED, IntentState.REFUSED, IntentState.ABANDONED)
 
 
 def name_of(claim: Claimed) -> str:
@@ -316,7 +316,7 @@ class ReleasesContract:
         await died(stores, job)
 
         kept_ = await stores.job(JOB)
-        assert (kept_.state, kept_.asked) == (JobState.OPEN, 2)
+        assert (kept_.state, kept_.requests) == (JobState.OPEN, 2)
         hours = (kept_.lease.due_at - NOON) / HOUR
         again = await claimed(stores, hours=hours)
         await finished(stores, again)
@@ -338,7 +338,7 @@ class OverdueContract:
         assert not await stores.jobs()
         assert await silent_ones(stores) == 2
         for id_, owner in (("sub_1", None), ("sub_2", ADA)):
-            reason = "nothing was heard of it"
+            reason = "no event came"
             job = a_job(id_, due_at=SILENT_AT, reason=reason)
             assert await stores.job(job.key) == attrs.evolve(job, user_id=owner)
 
@@ -347,7 +347,7 @@ class OverdueContract:
         [
             a_subscription(term=a_term()),
             a_subscription(a_report(status=SubscriptionStatus.CANCELED)),
-            a_subscription(known_until=SILENT_AT),
+            a_subscription(as_of=SILENT_AT),
         ],
         ids=["paid", "ended", "heard of"],
     )
@@ -359,7 +359,7 @@ class OverdueContract:
         """
         await kept(stores, subscription)
 
-        assert subscription.look_at != SILENT_AT
+        assert subscription.next_sync_at != SILENT_AT
         assert await silent_ones(stores, at=A_DAY - MOMENT) == 0
 
     async def test_what_is_heard_of_is_not_silent_any_more(
@@ -411,7 +411,7 @@ class OverdueContract:
 
         assert await silent_ones(stores) == 1
         job = await stores.job(JOB)
-        assert (job.state, job.asked, job.lease.fence) == (JobState.OPEN, 2, 1)
+        assert (job.state, job.requests, job.lease.fence) == (JobState.OPEN, 2, 1)
         assert job.lease.due_at == SILENT_AT
 
     async def test_no_more_are_asked_for_than_the_limit(self, stores: Stores) -> None:
@@ -440,7 +440,7 @@ class OverdueContract:
         counts = await at_once(lambda _: silent_ones(stores))
 
         assert sum(counts) == 2
-        found = {key.subject: it.asked for key, it in (await stores.jobs()).items()}
+        found = {key.subject: it.requests for key, it in (await stores.jobs()).items()}
         assert found == {"sub_1": 1, "sub_2": 2}
 
 

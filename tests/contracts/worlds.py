@@ -20,6 +20,7 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_core.account import PaymentAccount
+from payments_core.entitlement import PaymentSummary, Policy
 from payments_core.events import GatewayEvent, Receipt
 from payments_core.facts import facts_of
 from payments_core.identity import UserId
@@ -31,7 +32,6 @@ from payments_core.payment import (
     PaymentRecord,
     PaymentState,
 )
-from payments_core.standing import Checkpoint, Policy
 from payments_core.use_cases import Recorded, RecordFacts, RegisterUser
 
 _START: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
@@ -54,7 +54,11 @@ _disputes = st.sampled_from([*[DisputeState.NONE] * 4, *DisputeState])
 
 
 def _identities(user: str, customer: str) -> st.SearchStrategy[dict[str, str]]:
-    whose = {"claimed_by": user, "customer_id": customer, "email": email_of(user).key}
+    whose = {
+        "metadata_user_id": user,
+        "customer_id": customer,
+        "email": email_of(user).key,
+    }
     return st.fixed_dictionaries(
         {}, optional={name: st.just(value) for name, value in whose.items()}
     )
@@ -113,7 +117,7 @@ def events_of(reports: Sequence[Payment]) -> list[GatewayEvent]:
     ]
 
 
-Books = tuple[dict[UserId, PaymentAccount], dict[PaymentId, PaymentRecord]]
+Saved = tuple[dict[UserId, PaymentAccount], dict[PaymentId, PaymentRecord]]
 
 
 def receipt_of(recorded: Recorded) -> Receipt:
@@ -156,7 +160,7 @@ class World:
     def owner(self, payment: str) -> UserId | None:
         return self.database.tables.payments[PaymentId(payment)].user_id
 
-    def books(self) -> Books:
+    def saved(self) -> Saved:
         """Return accounts and payments, without how often they were saved."""
         tables = self.database.tables
         return (
@@ -177,8 +181,8 @@ async def a_world(*accounts: PaymentAccount) -> World:
     return world
 
 
-def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Books:
-    """Say what reports come to, from the definition: no order, no batches, no books."""
+def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Saved:
+    """Say what reports come to, from the definition: no order, no batches, no store."""
     merged = {r.id: Payment(id=r.id) for r in reports}
     merged = {
         id_: reduce(Payment.merge, [r for r in reports if r.id == id_], nothing)
@@ -194,7 +198,7 @@ def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Boo
 def _owner(payment: Payment, accounts: Sequence[PaymentAccount]) -> UserId | None:
     for account in accounts:
         if (
-            payment.claimed_by == account.user_id
+            payment.metadata_user_id == account.user_id
             or (payment.customer_id and payment.customer_id == account.customer_id)
             or payment.email == account.email.key
         ):
@@ -206,4 +210,4 @@ def _folded(
     account: PaymentAccount, records: Sequence[PaymentRecord]
 ) -> PaymentAccount:
     own = [r.payment for r in records if r.user_id == account.user_id]
-    return attrs.evolve(account, checkpoint=Checkpoint.replay(own))
+    return attrs.evolve(account, summary=PaymentSummary.replay(own))

@@ -56,7 +56,7 @@ def _queue(events: Iterable[Event]) -> deque[Event]:
     return deque(events)
 
 
-def _unheard(_: Event, __: httpx.Response) -> None:
+def _ignore(_: Event, __: httpx.Response) -> None:
     """Nobody listens."""
 
 
@@ -69,7 +69,7 @@ class Stripe:
     """
 
     waiting: deque[Event] = attrs.field(converter=_queue)
-    on_answer: Callable[[Event, httpx.Response], None] = _unheard
+    on_answer: Callable[[Event, httpx.Response], None] = _ignore
     senders: int = SENDERS
     acknowledged: list[str] = attrs.field(factory=list)
     answers: list[httpx.Response] = attrs.field(factory=list)

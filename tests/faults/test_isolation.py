@@ -116,7 +116,7 @@ def contradictions(number: int) -> list[Event]:
     return [event(FAILED, f"{number}_torn_{n}", id=charge) for n in range(4)]
 
 
-def torn(number: int) -> list[Event]:
+def contradicted(number: int) -> list[Event]:
     charge = f"ch_{number}_torn"
     return [
         event(SUCCEEDED, f"{number}_torn_a", id=charge),
@@ -156,7 +156,7 @@ ROWS: Final = {
             f"select from jobs where subject = 'ch_{number}_torn' for update"
         ),
         contradictions,
-        before=torn,
+        before=contradicted,
         ends="pending",
     ),
     "an event that is known": Row(

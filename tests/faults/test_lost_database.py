@@ -72,12 +72,12 @@ class Bell:
     """Rings after so many answers."""
 
     every: int
-    _heard: int = 0
+    _answered: int = 0
     _rung: anyio.Event = attrs.field(factory=anyio.Event)
 
     def hear(self, _: Event, __: httpx.Response) -> None:
-        self._heard += 1
-        if self._heard % self.every == 0:
+        self._answered += 1
+        if self._answered % self.every == 0:
             self._rung.set()
 
     async def wait(self) -> None:

@@ -36,10 +36,13 @@ linux = pytest.mark.skipif(
 )
 
 OWNER = """
-    import asyncio, sys
+    import asyncio, signal, sys
     from pathlib import Path
     import asyncpg
     from payments_service.dev.postgres import embedded_postgres
+
+    # Ignored where a shell started the tests in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def fetch(dsn):
         connection = await asyncpg.connect(dsn)

@@ -96,7 +96,8 @@ def _down(revision: str, connection: sa.Connection) -> None:
 _FUNCTIONS: Final = """
 select proname || '' from pg_proc where pronamespace = 'public'::regnamespace
 union select tgname || '' from pg_trigger where not tgisinternal
-union select relname || '' from pg_class where relispartition and relkind = 'r'
+union select regexp_replace(relname, '[0-9]{8}$', 'day') from pg_class
+where relispartition and relkind = 'r'
 """
 
 

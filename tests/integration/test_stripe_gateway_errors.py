@@ -15,10 +15,10 @@ import stripe
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (
-    GatewayBusy,
+    GatewayNotAttempted,
     GatewayObjectMissing,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     PaymentsError,
 )
 from payments_sandbox import Fault, Sandbox
@@ -37,8 +37,8 @@ CARD_NUMBER: Final = "4242" * 4
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (Fault.RATE_LIMITED, GatewayBusy),
-        (Fault.RATE_LIMITED_RETRY_AFTER, GatewayBusy),
+        (Fault.RATE_LIMITED, GatewayNotAttempted),
+        (Fault.RATE_LIMITED_RETRY_AFTER, GatewayNotAttempted),
         (Fault.ERROR_BEFORE, "poisoned"),
         (Fault.ERROR_AFTER, "poisoned"),
         (Fault.TIMEOUT_BEFORE, "silent"),
@@ -58,11 +58,11 @@ async def test_each_fault_is_what_it_is(
     async with hasty.opened(Transport(deadline_s=DEADLINE_S)):
         error = await failure_of(hasty)
 
-    if isinstance(error, GatewaySilent):
-        assert error.poisoned is (expected == "poisoned")
+    if isinstance(error, GatewayOutcomeUnknown):
+        assert error.server_error_cached is (expected == "poisoned")
     else:
-        assert isinstance(error, GatewayBusy)
-        assert expected is GatewayBusy
+        assert isinstance(error, GatewayNotAttempted)
+        assert expected is GatewayNotAttempted
     was_made = fault in {
         Fault.ERROR_AFTER,
         Fault.TIMEOUT_AFTER,
@@ -78,9 +78,9 @@ async def test_a_key_that_carried_something_else_is_silence(place: Place) -> Non
     Ours was not done, but who knows what was: no new key is taken blindly.
     """
     await place.ask(CREATE, "key-1")
-    with pytest.raises(GatewaySilent) as silence:
+    with pytest.raises(GatewayOutcomeUnknown) as silence:
         await place.ask(attrs.evolve(CREATE, email="bob@example.com"), "key-1")
-    assert not silence.value.poisoned
+    assert not silence.value.server_error_cached
 
 
 async def test_a_key_that_stripe_does_not_know_is_busy(sandbox: Sandbox) -> None:
@@ -89,7 +89,7 @@ async def test_a_key_that_stripe_does_not_know_is_busy(sandbox: Sandbox) -> None
     """
     gateway = StripeGateway("sk_test_" + "y" * 16, base=sandbox.url, livemode=False)
     async with gateway.opened():
-        with pytest.raises(GatewayBusy):
+        with pytest.raises(GatewayNotAttempted):
             await gateway.price("price_1")
 
 
@@ -101,10 +101,10 @@ async def test_nobody_is_asked_without_a_key_or_when_it_is_closed(
     """
     for key in (None, "", sandbox.api_key):
         gateway = StripeGateway(key, base=sandbox.url, livemode=False)
-        with pytest.raises(GatewayBusy):
+        with pytest.raises(GatewayNotAttempted):
             await gateway.price("price_1")
         async with gateway.opened():
-            with pytest.raises((GatewayBusy, GatewayObjectMissing)) as failure:
+            with pytest.raises((GatewayNotAttempted, GatewayObjectMissing)) as failure:
                 await gateway.price("price_1")
         assert isinstance(failure.value, GatewayObjectMissing) is bool(key)
         assert KEY not in repr(gateway._client)
@@ -153,7 +153,7 @@ async def test_an_answer_that_does_not_end_is_silence(
     The deadline is for the whole exchange, however often a byte comes.
     """
     async with lying(begun, deadline_s=DEADLINE_S, holds=True, drips=drips) as it:
-        assert isinstance(await failure_of(it[0]), GatewaySilent)
+        assert isinstance(await failure_of(it[0]), GatewayOutcomeUnknown)
 
 
 async def test_nobody_there_is_silence() -> None:
@@ -165,15 +165,15 @@ async def test_nobody_there_is_silence() -> None:
     gateway = StripeGateway(KEY, base=liar.url, livemode=False)
     async with gateway.opened():
         failure = await failure_of(gateway)
-    assert isinstance(failure, GatewaySilent)
+    assert isinstance(failure, GatewayOutcomeUnknown)
     assert failure.reason == "ConnectError"
 
 
 # Each error of Stripe's: its status and words, what it is to us, and what it says.
 Told = tuple[type[PaymentsError], Mapping[str, object]]
-BUSY: Final[Told] = (GatewayBusy, {})
-SILENT: Final[Told] = (GatewaySilent, {"poisoned": False})
-POISONED: Final[Told] = (GatewaySilent, {"poisoned": True})
+BUSY: Final[Told] = (GatewayNotAttempted, {})
+SILENT: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": False})
+POISONED: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": True})
 
 
 def refused(code: str, field: str | None = None, **more: object) -> Told:
@@ -266,7 +266,7 @@ async def test_an_error_of_another_shape_is_never_a_no(
         # It is in the right shape, and says no more.
         assert isinstance(failure, GatewayRefused)
     else:
-        assert isinstance(failure, GatewayBusy | GatewaySilent)
+        assert isinstance(failure, GatewayNotAttempted | GatewayOutcomeUnknown)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 429, 500, 200])

@@ -8,9 +8,9 @@ import pytest
 from payments_core.errors import GatewayObjectMissing, GatewayRefused, InvalidValue
 from payments_core.gateway import (
     AttachCard,
-    ChangeSubscription,
-    Collection,
-    CollectionState,
+    InvoicePayment,
+    InvoicePaymentState,
+    UpdateSubscription,
 )
 from payments_core.money import Money
 from payments_core.payment import DisputeState, PaymentId
@@ -29,7 +29,7 @@ async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
     """
     report = await place.started()
     place.sandbox.advance("3 days")
-    change = ChangeSubscription(
+    change = UpdateSubscription(
         subscription=report.gateway_id, item_id=report.item_id, quantity=2
     )
     answer = await place.ask(change)
@@ -68,26 +68,26 @@ async def test_what_somebody_added_covers_nothing(place: Place) -> None:
 @pytest.mark.parametrize(
     ("card", "state", "decline_code"),
     [
-        ("pm_card_chargeCustomerFail", CollectionState.DECLINED, "generic_decline"),
-        ("pm_card_authenticationRequired", CollectionState.REQUIRES_ACTION, None),
-        ("pm_card_visa", CollectionState.PAID, None),
+        ("pm_card_chargeCustomerFail", InvoicePaymentState.DECLINED, "generic_decline"),
+        ("pm_card_authenticationRequired", InvoicePaymentState.REQUIRES_ACTION, None),
+        ("pm_card_visa", InvoicePaymentState.PAID, None),
     ],
 )
 async def test_a_collection_tells_how_far_it_is(
-    place: Place, card: str, state: CollectionState, decline_code: str | None
+    place: Place, card: str, state: InvoicePaymentState, decline_code: str | None
 ) -> None:
     """
     What the bank said, and the secret with which a browser goes on.
     """
     report = await place.started(card=card)
 
-    collection = await place.gateway.collection(invoice_of(report))
+    collection = await place.gateway.invoice_payment(invoice_of(report))
 
     secret = collection.client_secret
-    assert collection == Collection(
+    assert collection == InvoicePayment(
         state=state, client_secret=secret, decline_code=decline_code
     )
-    assert (secret is None) is (state is CollectionState.PAID)
+    assert (secret is None) is (state is InvoicePaymentState.PAID)
     assert secret is None or "_secret_" in secret
 
 
@@ -147,7 +147,7 @@ async def test_a_preview_bills_another_interval_at_once(place: Place) -> None:
     report = await place.started()
     yearly = place.price(9000, recurring={"interval": "year"})["id"]
     place.sandbox.advance("3 days")
-    change = ChangeSubscription(
+    change = UpdateSubscription(
         subscription=report.gateway_id,
         item_id=report.item_id,
         price=yearly,
@@ -170,7 +170,7 @@ async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -
     Without a date nobody could pay what was said; the refusal names the field.
     """
     report = await place.started()
-    change = ChangeSubscription(
+    change = UpdateSubscription(
         subscription=report.gateway_id, item_id=report.item_id, quantity=2
     )
     with pytest.raises(InvalidValue):
@@ -192,27 +192,27 @@ async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -
 @pytest.mark.parametrize(
     ("error", "state", "decline_code"),
     [
-        (None, CollectionState.OPEN, None),
-        ({"code": "card_declined"}, CollectionState.DECLINED, "card_declined"),
+        (None, InvoicePaymentState.OPEN, None),
+        ({"code": "card_declined"}, InvoicePaymentState.DECLINED, "card_declined"),
         (
             {"code": "card_declined", "decline_code": "lost_card"},
-            CollectionState.DECLINED,
+            InvoicePaymentState.DECLINED,
             "lost_card",
         ),
         (
             {"code": "authentication_required"},
-            CollectionState.REQUIRES_ACTION,
+            InvoicePaymentState.REQUIRES_ACTION,
             "authentication_required",
         ),
         (
             {"code": "card_declined", "decline_code": "authentication_required"},
-            CollectionState.REQUIRES_ACTION,
+            InvoicePaymentState.REQUIRES_ACTION,
             "authentication_required",
         ),
     ],
 )
 async def test_a_bank_that_wants_its_absent_customer_wants_action(
-    error: object, state: CollectionState, decline_code: str | None
+    error: object, state: InvoicePaymentState, decline_code: str | None
 ) -> None:
     """
     A renewal is tried without the payer, who can still confirm it. Of the payments
@@ -239,13 +239,13 @@ async def test_a_bank_that_wants_its_absent_customer_wants_action(
             "/v1/invoices/in_1": answer(invoice),
             "/v1/payment_intents/pi_3": answer(intent),
         }
-        collection = await gateway.collection("in_1")
+        collection = await gateway.invoice_payment("in_1")
         # What the invoice says to a browser goes before what its payment says.
         told = {**invoice, "confirmation_secret": {"client_secret": "in_1_secret_1"}}
         liar.answers = {**liar.answers, "/v1/invoices/in_1": answer(told)}
-        confirmed = await gateway.collection("in_1")
+        confirmed = await gateway.invoice_payment("in_1")
 
-    assert collection == Collection(
+    assert collection == InvoicePayment(
         state=state, client_secret="pi_3_secret_1", decline_code=decline_code
     )
     assert confirmed.client_secret == "in_1_secret_1"
@@ -254,15 +254,15 @@ async def test_a_bank_that_wants_its_absent_customer_wants_action(
 @pytest.mark.parametrize(
     ("status", "state"),
     [
-        ("succeeded", CollectionState.PAID),
-        ("canceled", CollectionState.CLOSED),
-        ("processing", CollectionState.OPEN),
-        ("requires_confirmation", CollectionState.OPEN),
-        ("teleported", CollectionState.OPEN),
+        ("succeeded", InvoicePaymentState.PAID),
+        ("canceled", InvoicePaymentState.CLOSED),
+        ("processing", InvoicePaymentState.OPEN),
+        ("requires_confirmation", InvoicePaymentState.OPEN),
+        ("teleported", InvoicePaymentState.OPEN),
     ],
 )
 async def test_an_open_invoice_is_as_its_payment_is(
-    status: str, state: CollectionState
+    status: str, state: InvoicePaymentState
 ) -> None:
     """
     What is not known is not over.
@@ -272,7 +272,7 @@ async def test_an_open_invoice_is_as_its_payment_is(
     invoice = {**INVOICE, "status": "open", "payments": {"data": payments}}
     async with lying(answer(invoice)) as (gateway, liar):
         liar.answers = {"/v1/payment_intents/pi_1": answer(intent)}
-        assert (await gateway.collection("in_1")).state is state
+        assert (await gateway.invoice_payment("in_1")).state is state
 
 
 async def test_a_deleted_customer_has_no_card() -> None:

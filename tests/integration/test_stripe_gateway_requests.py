@@ -16,17 +16,17 @@ from payments_adapters.stripe.objects import API_VERSION
 from payments_core.errors import GatewayRefused
 from payments_core.gateway import (
     AttachCard,
-    ChangeSubscription,
-    EndSubscription,
+    CancelSubscription,
+    CreateSetupIntent,
     GatewayRequest,
     MakeDefault,
     PayInvoice,
-    PinCard,
-    PlanEnd,
-    SetUpCard,
+    SetCancelAtPeriodEnd,
+    SetSubscriptionCard,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 from payments_sandbox.forms import parsed
 from payments_sandbox.generations import ACACIA, BASIL, NEWEST
 from support.lying_stripe import ADA, CREATE
@@ -48,7 +48,7 @@ async def _create_customer(_: Place) -> Any:
 
 async def _set_up_card(place: Place) -> Any:
     customer = place.customer(None)
-    request = SetUpCard(customer_id=customer, user_id=ADA, intent_id="intent-1")
+    request = CreateSetupIntent(customer_id=customer, user_id=ADA, intent_id="intent-1")
     return (
         request,
         "POST setup_intents",
@@ -81,7 +81,7 @@ async def _make_default(place: Place) -> Any:
 async def _pin_card(place: Place) -> Any:
     report = await place.started()
     card = place.card(report.customer_id)
-    request = PinCard(subscription=report.gateway_id, payment_method=card)
+    request = SetSubscriptionCard(subscription=report.gateway_id, payment_method=card)
     return (
         request,
         f"POST subscriptions/{report.gateway_id}",
@@ -127,7 +127,7 @@ async def _change(place: Place) -> Any:
     report = await place.started()
     dearer = place.price(1900)["id"]
     date = int(place.sandbox.now.timestamp())
-    request = ChangeSubscription(
+    request = UpdateSubscription(
         subscription=report.gateway_id,
         item_id=report.item_id,
         price=dearer,
@@ -146,14 +146,16 @@ async def _change(place: Place) -> Any:
 
 async def _plan_end(place: Place) -> Any:
     report = await place.started()
-    request = PlanEnd(subscription=report.gateway_id, cancel_at_period_end=True)
+    request = SetCancelAtPeriodEnd(
+        subscription=report.gateway_id, cancel_at_period_end=True
+    )
     wanted = {"cancel_at_period_end": "true", "expand": ["latest_invoice"]}
     return request, f"POST subscriptions/{report.gateway_id}", wanted
 
 
 async def _end(place: Place) -> Any:
     report = await place.started()
-    request = EndSubscription(subscription=report.gateway_id)
+    request = CancelSubscription(subscription=report.gateway_id)
     return request, f"DELETE subscriptions/{report.gateway_id}", {}
 
 
@@ -234,7 +236,7 @@ async def test_what_an_older_release_froze_is_sent_and_read(
     assert (
         answer.term
         == looked.term
-        == PaidTerm(
+        == PaidPeriod(
             gateway_id=answer.id,
             invoice_id=invoice_of(looked.report),
             starts_at=looked.report.period_start,
@@ -254,7 +256,7 @@ async def test_what_is_no_id_does_not_become_an_address(place: Place, id_: str) 
             "payment_method",
         ),
         (MakeDefault(customer_id=CustomerId(id_), payment_method="pm_1"), "customer"),
-        (EndSubscription(subscription=id_), "subscription"),
+        (CancelSubscription(subscription=id_), "subscription"),
         (PayInvoice(invoice_id=id_, payment_method="pm_1"), "invoice"),
     ):
         with pytest.raises(GatewayRefused) as refusal:
@@ -278,7 +280,7 @@ async def test_what_is_done_already_is_done(place: Place) -> None:
     for request in (
         PayInvoice(invoice_id=invoice_of(report), payment_method=card),
         AttachCard(customer_id=report.customer_id, payment_method=card),
-        EndSubscription(subscription=report.gateway_id),
+        CancelSubscription(subscription=report.gateway_id),
     ):
         first, again = [
             await place.ask(request, f"{type(request).__name__}.{number}")
@@ -297,14 +299,14 @@ async def test_a_no_is_not_taken_for_done(place: Place) -> None:
     """
     report = await place.started(has_card=False)
     card, other = place.card(report.customer_id), place.card(place.customer(None))
-    await place.ask(EndSubscription(subscription=report.gateway_id))
+    await place.ask(CancelSubscription(subscription=report.gateway_id))
     refused: list[tuple[GatewayRequest, str | None]] = [
         (PayInvoice(invoice_id=invoice_of(report), payment_method=card), None),
         (
             AttachCard(customer_id=report.customer_id, payment_method=other),
             "payment_method",
         ),
-        (EndSubscription(subscription="sub_nothing"), None),
+        (CancelSubscription(subscription="sub_nothing"), None),
     ]
     for request, field in refused:
         with pytest.raises(GatewayRefused) as refusal:

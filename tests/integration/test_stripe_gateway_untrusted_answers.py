@@ -15,24 +15,24 @@ from hypothesis import strategies as st
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import ANSWER_BYTES_MAX
 from payments_core.errors import (
-    GatewayBusy,
+    GatewayNotAttempted,
     GatewayObjectMissing,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     PaymentsError,
 )
 from payments_core.gateway import (
     Answer,
     AttachCard,
-    ChangeSubscription,
-    EndSubscription,
+    CancelSubscription,
+    CreateSetupIntent,
+    CreateSubscription,
     GatewayRequest,
     MakeDefault,
     PayInvoice,
-    PinCard,
-    PlanEnd,
-    SetUpCard,
-    StartSubscription,
+    SetCancelAtPeriodEnd,
+    SetSubscriptionCard,
+    UpdateSubscription,
 )
 from payments_core.payment import PaymentId
 from support.lying_stripe import (
@@ -112,8 +112,8 @@ async def test_a_lie_is_silence(lie: bytes) -> None:
     """
     async with lying(lie) as (gateway, liar):
         failure = await failure_of(gateway)
-    assert isinstance(failure, GatewaySilent)
-    assert not failure.poisoned
+    assert isinstance(failure, GatewayOutcomeUnknown)
+    assert not failure.server_error_cached
     assert len(liar.asked) == 1
 
 
@@ -127,7 +127,7 @@ async def test_the_longest_answer_is_read() -> None:
         whole = {**CUSTOMER, "more": "x" * (room + over)}
         async with lying(answer(whole)) as (gateway, _):
             if over:
-                assert isinstance(await failure_of(gateway), GatewaySilent)
+                assert isinstance(await failure_of(gateway), GatewayOutcomeUnknown)
             else:
                 frozen = gateway.freeze(CREATE)
                 await gateway.send(CREATE, frozen, idempotency_key="key-1")
@@ -145,7 +145,7 @@ async def test_each_mode_believes_its_own(*, livemode: bool) -> None:
                 frozen = gateway.freeze(CREATE)
                 await gateway.send(CREATE, frozen, idempotency_key="key-1")
             else:
-                assert isinstance(await failure_of(gateway), GatewaySilent)
+                assert isinstance(await failure_of(gateway), GatewayOutcomeUnknown)
 
 
 SUBSCRIPTION: Final[dict[str, Any]] = {
@@ -170,7 +170,7 @@ SUBSCRIPTION: Final[dict[str, Any]] = {
     "latest_invoice": None,
     "metadata": {"intent_id": "intent-1"},
 }
-START: Final = StartSubscription(
+START: Final = CreateSubscription(
     customer_id=CUS_1,
     price="price_1",
     quantity=1,
@@ -188,7 +188,7 @@ SET_UP: Final[dict[str, Any]] = {
 MISTAKES: Final[list[tuple[GatewayRequest, dict[str, Any], dict[str, Any]]]] = [
     (START, SUBSCRIPTION, {"customer": "cus_2", "metadata": {"intent_id": "i-2"}}),
     (
-        SetUpCard(customer_id=CUS_1, user_id=ADA, intent_id="intent-1"),
+        CreateSetupIntent(customer_id=CUS_1, user_id=ADA, intent_id="intent-1"),
         SET_UP,
         {"customer": "cus_2", "metadata": {"intent_id": "i-2"}},
     ),
@@ -208,16 +208,16 @@ MISTAKES: Final[list[tuple[GatewayRequest, dict[str, Any], dict[str, Any]]]] = [
         {"id": "in_2", "status": "open"},
     ),
     (
-        EndSubscription(subscription="sub_1"),
+        CancelSubscription(subscription="sub_1"),
         {**SUBSCRIPTION, "status": "canceled"},
         {"id": "sub_2", "status": "active"},
     ),
     *(
         (request, SUBSCRIPTION, {"id": "sub_2", "status": "teleported"})
         for request in (
-            PlanEnd(subscription="sub_1", cancel_at_period_end=False),
-            PinCard(subscription="sub_1", payment_method="pm_1"),
-            ChangeSubscription(subscription="sub_1", item_id="si_1", quantity=1),
+            SetCancelAtPeriodEnd(subscription="sub_1", cancel_at_period_end=False),
+            SetSubscriptionCard(subscription="sub_1", payment_method="pm_1"),
+            UpdateSubscription(subscription="sub_1", item_id="si_1", quantity=1),
         )
     ),
 ]
@@ -236,7 +236,9 @@ async def test_an_answer_about_something_else_is_silence(
         assert got.id == right["id"]
         for name, value in {**wrong, "object": "coupon", "livemode": True}.items():
             liar.answer = answer({**right, name: value})
-            assert isinstance(await failure_of(gateway, request_), GatewaySilent), name
+            assert isinstance(
+                await failure_of(gateway, request_), GatewayOutcomeUnknown
+            ), name
 
 
 def _found(request: GatewayRequest, gateway: StripeGateway) -> Awaitable[object]:
@@ -247,14 +249,14 @@ READS: Final[Mapping[str, Callable[[StripeGateway], Awaitable[object]]]] = {
     "subscription": lambda it: it.subscription("sub_1"),
     "subscriptions": lambda it: it.subscriptions_of(CUS_1),
     "card": lambda it: it.card_of(CUS_1),
-    "collection": lambda it: it.collection("in_1"),
+    "collection": lambda it: it.invoice_payment("in_1"),
     "set up": lambda it: it.set_up("seti_1"),
     "payment": lambda it: it.payment(PaymentId("ch_1")),
     "price": lambda it: it.price("price_1"),
     "product": lambda it: it.price_of("prod_1"),
     "preview": lambda it: it.preview(
         CUS_1,
-        ChangeSubscription(
+        UpdateSubscription(
             subscription="sub_1",
             item_id="si_1",
             quantity=2,
@@ -286,7 +288,7 @@ async def test_what_is_read_is_believed_no_more(read: Any, lie: bytes) -> None:
     Of whatever is looked at.
     """
     async with lying(lie) as (gateway, _):
-        with pytest.raises(GatewaySilent):
+        with pytest.raises(GatewayOutcomeUnknown):
             await read(gateway)
 
 
@@ -295,9 +297,9 @@ async def test_what_is_read_is_believed_no_more(read: Any, lie: bytes) -> None:
     ("status", "code", "kinds"),
     [
         (400, "parameter_invalid", GatewayRefused),
-        (401, "", GatewayBusy),
-        (429, "rate_limit", GatewayBusy),
-        (500, "", GatewaySilent),
+        (401, "", GatewayNotAttempted),
+        (429, "rate_limit", GatewayNotAttempted),
+        (500, "", GatewayOutcomeUnknown),
     ],
 )
 async def test_a_read_fails_as_a_request_does(
@@ -324,7 +326,7 @@ async def test_another_id_than_the_one_that_was_asked_for_is_silence(
     """
     body = {**SUBSCRIPTION, "object": kind, "id": "another_1"}
     async with lying(answer(body)) as (gateway, _):
-        with pytest.raises(GatewaySilent, match="something else"):
+        with pytest.raises(GatewayOutcomeUnknown, match="something else"):
             await READS[read](gateway)
 
 
@@ -334,7 +336,7 @@ async def test_a_list_without_an_end_is_silence() -> None:
     """
     page = {"object": "list", "data": [SUBSCRIPTION], "has_more": True}
     async with lying(answer(page)) as (gateway, liar):
-        with pytest.raises(GatewaySilent, match="without an end"):
+        with pytest.raises(GatewayOutcomeUnknown, match="without an end"):
             await gateway.subscriptions_of(CUS_1)
     assert len(liar.asked) == 20
     assert b"starting_after=sub_1" in liar.asked[-1]
@@ -400,7 +402,9 @@ def test_whatever_is_answered_is_an_error_of_ours(status: int, body: bytes) -> N
     async def ask() -> None:
         async with lying(answer(body, status)) as (gateway, _):
             failure = await failure_of(gateway)
-            assert isinstance(failure, GatewayBusy | GatewayRefused | GatewaySilent)
+            assert isinstance(
+                failure, GatewayNotAttempted | GatewayRefused | GatewayOutcomeUnknown
+            )
             assert isinstance(failure, GatewayRefused) <= (status >= 400)
 
     asyncio.run(ask())

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from payments_adapters.postgres.queries import CALLS_AT_ONCE, PostgresCallBudget
+from payments_adapters.postgres.call_budget import CALLS_AT_ONCE, PostgresCallBudget
 from payments_adapters.postgres.store import PostgresStore
 from support.service import World, free_port
 

@@ -36,7 +36,7 @@ any_report = st.builds(
     refunded_minor=st.integers(0, 2**60),
     created_at=st.none() | moments | st.datetimes(timezones=st.just(UTC)),
     customer_id=any_text,
-    claimed_by=any_text,
+    metadata_user_id=any_text,
     email=any_text,
     invoice_id=any_text,
     failure_code=any_text,

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from payments_core.caller import Caller
+from payments_core.entitlement import PaymentStatus
 from payments_core.intent import Intent
-from payments_core.revocation import Caller
-from payments_core.standing import PaymentStatus
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change, Order
 from support.till import ADA, Till, admin, caller_of

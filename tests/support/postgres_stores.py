@@ -6,18 +6,16 @@ from typing import Any
 
 from contracts.stores import Logged, Stores
 from payments_adapters.postgres import work_rows
+from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.event_log import PostgresEventLog
+from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
-from payments_adapters.postgres.queries import (
-    PostgresDirectory,
-    PostgresEventLog,
-    PostgresIntentDirectory,
-)
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 
 
 @asynccontextmanager
@@ -55,14 +53,14 @@ def stores_on(store: PostgresStore) -> Stores:
         found = map(work_rows.to_job, await fetch(store, "select * from jobs"))
         return {job.key: job for job in found}
 
-    async def periods() -> list[PaidTerm]:
+    async def periods() -> list[PaidPeriod]:
         query = (
             "select subscription_id, invoice_id, starts_at, ends_at from paid_periods"
             " order by subscription_id, invoice_id"
         )
         names = ("gateway_id", "invoice_id", "starts_at", "ends_at")
         rows = await fetch(store, query)
-        return [PaidTerm(**dict(zip(names, row, strict=True))) for row in rows]
+        return [PaidPeriod(**dict(zip(names, row, strict=True))) for row in rows]
 
     async def account_log() -> list[Logged]:
         query = (

@@ -19,8 +19,8 @@ import httpx
 from typing_extensions import override
 
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.caller import ADMIN_SCOPE
 from payments_core.ports import Clock
-from payments_core.revocation import ADMIN_SCOPE
 from payments_sandbox import Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
 from payments_sandbox.app import SandboxApp

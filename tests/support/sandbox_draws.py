@@ -1,6 +1,6 @@
 """What may be asked of a sandbox: the parameters of its calls, as they are drawn.
 
-Spans of seconds stand for moments; whoever asks counts them from its own time.
+Spans of seconds stand for moments; a test counts them from its own time.
 """
 
 from typing import Final

@@ -21,7 +21,7 @@ import httpx
 from payments_adapters.jwt import KeySet, generate_jwks, issue
 from payments_adapters.stripe import sign
 from payments_core import Email, user_id
-from payments_core.revocation import ADMIN_SCOPE
+from payments_core.caller import ADMIN_SCOPE
 from support.plain_http import TLS
 
 PREFIX = "/payments-gateway/api"

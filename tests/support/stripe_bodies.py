@@ -11,9 +11,9 @@ import pytest
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.objects import API_VERSION
 from payments_core import (
-    Doubt,
     Payment,
     PaymentId,
+    SyncNeeded,
 )
 from payments_core.errors import MalformedEvent
 from payments_core.events import Report
@@ -108,9 +108,11 @@ def payment_of(
     return report
 
 
-def doubt_of(thing: object, type_: str = "charge.succeeded", **fields: object) -> Doubt:
+def doubt_of(
+    thing: object, type_: str = "charge.succeeded", **fields: object
+) -> SyncNeeded:
     report = report_of(thing, type_, **fields)
-    assert isinstance(report, Doubt)
+    assert isinstance(report, SyncNeeded)
     return report
 
 

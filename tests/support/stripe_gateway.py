@@ -9,7 +9,7 @@ import pytest
 
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import Transport
-from payments_core.gateway import Answer, GatewayRequest, StartSubscription
+from payments_core.gateway import Answer, CreateSubscription, GatewayRequest
 from payments_core.identity import CustomerId
 from payments_core.subscription import SubscriptionReport
 from payments_sandbox import Sandbox
@@ -70,9 +70,11 @@ class Place:
         bytes_ = attrs.evolve(self.gateway.freeze(request), **frozen)
         return await self.gateway.send(request, bytes_, idempotency_key=key)
 
-    def start(self, customer: CustomerId, price: str, **more: Any) -> StartSubscription:
+    def start(
+        self, customer: CustomerId, price: str, **more: Any
+    ) -> CreateSubscription:
         wanted: dict[str, Any] = {"quantity": 1, "has_card": True, **more}
-        return StartSubscription(
+        return CreateSubscription(
             customer_id=customer,
             price=price,
             user_id=ADA,

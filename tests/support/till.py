@@ -23,22 +23,23 @@ from payments_adapters.memory import (
 from payments_adapters.stripe import StripeEvents, StripeSignatures, translate
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
+from payments_core.caller import ADMIN_SCOPE, Caller
+from payments_core.entitlement import Policy
 from payments_core.errors import StoreUnavailable
 from payments_core.events import GatewayEvent
 from payments_core.facts import facts_of
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent
 from payments_core.jobs import RunWork
-from payments_core.revocation import ADMIN_SCOPE, Caller, Token
-from payments_core.standing import Policy
+from payments_core.tokens import Token
 from payments_core.use_cases import (
     ChangeSubscription,
     CheckChange,
     EndSubscription,
     ExecuteOperation,
     FindPrice,
+    GetAuthorizedAccount,
     PreviewChange,
-    ReachAccount,
     ReadSubscriptions,
     Recorded,
     RecordFacts,
@@ -170,7 +171,7 @@ class Till:
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     fuse: Fuse = attrs.field(factory=Fuse)
     crashes: int = 0
-    _heard: int = 0
+    _answered: int = 0
     _ids: "itertools.count[int]" = attrs.field(factory=itertools.count)
 
     @classmethod
@@ -251,8 +252,8 @@ class Till:
         )
 
     @property
-    def reach(self) -> ReachAccount:
-        return ReachAccount(self.directory, RegisterUser(self.record))
+    def reach(self) -> GetAuthorizedAccount:
+        return GetAuthorizedAccount(self.directory, RegisterUser(self.record))
 
     async def apply(self, events: Sequence[GatewayEvent]) -> Sequence[Recorded]:
         return await self.record([facts_of(event) for event in events])
@@ -356,8 +357,8 @@ class Till:
 
         Of some types only, if these are named: the others are lost.
         """
-        made = list(self.engine.world.events.values())[self._heard :]
-        self._heard += len(made)
+        made = list(self.engine.world.events.values())[self._answered :]
+        self._answered += len(made)
         events = [it for it in made if types is None or it.type in types]
         bodies = [json.dumps(shown(self.engine.world, it)).encode() for it in events]
         if bodies:

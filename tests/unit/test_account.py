@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from contracts.examples import CUS_1, CUS_2, NOON, a_payment, an_account
 from contracts.worlds import moments
 from payments_core import (
-    Checkpoint,
     DisputeState,
     Payment,
     PaymentState,
     PaymentStatus,
+    PaymentSummary,
     Policy,
     Standing,
     standing,
 )
+from payments_core.entitlement import PaymentEffect, PrepaidMonths
 from payments_core.errors import CustomerTaken
-from payments_core.standing import Sighting, Term
 
 P, S = PaymentState, PaymentStatus
 SECOND: Final = timedelta(seconds=1)
@@ -219,29 +219,29 @@ def test_p06_advancing_in_order_is_replaying_in_any(
     One by one, those of a second in either order, or all from the start: the same.
     """
     shuffled = data.draw(st.permutations(payments))
-    sightings = [s for s in map(Sighting.of, shuffled) if s]
-    checkpoint = Checkpoint()
+    sightings = [s for s in map(PaymentEffect.of, shuffled) if s]
+    summary = PaymentSummary()
     # A stable sort by time alone leaves those of one second as they were drawn.
-    for sighting in sorted(sightings, key=lambda s: s.created_at):
-        assert checkpoint.takes(sighting)
-        checkpoint = checkpoint.advance(sighting)
+    for effect in sorted(sightings, key=lambda s: s.created_at):
+        assert summary.takes(effect)
+        summary = summary.advance(effect)
 
-    assert checkpoint == Checkpoint.replay(payments)
+    assert summary == PaymentSummary.replay(payments)
 
 
 def test_a_checkpoint_does_not_take_what_is_older() -> None:
     """
     That needs a replay; the same second does not.
     """
-    checkpoint = Checkpoint.replay([JANUARY])
-    older = Sighting.of(a_payment("ch_0", at=on(1, 31) - SECOND))
-    twin = Sighting.of(a_payment("ch_0", at=on(1, 31)))
+    summary = PaymentSummary.replay([JANUARY])
+    older = PaymentEffect.of(a_payment("ch_0", at=on(1, 31) - SECOND))
+    twin = PaymentEffect.of(a_payment("ch_0", at=on(1, 31)))
 
     assert older is not None
-    assert not checkpoint.takes(older)
+    assert not summary.takes(older)
     assert twin is not None
-    assert checkpoint.takes(twin)
-    assert checkpoint.term == Term(on(1, 31), 1)
+    assert summary.takes(twin)
+    assert summary.term == PrepaidMonths(on(1, 31), 1)
 
 
 def test_p21_a_customer_is_bound_once() -> None:

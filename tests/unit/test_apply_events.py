@@ -31,11 +31,11 @@ from contracts.worlds import (
     model,
 )
 from payments_core.account import PaymentAccount
-from payments_core.events import Doubt, EventState, Outcome, Receipt
+from payments_core.entitlement import PaymentStatus, Policy, standing
+from payments_core.events import EventState, Outcome, Receipt, SyncNeeded
 from payments_core.facts import facts_of
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.standing import PaymentStatus, Policy, standing
 from support.profiles import examples
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +78,7 @@ def test_p01_order_and_copies_do_not_matter(
     reports = data.draw(deliveries(history))
     world = runner.run(applied(reports, repeat(1), *PEOPLE))
 
-    assert world.books() == model(history, PEOPLE)
+    assert world.saved() == model(history, PEOPLE)
 
 
 @settings(max_examples=examples(500))
@@ -99,7 +99,7 @@ def test_p06_batches_do_not_matter(
     reports = data.draw(deliveries(history))
     world = runner.run(applied(reports, cycle(sizes), *PEOPLE))
 
-    assert world.books() == model(history, PEOPLE)
+    assert world.saved() == model(history, PEOPLE)
 
 
 @given(data=st.data(), history=histories(), days=st.integers(-800, 800))
@@ -110,7 +110,7 @@ def test_p06_a_checkpoint_says_what_all_payments_say(
     An account's own standing is `standing()` of its facts, at any moment.
     """
     reports = data.draw(deliveries(history))
-    accounts, records = runner.run(applied(reports, repeat(2), *PEOPLE)).books()
+    accounts, records = runner.run(applied(reports, repeat(2), *PEOPLE)).saved()
     now = NOON + days * DAY
 
     for user, account in accounts.items():
@@ -150,7 +150,7 @@ async def dates_after_each(reports: list[Payment]) -> list[datetime]:
     dates = []
     for event in events_of(reports):
         await world.apply([event])
-        if term := world.account().checkpoint.term:
+        if term := world.account().summary.term:
             dates.append(term.ends_at)
     return dates
 
@@ -220,7 +220,7 @@ async def test_an_event_of_the_other_mode_is_quarantined(*, livemode: bool) -> N
     assert recorded.is_kept
     assert recorded.outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
     assert not world.database.tables.payments
-    assert world.account().checkpoint.latest is None
+    assert world.account().summary.latest is None
 
 
 async def test_a_doubt_is_pending_with_its_reason() -> None:
@@ -228,7 +228,9 @@ async def test_a_doubt_is_pending_with_its_reason() -> None:
     The worker has it; nothing follows from it until then.
     """
     world = await a_world()
-    (receipt,) = await world.apply([an_event(report=Doubt(CH_1, "unknown shape"))])
+    (receipt,) = await world.apply(
+        [an_event(report=SyncNeeded.of_payment(CH_1, "unknown shape"))]
+    )
 
     job = JobKey(JobKind.PAYMENT, CH_1)
     assert receipt.outcome == Outcome(EventState.PENDING, "unknown shape", job)

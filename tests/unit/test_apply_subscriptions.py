@@ -28,12 +28,11 @@ from payments_adapters.memory import MemoryWorkQueue
 from payments_core.account import PaymentAccount
 from payments_core.decide import event_job
 from payments_core.events import (
-    Doubt,
     EventState,
     GatewayEvent,
-    Notice,
     Outcome,
     Report,
+    SyncNeeded,
 )
 from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
 from payments_core.job import Job, JobKey, JobKind, JobState
@@ -58,7 +57,7 @@ async def a_world_with(subscription: Subscription) -> World:
     world = await a_world(an_account(ADA), an_account(BOB, customer=CUS_2))
     kept = attrs.evolve(subscription, version=1)
     world.database.tables.subscriptions[kept.gateway_id] = kept
-    world.database.last_sequence = subscription.ticket
+    world.database.last_sequence = subscription.sequence
     return world
 
 
@@ -95,7 +94,7 @@ async def test_a_report_that_is_surely_newer_applies_with_its_sequence() -> None
 
     assert await outcome_of(world, event("evt_1", report, second=2)) == APPLIED
     assert known(world) == a_subscription(
-        report, owner=ADA, known_until=NOON + timedelta(seconds=2), ticket=2
+        report, owner=ADA, as_of=NOON + timedelta(seconds=2), sequence=2
     )
     assert whole(world).payment_status == "failed"
     assert not world.database.tables.jobs
@@ -115,7 +114,7 @@ async def test_reports_of_one_batch_share_its_sequence() -> None:
         ]
     )
 
-    assert (known(world).status, known(world).ticket) == (S.ACTIVE, 2)
+    assert (known(world).status, known(world).sequence) == (S.ACTIVE, 2)
     asked_before = SubscriptionObserved(
         report=a_report(status=S.UNPAID), at=NOON + timedelta(minutes=1), sequence=2
     )
@@ -152,10 +151,10 @@ async def test_a_paid_term_waits_for_its_subscription() -> None:
     ("report", "job"),
     [
         (
-            Notice(JobKey(JobKind.CUSTOMER, "cus_1"), "a card"),
+            SyncNeeded(JobKey(JobKind.CUSTOMER, "cus_1"), "a card"),
             JobKey(JobKind.CUSTOMER, "cus_1"),
         ),
-        (Doubt(None, "unreadable"), None),
+        (SyncNeeded.of_payment(None, "unreadable"), None),
     ],
     ids=["notice", "doubt"],
 )

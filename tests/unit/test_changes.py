@@ -19,10 +19,10 @@ from contracts.examples import (
 )
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup
+from payments_core.entitlement import PaymentSummary
 from payments_core.intent import IntentId
 from payments_core.linking import LinkKeys
 from payments_core.payment import Payment, PaymentId, PaymentState
-from payments_core.standing import Checkpoint
 
 FULL = Lookup(
     keys=LinkKeys(frozenset({ADA})),
@@ -68,7 +68,7 @@ DAY = timedelta(days=1)
 
 
 def after_paying(*payments: Payment) -> PaymentAccount:
-    return an_account().folded(Checkpoint.replay(payments, ()))
+    return an_account().with_summary(PaymentSummary.replay(payments, ()))
 
 
 UNPAID = an_account()
@@ -79,7 +79,7 @@ RENAMED = PAID.renamed(email_of("eve"))
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "changes_account", "changes_verdict"),
+    ("before", "after", "changes_account", "changes_standing"),
     [
         (None, None, False, False),
         (PAID, PAID, False, False),
@@ -94,7 +94,7 @@ def test_a_verdict_changes_with_the_status_or_the_date_only(
     before: PaymentAccount | None,
     after: PaymentAccount | None,
     changes_account: bool,  # noqa: FBT001  # a column
-    changes_verdict: bool,  # noqa: FBT001  # a column
+    changes_standing: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
     A new account has a verdict that nobody knew; another name is none.
@@ -102,4 +102,4 @@ def test_a_verdict_changes_with_the_status_or_the_date_only(
     changes = Changes(key="user ada", before=before, after=after)
 
     assert changes.changes_account is changes_account
-    assert changes.changes_verdict is changes_verdict
+    assert changes.changes_standing is changes_standing

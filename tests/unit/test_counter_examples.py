@@ -21,7 +21,7 @@ from contracts.worlds import World, a_world
 from payments_adapters.memory import MemoryAccountDirectory
 from payments_core import Caller, Money, PaymentState, Policy
 from payments_core.errors import AccountNotFound
-from payments_core.use_cases import GetPaymentStatus, ReachAccount
+from payments_core.use_cases import GetAuthorizedAccount, GetPaymentStatus
 from payments_service.ingest_queue import IngestQueue
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ async def test_an_old_token_does_not_rename_an_account_back() -> None:
     await world.register(ADA, email_of("countess"))
     directory = MemoryAccountDirectory(world.database)
     get = GetPaymentStatus(
-        ReachAccount(directory, world.register), world.clock, Policy()
+        GetAuthorizedAccount(directory, world.register), world.clock, Policy()
     )
     old = Caller(attrs.evolve(a_token(), email=email_of(ADA)))
     with pytest.raises(AccountNotFound):

@@ -166,7 +166,7 @@ async def _check(till: Till, deed: Deed, how: Break, where: object) -> None:
     assert customers in ([], [account.customer_id]), (where, "an orphan customer")
     subscriptions = till.subscriptions_of(ADA)
     live = [it["id"] for it in subscriptions if it["status"] not in ENDED]
-    known = [it.gateway_id for it in account.subscriptions if it.live]
+    known = [it.gateway_id for it in account.subscriptions if not it.is_terminal]
     assert len(live) <= 1, (where, "live subscriptions", live)
     assert known == live, (where, "orphans or ghosts", known, live)
     assert till.paid_twice() == [], (where, "paid twice")
@@ -189,7 +189,7 @@ def _check_made(
         ends = {
             it.state for it in till.intents if it.kind is IntentKind.END_SUBSCRIPTION
         }
-        if how is Break.FREEZE and IntentState.DECLINED in ends:
+        if how is Break.FREEZE and IntentState.REFUSED in ends:
             # A process that was frozen before it sent may do afterwards what was
             # refused meanwhile to the one that went on; what is true is known above.
             return

@@ -26,6 +26,7 @@ from contracts.worlds import World, a_world
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide import QUARANTINE_REASON, Decided, decide, lookup_of
+from payments_core.entitlement import PaymentSummary, Policy
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.facts import (
     Fact,
@@ -33,7 +34,6 @@ from payments_core.facts import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
-from payments_core.standing import Checkpoint, Policy
 from support.deciding import Kept, found, reported
 from support.facts import any_fact, customers
 from support.profiles import examples
@@ -101,7 +101,7 @@ def test_p01_every_order_of_up_to_five_charges_comes_to_the_same(
                     state = recorded(reached[part], report)
                     assert reached.setdefault(part | 1 << n, state) == state
         final, _ = reached[(1 << len(reports)) - 1]
-        assert final.checkpoint == Checkpoint.replay(reports)
+        assert final.summary == PaymentSummary.replay(reports)
 
 
 def test_whatever_is_kept_of_an_account_raises_its_version() -> None:
@@ -120,7 +120,7 @@ def test_whatever_is_kept_of_an_account_raises_its_version() -> None:
     before = first.changes.after
     assert second.changes is not None
     assert second.changes.after == attrs.evolve(before, version=before.version + 1)
-    assert not second.changes.changes_verdict
+    assert not second.changes.changes_standing
     assert third.changes is not None
     assert third.changes.after is third.changes.before
 
@@ -163,7 +163,7 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
             changes,
             payments=tuple(attrs.evolve(it, sequence=0) for it in changes.payments),
             subscriptions=tuple(
-                attrs.evolve(it, ticket=0) for it in changes.subscriptions
+                attrs.evolve(it, sequence=0) for it in changes.subscriptions
             ),
         ),
     )
@@ -279,7 +279,7 @@ async def test_a_report_that_leaves_out_whose_it_is_reaches_the_owner() -> None:
     await world.deliver([an_event("evt_1", paid), an_event("evt_2", back)])
 
     assert world.owner(CH_1) == ADA
-    assert world.account().checkpoint.term is None
+    assert world.account().summary.term is None
 
 
 async def test_p21_metadata_binds_no_customer() -> None:

@@ -13,10 +13,10 @@ from contracts.examples import (
     a_subscription,
 )
 from payments_core.changes import JobFinish
-from payments_core.decide import AFTER_PAYMENT
+from payments_core.decide import SYNC_AFTER_PAYMENT
+from payments_core.events import SyncNeeded
 from payments_core.facts import (
     APPLIED,
-    SyncNeeded,
 )
 from payments_core.job import Job, JobKind
 from support.deciding import Kept, found
@@ -28,7 +28,10 @@ def test_of_two_wishes_for_one_job_the_earlier_counts() -> None:
     Whichever came first.
     """
     key = a_job_key()
-    for delays in ((AFTER_PAYMENT, timedelta()), (timedelta(), AFTER_PAYMENT)):
+    for delays in (
+        (SYNC_AFTER_PAYMENT, timedelta()),
+        (timedelta(), SYNC_AFTER_PAYMENT),
+    ):
         wishes = [SyncNeeded(job=key, reason="because", after=it) for it in delays]
         group = only(Kept().decide(found(*wishes)).groups)
         assert group.jobs == (Job.due(key, "because", NOON),)
@@ -52,14 +55,14 @@ def test_what_was_fetched_before_what_is_known_is_fetched_again() -> None:
     """
     Its job is due again at once, settles no event, and changes nothing.
     """
-    known = a_subscription(owner=ADA, ticket=3)
+    known = a_subscription(owner=ADA, sequence=3)
     claimed = a_job().claimed(NOON)
     stale = fetched(a_report(status=S.PAST_DUE), sequence=3)
     group = only(
         kept_with(known).decide(attrs.evolve(found(stale), job=claimed)).groups
     )
 
-    assert group.finished == (JobFinish(claimed, claimed.again(NOON), None),)
+    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None),)
     assert not group.jobs
     assert not group.subscriptions
 

@@ -56,12 +56,12 @@ def test_a_subscription_is_known_by_itself_and_by_its_account() -> None:
     The one that was loaded by itself goes first: it is no older.
     """
     account = attrs.evolve(
-        an_account(ADA), subscriptions=(a_subscription(owner=ADA, ticket=1),)
+        an_account(ADA), subscriptions=(a_subscription(owner=ADA, sequence=1),)
     )
-    own = a_subscription(owner=ADA, ticket=2)
+    own = a_subscription(owner=ADA, sequence=2)
     of_account = Snapshot(lookup=Lookup(), sequence=1, accounts=(account,))
 
-    assert Known.of(of_account).subscriptions["sub_1"].ticket == 1
+    assert Known.of(of_account).subscriptions["sub_1"].sequence == 1
     both = attrs.evolve(of_account, subscriptions=(own,))
     assert Known.of(both).subscriptions["sub_1"] is own
 

@@ -18,6 +18,7 @@ from contracts.examples import (
 )
 from payments_core.changes import Lookup
 from payments_core.decide.lookups import lookup_of
+from payments_core.events import SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -27,7 +28,6 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SubscriptionObserved,
-    SyncNeeded,
     UserRegistered,
     facts_of,
 )

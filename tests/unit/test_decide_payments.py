@@ -21,7 +21,7 @@ from contracts.examples import (
     in_trial,
 )
 from payments_core.changes import JobFinish
-from payments_core.decide import AFTER_PAYMENT
+from payments_core.decide import SYNC_AFTER_PAYMENT
 from payments_core.facts import (
     PaymentCorrected,
     PaymentReported,
@@ -67,7 +67,7 @@ def test_a_payment_within_a_life_is_a_reason_to_sync_if_it_tells_more(
     """
     group = only(kept_with(subscription).decide(found(PaymentReported(payment))).groups)
 
-    job = Job.due(a_job_key(), f"payment {CH_1}", NOON + AFTER_PAYMENT, ADA)
+    job = Job.due(a_job_key(), f"payment {CH_1}", NOON + SYNC_AFTER_PAYMENT, ADA)
     assert group.jobs == ((job,) if syncs else ())
 
 
@@ -85,7 +85,7 @@ def test_what_the_gateway_says_of_a_payment_takes_the_place_of_all_reports(
 
     assert group.payments == (PaymentRecord(FAILED, ADA, version=3, sequence=2),)
     assert group.after is not None
-    latest = group.after.checkpoint.latest
+    latest = group.after.summary.latest
     assert latest is not None
     assert latest.status == "failed"
 
@@ -100,7 +100,7 @@ def test_a_correction_that_is_not_newer_is_fetched_again(sequence: int) -> None:
     stale = attrs.evolve(found(PaymentCorrected(FAILED, sequence)), job=claimed)
     group = only(Kept.of(an_account(), known).decide(stale).groups)
 
-    assert group.finished == (JobFinish(claimed, claimed.again(NOON), None),)
+    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None),)
     assert not group.payments
     assert not group.changes_account
 
@@ -110,7 +110,7 @@ def test_a_correction_gives_no_payment_to_another() -> None:
     Whose it is stays; a payment that was not known finds its owner.
     """
     kept = Kept.of(*TWO_BOUND, PaymentRecord(PAID, ADA))
-    forged = PaymentCorrected(attrs.evolve(PAID, claimed_by=BOB), 2)
+    forged = PaymentCorrected(attrs.evolve(PAID, metadata_user_id=BOB), 2)
     decision = kept.decide(found(forged))
     assert decision.decided[0].outcome == QUARANTINED
     assert not only(decision.groups).payments

@@ -34,7 +34,7 @@ from support.subscribed import (
 
 def unsaved(subscription: Subscription) -> Subscription:
     """Return it without how often it was saved, and in which load it was known."""
-    return attrs.evolve(subscription, version=0, ticket=0)
+    return attrs.evolve(subscription, version=0, sequence=0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_metadata_and_then_the_customer_say_whose_it_is(
         assert group.after is None
         assert set(group.link_versions) == {
             f"customer {report.customer_id}",
-            *([f"user {report.claimed_by}"] if report.claimed_by else []),
+            *([f"user {report.metadata_user_id}"] if report.metadata_user_id else []),
         }
     else:
         assert group.after is not None

@@ -20,6 +20,7 @@ from contracts.examples import (
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide.known import Known
 from payments_core.decide.targets import Targets
+from payments_core.events import SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -28,7 +29,6 @@ from payments_core.facts import (
     PeriodPaid,
     SourcedFacts,
     SubscriptionObserved,
-    SyncNeeded,
     UserRegistered,
 )
 from payments_core.identity import CustomerId, UserId

@@ -7,7 +7,7 @@ import pytest
 
 from payments_core.errors import PaymentsError, SubscriptionNotFound
 from payments_core.identity import UserId
-from payments_core.intent import IntentKind, IntentState, Wanted
+from payments_core.intent import IntentKind, IntentState, OperationParams
 from payments_core.job import JobKind
 from payments_core.use_cases import OperationRequest, Order
 from support.operations import DAY, GOOD, OTHER, card, change, start
@@ -27,12 +27,12 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
             OperationRequest(
                 user_id=ADA,
                 kind=IntentKind.CHANGE_SUBSCRIPTION,
-                wanted=Wanted(price=till.pro),
+                wanted=OperationParams(price=till.pro),
                 subject="sub_gone",
             )
         )
         ended = executed.intent
-        assert ended.state is IntentState.DECLINED
+        assert ended.state is IntentState.REFUSED
         assert ended.outcome is not None
         assert ended.outcome.refusal is not None
         assert ended.outcome.refusal.code == SubscriptionNotFound.code

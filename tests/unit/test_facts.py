@@ -4,13 +4,12 @@ import pytest
 
 from contracts.examples import CH_1, NOON, a_job_key, a_payment, a_report, a_term
 from contracts.examples import an_event as event_with
-from payments_core.events import Doubt, Notice, Report
+from payments_core.events import Report, SyncNeeded
 from payments_core.facts import (
     Fact,
     PaymentReported,
     PeriodPaid,
     SubscriptionObserved,
-    SyncNeeded,
     facts_of,
 )
 from payments_core.job import JobKey, JobKind
@@ -24,12 +23,12 @@ CREATED = event_with().created_at
         (a_payment(), PaymentReported(a_payment())),
         (a_report(), SubscriptionObserved(report=a_report(), at=CREATED)),
         (a_term(), PeriodPaid(a_term())),
-        (Notice(a_job_key(), "why"), SyncNeeded(job=a_job_key(), reason="why")),
+        (SyncNeeded(a_job_key(), "why"), SyncNeeded(job=a_job_key(), reason="why")),
         (
-            Doubt(CH_1, "why"),
+            SyncNeeded.of_payment(CH_1, "why"),
             SyncNeeded(job=JobKey(JobKind.PAYMENT, CH_1), reason="why"),
         ),
-        (Doubt(None, "why"), SyncNeeded(job=None, reason="why")),
+        (SyncNeeded.of_payment(None, "why"), SyncNeeded(job=None, reason="why")),
     ],
     ids=["payment", "subscription", "period", "notice", "doubt", "doubt of nothing"],
 )

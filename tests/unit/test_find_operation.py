@@ -3,11 +3,11 @@
 import pytest
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
 from payments_core.errors import AccountNotFound, SubscriptionNotFound
 from payments_core.identity import Email, UserId
-from payments_core.intent import IntentKind, Wanted
+from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule, no_rule
-from payments_core.revocation import Caller
 from payments_core.use_cases.execute_operation import FoundOperation
 from payments_core.use_cases.find_operation import find_operation
 from support.till import ADA, Till, admin, caller_of
@@ -20,7 +20,11 @@ ADAS_EMAIL = Email.of("ada@example.com")
 
 def set_up(user: UserId, key: str | None = None) -> OperationRequest:
     return OperationRequest(
-        user_id=user, kind=IntentKind.SET_UP_CARD, wanted=Wanted(), about=user, key=key
+        user_id=user,
+        kind=IntentKind.SET_UP_CARD,
+        wanted=OperationParams(),
+        about=user,
+        key=key,
     )
 
 

@@ -13,22 +13,22 @@ from contracts.examples import NOON, a_call, an_intent
 from payments_core.errors import IllegalTransition
 from payments_core.gateway import Answer
 from payments_core.intent import (
-    ABANDONED_AFTER,
     BACK_OFF,
+    GIVE_UP_AFTER,
+    IDEMPOTENCY_KEY_TTL,
     INTENT_STEPS,
-    KEY_LIVES,
     LEASE,
-    SILENCE,
+    REISSUE_AFTER,
     IntentKind,
     IntentOutcome,
     IntentState,
+    OperationParams,
     Refusal,
-    Wanted,
 )
 from payments_core.lease import Lease
 
 S: Final = IntentState
-ENDED: Final = {S.SUCCEEDED, S.DECLINED, S.ABANDONED}
+ENDED: Final = {S.SUCCEEDED, S.REFUSED, S.ABANDONED}
 MOMENT: Final = timedelta(microseconds=1)
 
 # Written out, so that a change of the table is seen by whoever reviews it.
@@ -95,10 +95,14 @@ def test_a_call_keeps_what_came_of_it() -> None:
         a_call(state=S.SUCCEEDED), answer=answer
     )
     assert a_call().refused(refusal) == attrs.evolve(
-        a_call(state=S.DECLINED), refusal=refusal
+        a_call(state=S.REFUSED), refusal=refusal
     )
-    poisoned = a_call().silent(poisoned=True).silent(poisoned=False)
-    assert poisoned == attrs.evolve(a_call(state=S.UNKNOWN), poisoned=True)
+    poisoned = (
+        a_call()
+        .outcome_unknown(server_error_cached=True)
+        .outcome_unknown(server_error_cached=False)
+    )
+    assert poisoned == attrs.evolve(a_call(state=S.UNKNOWN), server_error_cached=True)
 
 
 @pytest.mark.parametrize("state", sorted(ENDED))
@@ -108,7 +112,7 @@ def test_what_came_of_a_call_stays(state: IntentState) -> None:
     """
     ended = a_call(state=state)
     with pytest.raises(IllegalTransition):
-        ended.silent(poisoned=False)
+        ended.outcome_unknown(server_error_cached=False)
     with pytest.raises(IllegalTransition):
         ended.sent(NOON)
     with pytest.raises(IllegalTransition):
@@ -117,7 +121,11 @@ def test_what_came_of_a_call_stays(state: IntentState) -> None:
 
 @pytest.mark.parametrize(
     ("age", "again"),
-    [(timedelta(0), True), (KEY_LIVES - MOMENT, True), (KEY_LIVES, False)],
+    [
+        (timedelta(0), True),
+        (IDEMPOTENCY_KEY_TTL - MOMENT, True),
+        (IDEMPOTENCY_KEY_TTL, False),
+    ],
 )
 def test_a_call_may_be_sent_again_while_its_key_lives(
     age: timedelta,
@@ -131,12 +139,14 @@ def test_a_call_may_be_sent_again_while_its_key_lives(
 
     assert unknown.may_be_sent_again(NOON + age) is again
     assert resent.may_be_sent_again(NOON + age) is again
-    assert not attrs.evolve(unknown, poisoned=True).may_be_sent_again(NOON + age)
+    assert not attrs.evolve(unknown, server_error_cached=True).may_be_sent_again(
+        NOON + age
+    )
 
 
 @pytest.mark.parametrize(
     ("age", "silent"),
-    [(timedelta(0), False), (SILENCE - MOMENT, False), (SILENCE, True)],
+    [(timedelta(0), False), (REISSUE_AFTER - MOMENT, False), (REISSUE_AFTER, True)],
 )
 def test_a_call_is_silent_two_hours_after_it_was_last_sent(
     age: timedelta,
@@ -146,23 +156,25 @@ def test_a_call_is_silent_two_hours_after_it_was_last_sent(
     Sending it again starts the two hours anew.
     """
     unknown = a_call(state=S.UNKNOWN)
-    resent = unknown.sent(NOON + SILENCE)
+    resent = unknown.sent(NOON + REISSUE_AFTER)
 
-    assert unknown.is_silent(NOON + age) is silent
-    assert resent.is_silent(NOON + SILENCE + age) is silent
+    assert unknown.may_be_reissued(NOON + age) is silent
+    assert resent.may_be_reissued(NOON + REISSUE_AFTER + age) is silent
 
 
 def test_a_new_generation_is_sent_as_if_for_the_first_time() -> None:
     """
     Another key, bytes and ticket of its own, and its key lives 23 hours again.
     """
-    old = attrs.evolve(a_call(state=S.UNKNOWN), poisoned=True)
+    old = attrs.evolve(a_call(state=S.UNKNOWN), server_error_cached=True)
     frozen = attrs.evolve(old.frozen, body="other")
-    later = NOON + 2 * KEY_LIVES
+    later = NOON + 2 * IDEMPOTENCY_KEY_TTL
     new = old.regenerated(frozen, 7, later)
 
-    assert new == attrs.evolve(a_call(at=later, generation=2), frozen=frozen, ticket=7)
-    assert new.may_be_sent_again(later + KEY_LIVES - MOMENT)
+    assert new == attrs.evolve(
+        a_call(at=later, generation=2), frozen=frozen, sequence=7
+    )
+    assert new.may_be_sent_again(later + IDEMPOTENCY_KEY_TTL - MOMENT)
 
 
 def test_each_step_and_generation_has_a_key_of_its_own() -> None:
@@ -218,7 +230,7 @@ def test_an_intent_ends_once_with_its_outcome() -> None:
 
     assert ended == attrs.evolve(an_intent(state=S.SUCCEEDED), outcome=outcome)
     with pytest.raises(IllegalTransition):
-        ended.ended(S.DECLINED, IntentOutcome())
+        ended.ended(S.REFUSED, IntentOutcome())
 
 
 def test_p18_an_intent_that_fails_is_due_later_and_later() -> None:
@@ -241,10 +253,10 @@ def test_an_intent_that_waits_for_a_moment_did_not_fail() -> None:
     It goes on then, and waits no longer for its next failure.
     """
     claimed = an_intent().rescheduled(NOON).claimed(NOON)
-    waiting = claimed.rescheduled(NOON, NOON + SILENCE)
+    waiting = claimed.rescheduled(NOON, NOON + REISSUE_AFTER)
 
     assert waiting.lease == attrs.evolve(
-        claimed.lease, due_at=NOON + SILENCE, until=None
+        claimed.lease, due_at=NOON + REISSUE_AFTER, until=None
     )
     assert waiting.lease.attempts == 1
 
@@ -271,7 +283,7 @@ def test_who_runs_an_intent_may_keep_it_for_longer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "abandoned"), [(ABANDONED_AFTER - MOMENT, False), (ABANDONED_AFTER, True)]
+    ("age", "abandoned"), [(GIVE_UP_AFTER - MOMENT, False), (GIVE_UP_AFTER, True)]
 )
 def test_p18_an_intent_may_be_abandoned_after_a_day(
     age: timedelta,
@@ -285,7 +297,7 @@ def test_p18_an_intent_may_be_abandoned_after_a_day(
 
 texts = st.none() | st.sampled_from(["", "a", "b", '"', "null", "\ud800"])
 wishes = st.builds(
-    Wanted,
+    OperationParams,
     payment_method=texts,
     product=texts,
     price=texts,
@@ -302,7 +314,8 @@ asked = st.tuples(
 
 @given(asked, asked)
 def test_p13_fingerprints_are_equal_only_for_what_is_equal(
-    one: tuple[Wanted, IntentKind, str], other: tuple[Wanted, IntentKind, str]
+    one: tuple[OperationParams, IntentKind, str],
+    other: tuple[OperationParams, IntentKind, str],
 ) -> None:
     """
     What is wanted, its kind and its subject: equal in all, or not equal.
@@ -313,13 +326,15 @@ def test_p13_fingerprints_are_equal_only_for_what_is_equal(
 
 @given(asked, st.data())
 def test_p13_each_leaf_changes_the_fingerprint(
-    one: tuple[Wanted, IntentKind, str], data: st.DataObject
+    one: tuple[OperationParams, IntentKind, str], data: st.DataObject
 ) -> None:
     """
     One field is changed, even from nothing to an empty text.
     """
     wanted, kind, subject = one
-    field = data.draw(st.sampled_from([it.name for it in attrs.fields(Wanted)]))
+    field = data.draw(
+        st.sampled_from([it.name for it in attrs.fields(OperationParams)])
+    )
     other = attrs.evolve(wanted, **{field: getattr(data.draw(wishes), field)})
 
     same = other.fingerprint(kind, subject) == wanted.fingerprint(kind, subject)

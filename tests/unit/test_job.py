@@ -44,7 +44,7 @@ jobs = st.builds(
             fence=st.integers(0, 3),
             until=st.sampled_from([None, NOON, NOON + LEASE]),
         ),
-        asked=st.integers(1, 3),
+        requests=st.integers(1, 3),
         state=st.sampled_from(JobState),
     )
 )
@@ -95,7 +95,7 @@ def test_p33_each_lease_has_a_greater_number(job: Job, times: int) -> None:
     """
     numbers = [job.lease.fence]
     for _ in range(times):
-        job = job.claimed(NOON).failed(NOON, "again").again(NOON).finished()
+        job = job.claimed(NOON).failed(NOON, "again").requeued(NOON).finished()
         job = job.requested(a_job())
         numbers.append(job.lease.fence)
 
@@ -110,7 +110,7 @@ def test_p33_nothing_but_a_lease_changes_its_number(job: Job) -> None:
     others = [
         job.failed(NOON, "failed"),
         job.released(NOON),
-        job.again(NOON),
+        job.requeued(NOON),
         job.finished(),
         job.requested(a_job()),
     ]
@@ -152,7 +152,7 @@ def test_a_job_that_was_asked_for_meanwhile_starts_over() -> None:
     """
     At once, and with all its tries.
     """
-    again = a_job_with(attempts=3).claimed(NOON).again(NOON)
+    again = a_job_with(attempts=3).claimed(NOON).requeued(NOON)
 
     assert again.is_due(NOON)
     assert again.lease.attempts == 0
@@ -180,9 +180,9 @@ def test_a_job_asked_for_twice_is_one_job() -> None:
     earlier, later = (known.requested(wish) for wish in wishes)
 
     assert earlier == attrs.evolve(
-        a_job_with(known, due_at=NOON - LEASE), asked=2, reason="again"
+        a_job_with(known, due_at=NOON - LEASE), requests=2, reason="again"
     )
-    assert later == attrs.evolve(known, asked=2, reason="again")
+    assert later == attrs.evolve(known, requests=2, reason="again")
 
 
 @given(jobs, jobs)
@@ -196,7 +196,7 @@ def test_p18_asking_for_a_dead_or_done_job_brings_it_back(job: Job, wish: Job) -
     assert after.state is JobState.OPEN
     assert after.lease.attempts == (job.lease.attempts if was_open else 0)
     assert after.lease.due_at == (earlier if was_open else wish.lease.due_at)
-    assert after.asked == job.asked + 1
+    assert after.requests == job.requests + 1
 
 
 def test_a_job_is_of_the_account_that_was_first_known() -> None:

@@ -21,7 +21,7 @@ from payments_adapters.memory import (
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.ports import TokenStore
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,7 @@ class TestMemory:
         async def jobs() -> dict[JobKey, Job]:
             return database.tables.jobs
 
-        async def periods() -> list[PaidTerm]:
+        async def periods() -> list[PaidPeriod]:
             return [it for _, it in sorted(database.tables.periods.items())]
 
         async def account_log() -> list[Logged]:

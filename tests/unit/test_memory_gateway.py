@@ -35,9 +35,9 @@ from contracts.gateway_world import (
 from payments_adapters.memory import NOT_PAYING, FixedClock, MemoryGateway
 from payments_core.card import Card
 from payments_core.errors import (
-    GatewayBusy,
+    GatewayNotAttempted,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     PaymentsError,
 )
 from payments_core.gateway import GatewayRequest, PayInvoice, Price
@@ -99,16 +99,16 @@ CHEAP: Final = Price(
 )
 DEAR: Final = attrs.evolve(CHEAP, id="price_dear", amount_minor=DEAR_MINOR)
 # What is told of each fault, and whether it is done all the same.
-_poison: Final = functools.partial(GatewaySilent, poisoned=True)
+_poison: Final = functools.partial(GatewayOutcomeUnknown, server_error_cached=True)
 FAULTS: Final[Mapping[GatewayFault, tuple[Callable[[str], PaymentsError], bool]]] = (
     MappingProxyType(
         {
-            GatewayFault.REPLY_LOST: (GatewaySilent, True),
+            GatewayFault.REPLY_LOST: (GatewayOutcomeUnknown, True),
             GatewayFault.ERROR_MADE: (_poison, True),
             GatewayFault.ERROR_NOT_MADE: (_poison, False),
-            GatewayFault.RATE_LIMITED: (GatewayBusy, False),
-            GatewayFault.TIMEOUT_BEFORE: (GatewaySilent, False),
-            GatewayFault.TIMEOUT_AFTER: (GatewaySilent, True),
+            GatewayFault.RATE_LIMITED: (GatewayNotAttempted, False),
+            GatewayFault.TIMEOUT_BEFORE: (GatewayOutcomeUnknown, False),
+            GatewayFault.TIMEOUT_AFTER: (GatewayOutcomeUnknown, True),
         }
     )
 )
@@ -263,8 +263,8 @@ async def test_planned_faults_come_one_after_the_other(world: MemoryWorld) -> No
     """
     request, key = customer_wanted(), new_key()
     world.memory.plan(GatewayRefused("no", "not today"))
-    world.memory.plan(GatewayBusy("too many requests"))
-    for error in (GatewayRefused, GatewayBusy):
+    world.memory.plan(GatewayNotAttempted("too many requests"))
+    for error in (GatewayRefused, GatewayNotAttempted):
         with pytest.raises(error):
             await ask(world, request, key)
         assert world.made_by(request.intent_id) == []
@@ -275,9 +275,9 @@ async def test_a_refusal_that_nobody_hears_is_silence(world: MemoryWorld) -> Non
     """
     Whatever the answer was, it did not arrive; asked again it is told.
     """
-    world.memory.plan(GatewaySilent("it got lost"), done=True)
+    world.memory.plan(GatewayOutcomeUnknown("it got lost"), done=True)
     request, key = start_wanted(world, CustomerId("cus_nothing")), new_key()
-    with pytest.raises(GatewaySilent):
+    with pytest.raises(GatewayOutcomeUnknown):
         await ask(world, request, key)
     with pytest.raises(GatewayRefused):
         await ask(world, request, key)
@@ -288,8 +288,8 @@ async def test_every_sending_is_noted(world: MemoryWorld) -> None:
     Those that fail too, with the key and the bytes that they were sent with.
     """
     request = customer_wanted()
-    world.memory.plan(GatewaySilent("no answer in time"))
-    with pytest.raises(GatewaySilent):
+    world.memory.plan(GatewayOutcomeUnknown("no answer in time"))
+    with pytest.raises(GatewayOutcomeUnknown):
         await ask(world, request, "key-a")
     await ask(world, request, "key-a")
     assert world.memory.sent == [("key-a", world.memory.freeze(request))] * 2

@@ -2,9 +2,9 @@
 
 import pytest
 
+from payments_core.entitlement import PaymentStatus
 from payments_core.identity import CustomerId, Email
 from payments_core.intent import IntentState
-from payments_core.standing import PaymentStatus
 from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import RegisterUser
 from support.operations import (
@@ -78,7 +78,7 @@ async def test_a_declined_card_leaves_the_old_one(declined: str) -> None:
         refused = await card(till, declined)
         await till.hear()
 
-        assert refused.state is IntentState.DECLINED
+        assert refused.state is IntentState.REFUSED
         assert refused.outcome is not None
         assert refused.outcome.refusal is not None
         assert refused.outcome.refusal.code == "card_declined"

@@ -16,7 +16,7 @@ from contracts.examples import (
 )
 from payments_adapters.memory import FixedClock
 from payments_core.account import PaymentAccount
-from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.errors import GatewayOutcomeUnknown, GatewayRefused
 from payments_core.facts import CustomerBound, PeriodPaid, SubscriptionObserved
 from payments_core.gateway import Answer
 from payments_core.intent import Intent
@@ -77,7 +77,7 @@ def test_an_answer_is_observed_at_its_own_time_with_the_number_of_its_call() -> 
     """
     The number was drawn before the call: what was heard since is newer.
     """
-    call = attrs.evolve(a_call(), ticket=7)
+    call = attrs.evolve(a_call(), sequence=7)
 
     assert observation_of(ANSWERED, call) == SubscriptionObserved(
         report=a_report(), at=NOON + MONTH, sequence=7
@@ -90,7 +90,7 @@ def test_an_answer_without_its_subscription_is_none() -> None:
     """
     Nobody knows then what was done.
     """
-    with pytest.raises(GatewaySilent):
+    with pytest.raises(GatewayOutcomeUnknown):
         observation_of(attrs.evolve(ANSWERED, subscription=None), a_call())
 
 

@@ -16,7 +16,7 @@ from payments_core.intent import (
     IntentKind,
     IntentOutcome,
     IntentState,
-    Wanted,
+    OperationParams,
 )
 from payments_core.operations.start import (
     OperationRequest,
@@ -101,7 +101,7 @@ def test_a_lost_reply_to_what_the_worker_has_by_now_is_busy(new: Intent) -> None
     assert (one.state, one.changes) == (StartState.BUSY, None)
 
 
-@pytest.mark.parametrize("state", [IntentState.SUCCEEDED, IntentState.DECLINED])
+@pytest.mark.parametrize("state", [IntentState.SUCCEEDED, IntentState.REFUSED])
 def test_a_lost_reply_to_what_has_ended_by_now_is_its_answer(
     new: Intent, state: IntentState
 ) -> None:
@@ -194,7 +194,7 @@ def test_without_a_key_the_very_same_is_the_same_operation(new: Intent) -> None:
     """
     plain = attrs.evolve(REQUEST, key=None)
     theirs = attrs.evolve(kept(new), id=IntentId("id-0"), key=None, writer="id-0")
-    other = attrs.evolve(plain, wanted=Wanted(payment_method="pm_other"))
+    other = attrs.evolve(plain, wanted=OperationParams(payment_method="pm_other"))
 
     assert started(theirs, new=new, request=plain).state is StartState.BUSY
     late = started(theirs, new=new, now=LATER, request=plain)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from payments_core.entitlement import PaymentStatus
 from payments_core.errors import AlreadySubscribed
 from payments_core.intent import Intent, IntentState
-from payments_core.standing import PaymentStatus
 from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import Change
 from support.operations import (

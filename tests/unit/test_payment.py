@@ -68,7 +68,7 @@ payments = st.builds(
     refunded_minor=st.integers(0, 2),
     created_at=maybe(NOON, datetime(2026, 2, 28, tzinfo=UTC)),
     customer_id=maybe(CUS_1, CUS_2),
-    claimed_by=maybe("ada", "bob"),
+    metadata_user_id=maybe("ada", "bob"),
     email=maybe("ada@a", "bob@b"),
     invoice_id=maybe("in_1", "in_2"),
     failure_code=maybe("card_declined", "expired_card"),
@@ -212,8 +212,10 @@ def test_a_contradicted_payment_loses_its_money_by_a_full_refund_only(
     """
     A doubt takes nothing back; a refund of everything does.
     """
-    torn = attrs.evolve(a_payment(state=P.CONTRADICTED), refunded_minor=refunded_minor)
-    assert torn.money_stayed == stays
+    contradicted = attrs.evolve(
+        a_payment(state=P.CONTRADICTED), refunded_minor=refunded_minor
+    )
+    assert contradicted.money_stayed == stays
 
 
 @pytest.mark.parametrize("dispute", D)

@@ -24,6 +24,7 @@ from contracts.faults import FaultyLedger, no_fault, unheard_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.memory.tables import Tables
 from payments_core.changes import Changes
+from payments_core.entitlement import Policy
 from payments_core.errors import (
     AccountBusy,
     EmailTaken,
@@ -43,7 +44,6 @@ from payments_core.facts import (
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentOutcome, IntentState
 from payments_core.job import Job, JobKind, JobState
-from payments_core.standing import Policy
 from payments_core.use_cases import Recorded, RecordedState, RecordFacts
 from payments_core.use_cases.record_facts import (
     BACK_OFF_FIRST_S,
@@ -168,8 +168,10 @@ def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
         assert again.state in {RecordedState.SAVED, RecordedState.REFUSED}
         after = recording.tables
         assert attrs.evolve(after, jobs=before.jobs) == before
-        asked = {key: job.asked for key, job in before.jobs.items()}
-        more = {key: job.asked - asked.get(key, 0) for key, job in after.jobs.items()}
+        asked = {key: job.requests for key, job in before.jobs.items()}
+        more = {
+            key: job.requests - asked.get(key, 0) for key, job in after.jobs.items()
+        }
         assert sum(more.values()) <= 1
 
 
@@ -322,7 +324,7 @@ def test_what_was_changed_meanwhile_is_decided_anew_without_a_wait() -> None:
     assert recording.ledger.saves == [[ADAS]] * 2
     assert not recording.waits
     assert set(recording.tables.payments) == {"ch_ada", "ch_rival"}
-    term = recording.tables.accounts[ADA].checkpoint.term
+    term = recording.tables.accounts[ADA].summary.term
     assert term is not None
     assert term.months == 2
 

@@ -11,12 +11,12 @@ from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryLedger
 from payments_core.changes import Changes
 from payments_core.decide import subscription_job
-from payments_core.errors import GatewayBusy, StoreUnavailable
+from payments_core.entitlement import Policy
+from payments_core.errors import GatewayNotAttempted, StoreUnavailable
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent, IntentState
 from payments_core.job import Job
 from payments_core.payment import PaymentRecord
-from payments_core.standing import Policy
 from payments_core.use_cases import Order, RecordFacts
 from support.till import ADA, Break, Till, caller_of
 
@@ -37,7 +37,7 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
         work = till.run_work
 
         async def busy(_: str) -> None:
-            raise GatewayBusy("too many calls at once")
+            raise GatewayNotAttempted("too many calls at once")
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(till.gateway, "subscription", busy, raising=False)

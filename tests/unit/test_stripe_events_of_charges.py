@@ -2,7 +2,8 @@
 
 import pytest
 
-from payments_core import CustomerId, DisputeState, Doubt, Money, PaymentState
+from payments_core import CustomerId, DisputeState, Money, PaymentState, SyncNeeded
+from payments_core.job import JobKey, JobKind
 from support.stripe_bodies import (
     ABSENT,
     CARD_TYPES,
@@ -75,7 +76,7 @@ def test_an_unknown_status_is_a_doubt(status: object) -> None:
     """
     doubt = doubt_of(charge(status=status))
 
-    assert doubt == Doubt(CH_1, "the charge has an unknown status")
+    assert doubt == SyncNeeded.of_payment(CH_1, "the charge has an unknown status")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,9 @@ def test_an_impossible_refund_is_a_doubt(fields: Fields) -> None:
     """
     More than was charged, or of money that was never taken.
     """
-    assert doubt_of(charge(**fields), "charge.refunded").payment_id == CH_1
+    assert doubt_of(charge(**fields), "charge.refunded").job == JobKey(
+        JobKind.PAYMENT, CH_1
+    )
 
 
 @pytest.mark.parametrize("status", ["succeeded", "pending"])
@@ -133,7 +136,9 @@ def test_a_failed_authorisation_cannot_expire() -> None:
     """
     The type and the status contradict each other.
     """
-    assert doubt_of(charge(status="failed"), "charge.expired").payment_id == CH_1
+    assert doubt_of(charge(status="failed"), "charge.expired").job == JobKey(
+        JobKind.PAYMENT, CH_1
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,9 @@ def test_a_customer_id_that_we_cannot_read_is_a_doubt() -> None:
     """
     Long ago merchants could choose them; such a payment is kept, not guessed at.
     """
-    assert doubt_of(charge(customer="ann@example.com")).payment_id == CH_1
+    assert doubt_of(charge(customer="ann@example.com")).job == JobKey(
+        JobKind.PAYMENT, CH_1
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +225,7 @@ def test_metadata_names_the_user(metadata: object, expected: str | None) -> None
     """
     We set it; what is not there claims nothing.
     """
-    assert payment_of(charge(metadata=metadata)).claimed_by == expected
+    assert payment_of(charge(metadata=metadata)).metadata_user_id == expected
 
 
 @pytest.mark.parametrize("user", [1, True, ["user-1"], {}, "u" * 501])
@@ -297,4 +304,4 @@ def test_another_object_than_the_type_promises_is_a_doubt(
     """
     thing = without_absent({"id": "pi_1", "object": kind, "status": 1, "amount": -1})
 
-    assert doubt_of(thing, type_).payment_id is None
+    assert doubt_of(thing, type_).job is None

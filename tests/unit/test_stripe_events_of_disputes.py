@@ -6,7 +6,7 @@ import pytest
 
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.objects import API_VERSION
-from payments_core import DisputeState, Doubt, Payment, PaymentId, PaymentState
+from payments_core import DisputeState, Payment, PaymentId, PaymentState, SyncNeeded
 from support.stripe_bodies import (
     ABSENT,
     CARD_TYPES,
@@ -62,7 +62,7 @@ def test_t21_an_object_of_the_other_mode_is_a_doubt(
     """
     doubt = doubt_of(thing(livemode=not livemode), type_, livemode=livemode)
 
-    assert doubt == Doubt(CH_1, "livemode of event and object differ")
+    assert doubt == SyncNeeded.of_payment(CH_1, "livemode of event and object differ")
 
 
 def test_t22_an_event_of_a_connected_account_is_a_doubt() -> None:
@@ -71,7 +71,7 @@ def test_t22_an_event_of_a_connected_account_is_a_doubt() -> None:
     """
     doubt = doubt_of(charge(), account="acct_other")
 
-    assert doubt == Doubt(CH_1, "the event is of a connected account")
+    assert doubt == SyncNeeded.of_payment(CH_1, "the event is of a connected account")
     assert payment_of(charge(), account=None).id == CH_1
     unclear = doubt_of(charge(status="teleported"), account="acct_other")
     assert unclear == doubt
@@ -92,7 +92,7 @@ def test_t22_nothing_of_anybody_elses_is_looked_up(type_: str, fields: Fields) -
 
     doubt = doubt_of(thing, type_, api_version=API_VERSION, **fields)
 
-    assert doubt.payment_id is None
+    assert doubt.job is None
 
 
 # Disputes and refunds
@@ -152,7 +152,7 @@ def test_an_unclear_dispute_is_a_doubt(
     """
     doubt = doubt_of(dispute(**fields), "charge.dispute.updated")
 
-    assert doubt.payment_id == payment_id
+    assert doubt == SyncNeeded.of_payment(payment_id, doubt.reason)
 
 
 @pytest.mark.parametrize("status", ["succeeded", "pending", "requires_action"])
@@ -171,7 +171,9 @@ def test_a_refund_that_failed_is_a_doubt(status: str, reference: object) -> None
     """
     thing = refund(status=status, charge=reference)
 
-    assert doubt_of(thing, "charge.refund.updated") == Doubt(CH_1, "a refund failed")
+    assert doubt_of(thing, "charge.refund.updated") == SyncNeeded.of_payment(
+        CH_1, "a refund failed"
+    )
 
 
 @pytest.mark.parametrize("status", ["teleported", None, ABSENT])
@@ -181,4 +183,4 @@ def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
     """
     thing = refund(status=status, charge=None)
 
-    assert doubt_of(thing, "charge.refund.updated").payment_id is None
+    assert doubt_of(thing, "charge.refund.updated").job is None

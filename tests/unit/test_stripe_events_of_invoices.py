@@ -6,9 +6,9 @@ from typing import Final
 import pytest
 
 from payments_adapters.stripe.objects import API_VERSION
-from payments_core.events import Notice, Report
+from payments_core.events import Report, SyncNeeded
 from payments_core.job import JobKey, JobKind
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 from payments_sandbox.generations import ACACIA
 from support.stripe_bodies import (
     ABSENT,
@@ -59,7 +59,7 @@ def test_a_paid_invoice_is_a_term(thing: dict[str, object]) -> None:
     """
     From when until when, of which subscription.
     """
-    assert paid(thing) == PaidTerm(
+    assert paid(thing) == PaidPeriod(
         gateway_id="sub_1",
         invoice_id="in_1",
         starts_at=NOON,
@@ -81,7 +81,7 @@ def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> Non
     """
     report = paid(invoice(line(**fields)))
 
-    assert isinstance(report, PaidTerm)
+    assert isinstance(report, PaidPeriod)
     assert report.ends_at == NOON + timedelta(seconds=ends_s)
 
 
@@ -94,7 +94,7 @@ def test_of_several_lines_the_one_that_ends_last_counts(*, turned: bool) -> None
     lines = [line(), line(period=later)][:: 1 - 2 * turned]
     report = paid(invoice(*lines))
 
-    assert isinstance(report, PaidTerm)
+    assert isinstance(report, PaidPeriod)
     assert report.starts_at == NOON + timedelta(seconds=1)
     assert report.ends_at == NOON + timedelta(days=62)
 
@@ -133,7 +133,7 @@ def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None
     usual = paid(invoice())
     assert paid(invoice(other, line())) == usual
 
-    assert paid(invoice(other)) == Notice(SUB_1, "an invoice of no term was paid")
+    assert paid(invoice(other)) == SyncNeeded(SUB_1, "an invoice of no term was paid")
 
 
 @pytest.mark.parametrize("status", ["open", "draft", "void", "uncollectible", None])
@@ -142,7 +142,7 @@ def test_an_invoice_that_is_not_paid_is_no_term(status: str | None) -> None:
     Whatever the type of the event says.
     """
     report = paid(invoice(status=status))
-    assert report == Notice(SUB_1, "an invoice of no term was paid")
+    assert report == SyncNeeded(SUB_1, "an invoice of no term was paid")
 
 
 @pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
@@ -166,7 +166,7 @@ def test_of_another_versions_invoice_only_the_owner_is_read(type_: str) -> None:
     report = report_of(
         invoice(lines="elsewhere"), type_, api_version="2031-01-01.quince"
     )
-    assert isinstance(report, Notice)
+    assert isinstance(report, SyncNeeded)
     assert report.job == SUB_1
 
 
@@ -195,7 +195,7 @@ def test_a_card_that_we_had_set_up_is_a_notice(
     report = report_of(thing, "setup_intent.succeeded", api_version=version)
 
     key = JobKey(JobKind.SET_UP, "seti_1")
-    assert report == (Notice(key, "a card was set up") if is_ours else None)
+    assert report == (SyncNeeded(key, "a card was set up") if is_ours else None)
 
 
 @pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1"}, None, ABSENT])
@@ -208,7 +208,7 @@ def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
 
     key = JobKey(JobKind.CUSTOMER, "cus_1")
     wanted = (
-        Notice(key, "the card was renewed")
+        SyncNeeded(key, "the card was renewed")
         if customer in ("cus_1", {"id": "cus_1"})
         else None
     )

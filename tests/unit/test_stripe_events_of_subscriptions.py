@@ -10,7 +10,7 @@ import stripe
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.objects import API_VERSION
 from payments_core import CustomerId
-from payments_core.events import Notice
+from payments_core.events import SyncNeeded
 from payments_core.subscription import (
     PendingUpdate,
     SubscriptionReport,
@@ -85,7 +85,7 @@ def test_every_status_is_known(status: SubscriptionStatus) -> None:
         ({"default_payment_method": {"id": "pm_1"}}, {"pinned_card": "pm_1"}),
         ({"latest_invoice": "in_1"}, {"latest_invoice_id": "in_1"}),
         ({"latest_invoice": invoice()}, {"latest_invoice_id": "in_1"}),
-        ({"metadata": {"user_id": "ada"}}, {"claimed_by": "ada"}),
+        ({"metadata": {"user_id": "ada"}}, {"metadata_user_id": "ada"}),
         ({"metadata": {"intent_id": "i-1"}}, {"intent_id": "i-1"}),
         ({"metadata": {"user_id": "", "intent_id": ""}}, {}),
         ({"metadata": None, "pending_update": None, "latest_invoice": None}, {}),
@@ -173,7 +173,7 @@ def test_an_unclear_subscription_is_looked_up(
         subscription(**fields), "customer.subscription.updated", api_version=version
     )
 
-    assert report == Notice(SUB_1, reason)
+    assert report == SyncNeeded(SUB_1, reason)
 
 
 @pytest.mark.parametrize("field", ["id", "customer", "status", "currency", "items"])
@@ -200,7 +200,7 @@ def test_another_versions_shape_is_no_fault_of_the_event(field: str) -> None:
         api_version="2031-01-01.quince",
     )
 
-    assert report == Notice(SUB_1, "another API version")
+    assert report == SyncNeeded(SUB_1, "another API version")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_only_our_releases_payloads_are_taken(
     )
 
     assert isinstance(report, SubscriptionReport) is is_ours
-    assert is_ours or report == Notice(SUB_1, "another API version")
+    assert is_ours or report == SyncNeeded(SUB_1, "another API version")
 
 
 @pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
@@ -243,4 +243,4 @@ def test_the_end_is_told_by_any_version(status: str, version: str | None) -> Non
     )
 
     assert isinstance(report, SubscriptionReport)
-    assert report.terminal
+    assert report.is_terminal

@@ -23,7 +23,7 @@ from payments_core.subscription import (
     COLLECTED_AFTER,
     QUANTITY_MAX,
     SUBSCRIPTION_STEPS,
-    PaidTerm,
+    PaidPeriod,
     PendingUpdate,
     quantity,
     subscription_id,
@@ -73,8 +73,8 @@ def test_p04_p19_terminal_rows_are_empty(status: SubscriptionStatus) -> None:
     report = a_report(status=status)
 
     assert (not SUBSCRIPTION_STEPS[status]) == (status in ENDED)
-    assert report.terminal == (status in ENDED)
-    assert a_subscription(report).live == (status not in ENDED)
+    assert report.is_terminal == (status in ENDED)
+    assert a_subscription(report).is_terminal == (status in ENDED)
 
 
 @pytest.mark.parametrize("value", [-1, 0, QUANTITY_MAX + 1])
@@ -100,7 +100,7 @@ def test_a_subscription_has_one_id_whoever_hears_of_it_first() -> None:
     It follows from the gateway's, and from nothing else that is reported.
     """
     seen = a_subscription(a_report("sub_1"))
-    later = a_subscription(a_report("sub_1", S.CANCELED), owner="ada", ticket=9)
+    later = a_subscription(a_report("sub_1", S.CANCELED), owner="ada", sequence=9)
 
     assert seen.id == later.id == subscription_id("sub_1")
     assert seen.id != subscription_id("sub_2")
@@ -171,7 +171,7 @@ terms = st.builds(
 
 
 @given(st.lists(terms, min_size=1, max_size=4))
-def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidTerm]) -> None:
+def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidPeriod]) -> None:
     """
     The one that ends last stays, whatever the order and the copies.
     """
@@ -191,9 +191,9 @@ def test_the_invoice_of_a_trial_buys_no_term() -> None:
     bought = a_term(starts_at=NOON + 14 * DAY)
 
     assert trial.term is not None
-    assert trial.paid_term is None
-    assert trial.paid(bought).paid_term == bought
-    assert a_subscription(term=trial.term).paid_term == trial.term
+    assert trial.paid_period is None
+    assert trial.paid(bought).paid_period == bought
+    assert a_subscription(term=trial.term).paid_period == trial.term
 
 
 def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
@@ -214,7 +214,7 @@ def test_what_has_ended_is_not_looked_at(status: SubscriptionStatus) -> None:
     """
     Nothing can come of it any more.
     """
-    assert a_subscription(a_report(status=status)).look_at is None
+    assert a_subscription(a_report(status=status)).next_sync_at is None
 
 
 def test_what_is_covered_is_looked_at_after_its_period() -> None:
@@ -222,10 +222,10 @@ def test_what_is_covered_is_looked_at_after_its_period() -> None:
     Once the next one must have been collected, and never before what is known.
     """
     paid = a_subscription(term=a_term())
-    late = attrs.evolve(paid, known_until=NOON + 2 * MONTH)
+    late = attrs.evolve(paid, as_of=NOON + 2 * MONTH)
 
-    assert paid.look_at == NOON + MONTH + COLLECTED_AFTER
-    assert late.look_at == NOON + 2 * MONTH + COLLECTED_AFTER
+    assert paid.next_sync_at == NOON + MONTH + COLLECTED_AFTER
+    assert late.next_sync_at == NOON + 2 * MONTH + COLLECTED_AFTER
 
 
 HELD: Final = PendingUpdate(price="price_2", quantity=None, expires_at=NOON + DAY)
@@ -248,7 +248,7 @@ def test_what_waits_for_a_payment_is_looked_at_soon_and_daily(
     When it must have been collected, and every day from then on.
     """
     collected = NOON + COLLECTED_AFTER
-    later = attrs.evolve(waiting, known_until=collected)
+    later = attrs.evolve(waiting, as_of=collected)
 
-    assert waiting.look_at == collected
-    assert later.look_at == collected + A_DAY
+    assert waiting.next_sync_at == collected
+    assert later.next_sync_at == collected + A_DAY

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from payments_core.caller import Caller
 from payments_core.errors import (
     IdempotencyKeyReused,
     InvalidValue,
     PreviewExpired,
 )
 from payments_core.intent import IntentState
-from payments_core.revocation import Caller
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change
 from payments_core.use_cases.price_rules import PREVIEW_TTL, require_recent

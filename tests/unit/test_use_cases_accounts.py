@@ -25,6 +25,7 @@ from payments_core import (
     PaymentStatus,
     Policy,
 )
+from payments_core.caller import ADMIN_SCOPE
 from payments_core.errors import (
     AccountNotFound,
     CustomerTaken,
@@ -32,8 +33,7 @@ from payments_core.errors import (
 )
 from payments_core.identity import UserId
 from payments_core.job import JobKey, JobKind
-from payments_core.revocation import ADMIN_SCOPE
-from payments_core.use_cases import GetPaymentStatus, ReachAccount
+from payments_core.use_cases import GetAuthorizedAccount, GetPaymentStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,7 @@ EVE = UserId("eve")
 def status_of(world: World) -> GetPaymentStatus:
     directory = MemoryAccountDirectory(world.database)
     return GetPaymentStatus(
-        ReachAccount(directory, world.register), world.clock, Policy()
+        GetAuthorizedAccount(directory, world.register), world.clock, Policy()
     )
 
 
@@ -83,12 +83,12 @@ async def test_registering_with_another_email_renames() -> None:
     """
     world = await a_world(an_account(ADA))
     await world.deliver([an_event(report=a_payment(user=ADA))])
-    paid = world.account().checkpoint
+    paid = world.account().summary
     await world.register(ADA, email_of("countess"))
     await world.register(BOB, email_of(ADA))
 
     assert world.account().email == email_of("countess")
-    assert world.account().checkpoint == paid
+    assert world.account().summary == paid
     assert world.account(BOB).email == email_of(ADA)
 
 
@@ -138,7 +138,7 @@ async def test_a_payment_waits_for_its_account(report: Payment) -> None:
 
     assert world.owner(CH_1) == ADA
     assert account.standing(now=NOON, policy=Policy()).entitled
-    assert account.checkpoint == world.account().checkpoint
+    assert account.summary == world.account().summary
     assert not await world.log.kept(unlinked=True)
     assert unlinked.user_id is None
 
@@ -155,8 +155,8 @@ async def test_a_customer_bound_later_brings_its_payments() -> None:
     account = await world.register(ADA, email_of(ADA), CUS_1)
 
     assert world.owner("ch_0") == ADA
-    assert account.checkpoint.term is not None
-    assert account.checkpoint.term.months == 2
+    assert account.summary.term is not None
+    assert account.summary.term.months == 2
 
 
 async def test_registering_takes_no_payment_that_names_another() -> None:
@@ -264,4 +264,4 @@ async def test_a_bound_customer_is_looked_at_once() -> None:
     for _ in range(2):
         await world.register(ADA, email_of(ADA), CUS_1)
     assert list(world.database.tables.jobs) == [JobKey(JobKind.CUSTOMER, CUS_1)]
-    assert next(iter(world.database.tables.jobs.values())).asked == 1
+    assert next(iter(world.database.tables.jobs.values())).requests == 1

@@ -16,9 +16,9 @@ import attrs
 import pytest
 
 from payments_adapters.stripe import translate
+from payments_core.entitlement import PaymentStatus
 from payments_core.errors import PaymentsError
 from payments_core.identity import UserId
-from payments_core.standing import PaymentStatus
 from payments_core.use_cases import Change, Order
 from payments_sandbox.resources.endpoints import shown
 from support.profiles import PROVES
@@ -90,7 +90,7 @@ def _moment(seconds: int) -> datetime:
 
 
 @attrs.frozen
-class Term:
+class PrepaidMonths:
     """What a paid invoice covers."""
 
     start: datetime
@@ -107,7 +107,7 @@ def _true_date(terms: Sequence[datetime], subscriptions: Sequence[Any]) -> Any:
 
 
 def _true_status(
-    subscriptions: Sequence[Any], charges: Sequence[Any], terms: Sequence[Term]
+    subscriptions: Sequence[Any], charges: Sequence[Any], terms: Sequence[PrepaidMonths]
 ) -> PaymentStatus:
     statuses = {it["status"] for it in subscriptions}
     if statuses & GONE_WRONG:
@@ -135,7 +135,7 @@ class Truth:
 
 def _truths(till: Till) -> dict[UserId, Truth]:
     world, now = till.engine.world, till.clock.now
-    by_subscription: dict[str, list[Term]] = {}
+    by_subscription: dict[str, list[PrepaidMonths]] = {}
     for invoice in world.all("invoice"):
         if invoice["status"] != "paid":
             continue
@@ -144,7 +144,7 @@ def _truths(till: Till) -> dict[UserId, Truth]:
             if line["amount"] > 0 and details and not details["proration"]:
                 period = line["period"]
                 by_subscription.setdefault(line["subscription"], []).append(
-                    Term(_moment(period["start"]), _moment(period["end"]))
+                    PrepaidMonths(_moment(period["start"]), _moment(period["end"]))
                 )
     charges: dict[str, list[Any]] = {}
     for charge in world.all("charge"):
@@ -209,7 +209,7 @@ class Crowd:
 
     async def _change(self, user: UserId) -> None:
         for it in (await self.till.account(user)).subscriptions:
-            if it.live:
+            if not it.is_terminal:
                 change = Change(
                     price=self.dice.choice([self.till.basic, self.till.pro]),
                     quantity=self.dice.randint(1, 3),
@@ -218,7 +218,7 @@ class Crowd:
 
     async def _cancel(self, user: UserId) -> None:
         for it in (await self.till.account(user)).subscriptions:
-            if it.live:
+            if not it.is_terminal:
                 await self.till.end(
                     user,
                     it.id,

@@ -22,7 +22,7 @@ from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, json_object
 from payments_core.errors import InvalidToken, InvalidValue
 from payments_core.identity import Email, UserId, user_id
 from payments_core.ports import Clock
-from payments_core.revocation import Token
+from payments_core.tokens import Token
 
 TOKEN_LENGTH_MAX: Final = 8 * 1024
 JTI: Final = re.compile(r"[A-Za-z0-9._:~-]{1,128}")

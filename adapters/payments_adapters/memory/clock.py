@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told otherwise."""
+"""A clock that stands still until it is advanced."""
 
 from datetime import datetime, timedelta
 

@@ -3,7 +3,7 @@
 Rule 1: it keeps objects; a card pays or does not; a period is a month, and never ends
         by itself. Trials and changes of plan are refused: the sandbox bills for real.
 Rule 2: the same calls at the same times, by its clock, give the same ids and answers.
-Rule 3: a planned fault happens once. What a key was told first it is told again.
+Rule 3: a planned fault happens once. A key that is sent again gets its first answer.
 """
 
 import asyncio
@@ -17,19 +17,28 @@ import attrs
 
 from payments_core import gateway as core
 from payments_core.card import Card
-from payments_core.errors import GatewayObjectMissing, GatewayRefused, GatewaySilent
-from payments_core.gateway import Answer, CollectionState, FrozenRequest, GatewayRequest
+from payments_core.errors import (
+    GatewayObjectMissing,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+)
+from payments_core.gateway import (
+    Answer,
+    FrozenRequest,
+    GatewayRequest,
+    InvoicePaymentState,
+)
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
 from payments_core.months import months_after
 from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.ports import Clock
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 from payments_core.subscription import SubscriptionReport as Report
 from payments_core.subscription import SubscriptionStatus as Status
 
 NOT_PAYING: Final = "0341"  # last digits, as docs.stripe.com/testing gives them
-_Making = core.CreateCustomer | core.SetUpCard | core.StartSubscription
+_Making = core.CreateCustomer | core.CreateSetupIntent | core.CreateSubscription
 _Row = TypeVar("_Row")
 
 
@@ -44,8 +53,8 @@ class GatewayObjects:
     default_cards: dict[str, str] = attrs.Factory(dict)
     set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
     subscriptions: dict[str, Report] = attrs.Factory(dict)
-    invoices: dict[str, core.Collection] = attrs.Factory(dict)
-    terms: dict[str, PaidTerm] = attrs.Factory(dict)
+    invoices: dict[str, core.InvoicePayment] = attrs.Factory(dict)
+    terms: dict[str, PaidPeriod] = attrs.Factory(dict)
     payments: dict[str, Payment] = attrs.Factory(dict)
 
 
@@ -53,7 +62,7 @@ class GatewayObjects:
 class MemoryGateway:
     """A `PaymentGateway`; `sent` is every sending, those that failed too.
 
-    Whoever tests with it puts prices and cards into `objects`, and ends set-ups there.
+    A test puts prices and cards into `objects`, and ends set-ups there.
     """
 
     clock: Clock
@@ -84,12 +93,14 @@ class MemoryGateway:
             wanted = type(request)(**json.loads(frozen.body))
             self._told[idempotency_key] = frozen, self._outcome(wanted)
         if fault is not None:
-            if isinstance(fault, GatewaySilent) and fault.poisoned:  # its key keeps it
+            if (
+                isinstance(fault, GatewayOutcomeUnknown) and fault.server_error_cached
+            ):  # its key keeps it
                 self._told[idempotency_key] = frozen, fault
             raise fault
         first, told = self._told[idempotency_key]
         if first != frozen:
-            raise GatewaySilent("the idempotency key came with another request")
+            raise GatewayOutcomeUnknown("the idempotency key came with another request")
         if isinstance(told, Exception):
             raise told.with_traceback(None)  # or it would keep each time's frames
         return told
@@ -120,13 +131,13 @@ class MemoryGateway:
         match request:
             case core.CreateCustomer():
                 id_ = self._made("cus", request)
-            case core.SetUpCard(customer_id=customer):
+            case core.CreateSetupIntent(customer_id=customer):
                 _found(it.made, customer, "customer")
                 id_ = self._made("seti", request)
                 it.set_ups[id_] = core.SetUp(
                     customer_id=customer, payment_method=None, succeeded=False
                 )
-            case core.StartSubscription():
+            case core.CreateSubscription():
                 id_ = self._started(request)
             case core.AttachCard(customer_id=customer, payment_method=id_):
                 _found(it.made, customer, "customer")
@@ -153,7 +164,7 @@ class MemoryGateway:
         _refuse_if(owner != customer, "payment_method")
         return card
 
-    def _started(self, wanted: core.StartSubscription) -> str:
+    def _started(self, wanted: core.CreateSubscription) -> str:
         it, customer = self.objects, wanted.customer_id
         _found(it.made, customer, "customer")
         price = _found(it.prices, wanted.price, "price")
@@ -177,11 +188,11 @@ class MemoryGateway:
             period_end=months_after(self._now, 1),
             pinned_card=wanted.payment_method,
             latest_invoice_id=invoice,
-            claimed_by=wanted.user_id,
+            metadata_user_id=wanted.user_id,
             intent_id=wanted.intent_id,
         )
-        secret, state = f"{invoice}_secret", CollectionState.OPEN
-        it.invoices[invoice] = core.Collection(state=state, client_secret=secret)
+        secret, state = f"{invoice}_secret", InvoicePaymentState.OPEN
+        it.invoices[invoice] = core.InvoicePayment(state=state, client_secret=secret)
         if pays:
             with suppress(GatewayRefused):
                 self._pay(invoice, card)
@@ -192,9 +203,9 @@ class MemoryGateway:
         invoice = _found(it.invoices, invoice_id, "invoice")
         report = it.subscriptions[id_]
         pays = it.cards[self._own_card(report.customer_id, card)].last4 != NOT_PAYING
-        if invoice.state is CollectionState.PAID:
+        if invoice.state is InvoicePaymentState.PAID:
             return
-        _refuse_if(report.terminal, "invoice")
+        _refuse_if(report.is_terminal, "invoice")
         minor = (it.prices[report.price].amount_minor or 0) * report.quantity
         charge = PaymentId(f"ch_{len(it.payments)}")
         it.payments[charge] = Payment(
@@ -206,14 +217,14 @@ class MemoryGateway:
             invoice_id=invoice_id,
             failure_code=None if pays else "card_declined",
         )
-        state = CollectionState.PAID if pays else CollectionState.DECLINED
+        state = InvoicePaymentState.PAID if pays else InvoicePaymentState.DECLINED
         code = None if pays else "generic_decline"
         it.invoices[invoice_id] = attrs.evolve(invoice, state=state, decline_code=code)
         if not pays:
             raise GatewayRefused("card", "declined", decline_code=code, declined=True)
         paid = attrs.evolve(report, status=Status.ACTIVE, pinned_card=card)
         it.subscriptions[id_] = paid
-        it.terms[id_] = PaidTerm(
+        it.terms[id_] = PaidPeriod(
             gateway_id=id_,
             invoice_id=invoice_id,
             starts_at=report.period_start,
@@ -221,20 +232,20 @@ class MemoryGateway:
         )
 
     def _changed(self, report: Report, wanted: GatewayRequest) -> Report:
-        if isinstance(wanted, core.EndSubscription):
+        if isinstance(wanted, core.CancelSubscription):
             ended = attrs.evolve(report, status=Status.CANCELED, ended_at=self._now)
-            return report if report.terminal else ended
-        _refuse_if(report.terminal, "subscription")
-        if isinstance(wanted, core.PinCard):
+            return report if report.is_terminal else ended
+        _refuse_if(report.is_terminal, "subscription")
+        if isinstance(wanted, core.SetSubscriptionCard):
             card = self._own_card(report.customer_id, wanted.payment_method)
             return attrs.evolve(report, pinned_card=card)
-        if isinstance(wanted, core.PlanEnd):
+        if isinstance(wanted, core.SetCancelAtPeriodEnd):
             at = report.period_end if wanted.cancel_at_period_end else None
             return attrs.evolve(report, cancel_at_period_end=bool(at), cancel_at=at)
         raise GatewayRefused("change", f"{report.gateway_id}: not prorated here")
 
     async def preview(
-        self, customer_id: CustomerId, change: core.ChangeSubscription
+        self, customer_id: CustomerId, change: core.UpdateSubscription
     ) -> core.Preview:
         raise GatewayRefused("change", f"{customer_id}, {change}: not prorated here")
 
@@ -245,10 +256,10 @@ class MemoryGateway:
                 return CustomerId(id_)
         return None
 
-    async def subscription(self, gateway_id: str) -> core.LookedUp:
+    async def subscription(self, gateway_id: str) -> core.FetchedSubscription:
         report = _found(self.objects.subscriptions, gateway_id, "subscription")
         term = self.objects.terms.get(gateway_id)
-        return core.LookedUp(report=report, term=term, at=self._now)
+        return core.FetchedSubscription(report=report, term=term, at=self._now)
 
     async def subscriptions_of(self, customer_id: CustomerId) -> list[Report]:
         reports = self.objects.subscriptions.values()
@@ -258,7 +269,7 @@ class MemoryGateway:
         _found(self.objects.made, customer_id, "customer")
         return self.objects.cards.get(self.objects.default_cards.get(customer_id, ""))
 
-    async def collection(self, invoice_id: str) -> core.Collection:
+    async def invoice_payment(self, invoice_id: str) -> core.InvoicePayment:
         return _found(self.objects.invoices, invoice_id, "invoice")
 
     async def set_up(self, set_up_id: str) -> core.SetUp:

@@ -23,7 +23,7 @@ from payments_core.linking import LinkKeys
 class MemoryDatabase:
     """What all adapters of one process share; `tables` is what was saved last.
 
-    `locked` are keys of groups that somebody holds: for tests.
+    `locked` are the keys of groups that count as locked: for tests.
     """
 
     tables: Tables = attrs.field(factory=Tables)
@@ -118,7 +118,7 @@ def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResul
             for it in group.subscriptions
         )
         and not any(event.key in tables.events for event, _ in group.events)
-        and all(_is_pending(tables, key) for key, _ in group.settled)
+        and all(_is_pending(tables, key) for key, _ in group.resolved)
         and all(
             version in (tables.link_versions.get(name, 0), kept.get(name))
             for name, version in group.link_versions.items()
@@ -134,7 +134,7 @@ def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResul
 
 
 def _is_taken(tables: Tables, group: Changes) -> bool:
-    """Refuse what a unique constraint would, whoever forgot to look."""
+    """Refuse what a unique constraint would."""
     after = group.after
     if after is None or not group.changes_account:
         return False
@@ -184,7 +184,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
     after = group.after
     if after is not None and group.changes_account:
         tables.accounts[after.user_id] = attrs.evolve(after, subscriptions=())
-        if group.changes_verdict:
+        if group.changes_standing:
             entry = AccountLogEntry(after, at, group.cause, group.sources)
             tables.account_log[after.user_id, after.version] = entry
     for record in group.payments:
@@ -199,7 +199,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         tables.put_event(EventRow(event, at, outcome))
     for name, version in group.link_versions.items():
         tables.link_versions[name] = version + 1
-    for key, outcome in group.settled:
+    for key, outcome in group.resolved:
         tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
     _write_work(tables, group, at)
 
@@ -218,13 +218,13 @@ def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
     claimed = finish.claimed
     kept = tables.jobs.get(claimed.key)
     if kept is None or kept.lease.fence != claimed.lease.fence:
-        # Somebody else has it: what was found is recorded, the job is left alone.
+        # Another worker has it: what was found is recorded, the job is left alone.
         return
     if kept.state is not JobState.OPEN:
         # It was finished before; the reply was lost.
         return
-    if kept.asked != claimed.asked:
-        tables.jobs[claimed.key] = kept.again(at)
+    if kept.requests != claimed.requests:
+        tables.jobs[claimed.key] = kept.requeued(at)
         return
     tables.jobs[claimed.key] = finish.after
     if finish.outcome is not None:

@@ -23,7 +23,7 @@ class MemoryAccountDirectory:
                 return tables.whole(account)
         return None
 
-    async def holder_of(self, customer_id: CustomerId) -> UserId | None:
+    async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         for account in self._database.tables.accounts.values():
             if account.customer_id == customer_id:
                 return account.user_id

@@ -14,7 +14,7 @@ from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
 from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
 from payments_core.payment import Payment, PaymentId, PaymentRecord
-from payments_core.subscription import PaidTerm, Subscription, SubscriptionReport
+from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
 
 @attrs.frozen
@@ -28,7 +28,7 @@ class EventRow:
 
 @attrs.frozen
 class AccountLogEntry:
-    """That a verdict changed: to what, when, and why."""
+    """That a standing changed: to what, when, and why."""
 
     account: PaymentAccount
     at: datetime
@@ -51,7 +51,7 @@ class Tables:
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
     link_versions: dict[str, int] = attrs.field(factory=dict)
-    periods: dict[tuple[str, str], PaidTerm] = attrs.field(factory=dict)
+    periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
     # Indexes, as a database has them: of pending events by what they wait for, and of
     # intents by what only one of them may have.
@@ -141,8 +141,8 @@ class Tables:
 
     def _is_under(self, thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
         """Say whether it carries a key, and neither names nor has another's."""
-        if thing.claimed_by:
-            carries = thing.claimed_by in keys.user_ids
+        if thing.metadata_user_id:
+            carries = thing.metadata_user_id in keys.user_ids
         else:
             by_email = isinstance(thing, Payment) and thing.email in keys.email_keys
             carries = thing.customer_id in keys.customer_ids or by_email
@@ -164,14 +164,14 @@ class Tables:
         for thing in things:
             bound = customers.get(thing.customer_id) if thing.customer_id else None
             email = thing.email if isinstance(thing, Payment) else None
-            if not thing.claimed_by:
+            if not thing.metadata_user_id:
                 found |= {it for it in (bound, emails.get(email or "")) if it}
-            elif bound in {None, thing.claimed_by}:
-                found |= {UserId(thing.claimed_by)} & self.accounts.keys()
+            elif bound in {None, thing.metadata_user_id}:
+                found |= {UserId(thing.metadata_user_id)} & self.accounts.keys()
         return sorted(found)[:limit]
 
     def is_unlinked(self, row: EventRow) -> bool:
-        """Say whether the event reports a thing that is kept, but nobody's yet."""
+        """Say whether the event reports something that is kept and unlinked."""
         thing = self._thing_of(row)
         return thing is not None and thing.user_id is None
 

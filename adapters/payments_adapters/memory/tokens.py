@@ -1,10 +1,10 @@
-"""Dead tokens, in memory."""
+"""Revoked tokens, in memory."""
 
 import attrs
 
 from payments_core.identity import UserId
 from payments_core.ports import RevocationPage
-from payments_core.revocation import Token, TokenCutOff, TokenRevocation
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 @attrs.define(eq=False)
@@ -12,22 +12,22 @@ class MemoryTokenStore:
     _revocations: dict[tuple[str, str], TokenRevocation] = attrs.field(
         init=False, factory=dict
     )
-    _cut_offs: dict[UserId, TokenCutOff] = attrs.field(init=False, factory=dict)
+    _cut_offs: dict[UserId, UserTokenRevocation] = attrs.field(init=False, factory=dict)
 
-    async def is_dead(self, token: Token) -> bool:
-        cut_off = self._cut_offs.get(token.user_id)
+    async def is_revoked(self, token: Token) -> bool:
+        revocation = self._cut_offs.get(token.user_id)
         return (token.issuer, token.jti) in self._revocations or (
-            cut_off is not None and cut_off.kills(token)
+            revocation is not None and revocation.covers(token)
         )
 
     async def invalidate(self, revocation: TokenRevocation) -> None:
         key = (revocation.issuer, revocation.jti)
         self._revocations.setdefault(key, revocation)
 
-    async def cut_off(self, cut_off: TokenCutOff) -> None:
-        known = self._cut_offs.setdefault(cut_off.user_id, cut_off)
-        if known.at < cut_off.at:
-            self._cut_offs[cut_off.user_id] = cut_off
+    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
+        known = self._cut_offs.setdefault(revocation.user_id, revocation)
+        if known.at < revocation.at:
+            self._cut_offs[revocation.user_id] = revocation
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100

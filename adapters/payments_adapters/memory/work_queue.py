@@ -14,7 +14,7 @@ from payments_core.intent import Intent
 from payments_core.job import Job, JobKey, JobKind, JobState
 from payments_core.ports import Claimed
 
-OVERDUE_REASON: Final = "nothing was heard of it"
+OVERDUE_REASON: Final = "no event came"
 
 
 @attrs.frozen
@@ -51,18 +51,19 @@ class MemoryWorkQueue:
         if kept.state is not JobState.OPEN:
             return
         tables = self._database.tables.copy()
-        if kept.asked != claimed.asked and after.state is JobState.DEAD:
+        if kept.requests != claimed.requests and after.state is JobState.DEAD:
             after = attrs.evolve(after, state=JobState.OPEN)
-        tables.jobs[claimed.key] = attrs.evolve(after, asked=kept.asked)
+        tables.jobs[claimed.key] = attrs.evolve(after, requests=kept.requests)
         self._database.tables = tables
 
     async def request_overdue(self, *, now: datetime, limit: int) -> int:
         await asyncio.sleep(0)
         tables = self._database.tables.copy()
         overdue = sorted(
-            (look_at, subscription.gateway_id)
+            (next_sync_at, subscription.gateway_id)
             for subscription in tables.subscriptions.values()
-            if (look_at := subscription.look_at) is not None and look_at <= now
+            if (next_sync_at := subscription.next_sync_at) is not None
+            and next_sync_at <= now
         )
         count = 0
         for _, gateway_id in overdue:

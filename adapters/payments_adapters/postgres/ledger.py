@@ -150,7 +150,7 @@ def _add_group(add: _Add, group: Changes) -> None:
 
 
 def _add_work(add: _Add, group: Changes) -> None:
-    for key, outcome in group.settled:
+    for key, outcome in group.resolved:
         row = {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
         add("settled", row)
     for job in group.jobs:
@@ -162,7 +162,11 @@ def _add_work(add: _Add, group: Changes) -> None:
 
 
 def _add_account(add: _Add, group: Changes, after: PaymentAccount) -> None:
-    before, changed, logged = group.before, group.changes_account, group.changes_verdict
+    before, changed, logged = (
+        group.before,
+        group.changes_account,
+        group.changes_standing,
+    )
     row = rows.of_checkpoint(after)
     row["user_id"] = after.user_id
     row["is_new"] = before is None
@@ -181,5 +185,5 @@ def _is_same_identity(before: PaymentAccount, after: PaymentAccount) -> bool:
         before.email is after.email
         and before.card is after.card
         and before.customer_id is after.customer_id
-        and before.card_ticket == after.card_ticket
+        and before.card_sequence == after.card_sequence
     ) or rows.of_identity(before) == rows.of_identity(after)

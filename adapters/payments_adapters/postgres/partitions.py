@@ -26,7 +26,7 @@ _IN_THE_ROW: Final = " with (toast_tuple_target = 8160)"
 def storage(*, has_lz4: bool) -> str:
     """Return the statement by which bodies are stored cheaply.
 
-    Postgres compresses large values with pglz unless told otherwise, which costs a
+    Postgres compresses large values with pglz by default, which costs a
     quarter of its time for a webhook.
     """
     how = "compression lz4" if has_lz4 else "storage external"

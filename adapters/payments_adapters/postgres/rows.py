@@ -10,14 +10,19 @@ from typing import Any, Final
 
 from payments_core.account import PaymentAccount, age
 from payments_core.card import Card
+from payments_core.entitlement import (
+    PaymentEffect,
+    PaymentStatus,
+    PaymentSummary,
+    PrepaidMonths,
+)
 from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
-from payments_core.standing import Checkpoint, PaymentStatus, Sighting, Term
 from payments_core.subscription import (
-    PaidTerm,
+    PaidPeriod,
     PendingUpdate,
     Subscription,
     SubscriptionReport,
@@ -35,7 +40,7 @@ _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 def of_checkpoint(account: PaymentAccount) -> NewRow:
     """Return the columns that payments and subscriptions move."""
-    latest, term = account.checkpoint.latest, account.checkpoint.term
+    latest, term = account.summary.latest, account.summary.term
     return {
         "payment_status": account.payment_status,
         "payment_expire_date": account.payment_expire_date,
@@ -47,12 +52,12 @@ def of_checkpoint(account: PaymentAccount) -> NewRow:
         "latest_returned": latest.returned if latest else None,
         "term_anchor": term.anchor if term else None,
         "term_months": term.months if term else None,
-        "returned_at": account.checkpoint.returned_at,
+        "returned_at": account.summary.returned_at,
     }
 
 
 def of_identity(account: PaymentAccount) -> NewRow:
-    """Return the columns that say who somebody is, and with what card they pay."""
+    """Return the columns of a user's identity, and of the card that pays."""
     card = account.card
     return {
         "user_id": account.user_id,
@@ -64,7 +69,7 @@ def of_identity(account: PaymentAccount) -> NewRow:
         "card_last4": card.last4 if card else None,
         "card_exp_month": card.exp_month if card else None,
         "card_exp_year": card.exp_year if card else None,
-        "card_ticket": account.card_ticket,
+        "card_ticket": account.card_sequence,
     }
 
 
@@ -75,11 +80,11 @@ def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccoun
         email=Email(row["email"], row["email_key"]),
         customer_id=CustomerId(row["customer_id"]) if row["customer_id"] else None,
         card=_card(row),
-        card_ticket=row["card_ticket"],
+        card_sequence=row["card_ticket"],
         subscriptions=tuple(sorted(subscriptions, key=age)),
-        checkpoint=Checkpoint(
-            _sighting(row, has_subscriptions=bool(subscriptions)),
-            None if anchor is None else Term(anchor, row["term_months"]),
+        summary=PaymentSummary(
+            _effect(row, has_subscriptions=bool(subscriptions)),
+            None if anchor is None else PrepaidMonths(anchor, row["term_months"]),
             row["returned_at"],
         ),
         version=row["version"],
@@ -98,14 +103,14 @@ def _card(row: Row) -> Card | None:
     )
 
 
-def _sighting(row: Row, *, has_subscriptions: bool) -> Sighting | None:
+def _effect(row: Row, *, has_subscriptions: bool) -> PaymentEffect | None:
     created_at = row["latest_created_at"]
     if created_at is None:
         return None
     # The release before 0.1 knew only one status: without subscriptions it is the
     # payment's.
     own = row["latest_status"] if has_subscriptions else None
-    return Sighting(
+    return PaymentEffect(
         created_at,
         row["latest_precedence"],
         row["latest_payment_id"],
@@ -145,15 +150,15 @@ def of_subscription(subscription: Subscription) -> NewRow:
         "pending_price": pending.price if pending else None,
         "pending_quantity": pending.quantity if pending else None,
         "pending_expires_at": pending.expires_at if pending else None,
-        "claimed_by": report.claimed_by,
+        "claimed_by": report.metadata_user_id,
         "intent_id": report.intent_id,
         "paid_invoice_id": term.invoice_id if term else None,
         "paid_from": term.starts_at if term else None,
         "paid_through": term.ends_at if term else None,
-        "known_until": subscription.known_until,
-        "ticket": subscription.ticket,
+        "known_until": subscription.as_of,
+        "ticket": subscription.sequence,
         "plan_changed_at": subscription.plan_changed_at,
-        "look_at": subscription.look_at,
+        "look_at": subscription.next_sync_at,
         "version": subscription.version,
     }
 
@@ -180,13 +185,13 @@ def to_subscription(row: Row) -> Subscription:
             pinned_card=row["pinned_card"],
             latest_invoice_id=row["latest_invoice_id"],
             pending=_pending(row),
-            claimed_by=row["claimed_by"],
+            metadata_user_id=row["claimed_by"],
             intent_id=row["intent_id"],
         ),
         user_id=row["user_id"],
         term=_term(row),
-        known_until=row["known_until"],
-        ticket=row["ticket"],
+        as_of=row["known_until"],
+        sequence=row["ticket"],
         plan_changed_at=row["plan_changed_at"],
         version=row["version"],
     )
@@ -202,10 +207,10 @@ def _pending(row: Row) -> PendingUpdate | None:
     )
 
 
-def _term(row: Row) -> PaidTerm | None:
+def _term(row: Row) -> PaidPeriod | None:
     if row["paid_through"] is None:
         return None
-    return PaidTerm(
+    return PaidPeriod(
         gateway_id=row["gateway_id"],
         invoice_id=row["paid_invoice_id"],
         starts_at=row["paid_from"],
@@ -213,7 +218,7 @@ def _term(row: Row) -> PaidTerm | None:
     )
 
 
-def of_period(period: PaidTerm) -> NewRow:
+def of_period(period: PaidPeriod) -> NewRow:
     return {
         "subscription_id": period.gateway_id,
         "invoice_id": period.invoice_id,
@@ -234,7 +239,7 @@ def of_payment(record: PaymentRecord) -> NewRow:
         "refunded_minor": payment.refunded_minor,
         "created_at": payment.created_at,
         "customer_id": payment.customer_id,
-        "claimed_by": payment.claimed_by,
+        "claimed_by": payment.metadata_user_id,
         "email_key": payment.email,
         "invoice_id": payment.invoice_id,
         "failure_code": payment.failure_code,
@@ -254,7 +259,7 @@ def to_payment(row: Row) -> PaymentRecord:
             refunded_minor=row["refunded_minor"],
             created_at=row["created_at"],
             customer_id=row["customer_id"],
-            claimed_by=row["claimed_by"],
+            metadata_user_id=row["claimed_by"],
             email=row["email_key"],
             invoice_id=row["invoice_id"],
             failure_code=row["failure_code"],
@@ -298,7 +303,7 @@ def of_outcome(outcome: Outcome) -> NewRow:
 
 
 def to_kept_event(row: Row) -> KeptEvent:
-    """Read a row of `queries`: the event, whose payment it reports, its body."""
+    """Read a row of `event_log`: the event, whose payment it reports, its body."""
     return KeptEvent(
         key=EventKey(row["id"], row["type"]),
         outcome=Outcome(

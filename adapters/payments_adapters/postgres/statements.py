@@ -101,10 +101,12 @@ select distinct user_id from (
 
 FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
 FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
-FIND_HOLDER: Final = "select user_id from payment_accounts where customer_id = $1"
+FIND_CUSTOMER_OWNER: Final = (
+    "select user_id from payment_accounts where customer_id = $1"
+)
 
 # Both rows are looked up by their keys, on every request.
-IS_DEAD: Final = """
+IS_REVOKED: Final = """
 select exists (select from invalidated_tokens where issuer = $1 and jti = $2)
     or exists (select from token_cut_offs where user_id = $3 and at >= $4)
 """

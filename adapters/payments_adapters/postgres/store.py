@@ -24,7 +24,7 @@ IDLE_FOR_S: Final = 240.0
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 # It did not say whether it did it. The same answer comes for a commit that was made
-# and for one that was not, so nobody may conclude anything from it.
+# and for one that was not, so nothing follows from it.
 _SILENT: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.SerializationError,
@@ -153,7 +153,7 @@ class PostgresStore:
     def _release_later(self, connection: Connection) -> None:
         """Give back a connection whose statement may still run, and wait for nothing.
 
-        A server that is silent does not acknowledge the cancellation either.
+        A server that does not answer does not acknowledge the cancellation either.
         """
         releasing = self._pool.release(connection, timeout=RELEASE_TIMEOUT_S)
         task = asyncio.create_task(releasing)

@@ -10,11 +10,11 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
 from payments_core.job import JobKind
 from payments_core.payment import DisputeState, PaymentState
-from payments_core.standing import PaymentStatus
 from payments_core.subscription import SubscriptionStatus
 
 WRITTEN_AT: Final = "written_at"
@@ -49,10 +49,10 @@ payment_accounts: Final = sa.Table(
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("email_key", sa.Text, nullable=False),
     sa.Column("customer_id", sa.Text),
-    # What people query; both follow from the checkpoint below.
+    # What people query; both follow from the summary below.
     sa.Column("payment_status", sa.Text, nullable=False),
     sa.Column("payment_expire_date", _MOMENT),
-    # The checkpoint: the latest payment that was folded, and the running term.
+    # The summary: the latest payment, and the months paid in advance.
     sa.Column("latest_created_at", _MOMENT),
     sa.Column("latest_precedence", sa.SmallInteger),
     sa.Column("latest_payment_id", sa.Text),
@@ -63,7 +63,7 @@ payment_accounts: Final = sa.Table(
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
     sa.Column("returned_at", _MOMENT),
-    # The card that pays by default, and the ticket with which it was read.
+    # The card that pays by default, and the sequence number with which it was read.
     sa.Column("card_id", sa.Text),
     sa.Column("card_brand", sa.Text),
     sa.Column("card_last4", sa.Text),
@@ -211,7 +211,7 @@ subscriptions: Final = sa.Table(
     sa.Column("ticket", sa.BigInteger, nullable=False),
     # When its price or quantity was last seen to be others.
     sa.Column("plan_changed_at", _MOMENT),
-    # When to ask the gateway, should nothing be heard until then.
+    # When to sync it, if no event comes until then.
     sa.Column("look_at", _MOMENT),
     sa.Column("version", sa.BigInteger, nullable=False),
     _written_at("recorded_at"),
@@ -252,7 +252,7 @@ invoice_payments: Final = sa.Table(
 account_log: Final = sa.Table(
     "account_log",
     METADATA,
-    # One row for each change of a verdict: never changed, never deleted.
+    # One row for each change of a standing: never changed, never deleted.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True),
     _written_at("at"),

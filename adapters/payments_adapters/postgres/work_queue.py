@@ -16,8 +16,8 @@ from payments_core.job import LEASE as JOB_LEASE
 from payments_core.job import Job, JobKind, JobState
 from payments_core.ports import Claimed
 
-OVERDUE_REASON: Final = "nothing was heard of it"
-# How much work that is due is looked at to be fair: the oldest of it.
+OVERDUE_REASON: Final = "no event came"
+# How much due work is considered, to be fair: the oldest of it.
 CANDIDATES_MAX: Final = 1_000
 
 # A later release may know more kinds: what it asks for is left to it.
@@ -27,7 +27,7 @@ _OF_JOBS: Final = ", ".join(f"j.{name}" for name in statements.columns(jobs))
 _OF_INTENTS: Final = ", ".join(f"i.{name}" for name in statements.columns(intents))
 
 # Each account's first comes before any account's second; of intents only the first is
-# claimed: it may need the others. What somebody else is claiming is passed over; that
+# claimed: it may need the others. What another process is claiming is skipped; that
 # it is due is asked once more with the row in hand.
 _CLAIM_JOBS: Final = f"""
 with due as (
@@ -86,7 +86,7 @@ update jobs set reason = $4, due_at = $5, attempts = $6, leased_until = null,
 where kind = $1 and subject = $2 and lease_no = $3 and not dead
 """
 
-# One that somebody else asks for at this moment is left to them.
+# One that another process requests at this moment is left to it.
 _REQUEST_OVERDUE: Final = f"""
 insert into jobs as j (
     kind, subject, reason, due_at, asked, attempts, lease_no, dead, user_id
@@ -136,7 +136,7 @@ class PostgresWorkQueue:
                 after.lease.due_at,
                 after.lease.attempts,
                 after.state is JobState.DEAD,
-                claimed.asked,
+                claimed.requests,
             )
 
     async def request_overdue(self, *, now: datetime, limit: int) -> int:

@@ -1,10 +1,12 @@
 """Rows and values of intents and jobs, by hand as the others (`rows`).
 
-What an intent has of its own shape is JSON as we wrote it: it is read by nobody else.
+What an intent has of its own shape is JSON as we wrote it: it is read by nobody else
+but the release before, so its fields keep the names that they had there.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,7 +18,7 @@ from payments_core.intent import (
     IntentKind,
     IntentOutcome,
     IntentState,
-    Wanted,
+    OperationParams,
 )
 from payments_core.job import Job, JobKey, JobKind, JobState
 from payments_core.lease import Lease
@@ -58,10 +60,10 @@ def to_intent(row: Row) -> Intent:
         user_id=row["user_id"],
         kind=IntentKind(row["kind"]),
         subject=row["subject"],
-        wanted=msgspec.json.decode(row["wanted"], type=Wanted),
+        wanted=_read(row["wanted"], OperationParams),
         state=IntentState(row["state"]),
-        calls=msgspec.json.decode(row["calls"], type=tuple[Call, ...]),
-        outcome=outcome and msgspec.json.decode(outcome, type=IntentOutcome),
+        calls=_read(row["calls"], tuple[Call, ...]),
+        outcome=outcome and _read(outcome, IntentOutcome),
         key=row["key"],
         fingerprint=row["fingerprint"],
         lease=Lease(
@@ -77,8 +79,27 @@ def to_intent(row: Row) -> Intent:
     )
 
 
+_STORED_NAMES: Final = {
+    "metadata_user_id": "claimed_by",
+    "sequence": "ticket",
+    "server_error_cached": "poisoned",
+}
+_NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
+
+
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    stored = _renamed(msgspec.to_builtins(value), _STORED_NAMES)
+    return msgspec.json.encode(stored).decode()
+
+
+def _read(text: str, kind: Any) -> Any:
+    return msgspec.convert(_renamed(msgspec.json.decode(text), _NAMES), kind)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {names.get(k, k): _renamed(it, names) for k, it in value.items()}
+    return [_renamed(it, names) for it in value] if isinstance(value, list) else value
 
 
 def of_job(job: Job) -> NewRow:
@@ -102,7 +123,7 @@ def of_finish(finish: JobFinish) -> NewRow:
         "kind": claimed.key.kind.value,
         "subject": claimed.key.subject,
         "fence": claimed.lease.fence,
-        "asked": claimed.asked,
+        "asked": claimed.requests,
         "due_at": after.lease.due_at,
         "attempts": after.lease.attempts,
         "is_done": after.state is JobState.DONE,
@@ -123,7 +144,7 @@ def to_job(row: Row) -> Job:
     return Job(
         key=JobKey(JobKind(row["kind"]), row["subject"]),
         reason=row["reason"],
-        asked=row["asked"],
+        requests=row["asked"],
         lease=Lease(
             due_at=row["due_at"],
             attempts=row["attempts"],

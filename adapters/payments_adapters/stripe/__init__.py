@@ -4,7 +4,7 @@ The gateway is not here but in `payments_adapters.stripe.gateway`: it imports th
 which takes half a second, and who only reads events does not need it.
 """
 
+from payments_adapters.stripe.event_reader import StripeEvents, translate
 from payments_adapters.stripe.signature import StripeSignatures, sign
-from payments_adapters.stripe.translation import StripeEvents, translate
 
 __all__ = ["StripeEvents", "StripeSignatures", "sign", "translate"]

@@ -28,7 +28,7 @@ from payments_core.card import BRAND_LENGTH_MAX, Card
 from payments_core.errors import InvalidValue
 from payments_core.identity import CustomerId, customer_id
 from payments_core.subscription import (
-    PaidTerm,
+    PaidPeriod,
     PendingUpdate,
     SubscriptionReport,
     SubscriptionStatus,
@@ -130,13 +130,13 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
         pinned_card=id_of(subscription.default_payment_method),
         latest_invoice_id=invoice.id if isinstance(invoice, Invoice) else invoice,
         pending=_held(subscription.pending_update, item),
-        claimed_by=metadata.user_id or None,
+        metadata_user_id=metadata.user_id or None,
         intent_id=metadata.intent_id or None,
     )
 
 
 def _own_item(subscription: Subscription) -> Item:
-    # We make one. Where somebody added others, the first one is ours.
+    # We make one item. Where others were added by hand, the first one is ours.
     items = subscription.items.data
     if not items:
         raise Unreadable("the subscription has no items")
@@ -174,7 +174,7 @@ def _held(pending: Pending | None, own: Item) -> PendingUpdate | None:
     )
 
 
-def paid_term_of(subscription: Subscription) -> PaidTerm | None:
+def paid_term_of(subscription: Subscription) -> PaidPeriod | None:
     """Return what its latest invoice, if it came whole and is paid, covers of it."""
     invoice = subscription.latest_invoice
     term = term_of(invoice) if isinstance(invoice, Invoice) else None

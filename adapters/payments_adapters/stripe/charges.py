@@ -1,6 +1,6 @@
 """Charges, disputes and refunds, in our words.
 
-What a charge says unclearly is a doubt, never a guess.
+What a charge says unclearly is fetched, never guessed at.
 Sources: docs.stripe.com/api/{charges,disputes,refunds}/object and the types of the SDK;
 what older generations lack has a default.
 """
@@ -77,7 +77,7 @@ def payment_of(charge: Charge, *, expired: bool) -> Payment:
         refunded_minor=refunded_minor,
         created_at=moment(charge.created),
         customer_id=_customer(charge),
-        claimed_by=(charge.metadata and charge.metadata.user_id) or None,
+        metadata_user_id=(charge.metadata and charge.metadata.user_id) or None,
         email=_email_key(charge),
         invoice_id=id_of(charge.invoice),
         failure_code=charge.failure_code,
@@ -148,7 +148,7 @@ DISPUTES: Final = MappingProxyType(
         "warning_closed": DisputeState.WON,
         "needs_response": DisputeState.OPEN,
         "under_review": DisputeState.OPEN,
-        # An appeal follows a loss, and only a second verdict tells more.
+        # An appeal follows a loss, and only a second decision changes that.
         "appeal_needs_response": DisputeState.OPEN,
         "appeal_under_review": DisputeState.OPEN,
         "won": DisputeState.WON,
@@ -158,7 +158,7 @@ DISPUTES: Final = MappingProxyType(
 )
 
 
-def verdict_of(disputes: Iterable[Dispute]) -> DisputeState:
+def dispute_state_of(disputes: Iterable[Dispute]) -> DisputeState:
     """Say how a disputed charge stands: lost, if one of its disputes is.
 
     Raises:

@@ -1,7 +1,7 @@
 """One call to Stripe: its answer read strictly, or an error of ours.
 
-Rule 1: a definite no is refused; silence is everything that is neither yes nor no.
-Rule 2: an answer that is not what was asked for is silence, whatever its status.
+Rule 1: a definite no is a refusal; what is neither yes nor no is an unknown outcome.
+Rule 2: an answer to something else is an unknown outcome, whatever its status.
 Rule 3: no error carries a body, a key or a message of Stripe's: they may quote input.
 """
 
@@ -21,7 +21,11 @@ from payments_adapters.stripe.fields import KIND, SECONDS_MAX, Text, decode, hol
 from payments_adapters.stripe.objects import API_VERSION
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
-from payments_core.errors import GatewayBusy, GatewaySilent, MalformedEvent
+from payments_core.errors import (
+    GatewayNotAttempted,
+    GatewayOutcomeUnknown,
+    MalformedEvent,
+)
 
 _Object = TypeVar("_Object")
 
@@ -49,7 +53,7 @@ class _Item(msgspec.Struct):
 
 
 class _Anything(_Item):
-    """As much of an answer as tells what it is."""
+    """As much of an answer as says what it is."""
 
     data: Sequence[_Item] = ()
 
@@ -60,7 +64,7 @@ _ANYTHING: Final = msgspec.json.Decoder(_Anything)
 
 @attrs.define
 class Client:
-    """The SDK's client, for one event loop at a time; nobody asks without a key."""
+    """The SDK's client, for one event loop at a time; every call has a key."""
 
     _api_key: str | None = attrs.field(repr=False)
     _base: str
@@ -71,7 +75,7 @@ class Client:
     async def opened(self, transport: stripe.HTTPClient | None) -> AsyncIterator[None]:
         # It would write into a home that a container does not have.
         stripe.enable_telemetry = False
-        # It tells addresses, with e-mails in them, and messages that quote input.
+        # It logs addresses, with e-mails in them, and messages that quote input.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         http = transport or Transport()
         if self._api_key:
@@ -102,11 +106,11 @@ class Client:
 
         Raises:
             GatewayRefused: a definite no; `refusal_code` is Stripe's.
-            GatewayBusy: nothing was done.
-            GatewaySilent: nobody knows.
+            GatewayNotAttempted: nothing was done.
+            GatewayOutcomeUnknown: it may or may not be done.
         """
         if self._client is None:
-            raise GatewayBusy("no API key is set, or it is closed")
+            raise GatewayNotAttempted("no API key is set, or it is closed")
         options = {"idempotency_key": idempotency_key, "stripe_version": api_version}
         try:
             response = await self._client.raw_request_async(
@@ -126,9 +130,11 @@ class Client:
             self._require(decode(_ANYTHING, body), reader)
             it = decode(reader.decoder, body)
         except MalformedEvent as error:
-            raise GatewaySilent(f"an answer that cannot be read ({error})") from error
+            raise GatewayOutcomeUnknown(
+                f"an answer that cannot be read ({error})"
+            ) from error
         if holds_nul(body):
-            raise GatewaySilent("an answer that cannot be kept")
+            raise GatewayOutcomeUnknown("an answer that cannot be kept")
         return Got(it, _date_of(headers))
 
     def _require(self, answer: _Anything, reader: Reader[_Object]) -> None:
@@ -137,10 +143,10 @@ class Client:
             *((it.kind, reader.items) for it in answer.data),
         }
         if any(kind != wanted for kind, wanted in kinds):
-            raise GatewaySilent("an answer about something else")
+            raise GatewayOutcomeUnknown("an answer about something else")
         modes = {answer.livemode, *(it.livemode for it in answer.data)}
         if not modes <= {None, self._livemode}:
-            raise GatewaySilent("an answer of the other mode")
+            raise GatewayOutcomeUnknown("an answer of the other mode")
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime:
@@ -151,5 +157,5 @@ def _date_of(headers: Mapping[str, str]) -> datetime:
     except (KeyError, OverflowError, TypeError, ValueError):
         date = _NEVER
     if not 0 <= date.timestamp() <= SECONDS_MAX:
-        raise GatewaySilent("an answer without its date")
+        raise GatewayOutcomeUnknown("an answer without its date")
     return date

@@ -1,4 +1,4 @@
-"""What an error of the SDK means to us: a no, not now, or nobody knows.
+"""What an error of the SDK means: refused, not attempted, or an unknown outcome.
 
 Sources: docs.stripe.com/api/errors, docs.stripe.com/error-low-level.
 """
@@ -11,9 +11,9 @@ from typing import Any, Final
 import stripe
 
 from payments_core.errors import (
-    GatewayBusy,
+    GatewayNotAttempted,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     GatewayUnavailable,
 )
 
@@ -50,16 +50,18 @@ def failure_of(error: Exception) -> GatewayRefused | GatewayUnavailable:
     if not isinstance(error, stripe.StripeError):
         # An error of Stripe's in another shape, over which the SDK trips: it may be a
         # 500, and then its key is of no more use.
-        return GatewaySilent("an error of another shape", poisoned=True)
+        return GatewayOutcomeUnknown(
+            "an error of another shape", server_error_cached=True
+        )
     if isinstance(error, stripe.APIConnectionError):
-        return GatewaySilent(str(error.user_message))
+        return GatewayOutcomeUnknown(str(error.user_message))
     status = error.http_status
     if status is None:
-        return GatewaySilent(type(error).__name__)
+        return GatewayOutcomeUnknown(type(error).__name__)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return GatewaySilent(f"it answers {status}", poisoned=True)
+        return GatewayOutcomeUnknown(f"it answers {status}", server_error_cached=True)
     if status in _REFUSES_US:
-        return GatewayBusy("it refuses our key")
+        return GatewayNotAttempted("it refuses our key")
     return _of_request(status, _said(error))
 
 
@@ -73,14 +75,14 @@ def _of_request(
 ) -> GatewayRefused | GatewayUnavailable:
     code, type_ = _word(said.get("code")), _word(said.get("type"))
     if code in _NOT_NOW_CODES:
-        return GatewayBusy(code)
+        return GatewayNotAttempted(code)
     if type_ == "idempotency_error":
         # This was not done; but what was, under the same key?
-        return GatewaySilent("the key was used for something else")
+        return GatewayOutcomeUnknown("the key was used for something else")
     if status in _NOT_NOW:
-        return GatewayBusy(f"it answers {status}")
+        return GatewayNotAttempted(f"it answers {status}")
     if status < HTTPStatus.BAD_REQUEST or not said:
-        return GatewaySilent(f"an answer of {status} that is none")
+        return GatewayOutcomeUnknown(f"an answer of {status} that is none")
     field = FIELDS.get(str(said.get("param")))
     code = code or type_ or "refused"
     if status == HTTPStatus.PAYMENT_REQUIRED:

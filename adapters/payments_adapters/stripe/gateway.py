@@ -13,12 +13,14 @@ import attrs
 import msgspec
 import stripe
 
-from payments_adapters.stripe import answers, billing, invoices, objects, requests
-from payments_adapters.stripe.charges import Unclear, payment_of, verdict_of
-from payments_adapters.stripe.client import Client, Reader
-from payments_adapters.stripe.fields import id_of
-from payments_adapters.stripe.objects import API_VERSION
-from payments_adapters.stripe.reading import (
+from payments_adapters.stripe import (
+    billing,
+    invoices,
+    objects,
+    request_results,
+    requests,
+)
+from payments_adapters.stripe.api_reader import (
     CHARGE,
     COLLECTED,
     CUSTOMER,
@@ -32,39 +34,43 @@ from payments_adapters.stripe.reading import (
     SUBSCRIPTION,
     Reading,
 )
+from payments_adapters.stripe.charges import Unclear, dispute_state_of, payment_of
+from payments_adapters.stripe.client import Client, Reader
+from payments_adapters.stripe.fields import id_of
+from payments_adapters.stripe.objects import API_VERSION
 from payments_core.card import Card
 from payments_core.errors import (
     GatewayObjectMissing,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     InvalidValue,
     MalformedEvent,
 )
 from payments_core.gateway import (
     Answer,
-    ChangeSubscription,
-    Collection,
-    CollectionState,
+    FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
-    LookedUp,
+    InvoicePayment,
+    InvoicePaymentState,
     Preview,
     Price,
     SetUp,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import DisputeState, Payment, PaymentId
-from payments_core.subscription import PaidTerm, SubscriptionReport
+from payments_core.subscription import PaidPeriod, SubscriptionReport
 
-# How far back an invoice is looked for that paid more than a proration.
+# How far back to search for an invoice that paid more than a proration.
 INVOICES_MAX: Final = 20
 _DEFAULT_CARD: Final = "invoice_settings.default_payment_method"
 _PREVIEW: Final = Reader(msgspec.json.Decoder(objects.PreviewedInvoice), "invoice")
 _INVOICE_STATES: Final = MappingProxyType(
     {
-        "paid": CollectionState.PAID,
-        "uncollectible": CollectionState.CLOSED,
-        "void": CollectionState.CLOSED,
+        "paid": InvoicePaymentState.PAID,
+        "uncollectible": InvoicePaymentState.CLOSED,
+        "void": InvoicePaymentState.CLOSED,
     }
 )
 
@@ -91,7 +97,7 @@ class StripeGateway:
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
-        sending = answers.SENDINGS[type(request)]
+        sending = request_results.SENDINGS[type(request)]
         try:
             got = await self._client.call(
                 frozen.method,
@@ -111,7 +117,7 @@ class StripeGateway:
         return sending.answer(request, got)
 
     async def find(self, request: GatewayRequest) -> Answer | None:
-        return await answers.find(self._reading, request)
+        return await request_results.find(self._reading, request)
 
     # Reading
 
@@ -121,13 +127,13 @@ class StripeGateway:
         # Lists begin with the newest; of several the first one made counts.
         return CustomerId(made[-1]) if made else None
 
-    async def subscription(self, gateway_id: str) -> LookedUp:
+    async def subscription(self, gateway_id: str) -> FetchedSubscription:
         got = await self._reading.one(SUBSCRIPTION, gateway_id, "latest_invoice")
-        report = answers.report_of(got.it)
+        report = request_results.report_of(got.it)
         term = billing.paid_term_of(got.it) or await self._paid_term(gateway_id)
-        return LookedUp(report=report, term=term, at=got.at)
+        return FetchedSubscription(report=report, term=term, at=got.at)
 
-    async def _paid_term(self, gateway_id: str) -> PaidTerm | None:
+    async def _paid_term(self, gateway_id: str) -> PaidPeriod | None:
         """Return the term that ends last, of the invoices that were paid lately."""
         got = await self._reading.some(
             INVOICE, limit=INVOICES_MAX, subscription=gateway_id, status="paid"
@@ -142,24 +148,24 @@ class StripeGateway:
         found = await self._reading.all(
             SUBSCRIPTION, customer=customer_id, status="all"
         )
-        return [answers.report_of(got.it) for got in found]
+        return [request_results.report_of(got.it) for got in found]
 
     async def card_of(self, customer_id: CustomerId) -> Card | None:
         got = await self._reading.one(CUSTOMER, customer_id, _DEFAULT_CARD)
         method = got.it.invoice_settings.default_payment_method
         if isinstance(method, str):
-            raise GatewaySilent("a card of which only the id is told")
+            raise GatewayOutcomeUnknown("a card of which only the id was sent")
         return None if method is None else billing.card_of(method)
 
-    async def collection(self, invoice_id: str) -> Collection:
+    async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         got = await self._reading.one(
             COLLECTED, invoice_id, "payments", "confirmation_secret"
         )
         if state := _INVOICE_STATES.get(got.it.status or ""):
-            return Collection(state=state)
+            return InvoicePayment(state=state)
         intent_id = got.it.intent_id
         if intent_id is None:
-            return Collection(state=CollectionState.OPEN)
+            return InvoicePayment(state=InvoicePaymentState.OPEN)
         intent = await self._reading.one(PAYMENT_INTENT, intent_id)
         return objects.collection_of(got.it, intent.it)
 
@@ -180,9 +186,9 @@ class StripeGateway:
                 return payment
             # A charge says no more than that there is one.
             page = await self._reading.some(DISPUTE, limit=PAGE, charge=payment_id)
-            return attrs.evolve(payment, dispute=verdict_of(page.it.data))
+            return attrs.evolve(payment, dispute=dispute_state_of(page.it.data))
         except (Unclear, MalformedEvent) as error:
-            raise GatewaySilent(f"a charge that is unclear: {error}") from error
+            raise GatewayOutcomeUnknown(f"a charge that is unclear: {error}") from error
 
     async def price(self, price_id: str) -> Price:
         got = await self._reading.one(PRICE, price_id)
@@ -192,13 +198,13 @@ class StripeGateway:
         got = await self._reading.one(PRODUCT, product_id, "default_price")
         price = got.it.default_price
         if isinstance(price, str):
-            raise GatewaySilent("a price of which only the id is told")
+            raise GatewayOutcomeUnknown("a price of which only the id was sent")
         if price is None or not got.it.active:
             raise GatewayObjectMissing("price")
         return objects.price_of(price)
 
     async def preview(
-        self, customer_id: CustomerId, change: ChangeSubscription
+        self, customer_id: CustomerId, change: UpdateSubscription
     ) -> Preview:
         date = change.proration_date
         if date is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from payments_adapters.stripe.fields import Id, Reference, Seconds, Text, id_of, moment
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 
 
 class Period(msgspec.Struct):
@@ -24,7 +24,7 @@ class OfItem(msgspec.Struct):
 
 
 class LineParent(msgspec.Struct):
-    """None of it: a line that somebody added, or a proration of older days."""
+    """None of it: a line added by hand, or a proration of older days."""
 
     subscription_item_details: OfItem | None = None
 
@@ -51,7 +51,7 @@ class InvoiceParent(msgspec.Struct):
 
 
 class InvoiceOwner(msgspec.Struct):
-    """As much of an invoice as tells whose it is."""
+    """As much of an invoice as says whose it is."""
 
     id: Id
     parent: InvoiceParent | None = None
@@ -71,11 +71,11 @@ def subscription_of(invoice: InvoiceOwner) -> str | None:
     )
 
 
-def term_of(invoice: Invoice) -> PaidTerm | None:
+def term_of(invoice: Invoice) -> PaidPeriod | None:
     """Return what a paid invoice covers of its subscription.
 
     None if it is not paid, has no subscription, or only prorates: what remains of a
-    period that was paid already. What somebody added by hand covers nothing, whatever
+    period that was paid already. What was added by hand covers nothing, whatever
     its period.
     """
     subscription = subscription_of(invoice)
@@ -87,7 +87,7 @@ def term_of(invoice: Invoice) -> PaidTerm | None:
     if not periods:
         return None
     last = max(periods, key=lambda period: (period.end, period.start))
-    return PaidTerm(
+    return PaidPeriod(
         gateway_id=subscription,
         invoice_id=invoice.id,
         starts_at=moment(last.start),
@@ -109,7 +109,7 @@ def _is_term(line: Line, subscription: str) -> bool:
 
 
 def _origin_of(line: Line) -> OfItem | None:
-    """Return the item that a line is for; None if somebody added it by hand."""
+    """Return the item that a line is for; None if it was added by hand."""
     if line.parent is not None:
         return line.parent.subscription_item_details
     is_items = line.type == "subscription"

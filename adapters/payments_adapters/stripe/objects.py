@@ -20,7 +20,12 @@ from payments_adapters.stripe.fields import (
 )
 from payments_adapters.stripe.invoices import Line, prorates
 from payments_core import gateway as ours
-from payments_core.gateway import Collection, CollectionState, Preview, PreviewLine
+from payments_core.gateway import (
+    InvoicePayment,
+    InvoicePaymentState,
+    Preview,
+    PreviewLine,
+)
 from payments_core.money import AMOUNT_MINOR_MAX, Money
 
 # The SDK's own: what we ask for, and what events have to be rendered in.
@@ -89,7 +94,7 @@ class PaidBy(msgspec.Struct):
     payment_intent: Reference = None
 
 
-class InvoicePayment(msgspec.Struct):
+class InvoicePaymentEntry(msgspec.Struct):
     payment: PaidBy
     status: Text = ""
     is_default: bool = False
@@ -102,7 +107,7 @@ class Confirmation(msgspec.Struct):
 class CollectedInvoice(msgspec.Struct):
     id: Id
     status: Text | None = None
-    payments: Page[InvoicePayment] = msgspec.field(default_factory=Page)
+    payments: Page[InvoicePaymentEntry] = msgspec.field(default_factory=Page)
     confirmation_secret: Confirmation | None = None
 
     @property
@@ -119,30 +124,34 @@ class CollectedInvoice(msgspec.Struct):
 _WANTS_THE_PAYER: Final = "authentication_required"
 
 
-def collection_of(invoice: CollectedInvoice, intent: PaymentIntent) -> Collection:
-    """Return how far the payment of an invoice is; what nobody tried yet is open."""
+def collection_of(invoice: CollectedInvoice, intent: PaymentIntent) -> InvoicePayment:
+    """Return how far the payment of an invoice is; one not tried yet is open."""
     error = intent.last_payment_error
     secret = invoice.confirmation_secret
-    return Collection(
+    return InvoicePayment(
         state=_state_of(intent.status, error),
         client_secret=(secret and secret.client_secret) or intent.client_secret,
         decline_code=(error.decline_code or error.code) if error else None,
     )
 
 
-def _state_of(status: str, error: LastError | None) -> CollectionState:
+def _state_of(status: str, error: LastError | None) -> InvoicePaymentState:
     match status:
         case "succeeded":
-            return CollectionState.PAID
+            return InvoicePaymentState.PAID
         case "canceled":
-            return CollectionState.CLOSED
+            return InvoicePaymentState.CLOSED
         case "requires_action":
-            return CollectionState.REQUIRES_ACTION
+            return InvoicePaymentState.REQUIRES_ACTION
         case "requires_payment_method" if error is not None:
             asks = _WANTS_THE_PAYER in {error.code, error.decline_code}
-            return CollectionState.REQUIRES_ACTION if asks else CollectionState.DECLINED
+            return (
+                InvoicePaymentState.REQUIRES_ACTION
+                if asks
+                else InvoicePaymentState.DECLINED
+            )
         case _:
-            return CollectionState.OPEN
+            return InvoicePaymentState.OPEN
 
 
 # What is sold

@@ -62,7 +62,7 @@ def _create_customer(it: ours.CreateCustomer) -> _Rendered:
     return "POST", path("customers"), given(email=it.email, metadata=metadata)
 
 
-def _set_up_card(it: ours.SetUpCard) -> _Rendered:
+def _set_up_card(it: ours.CreateSetupIntent) -> _Rendered:
     return (
         "POST",
         path("setup_intents"),
@@ -89,7 +89,7 @@ def _make_default(it: ours.MakeDefault) -> _Rendered:
     )
 
 
-def _pin_card(it: ours.PinCard) -> _Rendered:
+def _pin_card(it: ours.SetSubscriptionCard) -> _Rendered:
     where = path("subscriptions", it.subscription, field="subscription")
     return "POST", where, given(default_payment_method=it.payment_method)
 
@@ -100,7 +100,7 @@ def _pay_invoice(it: ours.PayInvoice) -> _Rendered:
     return "POST", where, given(payment_method=it.payment_method, off_session=False)
 
 
-def _start_subscription(it: ours.StartSubscription) -> _Rendered:
+def _start_subscription(it: ours.CreateSubscription) -> _Rendered:
     behavior = "allow_incomplete" if it.has_card else "default_incomplete"
     return (
         "POST",
@@ -119,7 +119,7 @@ def _start_subscription(it: ours.StartSubscription) -> _Rendered:
     )
 
 
-def _changed(it: ours.ChangeSubscription) -> Params:
+def _changed(it: ours.UpdateSubscription) -> Params:
     # The same for a change and its preview: then it costs what was said.
     date = it.proration_date
     return given(
@@ -129,7 +129,7 @@ def _changed(it: ours.ChangeSubscription) -> Params:
     )
 
 
-def previewed(customer_id: str, it: ours.ChangeSubscription) -> Params:
+def previewed(customer_id: str, it: ours.UpdateSubscription) -> Params:
     return given(
         customer=customer_id,
         subscription=it.subscription,
@@ -137,7 +137,7 @@ def previewed(customer_id: str, it: ours.ChangeSubscription) -> Params:
     )
 
 
-def _change_subscription(it: ours.ChangeSubscription) -> _Rendered:
+def _change_subscription(it: ours.UpdateSubscription) -> _Rendered:
     # Held until it is paid (docs.stripe.com/billing/subscriptions/pending-updates).
     return (
         "POST",
@@ -150,7 +150,7 @@ def _change_subscription(it: ours.ChangeSubscription) -> _Rendered:
     )
 
 
-def _plan_end(it: ours.PlanEnd) -> _Rendered:
+def _plan_end(it: ours.SetCancelAtPeriodEnd) -> _Rendered:
     where = path("subscriptions", it.subscription, field="subscription")
     return (
         "POST",
@@ -159,21 +159,21 @@ def _plan_end(it: ours.PlanEnd) -> _Rendered:
     )
 
 
-def _end_subscription(it: ours.EndSubscription) -> _Rendered:
+def _end_subscription(it: ours.CancelSubscription) -> _Rendered:
     return "DELETE", path("subscriptions", it.subscription, field="subscription"), {}
 
 
 _RENDERERS: Final[Mapping[type, Callable[[Any], _Rendered]]] = MappingProxyType(
     {
         ours.CreateCustomer: _create_customer,
-        ours.SetUpCard: _set_up_card,
+        ours.CreateSetupIntent: _set_up_card,
         ours.AttachCard: _attach_card,
         ours.MakeDefault: _make_default,
-        ours.PinCard: _pin_card,
+        ours.SetSubscriptionCard: _pin_card,
         ours.PayInvoice: _pay_invoice,
-        ours.StartSubscription: _start_subscription,
-        ours.ChangeSubscription: _change_subscription,
-        ours.PlanEnd: _plan_end,
-        ours.EndSubscription: _end_subscription,
+        ours.CreateSubscription: _start_subscription,
+        ours.UpdateSubscription: _change_subscription,
+        ours.SetCancelAtPeriodEnd: _plan_end,
+        ours.CancelSubscription: _end_subscription,
     }
 )

@@ -131,7 +131,7 @@ class StripeSignatures:
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
 
     def verify(self, body: bytes, header: str) -> None:
-        """Return if somebody who knows a secret signed these bytes, lately.
+        """Return if these bytes were signed with an active secret, lately.
 
         Raises:
             BadSignature: it is not so; the reason names the rule, never the input.
@@ -147,6 +147,6 @@ class StripeSignatures:
         for keyed in self._keyed:
             expected = _hex_of(keyed, timestamp, body)
             for signature in signatures:
-                # No early exit: the time must not tell which pair it was.
+                # No early exit: the time must not reveal which pair it was.
                 matched |= hmac.compare_digest(expected, signature)
         return matched

@@ -1,10 +1,10 @@
 """What facts come to: a pure function of a snapshot, the facts, the clock and policy.
 
 Rule 1: a report of a payment merges into it; an unchanged payment changes nothing. An
-        observation of a subscription is weighed (`payments_core.evidence`).
+        observation of a subscription merges too (`payments_core.subscription_merge`).
 Rule 2: whose a thing is says `payments_core.linking`. In conflict, the fact is not
         applied and its event is quarantined.
-Rule 3: facts about one object are joined before its owner is looked for: one object is
+Rule 3: facts about one object are joined before its owner is found: one object is
         in one group, and so is everything of one account.
 Rule 4: an account takes a new latest payment at once; anything else is a replay of
         all its payments, and so is the beginning or the end of a subscription's life.
@@ -40,14 +40,15 @@ from payments_core.decide.group import Group
 from payments_core.decide.known import Known
 from payments_core.decide.lookups import lookup_of
 from payments_core.decide.payments import (
-    AFTER_PAYMENT,
+    SYNC_AFTER_PAYMENT,
     correct_payment,
     report_payment,
 )
 from payments_core.decide.subscriptions import observe_subscription, pay_period
 from payments_core.decide.targets import Targets
+from payments_core.entitlement import Policy
 from payments_core.errors import Rejected
-from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -57,17 +58,15 @@ from payments_core.facts import (
     PeriodPaid,
     SourcedFacts,
     SubscriptionObserved,
-    SyncNeeded,
     UserRegistered,
 )
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
-from payments_core.standing import Policy
 
 __all__ = [
-    "AFTER_PAYMENT",
     "QUARANTINE_REASON",
+    "SYNC_AFTER_PAYMENT",
     "Decided",
     "Decision",
     "decide",
@@ -150,7 +149,7 @@ def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
     changes = Changes(
         key=event_group(event),
         events=() if source.reapplied else new,
-        settled=known if source.reapplied else (),
+        resolved=known if source.reapplied else (),
         cause=_OTHER_MODE.reason or "",
         sources=(event.id,),
     )
@@ -233,7 +232,7 @@ def _decided_together(
         subscriptions=_in_order(group.subscriptions),
         periods=tuple(group.periods),
         events=tuple(events),
-        settled=tuple(settled),
+        resolved=tuple(settled),
         link_versions=versions,
         finished=tuple(finished),
         # After the jobs are finished: what they do is not asked for.
@@ -282,7 +281,7 @@ def _finish(
     group.is_doing(job.key)
     if outcome.waits_for == job.key:
         # A newer report came first; what the job was asked for may be newer still.
-        return JobFinish(job, job.again(group.now), None)
+        return JobFinish(job, job.requeued(group.now), None)
     again = _again(group, source)
     after = job.released(again) if again else job.finished()
     return JobFinish(job, after, outcome)
@@ -296,8 +295,8 @@ def _again(group: Group, source: SourcedFacts) -> datetime | None:
     for fact in source.facts:
         if isinstance(fact, SubscriptionObserved):
             known = group.subscription(fact.report.gateway_id)
-            look_at = known.look_at if known else None
-            if look_at is not None and look_at <= group.now:
+            next_sync_at = known.next_sync_at if known else None
+            if next_sync_at is not None and next_sync_at <= group.now:
                 return group.now + A_DAY
     return None
 

@@ -1,6 +1,6 @@
 """What registrations, bindings and cards come to, and what they link.
 
-Rule 1: an e-mail and a customer belong to one account at a time; nobody takes one.
+Rule 1: an e-mail and a customer belong to one account at a time; none is taken over.
 Rule 2: a binding by an operation yields to one that was made by hand meanwhile.
 Rule 3: what is linked is surely the account's: see `payments_core.linking`.
 """
@@ -14,14 +14,13 @@ from payments_core.decide.lookups import claims_of
 from payments_core.decide.payments import put_payment
 from payments_core.decide.subscriptions import put_subscription
 from payments_core.errors import CustomerTaken, EmailTaken, Rejected
-from payments_core.events import EventState, Outcome
+from payments_core.events import EventState, Outcome, SyncNeeded
 from payments_core.facts import (
     APPLIED,
     CardObserved,
     CustomerBound,
     LinkRequested,
     SourcedFacts,
-    SyncNeeded,
     UserRegistered,
 )
 from payments_core.identity import CustomerId
@@ -33,7 +32,7 @@ from payments_core.subscription import SubscriptionReport
 
 def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outcome:
     if group.account is not None:
-        group.account = group.account.with_card(fact.card, ticket=fact.sequence)
+        group.account = group.account.with_card(fact.card, sequence=fact.sequence)
         group.note("card observed")
     return source.job_outcome
 
@@ -127,7 +126,7 @@ def adopt(group: Group, keys: LinkKeys) -> None:
     ).customer_ids
     own = {group.account.customer_id} if group.account else set()
     if unknown := customers - snapshot.lookup.keys.customer_ids - own:
-        # They may be bound to somebody else.
+        # They may be bound to other accounts.
         group.need(Lookup(keys=LinkKeys(customer_ids=frozenset(unknown))))
         return
     for record in found.payments:
@@ -145,8 +144,8 @@ def _is_surely_ours(
 ) -> bool:
     if not group.may_be_ours(thing):
         return False
-    if thing.claimed_by:
-        return thing.claimed_by == group.owner
+    if thing.metadata_user_id:
+        return thing.metadata_user_id == group.owner
     if group.account is not None and thing.customer_id:
         if group.known.bound_to(thing.customer_id):
             return True

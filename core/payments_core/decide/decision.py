@@ -29,7 +29,7 @@ class Decided:
     """What one source's facts come to: the changes that hold them, if any.
 
     `outcome` is the event's; None for one that is known already (`duplicate`), as is an
-    intent that was saved with them before. `lease_lost`: somebody else has the intent
+    intent that was saved with them before. `lease_lost`: another process has the intent
     by now. A `refusal` is the rule that forbids it; a `failure` the exception of a bug.
     """
 

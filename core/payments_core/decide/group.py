@@ -8,12 +8,12 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
+from payments_core.entitlement import PaymentSummary
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.linking import NO_KEYS, LinkKeys
 from payments_core.payment import Payment, PaymentId, PaymentRecord
-from payments_core.standing import Checkpoint
-from payments_core.subscription import PaidTerm, Subscription, SubscriptionReport
+from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
 CAUSES_MAX = 3
 
@@ -33,7 +33,7 @@ class Group:
     account: PaymentAccount | None = attrs.field(init=False)
     payments: dict[PaymentId, PaymentRecord] = attrs.field(init=False, factory=dict)
     subscriptions: dict[str, Subscription] = attrs.field(init=False, factory=dict)
-    periods: list[PaidTerm] = attrs.field(init=False, factory=list)
+    periods: list[PaidPeriod] = attrs.field(init=False, factory=list)
     link_keys: LinkKeys = attrs.field(init=False, default=NO_KEYS)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
@@ -61,7 +61,11 @@ class Group:
             bound = (
                 self.owner if thing.customer_id == self.account.customer_id else None
             )
-        return self.owner == (thing.claimed_by or self.owner) == (bound or self.owner)
+        return (
+            self.owner
+            == (thing.metadata_user_id or self.owner)
+            == (bound or self.owner)
+        )
 
     def sync(self, key: JobKey, reason: str, *, after: timedelta = timedelta()) -> None:
         """Ask for a job; of two wishes for one job the earlier one counts."""
@@ -120,8 +124,8 @@ class Group:
         for record in snapshot.histories:
             if record.user_id == user:
                 payments.setdefault(record.payment.id, record.payment)
-        checkpoint = Checkpoint.replay(payments.values(), self.account.subscriptions)
-        self.account = self.account.folded(checkpoint)
+        summary = PaymentSummary.replay(payments.values(), self.account.subscriptions)
+        self.account = self.account.with_summary(summary)
 
     def link_versions(self) -> Mapping[str, int]:
         """Return the versions of the link keys that this group rests on."""

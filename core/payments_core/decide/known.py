@@ -45,8 +45,8 @@ class Known:
     ) -> UserId | OwnershipConflict | None:
         """Say whose a thing is that is not linked yet."""
         bound = self.bound_to(thing.customer_id)
-        if thing.claimed_by:
-            claimed = UserId(thing.claimed_by)
+        if thing.metadata_user_id:
+            claimed = UserId(thing.metadata_user_id)
             if bound and bound != claimed:
                 return OwnershipConflict(claimed, bound)
             return claimed if claimed in self.accounts else None

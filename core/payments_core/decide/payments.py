@@ -16,6 +16,7 @@ from typing import Final
 from payments_core.account import PaymentAccount
 from payments_core.decide.decision import QUARANTINED, subscription_job
 from payments_core.decide.group import Group
+from payments_core.entitlement import PaymentEffect
 from payments_core.events import EventState, Outcome
 from payments_core.facts import (
     APPLIED,
@@ -26,11 +27,10 @@ from payments_core.facts import (
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import link_keys
 from payments_core.payment import Payment, PaymentRecord
-from payments_core.standing import Sighting
 from payments_core.subscription import Subscription, SubscriptionStatus
 
-# A payment comes with events that tell more; they may make the sync needless.
-AFTER_PAYMENT: Final = timedelta(seconds=3)
+# A payment comes with other events, which may make the sync needless.
+SYNC_AFTER_PAYMENT: Final = timedelta(seconds=3)
 
 
 def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outcome:
@@ -70,9 +70,9 @@ def put_payment(
     _fold(group, group.account, before, payment)
     group.note(f"payment {payment.id} {payment.state.value}")
     for subscription in group.account.subscriptions:
-        if subscription.live and _tells_more(payment, subscription):
+        if not subscription.is_terminal and _tells_more(payment, subscription):
             key = subscription_job(subscription.gateway_id)
-            group.sync(key, f"payment {payment.id}", after=AFTER_PAYMENT)
+            group.sync(key, f"payment {payment.id}", after=SYNC_AFTER_PAYMENT)
 
 
 def _fold(
@@ -82,15 +82,15 @@ def _fold(
     payment: Payment,
 ) -> None:
     subscriptions = account.subscriptions
-    sighting, seen = Sighting.of(payment, subscriptions), None
+    effect, seen = PaymentEffect.of(payment, subscriptions), None
     if before is not None and before.user_id is not None:
-        seen = Sighting.of(before.payment, subscriptions)
-    if sighting == seen:
+        seen = PaymentEffect.of(before.payment, subscriptions)
+    if effect == seen:
         return
-    if seen or sighting is None or not account.checkpoint.takes(sighting):
+    if seen or effect is None or not account.summary.takes(effect):
         group.replays = True
         return
-    group.account = account.folded(account.checkpoint.advance(sighting))
+    group.account = account.with_summary(account.summary.advance(effect))
 
 
 _IN_ARREARS: Final[Mapping[bool, frozenset[SubscriptionStatus]]] = MappingProxyType(
@@ -102,7 +102,7 @@ _IN_ARREARS: Final[Mapping[bool, frozenset[SubscriptionStatus]]] = MappingProxyT
 
 
 def _tells_more(payment: Payment, subscription: Subscription) -> bool:
-    """Say whether a payment tells something of a subscription that is not known."""
+    """Say whether a payment says something new about a subscription."""
     created_at = payment.created_at
     if created_at is None or not subscription.lived_at(created_at):
         return False
@@ -110,7 +110,7 @@ def _tells_more(payment: Payment, subscription: Subscription) -> bool:
         return True
     if not payment.money_stayed:
         return False
-    term = subscription.paid_term
+    term = subscription.paid_period
     if term is None or not subscription.covered:
         return True
     # A payment of another term than the one we know of.

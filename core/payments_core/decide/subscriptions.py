@@ -1,6 +1,6 @@
 """What observations of subscriptions, and paid periods of them, come to.
 
-Rule 1: an observation is weighed against what is known (`payments_core.evidence`).
+Rule 1: an observation merges with what is known (`payments_core.subscription_merge`).
 Rule 2: the beginning or the end of a subscription's life is a replay of all payments.
 """
 
@@ -9,10 +9,10 @@ import attrs
 from payments_core.decide.decision import QUARANTINED, subscription_job
 from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
-from payments_core.evidence import Evidence, weigh
 from payments_core.facts import APPLIED, PeriodPaid, SourcedFacts, SubscriptionObserved
 from payments_core.linking import link_keys
 from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.subscription_merge import Observation, merge_observation
 
 
 def observe_subscription(
@@ -29,17 +29,17 @@ def observe_subscription(
     sequence = fact.sequence
     if sequence is None:
         sequence = group.known.snapshot.sequence
-    verdict = weigh(
+    result = merge_observation(
         known,
-        Evidence(report=report, at=fact.at, ticket=sequence, looked_up=fact.fetched),
+        Observation(report=report, at=fact.at, sequence=sequence, fetched=fact.fetched),
     )
-    if verdict.subscription is not None:
-        after = attrs.evolve(verdict.subscription, user_id=group.owner)
+    if result.subscription is not None:
+        after = attrs.evolve(result.subscription, user_id=group.owner)
         put_subscription(group, known, after)
-    if verdict.look is None:
+    if result.sync_reason is None:
         return APPLIED
-    group.sync(job, verdict.look)
-    return Outcome(EventState.PENDING, verdict.look, job)
+    group.sync(job, result.sync_reason)
+    return Outcome(EventState.PENDING, result.sync_reason, job)
 
 
 def _is_anothers(group: Group, known: Subscription | None) -> bool:
@@ -80,4 +80,4 @@ def _life(subscription: Subscription) -> tuple[object, ...]:
     """Return what of a subscription decides on the meaning of payments."""
     report = subscription.report
     lived = report.status is not SubscriptionStatus.INCOMPLETE_EXPIRED
-    return report.created_at, report.ended_at, subscription.live, lived
+    return report.created_at, report.ended_at, not subscription.is_terminal, lived

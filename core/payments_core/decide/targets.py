@@ -1,6 +1,6 @@
 """To which group the facts of each source belong.
 
-Facts about one object are joined before its owner is looked for: one object is in one
+Facts about one object are joined before its owner is found: one object is in one
 group.
 """
 
@@ -11,6 +11,7 @@ import attrs
 
 from payments_core.decide.decision import event_group, user_group
 from payments_core.decide.known import Known
+from payments_core.events import SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -21,7 +22,6 @@ from payments_core.facts import (
     PeriodPaid,
     SourcedFacts,
     SubscriptionObserved,
-    SyncNeeded,
     UserRegistered,
 )
 from payments_core.identity import UserId

@@ -15,7 +15,7 @@ import attrs
 
 from payments_core.errors import (
     AccountBusy,
-    GatewayBusy,
+    GatewayNotAttempted,
     GatewayObjectMissing,
     OperationInProgress,
     PaymentsError,
@@ -67,8 +67,8 @@ LINKED_MAX: Final = 100
 FailedWork = Job | Intent | LinkRequested
 
 
-def _unheard(_: FailedWork, __: Exception) -> None:
-    """Nobody listens."""
+def _ignore(_: FailedWork, __: Exception) -> None:
+    """Drop it: no listener was given."""
 
 
 @attrs.frozen
@@ -82,7 +82,7 @@ class RunWork:
     intents: IntentDirectory
     events: EventLog
     reader: EventReader
-    on_failure: Callable[[FailedWork, Exception], None] = _unheard
+    on_failure: Callable[[FailedWork, Exception], None] = _ignore
 
     async def claim(self, limit: int) -> Sequence[Claimed]:
         """Claim work that is due; what is not run is due again after its lease.
@@ -148,7 +148,7 @@ class RunWork:
             await self._finish(run, job)
         except StoreUnavailable:
             raise
-        except (GatewayBusy, OperationInProgress, AccountBusy):
+        except (GatewayNotAttempted, OperationInProgress, AccountBusy):
             await self.queue.release(job, job.released(self.clock() + PAUSE))
         except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
             self.on_failure(job, error)

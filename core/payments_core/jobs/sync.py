@@ -8,18 +8,23 @@ import attrs
 
 from payments_core.decide import subscription_job
 from payments_core.errors import EventNotFound
-from payments_core.events import EventKey
+from payments_core.events import EventKey, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     PaymentCorrected,
     PeriodPaid,
     SourcedFacts,
     SubscriptionObserved,
-    SyncNeeded,
     facts_of,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.intent import IntentId, IntentKind, IntentState, Step, Wanted
+from payments_core.intent import (
+    IntentId,
+    IntentKind,
+    IntentState,
+    OperationParams,
+    Step,
+)
 from payments_core.job import Job
 from payments_core.operations.start import OperationRequest
 from payments_core.payment import PaymentId
@@ -74,7 +79,7 @@ async def _twin_of(run: JobRun, report: SubscriptionReport) -> UserId | None:
     A gateway may go on with a request long after it answered with an error: what an
     intent made since, or gave up, stands against it.
     """
-    if report.terminal or report.intent_id is None:
+    if report.is_terminal or report.intent_id is None:
         return None
     intent = await run.intents.find(IntentId(report.intent_id))
     if intent is None or intent.open:
@@ -91,24 +96,28 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
         user_id=user_id,
         kind=IntentKind.END_SUBSCRIPTION,
         subject=subscription_id(report.gateway_id),
-        wanted=Wanted(cancel_at_period_end=False),
+        wanted=OperationParams(cancel_at_period_end=False),
         key=f"twin {report.gateway_id}",
     )
     await run.execute(request, wait_s=None)
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
-    """Look at a customer: the card that pays, and what was sold to them."""
+    """Sync a customer: the card that pays, and their subscriptions."""
     customer = CustomerId(job.key.subject)
     card = await run.gateway.card_of(customer)
     sold = await run.gateway.subscriptions_of(customer)
-    owner = await run.accounts.holder_of(customer)
+    owner = await run.accounts.owner_of_customer(customer)
     account = await run.accounts.find(owner) if owner else None
-    known = {it.gateway_id: it.live for it in account.subscriptions} if account else {}
+    known = (
+        {it.gateway_id: not it.is_terminal for it in account.subscriptions}
+        if account
+        else {}
+    )
     syncs = (
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
         for it in sold
-        if known.get(it.gateway_id) is not (not it.terminal)
+        if known.get(it.gateway_id) is not (not it.is_terminal)
     )
     observed = CardObserved(customer_id=customer, card=card, sequence=run.sequence)
     await run.record.one(SourcedFacts(facts=(observed, *syncs), job=job))
@@ -119,12 +128,12 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
     found = await run.gateway.set_up(job.key.subject)
     owner = None
     if found.succeeded and found.customer_id and found.payment_method:
-        owner = await run.accounts.holder_of(found.customer_id)
+        owner = await run.accounts.owner_of_customer(found.customer_id)
     if owner is not None:
         request = OperationRequest(
             user_id=owner,
             kind=IntentKind.UPDATE_CARD,
-            wanted=Wanted(payment_method=found.payment_method),
+            wanted=OperationParams(payment_method=found.payment_method),
             key=f"set-up {job.key.subject}",
         )
         await run.execute(request, wait_s=None)
@@ -147,7 +156,7 @@ async def apply_event(run: JobRun, job: Job) -> None:
             again = attrs.evolve(source, reapplied=True, job=job)
             recorded = await run.record.one(again)
             if recorded.state is RecordedState.DUPLICATE:
-                # Somebody else has applied it meanwhile.
+                # Another worker has applied it meanwhile.
                 await run.record.one(SourcedFacts(job=job))
             return
     raise EventNotFound(id_)

@@ -5,22 +5,22 @@ Rule 1: an operation asks `run.call` for every change, and may read what it like
 Rule 2: a new card pays what is owed before it takes the old one's place: the bank has
         the first word.
 Rule 3: what a bank wants to be confirmed (3-D Secure) is a success that says so: the
-        payer goes on in the browser, and events tell what came of it.
+        payer goes on in the browser, and events report what came of it.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.errors import GatewayOutcomeUnknown, GatewayRefused
 from payments_core.gateway import (
     AttachCard,
-    Collection,
-    CollectionState,
     CreateCustomer,
+    CreateSetupIntent,
+    InvoicePayment,
+    InvoicePaymentState,
     MakeDefault,
     PayInvoice,
-    PinCard,
-    SetUpCard,
+    SetSubscriptionCard,
 )
 from payments_core.identity import CustomerId
 from payments_core.intent import IntentOutcome, Step
@@ -33,9 +33,9 @@ from payments_core.operations.run import (
 from payments_core.subscription import SubscriptionReport, SubscriptionStatus
 
 _OWES: Final = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
-_ASKS: Final = CollectionState.REQUIRES_ACTION
+_ASKS: Final = InvoicePaymentState.REQUIRES_ACTION
 # Nothing will be taken any more.
-OVER: Final = frozenset({CollectionState.PAID, CollectionState.CLOSED})
+OVER: Final = frozenset({InvoicePaymentState.PAID, InvoicePaymentState.CLOSED})
 
 
 async def create_customer(run: OperationRun) -> OperationResult:
@@ -67,7 +67,7 @@ async def create_customer(run: OperationRun) -> OperationResult:
 
 
 async def set_up_card(run: OperationRun) -> OperationResult:
-    request = SetUpCard(
+    request = CreateSetupIntent(
         customer_id=run.customer_id,
         user_id=run.intent.user_id,
         intent_id=run.intent.id,
@@ -83,28 +83,29 @@ async def update_card(run: OperationRun) -> OperationResult:
         AttachCard(customer_id=customer, payment_method=_wanted_card(run)),
     )
     if attached.card is None:
-        raise GatewaySilent("an attached card that is none")
+        raise GatewayOutcomeUnknown("an attached card that is none")
     card = attached.card
     subscriptions = await run.gateway.subscriptions_of(customer)
     owed = [s for s in subscriptions if s.status in _OWES and s.latest_invoice_id]
-    asked = await _pay(run, owed, card.id)
+    awaited = await _pay(run, owed, card.id)
     await run.call(
         Step.MAKE_DEFAULT, MakeDefault(customer_id=customer, payment_method=card.id)
     )
     for subscription in subscriptions:
-        if not subscription.terminal and subscription.pinned_card not in {
+        if not subscription.is_terminal and subscription.pinned_card not in {
             None,
             card.id,
         }:
             id_ = subscription.gateway_id
             await run.call(
-                Step.PIN_CARD.of(id_), PinCard(subscription=id_, payment_method=card.id)
+                Step.PIN_CARD.of(id_),
+                SetSubscriptionCard(subscription=id_, payment_method=card.id),
             )
     return OperationResult(
         outcome=IntentOutcome(
             card=card,
-            requires_action=asked is not None,
-            client_secret=asked.client_secret if asked else None,
+            requires_action=awaited is not None,
+            client_secret=awaited.client_secret if awaited else None,
         ),
         facts=[card_observed(run, card, call)],
         touched=[subscription.gateway_id for subscription in owed],
@@ -120,17 +121,17 @@ def _wanted_card(run: OperationRun) -> str:
 
 async def _pay(
     run: OperationRun, owed: Sequence[SubscriptionReport], card_id: str
-) -> Collection | None:
+) -> InvoicePayment | None:
     """Pay what is past due; return what the bank wants to be confirmed, if anything.
 
     Raises:
         GatewayRefused: the bank declined.
     """
-    asked = None
+    awaited = None
     for subscription in owed:
         invoice = subscription.latest_invoice_id or ""
-        collection = await run.gateway.collection(invoice)
-        if collection.state in OVER:
+        invoice_payment = await run.gateway.invoice_payment(invoice)
+        if invoice_payment.state in OVER:
             continue
         try:
             await run.call(
@@ -138,8 +139,8 @@ async def _pay(
                 PayInvoice(invoice_id=invoice, payment_method=card_id),
             )
         except GatewayRefused as error:
-            collection = await run.gateway.collection(invoice)
-            if not error.declined or collection.state is not _ASKS:
+            invoice_payment = await run.gateway.invoice_payment(invoice)
+            if not error.declined or invoice_payment.state is not _ASKS:
                 raise
-            asked = collection
-    return asked
+            awaited = invoice_payment
+    return awaited

@@ -16,7 +16,7 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
-from payments_core.errors import GatewayRefused, GatewaySilent
+from payments_core.errors import GatewayOutcomeUnknown, GatewayRefused
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -27,7 +27,7 @@ from payments_core.facts import (
 from payments_core.gateway import Answer, GatewayRequest
 from payments_core.identity import CustomerId
 from payments_core.intent import (
-    SILENCE,
+    REISSUE_AFTER,
     Call,
     Intent,
     IntentOutcome,
@@ -35,7 +35,7 @@ from payments_core.intent import (
     Refusal,
 )
 from payments_core.ports import Clock, PaymentGateway
-from payments_core.subscription import PaidTerm
+from payments_core.subscription import PaidPeriod
 
 
 @attrs.frozen
@@ -47,12 +47,12 @@ class RetryLater:
 
 @attrs.frozen
 class Expired:
-    """It took too long: nobody waits for it any more."""
+    """It took too long: no caller waits for it any more."""
 
 
 @attrs.frozen
 class LeaseLost:
-    """Somebody else has the intent by now."""
+    """Another process has the intent by now."""
 
 
 StopReason = RetryLater | Expired | LeaseLost
@@ -101,14 +101,14 @@ def refused(refusal: Refusal) -> GatewayRefused:
 def observation_of(answer: Answer, call: Call) -> SubscriptionObserved:
     """Return what an answer says of its subscription."""
     if answer.subscription is None:
-        raise GatewaySilent("an answer without its subscription")
+        raise GatewayOutcomeUnknown("an answer without its subscription")
     return SubscriptionObserved(
-        report=answer.subscription, at=answer.at, sequence=call.ticket
+        report=answer.subscription, at=answer.at, sequence=call.sequence
     )
 
 
 def paid_by(answer: Answer) -> list[PeriodPaid]:
-    term: PaidTerm | None = answer.term
+    term: PaidPeriod | None = answer.term
     return [] if term is None else [PeriodPaid(term)]
 
 
@@ -144,7 +144,8 @@ class OperationRun:
 
         Raises:
             GatewayRefused: a definite no.
-            GatewaySilent, GatewayBusy: it is not known, or was not done.
+            GatewayOutcomeUnknown: nobody knows whether it was done.
+            GatewayNotAttempted: it was not done.
             StopRun: the run cannot go on now.
         """
         call, sent_before = self.intent.call(step), True
@@ -166,7 +167,7 @@ class OperationRun:
             Call(
                 step=step,
                 frozen=self.gateway.freeze(request),
-                ticket=self.sequence,
+                sequence=self.sequence,
                 first_sent_at=now,
                 last_sent_at=now,
             )
@@ -180,8 +181,8 @@ class OperationRun:
         found = await self.gateway.find(request)
         if found is not None:
             return self._noted(call.answered(found))
-        if request.makes and not call.is_silent(now):
-            raise StopRun(RetryLater(call.last_sent_at + SILENCE))
+        if request.makes and not call.may_be_reissued(now):
+            raise StopRun(RetryLater(call.last_sent_at + REISSUE_AFTER))
         if self.intent.may_be_abandoned(now):
             raise StopRun(Expired())
         frozen = self.gateway.freeze(request)
@@ -200,8 +201,10 @@ class OperationRun:
                 self._noted(call.refused(refusal_of(error)))
                 raise
             answer = found
-        except GatewaySilent as error:
-            self._noted(call.silent(poisoned=error.poisoned))
+        except GatewayOutcomeUnknown as error:
+            self._noted(
+                call.outcome_unknown(server_error_cached=error.server_error_cached)
+            )
             raise
         return answer, self._noted(call.answered(answer))
 
@@ -218,7 +221,7 @@ class OperationRun:
 
 
 def card_observed(run: OperationRun, card: Card, call: Call) -> CardObserved:
-    return CardObserved(customer_id=run.customer_id, card=card, sequence=call.ticket)
+    return CardObserved(customer_id=run.customer_id, card=card, sequence=call.sequence)
 
 
 def customer_bound(

@@ -20,7 +20,13 @@ from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, Snapshot
 from payments_core.errors import AccountNotFound
 from payments_core.identity import UserId
-from payments_core.intent import NOTHING_WANTED, Intent, IntentId, IntentKind, Wanted
+from payments_core.intent import (
+    NO_PARAMS,
+    Intent,
+    IntentId,
+    IntentKind,
+    OperationParams,
+)
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
 from payments_core.operations import NEED_CUSTOMER
@@ -35,29 +41,30 @@ def no_rule(_: PaymentAccount) -> None:
 
 @attrs.frozen(kw_only=True)
 class OperationRequest:
-    """An operation that somebody asks for.
+    """An operation that a caller requests.
 
     `key` is whose it is and the idempotency key, as one text; None without one.
-    `about` is what the path of the request names, and `asked` what was asked for in so
-    many words, where `wanted` says more: both are for the fingerprint. `subject` is
-    what only one operation of the kind may be open on.
+    `about` is what the path of the request names. `requested` is the request as it
+    came, where `wanted` is more precise (a product's price). Both are for the
+    fingerprint.
+    Only one operation of a kind may be open on a `subject`.
     """
 
     user_id: UserId
     kind: IntentKind
-    wanted: Wanted = NOTHING_WANTED
+    wanted: OperationParams = NO_PARAMS
     about: str = ""
-    asked: Wanted | None = None
+    requested: OperationParams | None = None
     subject: str = ""
     key: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        return (self.asked or self.wanted).fingerprint(self.kind, self.about)
+        return (self.requested or self.wanted).fingerprint(self.kind, self.about)
 
     @property
     def key_digest(self) -> str | None:
-        # A digest: keys come from outside, of any length and look.
+        # A digest: keys come from outside, of any length and form.
         return self.key and hashlib.sha256(self.key.encode()).hexdigest()
 
 
@@ -68,7 +75,7 @@ class StartState(StrEnum):
     LEASED = "leased"
     # It ended before: this is its answer once more.
     REPLAYED = "replayed"
-    # Somebody else is running it, or another one that stands in the way.
+    # Another process runs it, or another operation blocks it.
     BUSY = "busy"
     # The idempotency key came with another request.
     KEY_REUSED = "key_reused"
@@ -191,7 +198,7 @@ def _find_open(
     intent = _open_intent(snapshot, request.kind, request.subject)
     if intent is None:
         return None
-    # Who asks for the very same, with no key to tell the two apart, means it.
+    # The very same request, without a key that makes it another one, is the same one.
     if request.key is None and intent.fingerprint == request.fingerprint:
         return _taken_over(intent, writer, now)
     return StartedOperation(intent, StartState.BUSY)
@@ -217,7 +224,7 @@ def customer_for(
 ) -> Intent | None:
     """Return the intent, not saved yet, that makes the customer that is needed.
 
-    None if none is needed, or if somebody else is making it.
+    None if none is needed, or if another operation is making it.
     """
     account = account_in(snapshot)
     if kind not in NEED_CUSTOMER or account.customer_id is not None:

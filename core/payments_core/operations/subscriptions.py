@@ -13,12 +13,12 @@ from payments_core.errors import AlreadySubscribed, GatewayRefused
 from payments_core.facts import PeriodPaid, SubscriptionObserved
 from payments_core.gateway import (
     AttachCard,
-    ChangeSubscription,
-    Collection,
-    CollectionState,
-    EndSubscription,
-    PlanEnd,
-    StartSubscription,
+    CancelSubscription,
+    CreateSubscription,
+    InvoicePayment,
+    InvoicePaymentState,
+    SetCancelAtPeriodEnd,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId
 from payments_core.intent import IntentOutcome, IntentState, Refusal, Step
@@ -50,7 +50,7 @@ async def start_subscription(run: OperationRun) -> OperationResult:
         )
         pinned = attached.card
     has_card = pinned is not None or await run.gateway.card_of(customer) is not None
-    request = StartSubscription(
+    request = CreateSubscription(
         customer_id=customer,
         price=wanted.price or "",
         quantity=wanted.quantity or 1,
@@ -62,25 +62,25 @@ async def start_subscription(run: OperationRun) -> OperationResult:
     )
     answer, call = await run.call(Step.START, request)
     began = observation_of(answer, call)
-    collection = await _first_payment(run, began.report)
-    declined = collection and collection.state is CollectionState.DECLINED
+    invoice_payment = await _first_payment(run, began.report)
+    declined = invoice_payment and invoice_payment.state is InvoicePaymentState.DECLINED
     # Once it is being undone the invoice is void, and declines no more.
     if run.intent.call(Step.UNDO_START) or (has_card and declined):
-        return await _undone(run, began, collection)
-    return _settled(began, paid_by(answer), collection)
+        return await _undone(run, began, invoice_payment)
+    return _settled(began, paid_by(answer), invoice_payment)
 
 
 async def _require_none(run: OperationRun, customer: CustomerId) -> None:
     """Refuse to sell twice what the gateway says is sold already.
 
-    Somebody sold it elsewhere, or our database was restored from a backup.
+    It was created outside of this service, or our database was restored from a backup.
 
     Raises:
-        GatewayRefused: the customer has a living subscription of the product.
+        GatewayRefused: the customer has an open subscription of the product.
     """
     for report in await run.gateway.subscriptions_of(customer):
         ours = report.intent_id == run.intent.id
-        if report.product == run.intent.subject and not (report.terminal or ours):
+        if report.product == run.intent.subject and not (report.is_terminal or ours):
             run.touched.append(report.gateway_id)
             raise GatewayRefused(
                 AlreadySubscribed.code, subscription_id(report.gateway_id)
@@ -89,22 +89,22 @@ async def _require_none(run: OperationRun, customer: CustomerId) -> None:
 
 async def _first_payment(
     run: OperationRun, report: SubscriptionReport
-) -> Collection | None:
+) -> InvoicePayment | None:
     """Return how the payment is that a subscription waits for; None if for none."""
     waits = report.status is SubscriptionStatus.INCOMPLETE or report.pending
     if not waits or report.latest_invoice_id is None:
         return None
-    return await run.gateway.collection(report.latest_invoice_id)
+    return await run.gateway.invoice_payment(report.latest_invoice_id)
 
 
 async def _undone(
-    run: OperationRun, began: SubscriptionObserved, declined: Collection | None
+    run: OperationRun, began: SubscriptionObserved, declined: InvoicePayment | None
 ) -> OperationResult:
     """End what was declined: it must not stand in the way of the next attempt."""
     id_ = began.report.gateway_id
-    answer, call = await run.call(Step.UNDO_START, EndSubscription(subscription=id_))
+    answer, call = await run.call(Step.UNDO_START, CancelSubscription(subscription=id_))
     return OperationResult(
-        state=IntentState.DECLINED,
+        state=IntentState.REFUSED,
         outcome=IntentOutcome(
             refusal=Refusal(
                 code="card_declined",
@@ -120,14 +120,16 @@ async def _undone(
 def _settled(
     observed: SubscriptionObserved,
     periods: Sequence[PeriodPaid],
-    collection: Collection | None,
+    invoice_payment: InvoicePayment | None,
 ) -> OperationResult:
-    unpaid = collection is not None and collection.state not in OVER
+    unpaid = invoice_payment is not None and invoice_payment.state not in OVER
     return OperationResult(
         outcome=IntentOutcome(
             subscription=observed.report,
             requires_action=unpaid,
-            client_secret=collection.client_secret if collection and unpaid else None,
+            client_secret=invoice_payment.client_secret
+            if invoice_payment and unpaid
+            else None,
         ),
         facts=[observed, *periods],
     )
@@ -142,7 +144,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
     if wanted.price is not None or wanted.quantity is not None:
         answer, call = await run.call(
             Step.CHANGE,
-            ChangeSubscription(
+            UpdateSubscription(
                 subscription=known.gateway_id,
                 item_id=known.item_id,
                 price=wanted.price,
@@ -155,7 +157,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
     if wanted.cancel_at_period_end is not None:
         answer, call = await run.call(
             Step.PLAN_END,
-            PlanEnd(
+            SetCancelAtPeriodEnd(
                 subscription=known.gateway_id,
                 cancel_at_period_end=wanted.cancel_at_period_end,
             ),
@@ -163,8 +165,8 @@ async def change_subscription(run: OperationRun) -> OperationResult:
         observed = observation_of(answer, call)
     if observed is None:
         raise GatewayRefused("nothing", "nothing is to be changed")
-    collection = await _first_payment(run, observed.report)
-    return _settled(observed, periods, collection)
+    invoice_payment = await _first_payment(run, observed.report)
+    return _settled(observed, periods, invoice_payment)
 
 
 async def end_subscription(run: OperationRun) -> OperationResult:
@@ -173,10 +175,12 @@ async def end_subscription(run: OperationRun) -> OperationResult:
     if run.intent.wanted.cancel_at_period_end:
         answer, call = await run.call(
             Step.PLAN_END,
-            PlanEnd(subscription=known.gateway_id, cancel_at_period_end=True),
+            SetCancelAtPeriodEnd(
+                subscription=known.gateway_id, cancel_at_period_end=True
+            ),
         )
     else:
         answer, call = await run.call(
-            Step.END, EndSubscription(subscription=known.gateway_id)
+            Step.END, CancelSubscription(subscription=known.gateway_id)
         )
     return _settled(observation_of(answer, call), (), None)

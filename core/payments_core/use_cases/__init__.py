@@ -2,9 +2,9 @@
 
 from payments_core.operations.start import OperationRequest
 from payments_core.use_cases.accounts import (
+    GetAuthorizedAccount,
     GetPaymentStatus,
     PaymentStatusView,
-    ReachAccount,
     RegisterUser,
 )
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
@@ -49,6 +49,7 @@ __all__ = [
     "ExecuteOperation",
     "ExecutedOperation",
     "FindPrice",
+    "GetAuthorizedAccount",
     "GetPaymentStatus",
     "InvalidateToken",
     "InvalidateUserTokens",
@@ -57,7 +58,6 @@ __all__ = [
     "Order",
     "PaymentStatusView",
     "PreviewChange",
-    "ReachAccount",
     "ReadIntent",
     "ReadSubscriptions",
     "RecordFacts",

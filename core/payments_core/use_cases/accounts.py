@@ -3,12 +3,12 @@
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
+from payments_core.entitlement import Policy, Standing
 from payments_core.errors import AccountNotFound
 from payments_core.facts import SourcedFacts, UserRegistered
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.ports import AccountDirectory, Clock
-from payments_core.revocation import Caller
-from payments_core.standing import Policy, Standing
 from payments_core.use_cases.record_facts import RecordFacts
 
 
@@ -48,7 +48,7 @@ class PaymentStatusView:
 
 
 @attrs.frozen
-class ReachAccount:
+class GetAuthorizedAccount:
     """Find the account that a request is about. The first call registers a user."""
 
     directory: AccountDirectory
@@ -58,13 +58,13 @@ class ReachAccount:
         """Return the account.
 
         Raises:
-            AccountNotFound: nobody has this id or e-mail, or it is another's.
+            AccountNotFound: no account has this id or e-mail, or it is another user's.
             EmailTaken: the token of a new user carries another user's e-mail.
         """
         account = await self.directory.find(user)
         if account is None:
             account = await self._first_call(user, caller)
-        caller.require_reach(account)
+        caller.require_access(account)
         return account
 
     async def _first_call(self, user: UserId | Email, caller: Caller) -> PaymentAccount:
@@ -79,7 +79,7 @@ class ReachAccount:
 
 @attrs.frozen
 class GetPaymentStatus:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     clock: Clock
     policy: Policy
 
@@ -89,7 +89,7 @@ class GetPaymentStatus:
         """Return a user's status.
 
         Raises:
-            AccountNotFound, EmailTaken: see `ReachAccount`.
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
         return self.view(await self.reach(user, caller=caller))
 

@@ -2,11 +2,11 @@
 
 import attrs
 
+from payments_core.caller import Caller
 from payments_core.identity import Email, UserId
-from payments_core.intent import IntentKind, Wanted
+from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest
-from payments_core.revocation import Caller
-from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -17,7 +17,7 @@ from payments_core.use_cases.references import gateway_reference
 
 @attrs.frozen
 class SetUpCard:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     execute: ExecuteOperation
 
     async def __call__(
@@ -26,7 +26,7 @@ class SetUpCard:
         """Prepare what a browser needs to take a card in.
 
         Raises:
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
 
@@ -46,7 +46,7 @@ class SetUpCard:
 
 @attrs.frozen
 class UpdateCard:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     execute: ExecuteOperation
 
     async def __call__(
@@ -61,10 +61,10 @@ class UpdateCard:
 
         Raises:
             InvalidValue: that is no payment method's id.
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
-        wanted = Wanted(
+        wanted = OperationParams(
             payment_method=gateway_reference("payment_method", payment_method)
         )
 

@@ -22,9 +22,9 @@ from payments_core.decide import subscription_job
 from payments_core.errors import (
     Abandoned,
     AccountBusy,
-    GatewayBusy,
+    GatewayNotAttempted,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     IdempotencyKeyReused,
     OperationInProgress,
     PaymentsError,
@@ -32,7 +32,8 @@ from payments_core.errors import (
     SaveTimedOut,
     StoreUnavailable,
 )
-from payments_core.facts import Fact, SourcedFacts, SubscriptionObserved, SyncNeeded
+from payments_core.events import SyncNeeded
+from payments_core.facts import Fact, SourcedFacts, SubscriptionObserved
 from payments_core.identity import UserId
 from payments_core.intent import (
     Intent,
@@ -68,7 +69,7 @@ from payments_core.operations.start import (
 from payments_core.ports import Clock, Ledger, NewId, PaymentGateway
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
-# Who waits in a browser is told where to ask after that long.
+# A browser that waits is told where to ask after that long.
 ANSWER_WITHIN_S: Final = 8.0
 SAVE_TRIES_MAX: Final = 5
 STARTS_MAX: Final = 25
@@ -126,7 +127,7 @@ class ExecuteOperation:
         Raises:
             AccountNotFound: there is no such user.
             IdempotencyKeyReused: the key came with another request.
-            OperationInProgress: somebody else runs what the key names.
+            OperationInProgress: another process runs what the key names.
             StoreUnavailable: ask again.
         """
         snapshot = await self.ledger.load(lookup_of(request))
@@ -219,7 +220,7 @@ class ExecuteOperation:
     ) -> Intent:
         account = account_in(snapshot)
         if intent.state is IntentState.NEW and intent.may_be_abandoned(self.clock()):
-            # Nobody wants what they asked for the day before yesterday.
+            # A request of the day before yesterday is not carried out any more.
             return (await self._end(intent, account, _ABANDONED_RESULT))[0]
         if intent.kind in NEED_CUSTOMER and account.customer_id is None:
             customer = customer or await self._customer_started(intent, snapshot)
@@ -232,14 +233,14 @@ class ExecuteOperation:
                 result = OperationResult(state=made.state, outcome=made.outcome)
                 return (await self._end(intent, account, result))[0]
             if account.customer_id is None:
-                # Somebody else made the customer while we were away.
+                # Another operation made the customer meanwhile.
                 account = account_in(await self._load(account.user_id))
             if account.customer_id is None:
                 return await self._reschedule(intent, self._soon())
         return (await self._run(intent, account, snapshot.sequence))[0]
 
     def _soon(self) -> RetryLater:
-        """Return when to look again for a customer whom somebody else is making."""
+        """Return when to retry, while another operation makes the customer."""
         return RetryLater(self.clock() + CUSTOMER_WITHIN)
 
     async def _customer_started(
@@ -294,7 +295,7 @@ class ExecuteOperation:
         except Rejected as error:
             # Removed, here or there, since it was asked: no repetition brings it again.
             return _refused(run, Refusal(code=error.code, reason=str(error)))
-        except (GatewayBusy, GatewaySilent) as error:
+        except (GatewayNotAttempted, GatewayOutcomeUnknown) as error:
             is_new = run.intent.state is IntentState.NEW
             if is_new and run.intent.may_be_abandoned(run.now):
                 return _abandoned(run)
@@ -319,7 +320,7 @@ class ExecuteOperation:
         return attrs.evolve(ended, version=ended.version + 1), after
 
     async def _record_lost(self, facts: Sequence[Fact]) -> None:
-        """Record what was found although somebody else has the intent: it is true.
+        """Record what was found although another process has the intent: it is true.
 
         A subscription is synced instead: it may be one too many, and a sync ends that.
         """
@@ -336,7 +337,7 @@ class ExecuteOperation:
             return await self._current(intent)
 
     async def _current(self, intent: Intent) -> Intent:
-        """Return an intent as it is by now, whoever has it."""
+        """Return an intent as it is by now, whichever process has it."""
         snapshot = await self.ledger.load(Lookup(intents=frozenset({intent.id})))
         return next(iter(snapshot.intents), intent)
 
@@ -346,7 +347,7 @@ class ExecuteOperation:
         """Save an intent that is leased to us; return it as it is kept.
 
         Raises:
-            StopRun: somebody else has it by now.
+            StopRun: another process has it by now.
             StoreUnavailable: it may or may not be saved.
         """
         intent = attrs.evolve(intent, writer=self.new_id())
@@ -369,7 +370,7 @@ class ExecuteOperation:
         try:
             (saved,) = await self.ledger.save([changes], at=self.clock())
         except SaveTimedOut as error:
-            # To who asked it is the same: nobody knows, ask again.
+            # For the caller it is the same: the outcome is unknown, ask again.
             raise StoreUnavailable from error
         return saved
 
@@ -397,7 +398,7 @@ def _is_same_save(known: Intent, kept: Intent) -> bool:
 
 def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:
     return OperationResult(
-        state=IntentState.DECLINED,
+        state=IntentState.REFUSED,
         outcome=IntentOutcome(refusal=refusal),
         touched=_touched(run),
     )

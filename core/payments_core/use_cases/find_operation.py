@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
 from payments_core.errors import AccountNotFound
 from payments_core.identity import Email, UserId
 from payments_core.operations.start import OperationRequest, Rule, no_rule
-from payments_core.revocation import Caller
-from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import ExecuteOperation, FoundOperation
 
 
 async def find_operation(  # noqa: PLR0913  # who asks whom for what
-    reach: ReachAccount,
+    reach: GetAuthorizedAccount,
     execute: ExecuteOperation,
     user: UserId | Email,
     request_of: Callable[[UserId], OperationRequest],
@@ -25,12 +25,12 @@ async def find_operation(  # noqa: PLR0913  # who asks whom for what
     `rule` raises what is wrong with the account, whatever was asked for before.
 
     Raises:
-        AccountNotFound, EmailTaken: see `ReachAccount`.
+        AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
     """
 
     def allowed(account: PaymentAccount) -> None:
-        caller.require_reach(account)
+        caller.require_access(account)
         rule(account)
 
     if not isinstance(user, Email) and (caller.is_admin or user == caller.user_id):

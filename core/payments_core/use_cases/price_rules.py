@@ -2,7 +2,7 @@
 
 Rule 1: an administrator may name a price. Anybody else names a product, and pays its
         default price.
-Rule 2: an administrator may give a trial. Nobody gives one to themselves.
+Rule 2: only an administrator may give a trial, and never to their own account.
 Rule 3: a proration date is accepted for 600 s after it, and inside the current period
         of the subscription. This holds for administrators too: the date makes a
         change cost what its preview said, and any other date is a discount.
@@ -18,6 +18,7 @@ from typing import Final
 
 import attrs
 
+from payments_core.caller import Caller
 from payments_core.errors import (
     GatewayObjectMissing,
     PreviewExpired,
@@ -27,7 +28,6 @@ from payments_core.errors import (
 )
 from payments_core.gateway import Price
 from payments_core.ports import PaymentGateway
-from payments_core.revocation import Caller
 from payments_core.subscription import Subscription
 
 PREVIEW_TTL: Final = timedelta(seconds=600)
@@ -78,7 +78,7 @@ def require_trial_allowed(caller: Caller, trial_days: int | None) -> None:
 def require_recent(
     date: datetime, subscription: Subscription, *, now: datetime
 ) -> None:
-    """Refuse a proration date that no recent preview can have told.
+    """Refuse a proration date that no recent preview can have returned.
 
     Raises:
         PreviewExpired: see rules 3 and 5.

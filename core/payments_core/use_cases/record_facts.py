@@ -21,6 +21,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult
 from payments_core.decide import Decided, Decision, decide, lookup_of, set_aside
+from payments_core.entitlement import Policy
 from payments_core.errors import (
     AccountBusy,
     PaymentsError,
@@ -31,7 +32,6 @@ from payments_core.errors import (
 from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
 from payments_core.ports import Clock, Ledger
-from payments_core.standing import Policy
 
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.004
@@ -53,7 +53,7 @@ class RecordedState(StrEnum):
     FAILED = "failed"
     # What it concerns stayed locked, or was changed all the time: record it again.
     BUSY = "busy"
-    # Somebody else has the intent that they come with: nothing was recorded.
+    # Another process has the intent that they come with: nothing was recorded.
     LEASE_LOST = "lease_lost"
     # The save took too long: it may be recorded, or not. Record it again, alone.
     TIMED_OUT = "timed_out"

@@ -5,16 +5,15 @@ from datetime import datetime
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
 from payments_core.errors import InvalidValue, SubscriptionEnded
-from payments_core.gateway import ChangeSubscription as GatewayChange
-from payments_core.gateway import Preview, Price
+from payments_core.gateway import Preview, Price, UpdateSubscription
 from payments_core.identity import Email, UserId
-from payments_core.intent import IntentKind, Wanted
+from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule
 from payments_core.ports import Clock, PaymentGateway
-from payments_core.revocation import Caller
 from payments_core.subscription import Subscription, SubscriptionId, quantity
-from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -102,7 +101,7 @@ class CheckChange:
 
         def rule(account: PaymentAccount) -> None:
             subscription = account.subscription(id_)
-            if not subscription.live:
+            if subscription.is_terminal:
                 raise SubscriptionEnded(subscription.status)
             report = subscription.report
             product = price.product if price else report.product
@@ -115,7 +114,7 @@ class CheckChange:
 
 @attrs.frozen
 class ChangeSubscription:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     execute: ExecuteOperation
     check: CheckChange
 
@@ -137,10 +136,10 @@ class ChangeSubscription:
             SubscriptionEnded: nothing can change it.
             AlreadySubscribed: the price is of another product that the user has.
             PreviewExpired: the proration date is too old, or of another period.
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
-        wanted = Wanted(**attrs.asdict(change))
+        wanted = OperationParams(**attrs.asdict(change))
 
         def request_of(user_id: UserId) -> OperationRequest:
             return OperationRequest(
@@ -161,7 +160,7 @@ class ChangeSubscription:
         price = await self.check(change, caller=caller)
         if price is not None:
             priced = attrs.evolve(wanted, price=price.id, product=price.product)
-            request = attrs.evolve(request, wanted=priced, asked=wanted)
+            request = attrs.evolve(request, wanted=priced, requested=wanted)
         return await self.execute(
             request, self.check.rule(id_, change, price), found=found
         )
@@ -169,7 +168,7 @@ class ChangeSubscription:
 
 @attrs.frozen
 class PreviewChange:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     check: CheckChange
     gateway: PaymentGateway
 
@@ -200,7 +199,7 @@ class PreviewChange:
         self.check.rule(id_, change, price)(account)
         return await self.gateway.preview(
             subscription.report.customer_id,
-            GatewayChange(
+            UpdateSubscription(
                 subscription=subscription.gateway_id,
                 item_id=subscription.report.item_id,
                 price=price.id if price else None,

@@ -6,18 +6,18 @@ from typing import Final
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.caller import Caller
 from payments_core.errors import (
     AlreadySubscribed,
     IntentNotFound,
     InvalidValue,
 )
 from payments_core.identity import Email, UserId
-from payments_core.intent import Intent, IntentId, IntentKind, Wanted
+from payments_core.intent import Intent, IntentId, IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule
 from payments_core.ports import IntentDirectory
-from payments_core.revocation import Caller
 from payments_core.subscription import Subscription, SubscriptionId, quantity
-from payments_core.use_cases.accounts import ReachAccount
+from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -31,7 +31,7 @@ TRIAL_DAYS_MAX: Final = 730
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """What somebody wants to subscribe to: a product at its default price, or a price.
+    """What to subscribe to: a product at its default price, or a price.
 
     Price and trial are administrators': see `payments_core.use_cases.price_rules`.
 
@@ -56,13 +56,13 @@ class Order:
             raise InvalidValue("trial_days", f"not in 1..{TRIAL_DAYS_MAX}")
 
     @property
-    def wanted(self) -> Wanted:
-        return Wanted(**attrs.asdict(self))
+    def wanted(self) -> OperationParams:
+        return OperationParams(**attrs.asdict(self))
 
 
 @attrs.frozen
 class StartSubscription:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     execute: ExecuteOperation
     price: FindPrice
 
@@ -74,8 +74,8 @@ class StartSubscription:
         Raises:
             PriceNotAllowed, TrialNotAllowed: see `payments_core.use_cases.price_rules`.
             UnknownReference: the product or price is not sold.
-            AlreadySubscribed: the user has a living subscription of the product.
-            AccountNotFound: see `ReachAccount`.
+            AlreadySubscribed: the user has an open subscription of the product.
+            AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
 
@@ -101,7 +101,7 @@ class StartSubscription:
             found.request,
             wanted=attrs.evolve(order.wanted, price=price.id, product=price.product),
             subject=price.product,
-            asked=order.wanted,
+            requested=order.wanted,
         )
         return await self.execute(priced, not_subscribed_to(price.product), found=found)
 
@@ -123,11 +123,11 @@ def not_subscribed_to(product: str, *, besides: SubscriptionId | None = None) ->
     """Return the rule that a product is sold to a user once.
 
     The rule raises:
-        AlreadySubscribed: another living subscription is of the product.
+        AlreadySubscribed: another open subscription is of the product.
     """
 
     def rule(account: PaymentAccount) -> None:
-        living = account.live_subscription(product)
+        living = account.open_subscription(product)
         if living is not None and living.id != besides:
             raise AlreadySubscribed(living.id)
 
@@ -136,7 +136,7 @@ def not_subscribed_to(product: str, *, besides: SubscriptionId | None = None) ->
 
 @attrs.frozen
 class ReadSubscriptions:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
 
     async def __call__(
         self, user: UserId | Email, *, caller: Caller
@@ -144,7 +144,7 @@ class ReadSubscriptions:
         """Return a user's subscriptions, the first begun first; ended ones too.
 
         Raises:
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
         """
         return (await self.reach(user, caller=caller)).subscriptions
 
@@ -154,7 +154,7 @@ class ReadSubscriptions:
         """Return one of them.
 
         Raises:
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
             SubscriptionNotFound: the user has none of this id.
         """
         return (await self.reach(user, caller=caller)).subscription(id_)
@@ -171,12 +171,12 @@ class Ended:
 def is_ended(subscription: Subscription, *, at_period_end: bool) -> bool:
     """Say whether nothing is left to do to end it, now or with its period."""
     planned = at_period_end and subscription.report.cancel_at_period_end
-    return planned or not subscription.live
+    return planned or subscription.is_terminal
 
 
 @attrs.frozen
 class EndSubscription:
-    reach: ReachAccount
+    reach: GetAuthorizedAccount
     execute: ExecuteOperation
 
     async def __call__(
@@ -192,7 +192,7 @@ class EndSubscription:
 
         Raises:
             SubscriptionNotFound: the user has none of this id.
-            AccountNotFound: see `ReachAccount`.
+            AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
 
@@ -200,7 +200,7 @@ class EndSubscription:
             return OperationRequest(
                 user_id=user_id,
                 kind=IntentKind.END_SUBSCRIPTION,
-                wanted=Wanted(cancel_at_period_end=at_period_end),
+                wanted=OperationParams(cancel_at_period_end=at_period_end),
                 about=id_,
                 subject=id_,
                 key=key,

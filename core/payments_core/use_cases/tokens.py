@@ -1,9 +1,10 @@
-"""Who comes, and how a token dies before its time."""
+"""Authenticate callers, and revoke tokens before they expire."""
 
 from datetime import datetime
 
 import attrs
 
+from payments_core.caller import Caller
 from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
@@ -18,7 +19,7 @@ from payments_core.ports import (
     TokenStore,
     TokenVerifier,
 )
-from payments_core.revocation import Caller, Token, TokenCutOff, TokenRevocation
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 @attrs.frozen
@@ -27,14 +28,14 @@ class AuthenticateCaller:
     tokens: TokenStore
 
     async def __call__(self, text: str) -> Caller:
-        """Return who comes with this bearer token.
+        """Return the caller that a bearer token names.
 
         Raises:
             InvalidToken: forged, expired, or not for us.
-            TokenInvalidated: it, or all of its user's, are dead.
+            TokenInvalidated: it, or all of its user's tokens, are revoked.
         """
         token = self.verifier.verify(text)
-        if await self.tokens.is_dead(token):
+        if await self.tokens.is_revoked(token):
             raise TokenInvalidated
         return Caller(token)
 
@@ -46,9 +47,9 @@ class InvalidateToken:
     clock: Clock
 
     async def __call__(self, text: str, *, caller: Caller) -> None:
-        """Kill a token given by its text: the caller's own, or any by an admin.
+        """Revoke a token given by its text: the caller's own, or any by an admin.
 
-        A text that is no living token is dead already: no error, nothing kept
+        A text that is no valid token needs no revocation: no error, nothing saved
         (RFC 7009, section 2.2).
 
         Raises:
@@ -65,7 +66,7 @@ class InvalidateToken:
     async def by_id(
         self, issuer: str, jti: str, expires_at: datetime, *, caller: Caller
     ) -> None:
-        """Kill a token that an administrator knows by name only.
+        """Revoke a token that an administrator knows by its issuer and id only.
 
         Raises:
             ScopeRequired: the caller is no administrator.
@@ -94,20 +95,24 @@ class InvalidateUserTokens:
     tokens: TokenStore
     clock: Clock
 
-    async def __call__(self, user: UserId | Email, *, caller: Caller) -> TokenCutOff:
-        """Kill all of a user's tokens issued until now; say until when.
+    async def __call__(
+        self, user: UserId | Email, *, caller: Caller
+    ) -> UserTokenRevocation:
+        """Revoke all of a user's tokens issued until now; return until when.
 
         An id needs no account: tokens may be older than it.
 
         Raises:
-            AccountNotFound: nobody has the e-mail, or it is another's.
+            AccountNotFound: no account has the e-mail, or it is another user's.
         """
         user_id = await self._id_of(user)
         if not caller.is_admin and user_id != caller.user_id:
             raise AccountNotFound
-        cut_off = TokenCutOff(user_id=user_id, at=self.clock().replace(microsecond=0))
-        await self.tokens.cut_off(cut_off)
-        return cut_off
+        revocation = UserTokenRevocation(
+            user_id=user_id, at=self.clock().replace(microsecond=0)
+        )
+        await self.tokens.revoke_issued_before(revocation)
+        return revocation
 
     async def _id_of(self, user: UserId | Email) -> UserId:
         if not isinstance(user, Email):

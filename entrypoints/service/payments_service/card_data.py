@@ -4,7 +4,7 @@ A card's number goes from the browser to the gateway and never through us; what 
 here by mistake is refused, and never logged.
 
 Rule 1: a number is 13 to 19 digits of any script, with at most one space, dash or dot
-        between two of them (what nobody sees does not count), that begins as a card
+        between two of them (invisible characters do not count), that begins as a card
         scheme's do, is as long as they are, and has a right check digit (Luhn).
 Rule 2: it begins and ends where a group of digits does. A group that is longer, glued
         to an ASCII letter or underscore, or in a UUID, is an id's; other scripts do not
@@ -13,7 +13,7 @@ Rule 2: it begins and ends where a group of digits does. A group that is longer,
 Rule 3: a number that was cut up (a list of groups, fields of groups), or hidden
         (base64), is one too.
 
-All of it is linear in the length of what is looked at: senders choose it.
+All of it is linear in the length of the text: senders choose it.
 
 Source of the schemes: ISO/IEC 7812; en.wikipedia.org/wiki/Payment_card_number.
 """
@@ -85,7 +85,7 @@ _TRACK: Final = re.compile(
 # Twelve bytes of text in base64 would be 16 letters; thirteen, a number's, are 18.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{18,}+")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
-# Fields are looked at as people cut a number: in fours, or as American Express does.
+# Fields are read as people split a number: in fours, or as American Express does.
 _CUT_UP: Final = re.compile(
     r"(?<!\d)(?=(\d{4}(?: \d{4}){2,4}(?: \d{1,3})?|\d{4} \d{6} \d{4,5})(?!\d))"
 )
@@ -139,7 +139,7 @@ def find_card_data(value: object, at: str = "") -> str | None:
 
     A JSON pointer (RFC 6901), put after `at`; "" is all of it. It is the parent's where
     a name holds a number, so that a pointer never does. What is nested deeper than
-    `DEPTH_MAX` counts as well: nobody needs it.
+    `DEPTH_MAX` counts as well: no request needs it.
     """
     below = _found(value, DEPTH_MAX)
     if below is None:

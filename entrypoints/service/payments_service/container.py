@@ -15,20 +15,23 @@ import attrs
 import punq
 import structlog
 
-from payments_adapters.guarded_gateway import CallBudget, CircuitBreaker, GuardedGateway
 from payments_adapters.jwt import JwtVerifier, KeySet
+from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.call_budget import PostgresCallBudget
+from payments_adapters.postgres.event_log import PostgresEventLog
+from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
-from payments_adapters.postgres.queries import (
-    PostgresCallBudget,
-    PostgresDirectory,
-    PostgresEventLog,
-    PostgresIntentDirectory,
-    PostgresTokens,
-)
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
+from payments_adapters.rate_limited_gateway import (
+    CallBudget,
+    CircuitBreaker,
+    RateLimitedGateway,
+)
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_core.entitlement import Policy
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
@@ -47,7 +50,6 @@ from payments_core.ports import (
     TokenVerifier,
     WorkQueue,
 )
-from payments_core.standing import Policy
 from payments_core.use_cases import (
     AuthenticateCaller,
     ChangeSubscription,
@@ -55,12 +57,12 @@ from payments_core.use_cases import (
     EndSubscription,
     ExecuteOperation,
     FindPrice,
+    GetAuthorizedAccount,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
     PreviewChange,
-    ReachAccount,
     ReadIntent,
     ReadSubscriptions,
     RecordFacts,
@@ -83,7 +85,7 @@ USE_CASES: Final = (
     InvalidateUserTokens,
     ListInvalidatedTokens,
     PreviewChange,
-    ReachAccount,
+    GetAuthorizedAccount,
     ReadIntent,
     ReadSubscriptions,
     RegisterUser,
@@ -298,7 +300,7 @@ def _money(
         return PostgresCallBudget(store)
 
     def gateway() -> PaymentGateway:
-        return GuardedGateway(stripe, budget(), breaker, utc_now)
+        return RateLimitedGateway(stripe, budget(), breaker, utc_now)
 
     return {CallBudget: budget, PaymentGateway: gateway}
 

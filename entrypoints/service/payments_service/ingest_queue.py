@@ -39,8 +39,8 @@ SLOW_FOR_S: Final = 60.0
 SLOW_GROUPS_MAX: Final = 1_000
 
 
-def _unheard(_: GatewayEvent, __: Exception) -> None:
-    """Nobody listens."""
+def _ignore(_: GatewayEvent, __: Exception) -> None:
+    """Drop it: no listener was given."""
 
 
 @attrs.define(eq=False)
@@ -60,7 +60,7 @@ class IngestQueue:
     """
 
     _record: RecordFacts
-    on_failure: Callable[[GatewayEvent, Exception], None] = _unheard
+    on_failure: Callable[[GatewayEvent, Exception], None] = _ignore
     _monotonic: Callable[[], float] = time.monotonic
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
@@ -103,7 +103,7 @@ class IngestQueue:
         self._count -= 1
         if not waiting.receipt.done():
             waiting.receipt.set_exception(error)
-            # Of a caller that goes away now nobody asks for it: no bug to report.
+            # A caller that goes away now does not read it: no bug to report.
             waiting.receipt.exception()
 
     async def drain(self) -> None:

@@ -14,7 +14,7 @@ GRACE_S: Final = 20
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to whoever runs it: there may be two servers and one process."""
+    """Leaves signals to its caller: there may be two servers and one process."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
 """JSON logs, one object a line, that never hold a body, a token or a secret.
 
-Whoever logs gives ids and reasons. As a second net, what looks like a secret is
-blotted out of every value here, whoever logged it and by whatever library.
+Log lines give ids and reasons. As a second net, what looks like a secret is removed
+from every value here, whichever library logged it.
 """
 
 import logging

@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 class SettingsError(Exception):
     """The environment cannot be used; `problems` names each variable and why.
 
-    `hint` is a line for whoever has set nothing yet.
+    `hint` is a line for a reader who has set nothing yet.
     """
 
     def __init__(self, problems: Mapping[str, str], hint: str | None = None) -> None:
@@ -130,7 +130,7 @@ class _Reader:
         return value
 
     def get(self, name: str, read: Callable[[str], _T], default: _T) -> _T:
-        """Read a variable or its `_FILE` twin; note what is wrong with it."""
+        """Read a variable or its `_FILE` variant; note what is wrong with it."""
         try:
             text = self._text(name)
             return default if text is None else read(text)
@@ -202,7 +202,7 @@ def _database_url(text: str) -> str:
 
 
 def _webhook_secrets(text: str) -> tuple[str, ...]:
-    # What a secret has to look like is the Stripe adapter's to say.
+    # The Stripe adapter knows the form of a secret.
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
     if not secrets:
         raise ValueError("there is none in it")

@@ -1,10 +1,10 @@
-"""The worker: what is due, claimed and done side by side, until it is told to stop.
+"""The worker: due work, claimed and done side by side, until it is asked to stop.
 
 Rule 1: any number of workers may run; what one of them drops, another one claims when
         its lease has run out.
-Rule 2: told to stop, it claims nothing more, waits for what it does, and then cuts that
-        off: within `FINISH_WITHIN_S`, whatever does not answer.
-Rule 3: without work it looks again after a moment; without a database, after a while.
+Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
+        that off: within `FINISH_WITHIN_S`, whatever does not answer.
+Rule 3: without work it polls after a moment; without a database, after a while.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ class Worker:
     async def _finish(self) -> None:
         if not self._running:
             return
-        # Since it was told to stop: a database that is silent took its time already.
+        # Since it was asked to stop: a database that does not answer took time already.
         so_far_s = time.monotonic() - self._stopped_at
         within_s = max(self._finish_within_s - so_far_s, 0)
         _, left = await asyncio.wait(self._running, timeout=within_s)

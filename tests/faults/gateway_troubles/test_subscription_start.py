@@ -224,7 +224,7 @@ def test_a_decline_that_comes_late_is_told_under_the_key(
     sales: Sales, ada: Payer
 ) -> None:
     """
-    202 first; whoever asks again with the key then hears what the bank said.
+    202 first; a second request with the key then gets the bank's answer.
     """
     ada.give_card(FAILING)
     sales.sandbox.plan(Fault.RESET, CREATE)

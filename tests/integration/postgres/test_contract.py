@@ -14,8 +14,8 @@ from contracts.token_store import TokenStoreContract
 from contracts.work_queue import ClaimsContract, OverdueContract
 from payments_adapters import postgres as postgres_package
 from payments_adapters.postgres import tables
-from payments_adapters.postgres.queries import PostgresTokens
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.token_store import PostgresTokens
 from payments_core.ports import TokenStore
 from support.postgres_stores import emptied, stores_on
 
@@ -58,7 +58,13 @@ async def test_rows_are_read_by_name(
             await connection.execute(
                 f"alter table {name} add column added text default 'added'"
             )
-    modules = ("statements", "ledger", "work_queue", "queries")
+    modules = (
+        "statements",
+        "ledger",
+        "work_queue",
+        "account_directory",
+        "intent_directory",
+    )
     with monkeypatch.context() as patch:
         for name in _READ:
             patch.setattr(tables, name, _shuffled(getattr(tables, name)))
@@ -73,8 +79,8 @@ async def test_rows_are_read_by_name(
         stores_on(store),
         ledger=fresh["ledger"].PostgresLedger(store),
         queue=fresh["work_queue"].PostgresWorkQueue(store),
-        accounts=fresh["queries"].PostgresDirectory(store),
-        intents=fresh["queries"].PostgresIntentDirectory(store),
+        accounts=fresh["account_directory"].PostgresDirectory(store),
+        intents=fresh["intent_directory"].PostgresIntentDirectory(store),
     )
     values, claims = LedgerValuesContract(), ClaimsContract()
     for test in (

@@ -84,7 +84,7 @@ async def _held(stores: Stores) -> dict[str, dict[str, Any]]:
         "a link key": {"link_versions": {NAME: 1}},
         "an intent": {"intents": (await stores.intent("int_1"),)},
         "a job": {"jobs": (a_job(),)},
-        "a pending event": {"settled": ((an_event().key, APPLIED),)},
+        "a pending event": {"resolved": ((an_event().key, APPLIED),)},
         "a new payment": {"payments": (a_record(a_payment("ch_9")),)},
         "a taken e-mail": {
             "after": attrs.evolve(an_account(BOB), email=Email("bob", "bob"), version=1)

@@ -50,7 +50,7 @@ async def test_p35_a_failing_event_is_kept_and_its_neighbours_are_applied(
     assert [r.outcome for r in receipts] == [APPLIED, aside, APPLIED]
     assert ledger.saves == [["event evt_poison charge.succeeded", ADAS]]
     assert set(world.database.tables.payments) == {"ch_ada_0", "ch_ada_1"}
-    assert world.account().checkpoint.latest is not None
+    assert world.account().summary.latest is not None
     (kept,) = await world.log.find("evt_poison")
     assert (kept.outcome, kept.body) == (aside, b"poison")
     assert list(world.database.tables.jobs) == [job]
@@ -101,7 +101,7 @@ async def test_an_event_that_failed_is_kept_pending_once(
     job = event_job(event.key)
     assert first.outcome == Outcome(EventState.PENDING, "failed: KeyError", job)
     assert list(world.database.tables.jobs) == [job]
-    assert world.database.tables.jobs[job].asked == 1
+    assert world.database.tables.jobs[job].requests == 1
     assert second.duplicate
     (kept,) = await world.log.find("evt_1")
     assert (kept.outcome, kept.body) == (first.outcome, b"poison")

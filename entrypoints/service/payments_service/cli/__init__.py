@@ -1,4 +1,4 @@
-"""`payments …`: data on stdout, words on stderr, one meaning for each exit code."""
+"""`payments …`: data on stdout, messages on stderr, one meaning for each exit code."""
 
 import sys
 

@@ -82,7 +82,7 @@ async def _wait(url: str, timeout_s: int) -> None:
     try:
         await asyncio.wait_for(until_there(), timeout_s)
     except TimeoutError:
-        # Not asked once more: an address that swallows packets answers nobody.
+        # Not asked once more: an address that drops packets never answers.
         raise why_not from None
 
 

@@ -1,9 +1,9 @@
-"""How a process that serves ends: told to by SIGTERM or SIGINT, with exit code 0.
+"""How a process that serves ends: on SIGTERM or SIGINT, with exit code 0.
 
 Rule 1: it ends so from before its command is imported, whatever it waits for then.
 Rule 2: what begins is cut off; what has begun ends in its own way, see `Ending.by`.
-Rule 3: it is told once. Later signals are ignored until the process is gone: the loop
-        and the interpreter give signals back earlier, and the default action kills.
+Rule 3: the first signal counts. Later ones are ignored until the process is gone: the
+        loop and the interpreter restore signals earlier, and the default action kills.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @attrs.define
 class Ending:
-    """Whether this process was told to end, and what being told does."""
+    """Whether this process was asked to end, and what that does."""
 
     _told: bool = attrs.field(init=False, default=False)
     _over: bool = attrs.field(init=False, default=False)
@@ -43,14 +43,14 @@ class Ending:
                     signal.signal(number, handler)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` on a loop of its own, until its end or until told to end."""
+        """Run `work` on a loop of its own, until it ends or a signal comes."""
         # Importing it takes a moment, in which we listen already.
         from payments_service.cli import environment  # noqa: PLC0415
 
         environment.run(self._until_told(work))
 
     def by(self, stop: Callable[[], object]) -> None:
-        """From now on being told calls `stop`, on the loop, and cuts nothing off."""
+        """From now on a signal calls `stop`, on the loop, and cuts nothing off."""
         self._end = stop
         if self._told:
             stop()
@@ -64,7 +64,7 @@ class Ending:
         try:
             await task
         except (asyncio.CancelledError, StoreUnavailable):
-            # Cut off, a wait for a silent database may end in the one or the other.
+            # Cut off, a wait for a database that does not answer may end in either.
             if not self._told:
                 raise
         finally:
@@ -81,5 +81,5 @@ class Ending:
         self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        # Looked up on the loop: since the signal `by` may have been called.
+        # Read on the loop: since the signal `by` may have been called.
         self._end()

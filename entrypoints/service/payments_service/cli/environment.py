@@ -7,8 +7,9 @@ from typing import Any, Final, TypeVar
 
 import uvloop
 
+from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
-from payments_core.revocation import ADMIN_SCOPE, Caller, Token
+from payments_core.tokens import Token
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.container import Container, build_container, utc_now
 from payments_service.container import opened as container_opened
@@ -55,7 +56,7 @@ async def opened() -> AsyncIterator[Container]:
 
 
 def operator() -> Caller:
-    """Return the caller of a command: whoever has the settings may do anything."""
+    """Return the caller of a command: an administrator, as the settings are theirs."""
     now = utc_now()
     return Caller(
         Token(

@@ -47,7 +47,7 @@ _CODES: Final = (
 
 
 def exit_of(error: BaseException) -> int:
-    """Tell the person what went wrong; return the exit code for it."""
+    """Print what went wrong; return the exit code for it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:

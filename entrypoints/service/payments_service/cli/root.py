@@ -24,10 +24,10 @@ _COMMANDS: Final = {
     "serve": "The HTTP service.",
     "subscription": "Subscriptions: list, start, change, cancel.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
-    "worker": "The background work: looks, repairs, links.",
+    "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
-# They go on until they are told to end.
+# They go on until a signal ends them.
 _ENDLESS: Final = {"serve", "worker"}
 
 
@@ -86,7 +86,7 @@ def _not_installed(name: str) -> click.Command:
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-# No twin: a deployment may well have a PAYMENTS_VERSION that means something else.
+# No variable: a deployment may well have a PAYMENTS_VERSION that means something else.
 @click.version_option(package_name="payments-service", allow_from_autoenv=False)
 def payments() -> None:
     """Who has paid, and why.

@@ -4,7 +4,7 @@ import socket
 
 import click
 
-from payments_adapters.postgres.queries import stamped_livemode
+from payments_adapters.postgres.deployment_mode import stamped_livemode
 from payments_adapters.postgres.store import PostgresStore
 from payments_service import logs
 from payments_service.cli import environment
@@ -20,7 +20,7 @@ from payments_service.settings import Settings, SettingsError
 @click.command()
 @click.pass_obj
 def serve(ending: Ending) -> None:
-    """Serve HTTP until SIGTERM; the ops port tells when it is ready."""
+    """Serve HTTP until SIGTERM; the ops port says when it is ready."""
     settings = environment.settings()
     logs.configure(settings.log_level)
     container = build_container(settings)

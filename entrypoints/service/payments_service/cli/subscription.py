@@ -16,9 +16,9 @@ from payments_core.use_cases import (
     EndSubscription,
     ExecutedOperation,
     ExecuteOperation,
+    GetAuthorizedAccount,
     Order,
     PreviewChange,
-    ReachAccount,
     ReadIntent,
     ReadSubscriptions,
     StartSubscription,
@@ -58,7 +58,7 @@ async def _done(container: Container, executed: ExecutedOperation) -> Intent:
     """
     intent = executed.intent
     if intent.outcome is None:
-        # It goes on beside us: nobody else waits for this process.
+        # It goes on beside us: no other process waits for this one.
         await container[ExecuteOperation].drain()
         intent = await container[ReadIntent](intent.id, caller=environment.operator())
     if intent.outcome is None:
@@ -125,7 +125,9 @@ def start(
         )
 
     async def check(container: Container) -> None:
-        await container[ReachAccount](user_named(user), caller=environment.operator())
+        await container[GetAuthorizedAccount](
+            user_named(user), caller=environment.operator()
+        )
 
     words = f"would subscribe {user}"
     _operate(work, check, words, dry_run=dry_run, as_json=as_json)
@@ -171,7 +173,7 @@ def change(
         )
 
     async def check(container: Container) -> None:
-        account = await container[ReachAccount](
+        account = await container[GetAuthorizedAccount](
             user_named(user), caller=environment.operator()
         )
         container[CheckChange].rule(SubscriptionId(id_), wanted, None)(account)

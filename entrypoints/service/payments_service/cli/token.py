@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import click
 
 from payments_adapters.jwt import KeySet, issue
+from payments_core.caller import ADMIN_SCOPE
 from payments_core.identity import Email, UserId, user_id
-from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import (
     InvalidateToken,
     InvalidateUserTokens,
@@ -107,7 +107,7 @@ def invalidate(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate one token, or all of a user's; it is dead when this returns."""
+    """Invalidate one token, or all of a user's; it is revoked when this returns."""
     name = (issuer, jti, expires_at)
     ways = [text is not None, user is not None, any(name)]
     if ways.count(True) != 1 or (any(name) and not all(name)):

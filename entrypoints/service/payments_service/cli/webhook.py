@@ -121,7 +121,7 @@ def send(
         raise CommandError(Exit.USAGE, "--to: not an http:// address") from error
     except httpx.TransportError as error:
         raise CommandError(
-            Exit.DEPENDENCY_DOWN, f"nobody answers there ({type(error).__name__})"
+            Exit.DEPENDENCY_DOWN, f"nothing answers there ({type(error).__name__})"
         ) from error
     _show(response, as_json=as_json)
 
@@ -130,7 +130,7 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
     try:
         answer = response.json()
     except ValueError:
-        # Whoever answers at --to need not be ours.
+        # What answers at --to need not be this service.
         answer = response.text
     if as_json:
         click.echo(json.dumps({"status": response.status_code, "answer": answer}))
@@ -144,7 +144,7 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
 
 @webhook.command("list")
 @click.option("--state", type=click.Choice([state.value for state in EventState]))
-@click.option("--unlinked", is_flag=True, help="Only those whose payment is nobody's.")
+@click.option("--unlinked", is_flag=True, help="Only those whose payment is unlinked.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @_JSON
 def list_events(

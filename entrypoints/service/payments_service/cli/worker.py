@@ -1,12 +1,12 @@
-"""The worker: what has to be looked up, taken up again, and gone on with."""
+"""The worker: sync jobs, and operations whose process ended."""
 
 import asyncio
 
 import click
 import structlog
 
-from payments_adapters.guarded_gateway import CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
@@ -25,8 +25,8 @@ from payments_service.worker import Worker
 def worker(ending: Ending, *, once: bool) -> None:
     """Work off what webhooks and requests left behind, until SIGTERM.
 
-    Looks up what an event left open, goes on with operations whose process died, and
-    links payments to accounts. Any number may run at once. The ops port tells that it
+    Syncs what an event left open, goes on with operations whose process died, and
+    links payments to accounts. Any number may run at once. The ops port says that it
     lives, and how the payment gateway answers.
     """
     settings = environment.settings()

@@ -1,6 +1,6 @@
 """Processes beside ours: one that dies is started again, in the same place.
 
-Rule 1: whoever asks whether a child is there looks at the process itself.
+Rule 1: whether a child is there is read from the process itself.
 Rule 2: a death, and what became of the next start, is one line on stderr each.
 Rule 3: one that keeps dying is started ever more rarely, up to once in `WAIT_S_MAX`.
 """
@@ -46,7 +46,7 @@ class Child(Generic[_R]):
 
     name: str
     start: Callable[[_R | None], AbstractContextManager[_R]]
-    # The latest one; it may be dead.
+    # The latest one; it may have ended.
     _latest: _R | None = attrs.field(init=False, default=None)
     _stack: ExitStack = attrs.field(init=False, factory=ExitStack)
 
@@ -74,7 +74,7 @@ class Child(Generic[_R]):
         return self.running.process.poll() is None
 
     def restart(self) -> None:
-        """Clear away the dead one, and start the next; blocks until it is up.
+        """Clear away the one that ended, and start the next; blocks until it is up.
 
         Raises:
             CommandError: it did not start.
@@ -102,7 +102,7 @@ async def keep(
     # The first of a row of deaths is mended at once.
     wait_s, since = 0.0, now()
     while True:
-        while child.is_up:  # noqa: ASYNC110  # a process tells nobody of its end
+        while child.is_up:  # noqa: ASYNC110  # a process does not report its end
             await asyncio.sleep(POLL_S)
         if now() - since >= steady_s:
             wait_s = 0.0

@@ -92,7 +92,7 @@ class OwnedFolder(DevFolder):
                 _write_private(path, make())
 
     def publish(self, facts: Mapping[str, str]) -> None:
-        """Tell other commands where the running service is: `dev.json`."""
+        """Write where the running service is, for other commands: `dev.json`."""
         _write_private(self.path / PUBLISHED, json.dumps(facts, indent=2) + "\n")
 
 

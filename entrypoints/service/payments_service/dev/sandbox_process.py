@@ -52,14 +52,14 @@ def sandbox_process(  # noqa: PLR0913  # a parameter for each option
         *("--journal", str(journal), "--forward", forward, *options),
     )
     # Not on the command line, where every user of the machine could read them.
-    twins = {"PAYMENTS_SANDBOX_KEY": key, "PAYMENTS_SANDBOX_SERVE_SECRET": secret}
+    names = {"PAYMENTS_SANDBOX_KEY": key, "PAYMENTS_SANDBOX_SERVE_SECRET": secret}
     process = subprocess.Popen(  # noqa: S603  # our own command
         command,
         # It reads nothing; that its end is open is how it knows that we live.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **twins},
-        # Ctrl-C is for us: it would look as if the sandbox had died by itself.
+        env={**os.environ, **names},
+        # Ctrl-C is for us: else it would seem that the sandbox had died by itself.
         start_new_session=True,
     )
     with process:

@@ -41,7 +41,7 @@ from payments_service.ingest_queue import IngestQueue
 
 _NEEDS: Final = {
     "change": ChangeSubscription,
-    "cut_off": InvalidateUserTokens,
+    "revoke_all": InvalidateUserTokens,
     "end": EndSubscription,
     "invalidate": InvalidateToken,
     "preview": PreviewChange,

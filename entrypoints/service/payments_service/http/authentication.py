@@ -1,4 +1,4 @@
-"""Who calls. Every route below this middleware needs a living bearer token."""
+"""Who calls. Every route below this middleware needs a valid bearer token."""
 
 import re
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     Raises:
         BadRequest: 401, there is none.
-        InvalidToken: there are several, or it is no token by its look.
+        InvalidToken: there are several, or it does not have the form of a token.
     """
     given = [value for name, value in headers if name.lower() == b"authorization"]
     if not given:

@@ -1,6 +1,6 @@
 """Operations at the gateway: their answer, and the same answer again.
 
-Every answer is made of the intent's outcome alone, which never changes: whoever asks
+Every answer is made of the intent's outcome alone, which never changes: a request sent
 once more with the same key gets the same bytes.
 """
 
@@ -47,7 +47,7 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 def idempotency_key(request: HttpRequest) -> str | None:
-    """Return the caller's idempotency key, as nobody else's; None without one.
+    """Return the idempotency key, with its caller; None without one.
 
     Raises:
         BadRequest: 400, it is none, or there are several.

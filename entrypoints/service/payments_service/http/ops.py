@@ -11,8 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from payments_adapters.guarded_gateway import BreakerState, CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.rate_limited_gateway import BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
 from payments_service.http import problems
 from payments_service.http.edge import Edge
@@ -77,7 +77,7 @@ class GatewayMetrics(Collector):
         yield CounterMetricFamily(
             "payments_gateway_silent_calls",
             "Calls to the payment gateway that got no definite answer.",
-            value=self._breaker.silent_total,
+            value=self._breaker.unknown_total,
         )
 
 

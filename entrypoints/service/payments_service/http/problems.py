@@ -149,7 +149,7 @@ def _fields_of(error: errors.PaymentsError) -> Sequence[FieldError]:
 
 
 def of_replayed(connection: Connection, replayed: Replayed) -> Response[bytes]:
-    """Answer a refusal that was told before."""
+    """Answer a refusal that was answered before."""
     response = of_error(connection, replayed.error)
     response.headers["Idempotent-Replayed"] = "true"
     return response
@@ -173,7 +173,7 @@ def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
 
 
 def of_bug(connection: Connection, error: Exception) -> Response[bytes]:
-    """Answer what nobody foresaw; only the log knows what it was."""
+    """Answer an unexpected exception; only the log says what it was."""
     structlog.get_logger().error("bug", exc_info=error)
     problem = BadRequest(
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -46,7 +46,7 @@ def decode_cursor(text: str | None) -> tuple[str, str] | None:
     """Read a cursor that `encode_cursor` made.
 
     Raises:
-        InvalidValue: somebody else made it.
+        InvalidValue: it was not made by this service.
     """
     if text is None:
         return None
@@ -133,7 +133,7 @@ class KnownSubscriptionOut(SubscriptionOut, frozen=True, kw_only=True):
 
     @classmethod
     def known(cls, subscription: Subscription) -> Self:
-        term = subscription.paid_term
+        term = subscription.paid_period
         return cls.of(subscription.report, paid_through=term.ends_at if term else None)
 
 
@@ -304,7 +304,7 @@ class TokenInvalidatedOut(msgspec.Struct, frozen=True):
 
 
 class CutOffOut(msgspec.Struct, frozen=True):
-    """Tokens issued up to and including this second are dead."""
+    """Tokens issued up to and including this second are revoked."""
 
     user_id: str
     invalidated_until: datetime

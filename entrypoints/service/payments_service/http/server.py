@@ -1,4 +1,4 @@
-"""Two listeners on one loop, and an end that drops nobody's request."""
+"""Two listeners on one loop, and an end that drops no request."""
 
 import asyncio
 import gc
@@ -9,8 +9,8 @@ from typing import Final
 import attrs
 import structlog
 
-from payments_adapters.guarded_gateway import CircuitBreaker
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.ops import Readiness, create_ops_app
@@ -61,9 +61,9 @@ class Service:
             stopping.cancel()
 
     async def _drain(self, readiness: Readiness, app: Server) -> None:
-        """Fall out of readiness first: the balancer needs time to look away."""
+        """Stop being ready first: the balancer needs time to notice."""
         await self._stop.wait()
-        # A server that is told to end while it starts closes nothing of what it opened.
+        # A server that is stopped while it starts closes nothing of what it opened.
         await app.up.wait()
         structlog.get_logger().info("draining", seconds=self._drain_s)
         readiness.draining = True

@@ -1,4 +1,4 @@
-"""Tokens: killing one, killing all of a user's, and the list of the dead."""
+"""Tokens: revoke one, revoke all of a user's, list the revoked ones."""
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -43,9 +43,9 @@ async def invalidate_token(
 
 @post("/users/{user:str}/tokens/invalidate", status_code=200)
 async def invalidate_user_tokens(
-    request: HttpRequest, user: str, cut_off: NamedDependency[InvalidateUserTokens]
+    request: HttpRequest, user: str, revoke_all: NamedDependency[InvalidateUserTokens]
 ) -> CutOffOut:
-    done = await cut_off(user_named(user), caller=request.user)
+    done = await revoke_all(user_named(user), caller=request.user)
     return CutOffOut(done.user_id, done.at)
 
 

@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen
 class Owner:
-    """Whoever waits at the other end of our standard input."""
+    """The process at the other end of our standard input."""
 
     signs: Sequence[int]
 

@@ -12,89 +12,96 @@ from hypothesis import strategies as st
 
 from contracts.examples import a_report, a_subscription
 from contracts.lives import BIRTH, SECOND
-from payments_core.evidence import SURELY, Evidence, Verdict, weigh
 from payments_core.subscription import (
     SUBSCRIPTION_STEPS,
     Subscription,
     SubscriptionStatus,
+)
+from payments_core.subscription_merge import (
+    EVENT_CLOCK_SLACK,
+    MergeResult,
+    Observation,
+    merge_observation,
 )
 
 S: Final = SubscriptionStatus
 
 
 def heard(
-    status: SubscriptionStatus, second: int, ticket: int, *, looked_up: bool = False
-) -> Evidence:
-    return Evidence(
+    status: SubscriptionStatus, second: int, sequence: int, *, fetched: bool = False
+) -> Observation:
+    return Observation(
         report=a_report(status=status, at=BIRTH),
         at=BIRTH + second * SECOND,
-        ticket=ticket,
-        looked_up=looked_up,
+        sequence=sequence,
+        fetched=fetched,
     )
 
 
-def after(known: Subscription | None, evidence: Evidence) -> Subscription | None:
-    return weigh(known, evidence).subscription
+def after(known: Subscription | None, observation: Observation) -> Subscription | None:
+    return merge_observation(known, observation).subscription
 
 
 statuses = st.sampled_from(S)
 reports = st.builds(heard, statuses, st.integers(0, 6), st.integers(1, 9))
-answers = reports.map(lambda evidence: attrs.evolve(evidence, looked_up=True))
+answers = reports.map(lambda observation: attrs.evolve(observation, fetched=True))
 known = st.lists(reports | answers, max_size=6).map(
-    lambda evidence: reduce(after, evidence, None)
+    lambda observation: reduce(after, observation, None)
 )
 
 
 @given(known, reports | answers)
 def test_p02_the_same_report_again_changes_nothing(
-    before: Subscription | None, evidence: Evidence
+    before: Subscription | None, observation: Observation
 ) -> None:
     """
     Neither a copy of an event nor an answer that is heard twice.
     """
-    once = after(before, evidence)
-    assert after(once, evidence) == once
+    once = after(before, observation)
+    assert after(once, observation) == once
 
 
 @given(known, reports | answers, st.integers(1, 9))
 def test_p09_a_twin_of_an_event_changes_nothing(
-    before: Subscription | None, evidence: Evidence, ticket: int
+    before: Subscription | None, observation: Observation, sequence: int
 ) -> None:
     """
     Two events for one change: what they say is the same, their tickets are not.
     """
-    once = after(before, evidence)
-    assume(not evidence.looked_up)
-    twice = after(once, attrs.evolve(evidence, ticket=evidence.ticket + ticket))
+    once = after(before, observation)
+    assume(not observation.fetched)
+    twice = after(
+        once, attrs.evolve(observation, sequence=observation.sequence + sequence)
+    )
 
     assert (twice and twice.report) == (once and once.report)
 
 
 @given(known, reports | answers)
 def test_p08_what_is_known_only_gets_newer(
-    before: Subscription | None, evidence: Evidence
+    before: Subscription | None, observation: Observation
 ) -> None:
     """
     No report makes `known_until` or the ticket smaller, or forgets a subscription.
     """
-    now = after(before, evidence)
+    now = after(before, observation)
     if before is not None:
         assert now is not None
-        assert now.known_until >= before.known_until
-        assert now.ticket >= before.ticket
+        assert now.as_of >= before.as_of
+        assert now.sequence >= before.sequence
 
 
 @pytest.mark.parametrize("ended", [S.CANCELED, S.INCOMPLETE_EXPIRED])
-@given(evidence=st.lists(reports | answers, min_size=1, max_size=5))
+@given(observation=st.lists(reports | answers, min_size=1, max_size=5))
 def test_p04_an_end_absorbs_all_that_comes_later(
-    ended: SubscriptionStatus, evidence: list[Evidence]
+    ended: SubscriptionStatus, observation: list[Observation]
 ) -> None:
     """
     No payload and no answer, whatever its time and ticket, changes a thing.
     """
-    end = a_subscription(a_report(status=ended), known_until=BIRTH, ticket=0)
+    end = a_subscription(a_report(status=ended), as_of=BIRTH, sequence=0)
     state: Subscription | None = end
-    for piece in evidence:
+    for piece in observation:
         state = after(state, piece)
 
     assert state is end
@@ -107,8 +114,8 @@ def test_p04_an_end_applies_at_once(
     """
     However old the event is, and however new what is known.
     """
-    assume(before is not None and before.live)
-    ending = heard(ended, second, ticket=0)
+    assume(before is not None and not before.is_terminal)
+    ending = heard(ended, second, sequence=0)
     final = after(before, ending)
 
     assert final is not None
@@ -121,33 +128,35 @@ def test_p04_an_end_applies_at_once(
     st.randoms(use_true_random=False),
 )
 def test_p05_the_answer_with_the_greatest_ticket_wins(
-    others: list[Evidence], status: SubscriptionStatus, random_: random.Random
+    others: list[Observation], status: SubscriptionStatus, random_: random.Random
 ) -> None:
     """
     In every order; but an end absorbs, and events that are surely newer are newer.
     """
     # Events up to two seconds later are not surely newer: 4 + the answer's second + 1.
-    greatest = heard(status, 4, ticket=10, looked_up=True)
+    greatest = heard(status, 4, sequence=10, fetched=True)
     order = [*others, greatest]
     random_.shuffle(order)
     final = reduce(after, order, None)
 
     assert final is not None
-    assert final.report.status is status or not final.live
-    ends = [e for e in others if e.report.terminal]
-    assert final.live or final.report in [e.report for e in ends]
+    assert final.report.status is status or final.is_terminal
+    ends = [e for e in others if e.report.is_terminal]
+    assert not final.is_terminal or final.report in [e.report for e in ends]
 
 
 def test_p05_an_answer_asked_for_before_a_payload_came_is_stale() -> None:
     """
     The payload drew its ticket as it applied; the look is made again.
     """
-    now = after(None, heard(S.ACTIVE, 0, ticket=1, looked_up=True))
-    newer = after(now, heard(S.PAST_DUE, 9, ticket=3))
-    late = [heard(S.ACTIVE, 20, ticket, looked_up=True) for ticket in (2, 3)]
+    now = after(None, heard(S.ACTIVE, 0, sequence=1, fetched=True))
+    newer = after(now, heard(S.PAST_DUE, 9, sequence=3))
+    late = [heard(S.ACTIVE, 20, sequence, fetched=True) for sequence in (2, 3)]
 
     for answer in late:
-        assert weigh(newer, answer) == Verdict(newer, "a newer report came first")
+        assert merge_observation(newer, answer) == MergeResult(
+            newer, "a newer report came first"
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,10 +168,10 @@ def test_a_payload_applies_only_if_it_is_surely_newer(
     """
     More than a second after all that is known; the boundary is looked up.
     """
-    now = a_subscription(a_report(status=S.ACTIVE), known_until=BIRTH, ticket=1)
-    verdict = weigh(now, heard(S.PAST_DUE, second, ticket=2))
+    now = a_subscription(a_report(status=S.ACTIVE), as_of=BIRTH, sequence=1)
+    verdict = merge_observation(now, heard(S.PAST_DUE, second, sequence=2))
 
-    assert verdict.look == look
+    assert verdict.sync_reason == look
     assert verdict.subscription is not None
     assert verdict.subscription.status is (S.ACTIVE if look else S.PAST_DUE)
 
@@ -171,12 +180,12 @@ def test_an_answer_is_known_until_the_end_of_its_second() -> None:
     """
     It may hold all that happened in it, so an event two seconds later is looked up.
     """
-    now = after(None, heard(S.ACTIVE, 4, ticket=1, looked_up=True))
+    now = after(None, heard(S.ACTIVE, 4, sequence=1, fetched=True))
 
     assert now is not None
-    assert now.known_until == BIRTH + 4 * SECOND + SURELY
-    assert weigh(now, heard(S.PAST_DUE, 6, ticket=2)).look
-    assert not weigh(now, heard(S.PAST_DUE, 7, ticket=2)).look
+    assert now.as_of == BIRTH + 4 * SECOND + EVENT_CLOCK_SLACK
+    assert merge_observation(now, heard(S.PAST_DUE, 6, sequence=2)).sync_reason
+    assert not merge_observation(now, heard(S.PAST_DUE, 7, sequence=2)).sync_reason
 
 
 @pytest.mark.parametrize("to", S)
@@ -187,34 +196,37 @@ def test_p19_a_move_that_the_table_does_not_have_is_looked_up(
     """
     Every pair: a payload's step applies, an end applies, anything else is looked up.
     """
-    now = a_subscription(a_report(status=before), known_until=BIRTH, ticket=1)
-    verdict = weigh(now, heard(to, 9, ticket=2))
-    answer = weigh(now, heard(to, 9, ticket=2, looked_up=True))
+    now = a_subscription(a_report(status=before), as_of=BIRTH, sequence=1)
+    verdict = merge_observation(now, heard(to, 9, sequence=2))
+    answer = merge_observation(now, heard(to, 9, sequence=2, fetched=True))
     moves = (
         to is before or to in SUBSCRIPTION_STEPS[before] or not SUBSCRIPTION_STEPS[to]
     )
 
     assert verdict.subscription is not None
     assert answer.subscription is not None
-    if not now.live:
-        assert verdict == answer == Verdict(now)
+    if now.is_terminal:
+        assert verdict == answer == MergeResult(now)
     else:
         assert verdict.subscription.status is (to if moves else before)
         assert answer.subscription.status is to
-        assert answer.look is None
-        assert moves or verdict.look == f"a {before} subscription does not become {to}"
+        assert answer.sync_reason is None
+        assert (
+            moves
+            or verdict.sync_reason == f"a {before} subscription does not become {to}"
+        )
 
 
 def test_an_end_whose_last_period_is_not_known_to_be_paid_is_looked_up() -> None:
     """
     Whether it was is not in the payload.
     """
-    now = a_subscription(known_until=BIRTH)
-    verdict = weigh(now, heard(S.CANCELED, 9, ticket=2))
+    now = a_subscription(as_of=BIRTH)
+    verdict = merge_observation(now, heard(S.CANCELED, 9, sequence=2))
 
     assert verdict.subscription is not None
     assert verdict.subscription.status is S.CANCELED
-    assert verdict.look == "ended"
+    assert verdict.sync_reason == "ended"
 
 
 # As far as the readers let a moment through.
@@ -224,22 +236,24 @@ moments = st.integers(0, 4_102_444_800).map(lambda s: datetime.fromtimestamp(s, 
 @given(
     st.lists(
         st.builds(
-            Evidence,
+            Observation,
             report=st.builds(a_report, status=statuses, at=moments, ended_at=moments),
             at=moments,
-            ticket=st.integers(0, 2**63 - 1),
-            looked_up=st.booleans(),
+            sequence=st.integers(0, 2**63 - 1),
+            fetched=st.booleans(),
         ),
         max_size=6,
     )
 )
-def test_p10_no_report_raises_or_invents_a_status(evidence: list[Evidence]) -> None:
+def test_p10_no_report_raises_or_invents_a_status(
+    observation: list[Observation],
+) -> None:
     """
     Whatever is reported: a state that somebody reported, or nothing.
     """
     state = None
-    for number, piece in enumerate(evidence, 1):
-        verdict = weigh(state, piece)
+    for number, piece in enumerate(observation, 1):
+        verdict = merge_observation(state, piece)
         state = verdict.subscription
-        assert state is None or state.report in [e.report for e in evidence[:number]]
-        assert state is not None or verdict.look
+        assert state is None or state.report in [e.report for e in observation[:number]]
+        assert state is not None or verdict.sync_reason

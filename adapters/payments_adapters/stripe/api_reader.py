@@ -16,7 +16,11 @@ from payments_adapters.stripe.failures import MISSING
 from payments_adapters.stripe.invoices import Invoice
 from payments_adapters.stripe.objects import Page
 from payments_adapters.stripe.requests import path
-from payments_core.errors import GatewayObjectMissing, GatewayRefused, GatewaySilent
+from payments_core.errors import (
+    GatewayObjectMissing,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+)
 
 # The most that Stripe gives at once; and far more than anybody has.
 PAGE: Final = 100
@@ -71,7 +75,7 @@ PRICE: Final = Kind.of("price", "price", objects.Price)
 PRODUCT: Final = Kind.of("product", "product", objects.Product)
 SET_UP: Final = Kind.of("setup_intent", "set_up", objects.SetUpIntent)
 SUBSCRIPTION: Final = Kind.of("subscription", "subscription", billing.Subscription)
-# As much of a subscription as tells who made it.
+# As much of a subscription as says who made it.
 MADE_SUBSCRIPTION: Final = Kind.of("subscription", "subscription", objects.Made)
 
 
@@ -95,7 +99,7 @@ class Reading:
         except GatewayRefused as error:
             raise _missing(error, kind.word) from error
         if got.it.id != id_:
-            raise GatewaySilent("an answer about something else")
+            raise GatewayOutcomeUnknown("an answer about something else")
         return got
 
     async def some(
@@ -117,7 +121,7 @@ class Reading:
 
         Raises:
             GatewayObjectMissing: whose they are is not there.
-            GatewaySilent: the list does not end.
+            GatewayOutcomeUnknown: the list does not end.
         """
         found, after = list[Got[_ThingT]](), dict[str, str]()
         for _ in range(PAGES_MAX):
@@ -127,7 +131,7 @@ class Reading:
                 return found
             if page.it.data:
                 after = {"starting_after": page.it.data[-1].id}
-        raise GatewaySilent("a list without an end")
+        raise GatewayOutcomeUnknown("a list without an end")
 
     async def marked(
         self, kind: Kind[_MadeT], intent_id: str, **filters: str

@@ -10,23 +10,23 @@ import attrs
 import httpx
 import pytest
 
-from payments_adapters.guarded_gateway import (
+from payments_adapters.memory import FixedClock, MemoryGateway
+from payments_adapters.rate_limited_gateway import (
     CALLS_PER_S,
     PAUSE,
     PRICE_KEEPS,
-    SILENT_CALLS_MAX,
     TAKEN_KEEPS,
+    UNKNOWN_OUTCOMES_MAX,
     WAITS_MAX,
     BreakerState,
     CircuitBreaker,
-    GuardedGateway,
+    RateLimitedGateway,
 )
-from payments_adapters.memory import FixedClock, MemoryGateway
 from payments_core.errors import (
-    GatewayBusy,
+    GatewayNotAttempted,
     GatewayObjectMissing,
+    GatewayOutcomeUnknown,
     GatewayRefused,
-    GatewaySilent,
     PaymentsError,
 )
 from payments_core.gateway import Answer, CreateCustomer, Price
@@ -76,7 +76,7 @@ class Guarded:
         self.gateway = MemoryGateway(self.clock)
         self.gateway.objects.prices[PRICE.id] = PRICE
         self.breaker = CircuitBreaker(self.clock)
-        self.guarded = GuardedGateway(
+        self.guarded = RateLimitedGateway(
             self.gateway, self.budget, self.breaker, self.clock, wait_s=0
         )
         self.numbers = 0
@@ -99,8 +99,8 @@ class Guarded:
 
     async def be_silent(self, times: int) -> None:
         for _ in range(times):
-            with pytest.raises(GatewaySilent):
-                await self.send(GatewaySilent("no answer in time"))
+            with pytest.raises(GatewayOutcomeUnknown):
+                await self.send(GatewayOutcomeUnknown("no answer in time"))
 
 
 async def test_f33_after_silence_in_a_row_nobody_asks_for_a_while() -> None:
@@ -108,10 +108,10 @@ async def test_f33_after_silence_in_a_row_nobody_asks_for_a_while() -> None:
     Then one call goes first, and closes the breaker if it is answered.
     """
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     asked = len(it.gateway.sent)
     states = [it.state]
-    with pytest.raises(GatewayBusy):
+    with pytest.raises(GatewayNotAttempted):
         await it.send()
     assert len(it.gateway.sent) == asked
 
@@ -127,26 +127,27 @@ async def test_f33_a_probe_that_is_silent_opens_it_again() -> None:
     One is enough then.
     """
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     it.clock.advance(PAUSE)
     await it.be_silent(1)
     assert it.state is BreakerState.OPEN
     assert it.breaker.opened == 2
-    assert it.breaker.silent_total == SILENT_CALLS_MAX + 1
+    assert it.breaker.unknown_total == UNKNOWN_OUTCOMES_MAX + 1
 
 
 @pytest.mark.parametrize(
-    "fault", [None, GatewayRefused("no", "today"), GatewayBusy("too many requests")]
+    "fault",
+    [None, GatewayRefused("no", "today"), GatewayNotAttempted("too many requests")],
 )
 async def test_an_answer_of_any_kind_ends_the_row(fault: PaymentsError | None) -> None:
     """
     A refusal is an answer, and so is that it is too much.
     """
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX - 1)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX - 1)
     with pytest.raises(type(fault)) if fault else nullcontext():
         await it.send(fault)
-    await it.be_silent(SILENT_CALLS_MAX - 1)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX - 1)
     assert it.state is BreakerState.CLOSED
 
 
@@ -165,7 +166,7 @@ async def test_f26_who_waits_for_too_long_is_told_that_nothing_was_done() -> Non
     The gateway was not asked.
     """
     it = Guarded(budget=Budget(empty_for=WAITS_MAX))
-    with pytest.raises(GatewayBusy):
+    with pytest.raises(GatewayNotAttempted):
         await it.send()
     assert it.gateway.sent == []
     assert it.state is BreakerState.CLOSED
@@ -202,10 +203,10 @@ async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:
     Not that our budget is used up, nor that whoever asked went away.
     """
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     it.clock.advance(PAUSE)
     it.budget.empty_for = len(it.budget.asked) + WAITS_MAX
-    with pytest.raises(GatewayBusy):
+    with pytest.raises(GatewayNotAttempted):
         await it.send()
     states = [it.state]
     with pytest.raises(asyncio.CancelledError):
@@ -220,10 +221,10 @@ async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:
 
 async def test_f33_one_goes_first_and_the_others_are_told_to_wait() -> None:
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     it.clock.advance(PAUSE)
     async with it.breaker.call():
-        with pytest.raises(GatewayBusy):
+        with pytest.raises(GatewayNotAttempted):
             await it.send()
     await it.send()
     assert it.state is BreakerState.CLOSED
@@ -261,7 +262,7 @@ async def test_the_breaker_tells_the_metrics() -> None:
     In the words of Prometheus, at the ops port.
     """
     it = Guarded()
-    await it.be_silent(SILENT_CALLS_MAX)
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     nobody: Any = None
     app: Any = create_ops_app(nobody, it.breaker)
     transport = httpx.ASGITransport(app=app)
@@ -269,4 +270,4 @@ async def test_the_breaker_tells_the_metrics() -> None:
         text = (await client.get("/metrics")).text
     assert 'payments_gateway_breaker{state="open"} 1.0' in text
     assert "payments_gateway_breaker_opened_total 1.0" in text
-    assert f"payments_gateway_silent_calls_total {SILENT_CALLS_MAX}.0" in text
+    assert f"payments_gateway_silent_calls_total {UNKNOWN_OUTCOMES_MAX}.0" in text

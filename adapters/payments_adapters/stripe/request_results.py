@@ -1,6 +1,6 @@
-"""What Stripe answers to each of our requests, and how to tell that it was done.
+"""What Stripe answers to each of our requests, and how to find out that it was done.
 
-Rule 1: an answer counts only if it is about what was asked for; else it is silence.
+Rule 1: an answer counts only if it is about the object of the request.
 Rule 2: what makes something is found by the intent in its metadata. What says how
         things should be is found by looking at them.
 """
@@ -12,9 +12,7 @@ from typing import Any, Final
 import attrs
 
 from payments_adapters.stripe import billing, objects
-from payments_adapters.stripe.client import Got
-from payments_adapters.stripe.fields import Metadata, id_of
-from payments_adapters.stripe.reading import (
+from payments_adapters.stripe.api_reader import (
     COLLECTED,
     CUSTOMER,
     MADE_SUBSCRIPTION,
@@ -24,8 +22,14 @@ from payments_adapters.stripe.reading import (
     Kind,
     Reading,
 )
+from payments_adapters.stripe.client import Got
+from payments_adapters.stripe.fields import Metadata, id_of
 from payments_core import gateway as ours
-from payments_core.errors import GatewayObjectMissing, GatewayRefused, GatewaySilent
+from payments_core.errors import (
+    GatewayObjectMissing,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+)
 from payments_core.gateway import Answer, GatewayRequest
 from payments_core.subscription import SubscriptionReport
 
@@ -38,19 +42,19 @@ _Subscription = Got[billing.Subscription]
 
 def _require(holds: bool) -> None:  # noqa: FBT001  # the one thing it is about
     if not holds:
-        raise GatewaySilent("an answer about something else")
+        raise GatewayOutcomeUnknown("an answer about something else")
 
 
 def report_of(subscription: billing.Subscription) -> SubscriptionReport:
     """Return what a subscription says.
 
     Raises:
-        GatewaySilent: it cannot be read.
+        GatewayOutcomeUnknown: it cannot be read.
     """
     try:
         return billing.report_of(subscription)
     except billing.Unreadable as error:
-        raise GatewaySilent(str(error)) from error
+        raise GatewayOutcomeUnknown(str(error)) from error
 
 
 # Customers and cards
@@ -66,13 +70,15 @@ async def _find_customer(reading: Reading, asked: ours.CreateCustomer) -> Answer
     return _customer(asked, got) if got else None
 
 
-def _set_up(asked: ours.SetUpCard, got: Got[objects.SetUpIntent]) -> Answer:
+def _set_up(asked: ours.CreateSetupIntent, got: Got[objects.SetUpIntent]) -> Answer:
     _require(got.it.is_marked(asked.intent_id))
     _require(id_of(got.it.customer) == asked.customer_id)
     return Answer(id=got.it.id, at=got.at, client_secret=got.it.client_secret)
 
 
-async def _find_set_up(reading: Reading, asked: ours.SetUpCard) -> Answer | None:
+async def _find_set_up(
+    reading: Reading, asked: ours.CreateSetupIntent
+) -> Answer | None:
     got = await reading.marked(SET_UP, asked.intent_id, customer=asked.customer_id)
     return _set_up(asked, got) if got else None
 
@@ -113,7 +119,7 @@ async def _find_default(reading: Reading, asked: ours.MakeDefault) -> Answer | N
 def _paid(asked: ours.PayInvoice, got: Got[objects.CollectedInvoice]) -> Answer:
     _require(got.it.id == asked.invoice_id)
     if got.it.status != "paid":
-        raise GatewaySilent("an invoice that is being paid")
+        raise GatewayOutcomeUnknown("an invoice that is being paid")
     return Answer(id=got.it.id, at=got.at)
 
 
@@ -138,14 +144,14 @@ async def _seen(reading: Reading, id_: str) -> _Subscription:
     return await reading.one(SUBSCRIPTION, id_, "latest_invoice")
 
 
-def _started(asked: ours.StartSubscription, got: _Subscription) -> Answer:
+def _started(asked: ours.CreateSubscription, got: _Subscription) -> Answer:
     _require(id_of(got.it.customer) == asked.customer_id)
     _require((got.it.metadata or Metadata()).intent_id == asked.intent_id)
     return _told(got)
 
 
 async def _find_started(
-    reading: Reading, asked: ours.StartSubscription
+    reading: Reading, asked: ours.CreateSubscription
 ) -> Answer | None:
     got = await reading.marked(
         MADE_SUBSCRIPTION, asked.intent_id, customer=asked.customer_id, status="all"
@@ -154,14 +160,17 @@ async def _find_started(
 
 
 def _changed(
-    asked: ours.ChangeSubscription | ours.PlanEnd | ours.PinCard, got: _Subscription
+    asked: ours.UpdateSubscription
+    | ours.SetCancelAtPeriodEnd
+    | ours.SetSubscriptionCard,
+    got: _Subscription,
 ) -> Answer:
     _require(got.it.id == asked.subscription)
     return _told(got)
 
 
 async def _find_changed(
-    reading: Reading, asked: ours.ChangeSubscription
+    reading: Reading, asked: ours.UpdateSubscription
 ) -> Answer | None:
     got = await _seen(reading, asked.subscription)
     report = report_of(got.it)
@@ -176,29 +185,35 @@ async def _find_changed(
     return _changed(asked, got) if is_so else None
 
 
-async def _find_planned(reading: Reading, asked: ours.PlanEnd) -> Answer | None:
+async def _find_planned(
+    reading: Reading, asked: ours.SetCancelAtPeriodEnd
+) -> Answer | None:
     got = await _seen(reading, asked.subscription)
     report = report_of(got.it)
     is_planned = report.cancel_at_period_end
     if asked.cancel_at_period_end and report.cancel_at is not None:
-        # Since 2025-09-30 an end that comes with the period may be told as a moment.
+        # Since 2025-09-30 an end that comes with the period may come as a moment.
         is_planned = is_planned or report.cancel_at <= report.period_end
     is_so = is_planned is asked.cancel_at_period_end
     return _changed(asked, got) if is_so else None
 
 
-async def _find_pinned(reading: Reading, asked: ours.PinCard) -> Answer | None:
+async def _find_pinned(
+    reading: Reading, asked: ours.SetSubscriptionCard
+) -> Answer | None:
     got = await _seen(reading, asked.subscription)
     is_so = id_of(got.it.default_payment_method) == asked.payment_method
     return _changed(asked, got) if is_so else None
 
 
-def _ended(asked: ours.EndSubscription, got: _Subscription) -> Answer:
+def _ended(asked: ours.CancelSubscription, got: _Subscription) -> Answer:
     _require(got.it.id == asked.subscription and got.it.status in _ENDED)
     return _told(got)
 
 
-async def _find_ended(reading: Reading, asked: ours.EndSubscription) -> Answer | None:
+async def _find_ended(
+    reading: Reading, asked: ours.CancelSubscription
+) -> Answer | None:
     got = await _seen(reading, asked.subscription)
     return _ended(asked, got) if got.it.status in _ENDED else None
 
@@ -222,17 +237,17 @@ class Sending:
 SENDINGS: Final[Mapping[type, Sending]] = MappingProxyType(
     {
         ours.CreateCustomer: Sending(CUSTOMER, _customer, _find_customer),
-        ours.SetUpCard: Sending(SET_UP, _set_up, _find_set_up),
+        ours.CreateSetupIntent: Sending(SET_UP, _set_up, _find_set_up),
         ours.AttachCard: Sending(
             METHOD, _card, _find_card, may_be_done=True, field="payment_method"
         ),
         ours.MakeDefault: Sending(CUSTOMER, _default, _find_default),
-        ours.PinCard: Sending(SUBSCRIPTION, _changed, _find_pinned),
+        ours.SetSubscriptionCard: Sending(SUBSCRIPTION, _changed, _find_pinned),
         ours.PayInvoice: Sending(COLLECTED, _paid, _find_paid, may_be_done=True),
-        ours.StartSubscription: Sending(SUBSCRIPTION, _started, _find_started),
-        ours.ChangeSubscription: Sending(SUBSCRIPTION, _changed, _find_changed),
-        ours.PlanEnd: Sending(SUBSCRIPTION, _changed, _find_planned),
-        ours.EndSubscription: Sending(
+        ours.CreateSubscription: Sending(SUBSCRIPTION, _started, _find_started),
+        ours.UpdateSubscription: Sending(SUBSCRIPTION, _changed, _find_changed),
+        ours.SetCancelAtPeriodEnd: Sending(SUBSCRIPTION, _changed, _find_planned),
+        ours.CancelSubscription: Sending(
             SUBSCRIPTION, _ended, _find_ended, may_be_done=True
         ),
     }

@@ -26,9 +26,9 @@ from contracts.lives import (
     told,
     walk,
 )
-from payments_core.evidence import Evidence, Verdict, weigh
 from payments_core.facts import SubscriptionObserved
 from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.subscription_merge import MergeResult, Observation, merge_observation
 from support.deciding import Kept, found
 from support.profiles import examples
 
@@ -124,7 +124,7 @@ def known_after(
             sorted(saved.values(), key=lambda it: it.gateway_id)
         )
     return {
-        id_: attrs.evolve(it, version=0, ticket=min(it.ticket, FIRST_LOAD))
+        id_: attrs.evolve(it, version=0, sequence=min(it.sequence, FIRST_LOAD))
         for id_, it in kept.database.tables.subscriptions.items()
     }
 
@@ -133,7 +133,8 @@ def hers(life: Sequence[Change], id_: str) -> list[Change]:
     """Return the same life as one of Ada's, under another id."""
     return [
         attrs.evolve(
-            change, report=attrs.evolve(change.report, gateway_id=id_, claimed_by=ADA)
+            change,
+            report=attrs.evolve(change.report, gateway_id=id_, metadata_user_id=ADA),
         )
         for change in life
     ]
@@ -174,30 +175,32 @@ def test_p07_subscriptions_do_not_disturb_each_other(
 # The proof would find a wrong rule
 
 
-def _taken(known: Subscription | None, evidence: Evidence) -> Verdict:
-    until = max(evidence.at, known.known_until) if known else evidence.at
-    return Verdict(a_subscription(evidence.report, known_until=until))
+def _taken(known: Subscription | None, observation: Observation) -> MergeResult:
+    until = max(observation.at, known.as_of) if known else observation.at
+    return MergeResult(a_subscription(observation.report, as_of=until))
 
 
-def by_arrival(known: Subscription | None, evidence: Evidence) -> Verdict:
-    return _taken(known, evidence)
+def by_arrival(known: Subscription | None, observation: Observation) -> MergeResult:
+    return _taken(known, observation)
 
 
-def not_older(known: Subscription | None, evidence: Evidence) -> Verdict:
-    if known is None or evidence.at >= known.known_until:
-        return _taken(known, evidence)
-    return Verdict(known)
+def not_older(known: Subscription | None, observation: Observation) -> MergeResult:
+    if known is None or observation.at >= known.as_of:
+        return _taken(known, observation)
+    return MergeResult(known)
 
 
-def newer(known: Subscription | None, evidence: Evidence) -> Verdict:
-    if known is None or evidence.at > known.known_until:
-        return _taken(known, evidence)
-    return Verdict(known)
+def newer(known: Subscription | None, observation: Observation) -> MergeResult:
+    if known is None or observation.at > known.as_of:
+        return _taken(known, observation)
+    return MergeResult(known)
 
 
-def without_tickets(known: Subscription | None, evidence: Evidence) -> Verdict:
-    ticket = evidence.ticket if known is None else known.ticket + 1
-    return weigh(known, attrs.evolve(evidence, ticket=ticket))
+def without_tickets(
+    known: Subscription | None, observation: Observation
+) -> MergeResult:
+    sequence = observation.sequence if known is None else known.sequence + 1
+    return merge_observation(known, attrs.evolve(observation, sequence=sequence))
 
 
 SAME_SECOND: Final = a_life((0, S.INCOMPLETE), (0, S.TRIALING))
@@ -251,7 +254,7 @@ def test_answers_without_tickets_are_caught() -> None:
     The answer that was asked for first comes last, and is the older one.
     """
     assert not in_vain(without_tickets).told_right
-    assert in_vain(weigh).told_right
+    assert in_vain(merge_observation).told_right
 
 
 def a_random_story(random_: random.Random, rule: Rule) -> Story:
@@ -272,7 +275,7 @@ def test_p26_thousands_of_random_stories_end_in_the_truth() -> None:
     Every one by the real rule; a good part of them do not by any of the wrong ones.
     """
     seeds = range(5_000)
-    stories = [a_random_story(random.Random(seed), weigh) for seed in seeds]  # noqa: S311  # a history, no secret
+    stories = [a_random_story(random.Random(seed), merge_observation) for seed in seeds]  # noqa: S311  # a history, no secret
     looks = sum(story.looks_count for story in stories)
     deliveries = sum(story.deliveries_count for story in stories)
     print(f"looks per delivery: {looks / deliveries:.2f} of {deliveries}")

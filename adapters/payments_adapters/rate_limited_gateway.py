@@ -1,9 +1,9 @@
 """A gateway that is not asked too often, nor while it does not answer.
 
 Rule 1: all pods share one budget of calls for each endpoint, well below the gateway's
-        own limit: whoever finds it used up is told that the gateway is busy. A process
+        own limit: a call that finds it used up is not attempted. A process
         takes a few calls at once, which it makes within a second, or not at all.
-Rule 2: after several calls in a row without a definite answer nobody asks for a while;
+Rule 2: after several calls in a row without a definite answer none is made for a while;
         then one call goes first, and what becomes of it decides.
 Rule 3: prices are remembered for a minute: who sells the same thing many times at once
         asks for it once.
@@ -20,17 +20,17 @@ from typing import Final, Protocol
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import GatewayBusy, GatewaySilent, Rejected
+from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown, Rejected
 from payments_core.gateway import (
     Answer,
-    ChangeSubscription,
-    Collection,
+    FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
-    LookedUp,
+    InvoicePayment,
     Preview,
     Price,
     SetUp,
+    UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import Payment, PaymentId
@@ -49,12 +49,12 @@ ENDPOINTS: Final = (
     "subscriptions",
 )
 TAKEN_KEEPS: Final = timedelta(seconds=1)
-# A burst is smoothed: whoever finds the budget used up waits a little for more.
+# A burst is smoothed: a call that finds the budget used up waits a little for more.
 WAITS_MAX: Final = 20
 WAIT_S: Final = 0.1
 PRICES_MAX: Final = 1_000
 PRICE_KEEPS: Final = timedelta(minutes=1)
-SILENT_CALLS_MAX: Final = 5
+UNKNOWN_OUTCOMES_MAX: Final = 5
 PAUSE: Final = timedelta(seconds=10)
 
 
@@ -82,8 +82,8 @@ class CircuitBreaker:
     """Opens when a gateway has not answered several times in a row."""
 
     _clock: Clock
-    silent_in_a_row: int = attrs.field(init=False, default=0)
-    silent_total: int = attrs.field(init=False, default=0)
+    unknown_in_a_row: int = attrs.field(init=False, default=0)
+    unknown_total: int = attrs.field(init=False, default=0)
     opened: int = attrs.field(init=False, default=0)
     _open_until: datetime | None = attrs.field(init=False, default=None)
     _probing: bool = attrs.field(init=False, default=False)
@@ -100,53 +100,53 @@ class CircuitBreaker:
         """Return if a call may go out.
 
         Raises:
-            GatewayBusy: nobody asks now.
+            GatewayNotAttempted: no call is made now.
         """
         state = self.state
         if state is BreakerState.OPEN or (
             state is BreakerState.HALF_OPEN and self._probing
         ):
-            raise GatewayBusy("it has not answered lately")
+            raise GatewayNotAttempted("it has not answered lately")
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
         """Let a call through, and learn from it.
 
         Raises:
-            GatewayBusy: nobody asks now.
+            GatewayNotAttempted: no call is made now.
         """
         self.check()
         probe = self.state is BreakerState.HALF_OPEN
         self._probing = self._probing or probe
         try:
             yield
-            self._heard()
-        except GatewaySilent:
+            self._answered()
+        except GatewayOutcomeUnknown:
             self._silent(probe=probe)
             raise
-        except (Rejected, GatewayBusy):
+        except (Rejected, GatewayNotAttempted):
             # Busy or a definite no: it answers.
-            self._heard()
+            self._answered()
             raise
         finally:
-            # Whoever goes away before the answer tells nothing, and is in nobody's way.
+            # A caller that goes away before the answer says nothing about the gateway.
             if probe:
                 self._probing = False
 
     def _silent(self, *, probe: bool) -> None:
-        self.silent_in_a_row += 1
-        self.silent_total += 1
-        if probe or self.silent_in_a_row >= SILENT_CALLS_MAX:
+        self.unknown_in_a_row += 1
+        self.unknown_total += 1
+        if probe or self.unknown_in_a_row >= UNKNOWN_OUTCOMES_MAX:
             self._open_until = self._clock() + PAUSE
             self.opened += 1
 
-    def _heard(self) -> None:
-        self.silent_in_a_row, self._open_until = 0, None
+    def _answered(self) -> None:
+        self.unknown_in_a_row, self._open_until = 0, None
 
 
 @attrs.define
 class RememberedPrices:
-    """Prices that were looked up lately; who asks for one that is, waits for it."""
+    """Prices that were fetched lately; a second caller waits for the same fetch."""
 
     _clock: Clock
     _known: dict[str, tuple[datetime, asyncio.Task[Price]]] = attrs.field(
@@ -161,10 +161,10 @@ class RememberedPrices:
             if len(self._known) >= PRICES_MAX:
                 self._known.clear()
             known = (now, asyncio.ensure_future(_awaited(find)))
-            # Should all who wait go away, nobody else hears of a failure.
+            # If all callers go away, a failure is not reported as unhandled.
             known[1].add_done_callback(_failed)
             self._known[name] = known
-        # Whoever goes away does not take it from the others.
+        # A caller that goes away does not cancel it for the others.
         return await asyncio.shield(known[1])
 
 
@@ -207,7 +207,7 @@ class TakenCalls:
 
 
 @attrs.frozen
-class GuardedGateway:
+class RateLimitedGateway:
     """A `PaymentGateway` behind a budget and a breaker."""
 
     _gateway: PaymentGateway
@@ -239,7 +239,7 @@ class GuardedGateway:
             if await self._taken.use(endpoint):
                 return
             await asyncio.sleep(self._wait_s)
-        raise GatewayBusy("too many calls at once")
+        raise GatewayNotAttempted("too many calls at once")
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
         return self._gateway.freeze(request)
@@ -260,7 +260,7 @@ class GuardedGateway:
         async with self._call("customers"):
             return await self._gateway.customer_of(user_id, email)
 
-    async def subscription(self, gateway_id: str) -> LookedUp:
+    async def subscription(self, gateway_id: str) -> FetchedSubscription:
         async with self._call("subscriptions"):
             return await self._gateway.subscription(gateway_id)
 
@@ -274,9 +274,9 @@ class GuardedGateway:
         async with self._call("customers"):
             return await self._gateway.card_of(customer_id)
 
-    async def collection(self, invoice_id: str) -> Collection:
+    async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         async with self._call("invoices"):
-            return await self._gateway.collection(invoice_id)
+            return await self._gateway.invoice_payment(invoice_id)
 
     async def set_up(self, set_up_id: str) -> SetUp:
         async with self._call("setup_intents"):
@@ -301,7 +301,7 @@ class GuardedGateway:
         return await self._prices.get(f"product {product_id}", find)
 
     async def preview(
-        self, customer_id: CustomerId, change: ChangeSubscription
+        self, customer_id: CustomerId, change: UpdateSubscription
     ) -> Preview:
         async with self._call("invoices"):
             return await self._gateway.preview(customer_id, change)

@@ -1,6 +1,6 @@
 """Who has paid, derived from payments and subscriptions.
 
-Rule 1: nobody writes a status. It follows from the facts, whatever their order.
+Rule 1: a status is never written. It follows from the facts, whatever their order.
 Rule 2: outside of any subscription's life the latest payment, by the charge's own
         time, gives the status. Of several in one second a success counts before a
         failure before a pending one.
@@ -75,7 +75,7 @@ def _status_of(payment: Payment) -> PaymentStatus:
 
 
 @attrs.frozen
-class Sighting:
+class PaymentEffect:
     """What one payment means to its account; the latest one gives the status."""
 
     created_at: datetime
@@ -99,14 +99,14 @@ class Sighting:
     ) -> Self | None:
         """Return what the payment means, or None where it means nothing (yet).
 
-        That is while its time is not known, and where a living subscription tells
-        more than a payment of its own that did not succeed.
+        That is while its time is not known, and where an open subscription says more
+        than a payment of its own that did not succeed.
         """
         created_at = payment.created_at
         if created_at is None:
             return None
         around = [s for s in subscriptions if s.lived_at(created_at)]
-        if payment.state in _WITHOUT_MONEY and any(s.live for s in around):
+        if payment.state in _WITHOUT_MONEY and any(not s.is_terminal for s in around):
             return None
         return cls(
             created_at,
@@ -119,7 +119,7 @@ class Sighting:
 
 
 @attrs.frozen
-class Term:
+class PrepaidMonths:
     """Months without a gap, counted from the payment that started them."""
 
     anchor: datetime
@@ -133,15 +133,15 @@ class Term:
 
 
 @attrs.frozen
-class Checkpoint:
+class PaymentSummary:
     """All that the payments folded so far come to.
 
     Payments fold in the order of their own time. One that is not older than
     `latest` can be taken at once; anything else folds from the start.
     """
 
-    latest: Sighting | None = None
-    term: Term | None = None
+    latest: PaymentEffect | None = None
+    term: PrepaidMonths | None = None
     # When the latest of the payments was made whose money went back.
     returned_at: datetime | None = None
 
@@ -150,36 +150,38 @@ class Checkpoint:
         cls, payments: Iterable[Payment], subscriptions: Sequence[Subscription] = ()
     ) -> Self:
         """Fold payments, in any order given, from the start."""
-        seen = sorted(filter(None, (Sighting.of(p, subscriptions) for p in payments)))
-        checkpoint = cls()
-        for sighting in seen:
-            checkpoint = checkpoint.advance(sighting)
-        return checkpoint
+        seen = sorted(
+            filter(None, (PaymentEffect.of(p, subscriptions) for p in payments))
+        )
+        summary = cls()
+        for effect in seen:
+            summary = summary.advance(effect)
+        return summary
 
-    def takes(self, sighting: Sighting) -> bool:
+    def takes(self, effect: PaymentEffect) -> bool:
         """Say whether a payment new to this account can be taken at once."""
-        return self.latest is None or sighting.created_at >= self.latest.created_at
+        return self.latest is None or effect.created_at >= self.latest.created_at
 
-    def advance(self, sighting: Sighting) -> Self:
+    def advance(self, effect: PaymentEffect) -> Self:
         """Take a payment that is new and not older than the latest one.
 
         Payments of one second are symmetric: whichever is first, the second
         either joins its term or adds to the same one.
         """
-        latest = self.latest if self.latest and sighting < self.latest else sighting
+        latest = self.latest if self.latest and effect < self.latest else effect
         # The latest so far, as payments come in the order of their time.
-        returned_at = sighting.created_at if sighting.returned else self.returned_at
-        return type(self)(latest, self._term_after(sighting), returned_at)
+        returned_at = effect.created_at if effect.returned else self.returned_at
+        return type(self)(latest, self._term_after(effect), returned_at)
 
-    def _term_after(self, sighting: Sighting) -> Term | None:
-        if not sighting.buys_month:
+    def _term_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
+        if not effect.buys_month:
             return self.term
-        if self.term is None or self.term.ends_at < sighting.created_at:
-            return Term(sighting.created_at, 1)
-        return Term(self.term.anchor, self.term.months + 1)
+        if self.term is None or self.term.ends_at < effect.created_at:
+            return PrepaidMonths(effect.created_at, 1)
+        return PrepaidMonths(self.term.anchor, self.term.months + 1)
 
 
-NOTHING_SEEN: Final = Checkpoint()
+NO_PAYMENTS: Final = PaymentSummary()
 
 
 @attrs.frozen
@@ -212,29 +214,29 @@ def standing(
 ) -> Standing:
     """Say what a user's payments and subscriptions come to.
 
-    The one definition; `PaymentAccount.standing` says the same from a checkpoint,
+    The one definition; `PaymentAccount.standing` says the same from a summary,
     without reading all payments again.
     """
-    checkpoint = Checkpoint.replay(payments, subscriptions)
-    return standing_of(checkpoint, subscriptions, now, policy)
+    summary = PaymentSummary.replay(payments, subscriptions)
+    return standing_of(summary, subscriptions, now, policy)
 
 
 def standing_of(
-    checkpoint: Checkpoint,
+    summary: PaymentSummary,
     subscriptions: Sequence[Subscription],
     now: datetime,
     policy: Policy,
 ) -> Standing:
-    ends = _ends(checkpoint, subscriptions)
+    ends = _ends(summary, subscriptions)
     return Standing(
-        status_of(checkpoint, subscriptions),
+        status_of(summary, subscriptions),
         max((end.at for end in ends), default=None),
         entitled=any(end.lets_in(now, policy) for end in ends),
     )
 
 
 _S = SubscriptionStatus
-# Of several living subscriptions the one that needs somebody to act counts.
+# Of several open subscriptions the one that needs action counts.
 _ALARMS: Final = (
     (frozenset({_S.PAST_DUE, _S.UNPAID}), PaymentStatus.FAILED),
     (frozenset({_S.INCOMPLETE}), PaymentStatus.PENDING),
@@ -242,17 +244,17 @@ _ALARMS: Final = (
 
 
 def status_of(
-    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+    summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> PaymentStatus:
     """Say how the account's payments are (rules 2, 6 and 7)."""
-    latest = checkpoint.latest
+    latest = summary.latest
     if not subscriptions:
         return latest.status if latest else PaymentStatus.NONE
     statuses = {subscription.status for subscription in subscriptions}
     for alarming, shown in _ALARMS:
         if statuses & alarming:
             return shown
-    terms = (subscription.paid_term for subscription in subscriptions)
+    terms = (subscription.paid_period for subscription in subscriptions)
     paid_from = max((term.starts_at for term in terms if term), default=None)
     if paid_from and (latest is None or latest.created_at < paid_from):
         return PaymentStatus.PAID
@@ -273,26 +275,26 @@ class _End:
 
 
 def expire_date_of(
-    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+    summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> datetime | None:
     """Say until when the account has paid, or has free (rule 8)."""
     if not subscriptions:
-        return checkpoint.term.ends_at if checkpoint.term else None
-    return max((end.at for end in _ends(checkpoint, subscriptions)), default=None)
+        return summary.term.ends_at if summary.term else None
+    return max((end.at for end in _ends(summary, subscriptions)), default=None)
 
 
 def _ends(
-    checkpoint: Checkpoint, subscriptions: Sequence[Subscription]
+    summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> Sequence[_End]:
-    ends = [_paid_until(subscription, checkpoint) for subscription in subscriptions]
+    ends = [_paid_until(subscription, summary) for subscription in subscriptions]
     free = [subscription.free_until for subscription in subscriptions]
-    months = checkpoint.term.ends_at if checkpoint.term else None
+    months = summary.term.ends_at if summary.term else None
     ends += [_End(end) if end else None for end in (*free, months)]
     return [end for end in ends if end is not None]
 
 
-def _paid_until(subscription: Subscription, checkpoint: Checkpoint) -> _End | None:
-    term, returned_at = subscription.paid_term, checkpoint.returned_at
+def _paid_until(subscription: Subscription, summary: PaymentSummary) -> _End | None:
+    term, returned_at = subscription.paid_period, summary.returned_at
     if term is None:
         return None
     # The gateway's charges no longer say which invoice they pay. One that was taken

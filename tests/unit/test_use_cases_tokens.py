@@ -14,7 +14,15 @@ from payments_adapters.memory import (
     MemoryDatabase,
     MemoryTokenStore,
 )
-from payments_core import Caller, Email, Token, TokenCutOff, TokenRevocation, UserId
+from payments_core import (
+    Caller,
+    Email,
+    Token,
+    TokenRevocation,
+    UserId,
+    UserTokenRevocation,
+)
+from payments_core.caller import ADMIN_SCOPE
 from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
@@ -22,7 +30,6 @@ from payments_core.errors import (
     TokenInvalidated,
     TokenNotFound,
 )
-from payments_core.revocation import ADMIN_SCOPE
 from payments_core.use_cases import (
     AuthenticateCaller,
     InvalidateToken,
@@ -209,13 +216,13 @@ async def test_p30_a_cut_off_ends_all_tokens_issued_until_now(
     """
     Up to the whole second that the clock shows, that second included.
     """
-    cut_off = await cutting_off(store)(ADA, caller=ADA_CALLS)
+    revoked = await cutting_off(store)(ADA, caller=ADA_CALLS)
 
-    assert cut_off == TokenCutOff(user_id=ADA, at=ISSUED)
+    assert revoked == UserTokenRevocation(user_id=ADA, at=ISSUED)
     with pytest.raises(TokenInvalidated):
         await authenticate("ada-1")
     assert (await authenticate("bob-1")).user_id == BOB
-    assert not await store.is_dead(a_token(issued_at=ISSUED + SECOND))
+    assert not await store.is_revoked(a_token(issued_at=ISSUED + SECOND))
 
 
 async def test_a_cut_off_finds_its_user_by_email(store: MemoryTokenStore) -> None:
@@ -223,10 +230,10 @@ async def test_a_cut_off_finds_its_user_by_email(store: MemoryTokenStore) -> Non
     The account says whose e-mail it is.
     """
     world = await a_world()
-    cut_off = cutting_off(store, world.database)
+    revoked = cutting_off(store, world.database)
 
-    assert (await cut_off(email_of(ADA), caller=ADA_CALLS)).user_id == ADA
-    assert (await cut_off(email_of(BOB), caller=ROOT_CALLS)).user_id == BOB
+    assert (await revoked(email_of(ADA), caller=ADA_CALLS)).user_id == ADA
+    assert (await revoked(email_of(BOB), caller=ROOT_CALLS)).user_id == BOB
 
 
 @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ async def test_a_cut_off_of_another_or_nobody_is_not_found(
     world = await a_world()
     with pytest.raises(AccountNotFound):
         await cutting_off(store, world.database)(user, caller=by)
-    assert not await store.is_dead(BOBS)
+    assert not await store.is_revoked(BOBS)
 
 
 async def test_an_administrator_cuts_off_a_user_without_an_account(
@@ -257,4 +264,4 @@ async def test_an_administrator_cuts_off_a_user_without_an_account(
     Tokens may be older than accounts.
     """
     await cutting_off(store)(ADA, caller=ROOT_CALLS)
-    assert await store.is_dead(ADAS)
+    assert await store.is_revoked(ADAS)

@@ -18,9 +18,9 @@ from contracts.examples import (
     a_term,
     an_account,
 )
-from payments_core import Checkpoint, DisputeState, Payment, PaymentState, Policy
+from payments_core import DisputeState, Payment, PaymentState, PaymentSummary, Policy
 from payments_core.account import PaymentAccount
-from payments_core.evidence import Evidence
+from payments_core.entitlement import Standing, standing
 from payments_core.facts import (
     Fact,
     PaymentReported,
@@ -29,13 +29,13 @@ from payments_core.facts import (
     UserRegistered,
 )
 from payments_core.payment import PaymentId, PaymentRecord
-from payments_core.standing import Standing, standing
 from payments_core.subscription import (
-    PaidTerm,
+    PaidPeriod,
     Subscription,
     SubscriptionReport,
     SubscriptionStatus,
 )
+from payments_core.subscription_merge import Observation
 from support.deciding import Kept, found
 from support.profiles import examples
 
@@ -53,7 +53,7 @@ MOMENTS: Final = [
 moments = st.sampled_from(MOMENTS)
 ids = st.sampled_from(["sub_1", "sub_2"])
 
-Item = Payment | Evidence | PaidTerm | PaymentAccount
+Item = Payment | Observation | PaidPeriod | PaymentAccount
 
 
 @st.composite
@@ -67,12 +67,12 @@ def payments(draw: st.DrawFn) -> Payment:
         user=ADA,
         dispute=draw(st.sampled_from([DisputeState.NONE] * 3 + list(DisputeState))),
     )
-    bare = attrs.evolve(full, amount=None, created_at=None, claimed_by=None)
+    bare = attrs.evolve(full, amount=None, created_at=None, metadata_user_id=None)
     return draw(st.sampled_from([full, full, bare]))
 
 
 @st.composite
-def evidence(draw: st.DrawFn) -> Evidence:
+def observation(draw: st.DrawFn) -> Observation:
     """Anything that may be said of one of two subscriptions of hers."""
     id_ = draw(ids)
     status = draw(st.sampled_from(S))
@@ -82,11 +82,11 @@ def evidence(draw: st.DrawFn) -> Evidence:
     report = a_report(id_, status, at=begun, ended_at=ended_at, user=ADA)
     if draw(st.booleans()):
         report = attrs.evolve(report, trial_start=begun, trial_end=begun + 14 * DAY)
-    return Evidence(
+    return Observation(
         report=report,
         at=draw(moments),
-        ticket=draw(st.integers(1, 9)),
-        looked_up=draw(st.booleans()),
+        sequence=draw(st.integers(1, 9)),
+        fetched=draw(st.booleans()),
     )
 
 
@@ -112,14 +112,14 @@ class Shelf:
         match item:
             case Payment():
                 fact = PaymentReported(item)
-            case Evidence(report=report, at=at, ticket=ticket, looked_up=fetched):
+            case Observation(report=report, at=at, sequence=sequence, fetched=fetched):
                 fact = SubscriptionObserved(
-                    report=report, at=at, sequence=ticket if fetched else None
+                    report=report, at=at, sequence=sequence if fetched else None
                 )
                 if not fetched:
                     # A payload takes the number of its load.
-                    self.kept.database.last_sequence = ticket - 1
-            case PaidTerm():
+                    self.kept.database.last_sequence = sequence - 1
+            case PaidPeriod():
                 fact = PeriodPaid(item)
             case PaymentAccount():
                 fact = UserRegistered(user_id=item.user_id, email=item.email)
@@ -151,13 +151,13 @@ class Shelf:
         paid, subscribed = self.of_hers()
         assert len(subscribed) == len(self.subscriptions)
         assert len(paid) == sum(
-            it.payment.claimed_by == ADA for it in self.records.values()
+            it.payment.metadata_user_id == ADA for it in self.records.values()
         )
         by_age = sorted(
             subscribed, key=lambda it: (it.report.created_at, it.gateway_id)
         )
         assert self.account.subscriptions == tuple(by_age)
-        assert self.account.checkpoint == Checkpoint.replay(paid, subscribed)
+        assert self.account.summary == PaymentSummary.replay(paid, subscribed)
         for now in MOMENTS:
             assert self.account.standing(now=now, policy=POLICY) == standing(
                 paid, subscribed, now=now, policy=POLICY
@@ -165,7 +165,7 @@ class Shelf:
 
 
 items = st.lists(
-    payments() | evidence() | terms | st.just(an_account()), min_size=1, max_size=12
+    payments() | observation() | terms | st.just(an_account()), min_size=1, max_size=12
 )
 
 
@@ -187,22 +187,22 @@ def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
 
 @given(
     st.lists(payments(), max_size=4),
-    st.lists(evidence(), max_size=4),
+    st.lists(observation(), max_size=4),
     st.lists(terms, max_size=3),
     st.data(),
 )
 def test_p01_once_all_is_looked_up_no_order_mattered(
     paid: list[Payment],
-    reported: list[Evidence],
-    bought: list[PaidTerm],
+    reported: list[Observation],
+    bought: list[PaidPeriod],
     data: st.DataObject,
 ) -> None:
     """
     Looks with the same numbers in the end, and the terms that they bring along.
     """
-    ends = [it for it in reported if not it.report.terminal]
+    ends = [it for it in reported if not it.report.is_terminal]
     final = [
-        attrs.evolve(it, ticket=100, looked_up=True)
+        attrs.evolve(it, sequence=100, fetched=True)
         for it in {it.report.gateway_id: it for it in ends}.values()
     ]
     facts: list[Item] = [*paid, *ends, *bought, an_account()]
@@ -221,7 +221,7 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
 def subscriptions(draw: st.DrawFn) -> list[Subscription]:
     """Return up to two, as they are known in the end."""
     reports = draw(
-        st.lists(evidence(), max_size=2, unique_by=lambda it: it.report.gateway_id)
+        st.lists(observation(), max_size=2, unique_by=lambda it: it.report.gateway_id)
     )
     return [
         a_subscription(it.report, term=draw(st.none() | _terms_of(it.report)))
@@ -229,7 +229,7 @@ def subscriptions(draw: st.DrawFn) -> list[Subscription]:
     ]
 
 
-def _terms_of(report: SubscriptionReport) -> st.SearchStrategy[PaidTerm]:
+def _terms_of(report: SubscriptionReport) -> st.SearchStrategy[PaidPeriod]:
     begun = report.created_at
     return st.sampled_from([begun, begun + 14 * DAY, begun + 30 * DAY]).map(
         lambda starts_at: a_term(report.gateway_id, starts_at=starts_at)
@@ -272,7 +272,7 @@ def test_p11_nobody_gets_in_for_nothing(
     if found.payment_expire_date is not None:
         assert (
             any(payment.money_stayed for payment in paid)
-            or any(it.paid_term for it in subscribed)
+            or any(it.paid_period for it in subscribed)
             or any(it.free_until for it in subscribed)
         )
 

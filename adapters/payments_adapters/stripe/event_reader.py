@@ -1,13 +1,13 @@
-"""Stripe's events in our words, whatever API generation rendered them.
+"""Read Stripe's events, whatever API version rendered them, as reports of the core.
 
 Rule 1: only the fields named here are read, and strictly; all the rest must be JSON.
 Rule 2: any bytes give an event or `MalformedEvent`, whose reason quotes no input.
 Rule 3: a type that we do not follow is an event without a report.
-Rule 4: a followed event that says something unclear is a doubt or something to look
-        up, never a guess.
+Rule 4: a followed event that says something unclear needs a sync, and is never
+        guessed at.
 Rule 5: of a key that comes twice the last one counts. One parser reads everything, so
         no two places can take the body for two different events.
-Rule 6: a subscription as another API version renders it is looked up, unless it has
+Rule 6: a subscription as another API version renders it is fetched, unless it has
         ended: nothing about that can be rendered otherwise.
 
 Source: docs.stripe.com/api/events/object and the types of the SDK.
@@ -43,10 +43,10 @@ from payments_adapters.stripe.invoices import (
 from payments_adapters.stripe.objects import API_VERSION
 from payments_adapters.stripe.signature import StripeSignatures
 from payments_core.errors import MalformedEvent
-from payments_core.events import Doubt, GatewayEvent, Notice, Report
+from payments_core.events import GatewayEvent, Report, SyncNeeded
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId, PaymentState
-from payments_core.subscription import PaidTerm, SubscriptionReport
+from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 # The name of the releases: versions that share it are compatible.
 _RELEASE: Final = API_VERSION.partition(".")[2]
@@ -100,7 +100,7 @@ class StripeEvents:
         """Verify, then translate.
 
         Raises:
-            BadSignature: nobody who knows a secret wrote this, lately.
+            BadSignature: it was not signed with an active secret, or too long ago.
             MalformedEvent: signed, but not an event that can be read.
         """
         self.signatures.verify(body, signature)
@@ -121,17 +121,18 @@ def _report(envelope: Envelope, body: bytes) -> Report | None:
         return None
     thing = envelope.data.object
     if thing.kind != followed.kind:
-        return Doubt(None, f"the object is not a {followed.kind}")
+        return SyncNeeded.of_payment(None, f"the object is not a {followed.kind}")
     report = followed.read(envelope, body)
     if report is not None and (reason := _not_ours(envelope)):
-        return Doubt(_payment_of(report), reason)
+        return SyncNeeded.of_payment(_payment_of(report), reason)
     return report
 
 
 def _payment_of(report: Report) -> PaymentId | None:
     if isinstance(report, Payment):
         return report.id
-    return report.payment_id if isinstance(report, Doubt) else None
+    job = report.job if isinstance(report, SyncNeeded) else None
+    return PaymentId(job.subject) if job and job.kind is JobKind.PAYMENT else None
 
 
 def _not_ours(envelope: Envelope) -> str | None:
@@ -144,38 +145,38 @@ def _not_ours(envelope: Envelope) -> str | None:
     return None
 
 
-def _read_charge(envelope: Envelope, body: bytes) -> Payment | Doubt:
+def _read_charge(envelope: Envelope, body: bytes) -> Payment | SyncNeeded:
     charge = decode(_CHARGE, body).data.object
     try:
         return payment_of(charge, expired=envelope.type == "charge.expired")
     except Unclear as unclear:
-        return Doubt(PaymentId(charge.id), str(unclear))
+        return SyncNeeded.of_payment(PaymentId(charge.id), str(unclear))
 
 
-def _read_dispute(_: Envelope, body: bytes) -> Payment | Doubt:
+def _read_dispute(_: Envelope, body: bytes) -> Payment | SyncNeeded:
     dispute = decode(_DISPUTE, body).data.object
     payment_id = payment_id_of(dispute)
     if payment_id is None:
-        return Doubt(None, "the dispute names no charge")
+        return SyncNeeded.of_payment(None, "the dispute names no charge")
     state = DISPUTES.get(dispute.status)
     if state is None:
-        return Doubt(payment_id, "the dispute has an unknown status")
+        return SyncNeeded.of_payment(payment_id, "the dispute has an unknown status")
     # Only money that was taken can be disputed.
     return Payment(id=payment_id, state=PaymentState.SUCCEEDED, dispute=state)
 
 
-def _read_refund(_: Envelope, body: bytes) -> Doubt | None:
+def _read_refund(_: Envelope, body: bytes) -> SyncNeeded | None:
     refund = decode(_REFUND, body).data.object
     if refund.status in QUIET_REFUNDS:
         return None
     # What was refunded only grows when reports merge: it takes a fetch to lower it.
     failed = refund.status in FAILED_REFUNDS
     reason = "a refund failed" if failed else "the refund has an unknown status"
-    return Doubt(payment_id_of(refund), reason)
+    return SyncNeeded.of_payment(payment_id_of(refund), reason)
 
 
-def _look_at(subscription: str, reason: str) -> Notice:
-    return Notice(JobKey(JobKind.SUBSCRIPTION, subscription), reason)
+def _sync(subscription: str, reason: str) -> SyncNeeded:
+    return SyncNeeded(JobKey(JobKind.SUBSCRIPTION, subscription), reason)
 
 
 def _is_pinned(envelope: Envelope) -> bool:
@@ -183,54 +184,58 @@ def _is_pinned(envelope: Envelope) -> bool:
     return version.partition(".")[2] == _RELEASE
 
 
-def _read_subscription(envelope: Envelope, body: bytes) -> SubscriptionReport | Notice:
+def _read_subscription(
+    envelope: Envelope, body: bytes
+) -> SubscriptionReport | SyncNeeded:
     id_ = envelope.data.object.id
     if id_ is None:
         raise MalformedEvent("data.object.id", "missing")
     try:
         report = report_of(decode(_SUBSCRIPTION, body).data.object)
     except Unreadable as unreadable:
-        return _look_at(id_, str(unreadable))
+        return _sync(id_, str(unreadable))
     except MalformedEvent:
-        # A version to come may show it in another way; we look at it in our own.
+        # A later version may render it in another way; we fetch it in our own.
         if _is_pinned(envelope):
             raise
-        return _look_at(id_, _OTHER_VERSION)
-    if _is_pinned(envelope) or report.terminal:
+        return _sync(id_, _OTHER_VERSION)
+    if _is_pinned(envelope) or report.is_terminal:
         return report
-    return _look_at(id_, _OTHER_VERSION)
+    return _sync(id_, _OTHER_VERSION)
 
 
-def _read_paid_invoice(envelope: Envelope, body: bytes) -> PaidTerm | Notice | None:
+def _read_paid_invoice(
+    envelope: Envelope, body: bytes
+) -> PaidPeriod | SyncNeeded | None:
     if not _is_pinned(envelope):
-        return _look_at_owner(body, _OTHER_VERSION)
+        return _sync_owner(body, _OTHER_VERSION)
     term = term_of(decode(_INVOICE, body).data.object)
-    return term or _look_at_owner(body, "an invoice of no term was paid")
+    return term or _sync_owner(body, "an invoice of no term was paid")
 
 
-def _read_owed_invoice(envelope: Envelope, body: bytes) -> Notice | None:
-    return _look_at_owner(body, envelope.type)
+def _read_owed_invoice(envelope: Envelope, body: bytes) -> SyncNeeded | None:
+    return _sync_owner(body, envelope.type)
 
 
-def _look_at_owner(body: bytes, reason: str) -> Notice | None:
+def _sync_owner(body: bytes, reason: str) -> SyncNeeded | None:
     owner = subscription_of(decode(_INVOICE_OWNER, body).data.object)
-    return None if owner is None else _look_at(owner, reason)
+    return None if owner is None else _sync(owner, reason)
 
 
-def _read_set_up(envelope: Envelope, body: bytes) -> Notice | None:
+def _read_set_up(envelope: Envelope, body: bytes) -> SyncNeeded | None:
     metadata = decode(_SET_UP, body).data.object.metadata
     id_ = envelope.data.object.id
     if id_ is None or metadata is None or not metadata.intent_id:
-        # Somebody else's, with purposes of their own.
+        # Made outside of this service, for other purposes.
         return None
-    return Notice(JobKey(JobKind.SET_UP, id_), "a card was set up")
+    return SyncNeeded(JobKey(JobKind.SET_UP, id_), "a card was set up")
 
 
-def _read_renewed_card(_: Envelope, body: bytes) -> Notice | None:
+def _read_renewed_card(_: Envelope, body: bytes) -> SyncNeeded | None:
     customer = id_of(decode(_METHOD, body).data.object.customer)
     if customer is None:
         return None
-    return Notice(JobKey(JobKind.CUSTOMER, customer), "the card was renewed")
+    return SyncNeeded(JobKey(JobKind.CUSTOMER, customer), "the card was renewed")
 
 
 class _Followed(NamedTuple):

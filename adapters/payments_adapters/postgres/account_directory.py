@@ -1,0 +1,34 @@
+"""Accounts as last committed, by user id, e-mail or customer."""
+
+import attrs
+
+from payments_adapters.postgres import rows, statements
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.account import PaymentAccount
+from payments_core.identity import CustomerId, Email, UserId
+
+
+@attrs.frozen
+class PostgresDirectory:
+    _store: PostgresStore
+
+    async def find(self, user: UserId | Email) -> PaymentAccount | None:
+        by_email = isinstance(user, Email)
+        async with self._store.connection() as connection:
+            row = await connection.fetchrow(
+                statements.FIND_ACCOUNT_BY_EMAIL
+                if by_email
+                else statements.FIND_ACCOUNT,
+                user.key if isinstance(user, Email) else user,
+            )
+        if row is None:
+            return None
+        found = row["subscriptions"] or ()
+        return rows.to_account(row, [rows.to_subscription(it) for it in found])
+
+    async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
+        async with self._store.connection() as connection:
+            found = await connection.fetchval(
+                statements.FIND_CUSTOMER_OWNER, customer_id
+            )
+        return UserId(found) if found else None

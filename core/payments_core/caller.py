@@ -1,0 +1,51 @@
+"""Who a request comes from, and which accounts they may access."""
+
+from typing import Final
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.errors import AccountNotFound, ScopeRequired
+from payments_core.identity import Email, UserId
+from payments_core.tokens import Token
+
+ADMIN_SCOPE: Final = "payments:admin"
+
+
+@attrs.frozen
+class Caller:
+    """Who asks: a user for itself, or an administrator for anybody."""
+
+    token: Token
+
+    @property
+    def user_id(self) -> UserId:
+        return self.token.user_id
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN_SCOPE in self.token.scopes
+
+    def names(self, user: UserId | Email) -> bool:
+        """Say whether the caller's own token carries this id or e-mail."""
+        if isinstance(user, Email):
+            return self.token.email is not None and self.token.email.key == user.key
+        return self.user_id == user
+
+    def require_admin(self) -> None:
+        """Refuse anybody but an administrator.
+
+        Raises:
+            ScopeRequired: the token lacks the scope.
+        """
+        if not self.is_admin:
+            raise ScopeRequired(ADMIN_SCOPE)
+
+    def require_access(self, account: PaymentAccount) -> None:
+        """Refuse an account that is not the caller's, as if it did not exist.
+
+        Raises:
+            AccountNotFound: it is another's.
+        """
+        if not self.is_admin and account.user_id != self.user_id:
+            raise AccountNotFound

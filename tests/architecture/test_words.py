@@ -1,0 +1,190 @@
+"""The words that the code no longer uses: `docs/glossary.md` has those that hold.
+
+Names are read by token, so that a word within a string is none: names on the wire and
+in the database stay as they were released. Sentences are searched for phrases only.
+"""
+
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+OLD_NAMES: Final[Mapping[str, str]] = {
+    "Books": "RecordFacts",
+    "Checkpoint": "PaymentSummary",
+    "Disagreement": "OwnershipConflict",
+    "Doubt": "SyncNeeded",
+    "Evidence": "Observation",
+    "GatewayBusy": "GatewayNotAttempted",
+    "GatewaySilent": "GatewayOutcomeUnknown",
+    "GivenUp": "Expired",
+    "GuardedGateway": "RateLimitedGateway",
+    "HealIntents": "ResumeIntents",
+    "KEY_LIVES": "IDEMPOTENCY_KEY_TTL",
+    "ABANDONED_AFTER": "GIVE_UP_AFTER",
+    "Notice": "SyncNeeded",
+    "NotYet": "RetryLater",
+    "PaidTerm": "PaidPeriod",
+    "PinCard": "SetSubscriptionCard",
+    "PlanEnd": "SetCancelAtPeriodEnd",
+    "ReachAccount": "GetAuthorizedAccount",
+    "SILENCE": "REISSUE_AFTER",
+    "SURELY": "EVENT_CLOCK_SLACK",
+    "Sighting": "PaymentEffect",
+    "Term": "PrepaidMonths",
+    "Verdict": "MergeResult",
+    "Wanted": "OperationParams",
+    "WorkOffJobs": "RunWork",
+    "checkpoint": "summary",
+    "claimed_by": "metadata_user_id",
+    "cut_off": "revoke_issued_before",
+    "folded": "with_summary",
+    "is_dead": "is_revoked",
+    "known_until": "as_of",
+    "look_at": "next_sync_at",
+    "put_off": "reschedule",
+    "require_reach": "require_access",
+    "take_up": "resume",
+    "ticket": "sequence",
+    "torn": "contradicted",
+    "weigh": "merge_observation",
+    "work_off": "run",
+}
+OLD_FILES: Final[Mapping[str, str]] = {
+    "answers": "request_results",
+    "books": "record_facts",
+    "evidence": "subscription_merge",
+    "group_commit": "ingest_queue",
+    "guarded_gateway": "rate_limited_gateway",
+    "queries": "a file for each store",
+    "reading": "api_reader",
+    "revocation": "tokens",
+    "standing": "entitlement",
+    "translation": "event_reader",
+}
+OLD_PHRASES: Final = (
+    "whoever waits",
+    "whoever asks",
+    "nobody knows, ask again",
+    "living subscription",
+    "living token",
+    "take up",
+    "taken up again",
+    "a twin in the environment",
+    "words on stderr",
+    "looks at stripe a delivery",
+    "has the first word",
+    "is nobody's yet",
+    "told to end",
+)
+# Why a word stays where it is.
+NAMES_THAT_STAY: Final[Mapping[tuple[str, str], str]] = {
+    ("tests/faults/deliveries.py", "checkpoint"): "a function of anyio",
+}
+# A dispute's evidence is Stripe's own word; a migration is what it was.
+EXEMPT: Final = re.compile(
+    r"payments_sandbox/|test_sandbox|/migrations/|^docs/decisions/|^CHANGELOG|"
+    r"^tests/architecture/test_words\.py$"
+)
+
+
+def files(*suffixes: str) -> Iterator[str]:
+    listed = subprocess.check_output(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        text=True,
+    )
+    for name in listed.splitlines():
+        wanted = name.endswith(suffixes) and not EXEMPT.search(name)
+        if wanted and (ROOT / name).exists():
+            yield name
+
+
+def names_in(text: str) -> Iterator[tuple[int, str]]:
+    """Return the names of a module, with their lines; a column of a table is none."""
+    before = ("", "")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME and before not in {
+            ("c", "."),
+            ("excluded", "."),
+        }:
+            yield token.start[0], token.string
+        before = (before[1], token.string)
+
+
+def old_names_in(name: str, text: str) -> list[str]:
+    return [
+        f"{name}:{line}: {word}, say {OLD_NAMES[word]}"
+        for line, word in names_in(text)
+        if word in OLD_NAMES and (name, word) not in NAMES_THAT_STAY
+    ]
+
+
+def old_phrases_in(name: str, text: str) -> list[str]:
+    return [
+        f"{name}:{number}: {phrase}"
+        for number, line in enumerate(text.lower().splitlines(), 1)
+        for phrase in OLD_PHRASES
+        if re.search(rf"\b{phrase}\b", line)
+    ]
+
+
+def test_no_name_is_an_old_word() -> None:
+    """
+    Of classes, functions, arguments, attributes and variables, in code and tests.
+    """
+    found = [
+        it
+        for name in files(".py")
+        for it in old_names_in(name, (ROOT / name).read_text())
+    ]
+    assert found == []
+
+
+def test_no_file_has_an_old_name() -> None:
+    """
+    The file of a module, and of its tests.
+    """
+    found = [
+        f"{name}: say {OLD_FILES[stem]}"
+        for name in files(".py")
+        if (stem := Path(name).stem.removeprefix("test_")) in OLD_FILES
+    ]
+    assert found == []
+
+
+def test_no_sentence_has_an_old_phrase() -> None:
+    """
+    Of docstrings, comments, messages, help texts and pages.
+    """
+    found = [
+        it
+        for name in files(".py", ".md", ".sql", ".toml")
+        for it in old_phrases_in(name, (ROOT / name).read_text())
+    ]
+    assert found == []
+
+
+def test_a_word_that_stays_is_there() -> None:
+    """
+    An exemption that nothing needs any more is removed.
+    """
+    for name, word in NAMES_THAT_STAY:
+        assert word in {it for _, it in names_in((ROOT / name).read_text())}, name
+
+
+@pytest.mark.parametrize("text", ["ticket = 1", "it.ticket", "f(ticket=1)", "Doubt()"])
+def test_an_old_name_is_found(text: str) -> None:
+    """
+    As a variable, an attribute, an argument or a class; not as a column or a string.
+    """
+    assert len(old_names_in("a.py", text)) == 1
+    assert not old_names_in("a.py", "table.c.ticket")
+    assert not old_names_in("a.py", "'ticket'")
+    assert old_phrases_in("a.md", "Whoever waits may go.") == ["a.md:1: whoever waits"]
