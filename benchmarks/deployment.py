@@ -23,7 +23,7 @@ from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import PostgresStore
 from payments_core import Email, customer_id, user_id
 from payments_core.caller import ADMIN_SCOPE
-from payments_core.entitlement import Policy
+from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
 from payments_service.dev.command import SAMPLES
 

@@ -7,13 +7,7 @@ public, and cost an importer nothing until they are asked for.
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.entitlement import (
-    PaymentStatus,
-    PaymentSummary,
-    Policy,
-    Standing,
-    standing,
-)
+from payments_core.entitlement import PaymentStatus, PaymentSummary, Standing, standing
 from payments_core.errors import PaymentsError, Rejected, Unavailable, Untrusted
 from payments_core.events import (
     EventKey,
@@ -27,6 +21,7 @@ from payments_core.events import (
 from payments_core.identity import CustomerId, Email, UserId, customer_id, user_id
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+from payments_core.policy import Policy
 from payments_core.subscription import (
     Subscription,
     SubscriptionId,

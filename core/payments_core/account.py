@@ -10,7 +10,6 @@ from payments_core.entitlement import (
     NO_PAYMENTS,
     PaymentStatus,
     PaymentSummary,
-    Policy,
     Standing,
     expire_date_of,
     standing_of,
@@ -18,6 +17,7 @@ from payments_core.entitlement import (
 )
 from payments_core.errors import CustomerTaken, SubscriptionNotFound
 from payments_core.identity import CustomerId, Email, UserId
+from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionId
 
 

@@ -140,3 +140,11 @@ class SaveResult(StrEnum):
     LOCKED = "locked"
     # Another account has the e-mail or the customer.
     TAKEN = "taken"
+
+
+@attrs.frozen
+class Claimed:
+    """Work that was claimed, and a number drawn with the claim: see `Snapshot`."""
+
+    work: Job | Intent
+    sequence: int

@@ -18,7 +18,7 @@ Rule 8: the date is the latest of all. "Expired" is not a status; it is what the
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
@@ -27,6 +27,7 @@ import attrs
 
 from payments_core.months import months_after
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionStatus
 
 
@@ -182,18 +183,6 @@ class PaymentSummary:
 
 
 NO_PAYMENTS: Final = PaymentSummary()
-
-
-@attrs.frozen
-class Policy:
-    """What the owner of the service decided.
-
-    `grace` is how long access outlives the date. `livemode` is whether money is
-    real here: events of the other mode are kept apart and never applied.
-    """
-
-    grace: timedelta = timedelta(days=3)
-    livemode: bool = False
 
 
 @attrs.frozen

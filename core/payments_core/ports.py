@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-import attrs
-
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
-from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
+from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.events import EventState, GatewayEvent, KeptEvent
 from payments_core.gateway import (
     Answer,
@@ -31,7 +29,12 @@ from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import SubscriptionReport
-from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.tokens import (
+    RevocationPage,
+    Token,
+    TokenRevocation,
+    UserTokenRevocation,
+)
 
 
 class Clock(Protocol):
@@ -79,14 +82,6 @@ class Ledger(Protocol):
             StoreUnavailable: each group may be saved or not; load again.
             SaveTimedOut: the same, and it took too long.
         """
-
-
-@attrs.frozen
-class Claimed:
-    """Work that was claimed, and a number drawn with the claim: see `Snapshot`."""
-
-    work: Job | Intent
-    sequence: int
 
 
 class WorkQueue(Protocol):
@@ -218,14 +213,6 @@ class TokenVerifier(Protocol):
         Raises:
             InvalidToken: anything is wrong with it.
         """
-
-
-@attrs.frozen
-class RevocationPage:
-    """Some revocations, and where the next page starts; None at the end."""
-
-    revocations: Sequence[TokenRevocation]
-    after: tuple[str, str] | None
 
 
 class TokenStore(Protocol):

@@ -13,7 +13,7 @@ import click
 from payments_core.payment import diagram
 from payments_sandbox import Fault
 from payments_sandbox.cli import sandbox
-from payments_service.cli.exits import Exit
+from payments_service.cli.exit_codes import Exit
 from payments_service.cli.root import payments
 
 ROOT = Path(__file__).parents[2]

@@ -100,7 +100,7 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "punq only in the composition root",
         ),
         (
-            "entrypoints/service/payments_service/http/ops.py",
+            "entrypoints/service/payments_service/http/health.py",
             "import asyncpg",
             "Only the Stripe adapter knows the SDK",
         ),
@@ -130,12 +130,12 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
             "Nothing that serves imports what is for development",
         ),
         (
-            "entrypoints/sandbox/payments_sandbox/world.py",
+            "entrypoints/sandbox/payments_sandbox/state.py",
             "import payments_service.settings",
             "The sandbox knows nothing of ours",
         ),
         (
-            "entrypoints/sandbox/payments_sandbox/delivery.py",
+            "entrypoints/sandbox/payments_sandbox/webhook_delivery.py",
             "from payments_adapters.stripe import sign",
             "The sandbox knows nothing of ours",
         ),

@@ -16,10 +16,12 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 OLD_NAMES: Final[Mapping[str, str]] = {
+    "BadRequest": "HttpProblem",
     "Books": "RecordFacts",
     "Checkpoint": "PaymentSummary",
     "Disagreement": "OwnershipConflict",
     "Doubt": "SyncNeeded",
+    "Edge": "RequestContext",
     "Evidence": "Observation",
     "GatewayBusy": "GatewayNotAttempted",
     "GatewaySilent": "GatewayOutcomeUnknown",
@@ -59,13 +61,19 @@ OLD_NAMES: Final[Mapping[str, str]] = {
 OLD_FILES: Final[Mapping[str, str]] = {
     "answers": "request_results",
     "books": "record_facts",
+    "edge": "request_context",
     "evidence": "subscription_merge",
+    "exits": "exit_codes",
     "group_commit": "ingest_queue",
     "guarded_gateway": "rate_limited_gateway",
+    "ops": "health",
     "queries": "a file for each store",
     "reading": "api_reader",
     "revocation": "tokens",
+    "sales": "service_with_sandbox",
     "standing": "entitlement",
+    "story": "demo",
+    "till": "deployment",
     "translation": "event_reader",
 }
 OLD_PHRASES: Final = (

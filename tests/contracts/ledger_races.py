@@ -28,11 +28,12 @@ from contracts.examples import (
 from contracts.stores import SAVED, Stores, moved, opened, users
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, SaveResult
-from payments_core.entitlement import PaymentSummary, Policy
+from payments_core.entitlement import PaymentSummary
 from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
 from payments_core.identity import Email, UserId
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId
+from payments_core.policy import Policy
 from payments_core.use_cases import RecordedState, RecordFacts, RegisterUser
 
 WORKERS_COUNT: Final = 20

@@ -30,12 +30,11 @@ from contracts.full_values import HOUR
 from contracts.ledger_jobs import JOB, asked, claimed, died, finished
 from contracts.ledger_races import WORKERS_COUNT, at_once
 from contracts.stores import SAVED, Stores
-from payments_core.changes import Changes, SaveResult
+from payments_core.changes import Changes, Claimed, SaveResult
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import Intent, IntentState
 from payments_core.job import LEASE, Job, JobKind, JobState
-from payments_core.ports import Claimed
 from payments_core.subscription import (
     A_DAY,
     COLLECTED_AFTER,

@@ -20,7 +20,7 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_core.account import PaymentAccount
-from payments_core.entitlement import PaymentSummary, Policy
+from payments_core.entitlement import PaymentSummary
 from payments_core.events import GatewayEvent, Receipt
 from payments_core.facts import facts_of
 from payments_core.identity import UserId
@@ -32,6 +32,7 @@ from payments_core.payment import (
     PaymentRecord,
     PaymentState,
 )
+from payments_core.policy import Policy
 from payments_core.use_cases import Recorded, RecordFacts, RegisterUser
 
 _START: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)

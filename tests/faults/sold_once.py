@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from support.sales import BASIC, Payer
+from support.service_with_sandbox import BASIC, Payer
 
 SOON: Final = timedelta(minutes=10)
 # An error may have been made all the same: one looks for it for two hours.

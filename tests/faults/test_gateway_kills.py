@@ -15,8 +15,14 @@ import pytest
 from payments_sandbox import Fault, Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
 from support import databases
-from support.sales import GOOD, Payer, Sales, SalesWorld, stocked
 from support.service import ServiceProcess, running, start
+from support.service_with_sandbox import (
+    GOOD,
+    Payer,
+    SalesWorld,
+    ServiceWithSandbox,
+    stocked,
+)
 from support.wire import wired
 
 RIVALS: Final = 64
@@ -25,17 +31,17 @@ CREATES: Final = "POST /v1/subscriptions"
 
 
 @attrs.frozen
-class Deployment:
+class TwoServices:
     """Two processes on one database, in front of one sandbox."""
 
     sandbox: Sandbox
     world: SalesWorld
     services: Sequence[ServiceProcess]
-    sales: Sales
+    sales: ServiceWithSandbox
 
 
 @pytest.fixture(scope="module")
-def pair(postgres: str, template: str) -> Iterator[Deployment]:
+def pair(postgres: str, template: str) -> Iterator[TwoServices]:
     with (
         databases.copy_of(postgres, template) as dsn,
         Sandbox(start=datetime.now(UTC).replace(microsecond=0)) as sandbox,
@@ -44,11 +50,11 @@ def pair(postgres: str, template: str) -> Iterator[Deployment]:
         world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
         with running(world, 2) as services:
             sales = stocked(sandbox, wire, services[0])
-            yield Deployment(sandbox, world, services, sales)
+            yield TwoServices(sandbox, world, services, sales)
 
 
 def _at_once(
-    pair: Deployment, payer: Payer, keys: Sequence[str]
+    pair: TwoServices, payer: Payer, keys: Sequence[str]
 ) -> list[httpx.Response]:
     """Ask for one subscription once a key, of both processes, all at the same time."""
 
@@ -69,7 +75,7 @@ def _at_once(
 
 
 def test_t51_p28_one_key_64_times_on_two_processes_is_one_subscription(
-    pair: Deployment,
+    pair: TwoServices,
 ) -> None:
     """
     Whoever is not first is told to wait, or gets the same answer, byte for byte.
@@ -88,7 +94,7 @@ def test_t51_p28_one_key_64_times_on_two_processes_is_one_subscription(
 
 
 def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
-    pair: Deployment,
+    pair: TwoServices,
 ) -> None:
     """
     A product is sold to a user once, whatever the keys.
@@ -102,7 +108,7 @@ def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
     assert len(payer.subscriptions) == len(payer.taken) == 1
 
 
-def test_p21_a_new_user_64_times_has_one_customer(pair: Deployment) -> None:
+def test_p21_a_new_user_64_times_has_one_customer(pair: TwoServices) -> None:
     """
     Nobody has a customer yet, and everybody needs one at once.
     """
@@ -134,7 +140,7 @@ class Killer:
 
 
 @pytest.fixture
-def fragile(pair: Deployment) -> Iterator[tuple[ServiceProcess, Deployment]]:
+def fragile(pair: TwoServices) -> Iterator[tuple[ServiceProcess, TwoServices]]:
     """A third process, which may die."""
     with ExitStack() as stack:
         service = start(pair.world)
@@ -169,7 +175,7 @@ def _ask(service: ServiceProcess, payer: Payer, **body: Any) -> None:
     ["/v1/customers", "/v1/payment_methods/pm_card_visa/attach", "/v1/subscriptions"],
 )
 def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
-    fragile: tuple[ServiceProcess, Deployment], path: str
+    fragile: tuple[ServiceProcess, TwoServices], path: str
 ) -> None:
     """
     The gateway has done it, and nobody here knows; the worker finds out, and the
@@ -192,7 +198,7 @@ def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
 
 
 def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
-    fragile: tuple[ServiceProcess, Deployment],
+    fragile: tuple[ServiceProcess, TwoServices],
 ) -> None:
     """
     At first it is told to wait: somebody may still be at it. It is never sold twice.
@@ -213,7 +219,7 @@ def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
 
 
 def test_f34_a_webhook_that_overtakes_the_answer_is_the_same_subscription(
-    pair: Deployment,
+    pair: TwoServices,
 ) -> None:
     """
     Whoever commits first wins; the other changes nothing.

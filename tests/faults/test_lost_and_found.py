@@ -11,8 +11,8 @@ from payments_core.errors import AlreadySubscribed
 from payments_core.intent import Intent, IntentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import Order
+from support.deployment import ADA, Deployment, caller_of
 from support.inprocess import Trouble
-from support.till import ADA, Till, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -20,30 +20,30 @@ CALLER = caller_of(ADA)
 GOOD = "pm_card_visa"
 
 
-async def card(till: Till, name: str) -> Intent:
-    return (await till.update_card(ADA, name, caller=CALLER, key=None)).intent
+async def card(deployment: Deployment, name: str) -> Intent:
+    return (await deployment.update_card(ADA, name, caller=CALLER, key=None)).intent
 
 
-async def start(till: Till) -> Intent:
-    order = Order(product=till.product)
-    return (await till.start(ADA, order, caller=CALLER, key=None)).intent
+async def start(deployment: Deployment) -> Intent:
+    order = Order(product=deployment.product)
+    return (await deployment.start(ADA, order, caller=CALLER, key=None)).intent
 
 
 async def test_f30_a_key_that_the_gateway_forgot_is_not_used_blindly() -> None:
     """
     The reply is lost, and for thirty hours nobody comes back: it is looked up first.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await card(till, GOOD)
-        till.line.plan(Trouble.REPLY_LOST)
-        open_ = await start(till)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        open_ = await start(deployment)
         assert open_.open
-        await till.advance(timedelta(hours=30))
-        await till.quiesce()
+        await deployment.advance(timedelta(hours=30))
+        await deployment.quiesce()
 
-        assert len(till.subscriptions_of(ADA)) == 1
-        done = await till.intent(open_.id)
+        assert len(deployment.subscriptions_of(ADA)) == 1
+        done = await deployment.intent(open_.id)
         assert done is not None
         assert done.state is IntentState.SUCCEEDED
 
@@ -52,65 +52,69 @@ async def test_f27_after_an_error_nothing_is_made_anew_before_two_hours() -> Non
     """
     The gateway keeps its error under the key; it may still go on with the request.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await card(till, GOOD)
-        till.line.plan(Trouble.ERROR_NOT_MADE)
-        open_ = await start(till)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.ERROR_NOT_MADE)
+        open_ = await start(deployment)
         for _ in range(11):
-            await till.advance(timedelta(minutes=10))
-            await till.work_once()
-        assert till.subscriptions_of(ADA) == []
-        await till.quiesce()
+            await deployment.advance(timedelta(minutes=10))
+            await deployment.work_once()
+        assert deployment.subscriptions_of(ADA) == []
+        await deployment.quiesce()
 
-        done = await till.intent(open_.id)
+        done = await deployment.intent(open_.id)
         assert done is not None
         assert done.state is IntentState.SUCCEEDED
         [call] = [it for it in done.calls if it.step == "start"]
         assert call.generation == 2
-        assert len(till.subscriptions_of(ADA)) == 1
+        assert len(deployment.subscriptions_of(ADA)) == 1
 
 
 async def test_f33_what_was_asked_while_the_gateway_was_down_is_done_after() -> None:
     """
     Six hours without an answer; ten minutes later nothing is open.
     """
-    async with Till.opened() as till:
-        await till.register()
-        till.line.down = True
-        open_ = await card(till, GOOD)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        deployment.line.down = True
+        open_ = await card(deployment, GOOD)
         assert open_.open
         for _ in range(6):
-            await till.advance(timedelta(hours=1))
-            await till.work_once()
-        till.line.down = False
-        await till.quiesce(within=timedelta(minutes=10))
+            await deployment.advance(timedelta(hours=1))
+            await deployment.work_once()
+        deployment.line.down = False
+        await deployment.quiesce(within=timedelta(minutes=10))
 
-        assert len(till.customers_of(ADA)) == 1
-        assert (await till.account()).card is not None
+        assert len(deployment.customers_of(ADA)) == 1
+        assert (await deployment.account()).card is not None
 
 
 async def test_f55_a_database_from_a_backup_sells_nothing_twice() -> None:
     """
     The intent, the customer and the subscription are forgotten here, but not there.
     """
-    async with Till.opened() as till:
-        await till.register()
-        backup = till.database.tables
-        order = Order(product=till.product, payment_method=GOOD)
-        ask = till.start
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        backup = deployment.database.tables
+        order = Order(product=deployment.product, payment_method=GOOD)
+        ask = deployment.start
         first = (await ask(ADA, order, caller=CALLER, key="k")).intent
-        till.database.tables = backup
+        deployment.database.tables = backup
         second = (await ask(ADA, order, caller=CALLER, key="k")).intent
-        await till.hear()
+        await deployment.hear()
 
         assert first.state is IntentState.SUCCEEDED
         assert second.outcome is not None
         assert second.outcome.refusal is not None
         assert second.outcome.refusal.code == AlreadySubscribed.code
-        assert len(till.subscriptions_of(ADA)) == len(till.customers_of(ADA)) == 1
-        assert len(till.engine.world.all("charge")) == 1
-        [known] = (await till.account()).subscriptions
+        assert (
+            len(deployment.subscriptions_of(ADA))
+            == len(deployment.customers_of(ADA))
+            == 1
+        )
+        assert len(deployment.engine.world.all("charge")) == 1
+        [known] = (await deployment.account()).subscriptions
         assert known.status is SubscriptionStatus.ACTIVE
 
 
@@ -118,18 +122,18 @@ async def test_p22_what_the_gateway_made_too_late_is_ended_again() -> None:
     """
     A late twin of a subscription that was given up or made anew stands against it.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await card(till, GOOD)
-        intent = await start(till)
-        twin = till.api.subscribe(
-            till.customers_of(ADA)[0],
-            till.pro,
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        intent = await start(deployment)
+        twin = deployment.api.subscribe(
+            deployment.customers_of(ADA)[0],
+            deployment.pro,
             metadata={"user_id": ADA, "intent_id": intent.id},
         )
-        await till.hear()
+        await deployment.hear()
 
-        ended = {it["id"]: it["status"] for it in till.subscriptions_of(ADA)}
+        ended = {it["id"]: it["status"] for it in deployment.subscriptions_of(ADA)}
         assert ended.pop(twin["id"]) == "canceled"
         assert list(ended.values()) == ["active"]
 
@@ -138,16 +142,16 @@ async def test_p23_what_cannot_be_done_in_a_day_is_given_up() -> None:
     """
     Nobody wants to be charged for what they asked for the day before yesterday.
     """
-    async with Till.opened() as till:
-        await till.register()
-        till.line.down = True
-        open_ = await card(till, GOOD)
-        await till.advance(timedelta(hours=25))
-        await till.work_once()
-        till.line.down = False
-        await till.quiesce(within=timedelta(minutes=10))
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        deployment.line.down = True
+        open_ = await card(deployment, GOOD)
+        await deployment.advance(timedelta(hours=25))
+        await deployment.work_once()
+        deployment.line.down = False
+        await deployment.quiesce(within=timedelta(minutes=10))
 
-        assert till.customers_of(ADA) == []
-        done = await till.intent(open_.id)
+        assert deployment.customers_of(ADA) == []
+        done = await deployment.intent(open_.id)
         assert done is not None
         assert done.state is IntentState.ABANDONED

@@ -4,15 +4,15 @@ import httpx
 import pytest
 
 from support import databases
-from support import sales as shop
-from support.sales import (
+from support import service_with_sandbox as shop
+from support.service_with_sandbox import (
     ASKING,
     FAILING,
     GOOD,
     OTHER,
     REFUSED,
     Payer,
-    Sales,
+    ServiceWithSandbox,
     pointers,
     refusal,
 )
@@ -264,7 +264,7 @@ def test_a_payment_method_that_is_none_is_unprocessable(ada: Payer) -> None:
     assert pointers(answer) == ["/payment_method"]
 
 
-def test_another_users_card_is_refused(sales: Sales, ada: Payer) -> None:
+def test_another_users_card_is_refused(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     What is attached to one customer cannot be taken for another; it stays theirs.
     """
@@ -295,7 +295,9 @@ def test_what_is_no_id_is_refused_before_anything(ada: Payer, card: str) -> None
     assert ada.customers == []
 
 
-def test_t58_a_cards_number_is_refused_and_not_kept(sales: Sales, ada: Payer) -> None:
+def test_t58_a_cards_number_is_refused_and_not_kept(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     Nobody may send one here: it is neither passed on nor written down.
     """
@@ -357,7 +359,9 @@ def test_without_a_token_nobody_is_anybody(ada: Payer, method: str, path: str) -
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_t41_another_users_card_does_not_exist(sales: Sales, ada: Payer) -> None:
+def test_t41_another_users_card_does_not_exist(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     404 by id and by e-mail; nothing happens to the other's card.
     """
@@ -374,7 +378,9 @@ def test_t41_another_users_card_does_not_exist(sales: Sales, ada: Payer) -> None
     assert bob.card == before
 
 
-def test_an_administrator_may_put_a_users_card(sales: Sales, ada: Payer) -> None:
+def test_an_administrator_may_put_a_users_card(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     By the user's e-mail as well; the card is the user's.
     """
@@ -461,7 +467,9 @@ def test_t50_the_same_key_with_another_body_is_refused(ada: Payer) -> None:
     assert ada.status["card"]["brand"] == "visa"
 
 
-def test_t52_the_same_key_of_two_users_is_two(sales: Sales, ada: Payer) -> None:
+def test_t52_the_same_key_of_two_users_is_two(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     Neither sees the other's answer, nor is in the other's way.
     """

@@ -2,7 +2,13 @@
 
 import pytest
 
-from support.sales import BASIC, FAILING, Payer, Sales, refusal
+from support.service_with_sandbox import (
+    BASIC,
+    FAILING,
+    Payer,
+    ServiceWithSandbox,
+    refusal,
+)
 
 # Idempotency keys
 
@@ -25,7 +31,7 @@ def test_p28_the_same_order_under_a_key_is_one(ada: Payer) -> None:
 
 
 def test_t50_the_same_key_with_another_order_is_refused(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     422; there is one subscription.
@@ -39,7 +45,9 @@ def test_t50_the_same_key_with_another_order_is_refused(
     assert len(ada.subscriptions) == 1
 
 
-def test_t52_an_order_under_anothers_key_is_ones_own(sales: Sales, ada: Payer) -> None:
+def test_t52_an_order_under_anothers_key_is_ones_own(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     Two users, the same key and order: two subscriptions.
     """
@@ -87,7 +95,9 @@ def test_t50_an_end_under_the_key_of_another_is_refused(ada: Payer) -> None:
     assert ada.get(one)["status"] == "active"
 
 
-def test_t50_one_key_for_two_subscriptions_is_refused(sales: Sales, ada: Payer) -> None:
+def test_t50_one_key_for_two_subscriptions_is_refused(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     The same body about another thing is another request: 422.
     """
@@ -126,7 +136,7 @@ def test_t53_a_key_that_is_none_is_refused_everywhere(
 
 
 def test_t41_an_operation_is_its_users_and_the_administrators(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     200 for one's own, with what the answer was; 404 for another's; 200 for an

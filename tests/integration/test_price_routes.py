@@ -11,9 +11,16 @@ import attrs
 import httpx
 import pytest
 
-from support import sales as shop
+from support import service_with_sandbox as shop
 from support.command_line import Inside
-from support.sales import BASIC, PRO, Payer, Sales, pointers, refusal
+from support.service_with_sandbox import (
+    BASIC,
+    PRO,
+    Payer,
+    ServiceWithSandbox,
+    pointers,
+    refusal,
+)
 
 SECOND: Final = timedelta(seconds=1)
 # No month is shorter: whoever subscribed then has not been renewed yet.
@@ -22,7 +29,7 @@ WAYS: Final = ("product", "price")
 
 
 @pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[Sales]:
+def sales(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
     with shop.selling(postgres, template, ago=timedelta(days=max(AGES))) as sales:
         yield sales
 
@@ -48,13 +55,13 @@ class Subscriber:
         ]
 
 
-def subscribed(sales: Sales) -> Subscriber:
+def subscribed(sales: ServiceWithSandbox) -> Subscriber:
     payer = sales.user()
     return Subscriber(payer, payer.subscribed()["id"])
 
 
 @pytest.fixture(scope="module")
-def subscribers(sales: Sales) -> Mapping[tuple[str, int], Subscriber]:
+def subscribers(sales: ServiceWithSandbox) -> Mapping[tuple[str, int], Subscriber]:
     """Return who subscribed so many days ago, for one test each."""
     found: dict[tuple[str, int], Subscriber] = {}
     for age in AGES:
@@ -75,7 +82,7 @@ def old(subscribers: Mapping[tuple[str, int], Subscriber]) -> Subscriber:
 
 @pytest.mark.parametrize("price", ["basic", "pro", "dollars", "price_nobody_knows"])
 def test_a_users_price_is_refused(
-    sales: Sales, ada: Payer, old: Subscriber, price: str
+    sales: ServiceWithSandbox, ada: Payer, old: Subscriber, price: str
 ) -> None:
     """
     403 for the order, the change and the preview, whatever price it is, with the
@@ -97,7 +104,7 @@ def test_a_users_price_is_refused(
     assert ada.customers == []
 
 
-def test_a_users_trial_is_refused(sales: Sales, ada: Payer) -> None:
+def test_a_users_trial_is_refused(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     403 with the field, as often as it is asked for; the user is entitled to nothing.
     """
@@ -111,7 +118,7 @@ def test_a_users_trial_is_refused(sales: Sales, ada: Payer) -> None:
 
 
 def test_anothers_subscription_is_no_way_to_learn_of_prices(
-    sales: Sales, ada: Payer, old: Subscriber
+    sales: ServiceWithSandbox, ada: Payer, old: Subscriber
 ) -> None:
     """
     404 comes before 403: that it exists is not told either.
@@ -124,7 +131,9 @@ def test_anothers_subscription_is_no_way_to_learn_of_prices(
         assert refusal(answer) == (404, "account_not_found")
 
 
-def test_a_user_changes_to_another_product(sales: Sales, ada: Payer) -> None:
+def test_a_user_changes_to_another_product(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     At its default price, with no administrator: the answer says what it is now.
     """
@@ -145,7 +154,7 @@ def test_a_user_changes_to_another_product(sales: Sales, ada: Payer) -> None:
 
 
 def test_a_product_that_one_has_is_refused_in_the_preview_too(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     409 with the one there is, for the change and for its preview.
@@ -164,7 +173,7 @@ def test_a_product_that_one_has_is_refused_in_the_preview_too(
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("by", WAYS)
 def test_a_preview_is_what_the_change_then_takes(
-    sales: Sales,
+    sales: ServiceWithSandbox,
     subscribers: Mapping[tuple[str, int], Subscriber],
     age: int,
     by: str,
@@ -221,7 +230,9 @@ def too_early_or_late(one: Subscriber) -> list[str]:
 
 
 @pytest.mark.parametrize("who", ["user", "administrator"])
-def test_a_date_of_ones_own_is_refused(sales: Sales, old: Subscriber, who: str) -> None:
+def test_a_date_of_ones_own_is_refused(
+    sales: ServiceWithSandbox, old: Subscriber, who: str
+) -> None:
     """
     422 for the change and for its preview, with the field: a second before the
     period's end, 100 seats do not cost 0.00. Nothing is asked of the gateway.
@@ -243,7 +254,7 @@ def test_a_date_of_ones_own_is_refused(sales: Sales, old: Subscriber, who: str) 
 
 
 def test_the_operator_gives_a_trial_and_names_a_price(
-    sales: Sales, ada: Payer, inside: Inside
+    sales: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     Whoever has the settings is an administrator; `--product` is for both commands.
@@ -265,7 +276,7 @@ def test_the_operator_gives_a_trial_and_names_a_price(
 
 
 def test_a_date_of_the_operators_own_is_refused(
-    sales: Sales, old: Subscriber, inside: Inside
+    sales: ServiceWithSandbox, old: Subscriber, inside: Inside
 ) -> None:
     """
     6 with the reason, for the change and for what it would cost.
@@ -283,7 +294,7 @@ def test_a_date_of_the_operators_own_is_refused(
 
 
 def test_a_dry_run_finds_what_the_command_would_find(
-    sales: Sales, ada: Payer, inside: Inside
+    sales: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     Nobody, or no such subscription: 3, as without it. Of one that has ended it says
@@ -317,7 +328,7 @@ def test_a_dry_run_finds_what_the_command_would_find(
 
 
 def test_what_a_dry_run_says_is_what_the_change_takes(
-    sales: Sales, ada: Payer, inside: Inside
+    sales: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     With the date that it printed, as it printed it.

@@ -6,9 +6,9 @@ import attrs
 import httpx
 import pytest
 
-from support import sales as shop
+from support import service_with_sandbox as shop
 from support.round_trips import RoundTrips, counting
-from support.sales import GOOD, OTHER, Payer, Sales
+from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
 
 SUBSCRIBE_MAX = 12
 UPDATE_CARD_MAX = 8
@@ -19,7 +19,7 @@ USERS_COUNT = 3
 class Counted:
     """A service that sells, and what it asks its database."""
 
-    sales: Sales
+    sales: ServiceWithSandbox
     trips: RoundTrips
 
     def needed(

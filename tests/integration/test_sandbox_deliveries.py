@@ -10,9 +10,9 @@ import stripe
 
 from payments_adapters.stripe import translate
 from payments_core import Payment, PaymentState
-from payments_sandbox.courier import Courier
-from payments_sandbox.delivery import GIVE_UP_S
 from payments_sandbox.triggers import TRIGGERS
+from payments_sandbox.webhook_delivery import GIVE_UP_S
+from payments_sandbox.webhook_sender import Courier
 from support.deliveries import ACACIA, BASIL, SECRET, register, undelivered
 from support.receiver import Received, Receiver
 from support.sandbox import Api

@@ -27,8 +27,8 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId
 from payments_core.subscription import PaidPeriod
+from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 from payments_sandbox.forms import parsed
-from payments_sandbox.generations import ACACIA, BASIL, NEWEST
 from support.lying_stripe import ADA, CREATE
 from support.stripe_gateway import Place, invoice_of
 

@@ -5,8 +5,17 @@ from typing import Any
 import httpx
 import pytest
 
-from support import sales as shop
-from support.sales import ASKING, BASIC, PRO, Payer, Sales, moment, pointers, refusal
+from support import service_with_sandbox as shop
+from support.service_with_sandbox import (
+    ASKING,
+    BASIC,
+    PRO,
+    Payer,
+    ServiceWithSandbox,
+    moment,
+    pointers,
+    refusal,
+)
 
 # Changed
 
@@ -26,7 +35,7 @@ def test_a_quantity_is_changed(ada: Payer) -> None:
     assert ada.taken == [BASIC, BASIC]
 
 
-def test_a_price_is_changed_up_and_down(sales: Sales, ada: Payer) -> None:
+def test_a_price_is_changed_up_and_down(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     Up is paid at once; down gives nothing back, but is credited.
     """
@@ -60,7 +69,7 @@ def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
     assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
 
 
-def test_a_change_may_be_of_both(sales: Sales, ada: Payer) -> None:
+def test_a_change_may_be_of_both(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     Price, quantity and the planned end in one request.
     """
@@ -76,7 +85,7 @@ def test_a_change_may_be_of_both(sales: Sales, ada: Payer) -> None:
 
 
 def test_a_change_of_both_that_is_refused_changes_neither(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     422 says that nothing was done: the subscription goes on after its period.
@@ -157,7 +166,7 @@ def test_a_change_to_what_is_not_sold_is_unprocessable(
 
 
 def test_a_change_to_another_currency_is_unprocessable(
-    sales: Sales, begun: tuple[Payer, str]
+    sales: ServiceWithSandbox, begun: tuple[Payer, str]
 ) -> None:
     """
     422 for the change and for its preview; nothing changes.
@@ -176,7 +185,7 @@ def test_a_change_to_another_currency_is_unprocessable(
 
 
 def test_a_change_to_a_product_that_one_has_is_refused(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     It would be a second one of it: 409, with the one there is.
@@ -204,7 +213,7 @@ def test_an_ended_subscription_cannot_be_changed(ada: Payer) -> None:
     assert refusal(preview) == (409, "subscription_ended")
 
 
-def test_a_preview_of_less_owes_nothing(sales: Sales, ada: Payer) -> None:
+def test_a_preview_of_less_owes_nothing(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     What was paid too much is credited, not given back: 0 is due, and 0 is taken.
     """
@@ -267,7 +276,7 @@ def test_a_change_to_what_it_is_already_costs_nothing(ada: Payer) -> None:
     assert ada.taken == [BASIC]
 
 
-def test_a_preview_changes_nothing(sales: Sales, ada: Payer) -> None:
+def test_a_preview_changes_nothing(sales: ServiceWithSandbox, ada: Payer) -> None:
     """
     Looking is free, as often as one likes.
     """
@@ -296,7 +305,9 @@ def upgraded_in_vain(ada: Payer) -> tuple[str, httpx.Response]:
     return id_, ada.admin.change(id_, price=ada.sales.pro)
 
 
-def test_an_upgrade_that_is_not_paid_is_held(sales: Sales, ada: Payer) -> None:
+def test_an_upgrade_that_is_not_paid_is_held(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     200 that says what is waited for; the price is the old one, what is paid stays.
     """
@@ -317,7 +328,9 @@ def test_an_upgrade_that_is_not_paid_is_held(sales: Sales, ada: Payer) -> None:
     assert ada.taken == [BASIC]
 
 
-def test_an_upgrade_that_is_never_paid_is_given_up(sales: Sales, ada: Payer) -> None:
+def test_an_upgrade_that_is_never_paid_is_given_up(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     After a day it is forgotten: the price is the old one, nothing was granted.
     """
@@ -335,7 +348,9 @@ def test_an_upgrade_that_is_never_paid_is_given_up(sales: Sales, ada: Payer) -> 
     assert ada.taken == [BASIC]
 
 
-def test_an_upgrade_that_a_bank_confirms_is_made(sales: Sales, ada: Payer) -> None:
+def test_an_upgrade_that_a_bank_confirms_is_made(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     3-D Secure: held with a secret; once confirmed in the browser, granted and paid.
     """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.sales import BASIC, Payer, pointers, refusal
+from support.service_with_sandbox import BASIC, Payer, pointers, refusal
 
 
 def test_ended_now_keeps_the_paid_time(ada: Payer) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.sales import (
+from support.service_with_sandbox import (
     ASKING,
     BASIC,
     FAILING,

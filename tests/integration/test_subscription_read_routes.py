@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support import sales as shop
-from support.sales import Payer, Sales, refusal
+from support import service_with_sandbox as shop
+from support.service_with_sandbox import Payer, ServiceWithSandbox, refusal
 
 
 def test_subscriptions_are_listed_and_read(ada: Payer) -> None:
@@ -60,7 +60,7 @@ def requests_about(id_: str) -> list[tuple[str, str, Any]]:
 
 
 def test_t41_another_users_subscription_does_not_exist(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     404 in the other's name and in one's own; nothing happens to it.
@@ -113,7 +113,9 @@ def test_without_a_token_nothing_is_told(ada: Payer) -> None:
         assert shop.problem_of(answer)
 
 
-def test_an_administrator_may_do_all_of_it(sales: Sales, ada: Payer) -> None:
+def test_an_administrator_may_do_all_of_it(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     By the user's e-mail; what is done is the user's.
     """

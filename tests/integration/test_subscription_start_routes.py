@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from payments_core.subscription import QUANTITY_MAX
-from support.sales import (
+from support.service_with_sandbox import (
     BASIC,
     GOOD,
     Payer,
-    Sales,
+    ServiceWithSandbox,
     moment,
     pointers,
     refusal,
@@ -25,7 +25,7 @@ def period_end(subscription: Any) -> datetime:
 
 @pytest.mark.parametrize("by", ["product", "price"])
 def test_a_subscription_is_begun_by_product_or_price(
-    sales: Sales, ada: Payer, by: str
+    sales: ServiceWithSandbox, ada: Payer, by: str
 ) -> None:
     """
     A product is sold at its default price, a price by an administrator. The answer is
@@ -182,7 +182,7 @@ def test_the_gateways_objects_carry_the_users_and_the_intents_id(ada: Payer) -> 
 
 
 def test_a_second_living_one_of_the_product_is_refused(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     At any price: 409 that names the one there is. Another product is another.
@@ -271,7 +271,9 @@ def test_an_unknown_card_in_an_order_is_unprocessable(ada: Payer) -> None:
     assert ada.subscriptions == []
 
 
-def test_a_price_in_another_currency_is_unprocessable(sales: Sales, ada: Payer) -> None:
+def test_a_price_in_another_currency_is_unprocessable(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     A customer pays in one currency; the first subscription stays as it is.
     """

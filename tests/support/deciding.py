@@ -11,10 +11,10 @@ from payments_adapters.memory import MemoryDatabase, MemoryLedger
 from payments_core.account import PaymentAccount
 from payments_core.changes import SaveResult, Snapshot
 from payments_core.decide import Decision, decide, lookup_of
-from payments_core.entitlement import Policy
 from payments_core.events import GatewayEvent, Report
 from payments_core.facts import Fact, SourcedFacts, facts_of
 from payments_core.payment import PaymentRecord
+from payments_core.policy import Policy
 from payments_core.subscription import Subscription
 
 LOADS_MAX = 8

@@ -8,9 +8,9 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_sandbox import Sandbox
 from support import databases
 from support.receiver import Receiver, receiving
-from support.sales import Payer, Sales, selling
 from support.sandbox import Api, conforming
 from support.service import ServiceProcess, World, running
+from support.service_with_sandbox import Payer, ServiceWithSandbox, selling
 from support.shop import Shop, opened
 from support.watched import watched
 from support.wire import Wire, wired
@@ -95,20 +95,20 @@ def receiver(wire: Wire) -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[Sales]:
+def sales(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
     """A service and its sandbox for the tests of a module; each has its own payer."""
     with selling(postgres, template) as sales:
         yield sales
 
 
 @pytest.fixture
-def ada(sales: Sales) -> Payer:
+def ada(sales: ServiceWithSandbox) -> Payer:
     """Somebody new who has nothing yet."""
     return sales.user()
 
 
 @pytest.fixture(scope="module")
-def begun(sales: Sales) -> tuple[Payer, str]:
+def begun(sales: ServiceWithSandbox) -> tuple[Payer, str]:
     """Somebody with a subscription that no test changes."""
     payer = sales.user()
     return payer, payer.subscribed()["id"]

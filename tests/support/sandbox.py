@@ -10,9 +10,9 @@ import attrs
 
 from payments_sandbox import Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
+from payments_sandbox.api_versions import NEWEST
 from payments_sandbox.engine import Engine
 from payments_sandbox.forms import encoded, parsed
-from payments_sandbox.generations import NEWEST
 from payments_sandbox.resources.endpoints import shown
 from support.sdk_requests import problems_of_request
 from support.sdk_types import problems_of_object

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from payments_core.subscription import SUBSCRIPTION_STEPS, SubscriptionStatus
 from payments_sandbox.periods import HOUR
-from payments_sandbox.world import INVOICE_OF_SUBSCRIPTION, Object, World
+from payments_sandbox.state import INVOICE_OF_SUBSCRIPTION, Object, World
 
 INCOMPLETE_S: Final = 23 * HOUR
 ENDED: Final = ("canceled", "incomplete_expired")

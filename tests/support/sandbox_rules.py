@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from payments_sandbox.engine import AFTER_RETRIES
 from payments_sandbox.periods import DAY, HOUR
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 from support.sandbox import OK, Api
 from support.sandbox_books import (
     ENDED,

@@ -18,7 +18,7 @@ from payments_core import (
 from payments_core.errors import MalformedEvent
 from payments_core.events import Report
 from payments_core.job import JobKey, JobKind
-from payments_sandbox.generations import ACACIA, BASIL, NEWEST
+from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 
 PAYLOADS: Final = Path(__file__).parents[1] / "payloads"
 NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -31,11 +31,12 @@ from contracts.worlds import (
     model,
 )
 from payments_core.account import PaymentAccount
-from payments_core.entitlement import PaymentStatus, Policy, standing
+from payments_core.entitlement import PaymentStatus, standing
 from payments_core.events import EventState, Outcome, Receipt, SyncNeeded
 from payments_core.facts import facts_of
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
+from payments_core.policy import Policy
 from support.profiles import examples
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,8 @@ from payments_core.use_cases import (
 )
 from payments_service.container import Container, Overrides, build_container
 from payments_service.settings import Settings
+from support.deployment import Deployment, caller_of
 from support.service import World
-from support.till import Till, caller_of
 
 NOWHERE = World("postgresql://nobody@127.0.0.1:1/nothing")
 
@@ -48,11 +48,13 @@ async def test_a_gateway_takes_the_place_of_the_usual_one() -> None:
     """
     Its price is found, with neither a budget nor a breaker before it.
     """
-    async with Till.opened() as till:
-        find = wired(Overrides(gateway=till.gateway))[FindPrice]
-        price = await find(product=till.product, price=None, caller=caller_of(ADA))
+    async with Deployment.opened() as deployment:
+        find = wired(Overrides(gateway=deployment.gateway))[FindPrice]
+        price = await find(
+            product=deployment.product, price=None, caller=caller_of(ADA)
+        )
 
-        assert price.id == till.basic
+        assert price.id == deployment.basic
 
 
 def test_everything_that_needs_it_gets_the_same_one() -> None:

@@ -20,9 +20,9 @@ from payments_core.errors import PaymentsError, StoreUnavailable
 from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change, ExecutedOperation, Order
+from support.deployment import ADA, Break, Crash, Deployment, admin, caller_of
 from support.inprocess import Trouble
 from support.profiles import PROVES
-from support.till import ADA, Break, Crash, Till, admin, caller_of
 
 KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
@@ -39,76 +39,82 @@ class Deed:
     """An operation: what was there before, what the client asks, what must be there."""
 
     name: str
-    prepare: Callable[[Till], Awaitable[None]]
-    ask: Callable[[Till], Awaitable[ExecutedOperation | None]]
+    prepare: Callable[[Deployment], Awaitable[None]]
+    ask: Callable[[Deployment], Awaitable[ExecutedOperation | None]]
     kind: IntentKind
 
 
-async def _nothing(till: Till) -> None:
-    await till.register()
+async def _nothing(deployment: Deployment) -> None:
+    await deployment.register()
 
 
-async def _card(till: Till) -> None:
-    await till.register()
-    begun = await till.update_card(ADA, "pm_card_visa", caller=CALLER, key=None)
+async def _card(deployment: Deployment) -> None:
+    await deployment.register()
+    begun = await deployment.update_card(ADA, "pm_card_visa", caller=CALLER, key=None)
     intent = begun.intent
     assert intent.state is IntentState.SUCCEEDED
 
 
-async def _subscribed(till: Till) -> None:
-    await _card(till)
-    begun = await till.start(ADA, Order(product=till.product), caller=CALLER, key=None)
+async def _subscribed(deployment: Deployment) -> None:
+    await _card(deployment)
+    begun = await deployment.start(
+        ADA, Order(product=deployment.product), caller=CALLER, key=None
+    )
     intent = begun.intent
     assert intent.state is IntentState.SUCCEEDED
-    await till.advance(timedelta(days=3))
+    await deployment.advance(timedelta(days=3))
 
 
-async def _owing(till: Till) -> None:
-    await _subscribed(till)
-    card = (await till.account()).card
+async def _owing(deployment: Deployment) -> None:
+    await _subscribed(deployment)
+    card = (await deployment.account()).card
     assert card is not None
-    till.decline(card.id)
+    deployment.decline(card.id)
     # Renewed, collected an hour later, and declined.
-    await till.advance(timedelta(days=29))
-    [subscription] = till.subscriptions_of(ADA)
+    await deployment.advance(timedelta(days=29))
+    [subscription] = deployment.subscriptions_of(ADA)
     assert subscription["status"] == "past_due"
 
 
-async def _only(till: Till) -> Subscription:
-    [subscription] = await till.read(ADA, caller=CALLER)
+async def _only(deployment: Deployment) -> Subscription:
+    [subscription] = await deployment.read(ADA, caller=CALLER)
     return subscription
 
 
-async def _start(till: Till) -> ExecutedOperation:
-    order = Order(product=till.product, payment_method="pm_card_visa")
-    return await till.start(ADA, order, caller=CALLER, key=KEY)
+async def _start(deployment: Deployment) -> ExecutedOperation:
+    order = Order(product=deployment.product, payment_method="pm_card_visa")
+    return await deployment.start(ADA, order, caller=CALLER, key=KEY)
 
 
-async def _start_declined(till: Till) -> ExecutedOperation:
-    order = Order(product=till.product, payment_method="pm_card_chargeCustomerFail")
-    return await till.start(ADA, order, caller=CALLER, key=KEY)
+async def _start_declined(deployment: Deployment) -> ExecutedOperation:
+    order = Order(
+        product=deployment.product, payment_method="pm_card_chargeCustomerFail"
+    )
+    return await deployment.start(ADA, order, caller=CALLER, key=KEY)
 
 
-async def _change(till: Till) -> ExecutedOperation:
-    subscription = await _only(till)
-    change = Change(price=till.pro)
-    return await till.change(ADA, subscription.id, change, caller=admin(), key=KEY)
+async def _change(deployment: Deployment) -> ExecutedOperation:
+    subscription = await _only(deployment)
+    change = Change(price=deployment.pro)
+    return await deployment.change(
+        ADA, subscription.id, change, caller=admin(), key=KEY
+    )
 
 
-async def _end(till: Till) -> ExecutedOperation | None:
-    subscription = await _only(till)
-    ended = await till.end(
+async def _end(deployment: Deployment) -> ExecutedOperation | None:
+    subscription = await _only(deployment)
+    ended = await deployment.end(
         ADA, subscription.id, at_period_end=False, caller=CALLER, key=KEY
     )
     return ended.executed
 
 
-async def _update_card(till: Till) -> ExecutedOperation:
-    return await till.update_card(ADA, "pm_card_visa", caller=CALLER, key=KEY)
+async def _update_card(deployment: Deployment) -> ExecutedOperation:
+    return await deployment.update_card(ADA, "pm_card_visa", caller=CALLER, key=KEY)
 
 
-async def _set_up(till: Till) -> ExecutedOperation:
-    return await till.set_up_card(ADA, caller=CALLER, key=KEY)
+async def _set_up(deployment: Deployment) -> ExecutedOperation:
+    return await deployment.set_up_card(ADA, caller=CALLER, key=KEY)
 
 
 DEEDS = (
@@ -121,73 +127,75 @@ DEEDS = (
 )
 
 
-async def _try(till: Till, deed: Deed) -> Intent | None:
+async def _try(deployment: Deployment, deed: Deed) -> Intent | None:
     """Ask as a client does; an error is an answer too."""
     with suppress(PaymentsError):
-        executed = await deed.ask(till)
+        executed = await deed.ask(deployment)
         return executed.intent if executed else None
     return None
 
 
 async def _lived_through(
-    till: Till,
+    deployment: Deployment,
     deed: Deed,
     case: tuple[Trouble | None, int],
     how: Break,
     *breaks: int,
 ) -> bool:
     """Do the deed in a world that breaks at these calls; say whether all happened."""
-    await deed.prepare(till)
+    await deed.prepare(deployment)
     trouble, nth = case
     if trouble is not None:
-        till.line.plan(trouble, after=nth)
+        deployment.line.plan(trouble, after=nth)
     reached = False
     for number, at in enumerate(breaks):
-        till.restart(at, how)
+        deployment.restart(at, how)
         with suppress(Crash, StoreUnavailable):
-            await (_healed(till, deed) if number else _try(till, deed))
-        reached = till.fuse.reached
-    till.restart()
-    await _healed(till, deed)
+            await (_healed(deployment, deed) if number else _try(deployment, deed))
+        reached = deployment.fuse.reached
+    deployment.restart()
+    await _healed(deployment, deed)
     return reached
 
 
-async def _healed(till: Till, deed: Deed) -> None:
-    await till.advance(timedelta(minutes=1))
-    await _try(till, deed)
-    await till.quiesce()
+async def _healed(deployment: Deployment, deed: Deed) -> None:
+    await deployment.advance(timedelta(minutes=1))
+    await _try(deployment, deed)
+    await deployment.quiesce()
 
 
-async def _check(till: Till, deed: Deed, how: Break, where: object) -> None:
-    account = await till.account()
-    assert not till.open_intents, (where, "left open")
-    customers = till.customers_of(ADA)
+async def _check(deployment: Deployment, deed: Deed, how: Break, where: object) -> None:
+    account = await deployment.account()
+    assert not deployment.open_intents, (where, "left open")
+    customers = deployment.customers_of(ADA)
     assert len(customers) <= 1, (where, "customers")
     assert customers in ([], [account.customer_id]), (where, "an orphan customer")
-    subscriptions = till.subscriptions_of(ADA)
+    subscriptions = deployment.subscriptions_of(ADA)
     live = [it["id"] for it in subscriptions if it["status"] not in ENDED]
     known = [it.gateway_id for it in account.subscriptions if not it.is_terminal]
     assert len(live) <= 1, (where, "live subscriptions", live)
     assert known == live, (where, "orphans or ghosts", known, live)
-    assert till.paid_twice() == [], (where, "paid twice")
-    for intent in till.intents:
-        _check_made(till, intent, how, live, where)
+    assert deployment.paid_twice() == [], (where, "paid twice")
+    for intent in deployment.intents:
+        _check_made(deployment, intent, how, live, where)
     # P29: the client's repetition gets the outcome, and nothing is done again.
-    before = len(till.line.changes)
-    first, second = await _try(till, deed), await _try(till, deed)
+    before = len(deployment.line.changes)
+    first, second = await _try(deployment, deed), await _try(deployment, deed)
     assert first == second, (where, "two answers")
-    assert len(till.line.changes) == before, (where, "done again")
+    assert len(deployment.line.changes) == before, (where, "done again")
 
 
 def _check_made(
-    till: Till, intent: Intent, how: Break, live: list[str], where: object
+    deployment: Deployment, intent: Intent, how: Break, live: list[str], where: object
 ) -> None:
     """P22: one living thing where an intent that makes one succeeded, else none."""
-    made = till.made_by(intent.id)
+    made = deployment.made_by(intent.id)
     assert len(made) <= 1, (where, "made twice", made)
     if intent.kind is IntentKind.START_SUBSCRIPTION:
         ends = {
-            it.state for it in till.intents if it.kind is IntentKind.END_SUBSCRIPTION
+            it.state
+            for it in deployment.intents
+            if it.kind is IntentKind.END_SUBSCRIPTION
         }
         if how is Break.FREEZE and IntentState.REFUSED in ends:
             # A process that was frozen before it sent may do afterwards what was
@@ -218,9 +226,9 @@ async def test_p22_p23_p29_f01_one_break_anywhere_leaves_one_truth(
     for number, case in enumerate(_cases()):
         stride = STRIDES[how]
         for at in itertools.count(1 + number % stride, stride):
-            async with Till.opened() as till:
-                reached = await _lived_through(till, deed, case, how, at)
-                await _check(till, deed, how, (case, at))
+            async with Deployment.opened() as deployment:
+                reached = await _lived_through(deployment, deed, case, how, at)
+                await _check(deployment, deed, how, (case, at))
             schedules += 1
             if not reached:
                 break
@@ -242,10 +250,12 @@ async def test_p22_p23_p29_f01_two_breaks_leave_one_truth(
         for first in itertools.count(1 + number % STRIDE, STRIDE):
             reached = first_reached = False
             for second in itertools.count(1 + first % STRIDE, STRIDE):
-                async with Till.opened() as till:
-                    reached = await _lived_through(till, deed, case, how, first, second)
-                    await _check(till, deed, how, (case, first, second))
-                    first_reached = till.crashes > 0
+                async with Deployment.opened() as deployment:
+                    reached = await _lived_through(
+                        deployment, deed, case, how, first, second
+                    )
+                    await _check(deployment, deed, how, (case, first, second))
+                    first_reached = deployment.crashes > 0
                 schedules += 1
                 if not reached:
                     break

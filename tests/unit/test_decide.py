@@ -26,7 +26,7 @@ from contracts.worlds import World, a_world
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide import QUARANTINE_REASON, Decided, decide, lookup_of
-from payments_core.entitlement import PaymentSummary, Policy
+from payments_core.entitlement import PaymentSummary
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.facts import (
     Fact,
@@ -34,6 +34,7 @@ from payments_core.facts import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
+from payments_core.policy import Policy
 from support.deciding import Kept, found, reported
 from support.facts import any_fact, customers
 from support.profiles import examples

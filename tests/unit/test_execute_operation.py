@@ -10,8 +10,8 @@ from payments_core.identity import UserId
 from payments_core.intent import IntentKind, IntentState, OperationParams
 from payments_core.job import JobKind
 from payments_core.use_cases import OperationRequest, Order
+from support.deployment import ADA, Deployment, admin
 from support.operations import DAY, GOOD, OTHER, card, change, start
-from support.till import ADA, Till, admin
 
 pytestmark = pytest.mark.anyio
 BOB = UserId("bob")
@@ -21,13 +21,13 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
     """
     What it is about is not there any more: no repetition brings it again.
     """
-    async with Till.opened() as till:
-        await till.register()
-        executed = await till.execute(
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        executed = await deployment.execute(
             OperationRequest(
                 user_id=ADA,
                 kind=IntentKind.CHANGE_SUBSCRIPTION,
-                wanted=OperationParams(price=till.pro),
+                wanted=OperationParams(price=deployment.pro),
                 subject="sub_gone",
             )
         )
@@ -36,53 +36,53 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
         assert ended.outcome is not None
         assert ended.outcome.refusal is not None
         assert ended.outcome.refusal.code == SubscriptionNotFound.code
-        assert not till.open_intents
+        assert not deployment.open_intents
 
 
 async def test_p23_what_was_given_to_another_user_meanwhile_ends_all_the_same() -> None:
     """
     Whose it is, a look settles; the change was made.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await till.register(BOB)
-        await start(till, GOOD)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await deployment.register(BOB)
+        await start(deployment, GOOD)
 
         def give_away(request: Any, _: Any) -> None:
-            kept = till.database.tables.subscriptions
+            kept = deployment.database.tables.subscriptions
             for id_, it in kept.items() if request.method == "POST" else ():
                 kept[id_] = attrs.evolve(it, user_id=BOB)
 
-        till.engine.watch = give_away
-        changed = await change(till, price=till.pro)
+        deployment.engine.watch = give_away
+        changed = await change(deployment, price=deployment.pro)
         assert changed.state is IntentState.SUCCEEDED
-        [kept] = till.database.tables.subscriptions.values()
+        [kept] = deployment.database.tables.subscriptions.values()
         assert kept.user_id == BOB
-        assert [it.key.kind for it in till.database.tables.jobs.values()] == [
+        assert [it.key.kind for it in deployment.database.tables.jobs.values()] == [
             JobKind.SUBSCRIPTION
         ]
-        await till.work()
-        assert not till.open_intents
+        await deployment.work()
+        assert not deployment.open_intents
 
 
 async def test_p24_every_change_was_committed_before_it_left() -> None:
     """
     With its key, byte for byte.
     """
-    async with Till.opened() as till:
-        await till.register()
+    async with Deployment.opened() as deployment:
+        await deployment.register()
         known: list[bool] = []
 
         def watch(request: Any, _: Any) -> None:
             key = request.headers.get("idempotency-key", "")
             if request.method != "GET" and key:
-                known.append(till.is_committed(key, request))
+                known.append(deployment.is_committed(key, request))
 
-        till.engine.watch = watch
-        await start(till, GOOD)
-        await change(till, price=till.pro)
-        await till.advance(5 * DAY)
-        await card(till, OTHER)
+        deployment.engine.watch = watch
+        await start(deployment, GOOD)
+        await change(deployment, price=deployment.pro)
+        await deployment.advance(5 * DAY)
+        await card(deployment, OTHER)
 
         assert known
         assert all(known)
@@ -93,9 +93,9 @@ async def test_what_is_not_sold_is_refused_before_an_intent(wanted: Any) -> None
     """
     The field is named, and nothing is written down.
     """
-    async with Till.opened() as till:
-        await till.register()
+    async with Deployment.opened() as deployment:
+        await deployment.register()
         with pytest.raises(PaymentsError) as caught:
-            await till.start(ADA, Order(**wanted), caller=admin(), key=None)
+            await deployment.start(ADA, Order(**wanted), caller=admin(), key=None)
         assert getattr(caught.value, "field", None) == next(iter(wanted))
-        assert till.intents == []
+        assert deployment.intents == []

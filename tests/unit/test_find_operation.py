@@ -10,7 +10,7 @@ from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule, no_rule
 from payments_core.use_cases.execute_operation import FoundOperation
 from payments_core.use_cases.find_operation import find_operation
-from support.till import ADA, Till, admin, caller_of
+from support.deployment import ADA, Deployment, admin, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ def set_up(user: UserId, key: str | None = None) -> OperationRequest:
 
 
 async def found_by(
-    till: Till,
+    deployment: Deployment,
     caller: Caller,
     user: UserId | Email,
     *,
@@ -37,8 +37,8 @@ async def found_by(
     rule: Rule = no_rule,
 ) -> FoundOperation:
     return await find_operation(
-        till.reach,
-        till.execute,
+        deployment.reach,
+        deployment.execute,
         user,
         lambda id_: set_up(id_, key),
         caller=caller,
@@ -51,12 +51,12 @@ async def test_the_first_call_of_a_user_registers_them(user: UserId | Email) -> 
     """
     By id or by the e-mail of the token; the operation is about that account.
     """
-    async with Till.opened() as till:
-        found = await found_by(till, caller_of(ADA), user)
+    async with Deployment.opened() as deployment:
+        found = await found_by(deployment, caller_of(ADA), user)
 
         assert (found.account.user_id, found.request.user_id) == (ADA, ADA)
         assert found.executed is None
-        assert till.intents == []
+        assert deployment.intents == []
 
 
 @pytest.mark.parametrize("user", [ADA, ADAS_EMAIL], ids=["id", "e-mail"])
@@ -64,22 +64,22 @@ async def test_another_users_account_is_not_found(user: UserId | Email) -> None:
     """
     Whether it is there or not; an administrator finds it.
     """
-    async with Till.opened() as till:
+    async with Deployment.opened() as deployment:
         for _ in range(2):
             with pytest.raises(AccountNotFound):
-                await found_by(till, caller_of(BOB), user)
-            await till.register()
-        assert (await found_by(till, admin(), user)).account.user_id == ADA
+                await found_by(deployment, caller_of(BOB), user)
+            await deployment.register()
+        assert (await found_by(deployment, admin(), user)).account.user_id == ADA
 
 
 async def test_an_administrator_registers_nobody() -> None:
     """
     An id that nobody has stays nobody's.
     """
-    async with Till.opened() as till:
+    async with Deployment.opened() as deployment:
         with pytest.raises(AccountNotFound):
-            await found_by(till, admin(), ADA)
-        assert not till.database.tables.accounts
+            await found_by(deployment, admin(), ADA)
+        assert not deployment.database.tables.accounts
 
 
 async def test_a_rule_is_asked_of_the_account_before_anything_else() -> None:
@@ -92,12 +92,12 @@ async def test_a_rule_is_asked_of_the_account_before_anything_else() -> None:
         asked.append(account.user_id)
         raise SubscriptionNotFound
 
-    async with Till.opened() as till:
-        await till.set_up_card(ADA, caller=caller_of(ADA), key="a-key")
+    async with Deployment.opened() as deployment:
+        await deployment.set_up_card(ADA, caller=caller_of(ADA), key="a-key")
         for user in (ADA, ADAS_EMAIL):
             with pytest.raises(SubscriptionNotFound):
                 await found_by(
-                    till, caller_of(ADA), user, key="a-key", rule=none_of_these
+                    deployment, caller_of(ADA), user, key="a-key", rule=none_of_these
                 )
         assert asked == [ADA, ADA]
 
@@ -106,9 +106,9 @@ async def test_what_was_done_under_the_key_is_found() -> None:
     """
     By whichever name of the user it is asked for.
     """
-    async with Till.opened() as till:
-        done = await till.set_up_card(ADA, caller=caller_of(ADA), key="a-key")
+    async with Deployment.opened() as deployment:
+        done = await deployment.set_up_card(ADA, caller=caller_of(ADA), key="a-key")
         for user in (ADA, ADAS_EMAIL):
-            found = await found_by(till, caller_of(ADA), user, key="a-key")
+            found = await found_by(deployment, caller_of(ADA), user, key="a-key")
             assert found.executed is not None
             assert found.executed.intent.id == done.intent.id

@@ -7,6 +7,7 @@ from payments_core.identity import CustomerId, Email
 from payments_core.intent import IntentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import RegisterUser
+from support.deployment import ADA, Deployment
 from support.operations import (
     CALLER,
     DAY,
@@ -18,23 +19,22 @@ from support.operations import (
     start,
     status,
 )
-from support.till import ADA, Till
 
 pytestmark = pytest.mark.anyio
 FAILING = "pm_card_chargeCustomerFail"
 
 
-async def owing(till: Till) -> str:
+async def owing(deployment: Deployment) -> str:
     """Subscribe with a card that fails from then on; return it, a month later."""
-    await till.register()
-    first = await card(till, GOOD)
+    await deployment.register()
+    first = await card(deployment, GOOD)
     assert first.outcome is not None
     assert first.outcome.card is not None
-    await start(till)
-    till.decline(first.outcome.card.id)
-    await till.advance(32 * DAY)
-    await till.hear()
-    assert (await only(till)).status is SubscriptionStatus.PAST_DUE
+    await start(deployment)
+    deployment.decline(first.outcome.card.id)
+    await deployment.advance(32 * DAY)
+    await deployment.hear()
+    assert (await only(deployment)).status is SubscriptionStatus.PAST_DUE
     return first.outcome.card.id
 
 
@@ -42,30 +42,30 @@ async def test_a_new_card_pays_what_is_owed_once_and_takes_every_place() -> None
     """
     It is the customer's default and every pin's, and the invoice is paid once.
     """
-    async with Till.opened() as till:
-        old = await owing(till)
-        before = [it for it in charges(till) if it["status"] == "succeeded"]
-        updated = await card(till, OTHER)
-        again = await card(till, OTHER)
-        await till.hear()
+    async with Deployment.opened() as deployment:
+        old = await owing(deployment)
+        before = [it for it in charges(deployment) if it["status"] == "succeeded"]
+        updated = await card(deployment, OTHER)
+        again = await card(deployment, OTHER)
+        await deployment.hear()
 
         assert updated.state is again.state is IntentState.SUCCEEDED
         assert updated.outcome is not None
         new = updated.outcome.card
-        account = await till.account()
+        account = await deployment.account()
         assert new is not None
         assert account.card == again.outcome.card if again.outcome else None
         assert new.brand == "mastercard"
-        paid = [it for it in charges(till) if it["status"] == "succeeded"]
+        paid = [it for it in charges(deployment) if it["status"] == "succeeded"]
         assert len(paid) == len(before) + 1
-        [customer] = till.engine.world.all("customer")
-        [subscription] = till.subscriptions_of(ADA)
+        [customer] = deployment.engine.world.all("customer")
+        [subscription] = deployment.subscriptions_of(ADA)
         assert old not in {
             customer["invoice_settings"]["default_payment_method"],
             subscription["default_payment_method"],
         }
-        assert await status(till) is PaymentStatus.PAID
-        assert (await only(till)).status is SubscriptionStatus.ACTIVE
+        assert await status(deployment) is PaymentStatus.PAID
+        assert (await only(deployment)).status is SubscriptionStatus.ACTIVE
 
 
 @pytest.mark.parametrize("declined", ["pm_card_chargeDeclined", FAILING])
@@ -73,38 +73,38 @@ async def test_a_declined_card_leaves_the_old_one(declined: str) -> None:
     """
     Whether it cannot be attached, or does not pay what is owed.
     """
-    async with Till.opened() as till:
-        old = await owing(till)
-        refused = await card(till, declined)
-        await till.hear()
+    async with Deployment.opened() as deployment:
+        old = await owing(deployment)
+        refused = await card(deployment, declined)
+        await deployment.hear()
 
         assert refused.state is IntentState.REFUSED
         assert refused.outcome is not None
         assert refused.outcome.refusal is not None
         assert refused.outcome.refusal.code == "card_declined"
-        account = await till.account()
+        account = await deployment.account()
         assert account.card is not None
         assert account.card.id == old
-        [customer] = till.engine.world.all("customer")
+        [customer] = deployment.engine.world.all("customer")
         assert customer["invoice_settings"]["default_payment_method"] == old
-        assert await status(till) is PaymentStatus.FAILED
+        assert await status(deployment) is PaymentStatus.FAILED
 
 
 async def test_a_card_that_was_set_up_in_the_browser_is_put_in_place() -> None:
     """
     The event of the set-up is enough: nobody has to call again.
     """
-    async with Till.opened() as till:
-        await till.register()
-        begun = await till.set_up_card(ADA, caller=CALLER, key=None)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        begun = await deployment.set_up_card(ADA, caller=CALLER, key=None)
         intent = begun.intent
         assert intent.outcome is not None
         secret = intent.outcome.client_secret or ""
         set_up = secret.partition("_secret")[0]
-        till.api.post(f"setup_intents/{set_up}/confirm", payment_method=GOOD)
-        await till.hear()
+        deployment.api.post(f"setup_intents/{set_up}/confirm", payment_method=GOOD)
+        await deployment.hear()
 
-        account = await till.account()
+        account = await deployment.account()
         assert account.card is not None
         assert account.card.last4 == "4242"
 
@@ -113,15 +113,15 @@ async def test_a_reissued_card_is_shown_as_it_is_now() -> None:
     """
     The gateway renews cards by itself, and tells.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await card(till, GOOD)
-        known = (await till.account()).card
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        known = (await deployment.account()).card
         assert known is not None
-        till.engine.reissue_card(known.id)
-        await till.hear()
+        deployment.engine.reissue_card(known.id)
+        await deployment.hear()
 
-        renewed = (await till.account()).card
+        renewed = (await deployment.account()).card
         assert renewed is not None
         assert renewed.id == known.id
         assert renewed != known
@@ -131,15 +131,15 @@ async def test_what_a_customer_had_before_is_known_once_they_are_bound() -> None
     """
     A card and a subscription that somebody sold by hand: looked up, with no event.
     """
-    async with Till.opened() as till:
-        customer = till.api.customer("pm_card_visa", email="ada@example.com")
-        till.api.subscribe(customer["id"], till.basic)
-        register = RegisterUser(till.record)
+    async with Deployment.opened() as deployment:
+        customer = deployment.api.customer("pm_card_visa", email="ada@example.com")
+        deployment.api.subscribe(customer["id"], deployment.basic)
+        register = RegisterUser(deployment.record)
         bound = CustomerId(customer["id"])
         await register(ADA, Email.of("ada@example.com"), bound)
-        await till.work()
+        await deployment.work()
 
-        assert (await only(till)).status is SubscriptionStatus.ACTIVE
-        account = await till.account()
+        assert (await only(deployment)).status is SubscriptionStatus.ACTIVE
+        account = await deployment.account()
         assert account.card is not None
         assert account.payment_status is PaymentStatus.PAID

@@ -28,7 +28,7 @@ from payments_core.operations.run import (
     refusal_of,
     refused,
 )
-from support.till import Till
+from support.deployment import Deployment
 
 ANSWERED = Answer(id="sub_1", at=NOON + MONTH, subscription=a_report(), term=a_term())
 
@@ -37,9 +37,9 @@ async def never_saved(intent: Intent) -> Intent:
     raise AssertionError(intent)
 
 
-def run_for(account: PaymentAccount, till: Till) -> OperationRun:
+def run_for(account: PaymentAccount, deployment: Deployment) -> OperationRun:
     return OperationRun(
-        an_intent(), account, 1, till.gateway, FixedClock(NOON), never_saved
+        an_intent(), account, 1, deployment.gateway, FixedClock(NOON), never_saved
     )
 
 
@@ -99,14 +99,14 @@ async def test_a_customer_is_bound_to_the_user_of_the_run_and_needed_by_it() -> 
     """
     An operation that needs one begins after there is one.
     """
-    async with Till.opened() as till:
-        run = run_for(an_account(), till)
+    async with Deployment.opened() as deployment:
+        run = run_for(an_account(), deployment)
         assert customer_bound(run, CUS_1, existed=True) == CustomerBound(
             user_id=ADA, customer_id=CUS_1, existed=True
         )
         with pytest.raises(RuntimeError):
             _ = run.customer_id
-        assert run_for(an_account(customer=CUS_1), till).customer_id == CUS_1
+        assert run_for(an_account(customer=CUS_1), deployment).customer_id == CUS_1
 
 
 @pytest.mark.anyio
@@ -116,11 +116,11 @@ async def test_a_call_that_was_answered_or_refused_is_not_made_again() -> None:
     """
     no = GatewayRefused("card_declined", "no", declined=True)
     request = object()
-    async with Till.opened() as till:
+    async with Deployment.opened() as deployment:
         asked: list[object] = []
-        till.engine.watch = lambda request, _: asked.append(request)
+        deployment.engine.watch = lambda request, _: asked.append(request)
         for call in (a_call().answered(ANSWERED), a_call().refused(refusal_of(no))):
-            run = run_for(an_account(), till)
+            run = run_for(an_account(), deployment)
             run.intent = run.intent.with_call(call)
             if call.answer is not None:
                 found = await run.call("start", request)  # type: ignore[arg-type]

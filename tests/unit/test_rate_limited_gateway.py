@@ -31,7 +31,7 @@ from payments_core.errors import (
 )
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
-from payments_service.http.ops import create_ops_app
+from payments_service.http.health import create_ops_app
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,6 @@ from contracts.faults import FaultyLedger, no_fault, unheard_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.memory.tables import Tables
 from payments_core.changes import Changes
-from payments_core.entitlement import Policy
 from payments_core.errors import (
     AccountBusy,
     EmailTaken,
@@ -44,6 +43,7 @@ from payments_core.facts import (
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentOutcome, IntentState
 from payments_core.job import Job, JobKind, JobState
+from payments_core.policy import Policy
 from payments_core.use_cases import Recorded, RecordedState, RecordFacts
 from payments_core.use_cases.record_facts import (
     BACK_OFF_FIRST_S,

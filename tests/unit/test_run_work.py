@@ -11,14 +11,14 @@ from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryLedger
 from payments_core.changes import Changes
 from payments_core.decide import subscription_job
-from payments_core.entitlement import Policy
 from payments_core.errors import GatewayNotAttempted, StoreUnavailable
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent, IntentState
 from payments_core.job import Job
 from payments_core.payment import PaymentRecord
+from payments_core.policy import Policy
 from payments_core.use_cases import Order, RecordFacts
-from support.till import ADA, Break, Till, caller_of
+from support.deployment import ADA, Break, Deployment, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -30,57 +30,57 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
     """
     One that fails does.
     """
-    async with Till.opened() as till:
-        key, now = subscription_job("sub_1"), till.clock.now
-        jobs = till.database.tables.jobs
+    async with Deployment.opened() as deployment:
+        key, now = subscription_job("sub_1"), deployment.clock.now
+        jobs = deployment.database.tables.jobs
         jobs[key] = Job.due(key, "seen", now)
-        work = till.run_work
+        work = deployment.run_work
 
         async def busy(_: str) -> None:
             raise GatewayNotAttempted("too many calls at once")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(till.gateway, "subscription", busy, raising=False)
+            patch.setattr(deployment.gateway, "subscription", busy, raising=False)
             for claimed in await work.claim(1):
                 await work(claimed)
-        held = till.database.tables.jobs[key]
+        held = deployment.database.tables.jobs[key]
         assert (held.lease.attempts, held.lease.until) == (0, None)
         assert held.lease.due_at > now
 
-        till.line.down = True
-        till.clock.advance(timedelta(minutes=1))
-        for claimed in await till.run_work.claim(1):
-            await till.run_work(claimed)
-        assert till.database.tables.jobs[key].lease.attempts == 1
+        deployment.line.down = True
+        deployment.clock.advance(timedelta(minutes=1))
+        for claimed in await deployment.run_work.claim(1):
+            await deployment.run_work(claimed)
+        assert deployment.database.tables.jobs[key].lease.attempts == 1
 
 
-def intents_of(till: Till) -> list[Intent]:
-    return list(till.database.tables.intents.values())
+def intents_of(deployment: Deployment) -> list[Intent]:
+    return list(deployment.database.tables.intents.values())
 
 
 async def test_a_bug_costs_an_intent_an_attempt() -> None:
     """
     It is tried later and later, is told each time, and ends once the bug is gone.
     """
-    async with Till.opened() as till:
-        await till.register()
-        order = Order(product=till.product, payment_method=GOOD)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        order = Order(product=deployment.product, payment_method=GOOD)
 
         async def bug(*_: object, **__: object) -> None:
             raise ZeroDivisionError
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(till.gateway, "send", bug, raising=False)
+            patch.setattr(deployment.gateway, "send", bug, raising=False)
             with pytest.raises(ZeroDivisionError):
-                await till.start(ADA, order, caller=CALLER, key="a-key")
+                await deployment.start(ADA, order, caller=CALLER, key="a-key")
             for attempts in (1, 2):
-                (intent,) = [it for it in intents_of(till) if it.lease.attempts]
+                (intent,) = [it for it in intents_of(deployment) if it.lease.attempts]
                 assert (intent.open, intent.lease.attempts) == (True, attempts)
-                assert intent.lease.due_at > till.clock.now
-                till.clock.now = intent.lease.due_at
-                await till.work_once()
-        await till.quiesce()
-        assert {it.state for it in intents_of(till)} == {IntentState.SUCCEEDED}
+                assert intent.lease.due_at > deployment.clock.now
+                deployment.clock.now = intent.lease.due_at
+                await deployment.work_once()
+        await deployment.quiesce()
+        assert {it.state for it in intents_of(deployment)} == {IntentState.SUCCEEDED}
 
 
 async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
@@ -92,15 +92,15 @@ async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
     def broken(_: Sequence[Changes]) -> None:
         raise ZeroDivisionError
 
-    async with Till.opened() as till:
-        await till.register()
+    async with Deployment.opened() as deployment:
+        await deployment.register()
         unlinked = PaymentRecord(a_payment("ch_1", user=ADA), version=1)
-        till.database.tables.payments[unlinked.payment.id] = unlinked
-        work = till.run_work
-        ledger = FaultyLedger(MemoryLedger(till.database), broken)
+        deployment.database.tables.payments[unlinked.payment.id] = unlinked
+        work = deployment.run_work
+        ledger = FaultyLedger(MemoryLedger(deployment.database), broken)
         failing = attrs.evolve(
             work,
-            record=RecordFacts(ledger, till.clock, Policy()),
+            record=RecordFacts(ledger, deployment.clock, Policy()),
             on_failure=lambda it, error: heard.append((it, type(error))),
         )
 
@@ -114,19 +114,19 @@ async def test_a_save_whose_reply_was_lost_is_recognised_and_the_run_goes_on() -
     Every save of an operation in turn: the same process ends it, at its first try.
     """
     for at in range(1, 40):
-        async with Till.opened() as till:
-            await till.register()
-            till.restart(at, Break.NO_ANSWER)
-            order = Order(product=till.product, payment_method=GOOD)
+        async with Deployment.opened() as deployment:
+            await deployment.register()
+            deployment.restart(at, Break.NO_ANSWER)
+            order = Order(product=deployment.product, payment_method=GOOD)
             try:
-                done = await till.start(ADA, order, caller=CALLER, key="a-key")
+                done = await deployment.start(ADA, order, caller=CALLER, key="a-key")
             except StoreUnavailable:
                 # A load that did not answer is told to the caller, who asks again.
-                assert not till.subscriptions_of(ADA)
+                assert not deployment.subscriptions_of(ADA)
                 continue
-            if not till.fuse.reached:
+            if not deployment.fuse.reached:
                 break
-            if till.fuse.broken == "save":
+            if deployment.fuse.broken == "save":
                 assert done.intent.state is IntentState.SUCCEEDED, at
-            assert len(till.subscriptions_of(ADA)) <= 1
+            assert len(deployment.subscriptions_of(ADA)) <= 1
     assert at > 10

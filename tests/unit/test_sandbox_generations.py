@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from payments_sandbox.generations import ACACIA, BASIL, NEWEST
+from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 from payments_sandbox.periods import DAY
 from support.sandbox import Api, Refused
 

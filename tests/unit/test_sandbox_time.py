@@ -8,14 +8,14 @@ import attrs
 import httpx
 import pytest
 
-from payments_sandbox.agenda import HANDLERS
 from payments_sandbox.app import SandboxApp
 from payments_sandbox.back_off import BackOff
-from payments_sandbox.courier import Courier
 from payments_sandbox.journal import Entry
 from payments_sandbox.periods import span_after
+from payments_sandbox.scheduler import HANDLERS
 from payments_sandbox.server import Ticker, over_and_over
-from payments_sandbox.world import World
+from payments_sandbox.state import World
+from payments_sandbox.webhook_sender import Courier
 from support.sandbox import Api
 
 pytestmark = pytest.mark.anyio

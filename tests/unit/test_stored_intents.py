@@ -20,7 +20,7 @@ from payments_core.identity import CustomerId, Email
 from payments_core.intent import Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
 from payments_sandbox.api import ApiRequest
-from support.till import ADA, Till, caller_of
+from support.deployment import ADA, Deployment, caller_of
 
 FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "intents_of_v0_1_0.json"
 CASES: Final = json.loads(FIXTURE.read_text())
@@ -47,10 +47,10 @@ def account_of(case: Any) -> PaymentAccount:
     )
 
 
-def restored(till: Till, case: Any) -> None:
+def restored(deployment: Deployment, case: Any) -> None:
     """Bring the gateway and the database to where v0.1.0 left them."""
     for call in case["calls"]:
-        response = till.engine.answer(
+        response = deployment.engine.answer(
             ApiRequest(
                 method=call["method"],
                 path=call["path"],
@@ -58,12 +58,12 @@ def restored(till: Till, case: Any) -> None:
                 body=call["body"].encode(),
                 headers={
                     **call["headers"],
-                    "authorization": f"Bearer {till.engine.api.api_key}",
+                    "authorization": f"Bearer {deployment.engine.api.api_key}",
                 },
             )
         )
         assert response.status == 200, response
-    tables, account = till.database.tables, account_of(case)
+    tables, account = deployment.database.tables, account_of(case)
     tables.accounts[account.user_id] = account
     for row in case["subscriptions"]:
         named = work_rows._renamed(row, {**work_rows._NAMES, "known_until": "as_of"})
@@ -71,7 +71,7 @@ def restored(till: Till, case: Any) -> None:
         tables.subscriptions[subscription.gateway_id] = subscription
     for row in case["intents"]:
         tables.put_intent(intent_of(row))
-    till.database.last_sequence = case["last_ticket"]
+    deployment.database.last_sequence = case["last_ticket"]
 
 
 def name_of(case: Any) -> str:
@@ -99,25 +99,25 @@ async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None
     """
     Nothing is left open, nothing is made twice, and what is true is known.
     """
-    async with Till.opened() as till:
-        restored(till, case)
-        await till.advance(timedelta(minutes=1))
-        await till.quiesce()
-        await till.hear()
+    async with Deployment.opened() as deployment:
+        restored(deployment, case)
+        await deployment.advance(timedelta(minutes=1))
+        await deployment.quiesce()
+        await deployment.hear()
 
         ids = {row["id"] for row in case["intents"]}
-        assert {it.id for it in till.intents} >= ids
-        account = await till.account()
-        assert till.customers_of(ADA) in ([], [account.customer_id])
-        sold = till.subscriptions_of(ADA)
+        assert {it.id for it in deployment.intents} >= ids
+        account = await deployment.account()
+        assert deployment.customers_of(ADA) in ([], [account.customer_id])
+        sold = deployment.subscriptions_of(ADA)
         live = [it["id"] for it in sold if it["status"] not in ENDED]
         assert [
             it.gateway_id for it in account.subscriptions if not it.is_terminal
         ] == live
-        assert till.paid_twice() == []
-        states = {it.kind: it.state for it in till.intents}
-        for intent in till.intents:
-            assert len(till.made_by(intent.id)) <= 1
+        assert deployment.paid_twice() == []
+        states = {it.kind: it.state for it in deployment.intents}
+        for intent in deployment.intents:
+            assert len(deployment.made_by(intent.id)) <= 1
         match case["deed"]:
             case "start":
                 assert len(live) == 1
@@ -128,7 +128,7 @@ async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None
                 assert live == []
             case "change":
                 [subscription] = account.subscriptions
-                assert subscription.report.price == till.pro
+                assert subscription.report.price == deployment.pro
                 assert subscription.report.cancel_at_period_end
             case "update card":
                 assert account.card is not None
@@ -142,14 +142,14 @@ async def test_an_idempotency_key_of_the_release_before_gets_its_answer() -> Non
     The client that was cut off asks again, with the key it had, and is answered once.
     """
     [case, *_] = [it for it in CASES if it["deed"] == "set up card"]
-    async with Till.opened() as till:
-        restored(till, case)
-        await till.advance(timedelta(minutes=1))
-        await till.quiesce()
-        [kept] = [it for it in till.intents if it.kind is IntentKind.SET_UP_CARD]
-        before = len(till.line.changes)
-        again = await till.set_up_card(ADA, caller=caller_of(ADA), key="k")
+    async with Deployment.opened() as deployment:
+        restored(deployment, case)
+        await deployment.advance(timedelta(minutes=1))
+        await deployment.quiesce()
+        [kept] = [it for it in deployment.intents if it.kind is IntentKind.SET_UP_CARD]
+        before = len(deployment.line.changes)
+        again = await deployment.set_up_card(ADA, caller=caller_of(ADA), key="k")
 
         assert again.replayed
         assert again.intent == kept
-        assert len(till.line.changes) == before
+        assert len(deployment.line.changes) == before

@@ -14,9 +14,9 @@ from payments_core.subscription import (
     PaidPeriod,
     SubscriptionReport,
 )
-from payments_sandbox.generations import NEWEST, render
+from payments_sandbox.api_versions import NEWEST, render
 from payments_sandbox.resources.endpoints import shown
-from payments_sandbox.world import Event
+from payments_sandbox.state import Event
 from support.sandbox import Api
 from support.stripe_bodies import GENERATIONS, OWED_TYPES, SUB_1, SUBSCRIPTION_TYPES
 

@@ -9,7 +9,7 @@ from payments_adapters.stripe.objects import API_VERSION
 from payments_core.events import Report, SyncNeeded
 from payments_core.job import JobKey, JobKind
 from payments_core.subscription import PaidPeriod
-from payments_sandbox.generations import ACACIA
+from payments_sandbox.api_versions import ACACIA
 from support.stripe_bodies import (
     ABSENT,
     GENERATIONS,

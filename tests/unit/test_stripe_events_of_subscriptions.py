@@ -16,7 +16,7 @@ from payments_core.subscription import (
     SubscriptionReport,
     SubscriptionStatus,
 )
-from payments_sandbox.generations import ACACIA, NEWEST
+from payments_sandbox.api_versions import ACACIA, NEWEST
 from support.stripe_bodies import (
     ABSENT,
     NOON,

@@ -8,7 +8,7 @@ from payments_adapters.stripe.objects import API_VERSION
 from payments_core import GatewayEvent, Money, Payment
 from payments_core.errors import MalformedEvent
 from payments_core.events import Report, SyncNeeded
-from payments_sandbox.generations import ACACIA
+from payments_sandbox.api_versions import ACACIA
 from support.stripe_bodies import (
     CARD_TYPES,
     CHARGE_TYPES,

@@ -18,6 +18,7 @@ from payments_core.intent import IntentState
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change
 from payments_core.use_cases.price_rules import PREVIEW_TTL, require_recent
+from support.deployment import ADA, Deployment, admin
 from support.operations import (
     BASIC,
     CALLER,
@@ -28,7 +29,6 @@ from support.operations import (
     subscribed,
     taken,
 )
-from support.till import ADA, Till, admin
 
 pytestmark = pytest.mark.anyio
 SECOND = timedelta(seconds=1)
@@ -43,8 +43,8 @@ MONTH = 31 * DAY
 
 @pytest.fixture(scope="module")
 async def one() -> Any:
-    async with Till.opened() as till:
-        return await subscribed(till)
+    async with Deployment.opened() as deployment:
+        return await subscribed(deployment)
 
 
 @given(
@@ -89,13 +89,13 @@ async def test_a_date_ahead_of_our_clock_is_refused_with_advice_that_works() -> 
     The gateway's clock is ahead: another preview would name such a date again, and the
     change without a date is made.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        ahead = Change(quantity=2, proration_date=till.clock.now + SECOND)
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        ahead = Change(quantity=2, proration_date=deployment.clock.now + SECOND)
 
         with pytest.raises(PreviewExpired) as caught:
-            await till.change(ADA, one.id, ahead, caller=CALLER, key=None)
-        done = await changed(till, one.id, quantity=2)
+            await deployment.change(ADA, one.id, ahead, caller=CALLER, key=None)
+        done = await changed(deployment, one.id, quantity=2)
 
         assert str(caught.value) == (
             "proration_date: ahead of the clock of this service; "
@@ -109,27 +109,27 @@ async def test_a_date_from_before_the_last_change_is_no_date_for_the_next() -> N
     More seats from now, then fewer from ten minutes ago, would give back ten minutes
     that were never paid, again and again.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
-        await till.advance(timedelta(minutes=5))
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        told = await deployment.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await deployment.advance(timedelta(minutes=5))
         more = Change(quantity=1_000)
-        await till.change(ADA, one.id, more, caller=CALLER, key=None)
+        await deployment.change(ADA, one.id, more, caller=CALLER, key=None)
         fewer = Change(quantity=1, proration_date=told.proration_date)
 
         with pytest.raises(PreviewExpired, match="before the last change"):
-            await till.change(ADA, one.id, fewer, caller=CALLER, key=None)
+            await deployment.change(ADA, one.id, fewer, caller=CALLER, key=None)
         with pytest.raises(PreviewExpired, match="before the last change"):
-            await till.preview(ADA, one.id, fewer, caller=CALLER)
-        again = await till.preview(ADA, one.id, Change(quantity=1), caller=CALLER)
+            await deployment.preview(ADA, one.id, fewer, caller=CALLER)
+        again = await deployment.preview(ADA, one.id, Change(quantity=1), caller=CALLER)
         fresh = Change(quantity=1, proration_date=again.proration_date)
-        done = await till.change(ADA, one.id, fresh, caller=CALLER, key=None)
+        done = await deployment.change(ADA, one.id, fresh, caller=CALLER, key=None)
         assert done.intent.state is IntentState.SUCCEEDED
 
 
-def dates(till: Till, one: Subscription) -> list[datetime]:
+def dates(deployment: Deployment, one: Subscription) -> list[datetime]:
     """Return dates that nobody may name."""
-    now, report = till.clock.now, one.report
+    now, report = deployment.clock.now, one.report
     return [
         now - PREVIEW_TTL - SECOND,
         now + SECOND,
@@ -150,19 +150,19 @@ async def test_a_date_of_ones_own_is_refused(caller: Caller) -> None:
     By the change and by its preview, of an administrator as well: 100 seats cost what
     they cost. Nothing is written down, and the gateway is not asked.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        before = len(till.intents)
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        before = len(deployment.intents)
         asked: list[str] = []
-        till.engine.watch = lambda request, _: asked.append(request.path)
+        deployment.engine.watch = lambda request, _: asked.append(request.path)
 
-        for date in dates(till, one):
+        for date in dates(deployment, one):
             change = Change(quantity=100, proration_date=date)
             with pytest.raises(PreviewExpired):
-                await till.preview(ADA, one.id, change, caller=caller)
+                await deployment.preview(ADA, one.id, change, caller=caller)
             with pytest.raises(PreviewExpired):
-                await till.change(ADA, one.id, change, caller=caller, key="k")
-        assert len(till.intents) == before
+                await deployment.change(ADA, one.id, change, caller=caller, key="k")
+        assert len(deployment.intents) == before
         assert asked == []
 
 
@@ -170,17 +170,19 @@ async def test_a_date_before_a_renewal_is_refused_after_it() -> None:
     """
     It is recent, and of a period that is over.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        await till.advance(one.report.period_end - till.clock.now - 10 * SECOND)
-        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
-        await till.advance(20 * SECOND)
-        await till.hear()
-        assert (await only(till)).report.period_start > told.proration_date
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        await deployment.advance(
+            one.report.period_end - deployment.clock.now - 10 * SECOND
+        )
+        told = await deployment.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        await deployment.advance(20 * SECOND)
+        await deployment.hear()
+        assert (await only(deployment)).report.period_start > told.proration_date
         late = Change(quantity=2, proration_date=told.proration_date)
 
         with pytest.raises(PreviewExpired, match="current period"):
-            await till.change(ADA, one.id, late, caller=CALLER, key=None)
+            await deployment.change(ADA, one.id, late, caller=CALLER, key=None)
 
 
 @settings(max_examples=60)
@@ -199,23 +201,23 @@ async def test_a_preview_and_its_change_take_the_same_dates_at_the_same_price(
     """
     Fractions of a second are no dates of their own: the gateway reckons in seconds.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await ordered(till)
-        await till.advance(timedelta(seconds=into_s))
-        one, before = await only(till), taken(till)
-        date = till.clock.now - timedelta(milliseconds=age_ms)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await ordered(deployment)
+        await deployment.advance(timedelta(seconds=into_s))
+        one, before = await only(deployment), taken(deployment)
+        date = deployment.clock.now - timedelta(milliseconds=age_ms)
         change = Change(quantity=quantity, proration_date=date)
         try:
-            told = await till.preview(ADA, one.id, change, caller=CALLER)
+            told = await deployment.preview(ADA, one.id, change, caller=CALLER)
         except PreviewExpired:
             with pytest.raises(PreviewExpired):
-                await till.change(ADA, one.id, change, caller=CALLER, key=None)
+                await deployment.change(ADA, one.id, change, caller=CALLER, key=None)
             return
-        await changed(till, one.id, quantity=quantity, proration_date=date)
+        await changed(deployment, one.id, quantity=quantity, proration_date=date)
 
         assert told.proration_date == date.replace(microsecond=0)
-        assert taken(till) - before == told.due.amount_minor
+        assert taken(deployment) - before == told.due.amount_minor
         assert (told.due.amount_minor > 0) is (quantity > 1)
 
 
@@ -223,28 +225,28 @@ async def test_the_date_of_a_preview_holds_at_once_if_our_clock_is_behind() -> N
     """
     A date that is in the future for us would be refused; so the preview tells ours.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        till.clock.advance(-3 * SECOND)
-        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
-        before, date = taken(till), told.proration_date
-        after = await changed(till, one.id, quantity=2, proration_date=date)
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        deployment.clock.advance(-3 * SECOND)
+        told = await deployment.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+        before, date = taken(deployment), told.proration_date
+        after = await changed(deployment, one.id, quantity=2, proration_date=date)
 
-        assert date == till.clock.now
+        assert date == deployment.clock.now
         assert after.state is IntentState.SUCCEEDED
-        assert taken(till) - before == told.due.amount_minor > 0
+        assert taken(deployment) - before == told.due.amount_minor > 0
 
 
 async def test_a_preview_never_reckons_from_before_the_period() -> None:
     """
     Our clock is behind, and the subscription younger than that: the gateway's second.
     """
-    async with Till.opened() as till:
-        await till.register()
-        await ordered(till)
-        till.clock.advance(-3 * SECOND)
-        one = await only(till)
-        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await ordered(deployment)
+        deployment.clock.advance(-3 * SECOND)
+        one = await only(deployment)
+        told = await deployment.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
 
         assert told.proration_date == one.report.period_start
         assert told.due.amount_minor == BASIC
@@ -258,26 +260,26 @@ async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -
     The same key and request get the first answer; another request under the key does
     not, and without a key it is a new request.
     """
-    async with Till.opened() as till:
-        one = await subscribed(till)
-        told = await till.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
+    async with Deployment.opened() as deployment:
+        one = await subscribed(deployment)
+        told = await deployment.preview(ADA, one.id, Change(quantity=2), caller=CALLER)
         change = Change(quantity=2, proration_date=told.proration_date)
         first = (
-            await till.change(ADA, one.id, change, caller=CALLER, key="one")
+            await deployment.change(ADA, one.id, change, caller=CALLER, key="one")
         ).intent
-        before = taken(till)
-        await till.advance(2 * DAY)
+        before = taken(deployment)
+        await deployment.advance(2 * DAY)
 
-        again = await till.change(ADA, one.id, change, caller=CALLER, key="one")
+        again = await deployment.change(ADA, one.id, change, caller=CALLER, key="one")
         assert again.replayed
         assert again.intent == first
         other = attrs.evolve(change, quantity=3)
         with pytest.raises(IdempotencyKeyReused):
-            await till.change(ADA, one.id, other, caller=CALLER, key="one")
+            await deployment.change(ADA, one.id, other, caller=CALLER, key="one")
         for key in (None, "two"):
             with pytest.raises(PreviewExpired):
-                await till.change(ADA, one.id, change, caller=CALLER, key=key)
-        assert taken(till) == before
+                await deployment.change(ADA, one.id, change, caller=CALLER, key=key)
+        assert taken(deployment) == before
 
 
 # What makes no sense

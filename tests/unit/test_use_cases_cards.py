@@ -5,8 +5,8 @@ import pytest
 from payments_core.errors import AccountNotFound, InvalidValue
 from payments_core.identity import UserId
 from payments_core.intent import IntentKind, IntentState
+from support.deployment import ADA, Deployment, caller_of
 from support.operations import CALLER, GOOD
-from support.till import ADA, Till, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -15,9 +15,9 @@ async def test_a_card_set_up_is_one_intent_with_a_secret_for_the_browser() -> No
     """
     The same key is the same set-up; another key, or none, is another one.
     """
-    async with Till.opened() as till:
+    async with Deployment.opened() as deployment:
         first, again, other = [
-            await till.set_up_card(ADA, caller=CALLER, key=key)
+            await deployment.set_up_card(ADA, caller=CALLER, key=key)
             for key in ("a-key", "a-key", "another")
         ]
 
@@ -35,21 +35,23 @@ async def test_what_is_no_payment_method_is_refused_before_an_account(
     """
     The field is named; nobody is registered, and nothing is written down.
     """
-    async with Till.opened() as till:
+    async with Deployment.opened() as deployment:
         with pytest.raises(InvalidValue) as refused:
-            await till.update_card(ADA, name, caller=CALLER, key=None)
+            await deployment.update_card(ADA, name, caller=CALLER, key=None)
         assert refused.value.field == "payment_method"
-        assert till.intents == []
-        assert not till.database.tables.accounts
+        assert deployment.intents == []
+        assert not deployment.database.tables.accounts
 
 
 async def test_a_card_is_put_in_place_for_its_own_user_only() -> None:
     """
     Another's account does not exist.
     """
-    async with Till.opened() as till:
-        done = await till.update_card(ADA, GOOD, caller=CALLER, key=None)
+    async with Deployment.opened() as deployment:
+        done = await deployment.update_card(ADA, GOOD, caller=CALLER, key=None)
         assert done.intent.state is IntentState.SUCCEEDED
-        assert (await till.account()).card is not None
+        assert (await deployment.account()).card is not None
         with pytest.raises(AccountNotFound):
-            await till.update_card(ADA, GOOD, caller=caller_of(UserId("bob")), key=None)
+            await deployment.update_card(
+                ADA, GOOD, caller=caller_of(UserId("bob")), key=None
+            )

@@ -23,8 +23,8 @@ from payments_core.use_cases.subscriptions import (
     is_ended,
     not_subscribed_to,
 )
+from support.deployment import ADA, Deployment, admin, caller_of
 from support.operations import CALLER, GOOD, only, start
-from support.till import ADA, Till, admin, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -96,32 +96,32 @@ async def test_a_subscription_is_read_and_ended_by_its_user() -> None:
     """
     To others it does not exist; ending twice asks the gateway once.
     """
-    async with Till.opened() as till:
-        await start(till, GOOD)
-        one = await only(till)
-        assert await till.read(ADA, caller=CALLER) == (one,)
-        assert await till.read.one(ADA, one.id, caller=CALLER) == one
+    async with Deployment.opened() as deployment:
+        await start(deployment, GOOD)
+        one = await only(deployment)
+        assert await deployment.read(ADA, caller=CALLER) == (one,)
+        assert await deployment.read.one(ADA, one.id, caller=CALLER) == one
         with pytest.raises(AccountNotFound):
-            await till.read.one(ADA, one.id, caller=BOBS)
+            await deployment.read.one(ADA, one.id, caller=BOBS)
         with pytest.raises(SubscriptionNotFound):
-            await till.read.one(ADA, GONE, caller=CALLER)
+            await deployment.read.one(ADA, GONE, caller=CALLER)
 
         wish: dict[str, Any] = {"at_period_end": False, "caller": CALLER, "key": None}
         with pytest.raises(SubscriptionNotFound):
-            await till.end(ADA, GONE, **wish)
-        ended = await till.end(ADA, one.id, **wish)
+            await deployment.end(ADA, GONE, **wish)
+        ended = await deployment.end(ADA, one.id, **wish)
         assert ended.executed is not None
-        assert (await only(till)).status is S.CANCELED
-        assert (await till.end(ADA, one.id, **wish)).executed is None
+        assert (await only(deployment)).status is S.CANCELED
+        assert (await deployment.end(ADA, one.id, **wish)).executed is None
 
 
 async def test_an_intent_is_read_by_its_user_and_by_administrators() -> None:
     """
     One of another user, or one that is none, is not found.
     """
-    async with Till.opened() as till:
-        intent = await start(till, GOOD)
-        read = ReadIntent(MemoryIntentDirectory(till.database))
+    async with Deployment.opened() as deployment:
+        intent = await start(deployment, GOOD)
+        read = ReadIntent(MemoryIntentDirectory(deployment.database))
 
         assert (await read(intent.id, caller=CALLER)).id == intent.id
         assert (await read(intent.id, caller=admin())).id == intent.id

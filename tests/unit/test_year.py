@@ -21,8 +21,8 @@ from payments_core.errors import PaymentsError
 from payments_core.identity import UserId
 from payments_core.use_cases import Change, Order
 from payments_sandbox.resources.endpoints import shown
+from support.deployment import BEGINNING, Deployment, admin, caller_of
 from support.profiles import PROVES
-from support.till import BEGINNING, Till, admin, caller_of
 
 USERS = 200
 DAYS = 366
@@ -41,7 +41,7 @@ NEVER_LIVED = {"incomplete", "incomplete_expired"}
 class Post:
     """Carries the gateway's events to us, badly."""
 
-    till: Till
+    deployment: Deployment
     dice: random.Random
     _seen: int = 0
     _bag: list[tuple[int, Any]] = attrs.field(factory=list)
@@ -51,10 +51,10 @@ class Post:
 
     def collect(self, day: int) -> None:
         """Put what happened since into the bag, each thing with a day to come out."""
-        events = list(self.till.engine.world.events.values())
+        events = list(self.deployment.engine.world.events.values())
         for number, event in enumerate(events[self._seen :], self._seen):
             late = self.dice.randint(0, LATE_DAYS_MAX)
-            whole = shown(self.till.engine.world, event)
+            whole = shown(self.deployment.engine.world, event)
             self._latest[_object_of(whole)] = number
             self._bag.append((day + late, (number, whole)))
         self._seen = len(events)
@@ -73,7 +73,7 @@ class Post:
             letters += [translate(json.dumps(whole).encode())] * times
         self.dice.shuffle(letters)
         for start in range(0, len(letters), BATCH):
-            await self.till.apply(letters[start : start + BATCH])
+            await self.deployment.apply(letters[start : start + BATCH])
         self.delivered += len(letters)
 
 
@@ -133,8 +133,8 @@ class Truth:
     entitled: bool
 
 
-def _truths(till: Till) -> dict[UserId, Truth]:
-    world, now = till.engine.world, till.clock.now
+def _truths(deployment: Deployment) -> dict[UserId, Truth]:
+    world, now = deployment.engine.world, deployment.clock.now
     by_subscription: dict[str, list[PrepaidMonths]] = {}
     for invoice in world.all("invoice"):
         if invoice["status"] != "paid":
@@ -172,12 +172,12 @@ def _truths(till: Till) -> dict[UserId, Truth]:
 class Crowd:
     """Users who subscribe, change their minds, and have cards of their own."""
 
-    till: Till
+    deployment: Deployment
     dice: random.Random
     users: list[UserId] = attrs.field(factory=list)
 
     async def arrive(self, user: UserId) -> None:
-        await self.till.register(user)
+        await self.deployment.register(user)
         self.users.append(user)
         await self._update_card(user)
         await self._start(user)
@@ -202,24 +202,28 @@ class Crowd:
 
     async def _start(self, user: UserId) -> None:
         order = Order(
-            price=self.dice.choice([self.till.basic, self.till.pro]),
+            price=self.dice.choice([self.deployment.basic, self.deployment.pro]),
             trial_days=self.dice.choice([None, None, 7, 14]),
         )
-        await self.till.start(user, order, caller=admin(), key=None)
+        await self.deployment.start(user, order, caller=admin(), key=None)
 
     async def _change(self, user: UserId) -> None:
-        for it in (await self.till.account(user)).subscriptions:
+        for it in (await self.deployment.account(user)).subscriptions:
             if not it.is_terminal:
                 change = Change(
-                    price=self.dice.choice([self.till.basic, self.till.pro]),
+                    price=self.dice.choice(
+                        [self.deployment.basic, self.deployment.pro]
+                    ),
                     quantity=self.dice.randint(1, 3),
                 )
-                await self.till.change(user, it.id, change, caller=admin(), key=None)
+                await self.deployment.change(
+                    user, it.id, change, caller=admin(), key=None
+                )
 
     async def _cancel(self, user: UserId) -> None:
-        for it in (await self.till.account(user)).subscriptions:
+        for it in (await self.deployment.account(user)).subscriptions:
             if not it.is_terminal:
-                await self.till.end(
+                await self.deployment.end(
                     user,
                     it.id,
                     at_period_end=self.dice.random() < 0.6,
@@ -228,60 +232,60 @@ class Crowd:
                 )
 
     async def _lose_card(self, user: UserId) -> None:
-        card = (await self.till.account(user)).card
+        card = (await self.deployment.account(user)).card
         if card is not None:
-            self.till.decline(card.id)
+            self.deployment.decline(card.id)
 
     async def _update_card(self, user: UserId) -> None:
         caller = caller_of(user)
-        await self.till.update_card(user, "pm_card_visa", caller=caller, key=None)
+        await self.deployment.update_card(user, "pm_card_visa", caller=caller, key=None)
 
 
-async def _year(seed: int) -> tuple[Till, Post, int]:
+async def _year(seed: int) -> tuple[Deployment, Post, int]:
     dice = random.Random(seed)  # noqa: S311  # a seed's
     checked = 0
-    async with Till.opened(seed=seed) as till:
-        post, crowd = Post(till, dice), Crowd(till, dice)
+    async with Deployment.opened(seed=seed) as deployment:
+        post, crowd = Post(deployment, dice), Crowd(deployment, dice)
         coming = deque(UserId(f"user-{number}") for number in range(USERS))
         month = BEGINNING.month
         for day in range(DAYS):
             for _ in range(min(len(coming), 4)):
                 await crowd.arrive(coming.popleft())
             await crowd.live_a_day()
-            await till.advance(timedelta(days=1))
+            await deployment.advance(timedelta(days=1))
             post.collect(day)
             await post.deliver(day)
-            await _work(till)
-            if till.clock.now.month != month:
-                month = till.clock.now.month
-                await _catch_up(till, post, day)
-                checked += await _compare(till, (seed, day))
-        return till, post, checked
+            await _work(deployment)
+            if deployment.clock.now.month != month:
+                month = deployment.clock.now.month
+                await _catch_up(deployment, post, day)
+                checked += await _compare(deployment, (seed, day))
+        return deployment, post, checked
 
 
-async def _work(till: Till) -> None:
+async def _work(deployment: Deployment) -> None:
     """Let the worker do what is due, and what falls due within the minute."""
-    await till.work()
-    till.clock.advance(timedelta(minutes=1))
-    await till.work()
+    await deployment.work()
+    deployment.clock.advance(timedelta(minutes=1))
+    await deployment.work()
 
 
-async def _catch_up(till: Till, post: Post, day: int) -> None:
+async def _catch_up(deployment: Deployment, post: Post, day: int) -> None:
     """Let everything arrive that is under way; the gateway's clock stands still."""
     post.collect(day)
     await post.deliver(day + LATE_DAYS_MAX)
-    await _work(till)
+    await _work(deployment)
 
 
-async def _compare(till: Till, where: object) -> int:
-    truths = _truths(till)
+async def _compare(deployment: Deployment, where: object) -> int:
+    truths = _truths(deployment)
     for user, truth in truths.items():
-        account = await till.account(user)
-        ours = account.standing(now=till.clock.now, policy=till.policy)
+        account = await deployment.account(user)
+        ours = account.standing(now=deployment.clock.now, policy=deployment.policy)
         known = Truth(
             ours.payment_status, ours.payment_expire_date, entitled=ours.entitled
         )
-        assert known == truth, (where, user, till.subscriptions_of(user))
+        assert known == truth, (where, user, deployment.subscriptions_of(user))
     return len(truths)
 
 
@@ -293,8 +297,8 @@ async def test_p01_p26_p27_a_year_of_subscriptions_is_known_at_every_months_end(
     """
     For every user the status, the date and the entitlement are the gateway's truth.
     """
-    till, post, checked = await _year(seed)
-    looks, reads = till.looks, till.line.reads.total()
+    deployment, post, checked = await _year(seed)
+    looks, reads = deployment.looks, deployment.line.reads.total()
     record_property(
         "figure",
         f"a year of {USERS} users (seed {seed}): {checked} standings compared, "

@@ -3,8 +3,12 @@
 import attrs
 
 from payments_core.identity import UserId
-from payments_core.ports import RevocationPage
-from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.tokens import (
+    RevocationPage,
+    Token,
+    TokenRevocation,
+    UserTokenRevocation,
+)
 
 
 @attrs.define(eq=False)

@@ -9,10 +9,10 @@ from typing import Final
 import attrs
 
 from payments_adapters.memory.ledger import MemoryDatabase
+from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job, JobKey, JobKind, JobState
-from payments_core.ports import Claimed
 
 OVERDUE_REASON: Final = "no event came"
 

@@ -15,8 +15,12 @@ from payments_adapters.postgres.tables import (
     token_cut_offs,
 )
 from payments_core.identity import UserId
-from payments_core.ports import RevocationPage
-from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.tokens import (
+    RevocationPage,
+    Token,
+    TokenRevocation,
+    UserTokenRevocation,
+)
 
 _INVALIDATE: Final = compiled(insert(invalidated_tokens).on_conflict_do_nothing())
 _CUT_OFF_INSERT: Final = insert(token_cut_offs)

@@ -9,12 +9,12 @@ import attrs
 from payments_adapters.postgres import statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import intents, jobs
+from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import IntentKind
 from payments_core.job import LEASE as JOB_LEASE
 from payments_core.job import Job, JobKind, JobState
-from payments_core.ports import Claimed
 
 OVERDUE_REASON: Final = "no event came"
 # How much due work is considered, to be fair: the oldest of it.

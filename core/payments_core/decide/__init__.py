@@ -46,7 +46,6 @@ from payments_core.decide.payments import (
 )
 from payments_core.decide.subscriptions import observe_subscription, pay_period
 from payments_core.decide.targets import Targets
-from payments_core.entitlement import Policy
 from payments_core.errors import Rejected
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, SyncNeeded
 from payments_core.facts import (
@@ -63,6 +62,7 @@ from payments_core.facts import (
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
+from payments_core.policy import Policy
 
 __all__ = [
     "QUARANTINE_REASON",

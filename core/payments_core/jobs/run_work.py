@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from payments_core.changes import Claimed
 from payments_core.errors import (
     AccountBusy,
     GatewayNotAttempted,
@@ -35,7 +36,6 @@ from payments_core.jobs.sync import (
 )
 from payments_core.ports import (
     AccountDirectory,
-    Claimed,
     Clock,
     EventLog,
     EventReader,

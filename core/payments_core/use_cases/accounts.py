@@ -4,10 +4,11 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.entitlement import Policy, Standing
+from payments_core.entitlement import Standing
 from payments_core.errors import AccountNotFound
 from payments_core.facts import SourcedFacts, UserRegistered
 from payments_core.identity import CustomerId, Email, UserId
+from payments_core.policy import Policy
 from payments_core.ports import AccountDirectory, Clock
 from payments_core.use_cases.record_facts import RecordFacts
 

@@ -21,7 +21,6 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult
 from payments_core.decide import Decided, Decision, decide, lookup_of, set_aside
-from payments_core.entitlement import Policy
 from payments_core.errors import (
     AccountBusy,
     PaymentsError,
@@ -31,6 +30,7 @@ from payments_core.errors import (
 )
 from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
+from payments_core.policy import Policy
 from payments_core.ports import Clock, Ledger
 
 WAIT_S: Final = 5.0

@@ -12,14 +12,13 @@ from payments_core.errors import (
     TokenNotFound,
 )
 from payments_core.identity import Email, UserId
-from payments_core.ports import (
-    AccountDirectory,
-    Clock,
+from payments_core.ports import AccountDirectory, Clock, TokenStore, TokenVerifier
+from payments_core.tokens import (
     RevocationPage,
-    TokenStore,
-    TokenVerifier,
+    Token,
+    TokenRevocation,
+    UserTokenRevocation,
 )
-from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 @attrs.frozen

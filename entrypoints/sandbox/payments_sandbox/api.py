@@ -18,14 +18,14 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from payments_sandbox.api_versions import NEWEST, generation_of, render
 from payments_sandbox.errors import ApiError, CardError, invalid
 from payments_sandbox.expansion import expanded
 from payments_sandbox.forms import Params, parsed, read
-from payments_sandbox.generations import NEWEST, generation_of, render
 from payments_sandbox.periods import DAY
 from payments_sandbox.resources import ROUTES
 from payments_sandbox.routing import Route, Router
-from payments_sandbox.world import Cause, Clock, Object, World
+from payments_sandbox.state import Cause, Clock, Object, World
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 KEY_LENGTH_MAX: Final = 255

@@ -16,8 +16,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from payments_sandbox.api import BODY_BYTES_MAX, ApiRequest, ApiResponse
 from payments_sandbox.chaos import Fault
 from payments_sandbox.control import create_control
-from payments_sandbox.courier import Courier
 from payments_sandbox.engine import Engine, Progress, Until
+from payments_sandbox.webhook_sender import Courier
 
 # Longer than the SDK's own patience (80 s): it is the client that gives up.
 HOLD_S: Final = 120.0

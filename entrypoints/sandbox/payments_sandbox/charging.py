@@ -11,7 +11,7 @@ from payments_sandbox import shapes
 from payments_sandbox.cards import MAGIC, Authentication, Card, Decline
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.periods import DAY
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 DISPUTE_DAYS: Final = 9
 CONFIRMABLE: Final = frozenset(

@@ -20,8 +20,8 @@ from litestar.params import FromQuery, JSONBody
 from payments_sandbox.chaos import Fault, Plan
 from payments_sandbox.engine import Engine, Until
 from payments_sandbox.errors import ApiError
+from payments_sandbox.state import Object
 from payments_sandbox.triggers import TriggerError, trigger
-from payments_sandbox.world import Object
 
 EVENTS_MAX: Final = 1_000
 

@@ -6,13 +6,12 @@ from typing import Any, Final
 
 import attrs
 
-from payments_sandbox import agenda, charging, shapes, subscriptions
+from payments_sandbox import charging, scheduler, shapes, subscriptions
 from payments_sandbox.api import Api, ApiRequest, ApiResponse
+from payments_sandbox.api_versions import generation_of
 from payments_sandbox.cards import DECLINES
 from payments_sandbox.chaos import Chaos
-from payments_sandbox.delivery import Outbox
 from payments_sandbox.errors import invalid
-from payments_sandbox.generations import generation_of
 from payments_sandbox.journal import (
     HEADERS,
     Arrived,
@@ -28,7 +27,8 @@ from payments_sandbox.journal import (
 from payments_sandbox.periods import DAY, MOMENT_MAX, span_after
 from payments_sandbox.resources import setup_intents
 from payments_sandbox.resources.endpoints import usable_url
-from payments_sandbox.world import Cause, Object, World
+from payments_sandbox.state import Cause, Object, World
+from payments_sandbox.webhook_delivery import Outbox
 
 # 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
 START: Final = 1_767_225_600
@@ -93,7 +93,7 @@ class Engine:
     def _begin(self, seed: int, start: int) -> None:
         self.seed = seed
         self.world = World(self.seed, start, after_retries=self.after_retries)
-        self.world.handle(agenda.HANDLERS)
+        self.world.handle(scheduler.HANDLERS)
         # Drawn even if one is given, so that ids depend on nothing but the seed.
         drawn = f"sk_test_{self.world.secret()}"
         self.api_key = self.api_key or drawn

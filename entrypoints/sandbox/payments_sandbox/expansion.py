@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import attrs
 
+from payments_sandbox.api_versions import BASIL, render
 from payments_sandbox.errors import ApiError, invalid
-from payments_sandbox.generations import BASIL, render
-from payments_sandbox.world import Object, World, listed
+from payments_sandbox.state import Object, World, listed
 
 DEPTH_MAX: Final = 4
 EXPANSIONS_MAX: Final = 20

@@ -14,7 +14,7 @@ from payments_sandbox import charging, shapes
 from payments_sandbox.cards import Decline
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.periods import DAY, HOUR
-from payments_sandbox.world import Object, World, listed
+from payments_sandbox.state import Object, World, listed
 
 # A renewal is finalised and collected this long after it was drafted.
 DRAFT_S: Final = HOUR

@@ -1,7 +1,7 @@
 """The lines of an invoice: of a whole period, of an invoice item, of what waited."""
 
 from payments_sandbox import shapes
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 
 def period_line(

@@ -11,7 +11,7 @@ import msgspec
 
 from payments_sandbox.errors import invalid
 from payments_sandbox.forms import Dated, Listing, Params, Range
-from payments_sandbox.world import Object, field_of, listed
+from payments_sandbox.state import Object, field_of, listed
 
 Test = Callable[[Object], bool]
 

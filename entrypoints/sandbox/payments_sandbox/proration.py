@@ -17,7 +17,7 @@ import attrs
 from payments_sandbox import line_items, shapes
 from payments_sandbox.errors import invalid
 from payments_sandbox.periods import next_boundary
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 ITEMS_MAX: Final = 20
 

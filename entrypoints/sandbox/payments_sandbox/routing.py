@@ -8,7 +8,7 @@ import attrs
 
 from payments_sandbox.errors import ApiError
 from payments_sandbox.forms import Params
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 # Takes the world, the parameters, and the ids in the path.
 Run = Callable[..., Object]

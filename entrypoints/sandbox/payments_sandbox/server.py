@@ -18,8 +18,8 @@ from payments_sandbox.chaos import Fault, Plan
 from payments_sandbox.engine import START, Engine
 from payments_sandbox.listeners import listen, server_of, url_of
 from payments_sandbox.periods import moment
+from payments_sandbox.state import Object
 from payments_sandbox.triggers import trigger
-from payments_sandbox.world import Object
 
 START_S_MAX: Final = 30.0
 TICK_S: Final = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from payments_sandbox.cards import Card
-from payments_sandbox.world import Object, World, listed
+from payments_sandbox.state import Object, World, listed
 
 NO_ADDRESS: Final = {
     "city": None,

@@ -15,7 +15,7 @@ import attrs
 from payments_sandbox import invoicing, line_items, proration, shapes
 from payments_sandbox.periods import DAY, HOUR, next_boundary
 from payments_sandbox.proration import Change, period_of
-from payments_sandbox.world import (
+from payments_sandbox.state import (
     INVOICE_OF_SUBSCRIPTION,
     Object,
     World,

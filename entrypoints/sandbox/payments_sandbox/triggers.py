@@ -14,7 +14,7 @@ import msgspec
 from payments_sandbox.api import ApiRequest
 from payments_sandbox.engine import Engine
 from payments_sandbox.forms import encoded
-from payments_sandbox.world import Object
+from payments_sandbox.state import Object
 
 _GOOD: Final = "pm_card_visa"
 _FAILING: Final = "pm_card_chargeCustomerFail"

@@ -31,12 +31,12 @@ from payments_adapters.rate_limited_gateway import (
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
-from payments_core.entitlement import Policy
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
 from payments_core.jobs import FailedWork, RunWork
+from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
     Clock,

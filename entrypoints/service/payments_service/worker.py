@@ -18,9 +18,9 @@ import structlog
 
 from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
+from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
 from payments_core.jobs import RunWork
-from payments_core.ports import Claimed
 from payments_service.container import Container
 
 AT_ONCE: Final = 8

@@ -6,8 +6,8 @@ import pytest
 
 from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
 from payments_sandbox import Fault
-from support import sales as shop
-from support.sales import BASIC, OTHER, PRO, Payer, Sales
+from support import service_with_sandbox as shop
+from support.service_with_sandbox import BASIC, OTHER, PRO, Payer, ServiceWithSandbox
 
 # Cards, changes and ends
 
@@ -15,7 +15,7 @@ from support.sales import BASIC, OTHER, PRO, Payer, Sales
 @pytest.mark.parametrize("step", ["POST /v1/payment_methods/*", "POST /v1/customers/*"])
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
 def test_a_card_comes_into_its_place_in_spite_of_troubles(
-    sales: Sales, ada: Payer, step: str, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, step: str, fault: Fault
 ) -> None:
     """
     What only says how things should be is said again at once, also after an error.
@@ -34,7 +34,7 @@ def test_a_card_comes_into_its_place_in_spite_of_troubles(
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
 def test_a_card_set_up_is_found_in_its_intent(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     The secret comes with the intent, later.
@@ -53,7 +53,9 @@ def test_a_card_set_up_is_found_in_its_intent(
     "fault",
     [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED],
 )
-def test_a_change_is_made_and_paid_once(sales: Sales, ada: Payer, fault: Fault) -> None:
+def test_a_change_is_made_and_paid_once(
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+) -> None:
     """
     The difference is taken once, however often it was asked for.
     """
@@ -72,7 +74,9 @@ def test_a_change_is_made_and_paid_once(sales: Sales, ada: Payer, fault: Fault) 
 @pytest.mark.parametrize(
     "fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED]
 )
-def test_an_end_comes_about(sales: Sales, ada: Payer, fault: Fault) -> None:
+def test_an_end_comes_about(
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+) -> None:
     """
     202 first; in the end it is canceled, here and there, and what was paid stays.
     """
@@ -94,7 +98,7 @@ def test_an_end_comes_about(sales: Sales, ada: Payer, fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
 def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     503 with the time to come again: nothing was begun, the next attempt is good.
@@ -115,7 +119,7 @@ def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
 def test_a_preview_that_cannot_be_had_is_asked_for_again(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     503; nothing changed.
@@ -145,7 +149,7 @@ def test_a_preview_that_cannot_be_had_is_asked_for_again(
     ],
 )
 def test_webhooks_in_trouble_come_to_the_same(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     Twice, in another order, late, not at the first time, or of another version.
@@ -162,7 +166,7 @@ def test_webhooks_in_trouble_come_to_the_same(
 
 
 def test_a_renewal_of_which_nothing_is_told_is_looked_up(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     No event of it is ever made: the worker asks when the time has come.

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from faults.sold_once import SOON
-from support import sales as shop
+from support import service_with_sandbox as shop
 from support.events import SUCCEEDED, event
-from support.sales import BASIC, OTHER, Payer
+from support.service_with_sandbox import BASIC, OTHER, Payer
 
 
 @attrs.frozen

@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
-from support import sales as shop
-from support.sales import GOOD, Payer, Sales
+from support import service_with_sandbox as shop
+from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
 
 RUSH: Final = 16
 STORM_USERS: Final = 12
@@ -22,7 +22,9 @@ STORM: Final = {
 }
 
 
-def test_f26_a_rush_beyond_the_budget_sells_to_each_once(sales: Sales) -> None:
+def test_f26_a_rush_beyond_the_budget_sells_to_each_once(
+    sales: ServiceWithSandbox,
+) -> None:
     """
     The gateway is asked no faster than is allowed: who comes too fast is served
     later, or asked to come again; nobody is served twice.
@@ -47,7 +49,7 @@ def test_f26_a_rush_beyond_the_budget_sells_to_each_once(sales: Sales) -> None:
 
 @pytest.mark.parametrize("key", [None, "one"])
 def test_t51_the_same_order_many_times_at_once_is_one(
-    sales: Sales, ada: Payer, key: str | None
+    sales: ServiceWithSandbox, ada: Payer, key: str | None
 ) -> None:
     """
     One is served; the others are told to come again, that it is there already, or
@@ -66,7 +68,9 @@ def test_t51_the_same_order_many_times_at_once_is_one(
     assert_sold_once(ada)
 
 
-def test_an_end_and_changes_at_once_come_to_an_end(sales: Sales, ada: Payer) -> None:
+def test_an_end_and_changes_at_once_come_to_an_end(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     Whichever is first: each is answered by contract, and the subscription has ended.
     """

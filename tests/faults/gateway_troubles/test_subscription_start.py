@@ -13,7 +13,14 @@ import pytest
 
 from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
 from payments_sandbox import Fault
-from support.sales import FAILING, GOOD, OTHER, Payer, Sales, refusal
+from support.service_with_sandbox import (
+    FAILING,
+    GOOD,
+    OTHER,
+    Payer,
+    ServiceWithSandbox,
+    refusal,
+)
 
 CREATE: Final = "POST /v1/subscriptions"
 TRIES_MAX: Final = 100
@@ -26,7 +33,7 @@ TRIES_MAX: Final = 100
     "fault", [Fault.RATE_LIMITED, Fault.RATE_LIMITED_RETRY_AFTER, Fault.RESET]
 )
 def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     202 with the place to ask; the worker sends the same again, and it is sold once.
@@ -44,7 +51,9 @@ def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
     assert_sold_once(ada)
 
 
-def test_f27_an_error_after_the_fact_is_found(sales: Sales, ada: Payer) -> None:
+def test_f27_an_error_after_the_fact_is_found(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     500, but it was made: the worker finds it by its mark, and does not make another.
     """
@@ -59,7 +68,9 @@ def test_f27_an_error_after_the_fact_is_found(sales: Sales, ada: Payer) -> None:
     assert_sold_once(ada)
 
 
-def test_f27_an_error_before_the_fact_is_made_anew(sales: Sales, ada: Payer) -> None:
+def test_f27_an_error_before_the_fact_is_made_anew(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     500, and nothing to be found: only after two hours is it made under a new key.
     """
@@ -77,7 +88,7 @@ def test_f27_an_error_before_the_fact_is_made_anew(sales: Sales, ada: Payer) -> 
 
 @pytest.mark.parametrize("fault", [Fault.SLOW, Fault.OVERTAKE])
 def test_f32_an_answer_that_comes_late_is_an_answer(
-    sales: Sales, ada: Payer, fault: Fault
+    sales: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     It drips, or the webhooks come before it: 201 all the same.
@@ -90,7 +101,9 @@ def test_f32_an_answer_that_comes_late_is_an_answer(
     assert_sold_once(ada)
 
 
-def test_f28_f29_timeouts_are_answered_after_eight_seconds(sales: Sales) -> None:
+def test_f28_f29_timeouts_are_answered_after_eight_seconds(
+    sales: ServiceWithSandbox,
+) -> None:
     """
     Made or not made, nobody knows: 202 for both; in the end both are sold once.
     """
@@ -126,7 +139,7 @@ def test_f28_f29_timeouts_are_answered_after_eight_seconds(sales: Sales) -> None
     ],
 )
 def test_p22_troubles_one_after_the_other_come_to_one_sale(
-    sales: Sales, ada: Payer, faults: tuple[Fault, ...]
+    sales: ServiceWithSandbox, ada: Payer, faults: tuple[Fault, ...]
 ) -> None:
     """
     Whatever the next attempt meets.
@@ -152,7 +165,7 @@ def test_p22_troubles_one_after_the_other_come_to_one_sale(
     ],
 )
 def test_p22_a_customer_is_made_once_too(
-    sales: Sales, fault: Fault, later: timedelta
+    sales: ServiceWithSandbox, fault: Fault, later: timedelta
 ) -> None:
     """
     The first step fails: 202; the worker makes one customer, and sells to it.
@@ -172,7 +185,7 @@ def test_p22_a_customer_is_made_once_too(
     "fault", [Fault.RESET, Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.RATE_LIMITED]
 )
 def test_what_is_declined_is_undone_in_spite_of_troubles(
-    sales: Sales, fault: Fault
+    sales: ServiceWithSandbox, fault: Fault
 ) -> None:
     """
     The first payment was declined and its undoing fails: the worker sees to it that
@@ -197,7 +210,7 @@ def test_what_is_declined_is_undone_in_spite_of_troubles(
 
 
 def test_t51_asking_again_meanwhile_begins_nothing_more(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     409 that names what is under way and when to come again, with a key or without;
@@ -221,7 +234,7 @@ def test_t51_asking_again_meanwhile_begins_nothing_more(
 
 
 def test_a_decline_that_comes_late_is_told_under_the_key(
-    sales: Sales, ada: Payer
+    sales: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     202 first; a second request with the key then gets the bank's answer.
@@ -239,7 +252,9 @@ def test_a_decline_that_comes_late_is_told_under_the_key(
     assert ada.living == []
 
 
-def test_the_users_other_operations_go_on_meanwhile(sales: Sales, ada: Payer) -> None:
+def test_the_users_other_operations_go_on_meanwhile(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     Another product and another card are in nobody's way.
     """
@@ -252,7 +267,9 @@ def test_the_users_other_operations_go_on_meanwhile(sales: Sales, ada: Payer) ->
     assert ada.give_card(OTHER).status_code == 200
 
 
-def test_the_command_does_what_the_worker_does(sales: Sales, ada: Payer) -> None:
+def test_the_command_does_what_the_worker_does(
+    sales: ServiceWithSandbox, ada: Payer
+) -> None:
     """
     `payments worker --once` ends with 0; what is not due yet it leaves alone.
     """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from payments_sandbox import Sandbox
 from payments_sandbox.api import BODY_BYTES_MAX
-from payments_sandbox.generations import NEWEST
+from payments_sandbox.api_versions import NEWEST
 from support.sandbox_http import CUSTOMERS, client_of, made
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -6,7 +6,7 @@ from contracts.examples import ADA, BOB, NOON, an_account
 from contracts.faults import FaultyLedger
 from contracts.worlds import World, a_world
 from payments_adapters.memory import FixedClock, MemoryLedger
-from payments_core.entitlement import Policy
+from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts
 from payments_service.ingest_queue import IngestQueue
 from support.ingest_queue import EVE, Time

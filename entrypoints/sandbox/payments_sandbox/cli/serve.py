@@ -11,13 +11,13 @@ from typing import Final
 import click
 
 from payments_sandbox import presets
+from payments_sandbox.api_versions import generation_of
 from payments_sandbox.app import SandboxApp
 from payments_sandbox.cli.client import Target
 from payments_sandbox.cli.errors import CommandError, Exit
 from payments_sandbox.cli.process import bound, moment_of, run
 from payments_sandbox.engine import AFTER_RETRIES, Engine, Preset
 from payments_sandbox.errors import ApiError
-from payments_sandbox.generations import generation_of
 from payments_sandbox.listeners import url_of
 from payments_sandbox.resources.endpoints import usable_url
 

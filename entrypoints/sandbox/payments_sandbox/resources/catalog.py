@@ -23,7 +23,7 @@ from payments_sandbox.forms import (
 from payments_sandbox.listing import equal, page
 from payments_sandbox.periods import is_too_long
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 Interval = Literal["day", "week", "month", "year"]
 

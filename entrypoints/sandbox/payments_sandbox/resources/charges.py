@@ -18,7 +18,7 @@ from payments_sandbox.forms import (
 )
 from payments_sandbox.listing import equal, page
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 # Words in the evidence that decide a dispute in test mode
 # (docs.stripe.com/testing#evidence).

@@ -22,7 +22,7 @@ from payments_sandbox.forms import (
 )
 from payments_sandbox.listing import Searching, equal, page, search
 from payments_sandbox.routing import Route
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 EMAIL_LENGTH_MAX: Final = 512
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from payments_sandbox import shapes
+from payments_sandbox.api_versions import NEWEST, generation_of
 from payments_sandbox.errors import invalid
 from payments_sandbox.forms import (
     UNSET,
@@ -18,11 +19,10 @@ from payments_sandbox.forms import (
     given,
     merged,
 )
-from payments_sandbox.generations import NEWEST, generation_of
 from payments_sandbox.listing import page
 from payments_sandbox.periods import DAY
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Event, Object, World
+from payments_sandbox.state import Event, Object, World
 
 ENDPOINTS_MAX: Final = 16
 # Stripe keeps events for 30 days.

@@ -28,13 +28,13 @@ from payments_sandbox.resources import subscription_params as resource
 from payments_sandbox.resources.subscription_updates import planned
 from payments_sandbox.resources.subscriptions import draft as drafted
 from payments_sandbox.routing import Route, retrieving
+from payments_sandbox.state import INVOICE_OF_SUBSCRIPTION, Object, World
 from payments_sandbox.subscriptions import (
     ENDED,
     on_failed,
     on_paid,
     on_voided,
 )
-from payments_sandbox.world import INVOICE_OF_SUBSCRIPTION, Object, World
 
 
 class Pay(Params, kw_only=True, frozen=True):

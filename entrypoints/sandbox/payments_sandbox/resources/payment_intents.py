@@ -22,8 +22,8 @@ from payments_sandbox.forms import (
 from payments_sandbox.listing import equal, page
 from payments_sandbox.resources.setup_intents import Automatic, Types
 from payments_sandbox.routing import Route, retrieving
+from payments_sandbox.state import Object, World
 from payments_sandbox.subscriptions import follow
-from payments_sandbox.world import Object, World
 
 Taken = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 

@@ -22,7 +22,7 @@ from payments_sandbox.forms import (
 from payments_sandbox.listing import equal, page
 from payments_sandbox.resources.customers import Address, attach
 from payments_sandbox.routing import Route
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 
 class Token(Nested, kw_only=True, frozen=True):

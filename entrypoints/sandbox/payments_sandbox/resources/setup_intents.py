@@ -21,7 +21,7 @@ from payments_sandbox.forms import (
 )
 from payments_sandbox.listing import equal, page
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 _OPEN: Final = frozenset(
     {"requires_payment_method", "requires_confirmation", "requires_action"}

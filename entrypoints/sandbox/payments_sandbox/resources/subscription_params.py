@@ -18,7 +18,7 @@ from payments_sandbox.forms import (
     Unset,
     given,
 )
-from payments_sandbox.world import Object
+from payments_sandbox.state import Object
 
 Behavior = Literal[
     "allow_incomplete",

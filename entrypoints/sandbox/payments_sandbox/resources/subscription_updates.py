@@ -26,7 +26,7 @@ from payments_sandbox.resources.subscriptions import (
     recurring_price,
 )
 from payments_sandbox.routing import Route
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 # What may be changed together with `pending_if_incomplete`
 # (docs.stripe.com/billing/subscriptions/pending-updates-reference).

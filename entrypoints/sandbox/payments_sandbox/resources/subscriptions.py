@@ -21,7 +21,7 @@ from payments_sandbox.resources.subscription_params import (
     resets,
 )
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 # Created
 

@@ -8,7 +8,7 @@ from payments_sandbox.forms import Listing, Params, Seconds, Text
 from payments_sandbox.listing import page
 from payments_sandbox.periods import DAY
 from payments_sandbox.routing import Route, retrieving
-from payments_sandbox.world import Clock, Object, World
+from payments_sandbox.state import Clock, Object, World
 
 _KIND: Final = "test_helpers.test_clock"
 # Stripe goes two intervals of the shortest subscription at a time; here a call may go

@@ -3,7 +3,7 @@
 import sys
 
 from payments_service import logs
-from payments_service.cli.exits import Exit, exit_of
+from payments_service.cli.exit_codes import Exit, exit_of
 from payments_service.cli.root import payments
 
 

@@ -10,7 +10,7 @@ from payments_adapters.postgres import schema
 from payments_core.errors import StoreUnavailable
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.settings import SettingsError, database_url
 
 POLL_S: Final = 0.5

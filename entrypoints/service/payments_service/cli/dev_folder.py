@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import attrs
 
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 
 DEFAULT: Final = ".payments"
 JWT_ISSUER: Final = "payments-dev"

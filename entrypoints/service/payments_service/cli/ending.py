@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from payments_core.errors import StoreUnavailable
-from payments_service.cli.exits import Exit
+from payments_service.cli.exit_codes import Exit
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

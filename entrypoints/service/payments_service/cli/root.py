@@ -7,7 +7,7 @@ import click
 from typing_extensions import override
 
 from payments_service.cli.ending import Ending
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 
 # What only the extra `dev` brings, and the image leaves out.
 _DEV: Final = {

@@ -10,7 +10,7 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import Container, build_container
 from payments_service.http.server import Service
 from payments_service.listeners import listen

@@ -25,7 +25,7 @@ from payments_core.use_cases import (
 )
 from payments_core.use_cases.subscriptions import is_ended
 from payments_service.cli import environment
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import Container
 from payments_service.http.operations import intent_out, problem_of
 from payments_service.http.schemas import (

@@ -17,7 +17,7 @@ from payments_core.use_cases import (
 )
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import utc_now
 from payments_service.http.schemas import decode_cursor, encode_cursor, user_named
 

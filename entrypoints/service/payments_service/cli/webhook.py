@@ -16,7 +16,7 @@ from payments_core.events import EventState, KeptEvent
 from payments_core.ports import EventLog
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import utc_now
 from payments_service.http import PREFIX
 

@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 import attrs
 import click
 
-from payments_service.cli.exits import CommandError
+from payments_service.cli.exit_codes import CommandError
 from payments_service.dev.back_off import BackOff
 
 POLL_S: Final = 0.2

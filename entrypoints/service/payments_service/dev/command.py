@@ -20,7 +20,7 @@ from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.ending import SIGNALS
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.serve import bound, require_own_database
 from payments_service.cli.token import admin_token
 from payments_service.container import build_container, opened, utc_now

@@ -22,7 +22,7 @@ from payments_service.cli.dev_folder import (
     WEBHOOK_SECRET,
     DevFolder,
 )
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 
 _SECRETS: Final[Mapping[str, Callable[[], str]]] = {
     JWKS: lambda: generate_jwks("dev"),

@@ -12,7 +12,7 @@ from payments_sandbox.cli.client import Target
 from payments_sandbox.cli.commands import COMMANDS
 from payments_sandbox.cli.errors import CommandError as SandboxCommandError
 from payments_service.cli.dev_folder import DevFolder
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 
 
 def _known() -> tuple[str, str]:

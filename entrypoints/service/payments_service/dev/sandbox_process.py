@@ -12,7 +12,7 @@ from typing import IO, Final
 import attrs
 
 from payments_sandbox.cli.client import SandboxClient
-from payments_service.cli.exits import CommandError, Exit
+from payments_service.cli.exit_codes import CommandError, Exit
 
 END_S_MAX: Final = 30.0
 

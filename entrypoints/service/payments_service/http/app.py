@@ -35,7 +35,7 @@ from payments_service.http import (
     users,
 )
 from payments_service.http.authentication import BearerAuthentication
-from payments_service.http.edge import Edge
+from payments_service.http.request_context import RequestContext
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
 
@@ -56,7 +56,7 @@ _NEEDS: Final = {
 }
 
 
-def create_app(container: Container) -> Edge:
+def create_app(container: Container) -> RequestContext:
     """Return the whole application; its lifespan opens and closes what it talks to."""
 
     @asynccontextmanager
@@ -107,7 +107,7 @@ def create_app(container: Container) -> Edge:
         logging_config=None,
         openapi_config=None,
     )
-    return Edge(app)
+    return RequestContext(app)
 
 
 def _provide(it: object) -> Provide:

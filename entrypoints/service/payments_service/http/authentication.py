@@ -18,7 +18,7 @@ from typing_extensions import override
 from payments_core.errors import InvalidToken
 from payments_core.use_cases import AuthenticateCaller
 from payments_service.card_data import is_card_field
-from payments_service.http.problems import BadRequest
+from payments_service.http.problems import HttpProblem
 from payments_service.http.requests import refuse_card_data
 
 HEADER_BYTES_MAX: Final = 8 * 1024
@@ -34,7 +34,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """
     given = [value for name, value in headers if name.lower() == b"authorization"]
     if not given:
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.UNAUTHORIZED,
             "token_required",
             "send a token: Authorization: Bearer …",

@@ -19,7 +19,7 @@ from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState,
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
 from payments_service.http import PREFIX
-from payments_service.http.problems import BadRequest, Replayed
+from payments_service.http.problems import HttpProblem, Replayed
 from payments_service.http.requests import HttpRequest
 from payments_service.http.schemas import (
     CardOut,
@@ -58,7 +58,7 @@ def idempotency_key(request: HttpRequest) -> str | None:
     # Quoted, it is what the draft of the standard has: a structured string.
     key = given[0].removeprefix('"').removesuffix('"')
     if len(given) > 1 or _KEY.fullmatch(key) is None:
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_idempotency_key",
             "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",

@@ -70,7 +70,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 _MORE: Final = ("decline_code", "intent_id", "subscription_id")
 
 
-class BadRequest(Exception):  # noqa: N818  # an answer, not a failure of ours
+class HttpProblem(Exception):  # noqa: N818  # an answer, not a failure of ours
     """A request that HTTP alone can refuse, before any use case is asked."""
 
     def __init__(
@@ -102,7 +102,7 @@ def request_id_of(connection: Connection) -> str:
 
 
 def _answer(
-    connection: Connection, problem: BadRequest, **headers: str
+    connection: Connection, problem: HttpProblem, **headers: str
 ) -> Response[bytes]:
     body = Problem(
         type=f"urn:payments-gateway:problem:{problem.code}",
@@ -137,7 +137,7 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW_Authenticate"] = 'Bearer error="invalid_token"'
     more = {name: value for name in _MORE if (value := getattr(error, name, None))}
-    problem = BadRequest(status, error.code, str(error), _fields_of(error), more)
+    problem = HttpProblem(status, error.code, str(error), _fields_of(error), more)
     return _answer(connection, problem, **headers)
 
 
@@ -155,7 +155,7 @@ def of_replayed(connection: Connection, replayed: Replayed) -> Response[bytes]:
     return response
 
 
-def of_bad_request(connection: Connection, error: BadRequest) -> Response[bytes]:
+def of_bad_request(connection: Connection, error: HttpProblem) -> Response[bytes]:
     """Answer what HTTP alone refuses."""
     if error.status is HTTPStatus.UNAUTHORIZED:
         return _answer(connection, error, WWW_Authenticate="Bearer")
@@ -168,14 +168,14 @@ def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_bug(connection, error)
     headers = {k: v for k, v in (error.headers or {}).items() if k == "Allow"}
-    problem = BadRequest(status, status.name.lower(), status.description)
+    problem = HttpProblem(status, status.name.lower(), status.description)
     return _answer(connection, problem, **headers)
 
 
 def of_bug(connection: Connection, error: Exception) -> Response[bytes]:
     """Answer an unexpected exception; only the log says what it was."""
     structlog.get_logger().error("bug", exc_info=error)
-    problem = BadRequest(
+    problem = HttpProblem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
         "this is our fault; the request id finds it in our logs",
@@ -191,7 +191,7 @@ def pointer(field: str) -> str:
 
 HANDLERS: Final[dict[int | type[Exception], Any]] = {
     errors.PaymentsError: of_error,
-    BadRequest: of_bad_request,
+    HttpProblem: of_bad_request,
     Replayed: of_replayed,
     HTTPException: of_http,
     Exception: of_bug,

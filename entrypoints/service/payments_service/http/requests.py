@@ -13,7 +13,7 @@ from litestar.types import Receive
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
 from payments_service.card_data import find_card_data
-from payments_service.http.problems import BadRequest, FieldError, pointer
+from payments_service.http.problems import FieldError, HttpProblem, pointer
 
 BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
 BODY_TIMEOUT_S: Final = 5.0
@@ -30,14 +30,14 @@ def check_json(headers: Mapping[bytes, bytes]) -> None:
         BadRequest: 415.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
             "send the body as it is, without a content encoding",
         )
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "the content type has to be application/json",
@@ -66,13 +66,13 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
             finally:
                 set_timer.cancel()
     except TimeoutError:
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took too long"
         ) from None
 
 
-def _too_large() -> BadRequest:
-    return BadRequest(
+def _too_large() -> HttpProblem:
+    return HttpProblem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "body_too_large",
         f"the body is over {BODY_BYTES_MAX} bytes",
@@ -84,7 +84,7 @@ async def _whole_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise BadRequest(HTTPStatus.BAD_REQUEST, "cut_off", "the body was cut off")
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, "cut_off", "the body was cut off")
         body += message["body"]
         if len(body) > BODY_BYTES_MAX:
             raise _too_large()
@@ -108,14 +108,14 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         field = FieldError(pointer(path.rstrip("`")), reason.replace("`", ""))
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_body",
             "a field of the body is not as it has to be",
             [field],
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
         ) from None
 
@@ -128,7 +128,7 @@ def refuse_card_data(value: object, at: str = "") -> None:
     """
     where = find_card_data(value, at)
     if where is not None:
-        raise BadRequest(
+        raise HttpProblem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "card_data_refused",
             "card data does not come here: give the gateway's id of a payment method",
@@ -145,7 +145,7 @@ async def no_body(request: HttpRequest) -> None:
     headers = dict(request.scope["headers"])
     body = await read_body(headers, request.receive)
     if b"".join(body.split()) not in {b"", b"{}"}:
-        raise BadRequest(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
 
 
 def page_limit(text: str | None) -> int:

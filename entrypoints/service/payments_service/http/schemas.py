@@ -14,13 +14,13 @@ from payments_core.events import Receipt
 from payments_core.gateway import Preview
 from payments_core.identity import Email, UserId, user_id
 from payments_core.intent import Refusal
-from payments_core.ports import RevocationPage
 from payments_core.subscription import (
     PendingUpdate,
     Subscription,
     SubscriptionReport,
     subscription_id,
 )
+from payments_core.tokens import RevocationPage
 from payments_core.use_cases import Change, Order, PaymentStatusView
 
 # What a token calls itself and its issuer: printable, and of a length.

@@ -13,7 +13,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.container import Container
 from payments_service.http.app import create_app
-from payments_service.http.ops import Readiness, create_ops_app
+from payments_service.http.health import Readiness, create_ops_app
 from payments_service.listeners import Server, server_of
 
 GC_THRESHOLD: Final = 20_000

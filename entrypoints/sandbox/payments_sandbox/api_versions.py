@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from payments_sandbox import shapes
 from payments_sandbox.errors import invalid
-from payments_sandbox.world import Object, World
+from payments_sandbox.state import Object, World
 
 NEWEST: Final = "2026-10-28.endive"
 ACACIA: Final = "2024-09-30.acacia"

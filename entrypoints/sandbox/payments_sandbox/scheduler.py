@@ -11,6 +11,7 @@ from typing import Final
 from payments_sandbox import invoicing, line_items, proration, shapes
 from payments_sandbox.periods import next_boundary
 from payments_sandbox.proration import period_of
+from payments_sandbox.state import Handler, Object, World
 from payments_sandbox.subscriptions import (
     ENDED,
     TRIAL_WARNING_S,
@@ -21,7 +22,6 @@ from payments_sandbox.subscriptions import (
     on_paid,
     stop_collecting,
 )
-from payments_sandbox.world import Handler, Object, World
 
 _RENEWING: Final = frozenset({"active", "past_due", "trialing", "unpaid"})
 

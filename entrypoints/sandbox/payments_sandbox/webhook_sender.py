@@ -8,8 +8,8 @@ from typing import Final
 import attrs
 import httpx
 
-from payments_sandbox.delivery import Delivery, Outbox
 from payments_sandbox.engine import Engine
+from payments_sandbox.webhook_delivery import Delivery, Outbox
 
 # Stripe waits some ten seconds for an answer; a retry comes anyway.
 TIMEOUT_S: Final = 10.0

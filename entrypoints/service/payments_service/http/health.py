@@ -15,7 +15,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
 from payments_service.http import problems
-from payments_service.http.edge import Edge
+from payments_service.http.request_context import RequestContext
 
 
 @attrs.define
@@ -88,7 +88,7 @@ async def metrics(state: State) -> Response[bytes]:
     )
 
 
-def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> Edge:
+def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> RequestContext:
     registry = CollectorRegistry()
     registry.register(GatewayMetrics(breaker))
     app = Litestar(
@@ -98,4 +98,4 @@ def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> Edge:
         logging_config=None,
         openapi_config=None,
     )
-    return Edge(app)
+    return RequestContext(app)

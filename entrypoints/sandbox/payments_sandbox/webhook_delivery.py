@@ -15,12 +15,12 @@ from typing import Final
 import attrs
 import msgspec
 
+from payments_sandbox.api_versions import ACACIA, NEWEST, knows, render
 from payments_sandbox.chaos import Chaos, Fault
-from payments_sandbox.generations import ACACIA, NEWEST, knows, render
 from payments_sandbox.periods import DAY, HOUR, MINUTE
 from payments_sandbox.resources.endpoints import shown
 from payments_sandbox.signature import signed
-from payments_sandbox.world import Event, Object, World
+from payments_sandbox.state import Event, Object, World
 
 # Between the attempts; the last one repeats.
 BACKOFF_S: Final = (

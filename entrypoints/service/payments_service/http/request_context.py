@@ -30,7 +30,7 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 @attrs.frozen
-class Edge:
+class RequestContext:
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

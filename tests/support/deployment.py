@@ -24,13 +24,13 @@ from payments_adapters.stripe import StripeEvents, StripeSignatures, translate
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.account import PaymentAccount
 from payments_core.caller import ADMIN_SCOPE, Caller
-from payments_core.entitlement import Policy
 from payments_core.errors import StoreUnavailable
 from payments_core.events import GatewayEvent
 from payments_core.facts import facts_of
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent
 from payments_core.jobs import RunWork
+from payments_core.policy import Policy
 from payments_core.tokens import Token
 from payments_core.use_cases import (
     ChangeSubscription,
@@ -159,7 +159,7 @@ def admin() -> Caller:
 
 
 @attrs.define
-class Till:
+class Deployment:
     """One deployment: a database, a sandbox behind the real SDK, and a process."""
 
     api: Api
@@ -176,7 +176,7 @@ class Till:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, **settings: Any) -> AsyncIterator["Till"]:
+    async def opened(cls, **settings: Any) -> AsyncIterator["Deployment"]:
         """Lend a deployment in a world that begins now; two prices of one product."""
         engine = Engine(start=lambda: int(BEGINNING.timestamp()), **settings)
         api, line = Api(engine), InProcess(engine)
@@ -432,4 +432,4 @@ class Till:
         return await MemoryIntentDirectory(self.database).find(id_)  # type: ignore[arg-type]  # a text will do
 
 
-Deed = Callable[[Till], Awaitable[Intent]]
+Deed = Callable[[Deployment], Awaitable[Intent]]

@@ -64,7 +64,7 @@ class SalesWorld(World):
 
 
 @attrs.frozen
-class Sales:
+class ServiceWithSandbox:
     """A sandbox, what it sells, and the service in front of it."""
 
     sandbox: Sandbox
@@ -150,7 +150,7 @@ class Sales:
 class Payer:
     """A user with a token; what is asked is about them unless a path begins with /."""
 
-    sales: Sales
+    sales: ServiceWithSandbox
     id: str
     token: str
 
@@ -297,7 +297,7 @@ async def _work(world: World, clock: Clock) -> None:
         raise AssertionError("the worker finds no end")
 
 
-def returned(sales: Sales) -> Sandbox:
+def returned(sales: ServiceWithSandbox) -> Sandbox:
     """Return the sandbox that is gone, as it was and where it was, to be entered."""
     port = urlsplit(sales.service.world.env(0, 0)["PAYMENTS_STRIPE_API_BASE"]).port
     assert port is not None
@@ -324,14 +324,16 @@ def _priced(wire: Wire, amount: int, currency: str = "eur", **more: Json) -> Jso
     )
 
 
-def stocked(sandbox: Sandbox, wire: Wire, running: ServiceProcess) -> Sales:
+def stocked(
+    sandbox: Sandbox, wire: Wire, running: ServiceProcess
+) -> ServiceWithSandbox:
     """Put goods into a sandbox: two prices of a product, one in dollars, another's."""
     basic = _priced(wire, BASIC, product_data={"name": "Plan"})
     product = basic["product"]
     wire.post(f"products/{product}", default_price=basic["id"])
     other = _priced(wire, 500, product_data={"name": "Other"})
     wire.post(f"products/{other['product']}", default_price=other["id"])
-    return Sales(
+    return ServiceWithSandbox(
         sandbox,
         wire,
         running,
@@ -352,7 +354,7 @@ def moment(text: str) -> datetime:
 @contextmanager
 def selling(
     postgres: str, template: str, *, ago: timedelta = timedelta(0)
-) -> Iterator[Sales]:
+) -> Iterator[ServiceWithSandbox]:
     """Lend a whole world; all that its gateway was asked and said has to conform.
 
     It begins so long `ago`.
