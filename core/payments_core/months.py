@@ -5,11 +5,11 @@ each month, as Stripe's billing cycles do (docs.stripe.com/billing/subscriptions
 billing-cycle). Counting from the previous date would drift to the 28th.
 """
 
-import calendar
-from datetime import MAXYEAR, UTC, datetime
+from datetime import MAXYEAR, UTC, date, datetime
 from typing import Final
 
 SHORTEST_MONTH_DAYS: Final = 28
+DECEMBER: Final = 12
 END_OF_TIME: Final = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -26,5 +26,12 @@ def months_after(anchor: datetime, months: int) -> datetime:
         return END_OF_TIME
     day = anchor.day
     if day > SHORTEST_MONTH_DAYS:
-        day = min(day, calendar.monthrange(year, month)[1])
+        day = min(day, _days_in(year, month))
     return anchor.replace(year=year, month=month, day=day)
+
+
+def _days_in(year: int, month: int) -> int:
+    # `calendar` imports `locale`: a twentieth of what importing the core costs.
+    if month == DECEMBER:
+        return 31
+    return (date(year, month + 1, 1) - date(year, month, 1)).days
