@@ -3,7 +3,20 @@
 For tests: `Sandbox` here, and the fixture in `payments_sandbox.plugin`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from payments_sandbox.chaos import Fault
-from payments_sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from payments_sandbox.server import Sandbox
 
 __all__ = ["Fault", "Sandbox"]
+
+
+def __getattr__(name: str) -> Any:
+    # The server is most of what can be imported, and a command to it needs none of it.
+    if name == "Sandbox":
+        from payments_sandbox.server import Sandbox  # noqa: PLC0415  # as said above
+
+        return Sandbox
+    raise AttributeError(name)
