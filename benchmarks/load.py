@@ -26,8 +26,8 @@ class Plan:
     """`ports` are taken in turns by the connections; `path` starts with a slash.
 
     With a `body`, each request is a webhook of its own: `@ID@` in it becomes unique,
-    `@CUSTOMER@` one of `customers_count`, `@CREATED@` one second after the other from
-    `created_from` on, and it is signed with `secret`.
+    `@CUSTOMER@` one of `customers_count` from `first_customer` on, `@CREATED@` one
+    second after the other from `created_from` on, and it is signed with `secret`.
 
     With `their_each`, one more request after each so many is `their_customer`'s, on a
     connection of its own: who waits for that customer delays nobody else.
@@ -41,6 +41,7 @@ class Plan:
     body: str = ""
     secret: str = ""
     customers_count: int = 1
+    first_customer: int = 0
     created_from: int = 0
     run: str = ""
     requests_max: int = 40_000
@@ -58,7 +59,12 @@ def requests(plan: Plan) -> tuple[list[bytes], list[bytes]]:
     theirs = range(count // plan.their_each) if plan.their_each else ()
     return (
         [
-            _webhook(plan, number, number % plan.customers_count, signed_at)
+            _webhook(
+                plan,
+                number,
+                plan.first_customer + number % plan.customers_count,
+                signed_at,
+            )
             for number in range(count)
         ],
         [
