@@ -93,6 +93,20 @@ def test_each_operation_was_left_at_several_places() -> None:
         assert any(intent_of(row).open for row in case["intents"])
 
 
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_f50_an_intent_is_stored_under_the_names_of_the_release_before(
+    case: Any,
+) -> None:
+    """
+    Both run on one database: what was read of it is written as it was.
+    """
+    for row in case["intents"]:
+        written = work_rows.of_intent(intent_of(row))
+        for column in ("wanted", "calls", "outcome"):
+            before, after = row[column], written[column]
+            assert (after and json.loads(str(after))) == (before and json.loads(before))
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None:

@@ -99,7 +99,9 @@ def _read(text: str, kind: Any) -> Any:
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {names.get(k, k): _renamed(it, names) for k, it in value.items()}
-    return [_renamed(it, names) for it in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_renamed(it, names) for it in value]
+    return value
 
 
 def of_job(job: Job) -> NewRow:

@@ -2,8 +2,8 @@
 
 Rule 1: a batch begins when as many events wait as the last one answered or left
         waiting, for two small batches cost more than one; at the latest after as long
-        again as the last one took. An event that comes alone waits for nothing.
-        Who waits for an event may go away: it is recorded all the same.
+        again as the last one took, and 10 ms. An event that comes after a quiet moment
+        waits for nothing. An event is recorded although its caller disconnects.
 Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
         its own events wait, for five seconds at most; then they are refused as busy.
 Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
@@ -126,13 +126,14 @@ class IngestQueue:
 
     async def _run_lane(self) -> None:
         """Record one batch."""
+        batch: Sequence[_Waiting] = ()
         began = self._monotonic()
-        count = min(len(self._waiting), BATCH_EVENTS_MAX)
-        batch = self._in_time([self._waiting.popleft() for _ in range(count)])
-        # In the order of arrival, though some were put back: what comes after a newer
-        # payment of its account needs all of the account's history.
-        batch.sort(key=attrgetter("deadline"))
         try:
+            count = min(len(self._waiting), BATCH_EVENTS_MAX)
+            batch = self._in_time([self._waiting.popleft() for _ in range(count)])
+            # In the order of arrival, though some were put back: what comes after a
+            # newer payment of its account needs all of the account's history.
+            batch = sorted(batch, key=attrgetter("deadline"))
             await self._record_batch(batch)
         finally:
             # Not by a callback of the task: an event that comes between the end of the
