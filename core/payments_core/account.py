@@ -20,6 +20,8 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionId
 
+Verdict = tuple[PaymentStatus, datetime | None]
+
 
 @attrs.frozen(kw_only=True)
 class PaymentAccount:
@@ -104,6 +106,11 @@ class PaymentAccount:
             summary=summary,
             version=version,
         )
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the status and the date; each change of them is logged."""
+        return self.payment_status, self.payment_expire_date
 
     @property
     def payment_status(self) -> PaymentStatus:

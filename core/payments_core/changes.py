@@ -14,7 +14,7 @@ from typing import Self
 
 import attrs
 
-from payments_core.account import PaymentAccount
+from payments_core.account import PaymentAccount, Verdict
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
@@ -94,7 +94,8 @@ class Changes:
     `before` is the account as loaded; None with an `after`: it is new. `after` has the
     version that it will have. Payments, subscriptions and intents have the version
     that they were loaded with; 0: they are new. `link_versions` are compared and
-    raised. `cause` and `sources` say what it was changed by.
+    raised. `cause` and `sources` say what it was changed by. `verdict` is that of the
+    account in `after`.
     """
 
     key: str
@@ -111,23 +112,23 @@ class Changes:
     intents: tuple[Intent, ...] = ()
     cause: str = ""
     sources: tuple[str, ...] = ()
+    # Derived once: it is logged, and stored beside what it is derived from.
+    verdict: Verdict | None = attrs.field(init=False, eq=False, repr=False)
+
+    @verdict.default
+    def _verdict_after(self) -> Verdict | None:
+        return self.after.verdict if self.after is not None else None
 
     @property
     def changes_account(self) -> bool:
         return self.after is not self.before
 
     @property
-    def changes_standing(self) -> bool:
+    def changes_verdict(self) -> bool:
         """Whether the status or the date are others than before."""
-        before, after = self.before, self.after
-        if after is None or after is before:
+        if self.after is None or self.after is self.before:
             return False
-        if before is None:
-            return True
-        return (
-            before.payment_status is not after.payment_status
-            or before.payment_expire_date != after.payment_expire_date
-        )
+        return self.before is None or self.before.verdict != self.verdict
 
 
 class SaveResult(StrEnum):

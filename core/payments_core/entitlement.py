@@ -88,11 +88,11 @@ class PaymentEffect:
     returned: bool = False
 
     def __lt__(self, other: Self) -> bool:
-        return self._place < other._place
-
-    @property
-    def _place(self) -> tuple[datetime, int, PaymentId]:
-        return self.created_at, self.precedence, self.payment_id
+        return (self.created_at, self.precedence, self.payment_id) < (
+            other.created_at,
+            other.precedence,
+            other.payment_id,
+        )
 
     @classmethod
     def of(

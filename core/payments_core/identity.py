@@ -67,7 +67,7 @@ class Email:
         text = text.strip()
         key = email_key(text)
         # The key too: Unicode has letters that become an "@" or several letters.
-        if not (_is_email(text) and _is_email(key)):
+        if not (_is_email(text) and (key == text or _is_email(key))):
             raise InvalidValue("email", "not an e-mail address")
         return cls(text, key)
 

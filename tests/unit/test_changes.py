@@ -79,7 +79,7 @@ RENAMED = PAID.renamed(email_of("eve"))
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "changes_account", "changes_standing"),
+    ("before", "after", "changes_account", "changes_verdict"),
     [
         (None, None, False, False),
         (PAID, PAID, False, False),
@@ -94,7 +94,7 @@ def test_a_verdict_changes_with_the_status_or_the_date_only(
     before: PaymentAccount | None,
     after: PaymentAccount | None,
     changes_account: bool,  # noqa: FBT001  # a column
-    changes_standing: bool,  # noqa: FBT001  # a column
+    changes_verdict: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
     A new account has a verdict that nobody knew; another name is none.
@@ -102,4 +102,4 @@ def test_a_verdict_changes_with_the_status_or_the_date_only(
     changes = Changes(key="user ada", before=before, after=after)
 
     assert changes.changes_account is changes_account
-    assert changes.changes_standing is changes_standing
+    assert changes.changes_verdict is changes_verdict

@@ -184,7 +184,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
     after = group.after
     if after is not None and group.changes_account:
         tables.accounts[after.user_id] = attrs.evolve(after, subscriptions=())
-        if group.changes_standing:
+        if group.changes_verdict:
             entry = AccountLogEntry(after, at, group.cause, group.sources)
             tables.account_log[after.user_id, after.version] = entry
     for record in group.payments:

@@ -18,9 +18,7 @@ from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.errors import SaveTimedOut
 from payments_core.events import EventKey, EventState
-from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
-from payments_core.payment import PaymentRecord
-from payments_core.subscription import Subscription
+from payments_core.linking import UNLINKED_MAX, Unlinked
 
 # Far above any honest save: a lock is waited for a tenth of a second, twice at most. Of
 # an event's five seconds two processes may cost one each with the same slow account.
@@ -57,14 +55,16 @@ class PostgresLedger:
 
 
 def _wanted(lookup: Lookup) -> Iterator[object]:
-    yield from _arrays(lookup.keys)
+    keys, unlinked = lookup.keys, lookup.unlinked
+    yield from map(list, (keys.user_ids, keys.customer_ids, keys.email_keys))
     yield list(lookup.payments)
     events = list(lookup.events)
     yield [key.id for key in events]
     yield [key.type for key in events]
     yield list(lookup.subscriptions)
     yield list(lookup.histories)
-    yield from _arrays(lookup.unlinked)
+    names = unlinked.user_ids, unlinked.customer_ids, unlinked.email_keys
+    yield from map(list, names)
     yield UNLINKED_MAX
     yield list(lookup.link_keys.names())
     yield list(lookup.intents)
@@ -72,43 +72,37 @@ def _wanted(lookup: Lookup) -> Iterator[object]:
     yield list(lookup.open_intents)
 
 
-def _arrays(keys: LinkKeys) -> Sequence[Sequence[str]]:
-    return list(keys.user_ids), list(keys.customer_ids), list(keys.email_keys)
-
-
 def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         lookup=lookup,
         sequence=found["sequence"],
-        accounts=[_account(row) for row in found["accounts"] or ()],
-        payments=_payments(found["payments"]),
-        subscriptions=_subscriptions(found["subscriptions"]),
+        accounts=[
+            rows.to_account(
+                row, [rows.to_subscription(it) for it in row["subscriptions"] or ()]
+            )
+            for row in found["accounts"] or ()
+        ],
+        payments=[rows.to_payment(row) for row in found["payments"] or ()],
+        subscriptions=[
+            rows.to_subscription(row) for row in found["subscriptions"] or ()
+        ],
         events={
             EventKey(row["id"], row["type"]): _EVENT_STATES[row["state"]]
             for row in found["events"] or ()
         },
-        histories=_payments(found["histories"]),
+        histories=[rows.to_payment(row) for row in found["histories"] or ()],
         unlinked=Unlinked(
-            _payments(found["unlinked_payments"]),
-            _subscriptions(found["unlinked_subscriptions"]),
+            [rows.to_payment(row) for row in found["unlinked_payments"] or ()],
+            [
+                rows.to_subscription(row)
+                for row in found["unlinked_subscriptions"] or ()
+            ],
         ),
         link_versions={
             row["key"]: row["version"] for row in found["link_versions"] or ()
         },
         intents=[work_rows.to_intent(row) for row in found["intents"] or ()],
     )
-
-
-def _account(row: rows.Row) -> PaymentAccount:
-    return rows.to_account(row, _subscriptions(row["subscriptions"]))
-
-
-def _payments(found: Sequence[rows.Row] | None) -> Sequence[PaymentRecord]:
-    return [rows.to_payment(row) for row in found or ()]
-
-
-def _subscriptions(found: Sequence[rows.Row] | None) -> Sequence[Subscription]:
-    return [rows.to_subscription(row) for row in found or ()]
 
 
 # Saving
@@ -165,9 +159,10 @@ def _add_account(add: _Add, group: Changes, after: PaymentAccount) -> None:
     before, changed, logged = (
         group.before,
         group.changes_account,
-        group.changes_standing,
+        group.changes_verdict,
     )
-    row = rows.of_checkpoint(after)
+    row = rows.of_summary(after.summary)
+    row["payment_status"], row["payment_expire_date"] = group.verdict or after.verdict
     row["user_id"] = after.user_id
     row["is_new"] = before is None
     row["version"] = before.version if before else 0

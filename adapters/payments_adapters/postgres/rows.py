@@ -38,12 +38,9 @@ _STATUSES: Final = {status.value: status for status in PaymentStatus}
 _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 
-def of_checkpoint(account: PaymentAccount) -> NewRow:
-    """Return the columns that payments and subscriptions move."""
-    latest, term = account.summary.latest, account.summary.term
+def of_summary(summary: PaymentSummary) -> NewRow:
+    latest, term = summary.latest, summary.term
     return {
-        "payment_status": account.payment_status,
-        "payment_expire_date": account.payment_expire_date,
         "latest_created_at": latest.created_at if latest else None,
         "latest_precedence": latest.precedence if latest else None,
         "latest_payment_id": latest.payment_id if latest else None,
@@ -52,7 +49,7 @@ def of_checkpoint(account: PaymentAccount) -> NewRow:
         "latest_returned": latest.returned if latest else None,
         "term_anchor": term.anchor if term else None,
         "term_months": term.months if term else None,
-        "returned_at": account.summary.returned_at,
+        "returned_at": summary.returned_at,
     }
 
 
@@ -79,7 +76,7 @@ def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccoun
         user_id=UserId(row["user_id"]),
         email=Email(row["email"], row["email_key"]),
         customer_id=CustomerId(row["customer_id"]) if row["customer_id"] else None,
-        card=_card(row),
+        card=None if row["card_id"] is None else _card(row),
         card_sequence=row["card_ticket"],
         subscriptions=tuple(sorted(subscriptions, key=age)),
         summary=PaymentSummary(
@@ -91,9 +88,7 @@ def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccoun
     )
 
 
-def _card(row: Row) -> Card | None:
-    if row["card_id"] is None:
-        return None
+def _card(row: Row) -> Card:
     return Card(
         id=row["card_id"],
         brand=row["card_brand"],

@@ -138,17 +138,18 @@ class PostgresStore:
         Raises:
             StoreUnavailable: there is none to be had in time, or it went away.
         """
-        with our_errors():
+        # As `our_errors` does, without a context manager on the way of every webhook.
+        try:
             connection = await self._taken() or await self._acquired()
             try:
                 yield connection
             except BaseException:
                 self._release_later(connection)
                 raise
-            if self._may_keep(connection):
-                self._keep(connection)
-            else:
+            if not self._keep(connection):
                 await self._pool.release(connection)
+        except _SILENT as error:
+            raise StoreUnavailable from error
 
     def _release_later(self, connection: Connection) -> None:
         """Give back a connection whose statement may still run, and wait for nothing.
@@ -174,15 +175,16 @@ class PostgresStore:
         await self._pool.release(connection)
         return None
 
-    def _may_keep(self, connection: Connection) -> bool:
+    def _keep(self, connection: Connection) -> bool:
+        """Keep a connection for who comes next; return False if it is for the pool."""
         is_wanted = self._acquiring or self._closing or self._kept is not None
-        return not is_wanted and _is_open(connection)
-
-    def _keep(self, connection: Connection) -> None:
+        if is_wanted or not _is_open(connection):
+            return False
         self._kept = connection
         if self._letting_go is None:
             later = asyncio.get_running_loop().call_later
             self._letting_go = later(KEPT_FOR_S, self._let_go)
+        return True
 
     def _let_go(self) -> None:
         """Leave the connection to the pool, which closes what is old or long idle."""

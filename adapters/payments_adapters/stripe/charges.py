@@ -69,17 +69,18 @@ class Unclear(Exception):  # noqa: N818  # a verdict, never shown to anybody
 def payment_of(charge: Charge, *, expired: bool) -> Payment:
     """Say what a charge reports. An authorisation counts before it is captured."""
     state, refunded_minor = _progress(charge, expired=expired)
+    disputed = charge.disputed or charge.dispute is not None
     return Payment(
         id=PaymentId(charge.id),
         state=state,
-        dispute=_dispute_of(charge),
+        dispute=DisputeState.OPEN if disputed else DisputeState.NONE,
         amount=_money(charge),
         refunded_minor=refunded_minor,
         created_at=moment(charge.created),
-        customer_id=_customer(charge),
+        customer_id=None if charge.customer is None else _customer(charge.customer),
         metadata_user_id=(charge.metadata and charge.metadata.user_id) or None,
         email=_email_key(charge),
-        invoice_id=id_of(charge.invoice),
+        invoice_id=None if charge.invoice is None else id_of(charge.invoice),
         failure_code=charge.failure_code,
     )
 
@@ -111,11 +112,6 @@ def _progress(charge: Charge, *, expired: bool) -> tuple[PaymentState, int]:
     return after, refunded_minor
 
 
-def _dispute_of(charge: Charge) -> DisputeState:
-    disputed = charge.disputed or charge.dispute is not None
-    return DisputeState.OPEN if disputed else DisputeState.NONE
-
-
 def _money(charge: Charge) -> Money:
     try:
         return Money(charge.amount, charge.currency)
@@ -123,8 +119,8 @@ def _money(charge: Charge) -> Money:
         raise MalformedEvent("data.object.currency", error.reason) from None
 
 
-def _customer(charge: Charge) -> CustomerId | None:
-    id_ = id_of(charge.customer)
+def _customer(reference: Reference) -> CustomerId | None:
+    id_ = id_of(reference)
     try:
         return None if id_ is None else customer_id(id_)
     except InvalidValue:

@@ -40,6 +40,7 @@ class Envelope(msgspec.Struct):
     account: Text | None = None
 
 
+_EVENT: Final = "event"
 _THING: Final = msgspec.json.Decoder(Thing)
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
@@ -50,35 +51,28 @@ def envelope_of(body: bytes) -> Envelope:
     Raises:
         MalformedEvent: it is not a snapshot event of Stripe, or no text to keep.
     """
-    if not _is_utf8(body):
+    # msgspec does not look into the texts that it skips. What is raised is raised
+    # below, because a UnicodeDecodeError would carry the whole body along, into logs.
+    try:
+        body.decode()
+        is_text = True
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
         raise MalformedEvent("", "not UTF-8")
-    envelope = _decoded(body)
+    try:
+        envelope = decode(_ENVELOPE, body)
+    except MalformedEvent:
+        # A thin event lacks fields; better to hear that it is one.
+        if decode(_THING, body).kind != _EVENT:
+            raise _no_snapshot() from None
+        raise
+    if envelope.kind != _EVENT:
+        raise _no_snapshot()
     if holds_nul(body):
         raise MalformedEvent("", "a text holds a NUL character")
     return envelope
 
 
-def _is_utf8(body: bytes) -> bool:
-    # msgspec does not look into the texts that it skips. The answer is a bool because
-    # a UnicodeDecodeError would carry the whole body along, into logs.
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _decoded(body: bytes) -> Envelope:
-    try:
-        envelope = decode(_ENVELOPE, body)
-    except MalformedEvent:
-        # A thin event lacks fields; better to hear that it is one.
-        _require_event(decode(_THING, body).kind)
-        raise
-    _require_event(envelope.kind)
-    return envelope
-
-
-def _require_event(kind: str) -> None:
-    if kind != "event":
-        raise MalformedEvent("object", "not a snapshot event")
+def _no_snapshot() -> MalformedEvent:
+    return MalformedEvent("object", "not a snapshot event")

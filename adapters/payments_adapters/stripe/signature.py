@@ -88,24 +88,16 @@ def _parse(header: str) -> tuple[bytes, list[bytes]]:
     fields = [item.partition(b"=") for item in header.encode().split(b",")]
     timestamps = [value for name, _, value in fields if name == b"t"]
     signatures = [value for name, _, value in fields if name == b"v1"]
-    return _one_timestamp(timestamps), _some_signatures(signatures)
-
-
-def _one_timestamp(timestamps: list[bytes]) -> bytes:
     # With two of them, one could be signed and the other one fresh.
     if len(timestamps) != 1:
         raise BadSignature("the signature header has not exactly one timestamp")
     if _TIMESTAMP.fullmatch(timestamps[0]) is None:
         raise BadSignature("the timestamp is not 1 to 12 digits")
-    return timestamps[0]
-
-
-def _some_signatures(signatures: list[bytes]) -> list[bytes]:
     if not signatures:
         raise BadSignature("the signature header has no v1 signature")
     if len(signatures) > SIGNATURES_MAX:
         raise BadSignature(f"more than {SIGNATURES_MAX} v1 signatures")
-    return signatures
+    return timestamps[0], signatures
 
 
 def _positive(_: object, __: object, value: int) -> None:

@@ -62,6 +62,7 @@ from payments_core.facts import (
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
+from payments_core.linking import NO_KEYS
 from payments_core.policy import Policy
 
 __all__ = [
@@ -113,8 +114,10 @@ def decide(
     targets = Targets(known, sources)
     for number, source in enumerate(sources):
         event = source.event
-        if event is not None and _is_known(snapshot, event.key, source):
-            continue
+        if event is not None:
+            state = snapshot.events.get(event.key)
+            if state is not (EventState.PENDING if source.reapplied else None):
+                continue
         if event is not None and event.livemode is not policy.livemode:
             decided[number] = _quarantined(source, event)
             continue
@@ -136,11 +139,6 @@ def decide(
         for number, one in zip(numbers, group.decided, strict=True):
             decided[number] = one
     return Decision(decided) if more is None else Decision(more=more)
-
-
-def _is_known(snapshot: Snapshot, key: EventKey, source: SourcedFacts) -> bool:
-    state = snapshot.events.get(key)
-    return state is not (EventState.PENDING if source.reapplied else None)
 
 
 def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
@@ -200,8 +198,9 @@ def _decided_together(
 ) -> Decision:
     group = Group(known, key, owner, now)
     answers = [_answer(group, source) for source in sources]
-    group.replay()
-    versions = group.link_versions()
+    if group.replays:
+        group.replay()
+    versions = group.link_versions() if group.link_keys is not NO_KEYS else {}
     if group.more is not None:
         return Decision(more=group.more)
     # One loop in place of one for each field: this is on the way of every webhook.
@@ -228,8 +227,8 @@ def _decided_together(
         key=key,
         before=group.before,
         after=group.after,
-        payments=_in_order(group.payments),
-        subscriptions=_in_order(group.subscriptions),
+        payments=_in_order(group.payments) if group.payments else (),
+        subscriptions=_in_order(group.subscriptions) if group.subscriptions else (),
         periods=tuple(group.periods),
         events=tuple(events),
         resolved=tuple(settled),
@@ -252,7 +251,7 @@ def _decided_together(
 
 
 def _in_order(things: Mapping[Any, _T]) -> tuple[_T, ...]:
-    return tuple(things[key] for key in sorted(things)) if things else ()
+    return tuple(things[key] for key in sorted(things))
 
 
 def _answer(group: Group, source: SourcedFacts) -> Outcome | Rejected:

@@ -113,8 +113,8 @@ class Group:
         )
 
     def replay(self) -> None:
-        """Fold the account from the start, over its whole history, if it has to be."""
-        if not self.replays or self.account is None or self.more is not None:
+        """Fold the account from the start, over its whole history."""
+        if self.account is None or self.more is not None:
             return
         snapshot, user = self.known.snapshot, self.account.user_id
         if self.before is not None and user not in snapshot.lookup.histories:
@@ -129,8 +129,6 @@ class Group:
 
     def link_versions(self) -> Mapping[str, int]:
         """Return the versions of the link keys that this group rests on."""
-        if not self.link_keys:
-            return {}
         snapshot = self.known.snapshot
         if self.link_keys - snapshot.lookup.link_keys:
             self.need(Lookup(keys=self.link_keys, link_keys=self.link_keys))

@@ -1,12 +1,13 @@
 """What has to be loaded before anything can be decided on some facts."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 from payments_core.changes import Lookup
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
-    Fact,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -18,52 +19,47 @@ from payments_core.facts import (
 from payments_core.linking import NO_KEYS, LinkKeys, link_keys
 
 
-def lookup_of(sources: Iterable[SourcedFacts]) -> Lookup:
+def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     """Return the lookup for these sources; a decision may ask for more."""
-    sources = list(sources)
-    facts = [fact for source in sources for fact in source.facts]
-    intents = [source.intent for source in sources if source.intent]
-    events = (source.event.key for source in sources if source.event)
-    paid = (it.period.gateway_id for it in facts if isinstance(it, PeriodPaid))
-    reports = [it.report for it in facts if isinstance(it, SubscriptionObserved)]
+    facts: dict[type, list[Any]] = defaultdict(list)
+    for source in sources:
+        for fact in source.facts:
+            facts[type(fact)].append(fact)
     payments = [
-        it.payment for it in facts if isinstance(it, PaymentReported | PaymentCorrected)
+        it.payment for it in (*facts[PaymentReported], *facts[PaymentCorrected])
     ]
-    # What an operation observes has begun or ended, most likely: that is a replay.
-    replayed = (
-        source.intent.user_id
-        for source in sources
-        if source.intent
-        and any(isinstance(it, SubscriptionObserved) for it in source.facts)
-    )
-    claims = _claimed(facts)
-    named = LinkKeys(
-        frozenset(
-            (
-                *(it.user_id for it in facts if isinstance(it, LinkRequested)),
-                *(intent.user_id for intent in intents),
-            )
-        ),
-        frozenset(it.customer_id for it in facts if isinstance(it, CardObserved)),
-    )
+    reports = [it.report for it in facts[SubscriptionObserved]]
+    intents = [source.intent for source in sources if source.intent]
+    users = [it.user_id for it in (*facts[LinkRequested], *intents)]
+    customers = [it.customer_id for it in facts[CardObserved]]
+    keys, claims = link_keys(payments, reports), NO_KEYS
+    if users or customers:
+        keys |= LinkKeys(frozenset(users), frozenset(customers))
+    for fact in (*facts[UserRegistered], *facts[CustomerBound]):
+        claims |= claims_of(fact)
     return Lookup(
-        keys=link_keys(payments, reports) | named | claims,
-        payments=frozenset(it.id for it in payments),
-        subscriptions=frozenset((*paid, *(it.gateway_id for it in reports))),
-        events=frozenset(events),
-        histories=frozenset(replayed),
+        keys=keys if claims is NO_KEYS else keys | claims,
+        payments=frozenset([it.id for it in payments]),
+        subscriptions=frozenset(
+            [
+                *(it.period.gateway_id for it in facts[PeriodPaid]),
+                *(it.gateway_id for it in reports),
+            ]
+        ),
+        events=frozenset([it.event.key for it in sources if it.event]),
+        # What an operation observes has begun or ended, most likely: that is a replay.
+        histories=frozenset(
+            [
+                source.intent.user_id
+                for source in sources
+                if source.intent
+                and any(isinstance(it, SubscriptionObserved) for it in source.facts)
+            ]
+        ),
         unlinked=claims,
         link_keys=claims,
-        intents=frozenset(intent.id for intent in intents),
+        intents=frozenset([intent.id for intent in intents]),
     )
-
-
-def _claimed(facts: Iterable[Fact]) -> LinkKeys:
-    claims = NO_KEYS
-    for fact in facts:
-        if isinstance(fact, UserRegistered | CustomerBound):
-            claims |= claims_of(fact)
-    return claims
 
 
 def claims_of(fact: UserRegistered | CustomerBound) -> LinkKeys:

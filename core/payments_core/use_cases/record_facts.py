@@ -116,8 +116,7 @@ class RecordFacts:
             StoreUnavailable: nothing is known; record the same again.
         """
         run = _Run(self, sources, avoid, self.monotonic() + wait_s)
-        await run.to_the_end()
-        return run.answers
+        return await run.to_the_end()
 
     async def one(self, source: SourcedFacts) -> Recorded:
         """Record the facts of one source.
@@ -151,23 +150,11 @@ class _Run:
     _copies: dict[int, int] = attrs.field(init=False, factory=dict)
     _back_off_s: float = attrs.field(init=False, default=BACK_OFF_FIRST_S)
 
-    @property
-    def answers(self) -> Sequence[Recorded]:
-        return [self._answer(number) for number in range(len(self.sources))]
-
-    def _answer(self, number: int) -> Recorded:
-        first = self._copies.get(number)
-        if first is None:
-            return self._answers[number]
-        # The copy of an event is a duplicate as soon as the first one is durable.
-        answer = self._answers[first]
-        return _DUPLICATE if answer.is_kept else answer
-
-    async def to_the_end(self) -> None:
+    async def to_the_end(self) -> Sequence[Recorded]:
         left = self._firsts()
         for round_ in itertools.count(1):
             if not left:
-                return
+                break
             changed, locked = await self._tried(left)
             late = self.record.monotonic() >= self.deadline
             if late:
@@ -175,10 +162,15 @@ class _Run:
                 locked = []
             if late and round_ >= ROUNDS_MAX:
                 self._answers.update(dict.fromkeys(changed, _BUSY))
-                return
+                break
             left = sorted((*changed, *locked))
             if locked and not changed:
                 await self._back_off()
+        for copy, first in self._copies.items():
+            # It is a duplicate as soon as the first one is durable.
+            answer = self._answers[first]
+            self._answers[copy] = _DUPLICATE if answer.is_kept else answer
+        return [self._answers[number] for number in range(len(self.sources))]
 
     async def _back_off(self) -> None:
         jitter = random.uniform(0.5, 1)  # noqa: S311  # no secret
