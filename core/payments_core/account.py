@@ -110,15 +110,18 @@ class PaymentAccount:
     @property
     def verdict(self) -> Verdict:
         """Return the status and the date; each change of them is logged."""
-        return self.payment_status, self.payment_expire_date
+        return (
+            status_of(self.summary, self.subscriptions),
+            expire_date_of(self.summary, self.subscriptions),
+        )
 
     @property
     def payment_status(self) -> PaymentStatus:
-        return status_of(self.summary, self.subscriptions)
+        return self.verdict[0]
 
     @property
     def payment_expire_date(self) -> datetime | None:
-        return expire_date_of(self.summary, self.subscriptions)
+        return self.verdict[1]
 
     def standing(self, *, now: datetime, policy: Policy) -> Standing:
         return standing_of(self.summary, self.subscriptions, now, policy)

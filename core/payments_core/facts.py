@@ -132,18 +132,16 @@ class SourcedFacts:
 
 def facts_of(event: GatewayEvent) -> SourcedFacts:
     """Return what an event says, to be recorded with it."""
-    return SourcedFacts(facts=_reported(event), event=event)
-
-
-def _reported(event: GatewayEvent) -> tuple[Fact, ...]:
+    facts: tuple[Fact, ...]
     match event.report:
         case Payment() as payment:
-            return (PaymentReported(payment),)
+            facts = (PaymentReported(payment),)
         case SubscriptionReport() as report:
-            return (SubscriptionObserved(report=report, at=event.created_at),)
+            facts = (SubscriptionObserved(report=report, at=event.created_at),)
         case PaidPeriod() as period:
-            return (PeriodPaid(period),)
+            facts = (PeriodPaid(period),)
         case SyncNeeded() as needed:
-            return (needed,)
+            facts = (needed,)
         case None:
-            return ()
+            facts = ()
+    return SourcedFacts(facts=facts, event=event)

@@ -4,9 +4,8 @@ The save is `save_v1.sql`. It is called outside of any transaction of ours, so t
 process that is frozen, slow or dead holds no lock.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -108,70 +107,64 @@ def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
 # Saving
 
 
-_Tables = dict[str, list[tuple[object, ...]]]
-_Add = Callable[[str, rows.NewRow], None]
+_Rows = Iterator[tuple[str, rows.NewRow]]
 
 
 def _values(groups: Sequence[Changes]) -> Iterator[Sequence[tuple[object, ...]]]:
     """Return the rows that `save_v1` takes, each with the number of its group."""
-    tables: _Tables = {name: [] for name in statements.SAVED_ROWS}
+    tables: dict[str, list[tuple[object, ...]]] = {
+        name: [] for name in statements.SAVED_ROWS
+    }
     for number, group in enumerate(groups, 1):
-        _add_group(partial(_add_row, tables, number), group)
+        for table, row in _rows(group):
+            row["grp"] = number
+            # By name up to here; the driver takes a tuple for less than a mapping.
+            tables[table].append(statements.SAVED_ROWS[table](row))
     yield from tables.values()
 
 
-def _add_row(tables: _Tables, number: int, table: str, row: rows.NewRow) -> None:
-    # By name up to here; the driver takes a tuple for less than a mapping.
-    row["grp"] = number
-    tables[table].append(statements.SAVED_ROWS[table](row))
-
-
-def _add_group(add: _Add, group: Changes) -> None:
+def _rows(group: Changes) -> _Rows:
+    """Return each row of a group, with the table that it is for."""
     if group.after is not None:
-        _add_account(add, group, group.after)
+        yield from _account_rows(group, group.after)
     for record in group.payments:
-        add("payments", rows.of_payment(record))
+        yield "payments", rows.of_payment(record)
     for event, outcome in group.events:
-        add("events", rows.of_event(event, outcome))
+        yield "events", rows.of_event(event, outcome)
     for name, version in group.link_versions.items():
         claimed = group.after is not None
-        add("keys", {"key": name, "version": version, "claimed": claimed})
+        yield "keys", {"key": name, "version": version, "claimed": claimed}
     for subscription in group.subscriptions:
-        add("subscriptions", rows.of_subscription(subscription))
+        yield "subscriptions", rows.of_subscription(subscription)
     for period in group.periods:
-        add("periods", rows.of_period(period))
-    _add_work(add, group)
+        yield "periods", rows.of_period(period)
+    yield from _work_rows(group)
 
 
-def _add_work(add: _Add, group: Changes) -> None:
+def _work_rows(group: Changes) -> _Rows:
     for key, outcome in group.resolved:
-        row = {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
-        add("settled", row)
+        yield "settled", {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
     for job in group.jobs:
-        add("requested", work_rows.of_job(job))
+        yield "requested", work_rows.of_job(job)
     for finish in group.finished:
-        add("finished", work_rows.of_finish(finish))
+        yield "finished", work_rows.of_finish(finish)
     for intent in group.intents:
-        add("intents", work_rows.of_intent(intent))
+        yield "intents", work_rows.of_intent(intent)
 
 
-def _add_account(add: _Add, group: Changes, after: PaymentAccount) -> None:
-    before, changed, logged = (
-        group.before,
-        group.changes_account,
-        group.changes_verdict,
-    )
+def _account_rows(group: Changes, after: PaymentAccount) -> _Rows:
+    before, changed = group.before, group.changes_account
     row = rows.of_summary(after.summary)
     row["payment_status"], row["payment_expire_date"] = group.verdict or after.verdict
     row["user_id"] = after.user_id
     row["is_new"] = before is None
     row["version"] = before.version if before else 0
     row["changed"] = changed
-    row["cause"] = (group.cause or "changed") if logged else None
+    row["cause"] = (group.cause or "changed") if group.changes_verdict else None
     row["sources"] = list(group.sources)
-    add("accounts", row)
+    yield "accounts", row
     if changed and (before is None or not _is_same_identity(before, after)):
-        add("identities", {**rows.of_identity(after), "is_new": before is None})
+        yield "identities", {**rows.of_identity(after), "is_new": before is None}
 
 
 def _is_same_identity(before: PaymentAccount, after: PaymentAccount) -> bool:

@@ -123,7 +123,8 @@ class PostgresStore:
             self._letting_go.cancel()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if (kept := await self._taken()) is not None:
+                kept, self._kept = self._kept, None
+                if kept is not None:
                     await self._pool.release(kept)
                 if self._releasing:
                     await asyncio.wait(self._releasing)
@@ -140,7 +141,9 @@ class PostgresStore:
         """
         # As `our_errors` does, without a context manager on the way of every webhook.
         try:
-            connection = await self._taken() or await self._acquired()
+            connection, self._kept = self._kept, None
+            if connection is None or not _is_open(connection):
+                connection = await self._another(connection)
             try:
                 yield connection
             except BaseException:
@@ -167,13 +170,10 @@ class PostgresStore:
             # What could not be given back was closed by the pool.
             task.exception()
 
-    async def _taken(self) -> Connection:
-        """Take the connection that is kept, if it is open still."""
-        connection, self._kept = self._kept, None
-        if connection is None or _is_open(connection):
-            return connection
-        await self._pool.release(connection)
-        return None
+    async def _another(self, closed: Connection | None) -> Connection:
+        if closed is not None:
+            await self._pool.release(closed)
+        return await self._acquired()
 
     def _keep(self, connection: Connection) -> bool:
         """Keep a connection for who comes next; return False if it is for the pool."""

@@ -29,6 +29,8 @@ from payments_core.linking import OwnershipConflict
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import SubscriptionReport
 
+_Target = tuple[str, UserId | OwnershipConflict | None]
+
 
 @attrs.define
 class Targets:
@@ -65,18 +67,24 @@ class Targets:
             self._owners.setdefault(report.gateway_id, found)
 
     def of(self, source: SourcedFacts) -> tuple[str, UserId | None]:
+        """Return the key of the group, and whose it is; None: nobody's yet."""
         if source.intent is not None:
             return user_group(source.intent.user_id)
         for fact in source.facts:
-            if found := self._of_fact(fact):
-                return found
+            if (found := self._of_fact(fact)) is None:
+                continue
+            thing, owner = found
+            if owner is None or isinstance(owner, OwnershipConflict):
+                return thing, None
+            return user_group(owner)
         if source.event is not None:
             return event_group(source.event), None
         if source.job is not None:
             return f"job {source.job.key.kind} {source.job.key.subject}", None
         return "syncs", None
 
-    def _of_fact(self, fact: Fact) -> tuple[str, UserId | None] | None:
+    def _of_fact(self, fact: Fact) -> _Target | None:
+        """Return what a fact is about, and whose that is."""
         match fact:
             case PaymentReported(payment) | PaymentCorrected(payment):
                 return self._of_payment(payment)
@@ -85,32 +93,22 @@ class Targets:
             case PeriodPaid(period):
                 return self._of_subscription(period.gateway_id)
             case CardObserved(customer_id=customer):
-                return _group(f"customer {customer}", self._known.bound_to(customer))
+                return f"customer {customer}", self._known.bound_to(customer)
             case UserRegistered() | CustomerBound() | LinkRequested():
-                return user_group(fact.user_id)
+                return "", fact.user_id
             case SyncNeeded():
                 return None
 
-    def _of_subscription(self, gateway_id: str) -> tuple[str, UserId | None]:
+    def _of_subscription(self, gateway_id: str) -> _Target:
         known = self._known.subscriptions.get(gateway_id)
         owner = known.user_id if known else None
-        return _group(
-            f"subscription {gateway_id}", owner or self._owners.get(gateway_id)
-        )
+        return f"subscription {gateway_id}", owner or self._owners.get(gateway_id)
 
-    def _of_payment(self, payment: Payment) -> tuple[str, UserId | None]:
+    def _of_payment(self, payment: Payment) -> _Target:
         record = self._known.payments.get(payment.id)
         if record is not None and record.user_id is not None:
-            return user_group(record.user_id)
+            return "", record.user_id
         joined = self._joined.get(payment.id)
         if joined is None:
             joined = record.payment.merge(payment) if record else payment
-        return _group(f"payment {payment.id}", self._known.owner_of(joined))
-
-
-def _group(
-    thing: str, owner: UserId | OwnershipConflict | None
-) -> tuple[str, UserId | None]:
-    if owner is None or isinstance(owner, OwnershipConflict):
-        return thing, None
-    return user_group(owner)
+        return f"payment {payment.id}", self._known.owner_of(joined)

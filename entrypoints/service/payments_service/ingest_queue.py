@@ -144,7 +144,8 @@ class IngestQueue:
 
     def _expect_others(self, batch: Sequence[_Waiting], took_s: float) -> None:
         """Let those that were answered send their next events, for a moment."""
-        answered = sum(it.receipt.done() for it in batch)
+        # A caller that went away sends nothing more.
+        answered = sum(it.receipt.done() and not it.receipt.cancelled() for it in batch)
         wait_s = min(took_s, GATHER_MAX_S)
         count = answered + len(self._waiting) if wait_s > 0 else 1
         self._expected_count = min(max(count, 1), BATCH_EVENTS_MAX)
@@ -268,11 +269,12 @@ class IngestQueue:
             self._mark_slow(key)
             return
         except Exception as error:  # noqa: BLE001  # it goes to the callers
-            recorded = []
+            del group[: len(batch)]
             for it in batch:
                 self._fail(it, error)
+            return
         del group[: len(batch)]
-        for waiting, one in zip(batch, recorded, strict=False):
+        for waiting, one in zip(batch, recorded, strict=True):
             if one.state is RecordedState.TIMED_OUT:
                 self._mark_slow(key)
                 self._fail(waiting, StoreUnavailable())

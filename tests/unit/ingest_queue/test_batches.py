@@ -120,6 +120,25 @@ async def test_an_event_after_a_single_one_waits_for_nothing(
     assert not time.waits
 
 
+async def test_a_caller_that_went_away_is_not_waited_for(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Its event is recorded, and nobody hears of it: it sends nothing soon.
+    """
+    ledger.may_run.clear()
+    gone, *others = handed_in(ingest, *events(3))
+    await ledger.running.wait()
+    gone.cancel()
+    time.pass_by(0.004)
+    ledger.may_run.set()
+    await asyncio.gather(*others)
+    ledger.batches.clear()
+    await all_of(handed_in(ingest, *events(2, first=3)))
+
+    assert ledger.batches == [2]
+
+
 async def test_what_is_locked_is_not_waited_for(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
