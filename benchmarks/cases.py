@@ -24,7 +24,7 @@ from benchmarks.deployment import (
     load,
     webhook_body,
 )
-from payments_service.http import PREFIX
+from payments_service.presentation import PREFIX
 
 HOT_EVENTS_COUNT: Final = 50
 HELD_S: Final = 10.0

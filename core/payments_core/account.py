@@ -20,8 +20,6 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionId
 
-Verdict = tuple[PaymentStatus, datetime | None]
-
 
 @attrs.frozen(kw_only=True)
 class PaymentAccount:
@@ -108,7 +106,7 @@ class PaymentAccount:
         )
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> tuple[PaymentStatus, datetime | None]:
         """Return the status and the date; each change of them is logged."""
         return (
             status_of(self.summary, self.subscriptions),

@@ -9,12 +9,14 @@ Rule 3: a group names all that it rests on: the account's version, the versions 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
 import attrs
 
-from payments_core.account import PaymentAccount, Verdict
+from payments_core.account import PaymentAccount
+from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
@@ -113,10 +115,12 @@ class Changes:
     cause: str = ""
     sources: tuple[str, ...] = ()
     # Derived once: it is logged, and stored beside what it is derived from.
-    verdict: Verdict | None = attrs.field(init=False, eq=False, repr=False)
+    verdict: tuple[PaymentStatus, datetime | None] | None = attrs.field(
+        init=False, eq=False, repr=False
+    )
 
     @verdict.default
-    def _verdict_after(self) -> Verdict | None:
+    def _verdict_after(self) -> tuple[PaymentStatus, datetime | None] | None:
         return self.after.verdict if self.after is not None else None
 
     @property

@@ -5,22 +5,19 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.postgres.tables import (
-    deployment,
-)
+from payments_adapters.postgres.tables import deployment
 
-_STAMP: Final = compiled(
+_STAMP: Final = (
     insert(deployment)
     .values(singleton=sa.true(), livemode=sa.bindparam("mode", type_=sa.Boolean))
     .on_conflict_do_nothing()
 )
-_STAMPED: Final = compiled(sa.select(deployment.c.livemode))
+_STAMPED: Final = sa.select(deployment.c.livemode)
 
 
 async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
     """Stamp a new database with its mode; return the mode that it has."""
-    async with store.connection() as connection:
-        await connection.execute(_STAMP.text, *_STAMP.values(mode=livemode))
-        return bool(await connection.fetchval(_STAMPED.text))
+    await store.execute(_STAMP, mode=livemode)
+    (stamped,) = await store.execute(_STAMPED)
+    return bool(stamped["livemode"])

@@ -7,7 +7,6 @@ import attrs
 import sqlalchemy as sa
 
 from payments_adapters.postgres import rows
-from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
     event_bodies,
@@ -44,7 +43,7 @@ _UNLINKED: Final = sa.or_(
     sa.and_(payments.c.id.is_not(None), payments.c.user_id.is_(None)),
     sa.and_(subscriptions.c.id.is_not(None), subscriptions.c.user_id.is_(None)),
 )
-_KEPT_LIST: Final = compiled(
+_KEPT_LIST: Final = (
     _KEPT.add_columns(sa.null().label("body"))
     .where(sa.or_(_WANTED.is_(None), webhook_events.c.state == _WANTED))
     .where(sa.or_(sa.bindparam("linked_too", type_=sa.Boolean), _UNLINKED))
@@ -61,11 +60,9 @@ _BODY: Final = (
     )
     .scalar_subquery()
 )
-_KEPT_ONE: Final = compiled(
-    _KEPT.add_columns(
-        sa.func.coalesce(_BODY, webhook_events.c.body).label("body")
-    ).where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
-)
+_KEPT_ONE: Final = _KEPT.add_columns(
+    sa.func.coalesce(_BODY, webhook_events.c.body).label("body")
+).where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
 
 
 @attrs.frozen
@@ -79,15 +76,14 @@ class PostgresEventLog:
         unlinked: bool = False,
         limit: int = 100,
     ) -> Sequence[KeptEvent]:
-        values = _KEPT_LIST.values(
-            state=state and state.value, linked_too=not unlinked, most=limit
+        found = await self._store.execute(
+            _KEPT_LIST,
+            state=state and state.value,
+            linked_too=not unlinked,
+            most=limit,
         )
-        async with self._store.connection() as connection:
-            found = await connection.fetch(_KEPT_LIST.text, *values)
         return [rows.to_kept_event(row) for row in found]
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
-        values = _KEPT_ONE.values(event_id=event_id)
-        async with self._store.connection() as connection:
-            found = await connection.fetch(_KEPT_ONE.text, *values)
+        found = await self._store.execute(_KEPT_ONE, event_id=event_id)
         return [rows.to_kept_event(row) for row in found]

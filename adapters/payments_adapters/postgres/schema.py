@@ -4,25 +4,19 @@ Alembic's context is a process-wide global: one upgrade at a time in a process. 
 number of processes may try at once; they take turns on a lock of the transaction.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-import sqlalchemy.exc
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from payments_adapters.postgres.store import (
-    CONNECT_TIMEOUT_S,
-    our_errors,
-    plain_dsn,
-)
+from payments_adapters.postgres.driver_errors import our_errors
+from payments_adapters.postgres.engine import engine_on
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -72,7 +66,7 @@ async def upgrade(dsn: str) -> None:
         StoreUnavailable: the database does not answer.
     """
     engine = _engine(dsn)
-    with _our_errors():
+    with our_errors():
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
     await engine.dispose()
@@ -85,29 +79,12 @@ async def current(dsn: str) -> str | None:
         StoreUnavailable: the database does not answer.
     """
     engine = _engine(dsn)
-    with _our_errors():
+    with our_errors():
         async with engine.connect() as connection:
             revision: str | None = await connection.run_sync(_current)
     await engine.dispose()
     return revision
 
 
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """Take SQLAlchemy's wrapping off, then translate as everywhere."""
-    with our_errors():
-        try:
-            yield
-        except sa.exc.DBAPIError as error:
-            driver = error.orig and error.orig.__cause__
-            raise (driver or error) from error
-
-
 def _engine(dsn: str) -> AsyncEngine:
-    url = plain_dsn(dsn).replace("postgresql://", "postgresql+asyncpg://", 1)
-    return create_async_engine(
-        url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={"timeout": CONNECT_TIMEOUT_S},
-    )
+    return engine_on(dsn, connecting={}, poolclass=NullPool)

@@ -1,7 +1,7 @@
 """SQL text, made once at import from the tables.
 
 What is hot is written here as SQL, in arrays: one round trip for a whole batch.
-What is not is SQLAlchemy Core, compiled for asyncpg by `compiled`.
+What is not stands beside who runs it, as statements of SQLAlchemy's.
 The write path is two functions of the database: `load_v1.sql` and `save_v1.sql`.
 """
 
@@ -11,36 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-import attrs
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import asyncpg as dialect
-
-
-@attrs.frozen
-class Compiled:
-    """A statement as asyncpg takes it: text with $1, and the names of its values.
-
-    `constants` are those values that the statement itself has.
-    """
-
-    text: str
-    names: tuple[str, ...]
-    constants: Mapping[str, object]
-
-    def values(self, **values: object) -> list[object]:
-        known = {**self.constants, **values}
-        return [known[name] for name in self.names]
-
-
-def compiled(statement: sa.Executable) -> Compiled:
-    sql = statement.compile(  # type: ignore[attr-defined]  # every statement compiles
-        dialect=dialect.dialect(),  # type: ignore[no-untyped-call]  # as it is
-        compile_kwargs={"render_postcompile": True},
-    )
-    constants = {
-        name: bind.value for name, bind in sql.binds.items() if not bind.required
-    }
-    return Compiled(str(sql), tuple(sql.positiontup or ()), constants)
 
 
 def columns(table: sa.Table) -> tuple[str, ...]:

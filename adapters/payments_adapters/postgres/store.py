@@ -1,18 +1,21 @@
-"""The pool, and the one place where a driver's errors become ours."""
+"""The connections of a process: a pool for what is hot, SQLAlchemy's for the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 import attrs
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_adapters.postgres.driver_errors import SILENT, our_errors, refusals
+from payments_adapters.postgres.engine import CONNECT_TIMEOUT_S, engine_on, plain_dsn
 from payments_core.errors import StoreUnavailable
 
 Connection = Any  # asyncpg ships no types
 
-CONNECT_TIMEOUT_S: Final = 5.0
 # asyncpg has none by default: a COMMIT into a black hole would wait for ever.
 COMMAND_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -21,46 +24,9 @@ RELEASE_TIMEOUT_S: Final = 1.0
 # One that is idle is closed before anybody between us and the server drops it.
 KEPT_FOR_S: Final = 10.0
 IDLE_FOR_S: Final = 240.0
+# Beside the pool: what is rare neither waits for what is hot nor takes its place.
+RARE_CONNECTIONS_MAX: Final = 2
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
-
-# It did not say whether it did it. The same answer comes for a commit that was made
-# and for one that was not, so nothing follows from it.
-_SILENT: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.InterfaceError,
-    # What the driver says where a connection was cut in the middle of its protocol.
-    asyncpg.InternalClientError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ObjectInUseError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    asyncpg.ReadOnlySQLTransactionError,
-    OSError,
-    TimeoutError,
-    asyncio.TimeoutError,
-)
-
-
-@contextmanager
-def our_errors() -> Iterator[None]:
-    """Translate a driver's exceptions, chained; a bug stays what it is."""
-    try:
-        yield
-    except _SILENT as error:
-        raise StoreUnavailable from error
-
-
-def plain_dsn(dsn: str) -> str:
-    """Return the DSN without SQLAlchemy's name of the driver."""
-    scheme, separator, rest = dsn.partition("://")
-    known = {"postgresql+asyncpg", "postgres", "postgresql"}
-    return f"postgresql://{rest}" if separator and scheme in known else dsn
 
 
 async def _reset(connection: Connection) -> None:
@@ -84,11 +50,16 @@ def _is_open(connection: Connection) -> bool:
 
 @attrs.define
 class PostgresStore:
-    """A bounded pool of connections, opened once a process by `opened`."""
+    """A bounded pool of connections, opened once a process by `opened`.
+
+    What is hot is asyncpg's own, on a `connection`; everything else is a statement of
+    SQLAlchemy's that `execute` runs, on a few connections beside the pool.
+    """
 
     _dsn: str = attrs.field(converter=plain_dsn, repr=False)
     _pool_size: int = 8
     _pool: Any = attrs.field(init=False, default=None, repr=False)
+    _engine: AsyncEngine = attrs.field(init=False, repr=False)
     # The connection that was used last: the pool itself takes a task for each return.
     _kept: Connection = attrs.field(init=False, default=None, repr=False)
     _letting_go: asyncio.TimerHandle | None = attrs.field(init=False, default=None)
@@ -111,10 +82,27 @@ class PostgresStore:
                 server_settings=_SERVER_SETTINGS,
                 reset=_reset,
             )
+        self._engine = self._made_engine()
         try:
             yield self
         finally:
             await self._close()
+
+    def _made_engine(self) -> AsyncEngine:
+        return engine_on(
+            self._dsn,
+            connecting={
+                "command_timeout": COMMAND_TIMEOUT_S,
+                "server_settings": _SERVER_SETTINGS,
+            },
+            # Each statement is a transaction of its own: none is held while we wait.
+            isolation_level="AUTOCOMMIT",
+            pool_size=RARE_CONNECTIONS_MAX,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_recycle=IDLE_FOR_S,
+            pool_pre_ping=True,
+        )
 
     async def _close(self) -> None:
         """Close the pool; a database that does not answer is not waited for."""
@@ -128,6 +116,7 @@ class PostgresStore:
                     await self._pool.release(kept)
                 if self._releasing:
                     await asyncio.wait(self._releasing)
+                await self._engine.dispose()
                 await self._pool.close()
         except (TimeoutError, asyncpg.PostgresError, OSError):
             self._pool.terminate()
@@ -151,7 +140,7 @@ class PostgresStore:
                 raise
             if not self._keep(connection):
                 await self._pool.release(connection)
-        except _SILENT as error:
+        except SILENT as error:
             raise StoreUnavailable from error
 
     def _release_later(self, connection: Connection) -> None:
@@ -198,12 +187,34 @@ class PostgresStore:
         timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
         self._acquiring += 1
         try:
-            return await self._pool.acquire(timeout=timeout)
-        except asyncpg.PostgresError as error:
-            # Whatever a server says instead of letting us in: it is not there for us.
-            raise StoreUnavailable from error
+            with refusals():
+                return await self._pool.acquire(timeout=timeout)
         finally:
             self._acquiring -= 1
+
+    async def execute(
+        self, statement: sa.Executable, **values: object
+    ) -> Sequence[Mapping[str, Any]]:
+        """Run a statement that is not hot, alone; return its rows, by name.
+
+        Raises:
+            StoreUnavailable: the database does not answer. Whether it did what was
+                asked for is not known.
+        """
+        with our_errors():
+            connection = await self._started()
+            try:
+                result = await connection.execute(statement, values)
+                if not result.returns_rows:
+                    return []
+                names = tuple(result.keys())
+                return [dict(zip(names, row, strict=True)) for row in result]
+            finally:
+                await connection.close()
+
+    async def _started(self) -> AsyncConnection:
+        with refusals():
+            return await self._engine.connect()
 
     async def ping(self) -> None:
         """Return if the database answers.

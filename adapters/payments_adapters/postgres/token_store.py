@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from payments_adapters.postgres import statements
-from payments_adapters.postgres.statements import compiled
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import (
     invalidated_tokens,
@@ -22,17 +21,15 @@ from payments_core.tokens import (
     UserTokenRevocation,
 )
 
-_INVALIDATE: Final = compiled(insert(invalidated_tokens).on_conflict_do_nothing())
+_INVALIDATE: Final = insert(invalidated_tokens).on_conflict_do_nothing()
 _CUT_OFF_INSERT: Final = insert(token_cut_offs)
-_CUT_OFF: Final = compiled(
-    _CUT_OFF_INSERT.on_conflict_do_update(
-        index_elements=[token_cut_offs.c.user_id],
-        set_={"at": _CUT_OFF_INSERT.excluded.at},
-        where=token_cut_offs.c.at < _CUT_OFF_INSERT.excluded.at,
-    )
+_CUT_OFF: Final = _CUT_OFF_INSERT.on_conflict_do_update(
+    index_elements=[token_cut_offs.c.user_id],
+    set_={"at": _CUT_OFF_INSERT.excluded.at},
+    where=token_cut_offs.c.at < _CUT_OFF_INSERT.excluded.at,
 )
 _KEY: Final = sa.tuple_(invalidated_tokens.c.issuer, invalidated_tokens.c.jti)
-_PAGE: Final = compiled(
+_PAGE: Final = (
     sa.select(invalidated_tokens)
     .where(
         sa.tuple_(
@@ -62,24 +59,17 @@ class PostgresTokens:
             )
 
     async def invalidate(self, revocation: TokenRevocation) -> None:
-        values = _INVALIDATE.values(**attrs.asdict(revocation))
-        async with self._store.connection() as connection:
-            await connection.execute(_INVALIDATE.text, *values)
+        await self._store.execute(_INVALIDATE, **attrs.asdict(revocation))
 
     async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
-        values = _CUT_OFF.values(**attrs.asdict(revocation))
-        async with self._store.connection() as connection:
-            await connection.execute(_CUT_OFF.text, *values)
+        await self._store.execute(_CUT_OFF, **attrs.asdict(revocation))
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
     ) -> RevocationPage:
         issuer, jti = after or ("", "")
-        values = _PAGE.values(issuer=issuer, jti=jti, most=limit + 1)
-        async with self._store.connection() as connection:
-            found = [
-                _revocation(*row) for row in await connection.fetch(_PAGE.text, *values)
-            ]
+        rows = await self._store.execute(_PAGE, issuer=issuer, jti=jti, most=limit + 1)
+        found = [_revocation(**row) for row in rows]
         page = found[:limit]
         last = (page[-1].issuer, page[-1].jti) if len(found) > limit else None
         return RevocationPage(page, last)

@@ -20,11 +20,3 @@ OPERATIONS: Final[Mapping[IntentKind, Operation]] = MappingProxyType(
         IntentKind.END_SUBSCRIPTION: subscriptions.end_subscription,
     }
 )
-# These cannot begin before the user has a customer at the gateway.
-NEED_CUSTOMER: Final = frozenset(
-    {
-        IntentKind.SET_UP_CARD,
-        IntentKind.UPDATE_CARD,
-        IntentKind.START_SUBSCRIPTION,
-    }
-)

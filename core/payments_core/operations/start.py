@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import attrs
 
@@ -29,8 +29,16 @@ from payments_core.intent import (
 )
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
-from payments_core.operations import NEED_CUSTOMER
 from payments_core.ports import NewId
+
+# These cannot begin before the user has a customer at the gateway.
+NEED_CUSTOMER: Final = frozenset(
+    {
+        IntentKind.SET_UP_CARD,
+        IntentKind.UPDATE_CARD,
+        IntentKind.START_SUBSCRIPTION,
+    }
+)
 
 Rule = Callable[[PaymentAccount], None]
 

@@ -42,7 +42,7 @@ from payments_core.intent import (
     Refusal,
 )
 from payments_core.linking import LinkKeys
-from payments_core.operations import NEED_CUSTOMER, OPERATIONS
+from payments_core.operations import OPERATIONS
 from payments_core.operations.run import (
     Expired,
     LeaseLost,
@@ -53,6 +53,7 @@ from payments_core.operations.run import (
     refusal_of,
 )
 from payments_core.operations.start import (
+    NEED_CUSTOMER,
     OperationRequest,
     Rule,
     StartedOperation,

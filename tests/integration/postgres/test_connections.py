@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 import pytest
+import sqlalchemy as sa
 
 from contracts.examples import (
     APPLIED,
@@ -20,7 +21,9 @@ from contracts.examples import (
 )
 from contracts.ledger_jobs import finished
 from contracts.stores import SAVED, Stores, moved, users
-from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres import schema
+from payments_adapters.postgres.store import RARE_CONNECTIONS_MAX, PostgresStore
+from payments_core.errors import StoreUnavailable
 from payments_core.job import Job
 from payments_core.linking import LinkKeys
 from support import databases
@@ -66,6 +69,11 @@ select relname, seq_scan from pg_stat_user_tables where seq_scan > 0 and relname
     'payment_accounts', 'payments', 'webhook_events', 'subscriptions', 'jobs',
     'intents', 'link_keys'
 )
+"""
+
+_WAITS: Final = """
+select count(*) from pg_locks where not granted and locktype = 'advisory'
+    and database = (select oid from pg_database where datname = current_database())
 """
 
 
@@ -156,6 +164,73 @@ async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
         await used.wait()
         asyncio.get_running_loop().call_soon(may_end.set)
     assert await using == 1
+
+
+_PID: Final = sa.select(sa.func.pg_backend_pid().label("pid"))
+_END: Final = sa.select(sa.func.pg_terminate_backend(sa.func.pg_backend_pid()))
+
+
+async def test_f11_a_rare_statement_outlives_a_cut_connection(
+    database_url: str, postgres: str
+) -> None:
+    """
+    Cut while idle, it is replaced; cut while it runs, it is told as the store's fault.
+    """
+    async with PostgresStore(database_url, 1).opened() as store:
+        (before,) = await store.execute(_PID)
+        await databases.execute(
+            postgres, f"select pg_terminate_backend({before['pid']}, 5000)"
+        )
+        (after,) = await store.execute(_PID)
+        assert after != before
+
+        with pytest.raises(StoreUnavailable):
+            await store.execute(_END)
+        assert await store.execute(_PID)
+
+
+async def test_rare_statements_have_few_connections_of_their_own(
+    database_url: str,
+) -> None:
+    """
+    However many come at once, and while the pool's only connection is taken.
+    """
+    async with PostgresStore(database_url, 1).opened() as store, store.connection():
+        found = await asyncio.gather(*[store.execute(_PID) for _ in range(20)])
+    assert len({row["pid"] for (row,) in found}) <= RARE_CONNECTIONS_MAX
+
+
+async def test_a_rare_statement_that_finds_no_connection_free_is_told(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It waits no longer than for a new connection.
+    """
+    lock = sa.select(sa.func.pg_advisory_xact_lock(1))
+    lender = PostgresStore(database_url, 1)
+    async with lender.opened(), lender.connection() as held:
+        monkeypatch.setattr("payments_adapters.postgres.store.RARE_CONNECTIONS_MAX", 1)
+        monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 0.01)
+        async with PostgresStore(database_url, 1).opened() as store:
+            async with held.transaction():
+                await held.execute("select pg_advisory_xact_lock(1)")
+                waiting = asyncio.create_task(store.execute(lock))
+                while not await held.fetchval(_WAITS):
+                    pass
+                with pytest.raises(StoreUnavailable):
+                    await store.execute(_PID)
+            await waiting
+
+
+async def test_the_driver_reads_the_dsn_itself(database_url: str) -> None:
+    """
+    What libpq knows and SQLAlchemy does not may be in it: providers hand it out so.
+    """
+    dsn = f"{database_url}?sslmode=prefer"
+    async with PostgresStore(dsn, 1).opened() as store:
+        await store.ping()
+        assert await store.execute(_PID)
+    assert await schema.current(dsn) == schema.head()
 
 
 async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> None:

@@ -7,7 +7,8 @@ import msgspec
 
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
-from payments_service.http.schemas import PaymentStatusOut, user_named
+from payments_service.presentation.arguments import user_named
+from payments_service.presentation.schemas import PaymentStatusOut
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 

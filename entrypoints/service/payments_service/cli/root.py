@@ -27,8 +27,12 @@ _COMMANDS: Final = {
     "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
-# They go on until a signal ends them.
-_ENDLESS: Final = {"serve", "worker"}
+# They go on until a signal ends them. What they run is beside the commands and above
+# HTTP, which no other command knows.
+_ENDLESS: Final = {
+    "serve": "payments_service.processes.serve",
+    "worker": "payments_service.processes.worker",
+}
 
 
 class _Lazy(click.Group):
@@ -42,7 +46,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = _DEV.get(cmd_name, f"payments_service.cli.{cmd_name}")
+        elsewhere = {**_DEV, **_ENDLESS}
+        module = elsewhere.get(cmd_name, f"payments_service.cli.{cmd_name}")
         try:
             command: Any = getattr(import_module(module), cmd_name)
         except ModuleNotFoundError as error:

@@ -27,12 +27,13 @@ from payments_core.use_cases.subscriptions import is_ended
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import Container
-from payments_service.http.operations import intent_out, problem_of
-from payments_service.http.schemas import (
+from payments_service.presentation.arguments import user_named
+from payments_service.presentation.operations import intent_out
+from payments_service.presentation.problems import problem_of
+from payments_service.presentation.schemas import (
     PreviewOut,
     SubscribedOut,
     SubscriptionsOut,
-    user_named,
 )
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")

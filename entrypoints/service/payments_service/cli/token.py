@@ -19,7 +19,11 @@ from payments_service.cli import environment
 from payments_service.cli.dev_folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import utc_now
-from payments_service.http.schemas import decode_cursor, encode_cursor, user_named
+from payments_service.presentation.arguments import (
+    decode_cursor,
+    encode_cursor,
+    user_named,
+)
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing.")

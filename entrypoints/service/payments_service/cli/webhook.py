@@ -18,7 +18,7 @@ from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.container import utc_now
-from payments_service.http import PREFIX
+from payments_service.presentation import PREFIX
 
 _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",

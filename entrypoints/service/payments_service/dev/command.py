@@ -21,7 +21,6 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.ending import SIGNALS
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.cli.serve import bound, require_own_database
 from payments_service.cli.token import admin_token
 from payments_service.container import build_container, opened, utc_now
 from payments_service.dev.children import Child, keep
@@ -33,9 +32,10 @@ from payments_service.dev.postgres import (
     embedded_postgres,
 )
 from payments_service.dev.sandbox_process import RunningSandbox, sandbox_process
-from payments_service.http import PREFIX
 from payments_service.http.server import Service
 from payments_service.listeners import listen, url_of
+from payments_service.presentation import PREFIX
+from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
 from payments_service.settings import database_url as named_database
 from payments_service.worker import Worker

@@ -15,7 +15,7 @@ from payments_sandbox.cli.client import SandboxClient
 from payments_sandbox.periods import moment
 from payments_service.container import utc_now
 from payments_service.dev.sandbox import as_ours
-from payments_service.http import PREFIX
+from payments_service.presentation import PREFIX
 
 USER: Final = "alice"
 EMAIL: Final = "alice@example.com"

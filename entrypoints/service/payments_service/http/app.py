@@ -27,7 +27,6 @@ from payments_core.use_cases import (
 )
 from payments_service.container import Container, opened
 from payments_service.http import (
-    PREFIX,
     cards,
     problems,
     subscriptions,
@@ -38,6 +37,7 @@ from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.request_context import RequestContext
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
+from payments_service.presentation import PREFIX
 
 _NEEDS: Final = {
     "change": ChangeSubscription,

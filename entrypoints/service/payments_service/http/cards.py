@@ -8,7 +8,8 @@ from litestar.di import NamedDependency
 from payments_core.use_cases import SetUpCard, UpdateCard
 from payments_service.http.operations import answer_of, idempotency_key
 from payments_service.http.requests import HttpRequest, json_body, no_body
-from payments_service.http.schemas import CardIn, user_named
+from payments_service.http.schemas import CardIn
+from payments_service.presentation.arguments import user_named
 
 
 @post("/users/{user:str}/card-setup")

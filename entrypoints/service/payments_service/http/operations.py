@@ -5,44 +5,23 @@ once more with the same key gets the same bytes.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
 from litestar import Response
 from litestar.enums import MediaType
 
-from payments_core import errors
-from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState, Refusal
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
-from payments_service.http import PREFIX
 from payments_service.http.problems import HttpProblem, Replayed
 from payments_service.http.requests import HttpRequest
-from payments_service.http.schemas import (
-    CardOut,
-    CardSetUpOut,
-    CardUpdatedOut,
-    IntentOut,
-    RefusalOut,
-    SubscribedOut,
-)
+from payments_service.presentation import PREFIX
+from payments_service.presentation.operations import intent_out, result_of
+from payments_service.presentation.problems import problem_of
+from payments_service.presentation.schemas import SubscribedOut
 
-# Stripe's word for what it does not have.
-MISSING: Final = "resource_missing"
-# Errors that are all said with their code.
-_BARE: Final[Mapping[str, Callable[[], errors.Rejected]]] = MappingProxyType(
-    {
-        it.code: it
-        for it in (
-            errors.Abandoned,
-            errors.AccountNotFound,
-            errors.SubscriptionNotFound,
-        )
-    }
-)
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -104,70 +83,3 @@ def _json(
         headers=dict(headers),
         media_type=MediaType.JSON,
     )
-
-
-def problem_of(refusal: Refusal) -> errors.Rejected:
-    """Return the error that a refusal is."""
-    if refusal.code == errors.CardDeclined.code:
-        return errors.CardDeclined(refusal.reason, refusal.decline_code)
-    if refusal.code == errors.AlreadySubscribed.code:
-        return errors.AlreadySubscribed(refusal.reason)
-    if known := _BARE.get(refusal.code):
-        return known()
-    if refusal.field is not None and refusal.code == MISSING:
-        return errors.UnknownReference(refusal.field, "the payment gateway has none")
-    return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
-
-
-def intent_out(intent: Intent) -> IntentOut:
-    outcome = intent.outcome
-    refusal = outcome.refusal if outcome else None
-    ended_well = outcome is not None and intent.state is IntentState.SUCCEEDED
-    return IntentOut(
-        id=intent.id,
-        kind=intent.kind.value,
-        state=intent.state.value,
-        created_at=intent.created_at,
-        result=result_of(intent.kind, outcome) if ended_well and outcome else None,
-        refusal=RefusalOut.of(refusal) if refusal else None,
-    )
-
-
-def _customer(_: IntentOutcome) -> msgspec.Struct | None:
-    return None
-
-
-def _set_up(outcome: IntentOutcome) -> msgspec.Struct | None:
-    return CardSetUpOut(outcome.client_secret)
-
-
-def _card(outcome: IntentOutcome) -> msgspec.Struct | None:
-    return CardUpdatedOut(
-        "requires_action" if outcome.requires_action else "updated",
-        CardOut.of(outcome.card) if outcome.card else None,
-        outcome.client_secret,
-    )
-
-
-def _subscription(outcome: IntentOutcome) -> msgspec.Struct | None:
-    if outcome.subscription is None:
-        return None
-    secret = outcome.client_secret
-    more = {} if secret is None else {"client_secret": secret}
-    return SubscribedOut.of(outcome.subscription, **more)
-
-
-_Result = Callable[[IntentOutcome], msgspec.Struct | None]
-_RESULTS: Final[Mapping[IntentKind, _Result]] = {
-    IntentKind.CREATE_CUSTOMER: _customer,
-    IntentKind.SET_UP_CARD: _set_up,
-    IntentKind.UPDATE_CARD: _card,
-    IntentKind.START_SUBSCRIPTION: _subscription,
-    IntentKind.CHANGE_SUBSCRIPTION: _subscription,
-    IntentKind.END_SUBSCRIPTION: _subscription,
-}
-
-
-def result_of(kind: IntentKind, outcome: IntentOutcome) -> msgspec.Struct | None:
-    """Return what an operation that succeeded answers with."""
-    return _RESULTS[kind](outcome)

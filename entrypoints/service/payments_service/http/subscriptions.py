@@ -21,17 +21,16 @@ from payments_service.http.operations import (
     answer_of,
     as_it_is,
     idempotency_key,
-    intent_out,
 )
 from payments_service.http.requests import HttpRequest, json_body
-from payments_service.http.schemas import (
-    ChangeIn,
+from payments_service.http.schemas import ChangeIn, OrderIn
+from payments_service.presentation.arguments import user_named
+from payments_service.presentation.operations import intent_out
+from payments_service.presentation.schemas import (
     IntentOut,
     KnownSubscriptionOut,
-    OrderIn,
     PreviewOut,
     SubscriptionsOut,
-    user_named,
 )
 
 _ALL: Final = "/users/{user:str}/subscriptions"

@@ -19,9 +19,8 @@ from payments_service.http.schemas import (
     RevocationsOut,
     TokenIn,
     TokenInvalidatedOut,
-    decode_cursor,
-    user_named,
 )
+from payments_service.presentation.arguments import decode_cursor, user_named
 
 
 @post("/tokens/invalidate", status_code=200)

@@ -10,7 +10,9 @@ from litestar.enums import MediaType
 from payments_core.identity import Email, customer_id, user_id
 from payments_core.use_cases import GetPaymentStatus, RegisterUser
 from payments_service.http.requests import HttpRequest, json_body
-from payments_service.http.schemas import PaymentStatusOut, UserIn, user_named
+from payments_service.http.schemas import UserIn
+from payments_service.presentation.arguments import user_named
+from payments_service.presentation.schemas import PaymentStatusOut
 
 
 @put("/users/{user:str}")

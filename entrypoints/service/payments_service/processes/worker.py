@@ -11,10 +11,10 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
-from payments_service.cli.serve import bound, require_own_database
 from payments_service.container import Container, build_container, opened
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.listeners import server_of
+from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 

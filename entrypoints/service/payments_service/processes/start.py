@@ -1,43 +1,12 @@
-"""The HTTP service."""
+"""What a process that serves makes sure of before it begins."""
 
 import socket
 
-import click
-
 from payments_adapters.postgres.deployment_mode import stamped_livemode
 from payments_adapters.postgres.store import PostgresStore
-from payments_service import logs
-from payments_service.cli import environment
-from payments_service.cli.db import require_schema
-from payments_service.cli.ending import Ending
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.container import Container, build_container
-from payments_service.http.server import Service
 from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
-
-
-@click.command()
-@click.pass_obj
-def serve(ending: Ending) -> None:
-    """Serve HTTP until SIGTERM; the ops port says when it is ready."""
-    settings = environment.settings()
-    logs.configure(settings.log_level)
-    container = build_container(settings)
-    ending.run(_serve(settings, container, ending))
-
-
-async def _serve(settings: Settings, container: Container, ending: Ending) -> None:
-    await require_schema(settings.database_url)
-    await require_own_database(settings)
-    service = Service(
-        container,
-        bound(settings.host, settings.port, "PAYMENTS_PORT"),
-        bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT"),
-        settings.drain_s,
-    )
-    ending.by(service.stop)
-    await service.run()
 
 
 async def require_own_database(settings: Settings) -> None:

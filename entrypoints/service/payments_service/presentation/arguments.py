@@ -1,0 +1,44 @@
+"""What a caller writes, in a path or on a command line: a user, a cursor."""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+
+from payments_core.errors import InvalidValue
+from payments_core.identity import Email, UserId, user_id
+
+# What a token calls itself and its issuer: printable, and of a length.
+PrintableName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
+
+
+def user_named(text: str) -> UserId | Email:
+    """Read `{user}`: an e-mail if it has an "@", else an id.
+
+    Raises:
+        InvalidValue: neither.
+    """
+    return Email.of(text) if "@" in text else user_id(text)
+
+
+def encode_cursor(after: tuple[str, str] | None) -> str | None:
+    if after is None:
+        return None
+    return base64.urlsafe_b64encode(msgspec.json.encode(after)).decode().rstrip("=")
+
+
+def decode_cursor(text: str | None) -> tuple[str, str] | None:
+    """Read a cursor that `encode_cursor` made.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        return msgspec.json.decode(raw, type=tuple[PrintableName, PrintableName])
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        raise InvalidValue("cursor", "not a cursor of ours") from None

@@ -1,0 +1,35 @@
+"""Why an operation was refused, as the error that it would have been at once."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from payments_core import errors
+from payments_core.intent import Refusal
+
+# Stripe's word for what it does not have.
+MISSING: Final = "resource_missing"
+# Errors that are all said with their code.
+_BARE: Final[Mapping[str, Callable[[], errors.Rejected]]] = MappingProxyType(
+    {
+        it.code: it
+        for it in (
+            errors.Abandoned,
+            errors.AccountNotFound,
+            errors.SubscriptionNotFound,
+        )
+    }
+)
+
+
+def problem_of(refusal: Refusal) -> errors.Rejected:
+    """Return the error that a refusal is."""
+    if refusal.code == errors.CardDeclined.code:
+        return errors.CardDeclined(refusal.reason, refusal.decline_code)
+    if refusal.code == errors.AlreadySubscribed.code:
+        return errors.AlreadySubscribed(refusal.reason)
+    if known := _BARE.get(refusal.code):
+        return known()
+    if refusal.field is not None and refusal.code == MISSING:
+        return errors.UnknownReference(refusal.field, "the payment gateway has none")
+    return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
