@@ -77,7 +77,7 @@ WRONG: Final = [
         "Dependencies point inwards",
     ),
     (
-        f"{ADAPTERS}/rate_limited_gateway.py",
+        f"{ADAPTERS}/rate_limited_gateway/gateway.py",
         "import payments_service.settings",
         "Dependencies point inwards",
     ),
@@ -95,7 +95,7 @@ WRONG: Final = [
         "No adapter imports another",
     ),
     (
-        f"{ADAPTERS}/rate_limited_gateway.py",
+        f"{ADAPTERS}/rate_limited_gateway/gateway.py",
         "import payments_adapters.stripe.gateway",
         "No adapter imports another",
     ),
@@ -106,7 +106,7 @@ WRONG: Final = [
         "punq only in the composition root",
     ),
     (
-        f"{ADAPTERS}/rate_limited_gateway.py",
+        f"{ADAPTERS}/rate_limited_gateway/gateway.py",
         "import punq",
         "punq only in the composition root",
     ),
@@ -200,6 +200,11 @@ WRONG: Final = [
         f"{ADAPTERS}/jwt/keys.py",
         "import payments_adapters.jwt.verification",
         "Layers of the JWT adapter",
+    ),
+    (
+        f"{ADAPTERS}/rate_limited_gateway/call_budget.py",
+        "import payments_adapters.rate_limited_gateway.gateway",
+        "Layers of the rate-limited gateway",
     ),
     (
         f"{SERVICE}/cli/environment.py",

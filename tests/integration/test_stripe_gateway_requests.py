@@ -12,7 +12,7 @@ import attrs
 import pytest
 import stripe
 
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core.errors import GatewayRefused
 from payments_core.gateway import (
     AttachCard,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from payments_adapters.stripe import translate
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core import (
     Payment,
     PaymentId,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from payments_adapters.stripe import translate
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core import DisputeState, Payment, PaymentId, PaymentState, SyncNeeded
 from support.stripe_bodies import (
     ABSENT,

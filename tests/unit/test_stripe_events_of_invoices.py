@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core.events import Report, SyncNeeded
 from payments_core.job import JobKey, JobKind
 from payments_core.subscription import PaidPeriod

@@ -8,7 +8,7 @@ import pytest
 import stripe
 
 from payments_adapters.stripe import translate
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core import CustomerId
 from payments_core.events import SyncNeeded
 from payments_core.subscription import (

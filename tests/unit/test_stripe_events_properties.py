@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments_adapters.stripe import translate
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core import GatewayEvent, Money, Payment
 from payments_core.errors import MalformedEvent
 from payments_core.events import Report, SyncNeeded

@@ -9,12 +9,15 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import attrs
 import msgspec
 
-from payments_adapters.stripe import billing, objects
+from payments_adapters.stripe import billing
+from payments_adapters.stripe.api_shapes import Made, Page
 from payments_adapters.stripe.charges import Charge, Dispute
 from payments_adapters.stripe.client import Client, Got, Reader
+from payments_adapters.stripe.customers import Customer, SetUpIntent
 from payments_adapters.stripe.failures import MISSING
+from payments_adapters.stripe.invoice_payments import CollectedInvoice, PaymentIntent
 from payments_adapters.stripe.invoices import Invoice
-from payments_adapters.stripe.objects import Page
+from payments_adapters.stripe.prices import Price, Product
 from payments_adapters.stripe.requests import path
 from payments_core.errors import (
     GatewayObjectMissing,
@@ -34,7 +37,7 @@ class _Thing(Protocol):
 
 _Object = TypeVar("_Object")
 _ThingT = TypeVar("_ThingT", bound=_Thing)
-_MadeT = TypeVar("_MadeT", bound=objects.Made)
+_MadeT = TypeVar("_MadeT", bound=Made)
 
 
 @attrs.frozen
@@ -65,18 +68,18 @@ class Kind(Generic[_Object]):
 
 
 CHARGE: Final = Kind.of("charge", "payment", Charge)
-COLLECTED: Final = Kind.of("invoice", "invoice", objects.CollectedInvoice)
-CUSTOMER: Final = Kind.of("customer", "customer", objects.Customer)
+COLLECTED: Final = Kind.of("invoice", "invoice", CollectedInvoice)
+CUSTOMER: Final = Kind.of("customer", "customer", Customer)
 DISPUTE: Final = Kind.of("dispute", "payment", Dispute)
 INVOICE: Final = Kind.of("invoice", "invoice", Invoice)
 METHOD: Final = Kind.of("payment_method", "payment_method", billing.PaymentMethod)
-PAYMENT_INTENT: Final = Kind.of("payment_intent", "payment", objects.PaymentIntent)
-PRICE: Final = Kind.of("price", "price", objects.Price)
-PRODUCT: Final = Kind.of("product", "product", objects.Product)
-SET_UP: Final = Kind.of("setup_intent", "set_up", objects.SetUpIntent)
+PAYMENT_INTENT: Final = Kind.of("payment_intent", "payment", PaymentIntent)
+PRICE: Final = Kind.of("price", "price", Price)
+PRODUCT: Final = Kind.of("product", "product", Product)
+SET_UP: Final = Kind.of("setup_intent", "set_up", SetUpIntent)
 SUBSCRIPTION: Final = Kind.of("subscription", "subscription", billing.Subscription)
 # As much of a subscription as says who made it.
-MADE_SUBSCRIPTION: Final = Kind.of("subscription", "subscription", objects.Made)
+MADE_SUBSCRIPTION: Final = Kind.of("subscription", "subscription", Made)
 
 
 @attrs.frozen

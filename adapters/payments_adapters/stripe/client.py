@@ -16,9 +16,9 @@ import attrs
 import msgspec
 import stripe
 
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.failures import failure_of
 from payments_adapters.stripe.fields import KIND, SECONDS_MAX, Text, decode, holds_nul
-from payments_adapters.stripe.objects import API_VERSION
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import attrs
 import msgspec
 
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.billing import Subscription, Unreadable, report_of
 from payments_adapters.stripe.charges import (
     DISPUTES,
@@ -40,7 +41,6 @@ from payments_adapters.stripe.invoices import (
     subscription_of,
     term_of,
 )
-from payments_adapters.stripe.objects import API_VERSION
 from payments_adapters.stripe.signature import StripeSignatures
 from payments_core.errors import MalformedEvent
 from payments_core.events import GatewayEvent, Report, SyncNeeded

@@ -16,7 +16,6 @@ import stripe
 from payments_adapters.stripe import (
     billing,
     invoices,
-    objects,
     request_results,
     requests,
 )
@@ -34,10 +33,13 @@ from payments_adapters.stripe.api_reader import (
     SUBSCRIPTION,
     Reading,
 )
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.charges import Unclear, dispute_state_of, payment_of
 from payments_adapters.stripe.client import Client, Reader
 from payments_adapters.stripe.fields import id_of
-from payments_adapters.stripe.objects import API_VERSION
+from payments_adapters.stripe.invoice_payments import collection_of
+from payments_adapters.stripe.invoice_previews import PreviewedInvoice, preview_of
+from payments_adapters.stripe.prices import price_of
 from payments_core.card import Card
 from payments_core.errors import (
     GatewayObjectMissing,
@@ -65,7 +67,7 @@ from payments_core.subscription import PaidPeriod, SubscriptionReport
 # How far back to search for an invoice that paid more than a proration.
 INVOICES_MAX: Final = 20
 _DEFAULT_CARD: Final = "invoice_settings.default_payment_method"
-_PREVIEW: Final = Reader(msgspec.json.Decoder(objects.PreviewedInvoice), "invoice")
+_PREVIEW: Final = Reader(msgspec.json.Decoder(PreviewedInvoice), "invoice")
 _INVOICE_STATES: Final = MappingProxyType(
     {
         "paid": InvoicePaymentState.PAID,
@@ -167,7 +169,7 @@ class StripeGateway:
         if intent_id is None:
             return InvoicePayment(state=InvoicePaymentState.OPEN)
         intent = await self._reading.one(PAYMENT_INTENT, intent_id)
-        return objects.collection_of(got.it, intent.it)
+        return collection_of(got.it, intent.it)
 
     async def set_up(self, set_up_id: str) -> SetUp:
         got = await self._reading.one(SET_UP, set_up_id)
@@ -192,7 +194,7 @@ class StripeGateway:
 
     async def price(self, price_id: str) -> Price:
         got = await self._reading.one(PRICE, price_id)
-        return objects.price_of(got.it)
+        return price_of(got.it)
 
     async def price_of(self, product_id: str) -> Price:
         got = await self._reading.one(PRODUCT, product_id, "default_price")
@@ -201,7 +203,7 @@ class StripeGateway:
             raise GatewayOutcomeUnknown("a price of which only the id was sent")
         if price is None or not got.it.active:
             raise GatewayObjectMissing("price")
-        return objects.price_of(price)
+        return price_of(price)
 
     async def preview(
         self, customer_id: CustomerId, change: UpdateSubscription
@@ -215,4 +217,4 @@ class StripeGateway:
             requests.previewed(customer_id, change),
             _PREVIEW,
         )
-        return objects.preview_of(got.it, proration_date=date, now=got.at)
+        return preview_of(got.it, proration_date=date, now=got.at)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from payments_adapters.stripe import billing, objects
+from payments_adapters.stripe import billing
 from payments_adapters.stripe.api_reader import (
     COLLECTED,
     CUSTOMER,
@@ -23,7 +23,9 @@ from payments_adapters.stripe.api_reader import (
     Reading,
 )
 from payments_adapters.stripe.client import Got
+from payments_adapters.stripe.customers import Customer, SetUpIntent
 from payments_adapters.stripe.fields import Metadata, id_of
+from payments_adapters.stripe.invoice_payments import CollectedInvoice
 from payments_core import gateway as ours
 from payments_core.errors import (
     GatewayObjectMissing,
@@ -60,7 +62,7 @@ def report_of(subscription: billing.Subscription) -> SubscriptionReport:
 # Customers and cards
 
 
-def _customer(asked: ours.CreateCustomer, got: Got[objects.Customer]) -> Answer:
+def _customer(asked: ours.CreateCustomer, got: Got[Customer]) -> Answer:
     _require(got.it.is_marked(asked.intent_id))
     return Answer(id=got.it.id, at=got.at)
 
@@ -70,7 +72,7 @@ async def _find_customer(reading: Reading, asked: ours.CreateCustomer) -> Answer
     return _customer(asked, got) if got else None
 
 
-def _set_up(asked: ours.CreateSetupIntent, got: Got[objects.SetUpIntent]) -> Answer:
+def _set_up(asked: ours.CreateSetupIntent, got: Got[SetUpIntent]) -> Answer:
     _require(got.it.is_marked(asked.intent_id))
     _require(id_of(got.it.customer) == asked.customer_id)
     return Answer(id=got.it.id, at=got.at, client_secret=got.it.client_secret)
@@ -104,7 +106,7 @@ async def _find_card(reading: Reading, asked: ours.AttachCard) -> Answer | None:
     return _card(asked, got) if is_there else None
 
 
-def _default(asked: ours.MakeDefault, got: Got[objects.Customer]) -> Answer:
+def _default(asked: ours.MakeDefault, got: Got[Customer]) -> Answer:
     _require(got.it.id == asked.customer_id)
     _require(got.it.default_method == asked.payment_method)
     return Answer(id=got.it.id, at=got.at)
@@ -116,7 +118,7 @@ async def _find_default(reading: Reading, asked: ours.MakeDefault) -> Answer | N
     return _default(asked, got) if is_so else None
 
 
-def _paid(asked: ours.PayInvoice, got: Got[objects.CollectedInvoice]) -> Answer:
+def _paid(asked: ours.PayInvoice, got: Got[CollectedInvoice]) -> Answer:
     _require(got.it.id == asked.invoice_id)
     if got.it.status != "paid":
         raise GatewayOutcomeUnknown("an invoice that is being paid")

@@ -1,0 +1,40 @@
+"""A gateway that is not asked too often, nor while it does not answer.
+
+Rule 1: all pods share one budget of calls for each endpoint, well below the gateway's
+        own limit: a call that finds it used up is not attempted. A process
+        takes a few calls at once, which it makes within a second, or not at all.
+Rule 2: after several calls in a row without a definite answer none is made for a while;
+        then one call goes first, and what becomes of it decides.
+Rule 3: prices are remembered for a minute: who sells the same thing many times at once
+        asks for it once.
+"""
+
+from payments_adapters.rate_limited_gateway.call_budget import (
+    CALLS_PER_S,
+    TAKEN_KEEPS,
+    CallBudget,
+)
+from payments_adapters.rate_limited_gateway.circuit_breaker import (
+    PAUSE,
+    UNKNOWN_OUTCOMES_MAX,
+    BreakerState,
+    CircuitBreaker,
+)
+from payments_adapters.rate_limited_gateway.gateway import (
+    WAITS_MAX,
+    RateLimitedGateway,
+)
+from payments_adapters.rate_limited_gateway.remembered_prices import PRICE_KEEPS
+
+__all__ = [
+    "CALLS_PER_S",
+    "PAUSE",
+    "PRICE_KEEPS",
+    "TAKEN_KEEPS",
+    "UNKNOWN_OUTCOMES_MAX",
+    "WAITS_MAX",
+    "BreakerState",
+    "CallBudget",
+    "CircuitBreaker",
+    "RateLimitedGateway",
+]

@@ -1,0 +1,89 @@
+"""Whether calls are made at all: not while the gateway does not answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown, Rejected
+from payments_core.ports import Clock
+
+UNKNOWN_OUTCOMES_MAX: Final = 5
+PAUSE: Final = timedelta(seconds=10)
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    # One call is let through, to see.
+    HALF_OPEN = "half_open"
+
+
+@attrs.define
+class CircuitBreaker:
+    """Opens when a gateway has not answered several times in a row."""
+
+    _clock: Clock
+    unknown_in_a_row: int = attrs.field(init=False, default=0)
+    unknown_total: int = attrs.field(init=False, default=0)
+    opened: int = attrs.field(init=False, default=0)
+    _open_until: datetime | None = attrs.field(init=False, default=None)
+    _probing: bool = attrs.field(init=False, default=False)
+
+    @property
+    def state(self) -> BreakerState:
+        if self._open_until is None:
+            return BreakerState.CLOSED
+        if self._clock() < self._open_until:
+            return BreakerState.OPEN
+        return BreakerState.HALF_OPEN
+
+    def check(self) -> None:
+        """Return if a call may go out.
+
+        Raises:
+            GatewayNotAttempted: no call is made now.
+        """
+        state = self.state
+        if state is BreakerState.OPEN or (
+            state is BreakerState.HALF_OPEN and self._probing
+        ):
+            raise GatewayNotAttempted("it has not answered lately")
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Let a call through, and learn from it.
+
+        Raises:
+            GatewayNotAttempted: no call is made now.
+        """
+        self.check()
+        probe = self.state is BreakerState.HALF_OPEN
+        self._probing = self._probing or probe
+        try:
+            yield
+            self._answered()
+        except GatewayOutcomeUnknown:
+            self._silent(probe=probe)
+            raise
+        except (Rejected, GatewayNotAttempted):
+            # Busy or a definite no: it answers.
+            self._answered()
+            raise
+        finally:
+            # A caller that goes away before the answer says nothing about the gateway.
+            if probe:
+                self._probing = False
+
+    def _silent(self, *, probe: bool) -> None:
+        self.unknown_in_a_row += 1
+        self.unknown_total += 1
+        if probe or self.unknown_in_a_row >= UNKNOWN_OUTCOMES_MAX:
+            self._open_until = self._clock() + PAUSE
+            self.opened += 1
+
+    def _answered(self) -> None:
+        self.unknown_in_a_row, self._open_until = 0, None

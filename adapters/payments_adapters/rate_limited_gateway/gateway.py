@@ -1,0 +1,140 @@
+"""The gateway that holds to the rules of this package."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+
+from payments_adapters.rate_limited_gateway.call_budget import CallBudget, TakenCalls
+from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
+from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
+from payments_core.card import Card
+from payments_core.errors import GatewayNotAttempted
+from payments_core.gateway import (
+    Answer,
+    FetchedSubscription,
+    FrozenRequest,
+    GatewayRequest,
+    InvoicePayment,
+    Preview,
+    Price,
+    SetUp,
+    UpdateSubscription,
+)
+from payments_core.identity import CustomerId, UserId
+from payments_core.payment import Payment, PaymentId
+from payments_core.ports import Clock, PaymentGateway
+from payments_core.subscription import SubscriptionReport
+
+# A burst is smoothed: a call that finds the budget used up waits a little for more.
+WAITS_MAX: Final = 20
+WAIT_S: Final = 0.1
+
+
+@attrs.frozen
+class RateLimitedGateway:
+    """A `PaymentGateway` behind a budget and a breaker."""
+
+    _gateway: PaymentGateway
+    _budget: CallBudget
+    breaker: CircuitBreaker
+    _clock: Clock
+    _wait_s: float = WAIT_S
+    _taken: TakenCalls = attrs.field(init=False)
+    _prices: RememberedPrices = attrs.field(init=False)
+
+    @_taken.default
+    def _none_taken(self) -> TakenCalls:
+        return TakenCalls(self._budget, self._clock)
+
+    @_prices.default
+    def _no_prices(self) -> RememberedPrices:
+        return RememberedPrices(self._clock)
+
+    @asynccontextmanager
+    async def _call(self, endpoint: str) -> AsyncIterator[None]:
+        self.breaker.check()
+        # Of a call that does not leave, the breaker has nothing to learn.
+        await self._take(endpoint)
+        async with self.breaker.call():
+            yield
+
+    async def _take(self, endpoint: str) -> None:
+        for _ in range(WAITS_MAX):
+            if await self._taken.use(endpoint):
+                return
+            await asyncio.sleep(self._wait_s)
+        raise GatewayNotAttempted("too many calls at once")
+
+    def freeze(self, request: GatewayRequest) -> FrozenRequest:
+        return self._gateway.freeze(request)
+
+    async def send(
+        self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
+    ) -> Answer:
+        async with self._call(_endpoint_of(frozen)):
+            return await self._gateway.send(
+                request, frozen, idempotency_key=idempotency_key
+            )
+
+    async def find(self, request: GatewayRequest) -> Answer | None:
+        async with self._call("find"):
+            return await self._gateway.find(request)
+
+    async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
+        async with self._call("customers"):
+            return await self._gateway.customer_of(user_id, email)
+
+    async def subscription(self, gateway_id: str) -> FetchedSubscription:
+        async with self._call("subscriptions"):
+            return await self._gateway.subscription(gateway_id)
+
+    async def subscriptions_of(
+        self, customer_id: CustomerId
+    ) -> Sequence[SubscriptionReport]:
+        async with self._call("subscriptions"):
+            return await self._gateway.subscriptions_of(customer_id)
+
+    async def card_of(self, customer_id: CustomerId) -> Card | None:
+        async with self._call("customers"):
+            return await self._gateway.card_of(customer_id)
+
+    async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
+        async with self._call("invoices"):
+            return await self._gateway.invoice_payment(invoice_id)
+
+    async def set_up(self, set_up_id: str) -> SetUp:
+        async with self._call("setup_intents"):
+            return await self._gateway.set_up(set_up_id)
+
+    async def payment(self, payment_id: PaymentId) -> Payment:
+        async with self._call("charges"):
+            return await self._gateway.payment(payment_id)
+
+    async def price(self, price_id: str) -> Price:
+        async def find() -> Price:
+            async with self._call("prices"):
+                return await self._gateway.price(price_id)
+
+        return await self._prices.get(f"price {price_id}", find)
+
+    async def price_of(self, product_id: str) -> Price:
+        async def find() -> Price:
+            async with self._call("products"):
+                return await self._gateway.price_of(product_id)
+
+        return await self._prices.get(f"product {product_id}", find)
+
+    async def preview(
+        self, customer_id: CustomerId, change: UpdateSubscription
+    ) -> Preview:
+        async with self._call("invoices"):
+            return await self._gateway.preview(customer_id, change)
+
+
+def _endpoint_of(frozen: FrozenRequest) -> str:
+    """Return the first word of the path that is not its version."""
+    words = [word for word in frozen.path.split("/") if word]
+    return words[1] if len(words) > 1 else frozen.path

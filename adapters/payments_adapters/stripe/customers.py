@@ -1,0 +1,31 @@
+"""Customers, their default card, and how far a card set-up is.
+
+Sources: docs.stripe.com/api/{customers,setup_intents}/object.
+"""
+
+import msgspec
+
+from payments_adapters.stripe.api_shapes import Made
+from payments_adapters.stripe.billing import PaymentMethod
+from payments_adapters.stripe.fields import Id, Reference, Text
+
+
+class InvoiceSettings(msgspec.Struct):
+    default_payment_method: PaymentMethod | Id | None = None
+
+
+class Customer(Made):
+    """A deleted one has no settings any more."""
+
+    invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
+
+    @property
+    def default_method(self) -> str | None:
+        method = self.invoice_settings.default_payment_method
+        return method.id if isinstance(method, PaymentMethod) else method
+
+
+class SetUpIntent(Made):
+    status: Text = ""
+    client_secret: Text | None = None
+    payment_method: Reference = None
