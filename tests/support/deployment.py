@@ -1,10 +1,9 @@
 """Everything that handles money, in memory, with a world that can end at any point."""
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -55,6 +54,7 @@ from payments_sandbox.forms import encoded, parsed
 from payments_sandbox.resources.endpoints import shown
 from support.inprocess import InProcess
 from support.sandbox import Api
+from support.snapshots import snapshot_of
 
 ADA = UserId("ada")
 ROUNDS_MAX = 1_000
@@ -158,6 +158,13 @@ def admin() -> Caller:
     return caller_of(UserId("admin"), scopes=[ADMIN_SCOPE])
 
 
+def _gateway_on(line: InProcess) -> AbstractAsyncContextManager[StripeGateway]:
+    gateway = StripeGateway(
+        line.engine.api.api_key, base="http://sandbox.test", livemode=False
+    )
+    return gateway.opened(line)
+
+
 @attrs.define
 class Deployment:
     """One deployment: a database, a sandbox behind the real SDK, and a process."""
@@ -172,7 +179,8 @@ class Deployment:
     fuse: Fuse = attrs.field(factory=Fuse)
     crashes: int = 0
     _answered: int = 0
-    _ids: "itertools.count[int]" = attrs.field(factory=itertools.count)
+    # How many ids of intents were made.
+    _made: int = 0
 
     @classmethod
     @asynccontextmanager
@@ -189,11 +197,36 @@ class Deployment:
             product=basic["product"],
         )
         api.post(f"products/{basic['product']}", default_price=basic["id"])
-        gateway = StripeGateway(
-            engine.api.api_key, base="http://sandbox.test", livemode=False
-        )
-        async with gateway.opened(line):
+        async with _gateway_on(line) as gateway:
             yield cls(api, line, gateway, basic["id"], pro["id"])
+
+    def saved(self) -> Callable[[], AbstractAsyncContextManager["Deployment"]]:
+        """Return what lends deployments that are as this one is now.
+
+        Their world, database and clock are theirs alone; each has a new process.
+        """
+        line, now = self.line, attrs.evolve(self)
+        copy = snapshot_of(
+            (line.engine, line.changes, line.reads, self.database, self.clock)
+        )
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Deployment]:
+            engine, changes, reads, database, clock = copy()
+            again = InProcess(engine)
+            again.changes, again.reads = changes, reads
+            async with _gateway_on(again) as gateway:
+                yield attrs.evolve(
+                    now,
+                    api=Api(engine),
+                    line=again,
+                    gateway=gateway,
+                    clock=clock,
+                    database=database,
+                    fuse=Fuse(),
+                )
+
+        return opened
 
     @property
     def looks(self) -> int:
@@ -222,7 +255,8 @@ class Deployment:
         self.fuse = frozen
 
     def new_id(self) -> str:
-        return f"intent-{next(self._ids)}"
+        self._made += 1
+        return f"intent-{self._made}"
 
     @property
     def policy(self) -> Policy:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
 from payments_core.errors import AccountNotFound
 from payments_core.identity import Email, UserId
@@ -28,15 +27,11 @@ async def find_operation(  # noqa: PLR0913  # who asks whom for what
         AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
     """
-
-    def allowed(account: PaymentAccount) -> None:
-        caller.require_access(account)
-        rule(account)
-
+    # Their own account, or an administrator asks: nothing to look up first.
     if not isinstance(user, Email) and (caller.is_admin or user == caller.user_id):
         try:
-            return await execute.find(request_of(user), allowed)
+            return await execute.find(request_of(user), rule)
         except AccountNotFound:
             pass  # The first call of a user registers them.
     account = await reach(user, caller=caller)
-    return await execute.find(request_of(account.user_id), allowed)
+    return await execute.find(request_of(account.user_id), rule)
