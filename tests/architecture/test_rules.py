@@ -145,7 +145,11 @@ WRONG: Final = [
         "from payments_core.months import months_after",
         "The sandbox knows nothing of ours",
     ),
-    (f"{SANDBOX}/shapes.py", "import stripe", "The sandbox knows nothing of ours"),
+    (
+        f"{SANDBOX}/shapes/catalog.py",
+        "import stripe",
+        "The sandbox knows nothing of ours",
+    ),
     # Inside the packages: upwards, and between neighbours.
     (f"{CORE}/money.py", "import payments_core.payment", "Layers of the core"),
     (f"{CORE}/payment.py", "import payments_core.subscription", "Layers of the core"),
@@ -262,6 +266,11 @@ WRONG: Final = [
         f"{SANDBOX}/resources/charges.py",
         "import payments_sandbox.resources.invoices",
         "Layers of the sandbox's resources",
+    ),
+    (
+        f"{SANDBOX}/shapes/parts.py",
+        "import payments_sandbox.shapes.catalog",
+        "Layers of the sandbox's shapes",
     ),
     (
         f"{SANDBOX}/cli/errors.py",
