@@ -11,6 +11,7 @@ from contracts.examples import (
     BOB,
     CH_1,
     CUS_1,
+    CUS_2,
     NOON,
     SUB_1,
     SUB_2,
@@ -260,6 +261,45 @@ class LedgerValuesContract:
 
         account = await stores.account(ADA)
         assert account.subscriptions == (attrs.evolve(FULL_SUBSCRIPTION, version=1),)
+
+    async def test_what_an_account_gave_up_can_be_anothers(
+        self, stores: Stores
+    ) -> None:
+        """
+        An e-mail and a customer name who has them now, and nobody who had them.
+        """
+        await stores.keep(an_account(customer=CUS_1))
+        ada = await stores.account(ADA)
+        moves = attrs.evolve(ada, email=email_of("eve"), customer_id=CUS_2)
+        assert await stores.save(moved(ada, moves)) == [SAVED]
+        assert await stores.accounts.find(email_of(ADA)) is None
+        assert await stores.accounts.owner_of_customer(CUS_1) is None
+
+        bob = attrs.evolve(an_account(BOB, customer=CUS_1), email=email_of(ADA))
+        assert await stores.save(opened(bob)) == [SAVED]
+
+        found = await stores.accounts.find(email_of(ADA))
+        assert found is not None
+        assert found.user_id == BOB
+        assert await stores.accounts.owner_of_customer(CUS_1) == BOB
+        assert await stores.accounts.owner_of_customer(CUS_2) == ADA
+
+    async def test_a_subscription_that_changes_hands_is_in_one_account(
+        self, stores: Stores
+    ) -> None:
+        """
+        The one that owns it now; none, while nobody does.
+        """
+        held = a_subscription(a_report(SUB_1), owner=ADA)
+        await stores.keep(an_account(), an_account(BOB), subscriptions=[held])
+        for version, owner in enumerate((None, BOB), 1):
+            given = attrs.evolve(held, user_id=owner, version=version)
+            assert await stores.save(Changes(key=SUB_1, subscriptions=(given,))) == [
+                SAVED
+            ]
+            for user in (ADA, BOB):
+                kept = (await stores.account(user)).subscriptions
+                assert [it.gateway_id for it in kept] == [SUB_1] * (user == owner)
 
     async def test_each_save_makes_each_version_one_greater(
         self, stores: Stores

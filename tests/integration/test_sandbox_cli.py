@@ -1,4 +1,4 @@
-"""`payments-sandbox …` as a person types it, against one that is served."""
+"""`payments-sandbox …`: what its commands do to one that is served, and say."""
 
 import json
 import os
@@ -17,6 +17,9 @@ import attrs
 import httpx
 import pytest
 
+from payments_sandbox.cli import main as sandbox
+from payments_service.cli import main as payments
+from support.command_line import Answer, answer_of
 from support.receiver import receiving
 from support.service import free_port
 
@@ -42,13 +45,13 @@ class Served:
             "PAYMENTS_SANDBOX_KEY": self.facts["stripe_api_key"],
         }
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return run(*words, env=self.env)
+    def run(self, *words: str) -> Answer:
+        return answer_of(sandbox, *words, env=self.env)
 
     def json(self, *words: str) -> Any:
         done = self.run(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert done.code == 0, done.err
+        return done.json
 
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.facts['stripe_api_key']}"}
@@ -76,9 +79,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.05)
 
 
-def run(
+def as_process(
     *words: str, env: dict[str, str], command: tuple[str, ...] = COMMAND
-) -> "subprocess.CompletedProcess[str]":
+) -> Answer:
+    """Run a command as a person types it."""
     done = subprocess.run(
         [*command, *words],
         env=env,
@@ -88,7 +92,7 @@ def run(
         check=False,
     )
     assert "Traceback" not in done.stderr
-    return done
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def serve(*words: str, ticking: bool = False) -> Served:
@@ -115,11 +119,16 @@ def test_a_trigger_makes_the_event_and_what_leads_to_it(served: Served) -> None:
     """
     The customer, the card and the charge are there afterwards; a value is taken.
     """
-    happened = served.json(
-        *("trigger", "charge.failed", "--user", "ada"), "--set", "amount=555"
+    happened = as_process(
+        *("trigger", "charge.failed", "--user", "ada"),
+        *("--set", "amount=555", "--json"),
+        env=served.env,
     )
 
-    assert happened["events"][-2:] == ["charge.failed", "payment_intent.payment_failed"]
+    assert happened.json["events"][-2:] == [
+        "charge.failed",
+        "payment_intent.payment_failed",
+    ]
     charge = served.get("charges?limit=1")["data"][0]
     assert (charge["amount"], charge["status"]) == (555, "failed")
     assert charge["metadata"] == {"user_id": "ada"}
@@ -156,10 +165,10 @@ def test_a_card_declines_when_it_is_told_to(served: Served) -> None:
     good = served.run("card", card)
     nobody = served.run("card", "pm_nobody", "--declines", "lost_card")
 
-    assert done.stdout == f"{card} lost_card\n"
-    assert good.stdout == f"{card} good\n"
-    assert nobody.returncode == 3
-    assert "No such payment method: 'pm_nobody'" in nobody.stderr
+    assert done.out == f"{card} lost_card\n"
+    assert good.out == f"{card} good\n"
+    assert nobody.code == 3
+    assert "No such payment method: 'pm_nobody'" in nobody.err
 
 
 def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
@@ -179,7 +188,7 @@ def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
     assert shown["rates"] == {"drop": 0.25, "twin": 1.0}
     assert planned["planned"] == 1
     assert (calm["rates"], calm["planned"]) == ({}, 0)
-    assert [done.returncode for done in wrong] == [2] * 5
+    assert [done.code for done in wrong] == [2] * 5
 
 
 @pytest.mark.parametrize(
@@ -202,8 +211,8 @@ def test_a_dry_run_changes_nothing(served: Served, words: tuple[str, ...]) -> No
 
     done = served.run(*words, "--dry-run")
 
-    assert done.returncode == 0
-    assert isinstance(json.loads(done.stdout), dict)
+    assert done.code == 0
+    assert isinstance(json.loads(done.out), dict)
     assert served.json("state") == before
 
 
@@ -232,8 +241,8 @@ def test_a_wrong_word_is_named(
     """
     done = served.run(*words)
 
-    assert (done.returncode, done.stdout) == (code, "")
-    assert says in done.stderr
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
 
 
 def test_nobody_there_is_said(tmp_path: Path) -> None:
@@ -246,17 +255,18 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
         "PAYMENTS_SANDBOX_KEY": KEY,
     }
 
-    alone = run("state", env=base, command=OURS)
-    unnamed = run("state", env=base)
-    gone = run("state", env={**base, **dead})
-    odd = run("state", env={**base, **dead, "PAYMENTS_SANDBOX_URL": "nowhere"})
+    alone = as_process("state", env=base, command=OURS)
+    unnamed = as_process("state", env=base)
+    gone = answer_of(sandbox, "state", env={**base, **dead})
+    nowhere = {**base, **dead, "PAYMENTS_SANDBOX_URL": "nowhere"}
+    odd = answer_of(sandbox, "state", env=nowhere)
 
-    codes = [done.returncode for done in (alone, unnamed, gone, odd)]
+    codes = [done.code for done in (alone, unnamed, gone, odd)]
     assert codes == [5, 2, 5, 2]
-    assert "no development service runs" in alone.stderr
-    assert "name a sandbox with --url and --key" in unnamed.stderr
-    assert "no sandbox answers at" in gone.stderr
-    assert "may have happened" not in gone.stderr
+    assert "no development service runs" in alone.err
+    assert "name a sandbox with --url and --key" in unnamed.err
+    assert "no sandbox answers at" in gone.err
+    assert "may have happened" not in gone.err
 
 
 def hang_up(listener: socket.socket) -> None:
@@ -285,13 +295,13 @@ def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
             "PAYMENTS_SANDBOX_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
             "PAYMENTS_SANDBOX_KEY": KEY,
         }
-        cut_off = run(*words, env=env)
+        cut_off = answer_of(sandbox, *words, env=env)
         dying.join()
 
-    assert (cut_off.returncode, cut_off.stdout) == (5, "")
-    assert "no sandbox answers at" in cut_off.stderr
+    assert (cut_off.code, cut_off.out) == (5, "")
+    assert "no sandbox answers at" in cut_off.err
     hint = "part of this may have happened, and the command `state` says"
-    assert (hint in cut_off.stderr) is may_have_happened
+    assert (hint in cut_off.err) is may_have_happened
 
 
 @pytest.mark.parametrize(
@@ -313,21 +323,23 @@ def test_the_services_command_is_the_same(
     """
     theirs = served.run(*words)
 
-    ours = run(*words, env=served.env, command=OURS)
+    ours = answer_of(payments, "sandbox", *words, env=served.env)
 
-    assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
-    said = theirs.stderr.replace("payments-sandbox: ", "payments: ").splitlines()
-    assert ours.stderr.splitlines()[-1:] == said[-1:]
+    assert (ours.code, ours.out) == (theirs.code, theirs.out)
+    said = theirs.err.replace("payments-sandbox: ", "payments: ").splitlines()
+    assert ours.err.splitlines()[-1:] == said[-1:]
 
 
 def test_a_stranger_is_refused(served: Served) -> None:
     """
     Without the key nothing can be done to it.
     """
-    done = run("reset", env={**served.env, "PAYMENTS_SANDBOX_KEY": "sk_test_other"})
+    env = {**served.env, "PAYMENTS_SANDBOX_KEY": "sk_test_other"}
 
-    assert done.returncode == 6
-    assert "the sandbox's key is needed" in done.stderr
+    done = answer_of(sandbox, "reset", env=env)
+
+    assert done.code == 6
+    assert "the sandbox's key is needed" in done.err
 
 
 def test_a_reset_begins_anew_with_what_it_was_started_with() -> None:
@@ -364,7 +376,7 @@ def test_it_forwards_what_happens_signed() -> None:
         served.run("trigger", "customer.created", "--user", "ada")
         served.run("advance", "1 second")
         waiting = served.json("state")["waiting_deliveries"]
-        rolled = served.run("roll-secret", state["endpoints"][0]["id"]).stdout
+        rolled = served.run("roll-secret", state["endpoints"][0]["id"]).out
     finally:
         served.end()
 
@@ -454,10 +466,10 @@ def test_it_does_not_start_with_what_it_cannot_use(
     """
     The option, the reason, and the exit code.
     """
-    done = run("serve", "--port", "0", *words, env={"PATH": os.environ["PATH"]})
+    done = answer_of(sandbox, "serve", "--port", "0", *words, env={})
 
-    assert (done.returncode, done.stdout) == (code, "")
-    assert says in done.stderr
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
 
 
 def test_a_taken_port_and_a_damaged_journal_are_named(
@@ -470,9 +482,10 @@ def test_a_taken_port_and_a_damaged_journal_are_named(
     damaged = tmp_path / "journal"
     damaged.write_text('{"did":"reset","at":1,"seed":0}\nnonsense\n')
 
-    taken = run("serve", "--port", port, env=served.env)
-    broken = run("serve", "--port", "0", "--journal", str(damaged), env=served.env)
+    taken = as_process("serve", "--port", port, env=served.env)
+    journal = ("--journal", str(damaged))
+    broken = as_process("serve", "--port", "0", *journal, env=served.env)
 
-    assert (taken.returncode, broken.returncode) == (4, 4)
-    assert "cannot be bound" in taken.stderr
-    assert f"{damaged}:2: " in broken.stderr
+    assert (taken.code, broken.code) == (4, 4)
+    assert "cannot be bound" in taken.err
+    assert f"{damaged}:2: " in broken.err

@@ -1,9 +1,11 @@
-"""The program's `main` in this process: quick, and with the exit codes of a process."""
+"""A program's `main` in this process: quick, and with the exit codes of a process."""
 
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +30,48 @@ class Answer:
 Inside = Callable[..., Answer]
 
 
+def answer_of(
+    program: Callable[[], None], *words: str | Path, env: Mapping[str, str]
+) -> Answer:
+    """Run a program's `main` with these words and no other variables of ours.
+
+    For what a command does and says; that it is a process, others prove.
+    """
+    out, err = _stream(), _stream()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["payments", *map(str, words)])
+        # It would take the handlers of whoever tests.
+        patch.setattr(logs, "configure", str)
+        with (
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            program()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return Answer(code, _text_of(out), _text_of(err))
+
+
+def _stream() -> io.TextIOWrapper:
+    # Some commands write bytes.
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text_of(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
 @pytest.fixture
-def inside(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Inside:
-    """Run the program's `main` in this process: for tables of many refusals."""
+def inside() -> Inside:
+    """Run the service's `main` in this process: for tables of many refusals."""
 
     def run(*words: str | Path, env: Mapping[str, str]) -> Answer:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
-                patch.delenv(name)
-            for name, value in env.items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["payments", *map(str, words)])
-            # It would take the handlers of whoever tests.
-            patch.setattr(logs, "configure", str)
-            capsys.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                main()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Answer(code, *capsys.readouterr())
+        return answer_of(main, *words, env=env)
 
     return run

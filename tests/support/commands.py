@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 import httpx
 
+from payments_service.cli import main
 from support import databases
-from support.command_line import Answer
+from support.command_line import Answer, answer_of
 from support.events import SAMPLES
 from support.service import PREFIX
 
@@ -50,7 +51,7 @@ class Dev:
         return facts
 
     def run(self, *words: str | Path, **env: str) -> Answer:
-        return payments(*words, env={**self.env, **env})
+        return answer_of(main, *words, env={**self.env, **env})
 
     def send(self, number: str, *words: str, **charge: object) -> Answer:
         """Send a charge with ids of its own."""

@@ -62,11 +62,11 @@ class Kept:
             thing = attrs.evolve(it, version=max(it.version, 1))
             match thing:
                 case PaymentAccount():
-                    tables.accounts[thing.user_id] = thing
+                    tables.put_account(thing)
                 case PaymentRecord():
-                    tables.payments[thing.payment.id] = thing
+                    tables.put_payment(thing)
                 case Subscription():
-                    tables.subscriptions[thing.gateway_id] = thing
+                    tables.put_subscription(thing)
         return kept
 
     def load(self, *sources: SourcedFacts) -> tuple[Snapshot, Decision]:

@@ -56,7 +56,7 @@ def event(id_: str, report: Report, *, second: int = 1) -> GatewayEvent:
 async def a_world_with(subscription: Subscription) -> World:
     world = await a_world(an_account(ADA), an_account(BOB, customer=CUS_2))
     kept = attrs.evolve(subscription, version=1)
-    world.database.tables.subscriptions[kept.gateway_id] = kept
+    world.database.tables.put_subscription(kept)
     world.database.last_sequence = subscription.sequence
     return world
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from contracts import every_contract_of
-from contracts.examples import NOON
+from contracts.examples import NOON, a_job
 from contracts.stores import Logged, Stores
 from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
@@ -18,6 +18,7 @@ from payments_adapters.memory import (
     MemoryTokenStore,
     MemoryWorkQueue,
 )
+from payments_adapters.memory.tables import Tables
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.ports import TokenStore
@@ -71,6 +72,20 @@ class TestMemory:
             periods=periods,
             account_log=account_log,
         )
+
+
+def test_neither_tables_nor_their_copy_see_what_is_written_to_the_other() -> None:
+    """
+    Which rows they share is nobody's business.
+    """
+    tables = Tables()
+    tables.put_job(a_job("ch_1"))
+    copy = tables.copy()
+    tables.put_job(a_job("ch_2"))
+    copy.put_job(a_job("ch_3"))
+
+    assert list(tables.jobs.values()) == [a_job("ch_1"), a_job("ch_2")]
+    assert list(copy.jobs.values()) == [a_job("ch_1"), a_job("ch_3")]
 
 
 class TestMemoryTokenStore(TokenStoreContract):

@@ -178,7 +178,7 @@ def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
 def claimed_in(recording: Recording, job: Job) -> Job:
     """Keep a job as somebody claimed it."""
     claimed = job.claimed(NOON)
-    recording.tables.jobs[job.key] = claimed
+    recording.tables.put_job(claimed)
     return claimed
 
 
@@ -230,7 +230,7 @@ def test_p18_a_job_that_was_asked_for_meanwhile_is_due_again() -> None:
     """
     recording = Recording()
     job = claimed_in(recording, a_job("ch_1", JobKind.PAYMENT))
-    recording.tables.jobs[job.key] = job.requested(a_job("ch_1", JobKind.PAYMENT))
+    recording.tables.put_job(job.requested(a_job("ch_1", JobKind.PAYMENT)))
     fact = PaymentCorrected(a_payment(user=ADA), 5)
     recording(attrs.evolve(found(fact), job=job))
 

@@ -95,7 +95,7 @@ async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
     async with Deployment.opened() as deployment:
         await deployment.register()
         unlinked = PaymentRecord(a_payment("ch_1", user=ADA), version=1)
-        deployment.database.tables.payments[unlinked.payment.id] = unlinked
+        deployment.database.tables.put_payment(unlinked)
         work = deployment.run_work
         ledger = FaultyLedger(MemoryLedger(deployment.database), broken)
         failing = attrs.evolve(

@@ -64,11 +64,11 @@ def restored(deployment: Deployment, case: Any) -> None:
         )
         assert response.status == 200, response
     tables, account = deployment.database.tables, account_of(case)
-    tables.accounts[account.user_id] = account
+    tables.put_account(account)
     for row in case["subscriptions"]:
         named = work_rows._renamed(row, {**work_rows._NAMES, "known_until": "as_of"})
         subscription = msgspec.convert(named, Subscription, strict=False)
-        tables.subscriptions[subscription.gateway_id] = subscription
+        tables.put_subscription(subscription)
     for row in case["intents"]:
         tables.put_intent(intent_of(row))
     deployment.database.last_sequence = case["last_ticket"]

@@ -22,9 +22,7 @@ async def test_what_the_gateway_does_not_know_ends_its_job() -> None:
     """
     async with Deployment.opened() as deployment:
         key = subscription_job("sub_gone")
-        deployment.database.tables.jobs[key] = Job.due(
-            key, "seen", deployment.clock.now
-        )
+        deployment.database.tables.put_job(Job.due(key, "seen", deployment.clock.now))
         await deployment.work()
 
         assert deployment.database.tables.jobs[key].state is JobState.DONE
@@ -57,9 +55,7 @@ async def test_an_open_intents_own_subscription_is_no_twin() -> None:
         ]
         [made] = deployment.subscriptions_of(ADA)
         key = subscription_job(made["id"])
-        deployment.database.tables.jobs[key] = Job.due(
-            key, "seen", deployment.clock.now
-        )
+        deployment.database.tables.put_job(Job.due(key, "seen", deployment.clock.now))
         for claimed in await deployment.run_work.claim(9):
             if isinstance(claimed.work, Job):
                 await deployment.run_work(claimed)
@@ -78,7 +74,7 @@ async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
     """
     async with Deployment.opened() as deployment:
         key, now = subscription_job("sub_gone"), deployment.clock.now
-        deployment.database.tables.jobs[key] = Job.due(key, "seen", now)
+        deployment.database.tables.put_job(Job.due(key, "seen", now))
         asked: list[str] = []
 
         def finish(request: Any, _: Any) -> None:

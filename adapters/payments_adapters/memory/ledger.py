@@ -138,14 +138,10 @@ def _is_taken(tables: Tables, group: Changes) -> bool:
     after = group.after
     if after is None or not group.changes_account:
         return False
-    return any(
-        other.user_id != after.user_id
-        and (
-            other.email.key == after.email.key
-            or (other.customer_id and other.customer_id == after.customer_id)
-        )
-        for other in tables.accounts.values()
-    )
+    holders = {tables.emails.get(after.email.key)}
+    if after.customer_id:
+        holders.add(tables.customers.get(after.customer_id))
+    return not holders <= {None, after.user_id}
 
 
 def _account_holds(tables: Tables, group: Changes) -> bool:
@@ -183,22 +179,19 @@ def _claims_are_free(tables: Tables, group: Changes) -> bool:
 def _write(tables: Tables, group: Changes, at: datetime) -> None:
     after = group.after
     if after is not None and group.changes_account:
-        tables.accounts[after.user_id] = attrs.evolve(after, subscriptions=())
+        tables.put_account(after)
         if group.changes_verdict:
-            entry = AccountLogEntry(after, at, group.cause, group.sources)
-            tables.account_log[after.user_id, after.version] = entry
+            tables.log_account(AccountLogEntry(after, at, group.cause, group.sources))
     for record in group.payments:
-        saved = attrs.evolve(record, version=record.version + 1)
-        tables.payments[record.payment.id] = saved
-    for subscription in group.subscriptions:
-        kept = attrs.evolve(subscription, version=subscription.version + 1)
-        tables.subscriptions[subscription.gateway_id] = kept
+        tables.put_payment(attrs.evolve(record, version=record.version + 1))
+    for it in group.subscriptions:
+        tables.put_subscription(attrs.evolve(it, version=it.version + 1))
     for period in group.periods:
-        tables.periods[period.gateway_id, period.invoice_id] = period
+        tables.put_period(period)
     for event, outcome in group.events:
         tables.put_event(EventRow(event, at, outcome))
     for name, version in group.link_versions.items():
-        tables.link_versions[name] = version + 1
+        tables.put_link_version(name, version + 1)
     for key, outcome in group.resolved:
         tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
     _write_work(tables, group, at)
@@ -207,7 +200,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
 def _write_work(tables: Tables, group: Changes, at: datetime) -> None:
     for job in group.jobs:
         known = tables.jobs.get(job.key)
-        tables.jobs[job.key] = job if known is None else known.requested(job)
+        tables.put_job(job if known is None else known.requested(job))
     for finish in group.finished:
         _finish(tables, finish, at)
     for intent in group.intents:
@@ -224,9 +217,9 @@ def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
         # It was finished before; the reply was lost.
         return
     if kept.requests != claimed.requests:
-        tables.jobs[claimed.key] = kept.requeued(at)
+        tables.put_job(kept.requeued(at))
         return
-    tables.jobs[claimed.key] = finish.after
+    tables.put_job(finish.after)
     if finish.outcome is not None:
         _settle(tables, finish, finish.outcome)
 

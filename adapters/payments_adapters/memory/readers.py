@@ -17,17 +17,12 @@ class MemoryAccountDirectory:
 
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
         tables = self._database.tables
-        for account in tables.accounts.values():
-            known = account.email.key if isinstance(user, Email) else account.user_id
-            if known == (user.key if isinstance(user, Email) else user):
-                return tables.whole(account)
-        return None
+        id_ = tables.emails.get(user.key) if isinstance(user, Email) else user
+        account = tables.accounts.get(id_) if id_ else None
+        return tables.whole(account) if account else None
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
-        for account in self._database.tables.accounts.values():
-            if account.customer_id == customer_id:
-                return account.user_id
-        return None
+        return self._database.tables.customers.get(customer_id)
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
 from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
@@ -40,7 +40,8 @@ class AccountLogEntry:
 class Tables:
     """Never changed once they are saved: who changes them works on a copy.
 
-    Rows are frozen: handing one out hands out a value.
+    Rows are frozen: handing one out hands out a value. They are written by methods of
+    this class alone, which copy what is shared and keep the indexes.
     """
 
     # Accounts are kept without their subscriptions, and handed out with them.
@@ -53,29 +54,61 @@ class Tables:
     link_versions: dict[str, int] = attrs.field(factory=dict)
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
-    # Indexes, as a database has them: of pending events by what they wait for, and of
-    # intents by what only one of them may have.
+    # Indexes, as a database has them: accounts by what only one of them has, what a
+    # user owns, pending events by what they wait for, and intents by what only one of
+    # them may have.
+    customers: dict[CustomerId, UserId] = attrs.field(factory=dict)
+    emails: dict[str, UserId] = attrs.field(factory=dict)
+    subscriptions_of: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
+    open_intents: dict[UserId, frozenset[IntentId]] = attrs.field(factory=dict)
     waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
     claims: dict[tuple[str, ...], IntentId] = attrs.field(factory=dict)
+    # The names of the dictionaries that no other copy shares.
+    _own: set[str] = attrs.field(init=False, factory=set, eq=False, repr=False)
 
     def copy(self) -> Self:
-        return attrs.evolve(
-            self,
-            accounts=dict(self.accounts),
-            payments=dict(self.payments),
-            subscriptions=dict(self.subscriptions),
-            events=dict(self.events),
-            intents=dict(self.intents),
-            jobs=dict(self.jobs),
-            link_versions=dict(self.link_versions),
-            periods=dict(self.periods),
-            account_log=dict(self.account_log),
-            waiting=dict(self.waiting),
-            claims=dict(self.claims),
-        )
+        """Return tables to change; what is not changed, both share."""
+        self._own.clear()
+        return attrs.evolve(self)
+
+    def _write(self, *names: str) -> None:
+        for name in names:
+            if name not in self._own:
+                setattr(self, name, dict(getattr(self, name)))
+                self._own.add(name)
+
+    def put_account(self, account: PaymentAccount) -> None:
+        """Keep an account without its subscriptions, in the place of an earlier one."""
+        self._write("accounts", "customers", "emails")
+        before = self.accounts.get(account.user_id)
+        if before is not None:
+            self.emails.pop(before.email.key, None)
+            if before.customer_id:
+                self.customers.pop(before.customer_id, None)
+        self.emails[account.email.key] = account.user_id
+        if account.customer_id:
+            self.customers[account.customer_id] = account.user_id
+        self.accounts[account.user_id] = attrs.evolve(account, subscriptions=())
+
+    def put_payment(self, record: PaymentRecord) -> None:
+        self._write("payments")
+        self.payments[record.payment.id] = record
+
+    def put_subscription(self, subscription: Subscription) -> None:
+        """Keep a subscription, in the place of an earlier one."""
+        self._write("subscriptions", "subscriptions_of")
+        id_ = subscription.gateway_id
+        before = self.subscriptions.get(id_)
+        if before is not None and before.user_id:
+            self.subscriptions_of[before.user_id] -= {id_}
+        if user := subscription.user_id:
+            theirs = self.subscriptions_of.get(user, frozenset())
+            self.subscriptions_of[user] = theirs | {id_}
+        self.subscriptions[id_] = subscription
 
     def put_event(self, row: EventRow) -> None:
         """Keep an event's row, in the place of an earlier one."""
+        self._write("events", "waiting")
         key = row.event.key
         before = self.events.get(key)
         if before is not None and (job := before.outcome.waits_for):
@@ -86,12 +119,34 @@ class Tables:
 
     def put_intent(self, intent: Intent) -> None:
         """Keep an intent, in the place of an earlier one."""
+        self._write("intents", "claims", "open_intents")
         before = self.intents.get(intent.id)
         for claim in claims_of(before) if before else ():
             self.claims.pop(claim, None)
         for claim in claims_of(intent):
             self.claims[claim] = intent.id
+        theirs = self.open_intents.get(intent.user_id, frozenset()) - {intent.id}
+        self.open_intents[intent.user_id] = (
+            theirs | {intent.id} if intent.open else theirs
+        )
         self.intents[intent.id] = intent
+
+    def put_job(self, job: Job) -> None:
+        self._write("jobs")
+        self.jobs[job.key] = job
+
+    def put_link_version(self, name: str, version: int) -> None:
+        self._write("link_versions")
+        self.link_versions[name] = version
+
+    def put_period(self, period: PaidPeriod) -> None:
+        self._write("periods")
+        self.periods[period.gateway_id, period.invoice_id] = period
+
+    def log_account(self, entry: AccountLogEntry) -> None:
+        self._write("account_log")
+        account = entry.account
+        self.account_log[account.user_id, account.version] = entry
 
     def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
         """Return the intents that a lookup names, in the order of their ids."""
@@ -99,25 +154,27 @@ class Tables:
         for key in lookup.idempotency_keys:
             if id_ := self.claims.get(("key", key)):
                 ids.add(id_)
-        if lookup.open_intents:
-            ids |= {
-                it.id
-                for it in self.intents.values()
-                if it.open and it.user_id in lookup.open_intents
-            }
+        for user in lookup.open_intents:
+            ids |= self.open_intents.get(user, frozenset())
         return [self.intents[it] for it in sorted(ids)]
+
+    def all_open_intents(self) -> Sequence[Intent]:
+        return [self.intents[it] for ids in self.open_intents.values() for it in ids]
 
     def whole(self, account: PaymentAccount) -> PaymentAccount:
         """Return an account with its subscriptions."""
-        for subscription in self.subscriptions.values():
-            if subscription.user_id == account.user_id:
-                account = account.with_subscription(subscription)
+        for id_ in self.subscriptions_of.get(account.user_id, ()):
+            account = account.with_subscription(self.subscriptions[id_])
         return account
 
     def accounts_under(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
         """Return the accounts that have any of the keys, in the order of their ids."""
-        found = [self.whole(a) for a in self.accounts.values() if _has(a, keys)]
-        return sorted(found, key=lambda account: account.user_id)
+        users = keys.user_ids & self.accounts.keys()
+        users |= {
+            self.customers[it] for it in keys.customer_ids & self.customers.keys()
+        }
+        users |= {self.emails[it] for it in keys.email_keys & self.emails.keys()}
+        return [self.whole(self.accounts[it]) for it in sorted(users)]
 
     def payments_of(self, users: Iterable[UserId]) -> Sequence[PaymentRecord]:
         owners = frozenset(users)
@@ -146,10 +203,9 @@ class Tables:
         else:
             by_email = isinstance(thing, Payment) and thing.email in keys.email_keys
             carries = thing.customer_id in keys.customer_ids or by_email
-        return carries and not any(
-            it.customer_id == thing.customer_id and it.user_id not in keys.user_ids
-            for it in self.accounts.values()
-            if thing.customer_id
+        return carries and (
+            not thing.customer_id
+            or self.customers.get(thing.customer_id) in {None, *keys.user_ids}
         )
 
     def linkable(self, limit: int) -> Sequence[UserId]:
@@ -158,14 +214,12 @@ class Tables:
             *(it.payment for it in self.payments.values() if not it.user_id),
             *(it.report for it in self.subscriptions.values() if not it.user_id),
         ]
-        customers = {it.customer_id: it.user_id for it in self.accounts.values()}
-        emails = {it.email.key: it.user_id for it in self.accounts.values()}
         found = set[UserId]()
         for thing in things:
-            bound = customers.get(thing.customer_id) if thing.customer_id else None
+            bound = self.customers.get(thing.customer_id) if thing.customer_id else None
             email = thing.email if isinstance(thing, Payment) else None
             if not thing.metadata_user_id:
-                found |= {it for it in (bound, emails.get(email or "")) if it}
+                found |= {it for it in (bound, self.emails.get(email or "")) if it}
             elif bound in {None, thing.metadata_user_id}:
                 found |= {UserId(thing.metadata_user_id)} & self.accounts.keys()
         return sorted(found)[:limit]
@@ -205,11 +259,3 @@ def claims_of(intent: Intent) -> list[tuple[str, ...]]:
     if intent.open:
         claims.append(("open", intent.user_id, intent.kind.value, intent.subject))
     return claims
-
-
-def _has(account: PaymentAccount, keys: LinkKeys) -> bool:
-    return (
-        account.user_id in keys.user_ids
-        or account.customer_id in keys.customer_ids
-        or account.email.key in keys.email_keys
-    )

@@ -28,8 +28,8 @@ class MemoryWorkQueue:
         # An intent may need the others of its user: one of them at a time.
         intents = {
             it.user_id: it
-            for it in sorted(tables.intents.values(), key=_age, reverse=True)
-            if it.open and it.lease.is_due(now)
+            for it in sorted(tables.all_open_intents(), key=_age, reverse=True)
+            if it.lease.is_due(now)
         }
         claimed: list[Job | Intent] = []
         for work in _fairly((*intents.values(), *jobs))[:limit]:
@@ -38,7 +38,7 @@ class MemoryWorkQueue:
                 mine = attrs.evolve(mine, version=mine.version + 1, writer="")
                 tables.put_intent(mine)
             else:
-                tables.jobs[mine.key] = mine
+                tables.put_job(mine)
             claimed.append(mine)
         self._database.tables = tables
         return [Claimed(work, self._database.next_sequence()) for work in claimed]
@@ -53,7 +53,7 @@ class MemoryWorkQueue:
         tables = self._database.tables.copy()
         if kept.requests != claimed.requests and after.state is JobState.DEAD:
             after = attrs.evolve(after, state=JobState.OPEN)
-        tables.jobs[claimed.key] = attrs.evolve(after, requests=kept.requests)
+        tables.put_job(attrs.evolve(after, requests=kept.requests))
         self._database.tables = tables
 
     async def request_overdue(self, *, now: datetime, limit: int) -> int:
@@ -73,7 +73,7 @@ class MemoryWorkQueue:
                 continue
             owner = tables.subscriptions[gateway_id].user_id
             job = Job.due(key, OVERDUE_REASON, now, owner)
-            tables.jobs[key] = job if known is None else known.requested(job)
+            tables.put_job(job if known is None else known.requested(job))
             count += 1
         self._database.tables = tables
         return count

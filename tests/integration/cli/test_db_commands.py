@@ -1,4 +1,4 @@
-"""`payments db …` as processes: upgrades, and databases that do not answer."""
+"""`payments db …`: upgrades, and databases that do not answer."""
 
 import os
 import socket
@@ -12,24 +12,24 @@ from support.commands import CANARY, COMMAND, NOBODY, START_S_MAX, Dev, payments
 
 
 def test_an_empty_database_is_upgraded_once(
-    empty_database: str, nowhere: dict[str, str]
+    inside: Inside, empty_database: str, nowhere: dict[str, str]
 ) -> None:
     """
     Before: exit code 6 and what to run. Four at once, and one later, all succeed.
     """
     env = {**nowhere, "PAYMENTS_DATABASE_URL": empty_database}
     before = payments("db", "current", env=env)
-    waited = payments("db", "wait", "--timeout", "1", env=env)
-    dry = payments("db", "upgrade", "--dry-run", env=env)
-    still = payments("db", "current", env=env)
+    waited = inside("db", "wait", "--timeout", "1", env=env)
+    dry = inside("db", "upgrade", "--dry-run", env=env)
+    still = inside("db", "current", env=env)
     four = [
         subprocess.Popen([*COMMAND, "db", "upgrade"], env={**os.environ, **env})
         for _ in range(4)
     ]
     codes = [process.wait(START_S_MAX) for process in four]
     again = payments("db", "upgrade", env=env)
-    after = payments("db", "current", env=env)
-    there = payments("db", "wait", "--timeout", "1", env=env)
+    after = inside("db", "current", env=env)
+    there = inside("db", "wait", "--timeout", "1", env=env)
 
     head = schema.head()
     for answer in (before, waited, still):
@@ -46,14 +46,14 @@ def test_an_empty_database_is_upgraded_once(
     "words", [["current"], ["upgrade"], ["wait", "--timeout", "1"]]
 )
 def test_a_database_that_does_not_answer_is_exit_code_5(
-    nowhere: dict[str, str], words: list[str]
+    inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
     Try again later.
     """
     env = {**nowhere, "PAYMENTS_DATABASE_URL": NOBODY}
 
-    answer = payments("db", *words, env=env)
+    answer = inside("db", *words, env=env)
 
     assert (answer.code, answer.out) == (5, "")
     assert "the database did not answer" in answer.err

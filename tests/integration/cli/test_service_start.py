@@ -62,12 +62,12 @@ def test_whoever_has_set_nothing_is_told_of_dev(
 
 @pytest.mark.parametrize("words", [["serve"], ["config", "check"]])
 def test_t61_every_variable_that_is_missing_or_wrong_is_named(
-    nowhere: dict[str, str], words: list[str]
+    inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
     All at once, exit code 4, and no secret in it.
     """
-    assert named(payments(*words, env=nowhere)) == REQUIRED
+    assert named(inside(*words, env=nowhere)) == REQUIRED
     wrong = {**nowhere, **secretive(**WRONG)}
     assert set(named(payments(*words, env=wrong))) == set(WRONG)
 
@@ -139,7 +139,7 @@ def test_a_database_that_is_not_ready_stops_the_start(
 
 
 def test_t61_the_configuration_is_shown_without_secrets(
-    nowhere: dict[str, str],
+    inside: Inside, nowhere: dict[str, str]
 ) -> None:
     """
     Names and values as the environment has them: what is shown can be set.
@@ -152,9 +152,9 @@ def test_t61_the_configuration_is_shown_without_secrets(
     env = {**nowhere, **secretive(**given)}
 
     shown = payments("config", "show", "--json", env=env)
-    in_words = payments("config", "show", env=env)
-    checked = payments("config", "check", env=env)
-    again = payments("config", "show", "--json", env={**env, **plain(shown.json)})
+    in_words = inside("config", "show", env=env)
+    checked = inside("config", "check", env=env)
+    again = inside("config", "show", "--json", env={**env, **plain(shown.json)})
 
     assert CANARY not in shown.out + shown.err + in_words.out + in_words.err
     assert given.items() <= shown.json.items()

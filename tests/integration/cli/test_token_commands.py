@@ -1,4 +1,4 @@
-"""`payments token …` as processes: tokens are issued and invalidated."""
+"""`payments token …`: tokens are issued and invalidated."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
     dry = dev.run("token", "invalidate", token, "--dry-run", "--json").json
     unchanged = dev.digest() == before
     assert dev.asks(token, "text") == 200
-    done = dev.run("token", "invalidate", token, "--json").json
+    done = payments("token", "invalidate", token, "--json", env=dev.env).json
     listed = dev.run("token", "list", "--json", "--limit", "1000").json
 
     assert (dry, unchanged) == ({"would_invalidate": True}, True)

@@ -1,4 +1,4 @@
-"""`payments webhook …` as processes: what they print, and their exit codes."""
+"""`payments webhook …`: what they print, and their exit codes."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,9 @@ def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
     files = [SAMPLES / "charge_succeeded.json", SAMPLES / "charge_failed.json"]
     events = [json.loads(file.read_bytes()) for file in files]
 
-    sent = [dev.run("webhook", "send", file, "--json").json for file in files]
+    sent = [
+        payments("webhook", "send", file, "--json", env=dev.env).json for file in files
+    ]
     listed = dev.run("webhook", "list", "--unlinked", "--json").json
     in_words = dev.run("webhook", "list", "--unlinked").out
     shown = dev.run("webhook", "show", events[0]["id"]).json
@@ -80,7 +82,9 @@ def test_an_unknown_event_is_not_found(dev: Dev) -> None:
     assert answer.err == "payments: no event evt_unknown was kept\n"
 
 
-def test_values_are_set_as_json_or_else_as_text(dev: Dev, tmp_path: Path) -> None:
+def test_values_are_set_as_json_or_else_as_text(
+    dev: Dev, inside: Inside, tmp_path: Path
+) -> None:
     """
     `--dry-run` prints what would be sent, sends nothing and needs nobody.
     """
@@ -99,7 +103,7 @@ def test_values_are_set_as_json_or_else_as_text(dev: Dev, tmp_path: Path) -> Non
     words = [word for value in values for word in ("--set", value)]
     command = ["webhook", "send", str(file), "--dry-run", *words]
 
-    answer = payments(*command, env={"PAYMENTS_DEV_DIR": str(tmp_path)})
+    answer = inside(*command, env={"PAYMENTS_DEV_DIR": str(tmp_path)})
 
     expected = json.loads(file.read_bytes())
     expected["id"] = "evt_1"
@@ -148,7 +152,9 @@ def test_a_file_that_is_not_json_is_a_usage_error(
     assert f"{tmp_path / 'file'} is not JSON" in answer.err
 
 
-def test_sending_needs_somebody_who_takes_it(nowhere: dict[str, str]) -> None:
+def test_sending_needs_somebody_who_takes_it(
+    inside: Inside, nowhere: dict[str, str]
+) -> None:
     """
     No development service, or nobody at the address: exit code 5.
     """
@@ -156,7 +162,7 @@ def test_sending_needs_somebody_who_takes_it(nowhere: dict[str, str]) -> None:
     address = f"http://127.0.0.1:{free_port()}"
 
     nobody = payments("webhook", "send", file, env=nowhere)
-    no_answer = payments(
+    no_answer = inside(
         "webhook", "send", file, "--to", address, "--secret", "x", env=nowhere
     )
 

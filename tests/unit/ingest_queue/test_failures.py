@@ -194,7 +194,7 @@ def bump(world: World) -> None:
     """Save Ada's account, as somebody else."""
     tables = world.database.tables.copy()
     account = tables.accounts[ADA]
-    tables.accounts[ADA] = attrs.evolve(account, version=account.version + 1)
+    tables.put_account(attrs.evolve(account, version=account.version + 1))
     world.database.tables = tables
 
 

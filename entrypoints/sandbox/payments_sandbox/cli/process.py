@@ -78,23 +78,25 @@ def serve_here(
         after_retries=after_retries,
         preset=presets.both(*wanted),
     )
-    listener = bound(port)
-    facts = {
-        "sandbox_url": url_of(listener),
-        "stripe_api_key": engine.api.api_key,
-    }
-    if forward:
-        facts["webhook_secret"] = secret
-    asyncio.run(
-        run(
-            SandboxApp.of(engine, at_once=at_once, endpoints_at_once=ENDPOINTS_AT_ONCE),
-            listener,
-            journal,
-            lambda: _say(facts, as_json=as_json),
-            ticking=not frozen,
-            ends_with_stdin=while_stdin_is_open,
+    with bound(port) as listener:
+        facts = {
+            "sandbox_url": url_of(listener),
+            "stripe_api_key": engine.api.api_key,
+        }
+        if forward:
+            facts["webhook_secret"] = secret
+        asyncio.run(
+            run(
+                SandboxApp.of(
+                    engine, at_once=at_once, endpoints_at_once=ENDPOINTS_AT_ONCE
+                ),
+                listener,
+                journal,
+                lambda: _say(facts, as_json=as_json),
+                ticking=not frozen,
+                ends_with_stdin=while_stdin_is_open,
+            )
         )
-    )
 
 
 def _say(facts: Mapping[str, str], *, as_json: bool) -> None:
