@@ -34,7 +34,7 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import Payment, PaymentId
-from payments_core.ports import Clock, PaymentGateway
+from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
 # Stripe allows 25 a second for each endpoint.
@@ -81,7 +81,7 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """Opens when a gateway has not answered several times in a row."""
 
-    _clock: Clock
+    _clock: SystemClock
     unknown_in_a_row: int = attrs.field(init=False, default=0)
     unknown_total: int = attrs.field(init=False, default=0)
     opened: int = attrs.field(init=False, default=0)
@@ -148,7 +148,7 @@ class CircuitBreaker:
 class RememberedPrices:
     """Prices that were fetched lately; a second caller waits for the same fetch."""
 
-    _clock: Clock
+    _clock: SystemClock
     _known: dict[str, tuple[datetime, asyncio.Task[Price]]] = attrs.field(
         init=False, factory=dict
     )
@@ -181,7 +181,7 @@ class TakenCalls:
     """Calls that this process took out of the budget and has yet to make."""
 
     _budget: CallBudget
-    _clock: Clock
+    _clock: SystemClock
     _ends: dict[str, deque[datetime]] = attrs.field(init=False, factory=dict)
 
     async def use(self, endpoint: str) -> bool:
@@ -213,7 +213,7 @@ class RateLimitedGateway:
     _gateway: PaymentGateway
     _budget: CallBudget
     breaker: CircuitBreaker
-    _clock: Clock
+    _clock: SystemClock
     _wait_s: float = WAIT_S
     _taken: TakenCalls = attrs.field(init=False)
     _prices: RememberedPrices = attrs.field(init=False)

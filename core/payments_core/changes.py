@@ -9,6 +9,7 @@ Rule 3: a group names all that it rests on: the account's version, the versions 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
@@ -79,12 +80,14 @@ class JobFinish:
     """A job is done, by who claimed it with this fence.
 
     The events that wait for it get the outcome. `after` is the job as it then is. One
-    that was asked for meanwhile is due again instead, and no event is settled.
+    that was asked for meanwhile is due again instead, at `again_at`, and no event is
+    settled.
     """
 
     claimed: Job
     after: Job
     outcome: Outcome | None
+    again_at: datetime
 
 
 @attrs.frozen(kw_only=True)
