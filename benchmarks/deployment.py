@@ -25,6 +25,7 @@ from payments_core import Email, customer_id, user_id
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
+from payments_service.container import utc_now
 from payments_service.dev.command import SAMPLES
 
 USERS_COUNT: Final = 2_000
@@ -84,7 +85,7 @@ class Bench:
         await schema.upgrade(self.database_url)
         async with PostgresStore(self.database_url).opened() as store:
             register = RegisterUser(
-                RecordFacts(PostgresLedger(store), lambda: datetime.now(UTC), Policy())
+                RecordFacts(PostgresLedger(store), utc_now, utc_now, Policy())
             )
             for number in range(USERS_COUNT + 1):
                 await register(

@@ -81,12 +81,14 @@ class JobFinish:
     """A job is done, by who claimed it with this fence.
 
     The events that wait for it get the outcome. `after` is the job as it then is. One
-    that was asked for meanwhile is due again instead, and no event is settled.
+    that was asked for meanwhile is due again instead, at `again_at`, and no event is
+    settled.
     """
 
     claimed: Job
     after: Job
     outcome: Outcome | None
+    again_at: datetime
 
 
 @attrs.frozen(kw_only=True)

@@ -27,6 +27,7 @@ from payments_core.gateway import (
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
+from payments_core.now import Now
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
@@ -38,6 +39,18 @@ from payments_core.tokens import (
 
 
 class Clock(Protocol):
+    """The time by which is decided and recorded: entitlement, periods, ages, retention.
+
+    Beside a sandbox it is the sandbox's, else the real one.
+    """
+
+    def __call__(self) -> datetime:
+        """Return the present moment, in UTC."""
+
+
+class SystemClock(Protocol):
+    """The real time: signatures, tokens, leases and due times, back-off, limits."""
+
     def __call__(self) -> datetime:
         """Return the present moment, in UTC."""
 
@@ -100,7 +113,7 @@ class WorkQueue(Protocol):
         One that was asked for meanwhile does not die.
         """
 
-    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+    async def request_overdue(self, *, now: Now, limit: int) -> int:
         """Request syncs of subscriptions that are overdue.
 
         That is when `Subscription.look_at` has passed and no job for them is open.

@@ -31,7 +31,7 @@ async def main() -> None:
         MemoryDatabase(),
         FixedClock(datetime(2026, 1, 31, 12, tzinfo=UTC)),
     )
-    record = RecordFacts(MemoryLedger(database), clock, Policy())
+    record = RecordFacts(MemoryLedger(database), clock, clock, Policy())
     await RegisterUser(record)(user_id("ada"), Email.of("ada@example.com"))
     charge = Payment(
         id=PaymentId("ch_1"),

@@ -12,6 +12,7 @@ from payments_core.intent import Call, Intent, IntentId, IntentKind, IntentState
 from payments_core.job import Job, JobKey, JobKind
 from payments_core.lease import Lease
 from payments_core.money import Money
+from payments_core.now import Now
 from payments_core.payment import (
     DisputeState,
     Payment,
@@ -29,6 +30,8 @@ from payments_core.tokens import Token
 
 # Not a whole second: a store that rounds is caught.
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
+# By both clocks.
+NOW = Now(at=NOON, system=NOON)
 APPLIED = Outcome(EventState.APPLIED)
 
 ADA, BOB = UserId("ada"), UserId("bob")

@@ -49,9 +49,11 @@ async def finished(
     *,
     hours: float = 0,
 ) -> None:
-    finish = JobFinish(job, after or job.finished(), outcome)
+    again_at = NOON + hours * HOUR
+    finish = JobFinish(job, after or job.finished(), outcome, again_at)
     group = Changes(key="a finish", finished=(finish,))
-    assert await stores.save(group, seconds=hours * 3600) == [SAVED]
+    # Recorded by another clock: only `again_at` says when a job is due.
+    assert await stores.save(group, seconds=-5) == [SAVED]
 
 
 async def died(stores: Stores, job: Job) -> None:
@@ -231,7 +233,7 @@ class LedgerJobsContract:
         group = beside(
             ada,
             events=((an_event("evt_2"), APPLIED),),
-            finished=(JobFinish(slow, slow.finished(), APPLIED),),
+            finished=(JobFinish(slow, slow.finished(), APPLIED, NOON),),
         )
         assert await stores.save(group) == [SAVED]
 
@@ -261,7 +263,7 @@ class LedgerJobsContract:
         """
         await asked(stores, a_job())
         job = await claimed(stores)
-        finish = JobFinish(job, job.finished(), APPLIED)
+        finish = JobFinish(job, job.finished(), APPLIED, NOON)
         asks = Changes(key="2", jobs=(a_job(reason="again"),))
         words = await stores.save(Changes(key="1", finished=(finish,)), asks)
         assert words == [SAVED] * 2
@@ -310,7 +312,7 @@ class LedgerJobsContract:
         group = Changes(
             key="it",
             resolved=((key_of("evt_1"), SET_APART),),
-            finished=(JobFinish(mine, mine.finished(), APPLIED),),
+            finished=(JobFinish(mine, mine.finished(), APPLIED, NOON),),
         )
         assert await stores.save(group) == [SAVED]
 

@@ -51,7 +51,9 @@ async def at_once(work: Callable[[int], Awaitable[_T]]) -> list[_T]:
 
 def recording(stores: Stores) -> RecordFacts:
     """Return what records facts, and never gives up: its time stands still."""
-    return RecordFacts(stores.ledger, lambda: NOON, Policy(), monotonic=lambda: 0.0)
+    return RecordFacts(
+        stores.ledger, lambda: NOON, lambda: NOON, Policy(), monotonic=lambda: 0.0
+    )
 
 
 async def recorded(record: RecordFacts, *sources: SourcedFacts) -> None:

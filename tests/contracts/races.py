@@ -203,7 +203,9 @@ class RacesContract:
 
     @pytest.fixture
     def track(self, ledger: Ledger) -> Track:
-        return Track(ledger, RecordFacts(ledger, lambda: LATER, Policy()))
+        return Track(
+            ledger, RecordFacts(ledger, lambda: LATER, lambda: LATER, Policy())
+        )
 
     async def test_a_payment_and_the_registration_of_its_owner(
         self, track: Track

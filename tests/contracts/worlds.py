@@ -136,7 +136,9 @@ class World:
 
     @property
     def record(self) -> RecordFacts:
-        return RecordFacts(MemoryLedger(self.database), self.clock, Policy())
+        return RecordFacts(
+            MemoryLedger(self.database), self.clock, self.clock, Policy()
+        )
 
     async def apply(self, events: Sequence[GatewayEvent]) -> Sequence[Receipt]:
         """Record what events say, in one batch."""

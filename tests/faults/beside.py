@@ -65,7 +65,7 @@ async def registered(dsn: str, everybody: Iterable[Payer]) -> None:
 
 
 def recorder(store: PostgresStore) -> RecordFacts:
-    return RecordFacts(PostgresLedger(store), utc_now, Policy())
+    return RecordFacts(PostgresLedger(store), utc_now, utc_now, Policy())
 
 
 @attrs.define

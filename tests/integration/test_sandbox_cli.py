@@ -5,11 +5,13 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -489,3 +491,41 @@ def test_a_taken_port_and_a_damaged_journal_are_named(
     assert (taken.code, broken.code) == (4, 4)
     assert "cannot be bound" in taken.err
     assert f"{damaged}:2: " in broken.err
+
+
+def test_its_time_is_kept_in_a_file_for_others_to_follow(tmp_path: Path) -> None:
+    """
+    From before it is served, in seconds, after each command; only its owner reads it.
+    """
+    clock, journal = tmp_path / "clock", tmp_path / "journal"
+    kept = ("--clock-file", str(clock), "--journal", str(journal))
+    served = serve(*kept, "--start", "2026-01-31T12:00:00Z")
+    began = int(clock.read_text())
+    served.run("advance", "2 months")
+    after = int(clock.read_text())
+    mode = stat.S_IMODE(clock.stat().st_mode)
+    served.end()
+    clock.unlink()
+    again = serve(*kept)
+    kept_time = int(clock.read_text())
+    again.end()
+    ticking = serve("--clock-file", str(clock), ticking=True)
+    ticked = int(clock.read_text())
+    wait_for(lambda: int(clock.read_text()) > ticked)
+    ticking.end()
+
+    assert datetime.fromtimestamp(began, UTC) == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert datetime.fromtimestamp(after, UTC) == datetime(2026, 3, 31, 12, tzinfo=UTC)
+    assert kept_time == after
+    assert mode == 0o600
+
+
+def test_a_clock_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """
+    Exit code 4, before anything is served.
+    """
+    nowhere = tmp_path / "no" / "clock"
+    done = as_process("serve", "--port", "0", "--clock-file", str(nowhere), env={})
+
+    assert (done.code, done.out) == (4, "")
+    assert f"--clock-file: {nowhere} cannot be written" in done.err

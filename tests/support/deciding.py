@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 import attrs
 
-from contracts.examples import NOON, an_event
+from contracts.examples import NOON, NOW, an_event
 from payments_adapters.memory import MemoryDatabase, MemoryLedger
 from payments_core.account import PaymentAccount
 from payments_core.changes import SaveResult, Snapshot
 from payments_core.decide import Decision, decide, lookup_of
 from payments_core.events import GatewayEvent, Report
 from payments_core.facts import Fact, SourcedFacts, facts_of
+from payments_core.now import Now
 from payments_core.payment import PaymentRecord
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription
@@ -52,6 +53,7 @@ class Kept:
     """What a ledger keeps, and what facts come to on it."""
 
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
+    now: Now = NOW
 
     @classmethod
     def of(cls, *things: PaymentAccount | PaymentRecord | Subscription) -> "Kept":
@@ -74,7 +76,7 @@ class Kept:
         lookup = lookup_of(sources)
         for _ in range(LOADS_MAX):
             snapshot = finished(MemoryLedger(self.database).load(lookup))
-            decision = decide(snapshot, sources, now=NOON, policy=Policy())
+            decision = decide(snapshot, sources, now=self.now, policy=Policy())
             if decision.more is None:
                 return snapshot, decision
             lookup |= decision.more

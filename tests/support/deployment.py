@@ -175,6 +175,10 @@ class Deployment:
     basic: str
     pro: str
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(BEGINNING))
+    # The same one, as in production, unless a test sets another.
+    system_clock: FixedClock = attrs.field(
+        default=attrs.Factory(lambda self: self.clock, takes_self=True)
+    )
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     fuse: Fuse = attrs.field(factory=Fuse)
     crashes: int = 0
@@ -277,12 +281,20 @@ class Deployment:
 
     @property
     def record(self) -> RecordFacts:
-        return RecordFacts(self.ledger, self.clock, self.policy, sleep=_no_wait)
+        return RecordFacts(
+            self.ledger, self.clock, self.system_clock, self.policy, sleep=_no_wait
+        )
 
     @property
     def execute(self) -> ExecuteOperation:
         return ExecuteOperation(
-            self.ledger, self.record, self.asked, self.clock, self.new_id, _no_wait
+            self.ledger,
+            self.record,
+            self.asked,
+            self.clock,
+            self.system_clock,
+            self.new_id,
+            _no_wait,
         )
 
     @property
@@ -411,10 +423,11 @@ class Deployment:
             self.execute,
             self.asked,
             self.clock,
+            self.system_clock,
             self.directory,
             self.fuse.around(MemoryIntentDirectory(self.database)),
             self.fuse.around(MemoryEventLog(self.database)),
-            StripeEvents(StripeSignatures((SECRET,), self.clock)),
+            StripeEvents(StripeSignatures((SECRET,), self.system_clock)),
         )
 
     async def work_once(self) -> int:

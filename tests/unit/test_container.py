@@ -1,6 +1,6 @@
 """The composition root, with adapters in place of the usual ones."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,8 +9,12 @@ from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_core.jobs import RunWork
 from payments_core.use_cases import (
+    CheckChange,
     ExecuteOperation,
     FindPrice,
+    GetPaymentStatus,
+    InvalidateToken,
+    InvalidateUserTokens,
     RecordFacts,
     RegisterUser,
 )
@@ -71,6 +75,25 @@ def test_everything_that_needs_it_gets_the_same_one() -> None:
     assert container[ExecuteOperation].ledger is ledger
     assert container[ExecuteOperation].record is record
     assert work.clock is clock
+
+
+def test_tokens_leases_and_signatures_have_the_real_time() -> None:
+    """
+    Whatever time the gateway has: each use case gets the clock that it needs.
+    """
+    clock, system = FixedClock(NOON), FixedClock(NOON)
+    container = wired(Overrides(clock=clock, system_clock=system))
+    usual = wired(Overrides(clock=clock))
+
+    record, execute = container[RecordFacts], container[ExecuteOperation]
+    for it in (record, execute, container[RunWork]):
+        assert it.clock is clock
+        assert it.system_clock is system
+    for rules in (container[GetPaymentStatus], container[CheckChange]):
+        assert rules.clock is clock
+    for tokens in (container[InvalidateToken], container[InvalidateUserTokens]):
+        assert tokens.clock is system
+    assert usual[RecordFacts].system_clock() > datetime.now(UTC) - timedelta(minutes=1)
 
 
 def test_what_is_not_given_is_the_usual() -> None:

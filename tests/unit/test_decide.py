@@ -16,7 +16,7 @@ from contracts.examples import (
     CH_1,
     CUS_1,
     CUS_2,
-    NOON,
+    NOW,
     a_payment,
     an_account,
     an_event,
@@ -71,7 +71,7 @@ def recorded(state: State, report: Payment) -> State:
         payments=[it for it in records if it.payment.id == report.id],
         histories=list(records),
     )
-    (group,) = decide(snapshot, [source], now=NOON, policy=Policy()).groups
+    (group,) = decide(snapshot, [source], now=NOW, policy=Policy()).groups
     assert group.after is not None
     changed = {it.payment.id: it for it in group.payments}
     kept = {it.payment.id: it for it in records} | changed

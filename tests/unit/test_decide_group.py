@@ -46,7 +46,7 @@ def test_who_works_on_a_job_does_not_ask_for_it() -> None:
     sync = attrs.evolve(found(fetched(a_report()), wish), job=claimed)
     group = only(Kept().decide(sync).groups)
 
-    assert group.finished == (JobFinish(claimed, claimed.finished(), APPLIED),)
+    assert group.finished == (JobFinish(claimed, claimed.finished(), APPLIED, NOON),)
     assert not group.jobs
     assert group.subscriptions
 
@@ -62,7 +62,7 @@ def test_what_was_fetched_before_what_is_known_is_fetched_again() -> None:
         kept_with(known).decide(attrs.evolve(found(stale), job=claimed)).groups
     )
 
-    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None),)
+    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None, NOON),)
     assert not group.jobs
     assert not group.subscriptions
 

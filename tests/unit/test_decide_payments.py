@@ -100,7 +100,7 @@ def test_a_correction_that_is_not_newer_is_fetched_again(sequence: int) -> None:
     stale = attrs.evolve(found(PaymentCorrected(FAILED, sequence)), job=claimed)
     group = only(Kept.of(an_account(), known).decide(stale).groups)
 
-    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None),)
+    assert group.finished == (JobFinish(claimed, claimed.requeued(NOON), None, NOON),)
     assert not group.payments
     assert not group.changes_account
 

@@ -38,8 +38,9 @@ async def never_saved(intent: Intent) -> Intent:
 
 
 def run_for(account: PaymentAccount, deployment: Deployment) -> OperationRun:
+    clock = FixedClock(NOON)
     return OperationRun(
-        an_intent(), account, 1, deployment.gateway, FixedClock(NOON), never_saved
+        an_intent(), account, 1, deployment.gateway, clock, clock, never_saved
     )
 
 

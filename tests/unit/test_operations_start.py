@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 import pytest
 
-from contracts.examples import ADA, NOON, an_account
+from contracts.examples import ADA, NOON, NOW, an_account
 from payments_core.changes import Lookup, Snapshot
 from payments_core.identity import UserId
 from payments_core.intent import (
@@ -18,6 +18,7 @@ from payments_core.intent import (
     IntentState,
     OperationParams,
 )
+from payments_core.now import Now
 from payments_core.operations.start import (
     OperationRequest,
     StartedOperation,
@@ -46,13 +47,18 @@ def started(
         lookup=Lookup(), sequence=1, accounts=[an_account(ADA)], intents=intents
     )
     return start_operation(
-        snapshot, request, no_rule, new, new_id=lambda: next(ids), now=now
+        snapshot,
+        request,
+        no_rule,
+        new,
+        new_id=lambda: next(ids),
+        now=Now(at=now, system=now),
     )
 
 
 @pytest.fixture
 def new() -> Intent:
-    return new_intent(REQUEST, lambda: "id-1", NOON)
+    return new_intent(REQUEST, lambda: "id-1", NOW)
 
 
 def kept(intent: Intent) -> Intent:

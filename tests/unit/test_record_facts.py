@@ -87,7 +87,9 @@ class Recording:
     @property
     def record(self) -> RecordFacts:
         clock = FixedClock(NOON)
-        return RecordFacts(self.ledger, clock, Policy(), lambda: self.now, self._sleep)
+        return RecordFacts(
+            self.ledger, clock, clock, Policy(), lambda: self.now, self._sleep
+        )
 
     def __call__(
         self, *sources: SourcedFacts, avoid: Sequence[str] = ()

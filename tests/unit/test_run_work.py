@@ -100,7 +100,7 @@ async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
         ledger = FaultyLedger(MemoryLedger(deployment.database), broken)
         failing = attrs.evolve(
             work,
-            record=RecordFacts(ledger, deployment.clock, Policy()),
+            record=RecordFacts(ledger, deployment.clock, deployment.clock, Policy()),
             on_failure=lambda it, error: heard.append((it, type(error))),
         )
 

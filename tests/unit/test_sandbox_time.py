@@ -254,3 +254,29 @@ async def test_no_more_is_under_way_than_may_be(
     await carried(hook, flushing, lambda: True)
     assert len(hook.arrived) == 9
     await courier.close()
+
+
+async def test_its_time_is_told_before_what_happened_then() -> None:
+    """
+    Whatever arrives finds it told, from the first event to the end; so after a reset.
+    """
+    api = Api.begin()
+    told = [api.now]
+    hook = Hook(then=lambda: seen.append(told[-1] == api.engine.now))
+    seen = list[bool]()
+    app = SandboxApp(api.engine, hook.courier(api))
+    listen(api, "hook")
+    api.engine.show_time = told.append
+    began = api.engine.now
+    price = api.price(900)
+    api.subscribe(api.customer()["id"], price["id"])
+    until_then = await app.advance("2 months")
+    await app.courier.close()
+
+    assert len(seen) > 2
+    assert all(seen)
+    assert told == sorted(told)
+    assert len(set(told)) > 2
+    assert told[-1] == until_then == span_after(began, "2 months")
+    api.engine.reset()
+    assert told[-1] == began

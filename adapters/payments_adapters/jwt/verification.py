@@ -21,7 +21,7 @@ from jwt import PyJWTError
 from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, json_object
 from payments_core.errors import InvalidToken, InvalidValue
 from payments_core.identity import Email, UserId, user_id
-from payments_core.ports import Clock
+from payments_core.ports import SystemClock
 from payments_core.tokens import Token
 
 TOKEN_LENGTH_MAX: Final = 8 * 1024
@@ -57,7 +57,7 @@ class JwtVerifier:
     keys: KeySet
     issuer: str
     audience: str
-    clock: Clock
+    clock: SystemClock
     max_age: timedelta
     leeway_s: int = 30
     _remembered: OrderedDict[str, _Verified] = attrs.field(

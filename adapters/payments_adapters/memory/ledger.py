@@ -194,20 +194,20 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         tables.put_link_version(name, version + 1)
     for key, outcome in group.resolved:
         tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
-    _write_work(tables, group, at)
+    _write_work(tables, group)
 
 
-def _write_work(tables: Tables, group: Changes, at: datetime) -> None:
+def _write_work(tables: Tables, group: Changes) -> None:
     for job in group.jobs:
         known = tables.jobs.get(job.key)
         tables.put_job(job if known is None else known.requested(job))
     for finish in group.finished:
-        _finish(tables, finish, at)
+        _finish(tables, finish)
     for intent in group.intents:
         tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
 
 
-def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
+def _finish(tables: Tables, finish: JobFinish) -> None:
     claimed = finish.claimed
     kept = tables.jobs.get(claimed.key)
     if kept is None or kept.lease.fence != claimed.lease.fence:
@@ -217,7 +217,7 @@ def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
         # It was finished before; the reply was lost.
         return
     if kept.requests != claimed.requests:
-        tables.put_job(kept.requeued(at))
+        tables.put_job(kept.requeued(finish.again_at))
         return
     tables.put_job(finish.after)
     if finish.outcome is not None:

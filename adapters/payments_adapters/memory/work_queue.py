@@ -13,6 +13,7 @@ from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.now import Now
 
 OVERDUE_REASON: Final = "no event came"
 
@@ -56,14 +57,14 @@ class MemoryWorkQueue:
         tables.put_job(attrs.evolve(after, requests=kept.requests))
         self._database.tables = tables
 
-    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+    async def request_overdue(self, *, now: Now, limit: int) -> int:
         await asyncio.sleep(0)
         tables = self._database.tables.copy()
         overdue = sorted(
             (next_sync_at, subscription.gateway_id)
             for subscription in tables.subscriptions.values()
             if (next_sync_at := subscription.next_sync_at) is not None
-            and next_sync_at <= now
+            and next_sync_at <= now.at
         )
         count = 0
         for _, gateway_id in overdue:
@@ -72,7 +73,7 @@ class MemoryWorkQueue:
             if count == limit or (known and known.state is not JobState.DONE):
                 continue
             owner = tables.subscriptions[gateway_id].user_id
-            job = Job.due(key, OVERDUE_REASON, now, owner)
+            job = Job.due(key, OVERDUE_REASON, now.system, owner)
             tables.put_job(job if known is None else known.requested(job))
             count += 1
         self._database.tables = tables

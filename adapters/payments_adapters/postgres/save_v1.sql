@@ -71,7 +71,8 @@ create type requested_job_v1 as (
 
 create type finished_job_v1 as (
     grp int, kind text, subject text, fence bigint, asked bigint, due_at timestamptz,
-    attempts int, is_done boolean, state text, reason text, waits_for text
+    attempts int, again_at timestamptz, is_done boolean, state text, reason text,
+    waits_for text
 );
 
 create type intent_change_v1 as (
@@ -358,7 +359,7 @@ begin
         -- that somebody else has by now nothing is written.
         with done as (
             update jobs j set
-                due_at = case when j.asked = t.asked then t.due_at else at end,
+                due_at = case when j.asked = t.asked then t.due_at else t.again_at end,
                 attempts = case when j.asked = t.asked then t.attempts else 0 end,
                 leased_until = null, dead = j.asked = t.asked and t.is_done,
                 finished_at = case when j.asked = t.asked and t.is_done then at end

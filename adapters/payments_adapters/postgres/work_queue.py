@@ -15,6 +15,7 @@ from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import IntentKind
 from payments_core.job import LEASE as JOB_LEASE
 from payments_core.job import Job, JobKind, JobState
+from payments_core.now import Now
 
 OVERDUE_REASON: Final = "no event came"
 # How much due work is considered, to be fair: the oldest of it.
@@ -91,13 +92,13 @@ _REQUEST_OVERDUE: Final = f"""
 insert into jobs as j (
     kind, subject, reason, due_at, asked, attempts, lease_no, dead, user_id
 )
-select '{JobKind.SUBSCRIPTION.value}', s.gateway_id, '{OVERDUE_REASON}', $1, 1, 0, 0,
-    false, s.user_id
+select '{JobKind.SUBSCRIPTION.value}', s.gateway_id, '{OVERDUE_REASON}',
+    $2::timestamptz, 1, 0, 0, false, s.user_id
 from subscriptions s left join jobs known
     on known.kind = '{JobKind.SUBSCRIPTION.value}' and known.subject = s.gateway_id
 where s.look_at <= $1
     and (known.kind is null or known.dead and known.finished_at is not null)
-order by s.look_at limit $2
+order by s.look_at limit $3
 on conflict (kind, subject) do update set
     reason = excluded.reason, due_at = excluded.due_at, asked = j.asked + 1,
     attempts = 0, dead = false, finished_at = null
@@ -139,9 +140,10 @@ class PostgresWorkQueue:
                 claimed.requests,
             )
 
-    async def request_overdue(self, *, now: datetime, limit: int) -> int:
+    async def request_overdue(self, *, now: Now, limit: int) -> int:
         async with self._store.connection() as connection:
-            return len(await connection.fetch(_REQUEST_OVERDUE, now, limit))
+            found = await connection.fetch(_REQUEST_OVERDUE, now.at, now.system, limit)
+        return len(found)
 
     async def linkable(self, *, limit: int) -> Sequence[UserId]:
         async with self._store.connection() as connection:

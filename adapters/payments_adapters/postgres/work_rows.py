@@ -128,6 +128,7 @@ def of_finish(finish: JobFinish) -> NewRow:
         "asked": claimed.requests,
         "due_at": after.lease.due_at,
         "attempts": after.lease.attempts,
+        "again_at": finish.again_at,
         "is_done": after.state is JobState.DONE,
         **(of_outcome(outcome) if outcome else _NO_OUTCOME),
     }

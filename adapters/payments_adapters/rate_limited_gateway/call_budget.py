@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from payments_core.ports import Clock
+from payments_core.ports import SystemClock
 
 # Stripe allows 25 a second for each endpoint.
 CALLS_PER_S: Final = 15.0
@@ -40,7 +40,7 @@ class TakenCalls:
     """Calls that this process took out of the budget and has yet to make."""
 
     _budget: CallBudget
-    _clock: Clock
+    _clock: SystemClock
     _ends: dict[str, deque[datetime]] = attrs.field(init=False, factory=dict)
 
     async def use(self, endpoint: str) -> bool:

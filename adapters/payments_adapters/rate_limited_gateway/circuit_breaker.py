@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown, Rejected
-from payments_core.ports import Clock
+from payments_core.ports import SystemClock
 
 UNKNOWN_OUTCOMES_MAX: Final = 5
 PAUSE: Final = timedelta(seconds=10)
@@ -26,7 +26,7 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """Opens when a gateway has not answered several times in a row."""
 
-    _clock: Clock
+    _clock: SystemClock
     unknown_in_a_row: int = attrs.field(init=False, default=0)
     unknown_total: int = attrs.field(init=False, default=0)
     opened: int = attrs.field(init=False, default=0)

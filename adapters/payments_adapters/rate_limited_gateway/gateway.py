@@ -25,7 +25,7 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import Payment, PaymentId
-from payments_core.ports import Clock, PaymentGateway
+from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
 # A burst is smoothed: a call that finds the budget used up waits a little for more.
@@ -40,7 +40,7 @@ class RateLimitedGateway:
     _gateway: PaymentGateway
     _budget: CallBudget
     breaker: CircuitBreaker
-    _clock: Clock
+    _clock: SystemClock
     _wait_s: float = WAIT_S
     _taken: TakenCalls = attrs.field(init=False)
     _prices: RememberedPrices = attrs.field(init=False)

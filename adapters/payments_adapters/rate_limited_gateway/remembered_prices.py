@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from payments_core.gateway import Price
-from payments_core.ports import Clock
+from payments_core.ports import SystemClock
 
 PRICES_MAX: Final = 1_000
 PRICE_KEEPS: Final = timedelta(minutes=1)
@@ -18,7 +18,7 @@ PRICE_KEEPS: Final = timedelta(minutes=1)
 class RememberedPrices:
     """Prices that were fetched lately; a second caller waits for the same fetch."""
 
-    _clock: Clock
+    _clock: SystemClock
     _known: dict[str, tuple[datetime, asyncio.Task[Price]]] = attrs.field(
         init=False, factory=dict
     )

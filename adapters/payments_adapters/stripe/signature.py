@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from payments_core.errors import BadSignature, InvalidValue
-from payments_core.ports import Clock
+from payments_core.ports import SystemClock
 
 HEADER_BYTES_MAX: Final = 2048
 SIGNATURES_MAX: Final = 8
@@ -119,7 +119,7 @@ class StripeSignatures:
     _keyed: tuple[hmac.HMAC, ...] = attrs.field(
         alias="secrets", converter=_keyed, repr=False, eq=False
     )
-    clock: Clock
+    clock: SystemClock
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
 
     def verify(self, body: bytes, header: str) -> None:

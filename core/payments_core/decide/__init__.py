@@ -1,4 +1,4 @@
-"""What facts come to: a pure function of a snapshot, the facts, the clock and policy.
+"""What facts come to: a pure function of a snapshot, the facts, the time and policy.
 
 Rule 1: a report of a payment merges into it; an unchanged payment changes nothing. An
         observation of a subscription merges too (`payments_core.subscription_merge`).
@@ -63,6 +63,7 @@ from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
 from payments_core.linking import NO_KEYS
+from payments_core.now import Now
 from payments_core.policy import Policy
 
 __all__ = [
@@ -104,7 +105,7 @@ def decide(
     snapshot: Snapshot,
     sources: Sequence[SourcedFacts],
     *,
-    now: datetime,
+    now: Now,
     policy: Policy,
 ) -> Decision:
     """Say what the facts come to; the order of the sources is that of the answer."""
@@ -127,7 +128,7 @@ def decide(
         try:
             key, owner = targets.of(source)
         except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
-            decided[number] = set_aside(source, now, error)
+            decided[number] = set_aside(source, now.system, error)
             continue
         groups.setdefault(key, (owner, []))[1].append(number)
     more: Lookup | None = None
@@ -159,7 +160,7 @@ def _decided_group(
     key: str,
     owner: UserId | None,
     sources: Sequence[SourcedFacts],
-    now: datetime,
+    now: Now,
 ) -> Decision:
     """Decide on one group; a source that fails is left out, and is a group of its own.
 
@@ -169,14 +170,14 @@ def _decided_group(
         return _decided_together(known, key, owner, sources, now)
     except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
         if len(sources) == 1:
-            return Decision([set_aside(sources[0], now, error)])
+            return Decision([set_aside(sources[0], now.system, error)])
     good: list[SourcedFacts] = []
     failed: dict[int, Decided] = {}
     for number, source in enumerate(sources):
         try:
             _decided_together(known, key, owner, [*good, source], now)
         except Exception as error:  # noqa: BLE001  # as above
-            failed[number] = set_aside(source, now, error)
+            failed[number] = set_aside(source, now.system, error)
         else:
             good.append(source)
     rest = _decided_together(known, key, owner, good, now)
@@ -194,7 +195,7 @@ def _decided_together(
     key: str,
     owner: UserId | None,
     sources: Sequence[SourcedFacts],
-    now: datetime,
+    now: Now,
 ) -> Decision:
     group = Group(known, key, owner, now)
     answers = [_answer(group, source) for source in sources]
@@ -278,12 +279,13 @@ def _finish(
 ) -> JobFinish:
     """Finish the job that the facts come from."""
     group.is_doing(job.key)
+    now = group.now.system
     if outcome.waits_for == job.key:
         # A newer report came first; what the job was asked for may be newer still.
-        return JobFinish(job, job.requeued(group.now), None)
+        return JobFinish(job, job.requeued(now), None, now)
     again = _again(group, source)
     after = job.released(again) if again else job.finished()
-    return JobFinish(job, after, outcome)
+    return JobFinish(job, after, outcome, now)
 
 
 def _again(group: Group, source: SourcedFacts) -> datetime | None:
@@ -295,8 +297,8 @@ def _again(group: Group, source: SourcedFacts) -> datetime | None:
         if isinstance(fact, SubscriptionObserved):
             known = group.subscription(fact.report.gateway_id)
             next_sync_at = known.next_sync_at if known else None
-            if next_sync_at is not None and next_sync_at <= group.now:
-                return group.now + A_DAY
+            if next_sync_at is not None and next_sync_at <= group.now.at:
+                return group.now.system + A_DAY
     return None
 
 

@@ -1,7 +1,7 @@
 """One account, or one thing without an account, while facts about it are decided on."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import attrs
 
@@ -12,6 +12,7 @@ from payments_core.entitlement import PaymentSummary
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.linking import NO_KEYS, LinkKeys
+from payments_core.now import Now
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
@@ -28,7 +29,7 @@ class Group:
     known: Known
     key: str
     owner: UserId | None
-    now: datetime
+    now: Now
     before: PaymentAccount | None = attrs.field(init=False)
     account: PaymentAccount | None = attrs.field(init=False)
     payments: dict[PaymentId, PaymentRecord] = attrs.field(init=False, factory=dict)
@@ -108,7 +109,7 @@ class Group:
             return ()
         wanted = sorted(self._jobs.items(), key=lambda it: (it[0].kind, it[0].subject))
         return tuple(
-            Job.due(key, reason, self.now + after, self.owner)
+            Job.due(key, reason, self.now.system + after, self.owner)
             for key, (reason, after) in wanted
         )
 

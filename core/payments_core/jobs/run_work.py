@@ -34,6 +34,7 @@ from payments_core.jobs.sync import (
     sync_payment,
     sync_subscription,
 )
+from payments_core.now import Now
 from payments_core.ports import (
     AccountDirectory,
     Clock,
@@ -41,6 +42,7 @@ from payments_core.ports import (
     EventReader,
     IntentDirectory,
     PaymentGateway,
+    SystemClock,
     WorkQueue,
 )
 from payments_core.use_cases.execute_operation import ExecuteOperation
@@ -78,6 +80,7 @@ class RunWork:
     execute: ExecuteOperation
     gateway: PaymentGateway
     clock: Clock
+    system_clock: SystemClock
     accounts: AccountDirectory
     intents: IntentDirectory
     events: EventLog
@@ -90,9 +93,9 @@ class RunWork:
         Raises:
             StoreUnavailable: what was claimed is due again after its lease.
         """
-        now = self.clock()
+        now = Now(at=self.clock(), system=self.system_clock())
         await self.queue.request_overdue(now=now, limit=OVERDUE_MAX)
-        return await self.queue.claim(now=now, limit=limit)
+        return await self.queue.claim(now=now.system, limit=limit)
 
     async def __call__(self, claimed: Claimed) -> None:
         """Do one piece of work that was claimed.
@@ -149,10 +152,11 @@ class RunWork:
         except StoreUnavailable:
             raise
         except (GatewayNotAttempted, OperationInProgress, AccountBusy):
-            await self.queue.release(job, job.released(self.clock() + PAUSE))
+            await self.queue.release(job, job.released(self.system_clock() + PAUSE))
         except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
             self.on_failure(job, error)
-            await self.queue.release(job, job.failed(self.clock(), _named(error)))
+            failed = job.failed(self.system_clock(), _named(error))
+            await self.queue.release(job, failed)
 
     @staticmethod
     async def _finish(run: JobRun, job: Job) -> None:

@@ -34,13 +34,13 @@ from payments_core.intent import (
     IntentState,
     Refusal,
 )
-from payments_core.ports import Clock, PaymentGateway
+from payments_core.ports import Clock, PaymentGateway, SystemClock
 from payments_core.subscription import PaidPeriod
 
 
 @attrs.frozen
 class RetryLater:
-    """It cannot go on before a moment; None: before the usual back-off."""
+    """It cannot go on before a moment of real time; None: before the usual back-off."""
 
     until: datetime | None = None
 
@@ -124,6 +124,7 @@ class OperationRun:
     sequence: int
     gateway: PaymentGateway
     _clock: Clock
+    _system_clock: SystemClock
     _save: Callable[[Intent], Awaitable[Intent]]
     # Subscriptions that were seen to be otherwise than we knew.
     touched: list[str] = attrs.field(init=False, factory=list)
@@ -182,7 +183,8 @@ class OperationRun:
         if found is not None:
             return self._noted(call.answered(found))
         if request.makes and not call.may_be_reissued(now):
-            raise StopRun(RetryLater(call.last_sent_at + REISSUE_AFTER))
+            wait = call.last_sent_at + REISSUE_AFTER - now
+            raise StopRun(RetryLater(self._system_clock() + wait))
         if self.intent.may_be_abandoned(now):
             raise StopRun(Expired())
         frozen = self.gateway.freeze(request)
@@ -215,7 +217,7 @@ class OperationRun:
 
     async def _kept(self, call: Call) -> Call:
         """Save a call before it is sent."""
-        intent = self.intent.with_call(call).extended(self.now)
+        intent = self.intent.with_call(call).extended(self._system_clock())
         self.intent = await self._save(intent)
         return call
 

@@ -29,6 +29,7 @@ from payments_core.intent import (
 )
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
+from payments_core.now import Now
 from payments_core.ports import NewId
 
 # These cannot begin before the user has a customer at the gateway.
@@ -132,7 +133,7 @@ def account_in(snapshot: Snapshot) -> PaymentAccount:
     return snapshot.accounts[0]
 
 
-def new_intent(request: OperationRequest, new_id: NewId, now: datetime) -> Intent:
+def new_intent(request: OperationRequest, new_id: NewId, now: Now) -> Intent:
     id_ = new_id()
     return Intent(
         id=IntentId(id_),
@@ -142,10 +143,10 @@ def new_intent(request: OperationRequest, new_id: NewId, now: datetime) -> Inten
         wanted=request.wanted,
         key=request.key_digest,
         fingerprint=request.fingerprint,
-        lease=Lease(due_at=now),
-        created_at=now,
+        lease=Lease(due_at=now.system),
+        created_at=now.at,
         writer=id_,
-    ).claimed(now)
+    ).claimed(now.system)
 
 
 def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose name
@@ -155,7 +156,7 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
     new: Intent,
     *,
     new_id: NewId,
-    now: datetime,
+    now: Now,
 ) -> StartedOperation:
     """Start `new`, or find what is there in its place.
 
@@ -169,14 +170,14 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
     kept = next((it for it in snapshot.intents if it.id == new.id), None)
     if kept is not None:
         # The reply to an earlier save was lost.
-        started = _as_it_is(kept, new.id, now)
+        started = _as_it_is(kept, new.id, now.system)
         if started == StartedOperation(kept, StartState.LEASED):
             making = _open_intent(snapshot, IntentKind.CREATE_CUSTOMER, "")
             customer = making if making and making.writer == new.id else None
             return StartedOperation(kept, StartState.LEASED, customer)
     else:
-        found = find_under_key(snapshot, request, new.id, now)
-        started = found or _find_open(snapshot, request, new.id, now)
+        found = find_under_key(snapshot, request, new.id, now.system)
+        started = found or _find_open(snapshot, request, new.id, now.system)
     if started is None:
         rule(account)
         customer = customer_for(request.kind, snapshot, new.id, new_id=new_id, now=now)
@@ -228,7 +229,7 @@ def _taken_over(intent: Intent, writer: str, now: datetime) -> StartedOperation:
 
 
 def customer_for(
-    kind: IntentKind, snapshot: Snapshot, writer: str, *, new_id: NewId, now: datetime
+    kind: IntentKind, snapshot: Snapshot, writer: str, *, new_id: NewId, now: Now
 ) -> Intent | None:
     """Return the intent, not saved yet, that makes the customer that is needed.
 
@@ -243,7 +244,7 @@ def customer_for(
             user_id=account.user_id, kind=IntentKind.CREATE_CUSTOMER
         )
         return attrs.evolve(new_intent(request, new_id, now), writer=writer)
-    started = _taken_over(known, writer, now)
+    started = _taken_over(known, writer, now.system)
     return started.intent if started.state is StartState.LEASED else None
 
 

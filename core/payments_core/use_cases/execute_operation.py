@@ -42,6 +42,7 @@ from payments_core.intent import (
     Refusal,
 )
 from payments_core.linking import LinkKeys
+from payments_core.now import Now
 from payments_core.operations import OPERATIONS
 from payments_core.operations.run import (
     Expired,
@@ -67,7 +68,7 @@ from payments_core.operations.start import (
     no_rule,
     start_operation,
 )
-from payments_core.ports import Clock, Ledger, NewId, PaymentGateway
+from payments_core.ports import Clock, Ledger, NewId, PaymentGateway, SystemClock
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
 # A browser that waits is told where to ask after that long.
@@ -114,6 +115,7 @@ class ExecuteOperation:
     record: RecordFacts
     gateway: PaymentGateway
     clock: Clock
+    system_clock: SystemClock
     new_id: NewId
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _running: set["asyncio.Task[Intent]"] = attrs.field(init=False, factory=set)
@@ -133,7 +135,7 @@ class ExecuteOperation:
         """
         snapshot = await self.ledger.load(lookup_of(request))
         rule(account_in(snapshot))
-        started = find_under_key(snapshot, request, "", self.clock())
+        started = find_under_key(snapshot, request, "", self.system_clock())
         if started is None or started.state is StartState.LEASED:
             return FoundOperation(request, snapshot, None)
         return FoundOperation(request, snapshot, _answer(started))
@@ -186,18 +188,21 @@ class ExecuteOperation:
         """
         return await self._resumed(intent, await self._load(intent.user_id), None)
 
+    def _now(self) -> Now:
+        return Now(at=self.clock(), system=self.system_clock())
+
     # Starting
 
     async def _started(
         self, request: OperationRequest, rule: Rule, snapshot: Snapshot | None
     ) -> tuple[StartedOperation, Snapshot]:
         """Save the intent of what is asked for, or find it."""
-        new = new_intent(request, self.new_id, self.clock())
+        new = new_intent(request, self.new_id, self._now())
         for _ in range(STARTS_MAX):
             if snapshot is None:
                 snapshot = await self.ledger.load(lookup_of(request, new.id))
             started = start_operation(
-                snapshot, request, rule, new, new_id=self.new_id, now=self.clock()
+                snapshot, request, rule, new, new_id=self.new_id, now=self._now()
             )
             if started.changes is None:
                 return started, snapshot
@@ -242,7 +247,7 @@ class ExecuteOperation:
 
     def _soon(self) -> RetryLater:
         """Return when to retry, while another operation makes the customer."""
-        return RetryLater(self.clock() + CUSTOMER_WITHIN)
+        return RetryLater(self.system_clock() + CUSTOMER_WITHIN)
 
     async def _customer_started(
         self, intent: Intent, snapshot: Snapshot
@@ -253,7 +258,7 @@ class ExecuteOperation:
             snapshot,
             self.new_id(),
             new_id=self.new_id,
-            now=self.clock(),
+            now=self._now(),
         )
         if new is None:
             return None
@@ -266,7 +271,13 @@ class ExecuteOperation:
     ) -> tuple[Intent, PaymentAccount]:
         """Run an intent; return it and the account as they are then."""
         run = OperationRun(
-            intent, account, sequence, self.gateway, self.clock, self._save
+            intent,
+            account,
+            sequence,
+            self.gateway,
+            self.clock,
+            self.system_clock,
+            self._save,
         )
         try:
             result = await self._result(run)
@@ -333,7 +344,8 @@ class ExecuteOperation:
     async def _reschedule(self, intent: Intent, reason: RetryLater) -> Intent:
         """Give the intent back, to go on later."""
         try:
-            return await self._save(intent.rescheduled(self.clock(), reason.until))
+            after = intent.rescheduled(self.system_clock(), reason.until)
+            return await self._save(after)
         except StopRun:
             return await self._current(intent)
 

@@ -30,8 +30,9 @@ from payments_core.errors import (
 )
 from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
+from payments_core.now import Now
 from payments_core.policy import Policy
-from payments_core.ports import Clock, Ledger
+from payments_core.ports import Clock, Ledger, SystemClock
 
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.004
@@ -95,6 +96,7 @@ _LEASE_LOST: Final = Recorded(state=RecordedState.LEASE_LOST)
 class RecordFacts:
     ledger: Ledger
     clock: Clock
+    system_clock: SystemClock
     policy: Policy
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -192,9 +194,8 @@ class _Run:
         lookup: Lookup = lookup_of(sources)
         for _ in range(LOADS_MAX):
             snapshot = await self.record.ledger.load(lookup)
-            decision = decide(
-                snapshot, sources, now=self.record.clock(), policy=self.record.policy
-            )
+            now = Now(at=self.record.clock(), system=self.record.system_clock())
+            decision = decide(snapshot, sources, now=now, policy=self.record.policy)
             if decision.more is None:
                 return decision
             lookup |= decision.more
@@ -223,7 +224,7 @@ class _Run:
     async def _set_aside(self, number: int, error: Exception) -> Recorded:
         """Keep an event that cannot be applied; raises nothing but a store's errors."""
         source, now = self.sources[number], self.record.clock()
-        decided = set_aside(source, now, error)
+        decided = set_aside(source, self.record.system_clock(), error)
         if decided.changes is None:
             return _recorded(decided)
         try:

@@ -12,7 +12,12 @@ from payments_core.errors import (
     TokenNotFound,
 )
 from payments_core.identity import Email, UserId
-from payments_core.ports import AccountDirectory, Clock, TokenStore, TokenVerifier
+from payments_core.ports import (
+    AccountDirectory,
+    SystemClock,
+    TokenStore,
+    TokenVerifier,
+)
 from payments_core.tokens import (
     RevocationPage,
     Token,
@@ -43,7 +48,7 @@ class AuthenticateCaller:
 class InvalidateToken:
     verifier: TokenVerifier
     tokens: TokenStore
-    clock: Clock
+    clock: SystemClock
 
     async def __call__(self, text: str, *, caller: Caller) -> None:
         """Revoke a token given by its text: the caller's own, or any by an admin.
@@ -92,7 +97,7 @@ class InvalidateToken:
 class InvalidateUserTokens:
     directory: AccountDirectory
     tokens: TokenStore
-    clock: Clock
+    clock: SystemClock
 
     async def __call__(
         self, user: UserId | Email, *, caller: Caller

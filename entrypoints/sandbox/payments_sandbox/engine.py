@@ -74,6 +74,8 @@ class Engine:
     watch: Watch = lambda _, __: None
     # Told of everything that decides what the sandbox is, before its effect is seen.
     record: Callable[[Entry], None] = lambda _: None
+    # Told its time whenever that changes, before anybody hears of what happened then.
+    show_time: Callable[[int], None] = lambda _: None
     _noted_at: int = attrs.field(init=False, default=0)
     # How much fell due on the sandbox's own clock.
     _steps: int = attrs.field(init=False, default=0)
@@ -89,6 +91,7 @@ class Engine:
         """Begin anew: nothing is left but the key, and what the preset makes."""
         self._begin(self.seed if seed is None else seed, self.start())
         self.record(Reset(at=self.now, seed=self.seed))
+        self.show_time(self.now)
 
     def _begin(self, seed: int, start: int) -> None:
         self.seed = seed
@@ -163,9 +166,11 @@ class Engine:
                 self._step()
                 # Before anybody hears of it.
                 self.note_time(clock.now)
+                self.show_time(clock.now)
                 self.outbox.publish()
             else:
                 clock.now = max(clock.now, due)
+                self.show_time(clock.now)
             await flush()
             # Decades may fall due; whoever calls meanwhile is not kept waiting.
             await asyncio.sleep(0)
@@ -174,6 +179,7 @@ class Engine:
             if target - self._noted_at >= (_NOTED_S if callable(until) else 1):
                 self.note_time(target)
             clock.now = max(clock.now, target)
+            self.show_time(clock.now)
         return self.now
 
     def _step(self) -> None:

@@ -46,6 +46,7 @@ from payments_core.ports import (
     Ledger,
     NewId,
     PaymentGateway,
+    SystemClock,
     TokenStore,
     TokenVerifier,
     WorkQueue,
@@ -111,6 +112,7 @@ class Overrides:
     """
 
     clock: Clock | None = None
+    system_clock: SystemClock | None = None
     ledger: Ledger | None = None
     gateway: PaymentGateway | None = None
 
@@ -118,6 +120,7 @@ class Overrides:
     def providers(self) -> _Providers:
         wired: Mapping[Any, object] = {
             Clock: self.clock,
+            SystemClock: self.system_clock,
             Ledger: self.ledger,
             PaymentGateway: self.gateway,
         }
@@ -188,6 +191,7 @@ def build_container(
         return RecordFacts(
             container.resolve(Ledger),
             container.resolve(Clock),
+            container.resolve(SystemClock),
             container.resolve(Policy),
         )
 
@@ -197,6 +201,7 @@ def build_container(
             container.resolve(RecordFacts),
             container.resolve(PaymentGateway),
             container.resolve(Clock),
+            container.resolve(SystemClock),
             container.resolve(NewId),
         )
 
@@ -210,6 +215,7 @@ def build_container(
             container.resolve(ExecuteOperation),
             container.resolve(PaymentGateway),
             container.resolve(Clock),
+            container.resolve(SystemClock),
             container.resolve(AccountDirectory),
             container.resolve(IntentDirectory),
             container.resolve(EventLog),
@@ -237,6 +243,9 @@ def _edges(settings: Settings) -> _Providers:
     def clock() -> Clock:
         return utc_now
 
+    def system_clock() -> SystemClock:
+        return utc_now
+
     def policy() -> Policy:
         return Policy(grace=settings.grace, livemode=settings.livemode)
 
@@ -257,6 +266,7 @@ def _edges(settings: Settings) -> _Providers:
 
     return {
         Clock: clock,
+        SystemClock: system_clock,
         NewId: new_id,
         Policy: policy,
         TokenVerifier: verifier,

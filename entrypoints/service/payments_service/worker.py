@@ -10,7 +10,6 @@ Rule 3: without work it polls after a moment; without a database, after a while.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -51,11 +50,14 @@ class Worker:
 
     @classmethod
     def of(cls, container: Container) -> "Worker":
+        work = container[RunWork]
+
         async def prepare() -> None:
-            today = datetime.now(UTC).date()
+            # By the clock that bodies are kept by.
+            today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
-        return cls(container[RunWork], prepare)
+        return cls(work, prepare)
 
     def stop(self) -> None:
         """Claim nothing more."""

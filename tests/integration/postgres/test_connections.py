@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from contracts.examples import (
     APPLIED,
     NOON,
+    NOW,
     SUB_1,
     a_job,
     a_payment,
@@ -288,6 +289,6 @@ async def _all_hot(stores: Stores, name: str, *, count: int) -> None:
         for claim in await stores.queue.claim(now=NOON, limit=9):
             if isinstance(claim.work, Job):
                 await finished(stores, claim.work)
-        await stores.queue.request_overdue(now=NOON, limit=9)
+        await stores.queue.request_overdue(now=NOW, limit=9)
         await stores.accounts.find(account.user_id)
         await stores.accounts.find(email_of(user))

@@ -35,7 +35,7 @@ from contracts.ledger_guards import (
 from contracts.ledger_jobs import WAITING, claimed, died, finished
 from contracts.ledger_links import ADAS_EMAIL, KEYS, NAME, claimer, keeper
 from contracts.stores import SAVED, Stores, moved
-from contracts.work_queue import SILENT_AT, names, silent
+from contracts.work_queue import SILENT_NOW, names, silent
 from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Changes, SaveResult
@@ -251,7 +251,7 @@ async def test_a_job_that_the_release_before_asked_for_again_is_open(
         await died(stores, await claimed(stores))
         assert (await stores.job(a_job_key())).state is JobState.DEAD
     before = await stores.job(a_job_key())
-    assert await stores.queue.request_overdue(now=SILENT_AT, limit=1) == 1
+    assert await stores.queue.request_overdue(now=SILENT_NOW, limit=1) == 1
     assert await stores.job(a_job_key()) == before
     assert a_job_key("sub_2") in await stores.jobs()
 
@@ -269,7 +269,7 @@ async def test_what_another_asks_for_at_this_moment_is_left_to_him(
             " null, false)"
         )
         asking = asyncio.create_task(
-            stores.queue.request_overdue(now=SILENT_AT, limit=9)
+            stores.queue.request_overdue(now=SILENT_NOW, limit=9)
         )
         while not await fetch(shared, "select from pg_locks where not granted"):
             assert not asking.done()

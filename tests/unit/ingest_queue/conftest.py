@@ -37,5 +37,6 @@ def failed() -> list[str]:
 
 @pytest.fixture
 def ingest(ledger: FaultyLedger, time: Time, failed: list[str]) -> IngestQueue:
-    record = RecordFacts(ledger, FixedClock(NOON), Policy(), time, time.sleep)
+    clock = FixedClock(NOON)
+    record = RecordFacts(ledger, clock, clock, Policy(), time, time.sleep)
     return IngestQueue(record, lambda it, _: failed.append(it.id), time, time.sleep)

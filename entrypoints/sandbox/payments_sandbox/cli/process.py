@@ -46,6 +46,7 @@ def serve_here(
     api_version: str | None,
     catalog: bool,
     journal: Path | None,
+    clock_file: Path | None,
     after_retries: str,
     at_once: int,
     while_stdin_is_open: bool,
@@ -92,6 +93,7 @@ def serve_here(
                 ),
                 listener,
                 journal,
+                clock_file,
                 lambda: _say(facts, as_json=as_json),
                 ticking=not frozen,
                 ends_with_stdin=while_stdin_is_open,
@@ -142,6 +144,7 @@ async def run(
     app: SandboxApp,
     listener: socket.socket,
     journal: Path | None,
+    clock_file: Path | None,
     on_started: Callable[[], None],
     *,
     ticking: bool,
@@ -150,7 +153,7 @@ async def run(
     """Serve until SIGTERM, SIGINT, or, if asked for, the end of who started it.
 
     Raises:
-        CommandError: the journal cannot be used.
+        CommandError: the journal, or the clock's file, cannot be used.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -161,6 +164,8 @@ async def run(
     try:
         if ticking:
             await _catch_up(app.engine, kept)
+        if clock_file:
+            _show_time(app.engine, clock_file)
         app.tell()
         await serve_app(app, listener, stop, on_started, ticking=ticking)
     finally:
@@ -186,6 +191,30 @@ async def _catch_up(engine: Engine, kept: Journal | None) -> None:
     except Exception:
         # Time stands where it failed; the ticks try again.
         logging.getLogger(__name__).exception("the sandbox's time did not catch up")
+
+
+def _show_time(engine: Engine, path: Path) -> None:
+    """Keep the engine's time in a file, from now on: until it runs, that stands still.
+
+    Raises:
+        CommandError: the file cannot be written.
+    """
+
+    def write(now: int) -> None:
+        draft = path.with_name(f"{path.name}.new")
+        draft.touch(mode=0o600)
+        draft.write_text(f"{now}\n")
+        # Whoever reads it finds a whole one.
+        draft.replace(path)
+
+    try:
+        write(engine.now)
+    except OSError as error:
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--clock-file: {path} cannot be written: {error.strerror}",
+        ) from error
+    engine.show_time = write
 
 
 def _on_stdin_closed(then: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ from payments_sandbox.engine import AFTER_RETRIES
 
 # Where Stripe's own mock listens; so many tools look there first.
 PORT: Final = 12_111
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -21,7 +22,8 @@ PORT: Final = 12_111
 @click.option("--secret", help="Signs them; made, and printed, if none.")
 @click.option("--api-version", help="In which version they are rendered.")
 @click.option("--catalog", is_flag=True, help="Begin with two products and prices.")
-@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--journal", type=_FILE, help="What was done; it comes back from it.")
+@click.option("--clock-file", type=_FILE, help="Where its time is kept, in seconds.")
 @click.option(
     "--after-retries",
     default="cancel",

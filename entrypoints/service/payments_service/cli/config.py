@@ -8,7 +8,6 @@ import attrs
 import click
 
 from payments_service.cli import environment
-from payments_service.container import build_container
 from payments_service.settings import Settings
 
 # The variables that say their unit, and how many of it a duration is.
@@ -41,7 +40,7 @@ def check() -> None:
 
     Exit code 4 and the names of the variables, if something is missing or wrong.
     """
-    build_container(environment.settings())
+    environment.wired(environment.settings())
     click.echo("ok")
 
 

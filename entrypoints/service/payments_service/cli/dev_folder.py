@@ -4,7 +4,10 @@
 """
 
 import json
+import os
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,11 +24,47 @@ STRIPE_API_KEY: Final = "stripe-api-key"
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105  # the name of a file
 # There only while the service runs.
 PUBLISHED: Final = "dev.json"
+SANDBOX_CLOCK: Final = "sandbox-clock"
+# A second of the sandbox is never left for the next one.
+_SECOND_S: Final = 0.999_999
+
+
+@attrs.frozen
+class SandboxClock:
+    """Shows the sandbox's time, which it keeps in a file, to the second.
+
+    Within a second time passes as it really does, up to the next one: what happened
+    first is the older. A sandbox that does not run has a clock that stands still.
+    """
+
+    path: Path
+
+    def __call__(self) -> datetime:
+        try:
+            with self.path.open("rb") as file:
+                since_s = time.time() - os.fstat(file.fileno()).st_mtime
+                second = int(file.read())
+        except FileNotFoundError as error:
+            raise not_running(self.path.parent) from error
+        fraction_s = min(max(since_s, 0.0), _SECOND_S)
+        return datetime.fromtimestamp(second, UTC) + timedelta(seconds=fraction_s)
+
+
+def not_running(path: Path) -> CommandError:
+    return CommandError(
+        Exit.DEPENDENCY_DOWN,
+        f"no development service runs on {path}: start one with "
+        "`payments dev`, or name its folder with PAYMENTS_DEV_DIR",
+    )
 
 
 @attrs.frozen
 class DevFolder:
     path: Path
+
+    @property
+    def sandbox_clock(self) -> SandboxClock:
+        return SandboxClock(self.path / SANDBOX_CLOCK)
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Self:
@@ -75,9 +114,5 @@ class DevFolder:
         """
         facts = self.published()
         if facts is None:
-            raise CommandError(
-                Exit.DEPENDENCY_DOWN,
-                f"no development service runs on {self.path}: start one with "
-                "`payments dev`, or name its folder with PAYMENTS_DEV_DIR",
-            )
+            raise not_running(self.path)
         return facts

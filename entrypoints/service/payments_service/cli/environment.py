@@ -11,7 +11,12 @@ from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
 from payments_core.tokens import Token
 from payments_service.cli.dev_folder import DevFolder
-from payments_service.container import Container, build_container, utc_now
+from payments_service.container import (
+    Container,
+    Overrides,
+    build_container,
+    utc_now,
+)
 from payments_service.container import opened as container_opened
 from payments_service.settings import Settings, SettingsError
 
@@ -50,9 +55,23 @@ def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]
 @asynccontextmanager
 async def opened() -> AsyncIterator[Container]:
     """Lend a wired container whose database is open, for one command."""
-    container = build_container(settings())
+    container = wired(settings())
     async with container_opened(container):
         yield container
+
+
+def wired(settings: Settings) -> Container:
+    """Wire everything; beside the sandbox of a development service, by its clock.
+
+    Raises:
+        SettingsError: the JWT keys or the webhook secrets cannot be used.
+    """
+    if "PAYMENTS_ENV" not in os.environ:
+        folder = DevFolder.of(os.environ)
+        facts = folder.published() or {}
+        if settings.stripe_api_base == facts.get("sandbox_url"):
+            return build_container(settings, Overrides(clock=folder.sandbox_clock))
+    return build_container(settings)
 
 
 def operator() -> Caller:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from payments_service.cli import environment
 from payments_service.cli.ending import SIGNALS
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.token import admin_token
-from payments_service.container import build_container, opened, utc_now
+from payments_service.container import Overrides, build_container, opened, utc_now
 from payments_service.dev.children import Child, keep
 from payments_service.dev.demo import beginning, play
 from payments_service.dev.folder import OwnedFolder
@@ -124,6 +125,7 @@ def _sandbox(
     def start(before: RunningSandbox | None) -> AbstractContextManager[RunningSandbox]:
         return sandbox_process(
             folder.sandbox_journal,
+            folder.sandbox_clock.path,
             key=folder.stripe_api_key(),
             forward=f"{service_url}{PREFIX}/webhooks/stripe",
             secret=settings.stripe_webhook_secrets[0],
@@ -184,11 +186,16 @@ async def _serve(  # noqa: PLR0913  # all that was made for it
     *,
     children: Sequence[Child[Any]],
 ) -> None:
+    # Who names a Stripe of their own has no sandbox whose time could be followed.
+    clock = folder.sandbox_clock if "sandbox_url" in facts else None
+    overrides = Overrides(clock=clock)
     service = Service(
-        build_container(settings), *listeners, trouble=partial(_trouble, children)
+        build_container(settings, overrides),
+        *listeners,
+        trouble=partial(_trouble, children),
     )
     # A process of its own in production: it shares nothing with the service.
-    behind = build_container(settings)
+    behind = build_container(settings, overrides)
     working = Worker.of(behind)
     started, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in SIGNALS:
@@ -248,7 +255,7 @@ def welcome(folder: OwnedFolder, facts: Mapping[str, str]) -> str:
     values = (
         "id=evt_alice_1",
         "data.object.id=ch_alice_1",
-        f"data.object.created={int(utc_now().timestamp())}",
+        f"data.object.created={int(_now(folder, facts).timestamp())}",
         "data.object.receipt_email=alice@example.com",
     )
     changes = " ".join(f"--set {value}" for value in values)
@@ -275,6 +282,11 @@ A signed webhook, as Stripe would send it; then ask for the status again:
 
   {payments} webhook send {sample} {changes}
 {lines}"""
+
+
+def _now(folder: OwnedFolder, facts: Mapping[str, str]) -> datetime:
+    """Return the service's time, as what happens now is paid for from now on."""
+    return folder.sandbox_clock() if "sandbox_url" in facts else utc_now()
 
 
 def _sandbox_lines(payments: str, user: str, headers: str) -> str:

@@ -18,6 +18,7 @@ from payments_adapters.jwt import generate_jwks
 from payments_service.cli.dev_folder import (
     JWKS,
     PUBLISHED,
+    SANDBOX_CLOCK,
     STRIPE_API_KEY,
     WEBHOOK_SECRET,
     DevFolder,
@@ -78,7 +79,8 @@ class OwnedFolder(DevFolder):
 
     def _wipe(self, *, everything: bool) -> None:
         """Remove what only a running service has, or all but the lock."""
-        (self.path / PUBLISHED).unlink(missing_ok=True)
+        for name in (PUBLISHED, SANDBOX_CLOCK):
+            (self.path / name).unlink(missing_ok=True)
         if everything:
             for path in (self.sandbox_journal, *map(self.path.joinpath, _SECRETS)):
                 path.unlink(missing_ok=True)

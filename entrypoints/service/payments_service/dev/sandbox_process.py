@@ -32,6 +32,7 @@ class RunningSandbox:
 @contextmanager
 def sandbox_process(  # noqa: PLR0913  # a parameter for each option
     journal: Path,
+    clock_file: Path,
     *,
     key: str,
     forward: str,
@@ -49,7 +50,8 @@ def sandbox_process(  # noqa: PLR0913  # a parameter for each option
     command = (
         *(sys.executable, "-m", "payments_service", "sandbox", "serve"),
         *("--port", str(port), "--catalog", "--json", "--while-stdin-is-open"),
-        *("--journal", str(journal), "--forward", forward, *options),
+        *("--journal", str(journal), "--clock-file", str(clock_file)),
+        *("--forward", forward, *options),
     )
     # Not on the command line, where every user of the machine could read them.
     names = {"PAYMENTS_SANDBOX_KEY": key, "PAYMENTS_SANDBOX_SERVE_SECRET": secret}

@@ -6,7 +6,7 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
-from payments_service.container import Container, build_container
+from payments_service.container import Container
 from payments_service.http.server import Service
 from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
@@ -18,7 +18,7 @@ def serve(ending: Ending) -> None:
     """Serve HTTP until SIGTERM; the ops port says when it is ready."""
     settings = environment.settings()
     logs.configure(settings.log_level)
-    container = build_container(settings)
+    container = environment.wired(settings)
     ending.run(_serve(settings, container, ending))
 
 

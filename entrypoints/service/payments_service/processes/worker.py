@@ -11,7 +11,7 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
-from payments_service.container import Container, build_container, opened
+from payments_service.container import Container, opened
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.listeners import server_of
 from payments_service.processes.start import bound, require_own_database
@@ -31,7 +31,7 @@ def worker(ending: Ending, *, once: bool) -> None:
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
-    container = build_container(settings)
+    container = environment.wired(settings)
     ending.run(_work(settings, container, ending, once=once))
 
 
