@@ -37,7 +37,7 @@ WALK: Final = re.findall(
 )
 NO_CALLS: Final = {"<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>"}
 # How many there were when it was last brought down: each one more needs a reason.
-CALLS_MAX: Final = 139
+CALLS_MAX: Final = 140
 EMAIL: Final = "ada@example.com"
 
 

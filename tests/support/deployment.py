@@ -211,12 +211,18 @@ class Deployment:
         """
         line, now = self.line, attrs.evolve(self)
         copy = snapshot_of(
-            (line.engine, line.changes, line.reads, self.database, self.clock)
+            (
+                line.engine,
+                line.changes,
+                line.reads,
+                self.database,
+                (self.clock, self.system_clock),
+            )
         )
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[Deployment]:
-            engine, changes, reads, database, clock = copy()
+            engine, changes, reads, database, (clock, system_clock) = copy()
             again = InProcess(engine)
             again.changes, again.reads = changes, reads
             async with _gateway_on(again) as gateway:
@@ -226,6 +232,7 @@ class Deployment:
                     line=again,
                     gateway=gateway,
                     clock=clock,
+                    system_clock=system_clock,
                     database=database,
                     fuse=Fuse(),
                 )
