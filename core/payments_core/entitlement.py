@@ -142,7 +142,7 @@ class PaymentSummary:
     """
 
     latest: PaymentEffect | None = None
-    term: PrepaidMonths | None = None
+    prepaid: PrepaidMonths | None = None
     # When the latest of the payments was made whose money went back.
     returned_at: datetime | None = None
 
@@ -172,14 +172,14 @@ class PaymentSummary:
         latest = self.latest if self.latest and effect < self.latest else effect
         # The latest so far, as payments come in the order of their time.
         returned_at = effect.created_at if effect.returned else self.returned_at
-        return type(self)(latest, self._term_after(effect), returned_at)
+        return type(self)(latest, self._prepaid_after(effect), returned_at)
 
-    def _term_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
+    def _prepaid_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
         if not effect.buys_month:
-            return self.term
-        if self.term is None or self.term.ends_at < effect.created_at:
+            return self.prepaid
+        if self.prepaid is None or self.prepaid.ends_at < effect.created_at:
             return PrepaidMonths(effect.created_at, 1)
-        return PrepaidMonths(self.term.anchor, self.term.months + 1)
+        return PrepaidMonths(self.prepaid.anchor, self.prepaid.months + 1)
 
 
 NO_PAYMENTS: Final = PaymentSummary()
@@ -243,8 +243,8 @@ def status_of(
     for alarming, shown in _ALARMS:
         if statuses & alarming:
             return shown
-    terms = (subscription.paid_period for subscription in subscriptions)
-    paid_from = max((term.starts_at for term in terms if term), default=None)
+    periods = (subscription.paid_period for subscription in subscriptions)
+    paid_from = max((it.starts_at for it in periods if it), default=None)
     if paid_from and (latest is None or latest.created_at < paid_from):
         return PaymentStatus.PAID
     return latest.status if latest else PaymentStatus.NONE
@@ -268,7 +268,7 @@ def expire_date_of(
 ) -> datetime | None:
     """Say until when the account has paid, or has free (rule 8)."""
     if not subscriptions:
-        return summary.term.ends_at if summary.term else None
+        return summary.prepaid.ends_at if summary.prepaid else None
     return max((end.at for end in _ends(summary, subscriptions)), default=None)
 
 
@@ -277,22 +277,22 @@ def _ends(
 ) -> Sequence[_End]:
     ends = [_paid_until(subscription, summary) for subscription in subscriptions]
     free = [subscription.free_until for subscription in subscriptions]
-    months = summary.term.ends_at if summary.term else None
+    months = summary.prepaid.ends_at if summary.prepaid else None
     ends += [_End(end) if end else None for end in (*free, months)]
     return [end for end in ends if end is not None]
 
 
 def _paid_until(subscription: Subscription, summary: PaymentSummary) -> _End | None:
-    term, returned_at = subscription.paid_period, summary.returned_at
-    if term is None:
+    period, returned_at = subscription.paid_period, summary.returned_at
+    if period is None:
         return None
     # The gateway's charges no longer say which invoice they pay. One that was taken
-    # within the term and given back gives the term back.
+    # within the period and given back gives the period back.
     given_back = (
         returned_at is not None
-        and returned_at >= term.starts_at
+        and returned_at >= period.starts_at
         and subscription.lived_at(returned_at)
     )
     if not given_back:
-        return _End(term.ends_at)
-    return _End(term.starts_at, has_grace=term.starts_at > subscription.began_at)
+        return _End(period.ends_at)
+    return _End(period.starts_at, has_grace=period.starts_at > subscription.began_at)

@@ -150,7 +150,7 @@ class Answer:
     """What came back of a request: the object's id, and what it says.
 
     `at` is the gateway's own second. `card` is of an attached card, `subscription` and
-    `term` of a request about a subscription, `client_secret` of a card set-up.
+    `paid_period` of a request about a subscription, `client_secret` of a card set-up.
     """
 
     id: str
@@ -158,15 +158,15 @@ class Answer:
     client_secret: str | None = None
     card: Card | None = None
     subscription: SubscriptionReport | None = None
-    term: PaidPeriod | None = None
+    paid_period: PaidPeriod | None = None
 
 
 @attrs.frozen(kw_only=True)
 class FetchedSubscription:
-    """A subscription as it is at `at`, and the last term that was paid for."""
+    """A subscription as it is at `at`, and the last period that was paid for."""
 
     report: SubscriptionReport
-    term: PaidPeriod | None
+    paid_period: PaidPeriod | None
     at: datetime
 
 

@@ -40,7 +40,7 @@ def intent_id(text: str) -> IntentId:
     """Read an intent's id.
 
     Raises:
-        IntentNotFound: it is none, so there is none of it.
+        IntentNotFound: no intent can have such an id.
     """
     if _ID.fullmatch(text) is None:
         raise IntentNotFound

@@ -116,7 +116,7 @@ class WorkQueue(Protocol):
     async def request_overdue(self, *, now: Now, limit: int) -> int:
         """Request syncs of subscriptions that are overdue.
 
-        That is when `Subscription.look_at` has passed and no job for them is open.
+        That is when `Subscription.next_sync_at` has passed and no job for them is open.
         Return how many.
         """
 

@@ -140,13 +140,14 @@ class Subscription:
 
     Without a `user_id` it is *unlinked*. `as_of` is the second up to which the report
     may hold changes, `sequence` the number it was merged with: see
-    `payments_core.subscription_merge`. `term` is the last period that was paid for.
+    `payments_core.subscription_merge`. `last_paid_period`
+    is what the last paid invoice covers.
     `plan_changed_at` is when another price or quantity was last seen; None if never.
     """
 
     report: SubscriptionReport
     user_id: UserId | None = None
-    term: PaidPeriod | None = None
+    last_paid_period: PaidPeriod | None = None
     as_of: datetime
     sequence: int
     plan_changed_at: datetime | None = None
@@ -191,23 +192,25 @@ class Subscription:
 
     @property
     def paid_period(self) -> PaidPeriod | None:
-        """The last term that was paid for; the invoice of a trial buys none."""
+        """The last period that was paid for; the invoice of a trial buys none."""
         start, end = self.report.trial_start, self.report.trial_end
-        term = self.term
-        if term and start and end and start <= term.starts_at and term.ends_at <= end:
+        last = self.last_paid_period
+        if last and start and end and start <= last.starts_at and last.ends_at <= end:
             return None
-        return term
+        return last
 
-    def paid(self, term: PaidPeriod) -> Self:
-        """Take in that an invoice was paid; an earlier term changes nothing."""
-        if self.term is not None and _place(term) <= _place(self.term):
+    def paid(self, period: PaidPeriod) -> Self:
+        """Take in that an invoice was paid; an earlier period changes nothing."""
+        last = self.last_paid_period
+        if last is not None and _place(period) <= _place(last):
             return self
-        return attrs.evolve(self, term=term)
+        return attrs.evolve(self, last_paid_period=period)
 
     @property
     def covered(self) -> bool:
         """Whether all of the present period is known to be paid, or free."""
-        ends = (self.term and self.term.ends_at, self.free_until)
+        last = self.last_paid_period
+        ends = (last and last.ends_at, self.free_until)
         return any(known and known >= self.report.period_end for known in ends)
 
     @property
@@ -225,5 +228,5 @@ class Subscription:
         return collected if self.as_of < collected else self.as_of + A_DAY
 
 
-def _place(term: PaidPeriod) -> tuple[datetime, datetime, str]:
-    return term.ends_at, term.starts_at, term.invoice_id
+def _place(period: PaidPeriod) -> tuple[datetime, datetime, str]:
+    return period.ends_at, period.starts_at, period.invoice_id

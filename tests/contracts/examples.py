@@ -167,7 +167,7 @@ def a_subscription(
     return Subscription(
         report=report or a_report(),
         user_id=UserId(owner) if owner else None,
-        term=term,
+        last_paid_period=term,
         as_of=as_of,
         sequence=sequence,
     )

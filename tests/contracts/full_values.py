@@ -134,7 +134,9 @@ FULL_SUBSCRIPTION: Final = Subscription(
     ),
     user_id=ADA,
     plan_changed_at=NOON + 11 * DAY,
-    term=a_term(starts_at=NOON + 9 * DAY, ends_at=NOON + 10 * DAY, invoice="in_paid"),
+    last_paid_period=a_term(
+        starts_at=NOON + 9 * DAY, ends_at=NOON + 10 * DAY, invoice="in_paid"
+    ),
     as_of=NOON + 11 * DAY,
     sequence=2**62,
 )
@@ -147,11 +149,11 @@ def _report_of(**changes: Any) -> Subscription:
 
 def _named(name: str, subscription: Subscription) -> Subscription:
     """Return the subscription under an id of its own."""
-    id_, term = f"sub {name}", subscription.term
+    id_, term = f"sub {name}", subscription.last_paid_period
     return attrs.evolve(
         subscription,
         report=attrs.evolve(subscription.report, gateway_id=id_),
-        term=term and attrs.evolve(term, gateway_id=id_),
+        last_paid_period=term and attrs.evolve(term, gateway_id=id_),
     )
 
 
@@ -167,7 +169,7 @@ SUBSCRIPTIONS: Final = {
                 *("latest_invoice_id", "pending", "metadata_user_id", "intent_id"),
             )
         },
-        "no term": attrs.evolve(FULL_SUBSCRIPTION, term=None),
+        "no term": attrs.evolve(FULL_SUBSCRIPTION, last_paid_period=None),
         "unlinked": attrs.evolve(FULL_SUBSCRIPTION, user_id=None),
         **{status.value: _report_of(status=status) for status in SubscriptionStatus},
         "only a price": _report_of(
@@ -229,7 +231,7 @@ ANSWER: Final = Answer(
     client_secret="seti_1_secret_🧾",
     card=CARD,
     subscription=FULL_SUBSCRIPTION.report,
-    term=FULL_SUBSCRIPTION.term,
+    paid_period=FULL_SUBSCRIPTION.last_paid_period,
 )
 FULL_CALL: Final = attrs.evolve(
     a_call("start", IntentState.REFUSED, at=NOON + 1 * HOUR, generation=7),
@@ -317,7 +319,7 @@ INTENTS: Final = {
             "a bare refusal": _call_of(refusal=Refusal(code="", reason="")),
             **{
                 f"no {name} answered": _answer_of(**{name: None})
-                for name in ("client_secret", "card", "subscription", "term")
+                for name in ("client_secret", "card", "subscription", "paid_period")
             },
             **{
                 f"to {kind}": attrs.evolve(FULL_INTENT, kind=kind)

@@ -88,13 +88,13 @@ class SubscriptionsContract:
         answer = await ask(world, start_wanted(world, await a_payer(world)))
         report, looked = reported(answer), await world.gateway.subscription(answer.id)
 
-        assert answer.term is not None
-        assert answer.term.gateway_id == report.gateway_id
-        assert answer.term.invoice_id == invoice_of(report)
-        assert answer.term.starts_at == report.period_start
-        assert answer.term.ends_at == report.period_end
+        assert answer.paid_period is not None
+        assert answer.paid_period.gateway_id == report.gateway_id
+        assert answer.paid_period.invoice_id == invoice_of(report)
+        assert answer.paid_period.starts_at == report.period_start
+        assert answer.paid_period.ends_at == report.period_end
         assert looked.report == report
-        assert looked.term == answer.term
+        assert looked.paid_period == answer.paid_period
         assert looked.at == answer.at
 
     async def test_a_quantity_costs_as_often(self, world: GatewayWorld) -> None:
@@ -172,7 +172,7 @@ class SubscriptionsContract:
         assert waiting.state is InvoicePaymentState.OPEN
         assert waiting.client_secret
         assert world.attempts_at(customer) == []
-        assert (await world.gateway.subscription(report.gateway_id)).term is None
+        assert (await world.gateway.subscription(report.gateway_id)).paid_period is None
 
         answer = await paid(world, report, await a_card(world, customer))
 

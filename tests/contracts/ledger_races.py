@@ -111,8 +111,8 @@ class LedgerRacesContract:
         payments = [it.payment for it in found.histories]
         assert len(payments) == WORKERS_COUNT // 2
         assert account.summary == PaymentSummary.replay(payments)
-        assert account.summary.term is not None
-        assert account.summary.term.months == WORKERS_COUNT // 2
+        assert account.summary.prepaid is not None
+        assert account.summary.prepaid.months == WORKERS_COUNT // 2
         assert account.version == WORKERS_COUNT // 2 + 1
         assert len(await stores.account_log()) == account.version
 
@@ -234,7 +234,7 @@ class LedgerRacesContract:
         linked = (await stores.load(histories=frozenset(ids))).histories
         accounts = (await stores.load(keys=users(*ids))).accounts
         assert len(linked) == WORKERS_COUNT
-        assert all(account.summary.term for account in accounts)
+        assert all(account.summary.prepaid for account in accounts)
 
     async def test_payments_of_one_stranger_do_not_miss_his_registration(
         self, stores: Stores
@@ -294,7 +294,7 @@ class LedgerRacesContract:
             replayed = PaymentSummary.replay(own, account.subscriptions)
             assert len(account.subscriptions) == 1
             assert account.summary == replayed
-            assert account.summary.term is None
+            assert account.summary.prepaid is None
 
     async def test_of_twenty_who_draw_at_once_none_has_anothers_number(
         self, stores: Stores

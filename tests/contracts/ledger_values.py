@@ -435,12 +435,12 @@ class LedgerValuesContract:
         """
         await stores.keep(FULL_ACCOUNT)
         ada = await stores.account(ADA)
-        term = ada.summary.term
+        term = ada.summary.prepaid
         assert term is not None
         longer = attrs.evolve(
             ada,
             summary=attrs.evolve(
-                ada.summary, term=attrs.evolve(term, months=term.months + 1)
+                ada.summary, prepaid=attrs.evolve(term, months=term.months + 1)
             ),
         )
         assert longer.payment_status is ada.payment_status

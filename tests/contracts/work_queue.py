@@ -373,7 +373,9 @@ class OverdueContract:
         `look_at` is kept with every change of the subscription.
         """
         await kept(stores, silent(SUB_1))
-        await kept(stores, attrs.evolve(silent(SUB_1), term=a_term(), version=1))
+        await kept(
+            stores, attrs.evolve(silent(SUB_1), last_paid_period=a_term(), version=1)
+        )
 
         assert await silent_ones(stores) == 0
 

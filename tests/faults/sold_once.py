@@ -7,17 +7,17 @@ from support.service_with_sandbox import BASIC, Payer
 
 SOON: Final = timedelta(minutes=10)
 # An error may have been made all the same: one looks for it for two hours.
-AFTER_SILENCE: Final = timedelta(hours=3)
+AFTER_UNKNOWN_OUTCOME: Final = timedelta(hours=3)
 
 
 def assert_sold_once(payer: Payer) -> None:
     """Assert one subscription, one payment, one customer; and that we know of them."""
-    payer.sales.settle()
+    payer.stack.settle()
     [customer] = payer.customers
     [theirs] = payer.subscriptions
     assert theirs["status"] == "active"
     assert theirs["customer"] == customer["id"]
     assert payer.taken == [BASIC]
     [shown] = payer.status["subscriptions"]
-    assert (shown["status"], shown["price"]) == ("active", payer.sales.basic)
+    assert (shown["status"], shown["price"]) == ("active", payer.stack.basic)
     assert payer.standing == ("paid", True)

@@ -37,7 +37,7 @@ class TwoServices:
     sandbox: Sandbox
     world: SalesWorld
     services: Sequence[ServiceProcess]
-    sales: ServiceWithSandbox
+    stack: ServiceWithSandbox
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def pair(postgres: str, template: str) -> Iterator[TwoServices]:
     ):
         world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
         with running(world, 2) as services:
-            sales = stocked(sandbox, wire, services[0])
-            yield TwoServices(sandbox, world, services, sales)
+            stack = stocked(sandbox, wire, services[0])
+            yield TwoServices(sandbox, world, services, stack)
 
 
 def _at_once(
@@ -60,7 +60,7 @@ def _at_once(
 
     async def one(client: httpx.AsyncClient, url: str, key: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {payer.token}", "Idempotency-Key": key}
-        order = {"product": pair.sales.product}
+        order = {"product": pair.stack.product}
         where = f"{url}/users/{payer.id}/subscriptions"
         return await client.post(where, json=order, headers=headers)
 
@@ -80,7 +80,7 @@ def test_t51_p28_one_key_64_times_on_two_processes_is_one_subscription(
     """
     Whoever is not first is told to wait, or gets the same answer, byte for byte.
     """
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
     answers = _at_once(pair, payer, ["one-key"] * RIVALS)
     last = payer.subscribe(key="one-key")
@@ -99,7 +99,7 @@ def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
     """
     A product is sold to a user once, whatever the keys.
     """
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
     answers = _at_once(pair, payer, [f"key-{n}" for n in range(RIVALS)])
 
@@ -112,10 +112,10 @@ def test_p21_a_new_user_64_times_has_one_customer(pair: TwoServices) -> None:
     """
     Nobody has a customer yet, and everybody needs one at once.
     """
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     assert payer.status["payment_status"] == "none"
     _at_once(pair, payer, [f"key-{n}" for n in range(RIVALS)])
-    pair.sales.settle(LATER)
+    pair.stack.settle(LATER)
 
     assert len(payer.customers) == 1
     assert len(payer.living) == 1
@@ -182,13 +182,13 @@ def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
     client's repetition gets the answer.
     """
     service, pair = fragile
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     assert payer.status["payment_status"] == "none"
     killer = Killer(_asks_for("POST", path), service)
     pair.sandbox.engine.watch = killer
-    _ask(service, payer, product=pair.sales.product, payment_method=GOOD)
+    _ask(service, payer, product=pair.stack.product, payment_method=GOOD)
     assert killer.struck.is_set()
-    pair.sales.settle(LATER)
+    pair.stack.settle(LATER)
     again = payer.subscribe(key="a-key", payment_method=GOOD)
 
     assert again.status_code == 201
@@ -204,15 +204,15 @@ def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
     At first it is told to wait: somebody may still be at it. It is never sold twice.
     """
     service, pair = fragile
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
     pair.sandbox.engine.watch = Killer(_asks_for("POST", "/v1/subscriptions"), service)
-    _ask(service, payer, product=pair.sales.product)
+    _ask(service, payer, product=pair.stack.product)
     answer = payer.subscribe(key="a-key")
     assert answer.status_code == 409
     assert answer.json()["code"] == "operation_in_progress"
     assert answer.headers["retry-after"]
-    pair.sales.work(LATER)
+    pair.stack.work(LATER)
 
     assert payer.subscribe(key="a-key").status_code == 201
     assert len(payer.subscriptions) == len(payer.taken) == 1
@@ -224,13 +224,13 @@ def test_f34_a_webhook_that_overtakes_the_answer_is_the_same_subscription(
     """
     Whoever commits first wins; the other changes nothing.
     """
-    payer = pair.sales.user()
+    payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
     url, (secret,) = f"{pair.services[1].url}/webhooks/stripe", pair.world.secrets
     pair.sandbox.deliver_to(url, secret)
     pair.sandbox.plan(Fault.OVERTAKE, CREATES)
     answer = payer.subscribe()
-    pair.sales.settle(LATER)
+    pair.stack.settle(LATER)
 
     assert answer.status_code == 201
     [known] = payer.get("subscriptions")["items"]

@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from support import databases
-from support import service_with_sandbox as shop
 from support.service_with_sandbox import (
     ASKING,
     FAILING,
@@ -14,6 +13,7 @@ from support.service_with_sandbox import (
     Payer,
     ServiceWithSandbox,
     pointers,
+    problem_of,
     refusal,
 )
 
@@ -56,8 +56,8 @@ def test_a_card_set_up_in_the_browser_becomes_the_default(ada: Payer) -> None:
     ada.call("POST", SET_UP)
     [set_up] = ada.have("setup_intent")
 
-    ada.sales.wire.post(f"setup_intents/{set_up['id']}/confirm", payment_method=OTHER)
-    ada.sales.settle()
+    ada.stack.wire.post(f"setup_intents/{set_up['id']}/confirm", payment_method=OTHER)
+    ada.stack.settle()
 
     assert ada.status["card"]["brand"] == "mastercard"
     assert ada.subscribe().json()["status"] == "active"
@@ -99,7 +99,7 @@ def test_a_card_is_put_in_place_and_shown(ada: Payer) -> None:
     assert {"exp_month", "exp_year"} <= set(told["card"])
     assert ada.status["card"] == told["card"]
     [method] = [
-        it for it in ada.sales.objects("payment_method") if it["id"] == ada.card
+        it for it in ada.stack.objects("payment_method") if it["id"] == ada.card
     ]
     assert method["card"]["exp_year"] == told["card"]["exp_year"]
 
@@ -115,7 +115,7 @@ def test_a_new_card_takes_the_old_ones_place(ada: Payer) -> None:
 
     assert answer.json()["card"]["brand"] == "mastercard"
     assert ada.card != old
-    ada.sales.settle()
+    ada.stack.settle()
     assert ada.status["card"] == answer.json()["card"]
 
 
@@ -192,13 +192,13 @@ def test_a_new_card_pays_what_is_past_due(ada: Payer) -> None:
     The renewal failed; the new card pays it before it takes the old one's place.
     """
     began = ada.subscribed(GOOD)
-    ada.sales.sandbox.set_card(ada.card, declines="insufficient_funds")
-    ada.sales.pass_by("1 month")
-    ada.sales.pass_by("2 hours")
+    ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    ada.stack.pass_by("1 month")
+    ada.stack.pass_by("2 hours")
     assert ada.status["payment_status"] == "failed"
 
     answer = ada.give_card(OTHER)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert answer.json()["outcome"] == "updated"
     [shown] = ada.status["subscriptions"]
@@ -213,12 +213,12 @@ def test_a_new_card_that_cannot_pay_what_is_due_is_no_new_card(ada: Payer) -> No
     """
     ada.subscribed(GOOD)
     old = ada.card
-    ada.sales.sandbox.set_card(old, declines="insufficient_funds")
-    ada.sales.pass_by("1 month")
-    ada.sales.pass_by("2 hours")
+    ada.stack.sandbox.set_card(old, declines="insufficient_funds")
+    ada.stack.pass_by("1 month")
+    ada.stack.pass_by("2 hours")
 
     answer = ada.give_card(FAILING)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert refusal(answer) == (402, "card_declined")
     assert answer.json()["decline_code"] == "generic_decline"
@@ -234,16 +234,16 @@ def test_a_bank_that_asks_about_what_is_due_is_answered_in_the_browser(
     The new card is in place, the answer has the secret; once confirmed, it is paid.
     """
     ada.subscribed(GOOD)
-    ada.sales.sandbox.set_card(ada.card, declines="insufficient_funds")
-    ada.sales.pass_by("1 month")
-    ada.sales.pass_by("2 hours")
+    ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    ada.stack.pass_by("1 month")
+    ada.stack.pass_by("2 hours")
 
     answer = ada.give_card(ASKING)
-    ada.sales.settle()
+    ada.stack.settle()
     waiting = ada.status["payment_status"]
     [theirs] = ada.subscriptions
-    ada.sales.sandbox.authenticate(ada.sales.asked_of(theirs))
-    ada.sales.settle()
+    ada.stack.sandbox.authenticate(ada.stack.asked_of(theirs))
+    ada.stack.settle()
 
     told = answer.json()
     assert (answer.status_code, told["outcome"]) == (200, "requires_action")
@@ -264,11 +264,11 @@ def test_a_payment_method_that_is_none_is_unprocessable(ada: Payer) -> None:
     assert pointers(answer) == ["/payment_method"]
 
 
-def test_another_users_card_is_refused(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_another_users_card_is_refused(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     What is attached to one customer cannot be taken for another; it stays theirs.
     """
-    bob = sales.user()
+    bob = stack.user()
     bob.give_card(GOOD)
 
     answer = ada.give_card(bob.card)
@@ -277,7 +277,7 @@ def test_another_users_card_is_refused(sales: ServiceWithSandbox, ada: Payer) ->
     assert pointers(answer) == ["/payment_method"]
     assert ada.status["card"] is None
     [customer] = bob.customers
-    [method] = [it for it in sales.objects("payment_method") if it["id"] == bob.card]
+    [method] = [it for it in stack.objects("payment_method") if it["id"] == bob.card]
     assert method["customer"] == customer["id"]
 
 
@@ -296,7 +296,7 @@ def test_what_is_no_id_is_refused_before_anything(ada: Payer, card: str) -> None
 
 
 def test_t58_a_cards_number_is_refused_and_not_kept(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     Nobody may send one here: it is neither passed on nor written down.
@@ -307,7 +307,7 @@ def test_t58_a_cards_number_is_refused_and_not_kept(
 
     kept = databases.run(
         databases.fetch(
-            sales.world.database_url,
+            stack.world.database_url,
             "select 1 from intents i where i::text like $1",
             f"%{number}%",
         )
@@ -338,7 +338,7 @@ def test_a_body_that_is_not_of_the_shape_is_refused(ada: Payer, content: bytes) 
     answer = ada.call("PUT", "card", content=content)
 
     assert answer.status_code == 400
-    assert shop.problem_of(answer)["code"] in {"invalid_body", "invalid_json"}
+    assert problem_of(answer)["code"] in {"invalid_body", "invalid_json"}
     assert ada.customers == []
 
 
@@ -350,22 +350,22 @@ def test_without_a_token_nobody_is_anybody(ada: Payer, method: str, path: str) -
     """
     401, with the way to be let in.
     """
-    url = f"{ada.sales.service.url}/users/{ada.id}/{path}"
+    url = f"{ada.stack.service.url}/users/{ada.id}/{path}"
 
     answer = httpx.request(method, url, trust_env=False)
 
     assert answer.status_code == 401
-    assert shop.problem_of(answer)["code"]
+    assert problem_of(answer)["code"]
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_t41_another_users_card_does_not_exist(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     404 by id and by e-mail; nothing happens to the other's card.
     """
-    bob = sales.user()
+    bob = stack.user()
     bob.give_card(GOOD)
     before = bob.card
 
@@ -379,7 +379,7 @@ def test_t41_another_users_card_does_not_exist(
 
 
 def test_an_administrator_may_put_a_users_card(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     By the user's e-mail as well; the card is the user's.
@@ -391,7 +391,7 @@ def test_an_administrator_may_put_a_users_card(
         "PUT",
         f"/users/{ada.id.upper()}@example.com/card",
         {"payment_method": GOOD},
-        token=sales.world.admin(),
+        token=stack.world.admin(),
     )
 
     assert answer.status_code == 200
@@ -407,14 +407,14 @@ def test_p28_the_same_key_and_body_get_the_same_bytes(ada: Payer) -> None:
     """
     body = {"payment_method": GOOD}
     first = ada.call("PUT", "card", body, key="one")
-    before = list(ada.sales.posts)
+    before = list(ada.stack.posts)
 
     again = ada.call("PUT", "card", body, key="one")
 
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
-    assert ada.sales.posts == before
+    assert ada.stack.posts == before
 
 
 def test_a_set_up_under_a_key_is_one(ada: Payer) -> None:
@@ -468,12 +468,12 @@ def test_t50_the_same_key_with_another_body_is_refused(ada: Payer) -> None:
 
 
 def test_t52_the_same_key_of_two_users_is_two(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     Neither sees the other's answer, nor is in the other's way.
     """
-    bob = sales.user()
+    bob = stack.user()
 
     mine = ada.call("PUT", "card", {"payment_method": GOOD}, key="shared")
     theirs = bob.call("PUT", "card", {"payment_method": OTHER}, key="shared")
@@ -512,7 +512,7 @@ def test_t53_two_keys_are_none(ada: Payer) -> None:
     Which of them counts cannot be known.
     """
     answer = httpx.put(
-        f"{ada.sales.service.url}/users/{ada.id}/card",
+        f"{ada.stack.service.url}/users/{ada.id}/card",
         json={"payment_method": GOOD},
         headers=[
             ("Authorization", f"Bearer {ada.token}"),

@@ -22,7 +22,7 @@ from payments_core.identity import CustomerId
 from payments_core.payment import PaymentId
 from payments_sandbox import Fault, Sandbox
 from support.sandbox import Api
-from support.shop import SDK_MARKS, Shop, opened
+from support.sdk_client import SDK_MARKS, SdkClient, opened
 
 pytestmark = SDK_MARKS
 
@@ -113,15 +113,15 @@ async def world(sandbox: Sandbox) -> AsyncIterator[SandboxWorld]:
     """Begin anew; all that is asked and said has to be of the SDK's types."""
     gateway = StripeGateway(sandbox.api_key, base=sandbox.url, livemode=False)
     transport = Transport(deadline_s=DEADLINE_S)
-    async with opened(sandbox) as shop, gateway.opened(transport):
-        yield SandboxWorld(gateway, sandbox, *await _prices(shop))
+    async with opened(sandbox) as sdk, gateway.opened(transport):
+        yield SandboxWorld(gateway, sandbox, *await _prices(sdk))
 
 
-async def _prices(shop: Shop) -> tuple[str, str, str]:
+async def _prices(sdk: SdkClient) -> tuple[str, str, str]:
     """Return a product, its default price, and a dearer one."""
-    cheap = await shop.price(CHEAP_MINOR)
+    cheap = await sdk.price(CHEAP_MINOR)
     product = cheap.product if isinstance(cheap.product, str) else cheap.product.id
-    dear = await shop.v1.prices.create_async(
+    dear = await sdk.v1.prices.create_async(
         {
             "currency": "eur",
             "unit_amount": DEAR_MINOR,
@@ -129,7 +129,7 @@ async def _prices(shop: Shop) -> tuple[str, str, str]:
             "product": product,
         }
     )
-    await shop.v1.products.update_async(product, {"default_price": cheap.id})
+    await sdk.v1.products.update_async(product, {"default_price": cheap.id})
     return product, cheap.id, dear.id
 
 

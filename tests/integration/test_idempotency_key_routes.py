@@ -19,19 +19,19 @@ def test_p28_the_same_order_under_a_key_is_one(ada: Payer) -> None:
     """
     ada.give_card()
     first = ada.subscribe(key="one")
-    posts = list(ada.sales.posts)
+    posts = list(ada.stack.posts)
 
     again = ada.subscribe(key="one")
 
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.content == first.content
     assert again.headers["idempotent-replayed"] == "true"
-    assert ada.sales.posts == posts
+    assert ada.stack.posts == posts
     assert ada.taken == [BASIC]
 
 
 def test_t50_the_same_key_with_another_order_is_refused(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     422; there is one subscription.
@@ -39,19 +39,19 @@ def test_t50_the_same_key_with_another_order_is_refused(
     ada.give_card()
     ada.subscribe(key="one")
 
-    answer = ada.subscribe(key="one", product=sales.other_product)
+    answer = ada.subscribe(key="one", product=stack.other_product)
 
     assert refusal(answer) == (422, "idempotency_key_reused")
     assert len(ada.subscriptions) == 1
 
 
 def test_t52_an_order_under_anothers_key_is_ones_own(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     Two users, the same key and order: two subscriptions.
     """
-    bob = sales.user()
+    bob = stack.user()
     for payer in (ada, bob):
         payer.give_card()
 
@@ -70,7 +70,7 @@ def test_p28_the_same_change_under_a_key_is_one(ada: Payer) -> None:
     first = ada.change(id_, key="one", quantity=2)
     ada.change(id_, quantity=3)
     ended = ada.call("DELETE", f"subscriptions/{id_}", key="two")
-    posts = list(ada.sales.posts)
+    posts = list(ada.stack.posts)
 
     again = ada.change(id_, key="one", quantity=2)
     ended_again = ada.call("DELETE", f"subscriptions/{id_}", key="two")
@@ -79,7 +79,7 @@ def test_p28_the_same_change_under_a_key_is_one(ada: Payer) -> None:
     assert (ended_again.status_code, ended_again.content) == (200, ended.content)
     for answer in (again, ended_again):
         assert answer.headers["idempotent-replayed"] == "true"
-    assert ada.sales.posts == posts
+    assert ada.stack.posts == posts
 
 
 def test_t50_an_end_under_the_key_of_another_is_refused(ada: Payer) -> None:
@@ -96,13 +96,13 @@ def test_t50_an_end_under_the_key_of_another_is_refused(ada: Payer) -> None:
 
 
 def test_t50_one_key_for_two_subscriptions_is_refused(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     The same body about another thing is another request: 422.
     """
     first = ada.subscribed()["id"]
-    second = ada.subscribe(product=sales.other_product).json()["id"]
+    second = ada.subscribe(product=stack.other_product).json()["id"]
     ada.change(first, key="one", quantity=2).raise_for_status()
 
     answer = ada.change(second, key="one", quantity=2)
@@ -123,7 +123,7 @@ def test_t53_a_key_that_is_none_is_refused_everywhere(
     before = ada.get(one)
 
     for answer in (
-        ada.subscribe(key=key, product=ada.sales.other_product),
+        ada.subscribe(key=key, product=ada.stack.other_product),
         ada.change(id_, key=key, quantity=2),
         ada.call("DELETE", one, key=key),
     ):
@@ -136,19 +136,19 @@ def test_t53_a_key_that_is_none_is_refused_everywhere(
 
 
 def test_t41_an_operation_is_its_users_and_the_administrators(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     200 for one's own, with what the answer was; 404 for another's; 200 for an
     administrator.
     """
-    told, bob = ada.subscribed(), sales.user()
+    told, bob = ada.subscribed(), stack.user()
     [theirs] = ada.subscriptions
     path = f"/intents/{theirs['metadata']['intent_id']}"
     _ = bob.status
 
     own, others = ada.call("GET", path), bob.call("GET", path)
-    admins = ada.call("GET", path, token=sales.world.admin())
+    admins = ada.call("GET", path, token=stack.world.admin())
 
     assert own.status_code == 200
     assert own.json()["result"] == told

@@ -154,7 +154,11 @@ async def test_taking_the_last_migration_back_loses_no_row(
         (event,) = await stores.events.find("evt_1")
         assert event.body == b"\x00a body"
         terms = sorted(
-            (it.term for it in SUBSCRIPTIONS.values() if it.term),
+            (
+                it.last_paid_period
+                for it in SUBSCRIPTIONS.values()
+                if it.last_paid_period
+            ),
             key=lambda it: it.gateway_id,
         )
         periods = sorted(await stores.periods(), key=lambda it: it.gateway_id)

@@ -11,7 +11,6 @@ import attrs
 import httpx
 import pytest
 
-from support import service_with_sandbox as shop
 from support.command_line import Inside
 from support.service_with_sandbox import (
     BASIC,
@@ -20,6 +19,7 @@ from support.service_with_sandbox import (
     ServiceWithSandbox,
     pointers,
     refusal,
+    selling,
 )
 
 SECOND: Final = timedelta(seconds=1)
@@ -29,9 +29,9 @@ WAYS: Final = ("product", "price")
 
 
 @pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
-    with shop.selling(postgres, template, ago=timedelta(days=max(AGES))) as sales:
-        yield sales
+def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
+    with selling(postgres, template, ago=timedelta(days=max(AGES))) as stack:
+        yield stack
 
 
 @attrs.frozen
@@ -55,19 +55,19 @@ class Subscriber:
         ]
 
 
-def subscribed(sales: ServiceWithSandbox) -> Subscriber:
-    payer = sales.user()
+def subscribed(stack: ServiceWithSandbox) -> Subscriber:
+    payer = stack.user()
     return Subscriber(payer, payer.subscribed()["id"])
 
 
 @pytest.fixture(scope="module")
-def subscribers(sales: ServiceWithSandbox) -> Mapping[tuple[str, int], Subscriber]:
+def subscribers(stack: ServiceWithSandbox) -> Mapping[tuple[str, int], Subscriber]:
     """Return who subscribed so many days ago, for one test each."""
     found: dict[tuple[str, int], Subscriber] = {}
     for age in AGES:
         then = datetime.now(UTC) - timedelta(days=age)
-        sales.sandbox.advance(max(then, sales.sandbox.now))
-        found |= {(way, age): subscribed(sales) for way in (*WAYS, "old")}
+        stack.sandbox.advance(max(then, stack.sandbox.now))
+        found |= {(way, age): subscribed(stack) for way in (*WAYS, "old")}
     return found
 
 
@@ -82,14 +82,14 @@ def old(subscribers: Mapping[tuple[str, int], Subscriber]) -> Subscriber:
 
 @pytest.mark.parametrize("price", ["basic", "pro", "dollars", "price_nobody_knows"])
 def test_a_users_price_is_refused(
-    sales: ServiceWithSandbox, ada: Payer, old: Subscriber, price: str
+    stack: ServiceWithSandbox, ada: Payer, old: Subscriber, price: str
 ) -> None:
     """
     403 for the order, the change and the preview, whatever price it is, with the
     field; the gateway is not asked for anything.
     """
-    named = getattr(sales, price, price)
-    _, before = ada.status, list(sales.posts)
+    named = getattr(stack, price, price)
+    _, before = ada.status, list(stack.posts)
 
     answers = [
         ada.subscribe(price=named),
@@ -100,16 +100,16 @@ def test_a_users_price_is_refused(
     for answer in answers:
         assert refusal(answer) == (403, "price_not_allowed")
         assert pointers(answer) == ["/price"]
-    assert sales.posts == before
+    assert stack.posts == before
     assert ada.customers == []
 
 
-def test_a_users_trial_is_refused(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_a_users_trial_is_refused(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     403 with the field, as often as it is asked for; the user is entitled to nothing.
     """
     for key in (None, "one", "one"):
-        answer = ada.subscribe(product=sales.product, trial_days=730, key=key)
+        answer = ada.subscribe(product=stack.product, trial_days=730, key=key)
         assert refusal(answer) == (403, "trial_not_allowed")
         assert pointers(answer) == ["/trial_days"]
 
@@ -118,7 +118,7 @@ def test_a_users_trial_is_refused(sales: ServiceWithSandbox, ada: Payer) -> None
 
 
 def test_anothers_subscription_is_no_way_to_learn_of_prices(
-    sales: ServiceWithSandbox, ada: Payer, old: Subscriber
+    stack: ServiceWithSandbox, ada: Payer, old: Subscriber
 ) -> None:
     """
     404 comes before 403: that it exists is not told either.
@@ -127,42 +127,42 @@ def test_anothers_subscription_is_no_way_to_learn_of_prices(
     path = f"/users/{old.payer.id}/{old.path}"
 
     for method, where in (("PATCH", path), ("POST", f"{path}/preview")):
-        answer = ada.call(method, where, {"price": sales.pro})
+        answer = ada.call(method, where, {"price": stack.pro})
         assert refusal(answer) == (404, "account_not_found")
 
 
 def test_a_user_changes_to_another_product(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     At its default price, with no administrator: the answer says what it is now.
     """
     id_ = ada.subscribed()["id"]
 
-    answer = ada.change(id_, product=sales.other_product, quantity=3)
-    ada.sales.settle()
+    answer = ada.change(id_, product=stack.other_product, quantity=3)
+    ada.stack.settle()
 
     told = answer.json()
     assert answer.status_code == 200
     assert (told["product"], told["price"], told["quantity"]) == (
-        sales.other_product,
-        sales.other,
+        stack.other_product,
+        stack.other,
         3,
     )
-    assert ada.get(f"subscriptions/{id_}")["price"] == sales.other
+    assert ada.get(f"subscriptions/{id_}")["price"] == stack.other
     assert ada.taken == [BASIC, 3 * 500 - BASIC]
 
 
 def test_a_product_that_one_has_is_refused_in_the_preview_too(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     409 with the one there is, for the change and for its preview.
     """
     first = ada.subscribed()
-    second = Subscriber(ada, ada.subscribe(product=sales.other_product).json()["id"])
+    second = Subscriber(ada, ada.subscribe(product=stack.other_product).json()["id"])
 
-    for answer in second.both(ada, {"product": sales.product}):
+    for answer in second.both(ada, {"product": stack.product}):
         assert refusal(answer) == (409, "already_subscribed")
         assert answer.json()["subscription_id"] == first["id"]
 
@@ -173,7 +173,7 @@ def test_a_product_that_one_has_is_refused_in_the_preview_too(
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("by", WAYS)
 def test_a_preview_is_what_the_change_then_takes(
-    sales: ServiceWithSandbox,
+    stack: ServiceWithSandbox,
     subscribers: Mapping[tuple[str, int], Subscriber],
     age: int,
     by: str,
@@ -184,10 +184,10 @@ def test_a_preview_is_what_the_change_then_takes(
     """
     one = subscribers[by, age]
     who, wanted = {
-        "product": (one.payer, {"product": sales.other_product, "quantity": 4}),
-        "price": (one.payer.admin, {"price": sales.pro, "quantity": 3}),
+        "product": (one.payer, {"product": stack.other_product, "quantity": 4}),
+        "price": (one.payer.admin, {"price": stack.pro, "quantity": 3}),
     }[by]
-    sales.catch_up()
+    stack.catch_up()
 
     preview = who.call("POST", f"{one.path}/preview", wanted)
     told, before = preview.json(), len(one.payer.taken)
@@ -231,15 +231,15 @@ def too_early_or_late(one: Subscriber) -> list[str]:
 
 @pytest.mark.parametrize("who", ["user", "administrator"])
 def test_a_date_of_ones_own_is_refused(
-    sales: ServiceWithSandbox, old: Subscriber, who: str
+    stack: ServiceWithSandbox, old: Subscriber, who: str
 ) -> None:
     """
     422 for the change and for its preview, with the field: a second before the
     period's end, 100 seats do not cost 0.00. Nothing is asked of the gateway.
     """
-    sales.catch_up()
+    stack.catch_up()
     caller = old.payer if who == "user" else old.payer.admin
-    before, posts = old.now, list(sales.posts)
+    before, posts = old.now, list(stack.posts)
 
     for date in too_early_or_late(old):
         for answer in old.both(caller, {"quantity": 100, "proration_date": date}):
@@ -247,42 +247,42 @@ def test_a_date_of_ones_own_is_refused(
             assert pointers(answer) == ["/proration_date"]
 
     assert old.now == before
-    assert sales.posts == posts
+    assert stack.posts == posts
 
 
 # On the command line
 
 
 def test_the_operator_gives_a_trial_and_names_a_price(
-    sales: ServiceWithSandbox, ada: Payer, inside: Inside
+    stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     Whoever has the settings is an administrator; `--product` is for both commands.
     """
     _ = ada.status
-    env = sales.world.env(0, 0)
-    trial = ("--product", sales.product, "--trial-days", "14")
+    env = stack.world.env(0, 0)
+    trial = ("--product", stack.product, "--trial-days", "14")
 
     begun = inside("subscription", "start", ada.id, *trial, "--json", env=env)
     id_ = ada.get("subscriptions")["items"][0]["id"]
     change = ("subscription", "change", ada.id, id_)
-    dear = inside(*change, "--price", sales.pro, "--json", env=env)
-    other = inside(*change, "--product", sales.other_product, env=env)
+    dear = inside(*change, "--price", stack.pro, "--json", env=env)
+    other = inside(*change, "--product", stack.other_product, env=env)
 
     assert [it.code for it in (begun, dear, other)] == [0, 0, 0]
     assert begun.json["status"] == "trialing"
-    assert dear.json["price"] == sales.pro
-    assert f"price: {sales.other}" in other.out.splitlines()
+    assert dear.json["price"] == stack.pro
+    assert f"price: {stack.other}" in other.out.splitlines()
 
 
 def test_a_date_of_the_operators_own_is_refused(
-    sales: ServiceWithSandbox, old: Subscriber, inside: Inside
+    stack: ServiceWithSandbox, old: Subscriber, inside: Inside
 ) -> None:
     """
     6 with the reason, for the change and for what it would cost.
     """
-    sales.catch_up()
-    env = sales.world.env(0, 0)
+    stack.catch_up()
+    env = stack.world.env(0, 0)
     late = datetime.fromisoformat(old.now["current_period_end"]) - SECOND
     words = ("subscription", "change", old.payer.id, old.id, "--quantity", "100")
 
@@ -294,13 +294,13 @@ def test_a_date_of_the_operators_own_is_refused(
 
 
 def test_a_dry_run_finds_what_the_command_would_find(
-    sales: ServiceWithSandbox, ada: Payer, inside: Inside
+    stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     Nobody, or no such subscription: 3, as without it. Of one that has ended it says
     what the command would say; of one that has not, what would be done, and does not.
     """
-    env = sales.world.env(0, 0)
+    env = stack.world.env(0, 0)
     id_ = ada.subscribed()["id"]
 
     def told(*words: str) -> tuple[int, str, str]:
@@ -310,7 +310,7 @@ def test_a_dry_run_finds_what_the_command_would_find(
         assert dry == done
         return dry.code, dry.out, dry.err
 
-    product = ("--product", sales.product)
+    product = ("--product", stack.product)
     assert told("start", "nobody", *product)[:2] == (3, "")
     assert told("cancel", "nobody", id_)[:2] == (3, "")
     assert told("cancel", ada.id, "sub_unknown")[:2] == (3, "")
@@ -328,13 +328,13 @@ def test_a_dry_run_finds_what_the_command_would_find(
 
 
 def test_what_a_dry_run_says_is_what_the_change_takes(
-    sales: ServiceWithSandbox, ada: Payer, inside: Inside
+    stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
     With the date that it printed, as it printed it.
     """
-    sales.catch_up()
-    env = sales.world.env(0, 0)
+    stack.catch_up()
+    env = stack.world.env(0, 0)
     id_ = ada.subscribed()["id"]
     words = (
         "subscription",
@@ -342,7 +342,7 @@ def test_what_a_dry_run_says_is_what_the_change_takes(
         ada.id,
         id_,
         "--price",
-        sales.pro,
+        stack.pro,
         "--quantity",
         "2",
     )

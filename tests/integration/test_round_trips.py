@@ -6,9 +6,8 @@ import attrs
 import httpx
 import pytest
 
-from support import service_with_sandbox as shop
 from support.round_trips import RoundTrips, counting
-from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
+from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox, selling
 
 SUBSCRIBE_MAX = 12
 UPDATE_CARD_MAX = 8
@@ -19,7 +18,7 @@ USERS_COUNT = 3
 class Counted:
     """A service that sells, and what it asks its database."""
 
-    sales: ServiceWithSandbox
+    stack: ServiceWithSandbox
     trips: RoundTrips
 
     def needed(
@@ -34,7 +33,7 @@ class Counted:
         """
         counts = []
         for _ in range(1 + USERS_COUNT):
-            user = self.sales.user()
+            user = self.stack.user()
             before(user).raise_for_status()
             count = self.trips.count
             request(user).raise_for_status()
@@ -45,11 +44,11 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def counted(postgres: str, template: str) -> Iterator[Counted]:
-    with counting(postgres) as (trips, dsn), shop.selling(dsn, template) as sales:
+    with counting(postgres) as (trips, dsn), selling(dsn, template) as stack:
         # Webhooks would be counted with the request that they come from.
-        for endpoint in sales.wire.get("webhook_endpoints")["data"]:
-            sales.wire.delete(f"webhook_endpoints/{endpoint['id']}")
-        yield Counted(sales, trips)
+        for endpoint in stack.wire.get("webhook_endpoints")["data"]:
+            stack.wire.delete(f"webhook_endpoints/{endpoint['id']}")
+        yield Counted(stack, trips)
 
 
 def test_a_subscription_of_a_new_customer_takes_few_round_trips(

@@ -9,11 +9,11 @@ from typing import Any, Final
 import pytest
 import stripe
 
-from support.shop import (
+from support.sdk_client import (
     GOOD,
     HOUR,
     SDK_MARKS,
-    Shop,
+    SdkClient,
     Story,
     addresses,
     answers_to,
@@ -25,11 +25,11 @@ from support.shop import (
 pytestmark = SDK_MARKS
 
 
-async def test_a_catalogue_is_products_and_their_prices(shop: Shop) -> None:
+async def test_a_catalogue_is_products_and_their_prices(sdk: SdkClient) -> None:
     """
     A price is found by its look-up key; a product that has one cannot be deleted.
     """
-    products, prices = shop.v1.products, shop.v1.prices
+    products, prices = sdk.v1.products, sdk.v1.prices
     product = await products.create_async({"name": "Basic"})
     product = await products.update_async(product.id, {"description": "The small one"})
     assert (await products.retrieve_async(product.id)).description == "The small one"
@@ -67,37 +67,37 @@ async def test_a_catalogue_is_products_and_their_prices(shop: Shop) -> None:
     retired = await prices.update_async(price.id, {"active": False})
     assert retired.active is False
     with pytest.raises(stripe.InvalidRequestError, match="inactive"):
-        await shop.subscribe(await shop.customer(), price)
+        await sdk.subscribe(await sdk.customer(), price)
 
 
-async def test_an_upgrade_costs_what_its_preview_said(shop: Shop) -> None:
+async def test_an_upgrade_costs_what_its_preview_said(sdk: SdkClient) -> None:
     """
     In the middle of a month half of the old price is credited and half of the new one
     charged, at once; the preview of the same second has the same lines and sum.
     """
-    customer = await shop.customer()
-    small, big = await shop.price(900), await shop.price(2000)
-    made = await shop.subscribe(customer, small)
+    customer = await sdk.customer()
+    small, big = await sdk.price(900), await sdk.price(2000)
+    made = await sdk.subscribe(customer, small)
     start, end = period_of(made)
-    shop.pass_half_of(made)
+    sdk.pass_half_of(made)
     items: Any = [{"id": made["items"].data[0].id, "price": big.id}]
 
-    preview = await shop.v1.invoices.create_preview_async(
+    preview = await sdk.v1.invoices.create_preview_async(
         {
             "subscription": made.id,
             "subscription_details": {
                 "items": items,
                 "proration_behavior": "always_invoice",
-                "proration_date": shop.now,
+                "proration_date": sdk.now,
             },
         }
     )
-    changed = await shop.v1.subscriptions.update_async(
+    changed = await sdk.v1.subscriptions.update_async(
         made.id,
         {
             "items": items,
             "proration_behavior": "always_invoice",
-            "proration_date": shop.now,
+            "proration_date": sdk.now,
             "payment_behavior": "pending_if_incomplete",
             "expand": ["latest_invoice.payments"],
         },
@@ -110,21 +110,21 @@ async def test_an_upgrade_costs_what_its_preview_said(shop: Shop) -> None:
     assert amounts == [[-450, 1000]] * 2
     assert changed["items"].data[0].price.id == big.id
     assert (changed.pending_update, period_of(changed)) == (None, (start, end))
-    charge = (await shop.charges_of(customer))[0]
+    charge = (await sdk.charges_of(customer))[0]
     assert (charge.amount, charge.payment_intent) == (550, intent_of(changed))
 
 
 async def test_a_renewal_is_a_draft_that_is_finalized_and_collected(
-    shop: Shop,
+    sdk: SdkClient,
 ) -> None:
     """
     For an hour a renewal is a draft; finalized by hand it is collected at once, and
     from its intent one finds the way back to the subscription.
     """
-    customer, price = await shop.customer(), await shop.price()
-    made = await shop.subscribe(customer, price)
-    invoices, mine = shop.v1.invoices, made.id
-    shop.pass_until(period_of(made)[1])
+    customer, price = await sdk.customer(), await sdk.price()
+    made = await sdk.subscribe(customer, price)
+    invoices, mine = sdk.v1.invoices, made.id
+    sdk.pass_until(period_of(made)[1])
 
     [draft] = (
         await invoices.list_async({"subscription": mine, "status": "draft"})
@@ -141,25 +141,25 @@ async def test_a_renewal_is_a_draft_that_is_finalized_and_collected(
     intent = whole(found.payments).data[0].payment.payment_intent
     assert isinstance(intent, str)
     [payment] = (
-        await shop.v1.invoice_payments.list_async(
+        await sdk.v1.invoice_payments.list_async(
             {"payment": {"type": "payment_intent", "payment_intent": intent}}
         )
     ).data
-    same = await shop.v1.invoice_payments.retrieve_async(payment.id)
+    same = await sdk.v1.invoice_payments.retrieve_async(payment.id)
     assert (same.invoice, same.status, same.amount_paid) == (draft.id, "paid", 900)
     back = await invoices.retrieve_async(str(same.invoice))
     assert whole(whole(back.parent).subscription_details).subscription == mine
 
 
-async def test_an_open_invoice_is_paid_elsewhere_or_voided(shop: Shop) -> None:
+async def test_an_open_invoice_is_paid_elsewhere_or_voided(sdk: SdkClient) -> None:
     """
     What was paid elsewhere makes the subscription active without a charge; what is
     void can neither be paid nor its intent be confirmed.
     """
-    customer, price = await shop.customer(None), await shop.price()
-    invoices = shop.v1.invoices
+    customer, price = await sdk.customer(None), await sdk.price()
+    invoices = sdk.v1.invoices
     cash, void = [
-        await shop.subscribe(customer, price, payment_behavior="default_incomplete")
+        await sdk.subscribe(customer, price, payment_behavior="default_incomplete")
         for _ in range(2)
     ]
 
@@ -167,22 +167,22 @@ async def test_an_open_invoice_is_paid_elsewhere_or_voided(shop: Shop) -> None:
         whole(cash.latest_invoice).id, {"paid_out_of_band": True}
     )
     assert (paid.status, paid.amount_remaining) == ("paid", 0)
-    assert await shop.status_of(cash) == "active"
-    assert not await shop.charges_of(customer)
+    assert await sdk.status_of(cash) == "active"
+    assert not await sdk.charges_of(customer)
 
     voided = await invoices.void_invoice_async(whole(void.latest_invoice).id)
     assert voided.status == "void"
-    intent = await shop.v1.payment_intents.retrieve_async(intent_of(void))
+    intent = await sdk.v1.payment_intents.retrieve_async(intent_of(void))
     assert (intent.status, intent.cancellation_reason) == ("canceled", "void_invoice")
     with pytest.raises(stripe.InvalidRequestError):
         await invoices.pay_async(voided.id)
 
 
-async def test_an_invoice_item_waits_for_the_next_invoice(shop: Shop) -> None:
+async def test_an_invoice_item_waits_for_the_next_invoice(sdk: SdkClient) -> None:
     """
     An item made by hand is on the next invoice; until then it can be taken back.
     """
-    items, customer = shop.v1.invoice_items, await shop.customer()
+    items, customer = sdk.v1.invoice_items, await sdk.customer()
     kept = await items.create_async(
         {"customer": customer.id, "currency": "eur", "amount": 300}
     )
@@ -193,7 +193,7 @@ async def test_an_invoice_item_waits_for_the_next_invoice(shop: Shop) -> None:
     pending = await items.list_async({"customer": customer.id, "pending": True})
     assert [it.id for it in pending.data] == [kept.id]
 
-    made = await shop.subscribe(customer, await shop.price())
+    made = await sdk.subscribe(customer, await sdk.price())
 
     invoice = whole(made.latest_invoice)
     assert invoice.amount_paid == 1200
@@ -204,17 +204,17 @@ async def test_an_invoice_item_waits_for_the_next_invoice(shop: Shop) -> None:
         await items.delete_async(kept.id)
 
 
-async def test_a_test_clock_has_a_time_of_its_own(shop: Shop) -> None:
+async def test_a_test_clock_has_a_time_of_its_own(sdk: SdkClient) -> None:
     """
     What happens to a clock's customers happens at its time, and the sandbox's time
     stands still; the clock takes them along when it goes.
     """
-    clocks, price, now = shop.v1.test_helpers.test_clocks, await shop.price(), shop.now
+    clocks, price, now = sdk.v1.test_helpers.test_clocks, await sdk.price(), sdk.now
     start = now + 400 * 24 * HOUR
     clock = await clocks.create_async({"frozen_time": start, "name": "A year on"})
-    customer = await shop.v1.customers.create_async({"test_clock": clock.id})
-    await shop.give_card(customer, GOOD)
-    made = await shop.subscribe(customer, price)
+    customer = await sdk.v1.customers.create_async({"test_clock": clock.id})
+    await sdk.give_card(customer, GOOD)
+    made = await sdk.subscribe(customer, price)
     assert (made.created, made.status) == (start, "active")
 
     target = period_of(made)[1] + 2 * HOUR
@@ -222,13 +222,13 @@ async def test_a_test_clock_has_a_time_of_its_own(shop: Shop) -> None:
     assert moving.status == "advancing"
     ready = await clocks.retrieve_async(clock.id)
     assert (ready.status, ready.frozen_time) == ("ready", target)
-    assert len(await shop.charges_of(customer)) == 2
-    assert shop.now == now
+    assert len(await sdk.charges_of(customer)) == 2
+    assert sdk.now == now
 
     assert clock.id in {it.id for it in (await clocks.list_async()).data}
     assert (await clocks.delete_async(clock.id)).deleted is True
     with pytest.raises(stripe.InvalidRequestError):
-        await shop.v1.subscriptions.retrieve_async(made.id)
+        await sdk.v1.subscriptions.retrieve_async(made.id)
 
 
 STORIES: Final[tuple[Story, ...]] = (
@@ -241,12 +241,12 @@ STORIES: Final[tuple[Story, ...]] = (
 )
 
 
-async def test_together_they_call_every_address_of_billing(shop: Shop) -> None:
+async def test_together_they_call_every_address_of_billing(sdk: SdkClient) -> None:
     """
     Told one after the other to one sandbox the stories hold as well, and together they
     get a good answer from every method and path of this area.
     """
-    called, theirs = await answers_to(shop, STORIES), addresses("billing")
+    called, theirs = await answers_to(sdk, STORIES), addresses("billing")
 
     assert called >= theirs
     assert len(theirs) >= 27

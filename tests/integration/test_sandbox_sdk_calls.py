@@ -6,39 +6,38 @@ import pytest
 import stripe
 
 from payments_sandbox import Sandbox
-from support.shop import FAILING, SDK_MARKS, Shop, opened, whole
+from support.sdk_client import FAILING, SDK_MARKS, SdkClient, opened, whole
 
 pytestmark = SDK_MARKS
 
 
-async def test_a_list_is_read_to_its_end_and_back(shop: Shop) -> None:
+async def test_a_list_is_read_to_its_end_and_back(sdk: SdkClient) -> None:
     """
     Auto-pagination meets every object once, whatever the size of a page: by cursor
     forwards and backwards, and through a search.
     """
     made = [
-        (await shop.v1.customers.create_async({"name": "One of 7"})).id
-        for _ in range(7)
+        (await sdk.v1.customers.create_async({"name": "One of 7"})).id for _ in range(7)
     ]
     newest_first, size = made[::-1], 3
 
-    pages = await shop.v1.customers.list_async({"limit": size})
+    pages = await sdk.v1.customers.list_async({"limit": size})
     assert [it.id async for it in pages.auto_paging_iter()] == newest_first
-    back = await shop.v1.customers.list_async({"limit": size, "ending_before": made[0]})
+    back = await sdk.v1.customers.list_async({"limit": size, "ending_before": made[0]})
     assert [it.id async for it in back.auto_paging_iter()] == made[1:]
-    found = await shop.v1.customers.search_async(
+    found = await sdk.v1.customers.search_async(
         {"query": "name:'One of 7'", "limit": size}
     )
     assert [it.id async for it in found.auto_paging_iter()] == newest_first
-    assert shop.calls.count("GET /v1/customers 200") == 3 + 2
-    assert shop.calls.count("GET /v1/customers/search 200") == 3
+    assert sdk.calls.count("GET /v1/customers 200") == 3 + 2
+    assert sdk.calls.count("GET /v1/customers/search 200") == 3
 
 
-async def test_a_cursor_that_names_nothing_is_refused(shop: Shop) -> None:
+async def test_a_cursor_that_names_nothing_is_refused(sdk: SdkClient) -> None:
     """
     A cursor of nothing, or two at once, is a mistake: an empty page would hide it.
     """
-    made = await shop.customer(None)
+    made = await sdk.customer(None)
     for cursors in (
         {"starting_after": "cus_nothing"},
         {"ending_before": "cus_nothing"},
@@ -46,15 +45,15 @@ async def test_a_cursor_that_names_nothing_is_refused(shop: Shop) -> None:
     ):
         wanted: Any = cursors
         with pytest.raises(stripe.InvalidRequestError) as refused:
-            await shop.v1.customers.list_async(wanted)
+            await sdk.v1.customers.list_async(wanted)
         assert refused.value.param in cursors
 
 
-async def test_a_mistake_is_an_error_of_its_class(shop: Shop) -> None:
+async def test_a_mistake_is_an_error_of_its_class(sdk: SdkClient) -> None:
     """
     Whose fault it is, the class tells; where it is, the parameter and the code.
     """
-    customers = shop.v1.customers
+    customers = sdk.v1.customers
     with pytest.raises(stripe.InvalidRequestError) as missing:
         await customers.retrieve_async("cus_nobody")
     assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
@@ -68,28 +67,28 @@ async def test_a_mistake_is_an_error_of_its_class(shop: Shop) -> None:
         await customers.create_async({}, {"api_key": "sk_test_wrong"})
     assert stranger.value.http_status == 401
     with pytest.raises(stripe.CardError) as declined:
-        await shop.v1.payment_methods.attach_async(
+        await sdk.v1.payment_methods.attach_async(
             "pm_card_visa_chargeDeclinedInsufficientFunds",
-            {"customer": (await shop.customer(None)).id},
+            {"customer": (await sdk.customer(None)).id},
         )
     assert declined.value.code == "card_declined"
     assert whole(declined.value.error).decline_code == "insufficient_funds"
-    shop.sandbox.plan("rate_limited")
+    sdk.sandbox.plan("rate_limited")
     with pytest.raises(stripe.RateLimitError):
         await customers.list_async()
-    shop.sandbox.plan("error_before")
+    sdk.sandbox.plan("error_before")
     with pytest.raises(stripe.APIError) as failed:
         await customers.create_async()
     assert (type(failed.value), failed.value.http_status) == (stripe.APIError, 500)
-    assert [it["id"] for it in shop.sandbox.objects("customer")] != []
+    assert [it["id"] for it in sdk.sandbox.objects("customer")] != []
 
 
-async def test_a_key_is_one_operation_for_a_day(shop: Shop) -> None:
+async def test_a_key_is_one_operation_for_a_day(sdk: SdkClient) -> None:
     """
     The same key and parameters: the same answer. Other parameters: an error. A day
     later: a new operation. A decline is an answer too; a refused parameter is none.
     """
-    customers, once = shop.v1.customers, {"idempotency_key": "once"}
+    customers, once = sdk.v1.customers, {"idempotency_key": "once"}
     key: Any = once
     wrong: Any = {"nonsense": "x"}
     with pytest.raises(stripe.InvalidRequestError):
@@ -102,9 +101,9 @@ async def test_a_key_is_one_operation_for_a_day(shop: Shop) -> None:
     assert replayed["idempotent-replayed"] == "true"
     with pytest.raises(stripe.IdempotencyError):
         await customers.create_async({"name": "Bob"}, key)
-    assert len(shop.sandbox.objects("customer")) == 1
+    assert len(sdk.sandbox.objects("customer")) == 1
 
-    method = await shop.v1.payment_methods.attach_async(FAILING, {"customer": made.id})
+    method = await sdk.v1.payment_methods.attach_async(FAILING, {"customer": made.id})
     pay: Any = {
         "amount": 900,
         "currency": "eur",
@@ -115,12 +114,12 @@ async def test_a_key_is_one_operation_for_a_day(shop: Shop) -> None:
     pay_once: Any = {"idempotency_key": "pay"}
     for _ in range(2):
         with pytest.raises(stripe.CardError):
-            await shop.v1.payment_intents.create_async(pay, pay_once)
+            await sdk.v1.payment_intents.create_async(pay, pay_once)
         # The card is good now, but a stored decline is repeated all the same.
-        shop.sandbox.set_card(method.id, declines=None)
-    assert len(shop.sandbox.objects("charge")) == 1
+        sdk.sandbox.set_card(method.id, declines=None)
+    assert len(sdk.sandbox.objects("charge")) == 1
 
-    shop.sandbox.advance("1 day")
+    sdk.sandbox.advance("1 day")
     later = await customers.create_async({"name": "Ada"}, key)
     assert later.id != made.id
 
@@ -134,30 +133,30 @@ async def test_the_sdks_own_retries_never_make_two(
     on the way it gets it now; a stored 500 is repeated, and is the end. Two are never
     made.
     """
-    async with opened(sandbox, max_network_retries=2) as shop:
-        shop.sandbox.plan(fault, "POST /v1/customers")
+    async with opened(sandbox, max_network_retries=2) as sdk:
+        sdk.sandbox.plan(fault, "POST /v1/customers")
         if fault == "reset":
-            made = await shop.v1.customers.create_async({"name": "Ada"})
+            made = await sdk.v1.customers.create_async({"name": "Ada"})
             assert whole(made.last_response).headers["idempotent-replayed"] == "true"
             tries = 2
         else:
             with pytest.raises(stripe.APIError) as failed:
-                await shop.v1.customers.create_async({"name": "Ada"})
+                await sdk.v1.customers.create_async({"name": "Ada"})
             assert failed.value.http_status == 500
             tries = 3
 
-        assert len(shop.calls) == tries
-        assert len(shop.sandbox.objects("customer")) == (fault != "error_before")
+        assert len(sdk.calls) == tries
+        assert len(sdk.sandbox.objects("customer")) == (fault != "error_before")
 
 
 async def test_a_get_is_tried_until_it_succeeds(sandbox: Sandbox) -> None:
     """
     Reading has no key and nothing is stored: after two 500s the third try answers.
     """
-    async with opened(sandbox, max_network_retries=2) as shop:
-        shop.sandbox.plan("error_before", "GET /v1/customers", times=2)
+    async with opened(sandbox, max_network_retries=2) as sdk:
+        sdk.sandbox.plan("error_before", "GET /v1/customers", times=2)
 
-        page = await shop.v1.customers.list_async()
+        page = await sdk.v1.customers.list_async()
 
         assert page.data == []
-        assert [it[-3:] for it in shop.calls] == ["500", "500", "200"]
+        assert [it[-3:] for it in sdk.calls] == ["500", "500", "200"]

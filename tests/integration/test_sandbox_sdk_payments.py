@@ -8,11 +8,11 @@ from typing import Final
 import pytest
 import stripe
 
-from support.shop import (
+from support.sdk_client import (
     FAILING,
     GOOD,
     SDK_MARKS,
-    Shop,
+    SdkClient,
     Story,
     addresses,
     answers_to,
@@ -22,11 +22,11 @@ from support.shop import (
 pytestmark = SDK_MARKS
 
 
-async def test_a_customer_is_kept_found_changed_and_deleted(shop: Shop) -> None:
+async def test_a_customer_is_kept_found_changed_and_deleted(sdk: SdkClient) -> None:
     """
     A customer is found by id, by e-mail and by search; once deleted it is a stub.
     """
-    customers = shop.v1.customers
+    customers = sdk.v1.customers
     made = await customers.create_async(
         {
             "email": "ada@example.com",
@@ -35,7 +35,7 @@ async def test_a_customer_is_kept_found_changed_and_deleted(shop: Shop) -> None:
             "address": {"city": "London", "country": "GB"},
         }
     )
-    assert (made.id[:4], made.created, made.livemode) == ("cus_", shop.now, False)
+    assert (made.id[:4], made.created, made.livemode) == ("cus_", sdk.now, False)
     assert whole(made.address).city == "London"
     assert (await customers.retrieve_async(made.id)).to_dict() == made.to_dict()
 
@@ -53,7 +53,7 @@ async def test_a_customer_is_kept_found_changed_and_deleted(shop: Shop) -> None:
     assert (await customers.delete_async(made.id)).deleted is True
     assert (await customers.retrieve_async(made.id)).deleted is True
     assert not (await customers.list_async({"email": "ada@example.com"})).data
-    assert shop.happened(made.id) == [
+    assert sdk.happened(made.id) == [
         "customer.created",
         "customer.updated",
         "customer.deleted",
@@ -61,12 +61,12 @@ async def test_a_customer_is_kept_found_changed_and_deleted(shop: Shop) -> None:
 
 
 async def test_a_card_is_made_of_a_token_attached_changed_and_detached(
-    shop: Shop,
+    sdk: SdkClient,
 ) -> None:
     """
     A card belongs to one customer at a time, and only a customer's card is changed.
     """
-    methods, customer = shop.v1.payment_methods, await shop.customer(None)
+    methods, customer = sdk.v1.payment_methods, await sdk.customer(None)
     card = await methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
     assert whole(card.card).last4 == "4242"
     with pytest.raises(stripe.InvalidRequestError, match="save this PaymentMethod"):
@@ -80,7 +80,7 @@ async def test_a_card_is_made_of_a_token_attached_changed_and_detached(
     assert (whole(changed.card).exp_month, changed.billing_details.name) == (2, "Ada")
     assert (await methods.retrieve_async(card.id)).to_dict() == changed.to_dict()
 
-    of_customer = shop.v1.customers.payment_methods
+    of_customer = sdk.v1.customers.payment_methods
     everywhere = [
         await methods.list_async({"customer": customer.id, "type": "card"}),
         await of_customer.list_async(customer.id),
@@ -89,19 +89,21 @@ async def test_a_card_is_made_of_a_token_attached_changed_and_detached(
     found = await of_customer.retrieve_async(customer.id, card.id)
     assert found.to_dict() == changed.to_dict()
 
-    other = await shop.customer(None)
+    other = await sdk.customer(None)
     with pytest.raises(stripe.InvalidRequestError, match="already been attached"):
         await methods.attach_async(card.id, {"customer": other.id})
     assert (await methods.detach_async(card.id)).customer is None
     assert not (await of_customer.list_async(customer.id)).data
 
 
-async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(shop: Shop) -> None:
+async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(
+    sdk: SdkClient,
+) -> None:
     """
     The bank's step decides: refused, no card is kept; accepted, the card is attached
     and may be charged while its holder is away.
     """
-    setups, customer = shop.v1.setup_intents, await shop.customer(None)
+    setups, customer = sdk.v1.setup_intents, await sdk.customer(None)
     intent = await setups.create_async({"customer": customer.id})
     intent = await setups.update_async(intent.id, {"metadata": {"for": "a card"}})
     assert intent.status == "requires_payment_method"
@@ -109,22 +111,22 @@ async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(shop: Shop) ->
 
     asked = await setups.confirm_async(intent.id, {"payment_method": on_setup})
     assert asked.status == "requires_action"
-    shop.sandbox.authenticate(intent.id, succeed=False)
+    sdk.sandbox.authenticate(intent.id, succeed=False)
     refused = await setups.retrieve_async(intent.id)
     assert refused.status == "requires_payment_method"
     error = whole(refused.last_setup_error)
     assert error.code == "setup_intent_authentication_failure"
-    assert not (await shop.v1.customers.payment_methods.list_async(customer.id)).data
+    assert not (await sdk.v1.customers.payment_methods.list_async(customer.id)).data
 
     await setups.confirm_async(intent.id, {"payment_method": on_setup})
-    shop.sandbox.authenticate(intent.id)
+    sdk.sandbox.authenticate(intent.id)
     kept = await setups.retrieve_async(intent.id, {"expand": ["payment_method"]})
     card = whole(kept.payment_method)
     assert (kept.status, card.customer) == ("succeeded", customer.id)
     [listed] = (await setups.list_async({"customer": customer.id})).data
     assert listed.id == intent.id
 
-    paid = await shop.v1.payment_intents.create_async(
+    paid = await sdk.v1.payment_intents.create_async(
         {
             "amount": 900,
             "currency": "eur",
@@ -144,12 +146,12 @@ async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(shop: Shop) ->
     assert late.value.code == "setup_intent_unexpected_state"
 
 
-async def test_a_payment_intent_is_paid_or_canceled_once(shop: Shop) -> None:
+async def test_a_payment_intent_is_paid_or_canceled_once(sdk: SdkClient) -> None:
     """
     An intent may be changed until it is paid; a decline leaves it open, with the
     failed charge beside it.
     """
-    intents, customer = shop.v1.payment_intents, await shop.customer(None)
+    intents, customer = sdk.v1.payment_intents, await sdk.customer(None)
     intent = await intents.create_async(
         {"amount": 500, "currency": "eur", "customer": customer.id}
     )
@@ -165,7 +167,7 @@ async def test_a_payment_intent_is_paid_or_canceled_once(shop: Shop) -> None:
     )
     assert (paid.status, paid.amount_received) == ("succeeded", 700)
 
-    charges = shop.v1.charges
+    charges = sdk.v1.charges
     tries = (await charges.list_async({"payment_intent": intent.id})).data
     assert [it.status for it in tries] == ["succeeded", "failed"]
     assert tries[0].id == whole(paid.latest_charge).id
@@ -183,11 +185,11 @@ async def test_a_payment_intent_is_paid_or_canceled_once(shop: Shop) -> None:
         await intents.cancel_async(intent.id)
 
 
-async def test_a_charge_is_refunded_up_to_its_amount(shop: Shop) -> None:
+async def test_a_charge_is_refunded_up_to_its_amount(sdk: SdkClient) -> None:
     """
     Refunds add up to the charge and no further.
     """
-    refunds, charge = shop.v1.refunds, await shop.charged(amount=900)
+    refunds, charge = sdk.v1.refunds, await sdk.charged(amount=900)
     part = await refunds.create_async({"charge": charge.id, "amount": 300})
     assert (part.status, part.amount) == ("succeeded", 300)
     with pytest.raises(stripe.InvalidRequestError) as too_much:
@@ -203,19 +205,19 @@ async def test_a_charge_is_refunded_up_to_its_amount(shop: Shop) -> None:
     assert (await refunds.retrieve_async(part.id)).to_dict() == noted.to_dict()
     listed = (await refunds.list_async({"charge": charge.id})).data
     assert [it.id for it in listed] == [rest.id, part.id]
-    found = await shop.v1.charges.retrieve_async(charge.id, {"expand": ["refunds"]})
+    found = await sdk.v1.charges.retrieve_async(charge.id, {"expand": ["refunds"]})
     assert (found.refunded, found.amount_refunded) == (True, 900)
     assert len(whole(found.refunds).data) == 2
 
 
-async def test_a_dispute_is_won_or_lost_by_its_evidence(shop: Shop) -> None:
+async def test_a_dispute_is_won_or_lost_by_its_evidence(sdk: SdkClient) -> None:
     """
     The words of Stripe's test mode decide; a closed dispute is lost, and over.
     """
-    disputes = shop.v1.disputes
+    disputes = sdk.v1.disputes
 
     async def disputed() -> stripe.Dispute:
-        charge = await shop.charged("pm_card_createDispute")
+        charge = await sdk.charged("pm_card_createDispute")
         [found] = (await disputes.list_async({"charge": charge.id})).data
         return found
 
@@ -233,7 +235,7 @@ async def test_a_dispute_is_won_or_lost_by_its_evidence(shop: Shop) -> None:
             it.id, {"evidence": {"uncategorized_text": words}}
         )
         assert answered.status == verdict
-        happened = shop.happened(it.id)
+        happened = sdk.happened(it.id)
         assert "charge.dispute.closed" in happened
         # The money comes back to who won, and only to them.
         returned = "charge.dispute.funds_reinstated" in happened
@@ -241,22 +243,22 @@ async def test_a_dispute_is_won_or_lost_by_its_evidence(shop: Shop) -> None:
     assert (await disputes.close_async(closed.id)).status == "lost"
     with pytest.raises(stripe.InvalidRequestError, match="already closed"):
         await disputes.close_async(won.id)
-    charge = await shop.v1.charges.retrieve_async(
+    charge = await sdk.v1.charges.retrieve_async(
         str((await disputes.retrieve_async(won.id)).charge)
     )
     assert charge.disputed is True
 
 
-async def test_events_are_read_by_type_time_and_cursor(shop: Shop) -> None:
+async def test_events_are_read_by_type_time_and_cursor(sdk: SdkClient) -> None:
     """
     The newest is first; a cursor holds its place, whatever else is asked for; after
     30 days an event is gone.
     """
-    events = shop.v1.events
-    first = await shop.customer(None)
-    shop.sandbox.advance("1 hour")
-    since, second = shop.now, await shop.customer(None)
-    charge = await shop.charged()
+    events = sdk.v1.events
+    first = await sdk.customer(None)
+    sdk.sandbox.advance("1 hour")
+    since, second = sdk.now, await sdk.customer(None)
+    charge = await sdk.charged()
 
     made = await events.list_async({"type": "customer.created", "limit": 2})
     assert [it.data.object["id"] for it in made.data] == [charge.customer, second.id]
@@ -285,22 +287,24 @@ async def test_events_are_read_by_type_time_and_cursor(shop: Shop) -> None:
 
     [event] = [
         it
-        for it in shop.sandbox.events("customer.created")
+        for it in sdk.sandbox.events("customer.created")
         if it["object_id"] == first.id
     ]
     found = await events.retrieve_async(event["id"])
     assert (found.type, found.data.object["id"]) == ("customer.created", first.id)
-    shop.sandbox.advance("30 days")
+    sdk.sandbox.advance("30 days")
     with pytest.raises(stripe.InvalidRequestError) as gone:
         await events.retrieve_async(event["id"])
     assert gone.value.http_status == 404
 
 
-async def test_an_endpoint_is_registered_with_a_secret_told_once(shop: Shop) -> None:
+async def test_an_endpoint_is_registered_with_a_secret_told_once(
+    sdk: SdkClient,
+) -> None:
     """
     The signing secret is in the answer to the registration, and nowhere else.
     """
-    endpoints = shop.v1.webhook_endpoints
+    endpoints = sdk.v1.webhook_endpoints
     made = await endpoints.create_async(
         {
             # Nobody listens there, and nothing that happens is of that type.
@@ -323,7 +327,7 @@ async def test_an_endpoint_is_registered_with_a_secret_told_once(shop: Shop) -> 
             {"url": "ftp://example.com", "enabled_events": ["*"]}
         )
     assert bad.value.param == "url"
-    account = await shop.v1.accounts.retrieve_current_async()
+    account = await sdk.v1.accounts.retrieve_current_async()
     assert (account.id[:5], account.charges_enabled) == ("acct_", True)
 
 
@@ -339,12 +343,12 @@ STORIES: Final[tuple[Story, ...]] = (
 )
 
 
-async def test_together_they_call_every_address_of_payments(shop: Shop) -> None:
+async def test_together_they_call_every_address_of_payments(sdk: SdkClient) -> None:
     """
     Told one after the other to one sandbox the stories hold as well, and together they
     get a good answer from every method and path of this area.
     """
-    called, theirs = await answers_to(shop, STORIES), addresses("payments")
+    called, theirs = await answers_to(sdk, STORIES), addresses("payments")
 
     assert called >= theirs
     assert len(theirs) >= 45

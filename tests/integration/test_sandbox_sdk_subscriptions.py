@@ -8,13 +8,13 @@ from typing import Any, Final
 import pytest
 import stripe
 
-from support.shop import (
+from support.sdk_client import (
     ASKING,
     FAILING,
     GOOD,
     HOUR,
     SDK_MARKS,
-    Shop,
+    SdkClient,
     Story,
     addresses,
     answers_to,
@@ -26,14 +26,14 @@ from support.shop import (
 pytestmark = SDK_MARKS
 
 
-async def test_a_good_card_makes_an_active_subscription(shop: Shop) -> None:
+async def test_a_good_card_makes_an_active_subscription(sdk: SdkClient) -> None:
     """
     The first period is paid at once, and everything of it is linked: subscription,
     invoice, its payment, the intent and the charge.
     """
-    customer, price = await shop.customer(), await shop.price()
+    customer, price = await sdk.customer(), await sdk.price()
 
-    made = await shop.subscribe(customer, price, metadata={"user_id": "ada"})
+    made = await sdk.subscribe(customer, price, metadata={"user_id": "ada"})
 
     assert made.status == "active"
     invoice = whole(made.latest_invoice)
@@ -42,54 +42,56 @@ async def test_a_good_card_makes_an_active_subscription(shop: Shop) -> None:
     assert details.subscription == made.id
     charge = whole(
         (
-            await shop.v1.payment_intents.retrieve_async(
+            await sdk.v1.payment_intents.retrieve_async(
                 intent_of(made), {"expand": ["latest_charge"]}
             )
         ).latest_charge
     )
     assert (charge.amount, charge.paid, charge.customer) == (900, True, customer.id)
     item = made["items"].data[0]
-    items = await shop.v1.subscription_items.list_async({"subscription": made.id})
+    items = await sdk.v1.subscription_items.list_async({"subscription": made.id})
     assert [it.id for it in items.data] == [item.id]
-    found = await shop.v1.subscription_items.retrieve_async(item.id)
+    found = await sdk.v1.subscription_items.retrieve_async(item.id)
     assert (found.price.id, found.quantity) == (price.id, 1)
 
 
-async def test_a_failing_card_leaves_what_the_payment_behavior_says(shop: Shop) -> None:
+async def test_a_failing_card_leaves_what_the_payment_behavior_says(
+    sdk: SdkClient,
+) -> None:
     """
     allow_incomplete: an incomplete subscription. error_if_incomplete: an error, and
     nothing else. pending_if_incomplete: for updates only.
     """
-    customer, price = await shop.customer(FAILING), await shop.price()
+    customer, price = await sdk.customer(FAILING), await sdk.price()
 
     with pytest.raises(stripe.CardError) as declined:
-        await shop.subscribe(customer, price, payment_behavior="error_if_incomplete")
+        await sdk.subscribe(customer, price, payment_behavior="error_if_incomplete")
     assert declined.value.code == "card_declined"
     assert declined.value.http_status == 402
     with pytest.raises(stripe.InvalidRequestError) as unfit:
-        await shop.subscribe(customer, price, payment_behavior="pending_if_incomplete")
+        await sdk.subscribe(customer, price, payment_behavior="pending_if_incomplete")
     assert unfit.value.param == "payment_behavior"
     every: Any = {"customer": customer.id, "status": "all"}
-    assert not (await shop.v1.subscriptions.list_async(every)).data
-    assert not (await shop.v1.invoices.list_async({"customer": customer.id})).data
+    assert not (await sdk.v1.subscriptions.list_async(every)).data
+    assert not (await sdk.v1.invoices.list_async({"customer": customer.id})).data
 
-    made = await shop.subscribe(customer, price, payment_behavior="allow_incomplete")
+    made = await sdk.subscribe(customer, price, payment_behavior="allow_incomplete")
     assert made.status == "incomplete"
     invoice = whole(made.latest_invoice)
     assert (invoice.status, invoice.attempt_count) == ("open", 1)
-    intent = await shop.v1.payment_intents.retrieve_async(intent_of(made))
+    intent = await sdk.v1.payment_intents.retrieve_async(intent_of(made))
     assert intent.status == "requires_payment_method"
     assert whole(intent.last_payment_error).decline_code == "generic_decline"
 
 
-async def test_default_incomplete_waits_for_the_client_to_pay(shop: Shop) -> None:
+async def test_default_incomplete_waits_for_the_client_to_pay(sdk: SdkClient) -> None:
     """
     Nothing is charged until the client confirms with the invoice's own secret; then
     the card is kept, as `save_default_payment_method` says.
     """
-    customer, price = await shop.customer(None), await shop.price()
+    customer, price = await sdk.customer(None), await sdk.price()
 
-    made = await shop.subscribe(
+    made = await sdk.subscribe(
         customer,
         price,
         payment_behavior="default_incomplete",
@@ -99,50 +101,50 @@ async def test_default_incomplete_waits_for_the_client_to_pay(shop: Shop) -> Non
     assert made.status == "incomplete"
     secret = whole(whole(made.latest_invoice).confirmation_secret).client_secret
     assert secret.startswith(intent_of(made))
-    assert not await shop.charges_of(customer)
-    confirmed = await shop.v1.payment_intents.confirm_async(
+    assert not await sdk.charges_of(customer)
+    confirmed = await sdk.v1.payment_intents.confirm_async(
         intent_of(made), {"payment_method": GOOD}
     )
     assert confirmed.status == "succeeded"
-    active = await shop.v1.subscriptions.retrieve_async(
+    active = await sdk.v1.subscriptions.retrieve_async(
         made.id, {"expand": ["default_payment_method"]}
     )
     assert active.status == "active"
     assert whole(active.default_payment_method).customer == customer.id
-    assert shop.happened(made.id)[:2] == [
+    assert sdk.happened(made.id)[:2] == [
         "customer.subscription.created",
         "customer.subscription.updated",
     ]
 
 
-async def test_the_banks_step_decides_a_first_payment(shop: Shop) -> None:
+async def test_the_banks_step_decides_a_first_payment(sdk: SdkClient) -> None:
     """
     Accepted, a subscription becomes active and the card stays the customer's; refused,
     it waits for another card; after 23 hours it has expired for good.
     """
-    price = await shop.price()
-    customer = await shop.customer(None)
+    price = await sdk.price()
+    customer = await sdk.customer(None)
     subscriptions = [
-        await shop.subscribe(customer, price, payment_behavior="default_incomplete")
+        await sdk.subscribe(customer, price, payment_behavior="default_incomplete")
         for _ in range(3)
     ]
     accepted, refused, left = subscriptions
     for it in (accepted, refused):
-        asked = await shop.v1.payment_intents.confirm_async(
+        asked = await sdk.v1.payment_intents.confirm_async(
             intent_of(it), {"payment_method": ASKING}
         )
         assert asked.status == "requires_action"
 
-    shop.sandbox.authenticate(intent_of(accepted))
-    shop.sandbox.authenticate(intent_of(refused), succeed=False)
+    sdk.sandbox.authenticate(intent_of(accepted))
+    sdk.sandbox.authenticate(intent_of(refused), succeed=False)
 
-    assert [await shop.status_of(it) for it in subscriptions] == [
+    assert [await sdk.status_of(it) for it in subscriptions] == [
         "active",
         "incomplete",
         "incomplete",
     ]
     paid, failed = [
-        await shop.v1.payment_intents.retrieve_async(
+        await sdk.v1.payment_intents.retrieve_async(
             intent_of(it), {"expand": ["payment_method"]}
         )
         for it in (accepted, refused)
@@ -150,55 +152,55 @@ async def test_the_banks_step_decides_a_first_payment(shop: Shop) -> None:
     assert whole(paid.payment_method).customer == customer.id
     error = whole(failed.last_payment_error)
     assert error.code == "payment_intent_authentication_failure"
-    await shop.v1.payment_intents.confirm_async(
+    await sdk.v1.payment_intents.confirm_async(
         intent_of(refused), {"payment_method": GOOD}
     )
-    shop.sandbox.advance("23 hours")
-    assert [await shop.status_of(it) for it in subscriptions] == [
+    sdk.sandbox.advance("23 hours")
+    assert [await sdk.status_of(it) for it in subscriptions] == [
         "active",
         "active",
         "incomplete_expired",
     ]
-    invoice = await shop.v1.invoices.retrieve_async(whole(left.latest_invoice).id)
+    invoice = await sdk.v1.invoices.retrieve_async(whole(left.latest_invoice).id)
     assert invoice.status == "void"
     with pytest.raises(stripe.InvalidRequestError):
-        await shop.v1.payment_intents.confirm_async(
+        await sdk.v1.payment_intents.confirm_async(
             intent_of(left), {"payment_method": GOOD}
         )
 
 
-async def test_a_trial_is_free_and_then_paid(shop: Shop) -> None:
+async def test_a_trial_is_free_and_then_paid(sdk: SdkClient) -> None:
     """
     A trial's invoice is of nothing and makes no charge; it is announced three days
     before its end, and then the first month is collected.
     """
-    customer, price = await shop.customer(), await shop.price()
+    customer, price = await sdk.customer(), await sdk.price()
 
-    trial = await shop.subscribe(customer, price, trial_period_days=14)
+    trial = await sdk.subscribe(customer, price, trial_period_days=14)
 
     assert trial.status == "trialing"
-    assert trial.trial_end == period_of(trial)[1] == shop.now + 14 * 24 * HOUR
+    assert trial.trial_end == period_of(trial)[1] == sdk.now + 14 * 24 * HOUR
     invoice = whole(trial.latest_invoice)
     assert (invoice.status, invoice.amount_due) == ("paid", 0)
     assert not whole(invoice.payments).data
-    assert not await shop.charges_of(customer)
+    assert not await sdk.charges_of(customer)
 
-    shop.sandbox.advance("11 days")
-    assert "customer.subscription.trial_will_end" in shop.happened(trial.id)
-    shop.sandbox.advance("3 days")
-    assert await shop.status_of(trial) == "active"
-    shop.sandbox.advance("1 hour")
-    [charge] = await shop.charges_of(customer)
+    sdk.sandbox.advance("11 days")
+    assert "customer.subscription.trial_will_end" in sdk.happened(trial.id)
+    sdk.sandbox.advance("3 days")
+    assert await sdk.status_of(trial) == "active"
+    sdk.sandbox.advance("1 hour")
+    [charge] = await sdk.charges_of(customer)
     assert charge.amount == 900
 
 
-async def test_a_trial_without_a_card_is_paused_and_resumed(shop: Shop) -> None:
+async def test_a_trial_without_a_card_is_paused_and_resumed(sdk: SdkClient) -> None:
     """
     Told to pause, a subscription whose trial ends without a card waits; resumed with
     a card, a whole new period is charged and runs.
     """
-    customer, price = await shop.customer(None), await shop.price()
-    trial = await shop.subscribe(
+    customer, price = await sdk.customer(None), await sdk.price()
+    trial = await sdk.subscribe(
         customer,
         price,
         trial_period_days=7,
@@ -206,84 +208,84 @@ async def test_a_trial_without_a_card_is_paused_and_resumed(shop: Shop) -> None:
     )
     assert trial.pending_setup_intent is not None
 
-    shop.sandbox.advance("7 days")
-    assert await shop.status_of(trial) == "paused"
-    shop.sandbox.advance("40 days")
-    assert await shop.status_of(trial) == "paused"
+    sdk.sandbox.advance("7 days")
+    assert await sdk.status_of(trial) == "paused"
+    sdk.sandbox.advance("40 days")
+    assert await sdk.status_of(trial) == "paused"
 
-    await shop.give_card(customer, GOOD)
-    resumed = await shop.v1.subscriptions.resume_async(
+    await sdk.give_card(customer, GOOD)
+    resumed = await sdk.v1.subscriptions.resume_async(
         trial.id,
         {"billing_cycle_anchor": {"type": "now"}, "expand": ["latest_invoice"]},
     )
     assert resumed.status == "active"
     assert whole(resumed.latest_invoice).amount_paid == 900
-    assert period_of(resumed)[0] == resumed.billing_cycle_anchor == shop.now
-    assert "customer.subscription.paused" in shop.happened(trial.id)
-    assert "customer.subscription.resumed" in shop.happened(trial.id)
+    assert period_of(resumed)[0] == resumed.billing_cycle_anchor == sdk.now
+    assert "customer.subscription.paused" in sdk.happened(trial.id)
+    assert "customer.subscription.resumed" in sdk.happened(trial.id)
     with pytest.raises(stripe.InvalidRequestError, match="not paused"):
-        await shop.v1.subscriptions.resume_async(trial.id)
+        await sdk.v1.subscriptions.resume_async(trial.id)
 
 
-async def test_an_upgrade_that_fails_waits_for_its_payment(shop: Shop) -> None:
+async def test_an_upgrade_that_fails_waits_for_its_payment(sdk: SdkClient) -> None:
     """
     With pending_if_incomplete the old price stays until the invoice is paid; then the
     change is applied. Not paid within 23 hours it is dropped, and its invoice void.
     """
-    customer = await shop.customer()
-    small, big = await shop.price(900), await shop.price(2000)
-    made = await shop.subscribe(customer, small)
-    shop.pass_half_of(made)
+    customer = await sdk.customer()
+    small, big = await sdk.price(900), await sdk.price(2000)
+    made = await sdk.subscribe(customer, small)
+    sdk.pass_half_of(made)
     upgrade: Any = {
         "items": [{"id": made["items"].data[0].id, "price": big.id}],
         "proration_behavior": "always_invoice",
         "payment_behavior": "pending_if_incomplete",
         "expand": ["latest_invoice"],
     }
-    await shop.give_card(customer, FAILING)
+    await sdk.give_card(customer, FAILING)
 
-    held = await shop.v1.subscriptions.update_async(made.id, upgrade)
-    assert whole(held.pending_update).expires_at == shop.now + 23 * HOUR
+    held = await sdk.v1.subscriptions.update_async(made.id, upgrade)
+    assert whole(held.pending_update).expires_at == sdk.now + 23 * HOUR
     assert held["items"].data[0].price.id == small.id
-    shop.sandbox.advance("23 hours")
-    dropped = await shop.v1.subscriptions.retrieve_async(made.id)
+    sdk.sandbox.advance("23 hours")
+    dropped = await sdk.v1.subscriptions.retrieve_async(made.id)
     assert (dropped.status, dropped.pending_update) == ("active", None)
-    first = await shop.v1.invoices.retrieve_async(whole(held.latest_invoice).id)
+    first = await sdk.v1.invoices.retrieve_async(whole(held.latest_invoice).id)
     assert first.status == "void"
 
-    held = await shop.v1.subscriptions.update_async(made.id, upgrade)
-    good = await shop.v1.payment_methods.attach_async(GOOD, {"customer": customer.id})
-    paid = await shop.v1.invoices.pay_async(
+    held = await sdk.v1.subscriptions.update_async(made.id, upgrade)
+    good = await sdk.v1.payment_methods.attach_async(GOOD, {"customer": customer.id})
+    paid = await sdk.v1.invoices.pay_async(
         whole(held.latest_invoice).id, {"payment_method": good.id}
     )
     assert paid.status == "paid"
-    changed = await shop.v1.subscriptions.retrieve_async(made.id)
+    changed = await sdk.v1.subscriptions.retrieve_async(made.id)
     assert changed["items"].data[0].price.id == big.id
     assert changed.pending_update is None
-    names = [it.rpartition(".")[2] for it in shop.happened(made.id)]
+    names = [it.rpartition(".")[2] for it in sdk.happened(made.id)]
     assert [it for it in names if it.startswith("pending")] == [
         "pending_update_expired",
         "pending_update_applied",
     ]
 
 
-async def test_a_change_is_refused_whole_or_billed_later(shop: Shop) -> None:
+async def test_a_change_is_refused_whole_or_billed_later(sdk: SdkClient) -> None:
     """
     error_if_incomplete leaves everything as it was; create_prorations leaves its two
     items for the renewal, whose preview shows them.
     """
-    customer = await shop.customer()
-    small, big = await shop.price(900), await shop.price(2000)
-    made = await shop.subscribe(customer, small)
+    customer = await sdk.customer()
+    small, big = await sdk.price(900), await sdk.price(2000)
+    made = await sdk.subscribe(customer, small)
     _, end = period_of(made)
-    shop.pass_half_of(made)
-    good = await shop.v1.customers.payment_methods.list_async(customer.id)
-    await shop.give_card(customer, FAILING)
+    sdk.pass_half_of(made)
+    good = await sdk.v1.customers.payment_methods.list_async(customer.id)
+    await sdk.give_card(customer, FAILING)
     items: Any = [{"id": made["items"].data[0].id, "price": big.id}]
 
-    before = await shop.v1.subscriptions.retrieve_async(made.id)
+    before = await sdk.v1.subscriptions.retrieve_async(made.id)
     with pytest.raises(stripe.CardError):
-        await shop.v1.subscriptions.update_async(
+        await sdk.v1.subscriptions.update_async(
             made.id,
             {
                 "items": items,
@@ -291,53 +293,53 @@ async def test_a_change_is_refused_whole_or_billed_later(shop: Shop) -> None:
                 "payment_behavior": "error_if_incomplete",
             },
         )
-    after = await shop.v1.subscriptions.retrieve_async(made.id)
+    after = await sdk.v1.subscriptions.retrieve_async(made.id)
     assert after.to_dict() == before.to_dict()
 
-    await shop.v1.subscriptions.update_async(made.id, {"items": items})
-    preview = await shop.v1.invoices.create_preview_async({"subscription": made.id})
+    await sdk.v1.subscriptions.update_async(made.id, {"items": items})
+    preview = await sdk.v1.invoices.create_preview_async({"subscription": made.id})
     assert sorted(it.amount for it in preview.lines.data) == [-450, 1000, 2000]
-    await shop.v1.subscriptions.update_async(
+    await sdk.v1.subscriptions.update_async(
         made.id, {"default_payment_method": good.data[0].id}
     )
-    shop.pass_until(end + HOUR)
-    charge = (await shop.charges_of(customer))[0]
+    sdk.pass_until(end + HOUR)
+    charge = (await sdk.charges_of(customer))[0]
     assert (charge.amount, charge.status) == (preview.amount_due, "succeeded")
 
 
-async def test_a_new_anchor_starts_a_new_period_now(shop: Shop) -> None:
+async def test_a_new_anchor_starts_a_new_period_now(sdk: SdkClient) -> None:
     """
     What is left of the old period is credited, the new one is charged whole, and the
     preview says so before.
     """
-    customer = await shop.customer()
-    made = await shop.subscribe(customer, await shop.price())
-    shop.pass_half_of(made)
+    customer = await sdk.customer()
+    made = await sdk.subscribe(customer, await sdk.price())
+    sdk.pass_half_of(made)
 
-    preview = await shop.v1.invoices.create_preview_async(
+    preview = await sdk.v1.invoices.create_preview_async(
         {
             "subscription": made.id,
             "subscription_details": {"billing_cycle_anchor": {"type": "now"}},
         }
     )
-    moved = await shop.v1.subscriptions.update_async(
+    moved = await sdk.v1.subscriptions.update_async(
         made.id,
         {"billing_cycle_anchor": {"type": "now"}, "expand": ["latest_invoice"]},
     )
 
-    assert moved.billing_cycle_anchor == period_of(moved)[0] == shop.now
+    assert moved.billing_cycle_anchor == period_of(moved)[0] == sdk.now
     assert whole(moved.latest_invoice).amount_paid == preview.amount_due == 450
 
 
-async def test_a_subscription_ends_as_it_was_told_to(shop: Shop) -> None:
+async def test_a_subscription_ends_as_it_was_told_to(sdk: SdkClient) -> None:
     """
     At the end of its period, at a moment, or at once; ended ones are listed only for
     who asks for all.
     """
-    subscriptions, price = shop.v1.subscriptions, await shop.price()
-    customer = await shop.customer()
+    subscriptions, price = sdk.v1.subscriptions, await sdk.price()
+    customer = await sdk.customer()
     with_period, at_moment, at_once = [
-        await shop.subscribe(customer, price) for _ in range(3)
+        await sdk.subscribe(customer, price) for _ in range(3)
     ]
     end = period_of(with_period)[1]
 
@@ -350,28 +352,28 @@ async def test_a_subscription_ends_as_it_was_told_to(shop: Shop) -> None:
     )
     assert (taken_back.cancel_at, taken_back.canceled_at) == (None, None)
     await subscriptions.update_async(with_period.id, {"cancel_at_period_end": True})
-    moment = shop.now + 5 * 24 * HOUR
+    moment = sdk.now + 5 * 24 * HOUR
     await subscriptions.update_async(at_moment.id, {"cancel_at": moment})
     gone = await subscriptions.cancel_async(
         at_once.id, {"cancellation_details": {"feedback": "unused"}}
     )
-    assert (gone.status, gone.ended_at) == ("canceled", shop.now)
+    assert (gone.status, gone.ended_at) == ("canceled", sdk.now)
     assert whole(gone.cancellation_details).feedback == "unused"
 
     mine: Any = {"customer": customer.id}
     live = [it.id for it in (await subscriptions.list_async(mine)).data]
     assert live == [at_moment.id, with_period.id]
-    shop.pass_until(moment)
-    assert await shop.status_of(at_moment) == "canceled"
-    assert await shop.status_of(with_period) == "active"
-    shop.pass_until(end)
-    assert await shop.status_of(with_period) == "canceled"
+    sdk.pass_until(moment)
+    assert await sdk.status_of(at_moment) == "canceled"
+    assert await sdk.status_of(with_period) == "active"
+    sdk.pass_until(end)
+    assert await sdk.status_of(with_period) == "canceled"
     assert not (await subscriptions.list_async(mine)).data
     every: Any = {**mine, "status": "all"}
     found = (await subscriptions.list_async(every)).data
     assert [it.status for it in found] == ["canceled"] * 3
     # Nothing was renewed on the way.
-    assert len((await shop.v1.charges.list_async(mine)).data) == 3
+    assert len((await sdk.v1.charges.list_async(mine)).data) == 3
     with pytest.raises(stripe.InvalidRequestError):
         await subscriptions.cancel_async(at_once.id)
 
@@ -390,12 +392,14 @@ STORIES: Final[tuple[Story, ...]] = (
 )
 
 
-async def test_together_they_call_every_address_of_subscriptions(shop: Shop) -> None:
+async def test_together_they_call_every_address_of_subscriptions(
+    sdk: SdkClient,
+) -> None:
     """
     Told one after the other to one sandbox the stories hold as well, and together they
     get a good answer from every method and path of this area.
     """
-    called, theirs = await answers_to(shop, STORIES), addresses("subscriptions")
+    called, theirs = await answers_to(sdk, STORIES), addresses("subscriptions")
 
     assert called >= theirs
     assert len(theirs) >= 8

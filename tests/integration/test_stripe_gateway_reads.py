@@ -33,14 +33,14 @@ async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
         subscription=report.gateway_id, item_id=report.item_id, quantity=2
     )
     answer = await place.ask(change)
-    assert answer.term is None
+    assert answer.paid_period is None
 
     looked = await place.gateway.subscription(report.gateway_id)
 
     assert looked.report.latest_invoice_id != report.latest_invoice_id
-    assert looked.term is not None
-    assert looked.term.invoice_id == report.latest_invoice_id
-    assert looked.term.ends_at == report.period_end
+    assert looked.paid_period is not None
+    assert looked.paid_period.invoice_id == report.latest_invoice_id
+    assert looked.paid_period.ends_at == report.period_end
     assert looked.at == place.sandbox.now
 
 
@@ -61,8 +61,8 @@ async def test_what_somebody_added_covers_nothing(place: Place) -> None:
 
     looked = await place.gateway.subscription(report.gateway_id)
 
-    assert looked.term is not None
-    assert looked.term.ends_at == looked.report.period_end > report.period_end
+    assert looked.paid_period is not None
+    assert looked.paid_period.ends_at == looked.report.period_end > report.period_end
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ async def test_a_preview_bills_another_interval_at_once(place: Place) -> None:
     assert preview.due == Money(sum(amounts), "eur")
     assert preview.due.amount_minor < 9000
     answer = await place.ask(change)
-    assert answer.term is not None
-    assert answer.term.ends_at == reported(answer).period_end
+    assert answer.paid_period is not None
+    assert answer.paid_period.ends_at == reported(answer).period_end
 
 
 async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -> None:

@@ -234,8 +234,8 @@ async def test_what_an_older_release_froze_is_sent_and_read(
     looked = await place.gateway.subscription(answer.id)
     assert answer.subscription == looked.report
     assert (
-        answer.term
-        == looked.term
+        answer.paid_period
+        == looked.paid_period
         == PaidPeriod(
             gateway_id=answer.id,
             invoice_id=invoice_of(looked.report),
@@ -290,7 +290,7 @@ async def test_what_is_done_already_is_done(place: Place) -> None:
         looked = await place.gateway.find(request)
         assert looked is not None
         for answer_ in (again, looked):
-            assert attrs.evolve(answer_, term=None) == first
+            assert attrs.evolve(answer_, paid_period=None) == first
 
 
 async def test_a_no_is_not_taken_for_done(place: Place) -> None:

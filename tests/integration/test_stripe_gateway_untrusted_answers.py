@@ -368,7 +368,7 @@ async def test_a_paid_term_of_another_subscription_is_not_taken() -> None:
     body = {**SUBSCRIPTION, "latest_invoice": foreign}
     async with lying(answer(body)) as (gateway, _):
         got = await gateway.send(START, gateway.freeze(START), idempotency_key="key-1")
-    assert got.term is None
+    assert got.paid_period is None
 
 
 json_values = st.recursive(

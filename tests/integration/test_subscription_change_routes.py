@@ -5,7 +5,6 @@ from typing import Any
 import httpx
 import pytest
 
-from support import service_with_sandbox as shop
 from support.service_with_sandbox import (
     ASKING,
     BASIC,
@@ -14,6 +13,7 @@ from support.service_with_sandbox import (
     ServiceWithSandbox,
     moment,
     pointers,
+    problem_of,
     refusal,
 )
 
@@ -27,7 +27,7 @@ def test_a_quantity_is_changed(ada: Payer) -> None:
     id_ = ada.subscribed()["id"]
 
     answer = ada.change(id_, quantity=2)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert (answer.status_code, answer.json()["quantity"]) == (200, 2)
     assert answer.json()["pending_update"] is None
@@ -35,19 +35,19 @@ def test_a_quantity_is_changed(ada: Payer) -> None:
     assert ada.taken == [BASIC, BASIC]
 
 
-def test_a_price_is_changed_up_and_down(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_a_price_is_changed_up_and_down(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     Up is paid at once; down gives nothing back, but is credited.
     """
     id_ = ada.subscribed()["id"]
 
-    up = ada.admin.change(id_, price=sales.pro)
-    ada.sales.settle()
-    down = ada.admin.change(id_, price=sales.basic)
-    ada.sales.settle()
+    up = ada.admin.change(id_, price=stack.pro)
+    ada.stack.settle()
+    down = ada.admin.change(id_, price=stack.basic)
+    ada.stack.settle()
 
-    assert (up.status_code, up.json()["price"]) == (200, sales.pro)
-    assert (down.status_code, down.json()["price"]) == (200, sales.basic)
+    assert (up.status_code, up.json()["price"]) == (200, stack.pro)
+    assert (down.status_code, down.json()["price"]) == (200, stack.basic)
     assert ada.taken == [BASIC, PRO - BASIC]
     assert ada.standing == ("paid", True)
 
@@ -61,7 +61,7 @@ def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
     planned = ada.change(id_, cancel_at_period_end=True)
     shown = ada.get(f"subscriptions/{id_}")
     back = ada.change(id_, cancel_at_period_end=False)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert planned.json()["cancel_at_period_end"] is True
     assert (shown["cancel_at_period_end"], shown["status"]) == (True, "active")
@@ -69,31 +69,31 @@ def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
     assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
 
 
-def test_a_change_may_be_of_both(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_a_change_may_be_of_both(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     Price, quantity and the planned end in one request.
     """
     id_ = ada.subscribed()["id"]
 
     answer = ada.admin.change(
-        id_, price=sales.pro, quantity=2, cancel_at_period_end=True
+        id_, price=stack.pro, quantity=2, cancel_at_period_end=True
     )
 
     told = answer.json()
-    assert (answer.status_code, told["price"], told["quantity"]) == (200, sales.pro, 2)
+    assert (answer.status_code, told["price"], told["quantity"]) == (200, stack.pro, 2)
     assert told["cancel_at_period_end"] is True
 
 
 def test_a_change_of_both_that_is_refused_changes_neither(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     422 says that nothing was done: the subscription goes on after its period.
     """
     id_ = ada.subscribed()["id"]
 
-    answer = ada.admin.change(id_, price=sales.dollars, cancel_at_period_end=True)
-    ada.sales.settle()
+    answer = ada.admin.change(id_, price=stack.dollars, cancel_at_period_end=True)
+    ada.stack.settle()
 
     assert answer.status_code == 422
     assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
@@ -134,7 +134,7 @@ def test_a_change_that_is_none_is_refused(begun: tuple[Payer, str], body: Any) -
     """
     ada, id_ = begun
     one = f"subscriptions/{id_}"
-    before, posts = ada.get(one), list(ada.sales.posts)
+    before, posts = ada.get(one), list(ada.stack.posts)
     content = {"content": b"null"} if body is None else {"body": body}
 
     for answer in (
@@ -142,10 +142,10 @@ def test_a_change_that_is_none_is_refused(begun: tuple[Payer, str], body: Any) -
         ada.call("POST", f"{one}/preview", **content),
     ):
         assert answer.status_code == 400
-        assert shop.problem_of(answer)["code"] in {"invalid_body", "invalid_value"}
+        assert problem_of(answer)["code"] in {"invalid_body", "invalid_value"}
 
     assert ada.get(one) == before
-    assert ada.sales.posts == posts
+    assert ada.stack.posts == posts
 
 
 def test_a_change_to_what_is_not_sold_is_unprocessable(
@@ -166,7 +166,7 @@ def test_a_change_to_what_is_not_sold_is_unprocessable(
 
 
 def test_a_change_to_another_currency_is_unprocessable(
-    sales: ServiceWithSandbox, begun: tuple[Payer, str]
+    stack: ServiceWithSandbox, begun: tuple[Payer, str]
 ) -> None:
     """
     422 for the change and for its preview; nothing changes.
@@ -176,8 +176,8 @@ def test_a_change_to_another_currency_is_unprocessable(
     before = ada.get(one)
 
     for answer in (
-        ada.admin.call("PATCH", one, {"price": sales.dollars}),
-        ada.admin.call("POST", f"{one}/preview", {"price": sales.dollars}),
+        ada.admin.call("PATCH", one, {"price": stack.dollars}),
+        ada.admin.call("POST", f"{one}/preview", {"price": stack.dollars}),
     ):
         assert refusal(answer) == (422, "gateway_refused")
 
@@ -185,15 +185,15 @@ def test_a_change_to_another_currency_is_unprocessable(
 
 
 def test_a_change_to_a_product_that_one_has_is_refused(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     It would be a second one of it: 409, with the one there is.
     """
     first = ada.subscribed()
-    second = ada.subscribe(product=sales.other_product).json()
+    second = ada.subscribe(product=stack.other_product).json()
 
-    answer = ada.admin.change(second["id"], price=sales.pro)
+    answer = ada.admin.change(second["id"], price=stack.pro)
 
     assert refusal(answer) == (409, "already_subscribed")
     assert answer.json()["subscription_id"] == first["id"]
@@ -213,16 +213,16 @@ def test_an_ended_subscription_cannot_be_changed(ada: Payer) -> None:
     assert refusal(preview) == (409, "subscription_ended")
 
 
-def test_a_preview_of_less_owes_nothing(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_a_preview_of_less_owes_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     What was paid too much is credited, not given back: 0 is due, and 0 is taken.
     """
-    id_ = ada.admin.subscribed(price=sales.pro)["id"]
+    id_ = ada.admin.subscribed(price=stack.pro)["id"]
 
     preview = ada.admin.call(
-        "POST", f"subscriptions/{id_}/preview", {"price": sales.basic}
+        "POST", f"subscriptions/{id_}/preview", {"price": stack.basic}
     )
-    change = ada.admin.change(id_, price=sales.basic)
+    change = ada.admin.change(id_, price=stack.basic)
 
     told = preview.json()
     assert told["due"] == {"amount_minor": 0, "currency": "eur"}
@@ -248,7 +248,7 @@ def test_a_body_that_is_too_large_or_no_json_is_refused(
         large = ada.call(method, path, content=b'"' + b"x" * 600_000 + b'"')
         plain = httpx.request(
             method,
-            f"{ada.sales.service.url}/users/{ada.id}/{path}",
+            f"{ada.stack.service.url}/users/{ada.id}/{path}",
             content=b"{}",
             headers={
                 "Authorization": f"Bearer {ada.token}",
@@ -269,14 +269,14 @@ def test_a_change_to_what_it_is_already_costs_nothing(ada: Payer) -> None:
     answer = ada.admin.change(
         told["id"], price=told["price"], quantity=told["quantity"]
     )
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert answer.status_code == 200
     assert ada.get(f"subscriptions/{told['id']}")["quantity"] == 1
     assert ada.taken == [BASIC]
 
 
-def test_a_preview_changes_nothing(sales: ServiceWithSandbox, ada: Payer) -> None:
+def test_a_preview_changes_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     Looking is free, as often as one likes.
     """
@@ -285,7 +285,7 @@ def test_a_preview_changes_nothing(sales: ServiceWithSandbox, ada: Payer) -> Non
 
     previews = [
         ada.admin.call(
-            "POST", f"subscriptions/{id_}/preview", {"price": sales.pro}
+            "POST", f"subscriptions/{id_}/preview", {"price": stack.pro}
         ).json()
         for _ in range(2)
     ]
@@ -301,27 +301,27 @@ def test_a_preview_changes_nothing(sales: ServiceWithSandbox, ada: Payer) -> Non
 def upgraded_in_vain(ada: Payer) -> tuple[str, httpx.Response]:
     """Ask for more than the card will pay for."""
     id_ = ada.subscribed()["id"]
-    ada.sales.sandbox.set_card(ada.card, declines="insufficient_funds")
-    return id_, ada.admin.change(id_, price=ada.sales.pro)
+    ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    return id_, ada.admin.change(id_, price=ada.stack.pro)
 
 
 def test_an_upgrade_that_is_not_paid_is_held(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     200 that says what is waited for; the price is the old one, what is paid stays.
     """
     id_, answer = upgraded_in_vain(ada)
-    ada.sales.settle()
+    ada.stack.settle()
 
     told = answer.json()
     assert answer.status_code == 200
-    assert (told["price"], told["status"]) == (sales.basic, "active")
-    assert told["pending_update"]["price"] == sales.pro
+    assert (told["price"], told["status"]) == (stack.basic, "active")
+    assert told["pending_update"]["price"] == stack.pro
     assert told["client_secret"]
     shown = ada.get(f"subscriptions/{id_}")
     assert (shown["price"], shown["pending_update"]) == (
-        sales.basic,
+        stack.basic,
         told["pending_update"],
     )
     assert ada.standing == ("paid", True)
@@ -329,19 +329,19 @@ def test_an_upgrade_that_is_not_paid_is_held(
 
 
 def test_an_upgrade_that_is_never_paid_is_given_up(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     After a day it is forgotten: the price is the old one, nothing was granted.
     """
     id_, _ = upgraded_in_vain(ada)
-    ada.sales.settle()
+    ada.stack.settle()
     before = ada.status["payment_expire_date"]
 
-    sales.pass_by("24 hours")
+    stack.pass_by("24 hours")
 
     shown = ada.get(f"subscriptions/{id_}")
-    assert (shown["price"], shown["pending_update"]) == (sales.basic, None)
+    assert (shown["price"], shown["pending_update"]) == (stack.basic, None)
     assert shown["status"] == "active"
     assert ada.status["payment_expire_date"] == before
     assert ada.standing == ("paid", True)
@@ -349,7 +349,7 @@ def test_an_upgrade_that_is_never_paid_is_given_up(
 
 
 def test_an_upgrade_that_a_bank_confirms_is_made(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     3-D Secure: held with a secret; once confirmed in the browser, granted and paid.
@@ -357,18 +357,18 @@ def test_an_upgrade_that_a_bank_confirms_is_made(
     ada.give_card(ASKING)
     id_ = ada.subscribe().json()["id"]
     [theirs] = ada.subscriptions
-    sales.sandbox.authenticate(sales.asked_of(theirs))
-    sales.settle()
+    stack.sandbox.authenticate(stack.asked_of(theirs))
+    stack.settle()
 
-    held = ada.admin.change(id_, price=sales.pro)
+    held = ada.admin.change(id_, price=stack.pro)
     [theirs] = ada.subscriptions
-    sales.sandbox.authenticate(sales.asked_of(theirs))
-    sales.settle()
+    stack.sandbox.authenticate(stack.asked_of(theirs))
+    stack.settle()
 
-    assert held.json()["price"] == sales.basic
+    assert held.json()["price"] == stack.basic
     assert held.json()["client_secret"]
     shown = ada.get(f"subscriptions/{id_}")
-    assert (shown["price"], shown["pending_update"]) == (sales.pro, None)
+    assert (shown["price"], shown["pending_update"]) == (stack.pro, None)
     assert ada.taken == [BASIC, PRO - BASIC]
 
 
@@ -382,8 +382,8 @@ def test_a_renewal_moves_the_date(ada: Payer) -> None:
     ada.subscribed()
     before = moment(ada.status["payment_expire_date"])
 
-    ada.sales.pass_by("1 month")
-    ada.sales.pass_by("2 hours")
+    ada.stack.pass_by("1 month")
+    ada.stack.pass_by("2 hours")
 
     assert moment(ada.status["payment_expire_date"]) > before
     assert ada.standing == ("paid", True)

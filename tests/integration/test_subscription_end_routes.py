@@ -12,7 +12,7 @@ def test_ended_now_keeps_the_paid_time(ada: Payer) -> None:
     told = ada.subscribed()
 
     answer = ada.call("DELETE", f"subscriptions/{told['id']}")
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     assert answer.json()["ended_at"]
@@ -30,13 +30,13 @@ def test_ended_twice_is_ended_once(ada: Payer, when: str) -> None:
     """
     path = f"subscriptions/{ada.subscribed()['id']}?when={when}"
     first = ada.call("DELETE", path)
-    posts = list(ada.sales.posts)
+    posts = list(ada.stack.posts)
 
     again = ada.call("DELETE", path)
 
     assert (first.status_code, again.status_code) == (200, 200)
     assert again.json() == first.json()
-    assert ada.sales.posts == posts
+    assert ada.stack.posts == posts
 
 
 def test_ended_with_the_period_lives_until_then(ada: Payer) -> None:
@@ -48,8 +48,8 @@ def test_ended_with_the_period_lives_until_then(ada: Payer) -> None:
 
     answer = ada.call("DELETE", f"subscriptions/{id_}?when=period_end")
     shown = ada.get(f"subscriptions/{id_}")
-    ada.sales.pass_by("1 month")
-    ada.sales.pass_by("2 hours")
+    ada.stack.pass_by("1 month")
+    ada.stack.pass_by("2 hours")
 
     assert answer.status_code == 200
     assert answer.json()["cancel_at_period_end"] is True
@@ -96,7 +96,7 @@ def test_what_ended_may_be_begun_anew(ada: Payer) -> None:
     ada.call("DELETE", f"subscriptions/{first['id']}").raise_for_status()
 
     second = ada.subscribe()
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert second.status_code == 201
     assert second.json()["id"] != first["id"]

@@ -21,7 +21,7 @@ def test_without_a_card_the_browser_goes_on(ada: Payer) -> None:
     201, incomplete, with the secret of the payment that is awaited; nothing granted.
     """
     answer = ada.subscribe()
-    ada.sales.settle()
+    ada.stack.settle()
 
     told = answer.json()
     assert (answer.status_code, told["status"]) == (201, "incomplete")
@@ -37,9 +37,9 @@ def test_what_was_begun_without_a_card_is_paid_in_the_browser(ada: Payer) -> Non
     ada.subscribe()
     [theirs] = ada.subscriptions
 
-    intent = ada.sales.asked_of(theirs)
-    ada.sales.wire.post(f"payment_intents/{intent}/confirm", payment_method=GOOD)
-    ada.sales.settle()
+    intent = ada.stack.asked_of(theirs)
+    ada.stack.wire.post(f"payment_intents/{intent}/confirm", payment_method=GOOD)
+    ada.stack.settle()
 
     assert ada.standing == ("paid", True)
     assert ada.status["subscriptions"][0]["status"] == "active"
@@ -51,12 +51,12 @@ def test_a_bank_that_asks_is_answered_in_the_browser(ada: Payer) -> None:
     """
     ada.give_card(ASKING)
     answer = ada.subscribe()
-    ada.sales.settle()
+    ada.stack.settle()
     told, waiting = answer.json(), ada.standing
     [theirs] = ada.subscriptions
 
-    ada.sales.sandbox.authenticate(ada.sales.asked_of(theirs))
-    ada.sales.settle()
+    ada.stack.sandbox.authenticate(ada.stack.asked_of(theirs))
+    ada.stack.settle()
 
     assert (answer.status_code, told["status"]) == (201, "incomplete")
     assert told["client_secret"]
@@ -75,10 +75,10 @@ def test_a_refused_confirmation_grants_nothing(ada: Payer) -> None:
     ada.subscribe()
     [theirs] = ada.subscriptions
 
-    ada.sales.sandbox.authenticate(ada.sales.asked_of(theirs), succeed=False)
-    ada.sales.settle()
+    ada.stack.sandbox.authenticate(ada.stack.asked_of(theirs), succeed=False)
+    ada.stack.settle()
     refused = ada.standing
-    ada.sales.pass_by("24 hours")
+    ada.stack.pass_by("24 hours")
 
     assert refused[0] in {"pending", "failed"}
     assert refused[1] is False
@@ -95,8 +95,8 @@ def test_a_confirmed_payment_that_is_declined_grants_nothing(ada: Payer) -> None
     answer = ada.subscribe()
     [theirs] = ada.subscriptions
 
-    ada.sales.sandbox.authenticate(ada.sales.asked_of(theirs))
-    ada.sales.settle()
+    ada.stack.sandbox.authenticate(ada.stack.asked_of(theirs))
+    ada.stack.settle()
 
     assert answer.status_code == 201
     assert ada.standing[0] in {"pending", "failed"}
@@ -111,13 +111,13 @@ def test_what_a_bank_refused_may_be_ended_and_begun_anew(ada: Payer) -> None:
     ada.give_card(ASKING)
     first = ada.subscribe().json()
     [theirs] = ada.subscriptions
-    ada.sales.sandbox.authenticate(ada.sales.asked_of(theirs), succeed=False)
-    ada.sales.settle()
+    ada.stack.sandbox.authenticate(ada.stack.asked_of(theirs), succeed=False)
+    ada.stack.settle()
 
     second = ada.subscribe(payment_method=GOOD)
     ended = ada.call("DELETE", f"subscriptions/{first['id']}")
     third = ada.subscribe(payment_method=GOOD)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert refusal(second) == (409, "already_subscribed")
     assert ended.status_code == 200
@@ -139,7 +139,7 @@ def test_a_change_of_what_awaits_its_first_payment_is_answered(
     id_ = ada.subscribe().json()["id"]
 
     answer = ada.change(id_, **change)
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert answer.status_code in {200, 409, 422}
     assert ada.standing == ("pending", False)
@@ -155,7 +155,7 @@ def test_a_declined_first_payment_leaves_nothing_in_the_way(ada: Payer) -> None:
     live, standing = ada.living, ada.standing
     ada.give_card(GOOD)
     again = ada.subscribe()
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert refusal(answer) == (402, "card_declined")
     assert answer.json()["decline_code"] == "generic_decline"

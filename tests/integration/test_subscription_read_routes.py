@@ -5,8 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support import service_with_sandbox as shop
-from support.service_with_sandbox import Payer, ServiceWithSandbox, refusal
+from support.service_with_sandbox import Payer, ServiceWithSandbox, problem_of, refusal
 
 
 def test_subscriptions_are_listed_and_read(ada: Payer) -> None:
@@ -36,7 +35,7 @@ def test_ended_ones_are_listed_too(ada: Payer) -> None:
     """
     first = ada.subscribed()
     ada.call("DELETE", f"subscriptions/{first['id']}").raise_for_status()
-    ada.sales.pass_by("1 minute")
+    ada.stack.pass_by("1 minute")
     second = ada.subscribe().json()
 
     listed = ada.get("subscriptions")["items"]
@@ -60,12 +59,12 @@ def requests_about(id_: str) -> list[tuple[str, str, Any]]:
 
 
 def test_t41_another_users_subscription_does_not_exist(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     404 in the other's name and in one's own; nothing happens to it.
     """
-    bob = sales.user()
+    bob = stack.user()
     theirs = bob.subscribed()
     assert ada.get("subscriptions") == {"items": []}
     before = bob.get("subscriptions")
@@ -77,7 +76,7 @@ def test_t41_another_users_subscription_does_not_exist(
         assert refusal(in_theirs) == (404, "account_not_found")
     for method in ("GET", "POST"):
         path = f"/users/{bob.id}/subscriptions"
-        answer = ada.call(method, path, {"product": sales.product})
+        answer = ada.call(method, path, {"product": stack.product})
         assert refusal(answer) == (404, "account_not_found")
 
     assert bob.get("subscriptions") == before
@@ -99,32 +98,32 @@ def test_without_a_token_nothing_is_told(ada: Payer) -> None:
     """
     401 on every route, before anything else is looked at.
     """
-    root = f"{ada.sales.service.url}/users/{ada.id}"
+    root = f"{ada.stack.service.url}/users/{ada.id}"
     asked = [*requests_about("x"), ("GET", "subscriptions", None)]
     urls = [(method, f"{root}/{path}") for method, path, _ in asked]
     urls += [
         ("POST", f"{root}/subscriptions"),
-        ("GET", f"{ada.sales.service.url}/intents/x"),
+        ("GET", f"{ada.stack.service.url}/intents/x"),
     ]
 
     for method, url in urls:
         answer = httpx.request(method, url, trust_env=False)
         assert answer.status_code == 401
-        assert shop.problem_of(answer)
+        assert problem_of(answer)
 
 
 def test_an_administrator_may_do_all_of_it(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     By the user's e-mail; what is done is the user's.
     """
     _ = ada.status
-    root, token = f"/users/{ada.id}@example.com", sales.world.admin()
+    root, token = f"/users/{ada.id}@example.com", stack.world.admin()
     ada.give_card()
 
     begun = ada.call(
-        "POST", f"{root}/subscriptions", {"price": sales.basic}, token=token
+        "POST", f"{root}/subscriptions", {"price": stack.basic}, token=token
     )
     one = f"{root}/subscriptions/{begun.json()['id']}"
     changed = ada.call("PATCH", one, {"quantity": 2}, token=token)

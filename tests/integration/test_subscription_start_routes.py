@@ -25,14 +25,14 @@ def period_end(subscription: Any) -> datetime:
 
 @pytest.mark.parametrize("by", ["product", "price"])
 def test_a_subscription_is_begun_by_product_or_price(
-    sales: ServiceWithSandbox, ada: Payer, by: str
+    stack: ServiceWithSandbox, ada: Payer, by: str
 ) -> None:
     """
     A product is sold at its default price, a price by an administrator. The answer is
     the subscription, paid.
     """
     ada.give_card()
-    wanted = {"product": sales.product, "price": sales.basic}[by]
+    wanted = {"product": stack.product, "price": stack.basic}[by]
     seller = {"product": ada, "price": ada.admin}[by]
 
     answer = seller.subscribe(**{by: wanted})
@@ -42,8 +42,8 @@ def test_a_subscription_is_begun_by_product_or_price(
     assert answer.status_code == 201
     assert (told["status"], told["product"], told["price"], told["quantity"]) == (
         "active",
-        sales.product,
-        sales.basic,
+        stack.product,
+        stack.basic,
         1,
     )
     assert told["currency"] == "eur"
@@ -73,7 +73,7 @@ def test_what_webhooks_say_later_changes_nothing(ada: Payer) -> None:
     ada.subscribe()
     before = ada.status
 
-    ada.sales.settle()
+    ada.stack.settle()
 
     assert ada.status == before
     assert ada.standing == ("paid", True)
@@ -109,8 +109,8 @@ def test_a_trial_that_ends_is_paid_for(ada: Payer) -> None:
     """
     told = ada.admin.subscribed(trial_days=2)
 
-    ada.sales.pass_by("2 days")
-    ada.sales.pass_by("2 hours")
+    ada.stack.pass_by("2 days")
+    ada.stack.pass_by("2 hours")
 
     status = ada.status
     assert status["subscriptions"][0]["status"] == "active"
@@ -134,8 +134,8 @@ def test_a_trial_that_ends_without_a_card_is_not_paid(ada: Payer) -> None:
     """
     told = ada.admin.subscribed_without_card(trial_days=2)
 
-    ada.sales.pass_by("2 days")
-    ada.sales.pass_by("2 hours")
+    ada.stack.pass_by("2 days")
+    ada.stack.pass_by("2 hours")
 
     status = ada.status
     assert status["payment_status"] == "failed"
@@ -182,7 +182,7 @@ def test_the_gateways_objects_carry_the_users_and_the_intents_id(ada: Payer) -> 
 
 
 def test_a_second_living_one_of_the_product_is_refused(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     At any price: 409 that names the one there is. Another product is another.
@@ -190,14 +190,14 @@ def test_a_second_living_one_of_the_product_is_refused(
     first = ada.subscribed()
 
     for order in (
-        {"product": sales.product},
-        {"price": sales.basic},
-        {"price": sales.pro},
+        {"product": stack.product},
+        {"price": stack.basic},
+        {"price": stack.pro},
     ):
         answer = ada.admin.subscribe(**order)
         assert refusal(answer) == (409, "already_subscribed")
         assert answer.json()["subscription_id"] == first["id"]
-    other = ada.subscribe(product=sales.other_product)
+    other = ada.subscribe(product=stack.other_product)
 
     assert other.status_code == 201
     assert len(ada.subscriptions) == 2
@@ -239,13 +239,13 @@ def test_an_order_that_makes_no_sense_is_refused(ada: Payer, body: Any) -> None:
     """
     400 with the field and the reason; the gateway is not asked.
     """
-    before = list(ada.sales.posts)
+    before = list(ada.stack.posts)
 
     answer = ada.call("POST", "subscriptions", body)
 
     assert answer.status_code == 400
     assert pointers(answer) != []
-    assert ada.sales.posts == before
+    assert ada.stack.posts == before
 
 
 @pytest.mark.parametrize("field", ["product", "price"])
@@ -272,14 +272,14 @@ def test_an_unknown_card_in_an_order_is_unprocessable(ada: Payer) -> None:
 
 
 def test_a_price_in_another_currency_is_unprocessable(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     A customer pays in one currency; the first subscription stays as it is.
     """
     first = ada.subscribed()
 
-    answer = ada.admin.subscribe(price=sales.dollars)
+    answer = ada.admin.subscribe(price=stack.dollars)
 
     assert refusal(answer) == (422, "gateway_refused")
     [theirs] = ada.status["subscriptions"]

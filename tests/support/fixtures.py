@@ -9,9 +9,9 @@ from payments_sandbox import Sandbox
 from support import databases
 from support.receiver import Receiver, receiving
 from support.sandbox import Api, conforming
+from support.sdk_client import SdkClient, opened
 from support.service import ServiceProcess, World, running
 from support.service_with_sandbox import Payer, ServiceWithSandbox, selling
-from support.shop import Shop, opened
 from support.watched import watched
 from support.wire import Wire, wired
 
@@ -65,10 +65,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-async def shop(sandbox: Sandbox) -> AsyncIterator[Shop]:
+async def sdk(sandbox: Sandbox) -> AsyncIterator[SdkClient]:
     """The SDK as a client of the emptied sandbox."""
-    async with opened(sandbox) as shop:
-        yield shop
+    async with opened(sandbox) as sdk:
+        yield sdk
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +95,20 @@ def receiver(wire: Wire) -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def sales(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
+def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
     """A service and its sandbox for the tests of a module; each has its own payer."""
-    with selling(postgres, template) as sales:
-        yield sales
+    with selling(postgres, template) as stack:
+        yield stack
 
 
 @pytest.fixture
-def ada(sales: ServiceWithSandbox) -> Payer:
+def ada(stack: ServiceWithSandbox) -> Payer:
     """Somebody new who has nothing yet."""
-    return sales.user()
+    return stack.user()
 
 
 @pytest.fixture(scope="module")
-def begun(sales: ServiceWithSandbox) -> tuple[Payer, str]:
+def begun(stack: ServiceWithSandbox) -> tuple[Payer, str]:
     """Somebody with a subscription that no test changes."""
-    payer = sales.user()
+    payer = stack.user()
     return payer, payer.subscribed()["id"]

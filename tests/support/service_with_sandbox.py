@@ -150,7 +150,7 @@ class ServiceWithSandbox:
 class Payer:
     """A user with a token; what is asked is about them unless a path begins with /."""
 
-    sales: ServiceWithSandbox
+    stack: ServiceWithSandbox
     id: str
     token: str
 
@@ -172,7 +172,7 @@ class Payer:
         where = path if path.startswith("/") else f"/users/{self.id}/{path}"
         return httpx.request(
             method,
-            self.sales.service.url + where,
+            self.stack.service.url + where,
             json=body,
             content=content,
             headers=httpx.Headers(headers, encoding="utf-8"),
@@ -204,13 +204,13 @@ class Payer:
         self.get("payment-status")
         # Idempotency keys are their administrator's, so each has one of their own.
         name = f"admin-of-{self.id}"
-        token = self.sales.world.token(name, scopes=[ADMIN_SCOPE])
+        token = self.stack.world.token(name, scopes=[ADMIN_SCOPE])
         return attrs.evolve(self, token=token)
 
     def subscribe(self, *, key: str | None = None, **order: Json) -> httpx.Response:
         """Subscribe to the product at its default price, unless the order differs."""
         if not {"price", "product"} & set(order):
-            order["product"] = self.sales.product
+            order["product"] = self.stack.product
         return self.call("POST", "subscriptions", order, key=key)
 
     def subscribed(self, card: str = GOOD, **order: Json) -> Json:
@@ -221,7 +221,7 @@ class Payer:
     def subscribed_without_card(self, **order: Json) -> Json:
         answer = self.subscribe(**order)
         assert answer.status_code == 201, answer.text
-        self.sales.settle()
+        self.stack.settle()
         return answer.json()
 
     def change(
@@ -240,7 +240,7 @@ class Payer:
     def have(self, kind: str) -> list[Json]:
         return [
             it
-            for it in self.sales.objects(kind)
+            for it in self.stack.objects(kind)
             if it["metadata"].get("user_id") == self.id
         ]
 
@@ -261,7 +261,7 @@ class Payer:
     def charges(self) -> list[Json]:
         """Return what was tried to be taken, the oldest first."""
         ids = {it["id"] for it in self.customers}
-        return [it for it in self.sales.objects("charge") if it["customer"] in ids]
+        return [it for it in self.stack.objects("charge") if it["customer"] in ids]
 
     @property
     def taken(self) -> list[int]:
@@ -297,12 +297,12 @@ async def _work(world: World, clock: Clock) -> None:
         raise AssertionError("the worker finds no end")
 
 
-def returned(sales: ServiceWithSandbox) -> Sandbox:
+def returned(stack: ServiceWithSandbox) -> Sandbox:
     """Return the sandbox that is gone, as it was and where it was, to be entered."""
-    port = urlsplit(sales.service.world.env(0, 0)["PAYMENTS_STRIPE_API_BASE"]).port
+    port = urlsplit(stack.service.world.env(0, 0)["PAYMENTS_STRIPE_API_BASE"]).port
     assert port is not None
     again = Sandbox(port=port)
-    again.engine, again.app = sales.sandbox.engine, SandboxApp.of(sales.sandbox.engine)
+    again.engine, again.app = stack.sandbox.engine, SandboxApp.of(stack.sandbox.engine)
     return again
 
 
@@ -367,15 +367,15 @@ def selling(
     ):
         world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
         with service.running(world) as [running]:
-            sales = stocked(sandbox, wire, running)
+            stack = stocked(sandbox, wire, running)
 
             def note(request: ApiRequest, _: ApiResponse) -> None:
                 if request.method != "GET":
-                    sales.posts.append(f"{request.method} {request.path}")
+                    stack.posts.append(f"{request.method} {request.path}")
 
             sandbox.engine.watch = _both(sandbox.engine.watch, note)
             sandbox.deliver_to(f"{running.url}/webhooks/stripe", world.secrets[0])
-            yield sales
+            yield stack
 
 
 def pointers(answer: httpx.Response) -> list[str]:

@@ -241,7 +241,7 @@ def test_a_checkpoint_does_not_take_what_is_older() -> None:
     assert not summary.takes(older)
     assert twin is not None
     assert summary.takes(twin)
-    assert summary.term == PrepaidMonths(on(1, 31), 1)
+    assert summary.prepaid == PrepaidMonths(on(1, 31), 1)
 
 
 def test_p21_a_customer_is_bound_once() -> None:

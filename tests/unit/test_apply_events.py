@@ -151,7 +151,7 @@ async def dates_after_each(reports: list[Payment]) -> list[datetime]:
     dates = []
     for event in events_of(reports):
         await world.apply([event])
-        if term := world.account().summary.term:
+        if term := world.account().summary.prepaid:
             dates.append(term.ends_at)
     return dates
 

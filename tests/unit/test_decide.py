@@ -280,7 +280,7 @@ async def test_a_report_that_leaves_out_whose_it_is_reaches_the_owner() -> None:
     await world.deliver([an_event("evt_1", paid), an_event("evt_2", back)])
 
     assert world.owner(CH_1) == ADA
-    assert world.account().summary.term is None
+    assert world.account().summary.prepaid is None
 
 
 async def test_p21_metadata_binds_no_customer() -> None:

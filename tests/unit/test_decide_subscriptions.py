@@ -141,7 +141,7 @@ def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
     group = only(kept_with(hers).decide(paid).groups)
     assert group.periods == (a_term(),)
     assert [unsaved(it) for it in group.subscriptions] == [
-        unsaved(attrs.evolve(hers, term=a_term()))
+        unsaved(attrs.evolve(hers, last_paid_period=a_term()))
     ]
     assert group.after is not None
     assert group.after.payment_expire_date == NOON + MONTH

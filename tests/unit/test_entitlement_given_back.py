@@ -151,7 +151,7 @@ def test_a_term_that_was_given_back_stays_so_when_a_month_is_bought() -> None:
     The month counts from its own payment, and brings nothing else back.
     """
     ended = of(S.CANCELED, ended_at=NOON + DAY)
-    long = attrs.evolve(ended, term=a_term(ends_at=NOON + 365 * DAY))
+    long = attrs.evolve(ended, last_paid_period=a_term(ends_at=NOON + 365 * DAY))
     month = a_payment("ch_month", at=NOON + 2 * DAY)
 
     assert shown(long, REFUNDED, month) == (P.PAID, months_after(NOON + 2 * DAY, 1))

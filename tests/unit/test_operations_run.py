@@ -30,7 +30,9 @@ from payments_core.operations.run import (
 )
 from support.deployment import Deployment
 
-ANSWERED = Answer(id="sub_1", at=NOON + MONTH, subscription=a_report(), term=a_term())
+ANSWERED = Answer(
+    id="sub_1", at=NOON + MONTH, subscription=a_report(), paid_period=a_term()
+)
 
 
 async def never_saved(intent: Intent) -> Intent:
@@ -84,7 +86,7 @@ def test_an_answer_is_observed_at_its_own_time_with_the_number_of_its_call() -> 
         report=a_report(), at=NOON + MONTH, sequence=7
     )
     assert paid_by(ANSWERED) == [PeriodPaid(a_term())]
-    assert paid_by(attrs.evolve(ANSWERED, term=None)) == []
+    assert paid_by(attrs.evolve(ANSWERED, paid_period=None)) == []
 
 
 def test_an_answer_without_its_subscription_is_none() -> None:

@@ -326,7 +326,7 @@ def test_what_was_changed_meanwhile_is_decided_anew_without_a_wait() -> None:
     assert recording.ledger.saves == [[ADAS]] * 2
     assert not recording.waits
     assert set(recording.tables.payments) == {"ch_ada", "ch_rival"}
-    term = recording.tables.accounts[ADA].summary.term
+    term = recording.tables.accounts[ADA].summary.prepaid
     assert term is not None
     assert term.months == 2
 

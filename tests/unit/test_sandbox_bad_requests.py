@@ -12,7 +12,7 @@ from support.watched import FAILING
 
 
 @attrs.frozen
-class Shop:
+class Made:
     """A sandbox with something of everything; what is here are ids."""
 
     api: Api
@@ -47,7 +47,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(api: Api) -> Shop:
+def made(api: Api) -> Made:
     customer, other = api.customer(), api.customer()
     price = api.price()["id"]
     product = api.post("products", name="Plan", id="prod_plan")["id"]
@@ -71,7 +71,7 @@ def shop(api: Api) -> Shop:
     api.post(f"invoices/{failing['latest_invoice']}/void")
     charge = api.get("charges", customer=customer["id"])["data"][-1]
     (bad,) = api.get("charges", customer=failing["customer"])["data"]
-    return Shop(
+    return Made(
         api,
         customer=customer["id"],
         other=other["id"],
@@ -102,7 +102,7 @@ def shop(api: Api) -> Shop:
     ids=[f"{at}-{refusal[0]}" for at, refusal in enumerate(REFUSALS)],
 )
 def test_a_bad_request_is_refused_as_stripe_does(  # noqa: PLR0913, PLR0917  # a row
-    shop: Shop,
+    made: Made,
     call: str,
     params: dict[str, Any],
     status: int,
@@ -110,11 +110,11 @@ def test_a_bad_request_is_refused_as_stripe_does(  # noqa: PLR0913, PLR0917  # a
     param: str | None,
 ) -> None:
     """With status, type, code and parameter; nothing happens, and nothing is left."""
-    method, _, path = shop.filled(call).partition(" ")
-    world = shop.api.engine.world
+    method, _, path = made.filled(call).partition(" ")
+    world = made.api.engine.world
     before = dict(world.events), {kind: dict(it) for kind, it in world.objects.items()}
     with pytest.raises(Refused) as refused:
-        shop.api.call(method, path, shop.filled(params))
+        made.api.call(method, path, made.filled(params))
 
     error = refused.value
     assert (error.status, error.type) == (status, INVALID)
@@ -125,15 +125,15 @@ def test_a_bad_request_is_refused_as_stripe_does(  # noqa: PLR0913, PLR0917  # a
     )
 
 
-def test_what_is_refunded_cannot_be_refunded_again(shop: Shop) -> None:
+def test_what_is_refunded_cannot_be_refunded_again(made: Made) -> None:
     """Not the whole, and not more than is left."""
-    shop.api.post("refunds", charge=shop.charge, amount=500)
+    made.api.post("refunds", charge=made.charge, amount=500)
     with pytest.raises(Refused) as refused:
-        shop.api.post("refunds", charge=shop.charge, amount=401)
+        made.api.post("refunds", charge=made.charge, amount=401)
     assert (refused.value.code, refused.value.param) == (None, "amount")
-    shop.api.post("refunds", charge=shop.charge)
+    made.api.post("refunds", charge=made.charge)
     with pytest.raises(Refused) as refused:
-        shop.api.post("refunds", charge=shop.charge, amount=1)
+        made.api.post("refunds", charge=made.charge, amount=1)
     assert (refused.value.status, refused.value.code) == (
         400,
         "charge_already_refunded",
@@ -165,10 +165,10 @@ def test_a_dispute_is_closed_once(api: Api) -> None:
         assert refused.value.status == 400
 
 
-def test_an_ended_subscription_still_takes_notes(shop: Shop) -> None:
+def test_an_ended_subscription_still_takes_notes(made: Made) -> None:
     """Its metadata, and why it was canceled."""
-    path = f"subscriptions/{shop.ended}"
-    changed = shop.api.post(
+    path = f"subscriptions/{made.ended}"
+    changed = made.api.post(
         path,
         metadata={"a": "b"},
         cancellation_details={"feedback": "too_expensive", "comment": "Adieu"},

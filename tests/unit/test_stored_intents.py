@@ -66,8 +66,10 @@ def restored(deployment: Deployment, case: Any) -> None:
     tables, account = deployment.database.tables, account_of(case)
     tables.put_account(account)
     for row in case["subscriptions"]:
-        named = work_rows._renamed(row, {**work_rows._NAMES, "known_until": "as_of"})
+        here = {"known_until": "as_of", "term": "last_paid_period"}
+        named = work_rows._renamed(row, {**work_rows._NAMES, **here})
         subscription = msgspec.convert(named, Subscription, strict=False)
+        assert (subscription.last_paid_period is None) is (row["term"] is None)
         tables.put_subscription(subscription)
     for row in case["intents"]:
         tables.put_intent(intent_of(row))

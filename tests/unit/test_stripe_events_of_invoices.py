@@ -133,7 +133,7 @@ def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None
     usual = paid(invoice())
     assert paid(invoice(other, line())) == usual
 
-    assert paid(invoice(other)) == SyncNeeded(SUB_1, "an invoice of no term was paid")
+    assert paid(invoice(other)) == SyncNeeded(SUB_1, "an invoice of no period was paid")
 
 
 @pytest.mark.parametrize("status", ["open", "draft", "void", "uncollectible", None])
@@ -142,7 +142,7 @@ def test_an_invoice_that_is_not_paid_is_no_term(status: str | None) -> None:
     Whatever the type of the event says.
     """
     report = paid(invoice(status=status))
-    assert report == SyncNeeded(SUB_1, "an invoice of no term was paid")
+    assert report == SyncNeeded(SUB_1, "an invoice of no period was paid")
 
 
 @pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])

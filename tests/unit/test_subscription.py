@@ -178,9 +178,9 @@ def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidPeriod]) ->
     orders = permutations([*paid, paid[0]])
     (only,) = {reduce(Subscription.paid, order, a_subscription()) for order in orders}
 
-    assert only.term is not None
-    assert only.term.ends_at == max(term.ends_at for term in paid)
-    assert only.paid(only.term) is only
+    assert only.last_paid_period is not None
+    assert only.last_paid_period.ends_at == max(term.ends_at for term in paid)
+    assert only.paid(only.last_paid_period) is only
 
 
 def test_the_invoice_of_a_trial_buys_no_term() -> None:
@@ -190,10 +190,13 @@ def test_the_invoice_of_a_trial_buys_no_term() -> None:
     trial = in_trial()
     bought = a_term(starts_at=NOON + 14 * DAY)
 
-    assert trial.term is not None
+    assert trial.last_paid_period is not None
     assert trial.paid_period is None
     assert trial.paid(bought).paid_period == bought
-    assert a_subscription(term=trial.term).paid_period == trial.term
+    assert (
+        a_subscription(term=trial.last_paid_period).paid_period
+        == trial.last_paid_period
+    )
 
 
 def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
@@ -206,7 +209,7 @@ def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
     assert a_subscription(term=term).covered
     assert not a_subscription(term=short).covered
     assert not a_subscription().covered
-    assert attrs.evolve(in_trial(), term=None).covered
+    assert attrs.evolve(in_trial(), last_paid_period=None).covered
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))

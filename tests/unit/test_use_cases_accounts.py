@@ -155,8 +155,8 @@ async def test_a_customer_bound_later_brings_its_payments() -> None:
     account = await world.register(ADA, email_of(ADA), CUS_1)
 
     assert world.owner("ch_0") == ADA
-    assert account.summary.term is not None
-    assert account.summary.term.months == 2
+    assert account.summary.prepaid is not None
+    assert account.summary.prepaid.months == 2
 
 
 async def test_registering_takes_no_payment_that_names_another() -> None:

@@ -54,7 +54,7 @@ class GatewayObjects:
     set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
     subscriptions: dict[str, Report] = attrs.Factory(dict)
     invoices: dict[str, core.InvoicePayment] = attrs.Factory(dict)
-    terms: dict[str, PaidPeriod] = attrs.Factory(dict)
+    paid_periods: dict[str, PaidPeriod] = attrs.Factory(dict)
     payments: dict[str, Payment] = attrs.Factory(dict)
 
 
@@ -224,7 +224,7 @@ class MemoryGateway:
             raise GatewayRefused("card", "declined", decline_code=code, declined=True)
         paid = attrs.evolve(report, status=Status.ACTIVE, pinned_card=card)
         it.subscriptions[id_] = paid
-        it.terms[id_] = PaidPeriod(
+        it.paid_periods[id_] = PaidPeriod(
             gateway_id=id_,
             invoice_id=invoice_id,
             starts_at=report.period_start,
@@ -258,8 +258,8 @@ class MemoryGateway:
 
     async def subscription(self, gateway_id: str) -> core.FetchedSubscription:
         report = _found(self.objects.subscriptions, gateway_id, "subscription")
-        term = self.objects.terms.get(gateway_id)
-        return core.FetchedSubscription(report=report, term=term, at=self._now)
+        paid = self.objects.paid_periods.get(gateway_id)
+        return core.FetchedSubscription(report=report, paid_period=paid, at=self._now)
 
     async def subscriptions_of(self, customer_id: CustomerId) -> list[Report]:
         reports = self.objects.subscriptions.values()
@@ -296,7 +296,7 @@ class MemoryGateway:
             client_secret=f"{id_}_secret" if id_ in self.objects.set_ups else None,
             card=self.objects.cards.get(id_),
             subscription=self.objects.subscriptions.get(id_),
-            term=self.objects.terms.get(id_),
+            paid_period=self.objects.paid_periods.get(id_),
         )
 
 

@@ -39,7 +39,7 @@ _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
 
 
 def of_summary(summary: PaymentSummary) -> NewRow:
-    latest, term = summary.latest, summary.term
+    latest, prepaid = summary.latest, summary.prepaid
     return {
         "latest_created_at": latest.created_at if latest else None,
         "latest_precedence": latest.precedence if latest else None,
@@ -47,8 +47,8 @@ def of_summary(summary: PaymentSummary) -> NewRow:
         "latest_buys_month": latest.buys_month if latest else None,
         "latest_status": latest.status if latest else None,
         "latest_returned": latest.returned if latest else None,
-        "term_anchor": term.anchor if term else None,
-        "term_months": term.months if term else None,
+        "term_anchor": prepaid.anchor if prepaid else None,
+        "term_months": prepaid.months if prepaid else None,
         "returned_at": summary.returned_at,
     }
 
@@ -116,9 +116,9 @@ def _effect(row: Row, *, has_subscriptions: bool) -> PaymentEffect | None:
 
 
 def of_subscription(subscription: Subscription) -> NewRow:
-    report, term, pending = (
+    report, paid, pending = (
         subscription.report,
-        subscription.term,
+        subscription.last_paid_period,
         subscription.report.pending,
     )
     return {
@@ -147,9 +147,9 @@ def of_subscription(subscription: Subscription) -> NewRow:
         "pending_expires_at": pending.expires_at if pending else None,
         "claimed_by": report.metadata_user_id,
         "intent_id": report.intent_id,
-        "paid_invoice_id": term.invoice_id if term else None,
-        "paid_from": term.starts_at if term else None,
-        "paid_through": term.ends_at if term else None,
+        "paid_invoice_id": paid.invoice_id if paid else None,
+        "paid_from": paid.starts_at if paid else None,
+        "paid_through": paid.ends_at if paid else None,
         "known_until": subscription.as_of,
         "ticket": subscription.sequence,
         "plan_changed_at": subscription.plan_changed_at,
@@ -184,7 +184,7 @@ def to_subscription(row: Row) -> Subscription:
             intent_id=row["intent_id"],
         ),
         user_id=row["user_id"],
-        term=_term(row),
+        last_paid_period=_last_paid_period(row),
         as_of=row["known_until"],
         sequence=row["ticket"],
         plan_changed_at=row["plan_changed_at"],
@@ -202,7 +202,7 @@ def _pending(row: Row) -> PendingUpdate | None:
     )
 
 
-def _term(row: Row) -> PaidPeriod | None:
+def _last_paid_period(row: Row) -> PaidPeriod | None:
     if row["paid_through"] is None:
         return None
     return PaidPeriod(

@@ -203,7 +203,7 @@ subscriptions: Final = sa.Table(
     sa.Column("pending_expires_at", _MOMENT),
     sa.Column("claimed_by", sa.Text),
     sa.Column("intent_id", sa.Text),
-    # The last term that was paid for.
+    # The last period that was paid for.
     sa.Column("paid_invoice_id", sa.Text),
     sa.Column("paid_from", _MOMENT),
     sa.Column("paid_through", _MOMENT),

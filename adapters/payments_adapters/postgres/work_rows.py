@@ -81,6 +81,7 @@ def to_intent(row: Row) -> Intent:
 
 _STORED_NAMES: Final = {
     "metadata_user_id": "claimed_by",
+    "paid_period": "term",
     "sequence": "ticket",
     "server_error_cached": "poisoned",
 }

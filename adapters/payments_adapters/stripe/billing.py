@@ -23,7 +23,7 @@ from payments_adapters.stripe.fields import (
     id_of,
     moment,
 )
-from payments_adapters.stripe.invoices import Invoice, term_of
+from payments_adapters.stripe.invoices import Invoice, paid_period_of
 from payments_core.card import BRAND_LENGTH_MAX, Card
 from payments_core.errors import InvalidValue
 from payments_core.identity import CustomerId, customer_id
@@ -174,11 +174,11 @@ def _held(pending: Pending | None, own: Item) -> PendingUpdate | None:
     )
 
 
-def paid_term_of(subscription: Subscription) -> PaidPeriod | None:
+def last_paid_period_of(subscription: Subscription) -> PaidPeriod | None:
     """Return what its latest invoice, if it came whole and is paid, covers of it."""
     invoice = subscription.latest_invoice
-    term = term_of(invoice) if isinstance(invoice, Invoice) else None
-    return term if term and term.gateway_id == subscription.id else None
+    period = paid_period_of(invoice) if isinstance(invoice, Invoice) else None
+    return period if period and period.gateway_id == subscription.id else None
 
 
 # Cards

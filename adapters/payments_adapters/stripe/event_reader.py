@@ -38,8 +38,8 @@ from payments_adapters.stripe.fields import Metadata, Reference, decode, id_of, 
 from payments_adapters.stripe.invoices import (
     Invoice,
     InvoiceOwner,
+    paid_period_of,
     subscription_of,
-    term_of,
 )
 from payments_adapters.stripe.signature import StripeSignatures
 from payments_core.errors import MalformedEvent
@@ -209,8 +209,8 @@ def _read_paid_invoice(
 ) -> PaidPeriod | SyncNeeded | None:
     if not _is_pinned(envelope):
         return _sync_owner(body, _OTHER_VERSION)
-    term = term_of(decode(_INVOICE, body).data.object)
-    return term or _sync_owner(body, "an invoice of no term was paid")
+    period = paid_period_of(decode(_INVOICE, body).data.object)
+    return period or _sync_owner(body, "an invoice of no period was paid")
 
 
 def _read_owed_invoice(envelope: Envelope, body: bytes) -> SyncNeeded | None:

@@ -132,17 +132,17 @@ class StripeGateway:
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         got = await self._reading.one(SUBSCRIPTION, gateway_id, "latest_invoice")
         report = request_results.report_of(got.it)
-        term = billing.paid_term_of(got.it) or await self._paid_term(gateway_id)
-        return FetchedSubscription(report=report, term=term, at=got.at)
+        paid = billing.last_paid_period_of(got.it) or await self._last_paid(gateway_id)
+        return FetchedSubscription(report=report, paid_period=paid, at=got.at)
 
-    async def _paid_term(self, gateway_id: str) -> PaidPeriod | None:
-        """Return the term that ends last, of the invoices that were paid lately."""
+    async def _last_paid(self, gateway_id: str) -> PaidPeriod | None:
+        """Return the period that ends last, of the invoices that were paid lately."""
         got = await self._reading.some(
             INVOICE, limit=INVOICES_MAX, subscription=gateway_id, status="paid"
         )
-        terms = [invoices.term_of(invoice) for invoice in got.it.data]
-        own = [term for term in terms if term and term.gateway_id == gateway_id]
-        return max(own, key=lambda term: term.ends_at, default=None)
+        paid = [invoices.paid_period_of(invoice) for invoice in got.it.data]
+        own = [period for period in paid if period and period.gateway_id == gateway_id]
+        return max(own, key=lambda period: period.ends_at, default=None)
 
     async def subscriptions_of(
         self, customer_id: CustomerId

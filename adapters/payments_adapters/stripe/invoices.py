@@ -71,7 +71,7 @@ def subscription_of(invoice: InvoiceOwner) -> str | None:
     )
 
 
-def term_of(invoice: Invoice) -> PaidPeriod | None:
+def paid_period_of(invoice: Invoice) -> PaidPeriod | None:
     """Return what a paid invoice covers of its subscription.
 
     None if it is not paid, has no subscription, or only prorates: what remains of a
@@ -82,7 +82,7 @@ def term_of(invoice: Invoice) -> PaidPeriod | None:
     if invoice.status != "paid" or subscription is None:
         return None
     periods = [
-        line.period for line in invoice.lines.data if _is_term(line, subscription)
+        line.period for line in invoice.lines.data if _covers(line, subscription)
     ]
     if not periods:
         return None
@@ -100,7 +100,7 @@ def prorates(line: Line) -> bool:
     return origin is not None and origin.proration
 
 
-def _is_term(line: Line, subscription: str) -> bool:
+def _covers(line: Line, subscription: str) -> bool:
     origin = _origin_of(line)
     if origin is None or origin.proration:
         return False

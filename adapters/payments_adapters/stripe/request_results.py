@@ -138,7 +138,7 @@ def _told(got: _Subscription) -> Answer:
         id=got.it.id,
         at=got.at,
         subscription=report_of(got.it),
-        term=billing.paid_term_of(got.it),
+        paid_period=billing.last_paid_period_of(got.it),
     )
 
 

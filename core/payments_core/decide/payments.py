@@ -110,8 +110,8 @@ def _tells_more(payment: Payment, subscription: Subscription) -> bool:
         return True
     if not payment.money_stayed:
         return False
-    term = subscription.paid_period
-    if term is None or not subscription.covered:
+    period = subscription.paid_period
+    if period is None or not subscription.covered:
         return True
-    # A payment of another term than the one we know of.
-    return not term.starts_at <= created_at < term.ends_at
+    # A payment of another period than the one we know of.
+    return not period.starts_at <= created_at < period.ends_at

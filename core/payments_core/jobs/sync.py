@@ -59,7 +59,7 @@ async def sync_subscription(run: JobRun, job: Job) -> None:
     observed = SubscriptionObserved(
         report=found.report, at=found.at, sequence=run.sequence
     )
-    paid = () if found.term is None else (PeriodPaid(found.term),)
+    paid = () if found.paid_period is None else (PeriodPaid(found.paid_period),)
     facts = SourcedFacts(facts=(observed, *paid))
     twin_of = await _twin_of(run, found.report)
     if twin_of is None:

@@ -108,8 +108,8 @@ def observation_of(answer: Answer, call: Call) -> SubscriptionObserved:
 
 
 def paid_by(answer: Answer) -> list[PeriodPaid]:
-    term: PaidPeriod | None = answer.term
-    return [] if term is None else [PeriodPaid(term)]
+    period: PaidPeriod | None = answer.paid_period
+    return [] if period is None else [PeriodPaid(period)]
 
 
 @attrs.define

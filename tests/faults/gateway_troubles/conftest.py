@@ -4,25 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import service_with_sandbox as shop
-from support.service_with_sandbox import Payer, ServiceWithSandbox
+from support.service_with_sandbox import Payer, ServiceWithSandbox, selling
 
 
 @pytest.fixture(scope="module")
 def world(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
-    with shop.selling(postgres, template) as sales:
-        yield sales
+    with selling(postgres, template) as stack:
+        yield stack
 
 
 @pytest.fixture
-def sales(world: ServiceWithSandbox) -> Iterator[ServiceWithSandbox]:
+def stack(world: ServiceWithSandbox) -> Iterator[ServiceWithSandbox]:
     yield world
     world.sandbox.calm()
 
 
 @pytest.fixture
-def ada(sales: ServiceWithSandbox) -> Payer:
+def ada(stack: ServiceWithSandbox) -> Payer:
     """Somebody whose card is in place before anything goes wrong."""
-    payer = sales.user()
+    payer = stack.user()
     payer.give_card().raise_for_status()
     return payer

@@ -4,10 +4,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
+from faults.sold_once import AFTER_UNKNOWN_OUTCOME, SOON, assert_sold_once
 from payments_sandbox import Fault
-from support import service_with_sandbox as shop
-from support.service_with_sandbox import BASIC, OTHER, PRO, Payer, ServiceWithSandbox
+from support.service_with_sandbox import (
+    BASIC,
+    OTHER,
+    PRO,
+    Payer,
+    ServiceWithSandbox,
+    problem_of,
+)
 
 # Cards, changes and ends
 
@@ -15,35 +21,35 @@ from support.service_with_sandbox import BASIC, OTHER, PRO, Payer, ServiceWithSa
 @pytest.mark.parametrize("step", ["POST /v1/payment_methods/*", "POST /v1/customers/*"])
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
 def test_a_card_comes_into_its_place_in_spite_of_troubles(
-    sales: ServiceWithSandbox, ada: Payer, step: str, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, step: str, fault: Fault
 ) -> None:
     """
     What only says how things should be is said again at once, also after an error.
     """
-    sales.sandbox.plan(fault, step)
+    stack.sandbox.plan(fault, step)
 
     answer = ada.give_card(OTHER)
-    sales.work(SOON)
+    stack.work(SOON)
 
     intent = ada.intent(answer)
     assert (intent["state"], intent["result"]["outcome"]) == ("succeeded", "updated")
     assert ada.status["card"]["brand"] == "mastercard"
-    [method] = [it for it in sales.objects("payment_method") if it["id"] == ada.card]
+    [method] = [it for it in stack.objects("payment_method") if it["id"] == ada.card]
     assert method["card"]["brand"] == "mastercard"
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
 def test_a_card_set_up_is_found_in_its_intent(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     The secret comes with the intent, later.
     """
-    sales.sandbox.plan(fault, "POST /v1/setup_intents")
+    stack.sandbox.plan(fault, "POST /v1/setup_intents")
 
     answer = ada.call("POST", "card-setup")
-    sales.work(SOON)
-    sales.work(AFTER_SILENCE)
+    stack.work(SOON)
+    stack.work(AFTER_UNKNOWN_OUTCOME)
 
     [set_up] = ada.have("setup_intent")
     assert ada.intent(answer)["result"] == {"client_secret": set_up["client_secret"]}
@@ -54,20 +60,20 @@ def test_a_card_set_up_is_found_in_its_intent(
     [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED],
 )
 def test_a_change_is_made_and_paid_once(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     The difference is taken once, however often it was asked for.
     """
     id_ = ada.subscribed()["id"]
-    sales.sandbox.plan(fault, "POST /v1/subscriptions/*")
+    stack.sandbox.plan(fault, "POST /v1/subscriptions/*")
 
-    answer = ada.admin.change(id_, price=sales.pro)
-    sales.work(SOON)
-    sales.settle()
+    answer = ada.admin.change(id_, price=stack.pro)
+    stack.work(SOON)
+    stack.settle()
 
     assert ada.intent(answer)["state"] == "succeeded"
-    assert ada.get(f"subscriptions/{id_}")["price"] == sales.pro
+    assert ada.get(f"subscriptions/{id_}")["price"] == stack.pro
     assert ada.taken == [BASIC, PRO - BASIC]
 
 
@@ -75,17 +81,17 @@ def test_a_change_is_made_and_paid_once(
     "fault", [Fault.RESET, Fault.ERROR_AFTER, Fault.ERROR_BEFORE, Fault.RATE_LIMITED]
 )
 def test_an_end_comes_about(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     202 first; in the end it is canceled, here and there, and what was paid stays.
     """
     id_ = ada.subscribed()["id"]
-    sales.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
+    stack.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
 
     answer = ada.call("DELETE", f"subscriptions/{id_}")
-    sales.work(SOON)
-    sales.settle()
+    stack.work(SOON)
+    stack.settle()
 
     assert ada.intent(answer)["state"] == "succeeded"
     assert ada.get(f"subscriptions/{id_}")["status"] == "canceled"
@@ -98,20 +104,20 @@ def test_an_end_comes_about(
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
 def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     503 with the time to come again: nothing was begun, the next attempt is good.
     """
     # Nobody has asked for it before: what was looked up once may be remembered.
-    price = sales.priced(BASIC)
-    sales.sandbox.plan(fault, "GET /v1/prices/*")
+    price = stack.priced(BASIC)
+    stack.sandbox.plan(fault, "GET /v1/prices/*")
 
     answer = ada.admin.subscribe(key="one", price=price)
     again = ada.admin.subscribe(key="one", price=price)
 
     assert answer.status_code == 503
-    assert shop.problem_of(answer)["code"] in {"gateway_silent", "gateway_busy"}
+    assert problem_of(answer)["code"] in {"gateway_silent", "gateway_busy"}
     assert answer.headers["retry-after"]
     assert again.status_code == 201
     assert ada.taken == [BASIC]
@@ -119,13 +125,13 @@ def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
 def test_a_preview_that_cannot_be_had_is_asked_for_again(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     503; nothing changed.
     """
     path = f"subscriptions/{ada.subscribed()['id']}/preview"
-    sales.sandbox.plan(fault, "POST /v1/invoices/create_preview")
+    stack.sandbox.plan(fault, "POST /v1/invoices/create_preview")
 
     answer = ada.call("POST", path, {"quantity": 2})
 
@@ -149,35 +155,35 @@ def test_a_preview_that_cannot_be_had_is_asked_for_again(
     ],
 )
 def test_webhooks_in_trouble_come_to_the_same(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     Twice, in another order, late, not at the first time, or of another version.
     """
-    sales.sandbox.plan(fault, "*", times=20)
+    stack.sandbox.plan(fault, "*", times=20)
 
     answer = ada.subscribe()
-    sales.settle()
-    sales.sandbox.calm()
-    sales.pass_by("2 hours")
+    stack.settle()
+    stack.sandbox.calm()
+    stack.pass_by("2 hours")
 
     assert answer.status_code == 201
     assert_sold_once(ada)
 
 
 def test_a_renewal_of_which_nothing_is_told_is_looked_up(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     No event of it is ever made: the worker asks when the time has come.
     """
     before = datetime.fromisoformat(ada.subscribed()["current_period_end"])
-    sales.sandbox.chaos(never_made=1)
-    sales.sandbox.advance("1 month")
-    sales.sandbox.advance("2 hours")
-    sales.sandbox.chaos(never_made=0)
+    stack.sandbox.chaos(never_made=1)
+    stack.sandbox.advance("1 month")
+    stack.sandbox.advance("2 hours")
+    stack.sandbox.chaos(never_made=0)
 
-    sales.settle(timedelta(days=45))
+    stack.settle(timedelta(days=45))
 
     assert datetime.fromisoformat(ada.status["payment_expire_date"]) > before
     assert ada.taken == [BASIC, BASIC]

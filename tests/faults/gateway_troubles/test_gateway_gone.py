@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from faults.sold_once import SOON
-from support import service_with_sandbox as shop
 from support.events import SUCCEEDED, event
-from support.service_with_sandbox import BASIC, OTHER, Payer
+from support.service_with_sandbox import BASIC, OTHER, Payer, returned, selling
 
 
 @attrs.frozen
@@ -23,10 +22,10 @@ class Left:
 
 @pytest.fixture(scope="module")
 def left(postgres: str, template: str) -> Iterator[Left]:
-    with shop.selling(postgres, template) as sales:
-        payer = sales.user()
+    with selling(postgres, template) as stack:
+        payer = stack.user()
         subscription = payer.subscribed()["id"]
-        sales.sandbox.__exit__(None, None, None)
+        stack.sandbox.__exit__(None, None, None)
         yield Left(payer, subscription)
 
 
@@ -42,13 +41,13 @@ def test_f33_with_the_gateway_gone_every_answer_keeps_the_contract(left: Left) -
     202 with a place to ask or 503 with a time to come again, soon; nothing is lost.
     """
     payer, one = left.payer, f"subscriptions/{left.subscription}"
-    newcomer = payer.sales.user()
+    newcomer = payer.stack.user()
 
     answers = [
         newcomer.subscribe(),
         newcomer.give_card(),
         newcomer.call("POST", "card-setup"),
-        payer.subscribe(product=payer.sales.other_product),
+        payer.subscribe(product=payer.stack.other_product),
         payer.give_card(OTHER),
         payer.change(left.subscription, quantity=2),
         payer.call("POST", f"{one}/preview", {"quantity": 2}),
@@ -74,12 +73,12 @@ def test_f33_with_the_gateway_gone_webhooks_are_taken(left: Left) -> None:
     """
     200 and applied: what Stripe says needs no Stripe.
     """
-    payer = left.payer.sales.user()
+    payer = left.payer.stack.user()
     _ = payer.status
     now = datetime.now(UTC)
     charge = event(SUCCEEDED, "gone", at=now, receipt_email=f"{payer.id}@example.com")
 
-    answer = payer.sales.service.post_event(charge)
+    answer = payer.stack.service.post_event(charge)
 
     assert (answer.status_code, answer.json()) == (200, {"outcome": "applied"})
     assert payer.standing == ("paid", True)
@@ -91,7 +90,7 @@ def test_f33_a_gateway_that_comes_back_gets_all_that_was_asked(
     """
     What was answered 202 while it was gone is done by the worker, once.
     """
-    with shop.selling(postgres, template) as gone:
+    with selling(postgres, template) as gone:
         payer = gone.user()
         id_ = payer.subscribed()["id"]
         gone.sandbox.__exit__(None, None, None)
@@ -99,10 +98,10 @@ def test_f33_a_gateway_that_comes_back_gets_all_that_was_asked(
         gone.work(SOON)
         assert [payer.intent(it)["result"] for it in accepted] == [None, None]
 
-        with shop.returned(gone) as sandbox:
-            back = attrs.evolve(payer, sales=attrs.evolve(gone, sandbox=sandbox))
-            back.sales.work(SOON * 2)
-            back.sales.settle(SOON * 3)
+        with returned(gone) as sandbox:
+            back = attrs.evolve(payer, stack=attrs.evolve(gone, sandbox=sandbox))
+            back.stack.work(SOON * 2)
+            back.stack.settle(SOON * 3)
 
             assert {back.intent(it)["state"] for it in accepted} == {"succeeded"}
             assert back.status["card"]["brand"] == "mastercard"

@@ -5,9 +5,8 @@ from typing import Final
 
 import pytest
 
-from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
-from support import service_with_sandbox as shop
-from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
+from faults.sold_once import AFTER_UNKNOWN_OUTCOME, SOON, assert_sold_once
+from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox, selling
 
 RUSH: Final = 16
 STORM_USERS: Final = 12
@@ -23,20 +22,20 @@ STORM: Final = {
 
 
 def test_f26_a_rush_beyond_the_budget_sells_to_each_once(
-    sales: ServiceWithSandbox,
+    stack: ServiceWithSandbox,
 ) -> None:
     """
     The gateway is asked no faster than is allowed: who comes too fast is served
     later, or asked to come again; nobody is served twice.
     """
-    payers = [sales.user() for _ in range(RUSH)]
+    payers = [stack.user() for _ in range(RUSH)]
     with ThreadPoolExecutor(RUSH) as threads:
         answers = list(
             threads.map(lambda it: it.subscribe(payment_method=GOOD), payers)
         )
 
     for number in range(1, 4):
-        sales.work(SOON * number)
+        stack.work(SOON * number)
 
     assert {it.status_code for it in answers} <= {201, 202, 503}
     for payer, answer in zip(payers, answers, strict=True):
@@ -49,7 +48,7 @@ def test_f26_a_rush_beyond_the_budget_sells_to_each_once(
 
 @pytest.mark.parametrize("key", [None, "one"])
 def test_t51_the_same_order_many_times_at_once_is_one(
-    sales: ServiceWithSandbox, ada: Payer, key: str | None
+    stack: ServiceWithSandbox, ada: Payer, key: str | None
 ) -> None:
     """
     One is served; the others are told to come again, that it is there already, or
@@ -57,7 +56,7 @@ def test_t51_the_same_order_many_times_at_once_is_one(
     """
     with ThreadPoolExecutor(RUSH) as threads:
         answers = list(threads.map(lambda _: ada.subscribe(key=key), range(RUSH)))
-    sales.work(SOON)
+    stack.work(SOON)
 
     served = [it for it in answers if it.status_code < 300]
     others = [it for it in answers if it.status_code >= 300]
@@ -69,7 +68,7 @@ def test_t51_the_same_order_many_times_at_once_is_one(
 
 
 def test_an_end_and_changes_at_once_come_to_an_end(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     Whichever is first: each is answered by contract, and the subscription has ended.
@@ -82,7 +81,7 @@ def test_an_end_and_changes_at_once_come_to_an_end(
         ends = [
             threads.submit(ada.call, "DELETE", f"subscriptions/{id_}") for _ in range(4)
         ]
-    sales.settle(SOON)
+    stack.settle(SOON)
 
     assert {it.result().status_code for it in changes} <= {200, 202, 409, 422}
     assert {it.result().status_code for it in ends} <= {200, 202, 409}
@@ -96,16 +95,16 @@ def test_p22_in_a_storm_everybody_is_sold_to_once(postgres: str, template: str) 
     Errors, cut answers, limits and lost webhooks, at random under a seed, for all of
     twelve users: when it is over everybody has what was promised, once.
     """
-    with shop.selling(postgres, template) as sales:
-        payers = [sales.user() for _ in range(STORM_USERS)]
-        sales.sandbox.chaos(**STORM)
+    with selling(postgres, template) as stack:
+        payers = [stack.user() for _ in range(STORM_USERS)]
+        stack.sandbox.chaos(**STORM)
         answers = [it.subscribe(payment_method=GOOD) for it in payers]
         for number in range(1, 4):
-            sales.settle(SOON * number)
-        sales.sandbox.chaos(**dict.fromkeys(STORM, 0))
+            stack.settle(SOON * number)
+        stack.sandbox.chaos(**dict.fromkeys(STORM, 0))
         for number in range(1, 5):
-            sales.settle(AFTER_SILENCE * number)
-        sales.pass_by("12 hours")
+            stack.settle(AFTER_UNKNOWN_OUTCOME * number)
+        stack.pass_by("12 hours")
 
         assert {it.status_code for it in answers} <= {201, 202, 503}
         for payer, answer in zip(payers, answers, strict=True):

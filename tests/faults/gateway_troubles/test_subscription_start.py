@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from faults.sold_once import AFTER_SILENCE, SOON, assert_sold_once
+from faults.sold_once import AFTER_UNKNOWN_OUTCOME, SOON, assert_sold_once
 from payments_sandbox import Fault
 from support.service_with_sandbox import (
     FAILING,
@@ -33,16 +33,16 @@ TRIES_MAX: Final = 100
     "fault", [Fault.RATE_LIMITED, Fault.RATE_LIMITED_RETRY_AFTER, Fault.RESET]
 )
 def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     202 with the place to ask; the worker sends the same again, and it is sold once.
     """
-    sales.sandbox.plan(fault, CREATE)
+    stack.sandbox.plan(fault, CREATE)
 
     answer = ada.subscribe()
     before = ada.intent(answer)
-    sales.work(SOON)
+    stack.work(SOON)
 
     after = ada.intent(answer)
     assert before["state"] in {"sent", "unknown"}
@@ -52,34 +52,34 @@ def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
 
 
 def test_f27_an_error_after_the_fact_is_found(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     500, but it was made: the worker finds it by its mark, and does not make another.
     """
-    sales.sandbox.plan(Fault.ERROR_AFTER, CREATE)
-    before = sales.posts.count(CREATE)
+    stack.sandbox.plan(Fault.ERROR_AFTER, CREATE)
+    before = stack.posts.count(CREATE)
 
     answer = ada.subscribe()
-    sales.work(SOON)
+    stack.work(SOON)
 
     assert ada.intent(answer)["state"] == "succeeded"
-    assert sales.posts.count(CREATE) == before + 1
+    assert stack.posts.count(CREATE) == before + 1
     assert_sold_once(ada)
 
 
 def test_f27_an_error_before_the_fact_is_made_anew(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     500, and nothing to be found: only after two hours is it made under a new key.
     """
-    sales.sandbox.plan(Fault.ERROR_BEFORE, CREATE)
+    stack.sandbox.plan(Fault.ERROR_BEFORE, CREATE)
 
     answer = ada.subscribe()
-    sales.work(SOON)
+    stack.work(SOON)
     waits, made = ada.intent(answer), ada.subscriptions
-    sales.work(AFTER_SILENCE)
+    stack.work(AFTER_UNKNOWN_OUTCOME)
 
     assert (waits["state"], made) == ("unknown", [])
     assert ada.intent(answer)["state"] == "succeeded"
@@ -88,12 +88,12 @@ def test_f27_an_error_before_the_fact_is_made_anew(
 
 @pytest.mark.parametrize("fault", [Fault.SLOW, Fault.OVERTAKE])
 def test_f32_an_answer_that_comes_late_is_an_answer(
-    sales: ServiceWithSandbox, ada: Payer, fault: Fault
+    stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
     It drips, or the webhooks come before it: 201 all the same.
     """
-    sales.sandbox.plan(fault, CREATE)
+    stack.sandbox.plan(fault, CREATE)
 
     answer = ada.subscribe()
 
@@ -102,16 +102,16 @@ def test_f32_an_answer_that_comes_late_is_an_answer(
 
 
 def test_f28_f29_timeouts_are_answered_after_eight_seconds(
-    sales: ServiceWithSandbox,
+    stack: ServiceWithSandbox,
 ) -> None:
     """
     Made or not made, nobody knows: 202 for both; in the end both are sold once.
     """
-    payers = [sales.user(), sales.user()]
+    payers = [stack.user(), stack.user()]
     for payer in payers:
         payer.give_card().raise_for_status()
-    sales.sandbox.plan(Fault.TIMEOUT_BEFORE, CREATE)
-    sales.sandbox.plan(Fault.TIMEOUT_AFTER, CREATE, skip=1)
+    stack.sandbox.plan(Fault.TIMEOUT_BEFORE, CREATE)
+    stack.sandbox.plan(Fault.TIMEOUT_AFTER, CREATE, skip=1)
 
     with ThreadPoolExecutor() as threads:
         answers = list(threads.map(Payer.subscribe, payers))
@@ -119,7 +119,7 @@ def test_f28_f29_timeouts_are_answered_after_eight_seconds(
     both = list(zip(payers, answers, strict=True))
     # The calls that hang keep their keys busy until they are given up.
     for number in range(1, TRIES_MAX):
-        sales.work(SOON * number)
+        stack.work(SOON * number)
         if all(payer.intent(it)["state"] == "succeeded" for payer, it in both):
             break
     for payer, answer in both:
@@ -139,17 +139,17 @@ def test_f28_f29_timeouts_are_answered_after_eight_seconds(
     ],
 )
 def test_p22_troubles_one_after_the_other_come_to_one_sale(
-    sales: ServiceWithSandbox, ada: Payer, faults: tuple[Fault, ...]
+    stack: ServiceWithSandbox, ada: Payer, faults: tuple[Fault, ...]
 ) -> None:
     """
     Whatever the next attempt meets.
     """
     for number, fault in enumerate(faults):
-        sales.sandbox.plan(fault, CREATE, skip=number)
+        stack.sandbox.plan(fault, CREATE, skip=number)
 
     answer = ada.subscribe()
     for number in range(1, 6):
-        sales.work(AFTER_SILENCE * number)
+        stack.work(AFTER_UNKNOWN_OUTCOME * number)
 
     assert ada.intent(answer)["state"] == "succeeded"
     assert_sold_once(ada)
@@ -161,21 +161,21 @@ def test_p22_troubles_one_after_the_other_come_to_one_sale(
         (Fault.RATE_LIMITED, SOON),
         (Fault.RESET, SOON),
         (Fault.ERROR_AFTER, SOON),
-        (Fault.ERROR_BEFORE, AFTER_SILENCE),
+        (Fault.ERROR_BEFORE, AFTER_UNKNOWN_OUTCOME),
     ],
 )
 def test_p22_a_customer_is_made_once_too(
-    sales: ServiceWithSandbox, fault: Fault, later: timedelta
+    stack: ServiceWithSandbox, fault: Fault, later: timedelta
 ) -> None:
     """
     The first step fails: 202; the worker makes one customer, and sells to it.
     """
-    payer = sales.user()
-    sales.sandbox.plan(fault, "POST /v1/customers")
+    payer = stack.user()
+    stack.sandbox.plan(fault, "POST /v1/customers")
 
     answer = payer.subscribe(payment_method=GOOD)
-    sales.work(later)
-    sales.work(later + SOON)
+    stack.work(later)
+    stack.work(later + SOON)
 
     assert payer.intent(answer)["state"] == "succeeded"
     assert_sold_once(payer)
@@ -185,19 +185,19 @@ def test_p22_a_customer_is_made_once_too(
     "fault", [Fault.RESET, Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.RATE_LIMITED]
 )
 def test_what_is_declined_is_undone_in_spite_of_troubles(
-    sales: ServiceWithSandbox, fault: Fault
+    stack: ServiceWithSandbox, fault: Fault
 ) -> None:
     """
     The first payment was declined and its undoing fails: the worker sees to it that
     nothing lives on, and the intent says why.
     """
-    payer = sales.user()
+    payer = stack.user()
     payer.give_card(FAILING)
-    sales.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
+    stack.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
 
     answer = payer.subscribe()
-    sales.work(SOON)
-    sales.work(AFTER_SILENCE)
+    stack.work(SOON)
+    stack.work(AFTER_UNKNOWN_OUTCOME)
 
     intent = payer.intent(answer)
     assert (intent["state"], intent["refusal"]["code"]) == ("declined", "card_declined")
@@ -210,18 +210,18 @@ def test_what_is_declined_is_undone_in_spite_of_troubles(
 
 
 def test_t51_asking_again_meanwhile_begins_nothing_more(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     409 that names what is under way and when to come again, with a key or without;
     once it is done, the key tells the answer.
     """
-    sales.sandbox.plan(Fault.RESET, CREATE)
+    stack.sandbox.plan(Fault.RESET, CREATE)
     first = ada.subscribe(key="one")
 
     under_key, other_key = ada.subscribe(key="one"), ada.subscribe(key="two")
     without = ada.subscribe()
-    sales.work(SOON)
+    stack.work(SOON)
     replayed = ada.subscribe(key="one")
 
     for answer in (under_key, other_key, without):
@@ -234,15 +234,15 @@ def test_t51_asking_again_meanwhile_begins_nothing_more(
 
 
 def test_a_decline_that_comes_late_is_told_under_the_key(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     202 first; a second request with the key then gets the bank's answer.
     """
     ada.give_card(FAILING)
-    sales.sandbox.plan(Fault.RESET, CREATE)
+    stack.sandbox.plan(Fault.RESET, CREATE)
     first = ada.subscribe(key="one")
-    sales.work(SOON)
+    stack.work(SOON)
 
     again = ada.subscribe(key="one")
 
@@ -253,32 +253,32 @@ def test_a_decline_that_comes_late_is_told_under_the_key(
 
 
 def test_the_users_other_operations_go_on_meanwhile(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     Another product and another card are in nobody's way.
     """
-    sales.sandbox.plan(Fault.RESET, CREATE)
+    stack.sandbox.plan(Fault.RESET, CREATE)
     ada.intent(ada.subscribe())
 
-    other = ada.subscribe(product=sales.other_product)
+    other = ada.subscribe(product=stack.other_product)
 
     assert other.status_code == 201
     assert ada.give_card(OTHER).status_code == 200
 
 
 def test_the_command_does_what_the_worker_does(
-    sales: ServiceWithSandbox, ada: Payer
+    stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
     `payments worker --once` ends with 0; what is not due yet it leaves alone.
     """
-    sales.sandbox.plan(Fault.RESET, CREATE)
+    stack.sandbox.plan(Fault.RESET, CREATE)
     answer = ada.subscribe()
-    sales.sandbox.deliver()
+    stack.sandbox.deliver()
 
-    assert sales.work_as_process() == os.EX_OK
+    assert stack.work_as_process() == os.EX_OK
 
     assert ada.intent(answer)["state"] == "unknown"
-    sales.work(SOON)
+    stack.work(SOON)
     assert_sold_once(ada)

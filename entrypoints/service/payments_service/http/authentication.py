@@ -29,7 +29,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the one bearer token of a request.
 
     Raises:
-        BadRequest: 401, there is none.
+        HttpProblem: 401, there is none.
         InvalidToken: there are several, or it does not have the form of a token.
     """
     given = [value for name, value in headers if name.lower() == b"authorization"]
@@ -53,7 +53,7 @@ def refuse_cards_around(scope: Scope) -> None:
     """Refuse card data in the path, the query or a header; bodies come later.
 
     Raises:
-        BadRequest: 422.
+        HttpProblem: 422.
     """
     query = scope.get("query_string", b"").decode("latin-1")
     refuse_card_data(scope["path"], "/path")

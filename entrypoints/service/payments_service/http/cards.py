@@ -22,7 +22,7 @@ async def set_up_card(
     executed = await set_up(
         user_named(user), caller=request.user, key=idempotency_key(request)
     )
-    return answer_of(executed, done=HTTPStatus.CREATED)
+    return answer_of(request, executed, done=HTTPStatus.CREATED)
 
 
 @put("/users/{user:str}/card")
@@ -38,4 +38,4 @@ async def update_card(
         caller=request.user,
         key=idempotency_key(request),
     )
-    return answer_of(executed, done=HTTPStatus.OK)
+    return answer_of(request, executed, done=HTTPStatus.OK)

@@ -5,7 +5,6 @@ once more with the same key gets the same bytes.
 """
 
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +14,7 @@ from litestar.enums import MediaType
 
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
-from payments_service.http.problems import HttpProblem, Replayed
+from payments_service.http.problems import HttpProblem, of_error
 from payments_service.http.requests import HttpRequest
 from payments_service.presentation import PREFIX
 from payments_service.presentation.operations import intent_out, result_of
@@ -29,7 +28,7 @@ def idempotency_key(request: HttpRequest) -> str | None:
     """Return the idempotency key, with its caller; None without one.
 
     Raises:
-        BadRequest: 400, it is none, or there are several.
+        HttpProblem: 400, it is none, or there are several.
     """
     given = request.headers.getall("idempotency-key", [])
     if not given:
@@ -47,39 +46,36 @@ def idempotency_key(request: HttpRequest) -> str | None:
     return f"{token.issuer} {token.user_id} {request.method} {route} {key}"
 
 
-def answer_of(executed: ExecutedOperation, *, done: int) -> Response[bytes]:
+def answer_of(
+    request: HttpRequest, executed: ExecutedOperation, *, done: int
+) -> Response[bytes]:
     """Render an operation as the answer to the request that asked for it.
 
     `done` is the status of a success.
-
-    Raises:
-        PaymentsError, Replayed: it was refused.
     """
-    intent, replayed = executed.intent, executed.replayed
-    headers = {"Cache-Control": "no-store"}
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
+    intent = executed.intent
     if intent.outcome is None:
-        headers["Location"] = f"{PREFIX}/intents/{intent.id}"
-        return _json(intent_out(intent), HTTPStatus.ACCEPTED, headers)
-    if intent.outcome.refusal is not None:
-        problem = problem_of(intent.outcome.refusal)
-        raise Replayed(problem) if replayed else problem
-    return _json(result_of(intent.kind, intent.outcome), done, headers)
+        answer = _json(intent_out(intent), HTTPStatus.ACCEPTED)
+        answer.headers["Location"] = f"{PREFIX}/intents/{intent.id}"
+    elif intent.outcome.refusal is not None:
+        answer = of_error(request, problem_of(intent.outcome.refusal))
+    else:
+        answer = _json(result_of(intent.kind, intent.outcome), done)
+    if executed.replayed:
+        answer.headers["Idempotent-Replayed"] = "true"
+    return answer
 
 
 def as_it_is(subscription: Subscription) -> Response[bytes]:
     """Answer that nothing had to be done."""
     body = SubscribedOut.of(subscription.report)
-    return _json(body, HTTPStatus.OK, {"Cache-Control": "no-store"})
+    return _json(body, HTTPStatus.OK)
 
 
-def _json(
-    body: msgspec.Struct | None, status: int, headers: Mapping[str, str]
-) -> Response[bytes]:
+def _json(body: msgspec.Struct | None, status: int) -> Response[bytes]:
     return Response(
         msgspec.json.encode(body),
         status_code=status,
-        headers=dict(headers),
+        headers={"Cache-Control": "no-store"},
         media_type=MediaType.JSON,
     )

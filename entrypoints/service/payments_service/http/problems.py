@@ -17,7 +17,7 @@ from payments_core import errors
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 
-Connection = ASGIConnection[object, object, object, State]
+Connection = ASGIConnection[Any, Any, Any, State]
 
 STATUSES: Final = {
     errors.InvalidValue: HTTPStatus.BAD_REQUEST,
@@ -89,14 +89,6 @@ class HttpProblem(Exception):  # noqa: N818  # an answer, not a failure of ours
         self.more = more
 
 
-class Replayed(Exception):  # noqa: N818  # see BadRequest
-    """The refusal that the same request got before."""
-
-    def __init__(self, error: errors.PaymentsError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 def request_id_of(connection: Connection) -> str:
     return str(connection.scope.get("state", {}).get("request_id", ""))
 
@@ -148,13 +140,6 @@ def _fields_of(error: errors.PaymentsError) -> Sequence[FieldError]:
     return [FieldError(pointer(field), reason)]
 
 
-def of_replayed(connection: Connection, replayed: Replayed) -> Response[bytes]:
-    """Answer a refusal that was answered before."""
-    response = of_error(connection, replayed.error)
-    response.headers["Idempotent-Replayed"] = "true"
-    return response
-
-
 def of_bad_request(connection: Connection, error: HttpProblem) -> Response[bytes]:
     """Answer what HTTP alone refuses."""
     if error.status is HTTPStatus.UNAUTHORIZED:
@@ -192,7 +177,6 @@ def pointer(field: str) -> str:
 HANDLERS: Final[dict[int | type[Exception], Any]] = {
     errors.PaymentsError: of_error,
     HttpProblem: of_bad_request,
-    Replayed: of_replayed,
     HTTPException: of_http,
     Exception: of_bug,
 }

@@ -51,7 +51,7 @@ async def start_subscription(
         caller=request.user,
         key=idempotency_key(request),
     )
-    return answer_of(executed, done=HTTPStatus.CREATED)
+    return answer_of(request, executed, done=HTTPStatus.CREATED)
 
 
 @get(_ALL)
@@ -89,7 +89,7 @@ async def change_subscription(
         caller=request.user,
         key=idempotency_key(request),
     )
-    return answer_of(executed, done=HTTPStatus.OK)
+    return answer_of(request, executed, done=HTTPStatus.OK)
 
 
 @post(f"{_ONE}/preview", status_code=HTTPStatus.OK)
@@ -129,7 +129,7 @@ async def end_subscription(
     )
     if ended.executed is None:
         return as_it_is(ended.subscription)
-    return answer_of(ended.executed, done=HTTPStatus.OK)
+    return answer_of(request, ended.executed, done=HTTPStatus.OK)
 
 
 @get("/intents/{intent:str}")

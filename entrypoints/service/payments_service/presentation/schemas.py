@@ -89,8 +89,8 @@ class KnownSubscriptionOut(SubscriptionOut, frozen=True, kw_only=True):
 
     @classmethod
     def known(cls, subscription: Subscription) -> Self:
-        term = subscription.paid_period
-        return cls.of(subscription.report, paid_through=term.ends_at if term else None)
+        paid = subscription.paid_period
+        return cls.of(subscription.report, paid_through=paid.ends_at if paid else None)
 
 
 class PaymentStatusOut(msgspec.Struct, frozen=True):

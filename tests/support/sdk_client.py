@@ -1,4 +1,4 @@
-"""A shop that sells through a sandbox, by the real SDK over HTTP."""
+"""A client of a sandbox: the real SDK, over HTTP."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ class Hasty(stripe.HTTPXClient):
 
 
 @attrs.frozen
-class Shop:
+class SdkClient:
     """A client of a sandbox, and what it asked for: "GET /v1/customers/{id} 200"."""
 
     sandbox: Sandbox
@@ -170,8 +170,8 @@ def period_of(subscription: stripe.Subscription) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def opened(sandbox: Sandbox, **options: Any) -> AsyncIterator[Shop]:
-    """Lend a shop that begins anew in a sandbox; all that is said has to conform."""
+async def opened(sandbox: Sandbox, **options: Any) -> AsyncIterator[SdkClient]:
+    """Lend a client that begins anew in a sandbox; all that is said has to conform."""
     sandbox.reset()
     calls, conformance, http = (
         list[str](),
@@ -195,21 +195,21 @@ async def opened(sandbox: Sandbox, **options: Any) -> AsyncIterator[Shop]:
         # It would write into the home of whoever runs the tests.
         patch.setattr(stripe, "enable_telemetry", False)
         try:
-            yield Shop(sandbox, client, calls)
+            yield SdkClient(sandbox, client, calls)
         finally:
             await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
     conformance.check_events(sandbox.engine)
     assert conformance.problems == []
 
 
-Story = Callable[[Shop], Awaitable[None]]
+Story = Callable[[SdkClient], Awaitable[None]]
 
 
-async def answers_to(shop: Shop, stories: Iterable[Story]) -> set[str]:
-    """Tell stories to one shop; return the addresses that gave it a good answer."""
+async def answers_to(sdk: SdkClient, stories: Iterable[Story]) -> set[str]:
+    """Tell stories to one client; return the addresses that gave it a good answer."""
     for story in stories:
-        await story(shop)
-    return {it.removesuffix(" 200") for it in shop.calls if it.endswith(" 200")}
+        await story(sdk)
+    return {it.removesuffix(" 200") for it in sdk.calls if it.endswith(" 200")}
 
 
 def addresses(area: str) -> set[str]:
