@@ -19,6 +19,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda it: it.get_closest_marker("starts_first") is None)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:  # pytest's own
     """
     Print the figures that tests have measured: how many schedules a proof covers.

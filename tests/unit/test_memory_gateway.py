@@ -1,24 +1,15 @@
 """The contract of the payment gateway, on the fake in memory, as far as it goes."""
 
 import copy
-import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
-from datetime import timedelta
-from types import MappingProxyType
-from typing import Any, Final
 
 import attrs
 import pytest
 
-from contracts import contracts_of, every_contract_of
+from contracts import every_contract_of
 from contracts.examples import NOON
 from contracts.gateway_world import (
-    CHEAP_MINOR,
-    DEAR_MINOR,
     FAILING,
     GOOD,
-    GatewayFault,
     a_card,
     a_customer,
     a_default,
@@ -32,153 +23,25 @@ from contracts.gateway_world import (
     start_wanted,
     started,
 )
-from payments_adapters.memory import NOT_PAYING, FixedClock, MemoryGateway
-from payments_core.card import Card
+from payments_adapters.memory import MemoryGateway
 from payments_core.errors import (
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
     GatewayRefused,
-    PaymentsError,
 )
-from payments_core.gateway import GatewayRequest, PayInvoice, Price
+from payments_core.gateway import PayInvoice
 from payments_core.identity import CustomerId
-from payments_core.months import months_after
-from payments_core.payment import Payment, PaymentId, PaymentState
+from support.memory_world import (
+    BEYOND_THE_FAKE,
+    CHEAP,
+    DEAR,
+    MemoryWorld,
+    Named,
+    as_far_as_the_fake_goes,
+    listed_test,
+)
 
 pytestmark = pytest.mark.anyio
-
-_BILLS: Final = "a change of plan is prorated: the fake refuses it"
-_TRIALS: Final = "a trial ends by itself: the fake refuses it"
-_ENDS: Final = "a period never ends by itself, and nothing expires"
-_ASKS: Final = "a card pays or does not: no bank asks the payer to confirm"
-# What the contract promises and the fake does not, and why: a test, or one case of it.
-# All of it is promised by the Stripe adapter over the sandbox.
-BEYOND_THE_FAKE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "test_nothing_is_found_before_it_was_sent_and_it_is_after[change]": _BILLS,
-        "test_an_answer_is_true_for_a_second[change]": _BILLS,
-        "test_what_was_reached_unheard_is_found[change]": _BILLS,
-        "test_a_gateway_that_is_busy_has_done_nothing[change]": _BILLS,
-        "test_a_change_costs_what_its_preview_said": _BILLS,
-        "test_a_preview_holds_for_its_date": _BILLS,
-        "test_a_preview_changes_nothing": _BILLS,
-        "test_a_dearer_price_is_what_the_next_month_costs": _BILLS,
-        "test_a_cheaper_price_is_given_at_once_and_credited": _BILLS,
-        "test_what_changes_nothing_costs_nothing": _BILLS,
-        "test_what_costs_more_and_cannot_be_paid_is_held": _BILLS,
-        "test_a_held_change_is_found": _BILLS,
-        "test_a_held_change_is_given_when_it_is_paid": _BILLS,
-        "test_a_held_change_is_given_when_the_payer_confirms": _BILLS,
-        "test_a_held_change_is_given_up_after_a_day": _BILLS,
-        "test_another_change_takes_the_place_of_a_held_one": _BILLS,
-        "test_a_change_to_an_unknown_price_is_refused": _BILLS,
-        "test_a_change_outside_of_the_period_is_refused": _BILLS,
-        "test_in_a_trial_a_change_costs_nothing": _TRIALS,
-        "test_a_trial_is_free_until_it_ends": _TRIALS,
-        "test_a_trial_needs_no_card": _TRIALS,
-        "test_a_month_later_the_next_one_is_paid": _ENDS,
-        "test_a_renewal_that_is_declined_falls_behind": _ENDS,
-        "test_a_planned_end_comes_with_the_period": _ENDS,
-        "test_a_first_payment_that_never_comes_is_given_up": _ENDS,
-        "test_what_ends_before_it_was_paid_owes_nothing": "no invoice is ever closed",
-        "test_the_payer_confirms_what_the_bank_asks_about": _ASKS,
-        "test_what_the_payer_does_not_confirm_stays_incomplete": _ASKS,
-        "test_a_card_that_asks_to_pay_is_a_no_until_it_is_confirmed": _ASKS,
-        "test_a_card_that_the_bank_declines_changes_nothing": (
-            "a card pays or does not: every card can be attached"
-        ),
-    }
-)
-CHEAP: Final = Price(
-    id="price_cheap",
-    product="prod_1",
-    currency="eur",
-    amount_minor=CHEAP_MINOR,
-    active=True,
-    recurring=True,
-)
-DEAR: Final = attrs.evolve(CHEAP, id="price_dear", amount_minor=DEAR_MINOR)
-# What is told of each fault, and whether it is done all the same.
-_poison: Final = functools.partial(GatewayOutcomeUnknown, server_error_cached=True)
-FAULTS: Final[Mapping[GatewayFault, tuple[Callable[[str], PaymentsError], bool]]] = (
-    MappingProxyType(
-        {
-            GatewayFault.REPLY_LOST: (GatewayOutcomeUnknown, True),
-            GatewayFault.ERROR_MADE: (_poison, True),
-            GatewayFault.ERROR_NOT_MADE: (_poison, False),
-            GatewayFault.RATE_LIMITED: (GatewayNotAttempted, False),
-            GatewayFault.TIMEOUT_BEFORE: (GatewayOutcomeUnknown, False),
-            GatewayFault.TIMEOUT_AFTER: (GatewayOutcomeUnknown, True),
-        }
-    )
-)
-
-
-@attrs.define
-class MemoryWorld:
-    """A gateway in memory, and its clock."""
-
-    clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
-    memory: MemoryGateway = attrs.field(init=False)
-    product: str = CHEAP.product
-    price: str = CHEAP.id
-    dearer: str = DEAR.id
-
-    def __attrs_post_init__(self) -> None:
-        self.memory = MemoryGateway(self.clock)
-        self.memory.objects.prices |= {CHEAP.id: CHEAP, DEAR.id: DEAR}
-
-    @property
-    def gateway(self) -> MemoryGateway:
-        return self.memory
-
-    def plan(self, fault: GatewayFault, request: GatewayRequest) -> None:  # noqa: ARG002  # it is the next one
-        told, done = FAULTS[fault]
-        self.memory.plan(told(fault), done=done)
-
-    def new_card(self, name: str) -> str:
-        id_ = f"pm_{len(self.memory.objects.cards)}"
-        last4 = NOT_PAYING if name == FAILING else "4242"
-        self.memory.objects.cards[id_] = Card(
-            id=id_, brand="visa", last4=last4, exp_month=12, exp_year=NOON.year
-        )
-        return id_
-
-    def complete_set_up(self, set_up_id: str, payment_method: str) -> None:
-        it = self.memory.objects
-        set_up = it.set_ups[set_up_id]
-        assert set_up.customer_id is not None
-        it.card_owners[payment_method] = set_up.customer_id
-        it.set_ups[set_up_id] = attrs.evolve(
-            set_up, payment_method=payment_method, succeeded=True
-        )
-
-    def authenticate(self, invoice_id: str, *, accept: bool) -> None:
-        pytest.fail(f"nobody confirms {invoice_id}, or does not: {accept}")
-
-    def pass_time(self, by: timedelta) -> None:
-        self.clock.advance(by)
-
-    def pass_month(self) -> None:
-        self.clock.now = months_after(self.clock.now, 1)
-
-    def made_by(self, intent_id: str) -> Sequence[str]:
-        made = self.memory.objects.made
-        return [id_ for id_, it in made.items() if it.intent_id == intent_id]
-
-    def taken_from(self, customer_id: CustomerId) -> Sequence[int]:
-        return [
-            it.amount.amount_minor
-            for it in self._payments_of(customer_id)
-            if it.state is PaymentState.SUCCEEDED and it.amount
-        ]
-
-    def attempts_at(self, customer_id: CustomerId) -> Sequence[PaymentId]:
-        return [it.id for it in self._payments_of(customer_id)]
-
-    def _payments_of(self, customer_id: CustomerId) -> Sequence[Payment]:
-        payments = self.memory.objects.payments.values()
-        return [it for it in payments if it.customer_id == customer_id]
 
 
 @pytest.fixture
@@ -186,45 +49,10 @@ def world() -> MemoryWorld:
     return MemoryWorld()
 
 
+@as_far_as_the_fake_goes
 @every_contract_of("world")
-class TestMemoryGateway:
+class TestMemoryGateway(Named):
     """Every contract of a gateway, in memory: what is beyond the fake has to fail."""
-
-    name = ""
-
-    @pytest.fixture(autouse=True)
-    def _is_named(self, request: pytest.FixtureRequest) -> None:
-        self.name = request.node.name
-
-
-Contracted = Callable[..., Awaitable[None]]
-
-
-def _as_far_as_it_goes(test: Contracted) -> Contracted:
-    """Return a test that passes where this one fails, if it is beyond the fake."""
-
-    @functools.wraps(test)
-    async def bounded(self: TestMemoryGateway, **given: Any) -> None:
-        fails = {self.name, test.__name__} & set(BEYOND_THE_FAKE)
-        errors = (AssertionError, PaymentsError, pytest.fail.Exception)
-        with pytest.raises(errors) if fails else nullcontext():
-            await test(self, **given)
-
-    return bounded
-
-
-def _test_of(listed: str) -> Contracted:
-    name = listed.partition("[")[0]
-    found: Sequence[Contracted] = [
-        vars(it)[name] for it in contracts_of("world") if name in vars(it)
-    ]
-    (test,) = found
-    return test
-
-
-for _listed in BEYOND_THE_FAKE:
-    _test = _test_of(_listed)
-    setattr(TestMemoryGateway, _test.__name__, _as_far_as_it_goes(_test))
 
 
 def test_each_case_that_is_beyond_the_fake_is_one_of_the_contract() -> None:
@@ -234,7 +62,7 @@ def test_each_case_that_is_beyond_the_fake_is_one_of_the_contract() -> None:
     for listed in BEYOND_THE_FAKE:
         _, _, case = listed.removesuffix("]").partition("[")
         if case:
-            marks = _test_of(listed).pytestmark  # type: ignore[attr-defined]  # pytest's
+            marks = listed_test(listed).pytestmark  # type: ignore[attr-defined]  # pytest's
             [drawn] = [mark for mark in marks if mark.name == "parametrize"]
             assert case in [drawn.kwargs["ids"](it) for it in drawn.args[1]], listed
 

@@ -290,6 +290,7 @@ async def _compare(deployment: Deployment, where: object) -> int:
 
 
 @pytest.mark.anyio
+@pytest.mark.starts_first
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_p01_p26_p27_a_year_of_subscriptions_is_known_at_every_months_end(
     seed: int, record_property: Callable[[str, object], None]
