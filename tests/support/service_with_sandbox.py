@@ -276,7 +276,7 @@ class Payer:
 
 
 async def _work(world: World, clock: Clock) -> None:
-    """Let a worker do what is due by a clock that is not the real one.
+    """Let a worker do what is due by clocks that are not the real ones.
 
     It has all the calls to the gateway that it likes: a renewal of everybody in the
     world would use the budget up, and whoever a test is about would have to wait.
@@ -287,7 +287,9 @@ async def _work(world: World, clock: Clock) -> None:
         base=settings.stripe_api_base,
         livemode=settings.livemode,
     )
-    container = build_container(settings, Overrides(clock=clock, gateway=gateway))
+    container = build_container(
+        settings, Overrides(clock=clock, system_clock=clock, gateway=gateway)
+    )
     async with opened(container), gateway.opened():
         worker = Worker.of(container)
         # A look may be due again at once, but not for ever.
