@@ -18,26 +18,19 @@ COVER ?= tests
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
 
-# Installed anew when a dependency or a member changes. `--inexact` keeps a uv that
-# was put there below.
+# Installed anew when a dependency or a member changes; a uv that was put into .venv
+# stays there.
 .venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml \
   entrypoints/sandbox/pyproject.toml entrypoints/service/pyproject.toml
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@uv="$$(command -v uv || true)"; \
-	if [ -z "$$uv" ]; then \
-		test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
-		uv=.venv/bin/uv; \
-	fi; \
-	"$$uv" sync --frozen --inexact --quiet --python .venv/bin/python
-	@touch .venv/.installed
+	@sh .ci/install "$(PYTHON)" "$(UV_VERSION)"
 
 install: .venv/.installed ## Install everything into .venv
 
 run: .venv/.installed ## Run the service, an embedded Postgres, a fake Stripe (ARGS="--fresh")
-	@exec .venv/bin/payments dev $(ARGS)
+	@exec sh .ci/attend .venv/bin/payments dev $(ARGS)
 
 demo: .venv/.installed ## Play a year of one user
-	@.venv/bin/payments dev --demo
+	@exec sh .ci/attend .venv/bin/payments dev --demo
 
 test: .venv/.installed ## Run the tests (ARGS="-k name")
 	@.venv/bin/python -m pytest -n 2 $(ARGS)

@@ -26,7 +26,7 @@ from payments_core.caller import ADMIN_SCOPE
 from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
 from payments_service.container import utc_now
-from payments_service.dev.command import SAMPLES
+from payments_service.dev.welcome import SAMPLES
 
 USERS_COUNT: Final = 2_000
 REQUESTS_MAX: Final = 100_000

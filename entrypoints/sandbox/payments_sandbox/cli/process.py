@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import math
+import os
 import secrets
 import signal
 import socket
@@ -221,7 +222,10 @@ def _on_stdin_closed(then: Callable[[], object]) -> None:
     """Call back when whoever started this process is gone, however it went."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not by `sys.stdin`: its lock, held here, is a fatal error of the interpreter's
+        # when this process ends by itself.
+        while os.read(sys.stdin.fileno(), 1024):
+            continue
         with suppress(RuntimeError):
             then()
 

@@ -1,16 +1,16 @@
-"""How a process that serves ends: on SIGTERM or SIGINT, with exit code 0.
+"""How a process that serves ends: on SIGTERM or Ctrl-C, with exit code 0.
 
 Rule 1: it ends so from before its command is imported, whatever it waits for then.
 Rule 2: what begins is cut off; what has begun ends in its own way, see `Ending.by`.
-Rule 3: the first signal counts. Later ones are ignored until the process is gone: the
-        loop and the interpreter restore signals earlier, and the default action kills.
+Rule 3: the first signal counts. Later ones are ignored until the process is gone, also
+        when Python, at its end, restores signals: the default action kills.
 """
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -18,6 +18,8 @@ from payments_core.errors import StoreUnavailable
 from payments_service.cli.exit_codes import Exit
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_T = TypeVar("_T")
 
 
 @attrs.define
@@ -31,16 +33,26 @@ class Ending:
 
     @classmethod
     @contextmanager
-    def listening(cls) -> Iterator["Ending"]:
-        """Listen to the signals, in the main thread."""
+    def listening(
+        cls, signals: Sequence[signal.Signals] = SIGNALS
+    ) -> Iterator["Ending"]:
+        """Listen to the signals, in the main thread.
+
+        Under `nohup` the end of a terminal ends nothing.
+        """
+        hup, ignored = signal.SIGHUP, signal.SIG_IGN
+        if hup in signals and signal.getsignal(hup) is ignored:
+            signals = [number for number in signals if number is not hup]
         ending = cls()
-        before = {number: signal.signal(number, ending._hear) for number in SIGNALS}
+        before = {number: signal.signal(number, ending._hear) for number in signals}
         try:
             yield ending
         finally:
-            if not ending._told:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            # What comes in between is not for a handler that is gone.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if ending._told else handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` on a loop of its own, until it ends or a signal comes."""
@@ -48,6 +60,38 @@ class Ending:
         from payments_service.cli import environment  # noqa: PLC0415
 
         environment.run(self._until_told(work))
+
+    def step(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run `work` on a loop of its own, before the one of `run`.
+
+        Raises:
+            SystemExit: a signal came.
+        """
+        from payments_service.cli import environment  # noqa: PLC0415  # see `run`
+
+        done: list[_T] = []
+
+        async def noted() -> None:
+            done.append(await work)
+
+        environment.run(self._until_told(noted()))
+        self._over = False
+        self.go_on()
+        return done[0]
+
+    def go_on(self) -> None:
+        """Return unless a signal came: something may have swallowed what it raised.
+
+        Raises:
+            SystemExit: one came.
+        """
+        if self._told:
+            raise SystemExit(Exit.DONE)
+
+    @property
+    def told(self) -> bool:
+        """Whether a signal came."""
+        return self._told
 
     def by(self, stop: Callable[[], object]) -> None:
         """From now on a signal calls `stop`, on the loop, and cuts nothing off."""
@@ -68,14 +112,15 @@ class Ending:
             if not self._told:
                 raise
         finally:
-            self._over = True
+            self._over, self._loop = True, None
 
     def _hear(self, *_: object) -> None:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        self._told = True
-        if self._over:
+        # Of two that came at once the second is ignored here: Python complains of one
+        # whose handler is gone when its turn comes.
+        if self._told or self._over:
+            self._told = True
             return
+        self._told = True
         if self._loop is None:
             raise SystemExit(Exit.DONE)
         self._loop.call_soon_threadsafe(self._stop)

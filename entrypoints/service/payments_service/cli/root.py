@@ -1,12 +1,13 @@
 """The commands. Each module is imported when its command is asked for."""
 
+import signal
 from importlib import import_module
 from typing import Any, Final
 
 import click
 from typing_extensions import override
 
-from payments_service.cli.ending import Ending
+from payments_service.cli.ending import SIGNALS, Ending
 from payments_service.cli.exit_codes import CommandError, Exit
 
 # What only the extra `dev` brings, and the image leaves out.
@@ -27,11 +28,16 @@ _COMMANDS: Final = {
     "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
-# They go on until a signal ends them. What they run is beside the commands and above
-# HTTP, which no other command knows.
-_ENDLESS: Final = {
+# What they run is beside the commands and above HTTP, which no other command knows.
+_PROCESSES: Final = {
     "serve": "payments_service.processes.serve",
     "worker": "payments_service.processes.worker",
+}
+# They go on until one of these signals ends them.
+_ENDLESS: Final = {
+    "dev": (*SIGNALS, signal.SIGHUP),
+    "serve": SIGNALS,
+    "worker": SIGNALS,
 }
 
 
@@ -46,7 +52,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        elsewhere = {**_DEV, **_ENDLESS}
+        elsewhere = {**_DEV, **_PROCESSES}
         module = elsewhere.get(cmd_name, f"payments_service.cli.{cmd_name}")
         try:
             command: Any = getattr(import_module(module), cmd_name)
@@ -54,6 +60,9 @@ class _Lazy(click.Group):
             if cmd_name in _DEV and error.name in _DEV_PACKAGES:
                 return _not_installed(cmd_name)
             raise
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            # All is imported: from now on Ctrl-C lets a command close what it opened.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return command if isinstance(command, click.Command) else None
 
     @override
@@ -62,7 +71,7 @@ class _Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] in _ENDLESS:
             # Before the import, which takes a second.
-            ctx.obj = ctx.with_resource(Ending.listening())
+            ctx.obj = ctx.with_resource(Ending.listening(_ENDLESS[args[0]]))
         return super().resolve_command(ctx, args)
 
     @override

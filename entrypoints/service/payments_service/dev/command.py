@@ -2,13 +2,10 @@
 
 import asyncio
 import os
-import shlex
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import datetime
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +17,10 @@ from payments_adapters.postgres import schema
 from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
-from payments_service.cli.ending import SIGNALS
+from payments_service.cli.ending import Ending
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.token import admin_token
-from payments_service.container import Overrides, build_container, opened, utc_now
+from payments_service.container import Overrides, build_container, opened
 from payments_service.dev.children import Child, keep
 from payments_service.dev.demo import beginning, play
 from payments_service.dev.folder import OwnedFolder
@@ -33,6 +30,8 @@ from payments_service.dev.postgres import (
     embedded_postgres,
 )
 from payments_service.dev.sandbox_process import RunningSandbox, sandbox_process
+from payments_service.dev.steps import Steps
+from payments_service.dev.welcome import welcome
 from payments_service.http.server import Service
 from payments_service.listeners import listen, url_of
 from payments_service.presentation import PREFIX
@@ -41,9 +40,8 @@ from payments_service.settings import Settings
 from payments_service.settings import database_url as named_database
 from payments_service.worker import Worker
 
-Then = Callable[[Mapping[str, str]], None]
-
-SAMPLES: Final = Path(__file__).with_name("samples")
+# What is done once all is up, with the facts; it stops where the other says so.
+Then = Callable[[Mapping[str, str], Callable[[], bool]], None]
 
 # Who names Stripe, or a sandbox of their own, gets no other one.
 _NAMES_STRIPE: Final = tuple(
@@ -59,7 +57,8 @@ _DEMO: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
 @click.command()
 @click.option("--fresh", is_flag=True, help="Wipe the data and the secrets first.")
 @click.option("--demo", is_flag=True, help="Play a year of one user, and end.")
-def dev(*, fresh: bool, demo: bool) -> None:
+@click.pass_obj
+def dev(ending: Ending, *, fresh: bool, demo: bool) -> None:
     """Run the service on an embedded Postgres, with a fake Stripe beside it.
 
     Data and secrets stay in `.payments` (PAYMENTS_DEV_DIR); `dev.json` in it tells
@@ -71,46 +70,90 @@ def dev(*, fresh: bool, demo: bool) -> None:
             Exit.REFUSED,
             "PAYMENTS_ENV is not development; `payments serve` is what production runs",
         )
+    begun = _Begun(ending, Steps())
     if demo:
         # A place of its own: it neither sees nor leaves anything.
         with tempfile.TemporaryDirectory(prefix="payments-demo-") as path:
-            _run(OwnedFolder(Path(path)), _DEMO, fresh=False, then=play)
+            _run(begun, OwnedFolder(Path(path)), _DEMO, fresh=False, then=play)
     else:
-        _run(OwnedFolder.of(os.environ), os.environ, fresh=fresh, then=None)
+        _run(begun, OwnedFolder.of(os.environ), os.environ, fresh=fresh, then=None)
+
+
+@attrs.frozen
+class _Begun:
+    """How a run ends, and how it says what it does."""
+
+    ending: Ending
+    steps: Steps
+
+    def step(self, text: str) -> None:
+        """Say what is done next, unless a signal came.
+
+        Raises:
+            SystemExit: one came.
+        """
+        self.ending.go_on()
+        self.steps.say(text)
 
 
 def _run(
-    folder: OwnedFolder, env: Mapping[str, str], *, fresh: bool, then: Then | None
+    begun: _Begun,
+    folder: OwnedFolder,
+    env: Mapping[str, str],
+    *,
+    fresh: bool,
+    then: Then | None,
 ) -> None:
-    with ExitStack() as stack:
-        stack.enter_context(folder.owned(fresh=fresh))
-        children: list[Child[Any]] = []
-        database_url = named_database(env)
-        if database_url is None:
-            postgres = stack.enter_context(_postgres(folder))
-            children.append(postgres)
-            database_url = postgres.running.dsn
-        lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url, None)}
-        settings = Settings.from_env(environment.completed(env, lent))
-        logs.configure(settings.log_level)
-        environment.run(schema.upgrade(database_url))
-        environment.run(require_own_database(settings))
-        public = _listener(settings.host, settings.port, "PAYMENTS_PORT", env)
-        ops = _listener(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT", env)
-        sandbox = None
-        if not any(env.get(name) for name in _NAMES_STRIPE):
-            child = stack.enter_context(
-                _sandbox(folder, settings, url_of(public, settings.host), then)
-            )
-            children.append(child)
-            sandbox = child.running.client
-            settings = attrs.evolve(
-                settings, stripe_api_base=sandbox.url, stripe_api_key=sandbox.key
-            )
-        facts = _facts(folder, settings, public, ops, sandbox)
-        environment.run(
-            _serve(folder, settings, (public, ops), facts, then, children=children)
+    with folder.owned(fresh=fresh):
+        with ExitStack() as stack:
+            with suppress(SystemExit):
+                # It is the end that was asked for, and not an error.
+                _run_in(stack, begun, folder, env, then)
+            begun.steps.say("ending what was started")
+        begun.steps.say("ended")
+
+
+def _run_in(
+    stack: ExitStack,
+    begun: _Begun,
+    folder: OwnedFolder,
+    env: Mapping[str, str],
+    then: Then | None,
+) -> None:
+    """Start one after the other what ends with the stack, and serve until the end."""
+    children: list[Child[Any]] = []
+    database_url = named_database(env)
+    if database_url is None:
+        is_new = "" if folder.postgres.exists() else ", made for the first time"
+        begun.step(f"Postgres, in {folder.postgres}{is_new}")
+        postgres = stack.enter_context(_postgres(folder))
+        children.append(postgres)
+        database_url = postgres.running.dsn
+    lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url, None)}
+    settings = Settings.from_env(environment.completed(env, lent))
+    logs.configure(settings.log_level)
+    begun.step(f"the database's schema, up to {schema.head()}")
+    begun.ending.step(schema.upgrade(database_url))
+    begun.ending.step(require_own_database(settings))
+    listen_on = partial(_listener, begun.steps, env)
+    public = listen_on(settings.host, settings.port, "PAYMENTS_PORT")
+    ops = listen_on(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
+    sandbox = None
+    if not any(env.get(name) for name in _NAMES_STRIPE):
+        begun.step("the sandbox, a fake Stripe")
+        child = stack.enter_context(
+            _sandbox(folder, settings, url_of(public, settings.host), then)
         )
+        children.append(child)
+        sandbox = child.running.client
+        settings = attrs.evolve(
+            settings, stripe_api_base=sandbox.url, stripe_api_key=sandbox.key
+        )
+    facts = _facts(folder, settings, public, ops, sandbox)
+    begun.step("the service, and a worker")
+    begun.ending.run(
+        _serve(begun, folder, settings, (public, ops), facts, then, children)
+    )
 
 
 def _sandbox(
@@ -177,13 +220,13 @@ def _facts(
     return facts
 
 
-async def _serve(  # noqa: PLR0913  # all that was made for it
+async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
+    begun: _Begun,
     folder: OwnedFolder,
     settings: Settings,
     listeners: tuple[socket.socket, socket.socket],
     facts: Mapping[str, str],
     then: Then | None,
-    *,
     children: Sequence[Child[Any]],
 ) -> None:
     # Who names a Stripe of their own has no sandbox whose time could be followed.
@@ -197,9 +240,8 @@ async def _serve(  # noqa: PLR0913  # all that was made for it
     # A process of its own in production: it shares nothing with the service.
     behind = build_container(settings, overrides)
     working = Worker.of(behind)
-    started, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, service.stop)
+    started = asyncio.Event()
+    begun.ending.by(service.stop)
     async with opened(behind), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(service.run(started.set))
         serving.add_done_callback(lambda _: working.stop())
@@ -207,14 +249,27 @@ async def _serve(  # noqa: PLR0913  # all that was made for it
             serving.add_done_callback(partial(_cancel, keeping))
         await started.wait()
         tasks.create_task(working.run())
+        if begun.ending.told:
+            return
         folder.publish(facts)
+        begun.steps.say("ready")
         if then is None:
             click.echo(welcome(folder, facts))
         else:
-            try:
-                await asyncio.to_thread(then, facts)
-            finally:
-                service.stop()
+            await _play(begun, then, facts, service.stop)
+
+
+async def _play(
+    begun: _Begun, then: Then, facts: Mapping[str, str], stop: Callable[[], None]
+) -> None:
+    """Do what is done once all is up; what a signal cuts off fails in silence."""
+    try:
+        await asyncio.to_thread(then, facts, lambda: begun.ending.told)
+    except Exception:
+        if not begun.ending.told:
+            raise
+    finally:
+        stop()
 
 
 def _cancel(task: "asyncio.Task[None]", _: "asyncio.Task[None]") -> None:
@@ -222,7 +277,7 @@ def _cancel(task: "asyncio.Task[None]", _: "asyncio.Task[None]") -> None:
 
 
 def _listener(
-    host: str, port: int, variable: str, env: Mapping[str, str]
+    steps: Steps, env: Mapping[str, str], host: str, port: int, variable: str
 ) -> socket.socket:
     """Bind the port that was asked for, or, if none was, one that is free."""
     if env.get(variable):
@@ -230,81 +285,5 @@ def _listener(
     try:
         return listen(host, port)
     except OSError:
-        click.echo(f"port {port} is taken; another one will do", err=True)
+        steps.say(f"port {port} is taken; another one will do")
         return bound(host, 0, "PAYMENTS_HOST")
-
-
-def _this_program() -> str:
-    """Return the words that start this program again, from wherever."""
-    program = Path(sys.argv[0]).absolute()
-    if program.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m {program.parent.name}"
-    return shlex.quote(str(program))
-
-
-def welcome(folder: OwnedFolder, facts: Mapping[str, str]) -> str:
-    """Say where everything is, and give lines that work when they are pasted."""
-    api = facts["base_url"] + PREFIX
-    bearer = f"-H 'Authorization: Bearer {facts['admin_token']}'"
-    # It names the folder, as it may be pasted elsewhere than where we run.
-    payments = f"PAYMENTS_DEV_DIR={shlex.quote(str(folder.path))} {_this_program()}"
-    sample = shlex.quote(str(SAMPLES / "charge_succeeded.json"))
-    json_type = "-H 'Content-Type: application/json'"
-    user = """-d '{"email": "alice@example.com"}'"""
-    # Ids of her own: the README pastes a payment too, and the same id is a duplicate.
-    values = (
-        "id=evt_alice_1",
-        "data.object.id=ch_alice_1",
-        f"data.object.created={int(_now(folder, facts).timestamp())}",
-        "data.object.receipt_email=alice@example.com",
-    )
-    changes = " ".join(f"--set {value}" for value in values)
-    stripe = facts.get("sandbox_url")
-    sandbox = f"{stripe} (a sandbox: `payments sandbox --help`)" if stripe else "yours"
-    headers = f"{bearer} {json_type}"
-    lines = _sandbox_lines(payments, f"{api}/users/alice", headers) if stripe else ""
-    return f"""payments-gateway is up; Ctrl-C ends it.
-
-  service   {api}
-  ops       {facts["ops_url"]}/readyz
-  stripe    {sandbox}
-  folder    {folder.path} (dev.json has the addresses, the token and the secret)
-
-Register a user, ask for their payment status, ask who the service is:
-
-  curl -X PUT {api}/users/alice {bearer} {json_type} {user}
-
-  curl {api}/users/alice/payment-status {bearer}
-
-  curl {facts["ops_url"]}/readyz
-
-A signed webhook, as Stripe would send it; then ask for the status again:
-
-  {payments} webhook send {sample} {changes}
-{lines}"""
-
-
-def _now(folder: OwnedFolder, facts: Mapping[str, str]) -> datetime:
-    """Return the service's time, as what happens now is paid for from now on."""
-    return folder.sandbox_clock() if "sandbox_url" in facts else utc_now()
-
-
-def _sandbox_lines(payments: str, user: str, headers: str) -> str:
-    return f"""
-A card, a subscription, and what is known of her then:
-
-  curl -X PUT {user}/card {headers} -d '{{"payment_method": "pm_card_visa"}}'
-
-  curl -X POST {user}/subscriptions {headers} -d '{{"product": "prod_basic"}}'
-
-  {payments} account show alice
-
-What Stripe does by itself: renew that twice, an hour after each month, and let a
-charge fail:
-
-  {payments} sandbox advance "2 months"
-
-  {payments} sandbox advance "1 hour"
-
-  {payments} sandbox trigger charge.failed --user alice@example.com --set currency=eur
-"""

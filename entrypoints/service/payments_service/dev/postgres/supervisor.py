@@ -59,10 +59,10 @@ def _settle(home: Path, binaries: Path) -> tuple[Account, Path]:
 
 
 def _report(**facts: object) -> None:
-    # An owner that died does not read; that is seen elsewhere.
+    # An owner that died does not read; that is seen elsewhere. Nothing is left in a
+    # buffer for the interpreter to trip over at its end.
     with suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps(facts) + "\n")
-        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), f"{json.dumps(facts)}\n".encode())
 
 
 def _ignore(*_: object) -> None:

@@ -1,0 +1,88 @@
+"""What runs beside it, and dies, is started again."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from support.dev_service import (
+    payments,
+    pid_of,
+    processes_of,
+    readiness,
+    running,
+    wait_for,
+)
+
+
+def test_a_sandbox_that_dies_is_said_and_started_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    Killed, and its next start held up: the service says so, and is not ready; once it
+    starts it is where it was, what it was, and the service is ready.
+    """
+    folder = tmp_path / ".payments"
+    journal, aside = folder / "sandbox.jsonl", folder / "aside.jsonl"
+    name = "customer.subscription.created"
+
+    def state() -> Any:
+        done = payments("sandbox", "state", "--json", folder=folder)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    with running(folder, PAYMENTS_DATABASE_URL=database_url) as dev:
+        payments("sandbox", "trigger", name, "--user", "kim", folder=folder)
+        payments("sandbox", "advance", "2 months", folder=folder)
+        before, facts = state(), dev.facts
+        assert readiness(dev) == (200, "")
+        # The one that runs keeps its file; the next one cannot read this.
+        journal.rename(aside)
+        journal.write_text("nonsense\n")
+        os.kill(pid_of(folder, "sandbox serve"), signal.SIGKILL)
+
+        wait_for(
+            lambda: readiness(dev) == (503, "the sandbox died and is started again")
+        )
+        wait_for(lambda: "the sandbox did not start" in dev.messages)
+        assert readiness(dev) == (503, "the sandbox died and is started again")
+        aside.rename(journal)
+        wait_for(lambda: readiness(dev) == (200, ""))
+        after = state()
+        advanced = payments("sandbox", "advance", "1 day", folder=folder)
+        assert dev.facts == facts
+        assert dev.interrupt() == 0
+
+    said = dev.messages
+    died = "payments: the sandbox died (killed by SIGKILL); it is started again now\n"
+    assert said.startswith(died)
+    assert said.endswith("payments: the sandbox is up again\n")
+    assert before["now"] <= after["now"]
+    for it in (before, after):
+        # What has arrived by now is another matter.
+        del it["now"], it["waiting_deliveries"]
+    assert after == before
+    assert advanced.returncode == 0
+    assert processes_of(folder) == []
+
+
+def test_a_postgres_that_dies_is_said_and_started_again(tmp_path: Path) -> None:
+    """
+    Where it was, with the data that it had; the service goes on.
+    """
+    folder = tmp_path / ".payments"
+    died = "payments: the embedded Postgres died (exit code 1); it is started again now"
+    again = "payments: the embedded Postgres is up again"
+
+    with running(folder) as dev:
+        dev.register("stays")
+        server = folder / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(server.read_text().split()[0]), signal.SIGKILL)
+        wait_for(lambda: again in dev.messages)
+        wait_for(lambda: readiness(dev) == (200, ""))
+
+        assert dev.status("stays").status_code == 200
+        assert dev.interrupt() == 0
+    assert dev.messages.startswith(f"{died}\n")
+    assert processes_of(folder) == []
