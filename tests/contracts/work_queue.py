@@ -1,29 +1,19 @@
-"""What a queue promises: claims, releases, and what is asked for by silence."""
+"""What a queue promises: what is claimed by whom, and what is given back."""
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import attrs
-import pytest
 
 from contracts.examples import (
     ADA,
     BOB,
-    CUS_1,
-    CUS_2,
     NOON,
     SUB_1,
     a_job,
-    a_job_key,
-    a_payment,
-    a_record,
-    a_report,
-    a_subscription,
-    a_term,
     an_account,
     an_intent,
-    email_of,
     moments_in,
 )
 from contracts.full_values import HOUR
@@ -31,25 +21,12 @@ from contracts.ledger_jobs import JOB, asked, claimed, died, finished
 from contracts.ledger_races import WORKERS_COUNT, at_once
 from contracts.stores import SAVED, Stores
 from payments_core.changes import Changes, Claimed, SaveResult
-from payments_core.identity import CustomerId, UserId
+from payments_core.identity import UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import Intent, IntentState
-from payments_core.job import LEASE, Job, JobKind, JobState
-from payments_core.now import Now
-from payments_core.subscription import (
-    A_DAY,
-    COLLECTED_AFTER,
-    Subscription,
-    SubscriptionStatus,
-)
+from payments_core.job import LEASE, Job, JobState
 
-CUS_9: Final = CustomerId("cus_9")
 MOMENT: Final = timedelta(microseconds=1)
-# When a subscription that was never paid is looked at first.
-SILENT_AT: Final = NOON + COLLECTED_AFTER
-# Not the gateway's: what is due is due by it.
-REAL_TIME: Final = NOON + timedelta(minutes=7)
-SILENT_NOW: Final = Now(at=SILENT_AT, system=REAL_TIME)
 ENDED: Final = (IntentState.SUCCEEDED, IntentState.REFUSED, IntentState.ABANDONED)
 
 
@@ -68,21 +45,6 @@ async def names(
 ) -> list[str]:
     found = await stores.queue.claim(now=NOON + hours * HOUR, limit=limit)
     return [name for it in found if (name := name_of(it)) not in apart]
-
-
-async def silent_ones(
-    stores: Stores, *, at: timedelta = timedelta(), limit: int = 9
-) -> int:
-    now = attrs.evolve(SILENT_NOW, at=SILENT_AT + at)
-    return await stores.queue.request_overdue(now=now, limit=limit)
-
-
-async def kept(stores: Stores, *subscriptions: Subscription) -> None:
-    await stores.keep(subscriptions=subscriptions)
-
-
-def silent(id_: str, *, owner: str | None = None) -> Subscription:
-    return a_subscription(a_report(id_), owner=owner)
 
 
 class ClaimsContract:
@@ -310,6 +272,21 @@ class ReleasesContract:
 
         assert await stores.jobs() == {JOB: quick}
 
+    async def test_a_job_that_is_done_cannot_be_given_back(
+        self, stores: Stores
+    ) -> None:
+        """
+        Whoever finished it and did not hear of it would do it over again.
+        """
+        await asked(stores, a_job())
+        job = await claimed(stores)
+        await finished(stores, job)
+        before = await stores.job(JOB)
+        await stores.queue.release(job, job.released(NOON))
+
+        assert before.state is JobState.DONE
+        assert await stores.job(JOB) == before
+
     async def test_a_job_asked_for_meanwhile_does_not_die(self, stores: Stores) -> None:
         """
         It stays asked for: the finish after the next claim sees nothing new in it.
@@ -325,222 +302,3 @@ class ReleasesContract:
         again = await claimed(stores, hours=hours)
         await finished(stores, again)
         assert (await stores.job(JOB)).state is JobState.DONE
-
-
-class OverdueContract:
-    async def test_what_should_have_been_heard_of_is_asked_for(
-        self, stores: Stores
-    ) -> None:
-        """
-        From `look_at` on, linked or not: one job each, due at once.
-        """
-        await stores.keep(
-            an_account(), subscriptions=[silent("sub_1"), silent("sub_2", owner=ADA)]
-        )
-
-        assert await silent_ones(stores, at=-MOMENT) == 0
-        assert not await stores.jobs()
-        assert await silent_ones(stores) == 2
-        for id_, owner in (("sub_1", None), ("sub_2", ADA)):
-            reason = "no event came"
-            job = a_job(id_, due_at=REAL_TIME, reason=reason)
-            assert await stores.job(job.key) == attrs.evolve(job, user_id=owner)
-
-    @pytest.mark.parametrize(
-        "subscription",
-        [
-            a_subscription(term=a_term()),
-            a_subscription(a_report(status=SubscriptionStatus.CANCELED)),
-            a_subscription(as_of=SILENT_AT),
-        ],
-        ids=["paid", "ended", "heard of"],
-    )
-    async def test_what_may_be_silent_is_not_asked_for(
-        self, stores: Stores, subscription: Subscription
-    ) -> None:
-        """
-        While its period is paid, once it has ended, and for a day after a report.
-        """
-        await kept(stores, subscription)
-
-        assert subscription.next_sync_at != SILENT_AT
-        assert await silent_ones(stores, at=A_DAY - MOMENT) == 0
-
-    async def test_what_is_heard_of_is_not_silent_any_more(
-        self, stores: Stores
-    ) -> None:
-        """
-        `look_at` is kept with every change of the subscription.
-        """
-        await kept(stores, silent(SUB_1))
-        await kept(
-            stores, attrs.evolve(silent(SUB_1), last_paid_period=a_term(), version=1)
-        )
-
-        assert await silent_ones(stores) == 0
-
-    async def test_what_is_asked_for_already_is_not_asked_for_again(
-        self, stores: Stores
-    ) -> None:
-        """
-        Its job stays as it is, open, claimed or dead; another kind's is another job.
-        """
-        ids = ("sub_open", "sub_claimed", "sub_dead", "sub_other")
-        await kept(stores, *map(silent, ids))
-        later = NOON + 9_999 * HOUR
-        await asked(stores, a_job("sub_dead"))
-        await died(stores, await claimed(stores))
-        await asked(stores, a_job("sub_claimed"))
-        await claimed(stores)
-        await asked(
-            stores,
-            a_job("sub_open", due_at=later),
-            a_job("sub_other", JobKind.CUSTOMER, due_at=later),
-        )
-        before = await stores.jobs()
-
-        assert await silent_ones(stores) == 1
-        after = await stores.jobs()
-        assert after.keys() - before.keys() == {a_job_key("sub_other")}
-        assert {key: after[key] for key in before} == before
-        assert await silent_ones(stores) == 0
-
-    async def test_what_was_looked_at_once_is_asked_for_again(
-        self, stores: Stores
-    ) -> None:
-        """
-        A finished job is none: it is open again, at once, with its fence.
-        """
-        await kept(stores, silent(SUB_1))
-        await asked(stores, a_job())
-        await finished(stores, await claimed(stores))
-
-        assert await silent_ones(stores) == 1
-        job = await stores.job(JOB)
-        assert (job.state, job.requests, job.lease.fence) == (JobState.OPEN, 2, 1)
-        assert job.lease.due_at == REAL_TIME
-
-    async def test_no_more_are_asked_for_than_the_limit(self, stores: Stores) -> None:
-        """
-        The longest silent first; those that have jobs do not count.
-        """
-        early = a_subscription(a_report("sub_9", at=NOON - HOUR))
-        await kept(stores, *(silent(f"sub_{number}") for number in range(4)), early)
-
-        assert await silent_ones(stores, limit=1) == 1
-        assert set(await stores.jobs()) == {a_job_key("sub_9")}
-        counts = [await silent_ones(stores, limit=2) for _ in range(3)]
-        assert counts == [2, 2, 0]
-
-    async def test_of_twenty_who_ask_for_the_silent_one_makes_the_job(
-        self, stores: Stores
-    ) -> None:
-        """
-        Nobody fails, and it is one job that was asked for once: new, or done before.
-        """
-        await kept(stores, silent("sub_1"), silent("sub_2"))
-        await asked(stores, a_job("sub_2"))
-        await finished(stores, await claimed(stores))
-        # Nothing is due yet, but twenty connections are there afterwards.
-        await at_once(lambda _: silent_ones(stores, at=-MOMENT))
-        counts = await at_once(lambda _: silent_ones(stores))
-
-        assert sum(counts) == 2
-        found = {key.subject: it.requests for key, it in (await stores.jobs()).items()}
-        assert found == {"sub_1": 1, "sub_2": 2}
-
-
-class LinkableContract:
-    async def test_linkable_are_users_that_came_late(self, stores: Stores) -> None:
-        """
-        For whom something unlinked carries one of their keys; nobody else.
-        """
-        await stores.keep(
-            an_account("claimed"),
-            an_account("customer", customer=CUS_1),
-            an_account("mailed"),
-            an_account("named"),
-            an_account("paid", customer=CUS_2),
-            an_account("idle", customer=CUS_9),
-            payments=[
-                a_record(a_payment("ch_1", email=email_of("mailed"))),
-                a_record(a_payment("ch_2", customer=CUS_2)),
-                a_record(a_payment("ch_3", user="nobody")),
-                a_record(a_payment("ch_4", user="idle"), owner="idle"),
-                a_record(a_payment("ch_5", user="named")),
-            ],
-            subscriptions=[
-                a_subscription(
-                    a_report("sub_1", user="claimed", customer=CustomerId("x"))
-                ),
-                a_subscription(a_report("sub_2", customer=CUS_1)),
-                a_subscription(a_report("sub_3", customer=CUS_9), owner="idle"),
-            ],
-        )
-
-        found = await stores.queue.linkable(limit=100)
-        assert sorted(found) == ["claimed", "customer", "mailed", "named", "paid"]
-        assert len(await stores.queue.linkable(limit=2)) == 2
-
-    async def test_what_nobody_came_for_stands_in_nobodys_way(
-        self, stores: Stores
-    ) -> None:
-        """
-        The limit counts who can be linked, however much cannot.
-        """
-        await stores.keep(
-            an_account(customer=CUS_1),
-            payments=[a_record(a_payment(f"ch_{n}")) for n in range(5)],
-            subscriptions=[
-                *(
-                    a_subscription(a_report(f"sub_{n}", customer=CustomerId(f"c{n}")))
-                    for n in range(5)
-                ),
-                a_subscription(a_report("sub_9")),
-                a_subscription(a_report("sub_99")),
-            ],
-        )
-
-        assert list(await stores.queue.linkable(limit=1)) == [ADA]
-        assert list(await stores.queue.linkable(limit=9)) == [ADA]
-
-    async def test_an_email_links_nothing_that_names_somebody_else(
-        self, stores: Stores
-    ) -> None:
-        """
-        Who is named has not come yet; until then there is nothing to be done.
-        """
-        report = a_payment(user="nobody", email=email_of(ADA))
-        await stores.keep(an_account(), payments=[a_record(report)])
-
-        assert not await stores.queue.linkable(limit=100)
-
-    async def test_what_is_in_conflict_is_nobodys(self, stores: Stores) -> None:
-        """
-        One user is named, the customer is another's: no account may change, so nobody
-        is told of it over and over.
-        """
-        whose: dict[str, Any] = {"user": ADA, "customer": CUS_1}
-        await stores.keep(
-            an_account(BOB, customer=CUS_1),
-            payments=[a_record(a_payment(**whose))],
-            subscriptions=[a_subscription(a_report(**whose))],
-        )
-        assert not await stores.queue.linkable(limit=100)
-        await stores.keep(an_account())
-
-        assert not await stores.queue.linkable(limit=100)
-
-    async def test_nobody_is_linkable_where_all_is_linked(self, stores: Stores) -> None:
-        """
-        Or where nobody has come.
-        """
-        await stores.keep(
-            an_account(),
-            subscriptions=[
-                a_subscription(a_report("sub_1", user=ADA), owner=ADA),
-                a_subscription(a_report("sub_2", user=BOB)),
-            ],
-        )
-
-        assert not await stores.queue.linkable(limit=100)

@@ -330,6 +330,35 @@ async def test_another_id_than_the_one_that_was_asked_for_is_silence(
             await READS[read](gateway)
 
 
+HALF_SAID: Final[Mapping[str, dict[str, Any]]] = {
+    "card": CUSTOMER,
+    "product": {
+        "id": "prod_1",
+        "object": "product",
+        "active": True,
+        "default_price": "price_1",
+    },
+    "payment": {
+        "id": "ch_1",
+        "object": "charge",
+        "status": "teleported",
+        "amount": 1,
+        "currency": "eur",
+        "created": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("read", HALF_SAID)
+async def test_what_is_said_by_half_is_silence(read: str) -> None:
+    """
+    An id where the thing itself was asked for, a status that nobody knows.
+    """
+    async with lying(answer(HALF_SAID[read])) as (gateway, _):
+        with pytest.raises(GatewayOutcomeUnknown, match=r"only the id|unclear"):
+            await READS[read](gateway)
+
+
 async def test_a_list_without_an_end_is_silence() -> None:
     """
     Nobody turns pages for ever.

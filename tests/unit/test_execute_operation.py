@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from payments_core.errors import PaymentsError, SubscriptionNotFound
+from payments_core.errors import AccountBusy, PaymentsError, SubscriptionNotFound
 from payments_core.identity import UserId
 from payments_core.intent import IntentKind, IntentState, OperationParams
 from payments_core.job import JobKind
@@ -99,3 +99,62 @@ async def test_what_is_not_sold_is_refused_before_an_intent(wanted: Any) -> None
             await deployment.start(ADA, Order(**wanted), caller=admin(), key=None)
         assert getattr(caught.value, "field", None) == next(iter(wanted))
         assert deployment.intents == []
+
+
+def set_up_wanted() -> OperationRequest:
+    return OperationRequest(
+        user_id=ADA,
+        kind=IntentKind.SET_UP_CARD,
+        wanted=OperationParams(),
+        about=ADA,
+        key="a-key",
+    )
+
+
+async def test_an_account_that_stays_locked_begins_nothing() -> None:
+    """
+    The caller is told that it is busy, and nothing was asked of the gateway.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        deployment.database.locked.add(f"user {ADA}")
+        with pytest.raises(AccountBusy):
+            await deployment.execute(set_up_wanted())
+        assert deployment.intents == []
+        assert deployment.line.changes == []
+
+
+async def test_who_drains_waits_for_what_nobody_waits_for_any_more() -> None:
+    """
+    An operation goes on after its caller's deadline; a process ends after it.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        execute = deployment.execute
+        begun = await execute(set_up_wanted(), wait_s=0)
+        assert begun.intent.open
+        await execute.drain()
+
+        assert {it.state for it in deployment.intents} == {IntentState.SUCCEEDED}
+
+
+async def test_what_is_sold_already_at_the_gateway_is_not_sold_twice() -> None:
+    """
+    Made outside of this service: refused, and synced, so that it is known here.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        account = await deployment.account()
+        assert account.customer_id is not None
+        there = deployment.api.subscribe(account.customer_id, deployment.basic)
+        refused = await start(deployment)
+        await deployment.work()
+
+        assert refused.state is IntentState.REFUSED
+        assert refused.outcome is not None
+        assert refused.outcome.refusal is not None
+        assert refused.outcome.refusal.code == "already_subscribed"
+        assert [it["id"] for it in deployment.subscriptions_of(ADA)] == []
+        known = (await deployment.account()).subscriptions
+        assert [it.gateway_id for it in known] == [there["id"]]

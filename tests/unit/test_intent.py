@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.examples import NOON, a_call, an_intent
-from payments_core.errors import IllegalTransition
+from payments_core.errors import IllegalTransition, IntentNotFound
 from payments_core.gateway import Answer
 from payments_core.intent import (
     BACK_OFF,
@@ -24,6 +24,7 @@ from payments_core.intent import (
     IntentState,
     OperationParams,
     Refusal,
+    intent_id,
 )
 from payments_core.lease import Lease
 
@@ -339,3 +340,20 @@ def test_p13_each_leaf_changes_the_fingerprint(
 
     same = other.fingerprint(kind, subject) == wanted.fingerprint(kind, subject)
     assert same == (other == wanted)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "ä", "../x", "x" * 65, "x\n"])
+def test_what_is_no_id_of_an_intent_is_nobodys(text: str) -> None:
+    """
+    There is none of it, so it is not looked for.
+    """
+    with pytest.raises(IntentNotFound):
+        intent_id(text)
+
+
+@pytest.mark.parametrize("text", ["x" * 64, "0f8fad5b-d9cb-469f-a165-70867728950e"])
+def test_an_id_of_an_intent_is_read(text: str) -> None:
+    """
+    As it is.
+    """
+    assert intent_id(text) == text

@@ -1,17 +1,24 @@
 """Syncs: what a job finds at the gateway, and whose what was made twice is."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from payments_core.decide import subscription_job
-from payments_core.events import EventState
+from payments_adapters.memory import MemoryLedger
+from payments_adapters.memory.tables import EventRow
+from payments_adapters.stripe import translate
+from payments_core.decide import set_aside, subscription_job
+from payments_core.events import EventState, GatewayEvent, Outcome
+from payments_core.facts import facts_of
 from payments_core.intent import IntentKind, IntentState
-from payments_core.job import Job, JobState
+from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.payment import PaymentId, PaymentState
 from payments_core.use_cases import Order
 from support.deployment import ADA, Break, Crash, Deployment
-from support.operations import CALLER, GOOD
+from support.events import SUCCEEDED, event
+from support.operations import CALLER, GOOD, charges, start
 
 pytestmark = pytest.mark.anyio
 
@@ -85,3 +92,122 @@ async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
         assert await deployment.work_once() == 1
         assert asked
         assert not deployment.database.tables.jobs
+
+
+async def test_a_payment_that_is_synced_is_kept_as_the_gateway_has_it() -> None:
+    """
+    Though no event of it ever came.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await start(deployment, GOOD)
+        [charge] = charges(deployment)
+        key = JobKey(JobKind.PAYMENT, charge["id"])
+        tables = deployment.database.tables
+        assert charge["id"] not in tables.payments
+        tables.put_job(Job.due(key, "seen", deployment.clock.now))
+        await deployment.work()
+
+        kept = deployment.database.tables.payments[PaymentId(charge["id"])]
+        assert kept.payment.state is PaymentState.SUCCEEDED
+        assert kept.user_id == ADA
+        assert deployment.database.tables.jobs[key].state is JobState.DONE
+
+
+async def sync_set_up(deployment: Deployment, set_up: str) -> list[IntentKind]:
+    """Sync a card set-up to the end; return which operations there are then."""
+    key = JobKey(JobKind.SET_UP, set_up)
+    deployment.database.tables.put_job(Job.due(key, "seen", deployment.clock.now))
+    await deployment.work()
+    assert deployment.database.tables.jobs[key].state is JobState.DONE
+    return [it.kind for it in deployment.intents]
+
+
+async def test_a_set_up_that_is_open_puts_no_card_in_place() -> None:
+    """
+    There is none yet: its event comes when there is.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        begun = await deployment.set_up_card(ADA, caller=CALLER, key=None)
+        assert begun.intent.outcome is not None
+        secret = begun.intent.outcome.client_secret or ""
+        before = [it.kind for it in deployment.intents]
+
+        assert await sync_set_up(deployment, secret.partition("_secret")[0]) == before
+
+
+async def test_a_set_up_of_nobody_puts_no_card_in_place() -> None:
+    """
+    Its customer is not one of ours.
+    """
+    async with Deployment.opened() as deployment:
+        customer = deployment.api.customer(card=None)
+        set_up = deployment.api.post("setup_intents", customer=customer["id"])
+        confirm = f"setup_intents/{set_up['id']}/confirm"
+        done = deployment.api.post(confirm, payment_method=GOOD)
+        assert done["status"] == "succeeded"
+
+        assert await sync_set_up(deployment, set_up["id"]) == []
+
+
+async def an_event_set_aside(deployment: Deployment) -> tuple[GatewayEvent, JobKey]:
+    """Keep an event of Ada's as one that a bug did not let be applied."""
+    await deployment.register()
+    charge = event(SUCCEEDED, "ada", receipt_email="ada@example.com")
+    came, now = translate(json.dumps(charge).encode()), deployment.clock.now
+    decided = set_aside(facts_of(came), now, ZeroDivisionError())
+    assert decided.changes is not None
+    await MemoryLedger(deployment.database).save([decided.changes], at=now)
+    [job] = decided.changes.jobs
+    assert job.key.kind is JobKind.EVENT
+    # It failed once, so it is not due at once.
+    deployment.clock.now = job.lease.due_at
+    return came, job.key
+
+
+async def test_an_event_that_was_set_aside_is_applied_by_its_job() -> None:
+    """
+    Out of the body that is kept; its outcome is what it would have been.
+    """
+    async with Deployment.opened() as deployment:
+        came, key = await an_event_set_aside(deployment)
+        assert deployment.database.tables.payments == {}
+        await deployment.work()
+
+        tables = deployment.database.tables
+        assert tables.events[came.key].outcome == Outcome(EventState.APPLIED)
+        assert [it.user_id for it in tables.payments.values()] == [ADA]
+        assert tables.jobs[key].state is JobState.DONE
+
+
+async def test_an_event_that_was_applied_meanwhile_only_ends_its_job() -> None:
+    """
+    Another worker did it, and could not end the job.
+    """
+    async with Deployment.opened() as deployment:
+        came, key = await an_event_set_aside(deployment)
+        applied = EventRow(came, deployment.clock.now, Outcome(EventState.APPLIED))
+        deployment.database.tables.put_event(applied)
+        await deployment.work()
+
+        tables = deployment.database.tables
+        assert tables.payments == {}
+        assert tables.events[came.key] == applied
+        assert tables.jobs[key].state is JobState.DONE
+
+
+async def test_an_event_that_is_not_kept_any_more_fails_its_job() -> None:
+    """
+    It is tried again, and is listed: nobody takes it for done.
+    """
+    async with Deployment.opened() as deployment:
+        key = JobKey(JobKind.EVENT, "evt_gone charge.succeeded")
+        deployment.database.tables.put_job(
+            Job.due(key, "failed", deployment.clock.now),
+        )
+        await deployment.work_once()
+
+        job = deployment.database.tables.jobs[key]
+        assert (job.state, job.lease.attempts) == (JobState.OPEN, 1)
+        assert job.lease.due_at > deployment.clock.now

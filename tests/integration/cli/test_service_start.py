@@ -106,7 +106,7 @@ def test_a_taken_port_stops_the_start(
 
 
 def test_the_other_modes_database_stops_the_start(
-    database_url: str, nowhere: dict[str, str]
+    inside: Inside, database_url: str, nowhere: dict[str, str]
 ) -> None:
     """
     The first service stamps the database; real and test money never meet in it.
@@ -115,7 +115,7 @@ def test_the_other_modes_database_stops_the_start(
     databases.run(databases.execute(database_url, stamp))
     env = {**nowhere, **secretive(PAYMENTS_DATABASE_URL=database_url)}
 
-    answer = payments("serve", env=env)
+    answer = inside("serve", env=env)
 
     assert named(answer) == ("PAYMENTS_DATABASE_URL",)
     assert "belongs to production" in answer.err

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from contracts import every_contract_of
 from contracts.ledger_values import LedgerValuesContract
 from contracts.token_store import TokenStoreContract
-from contracts.work_queue import ClaimsContract, OverdueContract
+from contracts.work_queue import ClaimsContract
+from contracts.work_queue_overdue import OverdueContract
 from payments_adapters import postgres as postgres_package
 from payments_adapters.postgres import tables
 from payments_adapters.postgres.store import PostgresStore

@@ -35,7 +35,8 @@ from contracts.ledger_guards import (
 from contracts.ledger_jobs import WAITING, claimed, died, finished
 from contracts.ledger_links import ADAS_EMAIL, KEYS, NAME, claimer, keeper
 from contracts.stores import SAVED, Stores, moved
-from contracts.work_queue import SILENT_NOW, names, silent
+from contracts.work_queue import names
+from contracts.work_queue_overdue import SILENT_NOW, silent
 from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Changes, SaveResult
