@@ -70,6 +70,11 @@ def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
         assert first.status("stays").status_code == 200
         assert payments(*made, folder=folder).returncode == 0
         first.kill()
+    # It left its facts, which nobody takes for those of a service that runs.
+    assert (folder / "dev.json").exists()
+    gone = payments("token", "issue", "--user", "u", folder=folder)
+    assert (gone.returncode, gone.stdout) == (5, "")
+    assert "start one with `make run` or `payments dev`" in gone.stderr
     assert processes_left(folder) == []
 
     with running(folder) as second:

@@ -83,5 +83,6 @@ def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(
     [paid] = [json.loads(line) for line in shown if '"payment_status":"paid"' in line]
     assert (paid["user_id"], paid["entitled"]) == ("ada", True)
     assert "card: visa ending in 4242, 12/" in done.stdout
+    assert re.findall(r"(?m)^entitled: (.*)$", done.stdout) == ["True", "False"]
     assert shown[-1] == '{"invalidated":true}'
     assert dev.renewals("ada@example.com") == []

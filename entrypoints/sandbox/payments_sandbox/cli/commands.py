@@ -95,14 +95,14 @@ def chaos(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""Let things go wrong, at a rate or once; without arguments, say what is set.
+    """Let things go wrong, at a rate or once; without arguments, say what is set.
 
     \b
     Calls:      rate_limited rate_limited_retry_after error_before error_after
                 timeout_before timeout_after slow reset overtake
     Events:     twin never_made
     Deliveries: duplicate reorder delay drop other_generation
-    """
+    """  # noqa: D301  # the escape itself tells click to leave the lines as they are
     body: dict[str, Any] = {
         "calm": calm,
         "seed": seed,
@@ -222,6 +222,8 @@ def state(target: Target, *, as_json: bool) -> None:
     click.echo(
         f"{shown['events']:>7} events, {shown['waiting_deliveries']} on their way"
     )
+    if shown["subscriptions"]:
+        click.echo("\nSUBSCRIPTION, CUSTOMER, STATUS, END OF ITS PERIOD")
     for it in shown["subscriptions"]:
         ends = moment(it["current_period_end"]).isoformat()
         click.echo(f"{it['id']}  {it['customer']}  {it['status']:<10} until {ends}")
@@ -239,10 +241,14 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(rows))
         return
+    width = max((len(row["id"]) for row in rows), default=0)
+    click.echo(f"{'CREATED':<25}  {'ID':<{width}}  {'TYPE':<40} OBJECT_ID")
     for row in rows:
         at = moment(row["created"]).isoformat()
         way = f"  ({row['undelivered']} to deliver)" if row["undelivered"] else ""
         click.echo(f"{at}  {row['id']}  {row['type']:<40} {row['object_id']}{way}")
+    if not rows:
+        click.echo("no such event has happened", err=True)
 
 
 @click.command()

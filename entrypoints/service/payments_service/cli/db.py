@@ -28,7 +28,8 @@ def _url() -> str:
     if facts := DevFolder.of(os.environ).published():
         return facts["database_url"]
     raise SettingsError(
-        {"PAYMENTS_DATABASE_URL": "missing (or PAYMENTS_DATABASE_URL_FILE, a path)"}
+        {"PAYMENTS_DATABASE_URL": "missing (or PAYMENTS_DATABASE_URL_FILE, a path)"},
+        None if "PAYMENTS_ENV" in os.environ else environment.hint(),
     )
 
 

@@ -3,6 +3,7 @@
 `payments dev` owns it (`payments_service.dev.folder`) and publishes where it runs.
 """
 
+import fcntl
 import json
 import os
 import time
@@ -24,6 +25,8 @@ STRIPE_API_KEY: Final = "stripe-api-key"
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105  # the name of a file
 # There only while the service runs.
 PUBLISHED: Final = "dev.json"
+# Held by the service while it runs.
+LOCK: Final = "lock"
 SANDBOX_CLOCK: Final = "sandbox-clock"
 # A second of the sandbox is never left for the next one.
 _SECOND_S: Final = 0.999_999
@@ -54,7 +57,7 @@ def not_running(path: Path) -> CommandError:
     return CommandError(
         Exit.DEPENDENCY_DOWN,
         f"no development service runs on {path}: start one with "
-        "`payments dev`, or name its folder with PAYMENTS_DEV_DIR",
+        "`make run` or `payments dev`, or name its folder with PAYMENTS_DEV_DIR",
     )
 
 
@@ -104,7 +107,19 @@ class DevFolder:
             facts: dict[str, str] = json.loads((self.path / PUBLISHED).read_text())
         except FileNotFoundError:
             return None
-        return facts
+        return facts if self._is_owned() else None
+
+    def _is_owned(self) -> bool:
+        """Say whether a service runs here: one that was killed left its facts."""
+        try:
+            with (self.path / LOCK).open("rb") as lock:
+                # Let go with the file; who starts a service just now tries again.
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
 
     def running(self) -> dict[str, str]:
         """Return what the running service published.

@@ -26,6 +26,12 @@ _HINT: Final = (
 )
 
 
+def hint() -> str:
+    """Say how to do without settings, where no development service runs."""
+    folder = DevFolder.of(os.environ).path
+    return f"{_HINT}: none runs on {folder}, `make run` or `payments dev` starts one"
+
+
 def settings() -> Settings:
     """Read the settings; a running development service lends its own.
 
@@ -41,7 +47,7 @@ def settings() -> Settings:
     try:
         return Settings.from_env(completed(os.environ, lent))
     except SettingsError as error:
-        raise SettingsError(error.problems, None if lent else _HINT) from error
+        raise SettingsError(error.problems, None if lent else hint()) from error
 
 
 def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]:

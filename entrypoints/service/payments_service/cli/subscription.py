@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -26,6 +26,7 @@ from payments_core.use_cases import (
 from payments_core.use_cases.subscriptions import is_ended
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.table import show_table
 from payments_service.container import Container
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.operations import intent_out
@@ -36,6 +37,8 @@ from payments_service.presentation.schemas import (
     SubscriptionsOut,
 )
 
+_COLUMNS: Final = ("id", "status", "product", "price", "quantity", "paid_through")
+_EMPTY: Final = {"paid_through": "no invoice of it is paid, as far as is known"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 _KEY = click.option("--key", help="An idempotency key: repeat the command safely.")
@@ -99,9 +102,7 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"items": items}))
         return
-    for it in items:
-        fields = ("id", "status", "product", "price", "quantity", "paid_through")
-        click.echo("  ".join(str(it[name] or "-") for name in fields))
+    show_table(_COLUMNS, items, nothing="no subscription is known", empty=_EMPTY)
 
 
 @subscription.command()

@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from datetime import datetime, timedelta
+from typing import Final
 
 import click
 
@@ -18,6 +19,7 @@ from payments_core.use_cases import (
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation.arguments import (
     decode_cursor,
@@ -25,6 +27,8 @@ from payments_service.presentation.arguments import (
     user_named,
 )
 
+_COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
+_EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing.")
 
@@ -177,7 +181,6 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"items": items, "next_cursor": following}))
         return
-    for item in items:
-        click.echo("  ".join(str(value or "-") for value in item.values()))
+    show_table(_COLUMNS, items, nothing="no token is invalidated", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)

@@ -17,6 +17,7 @@ from payments_core.ports import EventLog
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
 
@@ -27,6 +28,15 @@ _ROUTES: Final = {
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
+_COLUMNS: Final = (
+    *("received_at", "id", "type", "state", "object_id", "user_id", "livemode"),
+    "reason",
+)
+_EMPTY: Final = {
+    "object_id": "the event is about nothing that is read",
+    "user_id": "linked to no account, or not yet",
+    "reason": "nothing is open",
+}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
@@ -165,8 +175,7 @@ def list_events(
     if as_json:
         click.echo(json.dumps(rows))
         return
-    for row in rows:
-        click.echo("  ".join(str(value or "-") for value in row.values()))
+    show_table(_COLUMNS, rows, nothing="no such event is kept", empty=_EMPTY)
 
 
 @webhook.command()

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import IO, Final
 from payments_adapters.jwt import generate_jwks
 from payments_service.cli.dev_folder import (
     JWKS,
+    LOCK,
     PUBLISHED,
     SANDBOX_CLOCK,
     STRIPE_API_KEY,
@@ -24,6 +26,10 @@ from payments_service.cli.dev_folder import (
     DevFolder,
 )
 from payments_service.cli.exit_codes import CommandError, Exit
+
+# A command that looks whether a service runs has the lock for a moment.
+LOCK_S_MAX: Final = 0.5
+LOCK_POLL_S: Final = 0.05
 
 _SECRETS: Final[Mapping[str, Callable[[], str]]] = {
     JWKS: lambda: generate_jwks("dev"),
@@ -51,14 +57,7 @@ class OwnedFolder(DevFolder):
             CommandError: another service runs on it, or it cannot be made.
         """
         with self._lock_file() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CommandError(
-                    Exit.REFUSED,
-                    f"another `payments dev` runs on {self.path}; stop it, or give "
-                    "this one a folder of its own with PAYMENTS_DEV_DIR",
-                ) from None
+            self._lock(lock)
             self._wipe(everything=fresh)
             self._make_secrets()
             try:
@@ -66,10 +65,26 @@ class OwnedFolder(DevFolder):
             finally:
                 self._wipe(everything=False)
 
+    def _lock(self, lock: IO[str]) -> None:
+        deadline = time.monotonic() + LOCK_S_MAX
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(LOCK_POLL_S)
+                    continue
+                raise CommandError(
+                    Exit.REFUSED,
+                    f"another `payments dev` runs on {self.path}; stop it, or give "
+                    "this one a folder of its own with PAYMENTS_DEV_DIR",
+                ) from None
+            return
+
     def _lock_file(self) -> IO[str]:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise CommandError(
                 Exit.CONFIGURATION,

@@ -1,0 +1,54 @@
+"""Lists say what their columns are, also where there is nothing to list."""
+
+import pytest
+
+from support.commands import Dev
+
+
+@pytest.mark.parametrize(
+    ("words", "columns", "nothing"),
+    [
+        (("webhook", "list", "--state", "quarantined"), "RECEIVED_AT", "no such event"),
+        (("subscription", "list", "nobody@x.org"), "ID", "no subscription is known"),
+        (("sandbox", "events", "--type", "invoice.paid"), "CREATED", "no such event"),
+    ],
+)
+def test_an_empty_list_has_headers_and_says_that_it_is_empty(
+    dev: Dev, words: tuple[str, ...], columns: str, nothing: str
+) -> None:
+    """
+    The headers on stdout, the sentence on stderr; exit code 0.
+    """
+    assert dev.asks(dev.token("nobody"), "nobody") == 200
+    answer = dev.run(*words)
+
+    assert answer.code == 0
+    assert answer.out.startswith(f"{columns} ")
+    assert len(answer.out.splitlines()) == 1
+    assert nothing in answer.err
+
+
+def test_what_a_list_leaves_empty_is_explained(dev: Dev) -> None:
+    """
+    A user who is not known, a reason that is none, by the names of the columns.
+    """
+    assert dev.send("empty_1").code == 0
+    assert (
+        dev.run(
+            "token",
+            "invalidate",
+            "--issuer",
+            "i",
+            "--jti",
+            "j",
+            "--expires-at",
+            "2030-01-01T00:00:00Z",
+        ).code
+        == 0
+    )
+    events = dev.run("webhook", "list", "--unlinked")
+    tokens = dev.run("token", "list")
+
+    assert "- in USER_ID: linked to no account, or not yet" in events.err
+    assert tokens.out.split()[:3] == ["ISSUER", "JTI", "USER_ID"]
+    assert "- in USER_ID: invalidated by its issuer and jti alone" in tokens.err
