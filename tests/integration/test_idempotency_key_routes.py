@@ -1,16 +1,23 @@
-"""Idempotency keys of orders over HTTP, and the operations that they began."""
+"""Idempotency keys over HTTP, of orders and cards, and the operations of both."""
 
+import httpx
 import pytest
 
 from support.service_with_sandbox import (
     BASIC,
     FAILING,
+    GOOD,
+    OTHER,
+    REFUSED,
     Payer,
     ServiceWithSandbox,
     refusal,
 )
 
-# Idempotency keys
+SET_UP = "card-setup"
+
+
+# Keys of orders
 
 
 def test_p28_the_same_order_under_a_key_is_one(ada: Payer) -> None:
@@ -188,3 +195,144 @@ def test_an_operation_that_is_none_does_not_exist(ada: Payer, id_: str) -> None:
     _ = ada.status
 
     assert ada.call("GET", f"/intents/{id_}").status_code == 404
+
+
+# Keys of cards
+
+
+def test_p28_the_same_key_and_body_get_the_same_bytes(ada: Payer) -> None:
+    """
+    The second time nothing more is asked of the gateway, and the answer says so.
+    """
+    body = {"payment_method": GOOD}
+    first = ada.call("PUT", "card", body, key="one")
+    before = list(ada.stack.posts)
+
+    again = ada.call("PUT", "card", body, key="one")
+
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert ada.stack.posts == before
+
+
+def test_a_set_up_under_a_key_is_one(ada: Payer) -> None:
+    """
+    The same secret both times.
+    """
+    first, again = (ada.call("POST", SET_UP, key="one") for _ in range(2))
+
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(ada.have("setup_intent")) == 1
+
+
+def test_a_decline_under_a_key_is_told_again(ada: Payer) -> None:
+    """
+    The same refusal, also after the bank would have said yes.
+    """
+    first, again = (
+        ada.call("PUT", "card", {"payment_method": REFUSED}, key="one")
+        for _ in range(2)
+    )
+
+    for answer in (first, again):
+        assert refusal(answer) == (402, "card_declined")
+        assert answer.json()["decline_code"] == "generic_decline"
+
+
+def test_a_refusal_that_is_told_again_says_so(ada: Payer) -> None:
+    """
+    As every other answer under a key does (api.md).
+    """
+    body = {"payment_method": REFUSED}
+    ada.call("PUT", "card", body, key="one")
+
+    answer = ada.call("PUT", "card", body, key="one")
+
+    assert answer.status_code == 402
+    assert answer.headers.get("idempotent-replayed") == "true"
+
+
+def test_t50_the_same_key_with_another_body_is_refused(ada: Payer) -> None:
+    """
+    422; the first card stays.
+    """
+    ada.call("PUT", "card", {"payment_method": GOOD}, key="one")
+
+    answer = ada.call("PUT", "card", {"payment_method": OTHER}, key="one")
+
+    assert refusal(answer) == (422, "idempotency_key_reused")
+    assert ada.status["card"]["brand"] == "visa"
+
+
+def test_t52_the_same_key_of_two_users_is_two(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Neither sees the other's answer, nor is in the other's way.
+    """
+    bob = stack.user()
+
+    mine = ada.call("PUT", "card", {"payment_method": GOOD}, key="shared")
+    theirs = bob.call("PUT", "card", {"payment_method": OTHER}, key="shared")
+
+    assert (mine.status_code, theirs.status_code) == (200, 200)
+    assert "idempotent-replayed" not in theirs.headers
+    assert bob.status["card"]["brand"] == "mastercard"
+
+
+def test_the_same_key_on_another_route_is_another(ada: Payer) -> None:
+    """
+    A key is of one route: a client may count its requests from 1 in each place.
+    """
+    first = ada.call("POST", SET_UP, key="1")
+    second = ada.call("PUT", "card", {"payment_method": GOOD}, key="1")
+
+    assert (first.status_code, second.status_code) == (201, 200)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "a b", "a,b", "k" * 129, '""', '"', "../..", "a'; drop table", "k\t1", "\xe9"],
+)
+def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
+    """
+    400, whatever it is; nothing happens, and nothing of it is told back.
+    """
+    answer = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)
+
+    assert refusal(answer) == (400, "invalid_idempotency_key")
+    assert ada.customers == []
+
+
+def test_t53_two_keys_are_none(ada: Payer) -> None:
+    """
+    Which of them counts cannot be known.
+    """
+    answer = httpx.put(
+        f"{ada.stack.service.url}/users/{ada.id}/card",
+        json={"payment_method": GOOD},
+        headers=[
+            ("Authorization", f"Bearer {ada.token}"),
+            ("Idempotency-Key", "one"),
+            ("Idempotency-Key", "two"),
+        ],
+        trust_env=False,
+    )
+
+    assert refusal(answer) == (400, "invalid_idempotency_key")
+
+
+def test_t53_a_key_may_be_quoted_and_long(ada: Payer) -> None:
+    """
+    128 letters, and the structured string of the standard's draft: one key.
+    """
+    key = "k" * 120 + "_.:-A9zZ"
+    plain = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)
+
+    quoted = ada.call("PUT", "card", {"payment_method": GOOD}, key=f'"{key}"')
+
+    assert plain.status_code == 200
+    assert quoted.content == plain.content
+    assert quoted.headers["idempotent-replayed"] == "true"

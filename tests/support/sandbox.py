@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -18,6 +18,7 @@ from support.sdk_requests import problems_of_request
 from support.sdk_types import problems_of_object
 
 OK = 200
+STATUSES: Final = {OK, 400, 401, 402, 404, 409, 429}
 
 
 class Refused(Exception):  # noqa: N818  # an answer
@@ -187,6 +188,38 @@ class Api:
             items=[{"price": price_id}],
             **params,
         )
+
+
+def answered(  # noqa: PLR0913  # a request's parts by name
+    api: Api,
+    method: str,
+    path: str,
+    *,
+    query: str = "",
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> int:
+    """Ask, look whether the answer is one of Stripe's, and return its status."""
+    key = {"authorization": f"Bearer {api.engine.api.api_key}"}
+    response = api.engine.answer(
+        ApiRequest(
+            method=method,
+            path=path,
+            query=query,
+            body=body,
+            headers={**key, **(headers or {})},
+        )
+    )
+    answer = json.loads(response.body)
+    assert response.status in STATUSES
+    assert response.headers["Request-Id"].startswith("req_")
+    if response.status != OK:
+        assert answer.keys() == {"error"}
+        assert answer["error"]["type"].endswith("_error")
+        assert answer["error"]["message"]
+    else:
+        assert problems_of_object(answer) == []
+    return response.status
 
 
 @contextmanager
