@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from support import databases
-from support import service_with_sandbox as shop
 from support.service_with_sandbox import (
     ASKING,
     FAILING,
@@ -14,6 +13,7 @@ from support.service_with_sandbox import (
     Payer,
     ServiceWithSandbox,
     pointers,
+    problem_of,
     refusal,
 )
 
@@ -338,7 +338,7 @@ def test_a_body_that_is_not_of_the_shape_is_refused(ada: Payer, content: bytes) 
     answer = ada.call("PUT", "card", content=content)
 
     assert answer.status_code == 400
-    assert shop.problem_of(answer)["code"] in {"invalid_body", "invalid_json"}
+    assert problem_of(answer)["code"] in {"invalid_body", "invalid_json"}
     assert ada.customers == []
 
 
@@ -355,7 +355,7 @@ def test_without_a_token_nobody_is_anybody(ada: Payer, method: str, path: str) -
     answer = httpx.request(method, url, trust_env=False)
 
     assert answer.status_code == 401
-    assert shop.problem_of(answer)["code"]
+    assert problem_of(answer)["code"]
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
