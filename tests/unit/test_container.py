@@ -1,5 +1,6 @@
 """The composition root, with adapters in place of the usual ones."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from contracts.examples import ADA, NOON, an_account, email_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.stripe import sign
 from payments_core.jobs import RunWork
 from payments_core.use_cases import (
     CheckChange,
@@ -21,6 +23,7 @@ from payments_core.use_cases import (
 from payments_service.container import Container, Overrides, build_container
 from payments_service.settings import Settings
 from support.deployment import Deployment, caller_of
+from support.events import SUCCEEDED, event
 from support.service import World
 
 NOWHERE = World("postgresql://nobody@127.0.0.1:1/nothing")
@@ -81,7 +84,7 @@ def test_tokens_leases_and_signatures_have_the_real_time() -> None:
     """
     Whatever time the gateway has: each use case gets the clock that it needs.
     """
-    clock, system = FixedClock(NOON), FixedClock(NOON)
+    clock, system = FixedClock(NOON + timedelta(days=60)), FixedClock(NOON)
     container = wired(Overrides(clock=clock, system_clock=system))
     usual = wired(Overrides(clock=clock))
 
@@ -93,6 +96,9 @@ def test_tokens_leases_and_signatures_have_the_real_time() -> None:
         assert rules.clock is clock
     for tokens in (container[InvalidateToken], container[InvalidateUserTokens]):
         assert tokens.clock is system
+    body = json.dumps(event(SUCCEEDED, 1, at=NOON)).encode()
+    signature = sign(body, secret=NOWHERE.secrets[0], at=NOON)
+    assert container.reader.read(body, signature).id
     assert usual[RecordFacts].system_clock() > datetime.now(UTC) - timedelta(minutes=1)
 
 

@@ -80,6 +80,28 @@ def test_a_customer_that_is_bound_brings_what_was_unlinked() -> None:
     assert group.jobs == (Job.due(key, "bound to a user", NOON, ADA),)
 
 
+def test_p21_what_anothers_customer_paid_is_not_adopted_by_its_email() -> None:
+    """
+    The customer's binding wins: it is not linked yet, and it is Bob's all the same.
+    """
+    ada = an_account(ADA)
+    paid = a_payment(CH_1, customer=CUS_2, email=ada.email)
+    kept = Kept.of(an_account(BOB, customer=CUS_2), PaymentRecord(paid))
+    # Bob is loaded with it, because Ada's registration names what he has, too.
+    theirs = CustomerBound(user_id=BOB, customer_id=CUS_2, existed=True)
+    decision = kept.decide(
+        found(UserRegistered(user_id=ADA, email=ada.email)), found(theirs)
+    )
+
+    taken = [
+        (record.payment.id, record.user_id)
+        for group in decision.groups
+        if group.after is not None and group.after.user_id == ADA
+        for record in group.payments
+    ]
+    assert taken == []
+
+
 @pytest.mark.parametrize(
     ("user", "customer"), [(ADA, CUS_2), (BOB, CUS_1), (UserId("eve"), CUS_9)]
 )

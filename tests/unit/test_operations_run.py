@@ -14,12 +14,12 @@ from contracts.examples import (
     an_account,
     an_intent,
 )
-from payments_adapters.memory import FixedClock
+from payments_adapters.memory import FixedClock, MemoryGateway
 from payments_core.account import PaymentAccount
 from payments_core.errors import GatewayOutcomeUnknown, GatewayRefused
 from payments_core.facts import CustomerBound, PeriodPaid, SubscriptionObserved
-from payments_core.gateway import Answer
-from payments_core.intent import Intent
+from payments_core.gateway import Answer, CreateCustomer
+from payments_core.intent import Intent, Step
 from payments_core.operations.run import (
     OperationRun,
     customer_bound,
@@ -37,6 +37,10 @@ ANSWERED = Answer(
 
 async def never_saved(intent: Intent) -> Intent:
     raise AssertionError(intent)
+
+
+async def saved(intent: Intent) -> Intent:
+    return intent
 
 
 def run_for(account: PaymentAccount, deployment: Deployment) -> OperationRun:
@@ -133,3 +137,43 @@ async def test_a_call_that_was_answered_or_refused_is_not_made_again() -> None:
                     await run.call("start", request)  # type: ignore[arg-type]
                 assert caught.value.declined
         assert asked == []
+
+
+@pytest.mark.anyio
+async def test_a_no_to_a_repetition_says_nothing_about_the_first_time() -> None:
+    """
+    What the first sending made is found, and is the answer: it is not told as refused.
+    """
+    clock = FixedClock(NOON)
+    gateway = MemoryGateway(clock)
+    request = CreateCustomer(user_id=ADA, email="ada@x.org", intent_id="intent-1")
+    run = OperationRun(an_intent(), an_account(), 1, gateway, clock, clock, saved)
+    gateway.plan(GatewayOutcomeUnknown("no reply"), done=True)
+    with pytest.raises(GatewayOutcomeUnknown):
+        await run.call(Step.CREATE_CUSTOMER, request)
+
+    gateway.plan(GatewayRefused("card_declined", "no", declined=True))
+    answer, call = await run.call(Step.CREATE_CUSTOMER, request)
+
+    assert gateway.objects.made == {answer.id: request}
+    assert (call.answer, call.refusal) == (answer, None)
+
+
+@pytest.mark.anyio
+async def test_a_no_to_a_repetition_counts_where_nothing_was_made() -> None:
+    """
+    It is kept, so that the same run tells it again.
+    """
+    clock = FixedClock(NOON)
+    gateway = MemoryGateway(clock)
+    request = CreateCustomer(user_id=ADA, email="ada@x.org", intent_id="intent-1")
+    run = OperationRun(an_intent(), an_account(), 1, gateway, clock, clock, saved)
+    gateway.plan(GatewayOutcomeUnknown("no reply"))
+    with pytest.raises(GatewayOutcomeUnknown):
+        await run.call(Step.CREATE_CUSTOMER, request)
+
+    gateway.plan(GatewayRefused("invalid", "no", field="email"))
+    for _ in range(2):
+        with pytest.raises(GatewayRefused):
+            await run.call(Step.CREATE_CUSTOMER, request)
+    assert len(gateway.sent) == 2

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from payments_adapters.memory import MemoryLedger
@@ -73,6 +74,24 @@ async def test_an_open_intents_own_subscription_is_no_twin() -> None:
         ended = await deployment.intent(open_.id)
         assert ended is not None
         assert ended.state is IntentState.SUCCEEDED
+
+
+async def test_what_a_start_made_that_was_given_up_is_ended() -> None:
+    """
+    Its call was answered, and its undoing was not: nobody may go on paying for it.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        started = await start(deployment, GOOD)
+        [made] = deployment.subscriptions_of(ADA)
+        tables = deployment.database.tables
+        tables.put_intent(attrs.evolve(started, state=IntentState.ABANDONED))
+        key = subscription_job(made["id"])
+        tables.put_job(Job.due(key, "seen", deployment.clock.now))
+        await deployment.work()
+
+        [ended] = deployment.subscriptions_of(ADA)
+        assert (made["status"], ended["status"]) == ("active", "canceled")
 
 
 async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:

@@ -176,12 +176,17 @@ def build_container(
         base=settings.stripe_api_base,
         livemode=settings.livemode,
     )
-    breaker = CircuitBreaker(utc_now)
+    system_clock = overrides.system_clock or utc_now
+    breaker = CircuitBreaker(system_clock)
     container = punq.Container()
     container.register(PostgresStore, instance=store)
     container.register(StripeGateway, instance=stripe)
     container.register(CircuitBreaker, instance=breaker)
-    providers = {**_edges(settings), **_stores(store), **_money(store, stripe, breaker)}
+    providers = {
+        **_edges(settings, system_clock),
+        **_stores(store),
+        **_money(store, stripe, breaker, system_clock),
+    }
     for port, provider in {**providers, **overrides.providers}.items():
         container.register(port, provider, scope=punq.Scope.singleton)
     for use_case in USE_CASES:
@@ -239,12 +244,12 @@ def build_container(
     return Container(container)
 
 
-def _edges(settings: Settings) -> _Providers:
+def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
     def clock() -> Clock:
         return utc_now
 
-    def system_clock() -> SystemClock:
-        return utc_now
+    def real_clock() -> SystemClock:
+        return system_clock
 
     def policy() -> Policy:
         return Policy(grace=settings.grace, livemode=settings.livemode)
@@ -254,7 +259,7 @@ def _edges(settings: Settings) -> _Providers:
             KeySet.from_jwks(settings.jwt_keys),
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
-            clock=utc_now,
+            clock=system_clock,
             max_age=settings.jwt_max_age,
         )
 
@@ -262,11 +267,13 @@ def _edges(settings: Settings) -> _Providers:
         return _uuid
 
     def event_reader() -> EventReader:
-        return StripeEvents(StripeSignatures(settings.stripe_webhook_secrets, utc_now))
+        return StripeEvents(
+            StripeSignatures(settings.stripe_webhook_secrets, system_clock)
+        )
 
     return {
         Clock: clock,
-        SystemClock: system_clock,
+        SystemClock: real_clock,
         NewId: new_id,
         Policy: policy,
         TokenVerifier: verifier,
@@ -304,13 +311,16 @@ def _stores(store: PostgresStore) -> _Providers:
 
 
 def _money(
-    store: PostgresStore, stripe: StripeGateway, breaker: CircuitBreaker
+    store: PostgresStore,
+    stripe: StripeGateway,
+    breaker: CircuitBreaker,
+    system_clock: SystemClock,
 ) -> _Providers:
     def budget() -> CallBudget:
         return PostgresCallBudget(store)
 
     def gateway() -> PaymentGateway:
-        return RateLimitedGateway(stripe, budget(), breaker, utc_now)
+        return RateLimitedGateway(stripe, budget(), breaker, system_clock)
 
     return {CallBudget: budget, PaymentGateway: gateway}
 
