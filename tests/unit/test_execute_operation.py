@@ -1,16 +1,22 @@
 """Each step of an operation is written down before it is sent, and ends."""
 
+import itertools
 from typing import Any
 
 import attrs
 import pytest
 
-from payments_core.errors import AccountBusy, PaymentsError, SubscriptionNotFound
+from payments_core.errors import (
+    AccountBusy,
+    PaymentsError,
+    StoreUnavailable,
+    SubscriptionNotFound,
+)
 from payments_core.identity import UserId
 from payments_core.intent import IntentKind, IntentState, OperationParams
 from payments_core.job import JobKind
 from payments_core.use_cases import OperationRequest, Order
-from support.deployment import ADA, Deployment, admin
+from support.deployment import ADA, Break, Deployment, admin
 from support.operations import DAY, GOOD, OTHER, card, change, start
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +115,31 @@ def set_up_wanted() -> OperationRequest:
         about=ADA,
         key="a-key",
     )
+
+
+async def test_p03_a_save_whose_reply_is_lost_is_run_again_and_its_caller_waits() -> (
+    None
+):
+    """
+    Each save of an operation with a new customer and a new card, before and after it.
+    """
+    broken = 0
+    for at in itertools.count(1):
+        async with Deployment.opened() as deployment:
+            await deployment.register()
+            deployment.restart(at, Break.NO_ANSWER)
+            try:
+                intent = await start(deployment, GOOD)
+            except StoreUnavailable:
+                # A load changes nothing: who asked asks again.
+                assert deployment.fuse.broken == "load"
+                continue
+            if not deployment.fuse.reached:
+                break
+            assert intent.state is IntentState.SUCCEEDED, at
+            assert len(deployment.subscriptions_of(ADA)) == 1
+            broken += deployment.fuse.broken == "save"
+    assert broken
 
 
 async def test_an_account_that_stays_locked_begins_nothing() -> None:

@@ -263,7 +263,8 @@ class ExecuteOperation:
         if new is None:
             return None
         started = StartedOperation(new, StartState.LEASED)
-        saved = await self._save_groups(beginning(account_in(snapshot), started))
+        changes = beginning(account_in(snapshot), started)
+        saved = await self._again_if_lost(partial(self._save_groups, changes))
         return started.saved().intent if saved is SaveResult.SAVED else None
 
     async def _run(
