@@ -287,7 +287,9 @@ async def _work(world: World, clock: Clock) -> None:
         base=settings.stripe_api_base,
         livemode=settings.livemode,
     )
-    container = build_container(settings, Overrides(clock=clock, gateway=gateway))
+    container = build_container(
+        settings, Overrides(clock=clock, system_clock=clock, gateway=gateway)
+    )
     async with opened(container), gateway.opened():
         worker = Worker.of(container)
         # A look may be due again at once, but not for ever.
