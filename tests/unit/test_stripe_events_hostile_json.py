@@ -1,6 +1,8 @@
 """Signed bodies that are no JSON, or more than we read. Ids are of the threat model."""
 
 import json
+import sys
+from typing import Final
 
 import pytest
 
@@ -11,6 +13,10 @@ from payments_core import (
     PaymentState,
 )
 from support.stripe_bodies import charge, event_body, payment_of, refusal_of
+
+# How deep a reader written in C may go is the interpreter's: 1,000 calls until 3.11,
+# and ten times as many since.
+DEEP: Final = 2_000 if sys.version_info < (3, 12) else 20_000
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_t16_what_is_not_one_json_object_is_malformed(body: bytes) -> None:
     assert refusal_of(body).reason
 
 
-@pytest.mark.parametrize("depth", [2_000, 100_000])
+@pytest.mark.parametrize("depth", [DEEP, 100_000])
 @pytest.mark.parametrize("brackets", [b"[]", b"[", b'{"a":'])
 def test_t16_deep_nesting_is_malformed(depth: int, brackets: bytes) -> None:
     """
