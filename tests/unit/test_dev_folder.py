@@ -1,14 +1,16 @@
 """The time of a sandbox beside us, as it keeps it in a file."""
 
 import os
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from payments_core.errors import Unavailable
 from payments_service.cli.dev_folder import SANDBOX_CLOCK, DevFolder
-from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.dev.folder import OwnedFolder
 
 SECOND = 1_800_000_000
 SHOWN = datetime.fromtimestamp(SECOND, UTC)
@@ -66,6 +68,52 @@ def test_without_a_service_there_is_no_time(folder: DevFolder) -> None:
     """
     (folder.path / SANDBOX_CLOCK).unlink()
 
-    with pytest.raises(CommandError, match="payments dev") as caught:
+    with pytest.raises(Unavailable, match="payments dev"):
         folder.sandbox_clock()
-    assert caught.value.code is Exit.DEPENDENCY_DOWN
+
+
+@pytest.mark.parametrize(
+    "damaged", ["", "garbage", "\0\0", "1896014690.5", "9" * 30, "9" * 5000, "-9" * 9]
+)
+def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> None:
+    """
+    What needs the time is unavailable, and no bug: it goes on when the file is whole.
+    """
+    (folder.path / SANDBOX_CLOCK).write_text(damaged)
+    with pytest.raises(Unavailable, match="payments dev"):
+        folder.sandbox_clock()
+
+    (folder.path / SANDBOX_CLOCK).write_text(f"{SECOND}\n")
+    assert folder.sandbox_clock().replace(microsecond=0) == SHOWN
+
+
+@pytest.mark.parametrize("cut_off_at", ["rename", "removal"])
+def test_a_wipe_that_was_cut_off_is_finished_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off_at: str
+) -> None:
+    """
+    A data folder is whole or not there, and nothing older outlives it.
+    """
+    folder = OwnedFolder(tmp_path)
+    with folder.owned(fresh=False):
+        data = folder.postgres / "data"
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text("16\n")
+        folder.sandbox_journal.write_text("{}\n")
+        secret = folder.webhook_secret()
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        where = {"rename": (Path, "rename"), "removal": (shutil, "rmtree")}
+        cut.setattr(*where[cut_off_at], cut_off)
+        with pytest.raises(KeyboardInterrupt), folder.owned(fresh=True):
+            raise AssertionError
+    was_moved = not folder.postgres.exists()
+    assert was_moved is (cut_off_at == "removal")
+    with folder.owned(fresh=False):
+        assert [it.name for it in tmp_path.iterdir() if "wiped" in it.name] == []
+        assert folder.sandbox_journal.exists() is not was_moved
+        assert (folder.webhook_secret() == secret) is not was_moved
+        assert folder.postgres.exists() is not was_moved

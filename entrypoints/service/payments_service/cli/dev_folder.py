@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import attrs
 
+from payments_core.errors import Unavailable
 from payments_service.cli.exit_codes import CommandError, Exit
 
 DEFAULT: Final = ".payments"
@@ -30,6 +31,10 @@ LOCK: Final = "lock"
 SANDBOX_CLOCK: Final = "sandbox-clock"
 # A second of the sandbox is never left for the next one.
 _SECOND_S: Final = 0.999_999
+_NOT_RUNNING: Final = (
+    "no development service runs on {}: start one with `make run` or `payments dev`, "
+    "or name its folder with PAYMENTS_DEV_DIR"
+)
 
 
 @attrs.frozen
@@ -38,6 +43,9 @@ class SandboxClock:
 
     Within a second time passes as it really does, up to the next one: what happened
     first is the older. A sandbox that does not run has a clock that stands still.
+
+    Raises:
+        Unavailable: there is no such file, or no time in it.
     """
 
     path: Path
@@ -46,19 +54,20 @@ class SandboxClock:
         try:
             with self.path.open("rb") as file:
                 since_s = time.time() - os.fstat(file.fileno()).st_mtime
-                second = int(file.read())
+                moment = datetime.fromtimestamp(int(file.read()), UTC)
+            fraction_s = min(max(since_s, 0.0), _SECOND_S)
+            return moment + timedelta(seconds=fraction_s)
         except FileNotFoundError as error:
-            raise not_running(self.path.parent) from error
-        fraction_s = min(max(since_s, 0.0), _SECOND_S)
-        return datetime.fromtimestamp(second, UTC) + timedelta(seconds=fraction_s)
+            raise Unavailable(_NOT_RUNNING.format(self.path.parent)) from error
+        except (OSError, ValueError, OverflowError) as error:
+            raise Unavailable(
+                f"{self.path} does not hold the sandbox's time: start `payments dev` "
+                "again"
+            ) from error
 
 
 def not_running(path: Path) -> CommandError:
-    return CommandError(
-        Exit.DEPENDENCY_DOWN,
-        f"no development service runs on {path}: start one with "
-        "`make run` or `payments dev`, or name its folder with PAYMENTS_DEV_DIR",
-    )
+    return CommandError(Exit.DEPENDENCY_DOWN, _NOT_RUNNING.format(path))
 
 
 @attrs.frozen

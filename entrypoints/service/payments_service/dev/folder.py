@@ -96,11 +96,16 @@ class OwnedFolder(DevFolder):
         """Remove what only a running service has, or all but the lock."""
         for name in (PUBLISHED, SANDBOX_CLOCK):
             (self.path / name).unlink(missing_ok=True)
-        if everything:
+        # Out of its place at once: what is there is whole, or is not there. A wipe that
+        # was cut off is finished by the next start.
+        wiped = self.path / "postgres.wiped"
+        if everything and self.postgres.exists() and not wiped.exists():
+            self.postgres.rename(wiped)
+        if everything or wiped.exists():
             for path in (self.sandbox_journal, *map(self.path.joinpath, _SECRETS)):
                 path.unlink(missing_ok=True)
             with suppress(FileNotFoundError):
-                shutil.rmtree(self.postgres)
+                shutil.rmtree(wiped)
 
     def _make_secrets(self) -> None:
         for name, make in _SECRETS.items():
