@@ -44,6 +44,8 @@ def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
 
 SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_text())
 
+FIND_INTENT: Final = "select * from intents where id = $1"
+
 # Unlinked things that an account was made for meanwhile, by each of their keys. What
 # names a user is that user's, unless its customer is bound to another.
 _NOT_ANOTHERS: Final = """not exists (
