@@ -493,6 +493,29 @@ def test_a_taken_port_and_a_damaged_journal_are_named(
     assert f"{damaged}:2: " in broken.err
 
 
+def test_a_journal_that_began_with_something_else_is_refused(tmp_path: Path) -> None:
+    """
+    With other options the ids of all that an app knows would be others. One of a
+    version that did not write them down is taken.
+    """
+    journal = tmp_path / "journal"
+    kept = ("--journal", str(journal))
+    serve(*kept, "--catalog").end()
+    begun = journal.read_bytes()
+    refused = [
+        as_process("serve", "--port", "0", *kept, *words, env={})
+        for words in ((), ("--catalog", "--forward", "http://127.0.0.1:9/x"))
+    ]
+
+    assert [it.code for it in refused] == [4, 4]
+    assert all("was begun with --catalog" in it.err for it in refused)
+    assert journal.read_bytes() == begun
+    serve(*kept, "--catalog").end()
+    journal.write_bytes(begun.replace(b',"preset":"--catalog"', b""))
+    assert journal.read_bytes() != begun
+    serve(*kept).end()
+
+
 def test_its_time_is_kept_in_a_file_for_others_to_follow(tmp_path: Path) -> None:
     """
     From before it is served, in seconds, after each command; only its owner reads it.

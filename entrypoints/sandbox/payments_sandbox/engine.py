@@ -58,7 +58,8 @@ async def _no_flush() -> None:
 class Engine:
     """Everything of a sandbox but its I/O; one call at a time.
 
-    `start` tells its first moment, in seconds since 1970; `preset` is what it has then.
+    `start` tells its first moment, in seconds since 1970; `preset` is what it has then,
+    by the name `preset_name`.
     `after_retries` is what becomes of a subscription that nobody pays: cancel, unpaid
     or past_due.
     """
@@ -70,6 +71,7 @@ class Engine:
         default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
     )
     preset: Preset = lambda _: None
+    preset_name: str = ""
     # Told of every call and its answer.
     watch: Watch = lambda _, __: None
     # Told of everything that decides what the sandbox is, before its effect is seen.
@@ -90,8 +92,13 @@ class Engine:
     def reset(self, seed: int | None = None) -> None:
         """Begin anew: nothing is left but the key, and what the preset makes."""
         self._begin(self.seed if seed is None else seed, self.start())
-        self.record(Reset(at=self.now, seed=self.seed))
+        self.record(self.beginning)
         self.show_time(self.now)
+
+    @property
+    def beginning(self) -> Reset:
+        """Return the first entry of what is recorded from now on."""
+        return Reset(at=self.now, seed=self.seed, preset=self.preset_name)
 
     def _begin(self, seed: int, start: int) -> None:
         self.seed = seed

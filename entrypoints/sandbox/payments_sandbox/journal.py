@@ -62,7 +62,14 @@ class Passed(_Entry, frozen=True, kw_only=True, tag="passed"):
 
 
 class Reset(_Entry, frozen=True, kw_only=True, tag="reset"):
+    """All begins anew.
+
+    `preset` names what there was from the start, for its ids are drawn first; None in
+    what a version wrote that did not say so.
+    """
+
     seed: int
+    preset: str | None = None
 
 
 Entry = (

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from payments_sandbox.cli.client import Target
 from payments_sandbox.cli.errors import CommandError, Exit
 from payments_sandbox.engine import Engine, Preset
 from payments_sandbox.errors import ApiError
-from payments_sandbox.journal import Journal, JournalError, Reset
+from payments_sandbox.journal import Entry, Journal, JournalError, Reset
 from payments_sandbox.listeners import HOST, listen, url_of
 from payments_sandbox.resources.endpoints import usable_url
 from payments_sandbox.server import serve as serve_app
@@ -79,6 +79,11 @@ def serve_here(
         api_key=target.key,
         after_retries=after_retries,
         preset=presets.both(*wanted),
+        preset_name=" ".join(
+            option
+            for option, given in (("--catalog", catalog), ("--forward", forward))
+            if given
+        ),
     )
     with bound(port) as listener:
         facts = {
@@ -232,10 +237,27 @@ def _on_stdin_closed(then: Callable[[], object]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _require_preset(path: Path, entries: Sequence[Entry], name: str) -> None:
+    """Refuse a journal that began with something else: all its ids would be others.
+
+    Raises:
+        CommandError: it did.
+    """
+    first = entries[0] if entries else None
+    theirs = first.preset if isinstance(first, Reset) else None
+    if theirs not in (None, name):
+        raise CommandError(
+            Exit.CONFIGURATION,
+            f"--journal: {path} was begun with {theirs or 'no --catalog or --forward'}"
+            ": serve it with the same, or remove it to begin anew",
+        )
+
+
 def _kept(engine: Engine, path: Path) -> Journal:
     try:
         journal = Journal(path)
         entries = journal.entries()
+        _require_preset(path, entries, engine.preset_name)
         engine.replay(entries)
     except OSError as error:
         raise CommandError(
@@ -248,6 +270,6 @@ def _kept(engine: Engine, path: Path) -> Journal:
             f"damaged ({error}); remove it to begin anew",
         ) from error
     if not entries:
-        journal.note(Reset(at=engine.now, seed=engine.seed))
+        journal.note(engine.beginning)
     engine.record = journal.note
     return journal
