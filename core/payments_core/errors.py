@@ -311,8 +311,8 @@ class GatewayNotAttempted(GatewayUnavailable):
 class GatewayOutcomeUnknown(GatewayUnavailable):
     """The gateway did not say whether it did it.
 
-    `poisoned` says that it answered with an error of its own, which it keeps under
-    the idempotency key: the same key will not tell more.
+    `server_error_cached` says that it answered with an error of its own, which it
+    keeps under the idempotency key: the same key will not tell more.
     """
 
     code: ClassVar[str] = "gateway_silent"

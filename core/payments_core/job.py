@@ -20,6 +20,8 @@ from payments_core.lease import BackOff, Lease
 LEASE: Final = timedelta(seconds=60)
 ATTEMPTS_MAX: Final = 12
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=1))
+# Why there is a job for a subscription whose next sync is due.
+OVERDUE_REASON: Final = "no event came"
 
 
 class JobKind(StrEnum):

@@ -155,7 +155,7 @@ class Payment:
 
     `amount`, `created_at` and whose it is are `None` until a report says so: a
     dispute may arrive before its charge. `created_at` is the charge's own, not
-    the event's. `claimed_by` is the user whom the charge's metadata names.
+    the event's. `metadata_user_id` is the user whom the charge's metadata names.
     """
 
     id: PaymentId

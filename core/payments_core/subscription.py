@@ -103,8 +103,8 @@ class SubscriptionReport:
     """What one report says of a subscription: a payload, or an answer.
 
     `item_id` is the gateway's own name for its price and quantity; `pinned_card` pays
-    in place of the customer's default card; `claimed_by` and `intent_id` are what we
-    wrote into its metadata.
+    in place of the customer's default card; `metadata_user_id` and `intent_id` are
+    what we wrote into its metadata.
     """
 
     gateway_id: str

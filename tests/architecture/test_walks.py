@@ -1,4 +1,7 @@
-"""The walks of docs/architecture.md lead through functions that are there."""
+"""The walks of docs/architecture.md lead through functions that are there.
+
+And the modules that docs/sandbox.md names are there.
+"""
 
 import ast
 import re
@@ -11,6 +14,12 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "architecture.md").read_text()
 HOPS: Final = re.findall(r"(?m)^\| `(\S+\.py)` \| `([\w.]+)` \| \S.* \|$", PAGE)
+
+SANDBOX: Final = ROOT / "entrypoints" / "sandbox" / "payments_sandbox"
+SANDBOX_PARTS: Final = re.findall(
+    r"`(\w+/?)`",
+    (ROOT / "docs" / "sandbox.md").read_text().partition("## How it is made\n")[2],
+)
 
 
 def functions(node: ast.AST, within: str = "") -> Iterator[str]:
@@ -51,3 +60,20 @@ def test_three_ways_are_walked() -> None:
     assert all(hops)
     # No row is passed over because it is written otherwise.
     assert sum(hops) == len(HOPS)
+
+
+@pytest.mark.parametrize("name", SANDBOX_PARTS)
+def test_each_part_of_the_sandbox_is_a_module_of_it(name: str) -> None:
+    """
+    Or a package, which is written with a slash.
+    """
+    path = SANDBOX / name if name.endswith("/") else SANDBOX / f"{name}.py"
+
+    assert path.exists()
+
+
+def test_the_parts_of_the_sandbox_are_found() -> None:
+    """
+    The section is there, and names most of what there is.
+    """
+    assert {"state", "resources/", "webhook_sender", "server"} <= {*SANDBOX_PARTS}

@@ -1,19 +1,13 @@
 """Waits between attempts: ever longer, but never without end."""
 
-import pytest
-
-from payments_sandbox.back_off import BackOff as SandboxBackOff
-from payments_service.dev.back_off import BackOff
+from payments_sandbox.back_off import BackOff
 
 
-@pytest.mark.parametrize("kind", [BackOff, SandboxBackOff])
-def test_the_waits_double_up_to_a_limit_and_begin_anew_after_a_success(
-    kind: type[BackOff | SandboxBackOff],
-) -> None:
+def test_the_waits_double_up_to_a_limit_and_begin_anew_after_a_success() -> None:
     """
     One second, two, four and so on up to a minute; however often it failed.
     """
-    back_off = kind(1, 60)
+    back_off = BackOff(1, 60)
 
     waits = [back_off.wait_s() for _ in range(9)]
     back_off.reset()

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
+from payments_sandbox.back_off import BackOff
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.dev.back_off import BackOff
 from payments_service.dev.children import Child, keep
 
 pytestmark = pytest.mark.anyio

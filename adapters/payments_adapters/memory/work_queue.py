@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 import attrs
 
@@ -12,10 +11,8 @@ from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import Intent
-from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.job import OVERDUE_REASON, Job, JobKey, JobKind, JobState
 from payments_core.now import Now
-
-OVERDUE_REASON: Final = "no event came"
 
 
 @attrs.frozen

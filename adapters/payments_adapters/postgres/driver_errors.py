@@ -1,4 +1,8 @@
-"""The one place where a driver's errors become ours, whether SQLAlchemy is between."""
+"""Turn a driver's errors into ours, with or without SQLAlchemy in between.
+
+Here is what holds of any statement. An error that means something else to one statement
+is caught where that statement is run: in `ledger`, `partitions` and `store`.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,9 +14,9 @@ import sqlalchemy.exc
 
 from payments_core.errors import StoreUnavailable
 
-# It did not say whether it did it. The same answer comes for a commit that was made
-# and for one that was not, so nothing follows from it.
-SILENT: Final = (
+# Whether the statement took effect is not known: the same error comes for a commit that
+# was made and for one that was not.
+OUTCOME_UNKNOWN: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
@@ -42,15 +46,15 @@ def our_errors() -> Iterator[None]:
     try:
         with _unwrapped():
             yield
-    except SILENT as error:
+    except OUTCOME_UNKNOWN as error:
         raise StoreUnavailable from error
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Translate whatever a server says instead of letting us in.
+def connection_errors() -> Iterator[None]:
+    """Translate whatever a server answers when we try to connect, chained.
 
-    It is not there for us.
+    Whatever its reason, we cannot use it.
     """
     try:
         with _unwrapped():

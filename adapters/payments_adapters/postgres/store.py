@@ -10,7 +10,11 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_adapters.postgres.driver_errors import SILENT, our_errors, refusals
+from payments_adapters.postgres.driver_errors import (
+    OUTCOME_UNKNOWN,
+    connection_errors,
+    our_errors,
+)
 from payments_adapters.postgres.engine import CONNECT_TIMEOUT_S, engine_on, plain_dsn
 from payments_core.errors import StoreUnavailable
 
@@ -140,7 +144,7 @@ class PostgresStore:
                 raise
             if not self._keep(connection):
                 await self._pool.release(connection)
-        except SILENT as error:
+        except OUTCOME_UNKNOWN as error:
             raise StoreUnavailable from error
 
     def _release_later(self, connection: Connection) -> None:
@@ -187,7 +191,7 @@ class PostgresStore:
         timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
         self._acquiring += 1
         try:
-            with refusals():
+            with connection_errors():
                 return await self._pool.acquire(timeout=timeout)
         finally:
             self._acquiring -= 1
@@ -213,7 +217,7 @@ class PostgresStore:
                 await connection.close()
 
     async def _started(self) -> AsyncConnection:
-        with refusals():
+        with connection_errors():
             return await self._engine.connect()
 
     async def ping(self) -> None:

@@ -103,6 +103,7 @@ payments: Final = sa.Table(
     # The charge's own time; ours is recorded_at.
     sa.Column("created_at", _MOMENT),
     sa.Column("customer_id", sa.Text),
+    # `metadata_user_id`: the user whom the charge's metadata names.
     sa.Column("claimed_by", sa.Text),
     sa.Column("email_key", sa.Text),
     sa.Column("invoice_id", sa.Text),
@@ -201,17 +202,20 @@ subscriptions: Final = sa.Table(
     sa.Column("pending_price", sa.Text),
     sa.Column("pending_quantity", sa.BigInteger),
     sa.Column("pending_expires_at", _MOMENT),
+    # `metadata_user_id`: the user whom its metadata names.
     sa.Column("claimed_by", sa.Text),
     sa.Column("intent_id", sa.Text),
     # The last period that was paid for.
     sa.Column("paid_invoice_id", sa.Text),
     sa.Column("paid_from", _MOMENT),
     sa.Column("paid_through", _MOMENT),
+    # `as_of`: up to when the report that it was merged with may hold changes.
     sa.Column("known_until", _MOMENT, nullable=False),
+    # `sequence`: the number that it was merged with.
     sa.Column("ticket", sa.BigInteger, nullable=False),
     # When its price or quantity was last seen to be others.
     sa.Column("plan_changed_at", _MOMENT),
-    # When to sync it, if no event comes until then.
+    # `next_sync_at`: when to sync it, if no event comes until then.
     sa.Column("look_at", _MOMENT),
     sa.Column("version", sa.BigInteger, nullable=False),
     _written_at("recorded_at"),
@@ -328,6 +332,7 @@ jobs: Final = sa.Table(
     sa.Column("subject", sa.Text, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("due_at", _MOMENT, nullable=False),
+    # `requests`: how often it was requested.
     sa.Column("asked", sa.BigInteger, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False),
@@ -341,7 +346,8 @@ jobs: Final = sa.Table(
 )
 sa.Index("ix_jobs_due", jobs.c.due_at, postgresql_where=sa.not_(jobs.c.dead))
 
-# Drawn before the gateway is asked: a greater one was drawn later, by whatever pod.
+# The sequence numbers of what is fetched, drawn before the gateway is asked: a greater
+# one was drawn later, by whatever pod.
 gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
 
 gateway_budgets: Final = sa.Table(
@@ -367,6 +373,7 @@ sa.Index(None, invalidated_tokens.c.expires_at)
 token_cut_offs: Final = sa.Table(
     "token_cut_offs",
     METADATA,
+    # A row revokes all tokens of a user that were issued at this moment or before.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("at", _MOMENT, nullable=False),
 )

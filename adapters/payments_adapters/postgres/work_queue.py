@@ -14,10 +14,9 @@ from payments_core.identity import UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import IntentKind
 from payments_core.job import LEASE as JOB_LEASE
-from payments_core.job import Job, JobKind, JobState
+from payments_core.job import OVERDUE_REASON, Job, JobKind, JobState
 from payments_core.now import Now
 
-OVERDUE_REASON: Final = "no event came"
 # How much due work is considered, to be fair: the oldest of it.
 CANDIDATES_MAX: Final = 1_000
 

@@ -19,8 +19,6 @@ class Exit(IntEnum):
     CONFIGURATION = 4
     DEPENDENCY_DOWN = 5
     REFUSED = 6
-    FINDINGS = 7
-    PARTLY_FAILED = 8
 
 
 class CommandError(Exception):

@@ -16,8 +16,8 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 import attrs
 import click
 
+from payments_sandbox.back_off import BackOff
 from payments_service.cli.exit_codes import CommandError
-from payments_service.dev.back_off import BackOff
 
 POLL_S: Final = 0.2
 WAIT_S: Final = 1.0

@@ -27,7 +27,7 @@ def check_json(headers: Mapping[bytes, bytes]) -> None:
     """Refuse a body that is not said to be JSON, or comes encoded.
 
     Raises:
-        BadRequest: 415.
+        HttpProblem: 415.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise HttpProblem(
@@ -48,8 +48,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     """Return the body as it came, not too large and not too slow.
 
     Raises:
-        BadRequest: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400 for
-            one who left in the middle.
+        HttpProblem: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400
+            for one who left in the middle.
     """
     # Announced or not: what is too large is not read to its end.
     announced = headers.get(b"content-length", b"0")
@@ -96,7 +96,7 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
     """Return the body in its shape; unknown fields are refused.
 
     Raises:
-        BadRequest: 400 with the field and the reason.
+        HttpProblem: 400 with the field and the reason.
     """
     headers = dict(request.scope["headers"])
     check_json(headers)
@@ -124,7 +124,7 @@ def refuse_card_data(value: object, at: str = "") -> None:
     """Refuse a value that holds a card's number, code or track.
 
     Raises:
-        BadRequest: 422, with where it is and nothing of it.
+        HttpProblem: 422, with where it is and nothing of it.
     """
     where = find_card_data(value, at)
     if where is not None:
@@ -140,7 +140,7 @@ async def no_body(request: HttpRequest) -> None:
     """Refuse a body where none is taken; an empty object is none.
 
     Raises:
-        BadRequest: 400.
+        HttpProblem: 400.
     """
     headers = dict(request.scope["headers"])
     body = await read_body(headers, request.receive)
