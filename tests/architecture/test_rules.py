@@ -110,15 +110,27 @@ WRONG: Final = [
         "import punq",
         "punq only in the composition root",
     ),
-    (
-        f"{SERVICE}/http/health.py",
-        "import asyncpg",
-        "Only the Stripe adapter knows the SDK",
+    *(
+        (f"{SERVICE}/{module}.py", "import punq", "punq only in the composition root")
+        for module in ("worker", "ingest_queue", "dev/command", "__main__")
     ),
-    (
-        f"{SERVICE}/http/webhooks.py",
-        "import stripe",
-        "Only the Stripe adapter knows the SDK",
+    *(
+        (module, "import stripe", "Only the Stripe adapter knows the SDK")
+        for module in (
+            f"{ADAPTERS}/rate_limited_gateway/gateway.py",
+            f"{ADAPTERS}/postgres/ledger.py",
+            f"{SERVICE}/http/webhooks.py",
+        )
+    ),
+    *(
+        (module, f"import {package}", "Only the Postgres adapter knows SQL")
+        for module, package in (
+            (f"{ADAPTERS}/rate_limited_gateway/gateway.py", "asyncpg"),
+            (f"{ADAPTERS}/stripe/gateway.py", "sqlalchemy"),
+            (f"{ADAPTERS}/__init__.py", "sqlalchemy"),
+            (f"{SERVICE}/http/health.py", "asyncpg"),
+            (f"{SERVICE}/dev/command.py", "alembic"),
+        )
     ),
     (
         f"{SERVICE}/container.py",
