@@ -87,9 +87,9 @@ def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> Non
     assert folder.sandbox_clock().replace(microsecond=0) == SHOWN
 
 
-@pytest.mark.parametrize("cut_off_at", ["rename", "removal"])
-def test_a_wipe_that_was_cut_off_is_finished_by_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off_at: str
+@pytest.mark.parametrize("broken_at", ["rename", "removal"])
+def test_a_wipe_that_was_interrupted_is_finished_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: str
 ) -> None:
     """
     A data folder is whole or not there, and nothing older outlives it.
@@ -102,16 +102,16 @@ def test_a_wipe_that_was_cut_off_is_finished_by_the_next_start(
         folder.sandbox_journal.write_text("{}\n")
         secret = folder.webhook_secret()
 
-    def cut_off(*_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut:
         where = {"rename": (Path, "rename"), "removal": (shutil, "rmtree")}
-        cut.setattr(*where[cut_off_at], cut_off)
+        cut.setattr(*where[broken_at], interrupted)
         with pytest.raises(KeyboardInterrupt), folder.owned(fresh=True):
             raise AssertionError
     was_moved = not folder.postgres.exists()
-    assert was_moved is (cut_off_at == "removal")
+    assert was_moved is (broken_at == "removal")
     with folder.owned(fresh=False):
         assert [it.name for it in tmp_path.iterdir() if "wiped" in it.name] == []
         assert folder.sandbox_journal.exists() is not was_moved

@@ -110,5 +110,5 @@ def payments() -> None:
     in the environment: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
-    down, 6 refused by state, 7 findings, 8 part of a batch failed.
+    down, 6 refused by state.
     """
