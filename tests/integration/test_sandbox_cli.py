@@ -297,13 +297,13 @@ def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
             "PAYMENTS_SANDBOX_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
             "PAYMENTS_SANDBOX_KEY": KEY,
         }
-        cut_off = answer_of(sandbox, *words, env=env)
+        cut_short = answer_of(sandbox, *words, env=env)
         dying.join()
 
-    assert (cut_off.code, cut_off.out) == (5, "")
-    assert "no sandbox answers at" in cut_off.err
+    assert (cut_short.code, cut_short.out) == (5, "")
+    assert "no sandbox answers at" in cut_short.err
     hint = "part of this may have happened, and the command `state` says"
-    assert (hint in cut_off.err) is may_have_happened
+    assert (hint in cut_short.err) is may_have_happened
 
 
 @pytest.mark.parametrize(

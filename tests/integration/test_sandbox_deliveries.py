@@ -12,7 +12,7 @@ from payments_adapters.stripe import translate
 from payments_core import Payment, PaymentState
 from payments_sandbox.triggers import TRIGGERS
 from payments_sandbox.webhook_delivery import GIVE_UP_S
-from payments_sandbox.webhook_sender import Courier
+from payments_sandbox.webhook_sender import WebhookSender
 from support.deliveries import ACACIA, BASIL, SECRET, register, undelivered
 from support.receiver import Received, Receiver
 from support.sandbox import Api
@@ -258,13 +258,13 @@ def test_an_endpoint_may_go_while_something_is_on_its_way_to_it() -> None:
     api.post("customers")
 
     async def carry() -> None:
-        courier = Courier(api.engine)
-        flushing = asyncio.create_task(courier.flush())
+        sender = WebhookSender(api.engine)
+        flushing = asyncio.create_task(sender.flush())
         # It takes the first one, and waits for its answer.
         await asyncio.sleep(0)
         api.delete(f"webhook_endpoints/{endpoint['id']}")
         await flushing
-        await courier.close()
+        await sender.close()
 
     asyncio.run(carry())
 

@@ -172,7 +172,7 @@ async def test_nobody_there_is_silence() -> None:
 # Each error of Stripe's: its status and words, what it is to us, and what it says.
 Told = tuple[type[PaymentsError], Mapping[str, object]]
 BUSY: Final[Told] = (GatewayNotAttempted, {})
-SILENT: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": False})
+OUTCOME_UNKNOWN: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": False})
 POISONED: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": True})
 
 
@@ -223,8 +223,8 @@ ERRORS: Final[list[tuple[int, Mapping[str, object], Told]]] = [
             "": None,
         }.items()
     ),
-    (400, {"type": "idempotency_error"}, SILENT),
-    (409, {"type": "idempotency_error"}, SILENT),
+    (400, {"type": "idempotency_error"}, OUTCOME_UNKNOWN),
+    (409, {"type": "idempotency_error"}, OUTCOME_UNKNOWN),
     (409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}, BUSY),
     (409, {"type": INVALID, "code": "lock_timeout"}, BUSY),
     (409, {"type": "api_error"}, BUSY),
@@ -233,7 +233,7 @@ ERRORS: Final[list[tuple[int, Mapping[str, object], Told]]] = [
     (400, {"type": INVALID, "code": "rate_limit"}, BUSY),
     (401, {"type": INVALID}, BUSY),
     (403, {"type": INVALID}, BUSY),
-    (302, {"type": INVALID}, SILENT),
+    (302, {"type": INVALID}, OUTCOME_UNKNOWN),
     *((status, {"type": "api_error"}, POISONED) for status in (500, 502, 503, 504)),
 ]
 

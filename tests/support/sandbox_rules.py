@@ -57,7 +57,7 @@ def snapshot(world: World) -> tuple[object, ...]:
     return (
         {kind: list(table.values()) for kind, table in tables if table},
         dict(world.pending),
-        {id_: (it.now, sorted(it.agenda)) for id_, it in world.clocks.items()},
+        {id_: (it.now, sorted(it.scheduled)) for id_, it in world.clocks.items()},
         len(world.events),
     )
 

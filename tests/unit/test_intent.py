@@ -98,12 +98,12 @@ def test_a_call_keeps_what_came_of_it() -> None:
     assert a_call().refused(refusal) == attrs.evolve(
         a_call(state=S.REFUSED), refusal=refusal
     )
-    poisoned = (
+    cached = (
         a_call()
         .outcome_unknown(server_error_cached=True)
         .outcome_unknown(server_error_cached=False)
     )
-    assert poisoned == attrs.evolve(a_call(state=S.UNKNOWN), server_error_cached=True)
+    assert cached == attrs.evolve(a_call(state=S.UNKNOWN), server_error_cached=True)
 
 
 @pytest.mark.parametrize("state", sorted(ENDED))

@@ -15,7 +15,7 @@ from payments_sandbox.periods import span_after
 from payments_sandbox.scheduler import HANDLERS
 from payments_sandbox.server import Ticker, over_and_over
 from payments_sandbox.state import World
-from payments_sandbox.webhook_sender import Courier
+from payments_sandbox.webhook_sender import WebhookSender
 from support.sandbox import Api
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +40,9 @@ class Hook:
         self.then()
         return httpx.Response(self.status)
 
-    def courier(self, api: Api, **limits: int) -> Courier:
+    def sender(self, api: Api, **limits: int) -> WebhookSender:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return Courier(api.engine, client=client, **limits)
+        return WebhookSender(api.engine, client=client, **limits)
 
 
 def listen(api: Api, host: str) -> None:
@@ -70,7 +70,7 @@ async def test_a_tick_that_waited_for_an_advance_goes_on_from_where_that_led() -
     listen(api, "a")
     api.post("customers")
     hook.open["a"] = asyncio.Event()
-    app = SandboxApp(api.engine, hook.courier(api))
+    app = SandboxApp(api.engine, hook.sender(api))
     ticker = Ticker(app, lambda: real_time[0], tick_s=0)
     wanted = span_after(api.now, "2 months")
 
@@ -90,7 +90,7 @@ async def test_a_tick_that_waited_for_an_advance_goes_on_from_where_that_led() -
     real_time[0] += 1.5
     await ticker.tick()
     assert api.now == wanted + 7
-    await app.courier.close()
+    await app.sender.close()
 
 
 async def test_two_spans_at_once_are_both_let_pass() -> None:
@@ -175,7 +175,7 @@ async def test_a_reset_ends_an_advance_and_what_was_on_its_way(status: int) -> N
     hook.then = api.engine.reset
     entries: list[Entry] = []
     api.engine.record = entries.append
-    app = SandboxApp(api.engine, hook.courier(api))
+    app = SandboxApp(api.engine, hook.sender(api))
 
     now = await app.advance("2 months")
 
@@ -183,7 +183,7 @@ async def test_a_reset_ends_an_advance_and_what_was_on_its_way(status: int) -> N
     assert len(hook.arrived) == 1
     assert len(api.engine.outbox) == 0
     assert [type(entry).__name__ for entry in entries] == ["Reset"]
-    await app.courier.close()
+    await app.sender.close()
 
 
 async def carried(hook: Hook, work: Awaitable[None], when: Callable[[], bool]) -> None:
@@ -207,19 +207,19 @@ async def test_an_endpoint_that_does_not_answer_holds_no_other_up() -> None:
     for _ in range(made):
         api.post("customers")
     hook.open = {"a": asyncio.Event()}
-    courier = hook.courier(api, endpoints_at_once=2)
+    sender = hook.sender(api, endpoints_at_once=2)
 
     def b_and_c_have_all() -> bool:
         return len(hook.arrived) == 2 * made + 1
 
-    await carried(hook, courier.flush(), b_and_c_have_all)
+    await carried(hook, sender.flush(), b_and_c_have_all)
 
     hosts = [host for host, _ in hook.arrived]
     assert hosts[: 2 * made + 1].count("a") == 1
     happened = list(api.engine.world.events)
     for host in ("a", "b", "c"):
         assert [id_ for at, id_ in hook.arrived if at == host] == happened
-    await courier.close()
+    await sender.close()
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ async def test_no_more_is_under_way_than_may_be(
         hook.open[host] = asyncio.Event()
     for _ in range(3):
         api.post("customers")
-    courier = hook.courier(api, **limits)
+    sender = hook.sender(api, **limits)
 
-    flushing = asyncio.create_task(courier.flush())
+    flushing = asyncio.create_task(sender.flush())
     await until(lambda: len(hook.arrived) >= len(most))
     for _ in range(20):
         await asyncio.sleep(0)
@@ -253,7 +253,7 @@ async def test_no_more_is_under_way_than_may_be(
 
     await carried(hook, flushing, lambda: True)
     assert len(hook.arrived) == 9
-    await courier.close()
+    await sender.close()
 
 
 async def test_its_time_is_told_before_what_happened_then() -> None:
@@ -264,14 +264,14 @@ async def test_its_time_is_told_before_what_happened_then() -> None:
     told = [api.now]
     hook = Hook(then=lambda: seen.append(told[-1] == api.engine.now))
     seen = list[bool]()
-    app = SandboxApp(api.engine, hook.courier(api))
+    app = SandboxApp(api.engine, hook.sender(api))
     listen(api, "hook")
     api.engine.show_time = told.append
     began = api.engine.now
     price = api.price(900)
     api.subscribe(api.customer()["id"], price["id"])
     until_then = await app.advance("2 months")
-    await app.courier.close()
+    await app.sender.close()
 
     assert len(seen) > 2
     assert all(seen)

@@ -67,7 +67,7 @@ class CircuitBreaker:
             yield
             self._answered()
         except GatewayOutcomeUnknown:
-            self._silent(probe=probe)
+            self._outcome_unknown(probe=probe)
             raise
         except (Rejected, GatewayNotAttempted):
             # Busy or a definite no: it answers.
@@ -78,7 +78,7 @@ class CircuitBreaker:
             if probe:
                 self._probing = False
 
-    def _silent(self, *, probe: bool) -> None:
+    def _outcome_unknown(self, *, probe: bool) -> None:
         self.unknown_in_a_row += 1
         self.unknown_total += 1
         if probe or self.unknown_in_a_row >= UNKNOWN_OUTCOMES_MAX:

@@ -2,8 +2,7 @@
 
 Rule 1: an operation asks `run.call` for every change, and may read what it likes: it
         is run again from the start after a crash, and must come by the same steps.
-Rule 2: a new card pays what is owed before it takes the old one's place: the bank has
-        the first word.
+Rule 2: a new card is charged what is owed before it becomes the default.
 Rule 3: what a bank wants to be confirmed (3-D Secure) is a success that says so: the
         payer goes on in the browser, and events report what came of it.
 """

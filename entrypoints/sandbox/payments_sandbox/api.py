@@ -237,7 +237,7 @@ def _clock(world: World, route: Route, ids: tuple[str, ...], params: Params) -> 
     if route.kind and ids:
         about = world.find(route.kind, ids[0])
     if about is not None and about.get("customer", about) is None:
-        # It is nobody's yet: about whom it is given to.
+        # It has no customer: the request says whose it becomes.
         about = None
     for kind in _OWNERS:
         id_ = getattr(params, kind, None)

@@ -17,7 +17,7 @@ from payments_sandbox.api import BODY_BYTES_MAX, ApiRequest, ApiResponse
 from payments_sandbox.chaos import Fault
 from payments_sandbox.control import create_control
 from payments_sandbox.engine import Engine, Progress, Until
-from payments_sandbox.webhook_sender import Courier
+from payments_sandbox.webhook_sender import WebhookSender
 
 # Longer than the SDK's own patience (80 s): it is the client that gives up.
 HOLD_S: Final = 120.0
@@ -39,7 +39,7 @@ class SandboxApp:
     """One sandbox, ready to be served, or to be called in process."""
 
     engine: Engine
-    courier: Courier
+    sender: WebhookSender
     _control: ASGIApp = attrs.field(init=False)
     _news: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _time: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
@@ -51,7 +51,7 @@ class SandboxApp:
     def of(
         cls, engine: Engine, *, at_once: int = 1, endpoints_at_once: int = 1
     ) -> "SandboxApp":
-        return cls(engine, Courier(engine, at_once, endpoints_at_once))
+        return cls(engine, WebhookSender(engine, at_once, endpoints_at_once))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith("/v1/"):
@@ -68,19 +68,19 @@ class SandboxApp:
             ValueError: the past, or not a span.
         """
         async with self._time:
-            return await self.engine.advance(until, self.courier.flush, progress)
+            return await self.engine.advance(until, self.sender.flush, progress)
 
     async def flush(self) -> None:
         """Deliver what is due now."""
         self.engine.outbox.publish()
-        await self.courier.flush()
+        await self.sender.flush()
 
     async def deliver(self) -> None:
         """Wait until something may be due, and deliver it."""
         await self._news.wait()
         self._news.clear()
         try:
-            await self.courier.flush()
+            await self.sender.flush()
         except Exception:
             self._news.set()
             raise
@@ -123,7 +123,7 @@ class SandboxApp:
             case Fault.SLOW:
                 await self._drip(request, response, send)
             case Fault.OVERTAKE:
-                await self.courier.rush()
+                await self.sender.rush()
                 await _send(send, response)
             case _:
                 await _send(send, response)

@@ -66,7 +66,7 @@ async def serve(
         for task in (*tasks, ended, started):
             task.cancel()
         results = await asyncio.gather(serving, *tasks, return_exceptions=True)
-        await app.courier.close()
+        await app.sender.close()
     for result in results:
         if isinstance(result, Exception):
             raise result

@@ -50,11 +50,11 @@ class Clock:
     """A time of its own, and what falls due on it: (when, order, what, whose)."""
 
     now: int
-    agenda: list[tuple[int, int, str, str]] = attrs.field(factory=list)
+    scheduled: list[tuple[int, int, str, str]] = attrs.field(factory=list)
 
     @property
     def next_due(self) -> int | None:
-        return self.agenda[0][0] if self.agenda else None
+        return self.scheduled[0][0] if self.scheduled else None
 
 
 @attrs.frozen
@@ -232,8 +232,10 @@ class World:
         """Undo everything if the block raises; but for what `keeping` says so."""
         mark, news, order = len(self._undo), len(self._news), self._order
         beside = dict(self.pending), dict(self.secrets), dict(self.clocks)
-        # A request moves test clocks only; of the sandbox's, it adds to the agenda.
-        times = [(it, it.now, it.agenda[:]) for id_, it in self.clocks.items() if id_]
+        # A request moves test clocks only; of the sandbox's, it adds to what is due.
+        times = [
+            (it, it.now, it.scheduled[:]) for id_, it in self.clocks.items() if id_
+        ]
         try:
             yield
         except Exception as error:
@@ -243,18 +245,18 @@ class World:
                     self._replace(kind, id_, self.objects[kind].get(id_), old)
                 del self._news[news:]
                 self.pending, self.secrets, self.clocks = beside
-                for clock, now, agenda in times:
-                    clock.now, clock.agenda = now, agenda
+                for clock, now, scheduled in times:
+                    clock.now, clock.scheduled = now, scheduled
                 self._forget_after(order)
             raise
 
     def _forget_after(self, order: int) -> None:
-        """Take off the agenda what was noted after this."""
-        agenda = self.clocks[None].agenda
-        kept = [due for due in agenda if due[1] <= order]
-        if len(kept) < len(agenda):
+        """Remove what was scheduled after this."""
+        scheduled = self.clocks[None].scheduled
+        kept = [due for due in scheduled if due[1] <= order]
+        if len(kept) < len(scheduled):
             heapq.heapify(kept)
-            self.clocks[None].agenda = kept
+            self.clocks[None].scheduled = kept
 
     # What happened
 
@@ -337,7 +339,7 @@ class World:
     def later(self, due: int, kind: str, id_: str) -> None:
         """Note that something falls due; whether it still is, its handler decides."""
         self._order += 1
-        heapq.heappush(self.clock.agenda, (due, self._order, kind, id_))
+        heapq.heappush(self.clock.scheduled, (due, self._order, kind, id_))
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
@@ -347,7 +349,7 @@ class World:
 
         If that raises, it is still to be done, and the clock stands where it stood.
         """
-        before, first = clock.now, heapq.heappop(clock.agenda)
+        before, first = clock.now, heapq.heappop(clock.scheduled)
         due, _, kind, id_ = first
         clock.now = max(clock.now, due)
         try:
@@ -356,7 +358,7 @@ class World:
                 self._handlers[kind](self, id_)
         except Exception:
             clock.now = before
-            heapq.heappush(clock.agenda, first)
+            heapq.heappush(clock.scheduled, first)
             raise
 
     def catch_up(self) -> None:

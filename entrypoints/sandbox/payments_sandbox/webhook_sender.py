@@ -16,7 +16,7 @@ TIMEOUT_S: Final = 10.0
 
 
 @attrs.define
-class Courier:
+class WebhookSender:
     """Sends deliveries in their order; an endpoint has `at_once` of them under way.
 
     Beside each other go those of `endpoints_at_once` endpoints: with one, an endpoint
@@ -59,7 +59,7 @@ class Courier:
             raise errors[0]
 
     def _begin(self, under_way: dict[asyncio.Task[None], str]) -> bool:
-        """Take up all that may be; return whether anything is under way."""
+        """Start all that may be sent; return whether anything is under way."""
         while True:
             counts = Counter(under_way.values())
             full = {id_ for id_, count in counts.items() if count >= self.at_once}

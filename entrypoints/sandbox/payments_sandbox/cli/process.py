@@ -182,7 +182,7 @@ async def run(
 async def _catch_up(engine: Engine, kept: Journal | None) -> None:
     """Do what fell due while nobody ran it, as Stripe would have.
 
-    It is delivered later: whoever waits for us need not wait for receivers too.
+    It is delivered later: the command that waits for us need not wait for receivers.
     """
 
     def until(now: int) -> int:

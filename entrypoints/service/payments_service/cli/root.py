@@ -106,8 +106,8 @@ def payments() -> None:
     """Who has paid, and why.
 
     Settings come from the environment (`payments config show`); while `payments dev`
-    runs, its folder lends what the environment does not say. Every option has a twin
-    in the environment: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
+    runs, its folder lends what the environment does not say. Every option is also an
+    environment variable: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
     down, 6 refused by state.
