@@ -50,11 +50,11 @@ class InvalidateToken:
     tokens: TokenStore
     clock: SystemClock
 
-    async def __call__(self, text: str, *, caller: Caller) -> None:
+    async def __call__(self, text: str, *, caller: Caller) -> bool:
         """Revoke a token given by its text: the caller's own, or any by an admin.
 
-        A text that is no valid token needs no revocation: no error, nothing saved
-        (RFC 7009, section 2.2).
+        A text that is no valid token needs no revocation: no error, nothing saved, and
+        False (RFC 7009, section 2.2).
 
         Raises:
             TokenNotFound: it is another user's.
@@ -62,10 +62,11 @@ class InvalidateToken:
         try:
             token = self.verifier.verify(text)
         except InvalidToken:
-            return
+            return False
         if not caller.is_admin and token.user_id != caller.user_id:
             raise TokenNotFound
         await self.tokens.invalidate(self._revocation(token))
+        return True
 
     async def by_id(
         self, issuer: str, jti: str, expires_at: datetime, *, caller: Caller

@@ -35,6 +35,18 @@ def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
     assert listed["next_cursor"] is None
 
 
+def test_what_is_no_valid_token_is_said_not_to_be_invalidated(dev: Dev) -> None:
+    """
+    A paste that was cut off must not be taken for a token that is dead now.
+    """
+    token = dev.token("pasted")
+    cut_short = dev.run("token", "invalidate", token[:-4])
+
+    assert (cut_short.code, cut_short.out) == (3, "")
+    assert "nothing was invalidated" in cut_short.err
+    assert dev.asks(token, "pasted") == 200
+
+
 def test_all_of_a_users_tokens_are_invalidated(dev: Dev) -> None:
     """
     By id or by e-mail; nobody's e-mail is exit code 3.

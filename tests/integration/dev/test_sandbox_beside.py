@@ -88,6 +88,9 @@ def test_time_that_passes_at_the_sandbox_shows_what_users_will_see(
     preview = dev.call("POST", f"{change}/preview", {"quantity": 2})
     date = {"proration_date": preview["proration_date"], "quantity": 2}
 
+    [why] = [line for line in shown.splitlines() if line.startswith("why: ")]
+    assert why.startswith("why: paid or free until ")
+    assert why.endswith(", and no grace is left")
     assert [dots for dots, _ in seen] == [
         ("paid", True, "active"),
         ("paid", True, "active"),

@@ -1,6 +1,7 @@
 """Accounts: who has paid, with what card, for which subscriptions."""
 
 import json
+from datetime import datetime
 
 import click
 import msgspec
@@ -24,20 +25,22 @@ def account() -> None:
 def show(*, user: str, as_json: bool) -> None:
     """Show what is known of USER, an id or an e-mail."""
 
-    async def work() -> PaymentStatusOut:
+    async def work() -> tuple[PaymentStatusOut, datetime]:
         async with environment.opened() as container:
-            view = await container[GetPaymentStatus](
-                user_named(user), caller=environment.operator()
-            )
-        return PaymentStatusOut.of(view)
+            status = container[GetPaymentStatus]
+            view = await status(user_named(user), caller=environment.operator())
+            return PaymentStatusOut.of(view), status.clock()
 
-    shown = msgspec.to_builtins(environment.run(work()))
+    found, now = environment.run(work())
+    shown = msgspec.to_builtins(found)
     if as_json:
         click.echo(json.dumps(shown))
         return
     card, subscriptions = shown.pop("card"), shown.pop("subscriptions")
     for name, value in shown.items():
         click.echo(f"{name}: {'-' if value is None else value}")
+        if name == "entitled":
+            click.echo(f"why: {_why(found, now)}")
     expiry = card and f"{card['exp_month']:02}/{card['exp_year']}"
     click.echo(
         f"card: {card['brand']} ending in {card['last4']}, {expiry}"
@@ -50,3 +53,15 @@ def show(*, user: str, as_json: bool) -> None:
             f"  {it['quantity']} x {it['price']}"
             f"  paid through {it['paid_through'] or '-'}"
         )
+
+
+def _why(status: PaymentStatusOut, now: datetime) -> str:
+    """Say how access follows from the date and the time that it is."""
+    until = status.payment_expire_date
+    if until is None:
+        return "nothing that lasts was ever paid for"
+    at, ends = (it.strftime("%Y-%m-%dT%H:%M:%SZ") for it in (now, until))
+    if now < until:
+        return f"paid or free until {ends}; it is {at}"
+    grace = "within the grace after it" if status.entitled else "and no grace is left"
+    return f"paid or free until {ends}; it is {at}, {grace}"

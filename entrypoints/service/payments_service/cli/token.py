@@ -138,7 +138,12 @@ def invalidate(
             if dry_run:
                 return {"would_invalidate": True}
             if text is not None:
-                await container[InvalidateToken](text, caller=caller)
+                if not await container[InvalidateToken](text, caller=caller):
+                    # HTTP does not say so to a caller; an operator has to know.
+                    raise CommandError(
+                        Exit.NOT_FOUND,
+                        "this is no token that is valid now: nothing was invalidated",
+                    )
             elif issuer and jti and expires_at:
                 await container[InvalidateToken].by_id(
                     issuer, jti, expires_at, caller=caller
