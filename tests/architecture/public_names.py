@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NewType
 
 import payments_adapters.memory
 import payments_core
@@ -49,6 +49,10 @@ def _described(name: str, it: Any) -> Iterator[str]:
         return
     if inspect.isclass(it) and issubclass(it, Enum):
         yield f"{name}({', '.join(member.name for member in it)})"
+        return
+    if isinstance(it, NewType):
+        # Python 3.12 and later give it a signature.
+        yield name
         return
     if not getattr(it, "_is_protocol", False):
         yield f"{name}{_signature(it)}"
