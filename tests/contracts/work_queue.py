@@ -276,7 +276,7 @@ class ReleasesContract:
         self, stores: Stores
     ) -> None:
         """
-        Whoever finished it and did not hear of it would do it over again.
+        A worker that lost the reply to its finish would do the job again.
         """
         await asked(stores, a_job())
         job = await claimed(stores)

@@ -44,7 +44,7 @@ def answer_of(
         for name, value in env.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", ["payments", *map(str, words)])
-        # It would take the handlers of whoever tests.
+        # It would replace the signal handlers of the test process.
         patch.setattr(logs, "configure", str)
         with (
             redirect_stdout(out),

@@ -67,7 +67,7 @@ class Targets:
             self._owners.setdefault(report.gateway_id, found)
 
     def of(self, source: SourcedFacts) -> tuple[str, UserId | None]:
-        """Return the key of the group, and whose it is; None: nobody's yet."""
+        """Return the key of the group and its user; None if it is unlinked."""
         if source.intent is not None:
             return user_group(source.intent.user_id)
         for fact in source.facts:

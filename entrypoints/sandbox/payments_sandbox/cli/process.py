@@ -210,7 +210,7 @@ def _show_time(engine: Engine, path: Path) -> None:
         draft = path.with_name(f"{path.name}.new")
         draft.touch(mode=0o600)
         draft.write_text(f"{now}\n")
-        # Whoever reads it finds a whole one.
+        # A reader never sees a file that is half written.
         draft.replace(path)
 
     try:

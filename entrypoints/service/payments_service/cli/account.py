@@ -9,6 +9,7 @@ import msgspec
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
 from payments_service.presentation.arguments import user_named
+from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -40,7 +41,7 @@ def show(*, user: str, as_json: bool) -> None:
     for name, value in shown.items():
         click.echo(f"{name}: {'-' if value is None else value}")
         if name == "entitled":
-            click.echo(f"why: {_why(found, now)}")
+            click.echo(f"why: {why_entitled(found, now)}")
     expiry = card and f"{card['exp_month']:02}/{card['exp_year']}"
     click.echo(
         f"card: {card['brand']} ending in {card['last4']}, {expiry}"
@@ -53,15 +54,3 @@ def show(*, user: str, as_json: bool) -> None:
             f"  {it['quantity']} x {it['price']}"
             f"  paid through {it['paid_through'] or '-'}"
         )
-
-
-def _why(status: PaymentStatusOut, now: datetime) -> str:
-    """Say how access follows from the date and the time that it is."""
-    until = status.payment_expire_date
-    if until is None:
-        return "nothing that lasts was ever paid for"
-    at, ends = (it.strftime("%Y-%m-%dT%H:%M:%SZ") for it in (now, until))
-    if now < until:
-        return f"paid or free until {ends}; it is {at}"
-    grace = "within the grace after it" if status.entitled else "and no grace is left"
-    return f"paid or free until {ends}; it is {at}, {grace}"
