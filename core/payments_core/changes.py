@@ -31,7 +31,8 @@ class Lookup:
     """What a load has to find.
 
     Accounts under `keys`, and the owners of the payments and subscriptions that are
-    named, all with their subscriptions. `histories` are all payments of an account,
+    named, all with their subscriptions. `histories` are all payments of an account and
+    all paid periods of its subscriptions, `periods_of` those of a subscription,
     `unlinked` what has no owner and carries one of the keys, `link_keys` the keys
     whose versions are wanted, `open_intents` those of whom all open ones are.
     """
@@ -41,6 +42,7 @@ class Lookup:
     subscriptions: frozenset[str] = frozenset()
     events: frozenset[EventKey] = frozenset()
     histories: frozenset[UserId] = frozenset()
+    periods_of: frozenset[str] = frozenset()
     unlinked: LinkKeys = NO_KEYS
     link_keys: LinkKeys = NO_KEYS
     intents: frozenset[IntentId] = frozenset()
@@ -71,6 +73,7 @@ class Snapshot:
     subscriptions: Sequence[Subscription] = ()
     events: Mapping[EventKey, EventState] = attrs.field(factory=dict)
     histories: Sequence[PaymentRecord] = ()
+    periods: Sequence[PaidPeriod] = ()
     unlinked: Unlinked = NOTHING_UNLINKED
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
     intents: Sequence[Intent] = ()

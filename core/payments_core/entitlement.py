@@ -10,7 +10,11 @@ Rule 4: months are counted from the term's anchor, never from the previous end.
 Rule 5: a refund in full and a lost dispute give the month back. Nothing else does.
 Rule 6: within a subscription's life the subscription is the truth: a payment there
         buys no month, and one that did not succeed says nothing by itself. Paid is
-        what its last paid invoice covers; free is its trial.
+        what its paid invoices cover, without those whose money went back
+        (`payments_core.paid_periods`); free is its trial. A payment of such an invoice
+        buys no month either, whenever it is made. A payment of anything else says
+        nothing there, and one of which that is not known says no more than that money
+        was taken.
 Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
         `pending`, before anything that a payment says.
 Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
@@ -18,6 +22,7 @@ Rule 8: the date is the latest of all. "Expired" is not a status; it is what the
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -26,9 +31,10 @@ from typing import Final, Self
 import attrs
 
 from payments_core.months import months_after
+from payments_core.paid_periods import with_standing_periods
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.policy import Policy
-from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
 
 
 class PaymentStatus(StrEnum):
@@ -96,25 +102,41 @@ class PaymentEffect:
 
     @classmethod
     def of(
-        cls, payment: Payment, subscriptions: Sequence[Subscription] = ()
+        cls,
+        payment: Payment,
+        subscriptions: Sequence[Subscription] = (),
+        paid_invoices: AbstractSet[str] = frozenset(),
     ) -> Self | None:
         """Return what the payment means, or None where it means nothing (yet).
 
-        That is while its time is not known, and where an open subscription says more
-        than a payment of its own that did not succeed.
+        That is while its time is not known, where an open subscription says more than
+        a payment of its own that did not succeed, and where it paid for something that
+        is none of our business.
         """
         created_at = payment.created_at
         if created_at is None:
             return None
         around = [s for s in subscriptions if s.lived_at(created_at)]
-        if payment.state in _WITHOUT_MONEY and any(not s.is_terminal for s in around):
+        without_money = payment.state in _WITHOUT_MONEY
+        if without_money and any(not s.is_terminal for s in around):
             return None
+        status, buys_month = _status_of(payment), payment.money_stayed
+        if payment.invoice_id in paid_invoices:
+            buys_month = False
+        elif payment.subscription_id is not None:
+            return None
+        elif around:
+            if payment.invoice_known:
+                return None
+            buys_month = False
+            if not without_money:
+                status = PaymentStatus.PAID
         return cls(
             created_at,
             _PRECEDENCE[payment.state],
             payment.id,
-            _status_of(payment),
-            payment.money_stayed and not around,
+            status,
+            buys_month,
             payment.money_returned,
         )
 
@@ -143,21 +165,26 @@ class PaymentSummary:
 
     latest: PaymentEffect | None = None
     prepaid: PrepaidMonths | None = None
-    # When the latest of the payments was made whose money went back.
+    # When the latest of the payments was made whose money went back, whatever it paid.
+    # Nothing is decided by it here: the release before does so.
     returned_at: datetime | None = None
 
     @classmethod
     def replay(
-        cls, payments: Iterable[Payment], subscriptions: Sequence[Subscription] = ()
+        cls,
+        payments: Iterable[Payment],
+        subscriptions: Sequence[Subscription] = (),
+        paid_invoices: AbstractSet[str] = frozenset(),
     ) -> Self:
         """Fold payments, in any order given, from the start."""
-        seen = sorted(
-            filter(None, (PaymentEffect.of(p, subscriptions) for p in payments))
-        )
+        history = list(payments)
+        effects = (PaymentEffect.of(it, subscriptions, paid_invoices) for it in history)
         summary = cls()
-        for effect in seen:
+        for effect in sorted(filter(None, effects)):
             summary = summary.advance(effect)
-        return summary
+        back = (it.created_at for it in history if it.money_returned)
+        returned_at = max((it for it in back if it is not None), default=None)
+        return attrs.evolve(summary, returned_at=returned_at)
 
     def takes(self, effect: PaymentEffect) -> bool:
         """Say whether a payment new to this account can be taken at once."""
@@ -170,8 +197,9 @@ class PaymentSummary:
         either joins its term or adds to the same one.
         """
         latest = self.latest if self.latest and effect < self.latest else effect
-        # The latest so far, as payments come in the order of their time.
-        returned_at = effect.created_at if effect.returned else self.returned_at
+        returned_at = self.returned_at
+        if effect.returned and (returned_at is None or returned_at < effect.created_at):
+            returned_at = effect.created_at
         return type(self)(latest, self._prepaid_after(effect), returned_at)
 
     def _prepaid_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
@@ -197,17 +225,37 @@ class Standing:
 def standing(
     payments: Iterable[Payment],
     subscriptions: Sequence[Subscription] = (),
+    periods: Iterable[PaidPeriod] = (),
     *,
     now: datetime,
     policy: Policy,
 ) -> Standing:
-    """Say what a user's payments and subscriptions come to.
+    """Say what a user's payments, subscriptions and paid periods come to.
 
     The one definition; `PaymentAccount.standing` says the same from a summary,
     without reading all payments again.
     """
-    summary = PaymentSummary.replay(payments, subscriptions)
-    return standing_of(summary, subscriptions, now, policy)
+    summary, standing_subscriptions = replayed(payments, subscriptions, periods)
+    return standing_of(summary, standing_subscriptions, now, policy)
+
+
+def replayed(
+    payments: Iterable[Payment],
+    subscriptions: Sequence[Subscription],
+    periods: Iterable[PaidPeriod],
+) -> tuple[PaymentSummary, Sequence[Subscription]]:
+    """Fold a whole history: the summary, and the subscriptions with what stands.
+
+    A subscription's own last period counts among its periods.
+    """
+    history = list(payments)
+    last = (it.last_paid_period for it in subscriptions)
+    all_periods = {(it.gateway_id, it.invoice_id): it for it in last if it}
+    all_periods |= {(it.gateway_id, it.invoice_id): it for it in periods}
+    paid_invoices = frozenset(invoice for _, invoice in all_periods)
+    return PaymentSummary.replay(history, subscriptions, paid_invoices), [
+        with_standing_periods(it, all_periods.values(), history) for it in subscriptions
+    ]
 
 
 def standing_of(
@@ -216,11 +264,11 @@ def standing_of(
     now: datetime,
     policy: Policy,
 ) -> Standing:
-    ends = _ends(summary, subscriptions)
+    expire_date = expire_date_of(summary, subscriptions)
     return Standing(
         status_of(summary, subscriptions),
-        max((end.at for end in ends), default=None),
-        entitled=any(end.lets_in(now, policy) for end in ends),
+        expire_date,
+        entitled=expire_date is not None and now - expire_date < policy.grace,
     )
 
 
@@ -250,49 +298,20 @@ def status_of(
     return latest.status if latest else PaymentStatus.NONE
 
 
-@attrs.frozen
-class _End:
-    """Until when something reaches; there is no grace where nothing was paid."""
-
-    at: datetime
-    has_grace: bool = True
-
-    def lets_in(self, now: datetime, policy: Policy) -> bool:
-        if not self.has_grace:
-            return now < self.at
-        return now - self.at < policy.grace
-
-
 def expire_date_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> datetime | None:
     """Say until when the account has paid, or has free (rule 8)."""
     if not subscriptions:
         return summary.prepaid.ends_at if summary.prepaid else None
-    return max((end.at for end in _ends(summary, subscriptions)), default=None)
+    return max(_ends(summary, subscriptions), default=None)
 
 
 def _ends(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
-) -> Sequence[_End]:
-    ends = [_paid_until(subscription, summary) for subscription in subscriptions]
-    free = [subscription.free_until for subscription in subscriptions]
-    months = summary.prepaid.ends_at if summary.prepaid else None
-    ends += [_End(end) if end else None for end in (*free, months)]
-    return [end for end in ends if end is not None]
-
-
-def _paid_until(subscription: Subscription, summary: PaymentSummary) -> _End | None:
-    period, returned_at = subscription.paid_period, summary.returned_at
-    if period is None:
-        return None
-    # The gateway's charges no longer say which invoice they pay. One that was taken
-    # within the period and given back gives the period back.
-    given_back = (
-        returned_at is not None
-        and returned_at >= period.starts_at
-        and subscription.lived_at(returned_at)
-    )
-    if not given_back:
-        return _End(period.ends_at)
-    return _End(period.starts_at, has_grace=period.starts_at > subscription.began_at)
+) -> Sequence[datetime]:
+    """Return until when each thing reaches that was paid for, or is free."""
+    periods = [subscription.paid_period for subscription in subscriptions]
+    ends = [period.ends_at for period in periods if period]
+    ends += [it.free_until for it in subscriptions if it.free_until]
+    return [*ends, summary.prepaid.ends_at] if summary.prepaid else ends

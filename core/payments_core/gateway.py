@@ -19,6 +19,7 @@ import attrs
 from payments_core.card import Card
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
+from payments_core.payment import Payment
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 
@@ -168,6 +169,17 @@ class FetchedSubscription:
     report: SubscriptionReport
     paid_period: PaidPeriod | None
     at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class FetchedPayment:
+    """A payment as it is, with the invoice that it paid; what that invoice covers.
+
+    `payment.invoice_known` is set.
+    """
+
+    payment: Payment
+    paid_period: PaidPeriod | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -156,6 +156,9 @@ class Payment:
     `amount`, `created_at` and whose it is are `None` until a report says so: a
     dispute may arrive before its charge. `created_at` is the charge's own, not
     the event's. `metadata_user_id` is the user whom the charge's metadata names.
+    `subscription_id` is the gateway's id of the subscription whose invoice it paid.
+    Whether there is such an invoice is not known before `invoice_known`: since
+    2025-03-31 a charge does not say so, and the gateway has to be asked.
     """
 
     id: PaymentId
@@ -168,6 +171,8 @@ class Payment:
     metadata_user_id: str | None = None
     email: str | None = None
     invoice_id: str | None = None
+    subscription_id: str | None = None
+    invoice_known: bool = False
     failure_code: str | None = None
 
     def merge(self, other: Self) -> Self:
@@ -193,6 +198,8 @@ class Payment:
             metadata_user_id=_known(self.metadata_user_id, other.metadata_user_id),
             email=_known(self.email, other.email),
             invoice_id=_known(self.invoice_id, other.invoice_id),
+            subscription_id=_known(self.subscription_id, other.subscription_id),
+            invoice_known=self.invoice_known or other.invoice_known,
             failure_code=_known(self.failure_code, other.failure_code),
         )
 

@@ -15,6 +15,7 @@ from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.events import EventState, GatewayEvent, KeptEvent
 from payments_core.gateway import (
     Answer,
+    FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
@@ -28,7 +29,7 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.now import Now
-from payments_core.payment import Payment, PaymentId
+from payments_core.payment import PaymentId
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
     RevocationPage,
@@ -173,8 +174,8 @@ class PaymentGateway(Protocol):
     async def set_up(self, set_up_id: str) -> SetUp:
         """Return how far a card set-up is."""
 
-    async def payment(self, payment_id: PaymentId) -> Payment:
-        """Return what the gateway says of a payment now."""
+    async def payment(self, payment_id: PaymentId) -> FetchedPayment:
+        """Return what the gateway says of a payment now, and of its invoice."""
 
     async def price(self, price_id: str) -> Price:
         """Return a price."""

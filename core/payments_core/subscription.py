@@ -3,8 +3,9 @@
 Rule 1: the statuses are the gateway's eight; two of them are terminal and absorb.
 Rule 2: a move that is not in the table is not applied and not dropped: the object is
         fetched.
-Rule 3: what is paid is a fact of its own: the period that a paid invoice covers. Such
-        facts merge, the later one wins, and no order of arrival matters.
+Rule 3: what is paid is a fact of its own: the period that a paid invoice covers. The
+        latest of those whose money did not go back counts, and no order of arrival
+        matters (`payments_core.paid_periods`).
 Rule 4: a trial is free until it ends, or until the subscription does.
 
 Source of the table: the docstring of `stripe.Subscription.status` and
@@ -90,12 +91,18 @@ class PendingUpdate:
 
 @attrs.frozen(kw_only=True)
 class PaidPeriod:
-    """What a paid invoice covers of a subscription: from one moment to another."""
+    """What a paid invoice covers of a subscription: from one moment to another.
+
+    `amount_paid_minor` is the money that paid it, in minor units: 0 if a coupon or a
+    credit did; None where it is not known.
+    """
 
     gateway_id: str
     invoice_id: str
     starts_at: datetime
     ends_at: datetime
+    # It belongs to the invoice: what is covered is the same without it.
+    amount_paid_minor: int | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -140,8 +147,8 @@ class Subscription:
 
     Without a `user_id` it is *unlinked*. `as_of` is the second up to which the report
     may hold changes, `sequence` the number it was merged with: see
-    `payments_core.subscription_merge`. `last_paid_period`
-    is what the last paid invoice covers.
+    `payments_core.subscription_merge`. `last_paid_period` is what the last paid invoice
+    covers whose money did not go back.
     `plan_changed_at` is when another price or quantity was last seen; None if never.
     """
 
@@ -174,9 +181,14 @@ class Subscription:
     def began_at(self) -> datetime:
         return self.report.created_at
 
+    @property
+    def has_lived(self) -> bool:
+        """Whether it is more than a first payment that was never made."""
+        return self.status is not _S.INCOMPLETE_EXPIRED
+
     def lived_at(self, moment: datetime) -> bool:
         """Say whether a payment of this moment is the subscription's business."""
-        if self.status is _S.INCOMPLETE_EXPIRED or moment < self.began_at:
+        if not self.has_lived or moment < self.began_at:
             return False
         return self.report.ended_at is None or moment <= self.report.ended_at
 

@@ -77,6 +77,18 @@ def a_payment(  # noqa: PLR0913  # each a column of the story
     )
 
 
+def of_invoice(
+    payment: Payment, invoice: str = "in_1", subscription: str = SUB_1
+) -> Payment:
+    """Return the payment as it is known to have paid a subscription's invoice."""
+    return attrs.evolve(
+        payment,
+        invoice_id=invoice,
+        subscription_id=subscription,
+        invoice_known=True,
+    )
+
+
 def a_record(
     payment: Payment | None = None, *, owner: str | None = None
 ) -> PaymentRecord:
@@ -147,12 +159,14 @@ def a_term(
     starts_at: datetime = NOON,
     ends_at: datetime | None = None,
     invoice: str = "in_1",
+    amount_minor: int | None = None,
 ) -> PaidPeriod:
     return PaidPeriod(
         gateway_id=id_,
         invoice_id=invoice,
         starts_at=starts_at,
         ends_at=starts_at + MONTH if ends_at is None else ends_at,
+        amount_paid_minor=amount_minor,
     )
 
 

@@ -70,6 +70,8 @@ FULL_PAYMENT: Final = Payment(
     metadata_user_id=ADA,
     email=email_of(ADA).key,
     invoice_id="in_1",
+    subscription_id="sub_1",
+    invoice_known=True,
     failure_code="schöner_Fehler_漢字_🧾",
 )
 
@@ -87,9 +89,10 @@ def _records() -> dict[str, PaymentRecord]:
             f"no {name}": _without(name)
             for name in (
                 *("amount", "created_at", "customer_id", "metadata_user_id", "email"),
-                *("invoice_id", "failure_code"),
+                *("invoice_id", "subscription_id", "failure_code"),
             )
         },
+        "no invoice known": attrs.evolve(FULL_PAYMENT, invoice_known=False),
         **{it.value: attrs.evolve(FULL_PAYMENT, state=it) for it in PaymentState},
         **{
             f"dispute {it.value}": attrs.evolve(FULL_PAYMENT, dispute=it)

@@ -233,8 +233,8 @@ class CardsContract:
         await started(world, other)
         [good], [bad] = world.attempts_at(payer), world.attempts_at(other)
 
-        taken = await world.gateway.payment(good)
-        failed = await world.gateway.payment(bad)
+        taken = (await world.gateway.payment(good)).payment
+        failed = (await world.gateway.payment(bad)).payment
 
         assert (taken.id, taken.state, taken.customer_id) == (good, "succeeded", payer)
         assert (failed.id, failed.state, failed.customer_id) == (bad, "failed", other)
@@ -244,6 +244,29 @@ class CardsContract:
             assert payment.amount.amount_minor == CHEAP_MINOR
             assert payment.amount.currency == "eur"
             assert payment.created_at is not None
+
+    async def test_a_payment_says_what_it_bought(self, world: GatewayWorld) -> None:
+        """
+        Of which subscription, and which period; what it was for if it failed, too.
+        """
+        payer, other = await a_payer(world), await a_payer(world, FAILING)
+        first = await started(world, payer)
+        second = await started(world, other)
+        [good], [bad] = world.attempts_at(payer), world.attempts_at(other)
+
+        taken = await world.gateway.payment(good)
+        failed = await world.gateway.payment(bad)
+
+        fetched = await world.gateway.subscription(first.gateway_id)
+        assert taken.payment.invoice_known
+        assert taken.payment.subscription_id == first.gateway_id
+        assert taken.paid_period is not None
+        assert taken.paid_period == fetched.paid_period
+        assert taken.paid_period.amount_paid_minor == CHEAP_MINOR
+        assert taken.payment.invoice_id == taken.paid_period.invoice_id
+        assert failed.payment.invoice_known
+        assert failed.payment.subscription_id == second.gateway_id
+        assert failed.paid_period is None
 
     @pytest.mark.parametrize(
         "reading",

@@ -41,7 +41,7 @@ from contracts.full_values import (
     THEIR_SUBSCRIPTIONS,
 )
 from contracts.stores import SAVED, Logged, Stores, beside, moved, opened, users
-from payments_core.changes import Changes
+from payments_core.changes import Changes, Lookup
 from payments_core.entitlement import PaymentStatus
 from payments_core.job import JobKind
 from payments_core.lease import Lease
@@ -210,13 +210,21 @@ class LedgerValuesContract:
         One told again is the same, or what is said of it now; known or not.
         """
         first, second = a_term(), a_term("sub_none", invoice="in_2")
-        changed = a_term(ends_at=NOON + DAY)
+        changed = attrs.evolve(a_term(ends_at=NOON + DAY), amount_paid_minor=2**53)
         await stores.save(Changes(key="1", periods=(first, second)))
         await stores.save(Changes(key="2", periods=(second,)))
         assert await stores.periods() == [first, second]
         await stores.save(Changes(key="3", periods=(changed,)))
 
-        assert await stores.periods() == [changed, second]
+        kept = await stores.periods()
+        assert kept == [changed, second]
+        # What paid it is not compared there.
+        assert [it.amount_paid_minor for it in kept] == [2**53, None]
+        first_ids = frozenset({first.gateway_id})
+        loaded = await stores.ledger.load(Lookup(periods_of=first_ids))
+        assert [(it, it.amount_paid_minor) for it in loaded.periods] == [
+            (changed, 2**53)
+        ]
 
     async def test_an_account_comes_with_its_subscriptions_the_first_first(
         self, stores: Stores

@@ -144,7 +144,11 @@ async def test_taking_the_last_migration_back_loses_no_row(
         stores = stores_on(store)
         for record in RECORDS.values():
             kept = await stores.payment(record.payment.id)
-            assert kept == attrs.evolve(record, version=1, sequence=0)
+            # The release before does not know what a payment paid.
+            payment = attrs.evolve(
+                record.payment, subscription_id=None, invoice_known=False
+            )
+            assert kept == attrs.evolve(record, payment=payment, version=1, sequence=0)
         for one in SUBSCRIPTIONS.values():
             found = await stores.subscription(one.gateway_id)
             # The release before does not know when a plan was changed.

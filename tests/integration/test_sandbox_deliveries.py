@@ -178,9 +178,15 @@ def test_our_own_translation_reads_each_delivery_of_each_generation(
     newest = reports[ENDIVE]
     assert {it.state for it in newest} >= {PaymentState.SUCCEEDED, PaymentState.FAILED}
     assert any(it.invoice_id for it in reports[ACACIA])
+    assert any(it.invoice_known for it in reports[ACACIA])
+    assert not any(it.invoice_id and it.invoice_known for it in reports[ACACIA])
+    assert not any(it.invoice_known for it in newest)
     for version in GENERATIONS:
         assert {it.api_version for it in told[version]} == {version}
-        linked = (attrs.evolve(it, invoice_id=None) for it in reports[version])
+        linked = (
+            attrs.evolve(it, invoice_id=None, invoice_known=False)
+            for it in reports[version]
+        )
         assert list(linked) == newest
 
 

@@ -112,7 +112,7 @@ async def test_a_disputed_payment_says_how_the_dispute_stands(
         evidence = {"uncategorized_text": closed_as}
         place.post(f"disputes/{dispute['id']}", evidence=evidence, submit=True)
 
-    payment = await place.gateway.payment(PaymentId(charge["id"]))
+    payment = (await place.gateway.payment(PaymentId(charge["id"]))).payment
 
     assert payment.dispute is state
     assert payment.amount == Money(900, "eur")

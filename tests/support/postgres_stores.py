@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from contracts.stores import Logged, Stores
-from payments_adapters.postgres import work_rows
+from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
@@ -54,13 +54,8 @@ def stores_on(store: PostgresStore) -> Stores:
         return {job.key: job for job in found}
 
     async def periods() -> list[PaidPeriod]:
-        query = (
-            "select subscription_id, invoice_id, starts_at, ends_at from paid_periods"
-            " order by subscription_id, invoice_id"
-        )
-        names = ("gateway_id", "invoice_id", "starts_at", "ends_at")
-        rows = await fetch(store, query)
-        return [PaidPeriod(**dict(zip(names, row, strict=True))) for row in rows]
+        query = "select * from paid_periods order by subscription_id, invoice_id"
+        return [rows.to_period(row) for row in await fetch(store, query)]
 
     async def account_log() -> list[Logged]:
         query = (

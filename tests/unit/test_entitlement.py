@@ -15,6 +15,7 @@ from contracts.examples import (
     a_subscription,
     a_term,
     in_trial,
+    of_invoice,
 )
 from payments_core import (
     Payment,
@@ -262,11 +263,12 @@ def test_the_date_is_the_latest_of_all() -> None:
 
 def test_an_end_without_grace_lets_nobody_in_at_its_very_moment() -> None:
     """
-    The first period was paid and given back: it ends where it began, and that moment
-    is not in it.
+    The first period was paid and given back: nothing was ever paid, and there is no
+    end, and no grace after it.
     """
-    given_back = a_payment("ch_back", PaymentState.REFUNDED, at=NOON)
+    given_back = of_invoice(a_payment("ch_back", PaymentState.REFUNDED, at=NOON))
     subscription = a_subscription(term=a_term())
     for moment in (NOON, NOON + timedelta(microseconds=1)):
         shown_then = standing([given_back], [subscription], now=moment, policy=Policy())
         assert not shown_then.entitled
+        assert shown_then.payment_expire_date is None

@@ -63,6 +63,8 @@ def test_the_briefs_bodies_are_read(
             state=state,
             amount=Money(100, "eur"),
             created_at=datetime.fromtimestamp(created_s, UTC),
+            # Of that age it says that it paid no invoice.
+            invoice_known=True,
         ),
         body=body,
     )

@@ -215,6 +215,8 @@ class MemoryGateway:
             created_at=self._now,
             customer_id=report.customer_id,
             invoice_id=invoice_id,
+            subscription_id=id_,
+            invoice_known=True,
             failure_code=None if pays else "card_declined",
         )
         state = InvoicePaymentState.PAID if pays else InvoicePaymentState.DECLINED
@@ -229,6 +231,7 @@ class MemoryGateway:
             invoice_id=invoice_id,
             starts_at=report.period_start,
             ends_at=report.period_end,
+            amount_paid_minor=minor,
         )
 
     def _changed(self, report: Report, wanted: GatewayRequest) -> Report:
@@ -275,8 +278,15 @@ class MemoryGateway:
     async def set_up(self, set_up_id: str) -> core.SetUp:
         return _found(self.objects.set_ups, set_up_id, "set_up")
 
-    async def payment(self, payment_id: PaymentId) -> Payment:
-        return _found(self.objects.payments, payment_id, "payment")
+    async def payment(self, payment_id: PaymentId) -> core.FetchedPayment:
+        found = _found(self.objects.payments, payment_id, "payment")
+        periods = self.objects.paid_periods.values()
+        return core.FetchedPayment(
+            payment=attrs.evolve(found, invoice_known=True),
+            paid_period=next(
+                (it for it in periods if it.invoice_id == found.invoice_id), None
+            ),
+        )
 
     async def price(self, price_id: str) -> core.Price:
         return _found(self.objects.prices, price_id, "price")

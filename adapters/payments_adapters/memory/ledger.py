@@ -72,6 +72,7 @@ class MemoryLedger:
             subscriptions=subscriptions,
             events=events,
             histories=tables.payments_of(lookup.histories),
+            periods=tables.periods_under(lookup),
             unlinked=tables.unlinked_under(lookup.unlinked),
             link_versions=versions,
             intents=tables.intents_under(lookup),

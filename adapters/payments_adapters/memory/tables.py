@@ -180,6 +180,12 @@ class Tables:
         owners = frozenset(users)
         return [r for r in self.payments.values() if r.user_id in owners]
 
+    def periods_under(self, lookup: Lookup) -> Sequence[PaidPeriod]:
+        ids = set(lookup.periods_of)
+        for user in lookup.histories:
+            ids |= self.subscriptions_of.get(user, frozenset())
+        return [it for it in self.periods.values() if it.gateway_id in ids]
+
     def unlinked_under(self, keys: LinkKeys) -> Unlinked:
         if not keys:
             return Unlinked()

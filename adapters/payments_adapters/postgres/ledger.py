@@ -62,6 +62,7 @@ def _wanted(lookup: Lookup) -> Iterator[object]:
     yield [key.type for key in events]
     yield list(lookup.subscriptions)
     yield list(lookup.histories)
+    yield list(lookup.periods_of)
     names = unlinked.user_ids, unlinked.customer_ids, unlinked.email_keys
     yield from map(list, names)
     yield UNLINKED_MAX
@@ -90,6 +91,7 @@ def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
             for row in found["events"] or ()
         },
         histories=[rows.to_payment(row) for row in found["histories"] or ()],
+        periods=[rows.to_period(row) for row in found["periods"] or ()],
         unlinked=Unlinked(
             [rows.to_payment(row) for row in found["unlinked_payments"] or ()],
             [

@@ -4,7 +4,7 @@
 -- looked like at that moment; each part is run only if it was asked for. Its rows have
 -- types of their own: a later column does not change what a connection has learnt.
 --
--- Made by migration 0003: after its release a change is a new version of the functions and
+-- Made by migration 0004: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type loaded_subscription_v1 as (
@@ -15,7 +15,8 @@ create type loaded_subscription_v1 as (
     ended_at timestamptz, pinned_card text, latest_invoice_id text, pending_price text,
     pending_quantity bigint, pending_expires_at timestamptz, claimed_by text,
     intent_id text, paid_invoice_id text, paid_from timestamptz,
-    paid_through timestamptz, known_until timestamptz, ticket bigint, plan_changed_at timestamptz, version bigint
+    paid_through timestamptz, known_until timestamptz, ticket bigint,
+    plan_changed_at timestamptz, version bigint
 );
 
 create type loaded_account_v1 as (
@@ -30,8 +31,13 @@ create type loaded_account_v1 as (
 create type loaded_payment_v1 as (
     id text, user_id text, state text, dispute text, amount_minor bigint,
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
-    claimed_by text, email_key text, invoice_id text, failure_code text,
-    version bigint, sequence bigint
+    claimed_by text, email_key text, invoice_id text, subscription_id text,
+    invoice_known boolean, failure_code text, version bigint, sequence bigint
+);
+
+create type loaded_period_v1 as (
+    subscription_id text, invoice_id text, starts_at timestamptz, ends_at timestamptz,
+    amount_paid_minor bigint
 );
 
 create type loaded_intent_v1 as (
@@ -51,7 +57,8 @@ language sql immutable as $$
     select row(
         p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
         p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
-        p.invoice_id, p.failure_code, p.version, p.sequence
+        p.invoice_id, p.subscription_id, p.invoice_known, p.failure_code, p.version,
+        p.sequence
     )::loaded_payment_v1
 $$;
 
@@ -70,12 +77,14 @@ $$;
 create function load_v1(
     user_ids text[], customer_ids text[], email_keys text[], payment_ids text[],
     event_ids text[], event_types text[], subscription_ids text[], history_of text[],
+    periods_of text[],
     unlinked_users text[], unlinked_customers text[], unlinked_emails text[],
     unlinked_max int, link_key_names text[], intent_ids text[],
     idempotency_keys text[], open_intents_of text[],
     out sequence bigint, out accounts loaded_account_v1[],
     out payments loaded_payment_v1[], out subscriptions loaded_subscription_v1[],
     out events loaded_event_v1[], out histories loaded_payment_v1[],
+    out periods loaded_period_v1[],
     out unlinked_payments loaded_payment_v1[],
     out unlinked_subscriptions loaded_subscription_v1[],
     out link_versions loaded_link_key_v1[], out intents loaded_intent_v1[]
@@ -126,6 +135,16 @@ begin
     if cardinality(history_of) > 0 then
         select array_agg(loaded_v1(p)) into histories
         from payments p where p.user_id = any(history_of);
+    end if;
+    if cardinality(history_of || periods_of) > 0 then
+        select array_agg(row(
+            p.subscription_id, p.invoice_id, p.starts_at, p.ends_at, p.amount_paid_minor
+        )::loaded_period_v1) into periods
+        from (
+            select gateway_id from unnest(periods_of) as gateway_id
+            union select s.gateway_id from subscriptions s
+            where s.user_id = any(history_of)
+        ) as owned join paid_periods p on p.subscription_id = owned.gateway_id;
     end if;
     if cardinality(unlinked_users || unlinked_customers || unlinked_emails) > 0 then
         select array_agg(loaded_v1(p.u)) into unlinked_payments

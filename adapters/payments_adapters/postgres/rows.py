@@ -219,7 +219,18 @@ def of_period(period: PaidPeriod) -> NewRow:
         "invoice_id": period.invoice_id,
         "starts_at": period.starts_at,
         "ends_at": period.ends_at,
+        "amount_paid_minor": period.amount_paid_minor,
     }
+
+
+def to_period(row: Row) -> PaidPeriod:
+    return PaidPeriod(
+        gateway_id=row["subscription_id"],
+        invoice_id=row["invoice_id"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        amount_paid_minor=row["amount_paid_minor"],
+    )
 
 
 def of_payment(record: PaymentRecord) -> NewRow:
@@ -237,6 +248,8 @@ def of_payment(record: PaymentRecord) -> NewRow:
         "claimed_by": payment.metadata_user_id,
         "email_key": payment.email,
         "invoice_id": payment.invoice_id,
+        "subscription_id": payment.subscription_id,
+        "invoice_known": payment.invoice_known,
         "failure_code": payment.failure_code,
         "version": record.version,
         "sequence": record.sequence,
@@ -257,6 +270,8 @@ def to_payment(row: Row) -> PaymentRecord:
             metadata_user_id=row["claimed_by"],
             email=row["email_key"],
             invoice_id=row["invoice_id"],
+            subscription_id=row["subscription_id"],
+            invoice_known=row["invoice_known"],
             failure_code=row["failure_code"],
         ),
         user_id=row["user_id"],

@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0003: after its release a change is a new version of the functions and
+-- Made by migration 0004: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -32,8 +32,8 @@ create type link_key_change_v1 as (grp int, key text, version bigint, claimed bo
 create type payment_change_v1 as (
     grp int, id text, user_id text, state text, dispute text, amount_minor bigint,
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
-    claimed_by text, email_key text, invoice_id text, failure_code text,
-    version bigint, sequence bigint
+    claimed_by text, email_key text, invoice_id text, subscription_id text,
+    invoice_known boolean, failure_code text, version bigint, sequence bigint
 );
 
 create type subscription_change_v1 as (
@@ -51,7 +51,7 @@ create type subscription_change_v1 as (
 
 create type period_change_v1 as (
     grp int, subscription_id text, invoice_id text, starts_at timestamptz,
-    ends_at timestamptz
+    ends_at timestamptz, amount_paid_minor bigint
 );
 
 create type event_change_v1 as (
@@ -206,12 +206,12 @@ begin
     if cardinality(payments) > 0 then
         insert into payments (
             id, user_id, state, dispute, amount_minor, currency, refunded_minor,
-            created_at, customer_id, claimed_by, email_key, invoice_id, failure_code,
-            version, sequence, recorded_at, updated_at
+            created_at, customer_id, claimed_by, email_key, invoice_id,
+            subscription_id, invoice_known, failure_code, version, sequence, recorded_at, updated_at
         )
         select t.id, t.user_id, t.state, t.dispute, t.amount_minor, t.currency,
             t.refunded_minor, t.created_at, t.customer_id, t.claimed_by, t.email_key,
-            t.invoice_id, t.failure_code, 1, t.sequence, at, at
+            t.invoice_id, t.subscription_id, t.invoice_known, t.failure_code, 1, t.sequence, at, at
         from unnest(payments) as t
         where t.version = 0 and (all_good or t.grp = any(good)) order by t.id;
         get diagnostics done = row_count;
@@ -230,6 +230,7 @@ begin
                 refunded_minor = t.refunded_minor, created_at = t.created_at,
                 customer_id = t.customer_id, claimed_by = t.claimed_by,
                 email_key = t.email_key, invoice_id = t.invoice_id,
+                subscription_id = t.subscription_id, invoice_known = t.invoice_known,
                 failure_code = t.failure_code, version = t.version + 1,
                 sequence = t.sequence, updated_at = at
             from unnest(payments) as t, held where p.id = t.id and held.id = p.id;
@@ -297,15 +298,16 @@ begin
     end if;
     if cardinality(periods) > 0 then
         insert into paid_periods (
-            subscription_id, invoice_id, starts_at, ends_at, source, recorded_at
+            subscription_id, invoice_id, starts_at, ends_at, amount_paid_minor, source,
+            recorded_at
         )
         select distinct on (t.subscription_id, t.invoice_id) t.subscription_id,
-            t.invoice_id, t.starts_at, t.ends_at, 'invoice', at
+            t.invoice_id, t.starts_at, t.ends_at, t.amount_paid_minor, 'invoice', at
         from unnest(periods) as t where all_good or t.grp = any(good)
         order by t.subscription_id, t.invoice_id
         on conflict (subscription_id, invoice_id) do update set
             starts_at = excluded.starts_at, ends_at = excluded.ends_at,
-            source = excluded.source;
+            amount_paid_minor = excluded.amount_paid_minor, source = excluded.source;
     end if;
 
     if cardinality(events) > 0 then

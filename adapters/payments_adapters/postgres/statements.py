@@ -25,7 +25,7 @@ select a.*, (
 ) as subscriptions
 from payment_accounts a
 """
-LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 17))})"  # noqa: S608  # our own names
+LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 18))})"  # noqa: S608  # our own names
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 14))})"
 
 

@@ -107,6 +107,10 @@ payments: Final = sa.Table(
     sa.Column("claimed_by", sa.Text),
     sa.Column("email_key", sa.Text),
     sa.Column("invoice_id", sa.Text),
+    # The gateway's id of the subscription whose invoice it paid; null says that there
+    # is none only if that is known.
+    sa.Column("subscription_id", sa.Text),
+    sa.Column("invoice_known", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("failure_code", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),
     # The number of the load or of the fetch that it was last changed by.
@@ -239,6 +243,8 @@ paid_periods: Final = sa.Table(
     sa.Column("invoice_id", sa.Text, primary_key=True),
     sa.Column("starts_at", _MOMENT, nullable=False),
     sa.Column("ends_at", _MOMENT, nullable=False),
+    # The money that paid it; 0 if a coupon or a credit did, null if it is not known.
+    sa.Column("amount_paid_minor", sa.BigInteger),
     sa.Column("source", sa.Text, nullable=False),
     _written_at("recorded_at"),
     # `migrated`: the one period that the release before kept, exact after a sync.

@@ -85,12 +85,27 @@ _STORED_NAMES: Final = {
     "sequence": "ticket",
     "server_error_cached": "poisoned",
 }
+_ADDED: Final = frozenset({"amount_paid_minor"})
 _NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
 
 
 def _json(value: object) -> str:
     stored = _renamed(msgspec.to_builtins(value), _STORED_NAMES)
+    # The release before does not know what is new: it is left out where it is empty.
+    stored = _without_empty(stored, _ADDED)
     return msgspec.json.encode(stored).decode()
+
+
+def _without_empty(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: _without_empty(it, names)
+            for k, it in value.items()
+            if it is not None or k not in names
+        }
+    if isinstance(value, list | tuple):
+        return [_without_empty(it, names) for it in value]
+    return value
 
 
 def _read(text: str, kind: Any) -> Any:

@@ -14,6 +14,7 @@ from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
 from payments_core.gateway import (
     Answer,
+    FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
@@ -24,7 +25,7 @@ from payments_core.gateway import (
     UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.payment import Payment, PaymentId
+from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
@@ -109,7 +110,7 @@ class RateLimitedGateway:
         async with self._call("setup_intents"):
             return await self._gateway.set_up(set_up_id)
 
-    async def payment(self, payment_id: PaymentId) -> Payment:
+    async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         async with self._call("charges"):
             return await self._gateway.payment(payment_id)
 

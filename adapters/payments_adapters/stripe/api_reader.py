@@ -3,7 +3,7 @@
 Rule: whatever comes is the thing that was asked for, or nothing is believed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -15,7 +15,11 @@ from payments_adapters.stripe.charges import Charge, Dispute
 from payments_adapters.stripe.client import Client, Got, Reader
 from payments_adapters.stripe.customers import Customer, SetUpIntent
 from payments_adapters.stripe.failures import MISSING
-from payments_adapters.stripe.invoice_payments import CollectedInvoice, PaymentIntent
+from payments_adapters.stripe.invoice_payments import (
+    CollectedInvoice,
+    PaidInvoice,
+    PaymentIntent,
+)
 from payments_adapters.stripe.invoices import Invoice
 from payments_adapters.stripe.prices import Price, Product
 from payments_adapters.stripe.requests import path
@@ -34,6 +38,9 @@ class _Thing(Protocol):
     @property
     def id(self) -> str: ...
 
+
+# What a list is asked by, as Stripe names it.
+Filter = str | Mapping[str, str] | Sequence[str]
 
 _Object = TypeVar("_Object")
 _ThingT = TypeVar("_ThingT", bound=_Thing)
@@ -72,6 +79,7 @@ COLLECTED: Final = Kind.of("invoice", "invoice", CollectedInvoice)
 CUSTOMER: Final = Kind.of("customer", "customer", Customer)
 DISPUTE: Final = Kind.of("dispute", "payment", Dispute)
 INVOICE: Final = Kind.of("invoice", "invoice", Invoice)
+INVOICE_PAYMENT: Final = Kind.of("invoice_payment", "payment", PaidInvoice)
 METHOD: Final = Kind.of("payment_method", "payment_method", billing.PaymentMethod)
 PAYMENT_INTENT: Final = Kind.of("payment_intent", "payment", PaymentIntent)
 PRICE: Final = Kind.of("price", "price", Price)
@@ -106,7 +114,7 @@ class Reading:
         return got
 
     async def some(
-        self, kind: Kind[_Object], *, limit: int, **filters: str
+        self, kind: Kind[_Object], *, limit: int, **filters: Filter
     ) -> Got[Page[_Object]]:
         """Return the first of a list, the newest ones.
 

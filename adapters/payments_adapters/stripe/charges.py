@@ -43,8 +43,9 @@ class Charge(msgspec.Struct):
     # Before `disputed` there was this.
     dispute: Reference = None
     customer: Reference = None
-    # Gone since 2025-03-31.
-    invoice: Reference = None
+    payment_intent: Reference = None
+    # Gone since 2025-03-31; null before that says that there is none.
+    invoice: Reference | msgspec.UnsetType = msgspec.UNSET
     metadata: Metadata | None = None
     # Of any length: `Email` has the limit, and one too long is no e-mail.
     receipt_email: str | None = None
@@ -80,7 +81,8 @@ def payment_of(charge: Charge, *, expired: bool) -> Payment:
         customer_id=None if charge.customer is None else _customer(charge.customer),
         metadata_user_id=(charge.metadata and charge.metadata.user_id) or None,
         email=_email_key(charge),
-        invoice_id=None if charge.invoice is None else id_of(charge.invoice),
+        invoice_id=id_of(charge.invoice) if charge.invoice else None,
+        invoice_known=charge.invoice is None,
         failure_code=charge.failure_code,
     )
 

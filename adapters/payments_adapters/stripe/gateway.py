@@ -25,6 +25,7 @@ from payments_adapters.stripe.api_reader import (
     CUSTOMER,
     DISPUTE,
     INVOICE,
+    INVOICE_PAYMENT,
     PAGE,
     PAYMENT_INTENT,
     PRICE,
@@ -34,7 +35,12 @@ from payments_adapters.stripe.api_reader import (
     Reading,
 )
 from payments_adapters.stripe.api_shapes import API_VERSION
-from payments_adapters.stripe.charges import Unclear, dispute_state_of, payment_of
+from payments_adapters.stripe.charges import (
+    Charge,
+    Unclear,
+    dispute_state_of,
+    payment_of,
+)
 from payments_adapters.stripe.client import Client, Reader
 from payments_adapters.stripe.fields import id_of
 from payments_adapters.stripe.invoice_payments import collection_of
@@ -50,6 +56,7 @@ from payments_core.errors import (
 )
 from payments_core.gateway import (
     Answer,
+    FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
     GatewayRequest,
@@ -61,7 +68,7 @@ from payments_core.gateway import (
     UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.payment import DisputeState, Payment, PaymentId
+from payments_core.payment import DisputeState, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 # How far back to search for an invoice that paid more than a proration.
@@ -180,17 +187,42 @@ class StripeGateway:
             succeeded=got.it.status == "succeeded",
         )
 
-    async def payment(self, payment_id: PaymentId) -> Payment:
-        got = await self._reading.one(CHARGE, payment_id)
+    async def payment(self, payment_id: PaymentId) -> FetchedPayment:
+        charge = (await self._reading.one(CHARGE, payment_id)).it
         try:
-            payment = payment_of(got.it, expired=False)
-            if payment.dispute is DisputeState.NONE:
-                return payment
-            # A charge says no more than that there is one.
-            page = await self._reading.some(DISPUTE, limit=PAGE, charge=payment_id)
-            return attrs.evolve(payment, dispute=dispute_state_of(page.it.data))
+            payment = payment_of(charge, expired=False)
+            if payment.dispute is not DisputeState.NONE:
+                # A charge says no more than that there is one.
+                page = await self._reading.some(DISPUTE, limit=PAGE, charge=payment_id)
+                state = dispute_state_of(page.it.data)
+                payment = attrs.evolve(payment, dispute=state)
         except (Unclear, MalformedEvent) as error:
             raise GatewayOutcomeUnknown(f"a charge that is unclear: {error}") from error
+        invoice = await self._invoice_paid_by(charge)
+        return FetchedPayment(
+            payment=attrs.evolve(
+                payment,
+                invoice_id=invoice.id if invoice else None,
+                subscription_id=invoices.subscription_of(invoice) if invoice else None,
+                invoice_known=True,
+            ),
+            paid_period=invoices.paid_period_of(invoice) if invoice else None,
+        )
+
+    async def _invoice_paid_by(self, charge: Charge) -> invoices.Invoice | None:
+        """Return the invoice that a charge paid, or tried to pay; None without one."""
+        intent = id_of(charge.payment_intent)
+        if intent is None:
+            return None
+        got = await self._reading.some(
+            INVOICE_PAYMENT,
+            limit=PAGE,
+            payment={"type": "payment_intent", "payment_intent": intent},
+            expand=["data.invoice"],
+        )
+        # Paid ones first: what was tried may be of a later invoice.
+        found = sorted(got.it.data, key=lambda it: it.status != "paid")
+        return found[0].invoice if found else None
 
     async def price(self, price_id: str) -> Price:
         got = await self._reading.one(PRICE, price_id)

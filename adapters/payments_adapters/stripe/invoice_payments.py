@@ -1,4 +1,4 @@
-"""How far the payment of an invoice is.
+"""How far the payment of an invoice is, and which invoice a payment paid.
 
 Sources: docs.stripe.com/api/{invoices,invoice-payment,payment_intents}/object.
 """
@@ -9,6 +9,7 @@ import msgspec
 
 from payments_adapters.stripe.api_shapes import Page
 from payments_adapters.stripe.fields import Id, Reference, Text, id_of
+from payments_adapters.stripe.invoices import Invoice
 from payments_core.gateway import InvoicePayment, InvoicePaymentState
 
 
@@ -26,6 +27,13 @@ class PaymentIntent(msgspec.Struct):
 
 class PaidBy(msgspec.Struct):
     payment_intent: Reference = None
+
+
+class PaidInvoice(msgspec.Struct):
+    """As a list by payment intent has it, with the invoice expanded."""
+
+    invoice: Invoice
+    status: Text = ""
 
 
 class InvoicePaymentEntry(msgspec.Struct):

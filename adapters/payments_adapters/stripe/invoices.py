@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from payments_adapters.stripe.fields import Id, Reference, Seconds, Text, id_of, moment
+from payments_adapters.stripe.fields import (
+    Id,
+    Minor,
+    Reference,
+    Seconds,
+    Text,
+    id_of,
+    moment,
+)
 from payments_core.subscription import PaidPeriod
 
 
@@ -60,6 +68,7 @@ class InvoiceOwner(msgspec.Struct):
 
 class Invoice(InvoiceOwner):
     status: Text | None = None
+    amount_paid: Minor | None = None
     lines: Lines = msgspec.field(default_factory=Lines)
 
 
@@ -92,6 +101,7 @@ def paid_period_of(invoice: Invoice) -> PaidPeriod | None:
         invoice_id=invoice.id,
         starts_at=moment(last.start),
         ends_at=moment(last.end),
+        amount_paid_minor=invoice.amount_paid,
     )
 
 

@@ -8,11 +8,12 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
-from payments_core.entitlement import PaymentSummary
+from payments_core.entitlement import replayed
 from payments_core.identity import UserId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.linking import NO_KEYS, LinkKeys
 from payments_core.now import Now
+from payments_core.paid_periods import needs_invoice
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
@@ -114,19 +115,51 @@ class Group:
         )
 
     def replay(self) -> None:
-        """Fold the account from the start, over its whole history."""
+        """Fold the account from the start, over its whole history.
+
+        What its subscriptions have paid for may be otherwise then, too.
+        """
         if self.account is None or self.more is not None:
             return
         snapshot, user = self.known.snapshot, self.account.user_id
-        if self.before is not None and user not in snapshot.lookup.histories:
-            self.need(Lookup(histories=frozenset({user})))
+        wanted = self._history_of(self.account)
+        if wanted.histories - snapshot.lookup.histories or (
+            wanted.periods_of - snapshot.lookup.periods_of
+        ):
+            self.need(wanted)
             return
         payments = {it.payment.id: it.payment for it in self.payments.values()}
         for record in snapshot.histories:
             if record.user_id == user:
                 payments.setdefault(record.payment.id, record.payment)
-        summary = PaymentSummary.replay(payments.values(), self.account.subscriptions)
-        self.account = self.account.with_summary(summary)
+        history, subscriptions = payments.values(), self.account.subscriptions
+        periods = [*snapshot.periods, *self.periods]
+        summary, standing = replayed(history, subscriptions, periods)
+        for before, after in zip(subscriptions, standing, strict=True):
+            if after is not before:
+                self.subscriptions[after.gateway_id] = after
+                self.note(f"subscription {after.gateway_id} {after.status.value}")
+        self.account = attrs.evolve(
+            self.account, summary=summary, subscriptions=tuple(standing)
+        )
+        paid_invoices = frozenset(it.invoice_id for it in periods)
+        for payment in history:
+            if needs_invoice(payment, subscriptions, paid_invoices):
+                self.ask_invoice(payment)
+
+    def _history_of(self, account: PaymentAccount) -> Lookup:
+        """Return what a replay needs: of what is new there is no history."""
+        before = self.before
+        own = {it.gateway_id for it in before.subscriptions} if before else set()
+        adopted = (it.gateway_id for it in account.subscriptions if it.version)
+        return Lookup(
+            histories=frozenset({account.user_id} if before else ()),
+            periods_of=frozenset(adopted) - own,
+        )
+
+    def ask_invoice(self, payment: Payment) -> None:
+        """Ask for the invoice that a payment paid, if any."""
+        self.sync(JobKey(JobKind.PAYMENT, payment.id), "which invoice it paid")
 
     def link_versions(self) -> Mapping[str, int]:
         """Return the versions of the link keys that this group rests on."""

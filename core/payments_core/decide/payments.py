@@ -26,7 +26,8 @@ from payments_core.facts import (
 )
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import link_keys
-from payments_core.payment import Payment, PaymentRecord
+from payments_core.paid_periods import needs_invoice
+from payments_core.payment import DisputeState, Payment, PaymentRecord
 from payments_core.subscription import Subscription, SubscriptionStatus
 
 # A payment comes with other events, which may make the sync needless.
@@ -82,6 +83,19 @@ def _fold(
     payment: Payment,
 ) -> None:
     subscriptions = account.subscriptions
+    if payment.subscription_id is not None or (
+        # What it was before may have taken a period, too.
+        subscriptions
+        and (
+            _is_about_a_period(payment)
+            or (before is not None and _is_about_a_period(before.payment))
+        )
+    ):
+        # What it paid for decides, and what else did: that takes the history.
+        group.replays = True
+        return
+    if subscriptions and needs_invoice(payment, subscriptions):
+        group.ask_invoice(payment)
     effect, seen = PaymentEffect.of(payment, subscriptions), None
     if before is not None and before.user_id is not None:
         seen = PaymentEffect.of(before.payment, subscriptions)
@@ -91,6 +105,16 @@ def _fold(
         group.replays = True
         return
     group.account = account.with_summary(account.summary.advance(effect))
+
+
+def _is_about_a_period(payment: Payment) -> bool:
+    """Say whether a payment is linked to a paid period, or may take one back."""
+    return (
+        payment.invoice_id is not None
+        or payment.subscription_id is not None
+        or payment.money_returned
+        or payment.dispute is not DisputeState.NONE
+    )
 
 
 _IN_ARREARS: Final[Mapping[bool, frozenset[SubscriptionStatus]]] = MappingProxyType(

@@ -1,7 +1,8 @@
 """What observations of subscriptions, and paid periods of them, come to.
 
 Rule 1: an observation merges with what is known (`payments_core.subscription_merge`).
-Rule 2: the beginning or the end of a subscription's life is a replay of all payments.
+Rule 2: the beginning or the end of a subscription's life is a replay of all payments,
+        and so is a paid period.
 """
 
 import attrs
@@ -11,7 +12,10 @@ from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
 from payments_core.facts import APPLIED, PeriodPaid, SourcedFacts, SubscriptionObserved
 from payments_core.linking import link_keys
-from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.subscription import (
+    Subscription,
+    SubscriptionStatus,
+)
 from payments_core.subscription_merge import Observation, merge_observation
 
 
@@ -49,13 +53,18 @@ def _is_anothers(group: Group, known: Subscription | None) -> bool:
 def pay_period(group: Group, fact: PeriodPaid, _: SourcedFacts) -> Outcome:
     period = fact.period
     known = group.subscription(period.gateway_id)
-    if known is None:
+    if known is None or known.user_id != group.owner:
         job = subscription_job(period.gateway_id)
         group.sync(job, "not known yet")
         reason = "its subscription is not known yet"
         return Outcome(EventState.PENDING, reason, job)
     group.periods.append(period)
-    put_subscription(group, known, known.paid(period))
+    if group.account is None:
+        put_subscription(group, known, known.paid(period))
+    else:
+        # Payments of this invoice mean something from now on; their money may have
+        # gone back already.
+        group.replays = True
     return APPLIED
 
 

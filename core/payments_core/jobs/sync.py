@@ -142,8 +142,9 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
 
 async def sync_payment(run: JobRun, job: Job) -> None:
     found = await run.gateway.payment(PaymentId(job.key.subject))
-    fact = PaymentCorrected(found, run.sequence)
-    await run.record.one(SourcedFacts(facts=(fact,), job=job))
+    corrected = PaymentCorrected(found.payment, run.sequence)
+    paid = () if found.paid_period is None else (PeriodPaid(found.paid_period),)
+    await run.record.one(SourcedFacts(facts=(corrected, *paid), job=job))
 
 
 async def apply_event(run: JobRun, job: Job) -> None:

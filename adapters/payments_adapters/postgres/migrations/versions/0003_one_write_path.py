@@ -7,7 +7,6 @@ it writes raises its account's version.
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,8 +17,6 @@ from payments_adapters.postgres import partitions
 revision: Final = "0003"
 down_revision: Final = "0002"
 
-_FUNCTIONS: Final = ("load_v1.sql", "save_v1.sql")
-_FOLDER: Final = Path(__file__).parents[2]
 _MOMENT: Final = sa.DateTime(timezone=True)
 
 _TRIGGERS: Final = """
@@ -88,8 +85,6 @@ def upgrade() -> None:
     _create_tables()
     _widen_tables()
     _fill_periods()
-    for name in _FUNCTIONS:
-        _execute((_FOLDER / name).read_text())
     _execute(_TRIGGERS)
 
 
@@ -218,38 +213,13 @@ def downgrade() -> None:
     ):
         op.execute(f"drop trigger {trigger} on {table}")
     for function in (
-        "load_v1",
         "account_keyed",
         "subscription_unlinked",
         "payment_unlinked",
         "payment_changed",
         "raise_link_keys",
-        "save_v1",
-        "save_groups_v1",
-        "loaded_v1(payments)",
-        "loaded_v1(subscriptions)",
     ):
         op.execute(f"drop function {function}")
-    for type_ in (
-        "loaded_account",
-        "loaded_subscription",
-        "loaded_payment",
-        "loaded_intent",
-        "loaded_event",
-        "loaded_link_key",
-        "account_change",
-        "identity_change",
-        "link_key_change",
-        "payment_change",
-        "subscription_change",
-        "period_change",
-        "event_change",
-        "settled_event",
-        "requested_job",
-        "finished_job",
-        "intent_change",
-    ):
-        op.execute(f"drop type {type_}_v1")
     op.execute("delete from jobs where finished_at is not null")
     op.drop_column("subscriptions", "plan_changed_at")
     op.drop_column("jobs", "user_id")

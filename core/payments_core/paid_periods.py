@@ -1,0 +1,77 @@
+"""Which paid periods stand: money that goes back takes back exactly what it bought.
+
+Rule 1: which invoice a payment paid is a fact, and so is what a paid invoice covers.
+        The periods of a subscription are a set, one an invoice.
+Rule 2: a period goes when all the money of its invoice went back: a refund in full, or
+        a lost dispute, of every payment. A part of it takes nothing, and so does any
+        payment of something else.
+Rule 3: a period that was paid with nothing (a coupon, a credit) has nothing to return.
+Rule 4: while the invoice of a payment is not known, its return takes nothing. The
+        gateway is asked (`needs_invoice`).
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import attrs
+
+from payments_core.payment import DisputeState, Payment, PaymentState
+from payments_core.subscription import PaidPeriod, Subscription
+
+
+def needs_invoice(
+    payment: Payment,
+    subscriptions: Iterable[Subscription],
+    paid_invoices: AbstractSet[str] = frozenset(),
+) -> bool:
+    """Say whether the gateway has to be asked which invoice a payment paid.
+
+    `paid_invoices` are those of which it is known what they cover. It is asked only
+    where it decides on something: within a subscription's life, whether a return
+    takes a period; after it, whether a payment was for what was overdue, and buys no
+    month of its own.
+    """
+    moment = payment.created_at
+    if payment.invoice_known or payment.invoice_id in paid_invoices or moment is None:
+        return False
+    lived = [
+        it
+        for it in subscriptions
+        if it.has_lived
+        and it.report.customer_id == payment.customer_id
+        and it.began_at <= moment
+    ]
+    if any(it.lived_at(moment) for it in lived):
+        return payment.money_returned or payment.dispute is DisputeState.OPEN
+    took_money = payment.money_stayed or payment.money_returned
+    return bool(lived) and took_money and payment.state is not PaymentState.CONTRADICTED
+
+
+def with_standing_periods(
+    subscription: Subscription,
+    periods: Iterable[PaidPeriod],
+    payments: Sequence[Payment],
+) -> Subscription:
+    """Set the last paid period of a subscription to the last one that stands."""
+    before = subscription.last_paid_period
+    left = attrs.evolve(subscription, last_paid_period=None)
+    for period in periods:
+        if period.gateway_id == subscription.gateway_id and not _went_back(
+            period, payments
+        ):
+            left = left.paid(period)
+    return subscription if left.last_paid_period == before else left
+
+
+def _went_back(period: PaidPeriod, payments: Iterable[Payment]) -> bool:
+    of_it = [it for it in payments if it.invoice_id == period.invoice_id]
+    returned = sum(_minor(it) for it in of_it if it.money_returned)
+    paid = period.amount_paid_minor
+    if paid is None:
+        # Older facts do not say it: it is what we know of.
+        paid = returned + sum(_minor(it) for it in of_it if it.money_stayed)
+    return 0 < paid <= returned
+
+
+def _minor(payment: Payment) -> int:
+    return payment.amount.amount_minor if payment.amount else 0

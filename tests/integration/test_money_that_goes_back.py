@@ -1,0 +1,92 @@
+"""Money that goes back takes back exactly what it bought: the whole way, over HTTP."""
+
+from typing import Any
+
+from support.service_with_sandbox import PRO, Payer, ServiceWithSandbox
+
+
+def refunded(stack: ServiceWithSandbox, charge: dict[str, Any]) -> None:
+    """Refund a charge in full; the webhooks arrive, and the worker works."""
+    stack.wire.post("refunds", charge=charge["id"])
+    stack.settle()
+
+
+def charged(stack: ServiceWithSandbox, payer: Payer, amount: int) -> dict[str, Any]:
+    """Take money of a payer that no invoice asks for; return the charge."""
+    [customer] = payer.customers
+    intent = stack.wire.post(
+        "payment_intents",
+        amount=amount,
+        currency="eur",
+        customer=customer["id"],
+        payment_method=payer.card,
+        confirm=True,
+        off_session=True,
+    )
+    stack.settle()
+    charge: dict[str, Any] = stack.wire.get(f"charges/{intent['latest_charge']}")
+    return charge
+
+
+def test_a_refund_of_a_one_off_charge_takes_no_period(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Paid to next month, she bought something else beside it, and got that money back.
+    """
+    ada.subscribed()
+    before = ada.status
+    assert before["payment_status"] == "paid"
+    one_off = charged(stack, ada, 500)
+
+    refunded(stack, one_off)
+
+    assert ada.status == before
+
+
+def test_a_refund_of_an_upgrade_takes_no_period(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    What the higher price cost for the rest of the month goes back; the month stays.
+    """
+    id_ = ada.subscribed()["id"]
+    ada.admin.change(id_, price=stack.pro)
+    stack.settle()
+    before = ada.status
+    upgrade = ada.charges[-1]
+    assert upgrade["amount"] < PRO
+
+    refunded(stack, upgrade)
+
+    assert ada.status == before
+
+
+def test_a_refund_of_a_period_takes_it(stack: ServiceWithSandbox, ada: Payer) -> None:
+    """
+    It was the first and the only one: with it goes the date.
+    """
+    ada.subscribed()
+    [first] = ada.charges
+
+    refunded(stack, first)
+
+    status = ada.status
+    assert (status["payment_status"], status["entitled"]) == ("refunded", False)
+    assert status["payment_expire_date"] is None
+
+
+def test_a_part_that_goes_back_takes_nothing(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The rest was kept, and it paid for the month.
+    """
+    ada.subscribed()
+    before = ada.status
+    [first] = ada.charges
+
+    stack.wire.post("refunds", charge=first["id"], amount=first["amount"] - 1)
+    stack.settle()
+
+    assert ada.status == before
