@@ -16,7 +16,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be ask
 
 
 @click.command()
-@click.argument("span")
+@click.argument("span", help='How long: "1 month".')
 @_DRY_RUN
 @_JSON
 @click.pass_obj
@@ -35,7 +35,7 @@ def advance(target: Target, *, span: str, dry_run: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("type_", metavar="TYPE")
+@click.argument("type_", metavar="TYPE", help="Of the event: charge.failed.")
 @click.option("--user", required=True, help="A user id, or an e-mail.")
 @click.option(
     "--set",
@@ -56,7 +56,7 @@ def trigger(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make an event of this TYPE happen to a user, with all that leads to it."""
+    """Make an event happen to a user, with all that leads to it."""
     values = dict(_assignment(text, "--set") for text in assignments)
     body = {"type": type_, "user": user, "values": values}
     if dry_run:
@@ -74,12 +74,27 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
 
 
 @click.command()
-@click.argument("rates", nargs=-1, metavar="[FAULT=RATE]...")
+@click.argument(
+    "rates",
+    nargs=-1,
+    metavar="[FAULT=RATE]...",
+    help="How often a fault happens, from 0 to 1: drop=0.05.",
+)
 @click.option("--calm", is_flag=True, help="Let nothing go wrong any more, first.")
 @click.option("--seed", type=int, help="Draw anew from this seed.")
 @click.option("--next", "next_", help="A fault for the next thing that matches.")
-@click.option("--matches", default="*", help='"POST /v1/subscriptions", "invoice.*".')
-@click.option("--times", default=1, type=click.IntRange(1))
+@click.option(
+    "--matches",
+    default="*",
+    help='To what --next happens: "POST /v1/subscriptions", "invoice.*".',
+)
+@click.option(
+    "--times",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often --next happens.",
+)
 @_DRY_RUN
 @_JSON
 @click.pass_obj
@@ -95,7 +110,9 @@ def chaos(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let things go wrong, at a rate or once; without arguments, say what is set.
+    """Let things go wrong, at a rate or once.
+
+    Without arguments, say what is set.
 
     \b
     Calls:      rate_limited rate_limited_retry_after error_before error_after
@@ -144,7 +161,7 @@ def _rate(name: str, text: str) -> float:
 
 
 @click.command()
-@click.argument("intent")
+@click.argument("intent", help="A payment or a set-up (pi_…, seti_…).")
 @click.option("--fail", is_flag=True, help="The holder does not pass.")
 @_DRY_RUN
 @_JSON
@@ -152,7 +169,7 @@ def _rate(name: str, text: str) -> float:
 def authenticate(
     target: Target, *, intent: str, fail: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Do the bank's 3-D Secure step of an INTENT (pi_…, seti_…), as its holder."""
+    """Do the bank's 3-D Secure step, as the card's holder."""
     body: dict[str, Any] = {"intent": intent, "succeed": not fail}
     if dry_run:
         click.echo(json.dumps(body))
@@ -162,7 +179,7 @@ def authenticate(
 
 
 @click.command()
-@click.argument("payment_method")
+@click.argument("payment_method", help="The card (pm_…).")
 @click.option("--declines", type=click.Choice(sorted(DECLINES)), help="Good if none.")
 @_DRY_RUN
 @_JSON
@@ -175,7 +192,7 @@ def card(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let a card (pm_…) decline from now on, or be good again."""
+    """Let a card decline from now on, or be good again."""
     body = {"payment_method": payment_method, "declines": declines}
     if dry_run:
         click.echo(json.dumps(body))
@@ -187,18 +204,21 @@ def card(
 
 
 @click.command()
-@click.argument("endpoint")
-@click.option("--keep", default=86_400, show_default=True, type=click.IntRange(0))
+@click.argument("endpoint", help="The webhook endpoint (we_…).")
+@click.option(
+    "--keep",
+    default=86_400,
+    show_default=True,
+    type=click.IntRange(0),
+    help="For how many seconds the old secret signs too.",
+)
 @_DRY_RUN
 @_JSON
 @click.pass_obj
 def roll_secret(
     target: Target, *, endpoint: str, keep: int, dry_run: bool, as_json: bool
 ) -> None:
-    """Give a webhook ENDPOINT (we_…) a new secret, and print it.
-
-    The old one signs as well for --keep more seconds.
-    """
+    """Give a webhook endpoint a new secret, and print it."""
     body = {"endpoint": endpoint, "keep_s": keep}
     if dry_run:
         click.echo(json.dumps(body))
@@ -211,7 +231,7 @@ def roll_secret(
 @_JSON
 @click.pass_obj
 def state(target: Target, *, as_json: bool) -> None:
-    """Say what there is: its time, its objects, its endpoints, its chaos."""
+    """Say what there is: time, objects, endpoints, chaos."""
     shown = target.client().ask("state")
     if as_json:
         click.echo(json.dumps(shown))
@@ -231,7 +251,13 @@ def state(target: Target, *, as_json: bool) -> None:
 
 @click.command()
 @click.option("--type", "kind", help="Of this type only.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="How many at most, the latest.",
+)
 @_JSON
 @click.pass_obj
 def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> None:
@@ -257,7 +283,10 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
 @_JSON
 @click.pass_obj
 def reset(target: Target, *, seed: int | None, dry_run: bool, as_json: bool) -> None:
-    """Begin anew: nothing is left but the key and what it was started with."""
+    """Begin anew, with the same key.
+
+    What --catalog and --forward made is there again; nothing else is left.
+    """
     if dry_run:
         click.echo(json.dumps({"seed": seed}))
         return

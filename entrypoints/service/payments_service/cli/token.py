@@ -78,7 +78,10 @@ def _issued(
 def issue_token(
     *, user: str, email: str | None, admin: bool, lifetime: int, as_json: bool
 ) -> None:
-    """Issue a token with the development key; production's keys are not ours."""
+    """Issue a token with the development key.
+
+    In production the users micro-service issues them.
+    """
     if os.environ.get("PAYMENTS_ENV", "development") != "development":
         raise CommandError(
             Exit.REFUSED,
@@ -98,11 +101,17 @@ def issue_token(
 
 
 @token.command()
-@click.argument("text", required=False, metavar="[TOKEN]")
+@click.argument(
+    "text", required=False, metavar="[TOKEN]", help="The token itself, if it is valid."
+)
 @click.option("--user", help="All tokens of this user (id or e-mail) until now.")
 @click.option("--issuer", help="With --jti and --expires-at: a token by its name.")
-@click.option("--jti")
-@click.option("--expires-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]))
+@click.option("--jti", help="The id of that token: its claim `jti`.")
+@click.option(
+    "--expires-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    help="When that token expires: its claim `exp`.",
+)
 @_DRY_RUN
 @_JSON
 def invalidate(
@@ -115,7 +124,10 @@ def invalidate(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate one token, or all of a user's; it is revoked when this returns."""
+    """Invalidate one token, or all tokens of a user.
+
+    They are revoked when this returns.
+    """
     name = (issuer, jti, expires_at)
     ways = [text is not None, user is not None, any(name)]
     if ways.count(True) != 1 or (any(name) and not all(name)):
@@ -159,7 +171,13 @@ def invalidate(
 
 
 @token.command("list")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="How many at most.",
+)
 @click.option("--cursor", help="Where the last page ended.")
 @_JSON
 def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:

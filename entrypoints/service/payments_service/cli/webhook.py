@@ -92,7 +92,11 @@ def _assignment(text: str) -> tuple[str, object]:
 
 
 @webhook.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An event of Stripe's, as JSON.",
+)
 @click.option(
     "--set",
     "assignments",
@@ -113,7 +117,7 @@ def send(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Sign a JSON FILE as Stripe would and post it to the route of its type."""
+    """Sign an event as Stripe would, and post it to its route."""
     try:
         event = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -153,9 +157,19 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
 
 
 @webhook.command("list")
-@click.option("--state", type=click.Choice([state.value for state in EventState]))
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in EventState]),
+    help="Only those in this state.",
+)
 @click.option("--unlinked", is_flag=True, help="Only those whose payment is unlinked.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="How many at most.",
+)
 @_JSON
 def list_events(
     *, state: str | None, unlinked: bool, limit: int, as_json: bool
@@ -179,7 +193,7 @@ def list_events(
 
 
 @webhook.command()
-@click.argument("event_id")
+@click.argument("event_id", help="The event's id (evt_…).")
 @_JSON
 def show(*, event_id: str, as_json: bool) -> None:
     """Show an event as it was kept, with its body."""
