@@ -15,6 +15,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be asked.")
 
 
+def _text(at: int) -> str:
+    """Return a moment as it is read: RFC 3339, in UTC."""
+    return f"{moment(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @click.command()
 @click.argument("span", help='How long: "1 month".')
 @_DRY_RUN
@@ -30,7 +35,7 @@ def advance(target: Target, *, span: str, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps(body))
         return
     now = target.client().do("advance", **body)["now"]
-    shown = {"now": moment(now).isoformat()}
+    shown = {"now": _text(now)}
     click.echo(json.dumps(shown) if as_json else f"it is {shown['now']}")
 
 
@@ -236,7 +241,7 @@ def state(target: Target, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(shown))
         return
-    click.echo(f"it is {moment(shown['now']).isoformat()}, seed {shown['seed']}")
+    click.echo(f"it is {_text(shown['now'])}, seed {shown['seed']}")
     for kind, count in shown["objects"].items():
         click.echo(f"{count:>7} {kind}")
     click.echo(
@@ -245,7 +250,7 @@ def state(target: Target, *, as_json: bool) -> None:
     if shown["subscriptions"]:
         click.echo("\nSUBSCRIPTION, CUSTOMER, STATUS, END OF ITS PERIOD")
     for it in shown["subscriptions"]:
-        ends = moment(it["current_period_end"]).isoformat()
+        ends = _text(it["current_period_end"])
         click.echo(f"{it['id']}  {it['customer']}  {it['status']:<10} until {ends}")
 
 
@@ -268,9 +273,9 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
         click.echo(json.dumps(rows))
         return
     width = max((len(row["id"]) for row in rows), default=0)
-    click.echo(f"{'CREATED':<25}  {'ID':<{width}}  {'TYPE':<40} OBJECT_ID")
+    click.echo(f"{'CREATED':<20}  {'ID':<{width}}  {'TYPE':<40} OBJECT_ID")
     for row in rows:
-        at = moment(row["created"]).isoformat()
+        at = _text(row["created"])
         way = f"  ({row['undelivered']} to deliver)" if row["undelivered"] else ""
         click.echo(f"{at}  {row['id']}  {row['type']:<40} {row['object_id']}{way}")
     if not rows:

@@ -26,6 +26,7 @@ from payments_service.presentation.arguments import (
     encode_cursor,
     user_named,
 )
+from payments_service.presentation.explanation import moment_text
 
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
@@ -141,11 +142,11 @@ def invalidate(
             if user is not None:
                 named = user_named(user)
                 if dry_run:
-                    return {"would_invalidate_until": utc_now().isoformat()}
+                    return {"would_invalidate_until": moment_text(utc_now())}
                 done = await container[InvalidateUserTokens](named, caller=caller)
                 return {
                     "user_id": done.user_id,
-                    "invalidated_until": done.at.isoformat(),
+                    "invalidated_until": moment_text(done.at),
                 }
             if dry_run:
                 return {"would_invalidate": True}
@@ -193,8 +194,8 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
                 "issuer": r.issuer,
                 "jti": r.jti,
                 "user_id": r.user_id,
-                "expires_at": r.expires_at.isoformat(),
-                "invalidated_at": r.invalidated_at.isoformat(),
+                "expires_at": moment_text(r.expires_at),
+                "invalidated_at": moment_text(r.invalidated_at),
             }
             for r in page.revocations
         ]

@@ -20,6 +20,7 @@ from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
+from payments_service.presentation.explanation import moment_text
 
 _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",
@@ -213,7 +214,7 @@ def show(*, event_id: str, as_json: bool) -> None:
 
 def _facts(event: KeptEvent) -> dict[str, object]:
     return {
-        "received_at": event.received_at.isoformat(timespec="seconds"),
+        "received_at": moment_text(event.received_at.replace(microsecond=0)),
         "id": event.key.id,
         "type": event.key.type,
         "state": event.outcome.state.value,
