@@ -264,10 +264,11 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     odd = answer_of(sandbox, "state", env=nowhere)
 
     codes = [done.code for done in (alone, unnamed, gone, odd)]
-    assert codes == [5, 2, 5, 2]
+    assert codes == [5, 5, 5, 2]
     assert "no development service runs" in alone.err
-    assert "name a sandbox with --url and --key" in unnamed.err
+    assert "no sandbox is named: start one with" in unnamed.err
     assert "no sandbox answers at" in gone.err
+    assert "`serve` starts one" in gone.err
     assert "may have happened" not in gone.err
 
 

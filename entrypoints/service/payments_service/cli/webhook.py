@@ -136,7 +136,9 @@ def send(
         raise CommandError(Exit.USAGE, "--to: not an http:// address") from error
     except httpx.TransportError as error:
         raise CommandError(
-            Exit.DEPENDENCY_DOWN, f"nothing answers there ({type(error).__name__})"
+            Exit.DEPENDENCY_DOWN,
+            f"nothing answers there ({type(error).__name__}): `payments serve` or "
+            "`payments dev` starts a service",
         ) from error
     _show(response, as_json=as_json)
 
