@@ -23,7 +23,7 @@ from payments_core.use_cases import (
     ReadSubscriptions,
     StartSubscription,
 )
-from payments_core.use_cases.subscriptions import is_ended
+from payments_core.use_cases.subscriptions import is_ended, not_subscribed_to
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
@@ -131,9 +131,14 @@ def start(
         )
 
     async def check(container: Container) -> None:
-        await container[GetAuthorizedAccount](
-            user_named(user), caller=environment.operator()
+        operator = environment.operator()
+        account = await container[GetAuthorizedAccount](
+            user_named(user), caller=operator
         )
+        price = await container[StartSubscription].price(
+            product=order.product, price=order.price, caller=operator
+        )
+        not_subscribed_to(price.product)(account)
 
     words = f"would subscribe {user}"
     _operate(work, check, words, dry_run=dry_run, as_json=as_json)
