@@ -297,8 +297,9 @@ def test_a_dry_run_finds_what_the_command_would_find(
     stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
-    Nobody, or no such subscription: 3, as without it. Of one that has ended it says
-    what the command would say; of one that has not, what would be done, and does not.
+    Nobody, or no such subscription: 3, as without it; no such product: 2; one that the
+    user has: 6. Of a subscription that has ended it says what the command would say; of
+    one that has not, what would be done, and does not.
     """
     env = stack.world.env(0, 0)
     id_ = ada.subscribed()["id"]
@@ -312,6 +313,9 @@ def test_a_dry_run_finds_what_the_command_would_find(
 
     product = ("--product", stack.product)
     assert told("start", "nobody", *product)[:2] == (3, "")
+    assert told("start", ada.id, "--product", "prod_nope")[:2] == (2, "")
+    assert told("start", ada.id, "--price", "price_nope")[:2] == (2, "")
+    assert told("start", ada.id, *product)[:2] == (6, "")
     assert told("cancel", "nobody", id_)[:2] == (3, "")
     assert told("cancel", ada.id, "sub_unknown")[:2] == (3, "")
     assert told("change", ada.id, "sub_unknown", "--go-on")[:2] == (3, "")

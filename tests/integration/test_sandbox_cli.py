@@ -148,10 +148,10 @@ def test_time_passes_by_advance_alone(served: Served) -> None:
     after = served.json("advance", "1 month")
 
     assert before["now"] == 1_769_860_800
-    assert after["now"] == "2026-02-28T12:00:00+00:00"
+    assert after["now"] == "2026-02-28T12:00:00Z"
     types = [row["type"] for row in served.json("events")]
     assert "invoice.created" in types
-    assert served.json("advance", "2 hours")["now"] == "2026-02-28T14:00:00+00:00"
+    assert served.json("advance", "2 hours")["now"] == "2026-02-28T14:00:00Z"
     renewed = served.json("events", "--type", "invoice.paid", "--limit", "1")
     assert renewed[0]["created"] == 1_772_283_600
 
@@ -264,10 +264,11 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     odd = answer_of(sandbox, "state", env=nowhere)
 
     codes = [done.code for done in (alone, unnamed, gone, odd)]
-    assert codes == [5, 2, 5, 2]
+    assert codes == [5, 5, 5, 2]
     assert "no development service runs" in alone.err
-    assert "name a sandbox with --url and --key" in unnamed.err
+    assert "no sandbox is named: start one with" in unnamed.err
     assert "no sandbox answers at" in gone.err
+    assert "`serve` starts one" in gone.err
     assert "may have happened" not in gone.err
 
 

@@ -239,3 +239,25 @@ def test_an_expired_month_is_not_entitled(service: ServiceProcess) -> None:
 
     status = service.status("late")
     assert (status["payment_status"], status["entitled"]) == ("paid", False)
+
+
+@pytest.mark.parametrize("written", ["a%2Fb@example.com", "a%2fb%40example.com"])
+def test_an_email_with_a_slash_is_found_by_its_path(
+    service: ServiceProcess, written: str
+) -> None:
+    """
+    `%2F` within a segment divides no path; an id cannot have it, and says so.
+    """
+    service.register("slash", "a/b@example.com")
+    users = f"{service.url}/users"
+    admin = {"Authorization": f"Bearer {service.world.admin()}"}
+
+    found = httpx.get(f"{users}/{written}/payment-status", headers=admin)
+    listed = httpx.get(f"{users}/{written}/subscriptions", headers=admin)
+    divided = httpx.get(f"{users}/a/b@example.com/payment-status", headers=admin)
+    no_id = httpx.get(f"{users}/a%2Fb/payment-status", headers=admin)
+
+    assert (found.status_code, found.json()["user_id"]) == (200, "slash")
+    assert (listed.status_code, listed.json()) == (200, {"items": []})
+    assert divided.status_code == 404
+    assert (no_id.status_code, no_id.json()["code"]) == (400, "invalid_value")

@@ -12,10 +12,11 @@ from payments_core.errors import (
     StoreUnavailable,
     SubscriptionNotFound,
 )
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import IntentKind, IntentState, OperationParams
 from payments_core.job import JobKind
 from payments_core.use_cases import OperationRequest, Order
+from payments_core.use_cases.execute_operation import CUSTOMER_WITHIN
 from support.deployment import ADA, Break, Deployment, admin
 from support.operations import DAY, GOOD, OTHER, card, change, start
 
@@ -69,6 +70,39 @@ async def test_p23_what_was_given_to_another_user_meanwhile_ends_all_the_same() 
         ]
         await deployment.work()
         assert not deployment.open_intents
+
+
+async def test_p23_a_customer_that_is_another_users_is_asked_for_less_and_less() -> (
+    None
+):
+    """
+    The wait grows after each try, as after any failure; it is not every five seconds.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await deployment.register(BOB)
+
+        def give_away(*_: Any) -> None:
+            tables = deployment.database.tables
+            for made in deployment.customers_of(ADA):
+                theirs = CustomerId(made)
+                tables.put_account(
+                    attrs.evolve(tables.accounts[BOB], customer_id=theirs)
+                )
+
+        deployment.engine.watch = give_away
+        waits = []
+        intent = await card(deployment, GOOD)
+        for _ in range(5):
+            known = await deployment.intent(intent.id)
+            assert known is not None
+            assert known.open
+            waits.append(known.lease.due_at - deployment.clock.now)
+            await deployment.advance(waits[-1])
+            await deployment.work()
+
+        assert waits == sorted(set(waits))
+        assert waits[-1] > 10 * CUSTOMER_WITHIN
 
 
 async def test_p24_every_change_was_committed_before_it_left() -> None:

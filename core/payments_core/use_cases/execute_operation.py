@@ -242,7 +242,8 @@ class ExecuteOperation:
                 # Another operation made the customer meanwhile.
                 account = account_in(await self._load(account.user_id))
             if account.customer_id is None:
-                return await self._reschedule(intent, self._soon())
+                # It was bound to another account, which no time mends by itself.
+                return await self._reschedule(intent, RetryLater())
         return (await self._run(intent, account, snapshot.sequence))[0]
 
     def _soon(self) -> RetryLater:

@@ -23,6 +23,16 @@ _PORT_MAX: Final = 65_535
 _T = TypeVar("_T")
 
 
+REQUIRED: Final = (
+    "PAYMENTS_ENV",
+    "PAYMENTS_DATABASE_URL",
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+    "PAYMENTS_JWT_ISSUER",
+    "PAYMENTS_JWT_AUDIENCE",
+    "PAYMENTS_JWT_KEYS",
+)
+
+
 class SettingsError(Exception):
     """The environment cannot be used; `problems` names each variable and why.
 
@@ -103,6 +113,11 @@ class Settings:
         if given.problems:
             raise SettingsError(given.problems)
         return cls(**values)  # type: ignore[arg-type]  # each was read by its own type
+
+
+def is_any_required_given(env: Mapping[str, str]) -> bool:
+    """Say whether the environment names any of what every service has to be told."""
+    return any(env.get(f"{name}{twin}") for name in REQUIRED for twin in ("", "_FILE"))
 
 
 def database_url(env: Mapping[str, str]) -> str | None:

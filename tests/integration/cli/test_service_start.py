@@ -9,6 +9,7 @@ import pytest
 from support import databases
 from support.command_line import Answer, Inside
 from support.commands import CANARY, payments, secretive
+from support.events import SAMPLES
 
 REQUIRED = (
     "PAYMENTS_ENV",
@@ -44,7 +45,7 @@ def named(answer: Answer) -> tuple[str, ...]:
     return tuple(line.split(": ")[1] for line in lines)
 
 
-@pytest.mark.parametrize("words", [["serve"], ["worker"], ["account", "show", "ada"]])
+@pytest.mark.parametrize("words", [["serve"], ["worker"], ["config", "show"]])
 def test_whoever_has_set_nothing_is_told_of_dev(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
@@ -58,6 +59,45 @@ def test_whoever_has_set_nothing_is_told_of_dev(
     assert bare.err.splitlines()[-1].startswith(f"payments: {HINT}")
     assert named_one.code == 4
     assert HINT not in named_one.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["account", "show", "ada"],
+        ["subscription", "list", "ada"],
+        ["token", "issue", "--user", "ada"],
+        ["token", "list"],
+        ["webhook", "list"],
+        ["webhook", "send", SAMPLES / "charge_failed.json"],
+        ["sandbox", "state"],
+    ],
+)
+def test_who_asks_while_nothing_runs_is_told_how_to_start_it(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    In one line, exit code 5, whatever is asked; who has begun to set up a service of
+    their own is told what is missing.
+    """
+    bare = inside(*words, env=nowhere)
+
+    assert (bare.code, bare.out) == (5, "")
+    [line] = bare.err.splitlines()
+    assert line.startswith("payments: no development service runs on ")
+    assert "start one with `make run` or `payments dev`" in line
+
+
+@pytest.mark.parametrize("words", [["account", "show", "ada"], ["token", "list"]])
+def test_who_has_set_a_part_is_told_what_is_missing(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    Exit code 4, and the rest of what is required.
+    """
+    part = inside(*words, env={**nowhere, "PAYMENTS_JWT_ISSUER": "users"})
+
+    assert named(part) == tuple(it for it in REQUIRED if it != "PAYMENTS_JWT_ISSUER")
 
 
 @pytest.mark.parametrize("words", [["serve"], ["config", "check"]])

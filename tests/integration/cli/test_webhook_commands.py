@@ -171,6 +171,7 @@ def test_sending_needs_somebody_who_takes_it(
     assert (nobody.code, no_answer.code) == (5, 5)
     assert "no development service runs on" in nobody.err
     assert "nothing answers there" in no_answer.err
+    assert "`payments dev` starts a service" in no_answer.err
 
 
 def test_a_refused_event_is_exit_code_6(dev: Dev) -> None:

@@ -34,7 +34,16 @@ def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
 
     assert (answer.returncode, re.sub(STEPS, "", answer.stderr)) == (0, "")
     rows = [re.split(r"\s{2,}", line) for line in answer.stdout.splitlines()]
-    assert rows[0] == ["day", "what happened", "status", "paid until", "why"]
+    assert rows[0] == [
+        "day",
+        "what happened",
+        "status",
+        "paid until",
+        "access",
+        "why",
+    ]
+    # Her last month ends on the day of the last row: grace begins.
+    assert [row[4] for row in rows[1:]] == ["no", *["yes"] * (len(rows) - 2)]
     told = [(row[1], row[2]) for row in rows[1:]]
     assert told == [
         ("registered", "none"),
@@ -48,7 +57,7 @@ def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
     ]
     by_what = {row[1]: row for row in rows[1:]}
     failed = by_what["renewal 7: the card fails"]
-    assert failed[4].endswith("failed (insufficient_funds)")
+    assert failed[5].endswith("failed (insufficient_funds)")
     # A failure takes no paid time away, and every payment adds some.
     assert failed[3] == by_what["renewal 6"][3]
     until = [row[3] for row in rows[2:]]

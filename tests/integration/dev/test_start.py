@@ -1,5 +1,7 @@
 """How it starts: on which ports, with which settings, and where not."""
 
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,30 @@ def test_two_run_side_by_side_though_a_default_port_is_taken(
     assert "http://127.0.0.1:8000" not in addresses
     assert seen == [200, 404]
     assert "port 8000 is taken; another one will do" in devs[0].steps
+
+
+def test_the_first_line_is_said_before_what_takes_long_to_import() -> None:
+    """
+    Neither the database's library nor the web framework is there yet; `--help` says it
+    not at all.
+    """
+    heavy = {"sqlalchemy": None, "litestar": None}
+    program = (
+        f"import sys; sys.modules.update({heavy})\n"
+        "from payments_service.__main__ import main; main()"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stderr.splitlines()[:1]
+        for words in (["dev"], ["dev", "--help"])
+    ]
+
+    assert said[0][0].endswith(" s  loading the program")
+    assert "loading" not in "".join(said[1])
 
 
 @pytest.mark.parametrize("variable", ["PAYMENTS_PORT", "PAYMENTS_OPS_PORT"])
@@ -100,4 +126,4 @@ def test_a_wrong_setting_is_named(
     answer = payments("dev", folder=tmp_path / ".payments", **env)
 
     assert answer.returncode == 4
-    assert answer.stderr.startswith(f"payments: {variable}: not ")
+    assert answer.stderr.splitlines()[-1].startswith(f"payments: {variable}: not ")

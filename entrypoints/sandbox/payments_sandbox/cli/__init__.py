@@ -12,9 +12,9 @@ from payments_sandbox.cli.errors import CommandError, Exit
 
 def _known() -> tuple[str, str]:
     raise CommandError(
-        Exit.USAGE,
-        "name a sandbox with --url and --key (PAYMENTS_SANDBOX_URL, "
-        "PAYMENTS_SANDBOX_KEY); `payments-sandbox serve` prints both",
+        Exit.UNREACHABLE,
+        "no sandbox is named: start one with `payments-sandbox serve`, and name it "
+        "with --url and --key (PAYMENTS_SANDBOX_URL, PAYMENTS_SANDBOX_KEY)",
     )
 
 

@@ -68,6 +68,8 @@ class SandboxClient:
                     " any more: part of this may have happened, and "
                     "the command `state` says what there is"
                 )
+            else:
+                text += ": the command `serve` starts one"
             raise CommandError(Exit.UNREACHABLE, text) from error
         if response.is_success:
             return answer

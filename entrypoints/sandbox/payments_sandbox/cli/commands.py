@@ -15,8 +15,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be asked.")
 
 
+def _text(at: int) -> str:
+    """Return a moment as it is read: RFC 3339, in UTC."""
+    return f"{moment(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @click.command()
-@click.argument("span")
+@click.argument("span", help='How long: "1 month".')
 @_DRY_RUN
 @_JSON
 @click.pass_obj
@@ -30,12 +35,12 @@ def advance(target: Target, *, span: str, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps(body))
         return
     now = target.client().do("advance", **body)["now"]
-    shown = {"now": moment(now).isoformat()}
+    shown = {"now": _text(now)}
     click.echo(json.dumps(shown) if as_json else f"it is {shown['now']}")
 
 
 @click.command()
-@click.argument("type_", metavar="TYPE")
+@click.argument("type_", metavar="TYPE", help="Of the event: charge.failed.")
 @click.option("--user", required=True, help="A user id, or an e-mail.")
 @click.option(
     "--set",
@@ -56,7 +61,7 @@ def trigger(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make an event of this TYPE happen to a user, with all that leads to it."""
+    """Make an event happen to a user, with all that leads to it."""
     values = dict(_assignment(text, "--set") for text in assignments)
     body = {"type": type_, "user": user, "values": values}
     if dry_run:
@@ -74,12 +79,27 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
 
 
 @click.command()
-@click.argument("rates", nargs=-1, metavar="[FAULT=RATE]...")
+@click.argument(
+    "rates",
+    nargs=-1,
+    metavar="[FAULT=RATE]...",
+    help="How often a fault happens, from 0 to 1: drop=0.05.",
+)
 @click.option("--calm", is_flag=True, help="Let nothing go wrong any more, first.")
 @click.option("--seed", type=int, help="Draw anew from this seed.")
 @click.option("--next", "next_", help="A fault for the next thing that matches.")
-@click.option("--matches", default="*", help='"POST /v1/subscriptions", "invoice.*".')
-@click.option("--times", default=1, type=click.IntRange(1))
+@click.option(
+    "--matches",
+    default="*",
+    help='To what --next happens: "POST /v1/subscriptions", "invoice.*".',
+)
+@click.option(
+    "--times",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often --next happens.",
+)
 @_DRY_RUN
 @_JSON
 @click.pass_obj
@@ -95,7 +115,9 @@ def chaos(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let things go wrong, at a rate or once; without arguments, say what is set.
+    """Let things go wrong, at a rate or once.
+
+    Without arguments, say what is set.
 
     \b
     Calls:      rate_limited rate_limited_retry_after error_before error_after
@@ -144,7 +166,7 @@ def _rate(name: str, text: str) -> float:
 
 
 @click.command()
-@click.argument("intent")
+@click.argument("intent", help="A payment or a set-up (pi_…, seti_…).")
 @click.option("--fail", is_flag=True, help="The holder does not pass.")
 @_DRY_RUN
 @_JSON
@@ -152,7 +174,7 @@ def _rate(name: str, text: str) -> float:
 def authenticate(
     target: Target, *, intent: str, fail: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Do the bank's 3-D Secure step of an INTENT (pi_…, seti_…), as its holder."""
+    """Do the bank's 3-D Secure step, as the card's holder."""
     body: dict[str, Any] = {"intent": intent, "succeed": not fail}
     if dry_run:
         click.echo(json.dumps(body))
@@ -162,7 +184,7 @@ def authenticate(
 
 
 @click.command()
-@click.argument("payment_method")
+@click.argument("payment_method", help="The card (pm_…).")
 @click.option("--declines", type=click.Choice(sorted(DECLINES)), help="Good if none.")
 @_DRY_RUN
 @_JSON
@@ -175,7 +197,7 @@ def card(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let a card (pm_…) decline from now on, or be good again."""
+    """Let a card decline from now on, or be good again."""
     body = {"payment_method": payment_method, "declines": declines}
     if dry_run:
         click.echo(json.dumps(body))
@@ -187,18 +209,21 @@ def card(
 
 
 @click.command()
-@click.argument("endpoint")
-@click.option("--keep", default=86_400, show_default=True, type=click.IntRange(0))
+@click.argument("endpoint", help="The webhook endpoint (we_…).")
+@click.option(
+    "--keep",
+    default=86_400,
+    show_default=True,
+    type=click.IntRange(0),
+    help="For how many seconds the old secret signs too.",
+)
 @_DRY_RUN
 @_JSON
 @click.pass_obj
 def roll_secret(
     target: Target, *, endpoint: str, keep: int, dry_run: bool, as_json: bool
 ) -> None:
-    """Give a webhook ENDPOINT (we_…) a new secret, and print it.
-
-    The old one signs as well for --keep more seconds.
-    """
+    """Give a webhook endpoint a new secret, and print it."""
     body = {"endpoint": endpoint, "keep_s": keep}
     if dry_run:
         click.echo(json.dumps(body))
@@ -211,12 +236,12 @@ def roll_secret(
 @_JSON
 @click.pass_obj
 def state(target: Target, *, as_json: bool) -> None:
-    """Say what there is: its time, its objects, its endpoints, its chaos."""
+    """Say what there is: time, objects, endpoints, chaos."""
     shown = target.client().ask("state")
     if as_json:
         click.echo(json.dumps(shown))
         return
-    click.echo(f"it is {moment(shown['now']).isoformat()}, seed {shown['seed']}")
+    click.echo(f"it is {_text(shown['now'])}, seed {shown['seed']}")
     for kind, count in shown["objects"].items():
         click.echo(f"{count:>7} {kind}")
     click.echo(
@@ -225,13 +250,19 @@ def state(target: Target, *, as_json: bool) -> None:
     if shown["subscriptions"]:
         click.echo("\nSUBSCRIPTION, CUSTOMER, STATUS, END OF ITS PERIOD")
     for it in shown["subscriptions"]:
-        ends = moment(it["current_period_end"]).isoformat()
+        ends = _text(it["current_period_end"])
         click.echo(f"{it['id']}  {it['customer']}  {it['status']:<10} until {ends}")
 
 
 @click.command()
 @click.option("--type", "kind", help="Of this type only.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="How many at most, the latest.",
+)
 @_JSON
 @click.pass_obj
 def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> None:
@@ -242,9 +273,9 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
         click.echo(json.dumps(rows))
         return
     width = max((len(row["id"]) for row in rows), default=0)
-    click.echo(f"{'CREATED':<25}  {'ID':<{width}}  {'TYPE':<40} OBJECT_ID")
+    click.echo(f"{'CREATED':<20}  {'ID':<{width}}  {'TYPE':<40} OBJECT_ID")
     for row in rows:
-        at = moment(row["created"]).isoformat()
+        at = _text(row["created"])
         way = f"  ({row['undelivered']} to deliver)" if row["undelivered"] else ""
         click.echo(f"{at}  {row['id']}  {row['type']:<40} {row['object_id']}{way}")
     if not rows:
@@ -257,7 +288,10 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
 @_JSON
 @click.pass_obj
 def reset(target: Target, *, seed: int | None, dry_run: bool, as_json: bool) -> None:
-    """Begin anew: nothing is left but the key and what it was started with."""
+    """Begin anew, with the same key.
+
+    What --catalog and --forward made is there again; nothing else is left.
+    """
     if dry_run:
         click.echo(json.dumps({"seed": seed}))
         return

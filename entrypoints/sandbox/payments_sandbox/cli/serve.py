@@ -14,7 +14,13 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where it listens; 0 is any that is free.",
+)
 @click.option("--seed", default=0, show_default=True, help="Decides every id.")
 @click.option("--start", help="Its first moment (2026-01-31T12:00:00Z); now if none.")
 @click.option("--frozen", is_flag=True, help="Time passes by `advance` only.")
@@ -31,8 +37,19 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="What becomes of a subscription that nobody pays.",
 )
-@click.option("--at-once", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--while-stdin-is-open", is_flag=True, hidden=True)
+@click.option(
+    "--at-once",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="How many deliveries to an endpoint at once.",
+)
+@click.option(
+    "--while-stdin-is-open",
+    is_flag=True,
+    hidden=True,
+    help="End when stdin does: with the process that started it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.pass_obj
 def serve(target: Target, /, **options: Any) -> None:

@@ -21,10 +21,10 @@ def account() -> None:
 
 
 @account.command()
-@click.argument("user")
+@click.argument("user", help="The user's id or e-mail.")
 @_JSON
 def show(*, user: str, as_json: bool) -> None:
-    """Show what is known of USER, an id or an e-mail."""
+    """Show what is known of a user, and why they have access."""
 
     async def work() -> tuple[PaymentStatusOut, datetime]:
         async with environment.opened() as container:

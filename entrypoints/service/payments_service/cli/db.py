@@ -36,7 +36,10 @@ def _url() -> str:
 @db.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def upgrade(*, dry_run: bool) -> None:
-    """Run the migrations that are missing; safe to run twice and side by side."""
+    """Run the migrations that are missing.
+
+    Safe to run twice, and side by side.
+    """
     url = _url()
     before = environment.run(schema.current(url))
     missing = before is None or schema.is_behind(before)
@@ -47,7 +50,10 @@ def upgrade(*, dry_run: bool) -> None:
 
 @db.command()
 def current() -> None:
-    """Print the revision; exit code 6 if it is not the one this release needs."""
+    """Print the revision of the schema.
+
+    Exit code 6 if this release needs a newer one.
+    """
     environment.run(require_schema(_url()))
     click.echo(schema.head())
 
@@ -61,7 +67,7 @@ def current() -> None:
     help="Seconds; then the exit code says why not: 5 no answer, 6 too old.",
 )
 def wait(*, timeout: int) -> None:
-    """Return once the database answers and has the schema of this release."""
+    """Wait for the database, with the schema of this release."""
     environment.run(_wait(_url(), timeout))
     click.echo(schema.head())
 

@@ -8,6 +8,7 @@ Rule 3: the first signal counts. Later ones are ignored until the process is gon
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -24,8 +25,12 @@ _T = TypeVar("_T")
 
 @attrs.define
 class Ending:
-    """Whether this process was asked to end, and what that does."""
+    """Whether this process was asked to end, and what that does.
 
+    `began` is when it began to listen, in seconds of the monotonic clock.
+    """
+
+    began: float = attrs.field(init=False, factory=time.monotonic)
     _told: bool = attrs.field(init=False, default=False)
     _over: bool = attrs.field(init=False, default=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(init=False, default=None)

@@ -10,7 +10,7 @@ import uvloop
 from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
 from payments_core.tokens import Token
-from payments_service.cli.dev_folder import DevFolder
+from payments_service.cli.dev_folder import DevFolder, not_running
 from payments_service.container import (
     Container,
     Overrides,
@@ -18,7 +18,7 @@ from payments_service.container import (
     utc_now,
 )
 from payments_service.container import opened as container_opened
-from payments_service.settings import Settings, SettingsError
+from payments_service.settings import Settings, SettingsError, is_any_required_given
 
 _T = TypeVar("_T")
 _HINT: Final = (
@@ -60,10 +60,30 @@ def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[Container]:
-    """Lend a wired container whose database is open, for one command."""
+    """Lend a wired container whose database is open, for one command.
+
+    Raises:
+        CommandError: nothing is set, and no development service runs.
+        SettingsError: something is missing or wrong.
+        StoreUnavailable: the database does not answer.
+    """
+    require_service()
     container = wired(settings())
     async with container_opened(container):
         yield container
+
+
+def require_service() -> None:
+    """Refuse a command that has nothing to ask: it says how to start a service.
+
+    Who has set a part of what is required is told what is missing instead.
+
+    Raises:
+        CommandError: nothing is set, and no development service runs.
+    """
+    folder = DevFolder.of(os.environ)
+    if not (is_any_required_given(os.environ) or folder.published()):
+        raise not_running(folder.path)
 
 
 def wired(settings: Settings) -> Container:

@@ -2,6 +2,7 @@
 
 import signal
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import click
@@ -9,6 +10,7 @@ from typing_extensions import override
 
 from payments_service.cli.ending import SIGNALS, Ending
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.steps import Steps
 
 # What only the extra `dev` brings, and the image leaves out.
 _DEV: Final = {
@@ -28,6 +30,7 @@ _COMMANDS: Final = {
     "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one, list and show what was kept.",
 }
+_HELP: Final = frozenset({"-h", "--help"})
 # What they run is beside the commands and above HTTP, which no other command knows.
 _PROCESSES: Final = {
     "serve": "payments_service.processes.serve",
@@ -72,6 +75,9 @@ class _Lazy(click.Group):
         if args[0] in _ENDLESS:
             # Before the import, which takes a second.
             ctx.obj = ctx.with_resource(Ending.listening(_ENDLESS[args[0]]))
+        if args[0] == "dev" and not _HELP & set(args) and _is_dev_installed():
+            # The first time, when Python compiles it all, importing takes seconds.
+            Steps(ctx.obj.began).say("loading the program")
         return super().resolve_command(ctx, args)
 
     @override
@@ -80,6 +86,13 @@ class _Lazy(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+def _is_dev_installed() -> bool:
+    try:
+        return all(map(find_spec, _DEV_PACKAGES))
+    except ModuleNotFoundError:
+        return False
 
 
 def _not_installed(name: str) -> click.Command:
@@ -99,7 +112,7 @@ def _not_installed(name: str) -> click.Command:
     )
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Lazy, context_settings={"help_option_names": sorted(_HELP)})
 # No variable: a deployment may well have a PAYMENTS_VERSION that means something else.
 @click.version_option(package_name="payments-service", allow_from_autoenv=False)
 def payments() -> None:

@@ -23,7 +23,7 @@ from payments_core.use_cases import (
     ReadSubscriptions,
     StartSubscription,
 )
-from payments_core.use_cases.subscriptions import is_ended
+from payments_core.use_cases.subscriptions import is_ended, not_subscribed_to
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
@@ -39,6 +39,10 @@ from payments_service.presentation.schemas import (
 
 _COLUMNS: Final = ("id", "status", "product", "price", "quantity", "paid_through")
 _EMPTY: Final = {"paid_through": "no invoice of it is paid, as far as is known"}
+_USER = click.argument("user", help="The user's id or e-mail.")
+_SUBSCRIPTION = click.argument(
+    "id_", metavar="SUBSCRIPTION", help="The subscription's id (sub_…)."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 _KEY = click.option("--key", help="An idempotency key: repeat the command safely.")
@@ -85,10 +89,10 @@ def _show(shown: Any, *, as_json: bool) -> None:  # JSON is anything
 
 
 @subscription.command("list")
-@click.argument("user")
+@_USER
 @_JSON
 def list_subscriptions(*, user: str, as_json: bool) -> None:
-    """List the subscriptions of USER, an id or an e-mail."""
+    """List the subscriptions of a user."""
 
     async def work() -> list[Subscription]:
         async with environment.opened() as container:
@@ -106,10 +110,10 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 
 
 @subscription.command()
-@click.argument("user")
+@_USER
 @click.option("--product", help="The product, at its default price.")
 @click.option("--price", help="Or a price.")
-@click.option("--quantity", default=1, show_default=True)
+@click.option("--quantity", default=1, show_default=True, help="How many of it.")
 @click.option("--payment-method", help="A card; the user's default one if none.")
 @click.option("--trial-days", type=int, help="Free days before the first payment.")
 @_KEY
@@ -118,7 +122,7 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 def start(
     *, user: str, key: str | None, dry_run: bool, as_json: bool, **wanted: Any
 ) -> None:
-    """Subscribe USER to a product."""
+    """Subscribe a user to a product."""
     order = Order(**wanted)
 
     async def work(container: Container) -> ExecutedOperation:
@@ -127,21 +131,30 @@ def start(
         )
 
     async def check(container: Container) -> None:
-        await container[GetAuthorizedAccount](
-            user_named(user), caller=environment.operator()
+        operator = environment.operator()
+        account = await container[GetAuthorizedAccount](
+            user_named(user), caller=operator
         )
+        price = await container[StartSubscription].price(
+            product=order.product, price=order.price, caller=operator
+        )
+        not_subscribed_to(price.product)(account)
 
     words = f"would subscribe {user}"
     _operate(work, check, words, dry_run=dry_run, as_json=as_json)
 
 
 @subscription.command()
-@click.argument("user")
-@click.argument("id_", metavar="SUBSCRIPTION")
+@_USER
+@_SUBSCRIPTION
 @click.option("--product", help="Another product, at its default price.")
 @click.option("--price", help="Or another price.")
-@click.option("--quantity", type=int)
-@click.option("--cancel-at-period-end/--go-on", default=None)
+@click.option("--quantity", type=int, help="How many of it, from now on.")
+@click.option(
+    "--cancel-at-period-end/--go-on",
+    default=None,
+    help="End it with the period, or no longer.",
+)
 @click.option(
     "--proration-date",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
@@ -159,7 +172,7 @@ def change(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Change a subscription of USER; --dry-run says what it would cost."""
+    """Change a subscription; --dry-run says what it would cost."""
     wanted = Change(**fields)
     if dry_run and wanted.costs:
         _preview(user, id_, wanted, as_json=as_json)
@@ -198,8 +211,8 @@ def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
 
 
 @subscription.command()
-@click.argument("user")
-@click.argument("id_", metavar="SUBSCRIPTION")
+@_USER
+@_SUBSCRIPTION
 @click.option("--at-period-end", is_flag=True, help="Not now, but with the period.")
 @_KEY
 @_DRY_RUN
@@ -213,7 +226,7 @@ def cancel(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Cancel a subscription of USER; what was paid for stays."""
+    """Cancel a subscription; what was paid for stays."""
 
     async def work(container: Container) -> ExecutedOperation | Subscription:
         ended = await container[EndSubscription](

@@ -26,6 +26,7 @@ from payments_service.presentation.arguments import (
     encode_cursor,
     user_named,
 )
+from payments_service.presentation.explanation import moment_text
 
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
@@ -78,7 +79,10 @@ def _issued(
 def issue_token(
     *, user: str, email: str | None, admin: bool, lifetime: int, as_json: bool
 ) -> None:
-    """Issue a token with the development key; production's keys are not ours."""
+    """Issue a token with the development key.
+
+    In production the users micro-service issues them.
+    """
     if os.environ.get("PAYMENTS_ENV", "development") != "development":
         raise CommandError(
             Exit.REFUSED,
@@ -98,11 +102,17 @@ def issue_token(
 
 
 @token.command()
-@click.argument("text", required=False, metavar="[TOKEN]")
+@click.argument(
+    "text", required=False, metavar="[TOKEN]", help="The token itself, if it is valid."
+)
 @click.option("--user", help="All tokens of this user (id or e-mail) until now.")
 @click.option("--issuer", help="With --jti and --expires-at: a token by its name.")
-@click.option("--jti")
-@click.option("--expires-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]))
+@click.option("--jti", help="The id of that token: its claim `jti`.")
+@click.option(
+    "--expires-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    help="When that token expires: its claim `exp`.",
+)
 @_DRY_RUN
 @_JSON
 def invalidate(
@@ -115,7 +125,10 @@ def invalidate(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate one token, or all of a user's; it is revoked when this returns."""
+    """Invalidate one token, or all tokens of a user.
+
+    They are revoked when this returns.
+    """
     name = (issuer, jti, expires_at)
     ways = [text is not None, user is not None, any(name)]
     if ways.count(True) != 1 or (any(name) and not all(name)):
@@ -129,11 +142,11 @@ def invalidate(
             if user is not None:
                 named = user_named(user)
                 if dry_run:
-                    return {"would_invalidate_until": utc_now().isoformat()}
+                    return {"would_invalidate_until": moment_text(utc_now())}
                 done = await container[InvalidateUserTokens](named, caller=caller)
                 return {
                     "user_id": done.user_id,
-                    "invalidated_until": done.at.isoformat(),
+                    "invalidated_until": moment_text(done.at),
                 }
             if dry_run:
                 return {"would_invalidate": True}
@@ -159,7 +172,13 @@ def invalidate(
 
 
 @token.command("list")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="How many at most.",
+)
 @click.option("--cursor", help="Where the last page ended.")
 @_JSON
 def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
@@ -175,8 +194,8 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
                 "issuer": r.issuer,
                 "jti": r.jti,
                 "user_id": r.user_id,
-                "expires_at": r.expires_at.isoformat(),
-                "invalidated_at": r.invalidated_at.isoformat(),
+                "expires_at": moment_text(r.expires_at),
+                "invalidated_at": moment_text(r.invalidated_at),
             }
             for r in page.revocations
         ]

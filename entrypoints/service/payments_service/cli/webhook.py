@@ -20,6 +20,7 @@ from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
+from payments_service.presentation.explanation import moment_text
 
 _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",
@@ -92,7 +93,11 @@ def _assignment(text: str) -> tuple[str, object]:
 
 
 @webhook.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An event of Stripe's, as JSON.",
+)
 @click.option(
     "--set",
     "assignments",
@@ -113,7 +118,7 @@ def send(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Sign a JSON FILE as Stripe would and post it to the route of its type."""
+    """Sign an event as Stripe would, and post it to its route."""
     try:
         event = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -131,7 +136,9 @@ def send(
         raise CommandError(Exit.USAGE, "--to: not an http:// address") from error
     except httpx.TransportError as error:
         raise CommandError(
-            Exit.DEPENDENCY_DOWN, f"nothing answers there ({type(error).__name__})"
+            Exit.DEPENDENCY_DOWN,
+            f"nothing answers there ({type(error).__name__}): `payments serve` or "
+            "`payments dev` starts a service",
         ) from error
     _show(response, as_json=as_json)
 
@@ -153,9 +160,19 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
 
 
 @webhook.command("list")
-@click.option("--state", type=click.Choice([state.value for state in EventState]))
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in EventState]),
+    help="Only those in this state.",
+)
 @click.option("--unlinked", is_flag=True, help="Only those whose payment is unlinked.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="How many at most.",
+)
 @_JSON
 def list_events(
     *, state: str | None, unlinked: bool, limit: int, as_json: bool
@@ -179,7 +196,7 @@ def list_events(
 
 
 @webhook.command()
-@click.argument("event_id")
+@click.argument("event_id", help="The event's id (evt_…).")
 @_JSON
 def show(*, event_id: str, as_json: bool) -> None:
     """Show an event as it was kept, with its body."""
@@ -199,7 +216,7 @@ def show(*, event_id: str, as_json: bool) -> None:
 
 def _facts(event: KeptEvent) -> dict[str, object]:
     return {
-        "received_at": event.received_at.isoformat(timespec="seconds"),
+        "received_at": moment_text(event.received_at.replace(microsecond=0)),
         "id": event.key.id,
         "type": event.key.type,
         "state": event.outcome.state.value,

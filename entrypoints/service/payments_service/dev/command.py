@@ -19,6 +19,7 @@ from payments_service import logs
 from payments_service.cli import environment
 from payments_service.cli.ending import Ending
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.steps import Steps
 from payments_service.cli.token import admin_token
 from payments_service.container import Overrides, build_container, opened
 from payments_service.dev.children import Child, keep
@@ -30,7 +31,6 @@ from payments_service.dev.postgres import (
     embedded_postgres,
 )
 from payments_service.dev.sandbox_process import RunningSandbox, sandbox_process
-from payments_service.dev.steps import Steps
 from payments_service.dev.welcome import welcome
 from payments_service.http.server import Service
 from payments_service.listeners import listen, url_of
@@ -70,7 +70,7 @@ def dev(ending: Ending, *, fresh: bool, demo: bool) -> None:
             Exit.REFUSED,
             "PAYMENTS_ENV is not development; `payments serve` is what production runs",
         )
-    begun = _Begun(ending, Steps())
+    begun = _Begun(ending, Steps(ending.began))
     if demo:
         # A place of its own: it neither sees nor leaves anything.
         with tempfile.TemporaryDirectory(prefix="payments-demo-") as path:

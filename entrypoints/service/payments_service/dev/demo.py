@@ -41,6 +41,7 @@ class _Row:
     happened: str
     status: str
     paid_until: str
+    access: str
     why: str
 
 
@@ -114,6 +115,7 @@ class _Teller:
                 happened,
                 status["payment_status"],
                 (status["payment_expire_date"] or "-")[:10],
+                "yes" if status["entitled"] else "no",
                 self._why(),
             )
         )
@@ -139,7 +141,7 @@ def play(facts: Mapping[str, str], told: Callable[[], bool]) -> None:
 
     A line for each, when it has happened; it stops after one if it is `told`.
     """
-    _print(_Row("day", "what happened", "status", "paid until", "why"))
+    _print(_Row("day", "what happened", "status", "paid until", "access", "why"))
     with suppress(_Enough), as_ours(), _teller(facts, told) as teller:
         teller.register()
         teller.subscribe()
@@ -166,5 +168,5 @@ def _teller(facts: Mapping[str, str], told: Callable[[], bool]) -> Iterator[_Tel
 def _print(row: _Row) -> None:
     click.echo(
         f"{row.day:<10}  {row.happened:<30} {row.status:<8} {row.paid_until:<12} "
-        f"{row.why}"
+        f"{row.access:<7} {row.why}"
     )

@@ -7,9 +7,9 @@ from litestar.di import NamedDependency
 
 from payments_core.use_cases import SetUpCard, UpdateCard
 from payments_service.http.operations import answer_of, idempotency_key
+from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import CardIn
-from payments_service.presentation.arguments import user_named
 
 
 @post("/users/{user:str}/card-setup")
@@ -20,7 +20,7 @@ async def set_up_card(
 ) -> Response[bytes]:
     await no_body(request)
     executed = await set_up(
-        user_named(user), caller=request.user, key=idempotency_key(request)
+        user_in_path(user), caller=request.user, key=idempotency_key(request)
     )
     return answer_of(request, executed, done=HTTPStatus.CREATED)
 
@@ -33,7 +33,7 @@ async def update_card(
 ) -> Response[bytes]:
     given = await json_body(request, CardIn)
     executed = await update(
-        user_named(user),
+        user_in_path(user),
         given.payment_method,
         caller=request.user,
         key=idempotency_key(request),

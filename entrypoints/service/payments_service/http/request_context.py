@@ -8,16 +8,22 @@ import os
 import re
 import time
 from typing import Final
+from urllib.parse import unquote
 
 import attrs
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from payments_core.identity import Email, UserId
 from payments_service.logs import REQUEST_ID
+from payments_service.presentation.arguments import user_named
 
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _FAILED: Final = 400
+# Stands for "/" within a segment of a path. A character of private use: it is printable
+# nowhere, so no id and no e-mail has it.
+_SLASH: Final = "\ue000"
 _LOG: Final = logging.getLogger()
 
 
@@ -29,6 +35,24 @@ def _request_id(scope: HTTPScope) -> str:
     return os.urandom(8).hex()
 
 
+def user_in_path(text: str) -> UserId | Email:
+    """Read `{user}` of a path, in which an e-mail's "/" is written `%2F`.
+
+    Raises:
+        InvalidValue: neither an e-mail nor an id.
+    """
+    return user_named(text.replace(_SLASH, "/"))
+
+
+def _path(raw: bytes) -> str:
+    """Return a path that is divided where it was before it was decoded.
+
+    The server decodes it as a whole, and a `%2F` would divide a segment in two.
+    """
+    segments = raw.decode("ascii", "replace").split("/")
+    return "/".join(unquote(it).replace("/", _SLASH) for it in segments)
+
+
 @attrs.frozen
 class RequestContext:
     app: ASGIApp
@@ -37,6 +61,8 @@ class RequestContext:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
+        if b"%2" in scope["raw_path"]:
+            scope["path"] = _path(scope["raw_path"])
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0

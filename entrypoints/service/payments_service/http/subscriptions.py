@@ -22,9 +22,9 @@ from payments_service.http.operations import (
     as_it_is,
     idempotency_key,
 )
+from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body
 from payments_service.http.schemas import ChangeIn, OrderIn
-from payments_service.presentation.arguments import user_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
     IntentOut,
@@ -46,7 +46,7 @@ async def start_subscription(
 ) -> Response[bytes]:
     given = await json_body(request, OrderIn)
     executed = await start(
-        user_named(user),
+        user_in_path(user),
         given.order(),
         caller=request.user,
         key=idempotency_key(request),
@@ -58,7 +58,7 @@ async def start_subscription(
 async def get_subscriptions(
     request: HttpRequest, user: str, read: NamedDependency[ReadSubscriptions]
 ) -> SubscriptionsOut:
-    return SubscriptionsOut.of(await read(user_named(user), caller=request.user))
+    return SubscriptionsOut.of(await read(user_in_path(user), caller=request.user))
 
 
 @get(_ONE)
@@ -69,7 +69,7 @@ async def get_subscription(
     read: NamedDependency[ReadSubscriptions],
 ) -> KnownSubscriptionOut:
     found = await read.one(
-        user_named(user), SubscriptionId(subscription), caller=request.user
+        user_in_path(user), SubscriptionId(subscription), caller=request.user
     )
     return KnownSubscriptionOut.known(found)
 
@@ -83,7 +83,7 @@ async def change_subscription(
 ) -> Response[bytes]:
     given = await json_body(request, ChangeIn)
     executed = await change(
-        user_named(user),
+        user_in_path(user),
         SubscriptionId(subscription),
         given.change(),
         caller=request.user,
@@ -101,7 +101,7 @@ async def preview_change(
 ) -> PreviewOut:
     given = await json_body(request, ChangeIn)
     found = await preview(
-        user_named(user),
+        user_in_path(user),
         SubscriptionId(subscription),
         given.change(),
         caller=request.user,
@@ -121,7 +121,7 @@ async def end_subscription(
     if len(given) > 1 or when not in _WHEN:
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
     ended = await end(
-        user_named(user),
+        user_in_path(user),
         SubscriptionId(subscription),
         at_period_end=_WHEN[when],
         caller=request.user,

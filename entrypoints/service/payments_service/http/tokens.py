@@ -9,6 +9,7 @@ from payments_core.use_cases import (
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
+from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import (
     HttpRequest,
     json_body,
@@ -20,7 +21,7 @@ from payments_service.http.schemas import (
     TokenIn,
     TokenInvalidatedOut,
 )
-from payments_service.presentation.arguments import decode_cursor, user_named
+from payments_service.presentation.arguments import decode_cursor
 
 
 @post("/tokens/invalidate", status_code=200)
@@ -44,7 +45,7 @@ async def invalidate_token(
 async def invalidate_user_tokens(
     request: HttpRequest, user: str, revoke_all: NamedDependency[InvalidateUserTokens]
 ) -> CutOffOut:
-    done = await revoke_all(user_named(user), caller=request.user)
+    done = await revoke_all(user_in_path(user), caller=request.user)
     return CutOffOut(done.user_id, done.at)
 
 

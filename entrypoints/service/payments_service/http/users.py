@@ -9,9 +9,9 @@ from litestar.enums import MediaType
 
 from payments_core.identity import Email, customer_id, user_id
 from payments_core.use_cases import GetPaymentStatus, RegisterUser
+from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body
 from payments_service.http.schemas import UserIn
-from payments_service.presentation.arguments import user_named
 from payments_service.presentation.schemas import PaymentStatusOut
 
 
@@ -34,7 +34,7 @@ async def put_user(
 async def get_payment_status(
     request: HttpRequest, user: str, status: NamedDependency[GetPaymentStatus]
 ) -> Response[bytes]:
-    view = await status(user_named(user), caller=request.user)
+    view = await status(user_in_path(user), caller=request.user)
     return _tagged(request, PaymentStatusOut.of(view))
 
 

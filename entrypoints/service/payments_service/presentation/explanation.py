@@ -1,8 +1,16 @@
-"""Why a user has access or not, in words."""
+"""What people read: a moment, and why a user has access or not."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+
+import msgspec
 
 from payments_service.presentation.schemas import PaymentStatusOut
+
+
+def moment_text(at: datetime) -> str:
+    """Return a moment as the HTTP API writes it: RFC 3339, in UTC, with a `Z`."""
+    text: str = msgspec.to_builtins(at.astimezone(UTC))
+    return text
 
 
 def why_entitled(status: PaymentStatusOut, now: datetime) -> str:
@@ -13,7 +21,7 @@ def why_entitled(status: PaymentStatusOut, now: datetime) -> str:
     until = status.payment_expire_date
     if until is None:
         return "no period was ever paid for or free"
-    at, ends = (it.strftime("%Y-%m-%dT%H:%M:%SZ") for it in (now, until))
+    at, ends = (moment_text(it.replace(microsecond=0)) for it in (now, until))
     if now < until:
         return f"paid or free until {ends}; it is {at}"
     grace = "within the grace after it" if status.entitled else "and no grace is left"
