@@ -30,6 +30,9 @@ CARDS: Final = st.sampled_from(
         "pm_card_createDispute",
         "pm_card_createDisputeInquiry",
         "pm_card_chargeDeclined",
+        "pm_card_pendingRefund",
+        "pm_card_radarBlock",
+        "pm_card_refundFail",
     ]
 )
 # Which of those there are: the newest first.

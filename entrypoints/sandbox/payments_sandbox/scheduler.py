@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from payments_sandbox import invoicing, line_items, proration, shapes
+from payments_sandbox import charging, invoicing, line_items, proration, shapes
 from payments_sandbox.periods import next_boundary
 from payments_sandbox.proration import period_of
 from payments_sandbox.state import Handler, Object, World
@@ -163,6 +163,10 @@ def _at_unresumed(world: World, id_: str) -> None:
         invoicing.void(world, invoice)
 
 
+def _at_refund_end(world: World, id_: str) -> None:
+    charging.end_refund(world, world.get("refund", id_))
+
+
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "cancel": _at_cancellation,
@@ -170,6 +174,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         "expire": _at_expiry,
         "pending": _at_pending_expiry,
         "period": _at_period_end,
+        "refund": _at_refund_end,
         "retry": _at_retry,
         "trial_will_end": _before_trial_end,
         "unresumed": _at_unresumed,
