@@ -28,6 +28,8 @@ Behavior = Literal[
 ]
 Prorations = Literal["always_invoice", "create_prorations", "none"]
 Anchor = Literal["now", "unchanged"]
+# All items of a subscription have the same period here, so that both words are one.
+EndMoment = Seconds | Literal["max_period_end", "min_period_end"]
 # Stripe's own limit is two years.
 TRIAL_DAYS_MAX: Final = 730
 
@@ -109,7 +111,7 @@ class Item(Nested, kw_only=True, frozen=True):
 class Create(Params, kw_only=True, frozen=True):
     customer: Id
     items: Annotated[tuple[NewItem, ...], msgspec.Meta(min_length=1)]
-    cancel_at: Seconds | None = None
+    cancel_at: EndMoment | None = None
     cancel_at_period_end: bool = False
     collection_method: Literal["charge_automatically"] = "charge_automatically"
     currency: str | None = None
@@ -129,7 +131,7 @@ class Create(Params, kw_only=True, frozen=True):
 
 class Update(Params, kw_only=True, frozen=True):
     billing_cycle_anchor: Anchored = "unchanged"
-    cancel_at: Seconds | Unset | None = UNSET
+    cancel_at: EndMoment | Unset | None = UNSET
     cancel_at_period_end: bool | Unset = UNSET
     cancellation_details: CancellationDetails = CancellationDetails()
     collection_method: Literal["charge_automatically"] = "charge_automatically"

@@ -249,21 +249,23 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
 
 def _planned_end(world: World, subscription: Object, params: Update) -> dict[str, Any]:
     at, at_period_end = params.cancel_at, params.cancel_at_period_end
-    if isinstance(at, int) and at_period_end is True:
+    if at and at_period_end is True:
         raise invalid(
             "`cancel_at` and `cancel_at_period_end` cannot be given together.",
             "cancel_at",
         )
     if isinstance(at, int) and at <= world.now:
         raise invalid("`cancel_at` must be in the future.", "cancel_at")
-    if at is UNSET and at_period_end is UNSET:
-        return {}
     if at_period_end is True:
         ends: int | None = period_of(subscription)[1]
     elif isinstance(at, int):
         ends = at
-    else:
+    elif isinstance(at, str):
+        ends = period_of(subscription)[1]
+    elif _is_taken_back(subscription, params):
         ends = None
+    else:
+        return {}
     asked = subscription["canceled_at"] or world.now
     reason = "cancellation_requested" if ends else None
     return {
@@ -276,6 +278,17 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
             "reason": reason,
         },
     }
+
+
+def _is_taken_back(subscription: Object, params: Update) -> bool:
+    """Tell whether the update unsets the parameter by which the end was planned.
+
+    `cancel_at_period_end=false` leaves a `cancel_at` that was set by itself: the
+    portal plans ends that way (docs.stripe.com/changelog/clover/2025-09-30).
+    """
+    if subscription["cancel_at_period_end"]:
+        return params.cancel_at_period_end is False
+    return params.cancel_at is None
 
 
 def _with_end(world: World, subscription: Object, fields: dict[str, Any]) -> Object:

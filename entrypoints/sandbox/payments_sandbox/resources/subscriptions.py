@@ -85,8 +85,10 @@ def draft(world: World, customer: Object, params: Create) -> Object:
             "`cancel_at` and `cancel_at_period_end` cannot be given together.",
             "cancel_at",
         )
-    if params.cancel_at is not None and params.cancel_at <= world.now:
+    if isinstance(params.cancel_at, int) and params.cancel_at <= world.now:
         raise invalid("`cancel_at` must be in the future.", "cancel_at")
+    at_end = params.cancel_at_period_end or isinstance(params.cancel_at, str)
+    cancel_at = end if at_end else params.cancel_at
     items = proration.with_period(items, world.now, end)
     method = params.default_payment_method
     if method:
@@ -100,11 +102,9 @@ def draft(world: World, customer: Object, params: Create) -> Object:
         world,
         id_,
         billing_cycle_anchor=trial_end or world.now,
-        cancel_at=end if params.cancel_at_period_end else params.cancel_at,
+        cancel_at=cancel_at,
         cancel_at_period_end=params.cancel_at_period_end,
-        canceled_at=world.now
-        if params.cancel_at_period_end or params.cancel_at
-        else None,
+        canceled_at=world.now if cancel_at else None,
         currency=price["currency"],
         customer=customer["id"],
         default_payment_method=method,
