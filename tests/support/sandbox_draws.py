@@ -87,6 +87,13 @@ PLANNED_END: Final = st.fixed_dictionaries(
         "metadata": st.just({"plan": "b"}),
     },
 )
+PAUSE: Final = st.one_of(
+    st.just(""),
+    st.fixed_dictionaries(
+        {"behavior": st.sampled_from(["keep_as_draft", "mark_uncollectible", "void"])},
+        optional={"resumes_at": SOON},
+    ),
+)
 ENDS: Final = st.sampled_from(
     [{}, {}, {}, {"cancel_at": 40 * DAY}, {"cancel_at_period_end": True}]
 )

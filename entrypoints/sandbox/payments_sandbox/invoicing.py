@@ -91,6 +91,26 @@ def issue(world: World, invoice: Object, items: Iterable[Object]) -> Object:
     return invoice
 
 
+def issue_paused(
+    world: World, invoice: Object, items: Iterable[Object], behavior: str
+) -> Object:
+    """Issue an invoice of a subscription whose collection is paused.
+
+    `behavior` is keep_as_draft, mark_uncollectible or void. Where nothing is due there
+    is nothing to do that for: the invoice is open, and the caller settles it.
+
+    Source: docs.stripe.com/billing/subscriptions/pause-payment.
+    """
+    if behavior == "keep_as_draft":
+        return issue(world, {**invoice, "auto_advance": False}, items)
+    invoice = finalize(world, issue(world, invoice, items))
+    if invoice["amount_due"] == 0:
+        return invoice
+    if behavior == "void":
+        return void(world, invoice)
+    return mark_uncollectible(world, invoice)
+
+
 def finalize(world: World, invoice: Object) -> Object:
     """Open a draft: apply the balance, make the intent to collect it."""
     customer = world.get("customer", invoice["customer"])
@@ -271,6 +291,21 @@ def void(world: World, invoice: Object) -> Object:
         next_payment_attempt=None,
         status="void",
         status_transitions={**invoice["status_transitions"], "voided_at": world.now},
+    )
+
+
+def mark_uncollectible(world: World, invoice: Object) -> Object:
+    """Write an open invoice off; it can still be paid."""
+    return world.change(
+        invoice,
+        "invoice.marked_uncollectible",
+        auto_advance=False,
+        next_payment_attempt=None,
+        status="uncollectible",
+        status_transitions={
+            **invoice["status_transitions"],
+            "marked_uncollectible_at": world.now,
+        },
     )
 
 

@@ -20,6 +20,7 @@ from payments_sandbox.subscriptions import (
     end,
     on_failed,
     on_paid,
+    pause_of,
     stop_collecting,
 )
 
@@ -86,13 +87,17 @@ def _renew(world: World, subscription: Object) -> None:
         period=(started, start),
     )
     collects = subscription["status"] != "unpaid"
+    pause = pause_of(world, subscription) if collects else None
     due = world.now + invoicing.DRAFT_S
-    invoice = {
-        **invoice,
-        "auto_advance": collects,
-        "automatically_finalizes_at": due if collects else None,
-    }
-    invoice = invoicing.issue(world, invoice, taken)
+    if pause:
+        invoice = invoicing.issue_paused(world, invoice, taken, pause)
+    else:
+        invoice = {
+            **invoice,
+            "auto_advance": collects,
+            "automatically_finalizes_at": due if collects else None,
+        }
+        invoice = invoicing.issue(world, invoice, taken)
     status = subscription["status"]
     subscription = world.change(
         subscription,
@@ -102,7 +107,10 @@ def _renew(world: World, subscription: Object) -> None:
         status="active" if status == "trialing" else status,
     )
     world.later(until, "period", subscription["id"])
-    if collects:
+    if invoice["status"] == "open":
+        # Its collection is paused, and nothing is due.
+        invoicing.settle(world, invoice, on_paid)
+    elif collects and not pause:
         world.later(due, "collect", invoice["id"])
 
 
@@ -149,6 +157,17 @@ def _at_cancellation(world: World, id_: str) -> None:
         end(world, subscription, None)
 
 
+def _at_resumed_collection(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    pause = subscription["pause_collection"]
+    if (
+        pause
+        and pause["resumes_at"] == world.now
+        and subscription["status"] not in ENDED
+    ):
+        world.change(subscription, UPDATED, pause_collection=None)
+
+
 def _before_trial_end(world: World, id_: str) -> None:
     subscription = world.get("subscription", id_)
     warning = (subscription["trial_end"] or 0) - TRIAL_WARNING_S
@@ -171,6 +190,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "cancel": _at_cancellation,
         "collect": _at_collection,
+        "collect_again": _at_resumed_collection,
         "expire": _at_expiry,
         "pending": _at_pending_expiry,
         "period": _at_period_end,

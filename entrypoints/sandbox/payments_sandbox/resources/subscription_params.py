@@ -71,6 +71,14 @@ class PaymentSettings(Nested, kw_only=True, frozen=True):
         }
 
 
+class PauseCollection(Nested, kw_only=True, frozen=True):
+    behavior: Literal["keep_as_draft", "mark_uncollectible", "void"]
+    resumes_at: Seconds | None = None
+
+    def shown(self) -> Object:
+        return {"behavior": self.behavior, "resumes_at": self.resumes_at}
+
+
 class CancellationDetails(Nested, kw_only=True, frozen=True):
     comment: Text | Unset | None = UNSET
     feedback: (
@@ -140,6 +148,7 @@ class Update(Params, kw_only=True, frozen=True):
     items: tuple[Item, ...] = ()
     metadata: Metadata = UNSET
     off_session: bool = False
+    pause_collection: PauseCollection | Unset | None = UNSET
     payment_behavior: Behavior = "allow_incomplete"
     payment_settings: PaymentSettings | Unset = UNSET
     proration_behavior: Prorations = "create_prorations"

@@ -16,6 +16,7 @@ from payments_sandbox.forms import (
 from payments_sandbox.proration import Change, period_of
 from payments_sandbox.resources.subscription_params import (
     Item,
+    PauseCollection,
     PaymentSettings,
     TrialSettings,
     Update,
@@ -51,6 +52,7 @@ def update(world: World, params: Update, id_: str) -> Object:
     subscription = world.get("subscription", id_)
     _require_changeable(subscription, params)
     fields = _fields(world, subscription, params)
+    _plan_resumption(world, subscription, params)
     change = planned(world, subscription, params)
     if change is None:
         return _with_end(world, subscription, fields)
@@ -228,6 +230,7 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
             world.get("customer", subscription["customer"]),
             "default_payment_method",
         )
+    pause = params.pause_collection
     settings, trial = params.payment_settings, params.trial_settings
     return {
         "cancellation_details": {
@@ -238,6 +241,9 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
         **given(
             default_payment_method=params.default_payment_method,
             description=params.description,
+            pause_collection=pause.shown()
+            if isinstance(pause, PauseCollection)
+            else pause,
             payment_settings=settings.shown()
             if isinstance(settings, PaymentSettings)
             else UNSET,
@@ -245,6 +251,18 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
         ),
         **_planned_end(world, subscription, params),
     }
+
+
+def _plan_resumption(world: World, subscription: Object, params: Update) -> None:
+    """Note when payments are collected again, if the update says so."""
+    pause = params.pause_collection
+    if not isinstance(pause, PauseCollection) or pause.resumes_at is None:
+        return
+    if pause.resumes_at <= world.now:
+        raise invalid(
+            "`resumes_at` must be in the future.", "pause_collection[resumes_at]"
+        )
+    world.later(pause.resumes_at, "collect_again", subscription["id"])
 
 
 def _planned_end(world: World, subscription: Object, params: Update) -> dict[str, Any]:
