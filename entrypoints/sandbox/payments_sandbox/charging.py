@@ -46,12 +46,47 @@ def keep_card(world: World, card: Card, **fields: Any) -> Object:
     return method
 
 
-def require_owner(method: Object, customer_id: str | None, param: str) -> None:
-    """Refuse a payment method that is another customer's.
+# Nobody can attach or charge these again: they were detached, or paid without having
+# been attached. Stripe shows that nowhere, so that it is a kind of its own here.
+_SPENT: Final = "spent_payment_method"
+
+
+def spend(world: World, method: Object) -> None:
+    """Let a payment method not be used any more."""
+    if world.find(_SPENT, method["id"]) is None:
+        world.create({"id": method["id"], "object": _SPENT}, None)
+
+
+def require_unspent(world: World, method: Object, param: str | None = None) -> None:
+    """Refuse a payment method that was detached, or paid and is nobody's.
+
+    Raises:
+        ApiError: it was.
+    """
+    if method["customer"] is None and world.find(_SPENT, method["id"]):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a "
+            "Customer or was detached from a Customer, and may not be used again.",
+            param,
+        )
+
+
+def detach(world: World, method: Object) -> Object:
+    """Take a payment method from its customer, for good."""
+    method = world.change(method, "payment_method.detached", customer=None)
+    spend(world, method)
+    return method
+
+
+def require_usable(
+    world: World, method: Object, customer_id: str | None, param: str
+) -> None:
+    """Refuse a payment method that is another customer's, or was spent.
 
     Raises:
         ApiError: it is.
     """
+    require_unspent(world, method, param)
     if method["customer"] not in (None, customer_id):
         raise invalid(
             f"The payment method {method['id']} belongs to another customer.",
@@ -143,15 +178,17 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
         amount_received=intent["amount"],
         next_action=None,
     )
-    if intent["setup_future_usage"]:
+    if intent["setup_future_usage"] and intent["customer"]:
         _keep(world, intent, method)
+    elif method["customer"] is None:
+        spend(world, method)
     if card.disputed_as:
         _dispute(world, charge, card)
     return intent
 
 
 def _keep(world: World, intent: Object, method: Object) -> None:
-    if intent["customer"] and method["customer"] is None:
+    if method["customer"] is None:
         world.change(method, "payment_method.attached", customer=intent["customer"])
 
 
