@@ -50,6 +50,28 @@ def test_a_deleted_customer_ends_everything(api: Api) -> None:
     assert api.types(before) == []
 
 
+@pytest.mark.parametrize(
+    "way",
+    ["subscriptions", "default_source", "invoice_settings.default_payment_method"],
+)
+def test_a_deleted_customer_can_be_expanded(api: Api, way: str) -> None:
+    """On its own, in what it had, and in lists: it is the stub, whatever is asked."""
+    subscription = begin(api)
+    customer = subscription["customer"]
+    (charge,) = api.get("charges")["data"]
+    stub = api.delete(f"customers/{customer}")
+    assert api.get(f"customers/{customer}", expand=[way]) == stub
+    for path in (
+        f"subscriptions/{subscription['id']}",
+        f"invoices/{subscription['latest_invoice']}",
+        f"charges/{charge['id']}",
+    ):
+        for expand in ("customer", f"customer.{way}"):
+            assert api.get(path, expand=[expand])["customer"] == stub
+    (listed,) = api.get("charges", expand=[f"data.customer.{way}"])["data"]
+    assert listed["customer"] == stub
+
+
 def test_a_customer_deleted_while_a_renewal_waits_is_not_charged(api: Api) -> None:
     """Neither for a draft nor by a retry."""
     drafted = begin(api)

@@ -110,6 +110,9 @@ class _Expansion:
         it = self._whole(it) if not names or not isinstance(it, Mapping) else it
         if it is None or not names:
             return it
+        if it.get("deleted") is True:
+            # A stub stays one: nothing of it is left to expand.
+            return it
         name, rest = names[0], names[1:]
         if name == "data" and isinstance(it.get("data"), list):
             return {**it, "data": [self.at(item, rest) for item in it["data"]]}
