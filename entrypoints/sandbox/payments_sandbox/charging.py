@@ -38,6 +38,16 @@ def method_named(world: World, id_: str, param: str = "payment_method") -> Objec
     return keep_card(world, card)
 
 
+def require_known(world: World, id_: str, param: str = "card") -> None:
+    """Refuse what is no payment method, and no magic name of one.
+
+    Raises:
+        ApiError: it is neither.
+    """
+    if id_ not in MAGIC:
+        world.get("payment_method", id_, param)
+
+
 def keep_card(world: World, card: Card, **fields: Any) -> Object:
     """Make a payment method of a card."""
     # Stripe reports a payment method from when it is attached.

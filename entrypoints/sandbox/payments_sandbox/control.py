@@ -57,6 +57,7 @@ class Trigger(_Body, frozen=True):
 class Authenticate(_Body, frozen=True):
     intent: str
     succeed: bool = True
+    card: str | None = None
 
 
 class SetCard(_Body, frozen=True):
@@ -146,9 +147,13 @@ async def trigger_(request: Asked, data: JSONBody[Trigger]) -> dict[str, Any]:
 @post("/authenticate", status_code=200)
 async def authenticate(request: Asked, data: JSONBody[Authenticate]) -> Object:
     reach = _of(request)
-    done = reach.engine.authenticate(data.intent, succeed=data.succeed)
-    reach.tell()
-    return done
+    try:
+        return reach.engine.authenticate(
+            data.intent, succeed=data.succeed, card=data.card
+        )
+    finally:
+        # A card that is declined is told as well.
+        reach.tell()
 
 
 @post("/card", status_code=200)

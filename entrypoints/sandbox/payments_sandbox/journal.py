@@ -36,6 +36,8 @@ class Called(_Entry, frozen=True, kw_only=True, tag="call"):
 class Authenticated(_Entry, frozen=True, kw_only=True, tag="authenticate"):
     intent_id: str
     succeed: bool
+    # What the intent was confirmed with first; None if that had been done.
+    card: str | None = None
 
 
 class CardSet(_Entry, frozen=True, kw_only=True, tag="card"):

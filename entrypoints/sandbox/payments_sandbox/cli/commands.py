@@ -145,20 +145,31 @@ def _rate(name: str, text: str) -> float:
 
 @click.command()
 @click.argument("intent")
+@click.option("--card", help="What to confirm it with first: pm_card_visa, pm_….")
 @click.option("--fail", is_flag=True, help="The holder does not pass.")
 @_DRY_RUN
 @_JSON
 @click.pass_obj
 def authenticate(
-    target: Target, *, intent: str, fail: bool, dry_run: bool, as_json: bool
+    target: Target,
+    *,
+    intent: str,
+    card: str | None,
+    fail: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Do the bank's 3-D Secure step of an INTENT (pi_…, seti_…), as its holder."""
-    body: dict[str, Any] = {"intent": intent, "succeed": not fail}
+    """Finish an INTENT as its holder would: an id (pi_…, seti_…) or client secret.
+
+    One that was not confirmed yet is, with --card or else a card that is good; then the
+    bank's 3-D Secure step is passed, where its bank asks for one.
+    """
+    body: dict[str, Any] = {"intent": intent, "succeed": not fail, "card": card}
     if dry_run:
         click.echo(json.dumps(body))
         return
     done = target.client().do("authenticate", **body)
-    click.echo(json.dumps(done) if as_json else f"{intent} {done['status']}")
+    click.echo(json.dumps(done) if as_json else f"{done['id']} {done['status']}")
 
 
 @click.command()
