@@ -13,6 +13,7 @@ from payments_core.subscription import SUBSCRIPTION_STEPS, SubscriptionStatus
 from payments_sandbox.periods import HOUR
 from payments_sandbox.state import INVOICE_OF_SUBSCRIPTION, Object, World
 
+LEAST_MINOR: Final = 50
 INCOMPLETE_S: Final = 23 * HOUR
 ENDED: Final = ("canceled", "incomplete_expired")
 RENEWING: Final = ("active", "past_due", "trialing", "unpaid")
@@ -71,7 +72,8 @@ def check_sums(invoice: Object) -> None:
     due = invoice["amount_due"]
     assert total == sum(line["amount"] for line in invoice["lines"]["data"])
     assert total == invoice["subtotal"]
-    assert due == max(0, total + balance)
+    # Half a euro is the least that can be charged.
+    assert due == (total + balance if total + balance >= LEAST_MINOR else 0)
     assert invoice["amount_paid"] + invoice["amount_remaining"] == due
     ending = None if invoice["status"] == "draft" else total + balance - due
     assert invoice["ending_balance"] == ending

@@ -68,6 +68,9 @@ def test_a_deleted_customer_can_be_expanded(api: Api, way: str) -> None:
     ):
         for expand in ("customer", f"customer.{way}"):
             assert api.get(path, expand=[expand])["customer"] == stub
+    for asked in (f"customers/{customer}", f"charges/{charge['id']}"):
+        with pytest.raises(Refused, match="cannot be expanded"):
+            api.get(asked, expand=["shoe" if "customers" in asked else "customer.shoe"])
     (listed,) = api.get("charges", expand=[f"data.customer.{way}"])["data"]
     assert listed["customer"] == stub
 

@@ -6,6 +6,7 @@ import msgspec
 
 from payments_sandbox.forms import (
     UNSET,
+    Currency,
     Dated,
     Id,
     Listing,
@@ -122,7 +123,7 @@ class Create(Params, kw_only=True, frozen=True):
     cancel_at: EndMoment | None = None
     cancel_at_period_end: bool = False
     collection_method: Literal["charge_automatically"] = "charge_automatically"
-    currency: str | None = None
+    currency: Currency | None = None
     default_payment_method: Id | None = None
     description: Text | None = None
     metadata: Metadata = UNSET
