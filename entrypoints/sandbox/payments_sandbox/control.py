@@ -65,6 +65,10 @@ class SetCard(_Body, frozen=True):
     declines: str | None = None
 
 
+class Import(_Body, frozen=True):
+    objects: list[Any]
+
+
 class Roll(_Body, frozen=True):
     endpoint: str
     keep_s: Annotated[int, msgspec.Meta(ge=0)] = 86_400
@@ -162,6 +166,12 @@ async def card(request: Asked, data: JSONBody[SetCard]) -> dict[str, str | None]
     return {"payment_method": data.payment_method, "declines": data.declines}
 
 
+@post("/import", status_code=200)
+async def import_(request: Asked, data: JSONBody[Import]) -> dict[str, Any]:
+    made = _of(request).engine.import_objects(data.objects)
+    return {"imported": [{"id": it["id"], "object": it["object"]} for it in made]}
+
+
 @post("/roll-secret", status_code=200)
 async def roll(request: Asked, data: JSONBody[Roll]) -> dict[str, str]:
     engine = _of(request).engine
@@ -201,6 +211,7 @@ _HANDLERS: Final = [
     chaos,
     deliveries,
     events,
+    import_,
     reset,
     roll,
     state,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from payments_sandbox.api_versions import generation_of
 from payments_sandbox.cards import DECLINES
 from payments_sandbox.chaos import Chaos
 from payments_sandbox.errors import ApiError, CardError, invalid
+from payments_sandbox.imports import import_objects
 from payments_sandbox.journal import (
     HEADERS,
     Arrived,
@@ -22,6 +23,7 @@ from payments_sandbox.journal import (
     CardReissued,
     CardSet,
     Entry,
+    Imported,
     Passed,
     Reset,
     SecretRolled,
@@ -318,6 +320,19 @@ class Engine:
         self.outbox.publish()
         return done
 
+    def import_objects(self, objects: Sequence[Any]) -> list[Object]:
+        """Put Stripe's objects in, with their ids; nobody is told.
+
+        Raises:
+            ApiError: one of them cannot be; nothing was put in.
+        """
+        # Also what is refused draws ids: it has to be so again.
+        self.record(Imported(at=self.now, steps=self._steps, objects=list(objects)))
+        self.world.cause = Cause()
+        made = import_objects(self.world, objects)
+        self.outbox.publish()
+        return made
+
     def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
         """Register an endpoint, for every event, whose secret is known already.
 
@@ -408,6 +423,9 @@ class Engine:
                 self.set_card(entry.payment_method_id, declines=entry.declines)
             case CardReissued():
                 self.reissue_card(entry.payment_method_id)
+            case Imported():
+                with contextlib.suppress(ApiError):
+                    self.import_objects(entry.objects)
             case SecretRolled():
                 self.roll_secret(entry.endpoint_id, keep_s=entry.keep_s)
             case Arrived():

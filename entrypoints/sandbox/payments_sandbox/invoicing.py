@@ -69,6 +69,15 @@ def _parent(subscription: Object) -> Object:
     }
 
 
+def of_subscription(subscription: Object) -> Object:
+    """Return as much of an invoice as says which card it would be collected from."""
+    return {
+        "customer": subscription["customer"],
+        "default_payment_method": None,
+        "parent": _parent(subscription),
+    }
+
+
 def sums(total: int, balance: int, currency: str) -> dict[str, Any]:
     """Return every sum of an unpaid invoice; a negative balance is credit.
 

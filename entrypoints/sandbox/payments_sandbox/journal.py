@@ -6,7 +6,7 @@ is the last, and was told to nobody.
 """
 
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import attrs
 import msgspec
@@ -49,6 +49,10 @@ class CardReissued(_Entry, frozen=True, kw_only=True, tag="reissue"):
     payment_method_id: str
 
 
+class Imported(_Entry, frozen=True, kw_only=True, tag="import"):
+    objects: list[Any]
+
+
 class SecretRolled(_Entry, frozen=True, kw_only=True, tag="roll"):
     endpoint_id: str
     keep_s: int
@@ -79,6 +83,7 @@ Entry = (
     | Authenticated
     | CardSet
     | CardReissued
+    | Imported
     | SecretRolled
     | Arrived
     | Passed

@@ -46,8 +46,7 @@ def _at_period_end(world: World, id_: str) -> None:
 
 
 def _method_of(world: World, subscription: Object) -> Object | None:
-    first = world.get("invoice", subscription["latest_invoice"])
-    return invoicing.method_for(world, first)
+    return invoicing.method_for(world, invoicing.of_subscription(subscription))
 
 
 def _at_trial_end_without_card(world: World, subscription: Object) -> None:

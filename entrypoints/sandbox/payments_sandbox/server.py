@@ -262,6 +262,10 @@ class Sandbox:
             lambda: self.engine.authenticate(intent, succeed=succeed, card=card)
         )
 
+    def import_objects(self, objects: Sequence[Any]) -> list[Object]:
+        """Put Stripe's objects in, with their ids; nobody is told."""
+        return self._do(lambda: self.engine.import_objects(objects))
+
     def set_card(self, payment_method_id: str, *, declines: str | None) -> None:
         """Let a card decline ("insufficient_funds", …) from now on; None: be good."""
         self._do(lambda: self.engine.set_card(payment_method_id, declines=declines))

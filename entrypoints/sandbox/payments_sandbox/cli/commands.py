@@ -1,7 +1,7 @@
 """What may be done to a sandbox that is served: what time and bad luck would do."""
 
 import json
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 
@@ -197,6 +197,39 @@ def card(
     )
 
 
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@_DRY_RUN
+@_JSON
+@click.pass_obj
+def import_(target: Target, *, file: IO[bytes], dry_run: bool, as_json: bool) -> None:
+    """Put Stripe's objects in, with their ids, from a FILE of JSON (- is stdin).
+
+    A list of objects, or one, or a list as Stripe answers it; an event stands for its
+    object. Nobody is told; one that is there already is replaced.
+    """
+    body = {"objects": _objects(file.read())}
+    if dry_run:
+        click.echo(json.dumps(body))
+        return
+    done = target.client().do("import", **body)
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    for it in done["imported"]:
+        click.echo(f"{it['object']} {it['id']}")
+
+
+def _objects(text: bytes) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"FILE: not JSON: {error}") from None
+    if isinstance(value, dict) and value.get("object") == "list":
+        value = value.get("data")
+    return value if isinstance(value, list) else [value]
+
+
 @click.command()
 @click.argument("endpoint")
 @click.option("--keep", default=86_400, show_default=True, type=click.IntRange(0))
@@ -282,6 +315,7 @@ COMMANDS: Final = (
     card,
     chaos,
     events,
+    import_,
     reset,
     roll_secret,
     serve,
