@@ -47,6 +47,23 @@ def resets(anchor: Anchored) -> bool:
     return (anchor.type if isinstance(anchor, AnchorChange) else anchor) == "now"
 
 
+class Flexible(Nested, kw_only=True, frozen=True):
+    proration_discounts: Literal["included", "itemized"] = "included"
+
+
+class BillingMode(Nested, kw_only=True, frozen=True):
+    """How prorations are shown; the sandbox has no discounts, so they cost the same."""
+
+    type: Literal["classic", "flexible"]
+    flexible: Flexible | None = None
+
+    def shown(self) -> Object:
+        if self.type == "classic":
+            return {"flexible": None, "type": "classic"}
+        discounts = (self.flexible or Flexible()).proration_discounts
+        return {"flexible": {"proration_discounts": discounts}, "type": "flexible"}
+
+
 class EndBehavior(Nested, kw_only=True, frozen=True):
     missing_payment_method: Literal["cancel", "create_invoice", "pause"]
 
@@ -120,6 +137,7 @@ class Item(Nested, kw_only=True, frozen=True):
 class Create(Params, kw_only=True, frozen=True):
     customer: Id
     items: Annotated[tuple[NewItem, ...], msgspec.Meta(min_length=1)]
+    billing_mode: BillingMode = BillingMode(type="flexible")
     cancel_at: EndMoment | None = None
     cancel_at_period_end: bool = False
     collection_method: Literal["charge_automatically"] = "charge_automatically"
