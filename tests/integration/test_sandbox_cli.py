@@ -138,6 +138,41 @@ def test_a_trigger_makes_the_event_and_what_leads_to_it(served: Served) -> None:
     assert customer["metadata"] == {"user_id": "ada"}
 
 
+def test_objects_from_elsewhere_are_imported_and_finished_by_hand(
+    served: Served, tmp_path: Path
+) -> None:
+    """
+    A list in a file; a wrong one is named with its field, and so is what is no JSON.
+    A card of theirs is set up by its client secret.
+    """
+    customer = {"id": "cus_far", "object": "customer", "email": "far@example.com"}
+    setup = {
+        "id": "seti_far",
+        "object": "setup_intent",
+        "client_secret": "seti_far_secret_1",
+        "customer": "cus_far",
+        "status": "requires_payment_method",
+    }
+    file = tmp_path / "objects.json"
+    file.write_text(json.dumps({"object": "list", "data": [setup, customer]}))
+
+    done = served.run("import", str(file))
+    assert (done.code, done.out) == (0, "customer cus_far\nsetup_intent seti_far\n")
+    assert served.get("customers/cus_far")["email"] == "far@example.com"
+    done = served.run("authenticate", "seti_far_secret_1", "--card", "pm_card_amex")
+    assert (done.code, done.out) == (0, "seti_far succeeded\n")
+    [card] = served.get("customers/cus_far/payment_methods")["data"]
+    assert card["card"]["brand"] == "amex"
+
+    file.write_text(json.dumps({**setup, "customer": "cus_none"}))
+    wrong = served.run("import", str(file))
+    assert wrong.code == 6
+    assert "setup_intent seti_far: `customer` names no customer" in wrong.err
+    file.write_text("{")
+    unreadable = served.run("import", str(file))
+    assert (unreadable.code, "not JSON" in unreadable.err) == (2, True)
+
+
 def test_time_passes_by_advance_alone(served: Served) -> None:
     """
     A month is a calendar month, and what falls due in it happens.

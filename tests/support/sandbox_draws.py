@@ -30,6 +30,9 @@ CARDS: Final = st.sampled_from(
         "pm_card_createDispute",
         "pm_card_createDisputeInquiry",
         "pm_card_chargeDeclined",
+        "pm_card_pendingRefund",
+        "pm_card_radarBlock",
+        "pm_card_refundFail",
     ]
 )
 # Which of those there are: the newest first.
@@ -83,6 +86,13 @@ PLANNED_END: Final = st.fixed_dictionaries(
         "items": ITEM,
         "metadata": st.just({"plan": "b"}),
     },
+)
+PAUSE: Final = st.one_of(
+    st.just(""),
+    st.fixed_dictionaries(
+        {"behavior": st.sampled_from(["keep_as_draft", "mark_uncollectible", "void"])},
+        optional={"resumes_at": SOON},
+    ),
 )
 ENDS: Final = st.sampled_from(
     [{}, {}, {}, {"cancel_at": 40 * DAY}, {"cancel_at_period_end": True}]

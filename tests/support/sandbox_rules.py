@@ -33,6 +33,7 @@ from support.sandbox_draws import (
     DECLINES,
     ITEM_CHANGE,
     NEW,
+    PAUSE,
     PLANNED_END,
     PRICES,
     RESTART,
@@ -48,6 +49,7 @@ REFUSED: Final = (400, 404)
 DECLINED: Final = 402
 # Where a decline is about something that happened; elsewhere it changes nothing too.
 PAYING: Final = ("invoices", "payment_intents", "payment_methods", "setup_intents")
+VERBS: Final = st.sampled_from(["void", "finalize", "mark_uncollectible"])
 CLOCK: Final = "test_helpers.test_clock"
 
 
@@ -293,6 +295,14 @@ class Calls(RuleBasedStateMachine):
         check_prorations(old, after, params, prorations, at=at)
 
     @there_is("subscription", is_live)
+    @rule(which=WHICH, pause=PAUSE)
+    def pause_collection(self, which: int, pause: Params | str) -> None:
+        it = self.some("subscription", which, is_live)
+        if isinstance(pause, dict) and "resumes_at" in pause:
+            pause = {**pause, "resumes_at": self.now_of(it) + pause["resumes_at"]}
+        self.post(f"subscriptions/{it['id']}", pause_collection=pause)
+
+    @there_is("subscription", is_live)
     @rule(which=WHICH, prorate=st.booleans(), invoice_now=st.booleans())
     def cancel(self, which: int, *, prorate: bool, invoice_now: bool) -> None:
         path = f"subscriptions/{self.some('subscription', which, is_live)['id']}"
@@ -323,7 +333,7 @@ class Calls(RuleBasedStateMachine):
             self.elsewhere.add(invoice["id"])
 
     @there_is("invoice")
-    @rule(which=WHICH, verb=st.sampled_from(["void", "finalize"]))
+    @rule(which=WHICH, verb=VERBS)
     def void_or_finalize(self, which: int, verb: str) -> None:
         self.post(f"invoices/{self.some('invoice', which)['id']}/{verb}")
 

@@ -1,5 +1,7 @@
 """Customers and cards of the sandbox that are declined, detached or deleted."""
 
+from typing import Any
+
 import pytest
 
 from payments_sandbox.periods import HOUR
@@ -48,6 +50,31 @@ def test_a_deleted_customer_ends_everything(api: Api) -> None:
     assert api.types(before) == []
 
 
+@pytest.mark.parametrize(
+    "way",
+    ["subscriptions", "default_source", "invoice_settings.default_payment_method"],
+)
+def test_a_deleted_customer_can_be_expanded(api: Api, way: str) -> None:
+    """On its own, in what it had, and in lists: it is the stub, whatever is asked."""
+    subscription = begin(api)
+    customer = subscription["customer"]
+    (charge,) = api.get("charges")["data"]
+    stub = api.delete(f"customers/{customer}")
+    assert api.get(f"customers/{customer}", expand=[way]) == stub
+    for path in (
+        f"subscriptions/{subscription['id']}",
+        f"invoices/{subscription['latest_invoice']}",
+        f"charges/{charge['id']}",
+    ):
+        for expand in ("customer", f"customer.{way}"):
+            assert api.get(path, expand=[expand])["customer"] == stub
+    for asked in (f"customers/{customer}", f"charges/{charge['id']}"):
+        with pytest.raises(Refused, match="cannot be expanded"):
+            api.get(asked, expand=["shoe" if "customers" in asked else "customer.shoe"])
+    (listed,) = api.get("charges", expand=[f"data.customer.{way}"])["data"]
+    assert listed["customer"] == stub
+
+
 def test_a_customer_deleted_while_a_renewal_waits_is_not_charged(api: Api) -> None:
     """Neither for a draft nor by a retry."""
     drafted = begin(api)
@@ -60,6 +87,87 @@ def test_a_customer_deleted_while_a_renewal_waits_is_not_charged(api: Api) -> No
     api.advance("1 month")
     assert charged(api) == [1_000, 1_000]
     assert again(api, {"object": "subscription", "id": failing["id"]})["ended_at"]
+
+
+USED = "may not be used again"
+
+
+def pay_once(api: Api, card: str, **params: Any) -> Any:
+    return api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        payment_method=card,
+        confirm=True,
+        **params,
+    )
+
+
+def test_a_detached_card_is_nobodys_for_good(api: Api) -> None:
+    """Neither attached again, to whomever, nor charged, nor set up."""
+    mine, other = api.customer(None)["id"], api.customer(None)["id"]
+    card = api.give_card(mine, "pm_card_visa")
+    api.post(f"payment_methods/{card}/detach")
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (f"payment_methods/{card}/attach", {"customer": mine}),
+        (f"payment_methods/{card}/attach", {"customer": other}),
+        ("customers", {"payment_method": card}),
+        ("setup_intents", {"customer": mine, "payment_method": card}),
+        (
+            "payment_intents",
+            {"amount": 500, "currency": "eur", "payment_method": card},
+        ),
+    ]
+    before = count(api)
+    for path, params in asked:
+        with pytest.raises(Refused, match=USED) as refused:
+            api.post(path, **params)
+        assert (refused.value.status, refused.value.code) == (400, None)
+        assert refused.value.type == "invalid_request_error"
+    assert count(api) == before
+    assert api.get(f"payment_methods/{card}")["customer"] is None
+
+
+def test_the_cards_of_a_deleted_customer_are_nobodys_for_good(api: Api) -> None:
+    """They were detached as well."""
+    mine, other = api.customer(None)["id"], api.customer(None)["id"]
+    card = api.give_card(mine, "pm_card_visa")
+    api.delete(f"customers/{mine}")
+    with pytest.raises(Refused, match=USED):
+        api.post(f"payment_methods/{card}/attach", customer=other)
+
+
+def test_a_card_that_paid_without_a_customer_is_spent(api: Api) -> None:
+    """One that an intent was told to keep is its customer's, and pays again."""
+    customer = api.customer(None)["id"]
+    once, kept, failed = (
+        api.post("payment_methods", type="card", card={"token": token})["id"]
+        for token in ("tok_visa", "tok_visa", "tok_chargeCustomerFail")
+    )
+    pay_once(api, once)
+    with pytest.raises(Refused, match=USED):
+        pay_once(api, once)
+    with pytest.raises(Refused, match=USED):
+        api.post(f"payment_methods/{once}/attach", customer=customer)
+
+    owner = {"customer": customer, "setup_future_usage": "off_session"}
+    for _ in range(2):
+        assert pay_once(api, kept, **owner)["status"] == "succeeded"
+
+    # What was declined has paid nothing.
+    with pytest.raises(Refused):
+        pay_once(api, failed)
+    api.engine.set_card(failed, declines=None)
+    assert pay_once(api, failed)["status"] == "succeeded"
+
+
+def test_what_a_refused_call_would_have_spent_can_still_be_used(api: Api) -> None:
+    """The expansion is refused after the payment, which has not happened then."""
+    token = {"token": "tok_visa"}
+    card = api.post("payment_methods", type="card", card=token)["id"]
+    with pytest.raises(Refused, match="expanded"):
+        pay_once(api, card, expand=["nothing"])
+    assert pay_once(api, card)["status"] == "succeeded"
 
 
 def test_a_detached_default_card_is_no_default_any_more(api: Api) -> None:

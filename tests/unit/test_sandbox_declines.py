@@ -24,6 +24,11 @@ DECLINES: Final = [
     ("chargeDeclinedExpiredCard", "expired_card", None),
     ("chargeDeclinedIncorrectCvc", "incorrect_cvc", None),
     ("chargeDeclinedProcessingError", "processing_error", None),
+    (
+        "chargeDeclinedVelocityLimitExceeded",
+        "card_declined",
+        "card_velocity_exceeded",
+    ),
 ]
 
 
@@ -74,6 +79,113 @@ def test_a_card_that_fails_later_can_be_attached(api: Api) -> None:
         "card_declined",
         "generic_decline",
     )
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "pm_card_chargeDeclinedFraudulent",
+        "pm_card_radarBlock",
+        "pm_card_riskLevelHighest",
+    ],
+)
+def test_a_card_that_radar_blocks_is_not_sent_to_its_bank(api: Api, card: str) -> None:
+    """To the client it is a decline as any; the charge says who it was."""
+    with pytest.raises(Refused) as refused:
+        api.post(
+            "payment_intents",
+            amount=500,
+            currency="eur",
+            payment_method=card,
+            confirm=True,
+        )
+    assert declined(refused.value) == (402, "card_error", "card_declined", "fraudulent")
+    (charge,) = api.get("charges")["data"]
+    outcome = charge["outcome"]
+    assert (outcome["type"], outcome["network_status"]) == (
+        "blocked",
+        "not_sent_to_network",
+    )
+    assert (outcome["risk_level"], outcome["reason"]) == (
+        "highest",
+        "highest_risk_level",
+    )
+
+
+def test_a_card_that_declines_as_fraudulent_cannot_be_attached(api: Api) -> None:
+    """As all that decline; one that Radar blocks can, for renewals that it stops."""
+    customer = api.customer(None)["id"]
+    with pytest.raises(Refused) as refused:
+        api.post(
+            "payment_methods/pm_card_chargeDeclinedFraudulent/attach", customer=customer
+        )
+    assert declined(refused.value) == (402, "card_error", "card_declined", "fraudulent")
+    api.give_card(customer, "pm_card_radarBlock")
+    subscription = api.subscribe(customer, api.price()["id"])
+    assert subscription["status"] == "incomplete"
+
+
+def test_a_payment_of_elevated_risk_is_taken(api: Api) -> None:
+    """The charge says how risky it was."""
+    api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        payment_method="pm_card_riskLevelElevated",
+        confirm=True,
+    )
+    (charge,) = api.get("charges")["data"]
+    assert (charge["status"], charge["outcome"]["risk_level"]) == (
+        "succeeded",
+        "elevated",
+    )
+
+
+@pytest.mark.parametrize(
+    ("card", "status"),
+    [
+        ("pm_card_threeDSecureRequired", "requires_action"),
+        ("pm_card_threeDSecureRequiredChargeDeclined", "requires_action"),
+        ("pm_card_threeDSecureOptional", "succeeded"),
+    ],
+)
+def test_3d_secure_is_asked_for_where_it_is_required(
+    api: Api, card: str, status: str
+) -> None:
+    """A bank that would take part, and need not, is not asked."""
+    intent = api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        payment_method=card,
+        confirm=True,
+    )
+    assert intent["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("card", "shown"),
+    [
+        ("pm_card_us", ("visa", "4242", "US", "credit")),
+        ("pm_card_de", ("visa", "0000", "DE", "credit")),
+        ("pm_card_discover", ("discover", "9424", "US", "credit")),
+        ("pm_card_jcb", ("jcb", "0505", "JP", "credit")),
+        ("pm_card_mastercard_debit", ("mastercard", "8210", "US", "debit")),
+        ("pm_card_mastercard_prepaid", ("mastercard", "5100", "US", "prepaid")),
+    ],
+)
+def test_a_card_is_of_its_brand_and_country(
+    api: Api, card: str, shown: tuple[str, str, str, str]
+) -> None:
+    """By its magic name and by its token; it pays."""
+    customer = api.customer(card)["id"]
+    assert api.subscribe(customer, api.price()["id"])["status"] == "active"
+    token = card.replace("pm_card_", "tok_")
+    made = api.post("payment_methods", type="card", card={"token": token})
+    (attached,) = api.get(f"customers/{customer}/payment_methods")["data"]
+    for method in (made, attached):
+        it = method["card"]
+        assert (it["brand"], it["last4"], it["country"], it["funding"]) == shown
 
 
 def test_a_payment_that_needs_the_holder_is_said_to(api: Api) -> None:

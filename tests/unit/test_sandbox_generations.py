@@ -191,7 +191,7 @@ def test_a_charge_lost_its_invoice_with_basil(api: Api) -> None:
 
     alone = api.post(
         "payment_intents",
-        amount=1,
+        amount=100,
         currency="eur",
         payment_method="pm_card_visa",
         confirm=True,

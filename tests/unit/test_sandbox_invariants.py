@@ -62,7 +62,7 @@ class AnyCalls(Calls):
             check_collecting(world, invoice)
         for subscription in world.all("subscription"):
             check_period(world, subscription)
-            check_standing(world, subscription)
+            check_standing(world, subscription, self.reader.kept)
         for intent in world.all("payment_intent"):
             check_intent(world, intent)
         for charge in world.all("charge"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from payments_sandbox.engine import Engine
+from payments_sandbox.errors import CardError
 from payments_sandbox.journal import Journal, JournalError, Reset
 from payments_sandbox.presets import both, catalog, forwarding
 from support.sandbox import Api, Refused
@@ -32,6 +33,10 @@ def live(api: Api) -> None:
     invoice = api.get(f"invoices/{it['latest_invoice']}", expand=["payments"])
     intent = invoice["payments"]["data"][0]["payment"]["payment_intent"]
     api.engine.authenticate(intent)
+    setup = api.post("setup_intents", customer=customer["id"])
+    with pytest.raises(CardError):
+        api.engine.authenticate(setup["id"], card="pm_card_chargeDeclined")
+    api.engine.authenticate(setup["client_secret"], card="pm_card_amex")
     api.get("payment_methods/pm_card_visa")
     good = api.customer(metadata={"user_id": "b"})
     card = good["invoice_settings"]["default_payment_method"]

@@ -47,6 +47,91 @@ def test_a_refund_of_a_subscription_does_not_end_it(api: Api) -> None:
     assert latest(api, subscription)["status"] == "paid"
 
 
+def test_a_refund_may_fail_after_it_succeeded(api: Api) -> None:
+    """The money stays: the charge is not refunded any more, and each change is told."""
+    charge = pay(api, "pm_card_refundFail")
+    refund = api.post("refunds", charge=charge["id"])
+    assert refund["status"] == "succeeded"
+    assert again(api, charge)["refunded"] is True
+    before = count(api)
+
+    api.advance("1 hour")
+
+    failed = again(api, refund)
+    assert (failed["status"], failed["failure_reason"]) == (
+        "failed",
+        "expired_or_canceled_card",
+    )
+    assert failed["failure_balance_transaction"].startswith("txn_")
+    kept = again(api, charge)
+    assert (kept["amount_refunded"], kept["refunded"]) == (0, False)
+    assert api.types(before) == [
+        "refund.updated",
+        "charge.refund.updated",
+        "refund.failed",
+        "charge.updated",
+    ]
+    api.advance("1 month")
+    assert len(api.types(before)) == 4
+
+
+def test_of_two_refunds_that_fail_each_takes_back_its_own(api: Api) -> None:
+    """In between, what is left may be refunded again."""
+    charge = pay(api, "pm_card_refundFail")
+    api.post("refunds", charge=charge["id"], amount=400)
+    api.advance("2 minutes")
+    api.post("refunds", charge=charge["id"], amount=600)
+    assert again(api, charge)["refunded"] is True
+    api.advance("3 minutes")
+    partly = again(api, charge)
+    assert (partly["amount_refunded"], partly["refunded"]) == (600, False)
+    third = api.post("refunds", charge=charge["id"], amount=400)
+    api.advance("3 minutes")
+    assert again(api, charge)["amount_refunded"] == 400
+    assert again(api, third)["status"] == "succeeded"
+    api.advance("1 hour")
+    assert again(api, charge)["amount_refunded"] == 0
+
+
+def test_a_refund_may_be_pending_before_it_succeeds(api: Api) -> None:
+    """It counts from the start: what is pending cannot be refunded once more."""
+    charge = pay(api, "pm_card_pendingRefund")
+    before = count(api)
+    refund = api.post("refunds", charge=charge["id"])
+    assert (refund["status"], refund["pending_reason"]) == ("pending", "processing")
+    assert again(api, charge)["refunded"] is True
+    with pytest.raises(Refused) as refused:
+        api.post("refunds", charge=charge["id"])
+    assert refused.value.code == "charge_already_refunded"
+
+    api.advance("1 hour")
+
+    done = again(api, refund)
+    assert (done["status"], done["pending_reason"]) == ("succeeded", None)
+    assert again(api, charge)["refunded"] is True
+    assert api.types(before) == [
+        "refund.created",
+        "charge.refunded",
+        "refund.updated",
+        "charge.refund.updated",
+    ]
+
+
+def test_a_refund_ends_on_the_clock_of_its_customer(api: Api) -> None:
+    """A test clock that stands still leaves it as it is."""
+    clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
+    customer = api.customer("pm_card_refundFail", test_clock=clock)
+    api.subscribe(customer["id"], api.price()["id"])
+    (charge,) = api.get("charges")["data"]
+    refund = api.post("refunds", payment_intent=charge["payment_intent"])
+    api.advance("1 month")
+    assert again(api, refund)["status"] == "succeeded"
+    path = f"test_helpers/test_clocks/{clock}"
+    at = api.get(path)["frozen_time"]
+    api.post(f"{path}/advance", frozen_time=at + 3600)
+    assert again(api, refund)["status"] == "failed"
+
+
 def test_a_dispute_comes_right_after_its_charge(api: Api) -> None:
     """It waits for evidence, and the money cannot be refunded meanwhile."""
     before = count(api)

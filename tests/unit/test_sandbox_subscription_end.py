@@ -91,6 +91,45 @@ def test_a_planned_end_can_be_taken_back(
     assert len(api.get("charges")["data"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("plan", "not_undone_by"),
+    [
+        ({"cancel_at": at("2026-01-20")}, {"cancel_at_period_end": False}),
+        ({"cancel_at": "min_period_end"}, {"cancel_at_period_end": False}),
+        ({"cancel_at": "max_period_end"}, {"cancel_at_period_end": False}),
+        ({"cancel_at_period_end": True}, {"cancel_at": ""}),
+    ],
+)
+def test_a_planned_end_is_taken_back_by_its_own_parameter(
+    api: Api, plan: dict[str, Any], not_undone_by: dict[str, Any]
+) -> None:
+    """`cancel_at` and `cancel_at_period_end` are apart; both together undo any."""
+    subscription = begin(api)
+    path = f"subscriptions/{subscription['id']}"
+    planned = api.post(path, **plan)
+    assert planned["cancel_at_period_end"] is ("cancel_at_period_end" in plan)
+    given = plan.get("cancel_at")
+    ends = given if isinstance(given, int) else period(planned)[1]
+    assert planned["cancel_at"] == ends
+    before = count(api)
+    assert api.post(path, **not_undone_by) == planned
+    assert api.types(before) == []
+    kept = api.post(path, cancel_at="", cancel_at_period_end=False)
+    assert (kept["cancel_at"], kept["cancel_at_period_end"]) == (None, False)
+    api.post(path, **plan)
+    api.advance("2 months")
+    assert again(api, subscription)["ended_at"] == planned["cancel_at"]
+
+
+def test_a_planned_end_may_be_a_word_from_the_start(api: Api) -> None:
+    """The end of the first period, and no `cancel_at_period_end`."""
+    subscription = begin(api, cancel_at="min_period_end")
+    assert subscription["cancel_at"] == period(subscription)[1]
+    assert subscription["cancel_at_period_end"] is False
+    api.advance("1 month")
+    assert again(api, subscription)["status"] == "canceled"
+
+
 def test_a_planned_end_may_be_there_from_the_start(api: Api) -> None:
     """`cancel_at_period_end` of a trial means that nothing is ever paid."""
     subscription = begin(api, trial_period_days=7, cancel_at_period_end=True)

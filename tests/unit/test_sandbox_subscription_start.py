@@ -1,5 +1,7 @@
 """A subscription of the sandbox begins: paid, not paid, or asked for by the bank."""
 
+from typing import Any
+
 import pytest
 
 from payments_sandbox.periods import HOUR, MINUTE
@@ -17,6 +19,68 @@ from support.watched import (
 )
 
 # Begun
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        ({"type": "classic"}, {"flexible": None, "type": "classic"}),
+        (
+            {"type": "flexible"},
+            {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
+        ),
+        (
+            {"type": "flexible", "flexible": {"proration_discounts": "itemized"}},
+            {"flexible": {"proration_discounts": "itemized"}, "type": "flexible"},
+        ),
+    ],
+)
+def test_the_billing_mode_is_what_was_asked_for(
+    api: Api, wanted: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """What is reported can be asked for; a preview takes it too."""
+    customer, price = api.customer()["id"], api.price()["id"]
+    subscription = api.subscribe(customer, price, billing_mode=wanted)
+    assert subscription["billing_mode"] == shown
+    assert again(api, subscription)["billing_mode"] == shown
+    details = {"items": [{"price": price}], "billing_mode": wanted}
+    preview = api.post(
+        "invoices/create_preview", customer=customer, subscription_details=details
+    )
+    assert preview["amount_due"] == 900
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "param"),
+    [
+        ({"type": "baroque"}, None, "billing_mode[type]"),
+        (
+            {"type": "classic", "flexible": {"proration_discounts": "included"}},
+            None,
+            "billing_mode[flexible]",
+        ),
+        (
+            {"flexible": {"proration_discounts": "included"}},
+            "parameter_missing",
+            "billing_mode[type]",
+        ),
+    ],
+)
+def test_a_billing_mode_that_is_none_is_refused(
+    api: Api, wanted: dict[str, Any], code: str | None, param: str
+) -> None:
+    """With the parameter that is wrong."""
+    customer, price = api.customer()["id"], api.price()["id"]
+    with pytest.raises(Refused) as refused:
+        api.subscribe(customer, price, billing_mode=wanted)
+    assert (refused.value.code, refused.value.param) == (code, param)
+    details = {"items": [{"price": price}], "billing_mode": wanted}
+    with pytest.raises(Refused) as refused:
+        api.post(
+            "invoices/create_preview", customer=customer, subscription_details=details
+        )
+    nested = param.replace("billing_mode", "subscription_details[billing_mode]")
+    assert (refused.value.code, refused.value.param) == (code, nested)
 
 
 def test_a_good_card_makes_a_subscription_active_at_once(api: Api) -> None:

@@ -23,13 +23,28 @@ class Authentication(StrEnum):
     ALWAYS = "always"
 
 
+class Refunding(StrEnum):
+    """What becomes of a refund to a card some time after it was made."""
+
+    NOTHING = "nothing"
+    # It says `succeeded` at first.
+    FAILS = "fails"
+    # It says `pending` at first.
+    SUCCEEDS_LATER = "succeeds_later"
+
+
 @attrs.frozen
 class Decline:
-    """A refusal by the issuer, in Stripe's two codes and a sentence."""
+    """A refusal in Stripe's two codes and a sentence.
+
+    It is the issuer's, or, if `is_blocked`, Stripe's own (Radar): the issuer was not
+    asked.
+    """
 
     code: str
     decline_code: str | None = None
     message: str = "Your card was declined."
+    is_blocked: bool = False
 
     @property
     def is_hard(self) -> bool:
@@ -72,6 +87,7 @@ _NO_FUNDS: Final = Decline(
 # By the word that a person gives: `payments sandbox card pm_… --declines lost_card`.
 DECLINES: Final[Mapping[str, Decline]] = MappingProxyType(
     {
+        "card_velocity_exceeded": _declined("card_velocity_exceeded"),
         "expired_card": Decline("expired_card", None, "Your card has expired."),
         "fraudulent": _declined("fraudulent"),
         "generic_decline": _declined("generic_decline"),
@@ -99,6 +115,8 @@ class Card:
     keeping: Decline | None = None
     charging: Decline | None = None
     authentication: Authentication = Authentication.NEVER
+    risk_level: str = "normal"
+    refunding: Refunding = Refunding.NOTHING
     # The reason of the dispute that each charge ends in.
     disputed_as: str | None = None
     inquiry: bool = False
@@ -120,13 +138,51 @@ _DECLINED: Final = {
     "ExpiredCard": ("0069", "expired_card"),
     "IncorrectCvc": ("0127", "incorrect_cvc"),
     "ProcessingError": ("0119", "processing_error"),
+    "VelocityLimitExceeded": ("6975", "card_velocity_exceeded"),
+}
+_BLOCKED: Final = Decline("card_declined", "fraudulent", is_blocked=True)
+_RADAR: Final = Card(last4="0019", charging=_BLOCKED, risk_level="highest")
+# The ends of the numbers that Stripe's page has for these countries.
+_LAST4_BY_COUNTRY: Final = {
+    "AT": "0008",
+    "AU": "0006",
+    "BE": "0004",
+    "BR": "0002",
+    "CA": "0000",
+    "CH": "0009",
+    "DE": "0000",
+    "ES": "0007",
+    "FR": "0003",
+    "GB": "0000",
+    "IE": "0005",
+    "IT": "0008",
+    "JP": "0003",
+    "NL": "0002",
+    "PL": "0005",
+    "PT": "0007",
+    "SE": "0008",
+    "US": "4242",
 }
 MAGIC: Final[Mapping[str, Card]] = MappingProxyType(
     {
         "pm_card_visa": Card(),
         "pm_card_visa_debit": Card(last4="5556", funding="debit"),
         "pm_card_mastercard": Card(brand="mastercard", last4="4444"),
+        "pm_card_mastercard_debit": Card(
+            brand="mastercard", last4="8210", funding="debit"
+        ),
+        "pm_card_mastercard_prepaid": Card(
+            brand="mastercard", last4="5100", funding="prepaid"
+        ),
         "pm_card_amex": Card(brand="amex", last4="8431"),
+        "pm_card_diners": Card(brand="diners", last4="0004"),
+        "pm_card_discover": Card(brand="discover", last4="9424"),
+        "pm_card_jcb": Card(brand="jcb", last4="0505", country="JP"),
+        "pm_card_unionpay": Card(brand="unionpay", last4="0005", country="CN"),
+        **{
+            f"pm_card_{country.lower()}": Card(last4=last4, country=country)
+            for country, last4 in _LAST4_BY_COUNTRY.items()
+        },
         "pm_card_chargeCustomerFail": Card(last4="0341", charging=_GENERIC),
         "pm_card_authenticationRequired": Card(
             last4="3184", authentication=Authentication.ALWAYS
@@ -137,6 +193,19 @@ MAGIC: Final[Mapping[str, Card]] = MappingProxyType(
         "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Card(
             last4="3178", authentication=Authentication.ALWAYS, charging=_NO_FUNDS
         ),
+        "pm_card_threeDSecureRequired": Card(
+            last4="3220", authentication=Authentication.ALWAYS
+        ),
+        "pm_card_threeDSecureRequiredChargeDeclined": Card(
+            last4="1629", authentication=Authentication.ALWAYS, charging=_GENERIC
+        ),
+        # Its bank would take part; Stripe's own rules ask for it only where it must be.
+        "pm_card_threeDSecureOptional": Card(last4="3055"),
+        "pm_card_radarBlock": _RADAR,
+        "pm_card_riskLevelHighest": attrs.evolve(_RADAR, last4="4954"),
+        "pm_card_riskLevelElevated": Card(last4="9235", risk_level="elevated"),
+        "pm_card_refundFail": Card(last4="5126", refunding=Refunding.FAILS),
+        "pm_card_pendingRefund": Card(last4="7726", refunding=Refunding.SUCCEEDS_LATER),
         "pm_card_createDispute": Card(last4="0259", disputed_as="fraudulent"),
         "pm_card_createDisputeProductNotReceived": Card(
             last4="2685", disputed_as="product_not_received"
@@ -149,6 +218,12 @@ MAGIC: Final[Mapping[str, Card]] = MappingProxyType(
             f"pm_card{brand}_chargeDeclined{suffix}": _unusable(last4, reason)
             for brand in ("", "_visa")
             for suffix, (last4, reason) in _DECLINED.items()
+        },
+        **{
+            f"pm_card{brand}_chargeDeclinedFraudulent": attrs.evolve(
+                _RADAR, keeping=_BLOCKED
+            )
+            for brand in ("", "_visa")
         },
     }
 )

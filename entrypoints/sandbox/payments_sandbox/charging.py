@@ -8,12 +8,14 @@ Rule 2: this module knows no invoice: who collects one looks at the intent after
 from typing import Any, Final
 
 from payments_sandbox import shapes
-from payments_sandbox.cards import MAGIC, Authentication, Card, Decline
+from payments_sandbox.cards import MAGIC, Authentication, Card, Decline, Refunding
 from payments_sandbox.errors import ApiError, invalid
-from payments_sandbox.periods import DAY
+from payments_sandbox.periods import DAY, MINUTE
 from payments_sandbox.state import Object, World
 
 DISPUTE_DAYS: Final = 9
+# Stripe says "some time later" only (docs.stripe.com/testing#refunds).
+REFUND_ENDS_S: Final = 5 * MINUTE
 CONFIRMABLE: Final = frozenset(
     {"requires_payment_method", "requires_confirmation", "requires_action"}
 )
@@ -36,6 +38,16 @@ def method_named(world: World, id_: str, param: str = "payment_method") -> Objec
     return keep_card(world, card)
 
 
+def require_known(world: World, id_: str, param: str = "card") -> None:
+    """Refuse what is no payment method, and no magic name of one.
+
+    Raises:
+        ApiError: it is neither.
+    """
+    if id_ not in MAGIC:
+        world.get("payment_method", id_, param)
+
+
 def keep_card(world: World, card: Card, **fields: Any) -> Object:
     """Make a payment method of a card."""
     # Stripe reports a payment method from when it is attached.
@@ -44,12 +56,47 @@ def keep_card(world: World, card: Card, **fields: Any) -> Object:
     return method
 
 
-def require_owner(method: Object, customer_id: str | None, param: str) -> None:
-    """Refuse a payment method that is another customer's.
+# Nobody can attach or charge these again: they were detached, or paid without having
+# been attached. Stripe shows that nowhere, so that it is a kind of its own here.
+_SPENT: Final = "spent_payment_method"
+
+
+def spend(world: World, method: Object) -> None:
+    """Let a payment method not be used any more."""
+    if world.find(_SPENT, method["id"]) is None:
+        world.create({"id": method["id"], "object": _SPENT}, None)
+
+
+def require_unspent(world: World, method: Object, param: str | None = None) -> None:
+    """Refuse a payment method that was detached, or paid and is nobody's.
+
+    Raises:
+        ApiError: it was.
+    """
+    if method["customer"] is None and world.find(_SPENT, method["id"]):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a "
+            "Customer or was detached from a Customer, and may not be used again.",
+            param,
+        )
+
+
+def detach(world: World, method: Object) -> Object:
+    """Take a payment method from its customer, for good."""
+    method = world.change(method, "payment_method.detached", customer=None)
+    spend(world, method)
+    return method
+
+
+def require_usable(
+    world: World, method: Object, customer_id: str | None, param: str
+) -> None:
+    """Refuse a payment method that is another customer's, or was spent.
 
     Raises:
         ApiError: it is.
     """
+    require_unspent(world, method, param)
     if method["customer"] not in (None, customer_id):
         raise invalid(
             f"The payment method {method['id']} belongs to another customer.",
@@ -117,7 +164,7 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
     card = world.cards[method["id"]]
     charge = shapes.charge(world, intent, method)
     if card.charging is not None:
-        charge = {**charge, **_refused(card.charging)}
+        charge = {**charge, **_refused(card.charging, card.risk_level)}
         # The intent first: what a charge links to is found by it.
         intent = world.change(intent, None, latest_charge=charge["id"])
         world.create(charge, "charge.failed")
@@ -126,7 +173,9 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
         **charge,
         "amount_captured": charge["amount"],
         "captured": True,
-        "outcome": _outcome("approved_by_network", "authorized", "Payment complete."),
+        "outcome": _outcome(
+            "approved_by_network", "authorized", "Payment complete.", card.risk_level
+        ),
         "paid": True,
         "status": "succeeded",
     }
@@ -139,38 +188,62 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
         amount_received=intent["amount"],
         next_action=None,
     )
-    if intent["setup_future_usage"]:
+    if intent["setup_future_usage"] and intent["customer"]:
         _keep(world, intent, method)
+    elif method["customer"] is None:
+        spend(world, method)
     if card.disputed_as:
         _dispute(world, charge, card)
     return intent
 
 
 def _keep(world: World, intent: Object, method: Object) -> None:
-    if intent["customer"] and method["customer"] is None:
+    if method["customer"] is None:
         world.change(method, "payment_method.attached", customer=intent["customer"])
 
 
-def _outcome(network_status: str, type_: str, message: str) -> dict[str, Any]:
+# What Radar makes of it, out of 100; more than 75 is the highest risk.
+_RISK_SCORES: Final = {"normal": 20, "elevated": 70, "highest": 99}
+
+
+def _outcome(
+    network_status: str, type_: str, message: str, risk_level: str
+) -> dict[str, Any]:
     return {
         "advice_code": None,
         "network_advice_code": None,
         "network_decline_code": None,
         "network_status": network_status,
         "reason": None,
-        "risk_level": "normal",
-        "risk_score": 20,
+        "risk_level": risk_level,
+        "risk_score": _RISK_SCORES[risk_level],
         "seller_message": message,
         "type": type_,
     }
 
 
-def _refused(decline: Decline) -> dict[str, Any]:
-    outcome = _outcome("declined_by_network", "issuer_declined", decline.message)
+def _refused(decline: Decline, risk_level: str) -> dict[str, Any]:
+    if decline.is_blocked:
+        outcome = {
+            **_outcome(
+                "not_sent_to_network",
+                "blocked",
+                "Stripe blocked this payment as too risky.",
+                risk_level,
+            ),
+            "reason": "highest_risk_level",
+        }
+    else:
+        outcome = {
+            **_outcome(
+                "declined_by_network", "issuer_declined", decline.message, risk_level
+            ),
+            "reason": decline.decline_code or decline.code,
+        }
     return {
         "failure_code": decline.code,
         "failure_message": decline.message,
-        "outcome": {**outcome, "reason": decline.decline_code or decline.code},
+        "outcome": outcome,
         "status": "failed",
     }
 
@@ -221,6 +294,13 @@ def cancel(world: World, intent: Object, reason: str | None) -> Object:
 
 # Refunds and disputes
 
+_WAS_PENDING: Final = {"pending_reason": "processing", "status": "pending"}
+_WAS_SUCCEEDED: Final = {
+    "failure_balance_transaction": None,
+    "failure_reason": None,
+    "status": "succeeded",
+}
+
 
 def refund(world: World, charge: Object, amount: int, **fields: Any) -> Object:
     """Give money back; return the refund.
@@ -248,17 +328,52 @@ def refund(world: World, charge: Object, amount: int, **fields: Any) -> Object:
             f"Refund amount ({amount}) is not within the unrefunded amount ({left}).",
             "amount",
         )
+    # A charge that was imported may have no card that is known.
+    refunding = world.cards.get(charge["payment_method"], Card()).refunding
+    if refunding is Refunding.SUCCEEDS_LATER:
+        fields = {**fields, "pending_reason": "processing", "status": "pending"}
     new = world.create(
         shapes.refund(world, charge, amount=amount, **fields), "refund.created"
     )
+    # What is pending counts as well: it cannot be given back twice.
+    _note_refunded(world, charge, amount, "charge.refunded")
+    if refunding is not Refunding.NOTHING:
+        world.later(world.now + REFUND_ENDS_S, "refund", new["id"])
+    return new
+
+
+def _note_refunded(world: World, charge: Object, amount: int, event: str) -> None:
     refunded = charge["amount_refunded"] + amount
     world.change(
         charge,
-        "charge.refunded",
+        event,
         amount_refunded=refunded,
         refunded=refunded == charge["amount"],
     )
-    return new
+
+
+def end_refund(world: World, refund: Object) -> None:
+    """Let a pending refund succeed, and one that the card's bank returns fail.
+
+    Of a refund that failed, the charge is no longer refunded; it may be tried again.
+    """
+    if refund["status"] == "pending":
+        refund = world.change(
+            refund, "refund.updated", pending_reason=None, status="succeeded"
+        )
+        world.report("charge.refund.updated", refund, _WAS_PENDING)
+        return
+    refund = world.change(
+        refund,
+        "refund.updated",
+        failure_balance_transaction=world.new_id("txn"),
+        failure_reason="expired_or_canceled_card",
+        status="failed",
+    )
+    world.report("charge.refund.updated", refund, _WAS_SUCCEEDED)
+    world.report("refund.failed", refund)
+    charge = world.get("charge", refund["charge"])
+    _note_refunded(world, charge, -refund["amount"], "charge.updated")
 
 
 def _is_refundable(world: World, charge: Object) -> bool:

@@ -57,11 +57,16 @@ class Trigger(_Body, frozen=True):
 class Authenticate(_Body, frozen=True):
     intent: str
     succeed: bool = True
+    card: str | None = None
 
 
 class SetCard(_Body, frozen=True):
     payment_method: str
     declines: str | None = None
+
+
+class Import(_Body, frozen=True):
+    objects: list[Any]
 
 
 class Roll(_Body, frozen=True):
@@ -146,15 +151,25 @@ async def trigger_(request: Asked, data: JSONBody[Trigger]) -> dict[str, Any]:
 @post("/authenticate", status_code=200)
 async def authenticate(request: Asked, data: JSONBody[Authenticate]) -> Object:
     reach = _of(request)
-    done = reach.engine.authenticate(data.intent, succeed=data.succeed)
-    reach.tell()
-    return done
+    try:
+        return reach.engine.authenticate(
+            data.intent, succeed=data.succeed, card=data.card
+        )
+    finally:
+        # A card that is declined is told as well.
+        reach.tell()
 
 
 @post("/card", status_code=200)
 async def card(request: Asked, data: JSONBody[SetCard]) -> dict[str, str | None]:
     _of(request).engine.set_card(data.payment_method, declines=data.declines)
     return {"payment_method": data.payment_method, "declines": data.declines}
+
+
+@post("/import", status_code=200)
+async def import_(request: Asked, data: JSONBody[Import]) -> dict[str, Any]:
+    made = _of(request).engine.import_objects(data.objects)
+    return {"imported": [{"id": it["id"], "object": it["object"]} for it in made]}
 
 
 @post("/roll-secret", status_code=200)
@@ -196,6 +211,7 @@ _HANDLERS: Final = [
     chaos,
     deliveries,
     events,
+    import_,
     reset,
     roll,
     state,

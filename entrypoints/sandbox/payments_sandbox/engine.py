@@ -1,7 +1,9 @@
 """A sandbox without its sockets: a world, who answers out of it, and its time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -11,7 +13,8 @@ from payments_sandbox.api import Api, ApiRequest, ApiResponse
 from payments_sandbox.api_versions import generation_of
 from payments_sandbox.cards import DECLINES
 from payments_sandbox.chaos import Chaos
-from payments_sandbox.errors import invalid
+from payments_sandbox.errors import ApiError, CardError, invalid
+from payments_sandbox.imports import import_objects
 from payments_sandbox.journal import (
     HEADERS,
     Arrived,
@@ -20,12 +23,13 @@ from payments_sandbox.journal import (
     CardReissued,
     CardSet,
     Entry,
+    Imported,
     Passed,
     Reset,
     SecretRolled,
 )
 from payments_sandbox.periods import DAY, MOMENT_MAX, span_after
-from payments_sandbox.resources import setup_intents
+from payments_sandbox.resources import payment_intents, setup_intents
 from payments_sandbox.resources.endpoints import usable_url
 from payments_sandbox.state import Cause, Object, World
 from payments_sandbox.webhook_delivery import Outbox
@@ -44,6 +48,9 @@ _NOTED_S: Final = 60
 # A moment in seconds, a span such as "1 month", or what tells the moment from the time
 # that it is when the clock is moved.
 Until = int | str | Callable[[int], int]
+# What a holder pays with who is told nothing else: only a bank that asks can refuse.
+_CARDS: Final = {True: "pm_card_visa", False: "pm_card_authenticationRequired"}
+
 Flush = Callable[[], Awaitable[None]]
 Progress = Callable[[int], None]
 Preset = Callable[["Engine"], None]
@@ -217,33 +224,62 @@ class Engine:
 
     # What Stripe's users cannot do, but their customers, banks and dashboards can
 
-    def authenticate(self, id_: str, *, succeed: bool = True) -> Object:
-        """Do the bank's step of a payment or setup intent, as the holder would.
+    def authenticate(
+        self, named: str, *, succeed: bool = True, card: str | None = None
+    ) -> Object:
+        """Finish a payment or setup intent as its holder would, in a browser.
+
+        `named` is its id or its client secret. One that has not been confirmed is, with
+        `card` (`pm_card_…` or `pm_…`), else with the one it has, else with a magic one;
+        then the bank's step is done, if there is one.
 
         Raises:
-            ApiError: no such intent, or it does not wait for that.
+            ApiError: no such intent or card, or it does not wait for that.
+            CardError: the card declines; that has happened.
         """
         world = self.world
-        kind = "setup_intent" if id_.startswith("seti_") else "payment_intent"
-        intent = world.get(kind, id_)
-        if intent["status"] != "requires_action":
-            raise invalid(f"{id_} does not wait for its holder: {intent['status']}.")
+        kind, intent = self._intent_named(named)
+        if intent["status"] not in charging.CONFIRMABLE:
+            raise invalid(
+                f"{intent['id']} does not wait for its holder: {intent['status']}."
+            )
+        if intent["status"] == "requires_action":
+            if card is not None:
+                raise invalid(f"{intent['id']} has a card that waits for its bank.")
+        else:
+            card = card or intent["payment_method"] or _CARDS[succeed]
+            charging.require_known(world, card)
         self.record(
             Authenticated(
-                at=self.now, steps=self._steps, intent_id=id_, succeed=succeed
+                at=self.now,
+                steps=self._steps,
+                intent_id=intent["id"],
+                succeed=succeed,
+                card=card,
             )
         )
         # Nobody's request is the cause: it is the holder's browser.
         world.cause = Cause()
-        with world.on(world.clock_of(intent)), world.atomic():
-            if kind == "setup_intent":
-                done = setup_intents.authenticate(world, intent, succeed=succeed)
-            else:
-                tried = charging.authenticate(world, intent, succeed=succeed)
-                done = subscriptions.follow(world, tried)
-            world.catch_up()
-        self.outbox.publish()
-        return done
+        try:
+            with world.on(world.clock_of(intent)), world.atomic(keeping=CardError):
+                if card is not None:
+                    intent = _CONFIRM[kind](world, intent["id"], card)
+                if intent["status"] == "requires_action":
+                    intent = _authenticated(world, intent, succeed=succeed)
+                elif not succeed:
+                    raise invalid(f"The bank of {card} does not ask its holder.")
+                world.catch_up()
+        finally:
+            self.outbox.publish()
+        return intent
+
+    def _intent_named(self, named: str) -> tuple[str, Object]:
+        id_, _, secret = named.partition("_secret_")
+        kind = "setup_intent" if id_.startswith("seti_") else "payment_intent"
+        intent = self.world.get(kind, id_)
+        if secret and intent["client_secret"] != named:
+            raise invalid(f"That is not the client secret of {id_}.", "client_secret")
+        return kind, intent
 
     def set_card(self, id_: str, *, declines: str | None) -> None:
         """Let a card decline from now on, or (None) be good.
@@ -283,6 +319,19 @@ class Engine:
             )
         self.outbox.publish()
         return done
+
+    def import_objects(self, objects: Sequence[Any]) -> list[Object]:
+        """Put Stripe's objects in, with their ids; nobody is told.
+
+        Raises:
+            ApiError: one of them cannot be; nothing was put in.
+        """
+        # Also what is refused draws ids: it has to be so again.
+        self.record(Imported(at=self.now, steps=self._steps, objects=list(objects)))
+        self.world.cause = Cause()
+        made = import_objects(self.world, objects)
+        self.outbox.publish()
+        return made
 
     def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
         """Register an endpoint, for every event, whose secret is known already.
@@ -365,11 +414,18 @@ class Engine:
                     fails=entry.fails,
                 )
             case Authenticated():
-                self.authenticate(entry.intent_id, succeed=entry.succeed)
+                # What was declined or refused then is so again.
+                with contextlib.suppress(ApiError):
+                    self.authenticate(
+                        entry.intent_id, succeed=entry.succeed, card=entry.card
+                    )
             case CardSet():
                 self.set_card(entry.payment_method_id, declines=entry.declines)
             case CardReissued():
                 self.reissue_card(entry.payment_method_id)
+            case Imported():
+                with contextlib.suppress(ApiError):
+                    self.import_objects(entry.objects)
             case SecretRolled():
                 self.roll_secret(entry.endpoint_id, keep_s=entry.keep_s)
             case Arrived():
@@ -419,6 +475,27 @@ class Engine:
             for event in self.world.events.values()
             if type_ in (None, event.type)
         ]
+
+
+def _confirm_payment(world: World, id_: str, card: str) -> Object:
+    wanted = payment_intents.Confirm(payment_method=card)
+    return payment_intents.confirm(world, wanted, id_)
+
+
+def _confirm_setup(world: World, id_: str, card: str) -> Object:
+    return setup_intents.confirm(world, setup_intents.Confirm(payment_method=card), id_)
+
+
+_CONFIRM: Final[Mapping[str, Callable[[World, str, str], Object]]] = MappingProxyType(
+    {"payment_intent": _confirm_payment, "setup_intent": _confirm_setup}
+)
+
+
+def _authenticated(world: World, intent: Object, *, succeed: bool) -> Object:
+    if intent["object"] == "setup_intent":
+        return setup_intents.authenticate(world, intent, succeed=succeed)
+    tried = charging.authenticate(world, intent, succeed=succeed)
+    return subscriptions.follow(world, tried)
 
 
 def _target(now: int, until: Until) -> int:

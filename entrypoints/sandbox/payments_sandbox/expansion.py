@@ -71,6 +71,21 @@ _INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
     )
 )
 
+# What can be asked of a customer, also of one that has been deleted.
+_OF_CUSTOMER: Final = frozenset(
+    {
+        "cash_balance",
+        "default_source",
+        "discount",
+        "invoice_credit_balance",
+        "invoice_settings",
+        "sources",
+        "subscriptions",
+        "tax",
+        "tax_ids",
+        "test_clock",
+    }
+)
 _SINCE_BASIL: Final = frozenset(
     {("invoice", "confirmation_secret"), ("invoice", "payments")}
 )
@@ -109,6 +124,9 @@ class _Expansion:
         """Return a value with what the names lead to in it expanded."""
         it = self._whole(it) if not names or not isinstance(it, Mapping) else it
         if it is None or not names:
+            return it
+        if it.get("deleted") is True and names[0] in _OF_CUSTOMER:
+            # A stub stays one: nothing of it is left to expand.
             return it
         name, rest = names[0], names[1:]
         if name == "data" and isinstance(it.get("data"), list):

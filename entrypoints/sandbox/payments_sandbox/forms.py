@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 from msgspec import inspect
 
+from payments_sandbox.currencies import CURRENCIES
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.periods import MOMENT_MAX
 
@@ -33,7 +34,7 @@ Quantity = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=5_000)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
+Currency = Annotated[str, msgspec.Meta(pattern=rf"\A(?i:{CURRENCIES})\Z")]
 # Of None, all of it is unset; of a key's None, that key.
 Metadata = dict[str, str | None] | Unset | None
 
@@ -237,6 +238,12 @@ def _of_value(reason: str, param: str, value: object) -> ApiError:
         return invalid(f"Invalid integer: {shown}", param, "parameter_invalid_integer")
     if "`bool" in reason:
         return invalid(f"Invalid boolean: {shown}", param)
+    if "regex" in reason and param.endswith("currency"):
+        return invalid(
+            f"Invalid currency: {shown}. Stripe currently supports these currencies: "
+            f"{CURRENCIES.replace('|', ', ')}",
+            param,
+        )
     return invalid(f"Invalid {param}: {shown}", param)
 
 

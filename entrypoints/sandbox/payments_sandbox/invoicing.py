@@ -1,7 +1,7 @@
 """Invoices: their lines and sums, and the way from draft to paid or void.
 
 Rule 1: `total` is the sum of the lines; what is due is the total and the customer's
-        balance, but never less than nothing: the rest stays in the balance.
+        balance, but never less than can be charged: the rest stays in the balance.
 Rule 2: an invoice is paid if a charge succeeded, nothing was due, or it was paid
         elsewhere; there is no other way.
 Rule 3: who owns an invoice (a subscription) hears what became of it.
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from payments_sandbox import charging, shapes
 from payments_sandbox.cards import Decline
+from payments_sandbox.currencies import least_minor
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.periods import DAY, HOUR
 from payments_sandbox.state import Object, World, listed
@@ -52,7 +53,7 @@ def draft(  # noqa: PLR0913  # an invoice's parts by name
     lines = [{**line, "invoice": invoice["id"]} for line in lines]
     return {
         **invoice,
-        **sums(sum(line["amount"] for line in lines), customer["balance"]),
+        **sums(sum(line["amount"] for line in lines), customer["balance"], currency),
         "lines": listed(f"/v1/invoices/{invoice['id']}/lines", lines),
     }
 
@@ -68,9 +69,24 @@ def _parent(subscription: Object) -> Object:
     }
 
 
-def sums(total: int, balance: int) -> dict[str, Any]:
-    """Return every sum of an unpaid invoice; a negative balance is credit."""
-    due = max(0, total + balance)
+def of_subscription(subscription: Object) -> Object:
+    """Return as much of an invoice as says which card it would be collected from."""
+    return {
+        "customer": subscription["customer"],
+        "default_payment_method": None,
+        "parent": _parent(subscription),
+    }
+
+
+def sums(total: int, balance: int, currency: str) -> dict[str, Any]:
+    """Return every sum of an unpaid invoice; a negative balance is credit.
+
+    Less than can be charged is not due: it waits in the balance for the next invoice
+    (docs.stripe.com/api/invoices/object#invoice_object-amount_due).
+    """
+    due = total + balance
+    if due < least_minor(currency):
+        due = 0
     return {
         "amount_due": due,
         "amount_paid": 0,
@@ -91,10 +107,30 @@ def issue(world: World, invoice: Object, items: Iterable[Object]) -> Object:
     return invoice
 
 
+def issue_paused(
+    world: World, invoice: Object, items: Iterable[Object], behavior: str
+) -> Object:
+    """Issue an invoice of a subscription whose collection is paused.
+
+    `behavior` is keep_as_draft, mark_uncollectible or void. Where nothing is due there
+    is nothing to do that for: the invoice is open, and the caller settles it.
+
+    Source: docs.stripe.com/billing/subscriptions/pause-payment.
+    """
+    if behavior == "keep_as_draft":
+        return issue(world, {**invoice, "auto_advance": False}, items)
+    invoice = finalize(world, issue(world, invoice, items))
+    if invoice["amount_due"] == 0:
+        return invoice
+    if behavior == "void":
+        return void(world, invoice)
+    return mark_uncollectible(world, invoice)
+
+
 def finalize(world: World, invoice: Object) -> Object:
     """Open a draft: apply the balance, make the intent to collect it."""
     customer = world.get("customer", invoice["customer"])
-    amounts = sums(invoice["total"], customer["balance"])
+    amounts = sums(invoice["total"], customer["balance"], invoice["currency"])
     number = customer["next_invoice_sequence"]
     ending = invoice["total"] + customer["balance"] - amounts["amount_due"]
     world.change(
@@ -271,6 +307,21 @@ def void(world: World, invoice: Object) -> Object:
         next_payment_attempt=None,
         status="void",
         status_transitions={**invoice["status_transitions"], "voided_at": world.now},
+    )
+
+
+def mark_uncollectible(world: World, invoice: Object) -> Object:
+    """Write an open invoice off; it can still be paid."""
+    return world.change(
+        invoice,
+        "invoice.marked_uncollectible",
+        auto_advance=False,
+        next_payment_attempt=None,
+        status="uncollectible",
+        status_transitions={
+            **invoice["status_transitions"],
+            "marked_uncollectible_at": world.now,
+        },
     )
 
 

@@ -6,7 +6,7 @@ is the last, and was told to nobody.
 """
 
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import attrs
 import msgspec
@@ -36,6 +36,8 @@ class Called(_Entry, frozen=True, kw_only=True, tag="call"):
 class Authenticated(_Entry, frozen=True, kw_only=True, tag="authenticate"):
     intent_id: str
     succeed: bool
+    # What the intent was confirmed with first; None if that had been done.
+    card: str | None = None
 
 
 class CardSet(_Entry, frozen=True, kw_only=True, tag="card"):
@@ -45,6 +47,10 @@ class CardSet(_Entry, frozen=True, kw_only=True, tag="card"):
 
 class CardReissued(_Entry, frozen=True, kw_only=True, tag="reissue"):
     payment_method_id: str
+
+
+class Imported(_Entry, frozen=True, kw_only=True, tag="import"):
+    objects: list[Any]
 
 
 class SecretRolled(_Entry, frozen=True, kw_only=True, tag="roll"):
@@ -77,6 +83,7 @@ Entry = (
     | Authenticated
     | CardSet
     | CardReissued
+    | Imported
     | SecretRolled
     | Arrived
     | Passed

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from payments_sandbox import invoicing, line_items, proration, shapes
+from payments_sandbox import charging, invoicing, line_items, proration, shapes
 from payments_sandbox.periods import next_boundary
 from payments_sandbox.proration import period_of
 from payments_sandbox.state import Handler, Object, World
@@ -20,6 +20,7 @@ from payments_sandbox.subscriptions import (
     end,
     on_failed,
     on_paid,
+    pause_of,
     stop_collecting,
 )
 
@@ -45,8 +46,7 @@ def _at_period_end(world: World, id_: str) -> None:
 
 
 def _method_of(world: World, subscription: Object) -> Object | None:
-    first = world.get("invoice", subscription["latest_invoice"])
-    return invoicing.method_for(world, first)
+    return invoicing.method_for(world, invoicing.of_subscription(subscription))
 
 
 def _at_trial_end_without_card(world: World, subscription: Object) -> None:
@@ -86,13 +86,17 @@ def _renew(world: World, subscription: Object) -> None:
         period=(started, start),
     )
     collects = subscription["status"] != "unpaid"
+    pause = pause_of(world, subscription) if collects else None
     due = world.now + invoicing.DRAFT_S
-    invoice = {
-        **invoice,
-        "auto_advance": collects,
-        "automatically_finalizes_at": due if collects else None,
-    }
-    invoice = invoicing.issue(world, invoice, taken)
+    if pause:
+        invoice = invoicing.issue_paused(world, invoice, taken, pause)
+    else:
+        invoice = {
+            **invoice,
+            "auto_advance": collects,
+            "automatically_finalizes_at": due if collects else None,
+        }
+        invoice = invoicing.issue(world, invoice, taken)
     status = subscription["status"]
     subscription = world.change(
         subscription,
@@ -102,7 +106,10 @@ def _renew(world: World, subscription: Object) -> None:
         status="active" if status == "trialing" else status,
     )
     world.later(until, "period", subscription["id"])
-    if collects:
+    if invoice["status"] == "open":
+        # Its collection is paused, and nothing is due.
+        invoicing.settle(world, invoice, on_paid)
+    elif collects and not pause:
         world.later(due, "collect", invoice["id"])
 
 
@@ -149,6 +156,17 @@ def _at_cancellation(world: World, id_: str) -> None:
         end(world, subscription, None)
 
 
+def _at_resumed_collection(world: World, id_: str) -> None:
+    subscription = world.get("subscription", id_)
+    pause = subscription["pause_collection"]
+    if (
+        pause
+        and pause["resumes_at"] == world.now
+        and subscription["status"] not in ENDED
+    ):
+        world.change(subscription, UPDATED, pause_collection=None)
+
+
 def _before_trial_end(world: World, id_: str) -> None:
     subscription = world.get("subscription", id_)
     warning = (subscription["trial_end"] or 0) - TRIAL_WARNING_S
@@ -163,13 +181,19 @@ def _at_unresumed(world: World, id_: str) -> None:
         invoicing.void(world, invoice)
 
 
+def _at_refund_end(world: World, id_: str) -> None:
+    charging.end_refund(world, world.get("refund", id_))
+
+
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "cancel": _at_cancellation,
         "collect": _at_collection,
+        "collect_again": _at_resumed_collection,
         "expire": _at_expiry,
         "pending": _at_pending_expiry,
         "period": _at_period_end,
+        "refund": _at_refund_end,
         "retry": _at_retry,
         "trial_will_end": _before_trial_end,
         "unresumed": _at_unresumed,

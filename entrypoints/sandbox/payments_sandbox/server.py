@@ -250,9 +250,21 @@ class Sandbox:
         """Give an endpoint a new secret; the old one holds for `keep_s` more."""
         return self._do(lambda: self.engine.roll_secret(endpoint_id, keep_s=keep_s))
 
-    def authenticate(self, intent_id: str, *, succeed: bool = True) -> Object:
-        """Do the bank's 3-D Secure step as the card's holder would."""
-        return self._do(lambda: self.engine.authenticate(intent_id, succeed=succeed))
+    def authenticate(
+        self, intent: str, *, succeed: bool = True, card: str | None = None
+    ) -> Object:
+        """Finish an intent (its id, or client secret) as the card's holder would.
+
+        `card` is what it is confirmed with, if it was not; then comes the bank's 3-D
+        Secure step, if its bank asks.
+        """
+        return self._do(
+            lambda: self.engine.authenticate(intent, succeed=succeed, card=card)
+        )
+
+    def import_objects(self, objects: Sequence[Any]) -> list[Object]:
+        """Put Stripe's objects in, with their ids; nobody is told."""
+        return self._do(lambda: self.engine.import_objects(objects))
 
     def set_card(self, payment_method_id: str, *, declines: str | None) -> None:
         """Let a card decline ("insufficient_funds", …) from now on; None: be good."""

@@ -207,7 +207,7 @@ def _give_up(world: World, subscription: Object, invoice: Object) -> None:
 def follow(world: World, intent: Object) -> Object:
     """Let the invoice of an intent follow it, after a step from outside."""
     invoice = world.invoice_of(intent)
-    if invoice and invoice["status"] == "open":
+    if invoice and invoice["status"] in ("open", "uncollectible"):
         invoicing.after_attempt(world, invoice, intent, on_paid)
     return world.get("payment_intent", intent["id"])
 
@@ -263,7 +263,21 @@ def bill(world: World, subscription: Object, change: Change, reason: str) -> Obj
         currency=subscription["currency"],
         subscription=subscription,
     )
+    pause = pause_of(world, subscription)
+    if pause:
+        return invoicing.issue_paused(world, invoice, taken, pause)
     return invoicing.finalize(world, invoicing.issue(world, invoice, taken))
+
+
+def pause_of(world: World, subscription: Object) -> str | None:
+    """Return what becomes of an invoice while collection is paused; None if it is not.
+
+    An end of the pause that falls due this second counts already.
+    """
+    pause = subscription["pause_collection"]
+    if pause is None or (pause["resumes_at"] or world.now + 1) <= world.now:
+        return None
+    return str(pause["behavior"])
 
 
 def bill_waiting(world: World, subscription: Object) -> None:
@@ -279,7 +293,8 @@ def bill_waiting(world: World, subscription: Object) -> None:
         trial_end=subscription["trial_end"],
     )
     invoice = bill(world, subscription, nothing, "manual")
-    invoicing.collect(world, invoice, _nobody, off_session=False)
+    if invoice["status"] == "open":
+        invoicing.collect(world, invoice, _nobody, off_session=False)
 
 
 def change_billed(
@@ -296,12 +311,16 @@ def change_billed(
     """
     # What was held knows nothing of this: granted later, it would take it back.
     subscription = drop_pending(world, subscription, PENDING_EXPIRED)
-    if behavior == "pending_if_incomplete":
+    # While collection is paused, there is no payment to wait for.
+    is_paused = pause_of(world, subscription) is not None
+    if behavior == "pending_if_incomplete" and not is_paused:
         return _change_if_paid(world, subscription, change)
     invoice = bill(world, subscription, change, "subscription_update")
     subscription = apply(
         world, subscription, change, {**fields, "latest_invoice": invoice["id"]}
     )
+    if is_paused and invoice["status"] != "open":
+        return subscription
     if invoice["amount_due"] == 0 or behavior != "default_incomplete":
         invoice = invoicing.collect(
             world, invoice, on_paid, off_session=False, retries=True
@@ -389,8 +408,9 @@ def resume(world: World, subscription: Object, *, restart: bool) -> Object:
         UPDATED,
         **_moved(subscription, change, {"latest_invoice": invoice["id"]}),
     )
-    world.later(world.now + INCOMPLETE_S, "unresumed", invoice["id"])
-    invoicing.collect(world, invoice, on_paid, off_session=False)
+    if invoice["status"] == "open":
+        world.later(world.now + INCOMPLETE_S, "unresumed", invoice["id"])
+        invoicing.collect(world, invoice, on_paid, off_session=False)
     return world.get("subscription", subscription["id"])
 
 

@@ -1,7 +1,7 @@
 """What may be done to a sandbox that is served: what time and bad luck would do."""
 
 import json
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 
@@ -166,21 +166,32 @@ def _rate(name: str, text: str) -> float:
 
 
 @click.command()
-@click.argument("intent", help="A payment or a set-up (pi_…, seti_…).")
+@click.argument("intent", help="Its id (pi_…, seti_…) or client secret.")
+@click.option("--card", help="What to confirm it with first: pm_card_visa, pm_….")
 @click.option("--fail", is_flag=True, help="The holder does not pass.")
 @_DRY_RUN
 @_JSON
 @click.pass_obj
 def authenticate(
-    target: Target, *, intent: str, fail: bool, dry_run: bool, as_json: bool
+    target: Target,
+    *,
+    intent: str,
+    card: str | None,
+    fail: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Do the bank's 3-D Secure step, as the card's holder."""
-    body: dict[str, Any] = {"intent": intent, "succeed": not fail}
+    """Finish an INTENT as the card's holder would.
+
+    One that was not confirmed yet is, with --card or else a card that is good; then the
+    bank's 3-D Secure step is passed, where its bank asks for one.
+    """
+    body: dict[str, Any] = {"intent": intent, "succeed": not fail, "card": card}
     if dry_run:
         click.echo(json.dumps(body))
         return
     done = target.client().do("authenticate", **body)
-    click.echo(json.dumps(done) if as_json else f"{intent} {done['status']}")
+    click.echo(json.dumps(done) if as_json else f"{done['id']} {done['status']}")
 
 
 @click.command()
@@ -206,6 +217,39 @@ def card(
     click.echo(
         json.dumps(done) if as_json else f"{payment_method} {declines or 'good'}"
     )
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"), help="JSON; - is stdin.")
+@_DRY_RUN
+@_JSON
+@click.pass_obj
+def import_(target: Target, *, file: IO[bytes], dry_run: bool, as_json: bool) -> None:
+    """Put Stripe's objects in, with their ids, from a FILE of JSON (- is stdin).
+
+    A list of objects, or one, or a list as Stripe answers it; an event stands for its
+    object. Nobody is told; one that is there already is replaced.
+    """
+    body = {"objects": _objects(file.read())}
+    if dry_run:
+        click.echo(json.dumps(body))
+        return
+    done = target.client().do("import", **body)
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    for it in done["imported"]:
+        click.echo(f"{it['object']} {it['id']}")
+
+
+def _objects(text: bytes) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"FILE: not JSON: {error}") from None
+    if isinstance(value, dict) and value.get("object") == "list":
+        value = value.get("data")
+    return value if isinstance(value, list) else [value]
 
 
 @click.command()
@@ -305,6 +349,7 @@ COMMANDS: Final = (
     card,
     chaos,
     events,
+    import_,
     reset,
     roll_secret,
     serve,

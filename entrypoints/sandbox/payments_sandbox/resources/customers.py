@@ -114,6 +114,7 @@ def attach(
             param,
             "payment_method_unexpected_state",
         )
+    charging.require_unspent(world, method, param)
     decline = world.cards[method["id"]].keeping
     if decline:
         raise decline.error()
@@ -181,7 +182,7 @@ def delete(world: World, _: Params, id_: str) -> Object:
         if subscription["status"] not in subscriptions.ENDED:
             subscriptions.end(world, subscription, None)
     for method in world.by("payment_method", "customer", id_):
-        world.change(method, "payment_method.detached", customer=None)
+        charging.detach(world, method)
     stub = world.remove(world.get("customer", id_), "customer.deleted")
     # A deleted customer can still be retrieved, as a stub; what it had keeps its clock.
     world.create({**stub, "object": "deleted_customer", "test_clock": clock}, None)

@@ -18,6 +18,7 @@ from payments_sandbox.proration import period_of
 from payments_sandbox.resources import subscription_params as resource
 from payments_sandbox.resources.subscription_updates import planned
 from payments_sandbox.resources.subscriptions import draft as drafted
+from payments_sandbox.resources.subscriptions import require_mode
 from payments_sandbox.routing import Route
 from payments_sandbox.state import Object, World
 from payments_sandbox.subscriptions import (
@@ -29,6 +30,7 @@ class Details(Nested, kw_only=True, frozen=True):
     """A subscription as it would be: created, or changed."""
 
     billing_cycle_anchor: resource.Anchored = "unchanged"
+    billing_mode: resource.BillingMode | None = None
     cancel_at_period_end: bool | None = None
     items: tuple[resource.Item, ...] = ()
     proration_behavior: resource.Prorations = "create_prorations"
@@ -50,6 +52,9 @@ def preview(world: World, params: Preview) -> Object:
 
 
 def _previewed(world: World, params: Preview) -> Object:
+    mode = params.subscription_details and params.subscription_details.billing_mode
+    if mode:
+        require_mode(mode, "subscription_details[billing_mode]")
     if params.subscription is None:
         return _of_new(world, params)
     subscription = world.get("subscription", params.subscription, "subscription")

@@ -129,6 +129,13 @@ def void(world: World, _: Params, id_: str) -> Object:
     return invoice
 
 
+def mark_uncollectible(world: World, _: Params, id_: str) -> Object:
+    invoice = world.get("invoice", id_)
+    if invoice["status"] != "open":
+        raise invalid(f"A {invoice['status']} invoice cannot be marked uncollectible.")
+    return invoicing.mark_uncollectible(world, invoice)
+
+
 # What pays them
 
 
@@ -156,6 +163,7 @@ ROUTES: Final = (
     Route("GET", f"{_ONE}/lines", Listing, lines, "invoice"),
     Route("POST", f"{_ONE}/pay", Pay, pay, "invoice"),
     Route("POST", f"{_ONE}/finalize", Finalize, finalize, "invoice"),
+    Route("POST", f"{_ONE}/mark_uncollectible", Params, mark_uncollectible, "invoice"),
     Route("POST", f"{_ONE}/void", Params, void, "invoice"),
     Route("GET", "/v1/invoice_payments", ListPayments, list_payments),
     Route("GET", "/v1/invoice_payments/{id}", Params, retrieving("invoice_payment")),

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from payments_sandbox import charging, shapes
+from payments_sandbox.currencies import require_chargeable
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.forms import (
     AMOUNT_MAX,
@@ -79,6 +80,7 @@ def create(world: World, params: Create) -> Object:
         )
     if params.confirm and method is None:
         raise _without_method()
+    require_chargeable(params.amount, params.currency.lower())
     intent = world.create(
         shapes.payment_intent(
             world,
@@ -105,7 +107,7 @@ def _method(world: World, id_: str | None, customer_id: str | None) -> Object | 
     if id_ is None:
         return None
     method = charging.method_named(world, id_)
-    charging.require_owner(method, customer_id, "payment_method")
+    charging.require_usable(world, method, customer_id, "payment_method")
     return method
 
 
@@ -131,6 +133,8 @@ def update(world: World, params: Update, id_: str) -> Object:
     intent = _open(world, id_)
     if world.invoice_of(intent) and params.amount is not UNSET:
         raise invalid("The amount is the invoice's.", "amount")
+    if isinstance(params.amount, int):
+        require_chargeable(params.amount, intent["currency"])
     wanted = params.payment_method
     method = _method(
         world, wanted if isinstance(wanted, str) else None, intent["customer"]

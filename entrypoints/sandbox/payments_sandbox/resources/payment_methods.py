@@ -138,7 +138,7 @@ def detach(world: World, _: Params, id_: str) -> Object:
                 "customer.subscription.updated",
                 default_payment_method=None,
             )
-    return world.change(method, "payment_method.detached", customer=None)
+    return charging.detach(world, method)
 
 
 def list_(world: World, params: List) -> Object:

@@ -116,7 +116,7 @@ def _method(world: World, id_: str | None, customer_id: str | None) -> Object | 
     if id_ is None:
         return None
     method = charging.method_named(world, id_)
-    charging.require_owner(method, customer_id, "payment_method")
+    charging.require_usable(world, method, customer_id, "payment_method")
     return method
 
 

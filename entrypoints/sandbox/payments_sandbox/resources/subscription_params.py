@@ -6,6 +6,7 @@ import msgspec
 
 from payments_sandbox.forms import (
     UNSET,
+    Currency,
     Dated,
     Id,
     Listing,
@@ -28,6 +29,8 @@ Behavior = Literal[
 ]
 Prorations = Literal["always_invoice", "create_prorations", "none"]
 Anchor = Literal["now", "unchanged"]
+# All items of a subscription have the same period here, so that both words are one.
+EndMoment = Seconds | Literal["max_period_end", "min_period_end"]
 # Stripe's own limit is two years.
 TRIAL_DAYS_MAX: Final = 730
 
@@ -42,6 +45,23 @@ Anchored = AnchorChange | Anchor
 
 def resets(anchor: Anchored) -> bool:
     return (anchor.type if isinstance(anchor, AnchorChange) else anchor) == "now"
+
+
+class Flexible(Nested, kw_only=True, frozen=True):
+    proration_discounts: Literal["included", "itemized"] = "included"
+
+
+class BillingMode(Nested, kw_only=True, frozen=True):
+    """How prorations are shown; the sandbox has no discounts, so they cost the same."""
+
+    type: Literal["classic", "flexible"]
+    flexible: Flexible | None = None
+
+    def shown(self) -> Object:
+        if self.type == "classic":
+            return {"flexible": None, "type": "classic"}
+        discounts = (self.flexible or Flexible()).proration_discounts
+        return {"flexible": {"proration_discounts": discounts}, "type": "flexible"}
 
 
 class EndBehavior(Nested, kw_only=True, frozen=True):
@@ -67,6 +87,14 @@ class PaymentSettings(Nested, kw_only=True, frozen=True):
             "payment_method_types": list(types) if types else None,
             "save_default_payment_method": self.save_default_payment_method,
         }
+
+
+class PauseCollection(Nested, kw_only=True, frozen=True):
+    behavior: Literal["keep_as_draft", "mark_uncollectible", "void"]
+    resumes_at: Seconds | None = None
+
+    def shown(self) -> Object:
+        return {"behavior": self.behavior, "resumes_at": self.resumes_at}
 
 
 class CancellationDetails(Nested, kw_only=True, frozen=True):
@@ -109,10 +137,11 @@ class Item(Nested, kw_only=True, frozen=True):
 class Create(Params, kw_only=True, frozen=True):
     customer: Id
     items: Annotated[tuple[NewItem, ...], msgspec.Meta(min_length=1)]
-    cancel_at: Seconds | None = None
+    billing_mode: BillingMode = BillingMode(type="flexible")
+    cancel_at: EndMoment | None = None
     cancel_at_period_end: bool = False
     collection_method: Literal["charge_automatically"] = "charge_automatically"
-    currency: str | None = None
+    currency: Currency | None = None
     default_payment_method: Id | None = None
     description: Text | None = None
     metadata: Metadata = UNSET
@@ -129,7 +158,7 @@ class Create(Params, kw_only=True, frozen=True):
 
 class Update(Params, kw_only=True, frozen=True):
     billing_cycle_anchor: Anchored = "unchanged"
-    cancel_at: Seconds | Unset | None = UNSET
+    cancel_at: EndMoment | Unset | None = UNSET
     cancel_at_period_end: bool | Unset = UNSET
     cancellation_details: CancellationDetails = CancellationDetails()
     collection_method: Literal["charge_automatically"] = "charge_automatically"
@@ -138,6 +167,7 @@ class Update(Params, kw_only=True, frozen=True):
     items: tuple[Item, ...] = ()
     metadata: Metadata = UNSET
     off_session: bool = False
+    pause_collection: PauseCollection | Unset | None = UNSET
     payment_behavior: Behavior = "allow_incomplete"
     payment_settings: PaymentSettings | Unset = UNSET
     proration_behavior: Prorations = "create_prorations"

@@ -16,6 +16,7 @@ from payments_sandbox.forms import (
 from payments_sandbox.proration import Change, period_of
 from payments_sandbox.resources.subscription_params import (
     Item,
+    PauseCollection,
     PaymentSettings,
     TrialSettings,
     Update,
@@ -51,6 +52,7 @@ def update(world: World, params: Update, id_: str) -> Object:
     subscription = world.get("subscription", id_)
     _require_changeable(subscription, params)
     fields = _fields(world, subscription, params)
+    _plan_resumption(world, subscription, params)
     change = planned(world, subscription, params)
     if change is None:
         return _with_end(world, subscription, fields)
@@ -228,6 +230,7 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
             world.get("customer", subscription["customer"]),
             "default_payment_method",
         )
+    pause = params.pause_collection
     settings, trial = params.payment_settings, params.trial_settings
     return {
         "cancellation_details": {
@@ -238,6 +241,9 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
         **given(
             default_payment_method=params.default_payment_method,
             description=params.description,
+            pause_collection=pause.shown()
+            if isinstance(pause, PauseCollection)
+            else pause,
             payment_settings=settings.shown()
             if isinstance(settings, PaymentSettings)
             else UNSET,
@@ -247,23 +253,37 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
     }
 
 
+def _plan_resumption(world: World, subscription: Object, params: Update) -> None:
+    """Note when payments are collected again, if the update says so."""
+    pause = params.pause_collection
+    if not isinstance(pause, PauseCollection) or pause.resumes_at is None:
+        return
+    if pause.resumes_at <= world.now:
+        raise invalid(
+            "`resumes_at` must be in the future.", "pause_collection[resumes_at]"
+        )
+    world.later(pause.resumes_at, "collect_again", subscription["id"])
+
+
 def _planned_end(world: World, subscription: Object, params: Update) -> dict[str, Any]:
     at, at_period_end = params.cancel_at, params.cancel_at_period_end
-    if isinstance(at, int) and at_period_end is True:
+    if at and at_period_end is True:
         raise invalid(
             "`cancel_at` and `cancel_at_period_end` cannot be given together.",
             "cancel_at",
         )
     if isinstance(at, int) and at <= world.now:
         raise invalid("`cancel_at` must be in the future.", "cancel_at")
-    if at is UNSET and at_period_end is UNSET:
-        return {}
     if at_period_end is True:
         ends: int | None = period_of(subscription)[1]
     elif isinstance(at, int):
         ends = at
-    else:
+    elif isinstance(at, str):
+        ends = period_of(subscription)[1]
+    elif _is_taken_back(subscription, params):
         ends = None
+    else:
+        return {}
     asked = subscription["canceled_at"] or world.now
     reason = "cancellation_requested" if ends else None
     return {
@@ -276,6 +296,17 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
             "reason": reason,
         },
     }
+
+
+def _is_taken_back(subscription: Object, params: Update) -> bool:
+    """Tell whether the update unsets the parameter by which the end was planned.
+
+    `cancel_at_period_end=false` leaves a `cancel_at` that was set by itself: the
+    portal plans ends that way (docs.stripe.com/changelog/clover/2025-09-30).
+    """
+    if subscription["cancel_at_period_end"]:
+        return params.cancel_at_period_end is False
+    return params.cancel_at is None
 
 
 def _with_end(world: World, subscription: Object, fields: dict[str, Any]) -> Object:

@@ -13,6 +13,7 @@ from payments_sandbox.listing import equal, page
 from payments_sandbox.periods import DAY, next_boundary
 from payments_sandbox.resources.subscription_params import (
     TRIAL_DAYS_MAX,
+    BillingMode,
     Cancel,
     Create,
     List,
@@ -64,6 +65,7 @@ def draft(world: World, customer: Object, params: Create) -> Object:
             "`pending_if_incomplete` is for updates of a subscription.",
             "payment_behavior",
         )
+    require_mode(params.billing_mode, "billing_mode")
     trial_end = _trial_end(world, params)
     id_ = world.new_id("sub")
     items = [
@@ -85,8 +87,10 @@ def draft(world: World, customer: Object, params: Create) -> Object:
             "`cancel_at` and `cancel_at_period_end` cannot be given together.",
             "cancel_at",
         )
-    if params.cancel_at is not None and params.cancel_at <= world.now:
+    if isinstance(params.cancel_at, int) and params.cancel_at <= world.now:
         raise invalid("`cancel_at` must be in the future.", "cancel_at")
+    at_end = params.cancel_at_period_end or isinstance(params.cancel_at, str)
+    cancel_at = end if at_end else params.cancel_at
     items = proration.with_period(items, world.now, end)
     method = params.default_payment_method
     if method:
@@ -100,11 +104,10 @@ def draft(world: World, customer: Object, params: Create) -> Object:
         world,
         id_,
         billing_cycle_anchor=trial_end or world.now,
-        cancel_at=end if params.cancel_at_period_end else params.cancel_at,
+        billing_mode=params.billing_mode.shown(),
+        cancel_at=cancel_at,
         cancel_at_period_end=params.cancel_at_period_end,
-        canceled_at=world.now
-        if params.cancel_at_period_end or params.cancel_at
-        else None,
+        canceled_at=world.now if cancel_at else None,
         currency=price["currency"],
         customer=customer["id"],
         default_payment_method=method,
@@ -118,6 +121,19 @@ def draft(world: World, customer: Object, params: Create) -> Object:
         trial_start=world.now if trial_end else None,
         **settings,
     )
+
+
+def require_mode(mode: BillingMode, param: str) -> None:
+    """Refuse what is said of a mode that it does not have.
+
+    Raises:
+        ApiError: a classic one with `flexible`.
+    """
+    if mode.type == "classic" and mode.flexible is not None:
+        raise invalid(
+            "`flexible` is for `billing_mode[type]=flexible` only.",
+            f"{param}[flexible]",
+        )
 
 
 def _trial_end(world: World, params: Create) -> int | None:

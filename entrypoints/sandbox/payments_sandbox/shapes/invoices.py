@@ -13,6 +13,7 @@ def invoice(world: World, customer: Object, **fields: Any) -> Object:
         "account_name": "Sandbox",
         "account_tax_ids": None,
         "amount_overpaid": 0,
+        "amount_paid_off_stripe": 0,
         "amount_shipping": 0,
         "application": None,
         "attempt_count": 0,
