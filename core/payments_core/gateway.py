@@ -164,10 +164,13 @@ class Answer:
 
 @attrs.frozen(kw_only=True)
 class FetchedSubscription:
-    """A subscription as it is at `at`, and the last period that was paid for."""
+    """A subscription as it is at `at`, and the last periods of it that were paid for.
+
+    Of several items each has periods of its own.
+    """
 
     report: SubscriptionReport
-    paid_period: PaidPeriod | None
+    paid_periods: Sequence[PaidPeriod]
     at: datetime
 
 
@@ -179,7 +182,7 @@ class FetchedPayment:
     """
 
     payment: Payment
-    paid_period: PaidPeriod | None = None
+    paid_periods: Sequence[PaidPeriod] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -93,16 +93,30 @@ class PendingUpdate:
 class PaidPeriod:
     """What a paid invoice covers of a subscription: from one moment to another.
 
-    `amount_paid_minor` is the money that paid it, in minor units: 0 if a coupon or a
-    credit did; None where it is not known.
+    `item_id` is the item of the subscription that it covers. `amount_paid_minor` is the
+    money that paid it, in minor units: 0 if a coupon or a credit did. None: not known.
     """
 
     gateway_id: str
     invoice_id: str
     starts_at: datetime
     ends_at: datetime
-    # It belongs to the invoice: what is covered is the same without it.
+    # What is covered is the same without these two.
+    item_id: str | None = attrs.field(default=None, eq=False)
     amount_paid_minor: int | None = attrs.field(default=None, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class SubscriptionItem:
+    """One of several items of a subscription, with the period that it is in."""
+
+    item_id: str
+    product: str
+    price: str
+    quantity: int
+    period_start: datetime
+    period_end: datetime
+    pending: PendingUpdate | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +125,8 @@ class SubscriptionReport:
 
     `item_id` is the gateway's own name for its price and quantity; `pinned_card` pays
     in place of the customer's default card; `metadata_user_id` and `intent_id` are
-    what we wrote into its metadata.
+    what we wrote into its metadata. `other_items` are items that were added to ours
+    elsewhere: `of_own_item` says which one is ours.
     """
 
     gateway_id: str
@@ -135,10 +150,26 @@ class SubscriptionReport:
     pending: PendingUpdate | None = None
     metadata_user_id: str | None = None
     intent_id: str | None = None
+    # Told by the gateway, and not kept: the next report tells them again.
+    other_items: tuple[SubscriptionItem, ...] = attrs.field(default=(), eq=False)
 
     @property
     def is_terminal(self) -> bool:
         return not SUBSCRIPTION_STEPS[self.status]
+
+    def of_own_item(self, known: Self) -> Self:
+        """Return the report about our item: the one that is known, or has its price."""
+        if self.item_id == known.item_id:
+            return self
+        others = self.other_items
+        same = [it for it in others if it.item_id == known.item_id]
+        if not same and self.price != known.price:
+            same = [it for it in others if it.price == known.price]
+        if not same:
+            return self
+        return attrs.evolve(
+            self, **attrs.asdict(same[0], recurse=False), other_items=()
+        )
 
 
 @attrs.frozen(kw_only=True)

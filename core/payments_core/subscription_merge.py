@@ -11,7 +11,9 @@ Rule 3: anything else is fetched. A sequence number is drawn before the fetch, a
 Rule 4: a payload draws a sequence number too, as it applies: an answer with a smaller
         number is older, or its own event is still to come.
 Rule 5: clocks order nothing but as the conservative test of rule 2.
-Rule 6: a move that the table of statuses does not have is fetched, if a payload
+Rule 6: of several items ours is the one that is known, else the one that has its price;
+        never just the first.
+Rule 7: a move that the table of statuses does not have is fetched, if a payload
         says it. An answer may have missed steps in between, and applies.
 """
 
@@ -54,8 +56,11 @@ def merge_observation(
     known: Subscription | None, observation: Observation
 ) -> MergeResult:
     """Say what is known after a report. Never raises, whatever it says."""
-    if known is not None and known.is_terminal:
-        return MergeResult(known)
+    if known is not None:
+        if known.is_terminal:
+            return MergeResult(known)
+        own = observation.report.of_own_item(known.report)
+        observation = attrs.evolve(observation, report=own)
     if observation.fetched:
         return _answer(known, observation)
     if known is None:

@@ -260,13 +260,13 @@ class CardsContract:
         fetched = await world.gateway.subscription(first.gateway_id)
         assert taken.payment.invoice_known
         assert taken.payment.subscription_id == first.gateway_id
-        assert taken.paid_period is not None
-        assert taken.paid_period == fetched.paid_period
-        assert taken.paid_period.amount_paid_minor == CHEAP_MINOR
-        assert taken.payment.invoice_id == taken.paid_period.invoice_id
+        [period] = taken.paid_periods
+        assert [period] == list(fetched.paid_periods)
+        assert period.amount_paid_minor == CHEAP_MINOR
+        assert taken.payment.invoice_id == period.invoice_id
         assert failed.payment.invoice_known
         assert failed.payment.subscription_id == second.gateway_id
-        assert failed.paid_period is None
+        assert not failed.paid_periods
 
     @pytest.mark.parametrize(
         "reading",

@@ -217,8 +217,7 @@ async def paid_until(
     world: GatewayWorld, report: SubscriptionReport
 ) -> tuple[Any, Any]:
     """Return from when until when a subscription was paid for last."""
-    term = (await world.gateway.subscription(report.gateway_id)).paid_period
-    assert term is not None
+    [term] = (await world.gateway.subscription(report.gateway_id)).paid_periods
     assert term.gateway_id == report.gateway_id
     return term.starts_at, term.ends_at
 

@@ -76,6 +76,52 @@ def test_a_refund_of_a_period_takes_it(stack: ServiceWithSandbox, ada: Payer) ->
     assert status["payment_expire_date"] is None
 
 
+def test_a_refund_that_fails_takes_nothing_in_the_end(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The bank sends the money back five minutes later: the month is paid for again.
+    """
+    ada.subscribed("pm_card_refundFail")
+    before = ada.status
+    [first] = ada.charges
+    refunded(stack, first)
+    assert ada.standing == ("refunded", False)
+
+    stack.pass_by("10 minutes")
+
+    assert ada.status == before
+
+
+def test_an_item_that_was_added_elsewhere_is_not_taken_for_ours(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Made in the same second, and paid each month with ours: it moves nothing of ours,
+    and a change of ours does not hit it.
+    """
+    id_ = ada.subscribed()["id"]
+    [subscription] = ada.living
+    [own] = subscription["items"]["data"]
+    stack.wire.post(
+        f"subscriptions/{subscription['id']}",
+        items=[{"price": stack.pro, "quantity": 3}],
+    )
+    stack.settle()
+    stack.pass_by("32 days")
+
+    ours = ada.get(f"subscriptions/{id_}")
+    assert (ours["price"], ours["quantity"]) == (stack.basic, 1)
+    assert ada.status["payment_expire_date"] == ours["current_period_end"]
+    assert ada.standing == ("paid", True)
+    assert ada.change(id_, quantity=2).status_code == 200
+    stack.settle()
+    [subscription] = ada.living
+    items = {it["id"]: it["quantity"] for it in subscription["items"]["data"]}
+    assert items.pop(own["id"]) == 2
+    assert list(items.values()) == [3]
+
+
 def test_a_part_that_goes_back_takes_nothing(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:

@@ -38,9 +38,9 @@ async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
     looked = await place.gateway.subscription(report.gateway_id)
 
     assert looked.report.latest_invoice_id != report.latest_invoice_id
-    assert looked.paid_period is not None
-    assert looked.paid_period.invoice_id == report.latest_invoice_id
-    assert looked.paid_period.ends_at == report.period_end
+    [paid] = looked.paid_periods
+    assert paid.invoice_id == report.latest_invoice_id
+    assert paid.ends_at == report.period_end
     assert looked.at == place.sandbox.now
 
 
@@ -61,8 +61,8 @@ async def test_what_somebody_added_covers_nothing(place: Place) -> None:
 
     looked = await place.gateway.subscription(report.gateway_id)
 
-    assert looked.paid_period is not None
-    assert looked.paid_period.ends_at == looked.report.period_end > report.period_end
+    [paid] = looked.paid_periods
+    assert paid.ends_at == looked.report.period_end > report.period_end
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ async def test_what_an_older_release_froze_is_sent_and_read(
     assert answer.subscription == looked.report
     assert (
         answer.paid_period
-        == looked.paid_period
+        == looked.paid_periods[0]
         == PaidPeriod(
             gateway_id=answer.id,
             invoice_id=invoice_of(looked.report),

@@ -55,6 +55,7 @@ SUBSCRIPTION_TYPES: Final = [
 ]
 OWED_TYPES: Final = ["invoice.payment_action_required", "invoice.payment_failed"]
 CARD_TYPES: Final = ["payment_method.automatically_updated", "setup_intent.succeeded"]
+REFUND_TYPES: Final = ["charge.refund.updated", "refund.failed", "refund.updated"]
 DISPUTE_TYPES: Final = [
     f"charge.dispute.{what}"
     for what in ("closed", "created", "funds_reinstated", "funds_withdrawn", "updated")

@@ -155,3 +155,21 @@ def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
     again = only(kept_with(paid_for()).decide(paid).groups)
     assert not again.subscriptions
     assert not again.changes_account
+
+
+def test_a_paid_period_of_another_item_moves_no_date() -> None:
+    """
+    An event of it is a reason to ask, for ours may be another one since; what was
+    fetched is not asked for again.
+    """
+    yearly = attrs.evolve(a_term(ends_at=NOON + 12 * MONTH), item_id="si_other")
+    kept = kept_with(paid_for())
+
+    told = only(kept.decide(reported(1, yearly)).groups)
+    fetched_ = kept.decide(found(PeriodPaid(yearly)))
+
+    assert [it.key for it in told.jobs] == [a_job_key()]
+    for group in (told, *fetched_.groups):
+        assert not group.periods
+        assert not group.subscriptions
+        assert not group.jobs or group is told

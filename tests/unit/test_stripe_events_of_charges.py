@@ -12,6 +12,7 @@ from support.stripe_bodies import (
     DISPUTE_TYPES,
     NOON,
     OWED_TYPES,
+    REFUND_TYPES,
     SUBSCRIPTION_TYPES,
     Fields,
     charge,
@@ -288,7 +289,7 @@ def test_a_charge_without_its_core_is_malformed(field: str) -> None:
     [
         *CHARGE_TYPES,
         *DISPUTE_TYPES,
-        "charge.refund.updated",
+        *REFUND_TYPES,
         *SUBSCRIPTION_TYPES,
         "invoice.paid",
         *OWED_TYPES,

@@ -13,6 +13,7 @@ from support.stripe_bodies import (
     CH_1,
     DISPUTE_TYPES,
     OWED_TYPES,
+    REFUND_TYPES,
     SUBSCRIPTION_TYPES,
     Fields,
     charge,
@@ -155,25 +156,27 @@ def test_an_unclear_dispute_is_a_doubt(
     assert doubt == SyncNeeded.of_payment(payment_id, doubt.reason)
 
 
+@pytest.mark.parametrize("type_", REFUND_TYPES)
 @pytest.mark.parametrize("status", ["succeeded", "pending", "requires_action"])
-def test_a_refund_on_its_way_reports_nothing_new(status: str) -> None:
+def test_a_refund_on_its_way_reports_nothing_new(status: str, type_: str) -> None:
     """
     The amounts come with `charge.refunded`.
     """
-    assert report_of(refund(status=status), "charge.refund.updated") is None
+    assert report_of(refund(status=status), type_) is None
 
 
+@pytest.mark.parametrize("type_", REFUND_TYPES)
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 @pytest.mark.parametrize("reference", ["ch_1", charge()])
-def test_a_refund_that_failed_is_a_doubt(status: str, reference: object) -> None:
+def test_a_refund_that_failed_is_a_doubt(
+    status: str, reference: object, type_: str
+) -> None:
     """
     Refunded amounts only grow by merging; this one has to be fetched.
     """
     thing = refund(status=status, charge=reference)
 
-    assert doubt_of(thing, "charge.refund.updated") == SyncNeeded.of_payment(
-        CH_1, "a refund failed"
-    )
+    assert doubt_of(thing, type_) == SyncNeeded.of_payment(CH_1, "a refund failed")
 
 
 @pytest.mark.parametrize("status", ["teleported", None, ABSENT])

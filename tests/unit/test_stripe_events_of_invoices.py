@@ -1,5 +1,6 @@
 """What invoices and cards in events of Stripe mean to us."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -83,6 +84,40 @@ def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> Non
 
     assert isinstance(report, PaidPeriod)
     assert report.ends_at == NOON + timedelta(seconds=ends_s)
+
+
+def of_item(item: str, **fields: object) -> dict[str, object]:
+    """Return a line of an item, as it is since 2025-03-31."""
+    details = {"subscription": "sub_1", "subscription_item": item}
+    return line(parent={"subscription_item_details": details}, **fields)
+
+
+@pytest.mark.parametrize("made", [of_item, None], ids=["new", "old"])
+def test_a_period_is_of_one_item(
+    made: Callable[..., dict[str, object]] | None,
+) -> None:
+    """
+    Which one, and what paid it.
+    """
+    thing = (
+        invoice(made("si_7"), amount_paid=900)
+        if made
+        else old_invoice(old_line(subscription_item="si_7"), amount_paid=900)
+    )
+    report = paid(thing)
+
+    assert isinstance(report, PaidPeriod)
+    assert (report.item_id, report.amount_paid_minor) == ("si_7", 900)
+
+
+def test_an_invoice_of_several_items_is_a_notice() -> None:
+    """
+    Which of them is ours is not in it: a yearly one lengthens no monthly one.
+    """
+    yearly = of_item("si_2", period={"start": NOON_S, "end": NOON_S + 12 * MONTH})
+    assert paid(invoice(of_item("si_1"), yearly)) == SyncNeeded(
+        JobKey(JobKind.SUBSCRIPTION, "sub_1"), "an invoice of several items was paid"
+    )
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -15,6 +15,7 @@ from support.stripe_bodies import (
     DISPUTE_TYPES,
     OWED_TYPES,
     PAYLOADS,
+    REFUND_TYPES,
     SUBSCRIPTION_TYPES,
     charge,
     event_body,
@@ -37,7 +38,7 @@ field_names = st.sampled_from(
         *("livemode", "dispute", "charge", "failure_code"),
     ]
 )
-types = st.sampled_from([*CHARGE_TYPES, *DISPUTE_TYPES, "charge.refund.updated", "x"])
+types = st.sampled_from([*CHARGE_TYPES, *DISPUTE_TYPES, *REFUND_TYPES, "x"])
 kinds = st.sampled_from(["charge", "dispute", "refund"])
 billing_types = st.sampled_from(
     [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]

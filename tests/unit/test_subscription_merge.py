@@ -15,6 +15,7 @@ from contracts.lives import BIRTH, SECOND
 from payments_core.subscription import (
     SUBSCRIPTION_STEPS,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
 )
 from payments_core.subscription_merge import (
@@ -257,3 +258,61 @@ def test_p10_no_report_raises_or_invents_a_status(
         state = verdict.subscription
         assert state is None or state.report in [e.report for e in observation[:number]]
         assert state is not None or verdict.sync_reason
+
+
+# Several items
+
+
+def an_item(item_id: str, price: str = "price_1") -> SubscriptionItem:
+    return SubscriptionItem(
+        item_id=item_id,
+        product=f"product of {price}",
+        price=price,
+        quantity=7,
+        period_start=BIRTH + SECOND,
+        period_end=BIRTH + 9 * SECOND,
+    )
+
+
+@pytest.mark.parametrize("fetched", [False, True])
+@pytest.mark.parametrize(
+    ("told", "others", "own"),
+    [
+        # Ours is told first, whatever else there is.
+        ("si_1", [an_item("si_2")], "si_1"),
+        # Ours comes later, and another one has the same price.
+        ("si_0", [an_item("si_2"), an_item("si_1", "price_2")], "si_1"),
+        # Ours was made anew, at its price.
+        ("si_0", [an_item("si_2", "price_9"), an_item("si_3")], "si_3"),
+        ("si_0", [an_item("si_2", "price_9")], "si_0"),
+        ("si_0", [], "si_0"),
+    ],
+)
+def test_of_several_items_ours_is_the_one_that_is_known(
+    told: str, others: list[SubscriptionItem], own: str, *, fetched: bool
+) -> None:
+    """
+    By its id, else by its price, and then all of it; never just the first.
+    """
+    known = a_subscription(a_report(at=BIRTH))
+    report = attrs.evolve(
+        a_report(at=BIRTH),
+        item_id=told,
+        price="price_1" if told == "si_1" else "price_5",
+        other_items=tuple(others),
+    )
+    later = known.as_of + 60 * SECOND
+    seen = Observation(
+        report=report, at=later, sequence=known.sequence + 1, fetched=fetched
+    )
+
+    after = merge_observation(known, seen).subscription
+
+    assert after is not None
+    assert after.report.item_id == own
+    for item in others:
+        if item.item_id == own:
+            assert after.report.price == item.price
+            assert after.report.product == item.product
+            assert after.report.quantity == item.quantity
+            assert after.report.period_end == item.period_end

@@ -262,7 +262,9 @@ class MemoryGateway:
     async def subscription(self, gateway_id: str) -> core.FetchedSubscription:
         report = _found(self.objects.subscriptions, gateway_id, "subscription")
         paid = self.objects.paid_periods.get(gateway_id)
-        return core.FetchedSubscription(report=report, paid_period=paid, at=self._now)
+        return core.FetchedSubscription(
+            report=report, paid_periods=[paid] if paid else [], at=self._now
+        )
 
     async def subscriptions_of(self, customer_id: CustomerId) -> list[Report]:
         reports = self.objects.subscriptions.values()
@@ -283,9 +285,7 @@ class MemoryGateway:
         periods = self.objects.paid_periods.values()
         return core.FetchedPayment(
             payment=attrs.evolve(found, invoice_known=True),
-            paid_period=next(
-                (it for it in periods if it.invoice_id == found.invoice_id), None
-            ),
+            paid_periods=[it for it in periods if it.invoice_id == found.invoice_id],
         )
 
     async def price(self, price_id: str) -> core.Price:

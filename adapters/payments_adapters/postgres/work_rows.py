@@ -85,7 +85,7 @@ _STORED_NAMES: Final = {
     "sequence": "ticket",
     "server_error_cached": "poisoned",
 }
-_ADDED: Final = frozenset({"amount_paid_minor"})
+_ADDED: Final = frozenset({"amount_paid_minor", "item_id", "other_items"})
 _NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
 
 
@@ -101,7 +101,7 @@ def _without_empty(value: Any, names: frozenset[str]) -> Any:
         return {
             k: _without_empty(it, names)
             for k, it in value.items()
-            if it is not None or k not in names
+            if it not in (None, [], ()) or k not in names
         }
     if isinstance(value, list | tuple):
         return [_without_empty(it, names) for it in value]

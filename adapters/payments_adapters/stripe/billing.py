@@ -23,13 +23,14 @@ from payments_adapters.stripe.fields import (
     id_of,
     moment,
 )
-from payments_adapters.stripe.invoices import Invoice, paid_period_of
+from payments_adapters.stripe.invoices import Invoice, paid_periods_of
 from payments_core.card import BRAND_LENGTH_MAX, Card
 from payments_core.errors import InvalidValue
 from payments_core.identity import CustomerId, customer_id
 from payments_core.subscription import (
     PaidPeriod,
     PendingUpdate,
+    SubscriptionItem,
     SubscriptionReport,
     SubscriptionStatus,
 )
@@ -106,22 +107,21 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
     status = _STATUSES.get(subscription.status)
     if status is None:
         raise Unreadable("the subscription has an unknown status")
-    item = _own_item(subscription)
-    start, end = _period_of(subscription, item)
+    first, *others = _items_of(subscription)
     metadata = subscription.metadata or Metadata()
     invoice = subscription.latest_invoice
     return SubscriptionReport(
         gateway_id=subscription.id,
         customer_id=_customer_of(subscription),
         status=status,
-        product=id_of(item.price.product) or "",
-        price=item.price.id,
-        quantity=1 if item.quantity is None else item.quantity,
-        item_id=item.id,
+        product=first.product,
+        price=first.price,
+        quantity=first.quantity,
+        item_id=first.item_id,
         currency=subscription.currency,
         created_at=moment(subscription.created),
-        period_start=moment(start),
-        period_end=moment(end),
+        period_start=first.period_start,
+        period_end=first.period_end,
         trial_start=_moment(subscription.trial_start),
         trial_end=_moment(subscription.trial_end),
         cancel_at=_moment(subscription.cancel_at),
@@ -129,18 +129,32 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
         ended_at=_moment(subscription.ended_at),
         pinned_card=id_of(subscription.default_payment_method),
         latest_invoice_id=invoice.id if isinstance(invoice, Invoice) else invoice,
-        pending=_held(subscription.pending_update, item),
+        pending=first.pending,
         metadata_user_id=metadata.user_id or None,
         intent_id=metadata.intent_id or None,
+        other_items=tuple(others),
     )
 
 
-def _own_item(subscription: Subscription) -> Item:
-    # We make one item. Where others were added by hand, the first one is ours.
-    items = subscription.items.data
+def _items_of(subscription: Subscription) -> Sequence[SubscriptionItem]:
+    """Return its items, the oldest first: we make one, others were added elsewhere."""
+    items = sorted(subscription.items.data, key=lambda item: item.created)
     if not items:
         raise Unreadable("the subscription has no items")
-    return min(items, key=lambda item: item.created)
+    return [_item_of(subscription, item) for item in items]
+
+
+def _item_of(subscription: Subscription, item: Item) -> SubscriptionItem:
+    start, end = _period_of(subscription, item)
+    return SubscriptionItem(
+        item_id=item.id,
+        product=id_of(item.price.product) or "",
+        price=item.price.id,
+        quantity=1 if item.quantity is None else item.quantity,
+        period_start=moment(start),
+        period_end=moment(end),
+        pending=_held(subscription.pending_update, item),
+    )
 
 
 def _period_of(subscription: Subscription, item: Item) -> tuple[int, int]:
@@ -174,11 +188,11 @@ def _held(pending: Pending | None, own: Item) -> PendingUpdate | None:
     )
 
 
-def last_paid_period_of(subscription: Subscription) -> PaidPeriod | None:
+def last_paid_periods_of(subscription: Subscription) -> Sequence[PaidPeriod]:
     """Return what its latest invoice, if it came whole and is paid, covers of it."""
     invoice = subscription.latest_invoice
-    period = paid_period_of(invoice) if isinstance(invoice, Invoice) else None
-    return period if period and period.gateway_id == subscription.id else None
+    periods = paid_periods_of(invoice) if isinstance(invoice, Invoice) else ()
+    return [it for it in periods if it.gateway_id == subscription.id]
 
 
 # Cards

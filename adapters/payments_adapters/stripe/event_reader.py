@@ -38,7 +38,7 @@ from payments_adapters.stripe.fields import Metadata, Reference, decode, id_of, 
 from payments_adapters.stripe.invoices import (
     Invoice,
     InvoiceOwner,
-    paid_period_of,
+    paid_periods_of,
     subscription_of,
 )
 from payments_adapters.stripe.signature import StripeSignatures
@@ -209,8 +209,11 @@ def _read_paid_invoice(
 ) -> PaidPeriod | SyncNeeded | None:
     if not _is_pinned(envelope):
         return _sync_owner(body, _OTHER_VERSION)
-    period = paid_period_of(decode(_INVOICE, body).data.object)
-    return period or _sync_owner(body, "an invoice of no period was paid")
+    periods = paid_periods_of(decode(_INVOICE, body).data.object)
+    if len(periods) == 1:
+        return periods[0]
+    what = "several items" if periods else "no period"
+    return _sync_owner(body, f"an invoice of {what} was paid")
 
 
 def _read_owed_invoice(envelope: Envelope, body: bytes) -> SyncNeeded | None:
@@ -260,6 +263,8 @@ _FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
         "charge.dispute.funds_withdrawn": _Followed("dispute", _read_dispute),
         "charge.dispute.updated": _Followed("dispute", _read_dispute),
         "charge.refund.updated": _Followed("refund", _read_refund),
+        "refund.failed": _Followed("refund", _read_refund),
+        "refund.updated": _Followed("refund", _read_refund),
         **{
             f"customer.subscription.{what}": _Followed(
                 "subscription", _read_subscription

@@ -139,17 +139,22 @@ class StripeGateway:
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         got = await self._reading.one(SUBSCRIPTION, gateway_id, "latest_invoice")
         report = request_results.report_of(got.it)
-        paid = billing.last_paid_period_of(got.it) or await self._last_paid(gateway_id)
-        return FetchedSubscription(report=report, paid_period=paid, at=got.at)
+        paid = billing.last_paid_periods_of(got.it)
+        if not any(it.item_id in {None, report.item_id} for it in paid):
+            paid = [*paid, *await self._paid_lately(gateway_id)]
+        return FetchedSubscription(report=report, paid_periods=paid, at=got.at)
 
-    async def _last_paid(self, gateway_id: str) -> PaidPeriod | None:
-        """Return the period that ends last, of the invoices that were paid lately."""
+    async def _paid_lately(self, gateway_id: str) -> Sequence[PaidPeriod]:
+        """Return what the invoices that were paid lately cover, the oldest first."""
         got = await self._reading.some(
             INVOICE, limit=INVOICES_MAX, subscription=gateway_id, status="paid"
         )
-        paid = [invoices.paid_period_of(invoice) for invoice in got.it.data]
-        own = [period for period in paid if period and period.gateway_id == gateway_id]
-        return max(own, key=lambda period: period.ends_at, default=None)
+        return [
+            period
+            for invoice in reversed(got.it.data)
+            for period in invoices.paid_periods_of(invoice)
+            if period.gateway_id == gateway_id
+        ]
 
     async def subscriptions_of(
         self, customer_id: CustomerId
@@ -206,7 +211,7 @@ class StripeGateway:
                 subscription_id=invoices.subscription_of(invoice) if invoice else None,
                 invoice_known=True,
             ),
-            paid_period=invoices.paid_period_of(invoice) if invoice else None,
+            paid_periods=invoices.paid_periods_of(invoice) if invoice else (),
         )
 
     async def _invoice_paid_by(self, charge: Charge) -> invoices.Invoice | None:

@@ -29,6 +29,7 @@ class Period(msgspec.Struct):
 class OfItem(msgspec.Struct):
     proration: bool = False
     subscription: Reference = None
+    subscription_item: Reference = None
 
 
 class LineParent(msgspec.Struct):
@@ -44,6 +45,7 @@ class Line(msgspec.Struct):
     type: Text = "subscription"
     proration: bool = False
     subscription: Reference = None
+    subscription_item: Reference = None
 
 
 class Lines(msgspec.Struct):
@@ -80,29 +82,39 @@ def subscription_of(invoice: InvoiceOwner) -> str | None:
     )
 
 
-def paid_period_of(invoice: Invoice) -> PaidPeriod | None:
-    """Return what a paid invoice covers of its subscription.
+def paid_periods_of(invoice: Invoice) -> Sequence[PaidPeriod]:
+    """Return what a paid invoice covers of its subscription: one period an item.
 
-    None if it is not paid, has no subscription, or only prorates: what remains of a
+    Nothing if it is not paid, has no subscription, or only prorates: what remains of a
     period that was paid already. What was added by hand covers nothing, whatever
     its period.
     """
     subscription = subscription_of(invoice)
     if invoice.status != "paid" or subscription is None:
-        return None
-    periods = [
-        line.period for line in invoice.lines.data if _covers(line, subscription)
+        return ()
+    last: dict[str | None, Period] = {}
+    for line in invoice.lines.data:
+        item = _origin_of(line)
+        if item is None or not _covers(item, subscription):
+            continue
+        id_ = id_of(item.subscription_item)
+        if id_ not in last or _place(last[id_]) < _place(line.period):
+            last[id_] = line.period
+    return [
+        PaidPeriod(
+            gateway_id=subscription,
+            invoice_id=invoice.id,
+            starts_at=moment(period.start),
+            ends_at=moment(period.end),
+            item_id=item_id,
+            amount_paid_minor=invoice.amount_paid,
+        )
+        for item_id, period in last.items()
     ]
-    if not periods:
-        return None
-    last = max(periods, key=lambda period: (period.end, period.start))
-    return PaidPeriod(
-        gateway_id=subscription,
-        invoice_id=invoice.id,
-        starts_at=moment(last.start),
-        ends_at=moment(last.end),
-        amount_paid_minor=invoice.amount_paid,
-    )
+
+
+def _place(period: Period) -> tuple[int, int]:
+    return period.end, period.start
 
 
 def prorates(line: Line) -> bool:
@@ -110,12 +122,9 @@ def prorates(line: Line) -> bool:
     return origin is not None and origin.proration
 
 
-def _covers(line: Line, subscription: str) -> bool:
-    origin = _origin_of(line)
-    if origin is None or origin.proration:
-        return False
+def _covers(item: OfItem, subscription: str) -> bool:
     # An item that names no subscription is of the invoice's own.
-    return id_of(origin.subscription) in {None, subscription}
+    return not item.proration and id_of(item.subscription) in {None, subscription}
 
 
 def _origin_of(line: Line) -> OfItem | None:
@@ -123,4 +132,6 @@ def _origin_of(line: Line) -> OfItem | None:
     if line.parent is not None:
         return line.parent.subscription_item_details
     is_items = line.type == "subscription"
-    return OfItem(line.proration, line.subscription) if is_items else None
+    if not is_items:
+        return None
+    return OfItem(line.proration, line.subscription, line.subscription_item)

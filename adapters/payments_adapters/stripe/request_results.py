@@ -137,8 +137,15 @@ def _told(got: _Subscription) -> Answer:
     return Answer(
         id=got.it.id,
         at=got.at,
-        subscription=report_of(got.it),
-        paid_period=billing.last_paid_period_of(got.it),
+        subscription=(report := report_of(got.it)),
+        paid_period=next(
+            (
+                it
+                for it in billing.last_paid_periods_of(got.it)
+                if it.item_id in {None, report.item_id}
+            ),
+            None,
+        ),
     )
 
 

@@ -50,13 +50,20 @@ def _is_anothers(group: Group, known: Subscription | None) -> bool:
     return known is not None and known.user_id not in {None, group.owner}
 
 
-def pay_period(group: Group, fact: PeriodPaid, _: SourcedFacts) -> Outcome:
+def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
     period = fact.period
     known = group.subscription(period.gateway_id)
     if known is None or known.user_id != group.owner:
         job = subscription_job(period.gateway_id)
         group.sync(job, "not known yet")
         reason = "its subscription is not known yet"
+        return Outcome(EventState.PENDING, reason, job)
+    if period.item_id not in {None, known.report.item_id}:
+        # Of an item that was added to ours; or ours is another one since.
+        if source.event is None:
+            return source.job_outcome
+        job, reason = subscription_job(period.gateway_id), "another item was paid"
+        group.sync(job, reason)
         return Outcome(EventState.PENDING, reason, job)
     group.periods.append(period)
     if group.account is None:

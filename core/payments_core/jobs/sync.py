@@ -59,7 +59,7 @@ async def sync_subscription(run: JobRun, job: Job) -> None:
     observed = SubscriptionObserved(
         report=found.report, at=found.at, sequence=run.sequence
     )
-    paid = () if found.paid_period is None else (PeriodPaid(found.paid_period),)
+    paid = map(PeriodPaid, found.paid_periods)
     facts = SourcedFacts(facts=(observed, *paid))
     twin_of = await _twin_of(run, found.report)
     if twin_of is None:
@@ -143,7 +143,7 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
 async def sync_payment(run: JobRun, job: Job) -> None:
     found = await run.gateway.payment(PaymentId(job.key.subject))
     corrected = PaymentCorrected(found.payment, run.sequence)
-    paid = () if found.paid_period is None else (PeriodPaid(found.paid_period),)
+    paid = map(PeriodPaid, found.paid_periods)
     await run.record.one(SourcedFacts(facts=(corrected, *paid), job=job))
 
 

@@ -225,7 +225,7 @@ def card(
 @_JSON
 @click.pass_obj
 def import_(target: Target, *, file: IO[bytes], dry_run: bool, as_json: bool) -> None:
-    """Put Stripe's objects in, with their ids, from a FILE of JSON (- is stdin).
+    """Put Stripe's objects in, with their ids, from a FILE.
 
     A list of objects, or one, or a list as Stripe answers it; an event stands for its
     object. Nobody is told; one that is there already is replaced.
