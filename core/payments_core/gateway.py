@@ -104,11 +104,16 @@ class UpdateSubscription:
 
 @attrs.frozen(kw_only=True)
 class SetCancelAtPeriodEnd:
-    """End with the period, or go on after it."""
+    """End with the period, or go on after it.
+
+    `clears_cancel_at`: the end that is taken back was planned for a moment (the
+    customer portal does so), which the gateway keeps apart.
+    """
 
     makes: ClassVar[bool] = False
     subscription: str
     cancel_at_period_end: bool
+    clears_cancel_at: bool = False
 
 
 @attrs.frozen(kw_only=True)

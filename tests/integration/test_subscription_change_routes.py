@@ -69,6 +69,29 @@ def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
     assert ada.get(f"subscriptions/{id_}")["cancel_at_period_end"] is False
 
 
+def test_an_end_that_the_portal_planned_is_taken_back(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    As a moment, which the gateway keeps apart from an end that comes with the period.
+    """
+    id_ = ada.subscribed()["id"]
+    [subscription] = ada.living
+    [item] = subscription["items"]["data"]
+    where = f"subscriptions/{subscription['id']}"
+    stack.wire.post(where, cancel_at=item["current_period_end"])
+    stack.settle()
+    assert ada.get(f"subscriptions/{id_}")["cancel_at"] is not None
+
+    back = ada.change(id_, cancel_at_period_end=False)
+    stack.settle()
+
+    assert (back.status_code, back.json()["cancel_at"]) == (200, None)
+    assert ada.get(f"subscriptions/{id_}")["cancel_at"] is None
+    stack.pass_by("32 days")
+    assert ada.get(f"subscriptions/{id_}")["status"] == "active"
+
+
 def test_a_change_may_be_of_both(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
     Price, quantity and the planned end in one request.

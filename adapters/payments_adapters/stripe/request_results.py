@@ -200,9 +200,12 @@ async def _find_planned(
     got = await _seen(reading, asked.subscription)
     report = report_of(got.it)
     is_planned = report.cancel_at_period_end
-    if asked.cancel_at_period_end and report.cancel_at is not None:
-        # Since 2025-09-30 an end that comes with the period may come as a moment.
-        is_planned = is_planned or report.cancel_at <= report.period_end
+    if not is_planned and report.cancel_at is not None:
+        # Since 2025-09-30 an end that comes with the period may come as a moment; any
+        # moment is an end that was not taken back.
+        is_planned = (
+            not asked.cancel_at_period_end or report.cancel_at <= report.period_end
+        )
     is_so = is_planned is asked.cancel_at_period_end
     return _changed(asked, got) if is_so else None
 

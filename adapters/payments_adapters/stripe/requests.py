@@ -152,11 +152,13 @@ def _change_subscription(it: ours.UpdateSubscription) -> _Rendered:
 
 def _plan_end(it: ours.SetCancelAtPeriodEnd) -> _Rendered:
     where = path("subscriptions", it.subscription, field="subscription")
-    return (
-        "POST",
-        where,
-        given(cancel_at_period_end=it.cancel_at_period_end, expand=["latest_invoice"]),
+    # An empty text clears a moment.
+    end: dict[str, object] = (
+        {"cancel_at": ""}
+        if it.clears_cancel_at
+        else {"cancel_at_period_end": it.cancel_at_period_end}
     )
+    return "POST", where, given(**end, expand=["latest_invoice"])
 
 
 def _end_subscription(it: ours.CancelSubscription) -> _Rendered:

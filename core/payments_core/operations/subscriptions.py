@@ -160,6 +160,9 @@ async def change_subscription(run: OperationRun) -> OperationResult:
             SetCancelAtPeriodEnd(
                 subscription=known.gateway_id,
                 cancel_at_period_end=wanted.cancel_at_period_end,
+                clears_cancel_at=not wanted.cancel_at_period_end
+                and not known.cancel_at_period_end
+                and known.cancel_at is not None,
             ),
         )
         observed = observation_of(answer, call)
