@@ -168,6 +168,12 @@ class PaymentGateway(Protocol):
     async def card_of(self, customer_id: CustomerId) -> Card | None:
         """Return the card that pays by default."""
 
+    async def open_invoices(self, subscription: str) -> Sequence[str]:
+        """Return the invoices of a subscription that are owed, the oldest first.
+
+        Not its drafts: nothing is owed before they are final.
+        """
+
     async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         """Return how far the payment of an invoice is."""
 

@@ -247,7 +247,8 @@ class CardsContract:
 
     async def test_a_payment_says_what_it_bought(self, world: GatewayWorld) -> None:
         """
-        Of which subscription, and which period; what it was for if it failed, too.
+        Of which subscription, and which period; what it was for if it failed, too, and
+        that this is still owed.
         """
         payer, other = await a_payer(world), await a_payer(world, FAILING)
         first = await started(world, payer)
@@ -267,6 +268,11 @@ class CardsContract:
         assert failed.payment.invoice_known
         assert failed.payment.subscription_id == second.gateway_id
         assert not failed.paid_periods
+        invoices = [
+            list(await world.gateway.open_invoices(it.gateway_id))
+            for it in (first, second)
+        ]
+        assert invoices == [[], [failed.payment.invoice_id]]
 
     @pytest.mark.parametrize(
         "reading",

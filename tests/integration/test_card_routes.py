@@ -1,5 +1,7 @@
 """A user's card over real HTTP, with a sandbox in Stripe's place."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 
@@ -205,6 +207,43 @@ def test_a_new_card_pays_what_is_past_due(ada: Payer) -> None:
     assert (shown["id"], shown["status"]) == (began["id"], "active")
     assert ada.taken == [900, 900]
     assert ada.status["payment_status"] == "paid"
+
+
+def test_a_new_card_pays_all_that_is_past_due_the_oldest_first(
+    stack: ServiceWithSandbox, ada: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Two renewals failed; the draft of the third is not due, and stays one.
+    """
+    # As an account may be set: a subscription stays when all retries have failed.
+    monkeypatch.setattr(stack.sandbox.engine.world, "after_retries", "past_due")
+    ada.subscribed(GOOD)
+    ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    for _ in range(2):
+        ada.stack.pass_by("1 month")
+        ada.stack.pass_by("2 hours")
+    [subscription] = ada.living
+    ada.stack.sandbox.advance(
+        datetime.fromtimestamp(
+            subscription["items"]["data"][0]["current_period_end"] + 60, UTC
+        )
+    )
+    owed = [it for it in stack.objects("invoice") if it["status"] == "open"]
+    drafts = [it for it in stack.objects("invoice") if it["status"] == "draft"]
+    assert (len(owed), len(drafts)) == (2, 1)
+
+    answer = ada.give_card(OTHER)
+    ada.stack.settle()
+
+    assert answer.json()["outcome"] == "updated"
+    invoices = {it["id"]: it for it in stack.objects("invoice")}
+    paid = [invoices[it["id"]] for it in owed]
+    assert [it["status"] for it in paid] == ["paid", "paid"]
+    assert invoices[drafts[0]["id"]]["status"] == "draft"
+    assert ada.taken == [900, 900, 900]
+    for it, charge in zip(paid, ada.charges[-2:], strict=True):
+        [payment] = stack.wire.get("invoice_payments", invoice=it["id"])["data"]
+        assert payment["payment"]["payment_intent"] == charge["payment_intent"]
 
 
 def test_a_new_card_that_cannot_pay_what_is_due_is_no_new_card(ada: Payer) -> None:

@@ -9,6 +9,7 @@ Rule 3: a planned fault happens once. A key that is sent again gets its first an
 import asyncio
 import copy
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
@@ -273,6 +274,12 @@ class MemoryGateway:
     async def card_of(self, customer_id: CustomerId) -> Card | None:
         _found(self.objects.made, customer_id, "customer")
         return self.objects.cards.get(self.objects.default_cards.get(customer_id, ""))
+
+    async def open_invoices(self, subscription: str) -> Sequence[str]:
+        invoice = f"in_{subscription}"
+        found = self.objects.invoices.get(invoice)
+        over = {InvoicePaymentState.PAID, InvoicePaymentState.CLOSED}
+        return [invoice] if found and found.state not in over else []
 
     async def invoice_payment(self, invoice_id: str) -> core.InvoicePayment:
         return _found(self.objects.invoices, invoice_id, "invoice")

@@ -102,6 +102,10 @@ class RateLimitedGateway:
         async with self._call("customers"):
             return await self._gateway.card_of(customer_id)
 
+    async def open_invoices(self, subscription: str) -> Sequence[str]:
+        async with self._call("invoices"):
+            return await self._gateway.open_invoices(subscription)
+
     async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         async with self._call("invoices"):
             return await self._gateway.invoice_payment(invoice_id)

@@ -171,6 +171,13 @@ class StripeGateway:
             raise GatewayOutcomeUnknown("a card of which only the id was sent")
         return None if method is None else billing.card_of(method)
 
+    async def open_invoices(self, subscription: str) -> Sequence[str]:
+        found = await self._reading.all(
+            INVOICE, subscription=subscription, status="open"
+        )
+        # Lists begin with the newest.
+        return [got.it.id for got in reversed(found)]
+
     async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
         got = await self._reading.one(
             COLLECTED, invoice_id, "payments", "confirmation_secret"

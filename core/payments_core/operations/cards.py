@@ -2,7 +2,8 @@
 
 Rule 1: an operation asks `run.call` for every change, and may read what it likes: it
         is run again from the start after a crash, and must come by the same steps.
-Rule 2: a new card is charged what is owed before it becomes the default.
+Rule 2: a new card is charged all that is owed, the oldest first, before it becomes the
+        default.
 Rule 3: what a bank wants to be confirmed (3-D Secure) is a success that says so: the
         payer goes on in the browser, and events report what came of it.
 """
@@ -85,7 +86,7 @@ async def update_card(run: OperationRun) -> OperationResult:
         raise GatewayOutcomeUnknown("an attached card that is none")
     card = attached.card
     subscriptions = await run.gateway.subscriptions_of(customer)
-    owed = [s for s in subscriptions if s.status in _OWES and s.latest_invoice_id]
+    owed = [s for s in subscriptions if s.status in _OWES]
     awaited = await _pay(run, owed, card.id)
     await run.call(
         Step.MAKE_DEFAULT, MakeDefault(customer_id=customer, payment_method=card.id)
@@ -121,14 +122,18 @@ def _wanted_card(run: OperationRun) -> str:
 async def _pay(
     run: OperationRun, owed: Sequence[SubscriptionReport], card_id: str
 ) -> InvoicePayment | None:
-    """Pay what is past due; return what the bank wants to be confirmed, if anything.
+    """Pay all that is past due; return what a bank wants to be confirmed, if any does.
 
     Raises:
         GatewayRefused: the bank declined.
     """
     awaited = None
-    for subscription in owed:
-        invoice = subscription.latest_invoice_id or ""
+    invoices = [
+        invoice
+        for subscription in owed
+        for invoice in await run.gateway.open_invoices(subscription.gateway_id)
+    ]
+    for invoice in invoices:
         invoice_payment = await run.gateway.invoice_payment(invoice)
         if invoice_payment.state in OVER:
             continue
