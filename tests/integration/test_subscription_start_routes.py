@@ -285,3 +285,38 @@ def test_a_price_in_another_currency_is_unprocessable(
     [theirs] = ada.status["subscriptions"]
     assert (theirs["id"], theirs["status"]) == (first["id"], "active")
     assert ada.taken == [BASIC]
+
+
+def test_who_has_ended_elsewhere_may_subscribe_again_at_once(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Ended in the dashboard, and its event is still to come: the gateway is asked first.
+    """
+    first = ada.subscribed()["id"]
+    [subscription] = ada.living
+    stack.wire.delete(f"subscriptions/{subscription['id']}")
+
+    again = ada.subscribe()
+
+    assert again.status_code == 201, again.text
+    assert again.json()["id"] != first
+    assert ada.get(f"subscriptions/{first}")["status"] == "canceled"
+    assert [it["status"] for it in ada.living] == ["active"]
+
+
+def test_a_change_to_a_product_that_has_ended_elsewhere_is_made(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The refusal would rest on a subscription that is no more.
+    """
+    ada.subscribed()
+    [first] = ada.living
+    second = ada.subscribe(product=stack.other_product).json()
+    stack.settle()
+    stack.wire.delete(f"subscriptions/{first['id']}")
+
+    answer = ada.admin.change(second["id"], price=stack.pro)
+
+    assert (answer.status_code, answer.json()["price"]) == (200, stack.pro)

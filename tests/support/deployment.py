@@ -34,6 +34,7 @@ from payments_core.tokens import Token
 from payments_core.use_cases import (
     ChangeSubscription,
     CheckChange,
+    ConfirmOpen,
     EndSubscription,
     ExecuteOperation,
     FindPrice,
@@ -374,16 +375,20 @@ class Deployment:
         return FindPrice(self.asked)
 
     @property
+    def confirm(self) -> ConfirmOpen:
+        return ConfirmOpen(self.directory, self.asked, self.record)
+
+    @property
     def check(self) -> CheckChange:
         return CheckChange(self.prices, self.clock)
 
     @property
     def start(self) -> StartSubscription:
-        return StartSubscription(self.reach, self.execute, self.prices)
+        return StartSubscription(self.reach, self.execute, self.prices, self.confirm)
 
     @property
     def change(self) -> ChangeSubscription:
-        return ChangeSubscription(self.reach, self.execute, self.check)
+        return ChangeSubscription(self.reach, self.execute, self.check, self.confirm)
 
     @property
     def preview(self) -> PreviewChange:

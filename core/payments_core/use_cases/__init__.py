@@ -25,6 +25,7 @@ from payments_core.use_cases.subscription_changes import (
     PreviewChange,
 )
 from payments_core.use_cases.subscriptions import (
+    ConfirmOpen,
     Ended,
     EndSubscription,
     Order,
@@ -44,6 +45,7 @@ __all__ = [
     "Change",
     "ChangeSubscription",
     "CheckChange",
+    "ConfirmOpen",
     "EndSubscription",
     "Ended",
     "ExecuteOperation",

@@ -6,7 +6,7 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.errors import InvalidValue, SubscriptionEnded
+from payments_core.errors import AlreadySubscribed, InvalidValue, SubscriptionEnded
 from payments_core.gateway import Preview, Price, UpdateSubscription
 from payments_core.identity import Email, UserId
 from payments_core.intent import IntentKind, OperationParams
@@ -21,7 +21,7 @@ from payments_core.use_cases.execute_operation import (
 from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.price_rules import FindPrice, require_recent
 from payments_core.use_cases.references import gateway_reference
-from payments_core.use_cases.subscriptions import has, not_subscribed_to
+from payments_core.use_cases.subscriptions import ConfirmOpen, has, not_subscribed_to
 
 
 def _whole_seconds(date: datetime | None) -> datetime | None:
@@ -117,6 +117,7 @@ class ChangeSubscription:
     reach: GetAuthorizedAccount
     execute: ExecuteOperation
     check: CheckChange
+    confirm: ConfirmOpen
 
     async def __call__(
         self,
@@ -161,9 +162,13 @@ class ChangeSubscription:
         if price is not None:
             priced = attrs.evolve(wanted, price=price.id, product=price.product)
             request = attrs.evolve(request, wanted=priced, requested=wanted)
-        return await self.execute(
-            request, self.check.rule(id_, change, price), found=found
-        )
+        rule = self.check.rule(id_, change, price)
+        try:
+            return await self.execute(request, rule, found=found)
+        except AlreadySubscribed as refusal:
+            if await self.confirm(request.user_id, refusal):
+                raise
+        return await self.execute(request, rule)
 
 
 @attrs.frozen

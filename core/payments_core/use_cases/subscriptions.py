@@ -9,13 +9,16 @@ from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
 from payments_core.errors import (
     AlreadySubscribed,
+    GatewayObjectMissing,
     IntentNotFound,
     InvalidValue,
+    SubscriptionNotFound,
 )
+from payments_core.facts import PeriodPaid, SourcedFacts, SubscriptionObserved
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent, IntentId, IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule
-from payments_core.ports import IntentDirectory
+from payments_core.ports import AccountDirectory, IntentDirectory, PaymentGateway
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import (
@@ -24,6 +27,7 @@ from payments_core.use_cases.execute_operation import (
 )
 from payments_core.use_cases.find_operation import find_operation
 from payments_core.use_cases.price_rules import FindPrice, require_trial_allowed
+from payments_core.use_cases.record_facts import RecordFacts
 from payments_core.use_cases.references import gateway_reference
 
 TRIAL_DAYS_MAX: Final = 730
@@ -61,10 +65,43 @@ class Order:
 
 
 @attrs.frozen
+class ConfirmOpen:
+    """Asks the gateway about a subscription before a refusal rests on it."""
+
+    accounts: AccountDirectory
+    gateway: PaymentGateway
+    record: RecordFacts
+
+    async def __call__(self, user_id: UserId, refusal: AlreadySubscribed) -> bool:
+        """Say whether it is open that a refusal names; record it if it has ended.
+
+        Raises:
+            SubscriptionNotFound: the user has none of this id.
+            GatewayNotAttempted, GatewayOutcomeUnknown: nobody knows.
+        """
+        account = await self.accounts.find(user_id)
+        if account is None:
+            raise SubscriptionNotFound
+        known = account.subscription(SubscriptionId(refusal.subscription_id))
+        try:
+            fetched = await self.gateway.subscription(known.gateway_id)
+        except GatewayObjectMissing:
+            return True
+        if not fetched.report.is_terminal:
+            return True
+        # Without a sequence number: an end applies at once.
+        observed = SubscriptionObserved(report=fetched.report, at=fetched.at)
+        paid = map(PeriodPaid, fetched.paid_periods)
+        await self.record.one(SourcedFacts(facts=(observed, *paid)))
+        return False
+
+
+@attrs.frozen
 class StartSubscription:
     reach: GetAuthorizedAccount
     execute: ExecuteOperation
     price: FindPrice
+    confirm: ConfirmOpen
 
     async def __call__(
         self, user: UserId | Email, order: Order, *, caller: Caller, key: str | None
@@ -103,7 +140,14 @@ class StartSubscription:
             subject=price.product,
             requested=order.wanted,
         )
-        return await self.execute(priced, not_subscribed_to(price.product), found=found)
+        rule = not_subscribed_to(price.product)
+        try:
+            return await self.execute(priced, rule, found=found)
+        except AlreadySubscribed as refusal:
+            # Its end may not have been heard of.
+            if await self.confirm(priced.user_id, refusal):
+                raise
+        return await self.execute(priced, rule)
 
 
 def has(id_: SubscriptionId) -> Rule:
