@@ -291,10 +291,11 @@ def test_who_has_ended_elsewhere_may_subscribe_again_at_once(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Ended in the dashboard, and its event is still to come: the gateway is asked first.
+    Ended in the dashboard, and its event is never made: the gateway is asked first.
     """
     first = ada.subscribed()["id"]
     [subscription] = ada.living
+    stack.sandbox.plan("never_made", "customer.subscription.deleted")
     stack.wire.delete(f"subscriptions/{subscription['id']}")
 
     again = ada.subscribe()
@@ -315,6 +316,7 @@ def test_a_change_to_a_product_that_has_ended_elsewhere_is_made(
     [first] = ada.living
     second = ada.subscribe(product=stack.other_product).json()
     stack.settle()
+    stack.sandbox.plan("never_made", "customer.subscription.deleted")
     stack.wire.delete(f"subscriptions/{first['id']}")
 
     answer = ada.admin.change(second["id"], price=stack.pro)
