@@ -13,8 +13,8 @@ Rule 6: within a subscription's life the subscription is the truth: a payment th
         what its paid invoices cover, without those whose money went back
         (`payments_core.paid_periods`); free is its trial. A payment of such an invoice
         buys no month either, whenever it is made. A payment of anything else says
-        nothing there, and one of which that is not known says no more than that money
-        was taken.
+        nothing within a life. While it is not known what a payment was for, it says no
+        more than that money was taken.
 Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
         `pending`, before anything that a payment says.
 Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
@@ -31,7 +31,7 @@ from typing import Final, Self
 import attrs
 
 from payments_core.months import months_after
-from payments_core.paid_periods import with_standing_periods
+from payments_core.paid_periods import may_have_paid, with_standing_periods
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.policy import Policy
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
@@ -130,6 +130,8 @@ class PaymentEffect:
                 return None
             buys_month = False
             if not without_money:
+                if not any(may_have_paid(payment, it) for it in around):
+                    return None
                 status = PaymentStatus.PAID
         return cls(
             created_at,

@@ -23,28 +23,37 @@ def needs_invoice(
     payment: Payment,
     subscriptions: Iterable[Subscription],
     paid_invoices: AbstractSet[str] = frozenset(),
+    *,
+    some_returned: bool,
 ) -> bool:
     """Say whether the gateway has to be asked which invoice a payment paid.
 
     `paid_invoices` are those of which it is known what they cover. It is asked only
-    where it decides on something: within a subscription's life, whether a return
-    takes a period; after it, whether a payment was for what was overdue, and buys no
-    month of its own.
+    where it decides on something. Within a subscription's life, that is whether a
+    return takes a period, and, with `some_returned`, which payments are of a period
+    that stands. After it, whether a payment was for what was overdue: that buys no
+    month.
     """
     moment = payment.created_at
     if payment.invoice_known or payment.invoice_id in paid_invoices or moment is None:
         return False
+    if payment.state is PaymentState.CONTRADICTED:
+        # It is fetched because of that.
+        return False
     lived = [
         it
         for it in subscriptions
-        if it.has_lived
-        and it.report.customer_id == payment.customer_id
-        and it.began_at <= moment
+        if it.has_lived and may_have_paid(payment, it) and it.began_at <= moment
     ]
-    if any(it.lived_at(moment) for it in lived):
-        return payment.money_returned or payment.dispute is DisputeState.OPEN
     took_money = payment.money_stayed or payment.money_returned
-    return bool(lived) and took_money and payment.state is not PaymentState.CONTRADICTED
+    if some_returned or not any(it.lived_at(moment) for it in lived):
+        return bool(lived) and took_money
+    return payment.money_returned or payment.dispute is DisputeState.OPEN
+
+
+def may_have_paid(payment: Payment, subscription: Subscription) -> bool:
+    """Say whether a payment may be of a subscription's invoice: of its customer's."""
+    return payment.customer_id == subscription.report.customer_id
 
 
 def with_standing_periods(

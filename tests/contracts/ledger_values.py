@@ -220,6 +220,18 @@ class LedgerValuesContract:
         assert kept == [changed, second]
         # What paid it is not compared there.
         assert [it.amount_paid_minor for it in kept] == [2**53, None]
+        # Of all its subscriptions with the history of a user, and of no other's.
+        await stores.keep(
+            an_account(),
+            an_account(BOB),
+            subscriptions=[
+                a_subscription(owner=ADA),
+                a_subscription(a_report("sub_none", customer=CUS_2), owner=BOB),
+            ],
+        )
+        for user, periods in ((ADA, [changed]), (BOB, [second])):
+            history = Lookup(histories=frozenset({user}))
+            assert list((await stores.ledger.load(history)).periods) == periods
         first_ids = frozenset({first.gateway_id})
         loaded = await stores.ledger.load(Lookup(periods_of=first_ids))
         assert [(it, it.amount_paid_minor) for it in loaded.periods] == [

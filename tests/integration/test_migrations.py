@@ -12,11 +12,21 @@ from alembic import command
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.examples import APPLIED, an_event
+from contracts.examples import (
+    ADA,
+    APPLIED,
+    a_payment,
+    a_record,
+    a_subscription,
+    an_account,
+    an_event,
+)
 from contracts.full_values import ACCOUNTS, INTENTS, RECORDS, SUBSCRIPTIONS
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_core.job import JobKey, JobKind
+from payments_core.payment import DisputeState, Payment, PaymentState
 from support import databases
 from support.postgres_stores import stores_on
 
@@ -167,3 +177,37 @@ async def test_taking_the_last_migration_back_loses_no_row(
         )
         periods = sorted(await stores.periods(), key=lambda it: it.gateway_id)
         assert periods == terms
+
+
+@pytest.mark.parametrize(
+    ("payment", "asks"),
+    [
+        (a_payment(state=PaymentState.REFUNDED), True),
+        (a_payment(dispute=DisputeState.OPEN), True),
+        (a_payment(dispute=DisputeState.LOST), True),
+        (a_payment(), False),
+        (a_payment(state=PaymentState.PARTIALLY_REFUNDED), False),
+    ],
+    ids=["refunded", "disputed", "lost", "kept", "partly"],
+)
+@pytest.mark.parametrize("subscribed", [False, True])
+async def test_a_subscribers_money_that_went_back_before_is_asked_about(
+    database_url: str, payment: Payment, *, asks: bool, subscribed: bool
+) -> None:
+    """
+    Which invoice it paid decides since then; without a subscription, nothing does.
+    """
+    async with PostgresStore(database_url, 2).opened() as store:
+        await stores_on(store).keep(
+            an_account(),
+            payments=[a_record(payment, owner=ADA)],
+            subscriptions=[a_subscription(owner=ADA)] if subscribed else [],
+        )
+    await _on(database_url, partial(_down, "0003"))
+    await schema.upgrade(database_url)
+
+    async with PostgresStore(database_url, 2).opened() as store:
+        jobs = await stores_on(store).jobs()
+    wanted = {JobKey(JobKind.PAYMENT, payment.id)} if asks and subscribed else set()
+    assert set(jobs) == wanted
+    assert all(job.lease.attempts == 0 for job in jobs.values())

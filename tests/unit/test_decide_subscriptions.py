@@ -10,17 +10,23 @@ from contracts.examples import (
     MONTH,
     NOON,
     a_job_key,
+    a_payment,
     a_report,
     a_subscription,
     a_term,
     an_account,
+    email_of,
+    of_invoice,
 )
+from payments_adapters.memory.ledger import MemoryLedger
+from payments_core.changes import SaveResult
 from payments_core.events import EventState, Outcome
-from payments_core.facts import PeriodPaid
+from payments_core.facts import Fact, PaymentReported, PeriodPaid, UserRegistered
 from payments_core.identity import UserId
 from payments_core.job import Job
+from payments_core.payment import PaymentState
 from payments_core.subscription import Subscription, SubscriptionReport
-from support.deciding import Kept, event_in, found, reported
+from support.deciding import Kept, event_in, finished, found, reported
 from support.subscribed import (
     CUS_9,
     QUARANTINED,
@@ -152,7 +158,10 @@ def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
         unsaved(a_subscription(term=a_term()))
     ]
 
-    again = only(kept_with(paid_for()).decide(paid).groups)
+    known = kept_with(paid_for())
+    known.database.tables.put_period(a_term())
+    again = only(known.decide(paid).groups)
+    assert not again.periods
     assert not again.subscriptions
     assert not again.changes_account
 
@@ -173,3 +182,34 @@ def test_a_paid_period_of_another_item_moves_no_date() -> None:
         assert not group.periods
         assert not group.subscriptions
         assert not group.jobs or group is told
+
+
+@pytest.mark.parametrize("owner", [ADA, None], ids=["hers", "nobody's"])
+def test_what_was_decided_without_a_period_is_decided_anew(owner: str | None) -> None:
+    """
+    A period that moves no date now does so beside what somebody else is saving: a
+    return of the later one, or the account that all of it is linked to.
+    """
+    later = a_term(starts_at=NOON + MONTH, invoice="in_2")
+    subscription = a_subscription(
+        a_report(user=ADA), term=later, owner=UserId(owner) if owner else None
+    )
+    kept = kept_with(subscription) if owner else Kept.of(subscription)
+    kept.database.tables.put_period(later)
+    beside: Fact = (
+        PaymentReported(
+            of_invoice(a_payment(state=PaymentState.REFUNDED, user=ADA), "in_2")
+        )
+        if owner
+        else UserRegistered(user_id=ADA, email=email_of(ADA))
+    )
+    decided = kept.decide(found(beside)).groups
+
+    kept.record(found(PeriodPaid(a_term())))
+
+    saved = finished(MemoryLedger(kept.database).save(decided, at=NOON))
+    assert set(saved) == {SaveResult.CHANGED}
+    kept.record(found(beside))
+    account = kept.database.tables.whole(kept.database.tables.accounts[ADA])
+    end = NOON + (MONTH if owner else 2 * MONTH)
+    assert account.payment_expire_date == end

@@ -9,6 +9,8 @@ import attrs
 import pytest
 
 from contracts.examples import (
+    CUS_1,
+    CUS_2,
     MONTH,
     NOON,
     a_payment,
@@ -28,7 +30,9 @@ from payments_core import (
     SubscriptionStatus,
     standing,
 )
+from payments_core.identity import CustomerId
 from payments_core.months import months_after
+from payments_core.paid_periods import needs_invoice
 from payments_core.subscription import PaidPeriod
 
 S, P, D = SubscriptionStatus, PaymentStatus, DisputeState
@@ -112,7 +116,7 @@ def test_money_that_went_back_takes_no_other_term_with_it() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        a_payment("ch_unknown", at=NOON + DAY),
+        a_payment("ch_unknown", at=NOON + DAY, customer=CUS_1),
         attrs.evolve(a_payment("ch_one_off", at=NOON + DAY), invoice_known=True),
         # The small charge of an upgrade: its invoice covers no period.
         of_invoice(a_payment("ch_upgrade", at=NOON + DAY), "in_upgrade"),
@@ -237,3 +241,73 @@ def test_a_term_that_was_given_back_stays_so_when_a_month_is_bought() -> None:
     month = a_payment("ch_month", at=NOON + 2 * DAY)
 
     assert shown(long, REFUNDED, month) == (P.PAID, months_after(NOON + 2 * DAY, 1))
+
+
+# Which payments are asked about
+
+
+THEIRS: Final = attrs.evolve(FIRST, invoice_known=False, customer_id=CUS_1)
+UNKNOWN: Final = attrs.evolve(THEIRS, invoice_id=None, subscription_id=None)
+BACK: Final = attrs.evolve(UNKNOWN, state=PaymentState.REFUNDED)
+LATE: Final = attrs.evolve(UNKNOWN, created_at=NOON + 15 * DAY)
+
+
+@pytest.mark.parametrize("some_returned", [False, True])
+@pytest.mark.parametrize(
+    ("payment", "ended", "asks", "asks_if_some_returned"),
+    [
+        # Within a life: what may take a period, or give the status beside one taken.
+        (UNKNOWN, False, False, True),
+        (BACK, False, True, True),
+        (attrs.evolve(UNKNOWN, dispute=D.OPEN), False, True, True),
+        (attrs.evolve(UNKNOWN, dispute=D.LOST), False, True, True),
+        (attrs.evolve(UNKNOWN, dispute=D.WON), False, False, True),
+        (attrs.evolve(UNKNOWN, state=PaymentState.FAILED), False, False, False),
+        # After it: all that took money.
+        (LATE, True, True, True),
+        (attrs.evolve(LATE, state=PaymentState.REFUNDED), True, True, True),
+        (attrs.evolve(LATE, state=PaymentState.FAILED), True, False, False),
+        (attrs.evolve(LATE, state=PaymentState.PENDING), True, False, False),
+        # It is fetched anyway.
+        (attrs.evolve(BACK, state=PaymentState.CONTRADICTED), False, False, False),
+        # The answer is known, or decides nothing.
+        (attrs.evolve(BACK, invoice_known=True), False, False, False),
+        (attrs.evolve(BACK, invoice_id="in_paid"), False, False, False),
+        (attrs.evolve(BACK, invoice_id="in_other"), False, True, True),
+        (attrs.evolve(BACK, customer_id=None), False, False, False),
+        (attrs.evolve(BACK, customer_id=CUS_2), False, False, False),
+        (attrs.evolve(BACK, created_at=None), False, False, False),
+        (attrs.evolve(BACK, created_at=NOON - DAY), False, False, False),
+        (attrs.evolve(BACK, created_at=NOON), False, True, True),
+    ],
+)
+def test_an_invoice_is_asked_for_where_it_decides_on_something(
+    payment: Payment,
+    *,
+    ended: bool,
+    asks: bool,
+    asks_if_some_returned: bool,
+    some_returned: bool,
+) -> None:
+    """
+    Each question is a call to the gateway.
+    """
+    subscription = of(S.CANCELED, ended_at=NOON + 9 * DAY) if ended else of()
+    assert needs_invoice(
+        payment, [subscription], {"in_paid"}, some_returned=some_returned
+    ) is (asks_if_some_returned if some_returned else asks)
+    never_lived = a_subscription(a_report(status=S.INCOMPLETE_EXPIRED))
+    for others in ([], [never_lived]):
+        assert not needs_invoice(payment, others, some_returned=some_returned)
+
+
+@pytest.mark.parametrize("customer", [None, CUS_2])
+@pytest.mark.parametrize("state", [PaymentState.SUCCEEDED, PaymentState.REFUNDED])
+def test_a_payment_of_another_customer_says_nothing_within_a_life(
+    state: PaymentState, customer: CustomerId | None
+) -> None:
+    """
+    It cannot have paid an invoice of this one's.
+    """
+    gift = a_payment("ch_gift", state, at=NOON + DAY, customer=customer)
+    assert shown(of(), REFUNDED, gift) == (P.REFUNDED, None)

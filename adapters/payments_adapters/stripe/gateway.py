@@ -211,14 +211,19 @@ class StripeGateway:
         except (Unclear, MalformedEvent) as error:
             raise GatewayOutcomeUnknown(f"a charge that is unclear: {error}") from error
         invoice = await self._invoice_paid_by(charge)
+        periods = list(invoices.paid_periods_of(invoice)) if invoice else []
+        subscription = invoices.subscription_of(invoice) if invoice else None
+        if subscription is not None and payment.money_returned:
+            # What is left without it: a release before kept the last period only.
+            periods = [*await self._paid_lately(subscription), *periods]
         return FetchedPayment(
             payment=attrs.evolve(
                 payment,
                 invoice_id=invoice.id if invoice else None,
-                subscription_id=invoices.subscription_of(invoice) if invoice else None,
+                subscription_id=subscription,
                 invoice_known=True,
             ),
-            paid_periods=invoices.paid_periods_of(invoice) if invoice else (),
+            paid_periods=periods,
         )
 
     async def _invoice_paid_by(self, charge: Charge) -> invoices.Invoice | None:

@@ -7,7 +7,8 @@ Rule 2: whose a thing is says `payments_core.linking`. In conflict, the fact is 
 Rule 3: facts about one object are joined before its owner is found: one object is
         in one group, and so is everything of one account.
 Rule 4: an account takes a new latest payment at once; anything else is a replay of
-        all its payments, and so is the beginning or the end of a subscription's life.
+        all its payments, and so are the beginning and the end of a subscription's life,
+        a paid period, and what may take one back.
 Rule 5: what has to be fetched becomes a job. A payment within a subscription's life
         is a reason to sync it, unless it says nothing new.
 Rule 6: facts that cannot be decided on do not stop the others: their event is kept as

@@ -100,7 +100,9 @@ class Group:
             return None
         if before is None:
             return account.saved_as(1)
-        if self.payments or self.subscriptions or account != before:
+        # Another save may be deciding on the periods that there were.
+        keeps_more = self.payments or self.subscriptions or self.periods
+        if keeps_more or account != before:
             return account.saved_as(before.version + 1)
         return before
 
@@ -133,7 +135,12 @@ class Group:
             if record.user_id == user:
                 payments.setdefault(record.payment.id, record.payment)
         history, subscriptions = payments.values(), self.account.subscriptions
-        periods = [*snapshot.periods, *self.periods]
+        own = {it.gateway_id for it in subscriptions}
+        known = [it for it in snapshot.periods if it.gateway_id in own]
+        # What is known already is not saved again.
+        told = {_said(it) for it in known}
+        self.periods = [it for it in self.periods if _said(it) not in told]
+        periods = [*known, *self.periods]
         summary, standing = replayed(history, subscriptions, periods)
         for before, after in zip(subscriptions, standing, strict=True):
             if after is not before:
@@ -143,8 +150,11 @@ class Group:
             self.account, summary=summary, subscriptions=tuple(standing)
         )
         paid_invoices = frozenset(it.invoice_id for it in periods)
+        some_returned = any(it.money_returned for it in history)
         for payment in history:
-            if needs_invoice(payment, subscriptions, paid_invoices):
+            if needs_invoice(
+                payment, subscriptions, paid_invoices, some_returned=some_returned
+            ):
                 self.ask_invoice(payment)
 
     def _history_of(self, account: PaymentAccount) -> Lookup:
@@ -171,3 +181,14 @@ class Group:
             name: snapshot.link_versions.get(name, 0)
             for name in sorted(self.link_keys.names())
         }
+
+
+def _said(period: PaidPeriod) -> tuple[object, ...]:
+    """Return all that is kept of a period."""
+    return (
+        period.gateway_id,
+        period.invoice_id,
+        period.starts_at,
+        period.ends_at,
+        period.amount_paid_minor,
+    )

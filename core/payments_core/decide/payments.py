@@ -2,7 +2,8 @@
 
 Rule 1: a report merges into what is known; an unchanged payment changes nothing.
 Rule 2: an account takes a new latest payment at once; anything else is a replay of all
-        its payments.
+        its payments,
+        and so is what is linked to a paid period, or may take one back.
 Rule 3: a correction that was fetched before what is known is fetched again.
 Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
         nothing new.
@@ -83,18 +84,18 @@ def _fold(
     payment: Payment,
 ) -> None:
     subscriptions = account.subscriptions
-    if payment.subscription_id is not None or (
-        # What it was before may have taken a period, too.
-        subscriptions
-        and (
-            _is_about_a_period(payment)
-            or (before is not None and _is_about_a_period(before.payment))
-        )
+    # What it was before may have taken a period, too.
+    was = before.payment if before else payment
+    is_linked = payment.subscription_id is not None or was.subscription_id is not None
+    if is_linked or (
+        subscriptions and (_is_about_a_period(payment) or _is_about_a_period(was))
     ):
         # What it paid for decides, and what else did: that takes the history.
         group.replays = True
         return
-    if subscriptions and needs_invoice(payment, subscriptions):
+    if subscriptions and needs_invoice(
+        payment, subscriptions, some_returned=account.summary.returned_at is not None
+    ):
         group.ask_invoice(payment)
     effect, seen = PaymentEffect.of(payment, subscriptions), None
     if before is not None and before.user_id is not None:
@@ -108,10 +109,9 @@ def _fold(
 
 
 def _is_about_a_period(payment: Payment) -> bool:
-    """Say whether a payment is linked to a paid period, or may take one back."""
+    """Say whether a payment may be linked to a paid period, or take one back."""
     return (
         payment.invoice_id is not None
-        or payment.subscription_id is not None
         or payment.money_returned
         or payment.dispute is not DisputeState.NONE
     )

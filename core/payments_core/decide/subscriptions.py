@@ -67,6 +67,8 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
         return Outcome(EventState.PENDING, reason, job)
     group.periods.append(period)
     if group.account is None:
+        # Also where nothing changes: who links it meanwhile must hear of the period.
+        group.link_keys |= link_keys(subscriptions=[known.report])
         put_subscription(group, known, known.paid(period))
     else:
         # Payments of this invoice mean something from now on; their money may have

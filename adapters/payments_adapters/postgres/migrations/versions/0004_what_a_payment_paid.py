@@ -29,9 +29,26 @@ def upgrade() -> None:
     op.add_column(
         "paid_periods", sa.Column("amount_paid_minor", sa.BigInteger(), nullable=True)
     )
+    _ask_for_invoices()
     _drop_functions()
     for statement in _statements():
         op.get_bind().exec_driver_sql(statement)
+
+
+def _ask_for_invoices() -> None:
+    """Ask which invoice each payment paid whose money went back, or may.
+
+    The release before decided by the time of the payment.
+    """
+    op.execute(
+        "insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no,"
+        " dead, user_id) select 'payment', p.id, 'which invoice it paid', p.updated_at,"
+        " 1, 0, 0, false, p.user_id from payments p where p.user_id is not null"
+        " and (p.state = 'refunded' or p.dispute in ('open', 'lost'))"
+        " and exists (select from subscriptions s where s.user_id = p.user_id)"
+        " on conflict (kind, subject) do update set due_at = excluded.due_at,"
+        " asked = jobs.asked + 1, attempts = 0, dead = false, finished_at = null"
+    )
 
 
 def downgrade() -> None:
