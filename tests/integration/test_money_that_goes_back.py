@@ -122,6 +122,45 @@ def test_an_item_that_was_added_elsewhere_is_not_taken_for_ours(
     assert list(items.values()) == [3]
 
 
+def test_a_refund_of_the_last_month_leaves_the_one_before(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The date is its end again; the next month that is paid moves it on.
+    """
+    ada.subscribed()
+    first_end = ada.status["payment_expire_date"]
+    stack.pass_by("1 month")
+    stack.pass_by("2 hours")
+    assert ada.status["payment_expire_date"] > first_end
+
+    refunded(stack, ada.charges[-1])
+
+    status = ada.status
+    assert status["payment_status"] == "refunded"
+    assert status["payment_expire_date"] == first_end
+    stack.pass_by("1 month")
+    stack.pass_by("2 hours")
+    assert ada.status["payment_status"] == "paid"
+    assert ada.status["payment_expire_date"] > first_end
+
+
+def test_a_later_payment_does_not_show_a_period_that_went_back_as_paid(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The upgrade came after the month that was returned, and is none.
+    """
+    id_ = ada.subscribed()["id"]
+    ada.admin.change(id_, price=stack.pro)
+    stack.settle()
+
+    refunded(stack, ada.charges[0])
+
+    assert ada.standing == ("refunded", False)
+    assert ada.status["payment_expire_date"] is None
+
+
 def test_a_part_that_goes_back_takes_nothing(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
