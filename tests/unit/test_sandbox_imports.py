@@ -212,9 +212,13 @@ def test_any_value_of_any_field_is_taken_or_refused(number: int, value: Any) -> 
             api.engine.import_objects(with_field(number, field, value))
         except ApiError:
             continue
-        api.get("subscriptions", status="all")
-        api.get("charges")
+        for folder, made in (("subscriptions", "subscription"), ("charges", "charge")):
+            status = {"status": "all"} if made == "subscription" else {}
+            listed = api.get(folder, **status)["data"]
+            assert {it["object"] for it in listed} <= {made}
+        before = api.now
         api.advance("21 days")
+        assert api.now > before
 
 
 def test_an_import_is_in_the_journal(tmp_path: Path) -> None:

@@ -134,18 +134,10 @@ async def _find_paid(reading: Reading, asked: ours.PayInvoice) -> Answer | None:
 
 
 def _told(got: _Subscription) -> Answer:
+    report, periods = report_of(got.it), billing.last_paid_periods_of(got.it)
+    own = (it for it in periods if it.item_id in {None, report.item_id})
     return Answer(
-        id=got.it.id,
-        at=got.at,
-        subscription=(report := report_of(got.it)),
-        paid_period=next(
-            (
-                it
-                for it in billing.last_paid_periods_of(got.it)
-                if it.item_id in {None, report.item_id}
-            ),
-            None,
-        ),
+        id=got.it.id, at=got.at, subscription=report, paid_period=next(own, None)
     )
 
 

@@ -68,7 +68,7 @@ def spend(world: World, method: Object) -> None:
 
 
 def require_unspent(world: World, method: Object, param: str | None = None) -> None:
-    """Refuse a payment method that was detached, or paid and is nobody's.
+    """Refuse a payment method that was detached, or that paid without a customer.
 
     Raises:
         ApiError: it was.

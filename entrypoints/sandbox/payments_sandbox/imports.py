@@ -2,8 +2,7 @@
 
 Rule 1: what is not said has the value that it has in a new object; what the newest API
         version does not know is left out.
-Rule 2: nothing is told: to whoever listens, the objects have always been there. One
-        that is there already is replaced.
+Rule 2: an import makes no events. An object that is there already is replaced.
 Rule 3: what is to come is scheduled; what should have happened before is not made up.
 Rule 4: all of it is put in, or, if one object is wrong, none.
 """
