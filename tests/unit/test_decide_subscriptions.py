@@ -158,12 +158,13 @@ def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
         unsaved(a_subscription(term=a_term()))
     ]
 
-    known = kept_with(paid_for())
-    known.database.tables.put_period(a_term())
-    again = only(known.decide(paid).groups)
-    assert not again.periods
-    assert not again.subscriptions
-    assert not again.changes_account
+    for known in (kept_with(paid_for()), Kept.of(a_subscription(term=a_term()))):
+        known.database.tables.put_period(a_term())
+        again = only(known.decide(paid).groups)
+        assert not again.periods
+        assert not again.subscriptions
+        assert not again.changes_account
+        assert not again.link_versions
 
 
 def test_a_paid_period_of_another_item_moves_no_date() -> None:

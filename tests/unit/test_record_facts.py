@@ -5,17 +5,19 @@ from typing import Final
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.examples import (
     ADA,
     BOB,
+    CUS_1,
     CUS_2,
     NOON,
     a_job,
     a_payment,
     a_report,
+    a_term,
     an_account,
     an_intent,
     email_of,
@@ -36,6 +38,7 @@ from payments_core.facts import (
     Fact,
     PaymentCorrected,
     PaymentReported,
+    PeriodPaid,
     SourcedFacts,
     SubscriptionObserved,
     UserRegistered,
@@ -44,6 +47,7 @@ from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentOutcome, IntentState
 from payments_core.job import Job, JobKind, JobState
 from payments_core.policy import Policy
+from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import Recorded, RecordedState, RecordFacts
 from payments_core.use_cases.record_facts import (
     BACK_OFF_FIRST_S,
@@ -157,6 +161,19 @@ def test_p03_events_that_are_recorded_again_change_nothing(
 
 @settings(max_examples=examples(300))
 @given(st.lists(any_fact, min_size=1, max_size=5))
+@example(
+    # The period of a subscription that no account has: its link key stays as it is.
+    facts=[
+        SubscriptionObserved(
+            report=a_report(
+                "sub_1", SubscriptionStatus.INCOMPLETE, at=NOON, customer=CUS_1
+            ),
+            at=NOON,
+            sequence=0,
+        ),
+        PeriodPaid(a_term("sub_1", starts_at=NOON)),
+    ]
+)
 def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
     facts: list[Fact],
 ) -> None:

@@ -54,6 +54,11 @@ class Group:
             gateway_id
         )
 
+    def has_paid(self, period: PaidPeriod) -> bool:
+        """Say whether a period was loaded, just as it is said to be now."""
+        said = _said(period)
+        return any(_said(it) == said for it in self.known.snapshot.periods)
+
     def may_be_ours(self, thing: Payment | SubscriptionReport) -> bool:
         """Say whether nothing contradicts that a thing belongs to this group."""
         if self.owner is None:
@@ -138,8 +143,7 @@ class Group:
         own = {it.gateway_id for it in subscriptions}
         known = [it for it in snapshot.periods if it.gateway_id in own]
         # What is known already is not saved again.
-        told = {_said(it) for it in known}
-        self.periods = [it for it in self.periods if _said(it) not in told]
+        self.periods = [it for it in self.periods if not self.has_paid(it)]
         periods = [*known, *self.periods]
         summary, standing = replayed(history, subscriptions, periods)
         for before, after in zip(subscriptions, standing, strict=True):

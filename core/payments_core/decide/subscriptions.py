@@ -7,6 +7,7 @@ Rule 2: the beginning or the end of a subscription's life is a replay of all pay
 
 import attrs
 
+from payments_core.changes import Lookup
 from payments_core.decide.decision import QUARANTINED, subscription_job
 from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
@@ -65,8 +66,12 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
         job, reason = subscription_job(period.gateway_id), "another item was paid"
         group.sync(job, reason)
         return Outcome(EventState.PENDING, reason, job)
-    group.periods.append(period)
     if group.account is None:
+        own = Lookup(periods_of=frozenset({period.gateway_id}))
+        if own.periods_of - group.known.snapshot.lookup.periods_of:
+            group.need(own)
+        elif group.has_paid(period):
+            return APPLIED
         # Also where nothing changes: who links it meanwhile must hear of the period.
         group.link_keys |= link_keys(subscriptions=[known.report])
         put_subscription(group, known, known.paid(period))
@@ -74,6 +79,7 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
         # Payments of this invoice mean something from now on; their money may have
         # gone back already.
         group.replays = True
+    group.periods.append(period)
     return APPLIED
 
 
