@@ -1,7 +1,7 @@
 """Who a user is: to the users micro-service, to the gateway, by e-mail.
 
 The user id is the identity. The e-mail may change, and is never a key to another's
-money. The gateway's customer is bound to one account, once.
+money. The gateway's customer is bound to one account at a time.
 """
 
 import re
@@ -60,13 +60,19 @@ class Email:
     def of(cls, text: str) -> Self:
         """Read an e-mail; spaces around it do not count.
 
+        Case, composed letters and a dot after the domain do not make another person.
+        Nothing else is the same: "ß" is not "ss". An international domain is compared
+        as it is written: an adapter may know its other spelling.
+
         Raises:
             InvalidValue: no local part, no domain, white space or control
                 characters inside, or more than 254 characters.
         """
         text = text.strip()
-        key = email_key(text)
-        # The key too: Unicode has letters that become an "@" or several letters.
+        # Composed again: in lower case a letter may fall apart.
+        lower = unicodedata.normalize("NFC", text).lower()
+        key = unicodedata.normalize("NFC", lower).rstrip(".")
+        # The key too: it may be longer.
         if not (_is_email(text) and (key == text or _is_email(key))):
             raise InvalidValue("email", "not an e-mail address")
         return cls(text, key)
@@ -79,11 +85,3 @@ def _is_email(text: str) -> bool:
         # No control characters, nor any other of Unicode's categories C.
         and text.isprintable()
     )
-
-
-def email_key(text: str) -> str:
-    """Return what two spellings of one e-mail have in common.
-
-    Case, Unicode form and a dot after the domain do not make another person.
-    """
-    return unicodedata.normalize("NFKC", text.strip()).casefold().rstrip(".")

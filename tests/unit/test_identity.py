@@ -68,6 +68,23 @@ def test_other_texts_are_no_email(text: str) -> None:
     assert refused.value.field == "email"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("straße@a.b", "strasse@a.b"),
+        ("ﬁn@a.b", "fin@a.b"),
+        ("\N{FULLWIDTH LATIN SMALL LETTER F}@a.b", "f@a.b"),
+        ("x²@a.b", "x2@a.b"),
+        ("ς@a.b", "\N{GREEK SMALL LETTER SIGMA}@a.b"),
+    ],
+)
+def test_t69_what_only_looks_alike_is_another_email(one: str, other: str) -> None:
+    """
+    Case folding and compatibility forms would merge the mailboxes of two persons.
+    """
+    assert Email.of(one).key != Email.of(other).key
+
+
 def test_an_email_has_at_most_254_characters() -> None:
     """
     254 are one, 255 are none.

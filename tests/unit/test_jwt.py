@@ -227,6 +227,29 @@ def test_t36_a_token_of_another_type_is_refused(typ: object) -> None:
     assert not is_accepted(a_token(typ=typ))
 
 
+@pytest.mark.parametrize(
+    ("verified", "email"),
+    [
+        (ABSENT, "ann@a.example"),
+        (True, "ann@a.example"),
+        (False, None),
+        (None, None),
+        ("true", None),
+        (1, None),
+        ([True], None),
+        ({}, None),
+    ],
+)
+def test_t69_an_email_that_is_not_verified_says_nothing(
+    verified: object, email: str | None
+) -> None:
+    """
+    Only true, or no word of it from our own issuer, makes an e-mail the user's.
+    """
+    token = a_verifier().verify(a_token(email="ann@a.example", email_verified=verified))
+    assert (token.email and token.email.key) == email
+
+
 _NO_IDS: Final = [ABSENT, None, "", 1, True, ["a"], "a b", "a\n", "é", "\ud800", "a\0"]
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import attrs
 from jwt import PyJWTError
 
+from payments_adapters.emails import read_email
 from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, json_object
 from payments_core.errors import InvalidToken, InvalidValue
 from payments_core.identity import Email, UserId, user_id
@@ -192,10 +193,12 @@ def _user_id(claims: Mapping[str, Any]) -> UserId:
 
 def _email(claims: Mapping[str, Any]) -> Email | None:
     value = claims.get("email")
-    if value is None:
+    # Without the claim it is verified, for the issuer is ours. One that is not would
+    # register its user, and link to them what somebody else has paid.
+    if value is None or claims.get("email_verified", True) is not True:
         return None
     try:
-        return Email.of(value if isinstance(value, str) else "")
+        return read_email(value if isinstance(value, str) else "")
     except InvalidValue as error:
         raise InvalidToken("email is not an e-mail address") from error
 

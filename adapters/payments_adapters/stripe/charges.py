@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from payments_adapters.emails import read_email
 from payments_adapters.stripe.fields import (
     Id,
     Metadata,
@@ -22,7 +23,7 @@ from payments_adapters.stripe.fields import (
     moment,
 )
 from payments_core.errors import InvalidValue, MalformedEvent
-from payments_core.identity import CustomerId, Email, customer_id
+from payments_core.identity import CustomerId, customer_id
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 
@@ -133,7 +134,7 @@ def _email_key(charge: Charge) -> str | None:
     billing = charge.billing_details
     text = charge.receipt_email or (billing and billing.email)
     try:
-        return Email.of(text).key if text else None
+        return read_email(text).key if text else None
     except InvalidValue:
         return None
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from payments_adapters.emails import read_email
 from payments_adapters.jwt import KeySet, issue
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.identity import Email, UserId, user_id
@@ -94,7 +95,7 @@ def issue_token(
     text = _issued(
         folder,
         user_id(user),
-        Email.of(email) if email else None,
+        read_email(email) if email else None,
         (ADMIN_SCOPE,) if admin else (),
         timedelta(seconds=lifetime),
     )

@@ -7,7 +7,8 @@ from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
 
-from payments_core.identity import Email, customer_id, user_id
+from payments_adapters.emails import read_email
+from payments_core.identity import customer_id, user_id
 from payments_core.use_cases import GetPaymentStatus, RegisterUser
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body
@@ -26,7 +27,7 @@ async def put_user(
     id_ = user_id(user)
     given = await json_body(request, UserIn)
     customer = customer_id(given.customer_id) if given.customer_id is not None else None
-    account = await register(id_, Email.of(given.email), customer)
+    account = await register(id_, read_email(given.email), customer)
     return PaymentStatusOut.of(status.view(account))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from payments_adapters.emails import read_email
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
 
@@ -19,7 +20,7 @@ def user_named(text: str) -> UserId | Email:
     Raises:
         InvalidValue: neither.
     """
-    return Email.of(text) if "@" in text else user_id(text)
+    return read_email(text) if "@" in text else user_id(text)
 
 
 def encode_cursor(after: tuple[str, str] | None) -> str | None:
