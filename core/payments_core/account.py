@@ -25,12 +25,13 @@ from payments_core.subscription import Subscription, SubscriptionId
 class PaymentAccount:
     """Our one record of a user.
 
-    The user id is the identity. The e-mail may change. `customer_id` is the
-    gateway's customer: bound once, never to another.
+    The user id is the identity. The e-mail may change; `email_since` is when it last
+    did, None if that was not noted. `customer_id` is the gateway's customer.
     """
 
     user_id: UserId
     email: Email
+    email_since: datetime | None = None
     customer_id: CustomerId | None = None
     card: Card | None = None
     # The sequence number with which the card was read: a greater one is newer.
@@ -39,8 +40,10 @@ class PaymentAccount:
     summary: PaymentSummary = NO_PAYMENTS
     version: int = 0
 
-    def renamed(self, email: Email) -> Self:
-        return attrs.evolve(self, email=email)
+    def renamed(self, email: Email, *, at: datetime) -> Self:
+        """Change the e-mail; another spelling of the same is no other e-mail."""
+        since = self.email_since if email.key == self.email.key else at
+        return attrs.evolve(self, email=email, email_since=since)
 
     def bound(self, customer: CustomerId) -> Self:
         """Bind the gateway's customer.
@@ -51,6 +54,10 @@ class PaymentAccount:
         if self.customer_id not in (None, customer):
             raise CustomerTaken
         return attrs.evolve(self, customer_id=customer)
+
+    def released(self) -> Self:
+        """Let go of the gateway's customer, and of the card that it had."""
+        return attrs.evolve(self, customer_id=None, card=None)
 
     def with_card(self, card: Card | None, *, sequence: int) -> Self:
         """Set the card that pays; one read with a smaller sequence number is older."""
@@ -97,6 +104,7 @@ class PaymentAccount:
         return type(self)(
             user_id=self.user_id,
             email=self.email,
+            email_since=self.email_since,
             customer_id=self.customer_id,
             card=self.card,
             card_sequence=self.card_sequence,

@@ -21,7 +21,13 @@ from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
-from payments_core.linking import NO_KEYS, NOTHING_UNLINKED, LinkKeys, Unlinked
+from payments_core.linking import (
+    NO_KEYS,
+    NOTHING_UNLINKED,
+    FormerKey,
+    LinkKeys,
+    Unlinked,
+)
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import PaidPeriod, Subscription
 
@@ -63,7 +69,9 @@ class Snapshot:
     """What one load found, for `lookup`.
 
     `sequence` was drawn with it: greater than all that were drawn before. A key that
-    is not in `link_versions` has version 0.
+    is not in `link_versions` has version 0. `former_keys` are those of the lookup's
+    keys that somebody had, and all that its users had for whom something unlinked is
+    looked for.
     """
 
     lookup: Lookup
@@ -76,6 +84,7 @@ class Snapshot:
     periods: Sequence[PaidPeriod] = ()
     unlinked: Unlinked = NOTHING_UNLINKED
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
+    former_keys: Sequence[FormerKey] = ()
     intents: Sequence[Intent] = ()
 
 
@@ -114,6 +123,7 @@ class Changes:
     events: tuple[tuple[GatewayEvent, Outcome], ...] = ()
     resolved: tuple[tuple[EventKey, Outcome], ...] = ()
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
+    former_keys: tuple[FormerKey, ...] = ()
     jobs: tuple[Job, ...] = ()
     finished: tuple[JobFinish, ...] = ()
     intents: tuple[Intent, ...] = ()

@@ -81,6 +81,13 @@ class UserRegistered:
     customer_id: CustomerId | None = None
 
 
+@attrs.frozen
+class CustomerDeleted:
+    """The gateway has deleted a customer: nothing can be asked of it any more."""
+
+    customer_id: CustomerId
+
+
 @attrs.frozen(kw_only=True)
 class CustomerBound:
     """A customer was made for a user, or was found to be theirs.
@@ -108,6 +115,7 @@ Fact = (
     | CardObserved
     | UserRegistered
     | CustomerBound
+    | CustomerDeleted
     | LinkRequested
     | SyncNeeded
 )

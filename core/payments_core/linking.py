@@ -1,15 +1,20 @@
 """Whose is what was reported: by metadata, by customer, by e-mail.
 
 Rule 1: the user whom the metadata names; else the account of the customer; else, for
-        a payment, the account that has its e-mail. No such account: it is unlinked.
+        a payment, the account that had its e-mail when it was made. No such account:
+        it is unlinked.
 Rule 2: the binding of a customer wins over metadata. If they disagree the owner is in
         conflict, and no account may change.
 Rule 3: once linked, a thing stays where it is.
 Rule 4: each link key has a version in the store. Who keeps something unlinked, or
         gives an account a key, compares and raises it: so neither misses the other.
+Rule 5: a customer that the gateway has deleted stays its account's former key, for
+        what is reported late.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final, Self
 
 import attrs
@@ -57,6 +62,57 @@ class LinkKeys:
 
 
 NO_KEYS: Final = LinkKeys()
+
+
+class KeyKind(StrEnum):
+    EMAIL = "email"
+    CUSTOMER = "customer"
+
+
+@attrs.frozen(kw_only=True)
+class FormerKey:
+    """An e-mail or a customer that an account had until a moment, and since when.
+
+    `since` is None if that was before it was noted. The times are the clock's, in whole
+    seconds, as the gateway's are.
+    """
+
+    kind: KeyKind
+    key: str
+    user_id: UserId
+    since: datetime | None
+    until: datetime
+
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@attrs.frozen
+class EmailHolders:
+    """Who had an e-mail, one after the other; `current` has had it since `since`."""
+
+    former: Sequence[FormerKey]
+    current: UserId | None = None
+    since: datetime | None = None
+
+    def at(self, moment: datetime | None) -> UserId | None:
+        """Return who had it at a moment; before anybody had it, the first who did.
+
+        Between two holders it was nobody's. Of an unknown moment only one holder in all
+        can be meant.
+        """
+        held = [(it.since or _BEGINNING, it.until, it.user_id) for it in self.former]
+        if self.current is not None:
+            end = datetime.max.replace(tzinfo=UTC)
+            held.append((self.since or _BEGINNING, end, self.current))
+        held.sort()
+        if moment is None:
+            users = {user for _, _, user in held}
+            return users.pop() if len(users) == 1 else None
+        for since, until, user in held:
+            if moment < until:
+                return user if since <= moment or since == held[0][0] else None
+        return None
 
 
 def link_keys(

@@ -7,6 +7,7 @@ from contracts.examples import (
     BOB,
     CUS_1,
     CUS_2,
+    NOON,
     an_account,
     an_intent,
     email_of,
@@ -63,9 +64,9 @@ class DirectoriesContract:
         """
         await stores.keep(an_account(customer=CUS_1))
         ada = await stores.account(ADA)
-        assert await stores.save(moved(ada, ada.renamed(email_of("countess")))) == [
-            SAVED
-        ]
+        assert await stores.save(
+            moved(ada, ada.renamed(email_of("countess"), at=NOON))
+        ) == [SAVED]
 
         assert await stores.accounts.find(email_of(ADA)) is None
         renamed = await stores.accounts.find(email_of("countess"))

@@ -13,6 +13,7 @@ from contracts.examples import (
     CH_2,
     CUS_1,
     CUS_2,
+    NOON,
     SUB_1,
     SUB_2,
     a_job,
@@ -129,11 +130,11 @@ BROKEN: Final[Mapping[str, tuple[Changes, SaveResult]]] = {
     ),
     "new account that is there": (opening(an_account()), CHANGED),
     "new account that is there, by another e-mail": (
-        opening(an_account().renamed(email_of(NOBODY))),
+        opening(an_account().renamed(email_of(NOBODY), at=NOON)),
         CHANGED,
     ),
     "new account with a taken e-mail": (
-        opening(an_account(EVE).renamed(Email.of("ADA@EXÄMPLE.org"))),
+        opening(an_account(EVE).renamed(Email.of("ADA@EXÄMPLE.org"), at=NOON)),
         TAKEN,
     ),
     "new account with a taken customer": (
@@ -141,7 +142,7 @@ BROKEN: Final[Mapping[str, tuple[Changes, SaveResult]]] = {
         TAKEN,
     ),
     "renamed to a taken e-mail": (
-        changing(BOBS, BOBS.renamed(Email.of("ada@EXÄMPLE.org"))),
+        changing(BOBS, BOBS.renamed(Email.of("ada@EXÄMPLE.org"), at=NOON)),
         TAKEN,
     ),
     "bound to a taken customer": (changing(BOBS, BOBS.bound(CUS_1)), TAKEN),
@@ -411,7 +412,7 @@ class LedgerGuardsContract:
             "e-mail": (
                 TAKEN,
                 opened(an_account("eve-2")),
-                opened(an_account("eve-3").renamed(email_of("eve-2"))),
+                opened(an_account("eve-3").renamed(email_of("eve-2"), at=NOON)),
             ),
         }
         for name, (word, first, second) in pairs.items():
@@ -443,8 +444,8 @@ class LedgerGuardsContract:
         await stores.keep(an_account(), an_account(BOB))
         ada = await stores.account(ADA)
         words = await stores.save(
-            moved(ada, ada.renamed(email_of("countess"))),
-            opened(an_account(EVE).renamed(email_of(ADA))),
+            moved(ada, ada.renamed(email_of("countess"), at=NOON)),
+            opened(an_account(EVE).renamed(email_of(ADA), at=NOON)),
         )
         assert words == [SAVED, SAVED]
 
@@ -459,7 +460,7 @@ class LedgerGuardsContract:
         Written in another way it is still its own.
         """
         await filled(stores)
-        again = ADAS.renamed(Email.of("ADA@exämple.org"))
+        again = ADAS.renamed(Email.of("ADA@exämple.org"), at=NOON)
         assert await stores.save(moved(ADAS, again)) == [SAVED]
 
         assert (await stores.account(ADA)).email == again.email

@@ -332,6 +332,6 @@ def _is_empty(found: Snapshot) -> bool:
     parts = (
         *(found.accounts, found.payments, found.subscriptions, found.events),
         *(found.histories, found.unlinked.payments, found.unlinked.subscriptions),
-        *(found.link_versions, found.intents),
+        *(found.link_versions, found.former_keys, found.intents),
     )
     return not any(parts)

@@ -82,7 +82,9 @@ class LedgerRacesContract:
             while True:
                 account = await stores.account(ADA)
                 longer = Email.of(f"x{account.email.text}")
-                (word,) = await stores.save(moved(account, account.renamed(longer)))
+                (word,) = await stores.save(
+                    moved(account, account.renamed(longer, at=NOON))
+                )
                 if word is SAVED:
                     return
 
@@ -146,7 +148,7 @@ class LedgerRacesContract:
 
         def take(number: int) -> Changes:
             account = an_account(f"user-{number}")
-            return opened(account.renamed(email_of(ADA)))
+            return opened(account.renamed(email_of(ADA), at=NOON))
 
         words = await at_once(partial(_saved, stores, take))
         assert words.count(SAVED) == 1

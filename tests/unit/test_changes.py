@@ -76,7 +76,7 @@ UNPAID = an_account()
 FAILED = after_paying(a_payment(state=PaymentState.FAILED))
 PAID = after_paying(a_payment())
 LONGER = after_paying(a_payment(at=NOON + DAY))
-RENAMED = PAID.renamed(email_of("eve"))
+RENAMED = PAID.renamed(email_of("eve"), at=NOON)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Registrations and bindings: what an account links, and what it may not take."""
 
+from datetime import timedelta
 from typing import Final
 
+import attrs
 import pytest
 
 from contracts.examples import (
@@ -16,15 +18,27 @@ from contracts.examples import (
     a_report,
     a_subscription,
     an_account,
+    email_of,
 )
+from payments_core.card import Card
 from payments_core.changes import Changes
-from payments_core.facts import CustomerBound, UserRegistered
-from payments_core.identity import CustomerId, UserId
+from payments_core.errors import CustomerTaken
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    CustomerDeleted,
+    LinkRequested,
+    PaymentReported,
+    UserRegistered,
+)
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import Job, JobKind
-from payments_core.payment import PaymentRecord
+from payments_core.now import Now
+from payments_core.payment import PaymentId, PaymentRecord
 from support.deciding import Kept, found
 from support.subscribed import CUS_9, only
 
+HOUR: Final = timedelta(hours=1)
 UNLINKED: Final = (
     PaymentRecord(a_payment(CH_1, user=ADA)),
     a_subscription(a_report("sub_1")),
@@ -117,3 +131,120 @@ def test_p21_a_customer_that_cannot_be_bound_stays_where_it_is(
 
     assert not group.changes_account
     assert not group.jobs
+
+
+def registered(user: str, address: str) -> UserRegistered:
+    return UserRegistered(user_id=UserId(user), email=Email.of(address))
+
+
+def owner_in(kept: Kept, id_: str) -> str | None:
+    return kept.database.tables.payments[PaymentId(id_)].user_id
+
+
+@pytest.mark.parametrize(
+    ("hours", "owner"), [(-1, ADA), (0, ADA), (1.5, None), (2, BOB), (3, BOB)]
+)
+def test_t69_a_late_payment_is_whose_the_email_was(
+    hours: float, owner: str | None
+) -> None:
+    """
+    Ada has the address from noon, leaves it an hour later, and Bob has it from two
+    o'clock on; both times a payment from before they came is found at once.
+    """
+    kept = Kept()
+    for user, address, hour in (
+        (ADA, "shared@a.b", 0),
+        (ADA, "own@a.b", 1),
+        (BOB, "shared@a.b", 2),
+    ):
+        at = NOON + hour * HOUR
+        later = attrs.evolve(kept, now=Now(at=at, system=at))
+        later.record(found(registered(user, address)))
+    at = (NOON + hours * HOUR).replace(microsecond=0)
+    payment = a_payment(CH_1, at=at, email=Email.of("shared@a.b"))
+
+    kept.record(found(PaymentReported(payment)))
+
+    assert owner_in(kept, CH_1) == owner
+
+
+def test_t69_an_account_adopts_what_was_paid_in_its_time() -> None:
+    """
+    By an e-mail that it has no more, too; and nothing of the next one's.
+    """
+    kept = Kept.of(an_account(ADA), PaymentRecord(a_payment(CH_1, email=email_of(ADA))))
+    after = NOON + HOUR
+    later = attrs.evolve(kept, now=Now(at=after, system=after))
+    later.record(found(registered(ADA, "own@a.b")))
+    late = a_payment("ch_2", at=after + HOUR, email=email_of(ADA))
+    kept.database.tables.put_payment(PaymentRecord(late, version=1))
+
+    later.record(found(LinkRequested(ADA)))
+
+    assert owner_in(kept, CH_1) == ADA
+    assert owner_in(kept, "ch_2") is None
+    later.record(found(registered(BOB, email_of(ADA).text)))
+    later.record(found(LinkRequested(BOB)))
+    assert owner_in(kept, CH_1) == ADA
+    assert owner_in(kept, "ch_2") == BOB
+
+
+def test_another_spelling_of_an_email_is_no_change_of_hands() -> None:
+    """
+    What is shown changes; nothing is noted.
+    """
+    kept = Kept.of(an_account(ADA))
+    upper = email_of(ADA).text.upper()
+
+    group = only(kept.decide(found(registered(ADA, upper))).groups)
+
+    assert group.after is not None
+    assert group.after.email.text == upper
+    assert group.after.email_since is None
+    assert not group.former_keys
+
+
+CARD: Final = Card(id="pm_1", brand="visa", last4="4242", exp_month=1, exp_year=2040)
+
+
+def test_a_deleted_customer_is_let_go() -> None:
+    """
+    With its card; the same once more, or another's, changes nothing.
+    """
+    ada = attrs.evolve(an_account(ADA, customer=CUS_1), card=CARD, card_sequence=3)
+    kept = Kept.of(ada)
+    kept.record(found(CustomerDeleted(CUS_1)))
+    after = kept.database.tables.accounts[ADA]
+    assert (after.customer_id, after.card) == (None, None)
+
+    kept.record(found(CardObserved(customer_id=CUS_1, card=CARD, sequence=99)))
+    for customer in (CUS_1, CUS_9):
+        assert not any(
+            it.changes_account
+            for it in kept.decide(found(CustomerDeleted(customer))).groups
+        )
+    bound = CustomerBound(user_id=ADA, customer_id=CUS_2, existed=False)
+    kept.record(found(bound))
+    kept.record(found(CustomerDeleted(CUS_1)))
+    again = kept.database.tables.accounts[ADA]
+    assert (again.customer_id, again.card) == (CUS_2, None)
+
+
+def test_what_is_reported_late_of_a_deleted_customer_is_its_users() -> None:
+    """
+    Also if metadata names somebody else: then it is nobody's.
+    """
+    kept = Kept.of(an_account(ADA, customer=CUS_1), an_account(BOB))
+    kept.record(found(CustomerDeleted(CUS_1)))
+
+    late = a_payment(CH_1, customer=CUS_1, email=email_of(BOB))
+    kept.record(found(PaymentReported(late)))
+    bobs = a_payment("ch_2", customer=CUS_1, user=BOB)
+    kept.record(found(PaymentReported(bobs)))
+
+    assert owner_in(kept, CH_1) == ADA
+    assert PaymentId("ch_2") not in kept.database.tables.payments
+    refused = kept.decide(
+        found(UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1))
+    )
+    assert isinstance(refused.decided[0].refusal, CustomerTaken)

@@ -1,7 +1,14 @@
 """The keys under which payments and subscriptions find their accounts."""
 
-from contracts.examples import ADA, BOB, CUS_1, a_payment, email_of
-from payments_core.linking import link_keys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+
+from contracts.examples import ADA, BOB, CUS_1, NOON, a_payment, email_of
+from payments_core.identity import UserId
+from payments_core.linking import EmailHolders, FormerKey, KeyKind, link_keys
 
 
 def test_link_keys_are_all_keys_that_are_there() -> None:
@@ -20,3 +27,69 @@ def test_link_keys_are_all_keys_that_are_there() -> None:
     assert keys.email_keys == {email_of(BOB).key}
     assert keys
     assert not link_keys(reports[2:])
+
+
+def day(number: int) -> datetime:
+    return NOON + timedelta(days=number)
+
+
+def held(user: str, since: int | None, until: int) -> FormerKey:
+    """Return that a user had the e-mail between two days."""
+    return FormerKey(
+        kind=KeyKind.EMAIL,
+        key="a@b",
+        user_id=UserId(user),
+        since=None if since is None else day(since),
+        until=day(until),
+    )
+
+
+ADAS: Final = held(ADA, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("former", "current", "at", "holder"),
+    [
+        # One holder: at all times.
+        ([], None, 1, None),
+        ([], (BOB, 8), 1, BOB),
+        ([], (BOB, 8), 9, BOB),
+        ([], (BOB, None), 1, BOB),
+        ([ADAS], None, 1, ADA),
+        ([ADAS], None, 4, ADA),
+        ([ADAS], None, 5, None),
+        # Two: each in their time, the first from the beginning, nobody between.
+        ([ADAS], (BOB, 8), 1, ADA),
+        ([ADAS], (BOB, 8), 2, ADA),
+        ([ADAS], (BOB, 8), 4, ADA),
+        ([ADAS], (BOB, 8), 5, None),
+        ([ADAS], (BOB, 8), 7, None),
+        ([ADAS], (BOB, 8), 8, BOB),
+        ([ADAS], (BOB, 5), 5, BOB),
+        ([held(ADA, None, 5)], (BOB, 8), 1, ADA),
+        # One who had it for no second is first all the same.
+        ([held(ADA, 3, 3)], (BOB, 3), 1, ADA),
+        ([held(ADA, 3, 3)], (BOB, 3), 3, BOB),
+        # One who has it again.
+        ([ADAS, held(BOB, 6, 7)], (ADA, 9), 6, BOB),
+        ([held(BOB, 6, 7), ADAS], (ADA, 9), 9, ADA),
+        # Nobody knows when.
+        ([], (BOB, 8), None, BOB),
+        ([ADAS], (ADA, 8), None, ADA),
+        ([ADAS], (BOB, 8), None, None),
+    ],
+)
+def test_t69_an_email_is_whose_it_was_at_the_time(
+    former: Sequence[FormerKey],
+    current: tuple[str, int | None] | None,
+    at: int | None,
+    holder: str | None,
+) -> None:
+    """
+    What was paid before an address changed hands is not the next one's.
+    """
+    now, since = current or (None, None)
+    holders = EmailHolders(
+        former, UserId(now) if now else None, None if since is None else day(since)
+    )
+    assert holders.at(None if at is None else day(at)) == holder

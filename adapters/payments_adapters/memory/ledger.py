@@ -75,6 +75,7 @@ class MemoryLedger:
             periods=tables.periods_under(lookup),
             unlinked=tables.unlinked_under(lookup.unlinked),
             link_versions=versions,
+            former_keys=tables.former_under(wanted, lookup.unlinked.user_ids),
             intents=tables.intents_under(lookup),
         )
 
@@ -183,6 +184,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         tables.put_account(after)
         if group.changes_verdict:
             tables.log_account(AccountLogEntry(after, at, group.cause, group.sources))
+    tables.add_former_keys(group.former_keys)
     for record in group.payments:
         tables.put_payment(attrs.evolve(record, version=record.version + 1))
     for it in group.subscriptions:

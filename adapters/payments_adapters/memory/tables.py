@@ -12,7 +12,14 @@ from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
-from payments_core.linking import UNLINKED_MAX, LinkKeys, Unlinked
+from payments_core.linking import (
+    UNLINKED_MAX,
+    EmailHolders,
+    FormerKey,
+    KeyKind,
+    LinkKeys,
+    Unlinked,
+)
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
@@ -53,6 +60,7 @@ class Tables:
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
     link_versions: dict[str, int] = attrs.field(factory=dict)
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
+    former_keys: tuple[FormerKey, ...] = ()
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
     # Indexes, as a database has them: accounts by what only one of them has, what a
     # user owns, pending events by what they wait for, and intents by what only one of
@@ -143,6 +151,9 @@ class Tables:
         self._write("periods")
         self.periods[period.gateway_id, period.invoice_id] = period
 
+    def add_former_keys(self, keys: Sequence[FormerKey]) -> None:
+        self.former_keys = (*self.former_keys, *keys)
+
     def log_account(self, entry: AccountLogEntry) -> None:
         self._write("account_log")
         account = entry.account
@@ -174,7 +185,19 @@ class Tables:
             self.customers[it] for it in keys.customer_ids & self.customers.keys()
         }
         users |= {self.emails[it] for it in keys.email_keys & self.emails.keys()}
+        users |= {it.user_id for it in self.former_under(keys)}
         return [self.whole(self.accounts[it]) for it in sorted(users)]
+
+    def former_under(
+        self, keys: LinkKeys, users: frozenset[UserId] = frozenset()
+    ) -> Sequence[FormerKey]:
+        """Return who had any of the keys, and what else these users had."""
+        wanted = {KeyKind.EMAIL: keys.email_keys, KeyKind.CUSTOMER: keys.customer_ids}
+        return [
+            it
+            for it in self.former_keys
+            if it.key in wanted[it.kind] or it.user_id in users
+        ]
 
     def payments_of(self, users: Iterable[UserId]) -> Sequence[PaymentRecord]:
         owners = frozenset(users)
@@ -207,12 +230,42 @@ class Tables:
         if thing.metadata_user_id:
             carries = thing.metadata_user_id in keys.user_ids
         else:
-            by_email = isinstance(thing, Payment) and thing.email in keys.email_keys
+            by_email = (
+                isinstance(thing, Payment)
+                and thing.email in keys.email_keys
+                and self._may_be_held_by(thing, keys)
+            )
             carries = thing.customer_id in keys.customer_ids or by_email
         return carries and (
             not thing.customer_id
-            or self.customers.get(thing.customer_id) in {None, *keys.user_ids}
+            or self._bound_to(thing.customer_id) in {None, *keys.user_ids}
         )
+
+    def _may_be_held_by(self, payment: Payment, keys: LinkKeys) -> bool:
+        """Say whether its e-mail was a user's, or has never been anybody's."""
+        holders = self._holders(payment.email or "")
+        if holders.current is None and not holders.former:
+            return True
+        return holders.at(payment.created_at) in keys.user_ids
+
+    def _holders(self, email: str) -> EmailHolders:
+        current = self.emails.get(email)
+        return EmailHolders(
+            [
+                it
+                for it in self.former_keys
+                if it.kind is KeyKind.EMAIL and it.key == email
+            ],
+            current,
+            self.accounts[current].email_since if current else None,
+        )
+
+    def _bound_to(self, customer: CustomerId | None) -> UserId | None:
+        """Return whose a customer is, or was until the gateway deleted it."""
+        if customer is None or customer in self.customers:
+            return self.customers[customer] if customer else None
+        former = self.former_under(LinkKeys(customer_ids=frozenset({customer})))
+        return former[0].user_id if former else None
 
     def linkable(self, limit: int) -> Sequence[UserId]:
         """Return users for whom there is something unlinked that could be theirs."""
@@ -222,10 +275,12 @@ class Tables:
         ]
         found = set[UserId]()
         for thing in things:
-            bound = self.customers.get(thing.customer_id) if thing.customer_id else None
-            email = thing.email if isinstance(thing, Payment) else None
+            bound = self._bound_to(thing.customer_id)
+            held = None
+            if bound is None and isinstance(thing, Payment) and thing.email:
+                held = self._holders(thing.email).at(thing.created_at)
             if not thing.metadata_user_id:
-                found |= {it for it in (bound, self.emails.get(email or "")) if it}
+                found |= {it for it in (bound, held) if it}
             elif bound in {None, thing.metadata_user_id}:
                 found |= {UserId(thing.metadata_user_id)} & self.accounts.keys()
         return sorted(found)[:limit]

@@ -102,6 +102,7 @@ def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
         link_versions={
             row["key"]: row["version"] for row in found["link_versions"] or ()
         },
+        former_keys=[rows.to_former_key(row) for row in found["former_keys"] or ()],
         intents=[work_rows.to_intent(row) for row in found["intents"] or ()],
     )
 
@@ -133,6 +134,8 @@ def _rows(group: Changes) -> _Rows:
         yield "payments", rows.of_payment(record)
     for event, outcome in group.events:
         yield "events", rows.of_event(event, outcome)
+    for former in group.former_keys:
+        yield "former", rows.of_former_key(former)
     for name, version in group.link_versions.items():
         claimed = group.after is not None
         yield "keys", {"key": name, "version": version, "claimed": claimed}
@@ -173,6 +176,7 @@ def _is_same_identity(before: PaymentAccount, after: PaymentAccount) -> bool:
     # What a payment changes has the very same ones: mostly nothing is compared.
     return (
         before.email is after.email
+        and before.email_since is after.email_since
         and before.card is after.card
         and before.customer_id is after.customer_id
         and before.card_sequence == after.card_sequence

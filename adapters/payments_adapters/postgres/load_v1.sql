@@ -4,7 +4,7 @@
 -- looked like at that moment; each part is run only if it was asked for. Its rows have
 -- types of their own: a later column does not change what a connection has learnt.
 --
--- Made by migration 0004: after its release a change is a new version of the functions and
+-- Made by migration 0005: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type loaded_subscription_v1 as (
@@ -20,7 +20,8 @@ create type loaded_subscription_v1 as (
 );
 
 create type loaded_account_v1 as (
-    user_id text, email text, email_key text, customer_id text, payment_status text,
+    user_id text, email text, email_key text, email_since timestamptz,
+    customer_id text, payment_status text,
     latest_created_at timestamptz, latest_precedence smallint, latest_payment_id text,
     latest_buys_month boolean, latest_status text, latest_returned boolean,
     term_anchor timestamptz, term_months integer, returned_at timestamptz,
@@ -49,6 +50,10 @@ create type loaded_intent_v1 as (
 
 create type loaded_event_v1 as (id text, type text, state text);
 
+create type loaded_former_key_v1 as (
+    kind text, key text, user_id text, since timestamptz, until timestamptz
+);
+
 create type loaded_link_key_v1 as (key text, version bigint);
 
 -- Inlined by the planner: a row as a load answers it.
@@ -74,6 +79,51 @@ language sql immutable as $$
     )::loaded_subscription_v1
 $$;
 
+-- Who had an e-mail at a moment: `payments_core.linking.EmailHolders`.
+create function email_holder_v1(address text, moment timestamptz) returns text
+language sql stable as $$
+    with held as (
+        select f.user_id, f.since, f.until from former_keys f
+        where f.kind = 'email' and f.key = address
+        union all select a.user_id, a.email_since, 'infinity' from payment_accounts a
+        where a.email_key = address
+    )
+    select case
+        when moment is null then (
+            select min(user_id) from held having count(distinct user_id) = 1
+        )
+        else (
+            select case
+                when h.since is null or h.since <= moment
+                    or not exists (
+                        select from held e
+                        where e.since is null or e.since < h.since
+                    )
+                then h.user_id end
+            from held h where moment < h.until
+            order by h.since nulls first, h.until, h.user_id limit 1
+        )
+    end
+$$;
+
+-- Whether an e-mail is or was anybody's.
+create function is_held_v1(address text) returns boolean language sql stable as $$
+    select exists (select from payment_accounts a where a.email_key = address)
+        or exists (select from former_keys f where f.kind = 'email' and f.key = address)
+$$;
+
+-- Whether a customer is not bound to anybody but these users, and was not.
+create function is_free_v1(customer text, users text[]) returns boolean
+language sql stable as $$
+    select not exists (
+        select from payment_accounts b
+        where b.customer_id = customer and b.user_id <> all(users)
+    ) and not exists (
+        select from former_keys f where f.kind = 'customer' and f.key = customer
+            and f.user_id <> all(users)
+    )
+$$;
+
 create function load_v1(
     user_ids text[], customer_ids text[], email_keys text[], payment_ids text[],
     event_ids text[], event_types text[], subscription_ids text[], history_of text[],
@@ -87,7 +137,8 @@ create function load_v1(
     out periods loaded_period_v1[],
     out unlinked_payments loaded_payment_v1[],
     out unlinked_subscriptions loaded_subscription_v1[],
-    out link_versions loaded_link_key_v1[], out intents loaded_intent_v1[]
+    out link_versions loaded_link_key_v1[],
+    out former_keys loaded_former_key_v1[], out intents loaded_intent_v1[]
 ) language plpgsql stable
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
@@ -117,8 +168,20 @@ begin
         from unnest(event_ids, event_types) as k(id, type)
         join webhook_events e on e.id = k.id and e.type = k.type;
     end if;
+    if cardinality(customer_ids || email_keys || unlinked_users) > 0 then
+        select array_agg(row(f.kind, f.key, f.user_id, f.since, f.until)
+            ::loaded_former_key_v1), users || coalesce(array_agg(f.user_id), '{}')
+        into former_keys, users
+        from (
+            select f.* from former_keys f
+            where f.kind = 'customer' and f.key = any(customer_ids)
+            union select f.* from former_keys f
+            where f.kind = 'email' and f.key = any(email_keys)
+            union select f.* from former_keys f where f.user_id = any(unlinked_users)
+        ) as f;
+    end if;
     select array_agg(row(
-        a.user_id, a.email, a.email_key, a.customer_id, a.payment_status,
+        a.user_id, a.email, a.email_key, a.email_since, a.customer_id, a.payment_status,
         a.latest_created_at, a.latest_precedence, a.latest_payment_id,
         a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
         a.term_months, a.returned_at, a.card_id, a.card_brand, a.card_last4,
@@ -158,11 +221,12 @@ begin
                     and claimed_by is null and customer_id = any(unlinked_customers)
                 union select id from payments where user_id is null
                     and claimed_by is null and email_key = any(unlinked_emails)
+                    and (
+                        email_holder_v1(email_key, created_at) = any(unlinked_users)
+                        or not is_held_v1(email_key)
+                    )
             ) as keyed join payments u on u.id = keyed.id
-            where not exists (
-                select from payment_accounts b where b.customer_id = u.customer_id
-                    and b.user_id <> all(unlinked_users)
-            )
+            where is_free_v1(u.customer_id, unlinked_users)
             order by u.id limit unlinked_max
         ) as p;
         select array_agg(loaded_v1(s.u)) into unlinked_subscriptions
@@ -173,10 +237,7 @@ begin
                 union select gateway_id from subscriptions where user_id is null
                     and claimed_by is null and customer_id = any(unlinked_customers)
             ) as keyed join subscriptions u on u.gateway_id = keyed.gateway_id
-            where not exists (
-                select from payment_accounts b where b.customer_id = u.customer_id
-                    and b.user_id <> all(unlinked_users)
-            )
+            where is_free_v1(u.customer_id, unlinked_users)
             order by u.gateway_id limit unlinked_max
         ) as s;
     end if;

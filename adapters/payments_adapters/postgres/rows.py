@@ -19,6 +19,7 @@ from payments_core.entitlement import (
 from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import JobKey, JobKind
+from payments_core.linking import FormerKey, KeyKind
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
 from payments_core.subscription import (
@@ -60,6 +61,7 @@ def of_identity(account: PaymentAccount) -> NewRow:
         "user_id": account.user_id,
         "email": account.email.text,
         "email_key": account.email.key,
+        "email_since": account.email_since,
         "customer_id": account.customer_id,
         "card_id": card.id if card else None,
         "card_brand": card.brand if card else None,
@@ -70,11 +72,32 @@ def of_identity(account: PaymentAccount) -> NewRow:
     }
 
 
+def of_former_key(former: FormerKey) -> NewRow:
+    return {
+        "kind": former.kind.value,
+        "key": former.key,
+        "user_id": former.user_id,
+        "since": former.since,
+        "until": former.until,
+    }
+
+
+def to_former_key(row: Row) -> FormerKey:
+    return FormerKey(
+        kind=KeyKind(row["kind"]),
+        key=row["key"],
+        user_id=UserId(row["user_id"]),
+        since=row["since"],
+        until=row["until"],
+    )
+
+
 def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccount:
     anchor = row["term_anchor"]
     return PaymentAccount(
         user_id=UserId(row["user_id"]),
         email=Email(row["email"], row["email_key"]),
+        email_since=row["email_since"],
         customer_id=CustomerId(row["customer_id"]) if row["customer_id"] else None,
         card=None if row["card_id"] is None else _card(row),
         card_sequence=row["card_ticket"],

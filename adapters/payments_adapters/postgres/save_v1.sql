@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0004: after its release a change is a new version of the functions and
+-- Made by migration 0005: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -23,11 +23,15 @@ create type account_change_v1 as (
 
 create type identity_change_v1 as (
     grp int, user_id text, is_new boolean, email text, email_key text,
-    customer_id text, card_id text, card_brand text, card_last4 text,
+    email_since timestamptz, customer_id text, card_id text, card_brand text, card_last4 text,
     card_exp_month smallint, card_exp_year smallint, card_ticket bigint
 );
 
 create type link_key_change_v1 as (grp int, key text, version bigint, claimed boolean);
+
+create type former_key_change_v1 as (
+    grp int, kind text, key text, user_id text, since timestamptz, until timestamptz
+);
 
 create type payment_change_v1 as (
     grp int, id text, user_id text, state text, dispute text, amount_minor bigint,
@@ -84,7 +88,8 @@ create type intent_change_v1 as (
 
 create function save_groups_v1(
     only_group int, at timestamptz, groups int, accounts account_change_v1[],
-    identities identity_change_v1[], keys link_key_change_v1[],
+    identities identity_change_v1[], former former_key_change_v1[],
+    keys link_key_change_v1[],
     payments payment_change_v1[], subscriptions subscription_change_v1[],
     periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
     requested requested_job_v1[], finished finished_job_v1[],
@@ -148,14 +153,14 @@ begin
 
     if cardinality(identities) > 0 then
         insert into payment_accounts (
-            user_id, email, email_key, customer_id, card_id, card_brand, card_last4,
-            card_exp_month, card_exp_year, card_ticket, payment_status,
+            user_id, email, email_key, email_since, customer_id, card_id, card_brand,
+            card_last4, card_exp_month, card_exp_year, card_ticket, payment_status,
             payment_expire_date, latest_created_at, latest_precedence,
             latest_payment_id, latest_buys_month, latest_status, latest_returned,
             term_anchor, term_months, returned_at, version, created_at, updated_at
         )
-        select t.user_id, i.email, i.email_key, i.customer_id, i.card_id, i.card_brand,
-            i.card_last4, i.card_exp_month, i.card_exp_year, i.card_ticket,
+        select t.user_id, i.email, i.email_key, i.email_since, i.customer_id, i.card_id,
+            i.card_brand, i.card_last4, i.card_exp_month, i.card_exp_year, i.card_ticket,
             t.payment_status, t.payment_expire_date, t.latest_created_at,
             t.latest_precedence, t.latest_payment_id, t.latest_buys_month,
             t.latest_status, t.latest_returned, t.term_anchor, t.term_months,
@@ -163,13 +168,21 @@ begin
         from unnest(accounts) as t join unnest(identities) as i on i.grp = t.grp
         where t.is_new and (all_good or t.grp = any(good)) order by t.user_id;
         update payment_accounts a set
-            email = t.email, email_key = t.email_key, customer_id = t.customer_id,
+            email = t.email, email_key = t.email_key, email_since = t.email_since,
+            customer_id = t.customer_id,
             card_id = t.card_id, card_brand = t.card_brand, card_last4 = t.card_last4,
             card_exp_month = t.card_exp_month, card_exp_year = t.card_exp_year,
             card_ticket = t.card_ticket
         from unnest(identities) as t
         where a.user_id = t.user_id and not t.is_new
             and (all_good or t.grp = any(good));
+    end if;
+
+    if cardinality(former) > 0 then
+        insert into former_keys (kind, key, user_id, since, until)
+        select t.kind, t.key, t.user_id, t.since, t.until from unnest(former) as t
+        where all_good or t.grp = any(good)
+        order by t.kind, t.key, t.user_id, t.until on conflict do nothing;
     end if;
 
     if cardinality(keys) > 0 then
@@ -420,7 +433,8 @@ end $$;
 -- taken (another account has the e-mail or the customer).
 create function save_v1(
     at timestamptz, groups int, accounts account_change_v1[],
-    identities identity_change_v1[], keys link_key_change_v1[],
+    identities identity_change_v1[], former former_key_change_v1[],
+    keys link_key_change_v1[],
     payments payment_change_v1[], subscriptions subscription_change_v1[],
     periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
     requested requested_job_v1[], finished finished_job_v1[],
@@ -440,8 +454,8 @@ declare
 begin
     begin
         return save_groups_v1(
-            null, at, groups, accounts, identities, keys, payments, subscriptions,
-            periods, events, settled, requested, finished, intents
+            null, at, groups, accounts, identities, former, keys, payments,
+            subscriptions, periods, events, settled, requested, finished, intents
         );
     exception
         -- A cardinality violation: two groups hold the same row.
@@ -460,8 +474,8 @@ begin
         end if;
         begin
             words[n] := (save_groups_v1(
-                n, at, groups, accounts, identities, keys, payments, subscriptions,
-                periods, events, settled, requested, finished, intents
+                n, at, groups, accounts, identities, former, keys, payments,
+                subscriptions, periods, events, settled, requested, finished, intents
             ))[n];
         exception
             when unique_violation then

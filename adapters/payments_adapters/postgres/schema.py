@@ -4,6 +4,7 @@ Alembic's context is a process-wide global: one upgrade at a time in a process. 
 number of processes may try at once; they take turns on a lock of the transaction.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,15 @@ from payments_adapters.postgres.engine import engine_on
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
-def _config(connection: sa.Connection | None = None) -> Config:
+def _config(
+    connection: sa.Connection | None = None, findings: list[str] | None = None
+) -> Config:
     config = Config()
     # Alembic reads it as a template: a percent sign in a path has to be doubled.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    # What migrations found and left as it was: a person has to decide on it.
+    config.attributes["findings"] = findings
     return config
 
 
@@ -47,20 +52,22 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    revision = _current(connection)
+def _upgrade(connection: sa.Connection) -> Sequence[str]:
+    revision, findings = _current(connection), list[str]()
     if revision is None or is_behind(revision):
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection, findings), "head")
+    return findings
 
 
 def _current(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-async def upgrade(dsn: str) -> None:
+async def upgrade(dsn: str) -> Sequence[str]:
     """Run the migrations that are missing, all in one transaction.
 
-    A database of a later release is left as it is: this release runs on it.
+    A database of a later release is left as it is: this release runs on it. Return a
+    sentence for each thing that was found and left for a person to decide.
 
     Raises:
         StoreUnavailable: the database does not answer.
@@ -68,8 +75,9 @@ async def upgrade(dsn: str) -> None:
     engine = _engine(dsn)
     with our_errors():
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+            findings: Sequence[str] = await connection.run_sync(_upgrade)
     await engine.dispose()
+    return findings
 
 
 async def current(dsn: str) -> str | None:

@@ -26,7 +26,7 @@ select a.*, (
 from payment_accounts a
 """
 LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 18))})"  # noqa: S608  # our own names
-SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 14))})"
+SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 15))})"
 
 
 def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
@@ -48,10 +48,7 @@ FIND_INTENT: Final = "select * from intents where id = $1"
 
 # Unlinked things that an account was made for meanwhile, by each of their keys. What
 # names a user is that user's, unless its customer is bound to another.
-_NOT_ANOTHERS: Final = """not exists (
-        select from payment_accounts b
-        where b.customer_id = t.customer_id and b.user_id <> a.user_id
-    )"""
+_NOT_ANOTHERS: Final = "is_free_v1(t.customer_id, array[a.user_id])"
 LINKABLE: Final = f"""
 select distinct user_id from (
     select a.user_id from payments t
@@ -60,14 +57,20 @@ select distinct user_id from (
     union select a.user_id from payments t
     join payment_accounts a on a.customer_id = t.customer_id
     where t.user_id is null and t.claimed_by is null
-    union select a.user_id from payments t
-    join payment_accounts a on a.email_key = t.email_key
+    union select f.user_id from payments t
+    join former_keys f on f.kind = 'customer' and f.key = t.customer_id
     where t.user_id is null and t.claimed_by is null
+    union select a.user_id from payments t join payment_accounts a
+    on a.user_id = email_holder_v1(t.email_key, t.created_at)
+    where t.user_id is null and t.claimed_by is null and {_NOT_ANOTHERS}
     union select a.user_id from subscriptions t
     join payment_accounts a on a.user_id = t.claimed_by
     where t.user_id is null and {_NOT_ANOTHERS}
     union select a.user_id from subscriptions t
     join payment_accounts a on a.customer_id = t.customer_id
+    where t.user_id is null and t.claimed_by is null
+    union select f.user_id from subscriptions t
+    join former_keys f on f.kind = 'customer' and f.key = t.customer_id
     where t.user_id is null and t.claimed_by is null
 ) as found order by user_id limit $1
 """  # noqa: S608  # our own names

@@ -14,6 +14,7 @@ from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
 from payments_core.job import JobKind
+from payments_core.linking import KeyKind
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 
@@ -48,6 +49,8 @@ payment_accounts: Final = sa.Table(
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("email_key", sa.Text, nullable=False),
+    # Null: from before it was noted.
+    sa.Column("email_since", _MOMENT),
     sa.Column("customer_id", sa.Text),
     # What people query; both follow from the summary below.
     sa.Column("payment_status", sa.Text, nullable=False),
@@ -280,6 +283,21 @@ link_keys: Final = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
+
+former_keys: Final = sa.Table(
+    "former_keys",
+    METADATA,
+    # An e-mail that a user had, or a customer until the gateway deleted it.
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column(
+        "user_id", sa.Text, sa.ForeignKey(payment_accounts.c.user_id), primary_key=True
+    ),
+    sa.Column("since", _MOMENT),
+    sa.Column("until", _MOMENT, primary_key=True),
+    _one_of("kind", KeyKind),
+)
+sa.Index(None, former_keys.c.user_id)
 
 intents: Final = sa.Table(
     "intents",

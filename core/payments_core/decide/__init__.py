@@ -26,6 +26,7 @@ from payments_core.decide.accounts import (
     link_account,
     observe_card,
     register_user,
+    release_customer,
     request_sync,
 )
 from payments_core.decide.decision import (
@@ -52,6 +53,7 @@ from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, Sy
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
+    CustomerDeleted,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -96,6 +98,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CardObserved: observe_card,
         UserRegistered: register_user,
         CustomerBound: bind_customer,
+        CustomerDeleted: release_customer,
         LinkRequested: link_account,
         SyncNeeded: request_sync,
     }
@@ -235,6 +238,7 @@ def _decided_together(
         events=tuple(events),
         resolved=tuple(settled),
         link_versions=versions,
+        former_keys=tuple(group.former_keys),
         finished=tuple(finished),
         # After the jobs are finished: what they do is not asked for.
         jobs=group.jobs,

@@ -1,9 +1,13 @@
 """What registrations, bindings and cards come to, and what they link.
 
 Rule 1: an e-mail and a customer belong to one account at a time; none is taken over.
+        Who had it before is noted.
 Rule 2: a binding by an operation yields to one that was made by hand meanwhile.
 Rule 3: what is linked is surely the account's: see `payments_core.linking`.
 """
+
+from collections.abc import Sequence
+from datetime import datetime
 
 import attrs
 
@@ -19,22 +23,55 @@ from payments_core.facts import (
     APPLIED,
     CardObserved,
     CustomerBound,
+    CustomerDeleted,
     LinkRequested,
     SourcedFacts,
     UserRegistered,
 )
 from payments_core.identity import CustomerId
 from payments_core.job import JobKey, JobKind
-from payments_core.linking import LinkKeys, link_keys
+from payments_core.linking import (
+    EmailHolders,
+    FormerKey,
+    KeyKind,
+    LinkKeys,
+    link_keys,
+)
 from payments_core.payment import Payment
 from payments_core.subscription import SubscriptionReport
 
 
 def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outcome:
-    if group.account is not None:
+    # A customer that was let go has no card of ours.
+    if group.account is not None and group.account.customer_id == fact.customer_id:
         group.account = group.account.with_card(fact.card, sequence=fact.sequence)
         group.note("card observed")
     return source.job_outcome
+
+
+def release_customer(
+    group: Group, fact: CustomerDeleted, source: SourcedFacts
+) -> Outcome:
+    """Let a deleted customer go: the next operation makes another one."""
+    account, customer = group.account, fact.customer_id
+    if account is not None and account.customer_id == customer:
+        group.account = account.released()
+        group.note(f"customer {customer} deleted")
+        group.former_keys.append(
+            FormerKey(
+                kind=KeyKind.CUSTOMER,
+                key=customer,
+                user_id=account.user_id,
+                since=None,
+                until=_second(group),
+            )
+        )
+    return source.job_outcome
+
+
+def _second(group: Group) -> datetime:
+    """Return our now as the gateway counts it: what comes later in it is the next's."""
+    return group.now.at.replace(microsecond=0)
 
 
 def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcome:
@@ -50,13 +87,26 @@ def register_user(
     group: Group, fact: UserRegistered, _: SourcedFacts
 ) -> Outcome | Rejected:
     before, customer = group.account, fact.customer_id
-    account = before or PaymentAccount(user_id=fact.user_id, email=fact.email)
+    at = _second(group)
+    account = before or PaymentAccount(
+        user_id=fact.user_id, email=fact.email, email_since=at
+    )
     if refusal := _refusal(group, fact, account):
         return refusal
     is_bound = customer is None or account.customer_id == customer
     if account == before and account.email == fact.email and is_bound:
         return APPLIED
-    group.account = account.renamed(fact.email)
+    group.account = account.renamed(fact.email, at=at)
+    if fact.email.key != account.email.key:
+        group.former_keys.append(
+            FormerKey(
+                kind=KeyKind.EMAIL,
+                key=account.email.key,
+                user_id=account.user_id,
+                since=account.email_since,
+                until=at,
+            )
+        )
     group.note("user registered" if before is None else "user changed")
     if customer is not None and not is_bound:
         _bind(group, customer, existed=True)
@@ -100,16 +150,21 @@ def _bind(group: Group, customer: CustomerId, *, existed: bool) -> None:
 
 def link_account(group: Group, _: LinkRequested, __: SourcedFacts) -> Outcome:
     if group.account is not None:
-        adopt(group, keys_of(group.account))
+        adopt(group, _keys_of(group.account, group.known.snapshot.former_keys))
     return APPLIED
 
 
-def keys_of(account: PaymentAccount) -> LinkKeys:
-    customer = account.customer_id
+def _keys_of(account: PaymentAccount, former: Sequence[FormerKey]) -> LinkKeys:
+    """Return the keys that an account has, and those that it is known to have had."""
+    own = [it for it in former if it.user_id == account.user_id]
+    customers = {it.key for it in own if it.kind is KeyKind.CUSTOMER}
+    emails = {it.key for it in own if it.kind is KeyKind.EMAIL}
+    if account.customer_id:
+        customers.add(account.customer_id)
     return LinkKeys(
         frozenset({account.user_id}),
-        frozenset({customer} if customer else ()),
-        frozenset({account.email.key}),
+        frozenset(map(CustomerId, customers)),
+        frozenset({account.email.key, *emails}),
     )
 
 
@@ -117,7 +172,8 @@ def adopt(group: Group, keys: LinkKeys) -> None:
     """Link what has no owner, carries one of the keys, and is surely ours."""
     snapshot = group.known.snapshot
     if keys - snapshot.lookup.unlinked:
-        group.need(Lookup(unlinked=keys))
+        # With the keys themselves: others may have had them.
+        group.need(Lookup(keys=keys, unlinked=keys))
         return
     found = snapshot.unlinked
     customers = link_keys(
@@ -151,4 +207,19 @@ def _is_surely_ours(
             return True
         if thing.customer_id == group.account.customer_id:
             return True
-    return isinstance(thing, Payment) and thing.email in keys.email_keys
+    if not isinstance(thing, Payment) or thing.email not in keys.email_keys:
+        return False
+    return _holders(group, thing.email).at(thing.created_at) == group.owner
+
+
+def _holders(group: Group, email: str) -> EmailHolders:
+    """Return who had an e-mail, and has it once this group is saved."""
+    account, former = group.account, [*group.known.former_of(email), *group.former_keys]
+    former = [it for it in former if it.kind is KeyKind.EMAIL and it.key == email]
+    if account is not None and account.email.key == email:
+        return EmailHolders(former, account.user_id, account.email_since)
+    current = group.known.by_email.get(email)
+    if current is None or current == group.owner:
+        return EmailHolders(former)
+    since = group.known.accounts[current].email_since
+    return EmailHolders(former, current, since)

@@ -11,7 +11,7 @@ from payments_core.decide.known import Known
 from payments_core.entitlement import replayed
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey, JobKind
-from payments_core.linking import NO_KEYS, LinkKeys
+from payments_core.linking import NO_KEYS, FormerKey, LinkKeys
 from payments_core.now import Now
 from payments_core.paid_periods import needs_invoice
 from payments_core.payment import Payment, PaymentId, PaymentRecord
@@ -37,6 +37,7 @@ class Group:
     subscriptions: dict[str, Subscription] = attrs.field(init=False, factory=dict)
     periods: list[PaidPeriod] = attrs.field(init=False, factory=list)
     link_keys: LinkKeys = attrs.field(init=False, default=NO_KEYS)
+    former_keys: list[FormerKey] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)

@@ -1,6 +1,6 @@
 """A snapshot, indexed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -9,7 +9,12 @@ from payments_core.changes import Snapshot
 from payments_core.decide.decision import Decided
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent
-from payments_core.linking import OwnershipConflict
+from payments_core.linking import (
+    EmailHolders,
+    FormerKey,
+    KeyKind,
+    OwnershipConflict,
+)
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.subscription import Subscription, SubscriptionReport
 
@@ -31,10 +36,16 @@ class Known:
         for account in snapshot.accounts:
             for it in account.subscriptions:
                 subscriptions.setdefault(it.gateway_id, it)
+        customers = {
+            it.customer_id: it.user_id for it in snapshot.accounts if it.customer_id
+        }
+        for former in snapshot.former_keys:
+            if former.kind is KeyKind.CUSTOMER:
+                customers.setdefault(CustomerId(former.key), former.user_id)
         return cls(
             snapshot,
             {it.user_id: it for it in snapshot.accounts},
-            {it.customer_id: it.user_id for it in snapshot.accounts if it.customer_id},
+            customers,
             {it.email.key: it.user_id for it in snapshot.accounts},
             {it.payment.id: it for it in snapshot.payments},
             subscriptions,
@@ -52,8 +63,23 @@ class Known:
             return claimed if claimed in self.accounts else None
         if bound:
             return bound
-        email = thing.email if isinstance(thing, Payment) else None
-        return self.by_email.get(email) if email else None
+        if not isinstance(thing, Payment) or thing.email is None:
+            return None
+        current = self.by_email.get(thing.email)
+        if not self.snapshot.former_keys:
+            # At all times: before anybody had it, it is the first one's.
+            return current
+        since = self.accounts[current].email_since if current else None
+        holders = EmailHolders(self.former_of(thing.email), current, since)
+        return holders.at(thing.created_at)
+
+    def former_of(self, email: str) -> Sequence[FormerKey]:
+        """Return who had an e-mail before."""
+        return [
+            it
+            for it in self.snapshot.former_keys
+            if it.kind is KeyKind.EMAIL and it.key == email
+        ]
 
     def claim_on(self, intent: Intent) -> Decided | None:
         """Say who else has saved an intent since; None if it is still ours to save."""

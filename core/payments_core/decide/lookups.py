@@ -8,6 +8,7 @@ from payments_core.changes import Lookup
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
+    CustomerDeleted,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -31,7 +32,9 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
-    customers = [it.customer_id for it in facts[CardObserved]]
+    customers = [
+        it.customer_id for it in (*facts[CardObserved], *facts[CustomerDeleted])
+    ]
     keys, claims = link_keys(payments, reports), NO_KEYS
     if users or customers:
         keys |= LinkKeys(frozenset(users), frozenset(customers))

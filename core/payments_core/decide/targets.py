@@ -15,6 +15,7 @@ from payments_core.events import SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
+    CustomerDeleted,
     Fact,
     LinkRequested,
     PaymentCorrected,
@@ -92,7 +93,7 @@ class Targets:
                 return self._of_subscription(report.gateway_id)
             case PeriodPaid(period):
                 return self._of_subscription(period.gateway_id)
-            case CardObserved(customer_id=customer):
+            case CardObserved(customer_id=customer) | CustomerDeleted(customer):
                 return f"customer {customer}", self._known.bound_to(customer)
             case UserRegistered() | CustomerBound() | LinkRequested():
                 return "", fact.user_id

@@ -44,7 +44,8 @@ def upgrade(*, dry_run: bool) -> None:
     before = environment.run(schema.current(url))
     missing = before is None or schema.is_behind(before)
     if missing and not dry_run:
-        environment.run(schema.upgrade(url))
+        for finding in environment.run(schema.upgrade(url)):
+            click.echo(finding, err=True)
     click.echo(f"{before or 'empty'} -> {schema.head() if missing else before}")
 
 

@@ -1,11 +1,5 @@
-"""Keep which invoice a payment paid and what paid an invoice; make the write path.
+"""Keep which invoice a payment paid, and what paid an invoice."""
 
-The functions that load and save, and their types, are in files beside the ledger. A
-schema of a day before the release has them already: they are made anew.
-"""
-
-import re
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,9 +7,6 @@ from alembic import op
 
 revision: Final = "0004"
 down_revision: Final = "0003"
-
-_FILES: Final = ("load_v1.sql", "save_v1.sql")
-_FOLDER: Final = Path(__file__).parents[2]
 
 
 def upgrade() -> None:
@@ -30,9 +21,6 @@ def upgrade() -> None:
         "paid_periods", sa.Column("amount_paid_minor", sa.BigInteger(), nullable=True)
     )
     _ask_for_invoices()
-    _drop_functions()
-    for statement in _statements():
-        op.get_bind().exec_driver_sql(statement)
 
 
 def _ask_for_invoices() -> None:
@@ -52,21 +40,6 @@ def _ask_for_invoices() -> None:
 
 
 def downgrade() -> None:
-    _drop_functions()
     op.drop_column("paid_periods", "amount_paid_minor")
     op.drop_column("payments", "invoice_known")
     op.drop_column("payments", "subscription_id")
-
-
-def _statements() -> list[str]:
-    """Return each statement by itself: a driver takes one at a time."""
-    texts = ((_FOLDER / name).read_text() for name in _FILES)
-    parts = [part for text in texts for part in re.split(r"(?m)^(?=create )", text)]
-    return [part for part in parts if part.startswith("create ")]
-
-
-def _drop_functions() -> None:
-    # With the functions that take or return them: that is all of them.
-    for statement in _statements():
-        if made := re.match(r"create type (\w+)", statement):
-            op.execute(f"drop type if exists {made[1]} cascade")

@@ -1,0 +1,159 @@
+"""Keep who had an e-mail or a customer before; read e-mails anew; make the write path.
+
+The functions that load and save, and their types, are in files beside the ledger. A
+schema of a day before the release has them already: they are made anew.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Final
+
+import idna
+import sqlalchemy as sa
+from alembic import context, op
+
+revision: Final = "0005"
+down_revision: Final = "0004"
+
+_MOMENT: Final = sa.DateTime(timezone=True)
+_FILES: Final = ("load_v1.sql", "save_v1.sql")
+_FOLDER: Final = Path(__file__).parents[2]
+
+# The release before changes e-mails too, and notes nothing.
+_TRIGGER: Final = """
+create function email_changed() returns trigger language plpgsql as $$
+begin
+    new.email_since := date_trunc('second', now());
+    insert into former_keys (kind, key, user_id, since, until)
+    values ('email', old.email_key, old.user_id, old.email_since, new.email_since)
+    on conflict do nothing;
+    return new;
+end $$;
+create trigger email_changed before update on payment_accounts
+    for each row when (
+        current_setting('payments.saved_by', true) is distinct from 'save_v1'
+        and new.email_key is distinct from old.email_key
+    ) execute function email_changed();
+"""
+
+
+def upgrade() -> None:
+    _rekey_emails()
+    op.add_column("payment_accounts", sa.Column("email_since", _MOMENT, nullable=True))
+    op.create_table(
+        "former_keys",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("since", _MOMENT, nullable=True),
+        sa.Column("until", _MOMENT, nullable=False),
+        sa.CheckConstraint(
+            "kind in ('email', 'customer')", name=op.f("ck_former_keys_kind")
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["payment_accounts.user_id"],
+            name=op.f("fk_former_keys_user_id"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "kind", "key", "user_id", "until", name=op.f("pk_former_keys")
+        ),
+    )
+    op.create_index(op.f("ix_former_keys_user_id"), "former_keys", ["user_id"])
+    for statement in _statements(_TRIGGER):
+        op.get_bind().exec_driver_sql(statement)
+    _drop_functions()
+    for statement in _functions():
+        op.get_bind().exec_driver_sql(statement)
+
+
+def downgrade() -> None:
+    _drop_functions()
+    op.execute("drop trigger email_changed on payment_accounts")
+    op.execute("drop function email_changed()")
+    op.drop_table("former_keys")
+    op.drop_column("payment_accounts", "email_since")
+
+
+def _rekey_emails() -> None:
+    """Read anew the e-mails that have more than ASCII.
+
+    Two accounts whose e-mails are one by now both stay: the later one keeps the key
+    that it had, and is listed. Of a payment the key is all that is left of its e-mail.
+    """
+    connection, findings = op.get_bind(), context.config.attributes["findings"]
+    accounts = connection.execute(
+        sa.text(
+            "select user_id, email, email_key from payment_accounts"
+            " where email ~ '[^[:ascii:]]' or email_key ~ '[^[:ascii:]]'"
+            " order by created_at, user_id"
+        )
+    )
+    for user_id, email, before in accounts.all():
+        after = _key(email)
+        if after == before:
+            continue
+        holder = connection.scalar(
+            sa.text("select user_id from payment_accounts where email_key = :key"),
+            {"key": after},
+        )
+        if holder is None:
+            connection.execute(
+                sa.text(
+                    "update payment_accounts set email_key = :key where user_id = :user"
+                ),
+                {"key": after, "user": user_id},
+            )
+        elif findings is not None:
+            findings.append(
+                f"user {user_id} has the e-mail of user {holder} in another spelling,"
+                " and is not found by it: give one of them another e-mail"
+            )
+    unlinked = connection.execute(
+        sa.text(
+            "select distinct email_key from payments"
+            " where user_id is null and email_key ~ '[^[:ascii:]]'"
+        )
+    )
+    for (before,) in unlinked.all():
+        connection.execute(
+            sa.text(
+                "update payments set email_key = :after"
+                " where user_id is null and email_key = :before"
+            ),
+            {"before": before, "after": _key(before)},
+        )
+
+
+def _key(email: str) -> str:
+    """Return an e-mail's key as this release makes it."""
+    lower = unicodedata.normalize("NFC", email.strip()).lower()
+    key = unicodedata.normalize("NFC", lower).rstrip(".")
+    local, _, domain = key.rpartition("@")
+    try:
+        ascii_domain = idna.encode(domain, uts46=True, transitional=False)
+    except idna.IDNAError:
+        return key
+    return f"{local}@{ascii_domain.decode()}"
+
+
+def _functions() -> list[str]:
+    texts = ((_FOLDER / name).read_text() for name in _FILES)
+    return [part for text in texts for part in _statements(text)]
+
+
+def _statements(text: str) -> list[str]:
+    """Return each statement by itself: a driver takes one at a time."""
+    parts = re.split(r"(?m)^(?=create )", text)
+    return [part for part in parts if part.startswith("create ")]
+
+
+def _drop_functions() -> None:
+    # With the functions that take or return them.
+    for statement in _functions():
+        if made := re.match(r"create type (\w+)", statement):
+            op.execute(f"drop type if exists {made[1]} cascade")
+    op.execute("drop function if exists email_holder_v1(text, timestamptz)")
+    op.execute("drop function if exists is_held_v1(text)")
+    op.execute("drop function if exists is_free_v1(text, text[])")
