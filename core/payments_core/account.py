@@ -52,7 +52,7 @@ class PaymentAccount:
             CustomerTaken: another customer is bound already.
         """
         if self.customer_id not in (None, customer):
-            raise CustomerTaken
+            raise CustomerTaken("the user has another one")
         return attrs.evolve(self, customer_id=customer)
 
     def released(self) -> Self:

@@ -16,6 +16,7 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ChangeByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import UserId
@@ -124,6 +125,7 @@ class Changes:
     resolved: tuple[tuple[EventKey, Outcome], ...] = ()
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
     former_keys: tuple[FormerKey, ...] = ()
+    by_hand: tuple[ChangeByHand, ...] = ()
     jobs: tuple[Job, ...] = ()
     finished: tuple[JobFinish, ...] = ()
     intents: tuple[Intent, ...] = ()

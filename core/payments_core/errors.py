@@ -75,10 +75,14 @@ class EmailTaken(Rejected):
 
 
 class CustomerTaken(Rejected):
-    """A gateway customer is bound to one account, once, and stays there."""
+    """A gateway customer is bound to one account at a time, and an account to one."""
 
     code: ClassVar[str] = "customer_taken"
-    message: ClassVar[str] = "this customer or this user is bound to another already"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.field = "customer_id"
+        self.reason = reason
 
 
 class ScopeRequired(Rejected):

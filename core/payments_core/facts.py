@@ -10,6 +10,7 @@ from datetime import datetime
 
 import attrs
 
+from payments_core.by_hand import ByHand
 from payments_core.card import Card
 from payments_core.events import EventState, GatewayEvent, Outcome, SyncNeeded
 from payments_core.identity import CustomerId, Email, UserId
@@ -74,11 +75,15 @@ class CardObserved:
 
 @attrs.frozen(kw_only=True)
 class UserRegistered:
-    """A user of the users micro-service, and maybe the customer that is theirs."""
+    """A user of the users micro-service, and maybe the customer that is theirs.
+
+    `by_hand` is who binds it in the place of another customer, and why.
+    """
 
     user_id: UserId
     email: Email
     customer_id: CustomerId | None = None
+    by_hand: ByHand | None = None
 
 
 @attrs.frozen

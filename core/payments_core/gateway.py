@@ -191,6 +191,17 @@ class FetchedPayment:
 
 
 @attrs.frozen(kw_only=True)
+class FetchedCustomer:
+    """A customer: `deleted` ones are known for ever, and nothing can be done with them.
+
+    `metadata_user_id` is the user whom its metadata names.
+    """
+
+    deleted: bool = False
+    metadata_user_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class SetUp:
     """A card set-up: `payment_method` is there once it succeeded."""
 

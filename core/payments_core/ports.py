@@ -15,6 +15,7 @@ from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.events import EventState, GatewayEvent, KeptEvent
 from payments_core.gateway import (
     Answer,
+    FetchedCustomer,
     FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
@@ -156,6 +157,9 @@ class PaymentGateway(Protocol):
 
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
         """Return the customer that was made for a user with this e-mail, if any."""
+
+    async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
+        """Return a customer, also one that was deleted."""
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         """Return a subscription as it is now."""

@@ -26,6 +26,7 @@ from payments_core.errors import GatewayObjectMissing, GatewayRefused
 from payments_core.gateway import (
     AttachCard,
     CreateSetupIntent,
+    FetchedCustomer,
     GatewayRequest,
     MakeDefault,
     PayInvoice,
@@ -84,9 +85,11 @@ Reading = Callable[[PaymentGateway], Awaitable[Any]]
 class CardsContract:
     async def test_a_new_customer_has_nothing(self, world: GatewayWorld) -> None:
         """
-        No card, no subscription.
+        No card, no subscription; whose it is stands in its metadata.
         """
         customer = await a_customer(world)
+        known = await world.gateway.customer(customer)
+        assert known == FetchedCustomer(metadata_user_id=ADA)
         assert await world.gateway.card_of(customer) is None
         assert list(await world.gateway.subscriptions_of(customer)) == []
 
@@ -279,6 +282,7 @@ class CardsContract:
         [
             pytest.param(lambda it: it.subscription("sub_nothing"), id="subscription"),
             pytest.param(lambda it: it.card_of(CustomerId("cus_nothing")), id="card"),
+            pytest.param(lambda it: it.customer(CustomerId("cus_nothing")), id="cus"),
             pytest.param(lambda it: it.invoice_payment("in_nothing"), id="collection"),
             pytest.param(lambda it: it.set_up("seti_nothing"), id="set-up"),
             pytest.param(lambda it: it.payment(PaymentId("ch_nothing")), id="payment"),

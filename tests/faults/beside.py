@@ -13,14 +13,7 @@ import httpx
 
 from faults.deliveries import DEADLINE_S, SENDERS, Event, Stripe, client, post
 from faults.payers import Payer
-from payments_adapters.postgres.ledger import PostgresLedger
-from payments_adapters.postgres.store import PostgresStore
-from payments_core import Email, Policy
-from payments_core.facts import SourcedFacts, UserRegistered
-from payments_core.identity import CustomerId
-from payments_core.use_cases.record_facts import RecordedState, RecordFacts
-from payments_service.container import utc_now
-from support import databases
+from support import bound, databases
 from support.service import ServiceProcess
 
 SEED: Final = 7
@@ -47,25 +40,8 @@ async def held(dsn: str, statement: str, *values: object) -> AsyncIterator[Relea
 
 
 async def registered(dsn: str, everybody: Iterable[Payer]) -> None:
-    sources = [
-        SourcedFacts(
-            facts=(
-                UserRegistered(
-                    user_id=payer.user,
-                    email=Email.of(payer.email),
-                    customer_id=CustomerId(payer.customer),
-                ),
-            )
-        )
-        for payer in everybody
-    ]
-    async with PostgresStore(dsn, 1).opened() as store:
-        recorded = await recorder(store)(sources)
-    assert {it.state for it in recorded} == {RecordedState.SAVED}
-
-
-def recorder(store: PostgresStore) -> RecordFacts:
-    return RecordFacts(PostgresLedger(store), utc_now, utc_now, Policy())
+    people = [(it.user, it.email, it.customer) for it in everybody]
+    await bound.registered(dsn, people)
 
 
 @attrs.define

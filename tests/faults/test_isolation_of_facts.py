@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from contracts.examples import NOON, a_payment, an_event, an_intent
-from faults.beside import held, recorder
+from faults.beside import held
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
@@ -27,6 +27,7 @@ from payments_core.use_cases.record_facts import (
     RecordFacts,
 )
 from payments_service.ingest_queue import IngestQueue
+from support.bound import recorder
 
 pytestmark = pytest.mark.anyio
 

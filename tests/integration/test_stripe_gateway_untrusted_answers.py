@@ -246,6 +246,7 @@ def _found(request: GatewayRequest, gateway: StripeGateway) -> Awaitable[object]
 
 
 READS: Final[Mapping[str, Callable[[StripeGateway], Awaitable[object]]]] = {
+    "customer": lambda it: it.customer(CUS_1),
     "subscription": lambda it: it.subscription("sub_1"),
     "subscriptions": lambda it: it.subscriptions_of(CUS_1),
     "card": lambda it: it.card_of(CUS_1),

@@ -84,6 +84,8 @@ TABLES = (
     "paid_periods",
     "invoice_payments",
     "account_log",
+    "former_keys",
+    "changes_by_hand",
     "link_keys",
     "intents",
     "jobs",

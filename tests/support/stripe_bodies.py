@@ -54,7 +54,11 @@ SUBSCRIPTION_TYPES: Final = [
     )
 ]
 OWED_TYPES: Final = ["invoice.payment_action_required", "invoice.payment_failed"]
-CARD_TYPES: Final = ["payment_method.automatically_updated", "setup_intent.succeeded"]
+CARD_TYPES: Final = [
+    "customer.deleted",
+    "payment_method.automatically_updated",
+    "setup_intent.succeeded",
+]
 REFUND_TYPES: Final = ["charge.refund.updated", "refund.failed", "refund.updated"]
 DISPUTE_TYPES: Final = [
     f"charge.dispute.{what}"
@@ -203,6 +207,8 @@ def followed(type_: str) -> dict[str, Any]:
             "livemode": False,
             "metadata": {"intent_id": "intent-1"},
         }
+    if type_ == "customer.deleted":
+        return {"id": "cus_1", "object": "customer", "livemode": False}
     return {
         "id": "pm_1",
         "object": "payment_method",

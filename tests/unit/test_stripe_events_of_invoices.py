@@ -233,6 +233,16 @@ def test_a_card_that_we_had_set_up_is_a_notice(
     assert report == (SyncNeeded(key, "a card was set up") if is_ours else None)
 
 
+def test_a_deleted_customer_is_a_notice_of_itself() -> None:
+    """
+    The event is a reason to ask, as always.
+    """
+    key = JobKey(JobKind.CUSTOMER, "cus_1")
+    assert report_of(followed("customer.deleted"), "customer.deleted") == SyncNeeded(
+        key, "the customer was deleted"
+    )
+
+
 @pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1"}, None, ABSENT])
 def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
     """

@@ -49,6 +49,7 @@ class GatewayObjects:
 
     prices: dict[str, core.Price] = attrs.Factory(dict)
     made: dict[str, _Making] = attrs.Factory(dict)
+    deleted_customers: set[str] = attrs.Factory(set)
     cards: dict[str, Card] = attrs.Factory(dict)
     card_owners: dict[str, str] = attrs.Factory(dict)
     default_cards: dict[str, str] = attrs.Factory(dict)
@@ -259,6 +260,13 @@ class MemoryGateway:
             if isinstance(it, core.CreateCustomer) and (it.user_id, it.email) == wanted:
                 return CustomerId(id_)
         return None
+
+    async def customer(self, customer_id: CustomerId) -> core.FetchedCustomer:
+        made = _found(self.objects.made, customer_id, "customer")
+        return core.FetchedCustomer(
+            deleted=customer_id in self.objects.deleted_customers,
+            metadata_user_id=getattr(made, "user_id", None),
+        )
 
     async def subscription(self, gateway_id: str) -> core.FetchedSubscription:
         report = _found(self.objects.subscriptions, gateway_id, "subscription")

@@ -185,6 +185,7 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         if group.changes_verdict:
             tables.log_account(AccountLogEntry(after, at, group.cause, group.sources))
     tables.add_former_keys(group.former_keys)
+    tables.add_by_hand(at, group.by_hand)
     for record in group.payments:
         tables.put_payment(attrs.evolve(record, version=record.version + 1))
     for it in group.subscriptions:

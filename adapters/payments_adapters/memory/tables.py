@@ -7,6 +7,7 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import CustomerId, UserId
@@ -61,6 +62,7 @@ class Tables:
     link_versions: dict[str, int] = attrs.field(factory=dict)
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     former_keys: tuple[FormerKey, ...] = ()
+    changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
     # Indexes, as a database has them: accounts by what only one of them has, what a
     # user owns, pending events by what they wait for, and intents by what only one of
@@ -150,6 +152,9 @@ class Tables:
     def put_period(self, period: PaidPeriod) -> None:
         self._write("periods")
         self.periods[period.gateway_id, period.invoice_id] = period
+
+    def add_by_hand(self, at: datetime, changes: Sequence[ChangeByHand]) -> None:
+        self.changes_by_hand = (*self.changes_by_hand, *((at, it) for it in changes))
 
     def add_former_keys(self, keys: Sequence[FormerKey]) -> None:
         self.former_keys = (*self.former_keys, *keys)

@@ -136,6 +136,8 @@ def _rows(group: Changes) -> _Rows:
         yield "events", rows.of_event(event, outcome)
     for former in group.former_keys:
         yield "former", rows.of_former_key(former)
+    for change in group.by_hand:
+        yield "by_hand", rows.of_change_by_hand(change)
     for name, version in group.link_versions.items():
         claimed = group.after is not None
         yield "keys", {"key": name, "version": version, "claimed": claimed}

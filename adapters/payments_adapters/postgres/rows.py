@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from payments_core.account import PaymentAccount, age
+from payments_core.by_hand import ChangeByHand
 from payments_core.card import Card
 from payments_core.entitlement import (
     PaymentEffect,
@@ -79,6 +80,17 @@ def of_former_key(former: FormerKey) -> NewRow:
         "user_id": former.user_id,
         "since": former.since,
         "until": former.until,
+    }
+
+
+def of_change_by_hand(change: ChangeByHand) -> NewRow:
+    return {
+        "action": change.action.value,
+        "subject": change.subject,
+        "user_id": change.user_id,
+        "instead_of": change.instead_of,
+        "decided_by": change.decided.by,
+        "reason": change.decided.reason,
     }
 
 

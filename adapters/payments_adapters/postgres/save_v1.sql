@@ -33,6 +33,11 @@ create type former_key_change_v1 as (
     grp int, kind text, key text, user_id text, since timestamptz, until timestamptz
 );
 
+create type change_by_hand_v1 as (
+    grp int, action text, subject text, user_id text, instead_of text,
+    decided_by text, reason text
+);
+
 create type payment_change_v1 as (
     grp int, id text, user_id text, state text, dispute text, amount_minor bigint,
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
@@ -89,7 +94,7 @@ create type intent_change_v1 as (
 create function save_groups_v1(
     only_group int, at timestamptz, groups int, accounts account_change_v1[],
     identities identity_change_v1[], former former_key_change_v1[],
-    keys link_key_change_v1[],
+    by_hand change_by_hand_v1[], keys link_key_change_v1[],
     payments payment_change_v1[], subscriptions subscription_change_v1[],
     periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
     requested requested_job_v1[], finished finished_job_v1[],
@@ -183,6 +188,13 @@ begin
         select t.kind, t.key, t.user_id, t.since, t.until from unnest(former) as t
         where all_good or t.grp = any(good)
         order by t.kind, t.key, t.user_id, t.until on conflict do nothing;
+    end if;
+    if cardinality(by_hand) > 0 then
+        insert into changes_by_hand (
+            at, action, subject, user_id, instead_of, decided_by, reason
+        )
+        select at, t.action, t.subject, t.user_id, t.instead_of, t.decided_by, t.reason
+        from unnest(by_hand) as t where all_good or t.grp = any(good);
     end if;
 
     if cardinality(keys) > 0 then
@@ -434,7 +446,7 @@ end $$;
 create function save_v1(
     at timestamptz, groups int, accounts account_change_v1[],
     identities identity_change_v1[], former former_key_change_v1[],
-    keys link_key_change_v1[],
+    by_hand change_by_hand_v1[], keys link_key_change_v1[],
     payments payment_change_v1[], subscriptions subscription_change_v1[],
     periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
     requested requested_job_v1[], finished finished_job_v1[],
@@ -454,8 +466,8 @@ declare
 begin
     begin
         return save_groups_v1(
-            null, at, groups, accounts, identities, former, keys, payments,
-            subscriptions, periods, events, settled, requested, finished, intents
+            null, at, groups, accounts, identities, former, by_hand, keys,
+            payments, subscriptions, periods, events, settled, requested, finished, intents
         );
     exception
         -- A cardinality violation: two groups hold the same row.
@@ -474,8 +486,8 @@ begin
         end if;
         begin
             words[n] := (save_groups_v1(
-                n, at, groups, accounts, identities, former, keys, payments,
-                subscriptions, periods, events, settled, requested, finished, intents
+                n, at, groups, accounts, identities, former, by_hand, keys,
+                payments, subscriptions, periods, events, settled, requested, finished, intents
             ))[n];
         exception
             when unique_violation then

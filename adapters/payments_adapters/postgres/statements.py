@@ -26,7 +26,7 @@ select a.*, (
 from payment_accounts a
 """
 LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 18))})"  # noqa: S608  # our own names
-SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 15))})"
+SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 16))})"
 
 
 def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:

@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
@@ -298,6 +299,22 @@ former_keys: Final = sa.Table(
     _one_of("kind", KeyKind),
 )
 sa.Index(None, former_keys.c.user_id)
+
+changes_by_hand: Final = sa.Table(
+    "changes_by_hand",
+    METADATA,
+    # What administrators decided: never changed, never deleted.
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    _written_at("at"),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("instead_of", sa.Text),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _one_of("action", ActionByHand),
+)
+sa.Index(None, changes_by_hand.c.subject)
 
 intents: Final = sa.Table(
     "intents",

@@ -14,6 +14,7 @@ from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
 from payments_core.gateway import (
     Answer,
+    FetchedCustomer,
     FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
@@ -87,6 +88,10 @@ class RateLimitedGateway:
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
         async with self._call("customers"):
             return await self._gateway.customer_of(user_id, email)
+
+    async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
+        async with self._call("customers"):
+            return await self._gateway.customer(customer_id)
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         async with self._call("subscriptions"):

@@ -17,6 +17,7 @@ class InvoiceSettings(msgspec.Struct):
 class Customer(Made):
     """A deleted one has no settings any more."""
 
+    deleted: bool = False
     invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
 
     @property

@@ -234,6 +234,13 @@ def _read_set_up(envelope: Envelope, body: bytes) -> SyncNeeded | None:
     return SyncNeeded(JobKey(JobKind.SET_UP, id_), "a card was set up")
 
 
+def _read_deleted_customer(envelope: Envelope, _: bytes) -> SyncNeeded | None:
+    id_ = envelope.data.object.id
+    if id_ is None:
+        return None
+    return SyncNeeded(JobKey(JobKind.CUSTOMER, id_), "the customer was deleted")
+
+
 def _read_renewed_card(_: Envelope, body: bytes) -> SyncNeeded | None:
     customer = id_of(decode(_METHOD, body).data.object.customer)
     if customer is None:
@@ -265,6 +272,7 @@ _FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
         "charge.refund.updated": _Followed("refund", _read_refund),
         "refund.failed": _Followed("refund", _read_refund),
         "refund.updated": _Followed("refund", _read_refund),
+        "customer.deleted": _Followed("customer", _read_deleted_customer),
         **{
             f"customer.subscription.{what}": _Followed(
                 "subscription", _read_subscription

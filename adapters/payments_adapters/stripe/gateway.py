@@ -56,6 +56,7 @@ from payments_core.errors import (
 )
 from payments_core.gateway import (
     Answer,
+    FetchedCustomer,
     FetchedPayment,
     FetchedSubscription,
     FrozenRequest,
@@ -135,6 +136,13 @@ class StripeGateway:
         made = [it.id for it in found if it.metadata and it.metadata.user_id == user_id]
         # Lists begin with the newest; of several the first one made counts.
         return CustomerId(made[-1]) if made else None
+
+    async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
+        found = (await self._reading.one(CUSTOMER, customer_id)).it
+        return FetchedCustomer(
+            deleted=found.deleted,
+            metadata_user_id=found.metadata.user_id if found.metadata else None,
+        )
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         got = await self._reading.one(SUBSCRIPTION, gateway_id, "latest_invoice")

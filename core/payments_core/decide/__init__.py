@@ -239,6 +239,7 @@ def _decided_together(
         resolved=tuple(settled),
         link_versions=versions,
         former_keys=tuple(group.former_keys),
+        by_hand=tuple(group.by_hand),
         finished=tuple(finished),
         # After the jobs are finished: what they do is not asked for.
         jobs=group.jobs,

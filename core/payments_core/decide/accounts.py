@@ -12,6 +12,7 @@ from datetime import datetime
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.group import Group
 from payments_core.decide.lookups import claims_of
@@ -109,6 +110,7 @@ def register_user(
         )
     group.note("user registered" if before is None else "user changed")
     if customer is not None and not is_bound:
+        _take_the_place(group, fact, customer)
         _bind(group, customer, existed=True)
     group.link_keys |= claims_of(fact)
     adopt(group, claims_of(fact))
@@ -123,10 +125,41 @@ def _refusal(
         return EmailTaken()
     if fact.customer_id is None:
         return None
-    holders = {known.bound_to(fact.customer_id), user, None}
-    customers = {account.customer_id, fact.customer_id, None}
-    taken = len(holders) > 2 or len(customers) > 2  # noqa: PLR2004  # one of each
-    return CustomerTaken() if taken else None
+    if known.bound_to(fact.customer_id) not in {None, user}:
+        return CustomerTaken("it is another user's")
+    is_first = account.customer_id in {None, fact.customer_id}
+    return None if is_first else _refused_place(account, fact)
+
+
+def _refused_place(
+    account: PaymentAccount, fact: UserRegistered
+) -> CustomerTaken | None:
+    """Say why a customer may not take the place of the one that is bound."""
+    if fact.by_hand is None:
+        return CustomerTaken("the user has another one: give a reason to bind this one")
+    if any(
+        not it.is_terminal and it.report.customer_id == account.customer_id
+        for it in account.subscriptions
+    ):
+        return CustomerTaken("the user's other one has a subscription that is not over")
+    return None
+
+
+def _take_the_place(group: Group, fact: UserRegistered, customer: CustomerId) -> None:
+    """Let go of the customer that was bound before; it is anybody's to bind again."""
+    account = group.account
+    if account is None or account.customer_id is None or fact.by_hand is None:
+        return
+    group.by_hand.append(
+        ChangeByHand(
+            action=ActionByHand.BIND_CUSTOMER,
+            subject=customer,
+            user_id=account.user_id,
+            instead_of=account.customer_id,
+            decided=fact.by_hand,
+        )
+    )
+    group.account = account.released()
 
 
 def bind_customer(group: Group, fact: CustomerBound, _: SourcedFacts) -> Outcome:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
 from payments_core.entitlement import replayed
@@ -38,6 +39,7 @@ class Group:
     periods: list[PaidPeriod] = attrs.field(init=False, factory=list)
     link_keys: LinkKeys = attrs.field(init=False, default=NO_KEYS)
     former_keys: list[FormerKey] = attrs.field(init=False, factory=list)
+    by_hand: list[ChangeByHand] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)

@@ -11,6 +11,7 @@ from payments_core.errors import EventNotFound
 from payments_core.events import EventKey, SyncNeeded
 from payments_core.facts import (
     CardObserved,
+    CustomerDeleted,
     PaymentCorrected,
     PeriodPaid,
     SourcedFacts,
@@ -103,17 +104,29 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
-    """Sync a customer: the card that pays, and their subscriptions."""
+    """Sync a customer: the card that pays, and their subscriptions.
+
+    One that was deleted is let go; what it had was ended with it.
+    """
     customer = CustomerId(job.key.subject)
     card = await run.gateway.card_of(customer)
-    sold = await run.gateway.subscriptions_of(customer)
     owner = await run.accounts.owner_of_customer(customer)
     account = await run.accounts.find(owner) if owner else None
-    known = (
-        {it.gateway_id: not it.is_terminal for it in account.subscriptions}
-        if account
-        else {}
-    )
+    subscriptions = account.subscriptions if account else ()
+    # A deleted one has no card.
+    if card is None and (await run.gateway.customer(customer)).deleted:
+        ended = (
+            SyncNeeded(
+                job=subscription_job(it.gateway_id), reason="its customer was deleted"
+            )
+            for it in subscriptions
+            if not it.is_terminal and it.report.customer_id == customer
+        )
+        deleted = CustomerDeleted(customer)
+        await run.record.one(SourcedFacts(facts=(deleted, *ended), job=job))
+        return
+    sold = await run.gateway.subscriptions_of(customer)
+    known = {it.gateway_id: not it.is_terminal for it in subscriptions}
     syncs = (
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
         for it in sold

@@ -5,6 +5,7 @@ from payments_core.use_cases.accounts import (
     GetAuthorizedAccount,
     GetPaymentStatus,
     PaymentStatusView,
+    RegisterCustomer,
     RegisterUser,
 )
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
@@ -65,6 +66,7 @@ __all__ = [
     "RecordFacts",
     "Recorded",
     "RecordedState",
+    "RegisterCustomer",
     "RegisterUser",
     "SetUpCard",
     "StartSubscription",

@@ -41,6 +41,7 @@ from payments_core.intent import (
     IntentState,
     Refusal,
 )
+from payments_core.job import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.now import Now
 from payments_core.operations import OPERATIONS
@@ -412,9 +413,16 @@ def _is_same_save(known: Intent, kept: Intent) -> bool:
 
 
 def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:
+    customer = run.account.customer_id
+    facts = []
+    if customer is not None and refusal.field == "customer":
+        # Deleted, maybe, and nobody told us: then it is let go.
+        job = JobKey(JobKind.CUSTOMER, customer)
+        facts.append(SyncNeeded(job=job, reason="it was refused"))
     return OperationResult(
         state=IntentState.REFUSED,
         outcome=IntentOutcome(refusal=refusal),
+        facts=facts,
         touched=_touched(run),
     )
 

@@ -15,10 +15,14 @@ from payments_service.presentation.arguments import PrintableName, encode_cursor
 
 
 class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`customer_id` adopts a customer that the gateway has already."""
+    """`customer_id` adopts a customer that the gateway has already.
+
+    With a `reason` it takes the place of another one.
+    """
 
     email: str
     customer_id: str | None = None
+    reason: str | None = None
 
 
 class CardIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

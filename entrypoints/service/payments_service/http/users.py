@@ -8,8 +8,10 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 
 from payments_adapters.emails import read_email
+from payments_core.by_hand import ByHand
+from payments_core.errors import InvalidValue
 from payments_core.identity import customer_id, user_id
-from payments_core.use_cases import GetPaymentStatus, RegisterUser
+from payments_core.use_cases import GetPaymentStatus, RegisterCustomer, RegisterUser
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body
 from payments_service.http.schemas import UserIn
@@ -21,13 +23,25 @@ async def put_user(
     request: HttpRequest,
     user: str,
     register: NamedDependency[RegisterUser],
+    register_customer: NamedDependency[RegisterCustomer],
     status: NamedDependency[GetPaymentStatus],
 ) -> PaymentStatusOut:
     request.user.require_admin()
     id_ = user_id(user)
     given = await json_body(request, UserIn)
-    customer = customer_id(given.customer_id) if given.customer_id is not None else None
-    account = await register(id_, read_email(given.email), customer)
+    by_hand = (
+        ByHand.of(request.user.user_id, given.reason)
+        if given.reason is not None
+        else None
+    )
+    email = read_email(given.email)
+    if given.customer_id is None:
+        if by_hand is not None:
+            raise InvalidValue("reason", "says why a customer is bound: name one")
+        account = await register(id_, email)
+    else:
+        customer = customer_id(given.customer_id)
+        account = await register_customer(id_, email, customer, by_hand)
     return PaymentStatusOut.of(status.view(account))
 
 

@@ -1,4 +1,6 @@
-"""Keep who had an e-mail or a customer before; read e-mails anew; make the write path.
+"""Keep who had a key before, and what is decided by hand; make the write path.
+
+E-mails are read anew.
 
 The functions that load and save, and their types, are in files beside the ledger. A
 schema of a day before the release has them already: they are made anew.
@@ -61,6 +63,23 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_former_keys_user_id"), "former_keys", ["user_id"])
+    op.create_table(
+        "changes_by_hand",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("at", _MOMENT, nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("instead_of", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "action in ('bind_customer', 'link_payment', 'unlink_payment')",
+            name=op.f("ck_changes_by_hand_action"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_changes_by_hand")),
+    )
+    op.create_index(op.f("ix_changes_by_hand_subject"), "changes_by_hand", ["subject"])
     for statement in _statements(_TRIGGER):
         op.get_bind().exec_driver_sql(statement)
     _drop_functions()
@@ -72,6 +91,7 @@ def downgrade() -> None:
     _drop_functions()
     op.execute("drop trigger email_changed on payment_accounts")
     op.execute("drop function email_changed()")
+    op.drop_table("changes_by_hand")
     op.drop_table("former_keys")
     op.drop_column("payment_accounts", "email_since")
 

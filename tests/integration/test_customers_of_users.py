@@ -1,0 +1,152 @@
+"""The customer of a user: checked when it is bound, let go when it was deleted."""
+
+from typing import Any
+
+import pytest
+
+from support import databases
+from support.service_with_sandbox import (
+    Payer,
+    ServiceWithSandbox,
+    pointers,
+    problem_of,
+    refusal,
+)
+
+
+def a_customer(stack: ServiceWithSandbox, **fields: Any) -> str:
+    """Return a customer that somebody made beside us."""
+    return str(stack.wire.post("customers", **fields)["id"])
+
+
+def bind(payer: Payer, customer: str, **more: str) -> Any:
+    body = {"email": f"{payer.id}@example.com", "customer_id": customer, **more}
+    return payer.admin.call("PUT", f"/users/{payer.id}", body)
+
+
+def deleted(stack: ServiceWithSandbox, customer: str, *, heard: bool = True) -> None:
+    """Delete a customer in the dashboard."""
+    if not heard:
+        stack.sandbox.plan("never_made", "customer.deleted")
+    stack.wire.delete(f"customers/{customer}")
+    if heard:
+        stack.settle()
+
+
+def test_only_a_customer_that_the_gateway_has_is_bound(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    A slip of the pen, or one that is gone, would lock the user out.
+    """
+    gone = a_customer(stack)
+    stack.wire.delete(f"customers/{gone}")
+    bobs = a_customer(stack, metadata={"user_id": "bob"})
+    before = ada.status
+    stack.settle()
+    digest = databases.digest(stack.world.database_url)
+
+    for customer in ("cus_slip", gone):
+        answer = bind(ada, customer)
+        assert refusal(answer) == (422, "unknown_reference")
+        assert pointers(answer) == ["/customer_id"]
+    assert refusal(bind(ada, bobs)) == (409, "customer_taken")
+
+    assert databases.digest(stack.world.database_url) == digest
+    assert ada.status == before
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+def test_a_user_goes_on_after_the_customer_was_deleted(
+    stack: ServiceWithSandbox, ada: Payer, *, heard: bool
+) -> None:
+    """
+    The card goes with it, and what was paid for stays. If nobody told us, the next
+    operation is refused, and the one after it is not.
+    """
+    ada.subscribed()
+    [customer] = ada.customers
+    deleted(stack, customer["id"], heard=heard)
+    if not heard:
+        answer = ada.give_card()
+        assert refusal(answer) == (422, "unknown_reference")
+        stack.settle()
+
+    status = ada.status
+    assert status["card"] is None
+    assert (status["payment_status"], status["entitled"]) == ("paid", True)
+    assert [it["status"] for it in status["subscriptions"]] == ["canceled"]
+    ada.subscribed("pm_card_mastercard")
+    assert ada.status["card"]["brand"] == "mastercard"
+    assert {it["status"] for it in ada.status["subscriptions"]} == {
+        "canceled",
+        "active",
+    }
+    assert [it["id"] for it in ada.customers] != [customer["id"]]
+
+
+def test_a_refund_of_a_deleted_customers_charge_is_its_users(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    What is reported late still finds them.
+    """
+    ada.subscribed()
+    [charge], [customer] = ada.charges, ada.customers
+    deleted(stack, customer["id"])
+
+    stack.wire.post("refunds", charge=charge["id"])
+    stack.settle()
+
+    assert ada.standing == ("refunded", False)
+
+
+def test_a_customer_takes_the_place_of_one_that_has_nothing(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    For a reason, which is kept; the other one can be bound to somebody else then.
+    """
+    slip, right = a_customer(stack), a_customer(stack)
+    assert bind(ada, slip).status_code == 200
+
+    refused = bind(ada, right)
+    assert refusal(refused) == (409, "customer_taken")
+    assert pointers(refused) == ["/customer_id"]
+    assert "reason" in problem_of(refused)["detail"]
+    for reason in ("", " ", "x" * 501, "a\nb"):
+        assert pointers(bind(ada, right, reason=reason)) == ["/reason"]
+    assert bind(ada, right, reason="typed wrongly").status_code == 200
+    assert bind(ada, right).status_code == 200
+
+    kept = databases.run(
+        databases.fetch(
+            stack.world.database_url,
+            "select action, subject, user_id, instead_of, decided_by, reason"
+            " from changes_by_hand where user_id = $1",
+            ada.id,
+        )
+    )
+    assert [tuple(it) for it in kept] == [
+        (
+            *("bind_customer", right, ada.id, slip),
+            *(f"admin-of-{ada.id}", "typed wrongly"),
+        )
+    ]
+    bob = stack.user()
+    assert bind(bob, slip).status_code == 200
+
+
+def test_a_customer_that_has_a_subscription_keeps_its_place(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Once that is over, another one takes it.
+    """
+    id_ = ada.subscribed()["id"]
+    other = a_customer(stack)
+
+    assert refusal(bind(ada, other, reason="why")) == (409, "customer_taken")
+    ada.call("DELETE", f"subscriptions/{id_}?when=now").raise_for_status()
+    stack.settle()
+    assert bind(ada, other, reason="why").status_code == 200
