@@ -3,6 +3,7 @@
 It is kept for good: `Changes.by_hand`, never changed and never deleted.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -55,3 +56,11 @@ class ChangeByHand:
     user_id: UserId
     instead_of: str | None = None
     decided: ByHand
+
+
+@attrs.frozen(kw_only=True)
+class LoggedChange:
+    """A change by hand, and when it was saved."""
+
+    at: datetime
+    change: ChangeByHand

@@ -115,6 +115,27 @@ class TrialNotAllowed(Rejected):
         super().__init__(f"{self.field}: {self.reason}")
 
 
+class PaymentNotFound(Rejected):
+    """Neither we nor the gateway know it."""
+
+    code: ClassVar[str] = "payment_not_found"
+    message: ClassVar[str] = "there is no such payment"
+
+
+class PaymentLinked(Rejected):
+    """It is another user's, or nobody's: what is linked stays until it is unlinked."""
+
+    code: ClassVar[str] = "payment_linked"
+
+    def __init__(self, user_id: str | None) -> None:
+        super().__init__(
+            f"user {user_id} has this payment: unlink it first"
+            if user_id
+            else "nobody has this payment"
+        )
+        self.user_id = user_id
+
+
 class TokenNotFound(Rejected):
     """There is no such token, or it is not the caller's to invalidate."""
 

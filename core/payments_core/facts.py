@@ -16,7 +16,7 @@ from payments_core.events import EventState, GatewayEvent, Outcome, SyncNeeded
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
-from payments_core.payment import Payment
+from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 APPLIED = Outcome(EventState.APPLIED)
@@ -62,6 +62,19 @@ class PeriodPaid:
     """An invoice was paid, and covers a period of a subscription."""
 
     period: PaidPeriod
+
+
+@attrs.frozen(kw_only=True)
+class LinkDecided:
+    """An administrator says whose a payment is; None: nobody's.
+
+    `fetched` is what the gateway says of one that we have not kept.
+    """
+
+    payment_id: PaymentId
+    user_id: UserId | None
+    by_hand: ByHand
+    fetched: Payment | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +135,7 @@ Fact = (
     | CustomerBound
     | CustomerDeleted
     | LinkRequested
+    | LinkDecided
     | SyncNeeded
 )
 

@@ -244,12 +244,15 @@ class PaymentRecord:
 
     Without a `user_id` it is *unlinked*. `sequence` is the number of the load or of
     the fetch that it was last changed by: a correction with an older one is stale.
+    `linked_by_hand`: an administrator has decided whose it is, or that it is nobody's,
+    and nothing else decides any more.
     """
 
     payment: Payment
     user_id: UserId | None = None
     version: int = 0
     sequence: int = 0
+    linked_by_hand: bool = False
 
 
 _TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.events import EventState, GatewayEvent, KeptEvent
@@ -30,7 +31,7 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.now import Now
-from payments_core.payment import PaymentId
+from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
     RevocationPage,
@@ -201,6 +202,14 @@ class PaymentGateway(Protocol):
         Raises:
             GatewayRefused: the change cannot be made.
         """
+
+
+class PaymentDirectory(Protocol):
+    async def find(self, id_: PaymentId) -> PaymentRecord | None:
+        """Return a payment as last committed, unlocked."""
+
+    async def changes_by_hand(self, id_: PaymentId) -> Sequence[LoggedChange]:
+        """Return what was decided by hand of whose it is, the first first."""
 
 
 class AccountDirectory(Protocol):

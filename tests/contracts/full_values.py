@@ -106,7 +106,10 @@ def _records() -> dict[str, PaymentRecord]:
         for name, payment in variants.items()
     }
     return records | {
-        "unlinked": PaymentRecord(attrs.evolve(FULL_PAYMENT, id=PaymentId("ch none")))
+        "unlinked": PaymentRecord(attrs.evolve(FULL_PAYMENT, id=PaymentId("ch none"))),
+        "by hand": PaymentRecord(
+            attrs.evolve(FULL_PAYMENT, id=PaymentId("ch hand")), linked_by_hand=True
+        ),
     }
 
 

@@ -21,6 +21,7 @@ from payments_core.ports import (
     EventLog,
     IntentDirectory,
     Ledger,
+    PaymentDirectory,
     WorkQueue,
 )
 from payments_core.subscription import PaidPeriod, Subscription
@@ -51,6 +52,7 @@ class Stores:
     ledger: Ledger
     queue: WorkQueue
     accounts: AccountDirectory
+    payments: PaymentDirectory
     intents: IntentDirectory
     events: EventLog
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]

@@ -10,6 +10,7 @@ from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
@@ -73,6 +74,7 @@ def stores_on(store: PostgresStore) -> Stores:
         ledger=PostgresLedger(store),
         queue=PostgresWorkQueue(store),
         accounts=PostgresDirectory(store),
+        payments=PostgresPaymentDirectory(store),
         intents=PostgresIntentDirectory(store),
         events=PostgresEventLog(store),
         hold=hold,

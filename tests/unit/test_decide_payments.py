@@ -1,7 +1,7 @@
 """What a payment comes to beside a subscription, and what a correction does."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -18,16 +18,34 @@ from contracts.examples import (
     a_report,
     a_subscription,
     an_account,
+    email_of,
     in_trial,
 )
+from payments_core.by_hand import ActionByHand, ByHand
 from payments_core.changes import JobFinish
 from payments_core.decide import SYNC_AFTER_PAYMENT
+from payments_core.errors import (
+    AccountNotFound,
+    PaymentLinked,
+    PaymentNotFound,
+    Rejected,
+)
 from payments_core.facts import (
+    LinkDecided,
+    LinkRequested,
     PaymentCorrected,
     PaymentReported,
 )
+from payments_core.identity import UserId
 from payments_core.job import Job, JobKind
-from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
+from payments_core.months import months_after
+from payments_core.payment import (
+    DisputeState,
+    Payment,
+    PaymentId,
+    PaymentRecord,
+    PaymentState,
+)
 from payments_core.subscription import Subscription
 from support.deciding import Kept, found
 from support.subscribed import QUARANTINED, TWO_BOUND, P, S, kept_with, only, paid_for
@@ -119,3 +137,121 @@ def test_a_correction_gives_no_payment_to_another() -> None:
     new = found(PaymentCorrected(a_payment("ch_2", customer=CUS_2), 2))
     group = only(kept.decide(new).groups)
     assert [record.user_id for record in group.payments] == [BOB]
+
+
+WHY: Final = ByHand(by="root", reason="seen")
+
+
+def decided(user: str | None, **more: Any) -> LinkDecided:
+    return LinkDecided(
+        payment_id=PaymentId(CH_1),
+        user_id=UserId(user) if user else None,
+        by_hand=WHY,
+        **more,
+    )
+
+
+def owner_in(kept: Kept) -> tuple[str | None, bool]:
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    return record.user_id, record.linked_by_hand
+
+
+def test_a_payment_goes_to_whom_it_is_linked_by_hand_and_back() -> None:
+    """
+    It buys its month, and gives it back, as if it had never been theirs.
+    """
+    kept = Kept.of(
+        an_account(ADA), PaymentRecord(a_payment(), sequence=3), an_account(BOB)
+    )
+    kept.record(found(PaymentReported(a_payment("ch_0", at=NOON - DAY, user=ADA))))
+    before = kept.database.tables.accounts[ADA]
+
+    kept.record(found(decided(ADA)))
+
+    after = kept.database.tables.accounts[ADA]
+    assert owner_in(kept) == (ADA, True)
+    assert after.payment_expire_date == months_after(NOON - DAY, 2)
+    assert not kept.decide(found(decided(ADA))).groups[0].by_hand
+    kept.record(found(decided(None)))
+    assert owner_in(kept) == (None, True)
+    assert kept.database.tables.accounts[ADA].verdict == before.verdict
+    kept.record(found(decided(BOB)))
+    assert owner_in(kept) == (BOB, True)
+    changes = [it.action for _, it in kept.database.tables.changes_by_hand]
+    assert changes == [
+        ActionByHand.LINK_PAYMENT,
+        ActionByHand.UNLINK_PAYMENT,
+        ActionByHand.LINK_PAYMENT,
+    ]
+    assert {it.decided for _, it in kept.database.tables.changes_by_hand} == {WHY}
+
+
+@pytest.mark.parametrize(
+    ("owner", "user", "refusal"),
+    [
+        (ADA, BOB, PaymentLinked),
+        (None, None, PaymentLinked),
+        (None, "nobody", AccountNotFound),
+        ("missing", ADA, PaymentNotFound),
+        ("missing", None, PaymentNotFound),
+    ],
+)
+def test_what_cannot_be_linked_by_hand_is_refused(
+    owner: str | None, user: str | None, refusal: type[Rejected]
+) -> None:
+    """
+    One at a time, so that nobody overlooks whose it was.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB))
+    if owner != "missing":
+        kept.database.tables.put_payment(
+            PaymentRecord(a_payment(), UserId(owner) if owner else None, 1)
+        )
+
+    (answer,) = kept.decide(found(decided(user))).decided
+
+    assert isinstance(answer.refusal, refusal)
+
+
+@pytest.mark.parametrize("user", [ADA, None])
+@pytest.mark.parametrize(
+    "whose",
+    [
+        {"user": BOB},
+        {"customer": CUS_2},
+        {"user": BOB, "customer": CUS_2},
+        {"email": email_of(BOB)},
+    ],
+    ids=["named", "customer", "both", "e-mail"],
+)
+def test_what_was_decided_by_hand_stands(user: str | None, whose: Any) -> None:
+    """
+    Whatever the payment says of itself later, and whoever registers.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
+    hers = PaymentRecord(a_payment(), None if user else UserId(ADA))
+    kept.database.tables.put_payment(attrs.evolve(hers, version=1))
+    kept.record(found(decided(user)))
+
+    late = a_payment(state=P.REFUNDED, **whose)
+    kept.record(found(PaymentReported(late)))
+    kept.record(found(PaymentCorrected(late, 10**6)))
+    kept.record(found(LinkRequested(UserId(BOB))))
+
+    assert owner_in(kept) == (user, True)
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    assert record.payment.state is P.REFUNDED
+
+
+def test_a_payment_that_was_never_kept_is_linked_as_it_was_fetched() -> None:
+    """
+    Its events name two users: only a person can say whose it is.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
+    fetched = a_payment(user=ADA, customer=CUS_2)
+
+    kept.record(found(decided(ADA, fetched=fetched)))
+
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    assert (record.payment, record.user_id) == (fetched, ADA)
+    assert record.sequence > 0

@@ -15,6 +15,7 @@ from payments_adapters.memory import (
     MemoryEventLog,
     MemoryIntentDirectory,
     MemoryLedger,
+    MemoryPaymentDirectory,
     MemoryTokenStore,
     MemoryWorkQueue,
 )
@@ -65,6 +66,7 @@ class TestMemory:
             ledger=MemoryLedger(database),
             queue=MemoryWorkQueue(database),
             accounts=MemoryAccountDirectory(database),
+            payments=MemoryPaymentDirectory(database),
             intents=MemoryIntentDirectory(database),
             events=MemoryEventLog(database),
             hold=hold,

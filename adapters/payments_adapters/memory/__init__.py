@@ -16,6 +16,7 @@ from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
     MemoryIntentDirectory,
+    MemoryPaymentDirectory,
 )
 from payments_adapters.memory.tokens import MemoryTokenStore
 from payments_adapters.memory.work_queue import MemoryWorkQueue
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryGateway",
     "MemoryIntentDirectory",
     "MemoryLedger",
+    "MemoryPaymentDirectory",
     "MemoryTokenStore",
     "MemoryWorkQueue",
 ]

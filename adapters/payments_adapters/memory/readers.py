@@ -6,9 +6,11 @@ import attrs
 
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.events import EventState, KeptEvent
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
+from payments_core.payment import PaymentId, PaymentRecord
 
 
 @attrs.frozen
@@ -23,6 +25,21 @@ class MemoryAccountDirectory:
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         return self._database.tables.customers.get(customer_id)
+
+
+@attrs.frozen
+class MemoryPaymentDirectory:
+    _database: MemoryDatabase
+
+    async def find(self, id_: PaymentId) -> PaymentRecord | None:
+        return self._database.tables.payments.get(id_)
+
+    async def changes_by_hand(self, id_: PaymentId) -> Sequence[LoggedChange]:
+        return [
+            LoggedChange(at=at, change=it)
+            for at, it in self._database.tables.changes_by_hand
+            if it.subject == id_ and it.action is not ActionByHand.BIND_CUSTOMER
+        ]
 
 
 @attrs.frozen

@@ -220,7 +220,9 @@ class Tables:
         payments = [
             record
             for _, record in sorted(self.payments.items())
-            if record.user_id is None and self._is_under(record.payment, keys)
+            if record.user_id is None
+            and not record.linked_by_hand
+            and self._is_under(record.payment, keys)
         ]
         subscriptions = [
             subscription
@@ -275,7 +277,11 @@ class Tables:
     def linkable(self, limit: int) -> Sequence[UserId]:
         """Return users for whom there is something unlinked that could be theirs."""
         things: list[Payment | SubscriptionReport] = [
-            *(it.payment for it in self.payments.values() if not it.user_id),
+            *(
+                it.payment
+                for it in self.payments.values()
+                if not (it.user_id or it.linked_by_hand)
+            ),
             *(it.report for it in self.subscriptions.values() if not it.user_id),
         ]
         found = set[UserId]()

@@ -33,7 +33,8 @@ create type loaded_payment_v1 as (
     id text, user_id text, state text, dispute text, amount_minor bigint,
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
     claimed_by text, email_key text, invoice_id text, subscription_id text,
-    invoice_known boolean, failure_code text, version bigint, sequence bigint
+    invoice_known boolean, failure_code text, version bigint, sequence bigint,
+    linked_by_hand boolean
 );
 
 create type loaded_period_v1 as (
@@ -63,7 +64,7 @@ language sql immutable as $$
         p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
         p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
         p.invoice_id, p.subscription_id, p.invoice_known, p.failure_code, p.version,
-        p.sequence
+        p.sequence, p.linked_by_hand
     )::loaded_payment_v1
 $$;
 
@@ -226,7 +227,7 @@ begin
                         or not is_held_v1(email_key)
                     )
             ) as keyed join payments u on u.id = keyed.id
-            where is_free_v1(u.customer_id, unlinked_users)
+            where not u.linked_by_hand and is_free_v1(u.customer_id, unlinked_users)
             order by u.id limit unlinked_max
         ) as p;
         select array_agg(loaded_v1(s.u)) into unlinked_subscriptions

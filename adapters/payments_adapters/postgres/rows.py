@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from payments_core.account import PaymentAccount, age
-from payments_core.by_hand import ChangeByHand
+from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand, LoggedChange
 from payments_core.card import Card
 from payments_core.entitlement import (
     PaymentEffect,
@@ -92,6 +92,19 @@ def of_change_by_hand(change: ChangeByHand) -> NewRow:
         "decided_by": change.decided.by,
         "reason": change.decided.reason,
     }
+
+
+def to_logged_change(row: Row) -> LoggedChange:
+    return LoggedChange(
+        at=row["at"],
+        change=ChangeByHand(
+            action=ActionByHand(row["action"]),
+            subject=row["subject"],
+            user_id=UserId(row["user_id"]),
+            instead_of=row["instead_of"],
+            decided=ByHand(by=row["decided_by"], reason=row["reason"]),
+        ),
+    )
 
 
 def to_former_key(row: Row) -> FormerKey:
@@ -288,6 +301,7 @@ def of_payment(record: PaymentRecord) -> NewRow:
         "failure_code": payment.failure_code,
         "version": record.version,
         "sequence": record.sequence,
+        "linked_by_hand": record.linked_by_hand,
     }
 
 
@@ -312,6 +326,7 @@ def to_payment(row: Row) -> PaymentRecord:
         user_id=row["user_id"],
         version=row["version"],
         sequence=row["sequence"],
+        linked_by_hand=row["linked_by_hand"],
     )
 
 

@@ -119,6 +119,8 @@ payments: Final = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     # The number of the load or of the fetch that it was last changed by.
     sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
+    # An administrator has decided whose it is, or that it is nobody's.
+    sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
     _written_at("recorded_at"),
     _written_at("updated_at"),
     _one_of("state", PaymentState),

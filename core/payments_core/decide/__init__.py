@@ -44,6 +44,7 @@ from payments_core.decide.lookups import lookup_of
 from payments_core.decide.payments import (
     SYNC_AFTER_PAYMENT,
     correct_payment,
+    decide_link,
     report_payment,
 )
 from payments_core.decide.subscriptions import observe_subscription, pay_period
@@ -54,6 +55,7 @@ from payments_core.facts import (
     CardObserved,
     CustomerBound,
     CustomerDeleted,
+    LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -100,6 +102,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerBound: bind_customer,
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
+        LinkDecided: decide_link,
         SyncNeeded: request_sync,
     }
 )

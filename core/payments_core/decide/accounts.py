@@ -220,7 +220,8 @@ def adopt(group: Group, keys: LinkKeys) -> None:
         return
     for record in found.payments:
         known = group.payment(record.payment.id) or record
-        if known.user_id is None and _is_surely_ours(group, known.payment, keys):
+        is_free = known.user_id is None and not known.linked_by_hand
+        if is_free and _is_surely_ours(group, known.payment, keys):
             put_payment(group, known, known.payment, known.sequence)
     for it in found.subscriptions:
         one = group.subscription(it.gateway_id) or it

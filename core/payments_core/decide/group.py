@@ -138,11 +138,10 @@ class Group:
         ):
             self.need(wanted)
             return
-        payments = {it.payment.id: it.payment for it in self.payments.values()}
-        for record in snapshot.histories:
-            if record.user_id == user:
-                payments.setdefault(record.payment.id, record.payment)
-        history, subscriptions = payments.values(), self.account.subscriptions
+        records = {it.payment.id: it for it in snapshot.histories} | self.payments
+        # One that is being unlinked was theirs so far.
+        history = [it.payment for it in records.values() if it.user_id == user]
+        subscriptions = self.account.subscriptions
         own = {it.gateway_id for it in subscriptions}
         known = [it for it in snapshot.periods if it.gateway_id in own]
         # What is known already is not saved again.

@@ -9,6 +9,7 @@ from payments_core.facts import (
     CardObserved,
     CustomerBound,
     CustomerDeleted,
+    LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -31,7 +32,9 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     ]
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
+    decided = facts[LinkDecided]
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
+    users += [it.user_id for it in decided if it.user_id]
     customers = [
         it.customer_id for it in (*facts[CardObserved], *facts[CustomerDeleted])
     ]
@@ -42,7 +45,9 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
         claims |= claims_of(fact)
     return Lookup(
         keys=keys if claims is NO_KEYS else keys | claims,
-        payments=frozenset([it.id for it in payments]),
+        payments=frozenset(
+            [*(it.id for it in payments), *(it.payment_id for it in decided)]
+        ),
         subscriptions=frozenset(
             [
                 *(it.period.gateway_id for it in facts[PeriodPaid]),

@@ -7,6 +7,7 @@ Rule 2: an account takes a new latest payment at once; anything else is a replay
 Rule 3: a correction that was fetched before what is known is fetched again.
 Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
         nothing new.
+Rule 5: whose a payment is can be decided by hand, and is then decided by nothing else.
 """
 
 from collections.abc import Mapping
@@ -14,17 +15,28 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
+import attrs
+
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.decide.decision import QUARANTINED, subscription_job
 from payments_core.decide.group import Group
 from payments_core.entitlement import PaymentEffect
+from payments_core.errors import (
+    AccountNotFound,
+    PaymentLinked,
+    PaymentNotFound,
+    Rejected,
+)
 from payments_core.events import EventState, Outcome
 from payments_core.facts import (
     APPLIED,
+    LinkDecided,
     PaymentCorrected,
     PaymentReported,
     SourcedFacts,
 )
+from payments_core.identity import UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import link_keys
 from payments_core.paid_periods import needs_invoice
@@ -38,7 +50,9 @@ SYNC_AFTER_PAYMENT: Final = timedelta(seconds=3)
 def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outcome:
     before = group.payment(fact.payment.id)
     after = before.payment.merge(fact.payment) if before else fact.payment
-    if not group.may_be_ours(after):
+    # What was decided by hand stands against all that it says of itself.
+    by_hand = before is not None and before.linked_by_hand
+    if not (by_hand or group.may_be_ours(after)):
         return QUARANTINED
     if before is None or after != before.payment or before.user_id != group.owner:
         put_payment(group, before, after, group.known.snapshot.sequence)
@@ -51,7 +65,8 @@ def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outc
 
 def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Outcome:
     before = group.payment(fact.payment.id)
-    if not group.may_be_ours(fact.payment):
+    by_hand = before is not None and before.linked_by_hand
+    if not (by_hand or group.may_be_ours(fact.payment)):
         return QUARANTINED
     if before is not None and fact.sequence <= before.sequence:
         job = JobKey(JobKind.PAYMENT, fact.payment.id)
@@ -60,12 +75,50 @@ def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Ou
     return APPLIED
 
 
+def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | Rejected:
+    """Link a payment to whom an administrator names, or to nobody."""
+    before, user = group.payment(fact.payment_id), fact.user_id
+    payment = before.payment if before else fact.fetched
+    if payment is None:
+        return PaymentNotFound()
+    owner = before.user_id if before else None
+    by_hand = before is not None and before.linked_by_hand
+    if owner == user and by_hand:
+        return APPLIED
+    if user is not None and group.account is None:
+        return AccountNotFound()
+    if owner not in {None, user} if user is not None else owner is None:
+        return PaymentLinked(owner)
+    sequence = before.sequence if before else group.known.snapshot.sequence
+    group.by_hand.append(
+        ChangeByHand(
+            action=ActionByHand.LINK_PAYMENT if user else ActionByHand.UNLINK_PAYMENT,
+            subject=fact.payment_id,
+            user_id=UserId(user or owner or ""),
+            decided=fact.by_hand,
+        )
+    )
+    group.note(f"payment {payment.id} {'linked' if user else 'unlinked'} by hand")
+    put_payment(group, before, payment, sequence)
+    record = group.payments[payment.id]
+    group.payments[payment.id] = attrs.evolve(record, user_id=user, linked_by_hand=True)
+    if group.account is not None and user is None:
+        group.replays = True
+    return APPLIED
+
+
 def put_payment(
     group: Group, before: PaymentRecord | None, payment: Payment, sequence: int
 ) -> None:
     """Take a payment that is new, or changed, or was not linked before."""
     version = before.version if before else 0
-    group.payments[payment.id] = PaymentRecord(payment, group.owner, version, sequence)
+    group.payments[payment.id] = PaymentRecord(
+        payment,
+        group.owner,
+        version,
+        sequence,
+        before is not None and before.linked_by_hand,
+    )
     if group.account is None:
         group.link_keys |= link_keys([payment])
         return

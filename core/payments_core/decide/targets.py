@@ -17,6 +17,7 @@ from payments_core.facts import (
     CustomerBound,
     CustomerDeleted,
     Fact,
+    LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -54,7 +55,7 @@ class Targets:
 
     def _join_payment(self, payment: Payment) -> None:
         record = self._known.payments.get(payment.id)
-        if record is not None and record.user_id is not None:
+        if record is not None and (record.user_id or record.linked_by_hand):
             return
         known = record.payment if record else None
         before = self._joined.get(payment.id, known)
@@ -89,14 +90,14 @@ class Targets:
         match fact:
             case PaymentReported(payment) | PaymentCorrected(payment):
                 return self._of_payment(payment)
-            case SubscriptionObserved(report=report):
-                return self._of_subscription(report.gateway_id)
-            case PeriodPaid(period):
-                return self._of_subscription(period.gateway_id)
+            case SubscriptionObserved(report=thing) | PeriodPaid(thing):
+                return self._of_subscription(thing.gateway_id)
             case CardObserved(customer_id=customer) | CustomerDeleted(customer):
                 return f"customer {customer}", self._known.bound_to(customer)
             case UserRegistered() | CustomerBound() | LinkRequested():
                 return "", fact.user_id
+            case LinkDecided():
+                return self._of_link(fact)
             case SyncNeeded():
                 return None
 
@@ -105,10 +106,15 @@ class Targets:
         owner = known.user_id if known else None
         return f"subscription {gateway_id}", owner or self._owners.get(gateway_id)
 
+    def _of_link(self, fact: LinkDecided) -> _Target:
+        record = self._known.payments.get(fact.payment_id)
+        owner = record.user_id if record else None
+        return f"payment {fact.payment_id}", fact.user_id or owner
+
     def _of_payment(self, payment: Payment) -> _Target:
         record = self._known.payments.get(payment.id)
-        if record is not None and record.user_id is not None:
-            return "", record.user_id
+        if record is not None and (record.user_id or record.linked_by_hand):
+            return f"payment {payment.id}", record.user_id
         joined = self._joined.get(payment.id)
         if joined is None:
             joined = record.payment.merge(payment) if record else payment

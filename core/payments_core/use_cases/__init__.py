@@ -13,6 +13,11 @@ from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
 )
+from payments_core.use_cases.payment_links import (
+    LinkPayment,
+    PaymentLink,
+    ReadPaymentLink,
+)
 from payments_core.use_cases.price_rules import FindPrice
 from payments_core.use_cases.record_facts import (
     Recorded,
@@ -56,12 +61,15 @@ __all__ = [
     "GetPaymentStatus",
     "InvalidateToken",
     "InvalidateUserTokens",
+    "LinkPayment",
     "ListInvalidatedTokens",
     "OperationRequest",
     "Order",
+    "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",
     "ReadIntent",
+    "ReadPaymentLink",
     "ReadSubscriptions",
     "RecordFacts",
     "Recorded",

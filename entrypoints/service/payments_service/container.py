@@ -21,6 +21,7 @@ from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
@@ -45,6 +46,7 @@ from payments_core.ports import (
     IntentDirectory,
     Ledger,
     NewId,
+    PaymentDirectory,
     PaymentGateway,
     SystemClock,
     TokenStore,
@@ -63,9 +65,11 @@ from payments_core.use_cases import (
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkPayment,
     ListInvalidatedTokens,
     PreviewChange,
     ReadIntent,
+    ReadPaymentLink,
     ReadSubscriptions,
     RecordFacts,
     RegisterCustomer,
@@ -87,10 +91,12 @@ USE_CASES: Final = (
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkPayment,
     ListInvalidatedTokens,
     PreviewChange,
     GetAuthorizedAccount,
     ReadIntent,
+    ReadPaymentLink,
     ReadSubscriptions,
     RegisterCustomer,
     RegisterUser,
@@ -295,6 +301,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def directory() -> AccountDirectory:
         return PostgresDirectory(store)
 
+    def payments() -> PaymentDirectory:
+        return PostgresPaymentDirectory(store)
+
     def event_log() -> EventLog:
         return PostgresEventLog(store)
 
@@ -308,6 +317,7 @@ def _stores(store: PostgresStore) -> _Providers:
         Ledger: ledger,
         WorkQueue: work_queue,
         AccountDirectory: directory,
+        PaymentDirectory: payments,
         EventLog: event_log,
         IntentDirectory: intents,
         TokenStore: token_store,

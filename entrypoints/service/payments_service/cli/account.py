@@ -6,7 +6,9 @@ from datetime import datetime
 import click
 import msgspec
 
-from payments_core.use_cases import GetPaymentStatus
+from payments_core.by_hand import ByHand
+from payments_core.identity import customer_id
+from payments_core.use_cases import GetPaymentStatus, RegisterCustomer
 from payments_service.cli import environment
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
@@ -18,6 +20,39 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.group()
 def account() -> None:
     """Accounts: who has paid, with what card, for which subscriptions."""
+
+
+@account.command()
+@click.argument("user", help="The user's id or e-mail.")
+@click.argument("customer", help="The customer's id at Stripe (cus_…).")
+@click.option("--reason", help="Why it takes another one's place; kept for good.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@_JSON
+def bind(
+    *, user: str, customer: str, reason: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Bind a Stripe customer to a user.
+
+    With a reason it takes another one's place, which must have no subscription that
+    is not over.
+    """
+
+    async def work() -> None:
+        caller, wanted = environment.operator(), customer_id(customer)
+        by_hand = ByHand.of(caller.user_id, reason) if reason is not None else None
+        async with environment.opened() as container:
+            status = container[GetPaymentStatus]
+            known = (await status(user_named(user), caller=caller)).account
+            before = known.customer_id or "no customer"
+            if dry_run:
+                click.echo(f"{known.user_id}: {before} -> {wanted}")
+                return
+            register = container[RegisterCustomer]
+            await register(known.user_id, known.email, wanted, by_hand)
+        done = {"user_id": known.user_id, "customer_id": wanted}
+        click.echo(json.dumps(done) if as_json else f"{known.user_id}: {wanted}")
+
+    environment.run(work())
 
 
 @account.command()

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
+    "payment": "Payments: whose one is, by hand.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
     "subscription": "Subscriptions: list, start, change, cancel.",

@@ -32,6 +32,8 @@ STATUSES: Final = {
     errors.EventNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,
     errors.CustomerTaken: HTTPStatus.CONFLICT,
+    errors.PaymentLinked: HTTPStatus.CONFLICT,
+    errors.PaymentNotFound: HTTPStatus.NOT_FOUND,
     errors.SubscriptionNotFound: HTTPStatus.NOT_FOUND,
     errors.IntentNotFound: HTTPStatus.NOT_FOUND,
     errors.AlreadySubscribed: HTTPStatus.CONFLICT,

@@ -25,6 +25,19 @@ class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str | None = None
 
 
+class LinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose a payment is, and why."""
+
+    user_id: str
+    reason: str
+
+
+class UnlinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a payment is nobody's."""
+
+    reason: str
+
+
 class CardIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The gateway's id of a payment method; a card's number never comes here."""
 

@@ -9,6 +9,7 @@ from typing import Self
 
 import msgspec
 
+from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.gateway import Preview
 from payments_core.intent import Refusal
@@ -18,7 +19,7 @@ from payments_core.subscription import (
     SubscriptionReport,
     subscription_id,
 )
-from payments_core.use_cases import PaymentStatusView
+from payments_core.use_cases import PaymentLink, PaymentStatusView
 
 
 class CardOut(msgspec.Struct, frozen=True):
@@ -113,6 +114,46 @@ class PaymentStatusOut(msgspec.Struct, frozen=True):
             standing.entitled,
             CardOut.of(account.card) if account.card else None,
             [KnownSubscriptionOut.known(it) for it in account.subscriptions],
+        )
+
+
+class DecidedOut(msgspec.Struct, frozen=True):
+    """That an administrator decided whose a payment is."""
+
+    at: datetime
+    action: str
+    user_id: str
+    by: str
+    reason: str
+
+    @classmethod
+    def of(cls, logged: LoggedChange) -> Self:
+        change = logged.change
+        return cls(
+            logged.at,
+            change.action.value,
+            change.user_id,
+            change.decided.by,
+            change.decided.reason,
+        )
+
+
+class PaymentLinkOut(msgspec.Struct, frozen=True):
+    """Whose a payment is, and all that was decided of that by hand, the first first."""
+
+    payment_id: str
+    user_id: str | None
+    linked_by_hand: bool
+    decided: Sequence[DecidedOut]
+
+    @classmethod
+    def of(cls, link: PaymentLink) -> Self:
+        record = link.record
+        return cls(
+            record.payment.id,
+            record.user_id,
+            record.linked_by_hand,
+            [DecidedOut.of(it) for it in link.changes],
         )
 
 

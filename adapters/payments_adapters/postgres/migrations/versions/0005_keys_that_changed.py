@@ -43,6 +43,12 @@ create trigger email_changed before update on payment_accounts
 def upgrade() -> None:
     _rekey_emails()
     op.add_column("payment_accounts", sa.Column("email_since", _MOMENT, nullable=True))
+    op.add_column(
+        "payments",
+        sa.Column(
+            "linked_by_hand", sa.Boolean(), server_default=sa.false(), nullable=False
+        ),
+    )
     op.create_table(
         "former_keys",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -93,6 +99,7 @@ def downgrade() -> None:
     op.execute("drop function email_changed()")
     op.drop_table("changes_by_hand")
     op.drop_table("former_keys")
+    op.drop_column("payments", "linked_by_hand")
     op.drop_column("payment_accounts", "email_since")
 
 

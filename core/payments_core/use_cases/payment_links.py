@@ -1,0 +1,89 @@
+"""Whose a payment is, by hand: an administrator decides, with a reason."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from payments_core.by_hand import ByHand, LoggedChange
+from payments_core.caller import Caller
+from payments_core.errors import GatewayObjectMissing, PaymentNotFound
+from payments_core.facts import LinkDecided, SourcedFacts
+from payments_core.identity import UserId
+from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.ports import PaymentDirectory, PaymentGateway
+from payments_core.use_cases.record_facts import RecordFacts
+
+
+@attrs.frozen
+class PaymentLink:
+    """A payment, whose it is, and what was decided of that by hand."""
+
+    record: PaymentRecord
+    changes: Sequence[LoggedChange]
+
+
+@attrs.frozen
+class ReadPaymentLink:
+    payments: PaymentDirectory
+
+    async def __call__(self, id_: PaymentId, *, caller: Caller) -> PaymentLink:
+        """Return a payment that we have kept.
+
+        Raises:
+            ScopeRequired: the caller is no administrator.
+            PaymentNotFound: it is not known.
+        """
+        caller.require_admin()
+        record = await self.payments.find(id_)
+        if record is None:
+            raise PaymentNotFound
+        return PaymentLink(record, await self.payments.changes_by_hand(id_))
+
+
+@attrs.frozen
+class LinkPayment:
+    """Link a payment to a user, or take it away from its user: nothing else does then.
+
+    One that we have not kept, as its events are in conflict, is fetched.
+    """
+
+    record: RecordFacts
+    gateway: PaymentGateway
+    read: ReadPaymentLink
+
+    async def __call__(
+        self, id_: PaymentId, user_id: UserId | None, reason: str, *, caller: Caller
+    ) -> PaymentLink:
+        """Return the payment as it is linked then.
+
+        Raises:
+            ScopeRequired: the caller is no administrator.
+            InvalidValue: the reason is none.
+            AccountNotFound: there is no such user.
+            PaymentNotFound: neither we nor the gateway know the payment.
+            PaymentLinked: it is another user's, or, to be unlinked, nobody's.
+            GatewayUnavailable: it could not be asked for a payment that we do not know.
+        """
+        caller.require_admin()
+        decided = LinkDecided(
+            payment_id=id_,
+            user_id=user_id,
+            by_hand=ByHand.of(caller.user_id, reason),
+        )
+        try:
+            await self._record(decided)
+        except PaymentNotFound:
+            if user_id is None:
+                raise
+            await self._record(await self._fetched(decided))
+        return await self.read(id_, caller=caller)
+
+    async def _record(self, decided: LinkDecided) -> None:
+        await self.record.one(SourcedFacts(facts=(decided,)))
+
+    async def _fetched(self, decided: LinkDecided) -> LinkDecided:
+        try:
+            found = await self.gateway.payment(decided.payment_id)
+        except GatewayObjectMissing:
+            raise PaymentNotFound from None
+        return attrs.evolve(decided, fetched=found.payment)

@@ -1,0 +1,126 @@
+"""Payments: show whose one is, link it to a user by hand, unlink it."""
+
+import json
+
+import click
+import msgspec
+
+from payments_core.errors import PaymentLinked, PaymentNotFound
+from payments_core.identity import UserId, user_id
+from payments_core.payment import PaymentId
+from payments_core.use_cases import LinkPayment, ReadPaymentLink
+from payments_core.use_cases.references import gateway_reference
+from payments_service.cli import environment
+from payments_service.cli.table import show_table
+from payments_service.container import Container
+from payments_service.presentation.schemas import PaymentLinkOut
+
+_COLUMNS = ("at", "action", "user_id", "by", "reason")
+_PAYMENT = click.argument(
+    "id_", metavar="PAYMENT", help="The payment's id: its charge's (ch_…)."
+)
+_REASON = click.option(
+    "--reason", required=True, help="Why: 1 to 500 characters, kept for good."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+
+
+@click.group()
+def payment() -> None:
+    """Payments: show whose one is, link it to a user by hand, unlink it."""
+
+
+def _id(text: str) -> PaymentId:
+    return PaymentId(gateway_reference("payment", text))
+
+
+def _show(link: PaymentLinkOut, *, as_json: bool) -> None:
+    shown = msgspec.to_builtins(link)
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    decided = shown.pop("decided")
+    for name, value in shown.items():
+        click.echo(f"{name}: {'-' if value is None else value}")
+    show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
+
+
+@payment.command()
+@_PAYMENT
+@_JSON
+def show(*, id_: str, as_json: bool) -> None:
+    """Show whose a payment is, and what was decided of that by hand."""
+
+    async def work() -> PaymentLinkOut:
+        async with environment.opened() as container:
+            return await _read(container, _id(id_))
+
+    _show(environment.run(work()), as_json=as_json)
+
+
+async def _read(container: Container, id_: PaymentId) -> PaymentLinkOut:
+    read = container[ReadPaymentLink]
+    return PaymentLinkOut.of(await read(id_, caller=environment.operator()))
+
+
+@payment.command()
+@_PAYMENT
+@click.option("--user", required=True, help="The id of the user whose it is.")
+@_REASON
+@_DRY_RUN
+@_JSON
+def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Link a payment to a user: nothing else decides whose it is any more.
+
+    One that was never kept, as its events are in conflict, is asked of Stripe.
+    """
+    environment.run(_decide(id_, user_id(user), reason, dry_run, as_json))
+
+
+@payment.command()
+@_PAYMENT
+@_REASON
+@_DRY_RUN
+@_JSON
+def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Take a payment from its user.
+
+    It is nobody's until it is linked by hand.
+    """
+    environment.run(_decide(id_, None, reason, dry_run, as_json))
+
+
+async def _decide(
+    id_: str,
+    user: UserId | None,
+    reason: str,
+    dry_run: bool,  # noqa: FBT001  # handed on
+    as_json: bool,  # noqa: FBT001  # handed on
+) -> None:
+    payment_id = _id(id_)
+    async with environment.opened() as container:
+        if dry_run:
+            click.echo(await _plan(container, payment_id, user))
+            return
+        decide = container[LinkPayment]
+        done = await decide(payment_id, user, reason, caller=environment.operator())
+        _show(PaymentLinkOut.of(done), as_json=as_json)
+
+
+async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> str:
+    """Say what would be done.
+
+    Raises:
+        PaymentLinked: it would be refused.
+        PaymentNotFound: there is nothing to unlink.
+    """
+    try:
+        owner = (await _read(container, id_)).user_id
+    except PaymentNotFound:
+        if user is None:
+            raise
+        return f"{id_} would be asked of Stripe, and linked to {user}"
+    if (user is None and owner is None) or (user and owner not in {None, user}):
+        raise PaymentLinked(owner)
+    return f"{id_} would be {f'linked to {user}' if user else f'taken from {owner}'}"

@@ -1,0 +1,96 @@
+"""What a ledger, a queue and a directory promise of what was decided by hand."""
+
+from typing import Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    CH_1,
+    CUS_1,
+    NOON,
+    a_payment,
+    a_record,
+    an_account,
+    email_of,
+)
+from contracts.stores import SAVED, Stores, moved, users
+from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand, LoggedChange
+from payments_core.identity import UserId
+from payments_core.linking import LinkKeys
+from payments_core.payment import PaymentId
+
+DECIDED: Final = ByHand(by="root", reason="seen 漢字")
+
+
+def a_change(action: ActionByHand, subject: str = CH_1) -> ChangeByHand:
+    return ChangeByHand(
+        action=action,
+        subject=subject,
+        user_id=UserId(ADA),
+        instead_of=CUS_1,
+        decided=DECIDED,
+    )
+
+
+class LinksByHandContract:
+    async def test_what_is_decided_by_hand_is_kept_in_its_order(
+        self, stores: Stores
+    ) -> None:
+        """
+        Each as often as it was decided; of another payment, or a customer, nothing.
+        """
+        await stores.keep(an_account())
+        link = a_change(ActionByHand.LINK_PAYMENT)
+        unlink = a_change(ActionByHand.UNLINK_PAYMENT)
+        others = (
+            a_change(ActionByHand.LINK_PAYMENT, "ch_other"),
+            a_change(ActionByHand.BIND_CUSTOMER),
+        )
+        for seconds, decided in enumerate([(link,), (unlink, *others), (link,)]):
+            ada = await stores.account(ADA)
+            group = attrs.evolve(moved(ada, ada), by_hand=decided)
+            assert await stores.save(group, seconds=seconds) == [SAVED]
+
+        kept = await stores.payments.changes_by_hand(CH_1)
+
+        assert [it.change for it in kept] == [link, unlink, link]
+        assert kept[0] == LoggedChange(at=NOON, change=link)
+        assert not await stores.payments.changes_by_hand(PaymentId("ch_9"))
+
+    async def test_a_payment_is_found_as_it_was_saved(self, stores: Stores) -> None:
+        """
+        With how it was linked; None if there is none.
+        """
+        record = a_record(owner=ADA)
+        record = attrs.evolve(record, linked_by_hand=True)
+        await stores.keep(an_account(), payments=[record])
+
+        found = await stores.payments.find(record.payment.id)
+        assert found == attrs.evolve(record, version=1)
+        assert await stores.payments.find(PaymentId("ch_9")) is None
+
+    @pytest.mark.parametrize("by_hand", [True, False])
+    async def test_what_was_unlinked_by_hand_is_offered_to_nobody(
+        self, stores: Stores, *, by_hand: bool
+    ) -> None:
+        """
+        By whichever key it carries.
+        """
+        records = [
+            attrs.evolve(a_record(payment), linked_by_hand=by_hand)
+            for payment in (
+                a_payment(CH_1, email=email_of(ADA)),
+                a_payment("ch_2", customer=CUS_1),
+                a_payment("ch_3", user=ADA),
+            )
+        ]
+        await stores.keep(an_account(customer=CUS_1), payments=records)
+        keys = users(ADA) | LinkKeys(
+            frozenset(), frozenset({CUS_1}), frozenset({email_of(ADA).key})
+        )
+
+        unlinked = (await stores.load(unlinked=keys)).unlinked
+        assert len(unlinked.payments) == (0 if by_hand else 3)
+        assert bool(await stores.queue.linkable(limit=9)) is not by_hand

@@ -1,0 +1,102 @@
+"""Linking a payment by hand: who may, and what is asked of the gateway."""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from contracts.examples import ADA, CH_1, NOON, a_payment, an_account
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryGateway,
+    MemoryLedger,
+    MemoryPaymentDirectory,
+)
+from payments_core.caller import ADMIN_SCOPE, Caller
+from payments_core.errors import PaymentNotFound, ScopeRequired
+from payments_core.identity import UserId
+from payments_core.payment import PaymentId
+from payments_core.policy import Policy
+from payments_core.tokens import Token
+from payments_core.use_cases import LinkPayment, ReadPaymentLink, RecordFacts
+from support.deciding import Kept
+
+pytestmark = pytest.mark.anyio
+
+CLOCK = FixedClock(NOON)
+PAYMENT = PaymentId(CH_1)
+
+
+def caller(*scopes: str) -> Caller:
+    token = Token(
+        issuer="users",
+        jti="jti",
+        user_id=UserId("root"),
+        issued_at=NOON,
+        expires_at=NOON + timedelta(minutes=5),
+        scopes=frozenset(scopes),
+    )
+    return Caller(token)
+
+
+ROOT = caller(ADMIN_SCOPE)
+
+
+@attrs.define
+class Links:
+    database: MemoryDatabase = attrs.field(
+        factory=lambda: Kept.of(an_account(ADA)).database
+    )
+    gateway: MemoryGateway = attrs.field(factory=lambda: MemoryGateway(CLOCK))
+
+    @property
+    def read(self) -> ReadPaymentLink:
+        return ReadPaymentLink(MemoryPaymentDirectory(self.database))
+
+    @property
+    def link(self) -> LinkPayment:
+        record = RecordFacts(MemoryLedger(self.database), CLOCK, CLOCK, Policy())
+        return LinkPayment(record, self.gateway, self.read)
+
+
+async def test_a_payment_that_was_never_kept_is_asked_of_the_gateway() -> None:
+    """
+    As it is there; one that is not there either is not found, and nothing changes.
+    """
+    links = Links()
+    with pytest.raises(PaymentNotFound):
+        await links.link(PAYMENT, ADA, "seen", caller=ROOT)
+    assert not links.database.tables.payments
+    links.gateway.objects.payments[PAYMENT] = a_payment(user="somebody")
+
+    linked = await links.link(PAYMENT, ADA, "seen", caller=ROOT)
+
+    assert (linked.record.user_id, linked.record.linked_by_hand) == (ADA, True)
+    assert [it.change.decided.by for it in linked.changes] == ["root"]
+    assert await links.read(PAYMENT, caller=ROOT) == linked
+
+
+async def test_what_nobody_knows_cannot_be_unlinked() -> None:
+    """
+    The gateway is not asked: there would be nothing to take away.
+    """
+    links = Links()
+    links.gateway.objects.payments[PAYMENT] = a_payment()
+    with pytest.raises(PaymentNotFound):
+        await links.link(PAYMENT, None, "why", caller=ROOT)
+    assert not links.database.tables.payments
+
+
+async def test_only_an_administrator_links_or_reads() -> None:
+    """
+    Whoever else, for themselves as well.
+    """
+    links = Links()
+    links.gateway.objects.payments[PAYMENT] = a_payment()
+    for work in (
+        links.link(PAYMENT, ADA, "mine", caller=caller()),
+        links.read(PAYMENT, caller=caller()),
+    ):
+        with pytest.raises(ScopeRequired):
+            await work
