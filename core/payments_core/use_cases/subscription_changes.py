@@ -6,7 +6,13 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.errors import AlreadySubscribed, InvalidValue, SubscriptionEnded
+from payments_core.errors import (
+    AlreadySubscribed,
+    GatewayRefused,
+    InvalidValue,
+    PreviewExpired,
+    SubscriptionEnded,
+)
 from payments_core.gateway import Preview, Price, UpdateSubscription
 from payments_core.identity import Email, UserId
 from payments_core.intent import IntentKind, OperationParams
@@ -219,16 +225,20 @@ class PreviewChange:
             raise InvalidValue("", "give a product, a price or a quantity")
         price = await self.check(change, caller=caller)
         self.check.rule(id_, change, price, caller=caller)(account)
-        return await self.gateway.preview(
-            subscription.report.customer_id,
-            UpdateSubscription(
-                subscription=subscription.gateway_id,
-                item_id=subscription.report.item_id,
-                price=price.id if price else None,
-                quantity=change.quantity,
-                proration_date=change.proration_date or await self._date(subscription),
-            ),
+        update = UpdateSubscription(
+            subscription=subscription.gateway_id,
+            item_id=subscription.report.item_id,
+            price=price.id if price else None,
+            quantity=change.quantity,
+            proration_date=change.proration_date or await self._date(subscription),
         )
+        try:
+            return await self.gateway.preview(subscription.report.customer_id, update)
+        except GatewayRefused as error:
+            if error.field == "proration_date":
+                # Of a period that was the current one, as far as we knew.
+                raise PreviewExpired(error.reason) from error
+            raise
 
     async def _date(self, subscription: Subscription) -> datetime:
         """Return the present second by the gateway's clock, which reckons.
