@@ -177,13 +177,13 @@ class SubscriptionEnded(Rejected):
 
 
 class PeriodNotPaid(Rejected):
-    """A change would give back time of the current period, which is not paid."""
+    """A change would give back time of the current period, whose money is not ours."""
 
     code: ClassVar[str] = "period_not_paid"
 
     def __init__(self, field: str) -> None:
         self.field = field
-        self.reason = "the current period is not paid; once it is, this can change"
+        self.reason = "the current period is not paid, or its payment is disputed"
         super().__init__(f"{self.field}: {self.reason}")
 
 

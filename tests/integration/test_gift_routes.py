@@ -239,6 +239,28 @@ def test_money_that_went_back_is_not_given_back_again(
     assert len(ada.taken) == 2
 
 
+def test_a_payment_that_is_disputed_gives_nothing_back(ada: Payer) -> None:
+    """
+    The bank has the money, and may keep it. Who has won it may change again.
+    """
+    told = ada.subscribed("pm_card_createDispute", quantity=10)
+    assert ada.status["payment_status"] == "disputed"
+
+    for answer in both(ada, told["id"], quantity=1):
+        assert refusal(answer) == (409, "period_not_paid")
+    assert credit(ada) == 0
+
+    [dispute] = [
+        it
+        for it in ada.stack.objects("dispute")
+        if it["charge"] == ada.charges[0]["id"]
+    ]
+    evidence = {"uncategorized_text": "winning_evidence"}
+    ada.stack.wire.post(f"disputes/{dispute['id']}", evidence=evidence, submit="true")
+    ada.stack.settle()
+    assert ada.change(told["id"], quantity=1).status_code == 200
+
+
 def test_an_upgrade_that_is_not_paid_is_no_credit_either(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:

@@ -1,5 +1,6 @@
 """What a caller may decide about what a subscription costs, and what not."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import attrs
@@ -302,9 +303,27 @@ def test_a_change_is_of_what_is_paid_for(
     A trial stays what it was given for; a period that is not paid gives nothing back.
     """
     if refused is None:
-        require_paid_for(subscription, price=price, quantity=quantity)
+        require_paid_for(
+            subscription, price=price, quantity=quantity, is_disputed=False
+        )
         return
     error, field = refused
     with pytest.raises(error) as caught:
-        require_paid_for(subscription, price=price, quantity=quantity)
+        require_paid_for(
+            subscription, price=price, quantity=quantity, is_disputed=False
+        )
     assert pointed_at(caught.value) == field
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "refused"),
+    [(None, 4, False), (None, 2, True), (ANOTHER, None, True), (ANOTHER, 4, True)],
+)
+def test_a_payment_that_is_disputed_gives_nothing_back(
+    price: Price | None, quantity: int | None, *, refused: bool
+) -> None:
+    """
+    The bank has the money, and may keep it: as if the period were not paid.
+    """
+    with pytest.raises(PeriodNotPaid) if refused else nullcontext():
+        require_paid_for(PAID, price=price, quantity=quantity, is_disputed=True)

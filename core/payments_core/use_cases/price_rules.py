@@ -13,9 +13,9 @@ Rule 5: nor is one accepted from before the last change of the price or the quan
         more seats from now, then fewer from ten minutes ago, would give back ten
         minutes that were never paid.
 Rule 6: a change gives back what is left of the period. So while the period is not paid
-        (its payment failed or is still to come, or the money went back) nobody but an
-        administrator changes the price or lowers the quantity; nor raises it while a
-        payment is past due.
+        (its payment failed, is still to come or is disputed, or the money went back)
+        nobody but an administrator changes the price or lowers the quantity; nor raises
+        it while a payment is past due.
 """
 
 from datetime import datetime, timedelta
@@ -105,11 +105,16 @@ def require_recent(
 
 
 def require_paid_for(
-    subscription: Subscription, *, price: Price | None, quantity: int | None
+    subscription: Subscription,
+    *,
+    price: Price | None,
+    quantity: int | None,
+    is_disputed: bool,
 ) -> None:
     """Refuse a change by a user that would get them something for nothing.
 
     `price` is what it would be sold for, None if that stays; so with `quantity`.
+    `is_disputed` says that the user's latest payment is.
 
     Raises:
         TrialNotAllowed: see rule 2.
@@ -122,7 +127,7 @@ def require_paid_for(
             raise TrialNotAllowed("product", "a trial is of one product and price")
         if is_more:
             raise TrialNotAllowed("quantity", "a trial is of one quantity")
-    elif not subscription.covered:
+    elif is_disputed or not subscription.covered:
         gives_back = price is not None or not is_more
         if gives_back or report.status is not SubscriptionStatus.ACTIVE:
             raise PeriodNotPaid("product" if price is not None else "quantity")

@@ -6,6 +6,7 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
+from payments_core.entitlement import PaymentStatus
 from payments_core.errors import (
     AlreadySubscribed,
     GatewayRefused,
@@ -127,7 +128,12 @@ class CheckChange:
             if change.proration_date is not None:
                 require_recent(change.proration_date, subscription, now=self.clock())
             if change.costs and not caller.is_admin:
-                require_paid_for(subscription, price=price, quantity=change.quantity)
+                require_paid_for(
+                    subscription,
+                    price=price,
+                    quantity=change.quantity,
+                    is_disputed=account.payment_status is PaymentStatus.DISPUTED,
+                )
 
         return rule
 
