@@ -16,7 +16,8 @@ Rule 6: within a subscription's life the subscription is the truth: a payment th
         nothing within a life. While it is not known what a payment was for, it says no
         more than that money was taken.
 Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
-        `pending`, before anything that a payment says.
+        `pending`, a trial `trialing`, before anything that a payment says; in this
+        order where there are several subscriptions.
 Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
         says about the date.
 """
@@ -40,6 +41,7 @@ from payments_core.subscription import PaidPeriod, Subscription, SubscriptionSta
 class PaymentStatus(StrEnum):
     NONE = "none"
     PENDING = "pending"
+    TRIALING = "trialing"
     PAID = "paid"
     FAILED = "failed"
     REFUNDED = "refunded"
@@ -275,10 +277,11 @@ def standing_of(
 
 
 _S = SubscriptionStatus
-# Of several open subscriptions the one that needs action counts.
-_ALARMS: Final = (
+# Of several open subscriptions the one that needs action counts, then a trial.
+_SHOWN: Final = (
     (frozenset({_S.PAST_DUE, _S.UNPAID}), PaymentStatus.FAILED),
     (frozenset({_S.INCOMPLETE}), PaymentStatus.PENDING),
+    (frozenset({_S.TRIALING}), PaymentStatus.TRIALING),
 )
 
 
@@ -290,8 +293,8 @@ def status_of(
     if not subscriptions:
         return latest.status if latest else PaymentStatus.NONE
     statuses = {subscription.status for subscription in subscriptions}
-    for alarming, shown in _ALARMS:
-        if statuses & alarming:
+    for these, shown in _SHOWN:
+        if statuses & these:
             return shown
     periods = (subscription.paid_period for subscription in subscriptions)
     paid_from = max((it.starts_at for it in periods if it), default=None)

@@ -105,13 +105,17 @@ class PriceNotAllowed(Rejected):
 
 
 class TrialNotAllowed(Rejected):
-    """Only an administrator gives a trial."""
+    """Only an administrator gives a trial, or makes it one of something else."""
 
     code: ClassVar[str] = "trial_not_allowed"
 
-    def __init__(self) -> None:
-        self.field = "trial_days"
-        self.reason = "a trial is an administrator's to give"
+    def __init__(
+        self,
+        field: str = "trial_days",
+        reason: str = "a trial is an administrator's to give",
+    ) -> None:
+        self.field = field
+        self.reason = reason
         super().__init__(f"{self.field}: {self.reason}")
 
 
@@ -195,6 +199,17 @@ class SubscriptionEnded(Rejected):
     def __init__(self, status: str) -> None:
         super().__init__(f"the subscription is {status}: nothing can change it")
         self.status = status
+
+
+class PeriodNotPaid(Rejected):
+    """A change would give back time of the current period, whose money is not ours."""
+
+    code: ClassVar[str] = "period_not_paid"
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        self.reason = "the current period is not paid, or its payment is disputed"
+        super().__init__(f"{self.field}: {self.reason}")
 
 
 class PreviewExpired(Rejected):

@@ -13,13 +13,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import attrs
 import httpx
 import pytest
 
+from contracts.examples import (
+    ADA,
+    CH_1,
+    a_payment,
+    a_record,
+    an_account,
+    email_of,
+    in_trial,
+)
 from faults.deliveries import Stripe, client
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.entitlement import PaymentSummary
 from payments_core.months import months_after
 from support import databases
 from support.events import SUCCEEDED, event, utc
+from support.postgres_stores import stores_on
 from support.profiles import only_in_prove
 from support.service import ServiceProcess, World, running, start
 
@@ -134,3 +147,52 @@ async def test_f50_registrations_and_refunds_lose_nothing_between_two_releases(
         dsn, "select distinct payment_expire_date from payment_accounts"
     )
     assert [row[0] for row in dates] == [months_after(START, 2)]
+
+
+async def _begin_trial(dsn: str) -> None:
+    """Let somebody who paid in December begin a trial at the end of January."""
+    paid = a_payment(at=START, email=email_of(ADA))
+    trial = attrs.evolve(in_trial(), user_id=ADA)
+    account = attrs.evolve(
+        an_account(), subscriptions=(trial,), summary=PaymentSummary.replay([paid])
+    )
+    async with PostgresStore(dsn, 1).opened() as store:
+        await stores_on(store).keep(
+            account, payments=[a_record(paid, owner=ADA)], subscriptions=[trial]
+        )
+
+
+async def _stored_status(dsn: str) -> str:
+    [(status,)] = await databases.fetch(
+        dsn, "select payment_status from payment_accounts where user_id = $1", ADA
+    )
+    return str(status)
+
+
+async def test_f50_a_trial_is_shown_by_this_release_and_read_by_the_one_before(
+    both: Sequence[ServiceProcess],
+) -> None:
+    """
+    The one before goes on with its own word for it: it reads the account, and writes
+    it for a webhook. After either this one says that it is a trial.
+    """
+    this, old = both
+    dsn = this.world.database_url
+    await _begin_trial(dsn)
+    kept = await _stored_status(dsn)
+    refunded = event(SUCCEEDED, "1", at=START, amount_refunded=100)
+    refunded |= {"type": "charge.refunded"}
+    refunded["data"]["object"]["id"] = CH_1
+    paid = event(SUCCEEDED, "2", at=START, receipt_email=email_of(ADA).text)
+
+    told = []
+    for service, body in ((old, refunded), (this, paid)):
+        shown = [it.status(ADA)["payment_status"] for it in both]
+        answer = service.post_event(body)
+        told.append((shown, answer.status_code, await _stored_status(dsn)))
+
+    assert kept == "trialing"
+    assert told == [
+        (["trialing", "paid"], 200, "refunded"),
+        (["trialing", "refunded"], 200, "trialing"),
+    ]

@@ -96,7 +96,7 @@ def test_a_trial_is_free_until_it_ends(ada: Payer) -> None:
     told = ada.admin.subscribed(trial_days=10)
 
     status = ada.status
-    assert told["status"] == "trialing"
+    assert told["status"] == status["payment_status"] == "trialing"
     assert status["payment_expire_date"] == told["trial_end"]
     assert status["entitled"] is True
     assert status["subscriptions"][0]["paid_through"] is None
@@ -117,6 +117,27 @@ def test_a_trial_that_ends_is_paid_for(ada: Payer) -> None:
     assert status["payment_status"] == "paid"
     assert moment(status["payment_expire_date"]) > moment(told["trial_end"])
     assert ada.taken == [BASIC]
+
+
+def test_the_log_of_changes_tells_of_a_trial(ada: Payer) -> None:
+    """
+    When it began, by what, and when it was over; so does what people query.
+    """
+    told = ada.admin.subscribed_without_card(trial_days=2)
+    stored = ada.stored("payment_status from payment_accounts")
+    ada.call("DELETE", f"subscriptions/{told['id']}")
+    ada.stack.settle()
+
+    assert stored == [("trialing",)]
+    registered, began, *_, over = ada.stored(
+        "payment_status, payment_expire_date, cause from account_log", by="version"
+    )
+    assert registered == ("none", None, "user registered")
+    assert began[:2] == ("trialing", moment(told["trial_end"]))
+    assert over[0] == "none"
+    assert over[1] < moment(told["trial_end"])
+    assert "subscription" in began[2]
+    assert "subscription" in over[2]
 
 
 def test_a_trial_needs_no_card(ada: Payer) -> None:

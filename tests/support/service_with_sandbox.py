@@ -235,6 +235,14 @@ class Payer:
         location = accepted.headers["location"]
         return self.get(location.removeprefix("/payments-gateway/api"))
 
+    def stored(self, what: str, *, by: str = "user_id") -> list[tuple[Json, ...]]:
+        """Return rows about them, as the database has them."""
+        query = f"select {what} where user_id = $1 order by {by}"
+        url = self.stack.world.database_url
+        return [
+            tuple(row) for row in databases.run(databases.fetch(url, query, self.id))
+        ]
+
     # What the gateway has of them
 
     def have(self, kind: str) -> list[Json]:

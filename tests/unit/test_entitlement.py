@@ -78,7 +78,7 @@ END: Final = NOON + MONTH
     ("status", "expected"),
     [
         (S.INCOMPLETE, P.PENDING),
-        (S.TRIALING, P.PAID),
+        (S.TRIALING, P.TRIALING),
         (S.ACTIVE, P.PAID),
         (S.PAST_DUE, P.FAILED),
         (S.UNPAID, P.FAILED),
@@ -101,7 +101,7 @@ def test_each_status_shows_what_it_means_for_a_month_that_was_paid(
     [
         (S.INCOMPLETE, P.PENDING),
         (S.INCOMPLETE_EXPIRED, P.NONE),
-        (S.TRIALING, P.NONE),
+        (S.TRIALING, P.TRIALING),
         (S.ACTIVE, P.NONE),
         (S.PAST_DUE, P.FAILED),
         (S.UNPAID, P.FAILED),
@@ -120,20 +120,27 @@ def test_no_status_is_worth_anything_by_itself(
 
 def test_of_several_subscriptions_the_one_that_needs_somebody_counts() -> None:
     """
-    A debt comes before an expected payment, and that before what is paid.
+    A debt comes before an expected payment, that before a trial, and that before what
+    is paid.
     """
     waiting = a_subscription(a_report("sub_2", S.INCOMPLETE))
     owing = a_subscription(a_report("sub_3", S.PAST_DUE))
+    trying = a_subscription(a_report("sub_4", S.TRIALING))
 
-    assert shown(of(), waiting) == (P.PENDING, END)
-    assert shown(of(), waiting, owing) == (P.FAILED, END)
+    assert shown(of(), trying) == (P.TRIALING, END)
+    assert shown(of(), trying, waiting) == (P.PENDING, END)
+    assert shown(of(), trying, waiting, owing) == (P.FAILED, END)
 
 
 def test_a_trial_is_free_and_nothing_is_paid() -> None:
     """
-    Its end is the date; the invoice over nothing is no payment.
+    Its end is the date; the invoice over nothing is no payment. What was paid, failed
+    or given back before it began says nothing in it.
     """
-    assert shown(in_trial()) == (P.NONE, NOON + 14 * DAY)
+    assert shown(in_trial()) == (P.TRIALING, NOON + 14 * DAY)
+    for state in (PaymentState.FAILED, PaymentState.REFUNDED):
+        before = attrs.evolve(BEFORE, state=state)
+        assert shown(in_trial(), before) == (P.TRIALING, NOON + 14 * DAY)
 
 
 def test_a_trial_that_is_ended_early_ends_there() -> None:

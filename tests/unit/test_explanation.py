@@ -2,11 +2,15 @@
 
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
-from contracts.examples import NOON
+from contracts.examples import NOON, in_trial
 from payments_service.presentation.explanation import why_entitled
-from payments_service.presentation.schemas import PaymentStatusOut
+from payments_service.presentation.schemas import (
+    KnownSubscriptionOut,
+    PaymentStatusOut,
+)
 
 DAY = timedelta(days=1)
 
@@ -49,3 +53,20 @@ def test_access_follows_from_the_date_and_the_time(
     }
     assert why.startswith(said.format(**shown))
     assert ("grace" in why) is ("grace" in said)
+
+
+@pytest.mark.parametrize(
+    ("later", "said"), [(timedelta(0), "in a trial until"), (DAY, "paid or free until")]
+)
+def test_a_trial_is_said_to_be_one(later: timedelta, said: str) -> None:
+    """
+    Where it is what the date comes from.
+    """
+    trial = KnownSubscriptionOut.known(in_trial())
+    assert trial.trial_end is not None
+    shown = msgspec.structs.replace(
+        status(trial.trial_end + later, entitled=True),
+        payment_status="trialing",
+        subscriptions=[trial],
+    )
+    assert why_entitled(shown, NOON).startswith(said)

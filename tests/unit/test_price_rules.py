@@ -1,13 +1,23 @@
 """What a caller may decide about what a subscription costs, and what not."""
 
+from contextlib import nullcontext
 from typing import Any
 
+import attrs
 import pytest
 
-from payments_core.errors import AlreadySubscribed, PriceNotAllowed, TrialNotAllowed
+from contracts.examples import MONTH, a_subscription, a_term, in_trial
+from payments_core.errors import (
+    AlreadySubscribed,
+    PeriodNotPaid,
+    PriceNotAllowed,
+    TrialNotAllowed,
+)
+from payments_core.gateway import Price
 from payments_core.intent import IntentState
+from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import Change, Order
-from payments_core.use_cases.price_rules import PREVIEW_TTL
+from payments_core.use_cases.price_rules import PREVIEW_TTL, require_paid_for
 from support.deployment import ADA, Deployment, admin
 from support.operations import (
     BASIC,
@@ -192,3 +202,128 @@ async def test_an_administrator_gives_a_trial() -> None:
             await deployment.account()
         ).payment_expire_date == deployment.clock.now + 14 * DAY
         assert taken(deployment) == 0
+
+
+# Rules 2 and 6: nothing for nothing
+
+S = SubscriptionStatus
+PRESENT, ANOTHER = (
+    Price(
+        id=id_,
+        product="prod_1",
+        currency="eur",
+        amount_minor=900,
+        active=True,
+        recurring=True,
+    )
+    for id_ in ("price_1", "price_2")
+)
+
+
+def pointed_at(error: Exception) -> object:
+    return getattr(error, "field", None)
+
+
+def seats(
+    count: int, subscription: Subscription, status: S | None = None
+) -> Subscription:
+    report = attrs.evolve(
+        subscription.report,
+        quantity=count,
+        status=status or subscription.report.status,
+    )
+    return attrs.evolve(subscription, report=report)
+
+
+PAID = seats(3, a_subscription(term=a_term()))
+UNPAID = seats(3, a_subscription())
+# The gateway has moved the period on; what is paid is the one before.
+RENEWED = attrs.evolve(
+    PAID,
+    report=attrs.evolve(
+        PAID.report,
+        period_start=PAID.report.period_end,
+        period_end=PAID.report.period_end + MONTH,
+    ),
+)
+TRIAL = seats(3, in_trial())
+# Its first payment is still to come.
+AFTER_TRIAL = seats(
+    3,
+    attrs.evolve(
+        TRIAL,
+        report=attrs.evolve(
+            TRIAL.report,
+            period_start=TRIAL.report.period_end,
+            period_end=TRIAL.report.period_end + MONTH,
+        ),
+    ),
+    S.ACTIVE,
+)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "price", "quantity", "refused"),
+    [
+        (PAID, ANOTHER, None, None),
+        (PAID, None, 1, None),
+        (PAID, ANOTHER, 100, None),
+        (seats(3, PAID, S.PAST_DUE), None, 1, None),
+        (TRIAL, None, 3, None),
+        (TRIAL, PRESENT, 1, None),
+        (TRIAL, None, 4, (TrialNotAllowed, "quantity")),
+        (TRIAL, PRESENT, 4, (TrialNotAllowed, "quantity")),
+        (TRIAL, ANOTHER, 1, (TrialNotAllowed, "product")),
+        (TRIAL, ANOTHER, 4, (TrialNotAllowed, "product")),
+        *(
+            case
+            for unpaid in (UNPAID, RENEWED, AFTER_TRIAL)
+            for case in (
+                (unpaid, None, 4, None),
+                (unpaid, None, 3, (PeriodNotPaid, "quantity")),
+                (unpaid, None, 2, (PeriodNotPaid, "quantity")),
+                (unpaid, ANOTHER, None, (PeriodNotPaid, "product")),
+                (unpaid, PRESENT, 4, (PeriodNotPaid, "product")),
+            )
+        ),
+        *(
+            (seats(3, RENEWED, owing), price, 4, (PeriodNotPaid, field))
+            for owing in (S.PAST_DUE, S.UNPAID, S.INCOMPLETE, S.PAUSED)
+            for price, field in ((None, "quantity"), (ANOTHER, "product"))
+        ),
+    ],
+)
+def test_a_change_is_of_what_is_paid_for(
+    subscription: Subscription,
+    price: Price | None,
+    quantity: int | None,
+    refused: tuple[type[TrialNotAllowed] | type[PeriodNotPaid], str] | None,
+) -> None:
+    """
+    A trial stays what it was given for; a period that is not paid gives nothing back.
+    """
+    if refused is None:
+        require_paid_for(
+            subscription, price=price, quantity=quantity, is_disputed=False
+        )
+        return
+    error, field = refused
+    with pytest.raises(error) as caught:
+        require_paid_for(
+            subscription, price=price, quantity=quantity, is_disputed=False
+        )
+    assert pointed_at(caught.value) == field
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "refused"),
+    [(None, 4, False), (None, 2, True), (ANOTHER, None, True), (ANOTHER, 4, True)],
+)
+def test_a_payment_that_is_disputed_gives_nothing_back(
+    price: Price | None, quantity: int | None, *, refused: bool
+) -> None:
+    """
+    The bank has the money, and may keep it: as if the period were not paid.
+    """
+    with pytest.raises(PeriodNotPaid) if refused else nullcontext():
+        require_paid_for(PAID, price=price, quantity=quantity, is_disputed=True)

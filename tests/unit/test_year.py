@@ -114,6 +114,8 @@ def _true_status(
         return PaymentStatus.FAILED
     if "incomplete" in statuses:
         return PaymentStatus.PENDING
+    if "trialing" in statuses:
+        return PaymentStatus.TRIALING
     living = [it for it in subscriptions if it["status"] not in ENDED]
     # An invoice may be paid without a charge: by what was credited before.
     told = [(term.start, 1) for term in terms]

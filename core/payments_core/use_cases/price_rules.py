@@ -2,7 +2,8 @@
 
 Rule 1: an administrator may name a price. Anybody else names a product, and pays its
         default price.
-Rule 2: only an administrator may give a trial, and never to their own account.
+Rule 2: only an administrator may give a trial. It is of one price and quantity: while
+        it lasts, nobody else moves it to another price, or to a greater quantity.
 Rule 3: a proration date is accepted for 600 s after it, and inside the current period
         of the subscription. This holds for administrators too: the date makes a
         change cost what its preview said, and any other date is a discount.
@@ -11,6 +12,10 @@ Rule 4: a request whose idempotency key is known gets its answer before these ru
 Rule 5: nor is one accepted from before the last change of the price or the quantity:
         more seats from now, then fewer from ten minutes ago, would give back ten
         minutes that were never paid.
+Rule 6: a change gives back what is left of the period. So while the period is not paid
+        (its payment failed, is still to come or is disputed, or the money went back)
+        nobody but an administrator changes the price or lowers the quantity; nor raises
+        it while a payment is past due.
 """
 
 from datetime import datetime, timedelta
@@ -21,6 +26,7 @@ import attrs
 from payments_core.caller import Caller
 from payments_core.errors import (
     GatewayObjectMissing,
+    PeriodNotPaid,
     PreviewExpired,
     PriceNotAllowed,
     TrialNotAllowed,
@@ -28,7 +34,7 @@ from payments_core.errors import (
 )
 from payments_core.gateway import Price
 from payments_core.ports import PaymentGateway
-from payments_core.subscription import Subscription
+from payments_core.subscription import Subscription, SubscriptionStatus
 
 PREVIEW_TTL: Final = timedelta(seconds=600)
 
@@ -96,3 +102,32 @@ def require_recent(
     if date < now - PREVIEW_TTL:
         seconds = int(PREVIEW_TTL.total_seconds())
         raise PreviewExpired(f"not within the last {seconds} seconds")
+
+
+def require_paid_for(
+    subscription: Subscription,
+    *,
+    price: Price | None,
+    quantity: int | None,
+    is_disputed: bool,
+) -> None:
+    """Refuse a change by a user that would get them something for nothing.
+
+    `price` is what it would be sold for, None if that stays; so with `quantity`.
+    `is_disputed` says that the user's latest payment is.
+
+    Raises:
+        TrialNotAllowed: see rule 2.
+        PeriodNotPaid: see rule 6.
+    """
+    report = subscription.report
+    is_more = quantity is not None and quantity > report.quantity
+    if report.status is SubscriptionStatus.TRIALING:
+        if price is not None and price.id != report.price:
+            raise TrialNotAllowed("product", "a trial is of one product and price")
+        if is_more:
+            raise TrialNotAllowed("quantity", "a trial is of one quantity")
+    elif is_disputed or not subscription.covered:
+        gives_back = price is not None or not is_more
+        if gives_back or report.status is not SubscriptionStatus.ACTIVE:
+            raise PeriodNotPaid("product" if price is not None else "quantity")

@@ -6,7 +6,14 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.errors import AlreadySubscribed, InvalidValue, SubscriptionEnded
+from payments_core.entitlement import PaymentStatus
+from payments_core.errors import (
+    AlreadySubscribed,
+    GatewayRefused,
+    InvalidValue,
+    PreviewExpired,
+    SubscriptionEnded,
+)
 from payments_core.gateway import Preview, Price, UpdateSubscription
 from payments_core.identity import Email, UserId
 from payments_core.intent import IntentKind, OperationParams
@@ -19,7 +26,11 @@ from payments_core.use_cases.execute_operation import (
     ExecuteOperation,
 )
 from payments_core.use_cases.find_operation import find_operation
-from payments_core.use_cases.price_rules import FindPrice, require_recent
+from payments_core.use_cases.price_rules import (
+    FindPrice,
+    require_paid_for,
+    require_recent,
+)
 from payments_core.use_cases.references import gateway_reference
 from payments_core.use_cases.subscriptions import ConfirmOpen, has, not_subscribed_to
 
@@ -92,11 +103,19 @@ class CheckChange:
             product=change.product, price=change.price, caller=caller
         )
 
-    def rule(self, id_: SubscriptionId, change: Change, price: Price | None) -> Rule:
+    def rule(
+        self,
+        id_: SubscriptionId,
+        change: Change,
+        price: Price | None,
+        *,
+        caller: Caller,
+    ) -> Rule:
         """Return what an account has to be like for the change to be made.
 
         The rule raises:
             SubscriptionNotFound, SubscriptionEnded, AlreadySubscribed, PreviewExpired.
+            TrialNotAllowed, PeriodNotPaid: see `payments_core.use_cases.price_rules`.
         """
 
         def rule(account: PaymentAccount) -> None:
@@ -108,6 +127,13 @@ class CheckChange:
             not_subscribed_to(product, besides=id_)(account)
             if change.proration_date is not None:
                 require_recent(change.proration_date, subscription, now=self.clock())
+            if change.costs and not caller.is_admin:
+                require_paid_for(
+                    subscription,
+                    price=price,
+                    quantity=change.quantity,
+                    is_disputed=account.payment_status is PaymentStatus.DISPUTED,
+                )
 
         return rule
 
@@ -137,6 +163,8 @@ class ChangeSubscription:
             SubscriptionEnded: nothing can change it.
             AlreadySubscribed: the price is of another product that the user has.
             PreviewExpired: the proration date is too old, or of another period.
+            TrialNotAllowed: it is in a trial, which stays what it was given for.
+            PeriodNotPaid: it would give back what was not paid.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """
@@ -162,7 +190,7 @@ class ChangeSubscription:
         if price is not None:
             priced = attrs.evolve(wanted, price=price.id, product=price.product)
             request = attrs.evolve(request, wanted=priced, requested=wanted)
-        rule = self.check.rule(id_, change, price)
+        rule = self.check.rule(id_, change, price, caller=caller)
         try:
             return await self.execute(request, rule, found=found)
         except AlreadySubscribed as refusal:
@@ -194,6 +222,7 @@ class PreviewChange:
             PriceNotAllowed, UnknownReference: see `ChangeSubscription`.
             SubscriptionNotFound, SubscriptionEnded: see `ChangeSubscription`.
             AlreadySubscribed, PreviewExpired: see `ChangeSubscription`.
+            TrialNotAllowed, PeriodNotPaid: see `ChangeSubscription`.
             GatewayRefused: the change cannot be made.
         """
         account = await self.reach(user, caller=caller)
@@ -201,17 +230,21 @@ class PreviewChange:
         if not change.costs:
             raise InvalidValue("", "give a product, a price or a quantity")
         price = await self.check(change, caller=caller)
-        self.check.rule(id_, change, price)(account)
-        return await self.gateway.preview(
-            subscription.report.customer_id,
-            UpdateSubscription(
-                subscription=subscription.gateway_id,
-                item_id=subscription.report.item_id,
-                price=price.id if price else None,
-                quantity=change.quantity,
-                proration_date=change.proration_date or await self._date(subscription),
-            ),
+        self.check.rule(id_, change, price, caller=caller)(account)
+        update = UpdateSubscription(
+            subscription=subscription.gateway_id,
+            item_id=subscription.report.item_id,
+            price=price.id if price else None,
+            quantity=change.quantity,
+            proration_date=change.proration_date or await self._date(subscription),
         )
+        try:
+            return await self.gateway.preview(subscription.report.customer_id, update)
+        except GatewayRefused as error:
+            if error.field == "proration_date":
+                # Of a period that was the current one, as far as we knew.
+                raise PreviewExpired(error.reason) from error
+            raise
 
     async def _date(self, subscription: Subscription) -> datetime:
         """Return the present second by the gateway's clock, which reckons.

@@ -188,10 +188,14 @@ def change(
         )
 
     async def check(container: Container) -> None:
+        operator = environment.operator()
         account = await container[GetAuthorizedAccount](
-            user_named(user), caller=environment.operator()
+            user_named(user), caller=operator
         )
-        container[CheckChange].rule(SubscriptionId(id_), wanted, None)(account)
+        rule = container[CheckChange].rule(
+            SubscriptionId(id_), wanted, None, caller=operator
+        )
+        rule(account)
 
     _operate(work, check, f"would change {id_}", dry_run=dry_run, as_json=as_json)
 

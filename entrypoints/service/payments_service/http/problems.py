@@ -38,6 +38,7 @@ STATUSES: Final = {
     errors.IntentNotFound: HTTPStatus.NOT_FOUND,
     errors.AlreadySubscribed: HTTPStatus.CONFLICT,
     errors.SubscriptionEnded: HTTPStatus.CONFLICT,
+    errors.PeriodNotPaid: HTTPStatus.CONFLICT,
     errors.OperationInProgress: HTTPStatus.CONFLICT,
     errors.CardDeclined: HTTPStatus.PAYMENT_REQUIRED,
     errors.Abandoned: HTTPStatus.GATEWAY_TIMEOUT,

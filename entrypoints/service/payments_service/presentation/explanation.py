@@ -22,7 +22,9 @@ def why_entitled(status: PaymentStatusOut, now: datetime) -> str:
     if until is None:
         return "no period was ever paid for or free"
     at, ends = (moment_text(it.replace(microsecond=0)) for it in (now, until))
+    trials = {it.trial_end for it in status.subscriptions if it.status == "trialing"}
+    reason = "in a trial" if until in trials else "paid or free"
     if now < until:
-        return f"paid or free until {ends}; it is {at}"
+        return f"{reason} until {ends}; it is {at}"
     grace = "within the grace after it" if status.entitled else "and no grace is left"
-    return f"paid or free until {ends}; it is {at}, {grace}"
+    return f"{reason} until {ends}; it is {at}, {grace}"

@@ -28,6 +28,8 @@ def problem_of(refusal: Refusal) -> errors.Rejected:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)
     if refusal.code == errors.AlreadySubscribed.code:
         return errors.AlreadySubscribed(refusal.reason)
+    if refusal.field == "proration_date":
+        return errors.PreviewExpired(refusal.reason)
     if known := _BARE.get(refusal.code):
         return known()
     if refusal.field is not None and refusal.code == MISSING:

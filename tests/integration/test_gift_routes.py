@@ -1,0 +1,370 @@
+"""Only an administrator gives free time or a price of their own, whichever way."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from support.service_with_sandbox import (
+    BASIC,
+    OTHER,
+    Payer,
+    ServiceWithSandbox,
+    pointers,
+    refusal,
+)
+
+SECOND: Final = timedelta(seconds=1)
+
+
+def both(payer: Payer, id_: str, **change: Any) -> Sequence[httpx.Response]:
+    """Ask for a change, and for what it would cost."""
+    path = f"subscriptions/{id_}"
+    return [
+        payer.call("POST", f"{path}/preview", change),
+        payer.call("PATCH", path, change),
+    ]
+
+
+def credit(payer: Payer) -> int:
+    """Return what the gateway owes somebody."""
+    return -sum(int(it["balance"]) for it in payer.customers)
+
+
+# Trials
+
+
+def test_a_trial_is_of_one_product_and_quantity(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    By a change it would be one of a dearer product, or of a hundred seats: 403, with
+    the field, for the change and for its preview. An administrator may.
+    """
+    told = ada.admin.subscribed(trial_days=10)
+    before = ada.subscriptions
+
+    for field, change in (
+        ("product", {"product": stack.other_product}),
+        ("product", {"product": stack.other_product, "quantity": 100}),
+        ("quantity", {"quantity": 2}),
+        ("quantity", {"product": stack.product, "quantity": 100}),
+    ):
+        for answer in both(ada, told["id"], **change):
+            assert refusal(answer) == (403, "trial_not_allowed")
+            assert pointers(answer) == [f"/{field}"]
+
+    assert ada.subscriptions == before
+    given = both(ada.admin, told["id"], product=stack.other_product, quantity=3)
+    assert [it.status_code for it in given] == [200, 200]
+    assert ada.taken == []
+
+
+def test_what_is_no_gift_is_changed_in_a_trial(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Fewer seats, the product that it is of, its end and back again: the trial ends when
+    it did.
+    """
+    told = ada.admin.subscribed(trial_days=10, quantity=3)
+
+    for change in (
+        {"quantity": 1},
+        {"product": stack.product},
+        {"cancel_at_period_end": True},
+        {"cancel_at_period_end": False},
+    ):
+        answer = ada.change(told["id"], **change)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["trial_end"] == told["trial_end"]
+    assert ada.status["payment_expire_date"] == told["trial_end"]
+
+
+@pytest.mark.parametrize(
+    "field", ["trial_days", "trial_end", "billing_cycle_anchor", "proration_behavior"]
+)
+def test_a_change_has_no_trial(ada: Payer, field: str) -> None:
+    """
+    Nor what else at the gateway makes time free: 400, for an administrator too.
+    """
+    told = ada.admin.subscribed(trial_days=10)
+
+    for payer in (ada, ada.admin):
+        for answer in both(payer, told["id"], **{"quantity": 1, field: 30}):
+            assert refusal(answer) == (400, "invalid_body")
+    assert ada.status["payment_expire_date"] == told["trial_end"]
+
+
+def test_a_user_has_no_trial_of_ones_own_whenever_and_under_whatever_name(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Of a second product, by e-mail, by the e-mail that one had before, while a trial
+    runs, after it was ended, and after one of another product: 403, or nobody at all.
+    """
+
+    def refused(path: str = "subscriptions") -> set[tuple[int, str]]:
+        orders = [
+            {"product": it, "trial_days": 1}
+            for it in (stack.product, stack.other_product)
+        ]
+        return {refusal(ada.call("POST", path, order)) for order in orders}
+
+    trial_not_allowed = {(403, "trial_not_allowed")}
+    email, renamed = f"{ada.id}@example.com", f"new-{ada.id}@example.com"
+    told = ada.admin.subscribed(trial_days=10)
+    assert refused() == trial_not_allowed
+    assert refused(f"/users/{email}/subscriptions") == trial_not_allowed
+    stack.service.register(ada.id, renamed)
+    assert refused(f"/users/{renamed}/subscriptions") == trial_not_allowed
+    assert refused(f"/users/{email}/subscriptions") == {(404, "account_not_found")}
+    ada.call("DELETE", f"subscriptions/{told['id']}").raise_for_status()
+    assert refused() == trial_not_allowed
+
+    assert len(ada.subscriptions) == 1
+
+
+def test_a_trial_that_was_ended_is_not_begun_again(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The next subscription is paid for; nor is the ended one changed back to life.
+    """
+    told = ada.admin.subscribed(trial_days=10)
+    ada.call("DELETE", f"subscriptions/{told['id']}").raise_for_status()
+    for change in ({"cancel_at_period_end": False}, {"product": stack.other_product}):
+        answer = ada.change(told["id"], **change)
+        assert refusal(answer) == (409, "subscription_ended")
+
+    again = ada.subscribe()
+
+    assert (again.status_code, again.json()["status"]) == (201, "active")
+    assert again.json()["trial_end"] is None
+    assert ada.taken == [BASIC]
+
+
+def test_an_administrators_key_is_no_users(ada: Payer) -> None:
+    """
+    Under the key of the operation that gave the trial, a user asks for one of their
+    own: 403; and with another body an administrator, too, has nothing for it.
+    """
+    admin = ada.admin
+    given = admin.subscribe(trial_days=10, key="given")
+
+    asked = ada.subscribe(trial_days=10, key="given")
+    longer = admin.subscribe(trial_days=700, key="given")
+    again = admin.subscribe(trial_days=10, key="given")
+
+    assert refusal(asked) == (403, "trial_not_allowed")
+    assert refusal(longer) == (422, "idempotency_key_reused")
+    assert again.json() == given.json()
+    assert len(ada.subscriptions) == 1
+
+
+def test_a_trial_that_may_have_begun_is_no_way_to_a_second(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The gateway made it and did not say so: while that is open nothing else of the
+    product begins, and in the end there is the one that was given.
+    """
+    admin = ada.admin
+    stack.sandbox.plan("timeout_after", "POST /v1/subscriptions")
+    given = admin.subscribe(trial_days=10)
+    for answer in (ada.subscribe(), admin.subscribe(trial_days=20)):
+        assert refusal(answer) == (409, "operation_in_progress")
+    stack.settle(timedelta(minutes=10))
+
+    assert given.status_code == 202
+    [one] = ada.subscriptions
+    assert one["trial_end"] - one["trial_start"] == 10 * 86_400
+    assert ada.status["payment_status"] == "trialing"
+
+
+# What was not paid gives nothing back
+
+
+def test_a_renewal_that_failed_gives_nothing_back(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Ten seats are owed for: one in place of them would be a credit for nine that were
+    never paid, and months of free time. 409 with the field until the debt is paid.
+    """
+    told = ada.subscribed(quantity=10)
+    stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    stack.pass_by("1 month")
+
+    # Its invoice is a draft for an hour; then the payment fails.
+    for overdue in (False, True):
+        for field, change in (
+            ("quantity", {"quantity": 1}),
+            ("product", {"product": stack.other_product}),
+            ("product", {"product": stack.other_product, "quantity": 20}),
+            *([("quantity", {"quantity": 11})] if overdue else ()),
+        ):
+            for answer in both(ada, told["id"], **change):
+                assert refusal(answer) == (409, "period_not_paid")
+                assert pointers(answer) == [f"/{field}"]
+        stack.pass_by("2 hours")
+    assert (credit(ada), ada.taken) == (0, [10 * BASIC])
+
+    ada.give_card(OTHER).raise_for_status()
+    stack.settle()
+    answers = both(ada, told["id"], quantity=1)
+
+    assert [it.status_code for it in answers] == [200, 200]
+    assert ada.taken == [10 * BASIC, 10 * BASIC]
+    assert 0 < credit(ada) < 9 * BASIC + 1
+
+
+def test_money_that_went_back_is_not_given_back_again(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The month was refunded: a change gives no credit for it. More seats may be bought.
+    """
+    told = ada.subscribed(quantity=10)
+    [charge] = ada.charges
+    stack.wire.post("refunds", charge=charge["id"])
+    stack.settle()
+
+    for answer in both(ada, told["id"], quantity=1):
+        assert refusal(answer) == (409, "period_not_paid")
+    assert credit(ada) == 0
+    assert ada.change(told["id"], quantity=11).status_code == 200
+    assert len(ada.taken) == 2
+
+
+def test_a_payment_that_is_disputed_gives_nothing_back(ada: Payer) -> None:
+    """
+    The bank has the money, and may keep it. Who has won it may change again.
+    """
+    told = ada.subscribed("pm_card_createDispute", quantity=10)
+    assert ada.status["payment_status"] == "disputed"
+
+    for answer in both(ada, told["id"], quantity=1):
+        assert refusal(answer) == (409, "period_not_paid")
+    assert credit(ada) == 0
+
+    [dispute] = [
+        it
+        for it in ada.stack.objects("dispute")
+        if it["charge"] == ada.charges[0]["id"]
+    ]
+    evidence = {"uncategorized_text": "winning_evidence"}
+    ada.stack.wire.post(f"disputes/{dispute['id']}", evidence=evidence, submit="true")
+    ada.stack.settle()
+    assert ada.change(told["id"], quantity=1).status_code == 200
+
+
+def test_an_upgrade_that_is_not_paid_is_no_credit_either(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    A hundred seats, held for their payment, then one again: nothing was paid, so
+    nothing is given back.
+    """
+    told = ada.subscribed()
+    stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    held = ada.change(told["id"], quantity=100)
+    stack.settle()
+    back = ada.change(told["id"], quantity=1)
+    stack.settle()
+
+    assert held.json()["quantity"] == 1
+    assert back.status_code in {200, 422}
+    assert (credit(ada), ada.taken) == (0, [BASIC])
+
+
+# Prices
+
+
+def test_a_price_that_is_no_longer_sold_is_kept_and_not_come_back_to(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Who has it keeps it with another quantity; who has left it pays what all pay.
+    """
+    cheap = stack.wire.post(
+        "prices",
+        currency="eur",
+        unit_amount=100,
+        recurring={"interval": "month"},
+        product=stack.product,
+    )["id"]
+    ada.give_card()
+    told = ada.admin.subscribed_without_card(price=cheap)
+    stack.wire.post(f"prices/{cheap}", active="false")
+
+    kept = ada.change(told["id"], quantity=2)
+    left = ada.change(told["id"], product=stack.product)
+
+    assert (kept.status_code, kept.json()["price"]) == (200, cheap)
+    assert (left.status_code, left.json()["price"]) == (200, stack.basic)
+    for answer in both(ada, told["id"], price=cheap):
+        assert refusal(answer) == (403, "price_not_allowed")
+    assert refusal(ada.subscribe(price=cheap)) == (403, "price_not_allowed")
+
+
+@pytest.mark.parametrize("by", ["price", "both"])
+def test_no_price_is_named_in_an_order_by_e_mail_or_beside_a_product(
+    stack: ServiceWithSandbox, ada: Payer, by: str
+) -> None:
+    """
+    Not at any path of one's own, and not beside what may be named.
+    """
+    _ = ada.status
+    order = {"price": {"price": stack.pro}}.get(
+        by, {"product": stack.product, "price": stack.pro}
+    )
+    expected = {"price": (403, "price_not_allowed")}.get(by, (400, "invalid_value"))
+
+    for whose in (ada.id, f"{ada.id}@example.com"):
+        answer = ada.call("POST", f"/users/{whose}/subscriptions", order)
+        assert refusal(answer) == expected
+    assert ada.customers == []
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    ["0", "-1", "1.0", "1e2", "true", '"1"', "null", "1000001", "9" * 30],
+)
+def test_a_quantity_is_a_whole_number_that_is_sold(
+    stack: ServiceWithSandbox, begun: tuple[Payer, str], quantity: str
+) -> None:
+    """
+    400 with the field, for the order, the change and its preview.
+    """
+    payer, id_ = begun
+    before, path = list(stack.posts), f"subscriptions/{id_}"
+    other = f'{{"product": "{stack.other_product}", "quantity": {quantity}}}'
+
+    for method, where, body in (
+        ("POST", "subscriptions", other),
+        ("PATCH", path, f'{{"quantity": {quantity}}}'),
+        ("PATCH", path, other),
+        ("POST", f"{path}/preview", f'{{"quantity": {quantity}}}'),
+    ):
+        answer = payer.call(method, where, content=body.encode())
+        assert answer.status_code == 400
+        assert pointers(answer) == ["/quantity"]
+    assert stack.posts == before
+
+
+def test_anothers_card_pays_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
+    """
+    It is attached to its owner: not for an order, and not as a card of one's own.
+    """
+    ada.subscribed()
+    eve = stack.user()
+    _ = eve.status
+
+    for answer in (eve.subscribe(payment_method=ada.card), eve.give_card(ada.card)):
+        assert refusal(answer) == (422, "gateway_refused")
+        assert pointers(answer) == ["/payment_method"]
+    assert eve.charges == []
+    assert ada.taken == [BASIC]
