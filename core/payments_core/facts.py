@@ -33,11 +33,12 @@ class PaymentReported:
 class PaymentCorrected:
     """What the gateway says of a payment now, in place of all reports.
 
-    `sequence` was drawn before the gateway was asked.
+    `sequence` was drawn before the gateway was asked; `at` is the second of the answer.
     """
 
     payment: Payment
     sequence: int
+    at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

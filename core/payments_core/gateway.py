@@ -183,10 +183,11 @@ class FetchedSubscription:
 class FetchedPayment:
     """A payment as it is, with the invoice that it paid; what that invoice covers.
 
-    `payment.invoice_known` is set.
+    `payment.invoice_known` is set. `at` is the second of the answer.
     """
 
     payment: Payment
+    at: datetime
     paid_periods: Sequence[PaidPeriod] = ()
 
 

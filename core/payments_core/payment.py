@@ -245,7 +245,8 @@ class PaymentRecord:
     Without a `user_id` it is *unlinked*. `sequence` is the number of the load or of
     the fetch that it was last changed by: a correction with an older one is stale.
     `linked_by_hand`: an administrator has decided whose it is, or that it is nobody's,
-    and nothing else decides any more.
+    and nothing else decides any more. `as_of` is the second up to which a fetched
+    answer knows it: a report from before then is not news.
     """
 
     payment: Payment
@@ -253,6 +254,7 @@ class PaymentRecord:
     version: int = 0
     sequence: int = 0
     linked_by_hand: bool = False
+    as_of: datetime | None = None
 
 
 _TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})

@@ -101,7 +101,10 @@ def _records() -> dict[str, PaymentRecord]:
     }
     records = {
         name: PaymentRecord(
-            attrs.evolve(payment, id=PaymentId(f"ch {name}")), ADA, sequence=2**62
+            attrs.evolve(payment, id=PaymentId(f"ch {name}")),
+            ADA,
+            sequence=2**62,
+            as_of=NOON,
         )
         for name, payment in variants.items()
     }

@@ -171,6 +171,7 @@ async def test_taking_the_last_migration_back_loses_no_row(
                 version=1,
                 sequence=0,
                 linked_by_hand=False,
+                as_of=None,
             )
         for one in SUBSCRIPTIONS.values():
             found = await stores.subscription(one.gateway_id)

@@ -18,6 +18,7 @@ from contracts.examples import (
     a_report,
     a_subscription,
     an_account,
+    an_event,
     email_of,
     in_trial,
 )
@@ -30,14 +31,16 @@ from payments_core.errors import (
     PaymentNotFound,
     Rejected,
 )
+from payments_core.events import EventState
 from payments_core.facts import (
     LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
+    facts_of,
 )
 from payments_core.identity import UserId
-from payments_core.job import Job, JobKind
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.months import months_after
 from payments_core.payment import (
     DisputeState,
@@ -255,3 +258,40 @@ def test_a_payment_that_was_never_kept_is_linked_as_it_was_fetched() -> None:
     record = kept.database.tables.payments[PaymentId(CH_1)]
     assert (record.payment, record.user_id) == (fetched, ADA)
     assert record.sequence > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "asks"),
+    [
+        (-60, P.REFUNDED, True),
+        (0, P.REFUNDED, True),
+        (2, P.REFUNDED, True),
+        (3, P.REFUNDED, False),
+        (-60, P.PARTIALLY_REFUNDED, True),
+        (-60, P.SUCCEEDED, False),
+    ],
+)
+def test_what_is_told_late_of_a_payment_that_was_fetched_is_asked_again(
+    seconds: int, state: PaymentState, *, asks: bool
+) -> None:
+    """
+    A refund that failed was fetched; the event that told of the refund comes again
+    after it, and must not take the month for good.
+    """
+    kept = Kept.of(an_account(ADA), PaymentRecord(a_payment(user=ADA), UserId(ADA)))
+    fetched = PaymentCorrected(a_payment(user=ADA), 7, NOON)
+    kept.record(found(fetched))
+    late = a_payment(state=state, user=ADA)
+    event = attrs.evolve(
+        an_event("evt_late", late), created_at=NOON + timedelta(seconds=seconds)
+    )
+
+    decision = kept.record(facts_of(event))
+
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    jobs = [it.key for group in decision.groups for it in group.jobs]
+    assert (JobKey(JobKind.PAYMENT, CH_1) in jobs) is asks
+    assert record.payment.state is (P.SUCCEEDED if asks else state)
+    (outcome,) = [it.outcome for it in decision.decided]
+    assert outcome is not None
+    assert outcome.state is (EventState.PENDING if asks else EventState.APPLIED)

@@ -301,6 +301,7 @@ class MemoryGateway:
         return core.FetchedPayment(
             payment=attrs.evolve(found, invoice_known=True),
             paid_periods=[it for it in periods if it.invoice_id == found.invoice_id],
+            at=self._now,
         )
 
     async def price(self, price_id: str) -> core.Price:

@@ -34,7 +34,7 @@ create type loaded_payment_v1 as (
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
     claimed_by text, email_key text, invoice_id text, subscription_id text,
     invoice_known boolean, failure_code text, version bigint, sequence bigint,
-    linked_by_hand boolean
+    linked_by_hand boolean, as_of timestamptz
 );
 
 create type loaded_period_v1 as (
@@ -64,7 +64,7 @@ language sql immutable as $$
         p.id, p.user_id, p.state, p.dispute, p.amount_minor, p.currency,
         p.refunded_minor, p.created_at, p.customer_id, p.claimed_by, p.email_key,
         p.invoice_id, p.subscription_id, p.invoice_known, p.failure_code, p.version,
-        p.sequence, p.linked_by_hand
+        p.sequence, p.linked_by_hand, p.as_of
     )::loaded_payment_v1
 $$;
 

@@ -302,6 +302,7 @@ def of_payment(record: PaymentRecord) -> NewRow:
         "version": record.version,
         "sequence": record.sequence,
         "linked_by_hand": record.linked_by_hand,
+        "as_of": record.as_of,
     }
 
 
@@ -327,6 +328,7 @@ def to_payment(row: Row) -> PaymentRecord:
         version=row["version"],
         sequence=row["sequence"],
         linked_by_hand=row["linked_by_hand"],
+        as_of=row["as_of"],
     )
 
 

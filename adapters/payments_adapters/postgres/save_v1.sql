@@ -43,7 +43,7 @@ create type payment_change_v1 as (
     currency text, refunded_minor bigint, created_at timestamptz, customer_id text,
     claimed_by text, email_key text, invoice_id text, subscription_id text,
     invoice_known boolean, failure_code text, version bigint, sequence bigint,
-    linked_by_hand boolean
+    linked_by_hand boolean, as_of timestamptz
 );
 
 create type subscription_change_v1 as (
@@ -234,12 +234,12 @@ begin
             id, user_id, state, dispute, amount_minor, currency, refunded_minor,
             created_at, customer_id, claimed_by, email_key, invoice_id,
             subscription_id, invoice_known, failure_code, version, sequence,
-            linked_by_hand, recorded_at, updated_at
+            linked_by_hand, as_of, recorded_at, updated_at
         )
         select t.id, t.user_id, t.state, t.dispute, t.amount_minor, t.currency,
             t.refunded_minor, t.created_at, t.customer_id, t.claimed_by, t.email_key,
             t.invoice_id, t.subscription_id, t.invoice_known, t.failure_code, 1,
-            t.sequence, t.linked_by_hand, at, at
+            t.sequence, t.linked_by_hand, t.as_of, at, at
         from unnest(payments) as t
         where t.version = 0 and (all_good or t.grp = any(good)) order by t.id;
         get diagnostics done = row_count;
@@ -261,7 +261,7 @@ begin
                 subscription_id = t.subscription_id, invoice_known = t.invoice_known,
                 failure_code = t.failure_code, version = t.version + 1,
                 sequence = t.sequence, linked_by_hand = t.linked_by_hand,
-                updated_at = at
+                as_of = t.as_of, updated_at = at
             from unnest(payments) as t, held where p.id = t.id and held.id = p.id;
             get diagnostics done = row_count;
             if done <> wanted then

@@ -121,6 +121,8 @@ payments: Final = sa.Table(
     sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
     # An administrator has decided whose it is, or that it is nobody's.
     sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The second up to which a fetched answer knows it; null if it was never fetched.
+    sa.Column("as_of", _MOMENT),
     _written_at("recorded_at"),
     _written_at("updated_at"),
     _one_of("state", PaymentState),

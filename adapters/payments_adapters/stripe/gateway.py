@@ -208,7 +208,8 @@ class StripeGateway:
         )
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
-        charge = (await self._reading.one(CHARGE, payment_id)).it
+        got = await self._reading.one(CHARGE, payment_id)
+        charge = got.it
         try:
             payment = payment_of(charge, expired=False)
             if payment.dispute is not DisputeState.NONE:
@@ -232,6 +233,7 @@ class StripeGateway:
                 invoice_known=True,
             ),
             paid_periods=periods,
+            at=got.at,
         )
 
     async def _invoice_paid_by(self, charge: Charge) -> invoices.Invoice | None:

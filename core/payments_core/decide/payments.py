@@ -7,7 +7,10 @@ Rule 2: an account takes a new latest payment at once; anything else is a replay
 Rule 3: a correction that was fetched before what is known is fetched again.
 Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
         nothing new.
-Rule 5: whose a payment is can be decided by hand, and is then decided by nothing else.
+Rule 5: what an event says of money applies only if it was made after the last answer
+        that was fetched: a refund that failed since must not take anything again.
+        Otherwise the payment is fetched once more.
+Rule 6: whose a payment is can be decided by hand, and is then decided by nothing else.
 """
 
 from collections.abc import Mapping
@@ -42,12 +45,15 @@ from payments_core.linking import link_keys
 from payments_core.paid_periods import needs_invoice
 from payments_core.payment import DisputeState, Payment, PaymentRecord
 from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.subscription_merge import EVENT_CLOCK_SLACK
 
 # A payment comes with other events, which may make the sync needless.
 SYNC_AFTER_PAYMENT: Final = timedelta(seconds=3)
 
 
-def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outcome:
+def report_payment(
+    group: Group, fact: PaymentReported, source: SourcedFacts
+) -> Outcome:
     before = group.payment(fact.payment.id)
     after = before.payment.merge(fact.payment) if before else fact.payment
     # What was decided by hand stands against all that it says of itself.
@@ -55,10 +61,31 @@ def report_payment(group: Group, fact: PaymentReported, _: SourcedFacts) -> Outc
     if not (by_hand or group.may_be_ours(after)):
         return QUARANTINED
     if before is None or after != before.payment or before.user_id != group.owner:
+        if before is not None and before.as_of and _is_old(before, after, source):
+            return _fetched_again(group, after, "it may be older than what was fetched")
         put_payment(group, before, after, group.known.snapshot.sequence)
     if not after.contradicted:
         return APPLIED
-    job, reason = JobKey(JobKind.PAYMENT, after.id), "contradicts an earlier report"
+    return _fetched_again(group, after, "contradicts an earlier report")
+
+
+def _is_old(before: PaymentRecord, after: Payment, source: SourcedFacts) -> bool:
+    """Say whether an event may tell of money what was known when it was fetched."""
+    if source.event is None or before.as_of is None:
+        return False
+    known = before.payment
+    tells_of_money = (after.state, after.dispute, after.refunded_minor) != (
+        known.state,
+        known.dispute,
+        known.refunded_minor,
+    )
+    return (
+        tells_of_money and source.event.created_at <= before.as_of + EVENT_CLOCK_SLACK
+    )
+
+
+def _fetched_again(group: Group, payment: Payment, reason: str) -> Outcome:
+    job = JobKey(JobKind.PAYMENT, payment.id)
     group.sync(job, reason)
     return Outcome(EventState.PENDING, reason, job)
 
@@ -72,6 +99,11 @@ def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Ou
         job = JobKey(JobKind.PAYMENT, fact.payment.id)
         return Outcome(EventState.PENDING, "a newer report came first", job)
     put_payment(group, before, fact.payment, fact.sequence)
+    if fact.at is not None:
+        # The answer may hold all that happened in its second.
+        record = group.payments[fact.payment.id]
+        until = fact.at + EVENT_CLOCK_SLACK
+        group.payments[fact.payment.id] = attrs.evolve(record, as_of=until)
     return APPLIED
 
 
@@ -118,6 +150,7 @@ def put_payment(
         version,
         sequence,
         before is not None and before.linked_by_hand,
+        before.as_of if before else None,
     )
     if group.account is None:
         group.link_keys |= link_keys([payment])

@@ -155,7 +155,7 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
 
 async def sync_payment(run: JobRun, job: Job) -> None:
     found = await run.gateway.payment(PaymentId(job.key.subject))
-    corrected = PaymentCorrected(found.payment, run.sequence)
+    corrected = PaymentCorrected(found.payment, run.sequence, found.at)
     paid = map(PeriodPaid, found.paid_periods)
     await run.record.one(SourcedFacts(facts=(corrected, *paid), job=job))
 

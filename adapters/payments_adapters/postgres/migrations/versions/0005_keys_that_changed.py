@@ -49,6 +49,7 @@ def upgrade() -> None:
             "linked_by_hand", sa.Boolean(), server_default=sa.false(), nullable=False
         ),
     )
+    op.add_column("payments", sa.Column("as_of", _MOMENT, nullable=True))
     op.create_table(
         "former_keys",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -99,6 +100,7 @@ def downgrade() -> None:
     op.execute("drop function email_changed()")
     op.drop_table("changes_by_hand")
     op.drop_table("former_keys")
+    op.drop_column("payments", "as_of")
     op.drop_column("payments", "linked_by_hand")
     op.drop_column("payment_accounts", "email_since")
 
