@@ -18,6 +18,7 @@ class Customer(Made):
     """A deleted one has no settings any more."""
 
     invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
+    default_source: Reference = None
 
     @property
     def default_method(self) -> str | None:

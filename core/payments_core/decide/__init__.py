@@ -26,6 +26,7 @@ from payments_core.decide.accounts import (
     link_account,
     observe_card,
     register_user,
+    report_card,
     request_sync,
 )
 from payments_core.decide.decision import (
@@ -33,6 +34,7 @@ from payments_core.decide.decision import (
     QUARANTINED,
     Decided,
     Decision,
+    customer_job,
     event_group,
     event_job,
     subscription_job,
@@ -48,7 +50,14 @@ from payments_core.decide.payments import (
 from payments_core.decide.subscriptions import observe_subscription, pay_period
 from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
-from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, SyncNeeded
+from payments_core.events import (
+    CardReported,
+    EventKey,
+    EventState,
+    GatewayEvent,
+    Outcome,
+    SyncNeeded,
+)
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -72,6 +81,7 @@ __all__ = [
     "SYNC_AFTER_PAYMENT",
     "Decided",
     "Decision",
+    "customer_job",
     "decide",
     "event_job",
     "lookup_of",
@@ -94,6 +104,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         SubscriptionObserved: observe_subscription,
         PeriodPaid: pay_period,
         CardObserved: observe_card,
+        CardReported: report_card,
         UserRegistered: register_user,
         CustomerBound: bind_customer,
         LinkRequested: link_account,

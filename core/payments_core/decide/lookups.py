@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from payments_core.changes import Lookup
+from payments_core.events import CardReported
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -31,7 +32,8 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
-    customers = [it.customer_id for it in facts[CardObserved]]
+    cards = (*facts[CardObserved], *facts[CardReported])
+    customers = [it.customer_id for it in cards]
     keys, claims = link_keys(payments, reports), NO_KEYS
     if users or customers:
         keys |= LinkKeys(frozenset(users), frozenset(customers))

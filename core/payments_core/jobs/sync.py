@@ -35,7 +35,11 @@ from payments_core.ports import (
     IntentDirectory,
     PaymentGateway,
 )
-from payments_core.subscription import SubscriptionReport, subscription_id
+from payments_core.subscription import (
+    SubscriptionReport,
+    newest_own_card,
+    subscription_id,
+)
 from payments_core.use_cases.execute_operation import ExecuteOperation
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
@@ -103,10 +107,15 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
-    """Sync a customer: the card that pays, and their subscriptions."""
+    """Sync a customer: the card that pays, and their subscriptions.
+
+    The card is the default; without one, that of the newest subscription with its own.
+    """
     customer = CustomerId(job.key.subject)
     card = await run.gateway.card_of(customer)
     sold = await run.gateway.subscriptions_of(customer)
+    if card is None and (own := newest_own_card(sold)):
+        card = await run.gateway.card(customer, own)
     owner = await run.accounts.owner_of_customer(customer)
     account = await run.accounts.find(owner) if owner else None
     known = (
