@@ -7,6 +7,8 @@ from typing import Final, NamedTuple, Self
 
 import attrs
 
+from payments_core.card import Card
+from payments_core.identity import CustomerId
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
@@ -55,15 +57,59 @@ class SyncNeeded:
         return cls(job, reason)
 
 
-Report = Payment | SubscriptionReport | PaidPeriod | SyncNeeded
+class CardChange(StrEnum):
+    """What happened to a customer's cards."""
+
+    # Another one pays by default, or none does.
+    DEFAULT = "default"
+    # It can be made the default; it pays nothing yet.
+    ATTACHED = "attached"
+    # Its expiry, say; or the bank replaced it.
+    CHANGED = "changed"
+    DETACHED = "detached"
+
+
+@attrs.frozen(kw_only=True)
+class CardReported:
+    """What an event says of a customer's cards: a report, and a fact.
+
+    `card_id` is the card that it is about; None: none pays by default any more. `card`
+    is what it says of that card. `reason` is why the gateway is asked.
+    """
+
+    customer_id: CustomerId
+    change: CardChange
+    card_id: str | None
+    card: Card | None = None
+    reason: str
+
+    def agrees_with(self, shown: Card | None) -> bool:
+        """Say whether it tells nothing new to who shows this card as the one that pays.
+
+        Which card pays changes only with the default, here or of a subscription.
+        """
+        shown_id = shown.id if shown else None
+        match self.change:
+            case CardChange.DEFAULT:
+                return shown_id == self.card_id
+            case CardChange.ATTACHED:
+                return shown is not None
+            case CardChange.CHANGED:
+                return shown_id != self.card_id or shown == self.card
+            case CardChange.DETACHED:
+                return shown_id != self.card_id
+
+
+Report = Payment | SubscriptionReport | PaidPeriod | CardReported | SyncNeeded
 
 
 @attrs.frozen(kw_only=True)
 class GatewayEvent:
     """One event, verified and translated.
 
-    `report` is what it says, or None for a type that we do not follow. `body` is what
-    was signed, byte for byte.
+    `report` is what it says, or None for a type that we do not follow. `request_key` is
+    the idempotency key of the request that it came of, if any. `body` is what was
+    signed, byte for byte.
     """
 
     id: str
@@ -73,6 +119,7 @@ class GatewayEvent:
     api_version: str | None = None
     object_id: str | None = None
     report: Report | None = None
+    request_key: str | None = None
     body: bytes = attrs.field(repr=False)
 
     @cached_property

@@ -12,7 +12,13 @@ import attrs
 
 from payments_core.by_hand import ByHand
 from payments_core.card import Card
-from payments_core.events import EventState, GatewayEvent, Outcome, SyncNeeded
+from payments_core.events import (
+    CardReported,
+    EventState,
+    GatewayEvent,
+    Outcome,
+    SyncNeeded,
+)
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
@@ -132,6 +138,7 @@ Fact = (
     | SubscriptionObserved
     | PeriodPaid
     | CardObserved
+    | CardReported
     | UserRegistered
     | CustomerBound
     | CustomerDeleted
@@ -168,8 +175,8 @@ def facts_of(event: GatewayEvent) -> SourcedFacts:
             facts = (SubscriptionObserved(report=report, at=event.created_at),)
         case PaidPeriod() as period:
             facts = (PeriodPaid(period),)
-        case SyncNeeded() as needed:
-            facts = (needed,)
+        case SyncNeeded() | CardReported() as fact:
+            facts = (fact,)
         case None:
             facts = ()
     return SourcedFacts(facts=facts, event=event)

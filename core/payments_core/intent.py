@@ -47,6 +47,12 @@ def intent_id(text: str) -> IntentId:
     return IntentId(text)
 
 
+def intent_of_key(key: str | None) -> IntentId | None:
+    """Return the intent that an idempotency key may be of; None: it is none of ours."""
+    id_, dot, _ = (key or "").partition(".")
+    return IntentId(id_) if dot and _ID.fullmatch(id_) else None
+
+
 IDEMPOTENCY_KEY_TTL: Final = timedelta(hours=23)
 REISSUE_AFTER: Final = timedelta(hours=2)
 GIVE_UP_AFTER: Final = timedelta(hours=24)
@@ -90,6 +96,10 @@ class IntentKind(StrEnum):
     START_SUBSCRIPTION = "start_subscription"
     CHANGE_SUBSCRIPTION = "change_subscription"
     END_SUBSCRIPTION = "end_subscription"
+
+
+# Operations of these kinds say at their end which card pays.
+TELLS_CARD: Final = frozenset({IntentKind.UPDATE_CARD, IntentKind.START_SUBSCRIPTION})
 
 
 class IntentState(StrEnum):

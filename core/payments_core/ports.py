@@ -171,7 +171,10 @@ class PaymentGateway(Protocol):
         """Return all subscriptions of a customer, ended ones too."""
 
     async def card_of(self, customer_id: CustomerId) -> Card | None:
-        """Return the card that pays by default."""
+        """Return the card that pays by default; None if none does."""
+
+    async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
+        """Return one of a customer's cards; None if it is not theirs, or no card."""
 
     async def open_invoices(self, subscription: str) -> Sequence[str]:
         """Return the invoices of a subscription that are owed, the oldest first.

@@ -13,7 +13,7 @@ docs.stripe.com/billing/subscriptions/overview.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -157,6 +157,11 @@ class SubscriptionReport:
     def is_terminal(self) -> bool:
         return not SUBSCRIPTION_STEPS[self.status]
 
+    @property
+    def own_card(self) -> str | None:
+        """The card that it pins, as long as there is something to pay."""
+        return None if self.is_terminal else self.pinned_card
+
     def of_own_item(self, known: Self) -> Self:
         """Return the report about our item: the one that is known, or has its price."""
         if self.item_id == known.item_id:
@@ -170,6 +175,14 @@ class SubscriptionReport:
         return attrs.evolve(
             self, **attrs.asdict(same[0], recurse=False), other_items=()
         )
+
+
+def newest_own_card(reports: Iterable[SubscriptionReport]) -> str | None:
+    """Return the card that is pinned by the newest of these that pins one."""
+    pinning = [it for it in reports if it.own_card is not None]
+    if not pinning:
+        return None
+    return max(pinning, key=lambda it: (it.created_at, it.gateway_id)).own_card
 
 
 @attrs.frozen(kw_only=True)

@@ -136,6 +136,22 @@ class CardsContract:
         assert card is not None
         assert card.id == new
 
+    async def test_a_customers_card_is_found_by_its_id(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        Whether it pays by default or not; another's, or nobody's, is not theirs.
+        """
+        customer, other = await a_customer(world), await a_customer(world)
+        card = await a_card(world, customer)
+        found = await world.gateway.card(customer, card)
+
+        assert found is not None
+        assert (found.id, found.brand, found.last4) == (card, "visa", "4242")
+        assert await world.gateway.card(other, card) is None
+        assert await world.gateway.card(customer, world.new_card(GOOD)) is None
+        assert await world.gateway.card(customer, "pm_nothing") is None
+
     async def test_a_card_that_the_bank_declines_changes_nothing(
         self, world: GatewayWorld
     ) -> None:

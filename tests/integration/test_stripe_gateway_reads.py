@@ -12,6 +12,7 @@ from payments_core.gateway import (
     InvoicePaymentState,
     UpdateSubscription,
 )
+from payments_core.identity import CustomerId
 from payments_core.money import Money
 from payments_core.payment import DisputeState, PaymentId
 from support.lying_stripe import CUS_1, INVOICE, METHOD, answer, failure_of, lying
@@ -282,6 +283,39 @@ async def test_a_deleted_customer_has_no_card() -> None:
     body = {"id": "cus_1", "object": "customer", "deleted": True}
     async with lying(answer(body)) as (gateway, _):
         assert await gateway.card_of(CUS_1) is None
+
+
+async def test_a_card_of_the_older_api_pays_if_none_was_chosen(place: Place) -> None:
+    """
+    A payment method goes before it; what is no card is shown nowhere.
+    """
+    customer = place.post("customers")
+    theirs = CustomerId(customer["id"])
+    chosen = place.card(theirs)
+    method = place.api("GET", f"payment_methods/{chosen}") | {"id": "card_1"}
+
+    def pays(source: str, payment_method: str | None) -> None:
+        settings = customer["invoice_settings"]
+        settings = {**settings, "default_payment_method": payment_method}
+        place.sandbox.import_objects(
+            [
+                method,
+                customer | {"default_source": source, "invoice_settings": settings},
+            ]
+        )
+
+    pays("card_1", None)
+    card = await place.gateway.card_of(theirs)
+    assert card is not None
+    assert card.id == "card_1"
+
+    pays("card_1", chosen)
+    card = await place.gateway.card_of(theirs)
+    assert card is not None
+    assert card.id == chosen
+
+    pays("ba_1", None)
+    assert await place.gateway.card_of(theirs) is None
 
 
 async def test_what_is_attached_and_no_card_is_refused() -> None:

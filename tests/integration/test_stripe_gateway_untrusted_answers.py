@@ -250,6 +250,7 @@ READS: Final[Mapping[str, Callable[[StripeGateway], Awaitable[object]]]] = {
     "subscription": lambda it: it.subscription("sub_1"),
     "subscriptions": lambda it: it.subscriptions_of(CUS_1),
     "card": lambda it: it.card_of(CUS_1),
+    "other card": lambda it: it.card(CUS_1, "pm_1"),
     "collection": lambda it: it.invoice_payment("in_1"),
     "set up": lambda it: it.set_up("seti_1"),
     "payment": lambda it: it.payment(PaymentId("ch_1")),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.examples import ADA, BOB, CUS_1, CUS_2, a_report, a_term, email_of
 from contracts.worlds import moments
+from payments_core.events import CardChange, CardReported
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -67,6 +68,14 @@ any_fact = st.one_of(
         customer_id=st.sampled_from([CUS_1, CUS_2]),
         card=st.none(),
         sequence=st.integers(0, 9),
+    ),
+    st.builds(
+        CardReported,
+        customer_id=st.sampled_from([CUS_1, CUS_2]),
+        change=st.sampled_from(CardChange),
+        card_id=st.sampled_from([None, "pm_1", ""]),
+        card=st.none(),
+        reason=st.just("told"),
     ),
     st.builds(
         UserRegistered,

@@ -54,11 +54,22 @@ SUBSCRIPTION_TYPES: Final = [
     )
 ]
 OWED_TYPES: Final = ["invoice.payment_action_required", "invoice.payment_failed"]
+METHOD_TYPES: Final = [
+    f"payment_method.{what}"
+    for what in ("attached", "automatically_updated", "updated")
+]
 CARD_TYPES: Final = [
+    *METHOD_TYPES,
     "customer.deleted",
-    "payment_method.automatically_updated",
+    "customer.updated",
+    "payment_method.detached",
     "setup_intent.succeeded",
 ]
+# What an event says of before, where it is about that.
+BEFORE: Final[Mapping[str, object]] = {
+    "customer.updated": {"invoice_settings": {"default_payment_method": None}},
+    "payment_method.detached": {"customer": "cus_1"},
+}
 REFUND_TYPES: Final = ["charge.refund.updated", "refund.failed", "refund.updated"]
 DISPUTE_TYPES: Final = [
     f"charge.dispute.{what}"
@@ -96,6 +107,8 @@ def event_body(
         "livemode": False,
         "data": {"object": thing},
     }
+    if type_ in BEFORE:
+        usual["data"] = {"object": thing, "previous_attributes": BEFORE[str(type_)]}
     return json.dumps(without_absent(usual | fields)).encode()
 
 
@@ -209,11 +222,19 @@ def followed(type_: str) -> dict[str, Any]:
         }
     if type_ == "customer.deleted":
         return {"id": "cus_1", "object": "customer", "livemode": False}
+    if type_ == "customer.updated":
+        return {
+            "id": "cus_1",
+            "object": "customer",
+            "livemode": False,
+            "invoice_settings": {"default_payment_method": "pm_1"},
+        }
     return {
         "id": "pm_1",
         "object": "payment_method",
-        "customer": "cus_1",
+        "customer": None if type_ == "payment_method.detached" else "cus_1",
         "livemode": False,
+        "card": {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2034},
     }
 
 

@@ -20,7 +20,7 @@ from contracts.examples import (
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide.known import Known
 from payments_core.decide.targets import Targets
-from payments_core.events import SyncNeeded
+from payments_core.events import CardChange, CardReported, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -38,6 +38,12 @@ from support.deciding import found, reported
 CUS_9 = CustomerId("cus_9")
 ADAS = ("user ada", ADA)
 BOBS = ("user bob", BOB)
+
+
+def a_card(customer: CustomerId) -> CardReported:
+    return CardReported(
+        customer_id=customer, change=CardChange.DEFAULT, card_id="pm_1", reason="told"
+    )
 
 
 def targets_of(
@@ -67,6 +73,8 @@ def targets_of(
             found(CardObserved(customer_id=CUS_9, card=None, sequence=1)),
             ("customer cus_9", None),
         ),
+        (found(a_card(CUS_2)), BOBS),
+        (found(a_card(CUS_9)), ("customer cus_9", None)),
         (found(UserRegistered(user_id=ADA, email=email_of(ADA))), ADAS),
         (found(CustomerBound(user_id=ADA, customer_id=CUS_2, existed=False)), ADAS),
         (found(LinkRequested(ADA)), ADAS),

@@ -25,6 +25,7 @@ from payments_core.intent import (
     OperationParams,
     Refusal,
     intent_id,
+    intent_of_key,
 )
 from payments_core.lease import Lease
 
@@ -83,6 +84,25 @@ def test_p19_each_pair_steps_or_raises(before: IntentState, after: IntentState) 
                 thing.moved(after)
             assert (refused.value.before, refused.value.after) == (before, after)
             assert thing.state is before
+
+
+@pytest.mark.parametrize(
+    ("key", "id_"),
+    [
+        (an_intent("int-1").key_of(a_call("pin-sub_1")), "int-1"),
+        (".pin.1", None),
+        ("int-1", None),
+        ("int 1.pin.1", None),
+        ("i" * 65 + ".pin.1", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_key_says_of_which_intent_it_may_be(key: str | None, id_: str | None) -> None:
+    """
+    Others have keys of any look; whether there is such an intent is not said.
+    """
+    assert intent_of_key(key) == id_
 
 
 def test_a_call_keeps_what_came_of_it() -> None:

@@ -1,5 +1,7 @@
 """What operations on cards come to: paid with, set up, reissued, found."""
 
+from typing import Any
+
 import pytest
 
 from payments_core.entitlement import PaymentStatus
@@ -88,6 +90,79 @@ async def test_a_declined_card_leaves_the_old_one(declined: str) -> None:
         [customer] = deployment.engine.world.all("customer")
         assert customer["invoice_settings"]["default_payment_method"] == old
         assert await status(deployment) is PaymentStatus.FAILED
+
+
+async def test_a_card_that_was_made_the_default_is_shown_though_it_was_refused() -> (
+    None
+):
+    """
+    Its subscription was ended before it could be pinned there: the default is another
+    all the same, and no event has to come for it to be known.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await start(deployment, GOOD)
+
+        def end(request: Any, _: Any) -> None:
+            if request.method == "POST" and request.path.startswith("/v1/customers/"):
+                [made] = deployment.subscriptions_of(ADA)
+                deployment.engine.watch = lambda _, __: None
+                deployment.api.delete(f"subscriptions/{made['id']}")
+
+        deployment.engine.watch = end
+        refused = await card(deployment, OTHER)
+        await deployment.work()
+
+        assert refused.state is IntentState.REFUSED
+        [customer] = deployment.engine.world.all("customer")
+        account = await deployment.account()
+        assert account.card is not None
+        assert account.card.id == customer["invoice_settings"]["default_payment_method"]
+        assert account.card.brand == "mastercard"
+
+
+async def test_a_new_card_takes_the_place_of_one_of_the_older_api() -> None:
+    """
+    A subscription may have a default source, which pays before the customer's card.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await start(deployment, GOOD)
+        [made] = deployment.subscriptions_of(ADA)
+        old = deployment.api.get(f"payment_methods/{made['default_payment_method']}")
+        deployment.engine.import_objects(
+            [
+                old | {"id": "card_1"},
+                made | {"default_payment_method": None, "default_source": "card_1"},
+            ]
+        )
+        await card(deployment, OTHER)
+
+        [made] = deployment.subscriptions_of(ADA)
+        [customer] = deployment.engine.world.all("customer")
+        new = customer["invoice_settings"]["default_payment_method"]
+        assert made["default_payment_method"] == new
+
+
+@pytest.mark.parametrize(("default", "brand"), [(None, "visa"), (OTHER, "mastercard")])
+async def test_the_card_of_an_order_is_shown_where_there_is_no_other(
+    default: str | None, brand: str
+) -> None:
+    """
+    At once, before anything is heard of it; and no card goes before the default.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        if default is not None:
+            await card(deployment, default)
+        await start(deployment, GOOD)
+        at_once = (await deployment.account()).card
+        await deployment.hear()
+        heard = (await deployment.account()).card
+
+        assert at_once is not None
+        assert at_once.brand == brand
+        assert heard == at_once
 
 
 async def test_a_card_that_was_set_up_in_the_browser_is_put_in_place() -> None:

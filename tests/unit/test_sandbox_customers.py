@@ -192,3 +192,65 @@ def test_a_detached_default_card_is_no_default_any_more(api: Api) -> None:
     api.give_card(subscription["customer"], FAILING)
     api.advance("1 day")
     assert again(api, subscription)["status"] == "active"
+
+
+def before(api: Api, type_: str) -> Any:
+    """Return what was before, by the last event of a type."""
+    return api.get("events", type=type_)["data"][0]["data"]["previous_attributes"]
+
+
+def test_an_update_says_what_was_before_and_no_more(api: Api) -> None:
+    """Of an object too only the fields that changed; what was not there was null."""
+    customer = api.customer(None)["id"]
+    card = api.give_card(customer, "pm_card_visa")
+    assert before(api, "customer.updated") == {
+        "invoice_settings": {"default_payment_method": None}
+    }
+
+    year = api.get(f"payment_methods/{card}")["card"]["exp_year"]
+    api.post(
+        f"payment_methods/{card}", card={"exp_year": year + 1}, metadata={"is": "old"}
+    )
+    assert before(api, "payment_method.updated") == {
+        "card": {"exp_year": year},
+        "metadata": {"is": None},
+    }
+
+    api.engine.reissue_card(card)
+    renewed = before(api, "payment_method.automatically_updated")
+    assert renewed == {"card": {"exp_year": year + 1}}
+
+
+def test_the_event_of_a_detached_card_says_whose_it_was(api: Api) -> None:
+    """The card itself is nobody's by then; and it is the default no more."""
+    customer = api.customer(None)["id"]
+    card = api.give_card(customer, "pm_card_visa")
+    api.post(f"payment_methods/{card}/detach")
+
+    (event,) = api.get("events", type="payment_method.detached")["data"]
+    assert event["data"]["object"]["customer"] is None
+    assert event["data"]["previous_attributes"] == {"customer": customer}
+    assert before(api, "customer.updated") == {
+        "invoice_settings": {"default_payment_method": card}
+    }
+
+
+@pytest.mark.parametrize("is_the_subscriptions", [True, False])
+def test_a_default_source_pays_where_no_payment_method_was_chosen(
+    api: Api, *, is_the_subscriptions: bool
+) -> None:
+    """A card of the older API, imported; once it is detached it is no default."""
+    subscription = begin(api)
+    customer = api.get(f"customers/{subscription['customer']}")
+    old = customer["invoice_settings"]["default_payment_method"]
+    card = api.get(f"payment_methods/{old}") | {"id": "card_1"}
+    owner = subscription if is_the_subscriptions else customer
+    api.engine.import_objects([card, owner | {"default_source": "card_1"}])
+    api.post(f"payment_methods/{old}/detach")
+    api.advance(period(subscription)[1] + HOUR)
+    assert charged(api) == [1_000, 1_000]
+    assert api.get("charges")["data"][0]["payment_method"] == "card_1"
+
+    api.post("payment_methods/card_1/detach")
+    assert api.get(f"customers/{customer['id']}")["default_source"] is None
+    assert again(api, subscription)["default_source"] is None

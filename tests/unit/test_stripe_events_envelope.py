@@ -4,13 +4,16 @@ Ids are those of the threat model.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from payments_adapters.stripe import StripeEvents, StripeSignatures, sign, translate
+from payments_adapters.stripe.event_reader import FOLLOWED
 from payments_core import (
     GatewayEvent,
     Money,
@@ -137,6 +140,26 @@ def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
     assert refusal.value.__context__ is None
 
 
+# Which types are followed
+
+API_PAGE: Final = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+
+
+def test_the_types_that_are_followed_are_those_of_the_page() -> None:
+    """
+    Who registers an endpoint for some types only finds them there.
+    """
+    listed = [
+        f"{group}.{type_}"
+        for group, types in re.findall(
+            r"(?ms)^- `(\w+)\.`: (.*?)(?=^- |^$|\Z)", API_PAGE
+        )
+        for type_ in re.findall(r"`([\w.]+)`", types)
+    ]
+
+    assert sorted(listed) == sorted(FOLLOWED)
+
+
 # The envelope
 
 
@@ -179,6 +202,7 @@ def test_any_api_version_is_taken(version: object) -> None:
 
 
 BAD_ENVELOPES: Final[Mapping[str, list[object]]] = {
+    "request": [1, [], "r" * 256],
     "object": [ABSENT, "charge", "list", None, 1],
     "id": [ABSENT, None, "", "e" * 256, "e v", "e\n", "é", 1],
     "type": [ABSENT, None, "", "t" * 256, "a\n", "\x1b", []],
@@ -187,6 +211,7 @@ BAD_ENVELOPES: Final[Mapping[str, list[object]]] = {
     "api_version": [1, "v" * 256],
     "account": [1, "a" * 256],
     "data": [ABSENT, None, [], "x"],
+    "request.idempotency_key": [1, "k" * 256],
     "data.object": [None, [], "ch_1", 1],
     "data.object.id": [1, "", "c" * 256],
 }
@@ -204,6 +229,9 @@ def test_an_envelope_out_of_shape_is_malformed(field: str, value: object) -> Non
         body = event_body(value, "some.type")
     elif field == "data.object.id":
         body = event_body({"id": value}, "some.type")
+    elif field == "request.idempotency_key":
+        request = {"idempotency_key": value}
+        body = event_body({"id": "x_1"}, "some.type", request=request)
     else:
         body = event_body({"id": "x_1"}, **{"type_": "some.type"} | {field: value})
 

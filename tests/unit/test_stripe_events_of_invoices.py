@@ -1,4 +1,4 @@
-"""What invoices and cards in events of Stripe mean to us."""
+"""What invoices in events of Stripe mean to us."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,19 +13,16 @@ from payments_core.subscription import PaidPeriod
 from payments_sandbox.api_versions import ACACIA
 from support.stripe_bodies import (
     ABSENT,
-    GENERATIONS,
     MONTH,
     NOON,
     NOON_S,
     OWED_TYPES,
     SUB_1,
     Fields,
-    followed,
     invoice,
     line,
     pinned_report,
     report_of,
-    without_absent,
 )
 
 # Subscriptions
@@ -203,58 +200,3 @@ def test_of_another_versions_invoice_only_the_owner_is_read(type_: str) -> None:
     )
     assert isinstance(report, SyncNeeded)
     assert report.job == SUB_1
-
-
-# Cards
-
-
-@pytest.mark.parametrize(
-    ("metadata", "is_ours"),
-    [
-        ({"intent_id": "intent-1"}, True),
-        ({"intent_id": ""}, False),
-        ({"user_id": "ada"}, False),
-        ({}, False),
-        (None, False),
-        (ABSENT, False),
-    ],
-)
-@pytest.mark.parametrize("version", GENERATIONS)
-def test_a_card_that_we_had_set_up_is_a_notice(
-    metadata: object, version: str, *, is_ours: bool
-) -> None:
-    """
-    What others set up has purposes of its own.
-    """
-    thing = without_absent({**followed("setup_intent.succeeded"), "metadata": metadata})
-    report = report_of(thing, "setup_intent.succeeded", api_version=version)
-
-    key = JobKey(JobKind.SET_UP, "seti_1")
-    assert report == (SyncNeeded(key, "a card was set up") if is_ours else None)
-
-
-def test_a_deleted_customer_is_a_notice_of_itself() -> None:
-    """
-    The event is a reason to ask, as always.
-    """
-    key = JobKey(JobKind.CUSTOMER, "cus_1")
-    assert report_of(followed("customer.deleted"), "customer.deleted") == SyncNeeded(
-        key, "the customer was deleted"
-    )
-
-
-@pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1"}, None, ABSENT])
-def test_a_renewed_card_is_a_notice_of_its_customer(customer: object) -> None:
-    """
-    Nobody's card is nobody's business.
-    """
-    type_ = "payment_method.automatically_updated"
-    thing = without_absent({**followed(type_), "customer": customer})
-
-    key = JobKey(JobKind.CUSTOMER, "cus_1")
-    wanted = (
-        SyncNeeded(key, "the card was renewed")
-        if customer in ("cus_1", {"id": "cus_1"})
-        else None
-    )
-    assert report_of(thing, type_) == wanted

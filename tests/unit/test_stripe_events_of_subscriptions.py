@@ -83,6 +83,11 @@ def test_every_status_is_known(status: SubscriptionStatus) -> None:
         ({"ended_at": NOON_S}, {"ended_at": NOON}),
         ({"default_payment_method": "pm_1"}, {"pinned_card": "pm_1"}),
         ({"default_payment_method": {"id": "pm_1"}}, {"pinned_card": "pm_1"}),
+        ({"default_source": "card_1"}, {"pinned_card": "card_1"}),
+        (
+            {"default_source": "card_1", "default_payment_method": "pm_1"},
+            {"pinned_card": "pm_1"},
+        ),
         ({"latest_invoice": "in_1"}, {"latest_invoice_id": "in_1"}),
         ({"latest_invoice": invoice()}, {"latest_invoice_id": "in_1"}),
         ({"metadata": {"user_id": "ada"}}, {"metadata_user_id": "ada"}),

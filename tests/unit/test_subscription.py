@@ -25,6 +25,8 @@ from payments_core.subscription import (
     SUBSCRIPTION_STEPS,
     PaidPeriod,
     PendingUpdate,
+    SubscriptionReport,
+    newest_own_card,
     quantity,
     subscription_id,
 )
@@ -255,3 +257,37 @@ def test_what_waits_for_a_payment_is_looked_at_soon_and_daily(
 
     assert waiting.next_sync_at == collected
     assert later.next_sync_at == collected + A_DAY
+
+
+def pinning(
+    card: str | None,
+    id_: str = "sub_1",
+    *,
+    days: int = 0,
+    status: SubscriptionStatus = S.ACTIVE,
+) -> SubscriptionReport:
+    report = a_report(id_, status, at=NOON + days * DAY)
+    return attrs.evolve(report, pinned_card=card)
+
+
+@pytest.mark.parametrize(
+    ("reports", "card"),
+    [
+        ([], None),
+        ([pinning(None)], None),
+        ([pinning("pm_1")], "pm_1"),
+        ([pinning("pm_1", status=S.CANCELED)], None),
+        ([pinning("pm_1"), pinning("pm_2", "sub_2", days=1)], "pm_2"),
+        ([pinning("pm_2", "sub_2", days=1), pinning("pm_1")], "pm_2"),
+        ([pinning("pm_1"), pinning("pm_2", "sub_2")], "pm_2"),
+        ([pinning("pm_1"), pinning(None, "sub_2", days=1)], "pm_1"),
+        ([pinning("pm_1"), pinning("pm_2", days=1, status=S.CANCELED)], "pm_1"),
+    ],
+)
+def test_the_newest_subscription_with_a_card_of_its_own_shows_it(
+    reports: list[SubscriptionReport], card: str | None
+) -> None:
+    """
+    One that has ended is paid by nothing any more.
+    """
+    assert newest_own_card(reports) == card

@@ -283,6 +283,10 @@ class MemoryGateway:
         _found(self.objects.made, customer_id, "customer")
         return self.objects.cards.get(self.objects.default_cards.get(customer_id, ""))
 
+    async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
+        is_theirs = self.objects.card_owners.get(card_id) == customer_id
+        return self.objects.cards.get(card_id) if is_theirs else None
+
     async def open_invoices(self, subscription: str) -> Sequence[str]:
         invoice = f"in_{subscription}"
         found = self.objects.invoices.get(invoice)

@@ -107,6 +107,10 @@ class RateLimitedGateway:
         async with self._call("customers"):
             return await self._gateway.card_of(customer_id)
 
+    async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
+        async with self._call("payment_methods"):
+            return await self._gateway.card(customer_id, card_id)
+
     async def open_invoices(self, subscription: str) -> Sequence[str]:
         async with self._call("invoices"):
             return await self._gateway.open_invoices(subscription)

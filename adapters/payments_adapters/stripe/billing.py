@@ -90,6 +90,8 @@ class Subscription(msgspec.Struct):
     cancel_at_period_end: bool = False
     ended_at: Seconds | None = None
     default_payment_method: Reference = None
+    # A card of the older API, which pays if there is no payment method.
+    default_source: Reference = None
     latest_invoice: Invoice | Id | None = None
     pending_update: Pending | None = None
     metadata: Metadata | None = None
@@ -127,7 +129,8 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
         cancel_at=_moment(subscription.cancel_at),
         cancel_at_period_end=subscription.cancel_at_period_end,
         ended_at=_moment(subscription.ended_at),
-        pinned_card=id_of(subscription.default_payment_method),
+        pinned_card=id_of(subscription.default_payment_method)
+        or id_of(subscription.default_source),
         latest_invoice_id=invoice.id if isinstance(invoice, Invoice) else invoice,
         pending=first.pending,
         metadata_user_id=metadata.user_id or None,

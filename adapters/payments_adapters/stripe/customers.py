@@ -19,6 +19,7 @@ class Customer(Made):
 
     deleted: bool = False
     invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
+    default_source: Reference = None
 
     @property
     def default_method(self) -> str | None:

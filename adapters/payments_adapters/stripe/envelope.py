@@ -29,6 +29,12 @@ class Body(msgspec.Struct, Generic[_Object]):
     data: Data[_Object]
 
 
+class Request(msgspec.Struct):
+    """By which request something happened; nobody's, if it came with time."""
+
+    idempotency_key: Text | None = None
+
+
 class Envelope(msgspec.Struct):
     id: Visible
     type: Visible
@@ -38,6 +44,8 @@ class Envelope(msgspec.Struct):
     kind: Text = KIND
     api_version: Text | None = None
     account: Text | None = None
+    # Until 2017-05-25 it was the request's id.
+    request: Request | Text | None = None
 
 
 _EVENT: Final = "event"

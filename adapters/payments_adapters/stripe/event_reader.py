@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import attrs
 import msgspec
 
+from payments_adapters.stripe import card_events
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.billing import Subscription, Unreadable, report_of
 from payments_adapters.stripe.charges import (
@@ -33,8 +34,8 @@ from payments_adapters.stripe.charges import (
     payment_id_of,
     payment_of,
 )
-from payments_adapters.stripe.envelope import Body, Envelope, envelope_of
-from payments_adapters.stripe.fields import Metadata, Reference, decode, id_of, moment
+from payments_adapters.stripe.envelope import Body, Envelope, Request, envelope_of
+from payments_adapters.stripe.fields import Metadata, decode, moment
 from payments_adapters.stripe.invoices import (
     Invoice,
     InvoiceOwner,
@@ -57,10 +58,6 @@ class _SetUp(msgspec.Struct):
     metadata: Metadata | None = None
 
 
-class _Method(msgspec.Struct):
-    customer: Reference = None
-
-
 _CHARGE: Final = msgspec.json.Decoder(Body[Charge])
 _DISPUTE: Final = msgspec.json.Decoder(Body[Dispute])
 _REFUND: Final = msgspec.json.Decoder(Body[Refund])
@@ -68,7 +65,6 @@ _SUBSCRIPTION: Final = msgspec.json.Decoder(Body[Subscription])
 _INVOICE: Final = msgspec.json.Decoder(Body[Invoice])
 _INVOICE_OWNER: Final = msgspec.json.Decoder(Body[InvoiceOwner])
 _SET_UP: Final = msgspec.json.Decoder(Body[_SetUp])
-_METHOD: Final = msgspec.json.Decoder(Body[_Method])
 
 
 def translate(body: bytes) -> GatewayEvent:
@@ -78,6 +74,7 @@ def translate(body: bytes) -> GatewayEvent:
         MalformedEvent: it is not a snapshot event of Stripe.
     """
     envelope = envelope_of(body)
+    request = envelope.request
     return GatewayEvent(
         id=envelope.id,
         type=envelope.type,
@@ -86,6 +83,7 @@ def translate(body: bytes) -> GatewayEvent:
         api_version=envelope.api_version,
         object_id=envelope.data.object.id,
         report=_report(envelope, body),
+        request_key=request.idempotency_key if isinstance(request, Request) else None,
         body=body,
     )
 
@@ -116,11 +114,11 @@ class StripeEvents:
 
 
 def _report(envelope: Envelope, body: bytes) -> Report | None:
-    followed = _FOLLOWED.get(envelope.type)
+    followed = FOLLOWED.get(envelope.type)
     if followed is None:
         return None
     thing = envelope.data.object
-    if thing.kind != followed.kind:
+    if followed.kind is not None and thing.kind != followed.kind:
         return SyncNeeded.of_payment(None, f"the object is not a {followed.kind}")
     report = followed.read(envelope, body)
     if report is not None and (reason := _not_ours(envelope)):
@@ -241,21 +239,14 @@ def _read_deleted_customer(envelope: Envelope, _: bytes) -> SyncNeeded | None:
     return SyncNeeded(JobKey(JobKind.CUSTOMER, id_), "the customer was deleted")
 
 
-def _read_renewed_card(_: Envelope, body: bytes) -> SyncNeeded | None:
-    customer = id_of(decode(_METHOD, body).data.object.customer)
-    if customer is None:
-        return None
-    return SyncNeeded(JobKey(JobKind.CUSTOMER, customer), "the card was renewed")
-
-
 class _Followed(NamedTuple):
-    """Which object a type of event carries, and who reads it."""
+    """Which object a type of event carries, and who reads it; None: one of several."""
 
-    kind: str
+    kind: str | None
     read: Callable[[Envelope, bytes], Report | None]
 
 
-_FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
+FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
     {
         "charge.captured": _Followed("charge", _read_charge),
         "charge.expired": _Followed("charge", _read_charge),
@@ -273,6 +264,7 @@ _FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
         "refund.failed": _Followed("refund", _read_refund),
         "refund.updated": _Followed("refund", _read_refund),
         "customer.deleted": _Followed("customer", _read_deleted_customer),
+        "customer.source.updated": _Followed(None, card_events.read_source),
         **{
             f"customer.subscription.{what}": _Followed(
                 "subscription", _read_subscription
@@ -288,11 +280,21 @@ _FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
                 "updated",
             )
         },
+        "customer.updated": _Followed("customer", card_events.read_customer),
         "invoice.paid": _Followed("invoice", _read_paid_invoice),
         "invoice.payment_action_required": _Followed("invoice", _read_owed_invoice),
         "invoice.payment_failed": _Followed("invoice", _read_owed_invoice),
+        "payment_method.attached": _Followed(
+            "payment_method", card_events.read_attached_method
+        ),
         "payment_method.automatically_updated": _Followed(
-            "payment_method", _read_renewed_card
+            "payment_method", card_events.read_changed_method
+        ),
+        "payment_method.detached": _Followed(
+            "payment_method", card_events.read_detached_method
+        ),
+        "payment_method.updated": _Followed(
+            "payment_method", card_events.read_changed_method
         ),
         "setup_intent.succeeded": _Followed("setup_intent", _read_set_up),
     }

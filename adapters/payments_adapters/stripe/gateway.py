@@ -26,6 +26,7 @@ from payments_adapters.stripe.api_reader import (
     DISPUTE,
     INVOICE,
     INVOICE_PAYMENT,
+    METHOD,
     PAGE,
     PAYMENT_INTENT,
     PRICE,
@@ -177,7 +178,19 @@ class StripeGateway:
         method = got.it.invoice_settings.default_payment_method
         if isinstance(method, str):
             raise GatewayOutcomeUnknown("a card of which only the id was sent")
-        return None if method is None else billing.card_of(method)
+        if method is not None:
+            return billing.card_of(method)
+        # Where nobody chose a payment method, a card of the older API pays.
+        source = id_of(got.it.default_source)
+        return await self.card(customer_id, source) if source else None
+
+    async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
+        try:
+            got = await self._reading.one(METHOD, card_id)
+        except GatewayObjectMissing:
+            return None
+        is_theirs = id_of(got.it.customer) == customer_id
+        return billing.card_of(got.it) if is_theirs else None
 
     async def open_invoices(self, subscription: str) -> Sequence[str]:
         found = await self._reading.all(

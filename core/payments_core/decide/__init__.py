@@ -27,6 +27,7 @@ from payments_core.decide.accounts import (
     observe_card,
     register_user,
     release_customer,
+    report_card,
     request_sync,
 )
 from payments_core.decide.decision import (
@@ -34,6 +35,7 @@ from payments_core.decide.decision import (
     QUARANTINED,
     Decided,
     Decision,
+    customer_job,
     event_group,
     event_job,
     subscription_job,
@@ -50,7 +52,14 @@ from payments_core.decide.payments import (
 from payments_core.decide.subscriptions import observe_subscription, pay_period
 from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
-from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, SyncNeeded
+from payments_core.events import (
+    CardReported,
+    EventKey,
+    EventState,
+    GatewayEvent,
+    Outcome,
+    SyncNeeded,
+)
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -76,6 +85,7 @@ __all__ = [
     "SYNC_AFTER_PAYMENT",
     "Decided",
     "Decision",
+    "customer_job",
     "decide",
     "event_job",
     "lookup_of",
@@ -98,6 +108,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         SubscriptionObserved: observe_subscription,
         PeriodPaid: pay_period,
         CardObserved: observe_card,
+        CardReported: report_card,
         UserRegistered: register_user,
         CustomerBound: bind_customer,
         CustomerDeleted: release_customer,

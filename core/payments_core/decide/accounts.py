@@ -3,23 +3,28 @@
 Rule 1: an e-mail and a customer belong to one account at a time; none is taken over.
         Who had it before is noted.
 Rule 2: a binding by an operation yields to one that was made by hand meanwhile.
-Rule 3: what is linked is surely the account's: see `payments_core.linking`.
+Rule 3: a card applies if nothing was heard of it since its sequence number was drawn;
+        else it is fetched again. An event about a card is a reason to fetch it, unless
+        it says nothing new, or came of an operation of ours that is not lost.
+Rule 4: what is linked is surely the account's: see `payments_core.linking`.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.changes import Lookup
+from payments_core.decide.decision import customer_job
 from payments_core.decide.group import Group
 from payments_core.decide.lookups import claims_of
 from payments_core.decide.payments import put_payment
 from payments_core.decide.subscriptions import put_subscription
 from payments_core.errors import CustomerTaken, EmailTaken, Rejected
-from payments_core.events import EventState, Outcome, SyncNeeded
+from payments_core.events import CardReported, EventState, Outcome, SyncNeeded
 from payments_core.facts import (
     APPLIED,
     CardObserved,
@@ -30,7 +35,6 @@ from payments_core.facts import (
     UserRegistered,
 )
 from payments_core.identity import CustomerId
-from payments_core.job import JobKey, JobKind
 from payments_core.linking import (
     EmailHolders,
     FormerKey,
@@ -41,13 +45,40 @@ from payments_core.linking import (
 from payments_core.payment import Payment
 from payments_core.subscription import SubscriptionReport
 
+# Whoever binds the customer asks for the card.
+_NOBODYS_CARD: Final = Outcome(EventState.IGNORED, "its customer is nobody's")
+
 
 def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outcome:
+    account = group.account
     # A customer that was let go has no card of ours.
-    if group.account is not None and group.account.customer_id == fact.customer_id:
-        group.account = group.account.with_card(fact.card, sequence=fact.sequence)
-        group.note("card observed")
+    if account is None or account.customer_id != fact.customer_id:
+        return source.job_outcome
+    if fact.sequence < account.card_sequence:
+        # Which of the two is newer, only the gateway knows.
+        job, reason = customer_job(fact.customer_id), "a newer report came first"
+        group.sync(job, reason)
+        return Outcome(EventState.PENDING, reason, job)
+    # What an operation did is so by now; what is fetched, since its number was drawn.
+    is_done = source.intent is not None
+    sequence = group.known.snapshot.sequence if is_done else fact.sequence
+    group.account = account.with_card(fact.card, sequence=sequence)
+    group.note("card observed")
     return source.job_outcome
+
+
+def report_card(group: Group, fact: CardReported, source: SourcedFacts) -> Outcome:
+    account = group.account
+    if account is None or account.customer_id != fact.customer_id:
+        return _NOBODYS_CARD
+    if group.is_own_card_change(source):
+        return APPLIED
+    if fact.agrees_with(account.card):
+        group.confirm_card()
+        return APPLIED
+    job = customer_job(fact.customer_id)
+    group.sync(job, fact.reason)
+    return Outcome(EventState.PENDING, fact.reason, job)
 
 
 def release_customer(
@@ -175,7 +206,7 @@ def _bind(group: Group, customer: CustomerId, *, existed: bool) -> None:
     group.account = account.bound(customer)
     group.note(f"customer {customer} bound")
     if existed:
-        group.sync(JobKey(JobKind.CUSTOMER, customer), "bound to a user")
+        group.sync(customer_job(customer), "bound to a user")
     keys = LinkKeys(frozenset({account.user_id}), frozenset({customer}))
     group.link_keys |= keys
     adopt(group, keys)

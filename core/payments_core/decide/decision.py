@@ -8,7 +8,7 @@ import attrs
 from payments_core.changes import Changes, Lookup
 from payments_core.errors import Rejected
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind
 
 QUARANTINE_REASON: Final = "metadata and customer name different users"
@@ -17,6 +17,10 @@ QUARANTINED: Final = Outcome(EventState.QUARANTINED, QUARANTINE_REASON)
 
 def subscription_job(gateway_id: str) -> JobKey:
     return JobKey(JobKind.SUBSCRIPTION, gateway_id)
+
+
+def customer_job(customer: CustomerId) -> JobKey:
+    return JobKey(JobKind.CUSTOMER, customer)
 
 
 def event_job(key: EventKey) -> JobKey:

@@ -10,7 +10,9 @@ from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
 from payments_core.entitlement import replayed
+from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
+from payments_core.intent import TELLS_CARD, IntentState, intent_of_key
 from payments_core.job import Job, JobKey, JobKind
 from payments_core.linking import NO_KEYS, FormerKey, LinkKeys
 from payments_core.now import Now
@@ -86,6 +88,31 @@ class Group:
     def is_doing(self, key: JobKey) -> None:
         """Note that the facts come from this job: it need not be asked for."""
         self._jobs.pop(key, None)
+
+    def is_own_card_change(self, source: SourcedFacts) -> bool:
+        """Say whether a call of ours made an event, and its intent tells of the card.
+
+        It does so when it has ended, and asks for the card if it came to nothing.
+        """
+        intent = intent_of_key(source.event.request_key) if source.event else None
+        if intent is None:
+            return False
+        snapshot = self.known.snapshot
+        if intent not in snapshot.lookup.intents:
+            self.need(Lookup(intents=frozenset({intent})))
+        return any(
+            it.id == intent
+            and it.user_id == self.owner
+            and it.kind in TELLS_CARD
+            and it.state not in {IntentState.REFUSED, IntentState.ABANDONED}
+            for it in snapshot.intents
+        )
+
+    def confirm_card(self) -> None:
+        """Note that the card is as it is known, now: what is fetched may be older."""
+        if self.account is not None:
+            sequence = self.known.snapshot.sequence
+            self.account = self.account.with_card(self.account.card, sequence=sequence)
 
     def need(self, lookup: Lookup) -> None:
         self.more = lookup if self.more is None else self.more | lookup

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from payments_core.changes import Lookup
+from payments_core.events import CardReported
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -35,9 +36,8 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     decided = facts[LinkDecided]
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
     users += [it.user_id for it in decided if it.user_id]
-    customers = [
-        it.customer_id for it in (*facts[CardObserved], *facts[CustomerDeleted])
-    ]
+    cards = (*facts[CardObserved], *facts[CardReported], *facts[CustomerDeleted])
+    customers = [it.customer_id for it in cards]
     keys, claims = link_keys(payments, reports), NO_KEYS
     if users or customers:
         keys |= LinkKeys(frozenset(users), frozenset(customers))

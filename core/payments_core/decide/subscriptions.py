@@ -1,20 +1,28 @@
 """What observations of subscriptions, and paid periods of them, come to.
 
 Rule 1: an observation merges with what is known (`payments_core.subscription_merge`).
-Rule 2: the beginning or the end of a subscription's life is a replay of all payments,
+Rule 2: a card that a subscription pins is shown if no card pays by default: another
+        one is a reason to ask which card that is.
+Rule 3: the beginning or the end of a subscription's life is a replay of all payments,
         and so is a paid period.
 """
 
 import attrs
 
+from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
-from payments_core.decide.decision import QUARANTINED, subscription_job
+from payments_core.decide.decision import (
+    QUARANTINED,
+    customer_job,
+    subscription_job,
+)
 from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
 from payments_core.facts import APPLIED, PeriodPaid, SourcedFacts, SubscriptionObserved
 from payments_core.linking import link_keys
 from payments_core.subscription import (
     Subscription,
+    SubscriptionReport,
     SubscriptionStatus,
 )
 from payments_core.subscription_merge import Observation, merge_observation
@@ -40,7 +48,7 @@ def observe_subscription(
     )
     if result.subscription is not None:
         after = attrs.evolve(result.subscription, user_id=group.owner)
-        put_subscription(group, known, after)
+        put_subscription(group, known, after, source)
     if result.sync_reason is None:
         return APPLIED
     group.sync(job, result.sync_reason)
@@ -84,7 +92,10 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
 
 
 def put_subscription(
-    group: Group, before: Subscription | None, after: Subscription
+    group: Group,
+    before: Subscription | None,
+    after: Subscription,
+    source: SourcedFacts | None = None,
 ) -> None:
     """Take a subscription that is new, or changed, or was not linked before."""
     if after == before:
@@ -95,9 +106,31 @@ def put_subscription(
         group.link_keys |= link_keys(subscriptions=[after.report])
         return
     group.account = group.account.with_subscription(after)
-    was_there = before is not None and before.user_id is not None
-    if _life(after) != (_life(before) if before and was_there else None):
+    linked = before if before and before.user_id is not None else None
+    if after.report.own_card != (linked.report.own_card if linked else None):
+        is_ours = source is not None and group.is_own_card_change(source)
+        if not is_ours:
+            _follow_own_card(group, group.account, linked, after.report)
+    if _life(after) != (_life(linked) if linked else None):
         group.replays = True
+
+
+def _follow_own_card(
+    group: Group,
+    account: PaymentAccount,
+    before: Subscription | None,
+    after: SubscriptionReport,
+) -> None:
+    """Ask which card pays, unless the one that is shown does so still."""
+    if after.customer_id != account.customer_id:
+        return
+    shown = account.card.id if account.card else None
+    old = before.report.own_card if before else None
+    if shown == after.own_card or shown not in {None, old}:
+        group.confirm_card()
+    else:
+        job = customer_job(after.customer_id)
+        group.sync(job, "a subscription has another card")
 
 
 def _life(subscription: Subscription) -> tuple[object, ...]:

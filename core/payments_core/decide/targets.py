@@ -11,7 +11,7 @@ import attrs
 
 from payments_core.decide.decision import event_group, user_group
 from payments_core.decide.known import Known
-from payments_core.events import SyncNeeded
+from payments_core.events import CardReported, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -92,7 +92,11 @@ class Targets:
                 return self._of_payment(payment)
             case SubscriptionObserved(report=thing) | PeriodPaid(thing):
                 return self._of_subscription(thing.gateway_id)
-            case CardObserved(customer_id=customer) | CustomerDeleted(customer):
+            case (
+                CardObserved(customer_id=customer)
+                | CardReported(customer_id=customer)
+                | CustomerDeleted(customer)
+            ):
                 return f"customer {customer}", self._known.bound_to(customer)
             case UserRegistered() | CustomerBound() | LinkRequested():
                 return "", fact.user_id

@@ -36,7 +36,11 @@ from payments_core.ports import (
     IntentDirectory,
     PaymentGateway,
 )
-from payments_core.subscription import SubscriptionReport, subscription_id
+from payments_core.subscription import (
+    SubscriptionReport,
+    newest_own_card,
+    subscription_id,
+)
 from payments_core.use_cases.execute_operation import ExecuteOperation
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
@@ -106,7 +110,8 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
 async def sync_customer(run: JobRun, job: Job) -> None:
     """Sync a customer: the card that pays, and their subscriptions.
 
-    One that was deleted is let go; what it had was ended with it.
+    The card is the default; without one, that of the newest subscription with its own.
+    A customer that was deleted is let go; what it had was ended with it.
     """
     customer = CustomerId(job.key.subject)
     card = await run.gateway.card_of(customer)
@@ -126,6 +131,8 @@ async def sync_customer(run: JobRun, job: Job) -> None:
         await run.record.one(SourcedFacts(facts=(deleted, *ended), job=job))
         return
     sold = await run.gateway.subscriptions_of(customer)
+    if card is None and (own := newest_own_card(sold)):
+        card = await run.gateway.card(customer, own)
     known = {it.gateway_id: not it.is_terminal for it in subscriptions}
     syncs = (
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")

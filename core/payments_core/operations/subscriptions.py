@@ -10,7 +10,7 @@ Rule 3: what is sold already, by whomever, is not sold twice.
 from collections.abc import Sequence
 
 from payments_core.errors import AlreadySubscribed, GatewayRefused
-from payments_core.facts import PeriodPaid, SubscriptionObserved
+from payments_core.facts import CardObserved, PeriodPaid, SubscriptionObserved
 from payments_core.gateway import (
     AttachCard,
     CancelSubscription,
@@ -26,6 +26,7 @@ from payments_core.operations.cards import OVER
 from payments_core.operations.run import (
     OperationResult,
     OperationRun,
+    card_observed,
     observation_of,
     paid_by,
 )
@@ -42,13 +43,16 @@ async def start_subscription(run: OperationRun) -> OperationResult:
     customer = run.customer_id
     if run.intent.call(Step.START) is None:
         await _require_none(run, customer)
-    pinned = None
+    pinned, card = None, list[CardObserved]()
     if wanted.payment_method is not None:
-        attached, _ = await run.call(
+        attached, attaching = await run.call(
             Step.ATTACH_CARD,
             AttachCard(customer_id=customer, payment_method=wanted.payment_method),
         )
         pinned = attached.card
+        if pinned is not None and run.account.card is None:
+            # No other card pays that would be shown in its place.
+            card.append(card_observed(run, pinned, attaching))
     has_card = pinned is not None or await run.gateway.card_of(customer) is not None
     request = CreateSubscription(
         customer_id=customer,
@@ -67,7 +71,7 @@ async def start_subscription(run: OperationRun) -> OperationResult:
     # Once it is being undone the invoice is void, and declines no more.
     if run.intent.call(Step.UNDO_START) or (has_card and declined):
         return await _undone(run, began, invoice_payment)
-    return _settled(began, paid_by(answer), invoice_payment)
+    return _settled(began, paid_by(answer), invoice_payment, card)
 
 
 async def _require_none(run: OperationRun, customer: CustomerId) -> None:
@@ -121,6 +125,7 @@ def _settled(
     observed: SubscriptionObserved,
     periods: Sequence[PeriodPaid],
     invoice_payment: InvoicePayment | None,
+    card: Sequence[CardObserved] = (),
 ) -> OperationResult:
     unpaid = invoice_payment is not None and invoice_payment.state not in OVER
     return OperationResult(
@@ -131,7 +136,8 @@ def _settled(
             if invoice_payment and unpaid
             else None,
         ),
-        facts=[observed, *periods],
+        # The card first: then it is known whose the subscription's is.
+        facts=[*card, observed, *periods],
     )
 
 

@@ -18,7 +18,7 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
-from payments_core.decide import subscription_job
+from payments_core.decide import customer_job, subscription_job
 from payments_core.errors import (
     Abandoned,
     AccountBusy,
@@ -40,8 +40,8 @@ from payments_core.intent import (
     IntentOutcome,
     IntentState,
     Refusal,
+    Step,
 )
-from payments_core.job import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.now import Now
 from payments_core.operations import OPERATIONS
@@ -417,19 +417,21 @@ def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:
     facts = []
     if customer is not None and refusal.field == "customer":
         # Deleted, maybe, and nobody told us: then it is let go.
-        job = JobKey(JobKind.CUSTOMER, customer)
-        facts.append(SyncNeeded(job=job, reason="it was refused"))
+        facts.append(SyncNeeded(customer_job(customer), "it was refused"))
     return OperationResult(
         state=IntentState.REFUSED,
         outcome=IntentOutcome(refusal=refusal),
-        facts=facts,
+        facts=[*facts, *_card_syncs(run)],
         touched=_touched(run),
     )
 
 
 def _abandoned(run: OperationRun) -> OperationResult:
     return OperationResult(
-        state=IntentState.ABANDONED, outcome=_ABANDONED, touched=_touched(run)
+        state=IntentState.ABANDONED,
+        outcome=_ABANDONED,
+        facts=_card_syncs(run),
+        touched=_touched(run),
     )
 
 
@@ -443,6 +445,13 @@ def _syncs(gateway_ids: Sequence[str]) -> list[SyncNeeded]:
         SyncNeeded(job=subscription_job(it), reason=reason)
         for it in dict.fromkeys(gateway_ids)
     ]
+
+
+def _card_syncs(run: OperationRun) -> list[SyncNeeded]:
+    """Ask which card pays, where an intent that failed may have changed it."""
+    if run.intent.call(Step.MAKE_DEFAULT) is None:
+        return []
+    return [SyncNeeded(customer_job(run.customer_id), "a new card was made default")]
 
 
 def _touched(run: OperationRun) -> Sequence[str]:

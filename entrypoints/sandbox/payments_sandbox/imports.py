@@ -99,6 +99,7 @@ _NULLABLE: Final[Mapping[str, type]] = MappingProxyType(
                 "customer",
                 "default_payment_method",
                 "default_price",
+                "default_source",
                 "email",
                 "latest_charge",
                 "latest_invoice",

@@ -193,7 +193,9 @@ def method_for(world: World, invoice: Object) -> Object | None:
     named = (
         invoice["default_payment_method"],
         subscription and subscription["default_payment_method"],
+        subscription and subscription["default_source"],
         customer["invoice_settings"]["default_payment_method"],
+        customer["default_source"],
     )
     for id_ in filter(None, named):
         method = world.find("payment_method", id_)

@@ -81,6 +81,21 @@ class Event:
     links: Mapping[str, str | None]
 
 
+# Stripe says what was before in updates, and whose a detached card was.
+_TELL_BEFORE: Final = ("updated", ".detached")
+
+
+def _before(old: Any, new: Any) -> Any:
+    """Return what was before; of an object, only what is otherwise in the new one."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old
+    return {
+        name: _before(old.get(name), new.get(name))
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    }
+
+
 def field_of(value: Object, path: str) -> Any:  # JSON is anything
     """Return what a dotted path leads to; None if it leads nowhere."""
     at: Any = value
@@ -185,7 +200,7 @@ class World:
         """
         old = self.objects[it["object"]][it["id"]]
         previous = {
-            name: old.get(name)
+            name: _before(old.get(name), value)
             for name, value in fields.items()
             if name not in old or old[name] != value
         }
@@ -194,8 +209,7 @@ class World:
         new = {**old, **fields}
         self._put(new["object"], new["id"], new)
         if event:
-            # Stripe says what was before in updates only.
-            self.report(event, new, previous if event.endswith("updated") else None)
+            self.report(event, new, previous if event.endswith(_TELL_BEFORE) else None)
         return new
 
     def remove(self, it: Object, event: str | None) -> Object:

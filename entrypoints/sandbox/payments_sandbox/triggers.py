@@ -17,6 +17,7 @@ from payments_sandbox.forms import encoded
 from payments_sandbox.state import Object
 
 _GOOD: Final = "pm_card_visa"
+_OTHER: Final = "pm_card_mastercard"
 _FAILING: Final = "pm_card_chargeCustomerFail"
 _AMOUNT_MINOR: Final = 900
 
@@ -81,6 +82,19 @@ class Hand:
             self.post(f"/v1/payment_methods/{id_}", billing_details=details)
         return id_
 
+    def make_default(self, magic: str) -> str:
+        """Attach a card that pays by default from now on."""
+        id_, customer = self.card(magic), self.customer()
+        settings = {"default_payment_method": id_}
+        self.post(f"/v1/customers/{customer}", invoice_settings=settings)
+        return id_
+
+    def default(self) -> str:
+        """Return the card that pays by default; made, if there is none yet."""
+        customer = self.engine.world.get("customer", self.customer())
+        id_ = customer["invoice_settings"]["default_payment_method"]
+        return str(id_ or self.make_default(_GOOD))
+
     def charge(self, magic: str) -> Object:
         """Charge the user once; return the payment intent, or the refusal."""
         params: dict[str, Any] = {
@@ -139,8 +153,20 @@ def _unpaid(hand: Hand) -> None:
     )
 
 
+def _changed(hand: Hand) -> None:
+    """Let the default card expire later, or as `exp_month` and `exp_year` say."""
+    id_ = hand.default()
+    year = hand.engine.world.get("payment_method", id_)["card"]["exp_year"]
+    card = {"exp_year": year + 1, **hand.values}
+    hand.post(f"/v1/payment_methods/{id_}", card=card)
+
+
+def _detached(hand: Hand) -> None:
+    hand.post(f"/v1/payment_methods/{hand.default()}/detach")
+
+
 def _reissued(hand: Hand) -> None:
-    hand.engine.reissue_card(hand.card(_GOOD))
+    hand.engine.reissue_card(hand.default())
 
 
 def _kept(hand: Hand) -> None:
@@ -161,10 +187,13 @@ TRIGGERS: Final[Mapping[str, Callable[[Hand], Any]]] = MappingProxyType(
         "customer.created": Hand.customer,
         "customer.subscription.created": Hand.subscribe,
         "customer.subscription.deleted": _canceled,
+        "customer.updated": lambda hand: hand.make_default(_OTHER),
         "invoice.paid": Hand.subscribe,
         "invoice.payment_failed": _unpaid,
         "payment_method.attached": lambda hand: hand.card(_GOOD),
         "payment_method.automatically_updated": _reissued,
+        "payment_method.detached": _detached,
+        "payment_method.updated": _changed,
         "setup_intent.succeeded": _kept,
     }
 )

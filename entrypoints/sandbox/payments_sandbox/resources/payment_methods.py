@@ -128,17 +128,29 @@ def detach(world: World, _: Params, id_: str) -> Object:
             "payment_method_unexpected_state",
         )
     settings = owner["invoice_settings"]
-    if settings["default_payment_method"] == id_:
-        cleared = {**settings, "default_payment_method": None}
-        world.change(owner, "customer.updated", invoice_settings=cleared)
+    chosen = settings["default_payment_method"]
+    world.change(
+        owner,
+        "customer.updated",
+        invoice_settings={
+            **settings,
+            "default_payment_method": _unless(id_, chosen),
+        },
+        default_source=_unless(id_, owner["default_source"]),
+    )
     for subscription in world.by("subscription", "customer", owner["id"]):
-        if subscription["default_payment_method"] == id_:
-            world.change(
-                subscription,
-                "customer.subscription.updated",
-                default_payment_method=None,
-            )
+        world.change(
+            subscription,
+            "customer.subscription.updated",
+            default_payment_method=_unless(id_, subscription["default_payment_method"]),
+            default_source=_unless(id_, subscription["default_source"]),
+        )
     return charging.detach(world, method)
+
+
+def _unless(detached: str, pays: str | None) -> str | None:
+    """Return what pays, unless it is what was detached."""
+    return None if pays == detached else pays
 
 
 def list_(world: World, params: List) -> Object:

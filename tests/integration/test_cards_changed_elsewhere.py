@@ -1,0 +1,317 @@
+"""A card that is changed elsewhere is followed: the whole way, over HTTP.
+
+Elsewhere is the portal, the dashboard, another program, or the bank: this service hears
+of it by webhooks alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from payments_sandbox.api import ApiRequest, ApiResponse
+from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
+
+
+def attached(payer: Payer, name: str = OTHER) -> str:
+    """Attach a card to the customer of a payer; return the payment method."""
+    [customer] = payer.customers
+    wire = payer.stack.wire
+    made = wire.post(f"payment_methods/{name}/attach", customer=customer["id"])
+    return str(made["id"])
+
+
+def made_default(payer: Payer, card: str) -> None:
+    """Let a card pay by default."""
+    [customer] = payer.customers
+    settings = {"default_payment_method": card}
+    payer.stack.wire.post(f"customers/{customer['id']}", invoice_settings=settings)
+
+
+def subscription_of(payer: Payer) -> str:
+    [customer] = payer.customers
+    listed = payer.stack.wire.get("subscriptions", customer=customer["id"])
+    [subscription] = listed["data"]
+    return f"subscriptions/{subscription['id']}"
+
+
+def pinned(payer: Payer, card: str) -> None:
+    """Let a card pay the subscription of a payer."""
+    payer.stack.wire.post(subscription_of(payer), default_payment_method=card)
+
+
+@contextmanager
+def asked(stack: ServiceWithSandbox) -> Iterator[list[str]]:
+    """Lend a list of what the service asks of customers and cards meanwhile.
+
+    One subscription at a time is what others in this world are about.
+    """
+    before, calls = stack.sandbox.engine.watch, list[str]()
+
+    def watch(request: ApiRequest, response: ApiResponse) -> None:
+        if not request.path.startswith("/v1/subscriptions/"):
+            calls.append(f"{request.method} {request.path}")
+        before(request, response)
+
+    stack.sandbox.engine.watch = watch
+    try:
+        yield calls
+    finally:
+        stack.sandbox.engine.watch = before
+
+
+def brand(payer: Payer) -> str | None:
+    """Return the brand of the card that is shown."""
+    card = payer.status["card"]
+    return str(card["brand"]) if card else None
+
+
+def adopted(stack: ServiceWithSandbox, **order: Any) -> Payer:
+    """Return a user whose customer and subscription were made elsewhere."""
+    payer = stack.user()
+    customer = stack.wire.post("customers", metadata={"user_id": payer.id})["id"]
+    card = attached(payer, GOOD)
+    stack.wire.post(
+        "subscriptions",
+        customer=customer,
+        items=[{"price": stack.basic}],
+        default_payment_method=card,
+        **order,
+    )
+    stack.settle()
+    email = f"{payer.id}@example.com"
+    payer.call(
+        "PUT",
+        f"/users/{payer.id}",
+        {"email": email, "customer_id": customer},
+        token=stack.world.admin(),
+    ).raise_for_status()
+    stack.settle()
+    return payer
+
+
+def test_another_default_card_is_shown(stack: ServiceWithSandbox, ada: Payer) -> None:
+    """
+    It was attached and made the default in the portal.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+
+    made_default(ada, attached(ada))
+    stack.settle()
+
+    assert brand(ada) == "mastercard"
+
+
+def test_a_first_card_that_was_given_elsewhere_is_shown(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Nothing was shown before.
+    """
+    ada.call("POST", "card-setup").raise_for_status()
+
+    made_default(ada, attached(ada))
+    stack.settle()
+
+    assert brand(ada) == "mastercard"
+
+
+@pytest.mark.parametrize("has_other", [False, True])
+def test_a_detached_card_is_shown_no_more(
+    stack: ServiceWithSandbox, ada: Payer, *, has_other: bool
+) -> None:
+    """
+    A card that is attached, and is no default, pays nothing.
+    """
+    ada.give_card(GOOD)
+    if has_other:
+        attached(ada)
+    stack.settle()
+
+    stack.wire.post(f"payment_methods/{ada.card}/detach")
+    stack.settle()
+
+    assert ada.status["card"] is None
+
+
+def test_another_expiry_is_shown(stack: ServiceWithSandbox, ada: Payer) -> None:
+    """
+    It was corrected in the dashboard.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+
+    stack.wire.post(
+        f"payment_methods/{ada.card}", card={"exp_month": 3, "exp_year": 2099}
+    )
+    stack.settle()
+
+    card = ada.status["card"]
+    assert (card["exp_month"], card["exp_year"]) == (3, 2099)
+
+
+def test_a_card_that_the_bank_replaced_is_shown(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The network told Stripe: the same card has another expiry.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+    before = ada.status["card"]
+
+    stack.sandbox.engine.reissue_card(ada.card)
+    stack.settle()
+
+    card = ada.status["card"]
+    assert card["exp_year"] > before["exp_year"]
+    assert card == before | {"exp_year": card["exp_year"]}
+
+
+def test_the_card_of_a_subscription_is_shown_where_there_is_no_other(
+    ada: Payer,
+) -> None:
+    """
+    It came with the order, and no card pays by default.
+    """
+    ada.subscribed_without_card(payment_method=GOOD)
+
+    assert brand(ada) == "visa"
+
+
+def test_the_subscriptions_card_of_an_adopted_customer_is_shown(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    The customer has no default of their own.
+    """
+    assert brand(adopted(stack)) == "visa"
+
+
+def test_another_card_of_a_subscription_is_shown(stack: ServiceWithSandbox) -> None:
+    """
+    Changed, detached, and given again, in the dashboard.
+    """
+    payer = adopted(stack)
+
+    card = attached(payer)
+    pinned(payer, card)
+    stack.settle()
+    assert brand(payer) == "mastercard"
+
+    stack.wire.post(f"payment_methods/{card}/detach")
+    stack.settle()
+    assert payer.status["card"] is None
+
+    pinned(payer, attached(payer, GOOD))
+    stack.settle()
+    assert brand(payer) == "visa"
+
+
+def test_the_default_card_goes_before_a_subscriptions(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    Without it the subscription's is shown again.
+    """
+    payer = adopted(stack)
+
+    card = attached(payer)
+    made_default(payer, card)
+    stack.settle()
+    assert brand(payer) == "mastercard"
+
+    stack.wire.post(f"payment_methods/{card}/detach")
+    stack.settle()
+    assert brand(payer) == "visa"
+
+
+def test_the_card_of_a_subscription_goes_with_it(stack: ServiceWithSandbox) -> None:
+    """
+    What has ended is paid by no card any more.
+    """
+    payer = adopted(stack)
+
+    stack.wire.delete(subscription_of(payer))
+    stack.settle()
+
+    assert payer.status["card"] is None
+
+
+def test_our_own_changes_of_a_card_are_not_asked_about(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Their events say what we know, or are about to: they cost no call.
+    """
+    ada.subscribed(GOOD)
+    [customer] = ada.customers
+
+    with asked(stack) as calls:
+        ada.give_card(OTHER).raise_for_status()
+        stack.settle()
+
+    theirs = f"/v1/customers/{customer['id']}"
+    assert calls == [
+        f"POST /v1/payment_methods/{OTHER}/attach",
+        "GET /v1/subscriptions",
+        f"POST {theirs}",
+    ]
+    assert brand(ada) == "mastercard"
+
+
+def test_the_card_of_an_order_is_not_asked_about(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    It pays the subscription that was made with it, and was shown with the answer.
+    """
+    with asked(stack) as calls:
+        ada.subscribed_without_card(payment_method=GOOD)
+
+    assert calls.count("GET /v1/subscriptions") == 1
+    assert not [it for it in calls if it.startswith("GET /v1/customers/")]
+    assert brand(ada) == "visa"
+
+
+def test_a_change_elsewhere_is_asked_about_once(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    However many events tell of it.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+    old = ada.card
+    [customer] = ada.customers
+
+    made_default(ada, attached(ada))
+    stack.wire.post(f"payment_methods/{old}/detach")
+    with asked(stack) as calls:
+        stack.settle()
+
+    assert calls == [f"GET /v1/customers/{customer['id']}", "GET /v1/subscriptions"]
+    assert brand(ada) == "mastercard"
+
+
+def test_what_is_no_card_of_a_customer_is_not_asked_about(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Customers change often: another name, another balance; and not all are users.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+    [customer] = ada.customers
+    stranger = stack.wire.post("customers", name="Eve")["id"]
+    stack.wire.post(f"customers/{customer['id']}", name="Ada", balance=-500)
+    card = stack.wire.post(f"payment_methods/{OTHER}/attach", customer=stranger)["id"]
+    settings = {"default_payment_method": card}
+    stack.wire.post(f"customers/{stranger}", invoice_settings=settings)
+
+    with asked(stack) as calls:
+        stack.settle()
+
+    assert calls == []
