@@ -1,5 +1,7 @@
 """Whose subscription is it, and what has to be asked of the gateway?"""
 
+from datetime import timedelta
+
 import attrs
 import pytest
 
@@ -15,17 +17,30 @@ from contracts.examples import (
     a_subscription,
     a_term,
     an_account,
+    an_intent,
     email_of,
     of_invoice,
 )
 from payments_adapters.memory.ledger import MemoryLedger
 from payments_core.changes import SaveResult
 from payments_core.events import EventState, Outcome
-from payments_core.facts import Fact, PaymentReported, PeriodPaid, UserRegistered
+from payments_core.facts import (
+    Fact,
+    PaymentReported,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+    UserRegistered,
+)
 from payments_core.identity import UserId
+from payments_core.intent import IntentKind
 from payments_core.job import Job
 from payments_core.payment import PaymentState
-from payments_core.subscription import Subscription, SubscriptionReport
+from payments_core.subscription import (
+    Subscription,
+    SubscriptionReport,
+    SubscriptionStatus,
+)
 from support.deciding import Kept, event_in, finished, found, reported
 from support.subscribed import (
     CUS_9,
@@ -214,3 +229,23 @@ def test_what_was_decided_without_a_period_is_decided_anew(owner: str | None) ->
     account = kept.database.tables.whole(kept.database.tables.accounts[ADA])
     end = NOON + (MONTH if owner else 2 * MONTH)
     assert account.payment_expire_date == end
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_an_end_by_an_operation_asks_for_a_period_that_is_not_known_to_be_paid(
+    *, covered: bool
+) -> None:
+    """
+    Its renewal was paid a moment ago and nobody told us: no event comes any more.
+    """
+    report, day = a_report(user=ADA), NOON + timedelta(days=1)
+    begun = a_subscription(report, term=a_term() if covered else None, owner=ADA)
+    kept = kept_with(begun)
+    intent = an_intent(kind=IntentKind.END_SUBSCRIPTION)
+    kept.database.tables.put_intent(intent)
+    ended = attrs.evolve(report, status=SubscriptionStatus.CANCELED, ended_at=day)
+    observed = SubscriptionObserved(report=ended, at=day, sequence=9)
+
+    (group,) = kept.decide(SourcedFacts(facts=(observed,), intent=intent)).groups
+
+    assert [it.key for it in group.jobs] == ([] if covered else [a_job_key()])

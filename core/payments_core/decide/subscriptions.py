@@ -49,6 +49,9 @@ def observe_subscription(
     if result.subscription is not None:
         after = attrs.evolve(result.subscription, user_id=group.owner)
         put_subscription(group, known, after, source)
+        if source.intent is not None and after.is_terminal and not after.covered:
+            # The answer to an operation does not say what was paid last.
+            group.sync(job, "ended")
     if result.sync_reason is None:
         return APPLIED
     group.sync(job, result.sync_reason)
