@@ -1,6 +1,8 @@
 """Only an administrator gives free time or a price of their own, whichever way."""
 
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
@@ -184,6 +186,27 @@ def test_a_trial_that_may_have_begun_is_no_way_to_a_second(
     assert ada.status["payment_status"] == "trialing"
 
 
+def test_trials_that_are_given_at_once_are_one(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Of one product, by eight requests with keys of their own: the others are told of it,
+    or that it is under way.
+    """
+    admin = ada.admin
+
+    def give(number: int) -> httpx.Response:
+        return admin.subscribe(trial_days=10 + number, key=f"trial-{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(give, range(8)))
+    stack.settle()
+
+    told = Counter(it.status_code for it in answers)
+    assert (told[201], told[201] + told[409]) == (1, 8)
+    assert len(ada.subscriptions) == 1
+
+
 # What was not paid gives nothing back
 
 
@@ -219,6 +242,55 @@ def test_a_renewal_that_failed_gives_nothing_back(
     assert [it.status_code for it in answers] == [200, 200]
     assert ada.taken == [10 * BASIC, 10 * BASIC]
     assert 0 < credit(ada) < 9 * BASIC + 1
+
+
+def test_what_was_paid_unheard_of_is_not_refused(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The gateway is asked before the refusal, by the change and by its preview: the
+    renewal failed, and was paid elsewhere.
+    """
+    told = ada.subscribed(quantity=10)
+    stack.sandbox.set_card(ada.card, declines="insufficient_funds")
+    stack.pass_by("1 month")
+    stack.pass_by("2 hours")
+    assert ada.status["payment_status"] == "failed"
+    [theirs], [customer] = ada.subscriptions, ada.customers
+    try:
+        stack.sandbox.chaos(never_made=1)
+        stack.wire.post(f"payment_methods/{OTHER}/attach", customer=customer["id"])
+        [other, _] = stack.wire.get("payment_methods", customer=customer["id"])["data"]
+        invoice = f"invoices/{theirs['latest_invoice']}/pay"
+        stack.wire.post(invoice, payment_method=other["id"])
+    finally:
+        stack.sandbox.chaos(never_made=0)
+
+    answers = both(ada, told["id"], quantity=1)
+
+    assert [it.status_code for it in answers] == [200, 200]
+    assert ada.get(f"subscriptions/{told['id']}")["status"] == "active"
+
+
+def test_a_trial_that_ended_unheard_of_is_none_any_more(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    The gateway is asked before the refusal, and says that the first month is paid.
+    """
+    told = ada.admin.subscribed(trial_days=1)
+    try:
+        stack.sandbox.chaos(never_made=1)
+        stack.sandbox.advance("26 hours")
+    finally:
+        stack.sandbox.chaos(never_made=0)
+    assert ada.get(f"subscriptions/{told['id']}")["status"] == "trialing"
+
+    answers = both(ada, told["id"], quantity=2)
+
+    assert [it.status_code for it in answers] == [200, 200]
+    assert ada.taken[0] == BASIC
+    assert len(ada.taken) == 2
 
 
 def test_money_that_went_back_is_not_given_back_again(
@@ -281,6 +353,29 @@ def test_an_upgrade_that_is_not_paid_is_no_credit_either(
 
 
 # Prices
+
+
+def test_a_product_that_is_free_is_changed_to_one_that_costs(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    An invoice of nothing is paid: so is the period, and the change takes its price.
+    """
+    free = stack.wire.post(
+        "prices",
+        currency="eur",
+        unit_amount=0,
+        recurring={"interval": "month"},
+        product_data={"name": "Free"},
+    )
+    stack.wire.post(f"products/{free['product']}", default_price=free["id"])
+    told = ada.subscribed(product=free["product"])
+    assert ada.taken == []
+
+    answers = both(ada, told["id"], product=stack.product)
+
+    assert [it.status_code for it in answers] == [200, 200]
+    assert ada.taken == [BASIC]
 
 
 def test_a_price_that_is_no_longer_sold_is_kept_and_not_come_back_to(

@@ -392,7 +392,7 @@ class Deployment:
 
     @property
     def preview(self) -> PreviewChange:
-        return PreviewChange(self.reach, self.check, self.asked)
+        return PreviewChange(self.reach, self.check, self.asked, self.confirm)
 
     @property
     def end(self) -> EndSubscription:

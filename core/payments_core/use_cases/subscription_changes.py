@@ -11,8 +11,10 @@ from payments_core.errors import (
     AlreadySubscribed,
     GatewayRefused,
     InvalidValue,
+    PeriodNotPaid,
     PreviewExpired,
     SubscriptionEnded,
+    TrialNotAllowed,
 )
 from payments_core.gateway import Preview, Price, UpdateSubscription
 from payments_core.identity import Email, UserId
@@ -196,6 +198,8 @@ class ChangeSubscription:
         except AlreadySubscribed as refusal:
             if await self.confirm(request.user_id, refusal):
                 raise
+        except (PeriodNotPaid, TrialNotAllowed):
+            await self.confirm.sync(request.user_id, id_)
         return await self.execute(request, rule)
 
 
@@ -204,6 +208,7 @@ class PreviewChange:
     reach: GetAuthorizedAccount
     check: CheckChange
     gateway: PaymentGateway
+    confirm: ConfirmOpen
 
     async def __call__(
         self,
@@ -230,7 +235,13 @@ class PreviewChange:
         if not change.costs:
             raise InvalidValue("", "give a product, a price or a quantity")
         price = await self.check(change, caller=caller)
-        self.check.rule(id_, change, price, caller=caller)(account)
+        rule = self.check.rule(id_, change, price, caller=caller)
+        try:
+            rule(account)
+        except (PeriodNotPaid, TrialNotAllowed):
+            account = await self.confirm.sync(account.user_id, id_)
+            rule(account)
+            subscription = account.subscription(id_)
         update = UpdateSubscription(
             subscription=subscription.gateway_id,
             item_id=subscription.report.item_id,

@@ -1,6 +1,7 @@
 """A user's subscriptions: begun, read, ended."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -15,6 +16,7 @@ from payments_core.errors import (
     SubscriptionNotFound,
 )
 from payments_core.facts import PeriodPaid, SourcedFacts, SubscriptionObserved
+from payments_core.gateway import FetchedSubscription
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent, IntentId, IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule
@@ -66,7 +68,10 @@ class Order:
 
 @attrs.frozen
 class ConfirmOpen:
-    """Asks the gateway about a subscription before a refusal rests on it."""
+    """Asks the gateway about a subscription before a refusal rests on it.
+
+    What was paid or ended, a trial too, may not have been heard of.
+    """
 
     accounts: AccountDirectory
     gateway: PaymentGateway
@@ -79,21 +84,42 @@ class ConfirmOpen:
             SubscriptionNotFound: the user has none of this id.
             GatewayNotAttempted, GatewayOutcomeUnknown: nobody knows.
         """
-        account = await self.accounts.find(user_id)
-        if account is None:
-            raise SubscriptionNotFound
-        known = account.subscription(SubscriptionId(refusal.subscription_id))
+        known = await self._known(user_id, SubscriptionId(refusal.subscription_id))
         try:
             fetched = await self.gateway.subscription(known.gateway_id)
         except GatewayObjectMissing:
             return True
         if not fetched.report.is_terminal:
             return True
-        # Without a sequence number: an end applies at once.
+        await self._record(fetched)
+        return False
+
+    async def sync(self, user_id: UserId, id_: SubscriptionId) -> PaymentAccount:
+        """Record what the gateway says of a subscription; return the account then.
+
+        Raises:
+            SubscriptionNotFound: the user has none of this id.
+            GatewayNotAttempted, GatewayOutcomeUnknown: nobody knows.
+        """
+        known = await self._known(user_id, id_)
+        with suppress(GatewayObjectMissing):
+            await self._record(await self.gateway.subscription(known.gateway_id))
+        return await self._account(user_id)
+
+    async def _account(self, user_id: UserId) -> PaymentAccount:
+        account = await self.accounts.find(user_id)
+        if account is None:
+            raise SubscriptionNotFound
+        return account
+
+    async def _known(self, user_id: UserId, id_: SubscriptionId) -> Subscription:
+        return (await self._account(user_id)).subscription(id_)
+
+    async def _record(self, fetched: FetchedSubscription) -> None:
+        # Without a sequence number: as an event of that second. An end applies at once.
         observed = SubscriptionObserved(report=fetched.report, at=fetched.at)
         paid = map(PeriodPaid, fetched.paid_periods)
         await self.record.one(SourcedFacts(facts=(observed, *paid)))
-        return False
 
 
 @attrs.frozen
