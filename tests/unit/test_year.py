@@ -2,7 +2,7 @@
 
 The sandbox is the truth. Its events come doubled, shuffled, days late, and one in
 twenty not at all, where a later one about the same thing exists. Users change plans,
-cancel, let trials pass, and have cards that fail and are replaced.
+cancel, let trials pass, and have cards that fail and are replaced, here or elsewhere.
 """
 
 import json
@@ -21,6 +21,7 @@ from payments_core.errors import PaymentsError
 from payments_core.identity import UserId
 from payments_core.use_cases import Change, Order
 from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.state import World
 from support.deployment import BEGINNING, Deployment, admin, caller_of
 from support.profiles import PROVES
 
@@ -78,8 +79,10 @@ class Post:
 
 
 def _object_of(event: Any) -> str:
-    thing = event["data"]["object"]
-    return f"{thing['object']} {thing['id']}"
+    thing, before = event["data"]["object"], event["data"].get("previous_attributes")
+    # A customer's balance says nothing of their card.
+    what = "card of" if "invoice_settings" in (before or {}) else ""
+    return f"{what} {thing['object']} {thing['id']}"
 
 
 # What is true, by the gateway's own books
@@ -126,11 +129,26 @@ def _true_status(
     return PaymentStatus.PAID if max(told)[1] else PaymentStatus.FAILED
 
 
+def _true_card(world: World, customer: Any, subscriptions: Sequence[Any]) -> Any:
+    """Return id and expiry of the card that pays: the default, or the newest one's."""
+    living = [it for it in subscriptions if it["status"] not in ENDED]
+    pinned = [
+        (it["created"], it["id"], it["default_payment_method"])
+        for it in living
+        if it["default_payment_method"]
+    ]
+    id_ = customer["invoice_settings"]["default_payment_method"]
+    if id_ is None and pinned:
+        id_ = max(pinned)[2]
+    return id_ and (id_, world.get("payment_method", id_)["card"]["exp_year"])
+
+
 @attrs.frozen
 class Truth:
     status: PaymentStatus
     date: datetime | None
     entitled: bool
+    card: Any
 
 
 def _truths(deployment: Deployment) -> dict[UserId, Truth]:
@@ -161,6 +179,7 @@ def _truths(deployment: Deployment) -> dict[UserId, Truth]:
             _true_status(mine, charges.get(customer["id"], []), terms),
             date,
             date is not None and now < date + GRACE,
+            _true_card(world, customer, mine),
         )
     return truths
 
@@ -192,6 +211,7 @@ class Crowd:
                     self._start,
                     self._lose_card,
                     self._update_card,
+                    self._change_card_elsewhere,
                 ]
             )
             try:
@@ -240,6 +260,20 @@ class Crowd:
         caller = caller_of(user)
         await self.deployment.update_card(user, "pm_card_visa", caller=caller, key=None)
 
+    async def _change_card_elsewhere(self, user: UserId) -> None:
+        """Choose another card in the portal, or lose, correct or renew one there."""
+        [customer] = self.deployment.customers_of(user)
+        card, api = (await self.deployment.account(user)).card, self.deployment.api
+        what = self.dice.choice(["choose", "choose", "detach", "correct", "renew"])
+        if what == "choose" or card is None:
+            api.give_card(customer, "pm_card_mastercard")
+        elif what == "detach":
+            api.post(f"payment_methods/{card.id}/detach")
+        elif what == "correct":
+            api.post(f"payment_methods/{card.id}", card={"exp_year": card.exp_year + 1})
+        else:
+            self.deployment.engine.reissue_card(card.id)
+
 
 async def _year(seed: int) -> tuple[Deployment, Post, int]:
     dice = random.Random(seed)  # noqa: S311  # a seed's
@@ -282,8 +316,12 @@ async def _compare(deployment: Deployment, where: object) -> int:
     for user, truth in truths.items():
         account = await deployment.account(user)
         ours = account.standing(now=deployment.clock.now, policy=deployment.policy)
+        card = account.card
         known = Truth(
-            ours.payment_status, ours.payment_expire_date, entitled=ours.entitled
+            ours.payment_status,
+            ours.payment_expire_date,
+            ours.entitled,
+            card and (card.id, card.exp_year),
         )
         assert known == truth, (where, user, deployment.subscriptions_of(user))
     return len(truths)
@@ -296,7 +334,8 @@ async def test_p01_p26_p27_a_year_of_subscriptions_is_known_at_every_months_end(
     seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    For every user the status, the date and the entitlement are the gateway's truth.
+    For every user the status, the date, the entitlement and the card that is shown are
+    the gateway's truth.
     """
     deployment, post, checked = await _year(seed)
     looks, reads = deployment.looks, deployment.line.reads.total()
