@@ -38,8 +38,8 @@ class Truth:
     status: PaymentStatus
     date: datetime | None
     entitled: bool
-    # The last four digits of the card that pays by default.
-    card: str | None
+    # The id and the year of expiry of the card that pays.
+    card: tuple[str, int] | None
 
 
 @attrs.frozen
@@ -154,7 +154,7 @@ class Books:
             return PaymentStatus.PAID
         return PaymentStatus.NONE if latest is None else latest[2]
 
-    def _card(self, user: UserId) -> str | None:
+    def _card(self, user: UserId) -> tuple[str, int] | None:
         customers = [
             it for it in self.world.all("customer") if self.owners[it["id"]] == user
         ]
@@ -170,7 +170,7 @@ class Books:
         id_ = chosen or (pinned[-1] if pinned else None)
         if id_ is None:
             return None
-        return str(self.world.get("payment_method", id_)["card"]["last4"])
+        return id_, self.world.get("payment_method", id_)["card"]["exp_year"]
 
 
 def _back(charge: Any) -> bool:

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from payments_core.errors import PaymentsError, StoreUnavailable
-from payments_core.intent import Intent, IntentKind, IntentState
+from payments_core.intent import TELLS_CARD, Intent, IntentKind, IntentState
 from payments_core.subscription import Subscription
 from payments_core.use_cases import Change, ExecutedOperation, Order
 from support.deployment import ADA, Break, Crash, Deployment, admin, caller_of
@@ -191,6 +191,23 @@ async def _check(deployment: Deployment, deed: Deed, how: Break, where: object) 
     first, second = await _try(deployment, deed), await _try(deployment, deed)
     assert first == second, (where, "two answers")
     assert len(deployment.line.changes) == before, (where, "done again")
+    if deed.kind in TELLS_CARD:
+        await deployment.hear()
+        shown = (await deployment.account()).card
+        paying = _paying(deployment)
+        assert (shown.id if shown else None) == paying, (where, "card", shown, paying)
+
+
+def _paying(deployment: Deployment) -> str | None:
+    """Return the card that pays at the gateway."""
+    world = deployment.engine.world
+    for id_ in deployment.customers_of(ADA):
+        settings = world.get("customer", id_)["invoice_settings"]
+        if settings["default_payment_method"]:
+            return str(settings["default_payment_method"])
+    made = deployment.subscriptions_of(ADA)
+    cards = [it["default_payment_method"] for it in made if it["status"] not in ENDED]
+    return next((str(it) for it in cards if it), None)
 
 
 def _check_made(

@@ -37,8 +37,6 @@ DOUBLED = 0.3
 DROPPED = 0.05
 BATCH = 32
 CARDS = ["pm_card_visa", "pm_card_mastercard", "pm_card_refundFail"]
-# What says which card pays is not known by any later event.
-NEVER_DROPPED = {"customer", "payment_method"}
 
 
 @attrs.define
@@ -70,8 +68,6 @@ class Post:
         letters = []
         for number, whole in due:
             newer = self._latest[_object_of(whole)] > number
-            if whole["data"]["object"]["object"] in NEVER_DROPPED:
-                newer = False
             if newer and self.dice.random() < DROPPED:
                 self.dropped += 1
                 continue
@@ -84,8 +80,10 @@ class Post:
 
 
 def _object_of(event: Any) -> str:
-    thing = event["data"]["object"]
-    return f"{thing['object']} {thing['id']}"
+    thing, before = event["data"]["object"], event["data"].get("previous_attributes")
+    # A customer's balance says nothing of their card.
+    what = "card of" if "invoice_settings" in (before or {}) else ""
+    return f"{what} {thing['object']} {thing['id']}"
 
 
 # What users do
@@ -187,10 +185,20 @@ class Crowd:
                 )
 
     async def _change_card_elsewhere(self, user: UserId) -> None:
+        """Choose another card in the portal, or lose, correct or renew one there."""
         api, customer = self.deployment.api, self._customer(user)
-        card = api.give_card(customer, self.dice.choice(CARDS))
-        if self.dice.random() < 0.2:
+        settings = api.get(f"customers/{customer}")["invoice_settings"]
+        card = settings["default_payment_method"]
+        what = self.dice.choice(["choose", "choose", "detach", "correct", "renew"])
+        if what == "choose" or card is None:
+            api.give_card(customer, self.dice.choice(CARDS))
+        elif what == "detach":
             api.post(f"payment_methods/{card}/detach")
+        elif what == "correct":
+            year = api.get(f"payment_methods/{card}")["card"]["exp_year"]
+            api.post(f"payment_methods/{card}", card={"exp_year": year + 1})
+        else:
+            self.deployment.engine.reissue_card(card)
 
     async def _delete(self, user: UserId) -> None:
         if self.dice.random() < 0.5:
@@ -294,7 +302,7 @@ async def _compare(
             ours.payment_status,
             ours.payment_expire_date,
             ours.entitled,
-            account.card.last4 if account.card else None,
+            (account.card.id, account.card.exp_year) if account.card else None,
         )
         truth = books.truth_of(user, now)
         assert known == truth, (where, user, deployment.subscriptions_of(user))

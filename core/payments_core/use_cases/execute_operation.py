@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeGuard, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
@@ -33,7 +33,7 @@ from payments_core.errors import (
     StoreUnavailable,
 )
 from payments_core.events import SyncNeeded
-from payments_core.facts import Fact, SourcedFacts, SubscriptionObserved
+from payments_core.facts import CardObserved, Fact, SourcedFacts, SubscriptionObserved
 from payments_core.identity import UserId
 from payments_core.intent import (
     Intent,
@@ -338,11 +338,10 @@ class ExecuteOperation:
         """Record what was found although another process has the intent: it is true.
 
         A subscription is synced instead: it may be one too many, and a sync ends that.
+        So is a card, which may pay nothing any more.
         """
-        seen = [it.report.gateway_id for it in facts if _is_observed(it)]
-        others = [it for it in facts if not _is_observed(it)]
-        for fact in (*others, *_syncs(seen)):
-            await self.record([SourcedFacts(facts=(fact,))])
+        for fact in facts:
+            await self.record([SourcedFacts(facts=(_synced(fact),))])
 
     async def _reschedule(self, intent: Intent, reason: RetryLater) -> Intent:
         """Give the intent back, to go on later."""
@@ -435,14 +434,23 @@ def _abandoned(run: OperationRun) -> OperationResult:
     )
 
 
-def _is_observed(fact: Fact) -> TypeGuard[SubscriptionObserved]:
-    return isinstance(fact, SubscriptionObserved)
+_ASKED: Final = "something was asked of it"
+
+
+def _synced(fact: Fact) -> Fact:
+    """Return the sync of what was observed; any other fact as it is."""
+    match fact:
+        case SubscriptionObserved(report=report):
+            return SyncNeeded(subscription_job(report.gateway_id), _ASKED)
+        case CardObserved(customer_id=customer):
+            return SyncNeeded(customer_job(customer), _ASKED)
+        case _:
+            return fact
 
 
 def _syncs(gateway_ids: Sequence[str]) -> list[SyncNeeded]:
-    reason = "something was asked of it"
     return [
-        SyncNeeded(job=subscription_job(it), reason=reason)
+        SyncNeeded(job=subscription_job(it), reason=_ASKED)
         for it in dict.fromkeys(gateway_ids)
     ]
 
