@@ -195,7 +195,11 @@ def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Sav
         id_: PaymentRecord(payment=payment, user_id=_owner(payment, accounts))
         for id_, payment in merged.items()
     }
-    return {a.user_id: _folded(a, list(records.values())) for a in accounts}, records
+    # They have registered at noon, with the e-mail that they have.
+    held = [
+        attrs.evolve(it, email_since=NOON.replace(microsecond=0)) for it in accounts
+    ]
+    return {a.user_id: _folded(a, list(records.values())) for a in held}, records
 
 
 def _owner(payment: Payment, accounts: Sequence[PaymentAccount]) -> UserId | None:

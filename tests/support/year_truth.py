@@ -43,7 +43,7 @@ class Truth:
 
 
 @attrs.frozen
-class Term:
+class Covered:
     """What a paid invoice covers, and whether its money went back."""
 
     invoice: str
@@ -53,7 +53,7 @@ class Term:
 
 
 @attrs.define
-class Books:
+class GatewayRecords:
     """What a world has, by whose it is: users by the ids of all their customers."""
 
     world: World
@@ -85,22 +85,22 @@ class Books:
 
     def truth_of(self, user: UserId, now: datetime) -> Truth:
         subscriptions = self._subscriptions[user]
-        terms = [term for it in subscriptions for term in self._terms(it)]
+        covered = [one for it in subscriptions for one in self._covered(it)]
         trials = [
             _moment(min(it["trial_end"], it["ended_at"] or it["trial_end"]))
             for it in subscriptions
             if it["trial_end"] and it["status"] not in NEVER_LIVED
         ]
-        standing = [term.end for term in terms if not term.returned]
+        standing = [one.end for one in covered if not one.returned]
         date = max([*standing, *trials], default=None)
         return Truth(
-            self._status(user, subscriptions, terms),
+            self._status(user, subscriptions, covered),
             date,
             date is not None and now < date + GRACE,
             self._card(user),
         )
 
-    def _terms(self, subscription: Any) -> Iterable[Term]:
+    def _covered(self, subscription: Any) -> Iterable[Covered]:
         own_item = subscription["items"]["data"][0]["id"]
         for invoice in self._invoices[subscription["id"]]:
             for line in invoice["lines"]["data"]:
@@ -111,7 +111,7 @@ class Books:
                     and not details["proration"]
                     and details["subscription_item"] == own_item
                 ):
-                    yield Term(
+                    yield Covered(
                         invoice["id"],
                         _moment(line["period"]["start"]),
                         _moment(line["period"]["end"]),
@@ -123,7 +123,7 @@ class Books:
         return bool(0 < invoice["amount_paid"] <= returned)
 
     def _status(
-        self, user: UserId, subscriptions: Sequence[Any], terms: Sequence[Term]
+        self, user: UserId, subscriptions: Sequence[Any], covered: Sequence[Covered]
     ) -> PaymentStatus:
         statuses = {it["status"] for it in subscriptions}
         if statuses & GONE_WRONG:
@@ -135,13 +135,13 @@ class Books:
         open_since = [
             it["created"] for it in subscriptions if it["status"] not in ENDED
         ]
-        for_terms = {
-            charge["id"] for term in terms for charge in self._paid_by[term.invoice]
+        for_periods = {
+            charge["id"] for one in covered for charge in self._paid_by[one.invoice]
         }
         told = [
             (_moment(it["created"]), *_said(it))
             for it in self._charges[user]
-            if it["id"] in for_terms
+            if it["id"] in for_periods
             or (
                 it["status"] != "succeeded"
                 and not any(it["created"] >= since for since in open_since)
@@ -149,7 +149,7 @@ class Books:
         ]
         latest = max(told, default=None)
         # An invoice may be paid without a charge: by what was credited before.
-        begun = max((term.start for term in terms if not term.returned), default=None)
+        begun = max((one.start for one in covered if not one.returned), default=None)
         if begun is not None and (latest is None or latest[0] < begun):
             return PaymentStatus.PAID
         return PaymentStatus.NONE if latest is None else latest[2]

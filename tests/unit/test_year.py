@@ -25,7 +25,7 @@ from payments_sandbox.resources.endpoints import shown
 from support.deployment import BEGINNING, Deployment, admin, caller_of
 from support.profiles import PROVES
 from support.sandbox import Refused
-from support.year_truth import Books, Truth
+from support.year_truth import GatewayRecords, Truth
 
 USERS = 200
 DAYS = 366
@@ -293,7 +293,7 @@ async def _catch_up(deployment: Deployment, post: Post, day: int) -> None:
 async def _compare(
     deployment: Deployment, owners: dict[str, UserId], where: object
 ) -> int:
-    books, now = Books(deployment.engine.world, owners), deployment.clock.now
+    records, now = GatewayRecords(deployment.engine.world, owners), deployment.clock.now
     users = set(owners.values())
     for user in sorted(users):
         account = await deployment.account(user)
@@ -304,7 +304,7 @@ async def _compare(
             ours.entitled,
             (account.card.id, account.card.exp_year) if account.card else None,
         )
-        truth = books.truth_of(user, now)
+        truth = records.truth_of(user, now)
         assert known == truth, (where, user, deployment.subscriptions_of(user))
     return len(users)
 
