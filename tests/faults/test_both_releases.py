@@ -183,7 +183,7 @@ async def test_f50_a_trial_is_shown_by_this_release_and_read_by_the_one_before(
     refunded = event(SUCCEEDED, "1", at=START, amount_refunded=100)
     refunded |= {"type": "charge.refunded"}
     refunded["data"]["object"]["id"] = CH_1
-    paid = event(SUCCEEDED, "2", at=START, receipt_email=email_of(ADA).text)
+    paid = event(SUCCEEDED, "2", at=START, metadata={"user_id": ADA})
 
     told = []
     for service, body in ((old, refunded), (this, paid)):
