@@ -30,7 +30,7 @@ class EventState(StrEnum):
     """What became of an event that was kept."""
 
     APPLIED = "applied"
-    # A type that we do not follow: kept, and nothing to do.
+    # A type that we do not follow, or nothing of any user: kept, and nothing to do.
     IGNORED = "ignored"
     # Kept, not applied yet: the worker has it.
     PENDING = "pending"

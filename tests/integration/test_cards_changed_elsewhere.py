@@ -315,3 +315,43 @@ def test_what_is_no_card_of_a_customer_is_not_asked_about(
         stack.settle()
 
     assert calls == []
+
+
+def test_the_cards_of_a_deleted_customer_are_shown_no_more(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    They were detached with it.
+    """
+    ada.give_card(GOOD)
+    stack.settle()
+    [customer] = ada.customers
+
+    stack.wire.delete(f"customers/{customer['id']}")
+    stack.settle()
+
+    assert ada.status["card"] is None
+
+
+def test_the_triggers_of_the_sandbox_change_the_card_that_is_shown(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    By hand, as from the portal, the dashboard and the bank.
+    """
+    ada.give_card(GOOD)
+    years = list[int]()
+    for type_ in (
+        "customer.updated",
+        "payment_method.updated",
+        "payment_method.automatically_updated",
+    ):
+        stack.sandbox.trigger(type_, user=ada.id)
+        stack.settle()
+        assert brand(ada) == "mastercard"
+        years.append(ada.status["card"]["exp_year"])
+    assert years == sorted(set(years))
+
+    stack.sandbox.trigger("payment_method.detached", user=ada.id)
+    stack.settle()
+    assert ada.status["card"] is None

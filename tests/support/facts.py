@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from contracts.examples import ADA, BOB, CUS_1, CUS_2, a_report, a_term, email_of
 from contracts.worlds import moments
+from payments_core.by_hand import ByHand
 from payments_core.events import CardChange, CardReported
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
+    CustomerDeleted,
+    LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
@@ -20,7 +23,7 @@ from payments_core.facts import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.money import Money
-from payments_core.payment import DisputeState, Payment, PaymentState
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 
 EVE: Final = UserId("eve")
@@ -58,7 +61,7 @@ any_observation = st.builds(
     sequence=st.none() | st.integers(0, 9),
 )
 any_period = st.builds(a_term, st.sampled_from(["sub_1", "sub_2"]), starts_at=moments)
-any_fact = st.one_of(
+any_fact_without_an_event = st.one_of(
     any_report.map(PaymentReported),
     st.builds(PaymentCorrected, any_report, st.integers(0, 9)),
     any_observation,
@@ -68,14 +71,6 @@ any_fact = st.one_of(
         customer_id=st.sampled_from([CUS_1, CUS_2]),
         card=st.none(),
         sequence=st.integers(0, 9),
-    ),
-    st.builds(
-        CardReported,
-        customer_id=st.sampled_from([CUS_1, CUS_2]),
-        change=st.sampled_from(CardChange),
-        card_id=st.sampled_from([None, "pm_1", ""]),
-        card=st.none(),
-        reason=st.just("told"),
     ),
     st.builds(
         UserRegistered,
@@ -90,4 +85,20 @@ any_fact = st.one_of(
         existed=st.booleans(),
     ),
     st.sampled_from([ADA, BOB, EVE]).map(LinkRequested),
+    st.sampled_from([CUS_1, CUS_2]).map(CustomerDeleted),
+    st.builds(
+        LinkDecided,
+        payment_id=st.sampled_from([PaymentId("ch_1"), PaymentId("ch_2")]),
+        user_id=st.sampled_from([ADA, BOB, None]),
+        by_hand=st.just(ByHand(by="root", reason="seen")),
+    ),
+)
+# Of cards only events report, which are recorded once.
+any_fact = any_fact_without_an_event | st.builds(
+    CardReported,
+    customer_id=st.sampled_from([CUS_1, CUS_2]),
+    change=st.sampled_from(CardChange),
+    card_id=st.sampled_from([None, "pm_1", ""]),
+    card=st.none(),
+    reason=st.just("told"),
 )

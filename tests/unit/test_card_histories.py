@@ -303,11 +303,28 @@ PINNED_MEANWHILE: Final = [
     *[("wait", 5, 0), ("pin", 0, 0), ("deliver", 0, 0), ("record", 0, 0)],
 ]
 
+# An answer from before an update of ours has a number that was drawn after its own.
+UPDATED_MEANWHILE: Final = [
+    *heard(("default", 0, 0)),
+    *[("update", 1, 0), ("change", 0, 0), ("deliver", 0, 0), ("fetch", 0, 0)],
+    *[("update", 1, 0)] * 4,
+    ("record", 0, 0),
+]
+# What was heard before an update of ours ended may be newer than the update.
+CHANGED_MEANWHILE: Final = [
+    *heard(("default", 0, 0)),
+    *[("update", 1, 0)] * 3,
+    *heard(("default", 2, 0)),
+    *[("update", 1, 0)] * 2,
+]
+
 
 @settings(max_examples=examples(2_000))
 @given(plots, st.permutations(range(7)))
 @example(TO_AND_FRO, [*range(7)])
 @example(PINNED_MEANWHILE, [*range(7)])
+@example(UPDATED_MEANWHILE, [*range(7)])
+@example(CHANGED_MEANWHILE, [*range(7)])
 def test_p01_p26_the_card_that_pays_is_shown_in_the_end(
     plot: list[tuple[str, int, int]], order: list[int]
 ) -> None:
