@@ -30,6 +30,7 @@ from payments_core.entitlement import PaymentSummary
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.facts import (
     Fact,
+    LinkDecided,
     PaymentReported,
 )
 from payments_core.identity import CustomerId, UserId
@@ -179,6 +180,13 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
     return same, refusal
 
 
+def group_of(decided: Decided, fact: Fact) -> str | None:
+    """Return the key of a source's group; one that is refused has no changes."""
+    if decided.changes is None and isinstance(fact, LinkDecided):
+        return f"user {fact.user_id}" if fact.user_id else f"payment {fact.payment_id}"
+    return decided.changes.key if decided.changes else None
+
+
 @settings(max_examples=examples(500))
 @given(
     earlier=st.lists(any_fact, max_size=4),
@@ -200,7 +208,7 @@ def test_p07_no_group_depends_on_its_neighbours(
         for number, fact in enumerate(facts)
     ]
     together = on_one_moment(kept).decide(*sources).decided
-    keys = [it.changes.key if it.changes else None for it in together]
+    keys = list(map(group_of, together, facts))
     assert not any(it.failure for it in together)
 
     for key in dict.fromkeys(keys):
