@@ -75,13 +75,15 @@ class PeriodPaid:
 class LinkDecided:
     """An administrator says whose a payment is; None: nobody's.
 
-    `fetched` is what the gateway says of one that we have not kept.
+    `fetched` is what the gateway says of one that we have not kept, `at` the second of
+    its answer.
     """
 
     payment_id: PaymentId
     user_id: UserId | None
     by_hand: ByHand
     fetched: Payment | None = None
+    at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -150,3 +150,47 @@ def test_a_customer_that_has_a_subscription_keeps_its_place(
     ada.call("DELETE", f"subscriptions/{id_}?when=now").raise_for_status()
     stack.settle()
     assert bind(ada, other, reason="why").status_code == 200
+
+
+def test_what_the_other_customer_has_is_asked_before_it_loses_its_place(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    A subscription that we have not heard of is in the way; a deletion that we have not
+    heard of is not.
+    """
+    first, second = a_customer(stack), a_customer(stack)
+    assert bind(ada, first).status_code == 200
+    stack.settle()
+    for type_ in ("created", "updated"):
+        stack.sandbox.plan("never_made", f"customer.subscription.{type_}")
+    stack.wire.post("payment_methods/pm_card_visa/attach", customer=first)
+    sold = stack.wire.post(
+        "subscriptions",
+        customer=first,
+        items=[{"price": stack.pro}],
+        trial_period_days=7,
+    )
+    assert refusal(bind(ada, second, reason="why")) == (409, "customer_taken")
+
+    stack.sandbox.plan("never_made", "customer.deleted")
+    stack.sandbox.plan("never_made", "customer.subscription.deleted")
+    stack.wire.delete(f"customers/{first}")
+    assert sold["status"] == "trialing"
+    assert bind(ada, second, reason="why").status_code == 200
+
+
+def test_no_customer_loses_its_place_while_an_operation_may_use_it(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    What came of the order is not known: begun again with another customer, it would be
+    sold twice.
+    """
+    ada.give_card().raise_for_status()
+    other = a_customer(stack)
+    stack.sandbox.plan("error_before", "POST /v1/subscriptions")
+    accepted = ada.subscribe()
+    assert accepted.status_code == 202
+
+    assert refusal(bind(ada, other, reason="why")) == (409, "operation_in_progress")

@@ -295,3 +295,40 @@ def test_what_is_told_late_of_a_payment_that_was_fetched_is_asked_again(
     (outcome,) = [it.outcome for it in decision.decided]
     assert outcome is not None
     assert outcome.state is (EventState.PENDING if asks else EventState.APPLIED)
+
+
+def test_what_is_linked_by_hand_is_asked_of_the_gateway() -> None:
+    """
+    While it was in conflict nothing of it was applied; what was fetched for the link
+    is not undone by an older event.
+    """
+    kept = Kept.of(an_account(ADA), PaymentRecord(a_payment()))
+    (group,) = kept.record(found(decided(ADA))).groups
+    assert [it.key for it in group.jobs] == [JobKey(JobKind.PAYMENT, CH_1)]
+
+    other = Kept.of(an_account(ADA))
+    other.record(found(decided(ADA, fetched=a_payment(), at=NOON)))
+    late = an_event("evt_late", a_payment(state=P.REFUNDED))
+    other.record(facts_of(attrs.evolve(late, created_at=NOON - DAY)))
+    record = other.database.tables.payments[PaymentId(CH_1)]
+    assert record.payment.state is P.SUCCEEDED
+
+
+@pytest.mark.parametrize("named", [None, ADA, BOB])
+def test_a_payment_stays_where_it_is_whoever_has_its_customer_now(
+    named: str | None,
+) -> None:
+    """
+    Its customer was bound by mistake, and is another's since: a refund is still heard.
+    What names somebody else is in conflict.
+    """
+    hers = PaymentRecord(a_payment(customer=CUS_2), UserId(ADA))
+    kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2), hers)
+    back = a_payment(state=P.REFUNDED, customer=CUS_2, user=named)
+
+    (answer,) = kept.record(found(PaymentReported(back))).decided
+
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    assert record.user_id == ADA
+    assert (record.payment.state is P.REFUNDED) is (named != BOB)
+    assert (answer.outcome == QUARANTINED) is (named == BOB)

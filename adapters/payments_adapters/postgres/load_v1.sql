@@ -107,12 +107,6 @@ language sql stable as $$
     end
 $$;
 
--- Whether an e-mail is or was anybody's.
-create function is_held_v1(address text) returns boolean language sql stable as $$
-    select exists (select from payment_accounts a where a.email_key = address)
-        or exists (select from former_keys f where f.kind = 'email' and f.key = address)
-$$;
-
 -- Whether a customer is not bound to anybody but these users, and was not.
 create function is_free_v1(customer text, users text[]) returns boolean
 language sql stable as $$
@@ -222,10 +216,19 @@ begin
                     and claimed_by is null and customer_id = any(unlinked_customers)
                 union select id from payments where user_id is null
                     and claimed_by is null and email_key = any(unlinked_emails)
-                    and (
-                        email_holder_v1(email_key, created_at) = any(unlinked_users)
-                        or not is_held_v1(email_key)
-                    )
+                    and case
+                        when exists (
+                            select from former_keys f
+                            where f.kind = 'email' and f.key = email_key
+                        ) then
+                            email_holder_v1(email_key, created_at) = any(unlinked_users)
+                        -- One holder at most: at all times.
+                        else not exists (
+                            select from payment_accounts a
+                            where a.email_key = payments.email_key
+                                and a.user_id <> all(unlinked_users)
+                        )
+                    end
             ) as keyed join payments u on u.id = keyed.id
             where not u.linked_by_hand and is_free_v1(u.customer_id, unlinked_users)
             order by u.id limit unlinked_max

@@ -60,10 +60,16 @@ select distinct user_id from (
     union select f.user_id from payments t
     join former_keys f on f.kind = 'customer' and f.key = t.customer_id
     where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
-    union select a.user_id from payments t join payment_accounts a
-    on a.user_id = email_holder_v1(t.email_key, t.created_at)
+    union select a.user_id from payments t
+    join payment_accounts a on a.email_key = t.email_key
     where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
         and {_NOT_ANOTHERS}
+        and email_holder_v1(t.email_key, t.created_at) = a.user_id
+    union select a.user_id from payments t
+    join former_keys a on a.kind = 'email' and a.key = t.email_key
+    where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
+        and {_NOT_ANOTHERS}
+        and email_holder_v1(t.email_key, t.created_at) = a.user_id
     union select a.user_id from subscriptions t
     join payment_accounts a on a.user_id = t.claimed_by
     where t.user_id is null and {_NOT_ANOTHERS}

@@ -20,10 +20,16 @@ from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.decision import customer_job
 from payments_core.decide.group import Group
+from payments_core.decide.known import Known
 from payments_core.decide.lookups import claims_of
 from payments_core.decide.payments import put_payment
 from payments_core.decide.subscriptions import put_subscription
-from payments_core.errors import CustomerTaken, EmailTaken, Rejected
+from payments_core.errors import (
+    CustomerTaken,
+    EmailTaken,
+    OperationInProgress,
+    Rejected,
+)
 from payments_core.events import CardReported, EventState, Outcome, SyncNeeded
 from payments_core.facts import (
     APPLIED,
@@ -159,12 +165,12 @@ def _refusal(
     if known.bound_to(fact.customer_id) not in {None, user}:
         return CustomerTaken("it is another user's")
     is_first = account.customer_id in {None, fact.customer_id}
-    return None if is_first else _refused_place(account, fact)
+    return None if is_first else _refused_place(known, account, fact)
 
 
 def _refused_place(
-    account: PaymentAccount, fact: UserRegistered
-) -> CustomerTaken | None:
+    known: Known, account: PaymentAccount, fact: UserRegistered
+) -> Rejected | None:
     """Say why a customer may not take the place of the one that is bound."""
     if fact.by_hand is None:
         return CustomerTaken("the user has another one: give a reason to bind this one")
@@ -173,6 +179,10 @@ def _refused_place(
         for it in account.subscriptions
     ):
         return CustomerTaken("the user's other one has a subscription that is not over")
+    for intent in known.snapshot.intents:
+        if intent.open and intent.user_id == account.user_id:
+            # It is asking for something of the other one.
+            return OperationInProgress(intent.id)
     return None
 
 

@@ -67,6 +67,10 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
         unlinked=claims,
         link_keys=claims,
         intents=frozenset([intent.id for intent in intents]),
+        # Another customer takes the place of one that an operation may be using.
+        open_intents=frozenset(
+            [it.user_id for it in facts[UserRegistered] if it.by_hand is not None]
+        ),
     )
 
 

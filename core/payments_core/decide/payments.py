@@ -56,9 +56,7 @@ def report_payment(
 ) -> Outcome:
     before = group.payment(fact.payment.id)
     after = before.payment.merge(fact.payment) if before else fact.payment
-    # What was decided by hand stands against all that it says of itself.
-    by_hand = before is not None and before.linked_by_hand
-    if not (by_hand or group.may_be_ours(after)):
+    if not (group.may_be_ours(after) or _stays(before, after)):
         return QUARANTINED
     if before is None or after != before.payment or before.user_id != group.owner:
         if before is not None and before.as_of and _is_old(before, after, source):
@@ -67,6 +65,21 @@ def report_payment(
     if not after.contradicted:
         return APPLIED
     return _fetched_again(group, after, "contradicts an earlier report")
+
+
+def _stays(before: PaymentRecord | None, after: Payment) -> bool:
+    """Say whether a payment stays where it is linked, whoever has its customer now.
+
+    What was decided by hand stands against all that it says of itself.
+    """
+    return before is not None and (
+        before.linked_by_hand
+        or (
+            before.user_id is not None
+            and before.payment.customer_id == after.customer_id
+            and after.metadata_user_id in {None, before.user_id}
+        )
+    )
 
 
 def _is_old(before: PaymentRecord, after: Payment, source: SourcedFacts) -> bool:
@@ -92,8 +105,7 @@ def _fetched_again(group: Group, payment: Payment, reason: str) -> Outcome:
 
 def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Outcome:
     before = group.payment(fact.payment.id)
-    by_hand = before is not None and before.linked_by_hand
-    if not (by_hand or group.may_be_ours(fact.payment)):
+    if not (group.may_be_ours(fact.payment) or _stays(before, fact.payment)):
         return QUARANTINED
     if before is not None and fact.sequence <= before.sequence:
         job = JobKey(JobKind.PAYMENT, fact.payment.id)
@@ -133,7 +145,14 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
     group.note(f"payment {payment.id} {'linked' if user else 'unlinked'} by hand")
     put_payment(group, before, payment, sequence)
     record = group.payments[payment.id]
-    group.payments[payment.id] = attrs.evolve(record, user_id=user, linked_by_hand=True)
+    as_of = record.as_of
+    if before is None and fact.at is not None:
+        as_of = fact.at + EVENT_CLOCK_SLACK
+    group.payments[payment.id] = attrs.evolve(
+        record, user_id=user, linked_by_hand=True, as_of=as_of
+    )
+    # What came of it while it was in conflict is not known, nor what it paid.
+    group.sync(JobKey(JobKind.PAYMENT, payment.id), "linked by hand")
     if group.account is not None and user is None:
         group.replays = True
     return APPLIED

@@ -11,7 +11,6 @@ from payments_core.errors import EventNotFound
 from payments_core.events import EventKey, SyncNeeded
 from payments_core.facts import (
     CardObserved,
-    CustomerDeleted,
     PaymentCorrected,
     PeriodPaid,
     SourcedFacts,
@@ -41,6 +40,7 @@ from payments_core.subscription import (
     newest_own_card,
     subscription_id,
 )
+from payments_core.use_cases.accounts import facts_of_deletion
 from payments_core.use_cases.execute_operation import ExecuteOperation
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
@@ -120,15 +120,8 @@ async def sync_customer(run: JobRun, job: Job) -> None:
     subscriptions = account.subscriptions if account else ()
     # A deleted one has no card.
     if card is None and (await run.gateway.customer(customer)).deleted:
-        ended = (
-            SyncNeeded(
-                job=subscription_job(it.gateway_id), reason="its customer was deleted"
-            )
-            for it in subscriptions
-            if not it.is_terminal and it.report.customer_id == customer
-        )
-        deleted = CustomerDeleted(customer)
-        await run.record.one(SourcedFacts(facts=(deleted, *ended), job=job))
+        facts = facts_of_deletion(account, customer)
+        await run.record.one(SourcedFacts(facts=facts, job=job))
         return
     sold = await run.gateway.subscriptions_of(customer)
     if card is None and (own := newest_own_card(sold)):

@@ -5,6 +5,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ByHand
 from payments_core.caller import Caller
+from payments_core.decide import subscription_job
 from payments_core.entitlement import Standing
 from payments_core.errors import (
     AccountNotFound,
@@ -12,7 +13,8 @@ from payments_core.errors import (
     GatewayObjectMissing,
     UnknownReference,
 )
-from payments_core.facts import SourcedFacts, UserRegistered
+from payments_core.events import SyncNeeded
+from payments_core.facts import CustomerDeleted, Fact, SourcedFacts, UserRegistered
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.policy import Policy
 from payments_core.ports import AccountDirectory, Clock, PaymentGateway
@@ -54,6 +56,19 @@ class RegisterUser:
         return recorded.account
 
 
+def facts_of_deletion(
+    account: PaymentAccount | None, customer: CustomerId
+) -> tuple[Fact, ...]:
+    """Return that a customer was deleted, and that what it had was ended with it."""
+    subscriptions = account.subscriptions if account else ()
+    ended = (
+        SyncNeeded(subscription_job(it.gateway_id), "its customer was deleted")
+        for it in subscriptions
+        if not it.is_terminal and it.report.customer_id == customer
+    )
+    return (CustomerDeleted(customer), *ended)
+
+
 @attrs.frozen
 class RegisterCustomer:
     """Register a user with a customer that the gateway has: see `RegisterUser`."""
@@ -71,19 +86,45 @@ class RegisterCustomer:
     ) -> PaymentAccount:
         """Return the account.
 
+        Of a customer that another one shall take the place of the gateway is asked,
+        too: it may be gone, or have a subscription that we have not heard of.
+
         Raises:
             EmailTaken, CustomerTaken, AccountBusy: see `RegisterUser`.
+            OperationInProgress: one of the user's that may use the other customer.
             UnknownReference: the gateway has no such customer, or has deleted it.
             GatewayUnavailable: it could not be asked.
         """
-        await self._check(user_id, customer_id)
+        known = await self.directory.find(user_id)
+        before = known.customer_id if known else None
+        if before != customer_id:
+            await self._check(user_id, customer_id)
+        if before not in {None, customer_id} and by_hand is not None:
+            await self._check_place(known, before)
         return await self.register(user_id, email, customer_id, by_hand)
+
+    async def _check_place(
+        self, known: PaymentAccount | None, before: CustomerId | None
+    ) -> None:
+        """Refuse to take the place of a customer that has something not over."""
+        if known is None or before is None:
+            return
+        try:
+            deleted = (await self.gateway.customer(before)).deleted
+        except GatewayObjectMissing:
+            # It was never there: a slip from before customers were looked up.
+            return
+        if deleted:
+            facts = facts_of_deletion(known, before)
+            await self.register.record.one(SourcedFacts(facts=facts))
+            return
+        sold = await self.gateway.subscriptions_of(before)
+        if any(not it.is_terminal for it in sold):
+            reason = "the user's other one has a subscription that is not over"
+            raise CustomerTaken(reason)
 
     async def _check(self, user_id: UserId, customer_id: CustomerId) -> None:
         """Refuse a customer that nothing could be sold to: binding is for long."""
-        known = await self.directory.find(user_id)
-        if known is not None and known.customer_id == customer_id:
-            return
         try:
             customer = await self.gateway.customer(customer_id)
         except GatewayObjectMissing:

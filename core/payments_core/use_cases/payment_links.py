@@ -86,4 +86,4 @@ class LinkPayment:
             found = await self.gateway.payment(decided.payment_id)
         except GatewayObjectMissing:
             raise PaymentNotFound from None
-        return attrs.evolve(decided, fetched=found.payment)
+        return attrs.evolve(decided, fetched=found.payment, at=found.at)

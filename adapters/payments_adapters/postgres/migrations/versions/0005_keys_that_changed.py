@@ -22,7 +22,8 @@ _MOMENT: Final = sa.DateTime(timezone=True)
 _FILES: Final = ("load_v1.sql", "save_v1.sql")
 _FOLDER: Final = Path(__file__).parents[2]
 
-# The release before changes e-mails too, and notes nothing.
+# The release before changes e-mails too, and notes nothing. It knows nothing of links
+# that were made by hand, and must not make others.
 _TRIGGER: Final = """
 create function email_changed() returns trigger language plpgsql as $$
 begin
@@ -37,6 +38,16 @@ create trigger email_changed before update on payment_accounts
         current_setting('payments.saved_by', true) is distinct from 'save_v1'
         and new.email_key is distinct from old.email_key
     ) execute function email_changed();
+create function link_kept() returns trigger language plpgsql as $$
+begin
+    new.user_id := old.user_id;
+    return new;
+end $$;
+create trigger link_kept before update on payments
+    for each row when (
+        current_setting('payments.saved_by', true) is distinct from 'save_v1'
+        and old.linked_by_hand
+    ) execute function link_kept();
 """
 
 
@@ -98,6 +109,8 @@ def downgrade() -> None:
     _drop_functions()
     op.execute("drop trigger email_changed on payment_accounts")
     op.execute("drop function email_changed()")
+    op.execute("drop trigger link_kept on payments")
+    op.execute("drop function link_kept()")
     op.drop_table("changes_by_hand")
     op.drop_table("former_keys")
     op.drop_column("payments", "as_of")
@@ -184,5 +197,4 @@ def _drop_functions() -> None:
         if made := re.match(r"create type (\w+)", statement):
             op.execute(f"drop type if exists {made[1]} cascade")
     op.execute("drop function if exists email_holder_v1(text, timestamptz)")
-    op.execute("drop function if exists is_held_v1(text)")
     op.execute("drop function if exists is_free_v1(text, text[])")
