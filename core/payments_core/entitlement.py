@@ -172,6 +172,8 @@ class PaymentSummary:
     # When the latest of the payments was made whose money went back, whatever it paid.
     # Nothing is decided by it here: the release before does so.
     returned_at: datetime | None = None
+    # Whether money of a subscriber is disputed, whatever was paid since.
+    some_disputed: bool = False
 
     @classmethod
     def replay(
@@ -188,7 +190,12 @@ class PaymentSummary:
             summary = summary.advance(effect)
         back = (it.created_at for it in history if it.money_returned)
         returned_at = max((it for it in back if it is not None), default=None)
-        return attrs.evolve(summary, returned_at=returned_at)
+        some_disputed = bool(subscriptions) and any(
+            it.dispute is DisputeState.OPEN for it in history
+        )
+        return attrs.evolve(
+            summary, returned_at=returned_at, some_disputed=some_disputed
+        )
 
     def takes(self, effect: PaymentEffect) -> bool:
         """Say whether a payment new to this account can be taken at once."""
@@ -204,7 +211,8 @@ class PaymentSummary:
         returned_at = self.returned_at
         if effect.returned and (returned_at is None or returned_at < effect.created_at):
             returned_at = effect.created_at
-        return type(self)(latest, self._prepaid_after(effect), returned_at)
+        prepaid = self._prepaid_after(effect)
+        return type(self)(latest, prepaid, returned_at, self.some_disputed)
 
     def _prepaid_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
         if not effect.buys_month:

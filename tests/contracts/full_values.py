@@ -203,6 +203,7 @@ FULL_ACCOUNT: Final = attrs.evolve(
         PaymentEffect.of(FULL_PAYMENT),
         PrepaidMonths(datetime(2024, 2, 29, 23, tzinfo=UTC), 24),
         NOON + 12 * DAY,
+        some_disputed=True,
     ),
 )
 

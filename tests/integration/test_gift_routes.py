@@ -333,6 +333,31 @@ def test_a_payment_that_is_disputed_gives_nothing_back(ada: Payer) -> None:
     assert ada.change(told["id"], quantity=1).status_code == 200
 
 
+def test_a_newer_payment_does_not_hide_that_money_is_disputed(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Something else was bought since, and paid for: the disputed month gives no credit.
+    """
+    told = ada.subscribed("pm_card_createDispute", quantity=10)
+    ada.give_card().raise_for_status()
+    other = stack.wire.post(
+        "prices",
+        currency="eur",
+        unit_amount=500,
+        recurring={"interval": "month"},
+        product_data={"name": "another"},
+    )
+    stack.pass_by("2 hours")
+    assert ada.admin.subscribe(price=other["id"]).status_code == 201
+    stack.settle()
+    assert ada.status["payment_status"] == "paid"
+
+    for answer in both(ada, told["id"], quantity=1):
+        assert refusal(answer) == (409, "period_not_paid")
+    assert credit(ada) == 0
+
+
 def test_an_upgrade_that_is_not_paid_is_no_credit_either(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:

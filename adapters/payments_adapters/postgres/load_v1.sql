@@ -25,6 +25,7 @@ create type loaded_account_v1 as (
     latest_created_at timestamptz, latest_precedence smallint, latest_payment_id text,
     latest_buys_month boolean, latest_status text, latest_returned boolean,
     term_anchor timestamptz, term_months integer, returned_at timestamptz,
+    some_disputed boolean,
     card_id text, card_brand text, card_last4 text, card_exp_month smallint,
     card_exp_year smallint, card_ticket bigint, version bigint, subscriptions loaded_subscription_v1[]
 );
@@ -179,7 +180,7 @@ begin
         a.user_id, a.email, a.email_key, a.email_since, a.customer_id, a.payment_status,
         a.latest_created_at, a.latest_precedence, a.latest_payment_id,
         a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
-        a.term_months, a.returned_at, a.card_id, a.card_brand, a.card_last4,
+        a.term_months, a.returned_at, a.some_disputed, a.card_id, a.card_brand, a.card_last4,
         a.card_exp_month, a.card_exp_year, a.card_ticket, a.version,
         (select array_agg(loaded_v1(s)) from subscriptions s where s.user_id = a.user_id)
     )::loaded_account_v1) into accounts

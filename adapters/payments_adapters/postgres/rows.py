@@ -52,6 +52,7 @@ def of_summary(summary: PaymentSummary) -> NewRow:
         "term_anchor": prepaid.anchor if prepaid else None,
         "term_months": prepaid.months if prepaid else None,
         "returned_at": summary.returned_at,
+        "some_disputed": summary.some_disputed,
     }
 
 
@@ -131,6 +132,7 @@ def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccoun
             _effect(row, has_subscriptions=bool(subscriptions)),
             None if anchor is None else PrepaidMonths(anchor, row["term_months"]),
             row["returned_at"],
+            row["some_disputed"],
         ),
         version=row["version"],
     )

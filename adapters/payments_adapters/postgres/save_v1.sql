@@ -18,7 +18,8 @@ create type account_change_v1 as (
     payment_expire_date timestamptz, latest_created_at timestamptz,
     latest_precedence smallint, latest_payment_id text, latest_buys_month boolean,
     latest_status text, latest_returned boolean, term_anchor timestamptz,
-    term_months int, returned_at timestamptz, cause text, sources text[]
+    term_months int, returned_at timestamptz, some_disputed boolean, cause text,
+    sources text[]
 );
 
 create type identity_change_v1 as (
@@ -133,6 +134,7 @@ begin
             latest_buys_month = t.latest_buys_month, latest_status = t.latest_status,
             latest_returned = t.latest_returned, term_anchor = t.term_anchor,
             term_months = t.term_months, returned_at = t.returned_at,
+            some_disputed = t.some_disputed,
             version = t.version + 1, updated_at = at
         from held as t where a.user_id = t.user_id and t.changed
     )
@@ -163,14 +165,14 @@ begin
             card_last4, card_exp_month, card_exp_year, card_ticket, payment_status,
             payment_expire_date, latest_created_at, latest_precedence,
             latest_payment_id, latest_buys_month, latest_status, latest_returned,
-            term_anchor, term_months, returned_at, version, created_at, updated_at
+            term_anchor, term_months, returned_at, some_disputed, version, created_at, updated_at
         )
         select t.user_id, i.email, i.email_key, i.email_since, i.customer_id, i.card_id,
             i.card_brand, i.card_last4, i.card_exp_month, i.card_exp_year, i.card_ticket,
             t.payment_status, t.payment_expire_date, t.latest_created_at,
             t.latest_precedence, t.latest_payment_id, t.latest_buys_month,
             t.latest_status, t.latest_returned, t.term_anchor, t.term_months,
-            t.returned_at, 1, at, at
+            t.returned_at, t.some_disputed, 1, at, at
         from unnest(accounts) as t join unnest(identities) as i on i.grp = t.grp
         where t.is_new and (all_good or t.grp = any(good)) order by t.user_id;
         update payment_accounts a set

@@ -67,6 +67,7 @@ payment_accounts: Final = sa.Table(
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
     sa.Column("returned_at", _MOMENT),
+    sa.Column("some_disputed", sa.Boolean, nullable=False, server_default=sa.false()),
     # The card that pays by default, and the sequence number with which it was read.
     sa.Column("card_id", sa.Text),
     sa.Column("card_brand", sa.Text),

@@ -114,7 +114,7 @@ def require_paid_for(
     """Refuse a change by a user that would get them something for nothing.
 
     `price` is what it would be sold for, None if that stays; so with `quantity`.
-    `is_disputed` says that the user's latest payment is.
+    `is_disputed` says that some money of the user's is.
 
     Raises:
         TrialNotAllowed: see rule 2.

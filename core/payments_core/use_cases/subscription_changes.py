@@ -6,7 +6,6 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
-from payments_core.entitlement import PaymentStatus
 from payments_core.errors import (
     AlreadySubscribed,
     GatewayRefused,
@@ -134,7 +133,7 @@ class CheckChange:
                     subscription,
                     price=price,
                     quantity=change.quantity,
-                    is_disputed=account.payment_status is PaymentStatus.DISPUTED,
+                    is_disputed=account.summary.some_disputed,
                 )
 
         return rule

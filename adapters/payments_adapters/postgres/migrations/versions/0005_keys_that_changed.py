@@ -60,6 +60,17 @@ def upgrade() -> None:
             "linked_by_hand", sa.Boolean(), server_default=sa.false(), nullable=False
         ),
     )
+    op.add_column(
+        "payment_accounts",
+        sa.Column(
+            "some_disputed", sa.Boolean(), server_default=sa.false(), nullable=False
+        ),
+    )
+    op.execute(
+        "update payment_accounts a set some_disputed = true where exists (select from"
+        " payments p where p.user_id = a.user_id and p.dispute = 'open')"
+        " and exists (select from subscriptions s where s.user_id = a.user_id)"
+    )
     op.add_column("payments", sa.Column("as_of", _MOMENT, nullable=True))
     op.create_table(
         "former_keys",
@@ -114,6 +125,7 @@ def downgrade() -> None:
     op.drop_table("changes_by_hand")
     op.drop_table("former_keys")
     op.drop_column("payments", "as_of")
+    op.drop_column("payment_accounts", "some_disputed")
     op.drop_column("payments", "linked_by_hand")
     op.drop_column("payment_accounts", "email_since")
 
