@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+import asyncpg
 import attrs
 import pytest
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from payments_adapters.emails import read_email
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_core.errors import StoreUnavailable
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.payment import DisputeState, Payment, PaymentState
@@ -294,3 +296,22 @@ async def test_t69_an_email_that_the_release_before_changes_is_noted(
 
     assert (former.user_id, former.since) == (ADA, None)
     assert account.email_since == former.until
+
+
+async def test_f50_an_upgrade_that_waits_for_a_lock_gives_up(database_url: str) -> None:
+    """
+    A reader that holds a table and does nothing would else hold up all the others.
+    """
+    await _on(database_url, partial(_down, "0004"))
+    idle = await asyncpg.connect(database_url)
+    try:
+        await idle.execute("begin")
+        await idle.fetch("select from payment_accounts")
+        with pytest.raises(StoreUnavailable):
+            await schema.upgrade(database_url)
+        assert await schema.current(database_url) == "0004"
+    finally:
+        await idle.close()
+
+    await schema.upgrade(database_url)
+    assert await schema.current(database_url) == schema.head()
