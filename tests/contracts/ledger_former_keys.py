@@ -145,6 +145,30 @@ class LedgerFormerKeysContract:
         )
         assert list(await stores.queue.linkable(limit=9)) == [ADA]
 
+    async def test_a_payment_of_an_unknown_moment_may_be_any_holders(
+        self, stores: Stores
+    ) -> None:
+        """
+        Of two nobody can say which: it is nobody's.
+        """
+        await changed_hands(stores)
+        payment = attrs.evolve(a_payment(CH_1, email=ADAS_EMAIL), created_at=None)
+        await stores.keep(payments=[a_record(payment)])
+
+        assert not await stores.queue.linkable(limit=9)
+
+    async def test_a_deleted_customers_subscription_is_offered_to_its_user(
+        self, stores: Stores
+    ) -> None:
+        """
+        Without a payment beside it.
+        """
+        await changed_hands(stores)
+        subscription = a_subscription(a_report("sub_1", customer=CUS_1))
+        await stores.keep(subscriptions=[subscription])
+
+        assert list(await stores.queue.linkable(limit=9)) == [ADA]
+
     async def test_what_came_late_of_a_deleted_customer_is_whose_it_was(
         self, stores: Stores
     ) -> None:

@@ -332,3 +332,19 @@ def test_a_payment_stays_where_it_is_whoever_has_its_customer_now(
     assert record.user_id == ADA
     assert (record.payment.state is P.REFUNDED) is (named != BOB)
     assert (answer.outcome == QUARANTINED) is (named == BOB)
+
+
+def test_what_was_fetched_stays_known_when_a_payment_changes() -> None:
+    """
+    A newer event applies; an older one after it still takes nothing by itself.
+    """
+    kept = Kept.of(an_account(ADA), PaymentRecord(a_payment(user=ADA), UserId(ADA)))
+    kept.record(found(PaymentCorrected(a_payment(user=ADA), 7, NOON)))
+    newer = an_event("evt_newer", a_payment(state=P.PARTIALLY_REFUNDED, user=ADA))
+    kept.record(facts_of(attrs.evolve(newer, created_at=NOON + DAY)))
+
+    late = an_event("evt_late", a_payment(state=P.REFUNDED, user=ADA))
+    kept.record(facts_of(attrs.evolve(late, created_at=NOON - DAY)))
+
+    record = kept.database.tables.payments[PaymentId(CH_1)]
+    assert record.payment.state is P.PARTIALLY_REFUNDED

@@ -46,6 +46,8 @@ SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_tex
 
 FIND_INTENT: Final = "select * from intents where id = $1"
 
+# "is not distinct from": a function that is compared by "=" is taken for a key of the
+# join, and asked for every payment that is unlinked.
 # Unlinked things that an account was made for meanwhile, by each of their keys. What
 # names a user is that user's, unless its customer is bound to another.
 _NOT_ANOTHERS: Final = "is_free_v1(t.customer_id, array[a.user_id])"
@@ -64,12 +66,12 @@ select distinct user_id from (
     join payment_accounts a on a.email_key = t.email_key
     where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
         and {_NOT_ANOTHERS}
-        and email_holder_v1(t.email_key, t.created_at) = a.user_id
+        and email_holder_v1(t.email_key, t.created_at) is not distinct from a.user_id
     union select a.user_id from payments t
     join former_keys a on a.kind = 'email' and a.key = t.email_key
     where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
         and {_NOT_ANOTHERS}
-        and email_holder_v1(t.email_key, t.created_at) = a.user_id
+        and email_holder_v1(t.email_key, t.created_at) is not distinct from a.user_id
     union select a.user_id from subscriptions t
     join payment_accounts a on a.user_id = t.claimed_by
     where t.user_id is null and {_NOT_ANOTHERS}
