@@ -2,8 +2,7 @@
 
 Rule 1: a report merges into what is known; an unchanged payment changes nothing.
 Rule 2: an account takes a new latest payment at once; anything else is a replay of all
-        its payments,
-        and so is what is linked to a paid period, or may take one back.
+        its payments, and so is what is linked to a paid period, or may take one back.
 Rule 3: a correction that was fetched before what is known is fetched again.
 Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
         nothing new.
