@@ -127,7 +127,7 @@ class PaymentNotFound(Rejected):
 
 
 class PaymentLinked(Rejected):
-    """It is another user's, or nobody's: what is linked stays until it is unlinked."""
+    """It is linked to another user, or to none where it is to be unlinked."""
 
     code: ClassVar[str] = "payment_linked"
 

@@ -73,7 +73,7 @@ class PeriodPaid:
 
 @attrs.frozen(kw_only=True)
 class LinkDecided:
-    """An administrator says whose a payment is; None: nobody's.
+    """An administrator links a payment to a user; None: it is unlinked.
 
     `fetched` is what the gateway says of one that we have not kept, `at` the second of
     its answer.

@@ -98,7 +98,7 @@ class EmailHolders:
     def at(self, moment: datetime | None) -> UserId | None:
         """Return who had it at a moment; before anybody had it, the first who did.
 
-        Between two holders it was nobody's. Of an unknown moment only one holder in all
+        Between two holders nobody had it. Of an unknown moment only one holder in all
         can be meant.
         """
         held = [(it.since or _BEGINNING, it.until, it.user_id) for it in self.former]

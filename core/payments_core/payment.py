@@ -244,7 +244,7 @@ class PaymentRecord:
 
     Without a `user_id` it is *unlinked*. `sequence` is the number of the load or of
     the fetch that it was last changed by: a correction with an older one is stale.
-    `linked_by_hand`: an administrator has decided whose it is, or that it is nobody's,
+    `linked_by_hand`: an administrator has linked or unlinked it,
     and nothing else decides any more. `as_of` is the second up to which a fetched
     answer knows it: a report from before then is not news.
     """

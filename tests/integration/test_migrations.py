@@ -315,3 +315,23 @@ async def test_f50_an_upgrade_that_waits_for_a_lock_gives_up(database_url: str) 
 
     await schema.upgrade(database_url)
     assert await schema.current(database_url) == schema.head()
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_f50_the_release_before_does_not_undo_a_link_by_hand(
+    database_url: str, *, by_hand: bool
+) -> None:
+    """
+    It knows nothing of such links, and links by the keys that a payment has.
+    """
+    record = attrs.evolve(a_record(), linked_by_hand=by_hand)
+    async with PostgresStore(database_url, 2).opened() as store:
+        stores = stores_on(store)
+        await stores.keep(an_account(), payments=[record])
+        await databases.execute(
+            database_url, "update payments set user_id = 'ada', state = 'refunded'"
+        )
+        kept = await stores.payment(record.payment.id)
+
+    assert kept.user_id == (None if by_hand else ADA)
+    assert kept.payment.state is PaymentState.REFUNDED

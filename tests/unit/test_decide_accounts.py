@@ -20,6 +20,7 @@ from contracts.examples import (
     an_account,
     email_of,
 )
+from payments_core.by_hand import ByHand
 from payments_core.card import Card
 from payments_core.changes import Changes
 from payments_core.errors import CustomerTaken
@@ -248,3 +249,19 @@ def test_what_is_reported_late_of_a_deleted_customer_is_its_users() -> None:
         found(UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1))
     )
     assert isinstance(refused.decided[0].refusal, CustomerTaken)
+
+
+def test_only_what_the_other_customer_has_keeps_its_place() -> None:
+    """
+    A subscription of a third one, linked by its metadata, is not in the way.
+    """
+    ada = an_account(ADA, customer=CUS_1)
+    of_third = a_subscription(a_report(user=ADA, customer=CUS_9), owner=ADA)
+    kept = Kept.of(ada, of_third)
+    why = ByHand(by="root", reason="typed wrongly")
+    fact = UserRegistered(user_id=ADA, email=ada.email, customer_id=CUS_2, by_hand=why)
+
+    (answer,) = kept.record(found(fact)).decided
+
+    assert answer.refusal is None
+    assert kept.database.tables.accounts[ADA].customer_id == CUS_2

@@ -175,7 +175,7 @@ def test_the_cards_of_a_customer_who_is_nobodys_are_not_asked_about() -> None:
 
     group = only(decision.groups)
     assert (group.after, jobs(group)) == (None, [])
-    outcome = Outcome(EventState.IGNORED, "its customer is nobody's")
+    outcome = Outcome(EventState.IGNORED, "its customer is not bound")
     assert decision.decided[0].outcome == outcome
     bound = found(CustomerBound(user_id=ADA, customer_id=CUS_1, existed=True))
     assert jobs(only(Kept.of(an_account()).decide(bound).groups)) == [THEIRS]

@@ -146,7 +146,33 @@ HELD: Final = of_newest(
 MORE: Final = of_newest(
     "change_items", change={"items": {"how": "quantity", "price": 0, "quantity": 3}}
 )
+OWING_IN_TRIAL: Final = (
+    "new_customer",
+    {
+        "balance": 700,
+        "card": GOOD,
+        "new": {
+            **MONTHLY,
+            "payment_settings": {"save_default_payment_method": "on_subscription"},
+            "payment_behavior": "default_incomplete",
+            "trial_end": 1,
+        },
+    },
+)
+ENDING: Final = of_newest("plan_end", change={"cancel_at_period_end": True})
 FOUND: Final[dict[str, list[Step]]] = {
+    "no end is planned for a period that is over": [
+        first(),
+        OWING_IN_TRIAL,
+        advance("1"),
+        ENDING,
+    ],
+    "a planned end comes although nothing was paid": [
+        first(),
+        OWING_IN_TRIAL,
+        ENDING,
+        advance("1"),
+    ],
     "a declined card leaves no customer": [
         first(),
         ("new_customer_with_card", {"card": "pm_card_chargeDeclined"}),

@@ -249,7 +249,7 @@ class Tables:
         )
 
     def _may_be_held_by(self, payment: Payment, keys: LinkKeys) -> bool:
-        """Say whether its e-mail was a user's, or has never been anybody's."""
+        """Say whether one of these users had its e-mail, or no user ever had it."""
         holders = self._holders(payment.email or "")
         if holders.current is None and not holders.former:
             return True

@@ -120,7 +120,7 @@ payments: Final = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     # The number of the load or of the fetch that it was last changed by.
     sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
-    # An administrator has decided whose it is, or that it is nobody's.
+    # An administrator has linked or unlinked it.
     sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
     # The second up to which a fetched answer knows it; null if it was never fetched.
     sa.Column("as_of", _MOMENT),

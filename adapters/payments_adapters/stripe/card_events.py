@@ -121,7 +121,7 @@ def read_changed_method(
 def _read_method(
     envelope: Envelope, body: bytes, change: CardChange
 ) -> CardReported | SyncNeeded | None:
-    """Read what happened to a card; None if it is nobody's, or no card."""
+    """Read what happened to a card; None if it has no customer, or is no card."""
     customer = _customer_of(decode(_OWNER, body).data.object.customer)
     if customer is None:
         return None

@@ -30,7 +30,7 @@ class Body(msgspec.Struct, Generic[_Object]):
 
 
 class Request(msgspec.Struct):
-    """By which request something happened; nobody's, if it came with time."""
+    """The request that caused an event; without a key if the gateway did by itself."""
 
     idempotency_key: Text | None = None
 

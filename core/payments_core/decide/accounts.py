@@ -51,8 +51,8 @@ from payments_core.linking import (
 from payments_core.payment import Payment
 from payments_core.subscription import SubscriptionReport
 
-# Whoever binds the customer asks for the card.
-_NOBODYS_CARD: Final = Outcome(EventState.IGNORED, "its customer is nobody's")
+# The card is asked for when the customer is bound.
+_UNBOUND_CUSTOMER: Final = Outcome(EventState.IGNORED, "its customer is not bound")
 
 
 def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outcome:
@@ -76,7 +76,7 @@ def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outc
 def report_card(group: Group, fact: CardReported, source: SourcedFacts) -> Outcome:
     account = group.account
     if account is None or account.customer_id != fact.customer_id:
-        return _NOBODYS_CARD
+        return _UNBOUND_CUSTOMER
     if group.is_own_card_change(source):
         return APPLIED
     if fact.agrees_with(account.card):
@@ -187,7 +187,7 @@ def _refused_place(
 
 
 def _take_the_place(group: Group, fact: UserRegistered, customer: CustomerId) -> None:
-    """Let go of the customer that was bound before; it is anybody's to bind again."""
+    """Let go of the customer that was bound before; any user may get it again."""
     account = group.account
     if account is None or account.customer_id is None or fact.by_hand is None:
         return
@@ -289,8 +289,8 @@ def _is_surely_ours(
 
 def _holders(group: Group, email: str) -> EmailHolders:
     """Return who had an e-mail, and has it once this group is saved."""
-    account, former = group.account, [*group.known.former_of(email), *group.former_keys]
-    former = [it for it in former if it.kind is KeyKind.EMAIL and it.key == email]
+    account = group.account
+    former = group.known.former_of(email, besides=group.former_keys)
     if account is not None and account.email.key == email:
         return EmailHolders(former, account.user_id, account.email_since)
     current = group.known.by_email.get(email)

@@ -73,11 +73,13 @@ class Known:
         holders = EmailHolders(self.former_of(thing.email), current, since)
         return holders.at(thing.created_at)
 
-    def former_of(self, email: str) -> Sequence[FormerKey]:
-        """Return who had an e-mail before."""
+    def former_of(
+        self, email: str, besides: Sequence[FormerKey] = ()
+    ) -> Sequence[FormerKey]:
+        """Return who had an e-mail before, as was loaded or is to be saved."""
         return [
             it
-            for it in self.snapshot.former_keys
+            for it in (*self.snapshot.former_keys, *besides)
             if it.kind is KeyKind.EMAIL and it.key == email
         ]
 

@@ -13,7 +13,7 @@ Rule 6: whose a payment is can be decided by hand, and is then decided by nothin
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -38,7 +38,6 @@ from payments_core.facts import (
     PaymentReported,
     SourcedFacts,
 )
-from payments_core.identity import UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import link_keys
 from payments_core.paid_periods import needs_invoice
@@ -67,7 +66,7 @@ def report_payment(
 
 
 def _stays(before: PaymentRecord | None, after: Payment) -> bool:
-    """Say whether a payment stays where it is linked, whoever has its customer now.
+    """Say whether a payment stays linked, though its customer is another user's now.
 
     What was decided by hand stands against all that it says of itself.
     """
@@ -110,12 +109,17 @@ def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Ou
         job = JobKey(JobKind.PAYMENT, fact.payment.id)
         return Outcome(EventState.PENDING, "a newer report came first", job)
     put_payment(group, before, fact.payment, fact.sequence)
-    if fact.at is not None:
-        # The answer may hold all that happened in its second.
-        record = group.payments[fact.payment.id]
-        until = fact.at + EVENT_CLOCK_SLACK
-        group.payments[fact.payment.id] = attrs.evolve(record, as_of=until)
+    _note_answer(group, fact.payment, fact.at)
     return APPLIED
+
+
+def _note_answer(group: Group, payment: Payment, at: datetime | None) -> None:
+    """Note up to when a fetched answer knows a payment that was put."""
+    if at is not None:
+        # The answer may hold all that happened in its second.
+        record = group.payments[payment.id]
+        until = at + EVENT_CLOCK_SLACK
+        group.payments[payment.id] = attrs.evolve(record, as_of=until)
 
 
 def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | Rejected:
@@ -125,31 +129,28 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
     if payment is None:
         return PaymentNotFound()
     owner = before.user_id if before else None
-    by_hand = before is not None and before.linked_by_hand
-    if owner == user and by_hand:
+    if before is not None and before.linked_by_hand and owner == user:
         return APPLIED
     if user is not None and group.account is None:
         return AccountNotFound()
-    if owner not in {None, user} if user is not None else owner is None:
+    whose = user or owner
+    if whose is None or owner not in {None, whose}:
         return PaymentLinked(owner)
     sequence = before.sequence if before else group.known.snapshot.sequence
     group.by_hand.append(
         ChangeByHand(
             action=ActionByHand.LINK_PAYMENT if user else ActionByHand.UNLINK_PAYMENT,
             subject=fact.payment_id,
-            user_id=UserId(user or owner or ""),
+            user_id=whose,
             decided=fact.by_hand,
         )
     )
     group.note(f"payment {payment.id} {'linked' if user else 'unlinked'} by hand")
     put_payment(group, before, payment, sequence)
+    if before is None:
+        _note_answer(group, payment, fact.at)
     record = group.payments[payment.id]
-    as_of = record.as_of
-    if before is None and fact.at is not None:
-        as_of = fact.at + EVENT_CLOCK_SLACK
-    group.payments[payment.id] = attrs.evolve(
-        record, user_id=user, linked_by_hand=True, as_of=as_of
-    )
+    group.payments[payment.id] = attrs.evolve(record, user_id=user, linked_by_hand=True)
     # What came of it while it was in conflict is not known, nor what it paid.
     group.sync(JobKey(JobKind.PAYMENT, payment.id), "linked by hand")
     if group.account is not None and user is None:

@@ -61,7 +61,7 @@ class LinkPayment:
             InvalidValue: the reason is none.
             AccountNotFound: there is no such user.
             PaymentNotFound: neither we nor the gateway know the payment.
-            PaymentLinked: it is another user's, or, to be unlinked, nobody's.
+            PaymentLinked: it is linked to another user, or is unlinked already.
             GatewayUnavailable: it could not be asked for a payment that we do not know.
         """
         caller.require_admin()

@@ -29,7 +29,12 @@ _RENEWING: Final = frozenset({"active", "past_due", "trialing", "unpaid"})
 
 def _at_period_end(world: World, id_: str) -> None:
     subscription = world.find("subscription", id_)
-    if subscription is None or subscription["status"] not in _RENEWING:
+    if subscription is None:
+        return
+    status = subscription["status"]
+    # What is incomplete has no next period, but an end that was planned comes.
+    ends = status == "incomplete" and subscription["cancel_at_period_end"]
+    if status not in _RENEWING and not ends:
         return
     # It may have ended before: what was incomplete, or paused, was paid later.
     if period_of(subscription)[1] > world.now:

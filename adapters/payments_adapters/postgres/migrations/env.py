@@ -10,7 +10,7 @@ context.configure(connection=connection, target_metadata=METADATA)
 with context.begin_transaction():
     # Two migrations at once take turns; the lock ends with the transaction.
     connection.execute(text("select pg_advisory_xact_lock(7450)"))
-    # Whoever reads a table would queue behind us while we wait for somebody who holds
-    # it and does nothing: rather give up, and be run again.
+    # While this waits for a lock, each later read of the table waits behind it: an idle
+    # transaction would block the service. It gives up instead, and is run again.
     connection.execute(text("set local lock_timeout = '3s'"))
     context.run_migrations()

@@ -272,8 +272,6 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
             "`cancel_at` and `cancel_at_period_end` cannot be given together.",
             "cancel_at",
         )
-    if isinstance(at, int) and at <= world.now:
-        raise invalid("`cancel_at` must be in the future.", "cancel_at")
     if at_period_end is True:
         ends: int | None = period_of(subscription)[1]
     elif isinstance(at, int):
@@ -284,6 +282,10 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
         ends = None
     else:
         return {}
+    if ends is not None and ends <= world.now:
+        # Also the end of a period that is over: what is incomplete has no next one.
+        field = "cancel_at_period_end" if at_period_end is True else "cancel_at"
+        raise invalid(f"`{field}` must be in the future.", field)
     asked = subscription["canceled_at"] or world.now
     reason = "cancellation_requested" if ends else None
     return {

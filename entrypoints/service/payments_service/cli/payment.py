@@ -8,7 +8,7 @@ import msgspec
 from payments_core.errors import PaymentLinked, PaymentNotFound
 from payments_core.identity import UserId, user_id
 from payments_core.payment import PaymentId
-from payments_core.use_cases import LinkPayment, ReadPaymentLink
+from payments_core.use_cases import GetAuthorizedAccount, LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
 from payments_service.cli import environment
 from payments_service.cli.table import show_table
@@ -86,7 +86,7 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
     """Take a payment from its user.
 
-    It is nobody's until it is linked by hand.
+    It stays unlinked until it is linked by hand.
     """
     environment.run(_decide(id_, None, reason, dry_run, as_json))
 
@@ -112,9 +112,11 @@ async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> st
     """Say what would be done.
 
     Raises:
-        PaymentLinked: it would be refused.
+        AccountNotFound, PaymentLinked: it would be refused.
         PaymentNotFound: there is nothing to unlink.
     """
+    if user is not None:
+        await container[GetAuthorizedAccount](user, caller=environment.operator())
     try:
         owner = (await _read(container, id_)).user_id
     except PaymentNotFound:

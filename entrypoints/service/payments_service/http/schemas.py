@@ -33,7 +33,7 @@ class LinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UnlinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a payment is nobody's."""
+    """Why a payment is unlinked."""
 
     reason: str
 
