@@ -165,17 +165,6 @@ class EventTypeMismatch(Rejected):
         self.expected = expected
 
 
-class MalformedEvent(Rejected):
-    """A signed body that is not an event; `field` is its path, "" the whole."""
-
-    code: ClassVar[str] = "malformed_event"
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field or 'body'}: {reason}")
-        self.field = field
-        self.reason = reason
-
-
 class SubscriptionNotFound(Rejected):
     """There is no such subscription, or it is not the user's."""
 

@@ -42,19 +42,26 @@ class EventState(StrEnum):
 class SyncNeeded:
     """The gateway has to be asked before anything follows: a report, and a fact.
 
-    Without a `job` there is nothing that could be asked for. `after` is how much later
-    the job is due.
+    `after` is how much later the job is due.
     """
 
-    job: JobKey | None
+    job: JobKey
     reason: str
     after: timedelta = timedelta()
 
     @classmethod
-    def of_payment(cls, payment_id: PaymentId | None, reason: str) -> Self:
-        """Ask for a payment; None where a report does not name it."""
-        job = None if payment_id is None else JobKey(JobKind.PAYMENT, payment_id)
-        return cls(job, reason)
+    def of_payment(cls, payment_id: PaymentId, reason: str) -> Self:
+        return cls(JobKey(JobKind.PAYMENT, payment_id), reason)
+
+
+@attrs.frozen
+class QuarantineNeeded:
+    """Nothing may follow from the event, now or later: a report, and a fact.
+
+    It is not for us, or cannot be read; `reason` says which, and quotes no input.
+    """
+
+    reason: str
 
 
 class CardChange(StrEnum):
@@ -100,7 +107,16 @@ class CardReported:
                 return shown_id != self.card_id
 
 
-Report = Payment | SubscriptionReport | PaidPeriod | CardReported | SyncNeeded
+Report = (
+    Payment
+    | SubscriptionReport
+    | PaidPeriod
+    | CardReported
+    | SyncNeeded
+    | QuarantineNeeded
+)
+# The type of a signed event whose own cannot be read.
+UNREADABLE: Final = "unreadable"
 
 
 @attrs.frozen(kw_only=True)
@@ -109,7 +125,8 @@ class GatewayEvent:
 
     `report` is what it says, or None for a type that we do not follow. `request_key` is
     the idempotency key of the request that it came of, if any. `body` is what was
-    signed, byte for byte.
+    signed, byte for byte. Of a body without a readable id or type, the id is made of
+    its digest and the type is `UNREADABLE`.
     """
 
     id: str

@@ -17,6 +17,7 @@ from payments_core.events import (
     EventState,
     GatewayEvent,
     Outcome,
+    QuarantineNeeded,
     SyncNeeded,
 )
 from payments_core.identity import CustomerId, Email, UserId
@@ -147,6 +148,7 @@ Fact = (
     | LinkRequested
     | LinkDecided
     | SyncNeeded
+    | QuarantineNeeded
 )
 
 
@@ -154,8 +156,8 @@ Fact = (
 class SourcedFacts:
     """Facts that one source produced, and what is saved with them, or not at all.
 
-    `event` is kept with its outcome; one that is `reapplied` was kept before and is
-    pending. `job`, as it was claimed, is finished, and the events that wait for it
+    `event` is kept with its outcome; one that is `reapplied` was kept before and was
+    not applied. `job`, as it was claimed, is finished, and the events that wait for it
     get `job_outcome` unless the facts say otherwise. `intent` is saved as it is here.
     """
 
@@ -177,7 +179,7 @@ def facts_of(event: GatewayEvent) -> SourcedFacts:
             facts = (SubscriptionObserved(report=report, at=event.created_at),)
         case PaidPeriod() as period:
             facts = (PeriodPaid(period),)
-        case SyncNeeded() | CardReported() as fact:
+        case SyncNeeded() | QuarantineNeeded() | CardReported() as fact:
             facts = (fact,)
         case None:
             facts = ()

@@ -3,8 +3,9 @@
 Rule 1: a job is its kind and its subject: asked for twice, it is one job.
 Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only if it
         was not asked for again meanwhile, and only by who still has the lease.
-Rule 3: a job that fails is tried again, later and later; after the last try it is
-        dead, and stays to be seen. One that is requested again is open again.
+Rule 3: a job that fails is tried again, later and later; after the quick attempts it
+        is failing: tried once a day, and listed. It ends only when it is done.
+        One that is requested again has its quick attempts again.
 Rule 4: a finished job stays until retention: its fence never starts anew.
 """
 
@@ -14,12 +15,15 @@ from typing import Final, Self
 
 import attrs
 
+from payments_core.errors import InvalidValue
 from payments_core.identity import UserId
 from payments_core.lease import BackOff, Lease
 
 LEASE: Final = timedelta(seconds=60)
-ATTEMPTS_MAX: Final = 12
+# How often a job is tried with the back-off before it is tried once a day.
+QUICK_ATTEMPTS: Final = 12
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=1))
+FAILING_AGAIN_AFTER: Final = timedelta(days=1)
 # Why there is a job for a subscription whose next sync is due.
 OVERDUE_REASON: Final = "no event came"
 
@@ -38,13 +42,32 @@ class JobKind(StrEnum):
 class JobState(StrEnum):
     OPEN = "open"
     DONE = "done"
-    DEAD = "dead"
 
 
 @attrs.frozen
 class JobKey:
     kind: JobKind
     subject: str
+
+    @property
+    def id(self) -> str:
+        """Return its name for people: `subscription:sub_1`, `event:evt_1:type`."""
+        return f"{self.kind}:{self.subject.replace(' ', ':')}"
+
+    @classmethod
+    def of_id(cls, text: str) -> Self:
+        """Read what `id` returned.
+
+        Raises:
+            InvalidValue: it names no job.
+        """
+        kind, _, subject = text.partition(":")
+        if kind not in set(JobKind) or not subject:
+            kinds = ", ".join(JobKind)
+            raise InvalidValue("id", f"not kind:subject; the kinds are {kinds}")
+        if kind == JobKind.EVENT:
+            subject = " ".join(subject.rsplit(":", 1))
+        return cls(JobKind(kind), subject)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +90,11 @@ class Job:
     ) -> Self:
         return cls(key=key, reason=reason, lease=Lease(due_at=at), user_id=user_id)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether its quick attempts are used up: it is tried once a day."""
+        return self.state is JobState.OPEN and self.lease.attempts >= QUICK_ATTEMPTS
+
     def is_due(self, now: datetime) -> bool:
         return self.state is JobState.OPEN and self.lease.is_due(now)
 
@@ -74,11 +102,11 @@ class Job:
         return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def failed(self, now: datetime, reason: str) -> Self:
-        """Give it back after a try that failed; after the last one it is dead."""
+        """Give it back after a try that failed."""
         lease = self.lease.failed(now, BACK_OFF)
-        dead = lease.attempts >= ATTEMPTS_MAX
-        state = JobState.DEAD if dead else JobState.OPEN
-        return attrs.evolve(self, reason=reason, lease=lease, state=state)
+        if lease.attempts >= QUICK_ATTEMPTS:
+            lease = attrs.evolve(lease, due_at=now + FAILING_AGAIN_AFTER)
+        return attrs.evolve(self, reason=reason, lease=lease)
 
     def released(self, due_at: datetime) -> Self:
         """Give it back untried, or keep it for another day."""
@@ -94,12 +122,13 @@ class Job:
         return attrs.evolve(self, lease=lease)
 
     def requested(self, wish: Self) -> Self:
-        """Return this job, asked for once more; one that is not open is open again."""
-        if self.state is not JobState.OPEN:
+        """Return this job, asked for once more; one that is done is open again."""
+        if self.state is JobState.DONE:
             lease = attrs.evolve(self.lease, due_at=wish.lease.due_at, attempts=0)
         else:
             due_at = min(self.lease.due_at, wish.lease.due_at)
-            lease = attrs.evolve(self.lease, due_at=due_at)
+            attempts = 0 if self.is_failing else self.lease.attempts
+            lease = attrs.evolve(self.lease, due_at=due_at, attempts=attempts)
         return attrs.evolve(
             self,
             reason=wish.reason,

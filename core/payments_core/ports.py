@@ -59,20 +59,17 @@ class SystemClock(Protocol):
 
 
 class EventReader(Protocol):
+    """Any signed bytes are an event: one that cannot be read says so in its report."""
+
     def read(self, body: bytes, signature: str) -> GatewayEvent:
         """Verify, then translate. Nothing is parsed before the signature holds.
 
         Raises:
             BadSignature: it was not signed with our secret, or too long ago.
-            MalformedEvent: signed, but not an event that can be read.
         """
 
     def reread(self, body: bytes) -> GatewayEvent:
-        """Translate a body that was verified when it came.
-
-        Raises:
-            MalformedEvent: it is not an event that can be read.
-        """
+        """Translate a body that was verified when it came."""
 
 
 class NewId(Protocol):
@@ -113,7 +110,8 @@ class WorkQueue(Protocol):
     async def release(self, claimed: Job, after: Job) -> None:
         """Give a job back as it is then, if the claim still holds.
 
-        One that was asked for meanwhile does not die.
+        One that was asked for meanwhile does not become a failing one: it is due at
+        once, with its quick attempts.
         """
 
     async def request_overdue(self, *, now: Now, limit: int) -> int:

@@ -17,7 +17,7 @@ from contracts.examples import (
     moments_in,
 )
 from contracts.full_values import HOUR
-from contracts.ledger_jobs import JOB, asked, claimed, died, finished
+from contracts.ledger_jobs import JOB, asked, claimed, failed_often, finished
 from contracts.ledger_races import WORKERS_COUNT, at_once
 from contracts.stores import SAVED, Stores
 from payments_core.changes import Changes, Claimed, SaveResult
@@ -245,18 +245,36 @@ class ReleasesContract:
         assert (untried.lease.attempts, untried.lease.fence) == (1, 2)
         assert await names(stores, hours=2) == [SUB_1]
 
-    async def test_a_job_that_failed_for_the_last_time_is_dead(
+    async def test_f47_a_job_whose_quick_attempts_failed_is_tried_once_a_day(
         self, stores: Stores
     ) -> None:
         """
-        It stays to be seen, and nobody claims it.
+        For as long as it fails, and nothing gives it up.
         """
         await asked(stores, a_job())
-        await died(stores, await claimed(stores))
+        await failed_often(stores, await claimed(stores))
+        for days in (1, 2, 3):
+            assert await names(stores, hours=24 * days - 1) == []
+            job = await claimed(stores, hours=24 * days)
+            assert (job.is_failing, job.reason) == (True, "it failed")
+            now = NOON + 24 * days * HOUR
+            await stores.queue.release(job, job.failed(now, "it failed"))
+
+    async def test_f47_a_failing_job_that_is_asked_for_is_due_at_once(
+        self, stores: Stores
+    ) -> None:
+        """
+        With all its quick attempts.
+        """
+        await asked(stores, a_job())
+        await failed_often(stores, await claimed(stores))
+        before = await stores.job(JOB)
+        wish = a_job(reason="again")
+        await asked(stores, wish)
 
         job = await stores.job(JOB)
-        assert (job.state, job.reason) == (JobState.DEAD, "it failed")
-        assert await names(stores, hours=9_999) == []
+        assert job == before.requested(wish)
+        assert (job.lease.attempts, job.lease.due_at) == (0, NOON)
 
     async def test_who_lost_a_job_cannot_give_it_back(self, stores: Stores) -> None:
         """
@@ -266,7 +284,7 @@ class ReleasesContract:
         slow = await claimed(stores)
         quick = await claimed(stores, hours=1)
         await stores.queue.release(slow, slow.failed(NOON, "slow"))
-        await died(stores, slow)
+        await failed_often(stores, slow)
         gone = a_job("sub_9").claimed(NOON)
         await stores.queue.release(gone, gone.released(NOON))
 
@@ -287,18 +305,20 @@ class ReleasesContract:
         assert before.state is JobState.DONE
         assert await stores.job(JOB) == before
 
-    async def test_a_job_asked_for_meanwhile_does_not_die(self, stores: Stores) -> None:
+    async def test_a_job_asked_for_meanwhile_has_its_quick_attempts(
+        self, stores: Stores
+    ) -> None:
         """
         It stays asked for: the finish after the next claim sees nothing new in it.
         """
         await asked(stores, a_job())
         job = await claimed(stores)
         await asked(stores, a_job(reason="again"))
-        await died(stores, job)
+        await failed_often(stores, job)
 
         kept_ = await stores.job(JOB)
-        assert (kept_.state, kept_.requests) == (JobState.OPEN, 2)
-        hours = (kept_.lease.due_at - NOON) / HOUR
-        again = await claimed(stores, hours=hours)
+        assert (kept_.is_failing, kept_.lease.attempts) == (False, 0)
+        assert (kept_.requests, kept_.reason) == (2, "it failed")
+        again = await claimed(stores)
         await finished(stores, again)
         assert (await stores.job(JOB)).state is JobState.DONE

@@ -18,10 +18,10 @@ from contracts.examples import (
     an_account,
 )
 from contracts.full_values import HOUR
-from contracts.ledger_jobs import JOB, asked, claimed, died, finished
+from contracts.ledger_jobs import JOB, asked, claimed, failed_often, finished
 from contracts.ledger_races import at_once
 from contracts.stores import Stores
-from payments_core.job import JobKind, JobState
+from payments_core.job import Job, JobKind, JobState
 from payments_core.now import Now
 from payments_core.subscription import (
     A_DAY,
@@ -109,13 +109,13 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        Its job stays as it is, open, claimed or dead; another kind's is another job.
+        Its job stays as it is, open or claimed; another kind's is another job.
         """
-        ids = ("sub_open", "sub_claimed", "sub_dead", "sub_other")
+        ids = ("sub_open", "sub_claimed", "sub_failing", "sub_other")
         await kept(stores, *map(silent, ids))
         later = NOON + 9_999 * HOUR
-        await asked(stores, a_job("sub_dead"))
-        await died(stores, await claimed(stores))
+        await asked(stores, a_job("sub_failing"))
+        await failed_often(stores, await claimed(stores))
         await asked(stores, a_job("sub_claimed"))
         await claimed(stores)
         await asked(
@@ -130,6 +130,10 @@ class OverdueContract:
         assert after.keys() - before.keys() == {a_job_key("sub_other")}
         assert {key: after[key] for key in before} == before
         assert await silent_ones(stores) == 0
+        # The one that fails is not forgotten: it is tried every day.
+        due = await stores.queue.claim(now=NOON + 24 * HOUR, limit=99)
+        keys = [it.work.key for it in due if isinstance(it.work, Job)]
+        assert a_job_key("sub_failing") in keys
 
     async def test_what_was_looked_at_once_is_asked_for_again(
         self, stores: Stores

@@ -439,7 +439,9 @@ class Deployment:
             self.directory,
             self.fuse.around(MemoryIntentDirectory(self.database)),
             self.fuse.around(MemoryEventLog(self.database)),
-            StripeEvents(StripeSignatures((SECRET,), self.system_clock)),
+            StripeEvents(
+                StripeSignatures((SECRET,), self.system_clock), livemode=False
+            ),
         )
 
     async def work_once(self) -> int:

@@ -4,9 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-import pytest
+from typing import Any, Final, NamedTuple
 
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.api_shapes import API_VERSION
@@ -15,8 +13,7 @@ from payments_core import (
     PaymentId,
     SyncNeeded,
 )
-from payments_core.errors import MalformedEvent
-from payments_core.events import Report
+from payments_core.events import QuarantineNeeded, Report
 from payments_core.job import JobKey, JobKind
 from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 
@@ -134,10 +131,26 @@ def doubt_of(
     return report
 
 
-def refusal_of(body: bytes) -> MalformedEvent:
-    with pytest.raises(MalformedEvent) as refusal:
-        translate(body)
-    return refusal.value
+def quarantine_of(
+    thing: object, type_: str = "charge.succeeded", **fields: object
+) -> QuarantineNeeded:
+    report = report_of(thing, type_, **fields)
+    assert isinstance(report, QuarantineNeeded)
+    return report
+
+
+class Refusal(NamedTuple):
+    """Why a body cannot be read; `field` is its path, "" the whole."""
+
+    field: str
+    reason: str
+
+
+def refusal_of(body: bytes) -> Refusal:
+    report = translate(body).report
+    assert isinstance(report, QuarantineNeeded), report
+    field, _, reason = report.reason.partition(": ")
+    return Refusal("" if field == "body" else field, reason)
 
 
 SUB_1: Final = JobKey(JobKind.SUBSCRIPTION, "sub_1")

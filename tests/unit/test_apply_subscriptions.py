@@ -31,11 +31,13 @@ from payments_core.events import (
     EventState,
     GatewayEvent,
     Outcome,
+    QuarantineNeeded,
+    Receipt,
     Report,
     SyncNeeded,
 )
 from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
-from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobKind, JobState
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import RecordedState
 
@@ -147,29 +149,65 @@ async def test_a_paid_term_waits_for_its_subscription() -> None:
     assert whole(world).payment_expire_date == a_term().ends_at
 
 
-@pytest.mark.parametrize(
-    ("report", "job"),
-    [
-        (
-            SyncNeeded(JobKey(JobKind.CUSTOMER, "cus_1"), "a card"),
-            JobKey(JobKind.CUSTOMER, "cus_1"),
-        ),
-        (SyncNeeded.of_payment(None, "unreadable"), None),
-    ],
-    ids=["notice", "doubt"],
-)
-async def test_what_says_no_more_waits_for_what_it_names(
-    report: Report, job: JobKey | None
-) -> None:
+async def test_what_says_no_more_waits_for_what_it_names() -> None:
     """
-    A notice names its job; a doubt without a payment has none to wait for.
+    A notice names its job.
     """
+    job = JobKey(JobKind.CUSTOMER, "cus_1")
     world = await a_world()
-    outcome = await outcome_of(world, event("evt_1", report))
+    outcome = await outcome_of(world, event("evt_1", SyncNeeded(job, "a card")))
 
     assert outcome is not None
     assert (outcome.state, outcome.waits_for) == (EventState.PENDING, job)
-    assert list(world.database.tables.jobs) == ([job] if job else [])
+    assert list(world.database.tables.jobs) == [job]
+
+
+async def test_what_waits_for_nothing_is_kept_apart() -> None:
+    """
+    With its reason; there is no job, and nothing that would wait for ever.
+    """
+    world = await a_world()
+    outcome = await outcome_of(
+        world, event("evt_1", QuarantineNeeded("it is not ours"))
+    )
+
+    assert outcome == Outcome(EventState.QUARANTINED, "it is not ours")
+    assert not world.database.tables.jobs
+
+
+async def test_a_redelivery_revives_what_an_event_waits_for() -> None:
+    """
+    It is a duplicate all the same, and its job has its quick attempts again.
+    """
+    key = JobKey(JobKind.CUSTOMER, "cus_1")
+    world = await a_world()
+    letter = event("evt_1", SyncNeeded(key, "a card"))
+    await world.deliver([letter])
+    tables = world.database.tables.copy()
+    failing = attrs.evolve(tables.jobs[key].lease, attempts=QUICK_ATTEMPTS)
+    tables.put_job(attrs.evolve(tables.jobs[key], lease=failing))
+    world.database.tables = tables
+
+    assert await world.deliver([letter]) == [Receipt(None)]
+    job = world.database.tables.jobs[key]
+    assert (job.is_failing, job.requests) == (False, 2)
+    (kept,) = world.database.tables.events.values()
+    assert kept.outcome == Outcome(EventState.PENDING, "a card", key)
+
+
+async def test_a_redelivery_applies_what_was_kept_apart() -> None:
+    """
+    What stood against it may be gone by now: here, that it could not be read.
+    """
+    world = await a_world()
+    payment = a_payment(user=ADA)
+    await world.deliver([event("evt_1", QuarantineNeeded("body: not read"))])
+    assert not world.database.tables.payments
+
+    assert await world.deliver([event("evt_1", payment)]) == [Receipt(None)]
+    assert payment.id in world.database.tables.payments
+    (kept,) = world.database.tables.events.values()
+    assert kept.outcome == APPLIED
 
 
 async def test_of_the_other_mode_nothing_is_recorded_or_asked_for() -> None:

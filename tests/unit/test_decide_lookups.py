@@ -9,6 +9,7 @@ from contracts.examples import (
     CUS_1,
     NOON,
     SUB_1,
+    a_job_key,
     a_payment,
     a_report,
     a_term,
@@ -59,7 +60,7 @@ REGISTERED = UserRegistered(user_id=ADA, email=email_of(ADA), customer_id=CUS_1)
             Lookup(keys=BOUND, unlinked=BOUND, link_keys=BOUND),
         ),
         (LinkRequested(ADA), Lookup(keys=ADAS)),
-        (SyncNeeded(job=None, reason="why"), Lookup()),
+        (SyncNeeded(job=a_job_key(), reason="why"), Lookup()),
     ],
     ids=lambda it: type(it).__name__,
 )

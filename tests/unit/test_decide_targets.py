@@ -10,6 +10,7 @@ from contracts.examples import (
     CUS_2,
     NOON,
     a_job,
+    a_job_key,
     a_payment,
     a_report,
     a_term,
@@ -78,7 +79,7 @@ def targets_of(
         (found(UserRegistered(user_id=ADA, email=email_of(ADA))), ADAS),
         (found(CustomerBound(user_id=ADA, customer_id=CUS_2, existed=False)), ADAS),
         (found(LinkRequested(ADA)), ADAS),
-        (found(SyncNeeded(job=None, reason="why")), ("syncs", None)),
+        (found(SyncNeeded(job=a_job_key(), reason="why")), ("syncs", None)),
         (attrs.evolve(found(), job=a_job()), ("job subscription sub_1", None)),
         (reported(1, None), ("event evt_1 charge.succeeded", None)),
         (

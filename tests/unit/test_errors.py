@@ -55,13 +55,3 @@ def test_the_whole_family_lives_in_one_module() -> None:
     One table at the edge has to know them all.
     """
     assert {kind.__module__ for kind in KINDS} == {errors.__name__}
-
-
-@pytest.mark.parametrize("field", ["data.object.id", ""])
-def test_a_malformed_event_names_the_field_or_the_whole_body(field: str) -> None:
-    """
-    An empty path is the body itself.
-    """
-    error = errors.MalformedEvent(field, "not an object")
-    assert str(error) == f"{field or 'body'}: not an object"
-    assert (error.field, error.reason) == (field, "not an object")

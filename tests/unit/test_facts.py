@@ -4,7 +4,7 @@ import pytest
 
 from contracts.examples import CH_1, NOON, a_job_key, a_payment, a_report, a_term
 from contracts.examples import an_event as event_with
-from payments_core.events import Report, SyncNeeded
+from payments_core.events import QuarantineNeeded, Report, SyncNeeded
 from payments_core.facts import (
     Fact,
     PaymentReported,
@@ -28,9 +28,9 @@ CREATED = event_with().created_at
             SyncNeeded.of_payment(CH_1, "why"),
             SyncNeeded(job=JobKey(JobKind.PAYMENT, CH_1), reason="why"),
         ),
-        (SyncNeeded.of_payment(None, "why"), SyncNeeded(job=None, reason="why")),
+        (QuarantineNeeded("why"), QuarantineNeeded("why")),
     ],
-    ids=["payment", "subscription", "period", "notice", "doubt", "doubt of nothing"],
+    ids=["payment", "subscription", "period", "notice", "doubt", "kept apart"],
 )
 def test_a_report_is_one_fact(report: Report, fact: Fact) -> None:
     """

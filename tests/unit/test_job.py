@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.examples import ADA, BOB, NOON, a_job
+from payments_core.errors import InvalidValue
 from payments_core.job import (
-    ATTEMPTS_MAX,
     BACK_OFF,
+    FAILING_AGAIN_AFTER,
     LEASE,
+    QUICK_ATTEMPTS,
     Job,
+    JobKey,
     JobKind,
     JobState,
 )
@@ -28,7 +31,7 @@ def a_job_with(job: Job | None = None, /, **lease: Any) -> Job:
     return attrs.evolve(job, lease=attrs.evolve(job.lease, **lease))
 
 
-DEAD: Final = attrs.evolve(a_job_with(attempts=ATTEMPTS_MAX), state=JobState.DEAD)
+FAILING: Final = a_job_with(attempts=QUICK_ATTEMPTS)
 
 jobs = st.builds(
     a_job,
@@ -40,7 +43,7 @@ jobs = st.builds(
         st.builds(
             a_job_with,
             st.just(job),
-            attempts=st.integers(0, ATTEMPTS_MAX),
+            attempts=st.integers(0, QUICK_ATTEMPTS + 1),
             fence=st.integers(0, 3),
             until=st.sampled_from([None, NOON, NOON + LEASE]),
         ),
@@ -62,12 +65,12 @@ def test_p19_the_kinds_are_the_documented_ones() -> None:
     [
         (a_job(), True),
         (a_job(due_at=NOON + MOMENT), False),
-        (DEAD, False),
+        (FAILING, True),
         (a_job().finished(), False),
         (a_job_with(until=NOON), True),
         (a_job_with(until=NOON + MOMENT), False),
     ],
-    ids=["due", "early", "dead", "done", "lease over", "leased"],
+    ids=["due", "early", "failing", "done", "lease over", "leased"],
 )
 def test_an_open_job_is_due_when_nobody_has_it(job: Job, due: bool) -> None:  # noqa: FBT001  # a column
     """
@@ -117,22 +120,64 @@ def test_p33_nothing_but_a_lease_changes_its_number(job: Job) -> None:
     assert {other.lease.fence for other in others} == {job.lease.fence}
 
 
-def test_p18_a_failing_job_is_tried_later_and_later_and_then_is_dead() -> None:
+def test_p18_a_job_that_fails_is_tried_later_and_later_and_then_once_a_day() -> None:
     """
-    Twelve tries, the delays double up to an hour and never shrink, and an end.
+    Twelve quick attempts, whose delays double up to an hour; it is never given up.
     """
     job, delays = a_job(), list[timedelta]()
-    while job.state is JobState.OPEN:
+    for attempt in range(400):
+        assert job.is_failing is (attempt >= QUICK_ATTEMPTS)
         job = job.claimed(NOON).failed(NOON, "failed")
         delays.append(job.lease.due_at - NOON)
         assert job.lease.until is None
 
-    assert job.state is JobState.DEAD
-    assert len(delays) == job.lease.attempts == ATTEMPTS_MAX == 12
-    assert all(earlier <= later for earlier, later in pairwise(delays))
-    assert (delays[0], delays[-1]) == (BACK_OFF.first, BACK_OFF.longest)
-    assert sum(delays, timedelta()) < timedelta(hours=6)
-    assert job.reason == "failed"
+    assert (job.state, job.reason) == (JobState.OPEN, "failed")
+    quick, daily = delays[: QUICK_ATTEMPTS - 1], delays[QUICK_ATTEMPTS - 1 :]
+    assert QUICK_ATTEMPTS == 12
+    assert all(earlier <= later for earlier, later in pairwise(quick))
+    assert (quick[0], quick[-1]) == (BACK_OFF.first, BACK_OFF.longest)
+    assert sum(quick, timedelta()) < timedelta(hours=6)
+    assert set(daily) == {FAILING_AGAIN_AFTER} == {timedelta(days=1)}
+
+
+def test_f47_a_failing_job_that_is_asked_for_again_has_its_quick_attempts() -> None:
+    """
+    Whatever asks for it: a redelivery, another event, a person. It is due at once.
+    """
+    failing = attrs.evolve(a_job_with(FAILING, due_at=NOON + LEASE), reason="failed")
+    again = failing.requested(a_job(reason="again"))
+
+    assert not again.is_failing
+    assert again.is_due(NOON)
+    assert (again.lease.attempts, again.reason) == (0, "again")
+    assert not a_job().finished().is_failing
+
+
+@pytest.mark.parametrize(
+    ("key", "id_"),
+    [
+        (JobKey(JobKind.SUBSCRIPTION, "sub_1"), "subscription:sub_1"),
+        (JobKey(JobKind.SET_UP, "seti_1"), "set_up:seti_1"),
+        (JobKey(JobKind.EVENT, "evt_1 charge.failed"), "event:evt_1:charge.failed"),
+        (JobKey(JobKind.EVENT, "e:1 charge.failed"), "event:e:1:charge.failed"),
+    ],
+)
+def test_a_job_has_an_id_for_people(key: JobKey, id_: str) -> None:
+    """
+    Without a space, so that it is one word on a command line.
+    """
+    assert key.id == id_
+    assert JobKey.of_id(id_) == key
+
+
+@pytest.mark.parametrize("text", ["", "sub_1", "subscription:", "dance:1", ":x"])
+def test_what_names_no_job_is_refused(text: str) -> None:
+    """
+    The refusal lists the kinds.
+    """
+    with pytest.raises(InvalidValue, match="subscription, customer") as refusal:
+        JobKey.of_id(text)
+    assert refusal.value.field == "id"
 
 
 def test_a_gateway_that_does_not_listen_costs_no_try() -> None:
@@ -186,15 +231,18 @@ def test_a_job_asked_for_twice_is_one_job() -> None:
 
 
 @given(jobs, jobs)
-def test_p18_asking_for_a_dead_or_done_job_brings_it_back(job: Job, wish: Job) -> None:
+def test_p18_asking_for_a_failing_or_done_job_brings_it_back(
+    job: Job, wish: Job
+) -> None:
     """
-    With all its tries, due as was asked; an open one keeps the tries that it had.
+    With all its quick attempts, due as was asked; any other keeps those that it had.
     """
     after, was_open = job.requested(wish), job.state is JobState.OPEN
+    keeps = was_open and not job.is_failing
     earlier = min(job.lease.due_at, wish.lease.due_at)
 
     assert after.state is JobState.OPEN
-    assert after.lease.attempts == (job.lease.attempts if was_open else 0)
+    assert after.lease.attempts == (job.lease.attempts if keeps else 0)
     assert after.lease.due_at == (earlier if was_open else wish.lease.due_at)
     assert after.requests == job.requests + 1
 

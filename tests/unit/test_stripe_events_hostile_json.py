@@ -12,6 +12,7 @@ from payments_core import (
     Payment,
     PaymentState,
 )
+from payments_core.events import QuarantineNeeded
 from support.stripe_bodies import charge, event_body, payment_of, refusal_of
 
 # How deep a reader written in C may go is the interpreter's: 1,000 calls until 3.11,
@@ -149,7 +150,7 @@ def test_t18_a_currency_is_three_lower_case_letters(currency: object) -> None:
     )
 
 
-@pytest.mark.parametrize(
+NULS: Final = pytest.mark.parametrize(
     "text",
     [
         rb"\u0000",
@@ -160,19 +161,49 @@ def test_t18_a_currency_is_three_lower_case_letters(currency: object) -> None:
         rb"\\u0000\u0000",
     ],
 )
-@pytest.mark.parametrize("place", ["read", "unread", "key"])
-def test_t19_a_nul_in_any_text_is_malformed(text: bytes, place: str) -> None:
-    """
-    Postgres takes none; the place of the text does not matter.
-    """
-    fields: dict[str, dict[str, object]] = {
-        "read": {"failure_code": "@"},
-        "unread": {"description": "@"},
-        "key": {"@": 1},
-    }
-    body = event_body(charge(**fields[place])).replace(b"@", text)
 
-    assert refusal_of(body).reason == "a text holds a NUL character"
+
+@NULS
+@pytest.mark.parametrize("field", ["failure_code", "id", "metadata.user_id"])
+def test_t19_a_nul_in_a_text_that_is_read_is_not_believed(
+    text: bytes, field: str
+) -> None:
+    """
+    Postgres takes none.
+    """
+    name, _, inner = field.partition(".")
+    thing = charge(**{name: {inner: "@"} if inner else "@"})
+    body = event_body(thing).replace(b"@", text)
+
+    event = translate(body)
+    assert event.report == QuarantineNeeded("a text that is read holds a NUL character")
+    assert (event.key, event.object_id) == (("evt_1", "charge.succeeded"), None)
+
+
+@NULS
+@pytest.mark.parametrize("place", ["description", "@", "metadata"])
+def test_t19_a_nul_in_a_text_that_nobody_reads_does_not_matter(
+    text: bytes, place: str
+) -> None:
+    """
+    A payment is not lost for it; the body is kept as bytes.
+    """
+    fields = {"metadata": {"note": "@"}} if place == "metadata" else {place: "@"}
+    body = event_body(charge(**fields)).replace(b"@", text)
+
+    assert translate(body).report == payment_of(charge())
+
+
+@pytest.mark.parametrize("field", ["id", "type", "api_version"])
+def test_t19_a_nul_in_the_envelope_is_kept_out(field: str) -> None:
+    """
+    What the event is called then is made of its digest, or of what can be read.
+    """
+    body = event_body(charge(), **{"type_": "charge.failed"} | {field: "a\0"})
+    event = translate(body)
+
+    assert isinstance(event.report, QuarantineNeeded)
+    assert "\0" not in f"{event.id}{event.type}{event.api_version}"
 
 
 @pytest.mark.parametrize("text", [rb"\\u0000", rb"\\\\u0000", b"u0000"])

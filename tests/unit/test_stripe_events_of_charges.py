@@ -19,6 +19,7 @@ from support.stripe_bodies import (
     doubt_of,
     event_body,
     payment_of,
+    quarantine_of,
     refusal_of,
     without_absent,
 )
@@ -297,7 +298,7 @@ def test_a_charge_without_its_core_is_malformed(field: str) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["payment_intent", "", "Charge", ABSENT])
-def test_another_object_than_the_type_promises_is_a_doubt(
+def test_another_object_than_the_type_promises_is_kept_apart(
     type_: str, kind: object
 ) -> None:
     """
@@ -305,4 +306,4 @@ def test_another_object_than_the_type_promises_is_a_doubt(
     """
     thing = without_absent({"id": "pi_1", "object": kind, "status": 1, "amount": -1})
 
-    assert doubt_of(thing, type_).job is None
+    assert quarantine_of(thing, type_).reason.startswith("the object is not a ")

@@ -1,12 +1,13 @@
 """What disputes and refunds in events of Stripe mean to us; modes and accounts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.api_shapes import API_VERSION
-from payments_core import DisputeState, Payment, PaymentId, PaymentState, SyncNeeded
+from payments_core import DisputeState, Payment, PaymentState, SyncNeeded
 from support.stripe_bodies import (
     ABSENT,
     CARD_TYPES,
@@ -21,6 +22,7 @@ from support.stripe_bodies import (
     event_body,
     followed,
     payment_of,
+    quarantine_of,
     report_of,
     without_absent,
 )
@@ -55,31 +57,40 @@ def test_t21_the_mode_is_the_events(*, livemode: bool) -> None:
     ("thing", "type_"),
     [(charge, "charge.succeeded"), (dispute, "charge.dispute.closed")],
 )
-def test_t21_an_object_of_the_other_mode_is_a_doubt(
+def test_t21_an_object_of_the_other_mode_is_kept_apart(
     thing: Callable[..., object], type_: str, *, livemode: bool
 ) -> None:
     """
     Test money never pays in live mode, nor the reverse.
     """
-    doubt = doubt_of(thing(livemode=not livemode), type_, livemode=livemode)
+    found = quarantine_of(thing(livemode=not livemode), type_, livemode=livemode)
 
-    assert doubt == SyncNeeded.of_payment(CH_1, "livemode of event and object differ")
-
-
-def test_t22_an_event_of_a_connected_account_is_a_doubt() -> None:
-    """
-    Somebody else's money does not move our accounts.
-    """
-    doubt = doubt_of(charge(), account="acct_other")
-
-    assert doubt == SyncNeeded.of_payment(CH_1, "the event is of a connected account")
-    assert payment_of(charge(), account=None).id == CH_1
-    unclear = doubt_of(charge(status="teleported"), account="acct_other")
-    assert unclear == doubt
+    assert found.reason == "livemode of event and object differ"
 
 
 @pytest.mark.parametrize(
-    "fields", [{"account": "acct_other"}, {"livemode": True}], ids=["account", "mode"]
+    ("field", "whose"),
+    [("account", "a connected account"), ("context", "an account of an organisation")],
+)
+def test_t22_an_event_of_another_account_is_kept_apart(field: str, whose: str) -> None:
+    """
+    Somebody else's money does not move our accounts, whatever the event reports.
+    """
+    others: dict[str, Any] = {field: "acct_other"}
+    found = quarantine_of(charge(), **others)
+
+    assert found.reason == f"the event is of {whose}"
+    others[field] = None
+    assert payment_of(charge(), **others).id == CH_1
+    others[field] = "acct_other"
+    for thing, type_ in ((charge(status="teleported"), "charge.failed"), ({}, "x.y")):
+        assert quarantine_of(thing, type_, **others) == found
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"account": "acct_other"}, {"context": "acct_other"}, {"livemode": True}],
+    ids=["account", "context", "mode"],
 )
 @pytest.mark.parametrize(
     "type_", [*SUBSCRIPTION_TYPES, "invoice.paid", *OWED_TYPES, *CARD_TYPES]
@@ -91,9 +102,9 @@ def test_t22_nothing_of_anybody_elses_is_looked_up(type_: str, fields: Fields) -
     thing = followed(type_)
     assert report_of(thing, type_, api_version=API_VERSION) is not None
 
-    doubt = doubt_of(thing, type_, api_version=API_VERSION, **fields)
+    found = quarantine_of(thing, type_, api_version=API_VERSION, **fields)
 
-    assert doubt.job is None
+    assert found.reason
 
 
 # Disputes and refunds
@@ -136,24 +147,24 @@ def test_a_dispute_may_carry_its_whole_charge() -> None:
     assert (report.id, report.amount) == (CH_1, None)
 
 
-@pytest.mark.parametrize(
-    ("fields", "payment_id"),
-    [
-        ({"status": "charge_refunded"}, CH_1),
-        ({"status": ABSENT}, CH_1),
-        ({"charge": None}, None),
-        ({"charge": ABSENT}, None),
-    ],
-)
-def test_an_unclear_dispute_is_a_doubt(
-    fields: Fields, payment_id: PaymentId | None
-) -> None:
+@pytest.mark.parametrize("status", ["charge_refunded", ABSENT])
+def test_a_dispute_of_unknown_status_is_a_doubt(status: object) -> None:
     """
-    An unknown status, or nobody's charge.
+    Its charge is asked for.
     """
-    doubt = doubt_of(dispute(**fields), "charge.dispute.updated")
+    doubt = doubt_of(dispute(status=status), "charge.dispute.updated")
 
-    assert doubt == SyncNeeded.of_payment(payment_id, doubt.reason)
+    assert doubt == SyncNeeded.of_payment(CH_1, doubt.reason)
+
+
+@pytest.mark.parametrize("of", [None, ABSENT])
+def test_a_dispute_of_no_charge_is_kept_apart(of: object) -> None:
+    """
+    There is nothing that could be asked for.
+    """
+    found = quarantine_of(dispute(charge=of), "charge.dispute.updated")
+
+    assert found.reason == "the dispute names no charge"
 
 
 @pytest.mark.parametrize("type_", REFUND_TYPES)
@@ -182,8 +193,19 @@ def test_a_refund_that_failed_is_a_doubt(
 @pytest.mark.parametrize("status", ["teleported", None, ABSENT])
 def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
     """
-    Also where no charge is named.
+    Its charge says what it came to.
     """
-    thing = refund(status=status, charge=None)
+    doubt = doubt_of(refund(status=status), "charge.refund.updated")
 
-    assert doubt_of(thing, "charge.refund.updated").job is None
+    assert doubt == SyncNeeded.of_payment(CH_1, "the refund has an unknown status")
+
+
+@pytest.mark.parametrize("type_", REFUND_TYPES)
+@pytest.mark.parametrize("status", ["failed", "canceled", "teleported"])
+def test_a_refund_of_no_charge_is_kept_apart(status: str, type_: str) -> None:
+    """
+    There is nothing that could be asked for, and nothing is waited for.
+    """
+    found = quarantine_of(refund(status=status, charge=None), type_)
+
+    assert found.reason == "the refund names no charge"

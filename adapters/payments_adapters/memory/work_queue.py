@@ -49,8 +49,9 @@ class MemoryWorkQueue:
         if kept.state is not JobState.OPEN:
             return
         tables = self._database.tables.copy()
-        if kept.requests != claimed.requests and after.state is JobState.DEAD:
-            after = attrs.evolve(after, state=JobState.OPEN)
+        if kept.requests != claimed.requests and after.is_failing:
+            again = kept.requeued(kept.lease.due_at)
+            after = attrs.evolve(again, reason=after.reason)
         tables.put_job(attrs.evolve(after, requests=kept.requests))
         self._database.tables = tables
 

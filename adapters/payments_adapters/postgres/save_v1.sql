@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0005: after its release a change is a new version of the functions and
+-- Made by migration 0007: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -359,7 +359,7 @@ begin
         update webhook_events e set
             state = t.state, reason = t.reason, waits_for = t.waits_for
         from unnest(settled) as t
-        where e.id = t.id and e.type = t.type and e.state = 'pending'
+        where e.id = t.id and e.type = t.type and e.state <> 'applied'
             and (all_good or t.grp = any(good));
         get diagnostics done = row_count;
         select count(*) into wanted from unnest(settled) as t
@@ -383,7 +383,8 @@ begin
             due_at = case when j.dead then excluded.due_at
                 else least(j.due_at, excluded.due_at) end,
             asked = j.asked + excluded.asked,
-            attempts = case when j.dead then 0 else j.attempts end,
+            -- Asked for again, one that is failing has its quick attempts again.
+            attempts = case when j.dead or j.attempts >= 12 then 0 else j.attempts end,
             dead = false, finished_at = null,
             user_id = coalesce(j.user_id, excluded.user_id);
     end if;

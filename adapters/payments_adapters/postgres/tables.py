@@ -14,7 +14,7 @@ from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
-from payments_core.job import JobKind
+from payments_core.job import QUICK_ATTEMPTS, JobKind
 from payments_core.linking import KeyKind
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
@@ -383,7 +383,8 @@ jobs: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False),
     sa.Column("leased_until", _MOMENT),
-    # Not to be done: it is finished, or it failed too often.
+    # It is done. The release before gives up what failed too often: a trigger opens
+    # that again (migration 0007).
     sa.Column("dead", sa.Boolean, nullable=False),
     sa.Column("finished_at", _MOMENT),
     # Whose account it concerns, if known.
@@ -391,6 +392,8 @@ jobs: Final = sa.Table(
     _one_of("kind", JobKind),
 )
 sa.Index("ix_jobs_due", jobs.c.due_at, postgresql_where=sa.not_(jobs.c.dead))
+FAILING_JOB: Final = sa.and_(sa.not_(jobs.c.dead), jobs.c.attempts >= QUICK_ATTEMPTS)
+sa.Index("ix_jobs_failing", jobs.c.due_at, postgresql_where=FAILING_JOB)
 
 # The sequence numbers of what is fetched, drawn before the gateway is asked: a greater
 # one was drawn later, by whatever pod.

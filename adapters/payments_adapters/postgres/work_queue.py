@@ -14,7 +14,7 @@ from payments_core.identity import UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import IntentKind
 from payments_core.job import LEASE as JOB_LEASE
-from payments_core.job import OVERDUE_REASON, Job, JobKind, JobState
+from payments_core.job import OVERDUE_REASON, Job, JobKind
 from payments_core.now import Now
 
 # How much due work is considered, to be fair: the oldest of it.
@@ -78,11 +78,11 @@ from held where i.id = held.id
 returning {_OF_INTENTS}, nextval('gateway_tickets') as sequence
 """  # noqa: S608  # our own names
 
-# One that was asked for meanwhile does not die. One that was finished, and asked for
-# again by the release before, which does not know of `finished_at`, may die.
+# One that was asked for meanwhile does not become a failing one.
 _RELEASE: Final = """
-update jobs set reason = $4, due_at = $5, attempts = $6, leased_until = null,
-    dead = $7 and asked = $8, finished_at = null
+update jobs set reason = $4, leased_until = null,
+    due_at = case when $7 and asked <> $8 then due_at else $5 end,
+    attempts = case when $7 and asked <> $8 then 0 else $6 end
 where kind = $1 and subject = $2 and lease_no = $3 and not dead
 """
 
@@ -96,12 +96,12 @@ select '{JobKind.SUBSCRIPTION.value}', s.gateway_id, '{OVERDUE_REASON}',
 from subscriptions s left join jobs known
     on known.kind = '{JobKind.SUBSCRIPTION.value}' and known.subject = s.gateway_id
 where s.look_at <= $1
-    and (known.kind is null or known.dead and known.finished_at is not null)
+    and (known.kind is null or known.dead)
 order by s.look_at limit $3
 on conflict (kind, subject) do update set
     reason = excluded.reason, due_at = excluded.due_at, asked = j.asked + 1,
     attempts = 0, dead = false, finished_at = null
-where j.dead and j.finished_at is not null
+where j.dead
 returning 1
 """  # noqa: S608  # our own names
 
@@ -135,7 +135,7 @@ class PostgresWorkQueue:
                 after.reason,
                 after.lease.due_at,
                 after.lease.attempts,
-                after.state is JobState.DEAD,
+                after.is_failing,
                 claimed.requests,
             )
 

@@ -150,15 +150,6 @@ def of_finish(finish: JobFinish) -> NewRow:
     }
 
 
-_STATES: Final = {
-    (False, False): JobState.OPEN,
-    (True, False): JobState.DEAD,
-    (True, True): JobState.DONE,
-    # The release before asked for it again.
-    (False, True): JobState.OPEN,
-}
-
-
 def to_job(row: Row) -> Job:
     return Job(
         key=JobKey(JobKind(row["kind"]), row["subject"]),
@@ -170,6 +161,6 @@ def to_job(row: Row) -> Job:
             fence=row["lease_no"],
             until=row["leased_until"],
         ),
-        state=_STATES[row["dead"], row["finished_at"] is not None],
+        state=JobState.DONE if row["dead"] else JobState.OPEN,
         user_id=row["user_id"],
     )

@@ -17,8 +17,8 @@ import msgspec
 
 from payments_adapters.stripe.billing import PaymentMethod, card_of
 from payments_adapters.stripe.envelope import Body, Envelope
-from payments_adapters.stripe.fields import Id, Reference, decode, id_of
-from payments_core.errors import InvalidValue, MalformedEvent
+from payments_adapters.stripe.fields import Id, Malformed, Reference, decode, id_of
+from payments_core.errors import InvalidValue
 from payments_core.events import CardChange, CardReported, SyncNeeded
 from payments_core.identity import CustomerId, customer_id
 from payments_core.job import JobKey, JobKind
@@ -127,7 +127,7 @@ def _read_method(
         return None
     try:
         card = card_of(decode(_METHOD, body).data.object)
-    except MalformedEvent:
+    except Malformed:
         # Another version may render it in another way; we fetch it in our own.
         return _sync(customer, envelope.type)
     if card is None:

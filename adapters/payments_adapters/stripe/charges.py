@@ -14,6 +14,7 @@ import msgspec
 from payments_adapters.emails import read_email
 from payments_adapters.stripe.fields import (
     Id,
+    Malformed,
     Metadata,
     Minor,
     Reference,
@@ -22,7 +23,7 @@ from payments_adapters.stripe.fields import (
     id_of,
     moment,
 )
-from payments_core.errors import InvalidValue, MalformedEvent
+from payments_core.errors import InvalidValue
 from payments_core.identity import CustomerId, customer_id
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
@@ -119,7 +120,7 @@ def _money(charge: Charge) -> Money:
     try:
         return Money(charge.amount, charge.currency)
     except InvalidValue as error:
-        raise MalformedEvent("data.object.currency", error.reason) from None
+        raise Malformed("data.object.currency", error.reason) from None
 
 
 def _customer(reference: Reference) -> CustomerId | None:

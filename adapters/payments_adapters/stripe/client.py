@@ -18,13 +18,20 @@ import stripe
 
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.failures import failure_of
-from payments_adapters.stripe.fields import KIND, SECONDS_MAX, Text, decode, holds_nul
+from payments_adapters.stripe.fields import (
+    KIND,
+    NUL,
+    SECONDS_MAX,
+    Malformed,
+    Text,
+    decode,
+    reads_nul,
+)
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
-    MalformedEvent,
 )
 
 _Object = TypeVar("_Object")
@@ -129,11 +136,11 @@ class Client:
         try:
             self._require(decode(_ANYTHING, body), reader)
             it = decode(reader.decoder, body)
-        except MalformedEvent as error:
+        except Malformed as error:
             raise GatewayOutcomeUnknown(
                 f"an answer that cannot be read ({error})"
             ) from error
-        if holds_nul(body):
+        if NUL in body and reads_nul(it):
             raise GatewayOutcomeUnknown("an answer that cannot be kept")
         return Got(it, _date_of(headers))
 

@@ -3,20 +3,20 @@
 Source: docs.stripe.com/api/events/object.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from payments_adapters.stripe.fields import (
     KIND,
+    Malformed,
     Seconds,
     Text,
     Thing,
     Visible,
     decode,
-    holds_nul,
 )
-from payments_core.errors import MalformedEvent
+from payments_core.events import EventKey
 
 _Object = TypeVar("_Object")
 
@@ -43,7 +43,10 @@ class Envelope(msgspec.Struct):
     data: Data[Thing]
     kind: Text = KIND
     api_version: Text | None = None
+    # Whose event it is, if not our own: a connected account's, or one of an
+    # organisation's accounts.
     account: Text | None = None
+    context: Text | None = None
     # Until 2017-05-25 it was the request's id.
     request: Request | Text | None = None
 
@@ -57,7 +60,7 @@ def envelope_of(body: bytes) -> Envelope:
     """Read what every event has.
 
     Raises:
-        MalformedEvent: it is not a snapshot event of Stripe, or no text to keep.
+        Malformed: it is not a snapshot event of Stripe.
     """
     # msgspec does not look into the texts that it skips. What is raised is raised
     # below, because a UnicodeDecodeError would carry the whole body along, into logs.
@@ -67,20 +70,57 @@ def envelope_of(body: bytes) -> Envelope:
     except UnicodeDecodeError:
         is_text = False
     if not is_text:
-        raise MalformedEvent("", "not UTF-8")
+        raise Malformed("", "not UTF-8")
     try:
         envelope = decode(_ENVELOPE, body)
-    except MalformedEvent:
+    except Malformed:
         # A thin event lacks fields; better to hear that it is one.
         if decode(_THING, body).kind != _EVENT:
             raise _no_snapshot() from None
         raise
     if envelope.kind != _EVENT:
         raise _no_snapshot()
-    if holds_nul(body):
-        raise MalformedEvent("", "a text holds a NUL character")
     return envelope
 
 
-def _no_snapshot() -> MalformedEvent:
-    return MalformedEvent("object", "not a snapshot event")
+def _no_snapshot() -> Malformed:
+    return Malformed("object", "not a snapshot event")
+
+
+class Unread(NamedTuple):
+    """What can be read of an event that cannot be read as a whole."""
+
+    key: EventKey | None
+    created_s: int | None
+    livemode: bool | None
+
+
+class _Anything(msgspec.Struct):
+    id: object = None
+    type: object = None
+    created: object = None
+    livemode: object = None
+
+
+_ANYTHING: Final = msgspec.json.Decoder(_Anything)
+
+
+def unread(body: bytes) -> Unread:
+    """Read what can be read of any bytes."""
+    try:
+        found = decode(_ANYTHING, body)
+    except (Malformed, UnicodeDecodeError):
+        found = _Anything()
+    id_, type_ = _read(found.id, Visible), _read(found.type, Visible)
+    return Unread(
+        EventKey(id_, type_) if id_ and type_ else None,
+        _read(found.created, Seconds),
+        _read(found.livemode, bool),
+    )
+
+
+def _read(value: object, kind: Any) -> Any:  # a type with its limits is no `type`
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None

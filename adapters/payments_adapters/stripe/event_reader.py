@@ -1,10 +1,12 @@
 """Read Stripe's events, whatever API version rendered them, as reports of the core.
 
 Rule 1: only the fields named here are read, and strictly; all the rest must be JSON.
-Rule 2: any bytes give an event or `MalformedEvent`, whose reason quotes no input.
+Rule 2: any signed bytes are an event. One that cannot be read is to be kept apart; the
+        reason quotes no input. What nobody reads may be anything.
 Rule 3: a type that we do not follow is an event without a report.
 Rule 4: a followed event that says something unclear needs a sync, and is never
-        guessed at.
+        guessed at. One that names nothing to sync is to be kept apart, and so is one of
+        another account, whatever it says.
 Rule 5: of a key that comes twice the last one counts. One parser reads everything, so
         no two places can take the body for two different events.
 Rule 6: a subscription as another API version renders it is fetched, unless it has
@@ -13,7 +15,9 @@ Rule 6: a subscription as another API version renders it is fetched, unless it h
 Source: docs.stripe.com/api/events/object and the types of the SDK.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -34,8 +38,21 @@ from payments_adapters.stripe.charges import (
     payment_id_of,
     payment_of,
 )
-from payments_adapters.stripe.envelope import Body, Envelope, Request, envelope_of
-from payments_adapters.stripe.fields import Metadata, decode, moment
+from payments_adapters.stripe.envelope import (
+    Body,
+    Envelope,
+    Request,
+    envelope_of,
+    unread,
+)
+from payments_adapters.stripe.fields import (
+    NUL,
+    Malformed,
+    Metadata,
+    decode,
+    moment,
+    reads_nul,
+)
 from payments_adapters.stripe.invoices import (
     Invoice,
     InvoiceOwner,
@@ -43,8 +60,14 @@ from payments_adapters.stripe.invoices import (
     subscription_of,
 )
 from payments_adapters.stripe.signature import StripeSignatures
-from payments_core.errors import MalformedEvent
-from payments_core.events import GatewayEvent, Report, SyncNeeded
+from payments_core.events import (
+    UNREADABLE,
+    EventKey,
+    GatewayEvent,
+    QuarantineNeeded,
+    Report,
+    SyncNeeded,
+)
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.subscription import PaidPeriod, SubscriptionReport
@@ -52,6 +75,8 @@ from payments_core.subscription import PaidPeriod, SubscriptionReport
 # The name of the releases: versions that share it are compatible.
 _RELEASE: Final = API_VERSION.partition(".")[2]
 _OTHER_VERSION: Final = "another API version"
+_NUL_IS_READ: Final = "a text that is read holds a NUL character"
+_NEVER: Final = moment(0)
 
 
 class _SetUp(msgspec.Struct):
@@ -67,23 +92,50 @@ _INVOICE_OWNER: Final = msgspec.json.Decoder(Body[InvoiceOwner])
 _SET_UP: Final = msgspec.json.Decoder(Body[_SetUp])
 
 
-def translate(body: bytes) -> GatewayEvent:
+def translate(
+    body: bytes, *, livemode: bool = False, at: datetime | None = None
+) -> GatewayEvent:
     """Translate a body whose signature was verified, now or before.
 
-    Raises:
-        MalformedEvent: it is not a snapshot event of Stripe.
+    `livemode` and `at` are those of an event that does not say its own.
     """
-    envelope = envelope_of(body)
-    request = envelope.request
+    try:
+        envelope = envelope_of(body)
+        request = envelope.request
+        event = GatewayEvent(
+            id=envelope.id,
+            type=envelope.type,
+            created_at=moment(envelope.created),
+            livemode=envelope.livemode,
+            api_version=envelope.api_version,
+            object_id=envelope.data.object.id,
+            report=_report(envelope, body),
+            request_key=(
+                request.idempotency_key if isinstance(request, Request) else None
+            ),
+            body=body,
+        )
+    except Malformed as malformed:
+        reason = str(malformed)
+    else:
+        if NUL not in body or not reads_nul(attrs.evolve(event, body=b"")):
+            return event
+        reason = _NUL_IS_READ
+    return _unreadable(body, reason, livemode=livemode, at=at or _NEVER)
+
+
+def _unreadable(
+    body: bytes, reason: str, *, livemode: bool, at: datetime
+) -> GatewayEvent:
+    known = unread(body)
+    digest = hashlib.sha256(body).hexdigest()
+    id_, type_ = known.key or EventKey(f"{UNREADABLE}_{digest}", UNREADABLE)
     return GatewayEvent(
-        id=envelope.id,
-        type=envelope.type,
-        created_at=moment(envelope.created),
-        livemode=envelope.livemode,
-        api_version=envelope.api_version,
-        object_id=envelope.data.object.id,
-        report=_report(envelope, body),
-        request_key=request.idempotency_key if isinstance(request, Request) else None,
+        id=id_,
+        type=type_,
+        created_at=at if known.created_s is None else moment(known.created_s),
+        livemode=livemode if known.livemode is None else known.livemode,
+        report=QuarantineNeeded(reason),
         body=body,
     )
 
@@ -93,53 +145,43 @@ class StripeEvents:
     """The `EventReader` of a service that Stripe reports to."""
 
     signatures: StripeSignatures
+    livemode: bool
 
     def read(self, body: bytes, signature: str) -> GatewayEvent:
         """Verify, then translate.
 
         Raises:
             BadSignature: it was not signed with an active secret, or too long ago.
-            MalformedEvent: signed, but not an event that can be read.
         """
-        self.signatures.verify(body, signature)
-        return translate(body)
+        signed_at = self.signatures.verify(body, signature)
+        return translate(body, livemode=self.livemode, at=signed_at)
 
     def reread(self, body: bytes) -> GatewayEvent:
-        """Translate a body that was verified when it came.
-
-        Raises:
-            MalformedEvent: it is not an event that can be read.
-        """
-        return translate(body)
+        """Translate a body that was verified when it came."""
+        return translate(body, livemode=self.livemode)
 
 
 def _report(envelope: Envelope, body: bytes) -> Report | None:
+    if reason := _not_ours(envelope):
+        return QuarantineNeeded(reason)
     followed = FOLLOWED.get(envelope.type)
     if followed is None:
         return None
     thing = envelope.data.object
     if followed.kind is not None and thing.kind != followed.kind:
-        return SyncNeeded.of_payment(None, f"the object is not a {followed.kind}")
-    report = followed.read(envelope, body)
-    if report is not None and (reason := _not_ours(envelope)):
-        return SyncNeeded.of_payment(_payment_of(report), reason)
-    return report
-
-
-def _payment_of(report: Report) -> PaymentId | None:
-    if isinstance(report, Payment):
-        return report.id
-    job = report.job if isinstance(report, SyncNeeded) else None
-    return PaymentId(job.subject) if job and job.kind is JobKind.PAYMENT else None
+        return QuarantineNeeded(f"the object is not a {followed.kind}")
+    return followed.read(envelope, body)
 
 
 def _not_ours(envelope: Envelope) -> str | None:
     if envelope.data.object.livemode not in (None, envelope.livemode):
         return "livemode of event and object differ"
-    # Only a platform gets these, of the accounts connected to it. Their money is
-    # not ours, and nothing about it may be taken from a payload alone.
+    # A platform gets events of the accounts connected to it, an organisation of all its
+    # accounts. Their money is not ours.
     if envelope.account:
         return "the event is of a connected account"
+    if envelope.context:
+        return "the event is of an account of an organisation"
     return None
 
 
@@ -151,11 +193,11 @@ def _read_charge(envelope: Envelope, body: bytes) -> Payment | SyncNeeded:
         return SyncNeeded.of_payment(PaymentId(charge.id), str(unclear))
 
 
-def _read_dispute(_: Envelope, body: bytes) -> Payment | SyncNeeded:
+def _read_dispute(_: Envelope, body: bytes) -> Payment | SyncNeeded | QuarantineNeeded:
     dispute = decode(_DISPUTE, body).data.object
     payment_id = payment_id_of(dispute)
     if payment_id is None:
-        return SyncNeeded.of_payment(None, "the dispute names no charge")
+        return QuarantineNeeded("the dispute names no charge")
     state = DISPUTES.get(dispute.status)
     if state is None:
         return SyncNeeded.of_payment(payment_id, "the dispute has an unknown status")
@@ -163,14 +205,17 @@ def _read_dispute(_: Envelope, body: bytes) -> Payment | SyncNeeded:
     return Payment(id=payment_id, state=PaymentState.SUCCEEDED, dispute=state)
 
 
-def _read_refund(_: Envelope, body: bytes) -> SyncNeeded | None:
+def _read_refund(_: Envelope, body: bytes) -> SyncNeeded | QuarantineNeeded | None:
     refund = decode(_REFUND, body).data.object
     if refund.status in QUIET_REFUNDS:
         return None
+    payment_id = payment_id_of(refund)
+    if payment_id is None:
+        return QuarantineNeeded("the refund names no charge")
     # What was refunded only grows when reports merge: it takes a fetch to lower it.
     failed = refund.status in FAILED_REFUNDS
     reason = "a refund failed" if failed else "the refund has an unknown status"
-    return SyncNeeded.of_payment(payment_id_of(refund), reason)
+    return SyncNeeded.of_payment(payment_id, reason)
 
 
 def _sync(subscription: str, reason: str) -> SyncNeeded:
@@ -187,12 +232,12 @@ def _read_subscription(
 ) -> SubscriptionReport | SyncNeeded:
     id_ = envelope.data.object.id
     if id_ is None:
-        raise MalformedEvent("data.object.id", "missing")
+        raise Malformed("data.object.id", "missing")
     try:
         report = report_of(decode(_SUBSCRIPTION, body).data.object)
     except Unreadable as unreadable:
         return _sync(id_, str(unreadable))
-    except MalformedEvent:
+    except Malformed:
         # A later version may render it in another way; we fetch it in our own.
         if _is_pinned(envelope):
             raise

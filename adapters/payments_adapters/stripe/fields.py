@@ -1,7 +1,7 @@
 """The fields of Stripe's objects, read strictly; all that is not named must be JSON.
 
-Whatever the bytes are, reading them gives an object or `MalformedEvent`, whose reason
-quotes no input.
+Whatever the bytes are, reading them gives an object or `Malformed`, whose reason quotes
+no input.
 """
 
 import re
@@ -10,7 +10,6 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from payments_core.errors import MalformedEvent
 from payments_core.money import AMOUNT_MINOR_MAX
 
 TEXT_LENGTH_MAX: Final = 255
@@ -59,9 +58,20 @@ class Metadata(msgspec.Struct):
 
 _MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
-# In JSON that was read already a backslash is only ever part of an escape: an odd
-# number of them before `u0000` makes it a NUL.
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+# How JSON writes a NUL, or a backslash before these letters.
+NUL: Final = rb"\u0000"
+# In JSON a backslash is only ever part of an escape: an odd number of them before
+# `u0000` makes it a NUL.
+_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+
+
+class Malformed(Exception):  # noqa: N818  # a verdict, never shown as an error
+    """What cannot be read; `field` is its path, "" the whole body."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field or 'body'}: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 def moment(seconds: int) -> datetime:
@@ -77,29 +87,31 @@ def decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes) -> _Decoded:
     except msgspec.ValidationError as error:
         raise _malformed(error) from None
     except msgspec.DecodeError:
-        raise MalformedEvent("", "not JSON") from None
+        raise Malformed("", "not JSON") from None
     except RecursionError:
-        raise MalformedEvent("", "nested too deeply") from None
+        raise Malformed("", "nested too deeply") from None
 
 
-def _malformed(error: msgspec.ValidationError) -> MalformedEvent:
+def _malformed(error: msgspec.ValidationError) -> Malformed:
     """Turn "Expected `int`, got `bool` - at `$.created`" into a field and a reason.
 
     Our types have no enums and no dictionaries, so the message quotes no input.
     """
     found = _MESSAGE.fullmatch(str(error))
     if found is None:
-        return MalformedEvent("", "not an event")
+        return Malformed("", "not an event")
     path, reason = (found["path"] or "").removeprefix("."), found["reason"]
     if missing := _MISSING.fullmatch(reason):
-        return MalformedEvent(f"{path}.{missing['field']}".strip("."), "missing")
-    return MalformedEvent(path, reason)
+        return Malformed(f"{path}.{missing['field']}".strip("."), "missing")
+    return Malformed(path, reason)
 
 
-def holds_nul(body: bytes) -> bool:
-    """Say whether a text in JSON that was read already holds a NUL."""
-    # Postgres takes none. The search is cheap; the expression is not.
-    return b"\\u0000" in body and _NUL.search(body) is not None
+def reads_nul(read: object) -> bool:
+    """Say whether what was read of JSON has a text with a NUL: Postgres takes none.
+
+    It is asked of JSON with a `NUL` alone: it is not cheap.
+    """
+    return _ESCAPED_NUL.search(msgspec.json.encode(read)) is not None
 
 
 def id_of(reference: Reference) -> str | None:

@@ -43,7 +43,7 @@ from payments_adapters.stripe.charges import (
     payment_of,
 )
 from payments_adapters.stripe.client import Client, Reader
-from payments_adapters.stripe.fields import id_of
+from payments_adapters.stripe.fields import Malformed, id_of
 from payments_adapters.stripe.invoice_payments import collection_of
 from payments_adapters.stripe.invoice_previews import PreviewedInvoice, preview_of
 from payments_adapters.stripe.prices import price_of
@@ -53,7 +53,6 @@ from payments_core.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
     InvalidValue,
-    MalformedEvent,
 )
 from payments_core.gateway import (
     Answer,
@@ -230,7 +229,7 @@ class StripeGateway:
                 page = await self._reading.some(DISPUTE, limit=PAGE, charge=payment_id)
                 state = dispute_state_of(page.it.data)
                 payment = attrs.evolve(payment, dispute=state)
-        except (Unclear, MalformedEvent) as error:
+        except (Unclear, Malformed) as error:
             raise GatewayOutcomeUnknown(f"a charge that is unclear: {error}") from error
         invoice = await self._invoice_paid_by(charge)
         periods = list(invoices.paid_periods_of(invoice)) if invoice else []

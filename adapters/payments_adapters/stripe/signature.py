@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -122,8 +122,8 @@ class StripeSignatures:
     clock: SystemClock
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
 
-    def verify(self, body: bytes, header: str) -> None:
-        """Return if these bytes were signed with an active secret, lately.
+    def verify(self, body: bytes, header: str) -> datetime:
+        """Return when these bytes were signed with an active secret, lately.
 
         Raises:
             BadSignature: it is not so; the reason names the rule, never the input.
@@ -133,6 +133,7 @@ class StripeSignatures:
             raise BadSignature(f"the timestamp is over {self.tolerance_s} s off")
         if not self._matches(timestamp, body, signatures):
             raise BadSignature("no v1 signature matches")
+        return datetime.fromtimestamp(int(timestamp), UTC)
 
     def _matches(self, timestamp: bytes, body: bytes, signatures: list[bytes]) -> bool:
         matched = False

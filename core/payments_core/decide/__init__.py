@@ -13,6 +13,8 @@ Rule 5: what has to be fetched becomes a job. A payment within a subscription's 
         is a reason to sync it, unless it says nothing new.
 Rule 6: facts that cannot be decided on do not stop the others: their event is kept as
         pending, with a job that applies it again.
+Rule 7: an event that comes again is a duplicate. If it was not applied, that is tried
+        again: what it waits for is asked for, and what stood against it may be gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +22,12 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+import attrs
+
 from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
 from payments_core.decide.accounts import (
     bind_customer,
+    keep_apart,
     link_account,
     observe_card,
     register_user,
@@ -58,6 +63,7 @@ from payments_core.events import (
     EventState,
     GatewayEvent,
     Outcome,
+    QuarantineNeeded,
     SyncNeeded,
 )
 from payments_core.facts import (
@@ -97,6 +103,10 @@ __all__ = [
 A_DAY: Final = timedelta(days=1)
 _OTHER_MODE: Final = Outcome(EventState.QUARANTINED, "livemode is not ours")
 _IGNORED: Final = Outcome(EventState.IGNORED)
+_NEW: Final = frozenset({None})
+_REVIVED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
+# By hand also one of which nothing followed: a later release may follow its type.
+_REAPPLIED: Final = _REVIVED | {EventState.IGNORED}
 
 _T = TypeVar("_T")
 _Rule = Callable[[Group, Any, SourcedFacts], Outcome | Rejected]
@@ -115,6 +125,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         LinkRequested: link_account,
         LinkDecided: decide_link,
         SyncNeeded: request_sync,
+        QuarantineNeeded: keep_apart,
     }
 )
 
@@ -128,6 +139,7 @@ def decide(
 ) -> Decision:
     """Say what the facts come to; the order of the sources is that of the answer."""
     known = Known.of(snapshot)
+    sources = _revived(sources, snapshot)
     decided: list[Decided] = [Decided(duplicate=True)] * len(sources)
     groups: dict[str, tuple[UserId | None, list[int]]] = {}
     targets = Targets(known, sources)
@@ -135,7 +147,7 @@ def decide(
         event = source.event
         if event is not None:
             state = snapshot.events.get(event.key)
-            if state is not (EventState.PENDING if source.reapplied else None):
+            if state not in (_REAPPLIED if source.reapplied else _NEW):
                 continue
         if event is not None and event.livemode is not policy.livemode:
             decided[number] = _quarantined(source, event)
@@ -160,6 +172,20 @@ def decide(
     return Decision(decided) if more is None else Decision(more=more)
 
 
+def _revived(
+    sources: Sequence[SourcedFacts], snapshot: Snapshot
+) -> Sequence[SourcedFacts]:
+    """Return the sources; an event that comes again is applied again (rule 7)."""
+    if not _REVIVED.intersection(snapshot.events.values()):
+        return sources
+    return [
+        attrs.evolve(it, reapplied=True)
+        if it.event and snapshot.events.get(it.event.key) in _REVIVED
+        else it
+        for it in sources
+    ]
+
+
 def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
     """Keep an event of the other mode, and believe nothing of it."""
     known, new = ((event.key, _OTHER_MODE),), ((event, _OTHER_MODE),)
@@ -170,7 +196,13 @@ def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
         cause=_OTHER_MODE.reason or "",
         sources=(event.id,),
     )
-    return Decided(changes=changes, outcome=_OTHER_MODE)
+    again = _comes_again(source)
+    return Decided(changes=changes, outcome=_OTHER_MODE, duplicate=again)
+
+
+def _comes_again(source: SourcedFacts) -> bool:
+    """Whether it is a delivery of an event that was kept, and was not applied."""
+    return source.reapplied and source.job is None
 
 
 def _decided_group(
@@ -265,8 +297,12 @@ def _decided_together(
         [
             Decided(refusal=it)
             if isinstance(it, Rejected)
-            else Decided(changes=changes, outcome=it)
-            for it in answers
+            else Decided(
+                changes=changes,
+                outcome=it,
+                duplicate=source.reapplied and _comes_again(source),
+            )
+            for source, it in zip(sources, answers, strict=True)
         ]
     )
 
@@ -333,16 +369,18 @@ def _name(source: SourcedFacts) -> str:
 
 def set_aside(source: SourcedFacts, now: datetime, error: Exception) -> Decided:
     """Keep an event that could not be applied, because of a bug, for the worker."""
-    if source.event is None or source.reapplied:
+    if source.event is None or source.job is not None:
         return Decided(failure=error)
     event, reason = source.event, f"failed: {type(error).__name__}"
     outcome = Outcome(EventState.PENDING, reason, event_job(event.key))
     later = Job.due(event_job(event.key), reason, now).failed(now, reason)
+    again = _comes_again(source)
     changes = Changes(
         key=event_group(event),
-        events=((event, outcome),),
+        events=() if again else ((event, outcome),),
+        resolved=((event.key, outcome),) if again else (),
         jobs=(later,),
         cause=reason,
         sources=(event.id,),
     )
-    return Decided(changes=changes, outcome=outcome, failure=error)
+    return Decided(changes=changes, outcome=outcome, failure=error, duplicate=again)

@@ -30,7 +30,13 @@ from payments_core.errors import (
     OperationInProgress,
     Rejected,
 )
-from payments_core.events import CardReported, EventState, Outcome, SyncNeeded
+from payments_core.events import (
+    CardReported,
+    EventState,
+    Outcome,
+    QuarantineNeeded,
+    SyncNeeded,
+)
 from payments_core.facts import (
     APPLIED,
     CardObserved,
@@ -113,12 +119,14 @@ def _second(group: Group) -> datetime:
 
 
 def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcome:
-    if fact.job is None:
-        return Outcome(EventState.PENDING, fact.reason)
     group.sync(fact.job, fact.reason, after=fact.after)
     if source.event is None:
         return source.job_outcome
     return Outcome(EventState.PENDING, fact.reason, fact.job)
+
+
+def keep_apart(_: Group, fact: QuarantineNeeded, __: SourcedFacts) -> Outcome:
+    return Outcome(EventState.QUARANTINED, fact.reason)
 
 
 def register_user(

@@ -32,9 +32,10 @@ def event_job(key: EventKey) -> JobKey:
 class Decided:
     """What one source's facts come to: the changes that hold them, if any.
 
-    `outcome` is the event's; None for one that is known already (`duplicate`), as is an
-    intent that was saved with them before. `lease_lost`: another process has the intent
-    by now. A `refusal` is the rule that forbids it; a `failure` the exception of a bug.
+    `outcome` is the event's. One that is known is a `duplicate`, with changes if
+    it is applied again; so is an intent that was saved before. `lease_lost`: another
+    process has the intent by now. A `refusal` is the rule that forbids it; a `failure`
+    the exception of a bug.
     """
 
     changes: Changes | None = None

@@ -166,8 +166,10 @@ async def apply_event(run: JobRun, job: Job) -> None:
     key = EventKey(id_, type_)
     for kept in await run.events.find(id_):
         if kept.key == key and kept.body is not None:
-            source = facts_of(run.reader.reread(kept.body))
-            again = attrs.evolve(source, reapplied=True, job=job)
+            event = run.reader.reread(kept.body)
+            # It has the name by which it was kept, though it may be readable by now.
+            event = attrs.evolve(event, id=key.id, type=key.type)
+            again = attrs.evolve(facts_of(event), reapplied=True, job=job)
             recorded = await run.record.one(again)
             if recorded.state is RecordedState.DUPLICATE:
                 # Another worker has applied it meanwhile.

@@ -233,6 +233,9 @@ class _Run:
             raise
         except Exception as second:  # noqa: BLE001  # it goes to who asked
             return Recorded(state=RecordedState.FAILED, failure=second)
+        if saved is SaveResult.CHANGED:
+            # The event was kept before: nothing else is in this save.
+            return _DUPLICATE
         return _recorded(decided) if saved is SaveResult.SAVED else _BUSY
 
     async def _tried_together(self, left: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -278,7 +278,8 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
 
     def event_reader() -> EventReader:
         return StripeEvents(
-            StripeSignatures(settings.stripe_webhook_secrets, system_clock)
+            StripeSignatures(settings.stripe_webhook_secrets, system_clock),
+            livemode=settings.livemode,
         )
 
     return {

@@ -32,7 +32,7 @@ from contracts.ledger_guards import (
     ridden,
     words_around,
 )
-from contracts.ledger_jobs import WAITING, claimed, died, finished
+from contracts.ledger_jobs import WAITING, claimed, finished
 from contracts.ledger_links import ADAS_EMAIL, KEYS, NAME, claimer, keeper
 from contracts.stores import SAVED, Stores, moved
 from contracts.work_queue import names
@@ -235,23 +235,32 @@ async def test_what_the_release_before_writes_raises_the_link_keys(
         assert await stores.save(group) == [SaveResult.CHANGED]
 
 
-@pytest.mark.parametrize("by", ["finished_at", "dead"])
+_GIVE_UP: Final = """
+update jobs set dead = true, due_at = due_at + interval '1 hour', attempts = 12
+"""
+
+
+@pytest.mark.parametrize("given_up", [False, True])
 async def test_a_job_that_the_release_before_asked_for_again_is_open(
-    stores: Stores, shared: PostgresStore, by: str
+    stores: Stores, shared: PostgresStore, *, given_up: bool
 ) -> None:
     """
-    It does not know that a finished job's row stays. It may be asked for, and die.
+    It does not know that a finished job's row stays. It may be asked for, and given up:
+    then it is tried a day later.
     """
     subscriptions = [silent(SUB_1), silent("sub_2")]
     await stores.keep(subscriptions=subscriptions, jobs=[a_job()])
     await finished(stores, await claimed(stores))
     await fetch(shared, "update jobs set dead = false, asked = asked + 1")
-    assert (await stores.job(a_job_key())).state is JobState.OPEN
-
-    if by == "dead":
-        await died(stores, await claimed(stores))
-        assert (await stores.job(a_job_key())).state is JobState.DEAD
     before = await stores.job(a_job_key())
+    assert before.state is JobState.OPEN
+
+    if given_up:
+        await fetch(shared, _GIVE_UP)
+        job = await stores.job(a_job_key())
+        assert (job.state, job.is_failing) == (JobState.OPEN, True)
+        assert job.lease.due_at == before.lease.due_at + timedelta(hours=25)
+        before = job
     assert await stores.queue.request_overdue(now=SILENT_NOW, limit=1) == 1
     assert await stores.job(a_job_key()) == before
     assert a_job_key("sub_2") in await stores.jobs()

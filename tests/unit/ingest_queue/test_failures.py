@@ -93,7 +93,8 @@ async def test_an_event_that_failed_is_kept_pending_once(
     world: World, ingest: IngestQueue, failed: list[str]
 ) -> None:
     """
-    Its reason is kept; nothing else of it happened; again is a duplicate.
+    Its reason is kept; nothing else of it happened; again is a duplicate, which asks
+    for its job again.
     """
     event = an_event(report=unheard_of(a_payment(user=ADA)), body=b"poison")
     first, second = await ingest(event), await ingest(event)
@@ -101,7 +102,7 @@ async def test_an_event_that_failed_is_kept_pending_once(
     job = event_job(event.key)
     assert first.outcome == Outcome(EventState.PENDING, "failed: KeyError", job)
     assert list(world.database.tables.jobs) == [job]
-    assert world.database.tables.jobs[job].requests == 1
+    assert world.database.tables.jobs[job].requests == 2
     assert second.duplicate
     (kept,) = await world.log.find("evt_1")
     assert (kept.outcome, kept.body) == (first.outcome, b"poison")

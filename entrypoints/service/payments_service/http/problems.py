@@ -21,7 +21,6 @@ Connection = ASGIConnection[Any, Any, Any, State]
 
 STATUSES: Final = {
     errors.InvalidValue: HTTPStatus.BAD_REQUEST,
-    errors.MalformedEvent: HTTPStatus.BAD_REQUEST,
     errors.EventTypeMismatch: HTTPStatus.BAD_REQUEST,
     errors.BadSignature: HTTPStatus.BAD_REQUEST,
     errors.ScopeRequired: HTTPStatus.FORBIDDEN,

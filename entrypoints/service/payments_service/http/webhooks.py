@@ -14,7 +14,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from payments_core.errors import EventTypeMismatch
-from payments_core.events import Receipt
+from payments_core.events import UNREADABLE, Receipt
 from payments_core.ports import EventReader
 from payments_service.http.requests import check_json, read_body
 from payments_service.http.schemas import ReceiptOut
@@ -48,7 +48,7 @@ def _route(
         check_json(headers)
         body = await read_body(headers, receive)
         event = reader.read(body, _signature(scope))
-        if only is not None and event.type != only:
+        if only is not None and event.type not in {only, UNREADABLE}:
             raise EventTypeMismatch(only)
         await _answer(await ingest(event), send)
 

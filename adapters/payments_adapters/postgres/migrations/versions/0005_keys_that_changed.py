@@ -1,14 +1,10 @@
-"""Keep who had a key before, and what is decided by hand; make the write path.
+"""Keep who had a key before, and what is decided by hand.
 
 E-mails are read anew.
-
-The functions that load and save, and their types, are in files beside the ledger. A
-schema of a day before the release has them already: they are made anew.
 """
 
 import re
 import unicodedata
-from pathlib import Path
 from typing import Final
 
 import idna
@@ -19,8 +15,6 @@ revision: Final = "0005"
 down_revision: Final = "0004"
 
 _MOMENT: Final = sa.DateTime(timezone=True)
-_FILES: Final = ("load_v1.sql", "save_v1.sql")
-_FOLDER: Final = Path(__file__).parents[2]
 
 # The release before changes e-mails too, and notes nothing. It knows nothing of links
 # that were made by hand, and must not make others.
@@ -109,15 +103,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes_by_hand")),
     )
     op.create_index(op.f("ix_changes_by_hand_subject"), "changes_by_hand", ["subject"])
-    for statement in _statements(_TRIGGER):
-        op.get_bind().exec_driver_sql(statement)
-    _drop_functions()
-    for statement in _functions():
+    for statement in re.split(r"(?m)^(?=create )", _TRIGGER)[1:]:
         op.get_bind().exec_driver_sql(statement)
 
 
 def downgrade() -> None:
-    _drop_functions()
     op.execute("drop trigger email_changed on payment_accounts")
     op.execute("drop function email_changed()")
     op.execute("drop trigger link_kept on payments")
@@ -190,23 +180,3 @@ def _key(email: str) -> str:
     except idna.IDNAError:
         return key
     return f"{local}@{ascii_domain.decode()}"
-
-
-def _functions() -> list[str]:
-    texts = ((_FOLDER / name).read_text() for name in _FILES)
-    return [part for text in texts for part in _statements(text)]
-
-
-def _statements(text: str) -> list[str]:
-    """Return each statement by itself: a driver takes one at a time."""
-    parts = re.split(r"(?m)^(?=create )", text)
-    return [part for part in parts if part.startswith("create ")]
-
-
-def _drop_functions() -> None:
-    # With the functions that take or return them.
-    for statement in _functions():
-        if made := re.match(r"create type (\w+)", statement):
-            op.execute(f"drop type if exists {made[1]} cascade")
-    op.execute("drop function if exists email_holder_v1(text, timestamptz)")
-    op.execute("drop function if exists is_free_v1(text, text[])")
