@@ -20,11 +20,14 @@ Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited s
         order where there are several subscriptions.
 Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
         says about the date.
+Rule 9: the grace after the date is for who paid once, and for who goes on after a
+        trial: its first payment is collected an hour later. A trial that was ended,
+        or whose first payment failed, has none.
 """
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
@@ -277,14 +280,25 @@ def standing_of(
     policy: Policy,
 ) -> Standing:
     expire_date = expire_date_of(summary, subscriptions)
+    grace = policy.grace if _has_grace(summary, subscriptions) else _NO_GRACE
     return Standing(
         status_of(summary, subscriptions),
         expire_date,
-        entitled=expire_date is not None and now - expire_date < policy.grace,
+        entitled=expire_date is not None and now - expire_date < grace,
+    )
+
+
+def _has_grace(summary: PaymentSummary, subscriptions: Sequence[Subscription]) -> bool:
+    """Say whether access outlives the date (rule 9)."""
+    return summary.prepaid is not None or any(
+        it.paid_period is not None or it.status in _AWAITS_COLLECTION
+        for it in subscriptions
     )
 
 
 _S = SubscriptionStatus
+_NO_GRACE: Final = timedelta()
+_AWAITS_COLLECTION: Final = frozenset({_S.TRIALING, _S.ACTIVE})
 # Of several open subscriptions the one that needs action counts, then a trial.
 _SHOWN: Final = (
     (frozenset({_S.PAST_DUE, _S.UNPAID}), PaymentStatus.FAILED),

@@ -140,6 +140,18 @@ class PaymentLinked(Rejected):
         self.user_id = user_id
 
 
+class PaymentOfSubscription(Rejected):
+    """It paid an invoice of a subscription: it is whose that is, and stays it."""
+
+    code: ClassVar[str] = "payment_of_subscription"
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(
+            f"it paid an invoice of a subscription of user {user_id}, whose it stays"
+        )
+        self.user_id = user_id
+
+
 class TokenNotFound(Rejected):
     """There is no such token, or it is not the caller's to invalidate."""
 

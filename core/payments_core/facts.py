@@ -76,8 +76,8 @@ class PeriodPaid:
 class LinkDecided:
     """An administrator links a payment to a user; None: it is unlinked.
 
-    `fetched` is what the gateway says of one that we have not kept, `at` the second of
-    its answer.
+    `fetched` is what the gateway says of one that we have not kept, or of which we do
+    not know what it paid; `at` is the second of its answer.
     """
 
     payment_id: PaymentId

@@ -93,10 +93,13 @@ class GatewayRecords:
         ]
         standing = [one.end for one in covered if not one.returned]
         date = max([*standing, *trials], default=None)
+        # Decision 0016: for who paid once, or whose first payment is still to come.
+        goes_on = any(it["status"] in {"trialing", "active"} for it in subscriptions)
+        grace = GRACE if standing or goes_on else timedelta()
         return Truth(
             self._status(user, subscriptions, covered),
             date,
-            date is not None and now < date + GRACE,
+            date is not None and now < date + grace,
             self._card(user),
         )
 

@@ -152,6 +152,39 @@ def test_a_trial_that_is_ended_early_ends_there() -> None:
     assert not says(ended).entitled
 
 
+@pytest.mark.parametrize(
+    ("status", "grace"),
+    [
+        # Its first payment is collected an hour after the trial.
+        (S.TRIALING, True),
+        (S.ACTIVE, True),
+        (S.PAST_DUE, False),
+        (S.UNPAID, False),
+        (S.PAUSED, False),
+        (S.CANCELED, False),
+    ],
+)
+def test_p11_a_grace_after_a_trial_is_for_who_goes_on(
+    status: SubscriptionStatus,
+    grace: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    Who left, or did not pay, had free what a trial is, and no more.
+    """
+    end = NOON + 14 * DAY
+    ended_at = end if status is S.CANCELED else None
+    trial = in_trial(status, ended_at=ended_at)
+    paid = [a_payment(at=NOON - 60 * DAY)]
+
+    def entitled(payments: list[Payment], now: datetime) -> bool:
+        return standing(payments, [trial], now=now, policy=Policy()).entitled
+
+    assert entitled([], end - MOMENT)
+    assert entitled([], end) is entitled([], end + DAY) is grace
+    assert entitled(paid, end + DAY)
+    assert not entitled(paid, end + 3 * DAY)
+
+
 def test_what_is_paid_after_a_trial_counts_from_then() -> None:
     """
     The later of both: the trial's end, or the end of the term that was paid.

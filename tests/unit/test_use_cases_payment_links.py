@@ -5,7 +5,18 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from contracts.examples import ADA, CH_1, NOON, a_payment, an_account
+from contracts.examples import (
+    ADA,
+    BOB,
+    CH_1,
+    CUS_2,
+    NOON,
+    SUB_1,
+    a_payment,
+    a_record,
+    a_subscription,
+    an_account,
+)
 from payments_adapters.memory import (
     FixedClock,
     MemoryDatabase,
@@ -14,7 +25,11 @@ from payments_adapters.memory import (
     MemoryPaymentDirectory,
 )
 from payments_core.caller import ADMIN_SCOPE, Caller
-from payments_core.errors import PaymentNotFound, ScopeRequired
+from payments_core.errors import (
+    PaymentNotFound,
+    PaymentOfSubscription,
+    ScopeRequired,
+)
 from payments_core.identity import UserId
 from payments_core.payment import PaymentId
 from payments_core.policy import Policy
@@ -100,3 +115,38 @@ async def test_only_an_administrator_links_or_reads() -> None:
     ):
         with pytest.raises(ScopeRequired):
             await work
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "asked for"])
+async def test_a_subscriptions_own_money_stays_whose_the_subscription_is(
+    *, known: bool
+) -> None:
+    """
+    Else its refund would take back nothing. Who has it by mistake may lose it, to
+    whoever has the subscription.
+    """
+    paid = attrs.evolve(
+        a_payment(), invoice_id="in_1", subscription_id=SUB_1, invoice_known=known
+    )
+    database = Kept.of(
+        an_account(ADA),
+        an_account(BOB, customer=CUS_2),
+        a_subscription(owner=ADA),
+        a_record(paid if known else a_payment(), owner=ADA),
+    ).database
+    links = Links(database)
+    links.gateway.objects.payments[PAYMENT] = paid
+    with pytest.raises(PaymentOfSubscription) as refusal:
+        await links.link(PAYMENT, None, "why", caller=ROOT)
+    assert refusal.value.user_id == ADA
+
+    record = database.tables.payments[PAYMENT]
+    moved = database.tables.copy()
+    moved.put_payment(attrs.evolve(record, user_id=BOB))
+    database.tables = moved
+    taken = await links.link(PAYMENT, None, "a mistake", caller=ROOT)
+    assert taken.record.user_id is None
+    with pytest.raises(PaymentOfSubscription):
+        await links.link(PAYMENT, BOB, "why", caller=ROOT)
+    linked = await links.link(PAYMENT, ADA, "it is hers", caller=ROOT)
+    assert linked.record.user_id == ADA

@@ -114,6 +114,14 @@ class Group:
             sequence = self.known.snapshot.sequence
             self.account = self.account.with_card(self.account.card, sequence=sequence)
 
+    def subscriber_of(self, subscription: str) -> UserId | None:
+        """Return whose a subscription is, if it is known and linked."""
+        known = self.known
+        if subscription not in known.snapshot.lookup.subscriptions:
+            self.need(Lookup(subscriptions=frozenset({subscription})))
+        found = known.subscriptions.get(subscription)
+        return found.user_id if found else None
+
     def need(self, lookup: Lookup) -> None:
         self.more = lookup if self.more is None else self.more | lookup
 

@@ -28,6 +28,7 @@ from payments_core.errors import (
     AccountNotFound,
     PaymentLinked,
     PaymentNotFound,
+    PaymentOfSubscription,
     Rejected,
 )
 from payments_core.events import EventState, Outcome
@@ -136,6 +137,11 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
     whose = user or owner
     if whose is None or owner not in {None, whose}:
         return PaymentLinked(owner)
+    # What becomes of a subscription's own money decides what its periods are worth.
+    paid = (fact.fetched or payment).subscription_id
+    subscriber = group.subscriber_of(paid) if paid else None
+    if subscriber not in {None, user} and (user or subscriber == owner):
+        return PaymentOfSubscription(subscriber)
     sequence = before.sequence if before else group.known.snapshot.sequence
     group.by_hand.append(
         ChangeByHand(

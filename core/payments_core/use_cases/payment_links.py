@@ -44,7 +44,8 @@ class ReadPaymentLink:
 class LinkPayment:
     """Link a payment to a user, or take it away from its user: nothing else does then.
 
-    One that we have not kept, as its events are in conflict, is fetched.
+    One that we have not kept, as its events are in conflict, is fetched, and so is one
+    of which it is not known what it paid.
     """
 
     record: RecordFacts
@@ -62,7 +63,9 @@ class LinkPayment:
             AccountNotFound: there is no such user.
             PaymentNotFound: neither we nor the gateway know the payment.
             PaymentLinked: it is linked to another user, or is unlinked already.
-            GatewayUnavailable: it could not be asked for a payment that we do not know.
+            PaymentOfSubscription: it paid for a subscription of another user; or it
+                is to be taken from whose subscription it paid for.
+            GatewayUnavailable: it could not be asked.
         """
         caller.require_admin()
         decided = LinkDecided(
@@ -70,16 +73,13 @@ class LinkPayment:
             user_id=user_id,
             by_hand=ByHand.of(caller.user_id, reason),
         )
-        try:
-            await self._record(decided)
-        except PaymentNotFound:
-            if user_id is None:
-                raise
-            await self._record(await self._fetched(decided))
-        return await self.read(id_, caller=caller)
-
-    async def _record(self, decided: LinkDecided) -> None:
+        record = await self.read.payments.find(id_)
+        if record is None and user_id is None:
+            raise PaymentNotFound
+        if record is None or not record.payment.invoice_known:
+            decided = await self._fetched(decided)
         await self.record.one(SourcedFacts(facts=(decided,)))
+        return await self.read(id_, caller=caller)
 
     async def _fetched(self, decided: LinkDecided) -> LinkDecided:
         try:

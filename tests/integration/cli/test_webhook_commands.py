@@ -176,18 +176,27 @@ def test_sending_needs_somebody_who_takes_it(
 
 def test_a_refused_event_is_exit_code_6(dev: Dev) -> None:
     """
-    Wrongly signed, or a body that is no event: the answer is shown, nothing is kept.
+    Wrongly signed: the answer is shown, nothing is kept.
     """
     before = dev.digest()
 
     forged = dev.send("forged", "--secret", "whsec_" + "k" * 32, "--json")
-    no_event = dev.send("none", "--set", "data=5")
 
     assert (forged.code, forged.json["status"]) == (6, 400)
     assert forged.json["answer"]["code"] == "bad_signature"
-    assert no_event.code == 6
-    assert no_event.out.startswith("400 {")
     assert dev.digest() == before
+
+
+def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
+    """
+    With the field and the reason, for a person to mend.
+    """
+    sent = dev.send("none", "--set", "data=5", "--json")
+
+    assert (sent.code, sent.json["answer"]) == (0, {"outcome": "quarantined"})
+    (kept,) = dev.run("webhook", "show", "evt_none", "--json").json
+    assert kept["reason"].startswith("data: ")
+    assert kept["body"]["data"] == 5
 
 
 def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> None:

@@ -45,7 +45,10 @@ def bind(
             known = (await status(user_named(user), caller=caller)).account
             before = known.customer_id or "no customer"
             if dry_run:
-                click.echo(f"{known.user_id}: {before} -> {wanted}")
+                click.echo(
+                    f"{known.user_id}: {before} -> {wanted}, if it is there at Stripe"
+                    " and may be theirs"
+                )
                 return
             register = container[RegisterCustomer]
             await register(known.user_id, known.email, wanted, by_hand)

@@ -32,6 +32,7 @@ STATUSES: Final = {
     errors.EmailTaken: HTTPStatus.CONFLICT,
     errors.CustomerTaken: HTTPStatus.CONFLICT,
     errors.PaymentLinked: HTTPStatus.CONFLICT,
+    errors.PaymentOfSubscription: HTTPStatus.CONFLICT,
     errors.PaymentNotFound: HTTPStatus.NOT_FOUND,
     errors.SubscriptionNotFound: HTTPStatus.NOT_FOUND,
     errors.IntentNotFound: HTTPStatus.NOT_FOUND,

@@ -20,7 +20,7 @@ def why_entitled(status: PaymentStatusOut, now: datetime) -> str:
     """
     until = status.payment_expire_date
     if until is None:
-        return "no period was ever paid for or free"
+        return "no period is paid for, or free"
     at, ends = (moment_text(it.replace(microsecond=0)) for it in (now, until))
     trials = {it.trial_end for it in status.subscriptions if it.status == "trialing"}
     reason = "in a trial" if until in trials else "paid or free"

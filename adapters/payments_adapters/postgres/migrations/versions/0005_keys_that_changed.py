@@ -123,8 +123,9 @@ def downgrade() -> None:
 def _rekey_emails() -> None:
     """Read anew the e-mails that have more than ASCII.
 
-    Two accounts whose e-mails are one by now both stay: the later one keeps the key
-    that it had, and is listed. Of a payment the key is all that is left of its e-mail.
+    Two accounts whose e-mails are one by now both stay: the first one has the key, the
+    later one is listed, under a key that finds nothing any more. Of a payment the key
+    is all that is left of its e-mail.
     """
     connection, findings = op.get_bind(), context.config.attributes["findings"]
     accounts = connection.execute(
@@ -138,20 +139,26 @@ def _rekey_emails() -> None:
         after = _key(email)
         if after == before:
             continue
-        holder = connection.scalar(
-            sa.text("select user_id from payment_accounts where email_key = :key"),
-            {"key": after},
-        )
-        if holder is None:
-            connection.execute(
-                sa.text(
-                    "update payment_accounts set email_key = :key where user_id = :user"
-                ),
-                {"key": after, "user": user_id},
-            )
-        elif findings is not None:
+        holder = connection.execute(
+            sa.text(
+                "select user_id, (created_at, user_id) < (select created_at, user_id"
+                " from payment_accounts where user_id = :user)"
+                " from payment_accounts where email_key = :key"
+            ),
+            {"key": after, "user": user_id},
+        ).first()
+        first, later = user_id, None
+        if holder is not None:
+            first, later = (holder[0], user_id) if holder[1] else (user_id, holder[0])
+        if first == user_id:
+            if later is not None:
+                # A space is in no e-mail: between two updates the key is nobody's.
+                _set_key(connection, user_id, f"{user_id} ")
+                _set_key(connection, later, before)
+            _set_key(connection, user_id, after)
+        if later is not None and findings is not None:
             findings.append(
-                f"user {user_id} has the e-mail of user {holder} in another spelling,"
+                f"user {later} has the e-mail of user {first} in another spelling,"
                 " and is not found by it: give one of them another e-mail"
             )
     unlinked = connection.execute(
@@ -168,6 +175,13 @@ def _rekey_emails() -> None:
             ),
             {"before": before, "after": _key(before)},
         )
+
+
+def _set_key(connection: sa.Connection, user_id: str, key: str) -> None:
+    connection.execute(
+        sa.text("update payment_accounts set email_key = :key where user_id = :user"),
+        {"key": key, "user": user_id},
+    )
 
 
 def _key(email: str) -> str:
