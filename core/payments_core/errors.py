@@ -167,6 +167,34 @@ class EventNotFound(Rejected):
         self.event_id = event_id
 
 
+class EventApplied(Rejected):
+    """There is nothing to apply again: merged twice, a report changes nothing."""
+
+    code: ClassVar[str] = "event_applied"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {event_id} was applied")
+        self.event_id = event_id
+
+
+class EventBodyGone(Rejected):
+    """It was not applied, and is older than bodies are kept."""
+
+    code: ClassVar[str] = "event_body_gone"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"the body of event {event_id} is not kept any more")
+        self.event_id = event_id
+
+
+class JobNotFound(Rejected):
+    code: ClassVar[str] = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id}")
+        self.job_id = job_id
+
+
 class EventTypeMismatch(Rejected):
     """A signed event came to a route that takes another type."""
 

@@ -29,7 +29,7 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job
+from payments_core.job import Job, JobKey, JobPage, JobPlace
 from payments_core.now import Now
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import SubscriptionReport
@@ -224,6 +224,22 @@ class AccountDirectory(Protocol):
 class IntentDirectory(Protocol):
     async def find(self, id_: IntentId) -> Intent | None:
         """Return an intent as last committed, unlocked."""
+
+
+class JobDirectory(Protocol):
+    async def find(self, key: JobKey) -> Job | None:
+        """Return a job as last committed, unlocked."""
+
+    async def page(
+        self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
+    ) -> JobPage:
+        """Return jobs that are open, the first due first; or of them those that fail.
+
+        That is `Job.is_failing`.
+        """
+
+    async def count_failing(self, *, limit: int) -> int:
+        """Return how many jobs are failing, at most `limit`."""
 
 
 class EventLog(Protocol):

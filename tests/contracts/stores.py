@@ -20,6 +20,7 @@ from payments_core.ports import (
     AccountDirectory,
     EventLog,
     IntentDirectory,
+    JobDirectory,
     Ledger,
     PaymentDirectory,
     WorkQueue,
@@ -54,6 +55,7 @@ class Stores:
     accounts: AccountDirectory
     payments: PaymentDirectory
     intents: IntentDirectory
+    job_list: JobDirectory
     events: EventLog
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]

@@ -9,6 +9,7 @@ from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
+from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
@@ -76,6 +77,7 @@ def stores_on(store: PostgresStore) -> Stores:
         accounts=PostgresDirectory(store),
         payments=PostgresPaymentDirectory(store),
         intents=PostgresIntentDirectory(store),
+        job_list=PostgresJobDirectory(store),
         events=PostgresEventLog(store),
         hold=hold,
         jobs=jobs,

@@ -16,6 +16,7 @@ from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
     MemoryIntentDirectory,
+    MemoryJobDirectory,
     MemoryPaymentDirectory,
 )
 from payments_adapters.memory.tokens import MemoryTokenStore
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryGateway",
     "MemoryIntentDirectory",
+    "MemoryJobDirectory",
     "MemoryLedger",
     "MemoryPaymentDirectory",
     "MemoryTokenStore",

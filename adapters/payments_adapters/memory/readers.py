@@ -1,6 +1,7 @@
 """Reading what was committed, outside any transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import attrs
 
@@ -10,6 +11,7 @@ from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.events import EventState, KeptEvent
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
+from payments_core.job import Job, JobKey, JobPage, JobPlace, JobState
 from payments_core.payment import PaymentId, PaymentRecord
 
 
@@ -48,6 +50,39 @@ class MemoryIntentDirectory:
 
     async def find(self, id_: IntentId) -> Intent | None:
         return self._database.tables.intents.get(id_)
+
+
+@attrs.frozen
+class MemoryJobDirectory:
+    _database: MemoryDatabase
+
+    async def find(self, key: JobKey) -> Job | None:
+        return self._database.tables.jobs.get(key)
+
+    async def page(
+        self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
+    ) -> JobPage:
+        found = [
+            it
+            for it in sorted(self._database.tables.jobs.values(), key=_place)
+            if it.state is JobState.OPEN
+            and (it.is_failing or not failing)
+            and (after is None or _place(it) > _order(after))
+        ]
+        listed = found[:limit]
+        return JobPage(listed, listed[-1].place if len(found) > limit else None)
+
+    async def count_failing(self, *, limit: int) -> int:
+        jobs = self._database.tables.jobs.values()
+        return min(sum(it.is_failing for it in jobs), limit)
+
+
+def _place(job: Job) -> tuple[datetime, str, str]:
+    return _order(job.place)
+
+
+def _order(place: JobPlace) -> tuple[datetime, str, str]:
+    return place.due_at, place.key.kind.value, place.key.subject
 
 
 @attrs.frozen

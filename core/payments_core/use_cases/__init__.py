@@ -13,6 +13,12 @@ from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
 )
+from payments_core.use_cases.jobs import (
+    ListJobs,
+    ReadJob,
+    ReplayEvent,
+    RetryJob,
+)
 from payments_core.use_cases.payment_links import (
     LinkPayment,
     PaymentLink,
@@ -63,12 +69,14 @@ __all__ = [
     "InvalidateUserTokens",
     "LinkPayment",
     "ListInvalidatedTokens",
+    "ListJobs",
     "OperationRequest",
     "Order",
     "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",
     "ReadIntent",
+    "ReadJob",
     "ReadPaymentLink",
     "ReadSubscriptions",
     "RecordFacts",
@@ -76,6 +84,8 @@ __all__ = [
     "RecordedState",
     "RegisterCustomer",
     "RegisterUser",
+    "ReplayEvent",
+    "RetryJob",
     "SetUpCard",
     "StartSubscription",
     "UpdateCard",

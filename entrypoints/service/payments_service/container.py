@@ -20,6 +20,7 @@ from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
+from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
@@ -44,6 +45,7 @@ from payments_core.ports import (
     EventLog,
     EventReader,
     IntentDirectory,
+    JobDirectory,
     Ledger,
     NewId,
     PaymentDirectory,
@@ -67,13 +69,17 @@ from payments_core.use_cases import (
     InvalidateUserTokens,
     LinkPayment,
     ListInvalidatedTokens,
+    ListJobs,
     PreviewChange,
     ReadIntent,
+    ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RecordFacts,
     RegisterCustomer,
     RegisterUser,
+    ReplayEvent,
+    RetryJob,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -93,13 +99,17 @@ USE_CASES: Final = (
     InvalidateUserTokens,
     LinkPayment,
     ListInvalidatedTokens,
+    ListJobs,
     PreviewChange,
     GetAuthorizedAccount,
     ReadIntent,
+    ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RegisterCustomer,
     RegisterUser,
+    ReplayEvent,
+    RetryJob,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -311,6 +321,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def intents() -> IntentDirectory:
         return PostgresIntentDirectory(store)
 
+    def jobs() -> JobDirectory:
+        return PostgresJobDirectory(store)
+
     def token_store() -> TokenStore:
         return PostgresTokens(store)
 
@@ -321,6 +334,7 @@ def _stores(store: PostgresStore) -> _Providers:
         PaymentDirectory: payments,
         EventLog: event_log,
         IntentDirectory: intents,
+        JobDirectory: jobs,
         TokenStore: token_store,
     }
 

@@ -32,6 +32,8 @@ class CommandError(Exception):
 _CODES: Final = (
     (errors.AccountNotFound, Exit.NOT_FOUND),
     (errors.EventNotFound, Exit.NOT_FOUND),
+    (errors.EventBodyGone, Exit.NOT_FOUND),
+    (errors.JobNotFound, Exit.NOT_FOUND),
     (errors.PaymentNotFound, Exit.NOT_FOUND),
     (errors.TokenNotFound, Exit.NOT_FOUND),
     (errors.SubscriptionNotFound, Exit.NOT_FOUND),

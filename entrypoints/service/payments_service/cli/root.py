@@ -23,13 +23,14 @@ _COMMANDS: Final = {
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
+    "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
     "subscription": "Subscriptions: list, start, change, cancel.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
-    "webhook": "Webhook events: send one, list and show what was kept.",
+    "webhook": "Webhook events: send one; list, show and replay what was kept.",
 }
 _HELP: Final = frozenset({"-h", "--help"})
 # What they run is beside the commands and above HTTP, which no other command knows.

@@ -1,4 +1,4 @@
-"""Webhook events: send one, list and show what was kept."""
+"""Webhook events: send one; list, show and replay what was kept."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from payments_adapters.stripe import sign
 from payments_core.errors import EventNotFound
 from payments_core.events import EventState, KeptEvent
 from payments_core.ports import EventLog
+from payments_core.use_cases import ReplayEvent
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
@@ -43,7 +44,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 @click.group()
 def webhook() -> None:
-    """Webhook events: send one, list and show what was kept."""
+    """Webhook events: send one; list, show and replay what was kept."""
 
 
 def with_values(event: Any, changes: Mapping[str, object]) -> Any:  # JSON is anything
@@ -208,10 +209,42 @@ def show(*, event_id: str, as_json: bool) -> None:
     found = environment.run(work())
     if not found:
         raise EventNotFound(event_id)
-    shown = [
-        {**_facts(event), "body": json.loads(event.body or b"null")} for event in found
-    ]
+    shown = [{**_facts(event), "body": _body(event)} for event in found]
     click.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
+
+
+def _body(event: KeptEvent) -> object:
+    """Return the body as JSON, else as text: one that cannot be read is kept too."""
+    body = event.body or b"null"
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="backslashreplace")
+
+
+@webhook.command()
+@click.argument("event_id", help="The event's id (evt_…).")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@_JSON
+def replay(*, event_id: str, dry_run: bool, as_json: bool) -> None:
+    """Apply an event again that was kept and not applied.
+
+    The worker does it: `payments jobs show` says how it went.
+    """
+
+    async def work() -> list[str]:
+        caller = environment.operator()
+        async with environment.opened() as container:
+            again = container[ReplayEvent]
+            ask = again.keys if dry_run else again
+            return [it.id for it in await ask(event_id, caller=caller)]
+
+    found = environment.run(work())
+    if as_json:
+        click.echo(json.dumps({"jobs": found, "asked_for": not dry_run}))
+        return
+    for job in found:
+        click.echo(f"{job} {'would be' if dry_run else 'is'} due at once")
 
 
 def _facts(event: KeptEvent) -> dict[str, object]:

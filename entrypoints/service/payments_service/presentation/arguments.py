@@ -23,6 +23,10 @@ def user_named(text: str) -> UserId | Email:
     return read_email(text) if "@" in text else user_id(text)
 
 
+# A part of a cursor: a job's id holds two names.
+_Part = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,600}\Z")]
+
+
 def encode_cursor(after: tuple[str, str] | None) -> str | None:
     if after is None:
         return None
@@ -40,6 +44,6 @@ def decode_cursor(text: str | None) -> tuple[str, str] | None:
     try:
         padded = text + "=" * (-len(text) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=tuple[PrintableName, PrintableName])
+        return msgspec.json.decode(raw, type=tuple[_Part, _Part])
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise InvalidValue("cursor", "not a cursor of ours") from None
