@@ -274,6 +274,30 @@ class OperationInProgress(Rejected):
         self.intent_id = intent_id
 
 
+class CalledOff(Rejected):
+    """It was called off before it was known what came of it."""
+
+    code: ClassVar[str] = "called_off"
+    message: ClassVar[str] = "the operation was called off"
+
+
+class IntentEnded(Rejected):
+    code: ClassVar[str] = "intent_ended"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the operation has ended ({state}): nothing is to call off")
+        self.state = state
+
+
+class NotToBeCalledOff(Rejected):
+    """It may have changed or taken something already that nothing gives back."""
+
+    code: ClassVar[str] = "not_to_be_called_off"
+    message: ClassVar[str] = (
+        "it may have been done already, and cannot be undone: ask for its outcome"
+    )
+
+
 class CardDeclined(Rejected):
     """The bank said no; `decline_code` is its word, where it gave one."""
 
@@ -375,6 +399,25 @@ class GatewayNotAttempted(GatewayUnavailable):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the payment gateway cannot be asked now: {reason}")
         self.reason = reason
+
+
+class GatewayKeyRefused(GatewayNotAttempted):
+    """The gateway refuses our key, or does not permit it this: nothing was done.
+
+    It does so until a person sets another key. `permission` says that the key is good,
+    but not for this.
+    """
+
+    code: ClassVar[str] = "gateway_key_refused"
+
+    def __init__(
+        self,
+        reason: str = "it refuses the key of this service",
+        *,
+        permission: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.permission = permission
 
 
 class GatewayOutcomeUnknown(GatewayUnavailable):

@@ -2,9 +2,9 @@
 
 Rule 1: whatever changes something at the gateway is a request here, frozen to bytes
         before it is sent; what only reads is a method of the port.
-Rule 2: a request that `makes` something new must not be sent anew until it is known
-        that nothing was made. Any other says how things should be in the end, and
-        may be repeated.
+Rule 2: a request whose `twin_costs` something must not be sent anew until it is known
+        that nothing was made. Of any other a second one costs nothing, or it says how
+        things should be in the end: it may be repeated.
 Rule 3: `user_id` and `intent_id` go onto everything that is made, so that it can be
         found again.
 """
@@ -25,7 +25,7 @@ from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 @attrs.frozen(kw_only=True)
 class CreateCustomer:
-    makes: ClassVar[bool] = True
+    twin_costs: ClassVar[bool] = False
     user_id: UserId
     email: str
     intent_id: str
@@ -35,7 +35,7 @@ class CreateCustomer:
 class CreateSetupIntent:
     """Prepare what a browser needs to take a card in, away from us."""
 
-    makes: ClassVar[bool] = True
+    twin_costs: ClassVar[bool] = False
     customer_id: CustomerId
     user_id: UserId
     intent_id: str
@@ -43,7 +43,7 @@ class CreateSetupIntent:
 
 @attrs.frozen(kw_only=True)
 class AttachCard:
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     customer_id: CustomerId
     payment_method: str
 
@@ -52,7 +52,7 @@ class AttachCard:
 class MakeDefault:
     """Let a card pay whatever pins no other."""
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     customer_id: CustomerId
     payment_method: str
 
@@ -61,7 +61,7 @@ class MakeDefault:
 class SetSubscriptionCard:
     """Let a card pay one subscription that pinned another."""
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     subscription: str
     payment_method: str
 
@@ -70,7 +70,7 @@ class SetSubscriptionCard:
 class PayInvoice:
     """Pay an open invoice; one that is paid stays paid, once."""
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     invoice_id: str
     payment_method: str
 
@@ -79,7 +79,7 @@ class PayInvoice:
 class CreateSubscription:
     """Create a subscription. Without a card to charge, its first payment is awaited."""
 
-    makes: ClassVar[bool] = True
+    twin_costs: ClassVar[bool] = True
     customer_id: CustomerId
     price: str
     quantity: int
@@ -94,7 +94,7 @@ class CreateSubscription:
 class UpdateSubscription:
     """Another price or quantity; what costs more is held until it is paid."""
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     subscription: str
     item_id: str
     price: str | None = None
@@ -110,7 +110,7 @@ class SetCancelAtPeriodEnd:
     customer portal does so), which the gateway keeps apart.
     """
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     subscription: str
     cancel_at_period_end: bool
     clears_cancel_at: bool = False
@@ -120,7 +120,7 @@ class SetCancelAtPeriodEnd:
 class CancelSubscription:
     """End now; one that has ended stays ended."""
 
-    makes: ClassVar[bool] = False
+    twin_costs: ClassVar[bool] = False
     subscription: str
 
 

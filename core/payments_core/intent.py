@@ -102,6 +102,16 @@ class IntentKind(StrEnum):
 TELLS_CARD: Final = frozenset({IntentKind.UPDATE_CARD, IntentKind.START_SUBSCRIPTION})
 
 
+# What comes of these later costs nothing, or a sync ends it.
+UNDONE_LATER: Final = frozenset(
+    {
+        IntentKind.CREATE_CUSTOMER,
+        IntentKind.SET_UP_CARD,
+        IntentKind.START_SUBSCRIPTION,
+    }
+)
+
+
 class IntentState(StrEnum):
     NEW = "new"
     SENT = "sent"
@@ -272,6 +282,11 @@ class Intent:
     @property
     def open(self) -> bool:
         return bool(INTENT_STEPS[self.state])
+
+    @property
+    def may_be_called_off(self) -> bool:
+        """Whether nothing can come of it that could not be undone."""
+        return self.open and (not self.calls or self.kind in UNDONE_LATER)
 
     def call(self, step: str) -> Call | None:
         return next((call for call in self.calls if call.step == step), None)

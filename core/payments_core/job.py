@@ -9,7 +9,6 @@ Rule 3: a job that fails is tried again, later and later; after the quick attemp
 Rule 4: a finished job stays until retention: its fence never starts anew.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
@@ -96,10 +95,6 @@ class Job:
         """Whether its quick attempts are used up: it is tried once a day."""
         return self.state is JobState.OPEN and self.lease.attempts >= QUICK_ATTEMPTS
 
-    @property
-    def place(self) -> "JobPlace":
-        return JobPlace(self.lease.due_at, self.key)
-
     def is_due(self, now: datetime) -> bool:
         return self.state is JobState.OPEN and self.lease.is_due(now)
 
@@ -142,19 +137,3 @@ class Job:
             state=JobState.OPEN,
             user_id=self.user_id or wish.user_id,
         )
-
-
-@attrs.frozen
-class JobPlace:
-    """Where a job is in a list: by when it is due, then by its kind and subject."""
-
-    due_at: datetime
-    key: JobKey
-
-
-@attrs.frozen
-class JobPage:
-    """Open jobs, the first due first. `after` is where the next page begins."""
-
-    jobs: Sequence[Job]
-    after: JobPlace | None = None

@@ -29,7 +29,8 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobPage, JobPlace
+from payments_core.job import Job, JobKey
+from payments_core.job_list import JobPage, JobPlace
 from payments_core.now import Now
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import SubscriptionReport

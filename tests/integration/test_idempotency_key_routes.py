@@ -164,6 +164,24 @@ def test_t41_an_operation_is_its_users_and_the_administrators(
     assert admins.json() == own.json()
 
 
+def test_an_operation_that_has_ended_is_not_called_off(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    409, for an administrator too; another's is not there.
+    """
+    ada.subscribed()
+    [theirs] = ada.subscriptions
+    path, bob = f"/intents/{theirs['metadata']['intent_id']}", stack.user()
+    _ = bob.status
+
+    assert refusal(ada.call("DELETE", path)) == (409, "intent_ended")
+    admins = ada.call("DELETE", path, token=stack.world.admin())
+    assert refusal(admins) == (409, "intent_ended")
+    assert refusal(bob.call("DELETE", path)) == (404, "intent_not_found")
+    assert len(ada.subscriptions) == 1
+
+
 def test_a_refused_operation_says_why(ada: Payer) -> None:
     """
     The bank's word is in the intent, as it was in the answer.

@@ -4,15 +4,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import httpx
 import pytest
 
-from payments_adapters.memory import FixedClock, MemoryGateway
+from contracts.examples import a_job
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryGateway,
+    MemoryJobDirectory,
+)
 from payments_adapters.rate_limited_gateway import (
     CALLS_PER_S,
+    KEY,
     PAUSE,
     PRICE_KEEPS,
     TAKEN_KEEPS,
@@ -20,9 +27,11 @@ from payments_adapters.rate_limited_gateway import (
     WAITS_MAX,
     BreakerState,
     CircuitBreaker,
+    KeyWatch,
     RateLimitedGateway,
 )
 from payments_core.errors import (
+    GatewayKeyRefused,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -31,6 +40,7 @@ from payments_core.errors import (
 )
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
+from payments_core.job import QUICK_ATTEMPTS
 from payments_service.http.health import create_ops_app
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +85,9 @@ class Guarded:
         self.budget = budget or Budget()
         self.gateway = MemoryGateway(self.clock)
         self.gateway.objects.prices[PRICE.id] = PRICE
-        self.breaker = CircuitBreaker(self.clock)
+        self.told = list[tuple[str, str]]()
+        watch = KeyWatch(self.clock, lambda what, why: self.told.append((what, why)))
+        self.breaker = CircuitBreaker(self.clock, watch)
         self.guarded = RateLimitedGateway(
             self.gateway, self.budget, self.breaker, self.clock, wait_s=0
         )
@@ -210,7 +222,7 @@ async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:
         await it.send()
     states = [it.state]
     with pytest.raises(asyncio.CancelledError):
-        async with it.breaker.call():
+        async with it.breaker.call("customers"):
             raise asyncio.CancelledError
     states.append(it.state)
     await it.send()
@@ -223,7 +235,7 @@ async def test_f33_one_goes_first_and_the_others_are_told_to_wait() -> None:
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     it.clock.advance(PAUSE)
-    async with it.breaker.call():
+    async with it.breaker.call("customers"):
         with pytest.raises(GatewayNotAttempted):
             await it.send()
     await it.send()
@@ -255,6 +267,110 @@ async def test_a_price_that_was_not_found_is_asked_for_again() -> None:
         with pytest.raises(GatewayObjectMissing):
             await it.guarded.price("price_none")
     assert len(it.budget.asked) == 2
+
+
+# A key that is refused
+
+REFUSED: Final = GatewayKeyRefused()
+NOT_PERMITTED: Final = GatewayKeyRefused("it lacks a permission", permission=True)
+
+
+async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None:
+    """
+    Nobody else asks for a while; then one call sees whether it still is. Who asks is
+    told why all the time.
+    """
+    it = Guarded()
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(REFUSED)
+    assert it.told == [(KEY, REFUSED.reason)]
+    assert it.breaker.key.trouble == "the payment gateway: " + REFUSED.reason
+    asked = len(it.gateway.sent)
+    with pytest.raises(GatewayKeyRefused):
+        await it.send()
+    assert (len(it.gateway.sent), it.state) == (asked, BreakerState.OPEN)
+
+    it.clock.advance(PAUSE)
+    await it.send()
+    assert it.state is BreakerState.CLOSED
+    assert (it.breaker.key.refused, it.breaker.key.refused_total) == (frozenset(), 1)
+
+
+async def test_what_lasts_is_told_once_a_minute() -> None:
+    """
+    Not with every call; a new refusal is told at once.
+    """
+    it = Guarded()
+    for _ in range(13):
+        with pytest.raises(GatewayKeyRefused):
+            await it.send(REFUSED)
+        it.clock.advance(PAUSE)
+    assert len(it.told) == 3
+    await it.send()
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(REFUSED)
+    assert len(it.told) == 4
+
+
+async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
+    """
+    The others are asked as ever; an answer of another endpoint does not mend it.
+    """
+    it = Guarded()
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(NOT_PERMITTED)
+    assert it.state is BreakerState.CLOSED
+    await it.guarded.price(PRICE.id)
+    (endpoint,) = it.breaker.key.refused
+    assert endpoint != KEY
+    assert it.breaker.key.trouble == (
+        f"the payment gateway: it lacks a permission ({endpoint})"
+    )
+    await it.send()
+    assert it.breaker.key.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "mends"),
+    [
+        (GatewayNotAttempted("too many"), False),
+        (GatewayOutcomeUnknown("no answer in time"), False),
+        (GatewayRefused("invalid", "no"), True),
+    ],
+)
+async def test_only_an_answer_shows_that_the_key_is_taken(
+    fault: PaymentsError,
+    mends: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    A refusal of the request is one; that it is busy is none.
+    """
+    it = Guarded()
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(REFUSED)
+    it.clock.advance(PAUSE)
+    with pytest.raises(type(fault)):
+        await it.send(fault)
+    assert (it.breaker.key.trouble is None) is mends
+
+
+async def test_a_refused_key_is_in_the_metrics() -> None:
+    """
+    And how many jobs are failing, where the jobs are known.
+    """
+    it, database = Guarded(), MemoryDatabase()
+    lease = attrs.evolve(a_job().lease, attempts=QUICK_ATTEMPTS)
+    database.tables.put_job(attrs.evolve(a_job(), lease=lease))
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(REFUSED)
+    nobody: Any = None
+    app: Any = create_ops_app(nobody, it.breaker, MemoryJobDirectory(database))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
+        text = (await client.get("/metrics")).text
+    assert 'payments_gateway_key_refused{what="key"} 1.0' in text
+    assert "payments_gateway_key_refusals_total 1.0" in text
+    assert "payments_jobs_failing 1.0" in text
 
 
 async def test_the_breaker_tells_the_metrics() -> None:

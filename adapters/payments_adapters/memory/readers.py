@@ -11,7 +11,8 @@ from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.events import EventState, KeptEvent
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobPage, JobPlace, JobState
+from payments_core.job import Job, JobKey, JobState
+from payments_core.job_list import JobPage, JobPlace
 from payments_core.payment import PaymentId, PaymentRecord
 
 
@@ -67,10 +68,10 @@ class MemoryJobDirectory:
             for it in sorted(self._database.tables.jobs.values(), key=_place)
             if it.state is JobState.OPEN
             and (it.is_failing or not failing)
-            and (after is None or _place(it) > _order(after))
+            and (after is None or _place(it) > after.order)
         ]
         listed = found[:limit]
-        return JobPage(listed, listed[-1].place if len(found) > limit else None)
+        return JobPage(listed, JobPlace.of(listed[-1]) if len(found) > limit else None)
 
     async def count_failing(self, *, limit: int) -> int:
         jobs = self._database.tables.jobs.values()
@@ -78,11 +79,7 @@ class MemoryJobDirectory:
 
 
 def _place(job: Job) -> tuple[datetime, str, str]:
-    return _order(job.place)
-
-
-def _order(place: JobPlace) -> tuple[datetime, str, str]:
-    return place.due_at, place.key.kind.value, place.key.subject
+    return JobPlace.of(job).order
 
 
 @attrs.frozen

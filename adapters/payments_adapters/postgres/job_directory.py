@@ -8,7 +8,8 @@ import attrs
 from payments_adapters.postgres import statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import jobs
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobPage, JobPlace
+from payments_core.job import QUICK_ATTEMPTS, Job, JobKey
+from payments_core.job_list import JobPage, JobPlace
 
 _COLUMNS: Final = ", ".join(statements.columns(jobs))
 _FIND: Final = f"select {_COLUMNS} from jobs where kind = $1 and subject = $2"  # noqa: S608  # our own names
@@ -38,15 +39,11 @@ class PostgresJobDirectory:
         self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
     ) -> JobPage:
         page = _PAGE % (_FAILING if failing else "not dead")
-        place = (
-            (after.due_at, after.key.kind.value, after.key.subject)
-            if after
-            else (_BEGINNING, "", "")
-        )
+        place = after.order if after else (_BEGINNING, "", "")
         async with self._store.connection() as connection:
             found = await connection.fetch(page, *place, limit + 1)
         listed = [work_rows.to_job(row) for row in found[:limit]]
-        return JobPage(listed, listed[-1].place if len(found) > limit else None)
+        return JobPage(listed, JobPlace.of(listed[-1]) if len(found) > limit else None)
 
     async def count_failing(self, *, limit: int) -> int:
         async with self._store.connection() as connection:

@@ -425,7 +425,7 @@ begin
         order by t.id
         on conflict (id) do update set
             state = excluded.state, calls = excluded.calls, outcome = excluded.outcome,
-            attempts = excluded.attempts, due_at = excluded.due_at,
+            key = excluded.key, attempts = excluded.attempts, due_at = excluded.due_at,
             version = excluded.version, updated_at = at,
             lease_no = excluded.lease_no, leased_until = excluded.leased_until,
             writer = excluded.writer, steps_version = excluded.steps_version

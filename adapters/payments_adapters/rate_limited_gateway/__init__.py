@@ -4,7 +4,8 @@ Rule 1: all pods share one budget of calls for each endpoint, well below the gat
         own limit: a call that finds it used up is not attempted. A process
         takes a few calls at once, which it makes within a second, or not at all.
 Rule 2: after several calls in a row without a definite answer none is made for a while;
-        then one call goes first, and what becomes of it decides.
+        then one call goes first, and what becomes of it decides. The same after the
+        first call whose key was refused, which is told at once.
 Rule 3: prices are remembered for a minute: who sells the same thing many times at once
         asks for it once.
 """
@@ -24,10 +25,12 @@ from payments_adapters.rate_limited_gateway.gateway import (
     WAITS_MAX,
     RateLimitedGateway,
 )
+from payments_adapters.rate_limited_gateway.key_watch import KEY, KeyWatch
 from payments_adapters.rate_limited_gateway.remembered_prices import PRICE_KEEPS
 
 __all__ = [
     "CALLS_PER_S",
+    "KEY",
     "PAUSE",
     "PRICE_KEEPS",
     "TAKEN_KEEPS",
@@ -36,5 +39,6 @@ __all__ = [
     "BreakerState",
     "CallBudget",
     "CircuitBreaker",
+    "KeyWatch",
     "RateLimitedGateway",
 ]

@@ -1,4 +1,4 @@
-"""Whether calls are made at all: not while the gateway does not answer."""
+"""Whether calls are made: not while the gateway does not answer, nor take our key."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,13 @@ from typing import Final
 
 import attrs
 
-from payments_core.errors import GatewayNotAttempted, GatewayOutcomeUnknown, Rejected
+from payments_adapters.rate_limited_gateway.key_watch import KeyWatch
+from payments_core.errors import (
+    GatewayKeyRefused,
+    GatewayNotAttempted,
+    GatewayOutcomeUnknown,
+    Rejected,
+)
 from payments_core.ports import SystemClock
 
 UNKNOWN_OUTCOMES_MAX: Final = 5
@@ -24,14 +30,23 @@ class BreakerState(StrEnum):
 
 @attrs.define
 class CircuitBreaker:
-    """Opens when a gateway has not answered several times in a row."""
+    """Opens when a gateway has not answered several times in a row.
+
+    It opens at once when the gateway refuses our key, which `key` watches.
+    """
 
     _clock: SystemClock
+    key: KeyWatch = attrs.field()
     unknown_in_a_row: int = attrs.field(init=False, default=0)
     unknown_total: int = attrs.field(init=False, default=0)
     opened: int = attrs.field(init=False, default=0)
     _open_until: datetime | None = attrs.field(init=False, default=None)
     _probing: bool = attrs.field(init=False, default=False)
+    _refuses_key: bool = attrs.field(init=False, default=False)
+
+    @key.default
+    def _own_watch(self) -> KeyWatch:
+        return KeyWatch(self._clock)
 
     @property
     def state(self) -> BreakerState:
@@ -45,17 +60,20 @@ class CircuitBreaker:
         """Return if a call may go out.
 
         Raises:
+            GatewayKeyRefused: the gateway refused our key lately.
             GatewayNotAttempted: no call is made now.
         """
         state = self.state
         if state is BreakerState.OPEN or (
             state is BreakerState.HALF_OPEN and self._probing
         ):
+            if self._refuses_key:
+                raise GatewayKeyRefused
             raise GatewayNotAttempted("it has not answered lately")
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
-        """Let a call through, and learn from it.
+    async def call(self, endpoint: str) -> AsyncIterator[None]:
+        """Let a call through to an endpoint, and learn from it.
 
         Raises:
             GatewayNotAttempted: no call is made now.
@@ -66,11 +84,25 @@ class CircuitBreaker:
         try:
             yield
             self._answered()
+            self.key.took(endpoint)
         except GatewayOutcomeUnknown:
             self._outcome_unknown(probe=probe)
             raise
-        except (Rejected, GatewayNotAttempted):
-            # Busy or a definite no: it answers.
+        except GatewayKeyRefused as error:
+            self._answered()
+            self.key.refuses(endpoint, error)
+            if not error.permission:
+                # Each call would be refused: one now and then sees whether it still is.
+                self._refuses_key = True
+                self._open_until = self._clock() + PAUSE
+            raise
+        except Rejected:
+            # A definite no: it answers.
+            self._answered()
+            self.key.took(endpoint)
+            raise
+        except GatewayNotAttempted:
+            # Busy, which says nothing of the key.
             self._answered()
             raise
         finally:
@@ -83,7 +115,9 @@ class CircuitBreaker:
         self.unknown_total += 1
         if probe or self.unknown_in_a_row >= UNKNOWN_OUTCOMES_MAX:
             self._open_until = self._clock() + PAUSE
+            self._refuses_key = False
             self.opened += 1
 
     def _answered(self) -> None:
         self.unknown_in_a_row, self._open_until = 0, None
+        self._refuses_key = False

@@ -60,7 +60,7 @@ class RateLimitedGateway:
         self.breaker.check()
         # Of a call that does not leave, the breaker has nothing to learn.
         await self._take(endpoint)
-        async with self.breaker.call():
+        async with self.breaker.call(endpoint):
             yield
 
     async def _take(self, endpoint: str) -> None:

@@ -30,6 +30,7 @@ from payments_adapters.stripe.fields import (
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (
+    GatewayKeyRefused,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
 )
@@ -116,8 +117,10 @@ class Client:
             GatewayNotAttempted: nothing was done.
             GatewayOutcomeUnknown: it may or may not be done.
         """
+        if not self._api_key:
+            raise GatewayKeyRefused("no key of this service is set")
         if self._client is None:
-            raise GatewayNotAttempted("no API key is set, or it is closed")
+            raise GatewayNotAttempted("it is closed")
         options = {"idempotency_key": idempotency_key, "stripe_version": api_version}
         try:
             response = await self._client.raw_request_async(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import stripe
 
 from payments_core.errors import (
+    GatewayKeyRefused,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
     GatewayRefused,
@@ -61,8 +62,14 @@ def failure_of(error: Exception) -> GatewayRefused | GatewayUnavailable:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return GatewayOutcomeUnknown(f"it answers {status}", server_error_cached=True)
     if status in _REFUSES_US:
-        return GatewayNotAttempted("it refuses our key")
+        return _of_key(status)
     return _of_request(status, _said(error))
+
+
+def _of_key(status: int) -> GatewayKeyRefused:
+    if status == HTTPStatus.FORBIDDEN:
+        return GatewayKeyRefused("the key lacks a permission", permission=True)
+    return GatewayKeyRefused()
 
 
 def _said(error: stripe.StripeError) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from payments_core.errors import (
     AccountBusy,
     GatewayNotAttempted,
     GatewayObjectMissing,
+    GatewayRefused,
     OperationInProgress,
     PaymentsError,
     StoreUnavailable,
@@ -162,11 +163,12 @@ class RunWork:
     async def _finish(run: JobRun, job: Job) -> None:
         try:
             await JOBS[job.key.kind](run, job)
-        except GatewayObjectMissing as error:
+        except (GatewayObjectMissing, GatewayRefused) as error:
             missing = str(error)
         else:
             return
-        # What waits for a thing that the gateway does not know waits in vain.
+        # What waits for a thing that the gateway does not know waits in vain, and so
+        # does what waits for an id that it does not take for one.
         outcome = Outcome(EventState.QUARANTINED, missing)
         await run.record.one(SourcedFacts(job=job, job_outcome=outcome))
 

@@ -16,7 +16,11 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
-from payments_core.errors import GatewayOutcomeUnknown, GatewayRefused
+from payments_core.errors import (
+    GatewayKeyRefused,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+)
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -88,6 +92,10 @@ def refusal_of(error: GatewayRefused) -> Refusal:
     )
 
 
+def key_refusal(error: GatewayKeyRefused) -> Refusal:
+    return Refusal(code=error.code, reason=error.reason)
+
+
 def refused(refusal: Refusal) -> GatewayRefused:
     return GatewayRefused(
         refusal.code,
@@ -132,6 +140,14 @@ class OperationRun:
     @property
     def now(self) -> datetime:
         return self._clock()
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether something was sent of which nobody knows what came of it."""
+        return any(
+            call.state in {IntentState.SENT, IntentState.UNKNOWN}
+            for call in self.intent.calls
+        )
 
     @property
     def customer_id(self) -> CustomerId:
@@ -182,7 +198,7 @@ class OperationRun:
         found = await self.gateway.find(request)
         if found is not None:
             return self._noted(call.answered(found))
-        if request.makes and not call.may_be_reissued(now):
+        if request.twin_costs and not call.may_be_reissued(now):
             wait = call.last_sent_at + REISSUE_AFTER - now
             raise StopRun(RetryLater(self._system_clock() + wait))
         if self.intent.may_be_abandoned(now):
@@ -196,6 +212,11 @@ class OperationRun:
         key = self.intent.key_of(call)
         try:
             answer = await self.gateway.send(request, call.frozen, idempotency_key=key)
+        except GatewayKeyRefused as error:
+            # It says nothing about the first time.
+            if not sent_before:
+                self._noted(call.refused(key_refusal(error)))
+            raise
         except GatewayRefused as error:
             # A no to a repetition says nothing about the first time.
             found = await self.gateway.find(request) if sent_before else None

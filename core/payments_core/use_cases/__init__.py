@@ -13,6 +13,7 @@ from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
 )
+from payments_core.use_cases.intents import CallOffIntent, ReadIntent
 from payments_core.use_cases.jobs import (
     ListJobs,
     ReadJob,
@@ -41,7 +42,6 @@ from payments_core.use_cases.subscriptions import (
     Ended,
     EndSubscription,
     Order,
-    ReadIntent,
     ReadSubscriptions,
     StartSubscription,
 )
@@ -54,6 +54,7 @@ from payments_core.use_cases.tokens import (
 
 __all__ = [
     "AuthenticateCaller",
+    "CallOffIntent",
     "Change",
     "ChangeSubscription",
     "CheckChange",

@@ -22,10 +22,13 @@ from payments_core.decide import customer_job, subscription_job
 from payments_core.errors import (
     Abandoned,
     AccountBusy,
+    CalledOff,
+    GatewayKeyRefused,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
     GatewayRefused,
     IdempotencyKeyReused,
+    NotToBeCalledOff,
     OperationInProgress,
     PaymentsError,
     Rejected,
@@ -52,6 +55,7 @@ from payments_core.operations.run import (
     OperationRun,
     RetryLater,
     StopRun,
+    key_refusal,
     refusal_of,
 )
 from payments_core.operations.start import (
@@ -189,6 +193,39 @@ class ExecuteOperation:
         """
         return await self._resumed(intent, await self._load(intent.user_id), None)
 
+    async def call_off(self, intent: Intent) -> Intent:
+        """End an open intent that nobody runs; return it as it is then.
+
+        Raises:
+            NotToBeCalledOff: what it may have done cannot be undone.
+            OperationInProgress: a process runs it at this moment.
+            StoreUnavailable: ask again.
+        """
+        if not intent.may_be_called_off:
+            raise NotToBeCalledOff
+        now = self.system_clock()
+        until = intent.lease.until
+        if until is not None and now < until:
+            raise OperationInProgress(intent.id)
+        try:
+            mine = await self._save(intent.claimed(now))
+        except StopRun:
+            raise OperationInProgress(intent.id) from None
+        account = account_in(await self._load(intent.user_id))
+        facts = []
+        if mine.calls and account.customer_id is not None:
+            # What came of it is seen there, and ended.
+            facts.append(SyncNeeded(customer_job(account.customer_id), _CALLED_OFF))
+        touched = [it.answer.subscription for it in mine.calls if it.answer]
+        refusal = Refusal(code=CalledOff.code, reason=str(CalledOff()))
+        result = OperationResult(
+            state=IntentState.REFUSED,
+            outcome=IntentOutcome(refusal=refusal),
+            facts=facts,
+            touched=[it.gateway_id for it in touched if it],
+        )
+        return (await self._end(mine, account, result))[0]
+
     def _now(self) -> Now:
         return Now(at=self.clock(), system=self.system_clock())
 
@@ -310,6 +347,10 @@ class ExecuteOperation:
         except Rejected as error:
             # Removed, here or there, since it was asked: no repetition brings it again.
             return _refused(run, Refusal(code=error.code, reason=str(error)))
+        except GatewayKeyRefused as error:
+            if run.awaits_answer:
+                raise StopRun(RetryLater()) from error
+            return _refused(run, key_refusal(error))
         except (GatewayNotAttempted, GatewayOutcomeUnknown) as error:
             is_new = run.intent.state is IntentState.NEW
             if is_new and run.intent.may_be_abandoned(run.now):
@@ -323,6 +364,9 @@ class ExecuteOperation:
         ended = attrs.evolve(
             intent.ended(result.state, result.outcome), writer=self.new_id()
         )
+        if _is_key_refused(result.outcome):
+            # Nobody decided on it: who asks again with its key begins anew.
+            ended = attrs.evolve(ended, key=None)
         facts = (*result.facts, *_syncs(result.touched))
         source = SourcedFacts(facts=facts, intent=ended)
         recorded = await self._again_if_lost(lambda: self.record.one(source))
@@ -411,6 +455,12 @@ def _is_same_save(known: Intent, kept: Intent) -> bool:
     return known.version == kept.version and known.writer == kept.writer
 
 
+def _is_key_refused(outcome: IntentOutcome) -> bool:
+    """Whether the gateway did not take our key: no answer to the request itself."""
+    refusal = outcome.refusal
+    return refusal is not None and refusal.code == GatewayKeyRefused.code
+
+
 def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:
     customer = run.account.customer_id
     facts = []
@@ -435,6 +485,7 @@ def _abandoned(run: OperationRun) -> OperationResult:
 
 
 _ASKED: Final = "something was asked of it"
+_CALLED_OFF: Final = "an operation was called off"
 
 
 def _synced(fact: Fact) -> Fact:

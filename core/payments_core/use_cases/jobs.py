@@ -14,7 +14,8 @@ from payments_core.errors import (
 )
 from payments_core.events import EventState, SyncNeeded
 from payments_core.facts import SourcedFacts
-from payments_core.job import Job, JobKey, JobPage, JobPlace
+from payments_core.job import Job, JobKey
+from payments_core.job_list import JobPage, JobPlace
 from payments_core.ports import EventLog, JobDirectory
 from payments_core.use_cases.record_facts import RecordFacts
 

@@ -11,16 +11,15 @@ from payments_core.caller import Caller
 from payments_core.errors import (
     AlreadySubscribed,
     GatewayObjectMissing,
-    IntentNotFound,
     InvalidValue,
     SubscriptionNotFound,
 )
 from payments_core.facts import PeriodPaid, SourcedFacts, SubscriptionObserved
 from payments_core.gateway import FetchedSubscription
 from payments_core.identity import Email, UserId
-from payments_core.intent import Intent, IntentId, IntentKind, OperationParams
+from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest, Rule
-from payments_core.ports import AccountDirectory, IntentDirectory, PaymentGateway
+from payments_core.ports import AccountDirectory, PaymentGateway
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.execute_operation import (
@@ -285,19 +284,3 @@ class EndSubscription:
         if is_ended(subscription, at_period_end=at_period_end):
             return Ended(subscription, None)
         return Ended(subscription, await self.execute(found.request, found=found))
-
-
-@attrs.frozen
-class ReadIntent:
-    intents: IntentDirectory
-
-    async def __call__(self, id_: IntentId, *, caller: Caller) -> Intent:
-        """Return an intent of the caller's, or any for an administrator.
-
-        Raises:
-            IntentNotFound: there is none, or it is another's.
-        """
-        intent = await self.intents.find(id_)
-        if intent is None or not (caller.is_admin or intent.user_id == caller.user_id):
-            raise IntentNotFound
-        return intent

@@ -5,6 +5,7 @@ and mypy checks the adapter there. punq passes nothing to a plain function, so a
 provider closes over what it needs.
 """
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_adapters.rate_limited_gateway import (
     CallBudget,
     CircuitBreaker,
+    KeyWatch,
     RateLimitedGateway,
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures
@@ -57,6 +59,7 @@ from payments_core.ports import (
 )
 from payments_core.use_cases import (
     AuthenticateCaller,
+    CallOffIntent,
     ChangeSubscription,
     CheckChange,
     ConfirmOpen,
@@ -89,6 +92,7 @@ from payments_service.settings import Settings, SettingsError
 
 USE_CASES: Final = (
     AuthenticateCaller,
+    CallOffIntent,
     ChangeSubscription,
     CheckChange,
     ConfirmOpen,
@@ -165,6 +169,11 @@ class Container:
         return resolved
 
     @property
+    def jobs(self) -> JobDirectory:
+        found: JobDirectory = self._container.resolve(JobDirectory)
+        return found
+
+    @property
     def reader(self) -> EventReader:
         # A port, so not by its class: mypy takes protocols for no values.
         found: EventReader = self._container.resolve(EventReader)
@@ -197,7 +206,7 @@ def build_container(
         livemode=settings.livemode,
     )
     system_clock = overrides.system_clock or utc_now
-    breaker = CircuitBreaker(system_clock)
+    breaker = CircuitBreaker(system_clock, KeyWatch(system_clock, _log_key))
     container = punq.Container()
     container.register(PostgresStore, instance=store)
     container.register(StripeGateway, instance=stripe)
@@ -366,8 +375,24 @@ def _log_work(work: FailedWork, error: Exception) -> None:
     if isinstance(work, Intent):
         log.error("intent failed", intent_id=work.id, kind=work.kind, exc_info=error)
         return
-    kind, subject = work.key.kind, work.key.subject
-    log.warning("job failed", kind=kind, subject=subject, exc_info=error)
+    again = work.failed(utc_now(), "")
+    log.log(
+        logging.ERROR if again.is_failing else logging.WARNING,
+        "job is failing" if again.is_failing else "job failed",
+        kind=work.key.kind,
+        subject=work.key.subject,
+        attempts=again.lease.attempts,
+        exc_info=error,
+    )
+
+
+def _log_key(what: str, reason: str) -> None:
+    structlog.get_logger().error(
+        "stripe refuses the API key",
+        what=what,
+        reason=reason,
+        advice="set PAYMENTS_STRIPE_API_KEY to a key that is valid and may do this",
+    )
 
 
 def _log_failure(event: GatewayEvent, error: Exception) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from payments_core.errors import InvalidValue
-from payments_core.job import Job, JobKey, JobPlace
+from payments_core.job import Job, JobKey
+from payments_core.job_list import JobPlace
 from payments_core.use_cases import ListJobs, ReadJob, RetryJob
 from payments_service.cli import environment
 from payments_service.cli.table import show_table

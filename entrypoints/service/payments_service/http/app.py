@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 
 from payments_core.use_cases import (
     AuthenticateCaller,
+    CallOffIntent,
     ChangeSubscription,
     EndSubscription,
     ExecuteOperation,
@@ -52,6 +53,7 @@ _NEEDS: Final = {
     "preview": PreviewChange,
     "read": ReadSubscriptions,
     "read_intent": ReadIntent,
+    "call_off": CallOffIntent,
     "read_link": ReadPaymentLink,
     "register": RegisterUser,
     "register_customer": RegisterCustomer,
@@ -94,6 +96,7 @@ def create_app(container: Container) -> RequestContext:
             subscriptions.preview_change,
             subscriptions.end_subscription,
             subscriptions.get_intent,
+            subscriptions.call_off_intent,
             tokens.invalidate_token,
             tokens.invalidate_user_tokens,
             tokens.invalidated_tokens,

@@ -1,21 +1,27 @@
 """The second listener: whether the process lives, is ready, and how it does."""
 
+import math
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import attrs
 from litestar import Litestar, Response, get
 from litestar.datastructures import State
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.rate_limited_gateway import BreakerState, CircuitBreaker
+from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
+from payments_core.ports import JobDirectory
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
+
+# More than that is as bad.
+FAILING_COUNTED_MAX: Final = 10_000
 
 
 @attrs.define
@@ -79,21 +85,68 @@ class GatewayMetrics(Collector):
             "Calls to the payment gateway that got no definite answer.",
             value=self._breaker.unknown_total,
         )
+        refused = GaugeMetricFamily(
+            "payments_gateway_key_refused",
+            "1 for what the payment gateway refuses our key: `key` is all of it.",
+            labels=["what"],
+        )
+        for what in {KEY, *self._breaker.key.refused}:
+            refused.add_metric([what], float(what in self._breaker.key.refused))
+        yield refused
+        yield CounterMetricFamily(
+            "payments_gateway_key_refusals",
+            "Calls that the payment gateway refused because of our key.",
+            value=self._breaker.key.refused_total,
+        )
+
+
+@attrs.define
+class FailingJobs:
+    """How many jobs are tried once a day only; counted when it is asked for."""
+
+    _jobs: JobDirectory
+    _gauge: Gauge
+
+    async def count(self) -> None:
+        try:
+            self._gauge.set(await self._jobs.count_failing(limit=FAILING_COUNTED_MAX))
+        except Unavailable:
+            # Not a number: an alarm on it has to say what it does without one.
+            self._gauge.set(math.nan)
 
 
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
+    if state.failing_jobs is not None:
+        await state.failing_jobs.count()
     return Response(
         generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
 
 
-def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> RequestContext:
+def create_ops_app(
+    readiness: Readiness, breaker: CircuitBreaker, jobs: JobDirectory | None = None
+) -> RequestContext:
+    """Return the app of the ops port; with `jobs` it counts those that are failing."""
     registry = CollectorRegistry()
     registry.register(GatewayMetrics(breaker))
+    failing_jobs = None
+    if jobs is not None:
+        gauge = Gauge(
+            "payments_jobs_failing",
+            "Jobs whose quick attempts are used up: they are tried once a day.",
+            registry=registry,
+        )
+        failing_jobs = FailingJobs(jobs, gauge)
     app = Litestar(
         [livez, readyz, metrics],
-        state=State({"readiness": readiness, "registry": registry}),
+        state=State(
+            {
+                "readiness": readiness,
+                "registry": registry,
+                "failing_jobs": failing_jobs,
+            }
+        ),
         exception_handlers=problems.HANDLERS,
         logging_config=None,
         openapi_config=None,

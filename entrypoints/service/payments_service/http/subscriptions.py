@@ -10,6 +10,7 @@ from payments_core.errors import InvalidValue
 from payments_core.intent import intent_id
 from payments_core.subscription import SubscriptionId
 from payments_core.use_cases import (
+    CallOffIntent,
     ChangeSubscription,
     EndSubscription,
     PreviewChange,
@@ -130,6 +131,13 @@ async def end_subscription(
     if ended.executed is None:
         return as_it_is(ended.subscription)
     return answer_of(request, ended.executed, done=HTTPStatus.OK)
+
+
+@delete("/intents/{intent:str}", status_code=HTTPStatus.OK)
+async def call_off_intent(
+    request: HttpRequest, intent: str, call_off: NamedDependency[CallOffIntent]
+) -> IntentOut:
+    return intent_out(await call_off(intent_id(intent), caller=request.user))
 
 
 @get("/intents/{intent:str}")

@@ -10,19 +10,21 @@ from payments_core.intent import Refusal
 # Stripe's word for what it does not have.
 MISSING: Final = "resource_missing"
 # Errors that are all said with their code.
-_BARE: Final[Mapping[str, Callable[[], errors.Rejected]]] = MappingProxyType(
+_BARE: Final[Mapping[str, Callable[[], errors.PaymentsError]]] = MappingProxyType(
     {
         it.code: it
         for it in (
             errors.Abandoned,
             errors.AccountNotFound,
+            errors.CalledOff,
+            errors.GatewayKeyRefused,
             errors.SubscriptionNotFound,
         )
     }
 )
 
 
-def problem_of(refusal: Refusal) -> errors.Rejected:
+def problem_of(refusal: Refusal) -> errors.PaymentsError:
     """Return the error that a refusal is."""
     if refusal.code == errors.CardDeclined.code:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)

@@ -27,7 +27,8 @@ def worker(ending: Ending, *, once: bool) -> None:
 
     Syncs what an event left open, goes on with operations whose process died, and
     links payments to accounts. Any number may run at once. The ops port says that it
-    lives, and how the payment gateway answers.
+    lives, how the payment gateway answers, and how many jobs are failing; it is not
+    ready while the gateway refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -47,10 +48,10 @@ async def _work(
                 continue
             return
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
-        readiness = Readiness(container[PostgresStore])
-        ops = server_of(
-            create_ops_app(readiness, container[CircuitBreaker]), lifespan="off"
-        )
+        breaker = container[CircuitBreaker]
+        readiness = Readiness(container[PostgresStore], lambda: breaker.key.trouble)
+        ops_app = create_ops_app(readiness, breaker, container.jobs)
+        ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ops.serve([listener]))

@@ -1,0 +1,189 @@
+"""An operation whose outcome is unknown: what becomes of it, and calling it off."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from payments_adapters.memory import MemoryIntentDirectory
+from payments_core.errors import (
+    GatewayKeyRefused,
+    IntentEnded,
+    IntentNotFound,
+    NotToBeCalledOff,
+    OperationInProgress,
+)
+from payments_core.identity import UserId
+from payments_core.intent import Intent, IntentState
+from payments_core.use_cases import CallOffIntent, ReadIntent
+from support.deployment import ADA, Deployment, caller_of
+from support.inprocess import Trouble
+from support.operations import CALLER, GOOD, OTHER, card, change, ordered, start
+
+pytestmark = pytest.mark.anyio
+
+HOUR: Final = timedelta(hours=1)
+
+
+def call_off(deployment: Deployment) -> CallOffIntent:
+    read = ReadIntent(MemoryIntentDirectory(deployment.database))
+    return CallOffIntent(read, deployment.execute)
+
+
+def refusal_code(intent: Intent) -> str | None:
+    refusal = intent.outcome.refusal if intent.outcome else None
+    return refusal.code if refusal else None
+
+
+@pytest.mark.parametrize("trouble", [Trouble.ERROR_NOT_MADE, Trouble.ERROR_MADE])
+async def test_f27_a_500_on_creating_a_customer_freezes_nobody(
+    trouble: Trouble,
+) -> None:
+    """
+    A second customer costs nothing: another one is made at the next try, if none is
+    found; the subscription is one all the same.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        deployment.line.plan(trouble)
+        begun = await ordered(deployment)
+        assert begun.open
+        await deployment.advance(timedelta(minutes=1))
+        await deployment.work()
+
+        ended = await deployment.intent(begun.id)
+        assert ended is not None
+        assert ended.state is IntentState.SUCCEEDED
+        assert len(deployment.engine.world.all("subscription")) == 1
+
+
+async def test_a_key_that_is_refused_is_said_at_once_and_nothing_happens_later() -> (
+    None
+):
+    """
+    Who asks again with the same idempotency key, once another key is set, begins anew.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        good, deployment.engine.api.api_key = deployment.engine.api.api_key, "other"
+        refused = await deployment.update_card(ADA, GOOD, caller=CALLER, key="one")
+        assert refused.intent.state is IntentState.REFUSED
+        assert refusal_code(refused.intent) == GatewayKeyRefused.code
+        assert not deployment.open_intents
+
+        deployment.engine.api.api_key = good
+        await deployment.advance(HOUR)
+        await deployment.work()
+        assert not deployment.engine.world.all("customer")
+        again = await deployment.update_card(ADA, GOOD, caller=CALLER, key="one")
+        assert (again.replayed, again.intent.state) == (False, IntentState.SUCCEEDED)
+
+
+async def test_a_refused_key_says_nothing_of_what_was_sent_before() -> None:
+    """
+    It stays open, and is done once when the gateway takes a key again.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        begun = await start(deployment)
+        assert begun.open
+        good, deployment.engine.api.api_key = deployment.engine.api.api_key, "other"
+        await deployment.advance(timedelta(minutes=1))
+        await deployment.work_once()
+        kept = await deployment.intent(begun.id)
+        assert kept is not None
+        assert kept.open
+
+        deployment.engine.api.api_key = good
+        await deployment.advance(HOUR)
+        await deployment.work()
+        ended = await deployment.intent(begun.id)
+        assert ended is not None
+        assert ended.state is IntentState.SUCCEEDED
+        assert len(deployment.engine.world.all("subscription")) == 1
+
+
+@pytest.mark.parametrize("trouble", list(Trouble))
+async def test_what_was_called_off_does_not_happen_later(trouble: Trouble) -> None:
+    """
+    Whatever came of it at the gateway: a subscription that was made is ended. The user
+    may order again at once.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(trouble)
+        begun = await start(deployment)
+        if not begun.open:
+            with pytest.raises(IntentEnded):
+                await call_off(deployment)(begun.id, caller=CALLER)
+            return
+        off = await call_off(deployment)(begun.id, caller=CALLER)
+        assert refusal_code(off) == "called_off"
+        assert await call_off(deployment)(begun.id, caller=CALLER) == off
+        await deployment.advance(HOUR)
+        await deployment.work()
+
+        made = deployment.engine.world.all("subscription")
+        assert {it["status"] for it in made} <= {"canceled"}
+        assert not deployment.open_intents
+        again = await start(deployment)
+        assert again.state is IntentState.SUCCEEDED
+        await deployment.work()
+        account = await deployment.account()
+        (only,) = (it for it in account.subscriptions if not it.is_terminal)
+        assert again.outcome is not None
+        assert again.outcome.subscription is not None
+        assert only.gateway_id == again.outcome.subscription.gateway_id
+
+
+async def test_what_nothing_gives_back_is_not_called_off() -> None:
+    """
+    A change or a new card may have been charged already: its outcome is waited for.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await start(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        changed = await change(deployment, price=deployment.pro)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        updated = await card(deployment, OTHER)
+        for begun in (changed, updated):
+            assert begun.open
+            with pytest.raises(NotToBeCalledOff):
+                await call_off(deployment)(begun.id, caller=CALLER)
+        await deployment.advance(HOUR)
+        await deployment.work()
+        with pytest.raises(IntentEnded, match="succeeded"):
+            await call_off(deployment)(changed.id, caller=CALLER)
+
+
+async def test_what_runs_at_this_moment_is_not_called_off() -> None:
+    """
+    Its process would go on; the caller asks again in a moment.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        begun = await start(deployment)
+        tables = deployment.database.tables.copy()
+        tables.put_intent(begun.claimed(deployment.clock.now))
+        deployment.database.tables = tables
+        with pytest.raises(OperationInProgress):
+            await call_off(deployment)(begun.id, caller=CALLER)
+
+
+async def test_another_users_operation_is_not_there() -> None:
+    """
+    For whoever is no administrator.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        begun = await start(deployment)
+        with pytest.raises(IntentNotFound):
+            await call_off(deployment)(begun.id, caller=caller_of(UserId("bob")))
