@@ -192,6 +192,8 @@ def test_an_admin_kills_a_token_by_its_name_and_lists_the_dead(
         {"token": "x", "jti": "y"},
         {"issuer": "i", "jti": "j"},
         {"issuer": "i", "jti": "j", "expires_at": "2030-01-01T00:00:00"},
+        {"issuer": "i", "jti": "j", "expires_at": "9999-12-31T23:59:59-01:00"},
+        {"issuer": "i", "jti": "j", "expires_at": "0001-01-01T00:00:00+01:00"},
         {"issuer": "i", "jti": "j\0", "expires_at": "2030-01-01T00:00:00Z"},
         {"issuer": "i" * 256, "jti": "j", "expires_at": "2030-01-01T00:00:00Z"},
         {"token": 1},

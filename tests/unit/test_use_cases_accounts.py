@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import attrs
@@ -25,14 +26,16 @@ from payments_core import (
     PaymentStatus,
     Policy,
 )
+from payments_core.account import PaymentAccount
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.errors import (
     AccountNotFound,
     CustomerTaken,
     EmailTaken,
 )
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind
+from payments_core.ports import AccountDirectory
 from payments_core.use_cases import GetAuthorizedAccount, GetPaymentStatus
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +201,46 @@ async def test_the_first_call_of_a_user_registers_it() -> None:
 
         assert world.account().email == email_of(ADA)
         assert view.standing.payment_status is PaymentStatus.PAID
+
+
+@attrs.define
+class _Behind:
+    """A directory that answers its first question as of a moment before a call."""
+
+    directory: AccountDirectory
+    register: Callable[[], Awaitable[object]]
+    asked: int = 0
+
+    async def find(self, user: UserId | Email) -> PaymentAccount | None:
+        found = await self.directory.find(user)
+        self.asked += 1
+        if self.asked == 1:
+            await self.register()
+        return found
+
+    async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
+        return await self.directory.owner_of_customer(customer_id)
+
+
+@pytest.mark.parametrize("path", [ADA, email_of(ADA)])
+async def test_of_two_first_calls_at_once_both_find_the_user(
+    path: UserId | Email,
+) -> None:
+    """
+    The one that is later sees what the other one registered.
+    """
+    world = World()
+    status = status_of(world)
+
+    async def other_call() -> object:
+        return await status(ADA, caller=caller(email=email_of(ADA)))
+
+    behind = _Behind(status.reach.directory, other_call)
+    reach = attrs.evolve(status.reach, directory=behind)
+    late = attrs.evolve(status, reach=reach)
+    view = await late(path, caller=caller(email=email_of(ADA)))
+
+    assert view.account == world.account()
 
 
 async def test_the_status_is_what_the_clock_says_now() -> None:

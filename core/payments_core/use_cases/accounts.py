@@ -168,9 +168,14 @@ class GetAuthorizedAccount:
         email = caller.token.email
         if email is None or not caller.names(user):
             raise AccountNotFound
-        # An old token with an old e-mail must not rename an account back.
-        if await self.directory.find(caller.user_id) is not None:
-            raise AccountNotFound
+        known = await self.directory.find(caller.user_id)
+        if known is not None:
+            # Another call was first, at this moment. But an old token with an old
+            # e-mail must not rename an account back.
+            wanted = user.key if isinstance(user, Email) else user
+            if wanted not in {known.user_id, known.email.key}:
+                raise AccountNotFound
+            return known
         return await self.register(caller.user_id, email)
 
 

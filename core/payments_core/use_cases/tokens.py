@@ -1,6 +1,6 @@
 """Authenticate callers, and revoke tokens before they expire."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import attrs
 
@@ -8,6 +8,7 @@ from payments_core.caller import Caller
 from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
+    InvalidValue,
     TokenInvalidated,
     TokenNotFound,
 )
@@ -75,8 +76,13 @@ class InvalidateToken:
 
         Raises:
             ScopeRequired: the caller is no administrator.
+            InvalidValue: the moment is beyond the years 1 to 9999 in UTC.
         """
         caller.require_admin()
+        try:
+            expires_at = expires_at.astimezone(UTC)
+        except OverflowError:
+            raise InvalidValue("expires_at", "not a moment in UTC") from None
         now = self.clock()
         await self.tokens.invalidate(
             TokenRevocation(
