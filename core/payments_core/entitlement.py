@@ -128,16 +128,18 @@ class PaymentEffect:
         status, buys_month = _status_of(payment), payment.money_stayed
         if payment.invoice_id in paid_invoices:
             buys_month = False
+        elif without_money:
+            # Whatever it was for: it bought nothing, and nobody's life tells more.
+            pass
         elif payment.subscription_id is not None:
             return None
         elif around:
             if payment.invoice_known:
                 return None
             buys_month = False
-            if not without_money:
-                if not any(may_have_paid(payment, it) for it in around):
-                    return None
-                status = PaymentStatus.PAID
+            if not any(may_have_paid(payment, it) for it in around):
+                return None
+            status = PaymentStatus.PAID
         return cls(
             created_at,
             _PRECEDENCE[payment.state],

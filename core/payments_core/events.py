@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import attrs
 
@@ -52,6 +51,21 @@ class SyncNeeded:
     @classmethod
     def of_payment(cls, payment_id: PaymentId, reason: str) -> Self:
         return cls(JobKey(JobKind.PAYMENT, payment_id), reason)
+
+
+# What of a gateway only says by itself which syncs a change of it asks for.
+ObjectKind = Literal["invoice", "refund", "dispute", "card", "set_up"]
+
+
+@attrs.frozen
+class ObjectChanged:
+    """Something happened to an object that is not told: a report, and a fact.
+
+    It has to be read before it is known what to sync: a thin event says no more.
+    """
+
+    kind: ObjectKind
+    id: str
 
 
 @attrs.frozen
@@ -113,6 +127,7 @@ Report = (
     | PaidPeriod
     | CardReported
     | SyncNeeded
+    | ObjectChanged
     | QuarantineNeeded
 )
 # The type of a signed event whose own cannot be read.
@@ -138,9 +153,10 @@ class GatewayEvent:
     report: Report | None = None
     request_key: str | None = None
     body: bytes = attrs.field(repr=False)
+    key: EventKey = attrs.field(init=False, eq=False, repr=False)
 
-    @cached_property
-    def key(self) -> EventKey:
+    @key.default
+    def _id_and_type(self) -> EventKey:
         return EventKey(self.id, self.type)
 
 

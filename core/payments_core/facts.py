@@ -16,6 +16,7 @@ from payments_core.events import (
     CardReported,
     EventState,
     GatewayEvent,
+    ObjectChanged,
     Outcome,
     QuarantineNeeded,
     SyncNeeded,
@@ -148,6 +149,7 @@ Fact = (
     | LinkRequested
     | LinkDecided
     | SyncNeeded
+    | ObjectChanged
     | QuarantineNeeded
 )
 
@@ -179,7 +181,9 @@ def facts_of(event: GatewayEvent) -> SourcedFacts:
             facts = (SubscriptionObserved(report=report, at=event.created_at),)
         case PaidPeriod() as period:
             facts = (PeriodPaid(period),)
-        case SyncNeeded() | QuarantineNeeded() | CardReported() as fact:
+        case (
+            SyncNeeded() | ObjectChanged() | QuarantineNeeded() | CardReported() as fact
+        ):
             facts = (fact,)
         case None:
             facts = ()

@@ -13,7 +13,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
-from payments_core.events import EventState, GatewayEvent, KeptEvent
+from payments_core.events import EventState, GatewayEvent, KeptEvent, ObjectChanged
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -189,6 +189,12 @@ class PaymentGateway(Protocol):
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         """Return what the gateway says of a payment now, and of its invoice."""
+
+    async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
+        """Return what has to be synced because of a change of an object.
+
+        Nothing, if it is about nothing of ours.
+        """
 
     async def price(self, price_id: str) -> Price:
         """Return a price."""

@@ -152,6 +152,26 @@ def test_a_trial_that_is_ended_early_ends_there() -> None:
     assert not says(ended).entitled
 
 
+@pytest.mark.parametrize("status", [S.CANCELED, S.INCOMPLETE_EXPIRED])
+@pytest.mark.parametrize("known", [True, False])
+def test_p01_a_failed_payment_of_what_is_over_says_the_same_when_more_is_known(
+    status: SubscriptionStatus,
+    known: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    That its invoice was of the subscription makes it no less failed.
+    """
+    failed = attrs.evolve(
+        a_payment(state=PaymentState.FAILED, at=NOON + DAY),
+        invoice_known=known,
+        invoice_id="in_9" if known else None,
+        subscription_id="sub_1" if known else None,
+    )
+    over = of(status, ended_at=NOON + 2 * DAY)
+
+    assert shown(over, failed)[0] is P.FAILED
+
+
 @pytest.mark.parametrize(
     ("status", "grace"),
     [

@@ -3,7 +3,6 @@
 Ids are those of the threat model.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -253,21 +252,3 @@ def test_the_limits_of_the_envelope_are_inside(created_s: int) -> None:
     )
 
     assert int(event.created_at.timestamp()) == created_s
-
-
-def test_a_thin_event_is_malformed() -> None:
-    """
-    Events of the v2 API carry no object; they belong to another kind of endpoint.
-    """
-    body = json.dumps(
-        {
-            "id": "evt_1",
-            "object": "v2.core.event",
-            "type": "v1.billing.meter.error_report_triggered",
-            "created": "2026-01-01T12:00:00.000Z",
-            "livemode": False,
-            "related_object": {"id": "mtr_1", "type": "billing.meter"},
-        }
-    ).encode()
-
-    assert refusal_of(body).field == "object"

@@ -23,6 +23,7 @@ from payments_core.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
 )
+from payments_core.events import ObjectChanged
 from payments_core.gateway import (
     Answer,
     FrozenRequest,
@@ -30,6 +31,7 @@ from payments_core.gateway import (
     InvoicePaymentState,
 )
 from payments_core.identity import CustomerId, UserId
+from payments_core.job import JobKey
 from payments_core.money import Money
 from payments_core.months import months_after
 from payments_core.payment import Payment, PaymentId, PaymentState
@@ -54,6 +56,8 @@ class GatewayObjects:
     card_owners: dict[str, str] = attrs.Factory(dict)
     default_cards: dict[str, str] = attrs.Factory(dict)
     set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
+    # What has to be synced when one of these changes.
+    jobs_of: dict[str, tuple[JobKey, ...]] = attrs.Factory(dict)
     subscriptions: dict[str, Report] = attrs.Factory(dict)
     invoices: dict[str, core.InvoicePayment] = attrs.Factory(dict)
     paid_periods: dict[str, PaidPeriod] = attrs.Factory(dict)
@@ -307,6 +311,9 @@ class MemoryGateway:
             paid_periods=[it for it in periods if it.invoice_id == found.invoice_id],
             at=self._now,
         )
+
+    async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
+        return _found(self.objects.jobs_of, changed.id, changed.kind)
 
     async def price(self, price_id: str) -> core.Price:
         return _found(self.objects.prices, price_id, "price")

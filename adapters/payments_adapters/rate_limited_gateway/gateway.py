@@ -12,6 +12,7 @@ from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreake
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
+from payments_core.events import ObjectChanged
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -26,6 +27,7 @@ from payments_core.gateway import (
     UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
+from payments_core.job import JobKey
 from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
@@ -126,6 +128,10 @@ class RateLimitedGateway:
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         async with self._call("charges"):
             return await self._gateway.payment(payment_id)
+
+    async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
+        async with self._call(f"{changed.kind}s"):
+            return await self._gateway.jobs_of(changed)
 
     async def price(self, price_id: str) -> Price:
         async def find() -> Price:

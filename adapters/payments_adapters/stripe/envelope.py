@@ -52,7 +52,6 @@ class Envelope(msgspec.Struct):
 
 
 _EVENT: Final = "event"
-_THING: Final = msgspec.json.Decoder(Thing)
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
 
@@ -71,20 +70,10 @@ def envelope_of(body: bytes) -> Envelope:
         is_text = False
     if not is_text:
         raise Malformed("", "not UTF-8")
-    try:
-        envelope = decode(_ENVELOPE, body)
-    except Malformed:
-        # A thin event lacks fields; better to hear that it is one.
-        if decode(_THING, body).kind != _EVENT:
-            raise _no_snapshot() from None
-        raise
+    envelope = decode(_ENVELOPE, body)
     if envelope.kind != _EVENT:
-        raise _no_snapshot()
+        raise Malformed("object", "not an event")
     return envelope
-
-
-def _no_snapshot() -> Malformed:
-    return Malformed("object", "not a snapshot event")
 
 
 class Unread(NamedTuple):
@@ -96,6 +85,7 @@ class Unread(NamedTuple):
 
 
 class _Anything(msgspec.Struct):
+    kind: object = msgspec.field(name="object", default=None)
     id: object = None
     type: object = None
     created: object = None
@@ -105,12 +95,21 @@ class _Anything(msgspec.Struct):
 _ANYTHING: Final = msgspec.json.Decoder(_Anything)
 
 
+def kind_of(body: bytes) -> object:
+    """Return what an object says it is; None if that cannot be read."""
+    return _anything(body).kind
+
+
+def _anything(body: bytes) -> _Anything:
+    try:
+        return decode(_ANYTHING, body)
+    except (Malformed, UnicodeDecodeError):
+        return _Anything()
+
+
 def unread(body: bytes) -> Unread:
     """Read what can be read of any bytes."""
-    try:
-        found = decode(_ANYTHING, body)
-    except (Malformed, UnicodeDecodeError):
-        found = _Anything()
+    found = _anything(body)
     id_, type_ = _read(found.id, Visible), _read(found.type, Visible)
     return Unread(
         EventKey(id_, type_) if id_ and type_ else None,

@@ -11,6 +11,7 @@ Rule 5: of a key that comes twice the last one counts. One parser reads everythi
         no two places can take the body for two different events.
 Rule 6: a subscription as another API version renders it is fetched, unless it has
         ended: nothing about that can be rendered otherwise.
+Rule 7: a thin event says no more than which object changed (`thin_events`).
 
 Source: docs.stripe.com/api/events/object and the types of the SDK.
 """
@@ -43,6 +44,7 @@ from payments_adapters.stripe.envelope import (
     Envelope,
     Request,
     envelope_of,
+    kind_of,
     unread,
 )
 from payments_adapters.stripe.fields import (
@@ -60,6 +62,7 @@ from payments_adapters.stripe.invoices import (
     subscription_of,
 )
 from payments_adapters.stripe.signature import StripeSignatures
+from payments_adapters.stripe.thin_events import THIN, thin_event_of
 from payments_core.events import (
     UNREADABLE,
     EventKey,
@@ -100,21 +103,26 @@ def translate(
     `livemode` and `at` are those of an event that does not say its own.
     """
     try:
-        envelope = envelope_of(body)
-        request = envelope.request
-        event = GatewayEvent(
-            id=envelope.id,
-            type=envelope.type,
-            created_at=moment(envelope.created),
-            livemode=envelope.livemode,
-            api_version=envelope.api_version,
-            object_id=envelope.data.object.id,
-            report=_report(envelope, body),
-            request_key=(
-                request.idempotency_key if isinstance(request, Request) else None
-            ),
-            body=body,
-        )
+        try:
+            envelope = envelope_of(body)
+            request = envelope.request
+            event = GatewayEvent(
+                id=envelope.id,
+                type=envelope.type,
+                created_at=moment(envelope.created),
+                livemode=envelope.livemode,
+                api_version=envelope.api_version,
+                object_id=envelope.data.object.id,
+                report=_report(envelope, body),
+                request_key=(
+                    request.idempotency_key if isinstance(request, Request) else None
+                ),
+                body=body,
+            )
+        except Malformed:
+            if kind_of(body) != THIN:
+                raise
+            event = thin_event_of(body, FOLLOWED)
     except Malformed as malformed:
         reason = str(malformed)
     else:

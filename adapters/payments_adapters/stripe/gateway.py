@@ -15,6 +15,7 @@ import stripe
 
 from payments_adapters.stripe import (
     billing,
+    changed_objects,
     invoices,
     request_results,
     requests,
@@ -54,6 +55,7 @@ from payments_core.errors import (
     GatewayRefused,
     InvalidValue,
 )
+from payments_core.events import ObjectChanged
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -69,6 +71,7 @@ from payments_core.gateway import (
     UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
+from payments_core.job import JobKey
 from payments_core.payment import DisputeState, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
@@ -262,6 +265,9 @@ class StripeGateway:
         # Paid ones first: what was tried may be of a later invoice.
         found = sorted(got.it.data, key=lambda it: it.status != "paid")
         return found[0].invoice if found else None
+
+    async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
+        return await changed_objects.jobs_of(self._reading, changed)
 
     async def price(self, price_id: str) -> Price:
         got = await self._reading.one(PRICE, price_id)

@@ -30,6 +30,7 @@ from payments_core.decide.accounts import (
     keep_apart,
     link_account,
     observe_card,
+    read_object,
     register_user,
     release_customer,
     report_card,
@@ -62,6 +63,7 @@ from payments_core.events import (
     EventKey,
     EventState,
     GatewayEvent,
+    ObjectChanged,
     Outcome,
     QuarantineNeeded,
     SyncNeeded,
@@ -125,6 +127,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         LinkRequested: link_account,
         LinkDecided: decide_link,
         SyncNeeded: request_sync,
+        ObjectChanged: read_object,
         QuarantineNeeded: keep_apart,
     }
 )

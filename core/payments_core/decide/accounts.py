@@ -18,7 +18,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.changes import Lookup
-from payments_core.decide.decision import customer_job
+from payments_core.decide.decision import customer_job, event_job
 from payments_core.decide.group import Group
 from payments_core.decide.known import Known
 from payments_core.decide.lookups import claims_of
@@ -33,6 +33,7 @@ from payments_core.errors import (
 from payments_core.events import (
     CardReported,
     EventState,
+    ObjectChanged,
     Outcome,
     QuarantineNeeded,
     SyncNeeded,
@@ -123,6 +124,15 @@ def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcom
     if source.event is None:
         return source.job_outcome
     return Outcome(EventState.PENDING, fact.reason, fact.job)
+
+
+def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outcome:
+    """Let a job read the object: it applies the event again, knowing what to sync."""
+    if source.event is None:
+        return source.job_outcome
+    job, reason = event_job(source.event.key), f"{fact.kind} changed"
+    group.sync(job, reason)
+    return Outcome(EventState.PENDING, reason, job)
 
 
 def keep_apart(_: Group, fact: QuarantineNeeded, __: SourcedFacts) -> Outcome:

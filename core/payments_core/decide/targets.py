@@ -11,7 +11,12 @@ import attrs
 
 from payments_core.decide.decision import event_group, user_group
 from payments_core.decide.known import Known
-from payments_core.events import CardReported, QuarantineNeeded, SyncNeeded
+from payments_core.events import (
+    CardReported,
+    ObjectChanged,
+    QuarantineNeeded,
+    SyncNeeded,
+)
 from payments_core.facts import (
     CardObserved,
     CustomerBound,
@@ -102,7 +107,7 @@ class Targets:
                 return "", fact.user_id
             case LinkDecided():
                 return self._of_link(fact)
-            case SyncNeeded() | QuarantineNeeded():
+            case SyncNeeded() | ObjectChanged() | QuarantineNeeded():
                 return None
 
     def _of_subscription(self, gateway_id: str) -> _Target:

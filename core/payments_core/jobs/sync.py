@@ -8,7 +8,7 @@ import attrs
 
 from payments_core.decide import subscription_job
 from payments_core.errors import EventNotFound
-from payments_core.events import EventKey, SyncNeeded
+from payments_core.events import EventKey, ObjectChanged, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     PaymentCorrected,
@@ -169,7 +169,12 @@ async def apply_event(run: JobRun, job: Job) -> None:
             event = run.reader.reread(kept.body)
             # It has the name by which it was kept, though it may be readable by now.
             event = attrs.evolve(event, id=key.id, type=key.type)
-            again = attrs.evolve(facts_of(event), reapplied=True, job=job)
+            source = facts_of(event)
+            if isinstance(event.report, ObjectChanged):
+                needed = await run.gateway.jobs_of(event.report)
+                facts = tuple(SyncNeeded(it, event.type) for it in needed)
+                source = attrs.evolve(source, facts=facts)
+            again = attrs.evolve(source, reapplied=True, job=job)
             recorded = await run.record.one(again)
             if recorded.state is RecordedState.DUPLICATE:
                 # Another worker has applied it meanwhile.

@@ -77,6 +77,8 @@ class Engine:
     after_retries: str = attrs.field(
         default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
     )
+    # Webhooks are thin events: they say which object changed, and nothing of it.
+    thin_events: bool = False
     preset: Preset = lambda _: None
     preset_name: str = ""
     # Told of every call and its answer.
@@ -109,7 +111,12 @@ class Engine:
 
     def _begin(self, seed: int, start: int) -> None:
         self.seed = seed
-        self.world = World(self.seed, start, after_retries=self.after_retries)
+        self.world = World(
+            self.seed,
+            start,
+            after_retries=self.after_retries,
+            thin_events=self.thin_events,
+        )
         self.world.handle(scheduler.HANDLERS)
         # Drawn even if one is given, so that ids depend on nothing but the seed.
         drawn = f"sk_test_{self.world.secret()}"

@@ -133,6 +133,7 @@ class Sandbox:
     seed: int = 0
     start: datetime = attrs.field(factory=lambda: moment(START))
     after_retries: str = "cancel"
+    thin_events: bool = False
     port: int = 0
     engine: Engine = attrs.field(init=False)
     app: SandboxApp = attrs.field(init=False)
@@ -146,6 +147,7 @@ class Sandbox:
             seed=self.seed,
             start=lambda: int(self.start.timestamp()),
             after_retries=self.after_retries,
+            thin_events=self.thin_events,
         )
         self.app = SandboxApp.of(self.engine)
 

@@ -128,6 +128,8 @@ class World:
     undelivered: dict[str, set[str]] = attrs.field(init=False, factory=dict)
     # What becomes of a subscription when all retries failed.
     after_retries: str = "cancel"
+    # Whether webhooks say no more than which object changed.
+    thin_events: bool = False
     # How often chance was asked: equal means that nothing was made.
     drawn: int = attrs.field(init=False, default=0)
     _handlers: Mapping[str, Handler] = attrs.field(init=False, factory=dict)

@@ -21,6 +21,7 @@ from payments_sandbox.periods import DAY, HOUR, MINUTE
 from payments_sandbox.resources.endpoints import shown
 from payments_sandbox.signature import signed
 from payments_sandbox.state import Event, Object, World
+from payments_sandbox.thin_events import thin
 
 # Between the attempts; the last one repeats.
 BACKOFF_S: Final = (
@@ -227,6 +228,8 @@ def _wants(endpoint: Object, type_: str) -> bool:
 
 
 def _payload(world: World, event: Event, version: str) -> bytes:
+    if world.thin_events:
+        return msgspec.json.encode(thin(event))
     whole = shown(world, event)
     data = {
         **whole["data"],

@@ -49,6 +49,7 @@ def serve_here(
     journal: Path | None,
     clock_file: Path | None,
     after_retries: str,
+    thin_events: bool,
     at_once: int,
     while_stdin_is_open: bool,
     as_json: bool,
@@ -78,6 +79,7 @@ def serve_here(
         start=lambda: int(time.time()) if begins is None else begins,
         api_key=target.key,
         after_retries=after_retries,
+        thin_events=thin_events,
         preset=presets.both(*wanted),
         preset_name=" ".join(
             option

@@ -38,6 +38,9 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
     help="What becomes of a subscription that nobody pays.",
 )
 @click.option(
+    "--thin-events", is_flag=True, help="Webhooks only say which object changed."
+)
+@click.option(
     "--at-once",
     default=1,
     show_default=True,

@@ -48,7 +48,7 @@ def _route(
         check_json(headers)
         body = await read_body(headers, receive)
         event = reader.read(body, _signature(scope))
-        if only is not None and event.type not in {only, UNREADABLE}:
+        if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
             raise EventTypeMismatch(only)
         await _answer(await ingest(event), send)
 

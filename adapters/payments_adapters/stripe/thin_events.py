@@ -1,0 +1,114 @@
+"""Read thin events: which object changed, and nothing of how it is now.
+
+Rule 1: one of the types that are followed asks for a sync, or for reading the object
+        first, where it does not say itself what to sync.
+Rule 2: any other type is kept, and asks for nothing.
+
+Source: docs.stripe.com/api/v2/core/events/object and
+docs.stripe.com/event-destinations (types `v1.…`, general since 2026-09-30).
+"""
+
+from collections.abc import Container, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated, Final
+
+import msgspec
+
+from payments_adapters.stripe.fields import KIND, Id, Malformed, Text, Visible, decode
+from payments_core.events import (
+    GatewayEvent,
+    ObjectChanged,
+    ObjectKind,
+    QuarantineNeeded,
+    SyncNeeded,
+)
+from payments_core.job import JobKey, JobKind
+
+THIN: Final = "v2.core.event"
+PREFIX: Final = "v1."
+_YEAR_MIN, _YEAR_MAX = 1970, 2100
+
+
+class _Request(msgspec.Struct):
+    idempotency_key: Text | None = None
+
+
+class _Reason(msgspec.Struct):
+    request: _Request | None = None
+
+
+class _Related(msgspec.Struct):
+    id: Id
+    type: Text
+
+
+class ThinEvent(msgspec.Struct):
+    id: Visible
+    type: Visible
+    created: Annotated[datetime, msgspec.Meta(tz=True)]
+    livemode: bool
+    kind: Text = KIND
+    # Whose event it is, if not our own.
+    context: Text | None = None
+    reason: _Reason | None = None
+    related_object: _Related | None = None
+
+
+_EVENT: Final = msgspec.json.Decoder(ThinEvent)
+# Stripe's kinds of objects: those whose id says what to sync, and the others.
+_SYNCS: Final[Mapping[str, JobKind]] = MappingProxyType(
+    {
+        "charge": JobKind.PAYMENT,
+        "customer": JobKind.CUSTOMER,
+        "subscription": JobKind.SUBSCRIPTION,
+    }
+)
+_CHANGES: Final[Mapping[str, ObjectKind]] = MappingProxyType(
+    {
+        "dispute": "dispute",
+        "invoice": "invoice",
+        "payment_method": "card",
+        "refund": "refund",
+        "setup_intent": "set_up",
+    }
+)
+
+_Report = SyncNeeded | ObjectChanged | QuarantineNeeded
+
+
+def thin_event_of(body: bytes, followed: Container[str]) -> GatewayEvent:
+    """Read a thin event; `followed` are the types that are read, without the prefix.
+
+    Raises:
+        Malformed: it cannot be read.
+    """
+    event = decode(_EVENT, body)
+    if not _YEAR_MIN <= event.created.year < _YEAR_MAX:
+        raise Malformed("created", "not a moment of this century")
+    request = event.reason.request if event.reason else None
+    return GatewayEvent(
+        id=event.id,
+        type=event.type,
+        created_at=event.created.astimezone(UTC),
+        livemode=event.livemode,
+        object_id=event.related_object.id if event.related_object else None,
+        report=_report(event, followed),
+        request_key=request.idempotency_key if request else None,
+        body=body,
+    )
+
+
+def _report(event: ThinEvent, followed: Container[str]) -> _Report | None:
+    if event.context:
+        return QuarantineNeeded("the event is of an account of an organisation")
+    if event.type.removeprefix(PREFIX) not in followed or event.type in followed:
+        return None
+    thing = event.related_object
+    if thing is None:
+        return QuarantineNeeded("the event names no object")
+    if job := _SYNCS.get(thing.type):
+        return SyncNeeded(JobKey(job, thing.id), event.type)
+    if kind := _CHANGES.get(thing.type):
+        return ObjectChanged(kind, thing.id)
+    return QuarantineNeeded("the object is of a kind that is not read")
