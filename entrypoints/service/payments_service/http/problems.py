@@ -96,21 +96,26 @@ def request_id_of(connection: Connection) -> str:
     return str(connection.scope.get("state", {}).get("request_id", ""))
 
 
-def _answer(
-    connection: Connection, problem: HttpProblem, **headers: str
-) -> Response[bytes]:
+def body_of(problem: HttpProblem, request_id: str) -> bytes:
+    """Return the body of an answer, also of one that is not Litestar's."""
     body = Problem(
         type=f"urn:payments-gateway:problem:{problem.code}",
         title=problem.status.phrase,
         status=problem.status,
         detail=problem.detail,
         code=problem.code,
-        request_id=request_id_of(connection),
+        request_id=request_id,
         errors=problem.fields,
         **problem.more,
     )
+    return msgspec.json.encode(body)
+
+
+def _answer(
+    connection: Connection, problem: HttpProblem, **headers: str
+) -> Response[bytes]:
     return Response(
-        msgspec.json.encode(body),
+        body_of(problem, request_id_of(connection)),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers={
