@@ -39,6 +39,7 @@ from payments_service.http import (
 )
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.request_context import RequestContext
+from payments_service.http.requests import no_body
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
 from payments_service.presentation import PREFIX
@@ -77,28 +78,36 @@ def create_app(container: Container) -> RequestContext:
     def authenticated(app: ASGIApp) -> ASGIApp:
         return BearerAuthentication(app, container[AuthenticateCaller])
 
-    for_callers = Router(
+    with_body = Router(
         "/",
         route_handlers=[
             users.put_user,
-            users.get_payment_status,
-            cards.set_up_card,
             cards.update_card,
-            payments.get_payment_link,
             payments.link_payment,
             payments.unlink_payment,
             subscriptions.start_subscription,
-            subscriptions.get_subscriptions,
-            subscriptions.get_subscription,
             subscriptions.change_subscription,
             subscriptions.preview_change,
+            tokens.invalidate_token,
+        ],
+    )
+    without_body = Router(
+        "/",
+        route_handlers=[
+            users.get_payment_status,
+            cards.set_up_card,
+            payments.get_payment_link,
+            subscriptions.get_subscriptions,
+            subscriptions.get_subscription,
             subscriptions.end_subscription,
             subscriptions.get_intent,
-            tokens.invalidate_token,
             tokens.invalidate_user_tokens,
             tokens.invalidated_tokens,
         ],
-        middleware=[authenticated],
+        before_request=no_body,
+    )
+    for_callers = Router(
+        "/", route_handlers=[with_body, without_body], middleware=[authenticated]
     )
     app = Litestar(
         [

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from payments_core.use_cases import SetUpCard, UpdateCard
 from payments_service.http.operations import answer_of, idempotency_key
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body, no_body
+from payments_service.http.requests import HttpRequest, json_body
 from payments_service.http.schemas import CardIn
 
 
@@ -18,7 +18,6 @@ async def set_up_card(
     user: str,
     set_up: NamedDependency[SetUpCard],
 ) -> Response[bytes]:
-    await no_body(request)
     executed = await set_up(
         user_in_path(user), caller=request.user, key=idempotency_key(request)
     )

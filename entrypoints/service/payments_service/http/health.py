@@ -16,6 +16,7 @@ from payments_adapters.rate_limited_gateway import BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
+from payments_service.http.requests import no_body
 
 
 @attrs.define
@@ -94,6 +95,7 @@ def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> RequestCont
     app = Litestar(
         [livez, readyz, metrics],
         state=State({"readiness": readiness, "registry": registry}),
+        before_request=no_body,
         exception_handlers=problems.HANDLERS,
         logging_config=None,
         openapi_config=None,

@@ -15,7 +15,7 @@ from litestar.enums import MediaType
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
 from payments_service.http.problems import HttpProblem, of_error
-from payments_service.http.requests import HttpRequest
+from payments_service.http.requests import HttpRequest, refuse_card_data
 from payments_service.presentation import PREFIX
 from payments_service.presentation.operations import intent_out, result_of
 from payments_service.presentation.problems import problem_of
@@ -28,7 +28,7 @@ def idempotency_key(request: HttpRequest) -> str | None:
     """Return the idempotency key, with its caller; None without one.
 
     Raises:
-        HttpProblem: 400, it is none, or there are several.
+        HttpProblem: 400, it is none, or there are several; 422, it is a card's number.
     """
     given = request.headers.getall("idempotency-key", [])
     if not given:
@@ -41,6 +41,8 @@ def idempotency_key(request: HttpRequest) -> str | None:
             "invalid_idempotency_key",
             "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",
         )
+    # The one header that is stored.
+    refuse_card_data(key, "/headers/idempotency-key")
     token = request.user.token
     route = request.scope["path_template"]
     return f"{token.issuer} {token.user_id} {request.method} {route} {key}"

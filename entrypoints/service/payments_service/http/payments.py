@@ -26,7 +26,7 @@ async def link_payment(
 ) -> PaymentLinkOut:
     request.user.require_admin()
     id_ = PaymentId(gateway_reference("payment", payment))
-    given = await json_body(request, LinkIn)
+    given = await json_body(request, LinkIn, ids=("user_id",))
     user = user_id(given.user_id)
     done = await link(id_, user, given.reason, caller=request.user)
     return PaymentLinkOut.of(done)

@@ -28,7 +28,7 @@ from payments_service.presentation.arguments import decode_cursor
 async def invalidate_token(
     request: HttpRequest, invalidate: NamedDependency[InvalidateToken]
 ) -> TokenInvalidatedOut:
-    given = await json_body(request, TokenIn)
+    given = await json_body(request, TokenIn, ids=("token", "issuer", "jti"))
     by_id = (given.issuer, given.jti, given.expires_at)
     if given.token is not None and by_id == (None, None, None):
         await invalidate(given.token, caller=request.user)
