@@ -282,7 +282,7 @@ def test_t20_another_verb_is_refused(service: ServiceProcess, verb: str) -> None
     answer = httpx.request(verb, f"{service.url}/webhooks/stripe")
 
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "OPTIONS, POST"
 
 
 def test_a_refusal_echoes_nothing(service: ServiceProcess) -> None:

@@ -39,7 +39,6 @@ from payments_service.http import (
 )
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.request_context import RequestContext
-from payments_service.http.requests import no_body
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
 from payments_service.presentation import PREFIX
@@ -78,36 +77,28 @@ def create_app(container: Container) -> RequestContext:
     def authenticated(app: ASGIApp) -> ASGIApp:
         return BearerAuthentication(app, container[AuthenticateCaller])
 
-    with_body = Router(
+    for_callers = Router(
         "/",
         route_handlers=[
             users.put_user,
+            users.get_payment_status,
+            cards.set_up_card,
             cards.update_card,
+            payments.get_payment_link,
             payments.link_payment,
             payments.unlink_payment,
             subscriptions.start_subscription,
-            subscriptions.change_subscription,
-            subscriptions.preview_change,
-            tokens.invalidate_token,
-        ],
-    )
-    without_body = Router(
-        "/",
-        route_handlers=[
-            users.get_payment_status,
-            cards.set_up_card,
-            payments.get_payment_link,
             subscriptions.get_subscriptions,
             subscriptions.get_subscription,
+            subscriptions.change_subscription,
+            subscriptions.preview_change,
             subscriptions.end_subscription,
             subscriptions.get_intent,
+            tokens.invalidate_token,
             tokens.invalidate_user_tokens,
             tokens.invalidated_tokens,
         ],
-        before_request=no_body,
-    )
-    for_callers = Router(
-        "/", route_handlers=[with_body, without_body], middleware=[authenticated]
+        middleware=[authenticated],
     )
     app = Litestar(
         [
@@ -126,7 +117,7 @@ def create_app(container: Container) -> RequestContext:
         logging_config=None,
         openapi_config=None,
     )
-    return RequestContext(app)
+    return RequestContext.of(app)
 
 
 def _provide(it: object) -> Provide:

@@ -8,11 +8,11 @@ from litestar.di import NamedDependency
 from payments_core.use_cases import SetUpCard, UpdateCard
 from payments_service.http.operations import answer_of, idempotency_key
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import CardIn
 
 
-@post("/users/{user:str}/card-setup")
+@post("/users/{user:str}/card-setup", before_request=no_body)
 async def set_up_card(
     request: HttpRequest,
     user: str,

@@ -100,4 +100,4 @@ def create_ops_app(readiness: Readiness, breaker: CircuitBreaker) -> RequestCont
         logging_config=None,
         openapi_config=None,
     )
-    return RequestContext(app)
+    return RequestContext.of(app)

@@ -21,7 +21,8 @@ from payments_service.presentation.operations import intent_out, result_of
 from payments_service.presentation.problems import problem_of
 from payments_service.presentation.schemas import SubscribedOut
 
-_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+# Quoted, it is what the draft of the standard has: a structured string.
+_KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[A-Za-z0-9_.:-]{1,128})(?P=quote)')
 
 
 def idempotency_key(request: HttpRequest) -> str | None:
@@ -33,14 +34,14 @@ def idempotency_key(request: HttpRequest) -> str | None:
     given = request.headers.getall("idempotency-key", [])
     if not given:
         return None
-    # Quoted, it is what the draft of the standard has: a structured string.
-    key = given[0].removeprefix('"').removesuffix('"')
-    if len(given) > 1 or _KEY.fullmatch(key) is None:
+    match = _KEY.fullmatch(given[0])
+    if len(given) > 1 or match is None:
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_idempotency_key",
             "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",
         )
+    key = match["key"]
     # The one header that is stored.
     refuse_card_data(key, "/headers/idempotency-key")
     token = request.user.token

@@ -7,12 +7,12 @@ from payments_core.identity import user_id
 from payments_core.payment import PaymentId
 from payments_core.use_cases import LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
-from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import LinkIn, UnlinkIn
 from payments_service.presentation.schemas import PaymentLinkOut
 
 
-@get("/payments/{payment:str}/link")
+@get("/payments/{payment:str}/link", before_request=no_body)
 async def get_payment_link(
     request: HttpRequest, payment: str, read_link: NamedDependency[ReadPaymentLink]
 ) -> PaymentLinkOut:

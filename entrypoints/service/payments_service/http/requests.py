@@ -1,6 +1,7 @@
 """Reading requests: bodies, paths, cursors. Nothing is read past its limit."""
 
 import asyncio
+import json
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -8,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.types import Receive
+from litestar.types import Receive, Scope
 
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
@@ -24,6 +25,31 @@ _ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 HttpRequest = Request[Any, Any, State]
 _T = TypeVar("_T")
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """Return a request's headers by their names, one that occurs twice as a list.
+
+    So that of two values neither counts as the only one.
+    """
+    given = [*scope["headers"]]
+    found = dict(given)
+    if len(found) < len(given):
+        for name in found:
+            found[name] = b",".join(value for key, value in given if key == name)
+    return found
+
+
+def query_value(request: HttpRequest, name: str) -> str | None:
+    """Return a field of the query; None without it.
+
+    Raises:
+        InvalidValue: it is there twice.
+    """
+    given: list[str] = request.query_params.getall(name, [])
+    if len(given) > 1:
+        raise InvalidValue(name, "given more than once")
+    return given[0] if given else None
 
 
 def check_json(headers: Mapping[bytes, bytes]) -> None:
@@ -106,12 +132,13 @@ async def json_body(
     Raises:
         HttpProblem: 400 with the field and the reason; 422 for card data.
     """
-    headers = dict(request.scope["headers"])
+    headers = headers_of(request.scope)
     check_json(headers)
     body = await read_body(headers, request.receive)
     try:
-        body.decode()
+        text = body.decode()
         refuse_card_data(_without(ids, msgspec.json.decode(body)))
+        _refuse_duplicates(text, shape)
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
@@ -122,10 +149,37 @@ async def json_body(
             "a field of the body is not as it has to be",
             [field],
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
         ) from None
+
+
+def _refuse_duplicates(text: str, shape: type) -> None:
+    """Refuse a body in which an object has a name twice: readers would differ.
+
+    Raises:
+        HttpProblem: 400; with the field, if it is one of ours.
+        ValueError: it is no JSON for this parser.
+    """
+
+    def unique(pairs: list[tuple[str, object]]) -> None:
+        names = set[str]()
+        for name, _ in pairs:
+            if name in names:
+                known = name in {
+                    field.encode_name for field in msgspec.structs.fields(shape)
+                }
+                raise HttpProblem(
+                    HTTPStatus.BAD_REQUEST,
+                    "invalid_body",
+                    "a name occurs twice in an object of the body",
+                    [FieldError(pointer(name) if known else "", "is there twice")],
+                )
+            names.add(name)
+
+    # Looked through by another parser, which makes no value of it.
+    json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
 
 
 def _without(ids: Collection[str], value: object) -> object:
@@ -165,7 +219,7 @@ async def no_body(request: HttpRequest) -> None:
     Raises:
         HttpProblem: 400.
     """
-    headers = dict(request.scope["headers"])
+    headers = headers_of(request.scope)
     if not headers.keys() & _ANNOUNCING:
         return
     body = await read_body(headers, request.receive)
