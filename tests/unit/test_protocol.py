@@ -532,8 +532,28 @@ async def requested(listener: Listener) -> Transport:
 
 async def test_t65_half_of_the_connections_may_be_idle() -> None:
     """
-    Beyond, the longest idle is closed.
+    Beyond, the longest idle are closed; but not at once, as many may be answered in the
+    same moment, and their next requests be on their way.
     """
+    listener = Listener(limit=4)
+    transports = [await requested(listener) for _ in range(4)]
+
+    listener.after(0)
+    early = [it.is_closing() for it in transports]
+    listener.after(2)
+    later = [it.is_closing() for it in transports]
+
+    assert early == [False] * 4
+    assert later == [True, True, False, False]
+
+
+async def test_t65_the_next_that_is_idle_takes_the_place_of_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Nobody waits for the listener to look after its connections.
+    """
+    monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
     listener = Listener(limit=4)
 
     transports = [await requested(listener) for _ in range(3)]

@@ -135,8 +135,14 @@ class Connections(ServerState):
         """Keep a connection for its next request, and not too many of them."""
         self._awaited.pop(connection, None)
         self._idle[connection] = now
-        if len(self._idle) > self._idle_max:
+        self._trim(now)
+
+    def _trim(self, now: float) -> None:
+        """Close the longest idle; not those whose next request may be on its way."""
+        while len(self._idle) > self._idle_max:
             oldest = next(iter(self._idle))
+            if now - self._idle[oldest] <= YOUNG_S:
+                return
             self.busy(oldest)
             oldest.transport.close()
 
@@ -161,6 +167,7 @@ class Connections(ServerState):
         for connection in _since(self._idle, now - self._keep_alive_s - YOUNG_S):
             self.busy(connection)
             connection.transport.close()
+        self._trim(now)
         for connection in _since(self._unread, now - UNREAD_S_MAX):
             self._drop(connection)
         for each in [*self.connections]:
