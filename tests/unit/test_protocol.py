@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 from httptools import HttpRequestParser
+from structlog.testing import capture_logs
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
@@ -52,7 +53,8 @@ class Transport(asyncio.Transport):
 
     @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
+        if not self._is_closing:
+            self.written += bytes(data)
 
     @override
     def close(self) -> None:
@@ -256,10 +258,28 @@ async def test_t65_a_large_body_is_no_large_header() -> None:
     connection.data_received(post + b"x" * size + GET[:9])
     connection.data_received(GET[9:])
     await rounds()
+    connection.data_received(post)
+    for _ in range(3):
+        connection.data_received(b"x" * HEADER_BYTES_MAX)
+        await rounds()
     connection.data_received(CHUNKED + b"20000\r\n" + b"x" * 0x20000 + b"\r\n0\r\n\r\n")
     await rounds()
 
-    assert transport.written.count(b"HTTP/1.1 200") == 3
+    assert transport.written.count(b"HTTP/1.1 200") == 4
+
+
+async def test_t65_empty_lines_before_a_request_are_none_of_its_header() -> None:
+    """
+    They are skipped (RFC 9112, section 2.2).
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(b"\r\n" * HEADER_BYTES_MAX + GET[:9])
+    connection.data_received(GET[9:])
+    await rounds()
+
+    assert transport.written.startswith(b"HTTP/1.1 200")
 
 
 async def test_t65_a_body_that_is_skipped_has_its_answer_already() -> None:
@@ -437,8 +457,15 @@ async def test_t65_a_body_that_was_skipped_leaves_an_idle_connection() -> None:
     connection.data_received(b"1234")
     connection.data_received(GET)
     await rounds()
+    connection.data_received(post)
+    await rounds()
+    connection.data_received(b"1234")
+    listener.after(KEEP_ALIVE_S)
+    early = transport.is_closing()
+    listener.after(KEEP_ALIVE_S + 2)
 
-    assert transport.written.count(b"HTTP/1.1 200") == 2
+    assert transport.written.count(b"HTTP/1.1 200") == 3
+    assert (early, transport.is_closing()) == (False, True)
 
 
 async def test_t65_an_idle_connection_is_closed_whatever_else_it_sends() -> None:
@@ -570,12 +597,19 @@ async def test_t65_a_newcomer_beyond_the_limit_is_answered_503() -> None:
     busy.data_received(HELD)
     _, two = listener.connect()
 
-    _, refused = listener.connect()
+    newcomer, refused = listener.connect()
+    newcomer.data_received(GET)
+    await rounds()
 
     assert problem(refused) == (503, "too_many_connections")
+    assert [it["path"] for it in listener.seen] == ["/held"]
     assert b"\r\nretry-after: 1\r\n" in refused.written
     assert (one.is_closing(), two.is_closing()) == (False, False)
     assert len(listener.connections.connections) == 2
+    with capture_logs() as told:
+        listener.after(0)
+        listener.after(0)
+    assert [(it["log_level"], it["count"]) for it in told] == [("warning", 1)]
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n", GET])
@@ -602,17 +636,24 @@ async def test_t65_a_newcomer_takes_the_place_of_who_waits_longest(
     assert transport.written.startswith(b"HTTP/1.1 200")
 
 
-async def test_t65_a_connection_that_is_lost_makes_room() -> None:
+async def test_t65_a_connection_that_is_lost_makes_room_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """
-    Nothing of it is kept.
+    Nothing of it is kept that a newcomer could take the place of.
     """
+    monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
     listener = Listener(limit=1)
     connection, _ = listener.connect()
+    connection.data_received(GET[:9])
 
     connection.connection_lost(None)
-    _, transport = listener.connect()
+    busy, transport = listener.connect()
+    busy.data_received(HELD)
+    _, refused = listener.connect()
 
     assert not transport.is_closing()
+    assert problem(refused) == (503, "too_many_connections")
     assert len(listener.connections.connections) == 1
 
 
