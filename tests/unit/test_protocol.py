@@ -364,17 +364,35 @@ async def test_t56_a_malformed_body_behind_a_request_in_flight_ends_both() -> No
     assert (transport.written, transport.is_closing()) == (b"", True)
 
 
-async def test_t56_the_body_of_an_upgrade_is_no_request() -> None:
+H2C = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
+async def test_t56_an_upgrade_with_a_body_is_refused(body: bytes) -> None:
     """
-    The parser skips it, so it must not be read as what comes next.
+    The parser skips the body: the request would be answered as if it had none, and
+    the body be read as the next one. Some clients ask for h2c without being told to.
     """
     listener = Listener()
     connection, transport = listener.connect()
-    upgrade = b"Host: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
 
-    connection.data_received(
-        b"POST / HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (upgrade, len(GET))
-    )
+    post = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    connection.data_received(post + H2C + body + b"\r\n\r\n")
+    connection.data_received(GET)
+    await rounds()
+
+    assert problem(transport) == (400, "upgrade_with_body")
+    assert listener.seen == []
+
+
+async def test_t56_an_upgrade_without_a_body_is_an_ordinary_request() -> None:
+    """
+    The last of its connection: what comes behind it is not read.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(GET[:-2] + H2C + b"\r\n")
     connection.data_received(GET)
     await rounds()
 

@@ -58,6 +58,7 @@ OPS_CONNECTIONS_MAX: Final = 64
 _TICKS_A_SECOND: Final = 10
 # Of a field ": " and the end of its line; of all, what is around the path, and the end.
 _FIELD_BYTES: Final = 4
+_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _FRAME_BYTES: Final = len("  HTTP/1.1\r\n\r\n")
 
 
@@ -71,6 +72,12 @@ TOO_LONG: Final = _too_large(f"the header is over {HEADER_BYTES_MAX} bytes")
 TOO_MANY: Final = _too_large(f"there are over {HEADERS_MAX} header fields")
 MALFORMED: Final = HttpProblem(
     HTTPStatus.BAD_REQUEST, "malformed_request", "this is not HTTP/1.1"
+)
+# The parser skips the body of a request that asks for another protocol.
+UPGRADE: Final = HttpProblem(
+    HTTPStatus.BAD_REQUEST,
+    "upgrade_with_body",
+    "there is HTTP/1.1 only: send a body without Upgrade",
 )
 SLOW: Final = HttpProblem(
     HTTPStatus.REQUEST_TIMEOUT, "slow_header", "the header took too long"
@@ -261,11 +268,14 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         self._check_header()
+        is_upgrade = self.parser.should_upgrade()
+        if is_upgrade and any(name in _ANNOUNCING for name, _ in self.headers):
+            self._stop(UPGRADE)
         super().on_headers_complete()
         self._in_header, self._more_bytes = False, 0
         self.server_state.busy(self)
-        if self.parser.should_upgrade():
-            # The parser skips its body, which must not become the next request.
+        if is_upgrade:
+            # The parser would take what comes for the other protocol's.
             self._is_refused, self.cycle.keep_alive = True, False
         # The request has its fields; trailers, which come after the body, go nowhere.
         self.headers = _NOWHERE
