@@ -117,6 +117,8 @@ def test_t20_head_is_get_without_its_body(service: ServiceProcess) -> None:
         ]
 
     assert [got.status_code for got, _ in told] == [200, 304, 404, 401, 404, 200]
+    kept = [got.headers["cache-control"] for got, _ in told]
+    assert kept == ["private, no-cache"] * 2 + ["no-store"] * 4
     for got, head in told:
         assert head.status_code == got.status_code
         assert head.content == b""

@@ -58,8 +58,9 @@ OPS_CONNECTIONS_MAX: Final = 64
 _TICKS_A_SECOND: Final = 10
 # Of a field ": " and the end of its line; of all, what is around the path, and the end.
 _FIELD_BYTES: Final = 4
-_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _FRAME_BYTES: Final = len("  HTTP/1.1\r\n\r\n")
+# Without either there is no body (RFC 9112, section 6.3).
+_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def _too_large(what: str) -> HttpProblem:

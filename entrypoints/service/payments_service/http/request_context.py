@@ -67,7 +67,7 @@ def _read(scope: HTTPScope) -> tuple[str, bool]:
 
 def _allowing(name: bytes, value: bytes, known: frozenset[bytes]) -> _Header:
     """Return a header; `Allow` with what is known, and with HEAD where there is GET."""
-    if name.lower() != b"allow":
+    if name != b"allow":
         return name, value
     methods = {method.strip() for method in value.split(b",")} | known
     if b"GET" in methods:
@@ -109,7 +109,7 @@ class _Answer:
             headers = [*message.get("headers", ()), _NO_SNIFFING]
             headers.append((b"x-request-id", self._request_id.encode()))
             # It may hold a secret, and what is in front may cache its route.
-            if not any(name.lower() == b"cache-control" for name, _ in headers):
+            if b"cache-control" not in dict(headers):
                 headers.append(_NO_STORE)
             if self._scope["method"] == "OPTIONS" or self.status == _NOT_ALLOWED:
                 known = self._allowed.get(_template(self._scope), frozenset())
