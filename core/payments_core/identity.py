@@ -19,11 +19,11 @@ USER_ID_LENGTH_MAX: Final = 128
 EMAIL_LENGTH_MAX: Final = 254
 CUSTOMER_ID_LENGTH_MAX: Final = 255
 # Opaque, but it has to survive a URL, a log line and a header unharmed. It has no
-# "@", so that one path segment can be an id or an e-mail. As a segment "." and ".." are
-# no names (RFC 3986, section 5.2.4): clients and proxies remove them.
-_USER_ID: Final = re.compile(
-    rf"(?!\.{{1,2}}\Z)[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}"
-)
+# "@", so that one path segment can be an id or an e-mail.
+_USER_ID: Final = re.compile(rf"[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}")
+# As a segment these are no names (RFC 3986, section 5.2.4): clients and proxies remove
+# them.
+_DOT_SEGMENTS: Final = (".", "..")
 _CUSTOMER_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
 
@@ -34,7 +34,7 @@ def user_id(text: str) -> UserId:
     Raises:
         InvalidValue: it is something else.
     """
-    if _USER_ID.fullmatch(text) is None:
+    if _USER_ID.fullmatch(text) is None or text in _DOT_SEGMENTS:
         raise InvalidValue(
             "user_id",
             f"not 1 to {USER_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : | ~ + = -,"
