@@ -21,19 +21,24 @@ CUSTOMER_ID_LENGTH_MAX: Final = 255
 # Opaque, but it has to survive a URL, a log line and a header unharmed. It has no
 # "@", so that one path segment can be an id or an e-mail.
 _USER_ID: Final = re.compile(rf"[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}")
+# As a segment these are no names (RFC 3986, section 5.2.4): clients and proxies remove
+# them.
+_DOT_SEGMENTS: Final = (".", "..")
 _CUSTOMER_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 def user_id(text: str) -> UserId:
-    """Read a user id: 1 to 128 of `A-Z a-z 0-9 . _ : | ~ + = -`.
+    """Read a user id: 1 to 128 of `A-Z a-z 0-9 . _ : | ~ + = -`, not "." or "..".
 
     Raises:
         InvalidValue: it is something else.
     """
-    if _USER_ID.fullmatch(text) is None:
+    if _USER_ID.fullmatch(text) is None or text in _DOT_SEGMENTS:
         raise InvalidValue(
-            "user_id", f"not 1 to {USER_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : | ~ + = -"
+            "user_id",
+            f"not 1 to {USER_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : | ~ + = -,"
+            ' or "." or ".."',
         )
     return UserId(text)
 

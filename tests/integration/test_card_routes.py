@@ -40,6 +40,31 @@ def test_a_card_set_up_tells_the_browsers_secret(ada: Payer) -> None:
     assert customer["email"] == f"{ada.id}@example.com"
 
 
+def test_the_secret_of_an_operation_that_is_read_later_is_kept_by_no_cache(
+    ada: Payer,
+) -> None:
+    """
+    The answer of a 202 is read at its intent's address.
+    """
+    told = ada.call("POST", SET_UP).json()
+    [intent] = databases.run(
+        databases.fetch(
+            ada.stack.world.database_url,
+            "select id::text from intents where user_id = $1 and kind = 'set_up_card'",
+            ada.id,
+        )
+    )
+
+    answer = httpx.get(
+        f"{ada.stack.service.url}/intents/{intent['id']}",
+        headers={"Authorization": f"Bearer {ada.token}"},
+        trust_env=False,
+    )
+
+    assert answer.json()["result"] == told
+    assert answer.headers["cache-control"] == "no-store"
+
+
 def test_set_ups_one_after_the_other_share_a_customer(ada: Payer) -> None:
     """
     Each has a secret of its own; the customer is made once.

@@ -22,7 +22,7 @@ from payments_adapters.jwt import generate_jwks
 from payments_core.use_cases import RecordFacts
 from payments_service.cli.root import payments
 from payments_service.container import build_container
-from payments_service.listeners import GRACE_S
+from payments_service.http.protocol import GRACE_S
 from payments_service.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[2]

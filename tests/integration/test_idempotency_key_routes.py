@@ -312,7 +312,10 @@ def test_the_same_key_on_another_route_is_another(ada: Payer) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "a b", "a,b", "k" * 129, '""', '"', "../..", "a'; drop table", "k\t1", "\xe9"],
+    [
+        *["", "a b", "a,b", "k" * 129, '""', '"', "../..", "a'; drop table"],
+        *["k\t1", "\xe9", '"k', 'k"', '""k""', '"k"k', "'k'", '"k";a=1'],
+    ],
 )
 def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
     """
@@ -322,6 +325,17 @@ def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
 
     assert refusal(answer) == (400, "invalid_idempotency_key")
     assert ada.customers == []
+
+
+def test_t53_a_key_in_quotes_is_the_one_without(ada: Payer) -> None:
+    """
+    As the draft of the standard writes it.
+    """
+    first = ada.call("PUT", "card", {"payment_method": GOOD}, key='"quoted"')
+    again = ada.call("PUT", "card", {"payment_method": GOOD}, key="quoted")
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.headers["idempotent-replayed"] == "true"
 
 
 def test_t53_two_keys_are_none(ada: Payer) -> None:

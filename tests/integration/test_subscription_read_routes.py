@@ -74,9 +74,8 @@ def test_t41_another_users_subscription_does_not_exist(
         in_theirs = ada.call(method, f"/users/{bob.id}/{path}", body)
         assert refusal(in_own_name) == (404, "subscription_not_found")
         assert refusal(in_theirs) == (404, "account_not_found")
-    for method in ("GET", "POST"):
-        path = f"/users/{bob.id}/subscriptions"
-        answer = ada.call(method, path, {"product": stack.product})
+    for method, body in (("GET", None), ("POST", {"product": stack.product})):
+        answer = ada.call(method, f"/users/{bob.id}/subscriptions", body)
         assert refusal(answer) == (404, "account_not_found")
 
     assert bob.get("subscriptions") == before

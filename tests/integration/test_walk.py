@@ -96,7 +96,10 @@ async def post(app: Any, body: bytes, headers: dict[str, str]) -> int:
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+        "headers": [
+            (name.lower().encode(), value.encode())
+            for name, value in {"Host": "localhost", **headers}.items()
+        ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }

@@ -13,7 +13,10 @@ from payments_core import (
 from payments_core.errors import InvalidValue
 
 
-@pytest.mark.parametrize("text", [ADA, "a" * 128, "auth0|5f7c", "a.b_c:d~e+f=g-h"])
+@pytest.mark.parametrize(
+    "text",
+    [ADA, "a" * 128, "auth0|5f7c", "a.b_c:d~e+f=g-h", "...", ".a", "a.", "..a", ".-"],
+)
 def test_a_user_id_is_opaque(text: str) -> None:
     """
     Anything that a URL, a log line and a header carry unharmed.
@@ -22,11 +25,11 @@ def test_a_user_id_is_opaque(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a" * 129, "a@b", "a b", "a\n", "a/b", "ä", "a\x00", "a%20"]
+    "text", ["", "a" * 129, "a@b", "a b", "a\n", "a/b", "ä", "a\x00", "a%20", ".", ".."]
 )
 def test_other_texts_are_no_user_id(text: str) -> None:
     """
-    Too long, an e-mail, or harmful.
+    Too long, an e-mail, harmful, or what a path means by itself (RFC 3986, 5.2.4).
     """
     with pytest.raises(InvalidValue) as refused:
         user_id(text)

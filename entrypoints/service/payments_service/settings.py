@@ -19,6 +19,10 @@ _LOOPBACK_BASE: Final = re.compile(
     r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::([0-9]{1,5}))?"
 )
 _PORT_MAX: Final = 65_535
+# Half of the 1,024 files that a process may usually open.
+CONNECTIONS_MAX: Final = 512
+# uvicorn's own.
+KEEP_ALIVE_S: Final = 5
 
 _T = TypeVar("_T")
 
@@ -62,6 +66,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     ops_port: int = 8001
+    connections_max: int = CONNECTIONS_MAX
+    keep_alive_s: int = KEEP_ALIVE_S
     grace: timedelta = timedelta(days=3)
     drain_s: int = 0
     log_level: str = "info"
@@ -104,6 +110,12 @@ class Settings:
             "host": given.get("PAYMENTS_HOST", _text, "127.0.0.1"),
             "port": given.get("PAYMENTS_PORT", _whole(0, _PORT_MAX), 8000),
             "ops_port": given.get("PAYMENTS_OPS_PORT", _whole(0, _PORT_MAX), 8001),
+            "connections_max": given.get(
+                "PAYMENTS_CONNECTIONS_MAX", _whole(8, 100_000), CONNECTIONS_MAX
+            ),
+            "keep_alive_s": given.get(
+                "PAYMENTS_KEEP_ALIVE_S", _whole(1, 3_600), KEEP_ALIVE_S
+            ),
             "grace": given.get("PAYMENTS_GRACE_DAYS", _days, timedelta(days=3)),
             "drain_s": given.get("PAYMENTS_DRAIN_S", _whole(0, 300), 5 if live else 0),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),

@@ -29,6 +29,8 @@ WRONG = {
     "PAYMENTS_JWT_MAX_AGE_S": "1",
     "PAYMENTS_PORT": "http",
     "PAYMENTS_OPS_PORT": "65536",
+    "PAYMENTS_CONNECTIONS_MAX": "many",
+    "PAYMENTS_KEEP_ALIVE_S": "0",
     "PAYMENTS_GRACE_DAYS": "-1",
     "PAYMENTS_DRAIN_S": "soon",
     "PAYMENTS_LOG_LEVEL": "loud",

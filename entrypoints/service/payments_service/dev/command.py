@@ -236,6 +236,8 @@ async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
         build_container(settings, overrides),
         *listeners,
         trouble=partial(_trouble, children),
+        connections_max=settings.connections_max,
+        keep_alive_s=settings.keep_alive_s,
     )
     # A process of its own in production: it shares nothing with the service.
     behind = build_container(settings, overrides)

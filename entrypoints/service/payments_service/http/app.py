@@ -120,7 +120,7 @@ def create_app(container: Container) -> RequestContext:
         logging_config=None,
         openapi_config=None,
     )
-    return RequestContext(app)
+    return RequestContext.of(app)
 
 
 def _provide(it: object) -> Provide:

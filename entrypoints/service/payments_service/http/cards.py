@@ -12,13 +12,12 @@ from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import CardIn
 
 
-@post("/users/{user:str}/card-setup")
+@post("/users/{user:str}/card-setup", before_request=no_body)
 async def set_up_card(
     request: HttpRequest,
     user: str,
     set_up: NamedDependency[SetUpCard],
 ) -> Response[bytes]:
-    await no_body(request)
     executed = await set_up(
         user_in_path(user), caller=request.user, key=idempotency_key(request)
     )

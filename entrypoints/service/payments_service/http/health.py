@@ -19,6 +19,7 @@ from payments_core.errors import Unavailable
 from payments_core.ports import JobDirectory
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
+from payments_service.http.requests import no_body
 
 # More than that is as bad.
 FAILING_COUNTED_MAX: Final = 10_000
@@ -147,8 +148,9 @@ def create_ops_app(
                 "failing_jobs": failing_jobs,
             }
         ),
+        before_request=no_body,
         exception_handlers=problems.HANDLERS,
         logging_config=None,
         openapi_config=None,
     )
-    return RequestContext(app)
+    return RequestContext.of(app)

@@ -15,32 +15,35 @@ from litestar.enums import MediaType
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
 from payments_service.http.problems import HttpProblem, of_error
-from payments_service.http.requests import HttpRequest
+from payments_service.http.requests import HttpRequest, refuse_card_data
 from payments_service.presentation import PREFIX
 from payments_service.presentation.operations import intent_out, result_of
 from payments_service.presentation.problems import problem_of
 from payments_service.presentation.schemas import SubscribedOut
 
-_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+# Quoted, it is what the draft of the standard has: a structured string.
+_KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[A-Za-z0-9_.:-]{1,128})(?P=quote)')
 
 
 def idempotency_key(request: HttpRequest) -> str | None:
     """Return the idempotency key, with its caller; None without one.
 
     Raises:
-        HttpProblem: 400, it is none, or there are several.
+        HttpProblem: 400, it is none, or there are several; 422, it is a card's number.
     """
     given = request.headers.getall("idempotency-key", [])
     if not given:
         return None
-    # Quoted, it is what the draft of the standard has: a structured string.
-    key = given[0].removeprefix('"').removesuffix('"')
-    if len(given) > 1 or _KEY.fullmatch(key) is None:
+    match = _KEY.fullmatch(given[0])
+    if len(given) > 1 or match is None:
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_idempotency_key",
             "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",
         )
+    key = match["key"]
+    # The one header that is stored.
+    refuse_card_data(key, "/headers/idempotency-key")
     token = request.user.token
     route = request.scope["path_template"]
     return f"{token.issuer} {token.user_id} {request.method} {route} {key}"

@@ -7,12 +7,12 @@ from payments_core.identity import user_id
 from payments_core.payment import PaymentId
 from payments_core.use_cases import LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
-from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import LinkIn, UnlinkIn
 from payments_service.presentation.schemas import PaymentLinkOut
 
 
-@get("/payments/{payment:str}/link")
+@get("/payments/{payment:str}/link", before_request=no_body)
 async def get_payment_link(
     request: HttpRequest, payment: str, read_link: NamedDependency[ReadPaymentLink]
 ) -> PaymentLinkOut:
@@ -26,7 +26,7 @@ async def link_payment(
 ) -> PaymentLinkOut:
     request.user.require_admin()
     id_ = PaymentId(gateway_reference("payment", payment))
-    given = await json_body(request, LinkIn)
+    given = await json_body(request, LinkIn, ids=("user_id",))
     user = user_id(given.user_id)
     done = await link(id_, user, given.reason, caller=request.user)
     return PaymentLinkOut.of(done)

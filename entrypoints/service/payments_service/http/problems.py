@@ -11,6 +11,7 @@ from litestar import Response
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.types import Send
 
 from payments_core import errors
 
@@ -98,25 +99,52 @@ class HttpProblem(Exception):  # noqa: N818  # an answer, not a failure of ours
         self.more = more
 
 
+BUG: Final = HttpProblem(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal_error",
+    "this is our fault; the request id finds it in our logs",
+)
+
+
 def request_id_of(connection: Connection) -> str:
     return str(connection.scope.get("state", {}).get("request_id", ""))
 
 
-def _answer(
-    connection: Connection, problem: HttpProblem, **headers: str
-) -> Response[bytes]:
+def body_of(problem: HttpProblem, request_id: str) -> bytes:
+    """Return the body of an answer, also of one that is not Litestar's."""
     body = Problem(
         type=f"urn:payments-gateway:problem:{problem.code}",
         title=problem.status.phrase,
         status=problem.status,
         detail=problem.detail,
         code=problem.code,
-        request_id=request_id_of(connection),
+        request_id=request_id,
         errors=problem.fields,
         **problem.more,
     )
+    return msgspec.json.encode(body)
+
+
+async def send_problem(problem: HttpProblem, request_id: str, send: Send) -> None:
+    """Answer with a problem where Litestar does not."""
+    body = body_of(problem, request_id)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    await send(
+        {"type": "http.response.start", "status": problem.status, "headers": headers}
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _answer(
+    connection: Connection, problem: HttpProblem, **headers: str
+) -> Response[bytes]:
     return Response(
-        msgspec.json.encode(body),
+        body_of(problem, request_id_of(connection)),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers={
@@ -161,7 +189,9 @@ def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
     status = HTTPStatus(error.status_code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_bug(connection, error)
-    headers = {k: v for k, v in (error.headers or {}).items() if k == "Allow"}
+    # In lower case, as Litestar spells it.
+    allowed = (error.headers or {}).get("allow")
+    headers = {"Allow": allowed} if allowed is not None else {}
     problem = HttpProblem(status, status.name.lower(), status.description)
     return _answer(connection, problem, **headers)
 
@@ -169,12 +199,7 @@ def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
 def of_bug(connection: Connection, error: Exception) -> Response[bytes]:
     """Answer an unexpected exception; only the log says what it was."""
     structlog.get_logger().error("bug", exc_info=error)
-    problem = HttpProblem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "this is our fault; the request id finds it in our logs",
-    )
-    return _answer(connection, problem)
+    return _answer(connection, BUG)
 
 
 def pointer(field: str) -> str:

@@ -1,38 +1,78 @@
-"""Around the whole application: a request id on every answer, a line in the log.
+"""Around the whole application: what holds for every request and every answer.
 
-Litestar's own middleware does not run for routes that do not match; this does.
+A request id, headers against caches and guesses, HEAD wherever there is GET, one Host,
+a line in the log. Litestar's own middleware does not run for routes that do not match;
+this does.
 """
 
+import asyncio
 import logging
 import os
 import re
 import time
-from typing import Final
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Self
 from urllib.parse import unquote
 
 import attrs
 import structlog
+from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from payments_core.identity import Email, UserId
+from payments_service.card_data import holds_card_number
+from payments_service.http.problems import BUG, HttpProblem, send_problem
 from payments_service.logs import REQUEST_ID
 from payments_service.presentation.arguments import user_named
 
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _FAILED: Final = 400
+_NOT_ALLOWED: Final = 405
+_BODY: Final = "http.response.body"
 # Stands for "/" within a segment of a path. A character of private use: it is printable
 # nowhere, so no id and no e-mail has it.
 _SLASH: Final = "\ue000"
 _LOG: Final = logging.getLogger()
+_BAD_HOST: Final = HttpProblem(
+    HTTPStatus.BAD_REQUEST, "bad_host", "a request has one Host (RFC 9112, section 3.2)"
+)
+_ENDING: Final = HttpProblem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "shutting_down",
+    "this process ends before it has an answer: send the same again",
+)
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+_Header = tuple[bytes, bytes]
 
 
-def _request_id(scope: HTTPScope) -> str:
-    """Return the caller's id if it is a harmless one, else a new one."""
+def _read(scope: HTTPScope) -> tuple[str, bool]:
+    """Return the request's id, and whether its `Host` is as it has to be.
+
+    The id is the caller's if that is a harmless one, else a new one.
+    """
+    request_id, hosts = "", 0
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
-            return value.decode()
-    return os.urandom(8).hex()
+        if name == b"host":
+            hosts += 1
+        elif name == b"x-request-id" and not request_id and _GIVEN_ID.fullmatch(value):
+            # It is logged, and sent back.
+            request_id = "" if holds_card_number(value.decode()) else value.decode()
+    is_good = hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0")
+    return request_id or os.urandom(8).hex(), is_good
+
+
+def _allowing(name: bytes, value: bytes, known: frozenset[bytes]) -> _Header:
+    """Return a header; `Allow` with what is known, and with HEAD where there is GET."""
+    if name != b"allow":
+        return name, value
+    methods = {method.strip() for method in value.split(b",")} | known
+    if b"GET" in methods:
+        methods.add(b"HEAD")
+    return name, b", ".join(sorted(methods))
 
 
 def user_in_path(text: str) -> UserId | Email:
@@ -53,9 +93,56 @@ def _path(raw: bytes) -> str:
     return "/".join(unquote(it).replace("/", _SLASH) for it in segments)
 
 
+@attrs.define
+class _Answer:
+    """Sends what the application answers, completed; knows its status, 0 before."""
+
+    _scope: HTTPScope
+    _request_id: str
+    _allowed: Mapping[str, frozenset[bytes]]
+    _send: Send
+    status: int = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), _NO_SNIFFING]
+            headers.append((b"x-request-id", self._request_id.encode()))
+            # It may hold a secret, and what is in front may cache its route.
+            if b"cache-control" not in dict(headers):
+                headers.append(_NO_STORE)
+            if self._scope["method"] == "OPTIONS" or self.status == _NOT_ALLOWED:
+                known = self._allowed.get(_template(self._scope), frozenset())
+                headers = [_allowing(*header, known) for header in headers]
+            message = {**message, "headers": headers}
+        elif message["type"] == _BODY and self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def instead(self, error: BaseException) -> None:
+        """Answer for an application that fails before it does: not in plain text."""
+        if not self.status:
+            problem = _ENDING if isinstance(error, asyncio.CancelledError) else BUG
+            await send_problem(problem, self._request_id, self)
+
+
 @attrs.frozen
 class RequestContext:
+    """An application in it; `_allowed` are the methods of its routes' templates."""
+
     app: ASGIApp
+    _allowed: Mapping[str, frozenset[bytes]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, app: Litestar) -> Self:
+        # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
+        return cls(
+            app,
+            {
+                route.path_format: frozenset(it.encode() for it in route.methods)
+                for route in app.routes
+            },
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -63,30 +150,32 @@ class RequestContext:
             return
         if b"%2" in scope["raw_path"]:
             scope["path"] = _path(scope["raw_path"])
-        request_id = _request_id(scope)
+        request_id, has_good_host = _read(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = [*message.get("headers", ())]
-                headers.append((b"x-request-id", request_id.encode()))
-                message = {**message, "headers": headers}
-            await send(message)
-
+        started = time.perf_counter()
+        answer = _Answer(scope, request_id, self._allowed, send)
+        method: str = scope["method"]
+        if method == "HEAD":
+            # Another scope: the server looks at its own, and sends no body then.
+            scope = {**scope, "method": "GET"}
         # Each request is a task with a context of its own: nothing has to be unbound.
         REQUEST_ID.set(request_id)
-        await self.app(scope, receive, send_with_id)
+        try:
+            if has_good_host:
+                await self.app(scope, receive, answer)
+            else:
+                await send_problem(_BAD_HOST, request_id, answer)
+        except BaseException as error:
+            await answer.instead(error)
+            raise
         # Each success is in the database already; the ingress counts the rest.
-        if status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
+        if answer.status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
             structlog.get_logger().log(
-                logging.INFO if status >= _FAILED else logging.DEBUG,
+                logging.INFO if answer.status >= _FAILED else logging.DEBUG,
                 "request",
-                method=scope["method"],
+                method=method,
                 path=_template(scope),
-                status=status,
+                status=answer.status,
                 ms=round((time.perf_counter() - started) * 1e3, 1),
             )
 

@@ -1,14 +1,15 @@
 """Reading requests: bodies, paths, cursors. Nothing is read past its limit."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.types import Receive
+from litestar.types import Receive, Scope
 
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
@@ -19,8 +20,36 @@ BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
 BODY_TIMEOUT_S: Final = 5.0
 PAGE_LENGTH_MAX: Final = 100
 
+# Without either there is no body (RFC 9112, section 6.3).
+_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
 HttpRequest = Request[Any, Any, State]
 _T = TypeVar("_T")
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """Return a request's headers by their names, one that occurs twice as a list.
+
+    So that of two values neither counts as the only one.
+    """
+    given = [*scope["headers"]]
+    found = dict(given)
+    if len(found) < len(given):
+        for name in found:
+            found[name] = b",".join(value for key, value in given if key == name)
+    return found
+
+
+def query_value(request: HttpRequest, name: str) -> str | None:
+    """Return a field of the query; None without it.
+
+    Raises:
+        InvalidValue: it is there twice.
+    """
+    given: list[str] = request.query_params.getall(name, [])
+    if len(given) > 1:
+        raise InvalidValue(name, "given more than once")
+    return given[0] if given else None
 
 
 def check_json(headers: Mapping[bytes, bytes]) -> None:
@@ -92,18 +121,24 @@ async def _whole_body(receive: Receive) -> bytes:
             return body
 
 
-async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
+async def json_body(
+    request: HttpRequest, shape: type[_T], *, ids: Collection[str] = ()
+) -> _T:
     """Return the body in its shape; unknown fields are refused.
 
+    `ids` are fields that hold names which others gave: of a user, of a token. Digits
+    in them are no card's.
+
     Raises:
-        HttpProblem: 400 with the field and the reason.
+        HttpProblem: 400 with the field and the reason; 422 for card data.
     """
-    headers = dict(request.scope["headers"])
+    headers = headers_of(request.scope)
     check_json(headers)
     body = await read_body(headers, request.receive)
     try:
-        body.decode()
-        refuse_card_data(msgspec.json.decode(body))
+        text = body.decode()
+        refuse_card_data(_without(ids, msgspec.json.decode(body)))
+        _refuse_duplicates(text, shape)
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
@@ -114,10 +149,48 @@ async def json_body(request: HttpRequest, shape: type[_T]) -> _T:
             "a field of the body is not as it has to be",
             [field],
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
         ) from None
+
+
+def _refuse_duplicates(text: str, shape: type) -> None:
+    """Refuse a body in which an object has a name twice: readers would differ.
+
+    Raises:
+        HttpProblem: 400; with the field, if it is one of ours.
+        ValueError: it is no JSON for this parser.
+    """
+
+    def unique(pairs: list[tuple[str, object]]) -> None:
+        names = set[str]()
+        for name, _ in pairs:
+            if name in names:
+                known = name in {
+                    field.encode_name for field in msgspec.structs.fields(shape)
+                }
+                raise HttpProblem(
+                    HTTPStatus.BAD_REQUEST,
+                    "invalid_body",
+                    "a name occurs twice in an object of the body",
+                    [FieldError(pointer(name) if known else "", "is there twice")],
+                )
+            names.add(name)
+
+    # Looked through by another parser, which makes no value of it.
+    json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
+
+
+def _without(ids: Collection[str], value: object) -> object:
+    """Return a body without its ids; what is no text is no id."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: inner
+        for name, inner in value.items()
+        if not (name in ids and isinstance(inner, str))
+    }
 
 
 def refuse_card_data(value: object, at: str = "") -> None:
@@ -128,12 +201,16 @@ def refuse_card_data(value: object, at: str = "") -> None:
     """
     where = find_card_data(value, at)
     if where is not None:
-        raise HttpProblem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "card_data_refused",
-            "card data does not come here: give the gateway's id of a payment method",
-            [FieldError(where, "looks like card data")],
-        )
+        raise card_data_refused(where)
+
+
+def card_data_refused(where: str) -> HttpProblem:
+    return HttpProblem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "card_data_refused",
+        "card data does not come here: give the gateway's id of a payment method",
+        [FieldError(where, "looks like card data")],
+    )
 
 
 async def no_body(request: HttpRequest) -> None:
@@ -142,7 +219,9 @@ async def no_body(request: HttpRequest) -> None:
     Raises:
         HttpProblem: 400.
     """
-    headers = dict(request.scope["headers"])
+    headers = headers_of(request.scope)
+    if not headers.keys() & _ANNOUNCING:
+        return
     body = await read_body(headers, request.receive)
     if b"".join(body.split()) not in {b"", b"{}"}:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")

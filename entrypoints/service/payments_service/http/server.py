@@ -14,7 +14,8 @@ from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
-from payments_service.listeners import Server, server_of
+from payments_service.http.protocol import Server, server_of
+from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
 
 GC_THRESHOLD: Final = 20_000
 
@@ -30,6 +31,8 @@ class Service:
     _public: socket.socket
     _ops: socket.socket
     _drain_s: int = 0
+    _connections_max: int = CONNECTIONS_MAX
+    _keep_alive_s: int = KEEP_ALIVE_S
     _trouble: Callable[[], str | None] = lambda: None
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
@@ -40,7 +43,12 @@ class Service:
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`, then drain and close everything."""
         readiness = Readiness(self._container[PostgresStore], self._trouble)
-        app = server_of(create_app(self._container), lifespan="on")
+        app = server_of(
+            create_app(self._container),
+            lifespan="on",
+            connections_max=self._connections_max,
+            keep_alive_s=self._keep_alive_s,
+        )
         ops = server_of(
             create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"
         )

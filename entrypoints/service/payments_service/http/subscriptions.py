@@ -24,7 +24,7 @@ from payments_service.http.operations import (
     idempotency_key,
 )
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.requests import HttpRequest, json_body, no_body, query_value
 from payments_service.http.schemas import ChangeIn, OrderIn
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
@@ -55,14 +55,14 @@ async def start_subscription(
     return answer_of(request, executed, done=HTTPStatus.CREATED)
 
 
-@get(_ALL)
+@get(_ALL, before_request=no_body)
 async def get_subscriptions(
     request: HttpRequest, user: str, read: NamedDependency[ReadSubscriptions]
 ) -> SubscriptionsOut:
     return SubscriptionsOut.of(await read(user_in_path(user), caller=request.user))
 
 
-@get(_ONE)
+@get(_ONE, before_request=no_body)
 async def get_subscription(
     request: HttpRequest,
     user: str,
@@ -110,16 +110,16 @@ async def preview_change(
     return PreviewOut.of(found)
 
 
-@delete(_ONE, status_code=HTTPStatus.OK)
+@delete(_ONE, status_code=HTTPStatus.OK, before_request=no_body)
 async def end_subscription(
     request: HttpRequest,
     user: str,
     subscription: str,
     end: NamedDependency[EndSubscription],
 ) -> Response[bytes]:
-    given = request.query_params.getall("when", ["now"])
-    when = given[0]
-    if len(given) > 1 or when not in _WHEN:
+    when = query_value(request, "when")
+    when = "now" if when is None else when
+    if when not in _WHEN:
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
     ended = await end(
         user_in_path(user),
@@ -133,14 +133,14 @@ async def end_subscription(
     return answer_of(request, ended.executed, done=HTTPStatus.OK)
 
 
-@delete("/intents/{intent:str}", status_code=HTTPStatus.OK)
+@delete("/intents/{intent:str}", status_code=HTTPStatus.OK, before_request=no_body)
 async def call_off_intent(
     request: HttpRequest, intent: str, call_off: NamedDependency[CallOffIntent]
 ) -> IntentOut:
     return intent_out(await call_off(intent_id(intent), caller=request.user))
 
 
-@get("/intents/{intent:str}")
+@get("/intents/{intent:str}", before_request=no_body)
 async def get_intent(
     request: HttpRequest, intent: str, read_intent: NamedDependency[ReadIntent]
 ) -> IntentOut:

@@ -13,7 +13,9 @@ from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import (
     HttpRequest,
     json_body,
+    no_body,
     page_limit,
+    query_value,
 )
 from payments_service.http.schemas import (
     CutOffOut,
@@ -28,7 +30,7 @@ from payments_service.presentation.arguments import decode_cursor
 async def invalidate_token(
     request: HttpRequest, invalidate: NamedDependency[InvalidateToken]
 ) -> TokenInvalidatedOut:
-    given = await json_body(request, TokenIn)
+    given = await json_body(request, TokenIn, ids=("token", "issuer", "jti"))
     by_id = (given.issuer, given.jti, given.expires_at)
     if given.token is not None and by_id == (None, None, None):
         await invalidate(given.token, caller=request.user)
@@ -41,7 +43,7 @@ async def invalidate_token(
     return TokenInvalidatedOut()
 
 
-@post("/users/{user:str}/tokens/invalidate", status_code=200)
+@post("/users/{user:str}/tokens/invalidate", status_code=200, before_request=no_body)
 async def invalidate_user_tokens(
     request: HttpRequest, user: str, revoke_all: NamedDependency[InvalidateUserTokens]
 ) -> CutOffOut:
@@ -49,13 +51,13 @@ async def invalidate_user_tokens(
     return CutOffOut(done.user_id, done.at)
 
 
-@get("/tokens/invalidated")
+@get("/tokens/invalidated", before_request=no_body)
 async def invalidated_tokens(
     request: HttpRequest, revocations: NamedDependency[ListInvalidatedTokens]
 ) -> RevocationsOut:
     page = await revocations(
-        after=decode_cursor(request.query_params.get("cursor")),
-        limit=page_limit(request.query_params.get("limit")),
+        after=decode_cursor(query_value(request, "cursor")),
+        limit=page_limit(query_value(request, "limit")),
         caller=request.user,
     )
     return RevocationsOut.of(page)

@@ -13,7 +13,7 @@ from payments_core.errors import InvalidValue
 from payments_core.identity import customer_id, user_id
 from payments_core.use_cases import GetPaymentStatus, RegisterCustomer, RegisterUser
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body
+from payments_service.http.requests import HttpRequest, json_body, no_body
 from payments_service.http.schemas import UserIn
 from payments_service.presentation.schemas import PaymentStatusOut
 
@@ -45,7 +45,7 @@ async def put_user(
     return PaymentStatusOut.of(status.view(account))
 
 
-@get("/users/{user:str}/payment-status")
+@get("/users/{user:str}/payment-status", before_request=no_body)
 async def get_payment_status(
     request: HttpRequest, user: str, status: NamedDependency[GetPaymentStatus]
 ) -> Response[bytes]:

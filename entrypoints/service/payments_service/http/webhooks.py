@@ -16,7 +16,7 @@ from litestar.types import Receive, Scope, Send
 from payments_core.errors import EventTypeMismatch
 from payments_core.events import UNREADABLE, Receipt
 from payments_core.ports import EventReader
-from payments_service.http.requests import check_json, read_body
+from payments_service.http.requests import check_json, headers_of, read_body
 from payments_service.http.schemas import ReceiptOut
 from payments_service.ingest_queue import IngestQueue
 
@@ -26,6 +26,7 @@ TYPES: Final = {
     "/charge/failed": "charge.failed",
     "/stripe": None,
 }
+_ALLOW: Final = (b"allow", b"OPTIONS, POST")
 
 
 def webhooks(reader: EventReader, ingest: IngestQueue) -> Router:
@@ -42,23 +43,26 @@ def _route(
     path: str, reader: EventReader, ingest: IngestQueue, only: str | None
 ) -> ASGIRouteHandler:
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":  # type: ignore[typeddict-item]  # HTTP alone comes here
-            raise MethodNotAllowedException(headers={"Allow": "POST"})
-        headers = dict(scope["headers"])
+        method: str = scope["method"]  # type: ignore[typeddict-item]  # HTTP alone comes here
+        if method == "OPTIONS":
+            await send(
+                {"type": "http.response.start", "status": 204, "headers": [_ALLOW]}
+            )
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        if method != "POST":
+            raise MethodNotAllowedException(headers={"allow": "OPTIONS, POST"})
+        headers = headers_of(scope)
         check_json(headers)
         body = await read_body(headers, receive)
-        event = reader.read(body, _signature(scope))
+        # Of two of them, both: the verifier refuses that.
+        signature = headers.get(b"stripe-signature", b"").decode("latin-1")
+        event = reader.read(body, signature)
         if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
             raise EventTypeMismatch(only)
         await _answer(await ingest(event), send)
 
     return asgi(path, copy_scope=False)(webhook)
-
-
-def _signature(scope: Scope) -> str:
-    """Return the signature header; of two of them, both: the verifier refuses that."""
-    given = (value for name, value in scope["headers"] if name == b"stripe-signature")
-    return b",".join(given).decode("latin-1")
 
 
 async def _answer(receipt: Receipt, send: Callable[[Any], Awaitable[None]]) -> None:

@@ -30,6 +30,8 @@ async def _serve(settings: Settings, container: Container, ending: Ending) -> No
         bound(settings.host, settings.port, "PAYMENTS_PORT"),
         bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT"),
         settings.drain_s,
+        connections_max=settings.connections_max,
+        keep_alive_s=settings.keep_alive_s,
     )
     ending.by(service.stop)
     await service.run()

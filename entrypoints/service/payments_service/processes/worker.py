@@ -13,7 +13,7 @@ from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
 from payments_service.http.health import Readiness, create_ops_app
-from payments_service.listeners import server_of
+from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
 from payments_service.worker import Worker

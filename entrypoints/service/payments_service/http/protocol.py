@@ -1,0 +1,431 @@
+"""uvicorn with limits: of a request's header, of waiting, of connections.
+
+uvicorn's protocol reads a header of any length for as long as it comes, keeps any
+number of connections, and answers what it cannot parse in plain text. What is here
+overrides the hooks that uvicorn and httptools have for it; a test knows them all, and
+uvicorn is pinned to a minor version.
+
+Rule 1: a header has at most `HEADER_BYTES_MAX` bytes, its request line included, and
+        at most `HEADERS_MAX` fields: 431. So has what stands between the bytes of a
+        body in chunks (extensions, trailers), and no trailer is kept.
+Rule 2: it is whole within `HEADER_S_MAX`: 408. So is a body that nobody reads any more.
+Rule 3: one listener holds so many connections. A newcomer takes the place of the one
+        that has waited longest for a request; if none has for `YOUNG_S`, it is 503.
+        Half of them may be kept open between requests.
+Rule 4: who does not read an answer, nor the end of a connection, loses it.
+
+Nothing is done for each byte or field of an ordinary request: sizes are added up per
+read, and deadlines are looked at once a second for all connections.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+import structlog
+import uvicorn
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from payments_service.http.problems import (
+    MEDIA_TYPE,
+    RETRY_AFTER_S,
+    HttpProblem,
+    body_of,
+)
+from payments_service.settings import KEEP_ALIVE_S
+
+# What nginx takes of one header (`large_client_header_buffers`); a token has 8 KiB.
+HEADER_BYTES_MAX: Final = 32 * 1024
+# A browser and a chain of proxies send about thirty.
+HEADERS_MAX: Final = 100
+# A header comes in one or two packets; the slowest line needs no more.
+HEADER_S_MAX: Final = 10.0
+# An answer has a few kilobytes.
+UNREAD_S_MAX: Final = 20.0
+# Whoever just connected has not had its turn: the request may be in the socket.
+YOUNG_S: Final = 1.0
+# Requests in flight get this long to end once the socket is closed.
+GRACE_S: Final = 20
+# Probes and scrapes.
+OPS_CONNECTIONS_MAX: Final = 64
+# How often uvicorn ticks.
+_TICKS_A_SECOND: Final = 10
+# Of a field ": " and the end of its line; of all, what is around the path, and the end.
+_FIELD_BYTES: Final = 4
+_FRAME_BYTES: Final = len("  HTTP/1.1\r\n\r\n")
+# Without either there is no body (RFC 9112, section 6.3).
+_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+def _too_large(what: str) -> HttpProblem:
+    return HttpProblem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large", what
+    )
+
+
+TOO_LONG: Final = _too_large(f"the header is over {HEADER_BYTES_MAX} bytes")
+TOO_MANY: Final = _too_large(f"there are over {HEADERS_MAX} header fields")
+MALFORMED: Final = HttpProblem(
+    HTTPStatus.BAD_REQUEST, "malformed_request", "this is not HTTP/1.1"
+)
+# The parser skips the body of a request that asks for another protocol.
+UPGRADE: Final = HttpProblem(
+    HTTPStatus.BAD_REQUEST,
+    "upgrade_with_body",
+    "there is HTTP/1.1 only: send a body without Upgrade",
+)
+SLOW: Final = HttpProblem(
+    HTTPStatus.REQUEST_TIMEOUT, "slow_header", "the header took too long"
+)
+FULL: Final = HttpProblem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too_many_connections",
+    "there are as many connections as may be: try again",
+)
+
+
+class Connections(ServerState):
+    """The connections of one listener."""
+
+    def __init__(self, limit: int, keep_alive_s: float) -> None:
+        super().__init__()
+        self._limit = limit
+        self._idle_max = max(1, limit // 2)
+        self._keep_alive_s = keep_alive_s
+        # Since when, the longest first. A whole header is awaited, or a body's end
+        # that nobody reads:
+        self._awaited = dict[LimitedProtocol, float]()
+        # There was an answer, and no next request has begun:
+        self._idle = dict[LimitedProtocol, float]()
+        # Bytes are in the way that the other side does not take:
+        self._unread = dict[LimitedProtocol, float]()
+        self._refused = 0
+
+    def admit(self, newcomer: "LimitedProtocol", now: float) -> bool:
+        """Say whether there is room for one more; make it if that is possible."""
+        if len(self.connections) > self._limit and not self._made_room(now):
+            self.connections.discard(newcomer)
+            self._refused += 1
+            return False
+        self._awaited[newcomer] = now
+        return True
+
+    def _made_room(self, now: float) -> bool:
+        for waiting in (self._idle, self._awaited):
+            oldest = next(iter(waiting), None)
+            if oldest is not None and now - waiting[oldest] > YOUNG_S:
+                self._drop(oldest)
+                return True
+        return False
+
+    def _drop(self, oldest: "LimitedProtocol") -> None:
+        self.lost(oldest)
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+
+    def awaits(self, connection: "LimitedProtocol", now: float) -> None:
+        """Begin to wait for the rest of a header or body, unless that has begun."""
+        self._idle.pop(connection, None)
+        self._awaited.setdefault(connection, now)
+
+    def busy(self, connection: "LimitedProtocol") -> None:
+        """Take note that a request is whole, or that its answer is its end."""
+        self._idle.pop(connection, None)
+        self._awaited.pop(connection, None)
+
+    def idle(self, connection: "LimitedProtocol", now: float) -> None:
+        """Keep a connection for its next request, and not too many of them."""
+        self._awaited.pop(connection, None)
+        self._idle[connection] = now
+        self._trim(now)
+
+    def _trim(self, now: float) -> None:
+        """Close the longest idle; not those whose next request may be on its way."""
+        while len(self._idle) > self._idle_max:
+            oldest = next(iter(self._idle))
+            if now - self._idle[oldest] <= YOUNG_S:
+                return
+            self.busy(oldest)
+            oldest.transport.close()
+
+    def unread(self, connection: "LimitedProtocol", now: float) -> None:
+        """Begin to wait until the other side takes what was written."""
+        self._unread.setdefault(connection, now)
+
+    def read(self, connection: "LimitedProtocol") -> None:
+        """Take note that it did."""
+        self._unread.pop(connection, None)
+
+    def lost(self, connection: "LimitedProtocol") -> None:
+        """Forget a connection."""
+        self.busy(connection)
+        self.read(connection)
+
+    def sweep(self, now: float) -> None:
+        """End what has waited for too long."""
+        for connection in _since(self._awaited, now - HEADER_S_MAX):
+            connection.time_out()
+        # uvicorn has a timer for it, which any byte stops, also one of no request.
+        for connection in _since(self._idle, now - self._keep_alive_s - YOUNG_S):
+            self.busy(connection)
+            connection.transport.close()
+        self._trim(now)
+        for connection in _since(self._unread, now - UNREAD_S_MAX):
+            self._drop(connection)
+        for each in [*self.connections]:
+            # What is closed here ends once the other side has taken the rest.
+            if isinstance(each, LimitedProtocol) and each.transport.is_closing():
+                self.unread(each, now)
+        if self._refused:
+            structlog.get_logger().warning(
+                "connections refused", count=self._refused, limit=self._limit
+            )
+            self._refused = 0
+
+
+def _since(
+    waiting: dict["LimitedProtocol", float], before: float
+) -> list["LimitedProtocol"]:
+    return [connection for connection, since in waiting.items() if since < before]
+
+
+class _Nowhere(list[tuple[bytes, bytes]]):
+    """Keeps nothing."""
+
+    @override
+    def append(self, field: tuple[bytes, bytes], /) -> None:
+        return
+
+
+_NOWHERE: Final = _Nowhere()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. `server_state` is the listener's `Connections`."""
+
+    server_state: Connections
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A header is being read; and a message: a header, or the body behind it.
+        self._in_header = self._in_message = False
+        # How long the read is that is being parsed, and the one with the first byte.
+        self._read_bytes = self._first_bytes = 0
+        # What came since, of a header, or between two bytes of a body.
+        self._more_bytes = 0
+        self._problem: HttpProblem | None = None
+        # Nothing that comes is read any more.
+        self._is_refused = False
+
+    # The connection
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        if not self.server_state.admit(self, self.loop.time()):
+            self.refuse(FULL)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server_state.lost(self)
+        super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.server_state.unread(self, self.loop.time())
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.server_state.read(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        self._read_bytes = len(data)
+        self._more_bytes += len(data)
+        super().data_received(data)
+        if self._in_message and self._more_bytes > HEADER_BYTES_MAX:
+            self.refuse(TOO_LONG)
+        elif self._in_header and not self._is_answering:
+            self.server_state.awaits(self, self.loop.time())
+
+    # The parser
+
+    @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_header = self._in_message = True
+        self._first_bytes, self._more_bytes = self._read_bytes, 0
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._check_header()
+        is_upgrade = self.parser.should_upgrade()
+        if is_upgrade and any(name in _ANNOUNCING for name, _ in self.headers):
+            self._stop(UPGRADE)
+        super().on_headers_complete()
+        self._in_header, self._more_bytes = False, 0
+        self.server_state.busy(self)
+        if is_upgrade:
+            # The parser would take what comes for the other protocol's.
+            self._is_refused, self.cycle.keep_alive = True, False
+        # The request has its fields; trailers, which come after the body, go nowhere.
+        self.headers = _NOWHERE
+
+    def _check_header(self) -> None:
+        if len(self.headers) > HEADERS_MAX:
+            self._stop(TOO_MANY)
+        # Only then can it be too long: the first read may hold more than the header.
+        if self._first_bytes + self._more_bytes > HEADER_BYTES_MAX:
+            size = len(self.parser.get_method()) + len(self.url) + _FRAME_BYTES
+            size += sum(len(name) + len(value) for name, value in self.headers)
+            if size + _FIELD_BYTES * len(self.headers) > HEADER_BYTES_MAX:
+                self._stop(TOO_LONG)
+
+    def _stop(self, problem: HttpProblem) -> None:
+        """Stop the parser; uvicorn then sends what it has for errors."""
+        self._problem = problem
+        raise problem
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._more_bytes = 0
+        super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self.server_state.idle(self, self.loop.time())
+
+    # Answers
+
+    @property
+    def _is_answering(self) -> bool:
+        # There is none before the first request.
+        return not getattr(self.cycle, "response_complete", True)
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() or self._is_answering:
+            return
+        if self._in_message:
+            self.server_state.awaits(self, self.loop.time())
+        else:
+            self.server_state.idle(self, self.loop.time())
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(self._problem or MALFORMED)
+
+    def time_out(self) -> None:
+        """End a connection that owes the rest of a request for too long."""
+        if self._in_message:
+            self.refuse(SLOW)
+        else:
+            # Nothing was begun: there is nothing to answer.
+            self.server_state.busy(self)
+            self.transport.close()
+
+    def refuse(self, problem: HttpProblem) -> None:
+        """Read no more, say why if no other answer is in the way, and close."""
+        has_answer = self._in_message and not self._in_header
+        self._is_refused, self._in_header, self._in_message = True, False, False
+        self.server_state.busy(self)
+        if not self._is_answering:
+            # Of a body that is only skipped, the answer was given.
+            if not has_answer:
+                self._write(problem)
+        elif not self.cycle.more_body:
+            # It is a later request that is refused: the one before gets its answer.
+            self.cycle.keep_alive = False
+            return
+        elif not (self.cycle.response_started or self.pipeline):
+            self._write(problem)
+            self.cycle.disconnected = True
+        self.transport.close()
+
+    def _write(self, problem: HttpProblem) -> None:
+        request_id = os.urandom(8).hex()
+        body = body_of(problem, request_id)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        self.transport.write(
+            b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])
+        )
+        structlog.get_logger().info(
+            "request refused",
+            status=problem.status,
+            code=problem.code,
+            request_id=request_id,
+        )
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to its caller: there may be two servers and one process."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self.server_state = self._connections = connections
+        self.up = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_of(
+    app: Any,  # uvicorn's and Litestar's words for an ASGI app differ
+    *,
+    lifespan: Literal["on", "off"],
+    connections_max: int = OPS_CONNECTIONS_MAX,
+    keep_alive_s: int = KEEP_ALIVE_S,
+) -> Server:
+    """Return a server of an ASGI app."""
+    config = uvicorn.Config(
+        app,
+        lifespan=lifespan,
+        loop="none",
+        http=LimitedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return Server(config, Connections(connections_max, keep_alive_s))

@@ -1,0 +1,774 @@
+"""A connection without a socket: what it takes, for how long, and how it says no."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import pytest
+import uvicorn
+from httptools import HttpRequestParser
+from structlog.testing import capture_logs
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from payments_service.http import protocol
+from payments_service.http.protocol import (
+    HEADER_BYTES_MAX,
+    HEADER_S_MAX,
+    HEADERS_MAX,
+    UNREAD_S_MAX,
+    Connections,
+    LimitedProtocol,
+    server_of,
+)
+
+pytestmark = pytest.mark.anyio
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HELD = b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+KEEP_ALIVE_S = 3
+READ = 64 * 1024
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written: the other side takes nothing, so it closes by an abort."""
+
+    def __init__(self, connection: LimitedProtocol) -> None:
+        super().__init__()
+        self._connection = connection
+        self.written = b""
+        self.is_aborted = False
+        self._is_closing = False
+
+    @override
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    @override
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._is_closing:
+            self.written += bytes(data)
+
+    @override
+    def close(self) -> None:
+        self._is_closing = True
+
+    @override
+    def abort(self) -> None:
+        self.is_aborted = self._is_closing = True
+        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+
+    @override
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    @override
+    def pause_reading(self) -> None:
+        """Whoever is paused is sent nothing by these tests."""
+
+    @override
+    def resume_reading(self) -> None:
+        """See there."""
+
+
+class Listener:
+    """One listener and its app, which answers `/held` when `go` is set."""
+
+    def __init__(self, limit: int = 8) -> None:
+        self.connections = Connections(limit, KEEP_ALIVE_S)
+        self.go = asyncio.Event()
+        self.reads_body = False
+        self.seen: list[Any] = []
+        self._config = uvicorn.Config(
+            self.app,
+            http=LimitedProtocol,
+            ws="none",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.seen.append(scope)
+        if scope["path"] == "/held":
+            await self.go.wait()
+        while self.reads_body:
+            message = await receive()
+            if message["type"] != "http.request" or not message["more_body"]:
+                break
+        headers = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    def connect(self) -> tuple[LimitedProtocol, Transport]:
+        connection = LimitedProtocol(self._config, self.connections, {})
+        transport = Transport(connection)
+        connection.connection_made(transport)
+        return connection, transport
+
+    def after(self, seconds: float) -> None:
+        """Let the listener look after its connections, so much later."""
+        self.connections.sweep(asyncio.get_running_loop().time() + seconds)
+
+
+async def rounds() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def problem(transport: Transport) -> tuple[int, str]:
+    """Return the status and the code of the one answer, which has to be a problem."""
+    assert transport.is_closing()
+    head, _, body = transport.written.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) == len(body)
+    told = json.loads(body)
+    assert told["request_id"] == headers["x-request-id"]
+    assert str(told["status"]) == lines[0].split()[1]
+    return told["status"], told["code"]
+
+
+TOO_LARGE = (431, "header_too_large")
+
+
+# What is too much
+
+
+def with_fields(count: int) -> bytes:
+    fields = b"".join(b"a%d: b\r\n" % number for number in range(count - 1))
+    return b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"
+
+
+def with_bytes(count: int) -> bytes:
+    return (GET[:-2] + b"b: ").ljust(count - 4, b"x") + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000, READ])
+@pytest.mark.parametrize(
+    ("header", "is_taken"),
+    [
+        (with_fields(HEADERS_MAX), True),
+        (with_fields(HEADERS_MAX + 1), False),
+        (with_bytes(HEADER_BYTES_MAX), True),
+        (with_bytes(HEADER_BYTES_MAX + 1), False),
+        (b"GET /" + b"p" * HEADER_BYTES_MAX + b" HTTP/1.1\r\nHost: a\r\n\r\n", False),
+    ],
+)
+async def test_t65_a_header_is_taken_up_to_its_limits(
+    header: bytes, size: int, *, is_taken: bool
+) -> None:
+    """
+    To the field and to the byte, in whatever pieces it comes; beyond, 431.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    for at in range(0, len(header), size):
+        connection.data_received(header[at : at + size])
+    await rounds()
+
+    if is_taken:
+        assert transport.written.startswith(b"HTTP/1.1 200")
+    else:
+        assert problem(transport) == TOO_LARGE
+    assert len(listener.seen) == is_taken
+
+
+FLOODS: dict[str, tuple[bytes, bytes]] = {
+    "short fields": (b"GET / HTTP/1.1\r\n", b"a: b\r\n"),
+    "one name": (b"GET / HTTP/1.1\r\n", b"a"),
+    "one value": (b"GET / HTTP/1.1\r\na: ", b"b"),
+    "a path": (b"GET /", b"p"),
+    "trailers": (CHUNKED + b"0\r\n", b"a: b\r\n"),
+    "one trailer": (CHUNKED + b"1\r\nx\r\n0\r\na: ", b"b"),
+    "an extension of a chunk": (CHUNKED + b"1;a=", b"b"),
+}
+
+
+@pytest.mark.parametrize(("begin", "more"), FLOODS.values(), ids=FLOODS.keys())
+async def test_t65_a_header_without_an_end_is_cut_off(
+    begin: bytes, more: bytes
+) -> None:
+    """
+    So is whatever else the parser would keep or skip for ever, trailers included; what
+    comes after the refusal is not even parsed.
+    """
+    listener = Listener()
+    listener.reads_body = True
+    connection, transport = listener.connect()
+
+    sent = 0
+    connection.data_received(begin)
+    while not transport.is_closing() and sent < 10 * READ:
+        connection.data_received(more * (READ // len(more)))
+        sent += READ
+        await rounds()
+    connection.data_received(GET)
+    await rounds()
+
+    assert problem(transport) == TOO_LARGE
+    assert sent <= 2 * READ
+    assert transport.written.count(b"HTTP/1.1") == 1
+
+
+async def test_t65_no_trailer_becomes_a_field_of_the_request() -> None:
+    """
+    A trailer comes after the request was judged by its header.
+    """
+    listener = Listener()
+    listener.reads_body = True
+    connection, transport = listener.connect()
+
+    connection.data_received(CHUNKED)
+    await rounds()
+    connection.data_received(b"1\r\nx\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+    await rounds()
+
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert [name for name, _ in listener.seen[0]["headers"]] == [
+        b"host",
+        b"transfer-encoding",
+    ]
+
+
+async def test_t65_a_large_body_is_no_large_header() -> None:
+    """
+    Bodies have a limit of their own; a request behind one in the same read is whole.
+    """
+    listener = Listener()
+    listener.reads_body = True
+    connection, transport = listener.connect()
+    size = 3 * HEADER_BYTES_MAX
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+
+    connection.data_received(post + b"x" * size + GET[:9])
+    connection.data_received(GET[9:])
+    await rounds()
+    connection.data_received(post)
+    for _ in range(3):
+        connection.data_received(b"x" * HEADER_BYTES_MAX)
+        await rounds()
+    connection.data_received(CHUNKED + b"20000\r\n" + b"x" * 0x20000 + b"\r\n0\r\n\r\n")
+    await rounds()
+
+    assert transport.written.count(b"HTTP/1.1 200") == 4
+
+
+async def test_t65_empty_lines_before_a_request_are_none_of_its_header() -> None:
+    """
+    They are skipped (RFC 9112, section 2.2).
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(b"\r\n" * HEADER_BYTES_MAX + GET[:9])
+    connection.data_received(GET[9:])
+    await rounds()
+
+    assert transport.written.startswith(b"HTTP/1.1 200")
+
+
+async def test_t65_a_body_that_is_skipped_has_its_answer_already() -> None:
+    """
+    What is refused after that is told by the end of the connection alone.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(CHUNKED + b"0\r\na: ")
+    await rounds()
+
+    connection.data_received(b"b" * READ)
+
+    assert transport.is_closing()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert transport.written.count(b"HTTP/1.1") == 1
+
+
+# What is no request
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        CHUNKED[:-2] + b"Content-Length: 1\r\n\r\n",
+        CHUNKED + b"x\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_t56_what_is_not_http_is_a_problem(sent: bytes) -> None:
+    """
+    400 as every other error: for machines, and with a request id.
+    """
+    listener = Listener()
+    listener.reads_body = True
+    connection, transport = listener.connect()
+
+    connection.data_received(sent)
+    await rounds()
+
+    assert problem(transport) == (400, "malformed_request")
+
+
+async def test_t56_a_request_before_a_malformed_one_gets_its_own_answer() -> None:
+    """
+    What was done is never answered with another request's error.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(HELD + b"hello\r\n\r\n")
+    await rounds()
+    before = transport.written
+    listener.go.set()
+    await rounds()
+
+    assert before == b""
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert transport.written.count(b"HTTP/1.1") == 1
+    assert transport.is_closing()
+
+
+async def test_t56_a_malformed_body_behind_a_request_in_flight_ends_both() -> None:
+    """
+    An answer in the wrong place would be taken for the first request's.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(HELD + CHUNKED + b"x\r\n")
+    await rounds()
+
+    assert (transport.written, transport.is_closing()) == (b"", True)
+
+
+H2C = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
+async def test_t56_an_upgrade_with_a_body_is_refused(body: bytes) -> None:
+    """
+    The parser skips the body: the request would be answered as if it had none, and
+    the body be read as the next one. Some clients ask for h2c without being told to.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    post = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    connection.data_received(post + H2C + body + b"\r\n\r\n")
+    connection.data_received(GET)
+    await rounds()
+
+    assert problem(transport) == (400, "upgrade_with_body")
+    assert listener.seen == []
+
+
+async def test_t56_an_upgrade_without_a_body_is_an_ordinary_request() -> None:
+    """
+    The last of its connection: what comes behind it is not read.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(GET[:-2] + H2C + b"\r\n")
+    connection.data_received(GET)
+    await rounds()
+
+    assert len(listener.seen) == 1
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert transport.is_closing()
+
+
+# For how long
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        ([], None),
+        ([b"\r\n"], None),
+        ([b"G"], (408, "slow_header")),
+        ([GET[:-2]], (408, "slow_header")),
+        ([GET, b"GET / HT"], (408, "slow_header")),
+    ],
+)
+async def test_t65_a_header_has_a_deadline(
+    sent: list[bytes], answer: tuple[int, str] | None
+) -> None:
+    """
+    From the connection, or from its first byte if there was a request before. Who has
+    said nothing is told nothing.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    for data in sent:
+        transport.written = b""
+        connection.data_received(data)
+        await rounds()
+
+    listener.after(HEADER_S_MAX - 1)
+    early = transport.is_closing()
+    connection.data_received(b"")
+    listener.after(HEADER_S_MAX + 1)
+
+    assert not early
+    assert transport.is_closing()
+    if answer is None:
+        assert transport.written == b""
+    else:
+        assert problem(transport) == answer
+
+
+async def test_t65_a_body_that_nobody_reads_has_a_deadline() -> None:
+    """
+    After the answer its bytes are only skipped, but not for ever.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"
+    )
+    await rounds()
+    answered = transport.written
+
+    listener.after(HEADER_S_MAX - 1)
+    early = transport.is_closing()
+    connection.data_received(b"5")
+    listener.after(HEADER_S_MAX + 1)
+
+    assert not early
+    assert (transport.is_closing(), transport.written) == (True, answered)
+
+
+async def test_t65_a_body_that_was_skipped_leaves_an_idle_connection() -> None:
+    """
+    The next request has its own deadline.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+    connection.data_received(post)
+    await rounds()
+
+    connection.data_received(b"1234")
+    connection.data_received(GET)
+    await rounds()
+    connection.data_received(post)
+    await rounds()
+    connection.data_received(b"1234")
+    listener.after(KEEP_ALIVE_S)
+    early = transport.is_closing()
+    listener.after(KEEP_ALIVE_S + 2)
+
+    assert transport.written.count(b"HTTP/1.1 200") == 3
+    assert (early, transport.is_closing()) == (False, True)
+
+
+async def test_t65_an_idle_connection_is_closed_whatever_else_it_sends() -> None:
+    """
+    Empty lines are no request, and stop uvicorn's own timer.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(GET)
+    await rounds()
+    connection.data_received(b"\r\n")
+
+    listener.after(KEEP_ALIVE_S)
+    early = transport.is_closing()
+    listener.after(KEEP_ALIVE_S + 2)
+
+    assert (early, transport.is_closing()) == (False, True)
+
+
+async def test_t65_a_request_in_flight_has_no_deadline_here() -> None:
+    """
+    Its handler has; neither is the next request's header held against it.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(HELD + b"GET /")
+    await rounds()
+    listener.after(100)
+    listener.go.set()
+    await rounds()
+    answered = transport.written
+    listener.after(HEADER_S_MAX + 1)
+
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert transport.written.count(b"HTTP/1.1 408") == 1
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_t65_who_takes_no_answer_loses_the_connection(*, is_closed: bool) -> None:
+    """
+    Also one that is closed here, while the other side takes nothing.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    if is_closed:
+        connection.data_received(b"hello\r\n\r\n")
+    else:
+        connection.data_received(HELD)
+        await rounds()
+        connection.pause_writing()
+
+    listener.after(0)
+    listener.after(UNREAD_S_MAX - 1)
+    early = transport.is_aborted
+    listener.after(UNREAD_S_MAX + 1)
+
+    assert (early, transport.is_aborted) == (False, True)
+    await rounds()
+    assert not listener.connections.connections
+
+
+async def test_t65_who_takes_an_answer_slowly_keeps_the_connection() -> None:
+    """
+    What counts is that something is taken.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(HELD)
+    await rounds()
+
+    connection.pause_writing()
+    connection.resume_writing()
+    listener.after(UNREAD_S_MAX + 1)
+
+    assert not transport.is_closing()
+    listener.go.set()
+    await rounds()
+
+
+# How many
+
+
+async def requested(listener: Listener) -> Transport:
+    """Return a connection that had its answer and waits for the next request."""
+    connection, transport = listener.connect()
+    connection.data_received(GET)
+    await rounds()
+    return transport
+
+
+async def test_t65_half_of_the_connections_may_be_idle() -> None:
+    """
+    Beyond, the longest idle are closed; but not at once, as many may be answered in the
+    same moment, and their next requests be on their way.
+    """
+    listener = Listener(limit=4)
+    transports = [await requested(listener) for _ in range(4)]
+
+    listener.after(0)
+    early = [it.is_closing() for it in transports]
+    listener.after(2)
+    later = [it.is_closing() for it in transports]
+
+    assert early == [False] * 4
+    assert later == [True, True, False, False]
+
+
+async def test_t65_the_next_that_is_idle_takes_the_place_of_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Nobody waits for the listener to look after its connections.
+    """
+    monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
+    listener = Listener(limit=4)
+
+    transports = [await requested(listener) for _ in range(3)]
+
+    assert [it.is_closing() for it in transports] == [True, False, False]
+
+
+async def test_t65_a_newcomer_beyond_the_limit_is_answered_503() -> None:
+    """
+    Nobody who is being answered, and nobody who just came, loses a place.
+    """
+    listener = Listener(limit=2)
+    busy, one = listener.connect()
+    busy.data_received(HELD)
+    _, two = listener.connect()
+
+    newcomer, refused = listener.connect()
+    newcomer.data_received(GET)
+    await rounds()
+
+    assert problem(refused) == (503, "too_many_connections")
+    assert [it["path"] for it in listener.seen] == ["/held"]
+    assert b"\r\nretry-after: 1\r\n" in refused.written
+    assert (one.is_closing(), two.is_closing()) == (False, False)
+    assert len(listener.connections.connections) == 2
+    with capture_logs() as told:
+        listener.after(0)
+        listener.after(0)
+    assert [(it["log_level"], it["count"]) for it in told] == [("warning", 1)]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n", GET])
+async def test_t65_a_newcomer_takes_the_place_of_who_waits_longest(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Half a header, or none, holds no place against a request for more than a second.
+    """
+    listener = Listener(limit=2)
+    busy, being_answered = listener.connect()
+    busy.data_received(HELD)
+    waiting, waits = listener.connect()
+    waiting.data_received(sent)
+    await rounds()
+    monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
+
+    newcomer, transport = listener.connect()
+    newcomer.data_received(GET)
+    await rounds()
+
+    assert waits.is_aborted
+    assert not being_answered.is_aborted
+    assert transport.written.startswith(b"HTTP/1.1 200")
+
+
+async def test_t65_a_connection_that_is_lost_makes_room_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Nothing of it is kept that a newcomer could take the place of.
+    """
+    monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
+    listener = Listener(limit=1)
+    connection, _ = listener.connect()
+    connection.data_received(GET[:9])
+
+    connection.connection_lost(None)
+    busy, transport = listener.connect()
+    busy.data_received(HELD)
+    _, refused = listener.connect()
+
+    assert not transport.is_closing()
+    assert problem(refused) == (503, "too_many_connections")
+    assert len(listener.connections.connections) == 1
+
+
+# What it rests on
+
+
+def test_uvicorn_is_pinned_to_a_minor_version() -> None:
+    """
+    Its hooks are no public interface: the next one is looked at first.
+    """
+    [pinned] = [
+        it for it in metadata.requires("payments-service") or () if "uvicorn" in it
+    ]
+    major, minor, *_ = metadata.version("uvicorn").split(".")
+
+    assert sorted(pinned.removeprefix("uvicorn").split(",")) == [
+        f"<{major}.{int(minor) + 1}",
+        f">={major}.{minor}",
+    ]
+
+
+def _overridden(ours: type, theirs: type) -> list[tuple[str, Callable[..., Any]]]:
+    return [
+        (name, method)
+        for name, method in vars(ours).items()
+        if getattr(method, "__override__", False) and hasattr(theirs, name)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(LimitedProtocol, HttpToolsProtocol), (protocol.Server, uvicorn.Server)],
+)
+def test_every_hook_that_is_overridden_is_uvicorns(ours: type, theirs: type) -> None:
+    """
+    With the parameters that it is called with; one that uvicorn no longer calls would
+    lift a limit silently.
+    """
+    marked = [
+        name for name, it in vars(ours).items() if getattr(it, "__override__", False)
+    ]
+    hooks = _overridden(ours, theirs)
+
+    assert marked
+    assert marked == [name for name, _ in hooks]
+    for name, method in hooks:
+        parameters = inspect.signature(method).parameters
+        assert list(parameters) == list(
+            inspect.signature(getattr(theirs, name)).parameters
+        )
+
+
+@pytest.mark.parametrize(
+    ("hook", "caller"),
+    [
+        ("send_400_response", HttpToolsProtocol.data_received),
+        ("on_tick", uvicorn.Server.main_loop),
+        ("should_upgrade", HttpToolsProtocol.data_received),
+    ],
+)
+def test_uvicorn_calls_the_hooks_that_nobody_else_calls(
+    hook: str, caller: Callable[..., Any]
+) -> None:
+    """
+    The rest is called by asyncio, by the parser, or by the cycle of a request.
+    """
+    assert hook in inspect.getsource(caller)
+
+
+async def test_the_hooks_find_what_they_use_of_uvicorn() -> None:
+    """
+    Attributes of the protocol, of a request's cycle and of the parser.
+    """
+    listener = Listener()
+    connection, _ = listener.connect()
+    connection.data_received(GET)
+    cycle = connection.cycle
+    await rounds()
+
+    for name in ("url", "headers", "pipeline", "transport", "loop", "parser"):
+        assert hasattr(connection, name), name
+    assert isinstance(cycle, RequestResponseCycle)
+    for name in ("keep_alive", "more_body", "response_started", "response_complete"):
+        assert isinstance(getattr(cycle, name), bool), name
+    assert isinstance(cycle.disconnected, bool)
+    assert isinstance(connection.parser, HttpRequestParser)
+
+
+def test_both_listeners_are_served_by_this_protocol() -> None:
+    """
+    The public one with the limits that it is told, the ops port with fewer connections.
+    """
+    public = server_of(None, lifespan="on", connections_max=9, keep_alive_s=7)
+    ops = server_of(None, lifespan="off")
+
+    for server in (public, ops):
+        server.config.load()
+        assert server.config.http_protocol_class is LimitedProtocol
+        assert isinstance(server.server_state, Connections)
+    assert public.config.timeout_keep_alive == 7
