@@ -152,6 +152,18 @@ READ: list[tuple[str, str, str, Any]] = [
         "database_url",
         "postgresql+asyncpg://h/d",
     ),
+    *(
+        ("PAYMENTS_DATABASE_URL", address, "database_url", address)
+        for address in (
+            # A primary and its standby, as libpq takes them.
+            f"postgresql://u:{CANARY}@a:5432,b:5433/d?target_session_attrs=read-write",
+            "postgresql://a,b/d",
+            "postgresql://[::1]:5432,[::2]:5433/d",
+            "postgresql:///d?host=a,b&port=5432,5433",
+            "postgresql:///d?host=/run/postgresql",
+            f"postgresql://u:{CANARY}@/d",
+        )
+    ),
     ("PAYMENTS_STRIPE_API_KEY", key("test", "rk"), "stripe_api_key", key("test", "rk")),
 ]
 
@@ -176,6 +188,10 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}\u2100@h/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@[::1/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@h:99999/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,b:99999/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,b:x/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,,b/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a,{CANARY}@b/d"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "0"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "101"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "-1"),

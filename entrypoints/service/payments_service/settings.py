@@ -19,6 +19,8 @@ _LOOPBACK_BASE: Final = re.compile(
     r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::([0-9]{1,5}))?"
 )
 _PORT_MAX: Final = 65_535
+# One of those that an address of a database may list, separated by commas.
+_HOST: Final = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]*)(?::([0-9]{0,5}))?")
 
 _T = TypeVar("_T")
 
@@ -209,11 +211,20 @@ def _database_url(text: str) -> str:
     if not re.match(r"postgres(?:ql(?:\+asyncpg)?)?://", text):
         raise ValueError("not a postgresql:// address")
     try:
-        _ = urlsplit(text).port
+        netloc = urlsplit(text).netloc
     except ValueError:
+        netloc = "]"
+    # The driver ends the password at the first "@", and so do we.
+    hosts = (netloc.partition("@")[2] if "@" in netloc else netloc).split(",")
+    if not all(map(_is_host, hosts)) or ("" in hosts and len(hosts) > 1):
         # What the parser says quotes the address, and with it the password.
-        raise ValueError("an address whose host or port cannot be read") from None
+        raise ValueError("an address whose host or port cannot be read")
     return re.sub(r"^postgres://", "postgresql://", text)
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and int(match[1] or 0) <= _PORT_MAX
 
 
 def _webhook_secrets(text: str) -> tuple[str, ...]:
