@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from payments_adapters.guessable import weakness_of
-from payments_core.errors import BadSignature, InvalidValue
+from payments_core.errors import BadSignature, InvalidValue, SignatureFault
 from payments_core.ports import SystemClock
 
 HEADER_BYTES_MAX: Final = 2048
@@ -97,7 +97,7 @@ def sign(body: bytes, *, secret: str, at: datetime) -> str:
 def _parse(header: str) -> tuple[bytes, list[bytes]]:
     """Return the timestamp's digits and every `v1`; other schemes do not count."""
     if not header:
-        raise BadSignature("there is no signature header")
+        raise BadSignature("there is no signature header", SignatureFault.MISSING)
     if not header.isascii():
         raise BadSignature("the signature header is not ASCII")
     if len(header) > HEADER_BYTES_MAX:
@@ -147,9 +147,11 @@ class StripeSignatures:
         """
         timestamp, signatures = _parse(header)
         if abs(self.clock().timestamp() - int(timestamp)) > self.tolerance_s:
-            raise BadSignature(f"the timestamp is over {self.tolerance_s} s off")
+            raise BadSignature(
+                f"the timestamp is over {self.tolerance_s} s off", SignatureFault.STALE
+            )
         if not self._matches(timestamp, body, signatures):
-            raise BadSignature("no v1 signature matches")
+            raise BadSignature("no v1 signature matches", SignatureFault.MISMATCH)
         return datetime.fromtimestamp(int(timestamp), UTC)
 
     def _matches(self, timestamp: bytes, body: bytes, signatures: list[bytes]) -> bool:

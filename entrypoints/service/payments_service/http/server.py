@@ -15,6 +15,7 @@ from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.listeners import Server, server_of
+from payments_service.webhook_reports import WebhookReports
 
 GC_THRESHOLD: Final = 20_000
 
@@ -41,9 +42,8 @@ class Service:
         """Serve until `stop`, then drain and close everything."""
         readiness = Readiness(self._container[PostgresStore], self._trouble)
         app = server_of(create_app(self._container), lifespan="on")
-        ops = server_of(
-            create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"
-        )
+        watched = self._container[CircuitBreaker], self._container[WebhookReports]
+        ops = server_of(create_ops_app(readiness, *watched), lifespan="off")
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))
