@@ -1,5 +1,6 @@
 """What a gateway may report, in our words."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -170,6 +171,10 @@ class Receipt:
         return self.outcome is None
 
 
+# An event's place in the log: when it was received, its id and its type.
+EventCursor = tuple[datetime, str, str]
+
+
 @attrs.frozen(kw_only=True)
 class KeptEvent:
     """An event as it was kept; `user_id` is whose payment it reports, if known."""
@@ -182,3 +187,15 @@ class KeptEvent:
     livemode: bool
     user_id: str | None
     body: bytes | None = attrs.field(default=None, repr=False)
+
+    @property
+    def cursor(self) -> EventCursor:
+        return (self.received_at, self.key.id, self.key.type)
+
+
+@attrs.frozen
+class EventPage:
+    """Some events, and where the next page starts; None at the end."""
+
+    events: Sequence[KeptEvent]
+    after: EventCursor | None

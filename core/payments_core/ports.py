@@ -13,7 +13,13 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
-from payments_core.events import EventState, GatewayEvent, KeptEvent
+from payments_core.events import (
+    EventCursor,
+    EventPage,
+    EventState,
+    GatewayEvent,
+    KeptEvent,
+)
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -244,14 +250,19 @@ class JobDirectory(Protocol):
 
 
 class EventLog(Protocol):
-    async def kept(
+    async def page(
         self,
         *,
         state: EventState | None = None,
         unlinked: bool = False,
         limit: int = 100,
-    ) -> Sequence[KeptEvent]:
-        """Return kept events without their bodies, the latest received first."""
+        after: EventCursor | None = None,
+    ) -> EventPage:
+        """Return events without their bodies, the latest received first.
+
+        However few of the log are wanted, a page reads no more than a thousand more
+        than `limit`: it may hold fewer, or none, and not be the last.
+        """
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""

@@ -10,7 +10,7 @@ import attrs
 from contracts.examples import NOON
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
-from payments_core.events import GatewayEvent, Outcome
+from payments_core.events import GatewayEvent, KeptEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
@@ -28,6 +28,10 @@ from payments_core.ports import (
 from payments_core.subscription import PaidPeriod, Subscription
 
 SAVED: Final = SaveResult.SAVED
+
+
+async def first_page(log: EventLog, **wanted: Any) -> Sequence[KeptEvent]:
+    return (await log.page(**wanted)).events
 
 
 @attrs.frozen

@@ -377,6 +377,6 @@ def to_kept_event(row: Row) -> KeptEvent:
         received_at=row["received_at"],
         object_id=row["object_id"],
         livemode=row["livemode"],
-        user_id=row["user_id"],
+        user_id=row["payment_owner"] or row["subscription_owner"] or None,
         body=row["body"],
     )

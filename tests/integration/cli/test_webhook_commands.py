@@ -199,6 +199,28 @@ def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
     assert kept["body"]["data"] == 5
 
 
+def test_events_are_listed_a_page_at_a_time(dev: Dev, inside: Inside) -> None:
+    """
+    Where a page ended is said on stderr; from there on the next one goes on.
+    """
+    for number in ("page_1", "page_2", "page_3"):
+        dev.send(number)
+    command, found = ("webhook", "list", "--unlinked", "--json"), list[str]()
+    every = inside(*command, env=dev.env)
+    more: tuple[str, ...] = ()
+    for _ in every.json:
+        page = inside(*command, "--limit", "1", *more, env=dev.env)
+        found += [row["id"] for row in page.json]
+        more = tuple(page.err.removeprefix("more: ").split())
+    wrong = inside(*command, "--cursor", "no-cursor", env=dev.env)
+
+    assert found == [row["id"] for row in every.json]
+    assert {"evt_page_1", "evt_page_2", "evt_page_3"} <= set(found)
+    assert (more, every.err) == ((), "")
+    assert wrong.code == 2
+    assert "not a cursor of ours" in wrong.err
+
+
 def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> None:
     """
     PAYMENTS_<COMMAND>_<FLAG> acts as the flag, with its rules; a flag wins.
