@@ -5,6 +5,7 @@
 `Untrusted`: the message does not come from who it claims. Do not read it.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -435,12 +436,26 @@ class GatewayOutcomeUnknown(GatewayUnavailable):
         self.server_error_cached = server_error_cached
 
 
+class SignatureFault(StrEnum):
+    """What is wrong with a signature, as far as its remedies differ."""
+
+    MISSING = "signature_missing"
+    MALFORMED = "signature_malformed"
+    # Too old, or from the future.
+    STALE = "signature_stale"
+    # Of another secret, or of other bytes.
+    MISMATCH = "signature_mismatch"
+
+
 class BadSignature(Untrusted):
     code: ClassVar[str] = "bad_signature"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(
+        self, reason: str, fault: SignatureFault = SignatureFault.MALFORMED
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.fault = fault
 
 
 class InvalidToken(Untrusted):

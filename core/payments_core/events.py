@@ -184,17 +184,3 @@ class Receipt:
     @property
     def duplicate(self) -> bool:
         return self.outcome is None
-
-
-@attrs.frozen(kw_only=True)
-class KeptEvent:
-    """An event as it was kept; `user_id` is whose payment it reports, if known."""
-
-    key: EventKey
-    outcome: Outcome
-    created_at: datetime
-    received_at: datetime
-    object_id: str | None
-    livemode: bool
-    user_id: str | None
-    body: bytes | None = attrs.field(default=None, repr=False)

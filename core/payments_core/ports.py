@@ -13,7 +13,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
-from payments_core.events import EventState, GatewayEvent, KeptEvent, ObjectChanged
+from payments_core.events import EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -31,6 +31,7 @@ from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
 from payments_core.job_list import JobPage, JobPlace
+from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.now import Now
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import SubscriptionReport
@@ -250,14 +251,19 @@ class JobDirectory(Protocol):
 
 
 class EventLog(Protocol):
-    async def kept(
+    async def page(
         self,
         *,
         state: EventState | None = None,
         unlinked: bool = False,
         limit: int = 100,
-    ) -> Sequence[KeptEvent]:
-        """Return kept events without their bodies, the latest received first."""
+        after: EventCursor | None = None,
+    ) -> EventPage:
+        """Return events without their bodies, the latest received first.
+
+        However few of the log are wanted, a page reads no more than a thousand more
+        than `limit`: it may hold fewer, or none, and not be the last.
+        """
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""

@@ -21,10 +21,11 @@ from contracts.examples import (
     an_event,
     key_of,
 )
-from contracts.stores import SAVED, Stores
+from contracts.stores import SAVED, Stores, first_page
 from payments_core.changes import Changes
-from payments_core.events import EventState, GatewayEvent, KeptEvent, Outcome
+from payments_core.events import EventState, GatewayEvent, Outcome
 from payments_core.job import JobKey, JobKind
+from payments_core.kept_events import KeptEvent, cursor_of
 
 BODIES: Final = [
     b"",
@@ -54,7 +55,7 @@ class EventLogContract:
         """
         Nothing kept, nothing found, no error.
         """
-        assert not await stores.events.kept()
+        assert not await first_page(stores.events)
         assert not await stores.events.find("evt_1")
 
     async def test_an_event_comes_back_as_it_was_kept(self, stores: Stores) -> None:
@@ -79,7 +80,9 @@ class EventLogContract:
         )
 
         assert list(await stores.events.find("evt_ü")) == [expected]
-        assert list(await stores.events.kept()) == [attrs.evolve(expected, body=None)]
+        assert list(await first_page(stores.events)) == [
+            attrs.evolve(expected, body=None)
+        ]
 
     @pytest.mark.parametrize("body", BODIES, ids=[f"{len(b)}_bytes" for b in BODIES])
     async def test_a_body_comes_back_byte_for_byte(
@@ -118,7 +121,7 @@ class EventLogContract:
             event = (an_event(f"evt_{number}"), APPLIED)
             await received(stores, event, seconds=seconds)
 
-        found = [event.key.id for event in await stores.events.kept()]
+        found = [event.key.id for event in await first_page(stores.events)]
         assert found == ["evt_1", "evt_0", "evt_2"]
 
     async def test_a_limit_keeps_the_latest(self, stores: Stores) -> None:
@@ -127,7 +130,7 @@ class EventLogContract:
         """
         await received_in_turn(stores, *["applied"] * 4)
 
-        found = [event.key.id for event in await stores.events.kept(limit=2)]
+        found = [event.key.id for event in await first_page(stores.events, limit=2)]
         assert found == ["evt_3", "evt_2"]
 
     async def test_without_a_limit_a_hundred_come(self, stores: Stores) -> None:
@@ -137,8 +140,58 @@ class EventLogContract:
         many = [(an_event(f"evt_{number}"), APPLIED) for number in range(101)]
         await received(stores, *many)
 
-        assert len(await stores.events.kept()) == 100
-        assert len(await stores.events.kept(limit=200)) == 101
+        assert len(await first_page(stores.events)) == 100
+        assert len(await first_page(stores.events, limit=200)) == 101
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    @pytest.mark.parametrize("unlinked", [False, True])
+    @pytest.mark.parametrize("state", [None, *EventState])
+    async def test_pages_lose_and_repeat_nothing(
+        self, stores: Stores, state: EventState | None, size: int, *, unlinked: bool
+    ) -> None:
+        """
+        Whatever is wanted, and although many were received in one moment.
+        """
+        adas, nobodys = a_payment(CH_1), a_payment(CH_2)
+        await stores.keep(
+            an_account(), payments=[a_record(adas, owner=ADA), a_record(nobodys)]
+        )
+        reports = adas, nobodys, None
+        for number in range(12):
+            event = an_event(f"evt_{number}", reports[number % 3])
+            outcome = Outcome([*EventState][number % 4])
+            await received(stores, (event, outcome), seconds=number // 5)
+        wanted = {
+            f"evt_{number}"
+            for number in range(12)
+            if state in (None, [*EventState][number % 4])
+            and (number % 3 == 1 or not unlinked)
+        }
+        found, after = list[KeptEvent](), None
+        while True:
+            page = await stores.events.page(
+                state=state, unlinked=unlinked, limit=size, after=after
+            )
+            assert len(page.events) <= size
+            found += page.events
+            if (after := page.after) is None:
+                break
+
+        assert {it.key.id for it in found} == wanted
+        assert len(found) == len(wanted)
+        times = [it.received_at for it in found]
+        assert times == sorted(times, reverse=True)
+
+    async def test_the_last_page_says_that_it_is(self, stores: Stores) -> None:
+        """
+        Also one that is full: nobody is sent to an empty page.
+        """
+        await received_in_turn(stores, *["applied"] * 4)
+
+        first = await stores.events.page(limit=2)
+        second = await stores.events.page(limit=2, after=first.after)
+        assert first.after == cursor_of(first.events[-1])
+        assert second.after is None
 
     @pytest.mark.parametrize("state", EventState)
     async def test_a_state_filters_before_the_limit(
@@ -149,7 +202,7 @@ class EventLogContract:
         """
         await received_in_turn(stores, *EventState, *EventState)
 
-        found = await stores.events.kept(state=state, limit=2)
+        found = await first_page(stores.events, state=state, limit=2)
         assert [event.outcome.state for event in found] == [state, state]
 
     async def test_whose_payment_an_event_reports_is_told(self, stores: Stores) -> None:
@@ -159,7 +212,7 @@ class EventLogContract:
         report = a_payment(CH_1)
         await stores.keep(an_account(), payments=[a_record(report)])
         await received(stores, (an_event(report=report), APPLIED))
-        (before,) = await stores.events.kept()
+        (before,) = await first_page(stores.events)
         linked = attrs.evolve(await stores.payment(CH_1), user_id=ADA)
         assert await stores.save(Changes(key="it", payments=(linked,))) == [SAVED]
 
@@ -185,8 +238,12 @@ class EventLogContract:
             (an_event("evt_later", nobodys), pending),
         )
 
-        found = {event.key.id for event in await stores.events.kept(unlinked=True)}
-        waiting = await stores.events.kept(unlinked=True, state=EventState.PENDING)
+        found = {
+            event.key.id for event in await first_page(stores.events, unlinked=True)
+        }
+        waiting = await first_page(
+            stores.events, unlinked=True, state=EventState.PENDING
+        )
         assert found == {"evt_nobody", "evt_later"}
         assert [event.key.id for event in waiting] == ["evt_later"]
 
@@ -209,10 +266,10 @@ class EventLogContract:
             ],
         )
 
-        kept = await stores.events.kept()
+        kept = await first_page(stores.events)
         owners = {event.key.id: event.user_id for event in kept}
         assert owners == {"evt_1": ADA, "evt_2": None, "evt_3": None}
-        (unlinked,) = await stores.events.kept(unlinked=True)
+        (unlinked,) = await first_page(stores.events, unlinked=True)
         assert unlinked.key == key_of("evt_2")
 
     async def test_a_settled_event_keeps_its_body(self, stores: Stores) -> None:

@@ -14,6 +14,7 @@ from payments_core.events import GatewayEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
+from payments_core.kept_events import KeptEvent
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import (
@@ -28,6 +29,10 @@ from payments_core.ports import (
 from payments_core.subscription import PaidPeriod, Subscription
 
 SAVED: Final = SaveResult.SAVED
+
+
+async def first_page(log: EventLog, **wanted: Any) -> Sequence[KeptEvent]:
+    return (await log.page(**wanted)).events
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ from payments_service.cli.root import payments
 from payments_service.container import build_container
 from payments_service.http.protocol import GRACE_S
 from payments_service.settings import Settings, SettingsError
+from support.stripe_bodies import a_secret
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -171,7 +172,7 @@ def settings_with_secrets(overlay: Overlay, folder: Path, *, mode: str) -> Setti
     secrets = {
         "database-url": "postgresql://payments@postgres/payments",
         "stripe-api-key": f"sk_{mode}_" + "k" * 24,
-        "stripe-webhook-secrets": "whsec_" + "k" * 32,
+        "stripe-webhook-secrets": a_secret("new"),
         "jwt-keys": generate_jwks("key"),
     }
     for name, text in secrets.items():

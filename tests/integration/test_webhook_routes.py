@@ -89,6 +89,54 @@ def test_t21_a_live_event_is_kept_apart_in_development(service: ServiceProcess) 
     assert service.status("live")["payment_status"] == "none"
 
 
+def counted(service: ServiceProcess) -> dict[str, float]:
+    """Return the counters of webhooks, by their names and labels."""
+    text = httpx.get(f"{service.ops_url}/metrics", timeout=30).text
+    lines = [it for it in text.splitlines() if it.startswith("payments_webhooks_")]
+    return {name: float(it) for name, it in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_t09_refused_and_quarantined_webhooks_are_counted_by_reason(
+    service: ServiceProcess,
+) -> None:
+    """
+    On the ops port, from zero on, and with nothing of the input for a reason.
+    """
+    refused = 'payments_webhooks_refused_total{reason="%s"}'
+    apart = 'payments_webhooks_quarantined_total{reason="%s"}'
+    charge = event(SUCCEEDED, "counted")
+    live = event(SUCCEEDED, "counted-live") | {"livemode": True}
+    live["data"]["object"]["livemode"] = True
+    other = World(service.world.database_url)
+    body = json.dumps(charge).encode()
+    old = service.world.signed(body, at=datetime.now(UTC) - timedelta(hours=1))
+    before = counted(service)
+
+    for headers in (other.signed(body), other.signed(body), old):
+        assert_refused(post(service, body, headers), 400, "bad_signature")
+    service.post_event(charge, "charge/failed")
+    post(service, body, {"Content-Type": "application/json"})
+    post(service, body, {"Content-Type": "text/plain"})
+    for _ in range(2):
+        service.post_event(live)
+
+    after = counted(service)
+    grown = {
+        name: after[name] - before.get(name, 0.0)
+        for name in after
+        if after[name] != before.get(name, 0.0)
+    }
+    assert before[refused % "signature_mismatch"] >= 0
+    assert grown == {
+        refused % "signature_mismatch": 2,
+        refused % "signature_stale": 1,
+        refused % "signature_missing": 1,
+        refused % "event_type_mismatch": 1,
+        refused % "unsupported_media_type": 1,
+        apart % "livemode is not ours": 1,
+    }
+
+
 def test_the_other_routes_type_is_refused(service: ServiceProcess) -> None:
     """
     A signed event of another type than the route's is 400 and kept nowhere.

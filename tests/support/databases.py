@@ -63,6 +63,15 @@ def template(dsn: str) -> Iterator[str]:
 
 
 @contextmanager
+def empty(dsn: str) -> Iterator[str]:
+    """Lend a database that nobody has migrated."""
+    name = f"empty_{uuid.uuid4().hex}"
+    run(execute(dsn, f"create database {name}"))
+    yield named(dsn, name)
+    run(execute(dsn, f"drop database {name} with (force)"))
+
+
+@contextmanager
 def copy_of(dsn: str, template_name: str) -> Iterator[str]:
     """Lend an own copy of the migrated database."""
     name = f"test_{uuid.uuid4().hex}"

@@ -56,11 +56,12 @@ from payments_sandbox.resources.endpoints import shown
 from support.inprocess import InProcess
 from support.sandbox import Api
 from support.snapshots import snapshot_of
+from support.stripe_bodies import a_secret
 
 ADA = UserId("ada")
 ROUNDS_MAX = 1_000
 CLAIMED_MAX = 16
-SECRET = "whsec_" + "s" * 32
+SECRET = a_secret("new")
 BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 

@@ -35,6 +35,13 @@ def database_url(postgres: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """A database that nobody has migrated."""
+    with databases.empty(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture
 async def store(database_url: str) -> AsyncIterator[PostgresStore]:
     async with PostgresStore(database_url, 25).opened() as store:
         yield store

@@ -3,7 +3,7 @@
 import asyncio
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +14,8 @@ import attrs
 ROUND_TRIPS: Final = frozenset(b"SQ")
 TLS_REQUEST_LENGTH: Final = 8
 CHUNK_BYTES: Final = 65_536
+
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @attrs.define
@@ -71,12 +73,22 @@ def counting(dsn: str) -> Iterator[tuple[RoundTrips, str]]:
     """Lend a proxy in front of a database, and the DSN that leads through it."""
     parts = urlsplit(dsn)
     trips = RoundTrips(parts.hostname or "", parts.port or 5432)
+    with in_front_of(dsn, trips.connected) as through:
+        yield trips, through
+
+
+@contextmanager
+def in_front_of(
+    dsn: str, connected: Connected, close: Callable[[], object] = lambda: None
+) -> Iterator[str]:
+    """Answer who connects, in a thread; lend the DSN that leads there."""
+    parts = urlsplit(dsn)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
     async def begun() -> asyncio.Server:
-        return await asyncio.start_server(trips.connected, "127.0.0.1", 0)
+        return await asyncio.start_server(connected, "127.0.0.1", 0)
 
     async def ended() -> None:
         server.close()
@@ -85,12 +97,13 @@ def counting(dsn: str) -> Iterator[tuple[RoundTrips, str]]:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        close()
 
     server = asyncio.run_coroutine_threadsafe(begun(), loop).result()
     user = parts.netloc.rpartition("@")[0]
     port = server.sockets[0].getsockname()[1]
     try:
-        yield trips, urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
+        yield urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
     finally:
         asyncio.run_coroutine_threadsafe(ended(), loop).result()
         loop.call_soon_threadsafe(loop.stop)

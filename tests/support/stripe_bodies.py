@@ -1,5 +1,6 @@
 """Bodies of Stripe: objects, events, and what we read in them."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -72,6 +73,11 @@ DISPUTE_TYPES: Final = [
     f"charge.dispute.{what}"
     for what in ("closed", "created", "funds_reinstated", "funds_withdrawn", "updated")
 ]
+
+
+def a_secret(name: str) -> str:
+    """Return a webhook secret that looks random, and the same one for a name."""
+    return f"whsec_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def without_absent(fields: Fields) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Events: what makes two of them one, and what of them is never shown."""
 
 from contracts.examples import APPLIED, NOON, an_event, key_of
-from payments_core.events import KeptEvent, Receipt
+from payments_core.events import Receipt
+from payments_core.kept_events import KeptEvent
 
 
 def test_an_event_is_known_by_its_id_and_its_type() -> None:

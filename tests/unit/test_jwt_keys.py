@@ -339,7 +339,8 @@ def test_a_key_set_of_the_greatest_size_is_read() -> None:
     """
     Thirty-two keys, and not a byte too many, are fine; other members do not matter.
     """
-    text = jwks(*({**an_oct(f"k{at}"), "use": "sig", "x5t": "x"} for at in range(32)))
+    keys = [an_oct(f"k{at}", secrets.token_bytes(32)) for at in range(32)]
+    text = jwks(*({**key, "use": "sig", "x5t": "x"} for key in keys))
 
     assert len(KeySet.from_jwks(text.ljust(65_536)).keys) == 32
 

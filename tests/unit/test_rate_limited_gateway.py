@@ -42,6 +42,7 @@ from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
 from payments_service.http.health import create_ops_app
+from payments_service.webhook_reports import WebhookReports
 
 pytestmark = pytest.mark.anyio
 
@@ -364,7 +365,9 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     with pytest.raises(GatewayKeyRefused):
         await it.send(REFUSED)
     nobody: Any = None
-    app: Any = create_ops_app(nobody, it.breaker, MemoryJobDirectory(database))
+    app: Any = create_ops_app(
+        nobody, it.breaker, WebhookReports(), MemoryJobDirectory(database)
+    )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text
@@ -380,7 +383,7 @@ async def test_the_breaker_tells_the_metrics() -> None:
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     nobody: Any = None
-    app: Any = create_ops_app(nobody, it.breaker)
+    app: Any = create_ops_app(nobody, it.breaker, WebhookReports())
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text

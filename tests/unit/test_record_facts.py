@@ -26,13 +26,14 @@ from contracts.faults import FaultyLedger, no_fault, unheard_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.memory.tables import Tables
 from payments_core.changes import Changes
+from payments_core.decide.decision import event_group
 from payments_core.errors import (
     AccountBusy,
     EmailTaken,
     SaveTimedOut,
     StoreUnavailable,
 )
-from payments_core.events import EventState
+from payments_core.events import EventState, Outcome, QuarantineNeeded
 from payments_core.facts import (
     CustomerBound,
     Fact,
@@ -42,6 +43,7 @@ from payments_core.facts import (
     SourcedFacts,
     SubscriptionObserved,
     UserRegistered,
+    facts_of,
 )
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentOutcome, IntentState
@@ -54,7 +56,7 @@ from payments_core.use_cases.record_facts import (
     BACK_OFF_MAX_S,
     WAIT_S,
 )
-from support.deciding import Kept, finished, found, reported
+from support.deciding import Kept, event_in, finished, found, reported
 from support.facts import any_fact, any_fact_without_an_event
 from support.profiles import examples
 
@@ -72,6 +74,7 @@ class Recording:
     ledger: FaultyLedger = attrs.field(init=False)
     now: float = 0.0
     waits: list[float] = attrs.field(factory=list)
+    quarantined: list[Outcome] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.ledger = FaultyLedger(MemoryLedger(self.database))
@@ -92,7 +95,13 @@ class Recording:
     def record(self) -> RecordFacts:
         clock = FixedClock(NOON)
         return RecordFacts(
-            self.ledger, clock, clock, Policy(), lambda: self.now, self._sleep
+            self.ledger,
+            clock,
+            clock,
+            Policy(),
+            lambda: self.now,
+            self._sleep,
+            self.quarantined.append,
         )
 
     def __call__(
@@ -439,3 +448,31 @@ def test_copies_of_one_event_are_recorded_once() -> None:
     recording.database.locked = {ADAS}
     other = reported(2, a_payment("ch_2", user=ADA))
     assert states(recording(other, other)) == [RecordedState.BUSY] * 2
+
+
+def test_each_event_that_is_kept_apart_is_told_once() -> None:
+    """
+    As it comes or by its job, once it is saved; not again as it comes again.
+    """
+    recording = Recording()
+    no_charge = reported(1, QuarantineNeeded("the refund names no charge"))
+    live = facts_of(attrs.evolve(event_in(reported(2, a_payment())), livemode=True))
+    recording.database.locked = {event_group(event_in(no_charge))}
+    first = recording(no_charge, no_charge, live, *paid_by(ADA))
+    assert states(first)[:2] == [RecordedState.BUSY] * 2
+    assert [it.reason for it in recording.quarantined] == ["livemode is not ours"]
+    recording.database.locked = set()
+    for _ in range(2):
+        recording(no_charge, no_charge, live, *paid_by(BOB))
+
+    assert [it.reason for it in recording.quarantined] == [
+        "livemode is not ours",
+        "the refund names no charge",
+    ]
+
+    missing = Outcome(EventState.QUARANTINED, "the gateway knows no such payment")
+    job = a_job(kind=JobKind.PAYMENT, subject="ch_9")
+    recording.tables.jobs[job.key] = job
+    recording(SourcedFacts(job=job, job_outcome=missing))
+    recording(SourcedFacts(job=a_job(), job_outcome=Outcome(EventState.APPLIED)))
+    assert recording.quarantined[2:] == [missing]

@@ -1,5 +1,8 @@
 """The environment: what it may say, and what is said about what it may not."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,9 +20,10 @@ from payments_service.settings import (
     SettingsError,
     database_url,
 )
+from support.stripe_bodies import a_secret
 
 # Every secret holds it: whatever shows it shows a secret.
-CANARY = "canary" + "7" * 16
+CANARY = f"canary{hashlib.sha256(b'canary').hexdigest()[:24]}"
 DATABASE_URL = f"postgresql://payments:{CANARY}@db:5432/payments"
 REQUIRED = (
     "PAYMENTS_ENV",
@@ -35,6 +39,20 @@ def key(mode: str, prefix: str = "sk") -> str:
     return f"{prefix}_{mode}_{CANARY}"
 
 
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def jwks(*secrets: str) -> str:
+    """Return a key set with an HMAC key for each of these."""
+    key = {"kty": "oct", "alg": "HS256"}
+    keys = [{**key, "kid": f"k{at}", "k": it} for at, it in enumerate(secrets)]
+    return json.dumps({"keys": keys})
+
+
+JWKS = jwks(CANARY + CANARY[::-1])
+
+
 def webhook_secret() -> str:
     return f"whsec_{CANARY}"
 
@@ -46,7 +64,7 @@ def development(**others: str) -> dict[str, str]:
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS": webhook_secret(),
         "PAYMENTS_JWT_ISSUER": "users",
         "PAYMENTS_JWT_AUDIENCE": "payments-gateway",
-        "PAYMENTS_JWT_KEYS": f'{{"keys": "{CANARY}"}}',
+        "PAYMENTS_JWT_KEYS": JWKS,
         **others,
     }
 
@@ -83,7 +101,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "stripe_webhook_secrets": (webhook_secret(),),
         "jwt_issuer": "users",
         "jwt_audience": "payments-gateway",
-        "jwt_keys": f'{{"keys": "{CANARY}"}}',
+        "jwt_keys": JWKS,
         "jwt_max_age": timedelta(days=1),
         "host": "127.0.0.1",
         "port": 8000,
@@ -123,6 +141,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert set(wrong) == {*REQUIRED, "PAYMENTS_PORT", "PAYMENTS_LOG_LEVEL"}
 
 
+SECRETS = tuple(map(a_secret, "abc"))
 READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_DATABASE_POOL_SIZE", "1", "database_pool_size", 1),
     ("PAYMENTS_DATABASE_POOL_SIZE", "100", "database_pool_size", 100),
@@ -140,9 +159,9 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
     (
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
-        "one, two\nthree,,",
+        f"{SECRETS[0]}, {SECRETS[1]}\n{SECRETS[2]},,",
         "stripe_webhook_secrets",
-        ("one", "two", "three"),
+        SECRETS,
     ),
     ("PAYMENTS_DATABASE_URL", "postgres://h/d", "database_url", "postgresql://h/d"),
     (
@@ -156,6 +175,18 @@ READ: list[tuple[str, str, str, Any]] = [
         "postgresql+asyncpg://h/d",
         "database_url",
         "postgresql+asyncpg://h/d",
+    ),
+    *(
+        ("PAYMENTS_DATABASE_URL", address, "database_url", address)
+        for address in (
+            # A primary and its standby, as libpq takes them.
+            f"postgresql://u:{CANARY}@a:5432,b:5433/d?target_session_attrs=read-write",
+            "postgresql://a,b/d",
+            "postgresql://[::1]:5432,[::2]:5433/d",
+            "postgresql:///d?host=a,b&port=5432,5433",
+            "postgresql:///d?host=/run/postgresql",
+            f"postgresql://u:{CANARY}@/d",
+        )
     ),
     ("PAYMENTS_STRIPE_API_KEY", key("test", "rk"), "stripe_api_key", key("test", "rk")),
 ]
@@ -181,6 +212,10 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}\u2100@h/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@[::1/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@h:99999/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,b:99999/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,b:x/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,,b/d"),
+    ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a,{CANARY}@b/d"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "0"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "101"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "-1"),
@@ -231,6 +266,99 @@ def test_t67_any_text_is_read_or_refused_by_name(text: str, name: str) -> None:
         named.update(refused.problems)
 
     assert named <= {f"PAYMENTS_{name}"}
+
+
+WEAK: list[tuple[str, str]] = [
+    ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", "whsec_" + "a" * 32),
+    ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", f"{SECRETS[0]},{SECRETS[1]},{SECRETS[0]}"),
+    ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", f"{SECRETS[0]} not-a-secret"),
+    ("PAYMENTS_JWT_KEYS", jwks(b64(bytes(32)))),
+    ("PAYMENTS_JWT_KEYS", jwks(b64(webhook_secret().encode()))),
+    ("PAYMENTS_JWT_KEYS", jwks(CANARY + CANARY[::-1], CANARY + CANARY[::-1])),
+    ("PAYMENTS_JWT_KEYS", f"{CANARY}"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), WEAK)
+def test_t09_t48_a_secret_that_protects_nothing_stops_the_start(
+    variable: str, text: str
+) -> None:
+    """
+    By name, and at once with all else that is wrong.
+    """
+    assert list(problems(development(**{variable: text}))) == [variable]
+    wrong = {variable: text, "PAYMENTS_PORT": "x", "PAYMENTS_DRAIN_SECONDS": "1"}
+    assert set(problems(development(**wrong))) == set(wrong)
+
+
+def test_an_unknown_setting_stops_the_start() -> None:
+    """
+    A typo would have no effect and nobody would know. What was meant is named too.
+    """
+    refused = problems(
+        development(
+            PAYMENTS_DRAIN_SECONDS=CANARY,
+            PAYMENTS_LOGLEVEL="debug",
+            PAYMENTS_JWT_KEYS_FILES="/keys",
+            PAYMENTS_="",
+        )
+    )
+
+    assert refused == {
+        "PAYMENTS_": "not a setting of this release",
+        "PAYMENTS_DRAIN_SECONDS": "not a setting of this release; "
+        "PAYMENTS_DRAIN_S is one",
+        "PAYMENTS_JWT_KEYS_FILES": "not a setting of this release; "
+        "PAYMENTS_JWT_KEYS_FILE is one",
+        "PAYMENTS_LOGLEVEL": "not a setting of this release; PAYMENTS_LOG_LEVEL is one",
+    }
+
+
+def test_what_others_read_is_no_unknown_setting() -> None:
+    """
+    `payments dev`, the sandbox's own program, the tests, the options of commands.
+    """
+    others = {
+        "PAYMENTS_DEV_DIR": "/dev-folder",
+        "PAYMENTS_POSTGRES_BIN": "/postgres",
+        "PAYMENTS_SANDBOX_SERVE_PORT": "0",
+        "PAYMENTS_TEST_DATABASE_URL": DATABASE_URL,
+        "PATH": "/bin",
+        "MY_PAYMENTS_PORT": "x",
+    }
+    assert Settings.from_env(development(**others)) == Settings.from_env(development())
+    limit = development(PAYMENTS_TOKEN_LIST_LIMIT="9")
+    known = Settings.from_env(limit, "PAYMENTS_TOKEN_LIST_LIMIT".__eq__)
+    assert known == Settings.from_env(development())
+    assert list(problems(limit)) == ["PAYMENTS_TOKEN_LIST_LIMIT"]
+
+
+LINKS = {
+    # Of a service that is called `payments`, and of one called `payments-gateway`.
+    "PAYMENTS_PORT": "tcp://10.0.0.1:80",
+    "PAYMENTS_HOST": "udp://10.0.0.1:53",
+    "PAYMENTS_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "PAYMENTS_PORT_80_TCP_ADDR": "10.0.0.1",
+    "PAYMENTS_PORT_80_TCP_PORT": "80",
+    "PAYMENTS_PORT_80_TCP_PROTO": "tcp",
+    "PAYMENTS_SERVICE_HOST": "10.0.0.1",
+    "PAYMENTS_SERVICE_PORT": "80",
+    "PAYMENTS_SERVICE_PORT_HTTP": "80",
+    "PAYMENTS_GATEWAY_PORT": "tcp://[fd00::1]:80",
+    "PAYMENTS_GATEWAY_PORT_80_TCP_PROTO": "tcp",
+    "PAYMENTS_GATEWAY_SERVICE_HOST": "10.0.0.1",
+    "PAYMENTS_SANDBOX_SERVICE_HOST": "10.0.0.1",
+}
+
+
+def test_what_kubernetes_tells_of_services_is_named_with_its_remedy() -> None:
+    """
+    Each of them, also where it takes the name of a setting.
+    """
+    refused = problems(development(**LINKS))
+
+    assert set(refused) == set(LINKS)
+    assert all("enableServiceLinks: false" in it for it in refused.values())
 
 
 EVIL_BASES = [
@@ -365,12 +493,12 @@ def test_a_variable_given_twice_is_refused(tmp_path: Path) -> None:
     Of a variable and its file one would be a guess; an empty one is not given.
     """
     name = "PAYMENTS_JWT_KEYS"
-    (tmp_path / "keys").write_text("keys")
+    (tmp_path / "keys").write_text(JWKS)
     file = {f"{name}_FILE": str(tmp_path / "keys")}
 
     assert "given twice" in problems(development(**file))[name]
     alone = Settings.from_env(development(**file, **{name: ""}))
-    assert alone.jwt_keys == "keys"
+    assert alone.jwt_keys == JWKS
     without = Settings.from_env(development(**{f"{name}_FILE": ""}))
     assert without == Settings.from_env(development())
 

@@ -27,13 +27,14 @@ from support.stripe_bodies import (
     NOON,
     NOON_S,
     PAYLOADS,
+    a_secret,
     charge,
     event_body,
     refusal_of,
     report_of,
 )
 
-SECRET: Final = "whsec_" + "k" * 32
+SECRET: Final = a_secret("new")
 
 
 # The brief's own bodies

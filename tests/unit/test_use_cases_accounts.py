@@ -17,6 +17,7 @@ from contracts.examples import (
     an_event,
     email_of,
 )
+from contracts.stores import first_page
 from contracts.worlds import World, a_world
 from payments_adapters.memory import MemoryAccountDirectory
 from payments_core import (
@@ -140,13 +141,13 @@ async def test_a_payment_waits_for_its_account(report: Payment) -> None:
     world = await a_world(an_account(EVE))
     await world.deliver([an_event(report=report)])
     assert world.owner(CH_1) is None
-    (unlinked,) = await world.log.kept(unlinked=True)
+    (unlinked,) = await first_page(world.log, unlinked=True)
     account = await world.register(ADA, email_of(ADA), CUS_1)
 
     assert world.owner(CH_1) == ADA
     assert account.standing(now=NOON, policy=Policy()).entitled
     assert account.summary == world.account().summary
-    assert not await world.log.kept(unlinked=True)
+    assert not await first_page(world.log, unlinked=True)
     assert unlinked.user_id is None
 
 

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, SigningKey
+from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet
 from payments_adapters.jwt.verification import JTI
+from payments_adapters.jwt.weak_keys import SigningKey
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId
 

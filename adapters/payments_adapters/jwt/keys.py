@@ -6,6 +6,7 @@ Rule 3: no error and no repr shows more of a key than its id and its algorithm.
 """
 
 import base64
+import hashlib
 import json
 import re
 import secrets
@@ -14,21 +15,14 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 import attrs
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    EllipticCurvePrivateKey,
-    EllipticCurvePublicKey,
-)
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWS
 
+from payments_adapters.jwt.weak_keys import SigningKey, VerifyingKey, weakness_of
 from payments_core.errors import InvalidValue
-
-VerifyingKey = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
-SigningKey = bytes | RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 KEYS_MAX: Final = 32
 KEY_SET_BYTES_MAX: Final = 64 * 1024
@@ -60,6 +54,17 @@ class Key:
     verifying: VerifyingKey = attrs.field(repr=False)
     signing: SigningKey | None = attrs.field(repr=False)
 
+    @property
+    def fingerprint(self) -> bytes:
+        """What two keys have in common if each verifies what the other one signs."""
+        if isinstance(self.verifying, bytes):
+            public = self.verifying
+        else:
+            public = self.verifying.public_bytes(
+                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+            )
+        return hashlib.sha256(public).digest()
+
 
 @attrs.frozen(eq=False)
 class KeySet:
@@ -73,7 +78,8 @@ class KeySet:
 
         Each key carries a `kid` of its own and an `alg`: HS256 (32 bytes or more),
         RS256 (2048 bits or more), ES256 or EdDSA (Ed25519). Of a private key the
-        public part verifies.
+        public part verifies. A key that protects nothing is refused (`weak_keys`), and
+        one that is there twice: retiring one of its names would retire nothing.
 
         Raises:
             InvalidValue: it is something else; the reason names the key by its
@@ -84,6 +90,11 @@ class KeySet:
         for kid in by_kid:
             if sum(key.kid == kid for key in keys) > 1:
                 raise _refused(kid, "appears more than once")
+        first: dict[bytes, str] = {}
+        for key in keys:
+            other = first.setdefault(key.fingerprint, key.kid)
+            if other != key.kid:
+                raise _refused(key.kid, f"is the same as key {other}")
         return cls(MappingProxyType(by_kid))
 
     def find(self, kid: str) -> Key | None:
@@ -173,6 +184,8 @@ def _key(kid: str, alg: str, material: VerifyingKey | SigningKey | None) -> Key:
             raise _refused(kid, f"is shorter than {SECRET_BYTES_MIN} bytes")
         case RSAPrivateKey() | RSAPublicKey() if material.key_size < RSA_BITS_MIN:
             raise _refused(kid, f"is shorter than {RSA_BITS_MIN} bits")
+        case _ if weakness := weakness_of(material):
+            raise _refused(kid, weakness)
         case bytes():
             return Key(kid, alg, material, material)
         case RSAPrivateKey() | EllipticCurvePrivateKey() | Ed25519PrivateKey():

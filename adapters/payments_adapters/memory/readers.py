@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 
 import attrs
 
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, LoggedChange
-from payments_core.events import EventState, KeptEvent
+from payments_core.events import EventState
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey, JobState
 from payments_core.job_list import JobPage, JobPlace
+from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 from payments_core.payment import PaymentId, PaymentRecord
 
 
@@ -86,23 +88,25 @@ def _place(job: Job) -> tuple[datetime, str, str]:
 class MemoryEventLog:
     _database: MemoryDatabase
 
-    async def kept(
+    async def page(
         self,
         *,
         state: EventState | None = None,
         unlinked: bool = False,
         limit: int = 100,
-    ) -> Sequence[KeptEvent]:
+        after: EventCursor | None = None,
+    ) -> EventPage:
         tables = self._database.tables
-        rows = [
-            row
-            for _, row in sorted(tables.events.items())
+        wanted = [
+            tables.kept(row, with_body=False)
+            for row in tables.events.values()
             if state in (None, row.outcome.state)
             and (not unlinked or tables.is_unlinked(row))
         ]
-        # Stable: of several in one moment the first id is first.
-        rows.sort(key=lambda row: row.received_at, reverse=True)
-        return [tables.kept(row, with_body=False) for row in rows[:limit]]
+        wanted.sort(key=attrgetter("cursor"), reverse=True)
+        left = [it for it in wanted if after is None or cursor_of(it) < after]
+        last = cursor_of(left[limit - 1]) if len(left) > limit else None
+        return EventPage(left[:limit], last)
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         tables = self._database.tables

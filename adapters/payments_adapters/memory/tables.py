@@ -9,10 +9,11 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
-from payments_core.events import EventKey, GatewayEvent, KeptEvent, Outcome
+from payments_core.events import EventKey, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey
+from payments_core.kept_events import KeptEvent
 from payments_core.linking import (
     UNLINKED_MAX,
     EmailHolders,

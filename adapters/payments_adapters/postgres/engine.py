@@ -30,6 +30,11 @@ def engine_on(
             "timeout": CONNECT_TIMEOUT_S,
             # Prepared anew each time: a migration beside us makes a kept one stale.
             "prepared_statement_cache_size": 0,
+            # And without a name, in the round trip that runs it: a pooler may give
+            # each transaction another session, where a name means nothing, or another
+            # statement.
+            "statement_cache_size": 0,
+            "prepared_statement_name_func": str,
             **connecting,
         },
         # What is bound may be personal, and errors are logged.

@@ -1,7 +1,7 @@
 """Events as they were saved, with what became of them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import sqlalchemy as sa
@@ -14,41 +14,74 @@ from payments_adapters.postgres.tables import (
     subscriptions,
     webhook_events,
 )
-from payments_core.events import EventState, KeptEvent
+from payments_core.events import EventState
+from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 
-_KEPT: Final = (
-    sa.select(
-        webhook_events.c.id,
-        webhook_events.c.type,
-        webhook_events.c.object_id,
-        webhook_events.c.created_at,
-        webhook_events.c.received_at,
-        webhook_events.c.livemode,
-        webhook_events.c.state,
-        webhook_events.c.reason,
-        webhook_events.c.waits_for,
-        sa.func.coalesce(payments.c.user_id, subscriptions.c.user_id).label("user_id"),
+# How many events a page reads, of which it may want few. What each of them is about is
+# looked up.
+READ_MAX: Final = 1_000
+# Found by an index; of the others a page takes those that it wants.
+_INDEXED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
+
+_COLUMNS: Final = (
+    webhook_events.c.id,
+    webhook_events.c.type,
+    webhook_events.c.object_id,
+    webhook_events.c.created_at,
+    webhook_events.c.received_at,
+    webhook_events.c.livemode,
+    webhook_events.c.state,
+    webhook_events.c.reason,
+    webhook_events.c.waits_for,
+)
+_PLACE: Final = sa.tuple_(
+    webhook_events.c.received_at, webhook_events.c.id, webhook_events.c.type
+)
+_PLACE_NAMES: Final = ("received_at", "id", "type")
+_LATEST_FIRST: Final[tuple[sa.UnaryExpression[Any], ...]] = tuple(
+    sa.desc(name) for name in _PLACE_NAMES
+)
+_AFTER: Final = sa.tuple_(
+    sa.bindparam("received_at", type_=webhook_events.c.received_at.type),
+    sa.bindparam("id", type_=sa.Text),
+    sa.bindparam("type", type_=sa.Text),
+)
+
+
+def _owner_in(table: sa.Table, id_: sa.ColumnElement[str], of: Any) -> Any:
+    """Return whose the object is: null if it is not there, empty if it is unlinked.
+
+    A subquery for each event, never a join: for a join the whole table may be read.
+    """
+    return (
+        sa.select(sa.func.coalesce(table.c.user_id, ""))
+        .where(id_ == of)
+        .scalar_subquery()
     )
-    .select_from(
-        webhook_events.outerjoin(
-            payments, webhook_events.c.object_id == payments.c.id
-        ).outerjoin(
-            subscriptions, webhook_events.c.object_id == subscriptions.c.gateway_id
-        )
+
+
+def _owners(object_id: Any) -> tuple[Any, Any]:
+    return (
+        _owner_in(payments, payments.c.id, object_id).label("payment_owner"),
+        _owner_in(subscriptions, subscriptions.c.gateway_id, object_id).label(
+            "subscription_owner"
+        ),
     )
-    .order_by(webhook_events.c.received_at.desc(), webhook_events.c.id)
-)
-_WANTED: Final = sa.bindparam("state", type_=sa.Text)
-_UNLINKED: Final = sa.or_(
-    sa.and_(payments.c.id.is_not(None), payments.c.user_id.is_(None)),
-    sa.and_(subscriptions.c.id.is_not(None), subscriptions.c.user_id.is_(None)),
-)
-_KEPT_LIST: Final = (
-    _KEPT.add_columns(sa.null().label("body"))
-    .where(sa.or_(_WANTED.is_(None), webhook_events.c.state == _WANTED))
-    .where(sa.or_(sa.bindparam("linked_too", type_=sa.Boolean), _UNLINKED))
-    .limit(sa.bindparam("most", type_=sa.BigInteger))
-)
+
+
+def _read(state: EventState | None, *, is_first: bool) -> sa.Select[Any]:
+    """Return what reads a page, by an index."""
+    events = sa.select(*_COLUMNS).order_by(*_LATEST_FIRST).limit(sa.bindparam("most"))
+    if state in _INDEXED:
+        # As a constant: a partial index is not found by a parameter.
+        named = sa.literal(state.value, literal_execute=True)
+        events = events.where(webhook_events.c.state == named)
+    if not is_first:
+        events = events.where(_PLACE < _AFTER)
+    read = events.subquery("e")
+    return sa.select(read, *_owners(read.c.object_id)).order_by(*_LATEST_FIRST)
+
+
 # A body is kept by the day on which its event was received.
 _BODY: Final = (
     sa.select(event_bodies.c.body)
@@ -60,30 +93,49 @@ _BODY: Final = (
     )
     .scalar_subquery()
 )
-_KEPT_ONE: Final = _KEPT.add_columns(
-    sa.func.coalesce(_BODY, webhook_events.c.body).label("body")
-).where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
+_FIND: Final = (
+    sa.select(
+        *_COLUMNS,
+        *_owners(webhook_events.c.object_id),
+        sa.func.coalesce(_BODY, webhook_events.c.body).label("body"),
+    )
+    .where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
+    .order_by(*_LATEST_FIRST)
+)
 
 
 @attrs.frozen
 class PostgresEventLog:
     _store: PostgresStore
 
-    async def kept(
+    async def page(
         self,
         *,
         state: EventState | None = None,
         unlinked: bool = False,
         limit: int = 100,
-    ) -> Sequence[KeptEvent]:
+        after: EventCursor | None = None,
+    ) -> EventPage:
+        takes_all = not unlinked and (state is None or state in _INDEXED)
+        most = limit + 1 if takes_all else max(limit, READ_MAX) + 1
         found = await self._store.execute(
-            _KEPT_LIST,
-            state=state and state.value,
-            linked_too=not unlinked,
-            most=limit,
+            _read(state, is_first=after is None),
+            most=most,
+            **(dict(zip(_PLACE_NAMES, after, strict=True)) if after else {}),
         )
-        return [rows.to_kept_event(row) for row in found]
+        read = [rows.to_kept_event({**row, "body": None}) for row in found]
+        wanted = [
+            it
+            for it, row in zip(read, found, strict=True)
+            if state in (None, it.outcome.state)
+            and (
+                not unlinked or "" in (row["payment_owner"], row["subscription_owner"])
+            )
+        ]
+        if len(wanted) > limit:
+            return EventPage(wanted[:limit], cursor_of(wanted[limit - 1]))
+        return EventPage(wanted, cursor_of(read[-1]) if len(read) == most else None)
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
-        found = await self._store.execute(_KEPT_ONE, event_id=event_id)
+        found = await self._store.execute(_FIND, event_id=event_id)
         return [rows.to_kept_event(row) for row in found]

@@ -17,9 +17,10 @@ from payments_core.entitlement import (
     PaymentSummary,
     PrepaidMonths,
 )
-from payments_core.events import EventKey, EventState, GatewayEvent, KeptEvent, Outcome
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import JobKey, JobKind
+from payments_core.kept_events import KeptEvent
 from payments_core.linking import FormerKey, KeyKind
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
@@ -377,6 +378,6 @@ def to_kept_event(row: Row) -> KeptEvent:
         received_at=row["received_at"],
         object_id=row["object_id"],
         livemode=row["livemode"],
-        user_id=row["user_id"],
+        user_id=row["payment_owner"] or row["subscription_owner"] or None,
         body=row["body"],
     )

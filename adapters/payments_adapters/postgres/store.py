@@ -43,6 +43,35 @@ async def _reset(connection: Connection) -> None:
         await connection.execute("rollback")
 
 
+async def _connected(*given: Any, **options: Any) -> Connection:
+    """Connect; keep no prepared statements if a pooler is in between.
+
+    It may give each transaction another session, where the name of a statement means
+    nothing, or another client's statement. What is kept saves a round trip each time.
+    """
+    connection = await asyncpg.connect(*given, **options)
+    try:
+        if not await _is_pooled(connection):
+            return connection
+        await connection.close()
+    except BaseException:
+        connection.terminate()
+        raise
+    return await asyncpg.connect(*given, **options, statement_cache_size=0)
+
+
+async def _is_pooled(connection: Connection) -> bool:
+    """Say whether our session is another one than the server's.
+
+    Who hands sessions on makes up the process id that a client is told for cancelling.
+    """
+    # Without a name, which a pooler might have given to another session.
+    asked = await connection.prepare("select pg_backend_pid()", name="")
+    pid: int = await asked.fetchval()
+    theirs: int = connection.get_server_pid()
+    return pid != theirs
+
+
 def _is_open(connection: Connection) -> bool:
     """Say whether a connection can be used, and has no transaction cut off half-way."""
     try:
@@ -84,6 +113,7 @@ class PostgresStore:
                 command_timeout=COMMAND_TIMEOUT_S,
                 max_inactive_connection_lifetime=IDLE_FOR_S,
                 server_settings=_SERVER_SETTINGS,
+                connect=_connected,
                 reset=_reset,
             )
         self._engine = self._made_engine()

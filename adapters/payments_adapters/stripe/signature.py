@@ -11,13 +11,14 @@ signatures, several timestamps and digits of any script.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
-from payments_core.errors import BadSignature, InvalidValue
+from payments_adapters.guessable import weakness_of
+from payments_core.errors import BadSignature, InvalidValue, SignatureFault
 from payments_core.ports import SystemClock
 
 HEADER_BYTES_MAX: Final = 2048
@@ -45,16 +46,32 @@ def _check_secret(secret: str) -> None:
         raise _refuse_secret(f"a secret does not start with {_SECRET_PREFIX}")
     if len(secret) < SECRET_LENGTH_MIN:
         raise _refuse_secret(f"a secret has less than {SECRET_LENGTH_MIN} characters")
+    if weakness := weakness_of(secret.removeprefix(_SECRET_PREFIX).encode()):
+        raise _refuse_secret(f"a secret {weakness}: Stripe makes none like that")
 
 
-def _keyed(secrets: Iterable[str]) -> tuple[hmac.HMAC, ...]:
-    secrets = tuple(secrets)
+def check_secrets(secrets: Sequence[str]) -> None:
+    """Return if these can be the secrets of one endpoint, of which one may be rolled.
+
+    Raises:
+        InvalidValue: none, more than 8, one of them twice, or one that cannot be a
+            secret or can be guessed. The reason shows none.
+    """
     if not secrets:
         raise _refuse_secret("there is none")
     if len(secrets) > SECRETS_MAX:
         raise _refuse_secret(f"more than {SECRETS_MAX}")
     for secret in secrets:
         _check_secret(secret)
+    if len(set(secrets)) < len(secrets):
+        # While one is rolled there are two: whoever pasted the old one twice would
+        # find out when Stripe drops it.
+        raise _refuse_secret("a secret is there twice")
+
+
+def _keyed(secrets: Iterable[str]) -> tuple[hmac.HMAC, ...]:
+    secrets = tuple(secrets)
+    check_secrets(secrets)
     return tuple(_keyed_by(secret) for secret in secrets)
 
 
@@ -80,7 +97,7 @@ def sign(body: bytes, *, secret: str, at: datetime) -> str:
 def _parse(header: str) -> tuple[bytes, list[bytes]]:
     """Return the timestamp's digits and every `v1`; other schemes do not count."""
     if not header:
-        raise BadSignature("there is no signature header")
+        raise BadSignature("there is no signature header", SignatureFault.MISSING)
     if not header.isascii():
         raise BadSignature("the signature header is not ASCII")
     if len(header) > HEADER_BYTES_MAX:
@@ -113,7 +130,7 @@ class StripeSignatures:
     Made from `secrets`, of which only keyed digests stay: nothing here can print one.
 
     Raises:
-        InvalidValue: no secret, more than 8, or one that cannot be a secret.
+        InvalidValue: see `check_secrets`.
     """
 
     _keyed: tuple[hmac.HMAC, ...] = attrs.field(
@@ -130,9 +147,11 @@ class StripeSignatures:
         """
         timestamp, signatures = _parse(header)
         if abs(self.clock().timestamp() - int(timestamp)) > self.tolerance_s:
-            raise BadSignature(f"the timestamp is over {self.tolerance_s} s off")
+            raise BadSignature(
+                f"the timestamp is over {self.tolerance_s} s off", SignatureFault.STALE
+            )
         if not self._matches(timestamp, body, signatures):
-            raise BadSignature("no v1 signature matches")
+            raise BadSignature("no v1 signature matches", SignatureFault.MISMATCH)
         return datetime.fromtimestamp(int(timestamp), UTC)
 
     def _matches(self, timestamp: bytes, body: bytes, signatures: list[bytes]) -> bool:

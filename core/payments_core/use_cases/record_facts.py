@@ -28,7 +28,7 @@ from payments_core.errors import (
     SaveTimedOut,
     StoreUnavailable,
 )
-from payments_core.events import EventKey, Outcome
+from payments_core.events import EventKey, EventState, Outcome
 from payments_core.facts import SourcedFacts
 from payments_core.now import Now
 from payments_core.policy import Policy
@@ -92,6 +92,10 @@ _AVOIDED: Final = RecordedState.AVOIDED
 _LEASE_LOST: Final = Recorded(state=RecordedState.LEASE_LOST)
 
 
+def _ignore(_: Outcome) -> None:
+    """Drop it: no listener was given."""
+
+
 @attrs.frozen
 class RecordFacts:
     ledger: Ledger
@@ -100,6 +104,8 @@ class RecordFacts:
     policy: Policy
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # Hears of each event that is kept apart, once it is, and once only.
+    on_quarantine: Callable[[Outcome], None] = _ignore
 
     async def __call__(
         self,
@@ -251,6 +257,9 @@ class _Run:
             match results.get(key):
                 case SaveResult.SAVED:
                     self._answers[number] = _recorded(decided)
+                    outcome = decided.outcome
+                    if outcome and outcome.state is EventState.QUARANTINED:
+                        self._tell(self.sources[number], decided, outcome)
                 case SaveResult.LOCKED:
                     locked.append(number)
                 case SaveResult.CHANGED | SaveResult.TAKEN:
@@ -260,6 +269,11 @@ class _Run:
                     state = _AVOIDED if avoided else RecordedState.TIMED_OUT
                     self._answers[number] = Recorded(state=state, group=key)
         return changed, locked
+
+    def _tell(self, source: SourcedFacts, decided: Decided, outcome: Outcome) -> None:
+        """Tell of an event that is kept apart, if it was not before."""
+        if not decided.duplicate and (source.event or source.job):
+            self.record.on_quarantine(outcome)
 
     async def _saved(self, groups: Sequence[Changes]) -> dict[str, SaveResult]:
         """Save; return what became of the groups, nothing if that is not known."""

@@ -89,6 +89,7 @@ from payments_core.use_cases import (
 )
 from payments_service.ingest_queue import IngestQueue
 from payments_service.settings import Settings, SettingsError
+from payments_service.webhook_reports import WebhookReports
 
 USE_CASES: Final = (
     AuthenticateCaller,
@@ -211,6 +212,7 @@ def build_container(
     container.register(PostgresStore, instance=store)
     container.register(StripeGateway, instance=stripe)
     container.register(CircuitBreaker, instance=breaker)
+    container.register(WebhookReports, instance=WebhookReports())
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
@@ -227,6 +229,7 @@ def build_container(
             container.resolve(Clock),
             container.resolve(SystemClock),
             container.resolve(Policy),
+            on_quarantine=container.resolve(WebhookReports).quarantine,
         )
 
     def execute() -> ExecuteOperation:

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
+
+from payments_core.errors import InvalidValue
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
@@ -23,6 +26,19 @@ _PORT_MAX: Final = 65_535
 CONNECTIONS_MAX: Final = 512
 # uvicorn's own.
 KEEP_ALIVE_S: Final = 5
+# One of those that an address of a database may list, separated by commas.
+_HOST: Final = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]*)(?::([0-9]{0,5}))?")
+
+_PREFIX: Final = "PAYMENTS_"
+# Read by others than `Settings`: by `payments dev`, by a program of its own, by tests.
+_READ_ELSEWHERE: Final = frozenset({"PAYMENTS_DEV_DIR", "PAYMENTS_POSTGRES_BIN"})
+_PREFIXES_ELSEWHERE: Final = ("PAYMENTS_SANDBOX_", "PAYMENTS_TEST_")
+# What Kubernetes tells each pod of each service of its namespace.
+_LINK_NAME: Final = re.compile(
+    r"PAYMENTS\w*_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)"
+    r"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
 
 _T = TypeVar("_T")
 
@@ -77,11 +93,16 @@ class Settings:
         return self.env == "production"
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
+    def from_env(
+        cls, env: Mapping[str, str], is_option: Callable[[str], bool] = lambda _: False
+    ) -> Self:
         """Read every variable, or say what is wrong with all that are wrong.
 
+        `is_option` says whether a variable is an option of a command.
+
         Raises:
-            SettingsError: variables are missing or cannot be read.
+            SettingsError: variables are missing, cannot be read, hold a secret that
+                protects nothing, or are none of ours although called so.
         """
         given = _Reader(env)
         name = given.required("PAYMENTS_ENV", _one_of(_ENVIRONMENTS))
@@ -103,7 +124,7 @@ class Settings:
             ),
             "jwt_issuer": given.required("PAYMENTS_JWT_ISSUER", _text),
             "jwt_audience": given.required("PAYMENTS_JWT_AUDIENCE", _text),
-            "jwt_keys": given.required("PAYMENTS_JWT_KEYS", _text),
+            "jwt_keys": given.required("PAYMENTS_JWT_KEYS", _jwt_keys),
             "jwt_max_age": given.get(
                 "PAYMENTS_JWT_MAX_AGE_S", _seconds(60, 366 * 86_400), timedelta(days=1)
             ),
@@ -122,6 +143,11 @@ class Settings:
         }
         if live and values["stripe_api_key"] is None:
             given.problems.setdefault("PAYMENTS_STRIPE_API_KEY", "missing")
+        given.refuse_others(is_option)
+        if _is_key_also_stripes(values):
+            given.problems["PAYMENTS_JWT_KEYS"] = (
+                "a key is also a secret of Stripe's: each needs one of its own"
+            )
         if given.problems:
             raise SettingsError(given.problems)
         return cls(**values)  # type: ignore[arg-type]  # each was read by its own type
@@ -149,6 +175,25 @@ def database_url(env: Mapping[str, str]) -> str | None:
 class _Reader:
     env: Mapping[str, str]
     problems: dict[str, str] = attrs.field(factory=dict)
+    _names: set[str] = attrs.field(init=False, factory=set)
+
+    def refuse_others(self, is_option: Callable[[str], bool]) -> None:
+        """Note what is called as a setting is, and is none: a typo has no effect."""
+        known = _READ_ELSEWHERE.union(*((it, f"{it}_FILE") for it in self._names))
+        for name in sorted(it for it in self.env if it.startswith(_PREFIX)):
+            if _LINK_NAME.fullmatch(name) or _LINK_VALUE.fullmatch(self.env[name]):
+                self.problems[name] = (
+                    "what Kubernetes tells of a service, not a setting: say "
+                    "enableServiceLinks: false in the pod's spec"
+                )
+            elif not (
+                name in known or name.startswith(_PREFIXES_ELSEWHERE) or is_option(name)
+            ):
+                # Without what all of them have in common.
+                words = [it.removeprefix(_PREFIX) for it in known]
+                alike = get_close_matches(name.removeprefix(_PREFIX), words, 1)
+                meant = f"; {_PREFIX}{alike[0]} is one" if alike else ""
+                self.problems[name] = f"not a setting of this release{meant}"
 
     def required(self, name: str, read: Callable[[str], _T]) -> _T | None:
         value = self.get(name, read, None)
@@ -158,9 +203,13 @@ class _Reader:
 
     def get(self, name: str, read: Callable[[str], _T], default: _T) -> _T:
         """Read a variable or its `_FILE` variant; note what is wrong with it."""
+        self._names.add(name)
         try:
             text = self._text(name)
             return default if text is None else read(text)
+        except InvalidValue as error:
+            self.problems[name] = error.reason
+            return default
         except ValueError as error:
             self.problems[name] = str(error)
             return default
@@ -221,19 +270,49 @@ def _database_url(text: str) -> str:
     if not re.match(r"postgres(?:ql(?:\+asyncpg)?)?://", text):
         raise ValueError("not a postgresql:// address")
     try:
-        _ = urlsplit(text).port
+        netloc = urlsplit(text).netloc
     except ValueError:
+        netloc = "]"
+    # The driver ends the password at the first "@", and so do we.
+    hosts = (netloc.partition("@")[2] if "@" in netloc else netloc).split(",")
+    if not all(map(_is_host, hosts)) or ("" in hosts and len(hosts) > 1):
         # What the parser says quotes the address, and with it the password.
-        raise ValueError("an address whose host or port cannot be read") from None
+        raise ValueError("an address whose host or port cannot be read")
     return re.sub(r"^postgres://", "postgresql://", text)
 
 
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and int(match[1] or 0) <= _PORT_MAX
+
+
 def _webhook_secrets(text: str) -> tuple[str, ...]:
-    # The Stripe adapter knows the form of a secret.
+    # The adapter knows the form. Imported here: `--help` reads no settings.
+    from payments_adapters.stripe.signature import check_secrets  # noqa: PLC0415
+
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
-    if not secrets:
-        raise ValueError("there is none in it")
+    check_secrets(secrets)
     return secrets
+
+
+def _jwt_keys(text: str) -> str:
+    from payments_adapters.jwt.keys import KeySet  # noqa: PLC0415  # see above
+
+    KeySet.from_jwks(text)
+    return text
+
+
+def _is_key_also_stripes(values: Mapping[str, object]) -> bool:
+    from payments_adapters.jwt.keys import KeySet  # noqa: PLC0415  # see above
+
+    match values:
+        case {"jwt_keys": str(jwks), "stripe_webhook_secrets": tuple(secrets)}:
+            stripes = {str(it).encode() for it in (*secrets, values["stripe_api_key"])}
+            keys = KeySet.from_jwks(jwks).keys.values()
+            return any(it.verifying in stripes for it in keys)
+        case _:
+            # One of them could not be read.
+            return False
 
 
 def _api_base(*, live: bool) -> Callable[[str], str]:

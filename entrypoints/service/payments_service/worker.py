@@ -117,6 +117,8 @@ class Worker:
         except StoreUnavailable:
             # Its lease runs out, and it is due again.
             self._store_is_gone = True
+        except Exception:  # noqa: BLE001  # nobody else hears of it
+            structlog.get_logger().exception("work failed")
 
     async def _until_there_is_room(self, *, more: bool) -> None:
         """Wait for the next piece of work to end, or for a moment."""

@@ -4,7 +4,6 @@ import os
 import subprocess
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,11 +52,3 @@ def await_file(path: Path, process: "subprocess.Popen[bytes]") -> None:
 def nowhere(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which no development service runs."""
     return {"PAYMENTS_DEV_DIR": str(tmp_path / "no-service")}
-
-
-@pytest.fixture
-def empty_database(postgres: str) -> Iterator[str]:
-    name = f"empty_{uuid.uuid4().hex}"
-    databases.run(databases.execute(postgres, f"create database {name}"))
-    yield databases.named(postgres, name)
-    databases.run(databases.execute(postgres, f"drop database {name} with (force)"))

@@ -150,6 +150,32 @@ def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
     assert {line["event"] for line in lines} >= {"request", "bug", "unavailable"}
 
 
+def test_t09_a_wrong_secret_is_told_at_warning_with_what_to_do(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    As is an event of the other mode: the level that production logs shows both, once.
+    """
+    world, other = World(database_url), World(database_url)
+    live = event(SUCCEEDED, "live") | {"livemode": True}
+    live["data"]["object"]["livemode"] = True
+    body = json.dumps(live).encode()
+    with writing(world, tmp_path / "log") as written:
+        for _ in range(3):
+            refused = written.service.post_event(body, **other.signed(body))
+            assert refused.status_code == 400
+        assert written.service.post_event(body).json() == {"outcome": "quarantined"}
+
+    warnings = [it for it in written.lines() if it["level"] == "warning"]
+    told = {it["event"]: it for it in warnings}
+    assert set(told) == {"webhook refused", "event quarantined"}
+    assert len(warnings) == 2
+    assert told["webhook refused"]["reason"] == "signature_mismatch"
+    assert "PAYMENTS_STRIPE_WEBHOOK_SECRETS" in told["webhook refused"]["to_do"]
+    assert told["event quarantined"]["reason"] == "livemode is not ours"
+    assert "payments webhook list" in told["event quarantined"]["to_do"]
+
+
 def end(name: str) -> str:
     return (
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity "  # noqa: S608  # our own name

@@ -120,6 +120,8 @@ def test_t61_every_variable_that_is_missing_or_wrong_is_named(
         ("PAYMENTS_JWT_KEYS", CANARY),
         ("PAYMENTS_JWT_KEYS", json.dumps({"keys": [{"kty": "oct", "k": CANARY}]})),
         ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", CANARY),
+        ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", "whsec_" + "a" * 32),
+        ("PAYMENTS_STRIPE_WEBHOOK_SECRETS", f"whsec_{CANARY}\nwhsec_{CANARY}"),
     ],
 )
 def test_t61_a_secret_that_cannot_be_used_is_named(
@@ -131,6 +133,32 @@ def test_t61_a_secret_that_cannot_be_used_is_named(
     env = {**nowhere, **secretive(**{variable: value})}
 
     assert named(inside("serve", env=env)) == (variable,)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["worker"], ["config", "check"]])
+def test_an_unknown_setting_stops_the_start(
+    inside: Inside, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    Exit code 4; beside it what is wrong, and no option of a command.
+    """
+    others = {
+        "PAYMENTS_LOG_LEVELS": CANARY,
+        "PAYMENTS_GATEWAY_PORT": "tcp://10.0.0.1:80",
+        "PAYMENTS_DRAIN_S": "soon",
+        "PAYMENTS_TOKEN_LIST_LIMITS": "1",
+        "PAYMENTS_TOKENS": "1",
+    }
+    options = {
+        "PAYMENTS_TOKEN_LIST_LIMIT": "9",
+        "PAYMENTS_WEBHOOK_LIST_LIMIT": "9",
+        "PAYMENTS_WORKER_ONCE": "0",
+        "PAYMENTS_DEV_FRESH": "0",
+    }
+    answer = inside(*words, env={**nowhere, **secretive(**others, **options)})
+
+    assert set(named(answer)) == set(others)
+    assert "enableServiceLinks: false" in answer.err
 
 
 @pytest.mark.parametrize("variable", ["PAYMENTS_PORT", "PAYMENTS_OPS_PORT"])

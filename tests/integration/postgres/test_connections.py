@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 import pytest
@@ -29,6 +30,7 @@ from payments_core.job import Job
 from payments_core.linking import LinkKeys
 from support import databases
 from support.postgres_stores import stores_on
+from support.service import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -228,6 +230,24 @@ async def test_the_driver_reads_the_dsn_itself(database_url: str) -> None:
     What libpq knows and SQLAlchemy does not may be in it: providers hand it out so.
     """
     dsn = f"{database_url}?sslmode=prefer"
+    async with PostgresStore(dsn, 1).opened() as store:
+        await store.ping()
+        assert await store.execute(_PID)
+    assert await schema.current(dsn) == schema.head()
+
+
+async def test_a_dsn_with_two_hosts_leads_to_the_one_that_takes_writes(
+    database_url: str,
+) -> None:
+    """
+    A primary and its standby, each with its port: here nobody answers at the first.
+    """
+    parts = urlsplit(database_url)
+    login, _, host = parts.netloc.rpartition("@")
+    netloc = f"{login}@127.0.0.1:{free_port()},{host}"
+    dsn = urlunsplit(
+        parts._replace(netloc=netloc, query="target_session_attrs=primary")
+    )
     async with PostgresStore(dsn, 1).opened() as store:
         await store.ping()
         assert await store.execute(_PID)

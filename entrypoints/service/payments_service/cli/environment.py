@@ -1,10 +1,11 @@
 """Where a command finds its settings: the environment, else the dev folder."""
 
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
+import click
 import uvloop
 
 from payments_core.caller import ADMIN_SCOPE, Caller
@@ -39,15 +40,45 @@ def settings() -> Settings:
         SettingsError: something is missing or wrong.
     """
     if "PAYMENTS_ENV" in os.environ:
-        return Settings.from_env(os.environ)
+        return Settings.from_env(os.environ, is_option)
     folder = DevFolder.of(os.environ)
     lent: dict[str, str] = {}
     if facts := folder.published():
         lent = folder.settings(facts["database_url"], facts.get("sandbox_url"))
     try:
-        return Settings.from_env(completed(os.environ, lent))
+        return Settings.from_env(completed(os.environ, lent), is_option)
     except SettingsError as error:
         raise SettingsError(error.problems, None if lent else hint()) from error
+
+
+def is_option(name: str) -> bool:
+    """Say whether a variable is an option of one of the commands."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return False
+    root = context.find_root()
+    return name in _options(root, root.command, root.auto_envvar_prefix or "", name)
+
+
+def _options(
+    context: click.Context, command: click.Command, prefix: str, name: str
+) -> Iterator[str]:
+    """Return the variables of a command, and of those below it that `name` may be of.
+
+    Commands are imported when they are asked for, which takes a moment.
+    """
+    for param in command.params:
+        if isinstance(param, click.Option) and param.allow_from_autoenv and param.name:
+            yield f"{prefix}_{param.name.upper()}"
+    if not isinstance(command, click.Group):
+        return
+    for word in command.list_commands(context):
+        deeper = f"{prefix}_{word.upper()}".replace("-", "_")
+        if not name.startswith(f"{deeper}_"):
+            continue
+        child = command.get_command(context, word)
+        if child is not None:
+            yield from _options(context, child, deeper, name)
 
 
 def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,8 @@ import httpx
 
 from payments_adapters.stripe import sign
 from payments_core.errors import EventNotFound
-from payments_core.events import EventState, KeptEvent
+from payments_core.events import EventState
+from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.ports import EventLog
 from payments_core.use_cases import ReplayEvent
 from payments_service.cli import environment
@@ -21,6 +22,7 @@ from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
+from payments_service.presentation.arguments import decode_event_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
 _ROUTES: Final = {
@@ -29,6 +31,9 @@ _ROUTES: Final = {
 }
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+# A page is a statement; of so many a list consists, that takes a second or two.
+PAGE_LENGTH_MAX: Final = 1_000
+PAGES_MAX: Final = 100
 
 _COLUMNS: Final = (
     *("received_at", "id", "type", "state", "object_id", "user_id", "livemode"),
@@ -174,26 +179,62 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
     type=click.IntRange(1, 10_000),
     help="How many at most.",
 )
+@click.option("--cursor", help="Where the last page ended.")
 @_JSON
 def list_events(
-    *, state: str | None, unlinked: bool, limit: int, as_json: bool
+    *,
+    state: str | None,
+    unlinked: bool,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
 ) -> None:
-    """List the events that were kept, the latest received first."""
+    """List the events that were kept, the latest received first.
 
-    async def work() -> list[dict[str, object]]:
+    Where few of many are such, it reads a part of them, and says how to go on.
+    """
+
+    async def work() -> EventPage:
         async with environment.opened() as container:
-            kept = await container[EventLog].kept(  # type: ignore[type-abstract]  # punq takes a port
-                state=EventState(state) if state else None,
+            return await listed(
+                container[EventLog],  # type: ignore[type-abstract]  # punq takes a port
+                EventState(state) if state else None,
+                decode_event_cursor(cursor),
                 unlinked=unlinked,
                 limit=limit,
             )
-        return [_facts(event) for event in kept]
 
-    rows = environment.run(work())
+    page = environment.run(work())
+    rows = [_facts(event) for event in page.events]
     if as_json:
         click.echo(json.dumps(rows))
-        return
-    show_table(_COLUMNS, rows, nothing="no such event is kept", empty=_EMPTY)
+    else:
+        nothing = "no such event is kept"
+        if page.after is not None:
+            nothing = "no such event among the latest"
+        show_table(_COLUMNS, rows, nothing=nothing, empty=_EMPTY)
+    if page.after is not None:
+        click.echo(f"more: --cursor {encode_cursor(page.after)}", err=True)
+
+
+async def listed(
+    log: EventLog,
+    state: EventState | None,
+    after: EventCursor | None,
+    *,
+    unlinked: bool,
+    limit: int,
+) -> EventPage:
+    """Return as many as are wanted, of a number of pages at most."""
+    events: list[KeptEvent] = []
+    for _ in range(PAGES_MAX):
+        most = min(limit - len(events), PAGE_LENGTH_MAX)
+        page = await log.page(state=state, unlinked=unlinked, limit=most, after=after)
+        events += page.events
+        after = page.after
+        if after is None or len(events) == limit:
+            break
+    return EventPage(events, after)
 
 
 @webhook.command()

@@ -130,7 +130,9 @@ def _run_in(
         children.append(postgres)
         database_url = postgres.running.dsn
     lent = {"PAYMENTS_LOG_LEVEL": "warning", **folder.settings(database_url, None)}
-    settings = Settings.from_env(environment.completed(env, lent))
+    settings = Settings.from_env(
+        environment.completed(env, lent), environment.is_option
+    )
     logs.configure(settings.log_level)
     begun.step(f"the database's schema, up to {schema.head()}")
     begun.ending.step(schema.upgrade(database_url))

@@ -43,6 +43,7 @@ from payments_service.http.request_context import RequestContext
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
 from payments_service.presentation import PREFIX
+from payments_service.webhook_reports import WebhookReports
 
 _NEEDS: Final = {
     "change": ChangeSubscription,
@@ -108,7 +109,11 @@ def create_app(container: Container) -> RequestContext:
             Router(
                 PREFIX,
                 route_handlers=[
-                    webhooks(container.reader, container[IngestQueue]),
+                    webhooks(
+                        container.reader,
+                        container[IngestQueue],
+                        container[WebhookReports],
+                    ),
                     for_callers,
                 ],
             )

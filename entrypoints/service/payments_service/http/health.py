@@ -20,6 +20,7 @@ from payments_core.ports import JobDirectory
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
+from payments_service.webhook_reports import WebhookReports
 
 # More than that is as bad.
 FAILING_COUNTED_MAX: Final = 10_000
@@ -116,6 +117,30 @@ class FailingJobs:
             self._gauge.set(math.nan)
 
 
+class WebhookMetrics(Collector):
+    """What became of webhooks that changed nothing, as this process sees it."""
+
+    def __init__(self, reports: WebhookReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        for name, text, counts in (
+            ("refused", "Webhooks that were refused.", self._reports.refused),
+            (
+                "quarantined",
+                "Events that were kept and not applied.",
+                self._reports.quarantined,
+            ),
+        ):
+            metric = CounterMetricFamily(
+                f"payments_webhooks_{name}", text, labels=["reason"]
+            )
+            for reason, count in counts.items():
+                metric.add_metric([reason], count)
+            yield metric
+
+
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
     if state.failing_jobs is not None:
@@ -126,11 +151,15 @@ async def metrics(state: State) -> Response[bytes]:
 
 
 def create_ops_app(
-    readiness: Readiness, breaker: CircuitBreaker, jobs: JobDirectory | None = None
+    readiness: Readiness,
+    breaker: CircuitBreaker,
+    reports: WebhookReports,
+    jobs: JobDirectory | None = None,
 ) -> RequestContext:
     """Return the app of the ops port; with `jobs` it counts those that are failing."""
     registry = CollectorRegistry()
     registry.register(GatewayMetrics(breaker))
+    registry.register(WebhookMetrics(reports))
     failing_jobs = None
     if jobs is not None:
         gauge = Gauge(

@@ -16,6 +16,7 @@ from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.http.protocol import Server, server_of
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
+from payments_service.webhook_reports import WebhookReports
 
 GC_THRESHOLD: Final = 20_000
 
@@ -49,9 +50,8 @@ class Service:
             connections_max=self._connections_max,
             keep_alive_s=self._keep_alive_s,
         )
-        ops = server_of(
-            create_ops_app(readiness, self._container[CircuitBreaker]), lifespan="off"
-        )
+        watched = self._container[CircuitBreaker], self._container[WebhookReports]
+        ops = server_of(create_ops_app(readiness, *watched), lifespan="off")
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))

@@ -13,12 +13,14 @@ from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from payments_core.errors import EventTypeMismatch
+from payments_core.errors import EventTypeMismatch, PaymentsError
 from payments_core.events import UNREADABLE, Receipt
 from payments_core.ports import EventReader
+from payments_service.http.problems import HttpProblem
 from payments_service.http.requests import check_json, headers_of, read_body
 from payments_service.http.schemas import ReceiptOut
 from payments_service.ingest_queue import IngestQueue
+from payments_service.webhook_reports import WebhookReports
 
 # The brief's routes, each for the one type of event.
 TYPES: Final = {
@@ -29,18 +31,24 @@ TYPES: Final = {
 _ALLOW: Final = (b"allow", b"OPTIONS, POST")
 
 
-def webhooks(reader: EventReader, ingest: IngestQueue) -> Router:
+def webhooks(
+    reader: EventReader, ingest: IngestQueue, reports: WebhookReports
+) -> Router:
     """Return the webhook routes."""
     return Router(
         "/webhooks",
         route_handlers=[
-            _route(path, reader, ingest, only) for path, only in TYPES.items()
+            _route(path, reader, ingest, only, reports) for path, only in TYPES.items()
         ],
     )
 
 
 def _route(
-    path: str, reader: EventReader, ingest: IngestQueue, only: str | None
+    path: str,
+    reader: EventReader,
+    ingest: IngestQueue,
+    only: str | None,
+    reports: WebhookReports,
 ) -> ASGIRouteHandler:
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]  # type: ignore[typeddict-item]  # HTTP alone comes here
@@ -53,13 +61,17 @@ def _route(
         if method != "POST":
             raise MethodNotAllowedException(headers={"allow": "OPTIONS, POST"})
         headers = headers_of(scope)
-        check_json(headers)
-        body = await read_body(headers, receive)
-        # Of two of them, both: the verifier refuses that.
-        signature = headers.get(b"stripe-signature", b"").decode("latin-1")
-        event = reader.read(body, signature)
-        if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
-            raise EventTypeMismatch(only)
+        try:
+            check_json(headers)
+            body = await read_body(headers, receive)
+            # Of two of them, both: the verifier refuses that.
+            signature = headers.get(b"stripe-signature", b"").decode("latin-1")
+            event = reader.read(body, signature)
+            if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
+                raise EventTypeMismatch(only)  # counted as the others
+        except (HttpProblem, PaymentsError) as refusal:
+            reports.refuse(refusal)
+            raise
         await _answer(await ingest(event), send)
 
     return asgi(path, copy_scope=False)(webhook)

@@ -16,6 +16,7 @@ from payments_service.http.health import Readiness, create_ops_app
 from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
+from payments_service.webhook_reports import WebhookReports
 from payments_service.worker import Worker
 
 
@@ -50,7 +51,8 @@ async def _work(
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
         breaker = container[CircuitBreaker]
         readiness = Readiness(container[PostgresStore], lambda: breaker.key.trouble)
-        ops_app = create_ops_app(readiness, breaker, container.jobs)
+        reports = container[WebhookReports]
+        ops_app = create_ops_app(readiness, breaker, reports, container.jobs)
         ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:

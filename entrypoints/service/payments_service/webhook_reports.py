@@ -1,0 +1,111 @@
+"""What became of webhooks that changed nothing: counted, and told in the log.
+
+A wrong secret, or an endpoint of the other mode, refuses every webhook, and nothing
+else shows it: Stripe alone would know, and give up after three days.
+
+Rule 1: each refusal and each event that is quarantined is counted by its reason, of
+        which there are few: neither a reason nor a line holds anything of the input.
+Rule 2: of each reason one warning a minute, the first at once, with how many it stands
+        for and what to do. Anybody may send what is refused, as often as they like.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+import structlog
+
+from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
+from payments_core.events import Outcome
+
+WARN_EVERY_S: Final = 60.0
+# Reasons are constants of ours; a bug that makes others may not fill the memory.
+REASONS_MAX: Final = 64
+OTHER: Final = "other"
+
+_ANYBODY: Final = (
+    "if Stripe reports failed deliveries, see docs/api.md, Webhooks; else it is not "
+    "Stripe that sends them"
+)
+REMEDIES: Final = MappingProxyType(
+    {
+        SignatureFault.MISMATCH.value: (
+            "compare PAYMENTS_STRIPE_WEBHOOK_SECRETS with the signing secret of this "
+            "endpoint, in this mode; while it is rolled, list both. A proxy may change "
+            "no byte of the body"
+        ),
+        SignatureFault.STALE.value: (
+            "set the clock of this machine; what is held back for over five minutes, "
+            "by a proxy say, is refused too"
+        ),
+        SignatureFault.MISSING.value: (
+            "a proxy may drop the header Stripe-Signature; else it is not Stripe that "
+            "sends them"
+        ),
+        SignatureFault.MALFORMED.value: (
+            "a proxy may change the header Stripe-Signature; else it is not Stripe "
+            "that sends them"
+        ),
+        EventTypeMismatch.code: (
+            "register this route at Stripe for its one type of event, or all types at "
+            "/webhooks/stripe"
+        ),
+    }
+)
+QUARANTINED: Final = (
+    "nothing of it was applied: `payments webhook list --state quarantined` lists "
+    "them, `payments webhook show ID` shows one. Once its reason is gone, send it "
+    "again from Stripe's dashboard"
+)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason of a refusal: a code, of which there are few."""
+    if isinstance(error, BadSignature):
+        return error.fault.value
+    return str(getattr(error, "code", type(error).__name__))
+
+
+@attrs.define
+class WebhookReports:
+    """Counts and warnings of one process, by reason."""
+
+    _monotonic: Callable[[], float] = time.monotonic
+    refused: Counter[str] = attrs.field(init=False)
+    quarantined: Counter[str] = attrs.field(init=False, factory=Counter)
+    _warned_at: dict[str, float] = attrs.field(init=False, factory=dict)
+    _untold: Counter[str] = attrs.field(init=False, factory=Counter)
+
+    @refused.default
+    def _none_yet(self) -> Counter[str]:
+        # An alert on growth misses the first of a series that was not there.
+        return Counter(dict.fromkeys(REMEDIES, 0))
+
+    def refuse(self, error: Exception) -> None:
+        """Hear that a webhook was answered with this error: nothing of it was kept."""
+        reason = _bounded(self.refused, reason_of(error))
+        self.refused[reason] += 1
+        self._warn("webhook refused", reason, REMEDIES.get(reason, _ANYBODY))
+
+    def quarantine(self, outcome: Outcome) -> None:
+        """Hear that an event is kept apart, as it comes or by the job it waits for."""
+        reason = _bounded(self.quarantined, outcome.reason or OTHER)
+        self.quarantined[reason] += 1
+        self._warn("event quarantined", reason, QUARANTINED)
+
+    def _warn(self, what: str, reason: str, to_do: str) -> None:
+        series, now = f"{what}: {reason}", self._monotonic()
+        self._untold[series] += 1
+        if now - self._warned_at.get(series, -WARN_EVERY_S) < WARN_EVERY_S:
+            return
+        self._warned_at[series] = now
+        structlog.get_logger().warning(
+            what, reason=reason, count=self._untold.pop(series), to_do=to_do
+        )
+
+
+def _bounded(counts: Counter[str], reason: str) -> str:
+    return reason if reason in counts or len(counts) < REASONS_MAX else OTHER

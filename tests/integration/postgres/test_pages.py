@@ -1,0 +1,189 @@
+"""Every list is read by an index, a page at a time, however much there is."""
+
+from typing import Any, Final
+
+import pytest
+import sqlalchemy as sa
+
+from payments_adapters.postgres.event_log import READ_MAX, PostgresEventLog
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.token_store import PostgresTokens
+from payments_core.events import EventState
+from payments_core.kept_events import cursor_of
+from payments_service.cli.webhook import listed
+from support.postgres_stores import fetch
+
+pytestmark = pytest.mark.anyio
+
+COUNT: Final = 30_000
+PAGE: Final = 100
+# The oldest half is unlinked, and of one of ten nothing followed. A second apart.
+_FILL: Final = f"""
+insert into payment_accounts (user_id, email, email_key, customer_id, payment_status,
+    version, created_at, updated_at)
+select 'u' || n, n || '@x', n || '@x', 'c' || n, 'none', 1, now(), now()
+from generate_series(1, {COUNT}) n;
+insert into payments (id, user_id, state, dispute, refunded_minor, version,
+    recorded_at, updated_at)
+select 'p' || n, case when n <= {COUNT} / 2 then 'u' || n end, 'succeeded', 'none', 0,
+    1, now(), now()
+from generate_series(1, {COUNT}) n;
+insert into subscriptions (gateway_id, id, user_id, customer_id, status, product, price,
+    quantity, item_id, currency, created_at, period_start, period_end,
+    cancel_at_period_end, known_until, ticket, version, recorded_at, updated_at)
+select 's' || n, 's' || n, 'u' || n, 'c' || n, 'active', 'p', 'p', 1, 'i', 'eur', now(),
+    now(), now(), false, now(), 1, 1, now(), now()
+from generate_series(1, {COUNT}) n;
+insert into webhook_events (id, type, object_id, created_at, received_at, livemode,
+    state)
+select 'e' || n, 'charge.succeeded', 'p' || n, now(), now() - n * interval '1 second',
+    false, case n % 10 when 0 then 'ignored' when 1 then 'quarantined' else 'applied'
+    end
+from generate_series(1, {COUNT}) n;
+insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at)
+select 'users', 'j' || n, 'u' || n, now(), now() from generate_series(1, {COUNT}) n;
+"""  # noqa: S608  # our own numbers
+_FLUSH: Final = sa.select(sa.func.pg_stat_force_next_flush())
+_TABLES: Final = "payment_accounts payments subscriptions webhook_events"
+_READ: Final = """
+select sum(seq_tup_read) as by_scan, sum(idx_tup_fetch) as by_index
+from pg_stat_user_tables where relname = any(string_to_array($1, ' '))
+"""
+
+
+@pytest.fixture
+async def new(store: PostgresStore) -> PostgresStore:
+    """Fill the tables, of which the planner knows nothing yet."""
+    async with store.connection() as connection:
+        await connection.execute(_FILL)
+    return store
+
+
+@pytest.fixture
+async def filled(new: PostgresStore) -> PostgresStore:
+    """Fill the tables, and let the planner look at them."""
+    async with new.connection() as connection:
+        await connection.execute("analyze")
+    return new
+
+
+async def rows_read(store: PostgresStore, listing: Any) -> tuple[Any, int]:
+    """Await a list; return what it said, and how many rows it read."""
+    async with store.connection() as connection:
+        await connection.execute("select pg_stat_force_next_flush()")
+        await connection.execute("select pg_stat_reset()")
+    page = await listing
+    # The connection that read may be another one: it tells when it is idle.
+    await store.execute(_FLUSH)
+    async with store.connection() as connection:
+        await connection.execute("select pg_stat_force_next_flush()")
+        (read,) = await connection.fetch(_READ, f"{_TABLES} invalidated_tokens")
+    assert read["by_scan"] == 0
+    return page, read["by_index"]
+
+
+# A page of a thousand, of which what it wants is taken, and whose each is.
+_PART: Final = 3 * (READ_MAX + 1)
+_WHOLE: Final = 3 * (PAGE + 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "unlinked", "read_max"),
+    [
+        (None, False, _WHOLE),
+        (EventState.QUARANTINED, False, _WHOLE),
+        (EventState.PENDING, False, 0),
+        (EventState.APPLIED, False, _PART),
+        (EventState.IGNORED, False, _PART),
+        (None, True, _PART),
+        (EventState.QUARANTINED, True, _PART),
+        (EventState.IGNORED, True, _PART),
+    ],
+)
+async def test_p36_a_page_of_events_reads_no_more_than_a_page(
+    filled: PostgresStore, state: EventState | None, read_max: int, *, unlinked: bool
+) -> None:
+    """
+    The first and those that follow, though few are such, and those the oldest.
+    """
+    await assert_short(filled, read_max, state=state, unlinked=unlinked)
+
+
+@pytest.mark.parametrize(("unlinked", "read_max"), [(False, _WHOLE), (True, _PART)])
+async def test_p36_so_does_a_page_that_nobody_has_a_plan_for(
+    new: PostgresStore, read_max: int, *, unlinked: bool
+) -> None:
+    """
+    After a back-fill, say, before the tables were analyzed.
+    """
+    await assert_short(new, read_max, state=None, unlinked=unlinked)
+
+
+async def assert_short(
+    store: PostgresStore, read_max: int, *, state: EventState | None, unlinked: bool
+) -> None:
+    log, after = PostgresEventLog(store), None
+    for _ in range(3):
+        listing = log.page(state=state, unlinked=unlinked, limit=PAGE, after=after)
+        page, count = await rows_read(store, listing)
+        assert count <= read_max
+        after = page.after
+
+
+async def test_p36_what_is_unlinked_is_found_at_the_end(filled: PostgresStore) -> None:
+    """
+    Page by page: all of it, and nothing else.
+    """
+    log, after, found = PostgresEventLog(filled), None, list[str]()
+    for _ in range(3 * COUNT // READ_MAX):
+        page = await log.page(unlinked=True, limit=READ_MAX, after=after)
+        found += [it.key.id for it in page.events]
+        after = page.after
+        if after is None:
+            break
+    assert found == [f"e{n}" for n in range(COUNT // 2 + 1, COUNT + 1)]
+
+
+async def test_p36_a_list_of_few_among_many_ends_and_says_where(
+    filled: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It reads a number of pages, and from its end another one goes on.
+    """
+    log, pages_max = PostgresEventLog(filled), 3
+    monkeypatch.setattr("payments_service.cli.webhook.PAGES_MAX", pages_max)
+    listing = listed(log, None, None, unlinked=True, limit=PAGE)
+    page, count = await rows_read(filled, listing)
+
+    assert count <= pages_max * _PART
+    assert page.events == []
+    assert page.after is not None
+    (last_linked,) = await log.find(f"e{COUNT // 2}")
+    found = await listed(log, None, cursor_of(last_linked), unlinked=True, limit=PAGE)
+    names = [it.key.id for it in found.events]
+    assert names == [f"e{COUNT // 2 + number}" for number in range(1, PAGE + 1)]
+
+
+async def test_p36_a_page_of_revocations_reads_no_more_than_a_page(
+    filled: PostgresStore,
+) -> None:
+    """
+    By issuer and `jti`, from wherever it starts.
+    """
+    tokens, after = PostgresTokens(filled), None
+    for _ in range(3):
+        page, count = await rows_read(filled, tokens.page(after=after, limit=PAGE))
+        assert count <= PAGE + 1
+        assert len(page.revocations) == PAGE
+        after = page.after
+
+
+async def test_p36_an_event_is_found_by_its_id(filled: PostgresStore) -> None:
+    """
+    With whose it is.
+    """
+    (event,), count = await rows_read(filled, PostgresEventLog(filled).find("e7"))
+
+    assert event.user_id == "u7"
+    assert count <= 3
+    assert len(await fetch(filled, "select from webhook_events")) == COUNT

@@ -1,0 +1,120 @@
+"""Webhooks that changed nothing are heard of: counted, and told once a minute."""
+
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+
+from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
+from payments_core.events import EventState, Outcome
+from payments_service.webhook_reports import (
+    OTHER,
+    REASONS_MAX,
+    REMEDIES,
+    WARN_EVERY_S,
+    WebhookReports,
+)
+
+FORGED = BadSignature("no v1 signature matches", SignatureFault.MISMATCH)
+LATE = BadSignature("the timestamp is over 300 s off", SignatureFault.STALE)
+
+
+@attrs.define
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def quarantined(reason: str) -> Outcome:
+    return Outcome(EventState.QUARANTINED, reason)
+
+
+def test_the_first_refusal_is_told_at_once_and_then_one_a_minute() -> None:
+    """
+    With how many it stands for; whoever sends forgeries fills no log.
+    """
+    clock = Clock()
+    reports = WebhookReports(clock)
+    with structlog.testing.capture_logs() as lines:
+        for second in range(150):
+            clock.now = float(second)
+            for _ in range(10):
+                reports.refuse(FORGED)
+
+    assert reports.refused["signature_mismatch"] == 1500
+    assert [it["log_level"] for it in lines] == ["warning"] * 3
+    assert [it["count"] for it in lines] == [1, 600, 600]
+    assert {it["event"] for it in lines} == {"webhook refused"}
+    assert "PAYMENTS_STRIPE_WEBHOOK_SECRETS" in lines[0]["to_do"]
+
+
+def test_each_reason_is_told_for_itself() -> None:
+    """
+    A flood of one hides no other, neither of what was refused nor of what was kept.
+    """
+    reports = WebhookReports(Clock())
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            reports.refuse(FORGED)
+            reports.refuse(LATE)
+            reports.refuse(EventTypeMismatch("charge.failed"))
+            reports.quarantine(quarantined("livemode is not ours"))
+            reports.quarantine(quarantined("the refund names no charge"))
+
+    said = {(it["event"], it["reason"]) for it in lines}
+    assert said == {
+        ("webhook refused", "signature_mismatch"),
+        ("webhook refused", "signature_stale"),
+        ("webhook refused", "event_type_mismatch"),
+        ("event quarantined", "livemode is not ours"),
+        ("event quarantined", "the refund names no charge"),
+    }
+    assert len(lines) == 5
+    assert set(reports.quarantined.values()) == {3}
+
+
+@pytest.mark.parametrize("fault", SignatureFault)
+def test_what_to_do_is_said_of_each_fault_of_a_signature(fault: SignatureFault) -> None:
+    """
+    Each is there from the start, at zero: an alert on growth hears of the first.
+    """
+    reports = WebhookReports(Clock())
+    assert reports.refused[fault.value] == 0
+    with structlog.testing.capture_logs() as lines:
+        reports.refuse(BadSignature("a reason", fault))
+
+    assert lines[0]["to_do"] == REMEDIES[fault.value]
+
+
+def test_reasons_are_few_whatever_comes() -> None:
+    """
+    A metric has a series for each: none is made by who sends.
+    """
+    reports = WebhookReports(Clock())
+    with structlog.testing.capture_logs():
+        for number in range(REASONS_MAX * 3):
+            reports.quarantine(quarantined(f"reason {number}"))
+        reports.quarantine(Outcome(EventState.QUARANTINED))
+
+    assert len(reports.quarantined) == REASONS_MAX + 1
+    assert reports.quarantined[OTHER] == REASONS_MAX * 2 + 1
+
+
+def test_a_minute_is_a_minute() -> None:
+    """
+    Not a moment earlier.
+    """
+    clock = Clock(1_000.0)
+    reports = WebhookReports(clock)
+    lines: list[Any]
+    with structlog.testing.capture_logs() as lines:
+        reports.refuse(FORGED)
+        clock.now += WARN_EVERY_S - 0.001
+        reports.refuse(FORGED)
+        assert len(lines) == 1
+        clock.now += 0.001
+        reports.refuse(FORGED)
+    assert len(lines) == 2

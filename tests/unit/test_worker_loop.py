@@ -1,0 +1,85 @@
+"""The worker's loop: what fails in it is told, and ends nothing."""
+
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+import structlog
+
+from payments_core.decide import subscription_job
+from payments_core.errors import StoreUnavailable
+from payments_core.job import Job
+from payments_service.worker import Worker
+from support.deployment import Deployment
+
+pytestmark = pytest.mark.anyio
+
+FAILURES = (
+    # What a pooler answers that knows no prepared statements.
+    asyncpg.InvalidSQLStatementNameError("prepared statement does not exist"),
+    asyncpg.DuplicatePreparedStatementError("prepared statement already exists"),
+    asyncpg.UndefinedTableError("no such table"),
+    StoreUnavailable(),
+    TimeoutError(),
+    KeyError("a bug"),
+    ExceptionGroup("several", [ValueError("a bug")]),
+)
+
+
+@pytest.mark.parametrize("chore", ["link", "prepare"])
+async def test_a_chore_that_fails_never_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch, chore: str
+) -> None:
+    """
+    Whatever it fails of, it is told, and done again the next time.
+    """
+    for name in ("LINK_EVERY_S", "PREPARE_EVERY_S"):
+        monkeypatch.setattr(f"payments_service.worker.{name}", 0.0)
+    failures: Iterator[Exception] = iter(FAILURES)
+
+    async def fail() -> None:
+        for failure in failures:
+            raise failure
+        worker.stop()
+
+    async def do() -> None:
+        """Do nothing, well."""
+
+    async with Deployment.opened() as deployment:
+        work = deployment.run_work
+        if chore == "link":
+            monkeypatch.setattr(type(work), "link", lambda _: fail())
+        worker = Worker(work, fail if chore == "prepare" else do, idle_s=0)
+        with structlog.testing.capture_logs() as lines:
+            await worker.run()
+
+    assert list(failures) == []
+    told = [it["event"] for it in lines]
+    assert told.count("worker failed") == len(FAILURES) - 1
+    assert told.count("no database") == 1
+
+
+async def test_work_that_cannot_even_be_given_back_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Its lease runs out, and it is due again; the worker goes on.
+    """
+
+    async def fail(_: object, __: object) -> None:
+        worker.stop()
+        raise KeyError("a bug")
+
+    async def do() -> None:
+        """Do nothing, well."""
+
+    async with Deployment.opened() as deployment:
+        work = deployment.run_work
+        key, now = subscription_job("sub_1"), deployment.clock.now
+        deployment.database.tables.jobs[key] = Job.due(key, "seen", now)
+        monkeypatch.setattr(type(work), "__call__", fail)
+        worker = Worker(work, do, idle_s=0)
+        with structlog.testing.capture_logs() as lines:
+            await worker.run()
+
+    assert [it["event"] for it in lines] == ["work failed"]
