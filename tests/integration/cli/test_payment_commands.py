@@ -65,6 +65,7 @@ def test_a_customer_is_bound(dev: Dev) -> None:
     moved = dev.run("account", "bind", "bound@x.org", second, "--reason", "slip")
     missing = dev.run("account", "bind", "bound", "cus_none", "--reason", "slip")
 
+    assert dev.run("account", "show", "bound", "--json").json["customer_id"] == second
     assert dry.startswith(f"bound: no customer -> {first}, if it is there at Stripe")
     assert done == {"user_id": "bound", "customer_id": first}
     assert (taken.code, moved.code, missing.code) == (6, 0, 2)

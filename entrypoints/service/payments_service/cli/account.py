@@ -8,7 +8,11 @@ import msgspec
 
 from payments_core.by_hand import ByHand
 from payments_core.identity import customer_id
-from payments_core.use_cases import GetPaymentStatus, RegisterCustomer
+from payments_core.use_cases import (
+    GetPaymentStatus,
+    PaymentStatusView,
+    RegisterCustomer,
+)
 from payments_service.cli import environment
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
@@ -64,14 +68,15 @@ def bind(
 def show(*, user: str, as_json: bool) -> None:
     """Show what is known of a user, and why they have access."""
 
-    async def work() -> tuple[PaymentStatusOut, datetime]:
+    async def work() -> tuple[PaymentStatusView, datetime]:
         async with environment.opened() as container:
             status = container[GetPaymentStatus]
             view = await status(user_named(user), caller=environment.operator())
-            return PaymentStatusOut.of(view), status.clock()
+            return view, status.clock()
 
-    found, now = environment.run(work())
-    shown = msgspec.to_builtins(found)
+    view, now = environment.run(work())
+    found = PaymentStatusOut.of(view)
+    shown = {**msgspec.to_builtins(found), "customer_id": view.account.customer_id}
     if as_json:
         click.echo(json.dumps(shown))
         return
