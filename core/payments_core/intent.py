@@ -25,7 +25,7 @@ from typing import Final, NewType, Self
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import IllegalTransition, IntentNotFound
+from payments_core.errors import GatewayKeyRefused, IllegalTransition, IntentNotFound
 from payments_core.gateway import Answer, FrozenRequest
 from payments_core.identity import UserId
 from payments_core.lease import BackOff, Lease
@@ -282,6 +282,12 @@ class Intent:
     @property
     def open(self) -> bool:
         return bool(INTENT_STEPS[self.state])
+
+    @property
+    def is_key_refused(self) -> bool:
+        """Whether the gateway did not take our key: no answer to the request itself."""
+        refusal = self.outcome.refusal if self.outcome else None
+        return refusal is not None and refusal.code == GatewayKeyRefused.code
 
     @property
     def may_be_called_off(self) -> bool:

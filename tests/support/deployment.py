@@ -411,10 +411,13 @@ class Deployment:
     def read(self) -> ReadSubscriptions:
         return ReadSubscriptions(self.reach)
 
-    async def hear(self, types: Collection[str] | None = None) -> None:
+    async def hear(
+        self, types: Collection[str] | None = None, *, apply_only: bool = False
+    ) -> None:
         """Take in the events that were made since, as webhooks, and work them off.
 
-        Of some types only, if these are named: the others are lost.
+        Of some types only, if these are named: the others are lost. With `apply_only`
+        nothing is worked off.
         """
         made = list(self.engine.world.events.values())[self._answered :]
         self._answered += len(made)
@@ -422,6 +425,8 @@ class Deployment:
         bodies = [json.dumps(shown(self.engine.world, it)).encode() for it in events]
         if bodies:
             await self.apply([translate(body) for body in bodies])
+        if apply_only:
+            return
         # Some looks wait a moment for the events that make them needless.
         self.clock.advance(timedelta(seconds=5))
         await self.work()

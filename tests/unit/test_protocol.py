@@ -22,6 +22,7 @@ from payments_service.http.protocol import (
     HEADER_BYTES_MAX,
     HEADER_S_MAX,
     HEADERS_MAX,
+    PIPELINED_MAX,
     UNREAD_S_MAX,
     Connections,
     LimitedProtocol,
@@ -44,7 +45,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self._connection = connection
         self.written = b""
-        self.is_aborted = False
+        self.is_aborted = self.is_paused = False
         self._is_closing = False
 
     @override
@@ -71,11 +72,11 @@ class Transport(asyncio.Transport):
 
     @override
     def pause_reading(self) -> None:
-        """Whoever is paused is sent nothing by these tests."""
+        self.is_paused = True
 
     @override
     def resume_reading(self) -> None:
-        """See there."""
+        self.is_paused = False
 
 
 class Listener:
@@ -758,6 +759,67 @@ async def test_the_hooks_find_what_they_use_of_uvicorn() -> None:
         assert isinstance(getattr(cycle, name), bool), name
     assert isinstance(cycle.disconnected, bool)
     assert isinstance(connection.parser, HttpRequestParser)
+
+
+async def test_requests_that_wait_are_answered_and_no_more_are_read() -> None:
+    """
+    In their order; it is read on when none waits any more.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    paused = list[bool]()
+
+    connection.data_received(HELD + PIPELINED_MAX * GET)
+    await rounds()
+    paused.append(transport.is_paused)
+    listener.go.set()
+    for _ in range(PIPELINED_MAX):
+        await rounds()
+    paused.append(transport.is_paused)
+    connection.data_received(GET)
+    await rounds()
+
+    assert paused == [True, False]
+    assert transport.written.count(b" 200 ") == PIPELINED_MAX + 2
+    assert not transport.is_closing()
+
+
+async def test_a_paused_connection_stays_paused_while_requests_wait() -> None:
+    """
+    Else each answer would let thousands in.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(GET + 2 * HELD)
+    await rounds()
+
+    assert transport.written.count(b" 200 ") == 1
+    assert len(connection.pipeline) == 1
+    assert transport.is_paused
+
+
+@pytest.mark.parametrize("many", [PIPELINED_MAX + 1, 20_000])
+async def test_more_requests_at_once_than_the_limit_end_the_connection(
+    many: int,
+) -> None:
+    """
+    Those before are answered; of the others nothing is kept.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+
+    connection.data_received(HELD + many * GET)
+    connection.data_received(many * GET)
+    await rounds()
+    waiting = len(connection.pipeline)
+    listener.go.set()
+    for _ in range(PIPELINED_MAX):
+        await rounds()
+
+    assert waiting == PIPELINED_MAX
+    assert len(listener.seen) == PIPELINED_MAX + 1
+    assert transport.written.count(b" 200 ") == PIPELINED_MAX + 1
+    assert transport.is_closing()
 
 
 def test_both_listeners_are_served_by_this_protocol() -> None:

@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
 
-from contracts.examples import a_payment
+from contracts.examples import a_payment, an_event
 from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryLedger
 from payments_core.changes import Changes
-from payments_core.decide import subscription_job
-from payments_core.errors import GatewayNotAttempted, StoreUnavailable
+from payments_core.decide import event_job, subscription_job
+from payments_core.errors import (
+    GatewayKeyRefused,
+    GatewayNotAttempted,
+    StoreUnavailable,
+)
+from payments_core.events import EventState, Outcome, QuarantineNeeded
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent, IntentState
-from payments_core.job import Job
+from payments_core.job import QUICK_ATTEMPTS, Job, JobState
 from payments_core.payment import PaymentRecord
 from payments_core.policy import Policy
 from payments_core.use_cases import Order, RecordFacts
@@ -26,7 +32,18 @@ CALLER = caller_of(ADA)
 GOOD = "pm_card_visa"
 
 
-async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        GatewayNotAttempted("too many calls at once"),
+        # All of it is refused: that is no job's own failure.
+        GatewayKeyRefused(),
+    ],
+    ids=["busy", "key refused"],
+)
+async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt(
+    refusal: GatewayNotAttempted,
+) -> None:
     """
     One that fails does.
     """
@@ -37,7 +54,7 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
         work = deployment.run_work
 
         async def busy(_: str) -> None:
-            raise GatewayNotAttempted("too many calls at once")
+            raise refusal
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(deployment.gateway, "subscription", busy, raising=False)
@@ -52,6 +69,50 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt() -> None:
         for claimed in await deployment.run_work.claim(1):
             await deployment.run_work(claimed)
         assert deployment.database.tables.jobs[key].lease.attempts == 1
+
+
+async def test_a_permission_that_lacks_costs_a_job_its_attempts() -> None:
+    """
+    It lacks until somebody gives it: such a job is tried later and later, and listed.
+    """
+    async with Deployment.opened() as deployment:
+        key = subscription_job("sub_1")
+        jobs = deployment.database.tables.jobs
+        jobs[key] = Job.due(key, "seen", deployment.clock.now)
+
+        async def lacking(_: str) -> None:
+            raise GatewayKeyRefused("it lacks", permission=True)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(deployment.gateway, "subscription", lacking, raising=False)
+            for _ in range(QUICK_ATTEMPTS):
+                await deployment.work()
+                deployment.clock.advance(timedelta(hours=1))
+        assert deployment.database.tables.jobs[key].is_failing
+
+
+async def test_an_event_without_its_body_is_kept_apart() -> None:
+    """
+    Its job ends, and does not fail for ever.
+    """
+    async with Deployment.opened() as deployment:
+        event = an_event(report=QuarantineNeeded("body: not read"))
+        await deployment.apply([event])
+        tables = deployment.database.tables.copy()
+        (row,) = tables.events.values()
+        nothing: Any = None
+        tables.put_event(attrs.evolve(row, event=attrs.evolve(row.event, body=nothing)))
+        key = event_job(event.key)
+        waits = Outcome(EventState.PENDING, "again", key)
+        tables.put_event(attrs.evolve(tables.events[event.key], outcome=waits))
+        tables.put_job(Job.due(key, "by hand", deployment.clock.now))
+        deployment.database.tables = tables
+        await deployment.work()
+
+        outcome = deployment.database.tables.events[event.key].outcome
+        assert outcome.state is EventState.QUARANTINED
+        assert "not kept any more" in (outcome.reason or "")
+        assert deployment.database.tables.jobs[key].state is JobState.DONE
 
 
 def intents_of(deployment: Deployment) -> list[Intent]:

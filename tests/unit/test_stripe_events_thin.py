@@ -74,6 +74,19 @@ def test_what_says_itself_what_to_sync_is_synced(
     assert report == SyncNeeded(JobKey(job, "x_1"), type_)
 
 
+def test_a_card_of_the_older_api_names_its_customer_in_its_address() -> None:
+    """
+    Without one there is nobody to ask about.
+    """
+    type_, card = "v1.customer.source.updated", related("card", "card_1")
+    address = card | {"url": "/v1/customers/cus_1/sources/card_1"}
+
+    report = translate(body_of(type_, related_object=address)).report
+    assert report == SyncNeeded(JobKey(JobKind.CUSTOMER, "cus_1"), type_)
+    report = translate(body_of(type_, related_object=card)).report
+    assert isinstance(report, QuarantineNeeded)
+
+
 @pytest.mark.parametrize(
     ("type_", "kind", "word"),
     [

@@ -1,7 +1,7 @@
 """An operation whose outcome is unknown: what becomes of it, and calling it off."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -13,8 +13,10 @@ from payments_core.errors import (
     NotToBeCalledOff,
     OperationInProgress,
 )
+from payments_core.gateway import CreateSubscription
 from payments_core.identity import UserId
-from payments_core.intent import Intent, IntentState
+from payments_core.intent import REISSUE_AFTER, Intent, IntentState, Step
+from payments_core.job import Job
 from payments_core.use_cases import CallOffIntent, ReadIntent
 from support.deployment import ADA, Deployment, caller_of
 from support.inprocess import Trouble
@@ -187,3 +189,129 @@ async def test_another_users_operation_is_not_there() -> None:
         begun = await start(deployment)
         with pytest.raises(IntentNotFound):
             await call_off(deployment)(begun.id, caller=caller_of(UserId("bob")))
+
+
+async def hear_only(deployment: Deployment) -> None:
+    """Take in what happened, and let jobs run, but no open operation."""
+    await deployment.hear(apply_only=True)
+    run = deployment.run_work
+    for it in await run.claim(99):
+        if isinstance(it.work, Job):
+            await run(it)
+
+
+async def test_what_was_heard_of_before_it_was_called_off_is_ended_too() -> None:
+    """
+    The ordinary order: the reply is lost, and the event is quicker than the user.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        await deployment.hear()
+        deployment.line.plan(Trouble.REPLY_LOST)
+        begun = await start(deployment)
+        await hear_only(deployment)
+        assert (await deployment.account()).subscriptions
+
+        await call_off(deployment)(begun.id, caller=CALLER)
+        await deployment.work()
+        for _ in range(33):
+            await deployment.advance(timedelta(days=1))
+            await deployment.hear()
+
+        (made,) = deployment.engine.world.all("subscription")
+        assert made["status"] == "canceled"
+        assert len(deployment.engine.world.all("charge")) == 1
+
+
+async def test_a_sync_of_the_customer_ends_what_was_called_off() -> None:
+    """
+    Although it is known, and open as we know it.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.REPLY_LOST)
+        begun = await start(deployment)
+        await hear_only(deployment)
+        deployment.line.down = True
+        await call_off(deployment)(begun.id, caller=CALLER)
+        deployment.line.down = False
+
+        await deployment.advance(REISSUE_AFTER)
+        await deployment.work()
+        (made,) = deployment.engine.world.all("subscription")
+        assert made["status"] == "canceled"
+
+
+async def test_what_is_made_late_of_it_is_ended_without_an_event() -> None:
+    """
+    The gateway is asked again when nothing can come of it any more.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        deployment.line.plan(Trouble.TIMEOUT_BEFORE)
+        begun = await start(deployment)
+        off = await call_off(deployment)(begun.id, caller=CALLER)
+        await deployment.work()
+        call = off.call(Step.START)
+        assert call is not None
+        customer = (await deployment.account()).customer_id
+        assert customer is not None
+        late = CreateSubscription(
+            customer_id=customer,
+            price=deployment.basic,
+            quantity=1,
+            payment_method=None,
+            trial_days=None,
+            has_card=True,
+            user_id=ADA,
+            intent_id=off.id,
+        )
+        await deployment.advance(timedelta(minutes=1))
+        await deployment.gateway.send(
+            late, call.frozen, idempotency_key=off.key_of(call)
+        )
+        await deployment.work()
+        await deployment.advance(REISSUE_AFTER)
+        await deployment.work()
+
+        (made,) = deployment.engine.world.all("subscription")
+        assert made["status"] == "canceled"
+
+
+async def test_a_refused_key_costs_no_card_that_was_set_up() -> None:
+    """
+    The job that takes it in is not done before a key is taken.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        await card(deployment, GOOD)
+        await deployment.hear()
+        await deployment.set_up_card(ADA, caller=CALLER, key=None)
+        (set_up,) = deployment.engine.world.all("setup_intent")
+        deployment.api.post(
+            f"setup_intents/{set_up['id']}/confirm", payment_method=OTHER
+        )
+        api = deployment.engine.api
+        good = api.api_key
+
+        def revoke(request: Any, _: Any) -> None:
+            # Between the read and the change.
+            if request.path.startswith("/v1/setup_intents/"):
+                api.api_key = "other"
+
+        deployment.engine.watch = revoke
+        await deployment.hear({"setup_intent.succeeded"})
+        shown = (await deployment.account()).card
+        assert shown is not None
+        assert shown.brand == "visa"
+
+        deployment.engine.watch = lambda _, __: None
+        api.api_key = good
+        await deployment.advance(HOUR)
+        await deployment.work()
+        shown = (await deployment.account()).card
+        assert shown is not None
+        assert shown.brand == "mastercard"

@@ -8,6 +8,7 @@ Source: docs.stripe.com/api/v2/core/events/object and
 docs.stripe.com/event-destinations (types `v1.…`, general since 2026-09-30).
 """
 
+import re
 from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -41,6 +42,7 @@ class _Reason(msgspec.Struct):
 class _Related(msgspec.Struct):
     id: Id
     type: Text
+    url: Text | None = None
 
 
 class ThinEvent(msgspec.Struct):
@@ -74,6 +76,9 @@ _CHANGES: Final[Mapping[str, ObjectKind]] = MappingProxyType(
     }
 )
 
+# A card of the older API names its customer in its address alone.
+_SOURCE: Final = re.compile(r"/v1/customers/(?P<customer>\w{1,255})/sources/\w+")
+
 _Report = SyncNeeded | ObjectChanged | QuarantineNeeded
 
 
@@ -104,11 +109,16 @@ def _report(event: ThinEvent, followed: Container[str]) -> _Report | None:
         return QuarantineNeeded("the event is of an account of an organisation")
     if event.type.removeprefix(PREFIX) not in followed or event.type in followed:
         return None
-    thing = event.related_object
-    if thing is None:
+    if event.related_object is None:
         return QuarantineNeeded("the event names no object")
+    return _of_object(event, event.related_object)
+
+
+def _of_object(event: ThinEvent, thing: _Related) -> _Report:
     if job := _SYNCS.get(thing.type):
         return SyncNeeded(JobKey(job, thing.id), event.type)
     if kind := _CHANGES.get(thing.type):
         return ObjectChanged(kind, thing.id)
+    if owner := _SOURCE.fullmatch(thing.url or ""):
+        return SyncNeeded(JobKey(JobKind.CUSTOMER, owner["customer"]), event.type)
     return QuarantineNeeded("the object is of a kind that is not read")

@@ -16,6 +16,7 @@ import attrs
 from payments_core.changes import Claimed
 from payments_core.errors import (
     AccountBusy,
+    GatewayKeyRefused,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayRefused,
@@ -152,12 +153,20 @@ class RunWork:
             await self._finish(run, job)
         except StoreUnavailable:
             raise
-        except (GatewayNotAttempted, OperationInProgress, AccountBusy):
-            await self.queue.release(job, job.released(self.system_clock() + PAUSE))
+        except (GatewayNotAttempted, OperationInProgress, AccountBusy) as error:
+            if isinstance(error, GatewayKeyRefused) and error.permission:
+                # Only this is refused, and may be for long: it fails as others do.
+                await self._fail(job, error)
+            else:
+                again_at = self.system_clock() + PAUSE
+                await self.queue.release(job, job.released(again_at))
         except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
-            self.on_failure(job, error)
-            failed = job.failed(self.system_clock(), _named(error))
-            await self.queue.release(job, failed)
+            await self._fail(job, error)
+
+    async def _fail(self, job: Job, error: Exception) -> None:
+        self.on_failure(job, error)
+        failed = job.failed(self.system_clock(), _named(error))
+        await self.queue.release(job, failed)
 
     @staticmethod
     async def _finish(run: JobRun, job: Job) -> None:

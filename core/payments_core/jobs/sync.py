@@ -7,8 +7,14 @@ Rule 2: a job is finished together with the facts that it found, or not at all.
 import attrs
 
 from payments_core.decide import subscription_job
-from payments_core.errors import EventNotFound
-from payments_core.events import EventKey, ObjectChanged, SyncNeeded
+from payments_core.errors import EventBodyGone, EventNotFound, GatewayKeyRefused
+from payments_core.events import (
+    EventKey,
+    EventState,
+    ObjectChanged,
+    Outcome,
+    SyncNeeded,
+)
 from payments_core.facts import (
     CardObserved,
     PaymentCorrected,
@@ -104,7 +110,18 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
         wanted=OperationParams(cancel_at_period_end=False),
         key=f"twin {report.gateway_id}",
     )
-    await run.execute(request, wait_s=None)
+    await _execute(run, request)
+
+
+async def _execute(run: JobRun, request: OperationRequest) -> None:
+    """Execute what a job asks for.
+
+    Raises:
+        GatewayKeyRefused: nothing was done, and the job is done when a key is taken.
+    """
+    intent = (await run.execute(request, wait_s=None)).intent
+    if intent.is_key_refused:
+        raise GatewayKeyRefused
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
@@ -127,11 +144,13 @@ async def sync_customer(run: JobRun, job: Job) -> None:
     if card is None and (own := newest_own_card(sold)):
         card = await run.gateway.card(customer, own)
     known = {it.gateway_id: not it.is_terminal for it in subscriptions}
-    syncs = (
+    syncs = [
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
         for it in sold
+        # One too many is ended by its sync, though it is known.
         if known.get(it.gateway_id) is not (not it.is_terminal)
-    )
+        or await _twin_of(run, it) is not None
+    ]
     observed = CardObserved(customer_id=customer, card=card, sequence=run.sequence)
     await run.record.one(SourcedFacts(facts=(observed, *syncs), job=job))
 
@@ -149,7 +168,7 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
             wanted=OperationParams(payment_method=found.payment_method),
             key=f"set-up {job.key.subject}",
         )
-        await run.execute(request, wait_s=None)
+        await _execute(run, request)
     await run.record.one(SourcedFacts(job=job))
 
 
@@ -165,6 +184,10 @@ async def apply_event(run: JobRun, job: Job) -> None:
     id_, _, type_ = job.key.subject.partition(" ")
     key = EventKey(id_, type_)
     for kept in await run.events.find(id_):
+        if kept.key == key and kept.body is None:
+            gone = Outcome(EventState.QUARANTINED, str(EventBodyGone(id_)))
+            await run.record.one(SourcedFacts(job=job, job_outcome=gone))
+            return
         if kept.key == key and kept.body is not None:
             event = run.reader.reread(kept.body)
             # It has the name by which it was kept, though it may be readable by now.

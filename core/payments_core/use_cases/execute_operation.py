@@ -25,8 +25,10 @@ from payments_core.errors import (
     CalledOff,
     GatewayKeyRefused,
     GatewayNotAttempted,
+    GatewayObjectMissing,
     GatewayOutcomeUnknown,
     GatewayRefused,
+    GatewayUnavailable,
     IdempotencyKeyReused,
     NotToBeCalledOff,
     OperationInProgress,
@@ -37,8 +39,9 @@ from payments_core.errors import (
 )
 from payments_core.events import SyncNeeded
 from payments_core.facts import CardObserved, Fact, SourcedFacts, SubscriptionObserved
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import (
+    REISSUE_AFTER,
     Intent,
     IntentOutcome,
     IntentState,
@@ -212,19 +215,31 @@ class ExecuteOperation:
         except StopRun:
             raise OperationInProgress(intent.id) from None
         account = account_in(await self._load(intent.user_id))
-        facts = []
+        facts, touched = [], list[str]()
         if mine.calls and account.customer_id is not None:
-            # What came of it is seen there, and ended.
-            facts.append(SyncNeeded(customer_job(account.customer_id), _CALLED_OFF))
-        touched = [it.answer.subscription for it in mine.calls if it.answer]
+            job = customer_job(account.customer_id)
+            # What comes of it later is seen then, and ended.
+            facts.append(SyncNeeded(job, _CALLED_OFF, after=REISSUE_AFTER))
+            touched = await self._made_by(mine, account.customer_id)
         refusal = Refusal(code=CalledOff.code, reason=str(CalledOff()))
         result = OperationResult(
             state=IntentState.REFUSED,
             outcome=IntentOutcome(refusal=refusal),
             facts=facts,
-            touched=[it.gateway_id for it in touched if it],
+            touched=touched,
         )
         return (await self._end(mine, account, result))[0]
+
+    async def _made_by(self, intent: Intent, customer: CustomerId) -> list[str]:
+        """Return the subscriptions that came of an intent so far, as far as we know."""
+        answers = (it.answer.subscription for it in intent.calls if it.answer)
+        made = [it.gateway_id for it in answers if it]
+        try:
+            sold = await self.gateway.subscriptions_of(customer)
+        except (GatewayUnavailable, GatewayObjectMissing, GatewayRefused):
+            # Events and a later sync tell.
+            return made
+        return [*made, *(it.gateway_id for it in sold if it.intent_id == intent.id)]
 
     def _now(self) -> Now:
         return Now(at=self.clock(), system=self.system_clock())
@@ -364,7 +379,7 @@ class ExecuteOperation:
         ended = attrs.evolve(
             intent.ended(result.state, result.outcome), writer=self.new_id()
         )
-        if _is_key_refused(result.outcome):
+        if ended.is_key_refused:
             # Nobody decided on it: who asks again with its key begins anew.
             ended = attrs.evolve(ended, key=None)
         facts = (*result.facts, *_syncs(result.touched))
@@ -453,12 +468,6 @@ def _answer(started: StartedOperation) -> ExecutedOperation:
 
 def _is_same_save(known: Intent, kept: Intent) -> bool:
     return known.version == kept.version and known.writer == kept.writer
-
-
-def _is_key_refused(outcome: IntentOutcome) -> bool:
-    """Whether the gateway did not take our key: no answer to the request itself."""
-    refusal = outcome.refusal
-    return refusal is not None and refusal.code == GatewayKeyRefused.code
 
 
 def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:

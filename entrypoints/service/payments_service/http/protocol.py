@@ -44,6 +44,8 @@ from payments_service.settings import KEEP_ALIVE_S
 HEADER_BYTES_MAX: Final = 32 * 1024
 # A browser and a chain of proxies send about thirty.
 HEADERS_MAX: Final = 100
+# Requests that wait for the answer before them: hardly any client sends any so.
+PIPELINED_MAX: Final = 16
 # A header comes in one or two packets; the slowest line needs no more.
 HEADER_S_MAX: Final = 10.0
 # An answer has a few kilobytes.
@@ -71,6 +73,11 @@ def _too_large(what: str) -> HttpProblem:
 
 TOO_LONG: Final = _too_large(f"the header is over {HEADER_BYTES_MAX} bytes")
 TOO_MANY: Final = _too_large(f"there are over {HEADERS_MAX} header fields")
+TOO_MANY_AT_ONCE: Final = HttpProblem(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_pipelined",
+    f"over {PIPELINED_MAX} requests wait for the answer before them",
+)
 MALFORMED: Final = HttpProblem(
     HTTPStatus.BAD_REQUEST, "malformed_request", "this is not HTTP/1.1"
 )
@@ -282,6 +289,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.headers = _NOWHERE
 
     def _check_header(self) -> None:
+        if len(self.pipeline) >= PIPELINED_MAX:
+            # Those that wait are answered, and then it is closed.
+            self._stop(TOO_MANY_AT_ONCE)
         if len(self.headers) > HEADERS_MAX:
             self._stop(TOO_MANY)
         # Only then can it be too long: the first read may hold more than the header.
@@ -318,6 +328,9 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.pipeline:
+            # uvicorn reads on after each answer, whatever waits.
+            self.flow.pause_reading()
         if self.transport.is_closing() or self._is_answering:
             return
         if self._in_message:
