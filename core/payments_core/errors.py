@@ -6,7 +6,7 @@
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class PaymentsError(Exception):
@@ -325,6 +325,10 @@ class Abandoned(Rejected):
 
     code: ClassVar[str] = "abandoned"
     message: ClassVar[str] = "the payment gateway did not answer for a day: given up"
+
+
+# The refusal code of a read whose id is none of the gateway's.
+INVALID_ID: Final = "invalid_id"
 
 
 class GatewayRefused(Rejected):

@@ -229,6 +229,35 @@ async def test_a_subscribers_money_that_went_back_before_is_asked_about(
     assert all(job.lease.attempts == 0 for job in jobs.values())
 
 
+async def test_f47_what_was_given_up_before_is_open_again(database_url: str) -> None:
+    """
+    Jobs that were dead are due; what is done stays so. An event that waited for no job
+    is kept apart, with its reason.
+    """
+    await _on(database_url, partial(_down, "0006"))
+    await databases.execute(
+        database_url,
+        "insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no,"
+        " dead, finished_at) values"
+        " ('payment', 'ch_dead', 'r', now(), 1, 12, 12, true, null),"
+        " ('payment', 'ch_done', 'r', now(), 1, 0, 1, true, now())",
+        "insert into webhook_events (id, type, created_at, received_at, livemode,"
+        " state, reason, waits_for) values"
+        " ('evt_1', 't', now(), now(), false, 'pending', 'why', null),"
+        " ('evt_2', 't', now(), now(), false, 'pending', 'why', 'payment ch_dead')",
+    )
+    await schema.upgrade(database_url)
+
+    assert set(
+        await databases.fetch(database_url, "select subject, dead from jobs")
+    ) == {("ch_dead", False), ("ch_done", True)}
+    assert set(
+        await databases.fetch(
+            database_url, "select id, state, reason from webhook_events"
+        )
+    ) == {("evt_1", "quarantined", "why"), ("evt_2", "pending", "why")}
+
+
 @pytest.mark.parametrize("first", ["ascii", "letters"])
 async def test_t69_emails_are_read_anew_and_two_that_are_one_by_now_are_listed(
     database_url: str, first: str

@@ -41,7 +41,7 @@ from payments_core.errors import (
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
-from payments_service.http.health import create_ops_app
+from payments_service.http.health import Readiness, create_ops_app
 from payments_service.webhook_reports import WebhookReports
 
 pytestmark = pytest.mark.anyio
@@ -374,6 +374,23 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     assert 'payments_gateway_key_refused{what="key"} 1.0' in text
     assert "payments_gateway_key_refusals_total 1.0" in text
     assert "payments_jobs_failing 1.0" in text
+
+
+async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
+    """
+    A worker whose key is refused says so at `/readyz`, whatever the database does.
+    """
+    it = Guarded()
+    nobody: Any = None
+    readiness = Readiness(nobody, lambda: it.breaker.key.trouble)
+    with pytest.raises(GatewayKeyRefused):
+        await it.send(REFUSED)
+    app: Any = create_ops_app(readiness, it.breaker, WebhookReports())
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == f"the payment gateway: {REFUSED.reason}"
 
 
 async def test_the_breaker_tells_the_metrics() -> None:

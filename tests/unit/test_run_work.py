@@ -10,21 +10,27 @@ import pytest
 from contracts.examples import a_payment, an_event
 from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryLedger
+from payments_adapters.stripe import translate
 from payments_core.changes import Changes
 from payments_core.decide import event_job, subscription_job
 from payments_core.errors import (
+    INVALID_ID,
     GatewayKeyRefused,
     GatewayNotAttempted,
+    GatewayObjectMissing,
+    GatewayRefused,
+    PaymentsError,
     StoreUnavailable,
 )
 from payments_core.events import EventState, Outcome, QuarantineNeeded
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent, IntentState
-from payments_core.job import QUICK_ATTEMPTS, Job, JobState
+from payments_core.job import OVERDUE_REASON, QUICK_ATTEMPTS, Job, JobState
 from payments_core.payment import PaymentRecord
 from payments_core.policy import Policy
 from payments_core.use_cases import Order, RecordFacts
 from support.deployment import ADA, Break, Deployment, caller_of
+from support.stripe_bodies import charge, event_body
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +95,61 @@ async def test_a_permission_that_lacks_costs_a_job_its_attempts() -> None:
                 await deployment.work()
                 deployment.clock.advance(timedelta(hours=1))
         assert deployment.database.tables.jobs[key].is_failing
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason", "ends"),
+    [
+        (GatewayRefused(INVALID_ID, "no id"), "seen", True),
+        (GatewayObjectMissing("subscription"), "seen", True),
+        # Not the object's fault: some day the gateway takes it again.
+        (GatewayRefused("parameter_unknown", "no"), "seen", False),
+        # It would be asked for again at once, and again.
+        (GatewayObjectMissing("subscription"), OVERDUE_REASON, False),
+        (GatewayRefused(INVALID_ID, "no id"), OVERDUE_REASON, False),
+    ],
+)
+async def test_f47_only_what_no_repetition_mends_ends_a_job(
+    refusal: PaymentsError,
+    reason: str,
+    ends: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    Anything else is tried later and later.
+    """
+    async with Deployment.opened() as deployment:
+        key = subscription_job("sub_1")
+        jobs = deployment.database.tables.jobs
+        jobs[key] = Job.due(key, reason, deployment.clock.now)
+
+        async def refuse(_: str) -> None:
+            raise refusal
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(deployment.gateway, "subscription", refuse, raising=False)
+            await deployment.work()
+        job = deployment.database.tables.jobs[key]
+        assert (job.state is JobState.DONE) is ends
+        assert job.lease.attempts == (0 if ends else 1)
+
+
+async def test_an_event_of_the_other_mode_that_is_replayed_ends_its_job() -> None:
+    """
+    It is still of the other mode.
+    """
+    async with Deployment.opened() as deployment:
+        event = attrs.evolve(
+            translate(event_body(charge(livemode=True), livemode=True)), livemode=True
+        )
+        await deployment.apply([event])
+        key = event_job(event.key)
+        job = Job.due(key, "by hand", deployment.clock.now)
+        deployment.database.tables.jobs[key] = job
+        await deployment.work()
+
+        assert deployment.database.tables.jobs[key].state is JobState.DONE
+        outcome = deployment.database.tables.events[event.key].outcome
+        assert outcome == Outcome(EventState.QUARANTINED, "livemode is not ours")
 
 
 async def test_an_event_without_its_body_is_kept_apart() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from operator import attrgetter
 
 import attrs
 
@@ -103,7 +102,7 @@ class MemoryEventLog:
             if state in (None, row.outcome.state)
             and (not unlinked or tables.is_unlinked(row))
         ]
-        wanted.sort(key=attrgetter("cursor"), reverse=True)
+        wanted.sort(key=cursor_of, reverse=True)
         left = [it for it in wanted if after is None or cursor_of(it) < after]
         last = cursor_of(left[limit - 1]) if len(left) > limit else None
         return EventPage(left[:limit], last)

@@ -1,8 +1,9 @@
 """The gateway that holds to the rules of this package."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -12,7 +13,7 @@ from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreake
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
-from payments_core.events import ObjectChanged
+from payments_core.events import ObjectChanged, ObjectKind
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -34,6 +35,16 @@ from payments_core.subscription import SubscriptionReport
 
 # A burst is smoothed: a call that finds the budget used up waits a little for more.
 WAITS_MAX: Final = 20
+# Where an object of each kind is read.
+_ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
+    {
+        "card": "payment_methods",
+        "dispute": "disputes",
+        "invoice": "invoices",
+        "refund": "refunds",
+        "set_up": "setup_intents",
+    }
+)
 WAIT_S: Final = 0.1
 
 
@@ -130,7 +141,7 @@ class RateLimitedGateway:
             return await self._gateway.payment(payment_id)
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
-        async with self._call(f"{changed.kind}s"):
+        async with self._call(_ENDPOINTS[changed.kind]):
             return await self._gateway.jobs_of(changed)
 
     async def price(self, price_id: str) -> Price:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from payments_core import gateway as ours
-from payments_core.errors import GatewayRefused
+from payments_core.errors import INVALID_ID, GatewayRefused
 from payments_core.gateway import FrozenRequest, GatewayRequest
 
 Params = dict[str, Any]  # JSON is anything
@@ -29,7 +29,7 @@ def path(*parts: str, field: str = "id") -> str:
     """
     for part in parts:
         if _ID.fullmatch(part) is None:
-            raise GatewayRefused("invalid_id", "not an id of Stripe's", field=field)
+            raise GatewayRefused(INVALID_ID, "not an id of Stripe's", field=field)
     return "/v1/" + "/".join(parts)
 
 

@@ -153,7 +153,7 @@ def decide(
             if state not in (_REAPPLIED if source.reapplied else _NEW):
                 continue
         if event is not None and event.livemode is not policy.livemode:
-            decided[number] = _quarantined(source, event)
+            decided[number] = _quarantined(source, event, now.system)
             continue
         if source.intent is not None and (it := known.claim_on(source.intent)):
             decided[number] = it
@@ -189,13 +189,15 @@ def _revived(
     ]
 
 
-def _quarantined(source: SourcedFacts, event: GatewayEvent) -> Decided:
+def _quarantined(source: SourcedFacts, event: GatewayEvent, now: datetime) -> Decided:
     """Keep an event of the other mode, and believe nothing of it."""
     known, new = ((event.key, _OTHER_MODE),), ((event, _OTHER_MODE),)
+    job = source.job
     changes = Changes(
         key=event_group(event),
         events=() if source.reapplied else new,
         resolved=known if source.reapplied else (),
+        finished=(JobFinish(job, job.finished(), _OTHER_MODE, now),) if job else (),
         cause=_OTHER_MODE.reason or "",
         sources=(event.id,),
     )

@@ -15,6 +15,7 @@ import attrs
 
 from payments_core.changes import Claimed
 from payments_core.errors import (
+    INVALID_ID,
     AccountBusy,
     GatewayKeyRefused,
     GatewayNotAttempted,
@@ -27,7 +28,7 @@ from payments_core.errors import (
 from payments_core.events import EventState, Outcome
 from payments_core.facts import LinkRequested, SourcedFacts
 from payments_core.intent import Intent
-from payments_core.job import Job, JobKind
+from payments_core.job import OVERDUE_REASON, Job, JobKind
 from payments_core.jobs.sync import (
     JobRun,
     apply_event,
@@ -173,6 +174,10 @@ class RunWork:
         try:
             await JOBS[job.key.kind](run, job)
         except (GatewayObjectMissing, GatewayRefused) as error:
+            code = error.refusal_code if isinstance(error, GatewayRefused) else None
+            # What is overdue is asked for again and again: it fails as others do.
+            if code not in {None, INVALID_ID} or job.reason == OVERDUE_REASON:
+                raise
             missing = str(error)
         else:
             return

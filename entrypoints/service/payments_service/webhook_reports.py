@@ -57,8 +57,8 @@ REMEDIES: Final = MappingProxyType(
 )
 QUARANTINED: Final = (
     "nothing of it was applied: `payments webhook list --state quarantined` lists "
-    "them, `payments webhook show ID` shows one. Once its reason is gone, send it "
-    "again from Stripe's dashboard"
+    "them, `payments webhook show ID` shows one. Once its reason is gone, "
+    "`payments webhook replay ID` applies it"
 )
 
 

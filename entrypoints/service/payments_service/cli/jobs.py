@@ -105,7 +105,7 @@ def retry(*, id_: str, dry_run: bool, as_json: bool) -> None:
             return await container[RetryJob](key, caller=caller)
 
     job = environment.run(work())
-    if dry_run:
+    if dry_run and not as_json:
         click.echo(f"{job.key.id} would be due at once")
         return
     _show(job, as_json=as_json)
