@@ -14,7 +14,7 @@ from payments_core import (
     PaymentId,
     SyncNeeded,
 )
-from payments_core.events import QuarantineNeeded, Report
+from payments_core.events import UNREADABLE, QuarantineNeeded, Report
 from payments_core.job import JobKey, JobKind
 from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 
@@ -155,7 +155,9 @@ class Refusal(NamedTuple):
 def refusal_of(body: bytes) -> Refusal:
     report = translate(body).report
     assert isinstance(report, QuarantineNeeded), report
-    field, _, reason = report.reason.partition(": ")
+    unreadable, _, told = report.reason.partition(": ")
+    assert unreadable == UNREADABLE
+    field, _, reason = told.partition(": ")
     return Refusal("" if field == "body" else field, reason)
 
 

@@ -137,7 +137,7 @@ def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
 
     event = reader.read(body, sign(body, secret=SECRET, at=NOON))
 
-    assert event.report == QuarantineNeeded("body: not UTF-8")
+    assert event.report == QuarantineNeeded("unreadable: body: not UTF-8")
     assert event.body == body
 
 

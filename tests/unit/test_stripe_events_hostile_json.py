@@ -176,7 +176,9 @@ def test_t19_a_nul_in_a_text_that_is_read_is_not_believed(
     body = event_body(thing).replace(b"@", text)
 
     event = translate(body)
-    assert event.report == QuarantineNeeded("a text that is read holds a NUL character")
+    assert event.report == QuarantineNeeded(
+        "unreadable: a text that is read holds a NUL character"
+    )
     assert (event.key, event.object_id) == (("evt_1", "charge.succeeded"), None)
 
 

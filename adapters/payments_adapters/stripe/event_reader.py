@@ -122,7 +122,7 @@ def translate(
         except Malformed:
             if kind_of(body) != THIN:
                 raise
-            event = thin_event_of(body, FOLLOWED)
+            event = thin_event_of(body, _KINDS)
     except Malformed as malformed:
         reason = str(malformed)
     else:
@@ -143,7 +143,7 @@ def _unreadable(
         type=type_,
         created_at=at if known.created_s is None else moment(known.created_s),
         livemode=livemode if known.livemode is None else known.livemode,
-        report=QuarantineNeeded(reason),
+        report=QuarantineNeeded(f"{UNREADABLE}: {reason}"),
         body=body,
     )
 
@@ -351,4 +351,8 @@ FOLLOWED: Final[Mapping[str, _Followed]] = MappingProxyType(
         ),
         "setup_intent.succeeded": _Followed("setup_intent", _read_set_up),
     }
+)
+# Which object a followed type is about; None: one of several.
+_KINDS: Final[Mapping[str, str | None]] = MappingProxyType(
+    {type_: followed.kind for type_, followed in FOLLOWED.items()}
 )

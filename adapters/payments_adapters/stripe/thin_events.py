@@ -9,7 +9,7 @@ docs.stripe.com/event-destinations (types `v1.…`, general since 2026-09-30).
 """
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -82,8 +82,11 @@ _SOURCE: Final = re.compile(r"/v1/customers/(?P<customer>\w{1,255})/sources/\w+"
 _Report = SyncNeeded | ObjectChanged | QuarantineNeeded
 
 
-def thin_event_of(body: bytes, followed: Container[str]) -> GatewayEvent:
-    """Read a thin event; `followed` are the types that are read, without the prefix.
+def thin_event_of(body: bytes, followed: Mapping[str, str | None]) -> GatewayEvent:
+    """Read a thin event.
+
+    `followed` are the types that are read, without the prefix, and the kind of object
+    that each is about; None: one of several.
 
     Raises:
         Malformed: it cannot be read.
@@ -104,14 +107,17 @@ def thin_event_of(body: bytes, followed: Container[str]) -> GatewayEvent:
     )
 
 
-def _report(event: ThinEvent, followed: Container[str]) -> _Report | None:
+def _report(event: ThinEvent, followed: Mapping[str, str | None]) -> _Report | None:
     if event.context:
         return QuarantineNeeded("the event is of an account of an organisation")
-    if event.type.removeprefix(PREFIX) not in followed or event.type in followed:
+    type_, thing = event.type.removeprefix(PREFIX), event.related_object
+    if type_ not in followed or event.type in followed:
         return None
-    if event.related_object is None:
+    if thing is None:
         return QuarantineNeeded("the event names no object")
-    return _of_object(event, event.related_object)
+    if followed[type_] not in {None, thing.type}:
+        return QuarantineNeeded(f"the object is not a {followed[type_]}")
+    return _of_object(event, thing)
 
 
 def _of_object(event: ThinEvent, thing: _Related) -> _Report:

@@ -7,7 +7,7 @@ Rule 2: a job is finished together with the facts that it found, or not at all.
 import attrs
 
 from payments_core.decide import subscription_job
-from payments_core.errors import EventBodyGone, EventNotFound, GatewayKeyRefused
+from payments_core.errors import EventNotFound, GatewayKeyRefused
 from payments_core.events import (
     EventKey,
     EventState,
@@ -185,7 +185,7 @@ async def apply_event(run: JobRun, job: Job) -> None:
     key = EventKey(id_, type_)
     for kept in await run.events.find(id_):
         if kept.key == key and kept.body is None:
-            gone = Outcome(EventState.QUARANTINED, str(EventBodyGone(id_)))
+            gone = Outcome(EventState.QUARANTINED, "its body is not kept any more")
             await run.record.one(SourcedFacts(job=job, job_outcome=gone))
             return
         if kept.key == key and kept.body is not None:

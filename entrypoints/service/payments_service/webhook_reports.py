@@ -92,7 +92,9 @@ class WebhookReports:
 
     def quarantine(self, outcome: Outcome) -> None:
         """Hear that an event is kept apart, as it comes or by the job it waits for."""
-        reason = _bounded(self.quarantined, outcome.reason or OTHER)
+        # What a parser says of a field would be a series of each field.
+        word = (outcome.reason or OTHER).partition(": ")[0]
+        reason = _bounded(self.quarantined, word)
         self.quarantined[reason] += 1
         self._warn("event quarantined", reason, QUARANTINED)
 

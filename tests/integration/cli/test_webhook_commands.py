@@ -195,7 +195,7 @@ def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
 
     assert (sent.code, sent.json["answer"]) == (0, {"outcome": "quarantined"})
     (kept,) = dev.run("webhook", "show", "evt_none", "--json").json
-    assert kept["reason"].startswith("data: ")
+    assert kept["reason"].startswith("unreadable: data: ")
     assert kept["body"]["data"] == 5
 
 
