@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from support import databases
 from support.plain_http import TLS
+from support.profiles import only_in_prove
 from support.service import ServiceProcess, World, running
 
 FLOOD_BYTES = 40 * 1024 * 1024
@@ -143,6 +144,7 @@ def test_t56_t65_what_the_parser_refuses_is_a_problem(
     assert {"title", "detail"} <= problem.keys()
 
 
+@only_in_prove
 def test_t65_who_never_ends_a_header_is_cut_off(service: ServiceProcess) -> None:
     """
     408 for half a header, and the end for who says nothing, on both ports.
