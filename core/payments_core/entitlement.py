@@ -129,7 +129,8 @@ class PaymentEffect:
         if payment.invoice_id in paid_invoices:
             buys_month = False
         elif without_money:
-            # Whatever it was for: it bought nothing, and nobody's life tells more.
+            # It bought nothing, whatever invoice it was for; no open subscription
+            # says more than its status.
             pass
         elif payment.subscription_id is not None:
             return None

@@ -406,7 +406,7 @@ class GatewayNotAttempted(GatewayUnavailable):
         self.reason = reason
 
 
-class GatewayKeyRefused(GatewayNotAttempted):
+class GatewayMisconfigured(GatewayNotAttempted):
     """The gateway refuses our key, or does not permit it this: nothing was done.
 
     It does so until a person sets another key. `permission` says that the key is good,

@@ -25,7 +25,7 @@ from typing import Final, NewType, Self
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import GatewayKeyRefused, IllegalTransition, IntentNotFound
+from payments_core.errors import GatewayMisconfigured, IllegalTransition, IntentNotFound
 from payments_core.gateway import Answer, FrozenRequest
 from payments_core.identity import UserId
 from payments_core.lease import BackOff, Lease
@@ -287,11 +287,11 @@ class Intent:
     def is_key_refused(self) -> bool:
         """Whether the gateway did not take our key: no answer to the request itself."""
         refusal = self.outcome.refusal if self.outcome else None
-        return refusal is not None and refusal.code == GatewayKeyRefused.code
+        return refusal is not None and refusal.code == GatewayMisconfigured.code
 
     @property
     def may_be_called_off(self) -> bool:
-        """Whether nothing can come of it that could not be undone."""
+        """Whether all that it may have done costs nothing, or is undone by a sync."""
         return self.open and (not self.calls or self.kind in UNDONE_LATER)
 
     def call(self, step: str) -> Call | None:

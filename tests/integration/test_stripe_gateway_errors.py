@@ -15,7 +15,7 @@ import stripe
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -232,8 +232,8 @@ ERRORS: Final[list[tuple[int, Mapping[str, object], Told]]] = [
     (429, {"type": INVALID, "code": "rate_limit"}, BUSY),
     (429, {"type": INVALID, "code": "lock_timeout"}, BUSY),
     (400, {"type": INVALID, "code": "rate_limit"}, BUSY),
-    (401, {"type": INVALID}, (GatewayKeyRefused, {"permission": False})),
-    (403, {"type": INVALID}, (GatewayKeyRefused, {"permission": True})),
+    (401, {"type": INVALID}, (GatewayMisconfigured, {"permission": False})),
+    (403, {"type": INVALID}, (GatewayMisconfigured, {"permission": True})),
     (302, {"type": INVALID}, OUTCOME_UNKNOWN),
     *((status, {"type": "api_error"}, POISONED) for status in (500, 502, 503, 504)),
 ]

@@ -31,7 +31,7 @@ from payments_adapters.rate_limited_gateway import (
     RateLimitedGateway,
 )
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -272,8 +272,8 @@ async def test_a_price_that_was_not_found_is_asked_for_again() -> None:
 
 # A key that is refused
 
-REFUSED: Final = GatewayKeyRefused()
-NOT_PERMITTED: Final = GatewayKeyRefused("it lacks a permission", permission=True)
+REFUSED: Final = GatewayMisconfigured()
+NOT_PERMITTED: Final = GatewayMisconfigured("it lacks a permission", permission=True)
 
 
 async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None:
@@ -282,12 +282,12 @@ async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None
     told why all the time.
     """
     it = Guarded()
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     assert it.told == [(KEY, REFUSED.reason)]
     assert it.breaker.key.trouble == "the payment gateway: " + REFUSED.reason
     asked = len(it.gateway.sent)
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send()
     assert (len(it.gateway.sent), it.state) == (asked, BreakerState.OPEN)
 
@@ -303,12 +303,12 @@ async def test_what_lasts_is_told_once_a_minute() -> None:
     """
     it = Guarded()
     for _ in range(13):
-        with pytest.raises(GatewayKeyRefused):
+        with pytest.raises(GatewayMisconfigured):
             await it.send(REFUSED)
         it.clock.advance(PAUSE)
     assert len(it.told) == 3
     await it.send()
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     assert len(it.told) == 4
 
@@ -318,7 +318,7 @@ async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
     The others are asked as ever; an answer of another endpoint does not mend it.
     """
     it = Guarded()
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(NOT_PERMITTED)
     assert it.state is BreakerState.CLOSED
     await it.guarded.price(PRICE.id)
@@ -329,6 +329,22 @@ async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
     )
     await it.send()
     assert it.breaker.key.trouble is None
+
+
+async def test_a_key_that_may_read_and_not_write_is_told_once_a_minute() -> None:
+    """
+    It is taken and refused in turn, at one endpoint.
+    """
+    it = Guarded()
+    for _ in range(5):
+        with pytest.raises(GatewayMisconfigured):
+            await it.send(NOT_PERMITTED)
+        await it.send()
+    assert len(it.told) == 1
+    it.clock.advance(timedelta(minutes=1))
+    with pytest.raises(GatewayMisconfigured):
+        await it.send(NOT_PERMITTED)
+    assert len(it.told) == 2
 
 
 @pytest.mark.parametrize(
@@ -347,7 +363,7 @@ async def test_only_an_answer_shows_that_the_key_is_taken(
     A refusal of the request is one; that it is busy is none.
     """
     it = Guarded()
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     it.clock.advance(PAUSE)
     with pytest.raises(type(fault)):
@@ -362,7 +378,7 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     it, database = Guarded(), MemoryDatabase()
     lease = attrs.evolve(a_job().lease, attempts=QUICK_ATTEMPTS)
     database.tables.put_job(attrs.evolve(a_job(), lease=lease))
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     nobody: Any = None
     app: Any = create_ops_app(
@@ -383,7 +399,7 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     it = Guarded()
     nobody: Any = None
     readiness = Readiness(nobody, lambda: it.breaker.key.trouble)
-    with pytest.raises(GatewayKeyRefused):
+    with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     app: Any = create_ops_app(readiness, it.breaker, WebhookReports())
     transport = httpx.ASGITransport(app=app)

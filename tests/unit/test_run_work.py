@@ -15,7 +15,7 @@ from payments_core.changes import Changes
 from payments_core.decide import event_job, subscription_job
 from payments_core.errors import (
     INVALID_ID,
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayRefused,
@@ -43,7 +43,7 @@ GOOD = "pm_card_visa"
     [
         GatewayNotAttempted("too many calls at once"),
         # All of it is refused: that is no job's own failure.
-        GatewayKeyRefused(),
+        GatewayMisconfigured(),
     ],
     ids=["busy", "key refused"],
 )
@@ -87,7 +87,7 @@ async def test_a_permission_that_lacks_costs_a_job_its_attempts() -> None:
         jobs[key] = Job.due(key, "seen", deployment.clock.now)
 
         async def lacking(_: str) -> None:
-            raise GatewayKeyRefused("it lacks", permission=True)
+            raise GatewayMisconfigured("it lacks", permission=True)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(deployment.gateway, "subscription", lacking, raising=False)

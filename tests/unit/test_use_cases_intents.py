@@ -7,7 +7,7 @@ import pytest
 
 from payments_adapters.memory import MemoryIntentDirectory
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     IntentEnded,
     IntentNotFound,
     NotToBeCalledOff,
@@ -16,7 +16,7 @@ from payments_core.errors import (
 from payments_core.gateway import CreateSubscription
 from payments_core.identity import UserId
 from payments_core.intent import REISSUE_AFTER, Intent, IntentState, Step
-from payments_core.job import Job
+from payments_core.job import Job, JobKind
 from payments_core.use_cases import CallOffIntent, ReadIntent
 from support.deployment import ADA, Deployment, caller_of
 from support.inprocess import Trouble
@@ -70,7 +70,7 @@ async def test_a_key_that_is_refused_is_said_at_once_and_nothing_happens_later()
         good, deployment.engine.api.api_key = deployment.engine.api.api_key, "other"
         refused = await deployment.update_card(ADA, GOOD, caller=CALLER, key="one")
         assert refused.intent.state is IntentState.REFUSED
-        assert refusal_code(refused.intent) == GatewayKeyRefused.code
+        assert refusal_code(refused.intent) == GatewayMisconfigured.code
         assert not deployment.open_intents
 
         deployment.engine.api.api_key = good
@@ -307,6 +307,13 @@ async def test_a_refused_key_costs_no_card_that_was_set_up() -> None:
         shown = (await deployment.account()).card
         assert shown is not None
         assert shown.brand == "visa"
+        (job,) = (
+            it
+            for it in deployment.database.tables.jobs.values()
+            if it.key.kind is JobKind.SET_UP
+        )
+        # Each attempt saves an intent: they come later and later.
+        assert job.lease.attempts > 0
 
         deployment.engine.watch = lambda _, __: None
         api.api_key = good

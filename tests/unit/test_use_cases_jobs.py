@@ -14,7 +14,6 @@ from payments_adapters.memory import (
     MemoryJobDirectory,
     MemoryLedger,
 )
-from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.decide import event_job
 from payments_core.errors import (
     EventApplied,
@@ -25,10 +24,8 @@ from payments_core.errors import (
 )
 from payments_core.events import QuarantineNeeded, Report
 from payments_core.facts import facts_of
-from payments_core.identity import UserId
 from payments_core.job import QUICK_ATTEMPTS, JobState
 from payments_core.policy import Policy
-from payments_core.tokens import Token
 from payments_core.use_cases import (
     ListJobs,
     ReadJob,
@@ -37,6 +34,7 @@ from payments_core.use_cases import (
     RetryJob,
 )
 from support.deciding import Kept
+from support.deployment import admin, caller_of
 
 pytestmark = pytest.mark.anyio
 
@@ -44,19 +42,8 @@ CLOCK: Final = FixedClock(NOON)
 EVENT: Final = "evt_1"
 
 
-def caller(*scopes: str) -> Caller:
-    token = Token(
-        issuer="users",
-        jti="jti",
-        user_id=UserId("root"),
-        issued_at=NOON,
-        expires_at=NOON + timedelta(minutes=5),
-        scopes=frozenset(scopes),
-    )
-    return Caller(token)
-
-
-ROOT: Final = caller(ADMIN_SCOPE)
+ROOT: Final = admin()
+USER: Final = caller_of(ADA)
 
 
 @attrs.define
@@ -192,11 +179,11 @@ async def test_only_an_administrator_may() -> None:
     await work.keep(QuarantineNeeded("why"))
     before = work.database.tables
     for asked in (
-        work.list(failing=False, after=None, limit=9, caller=caller()),
-        work.read(key, caller=caller()),
-        work.retry(key, caller=caller()),
-        work.replay(EVENT, caller=caller()),
-        work.replay.keys(EVENT, caller=caller()),
+        work.list(failing=False, after=None, limit=9, caller=USER),
+        work.read(key, caller=USER),
+        work.retry(key, caller=USER),
+        work.replay(EVENT, caller=USER),
+        work.replay.keys(EVENT, caller=USER),
     ):
         with pytest.raises(ScopeRequired):
             await asked

@@ -8,18 +8,17 @@ import attrs
 from payments_adapters.postgres import statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import jobs
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobKind
+from payments_core.job import QUICK_ATTEMPTS, Job, JobKey
 from payments_core.job_list import JobPage, JobPlace
 
 _COLUMNS: Final = ", ".join(statements.columns(jobs))
-# A later release may know more kinds.
-_KNOWN: Final = f"kind in ({', '.join(repr(kind.value) for kind in JobKind)})"
 _FIND: Final = f"select {_COLUMNS} from jobs where kind = $1 and subject = $2"  # noqa: S608  # our own names
 _FAILING: Final = f"not dead and attempts >= {QUICK_ATTEMPTS}"
 # By the partial indexes on `due_at`; the kind and the subject part jobs of one moment.
 _PAGE: Final = f"""
 select {_COLUMNS} from jobs
-where {_KNOWN} and %s and due_at >= $1 and (due_at, kind, subject) > ($1, $2, $3)
+where kind in ({statements.JOB_KINDS}) and %s
+    and due_at >= $1 and (due_at, kind, subject) > ($1, $2, $3)
 order by due_at, kind, subject limit $4
 """  # noqa: S608  # our own names
 _COUNT: Final = f"""

@@ -13,6 +13,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from payments_core.job import JobKind
+
 
 def columns(table: sa.Table) -> tuple[str, ...]:
     """Return the names of a table's columns, as rows within rows have them."""
@@ -45,6 +47,9 @@ def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
 SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_text())
 
 FIND_INTENT: Final = "select * from intents where id = $1"
+
+# The kinds of jobs that this release knows; a later one may know more.
+JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)
 
 # "is not distinct from": a function that is compared by "=" is taken for a key of the
 # join, and asked for every payment that is unlinked.

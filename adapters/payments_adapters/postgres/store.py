@@ -55,6 +55,7 @@ async def _connected(*given: Any, **options: Any) -> Connection:
             return connection
         await connection.close()
     except BaseException:
+        # Cancelled, too: the session would stay open at the server.
         connection.terminate()
         raise
     return await asyncpg.connect(*given, **options, statement_cache_size=0)

@@ -21,7 +21,6 @@ from payments_core.now import Now
 CANDIDATES_MAX: Final = 1_000
 
 # A later release may know more kinds: what it asks for is left to it.
-_JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)
 _INTENT_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in IntentKind)
 _OF_JOBS: Final = ", ".join(f"j.{name}" for name in statements.columns(jobs))
 _OF_INTENTS: Final = ", ".join(f"i.{name}" for name in statements.columns(intents))
@@ -36,7 +35,7 @@ with due as (
     ) as turn
     from (
         select kind, subject, due_at, user_id from jobs
-        where not dead and due_at <= $1 and kind in ({_JOB_KINDS})
+        where not dead and due_at <= $1 and kind in ({statements.JOB_KINDS})
             and (leased_until is null or leased_until <= $1)
         order by due_at limit {CANDIDATES_MAX}
     ) as oldest

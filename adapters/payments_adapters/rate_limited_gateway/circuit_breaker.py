@@ -10,7 +10,7 @@ import attrs
 
 from payments_adapters.rate_limited_gateway.key_watch import KeyWatch
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
     Rejected,
@@ -60,7 +60,7 @@ class CircuitBreaker:
         """Return if a call may go out.
 
         Raises:
-            GatewayKeyRefused: the gateway refused our key lately.
+            GatewayMisconfigured: the gateway refused our key lately.
             GatewayNotAttempted: no call is made now.
         """
         state = self.state
@@ -68,7 +68,7 @@ class CircuitBreaker:
             state is BreakerState.HALF_OPEN and self._probing
         ):
             if self._refuses_key:
-                raise GatewayKeyRefused
+                raise GatewayMisconfigured
             raise GatewayNotAttempted("it has not answered lately")
 
     @asynccontextmanager
@@ -88,7 +88,7 @@ class CircuitBreaker:
         except GatewayOutcomeUnknown:
             self._outcome_unknown(probe=probe)
             raise
-        except GatewayKeyRefused as error:
+        except GatewayMisconfigured as error:
             self._answered()
             self.key.refuses(endpoint, error)
             if not error.permission:

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from payments_core.errors import GatewayKeyRefused
+from payments_core.errors import GatewayMisconfigured
 from payments_core.ports import SystemClock
 
 TOLD_EVERY: Final = timedelta(minutes=1)
@@ -48,13 +48,15 @@ class KeyWatch:
         """Note that the gateway answered what was asked of an endpoint."""
         if self._refused:
             self._forget(KEY)
-            self._forget(endpoint)
+            # When it was told stays known: a key that may read and not write is taken
+            # and refused in turn.
+            self._refused.pop(endpoint, None)
 
     def _forget(self, what: str) -> None:
         self._refused.pop(what, None)
         self._told_at.pop(what, None)
 
-    def refuses(self, endpoint: str, error: GatewayKeyRefused) -> None:
+    def refuses(self, endpoint: str, error: GatewayMisconfigured) -> None:
         """Note that the gateway refused."""
         self.refused_total += 1
         what = endpoint if error.permission else KEY

@@ -30,7 +30,7 @@ from payments_adapters.stripe.fields import (
 from payments_adapters.stripe.requests import Params
 from payments_adapters.stripe.transport import Transport
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
 )
@@ -118,7 +118,7 @@ class Client:
             GatewayOutcomeUnknown: it may or may not be done.
         """
         if not self._api_key:
-            raise GatewayKeyRefused("no key of this service is set")
+            raise GatewayMisconfigured("no key of this service is set")
         if self._client is None:
             raise GatewayNotAttempted("it is closed")
         options = {"idempotency_key": idempotency_key, "stripe_version": api_version}

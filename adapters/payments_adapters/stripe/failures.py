@@ -11,7 +11,7 @@ from typing import Any, Final
 import stripe
 
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
     GatewayRefused,
@@ -66,10 +66,10 @@ def failure_of(error: Exception) -> GatewayRefused | GatewayUnavailable:
     return _of_request(status, _said(error))
 
 
-def _of_key(status: int) -> GatewayKeyRefused:
+def _of_key(status: int) -> GatewayMisconfigured:
     if status == HTTPStatus.FORBIDDEN:
-        return GatewayKeyRefused("the key lacks a permission", permission=True)
-    return GatewayKeyRefused()
+        return GatewayMisconfigured("the key lacks a permission", permission=True)
+    return GatewayMisconfigured()
 
 
 def _said(error: stripe.StripeError) -> Mapping[str, Any]:

@@ -64,8 +64,8 @@ def check_secrets(secrets: Sequence[str]) -> None:
     for secret in secrets:
         _check_secret(secret)
     if len(set(secrets)) < len(secrets):
-        # While one is rolled there are two: whoever pasted the old one twice would
-        # find out when Stripe drops it.
+        # While a secret is rolled there are two. The old one given twice would fail
+        # only when Stripe drops it.
         raise _refuse_secret("a secret is there twice")
 
 

@@ -305,6 +305,7 @@ def _decided_together(
             else Decided(
                 changes=changes,
                 outcome=it,
+                # Most events are new: nothing is called for them.
                 duplicate=source.reapplied and _comes_again(source),
             )
             for source, it in zip(sources, answers, strict=True)

@@ -17,7 +17,7 @@ from payments_core.changes import Claimed
 from payments_core.errors import (
     INVALID_ID,
     AccountBusy,
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayRefused,
@@ -155,7 +155,7 @@ class RunWork:
         except StoreUnavailable:
             raise
         except (GatewayNotAttempted, OperationInProgress, AccountBusy) as error:
-            if isinstance(error, GatewayKeyRefused) and error.permission:
+            if isinstance(error, GatewayMisconfigured) and error.permission:
                 # Only this is refused, and may be for long: it fails as others do.
                 await self._fail(job, error)
             else:

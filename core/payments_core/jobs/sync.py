@@ -7,7 +7,7 @@ Rule 2: a job is finished together with the facts that it found, or not at all.
 import attrs
 
 from payments_core.decide import subscription_job
-from payments_core.errors import EventNotFound, GatewayKeyRefused
+from payments_core.errors import EventNotFound, GatewayUnavailable
 from payments_core.events import (
     EventKey,
     EventState,
@@ -117,11 +117,12 @@ async def _execute(run: JobRun, request: OperationRequest) -> None:
     """Execute what a job asks for.
 
     Raises:
-        GatewayKeyRefused: nothing was done, and the job is done when a key is taken.
+        GatewayUnavailable: our key was refused. It counts as a failure of the job, for
+            each attempt saves an intent.
     """
     intent = (await run.execute(request, wait_s=None)).intent
     if intent.is_key_refused:
-        raise GatewayKeyRefused
+        raise GatewayUnavailable("the payment gateway refused the key of this service")
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:

@@ -17,7 +17,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.card import Card
 from payments_core.errors import (
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayOutcomeUnknown,
     GatewayRefused,
 )
@@ -92,7 +92,7 @@ def refusal_of(error: GatewayRefused) -> Refusal:
     )
 
 
-def key_refusal(error: GatewayKeyRefused) -> Refusal:
+def key_refusal(error: GatewayMisconfigured) -> Refusal:
     return Refusal(code=error.code, reason=error.reason)
 
 
@@ -212,7 +212,7 @@ class OperationRun:
         key = self.intent.key_of(call)
         try:
             answer = await self.gateway.send(request, call.frozen, idempotency_key=key)
-        except GatewayKeyRefused as error:
+        except GatewayMisconfigured as error:
             # It says nothing about the first time.
             if not sent_before:
                 self._noted(call.refused(key_refusal(error)))

@@ -23,7 +23,7 @@ from payments_core.errors import (
     Abandoned,
     AccountBusy,
     CalledOff,
-    GatewayKeyRefused,
+    GatewayMisconfigured,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -362,7 +362,7 @@ class ExecuteOperation:
         except Rejected as error:
             # Removed, here or there, since it was asked: no repetition brings it again.
             return _refused(run, Refusal(code=error.code, reason=str(error)))
-        except GatewayKeyRefused as error:
+        except GatewayMisconfigured as error:
             if run.awaits_answer:
                 raise StopRun(RetryLater()) from error
             return _refused(run, key_refusal(error))

@@ -1,7 +1,7 @@
 """Events as an event destination sends them: which object, and nothing of it.
 
 Source: docs.stripe.com/api/v2/core/events/object. Types are those of snapshots with
-`v1.` before them; whoever wants to know more fetches the object.
+`v1.` before them. The receiver fetches the object.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Sockets, for whoever serves: the service and its ops port."""
+"""The sockets of the service and of its ops port."""
 
 import socket
 

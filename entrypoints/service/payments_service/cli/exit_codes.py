@@ -38,7 +38,7 @@ _CODES: Final = (
     (errors.TokenNotFound, Exit.NOT_FOUND),
     (errors.SubscriptionNotFound, Exit.NOT_FOUND),
     (errors.IntentNotFound, Exit.NOT_FOUND),
-    (errors.GatewayKeyRefused, Exit.CONFIGURATION),
+    (errors.GatewayMisconfigured, Exit.CONFIGURATION),
     (errors.UnknownReference, Exit.USAGE),
     (errors.InvalidValue, Exit.USAGE),
     (errors.Rejected, Exit.REFUSED),

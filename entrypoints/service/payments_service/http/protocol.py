@@ -50,7 +50,7 @@ PIPELINED_MAX: Final = 16
 HEADER_S_MAX: Final = 10.0
 # An answer has a few kilobytes.
 UNREAD_S_MAX: Final = 20.0
-# Whoever just connected has not had its turn: the request may be in the socket.
+# The request of a new connection may be in the socket, and not be read yet.
 YOUNG_S: Final = 1.0
 # Requests in flight get this long to end once the socket is closed.
 GRACE_S: Final = 20

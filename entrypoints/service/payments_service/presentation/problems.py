@@ -17,7 +17,7 @@ _BARE: Final[Mapping[str, Callable[[], errors.PaymentsError]]] = MappingProxyTyp
             errors.Abandoned,
             errors.AccountNotFound,
             errors.CalledOff,
-            errors.GatewayKeyRefused,
+            errors.GatewayMisconfigured,
             errors.SubscriptionNotFound,
         )
     }

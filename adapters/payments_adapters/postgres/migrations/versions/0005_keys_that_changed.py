@@ -152,7 +152,8 @@ def _rekey_emails() -> None:
             first, later = (holder[0], user_id) if holder[1] else (user_id, holder[0])
         if first == user_id:
             if later is not None:
-                # A space is in no e-mail: between two updates the key is nobody's.
+                # The key is unique: a text that is no e-mail holds the place between
+                # the two updates.
                 _set_key(connection, user_id, f"{user_id} ")
                 _set_key(connection, later, before)
             _set_key(connection, user_id, after)
