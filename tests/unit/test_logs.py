@@ -176,8 +176,10 @@ def test_t58_a_card_number_never_comes_out_of_the_logs(
     """
     say(value)
 
-    assert "4242" not in log.text
-    assert "[card]" in log.text
+    # The time of a line may have any digits.
+    said = json.dumps([line | {"timestamp": None} for line in log.lines()])
+    assert "4242" not in said
+    assert "[card]" in said
 
 
 @pytest.mark.parametrize("name", ["cvc", "card_cvc", "cardNumber", "pan", "cid"])
