@@ -210,34 +210,48 @@ def test_another_card_of_a_subscription_is_shown(stack: ServiceWithSandbox) -> N
     assert brand(payer) == "visa"
 
 
-def test_the_default_card_goes_before_a_subscriptions(
+def charged(payer: Payer) -> str:
+    """Let a month go by; return the brand of the card that paid for the next one."""
+    payer.stack.pass_by("32 days")
+    newest = max(payer.charges, key=lambda it: it["created"])
+    return str(newest["payment_method_details"]["card"]["brand"])
+
+
+def test_the_card_of_a_subscription_goes_before_the_default(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Without it the subscription's is shown again.
+    It is the one that is charged; the default, once the subscription has none.
     """
     payer = adopted(stack)
-
-    card = attached(payer)
-    made_default(payer, card)
-    stack.settle()
-    assert brand(payer) == "mastercard"
-
-    stack.wire.post(f"payment_methods/{card}/detach")
+    made_default(payer, attached(payer))
     stack.settle()
     assert brand(payer) == "visa"
+    assert charged(payer) == "visa"
+
+    own = stack.wire.get(subscription_of(payer))["default_payment_method"]
+    stack.wire.post(f"payment_methods/{own}/detach")
+    stack.settle()
+    assert brand(payer) == "mastercard"
+    assert charged(payer) == "mastercard"
 
 
-def test_the_card_of_a_subscription_goes_with_it(stack: ServiceWithSandbox) -> None:
+@pytest.mark.parametrize("has_default", [False, True])
+def test_the_card_of_a_subscription_goes_with_it(
+    stack: ServiceWithSandbox, *, has_default: bool
+) -> None:
     """
     What has ended is paid by no card any more.
     """
     payer = adopted(stack)
+    if has_default:
+        made_default(payer, attached(payer))
+        stack.settle()
 
     stack.wire.delete(subscription_of(payer))
     stack.settle()
 
-    assert payer.status["card"] is None
+    assert brand(payer) == ("mastercard" if has_default else None)
 
 
 def test_our_own_changes_of_a_card_are_not_asked_about(

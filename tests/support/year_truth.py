@@ -170,7 +170,7 @@ class GatewayRecords:
             if it["status"] not in ENDED and it["default_payment_method"]
         ]
         chosen = customer["invoice_settings"]["default_payment_method"]
-        id_ = chosen or (pinned[-1] if pinned else None)
+        id_ = pinned[-1] if pinned else chosen
         if id_ is None:
             return None
         return id_, self.world.get("payment_method", id_)["card"]["exp_year"]

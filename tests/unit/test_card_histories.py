@@ -70,7 +70,7 @@ class Gateway:
     @property
     def paying(self) -> Card | None:
         """Return the card that has to be shown."""
-        id_ = self.default or newest_own_card(self.report(it) for it in self.pinned)
+        id_ = newest_own_card(self.report(it) for it in self.pinned) or self.default
         return self.card(id_) if id_ else None
 
     def tell(self, report: Report, key: str | None) -> None:

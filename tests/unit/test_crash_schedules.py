@@ -201,12 +201,12 @@ async def _check(deployment: Deployment, deed: Deed, how: Break, where: object) 
 def _paying(deployment: Deployment) -> str | None:
     """Return the card that pays at the gateway."""
     world = deployment.engine.world
-    for id_ in deployment.customers_of(ADA):
-        settings = world.get("customer", id_)["invoice_settings"]
-        if settings["default_payment_method"]:
-            return str(settings["default_payment_method"])
     made = deployment.subscriptions_of(ADA)
     cards = [it["default_payment_method"] for it in made if it["status"] not in ENDED]
+    cards += [
+        world.get("customer", it)["invoice_settings"]["default_payment_method"]
+        for it in deployment.customers_of(ADA)
+    ]
     return next((str(it) for it in cards if it), None)
 
 

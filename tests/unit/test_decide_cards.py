@@ -325,7 +325,7 @@ def test_a_card_of_an_operation_that_was_overtaken_is_asked_for() -> None:
         # No card is shown: the one that is pinned may be.
         (None, None, pinning(), True),
         (None, None, pinning(card_id=None), False),
-        (None, "pm_1", pinning(card_id=None), False),
+        (None, "pm_1", pinning(card_id=None), True),
         (None, "pm_1", pinning(card_id="pm_2"), True),
         (None, None, pinning(status=OVER, ended_at=NOON), False),
         # The one that is shown may be the one that was pinned.
@@ -333,9 +333,11 @@ def test_a_card_of_an_operation_that_was_overtaken_is_asked_for() -> None:
         (VISA, "pm_1", pinning(card_id="pm_2"), True),
         (VISA, "pm_1", pinning(card_id=None), True),
         (VISA, "pm_1", pinning(status=OVER, ended_at=NOON), True),
-        # It pays by default, or is the one that is pinned now.
-        (VISA, None, pinning(card_id="pm_2"), False),
-        (VISA, "pm_2", pinning(card_id=None), False),
+        # It paid by default, or has to again.
+        (VISA, None, pinning(card_id="pm_2"), True),
+        (VISA, "pm_2", pinning(card_id=None), True),
+        # It is the one that is pinned now.
+        (VISA, None, pinning(), False),
         (VISA, "pm_2", pinning(), False),
     ],
 )

@@ -1,8 +1,8 @@
 """What observations of subscriptions, and paid periods of them, come to.
 
 Rule 1: an observation merges with what is known (`payments_core.subscription_merge`).
-Rule 2: a card that a subscription pins is shown if no card pays by default: another
-        one is a reason to ask which card that is.
+Rule 2: a card that a subscription pins is shown before the default: another one, or
+        none any more, is a reason to ask which card pays.
 Rule 3: the beginning or the end of a subscription's life is a replay of all payments,
         and so is a paid period.
 """
@@ -24,6 +24,7 @@ from payments_core.subscription import (
     Subscription,
     SubscriptionReport,
     SubscriptionStatus,
+    newest_own_card,
 )
 from payments_core.subscription_merge import Observation, merge_observation
 
@@ -49,6 +50,9 @@ def observe_subscription(
     if result.subscription is not None:
         after = attrs.evolve(result.subscription, user_id=group.owner)
         put_subscription(group, known, after, source)
+        if source.intent is not None:
+            # Events of its own calls came before it, and were not asked about.
+            _follow_own_card(group, report)
         if source.intent is not None and after.is_terminal and not after.covered:
             # The answer to an operation does not say what was paid last.
             group.sync(job, "ended")
@@ -113,27 +117,24 @@ def put_subscription(
     if after.report.own_card != (linked.report.own_card if linked else None):
         is_ours = source is not None and group.is_own_card_change(source)
         if not is_ours:
-            _follow_own_card(group, group.account, linked, after.report)
+            _follow_own_card(group, after.report, changed=True)
     if _life(after) != (_life(linked) if linked else None):
         group.replays = True
 
 
 def _follow_own_card(
-    group: Group,
-    account: PaymentAccount,
-    before: Subscription | None,
-    after: SubscriptionReport,
+    group: Group, report: SubscriptionReport, *, changed: bool = False
 ) -> None:
-    """Ask which card pays, unless the one that is shown does so still."""
-    if after.customer_id != account.customer_id:
+    """Ask which card pays, unless the one that is shown is what a subscription pins."""
+    account, customer = group.account, report.customer_id
+    if account is None or account.customer_id != customer:
         return
-    shown = account.card.id if account.card else None
-    old = before.report.own_card if before else None
-    if shown == after.own_card or shown not in {None, old}:
+    reports = (it.report for it in account.subscriptions)
+    own = newest_own_card(it for it in reports if it.customer_id == customer)
+    if own is not None and account.card is not None and own == account.card.id:
         group.confirm_card()
-    else:
-        job = customer_job(after.customer_id)
-        group.sync(job, "a subscription has another card")
+    elif own is not None or changed:
+        group.sync(customer_job(customer), "a subscription has another card")
 
 
 def _life(subscription: Subscription) -> tuple[object, ...]:

@@ -128,7 +128,7 @@ async def _execute(run: JobRun, request: OperationRequest) -> None:
 async def sync_customer(run: JobRun, job: Job) -> None:
     """Sync a customer: the card that pays, and their subscriptions.
 
-    The card is the default; without one, that of the newest subscription with its own.
+    That is the own card of the newest subscription that has one, else the default.
     A customer that was deleted is let go; what it had was ended with it.
     """
     customer = CustomerId(job.key.subject)
@@ -142,8 +142,9 @@ async def sync_customer(run: JobRun, job: Job) -> None:
         await run.record.one(SourcedFacts(facts=facts, job=job))
         return
     sold = await run.gateway.subscriptions_of(customer)
-    if card is None and (own := newest_own_card(sold)):
-        card = await run.gateway.card(customer, own)
+    own = newest_own_card(sold)
+    if own is not None and (card is None or card.id != own):
+        card = await run.gateway.card(customer, own) or card
     known = {it.gateway_id: not it.is_terminal for it in subscriptions}
     syncs = [
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")

@@ -50,8 +50,7 @@ async def start_subscription(run: OperationRun) -> OperationResult:
             AttachCard(customer_id=customer, payment_method=wanted.payment_method),
         )
         pinned = attached.card
-        if pinned is not None and run.account.card is None:
-            # No other card pays that would be shown in its place.
+        if pinned is not None:
             card.append(card_observed(run, pinned, attaching))
     has_card = pinned is not None or await run.gateway.card_of(customer) is not None
     request = CreateSubscription(
