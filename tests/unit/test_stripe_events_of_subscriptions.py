@@ -146,6 +146,53 @@ def test_of_several_items_the_first_made_is_ours(*, turned: bool) -> None:
     assert report.period_end == NOON + timedelta(days=31)
 
 
+def priced(interval: str | None, count: int = 1, **fields: object) -> dict[str, object]:
+    """Return an item of which a price is due every so often."""
+    recurring = {"interval": interval, "interval_count": count} if interval else None
+    price = {"id": "price_1", "object": "price", "product": "prod_1"}
+    return item(price=price | {"recurring": recurring}, **fields)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("one", "other", "metadata", "own"),
+    [
+        # The older one is paid for a year at a time.
+        (("year",), ("month",), {}, "si_2"),
+        (("month", 3), ("week", 9), {}, "si_2"),
+        (("month",), ("day", 31), {}, "si_1"),
+        (("month",), ("month",), {}, "si_1"),
+        # What is not known is no longer than anything.
+        (("month",), ("fortnight",), {}, "si_2"),
+        (("month",), (None,), {}, "si_2"),
+        # Of one that we made it is what we made, whatever was added to it.
+        (("year",), ("month",), {"intent_id": "int-1"}, "si_1"),
+    ],
+)
+def test_of_several_items_made_elsewhere_it_is_the_one_that_is_due_most_often(
+    one: Any, other: Any, metadata: dict[str, str], own: str, *, turned: bool
+) -> None:
+    """
+    Whichever comes first, and however far its period reaches at the moment.
+    """
+    items = [
+        priced(*one, id="si_1", created=NOON_S),
+        priced(*other, id="si_2", created=NOON_S + 1),
+    ]
+    told = {"items": {"data": items[:: 1 - 2 * turned]}, "metadata": metadata}
+
+    assert pinned_report(subscription(**told)).item_id == own
+
+
+def test_of_two_items_made_in_one_second_it_is_always_the_same() -> None:
+    """
+    The order of a list says nothing.
+    """
+    items = [item(id="si_2"), item(id="si_1")]
+    for told in (items, items[::-1]):
+        assert pinned_report(subscription(items={"data": told})).item_id == "si_1"
+
+
 def test_an_item_without_a_quantity_is_one() -> None:
     """
     A metered price has none.

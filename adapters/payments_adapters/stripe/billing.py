@@ -43,9 +43,23 @@ class Unreadable(Exception):  # noqa: N818  # a verdict, never shown to anybody
     """An object from which no report follows."""
 
 
+class Recurring(msgspec.Struct):
+    interval: Text
+    interval_count: int = 1
+
+    @property
+    def days(self) -> int:
+        """Return how long it is, near enough to compare; 0 if that is not known."""
+        return _DAYS.get(self.interval, 0) * self.interval_count
+
+
+_DAYS: Final = MappingProxyType({"day": 1, "week": 7, "month": 30, "year": 365})
+
+
 class Price(msgspec.Struct):
     id: Id
     product: Id | Expanded
+    recurring: Recurring | None = None
 
 
 class Item(msgspec.Struct):
@@ -140,11 +154,22 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
 
 
 def _items_of(subscription: Subscription) -> Sequence[SubscriptionItem]:
-    """Return its items, the oldest first: we make one, others were added elsewhere."""
-    items = sorted(subscription.items.data, key=lambda item: item.created)
+    """Return its items, first the one that is ours while none is known.
+
+    We make one, the oldest. Of a subscription that was made elsewhere it is the one
+    that is paid most often: then no date is later than what was paid for.
+    """
+    is_ours = bool(subscription.metadata and subscription.metadata.intent_id)
+    items = sorted(subscription.items.data, key=lambda it: _rank(it, is_ours=is_ours))
     if not items:
         raise Unreadable("the subscription has no items")
     return [_item_of(subscription, item) for item in items]
+
+
+def _rank(item: Item, *, is_ours: bool) -> tuple[int, int, str]:
+    """Return a key that is the same in each report, whenever it was made."""
+    recurring = None if is_ours else item.price.recurring
+    return recurring.days if recurring else 0, item.created, item.id
 
 
 def _item_of(subscription: Subscription, item: Item) -> SubscriptionItem:

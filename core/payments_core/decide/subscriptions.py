@@ -9,7 +9,6 @@ Rule 3: the beginning or the end of a subscription's life is a replay of all pay
 
 import attrs
 
-from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup
 from payments_core.decide.decision import (
     QUARANTINED,
