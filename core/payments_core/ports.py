@@ -33,6 +33,7 @@ from payments_core.job import Job, JobKey
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.now import Now
+from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
@@ -210,6 +211,22 @@ class PaymentGateway(Protocol):
 
         Raises:
             GatewayRefused: the change cannot be made.
+        """
+
+
+class GatewayLists(Protocol):
+    async def page(
+        self, list_: ObjectList, created: CreatedBetween, *, after: str | None = None
+    ) -> ObjectPage:
+        """Return a page of a list of the gateway's, with one call.
+
+        What was made while it is read may be missing, and nothing comes twice. What
+        cannot be read is `ListedUnreadable`; what is of the other mode is left out.
+
+        Raises:
+            GatewayNotAttempted: it was not asked.
+            GatewayUnavailable: its answer cannot be used.
+            GatewayObjectMissing: what the page begins after is gone.
         """
 
 
