@@ -101,6 +101,9 @@ class CreatedBetween:
     start: datetime | None
     end: datetime
 
+    def holds(self, moment: datetime) -> bool:
+        return (self.start is None or self.start <= moment) and moment < self.end
+
 
 @attrs.frozen(kw_only=True)
 class ObjectPage:

@@ -285,6 +285,25 @@ class EventLog(Protocol):
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""
 
+    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
+        """Return events about an object that are pending or quarantined, some of them.
+
+        Without their bodies, the latest received first.
+        """
+
+    async def received_between(self, start: datetime, end: datetime) -> bool:
+        """Say whether any event was received from one moment on and before another."""
+
+
+class KeptObjects(Protocol):
+    async def made_between(
+        self, list_: ObjectList, created: CreatedBetween, *, limit: int
+    ) -> Sequence[str]:
+        """Return the gateway's ids of what is kept that was made then, some of it.
+
+        The list is one of `payments_core.sweep.KEPT`.
+        """
+
 
 class TokenVerifier(Protocol):
     def verify(self, text: str) -> Token:

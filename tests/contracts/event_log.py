@@ -285,3 +285,34 @@ class EventLogContract:
         (after,) = await stores.events.find("evt_1")
         assert after == attrs.evolve(before, outcome=APPLIED)
         assert after.body == b"a body"
+
+    async def test_what_is_not_settled_is_found_by_its_object(
+        self, stores: Stores
+    ) -> None:
+        """
+        Pending and quarantined, the latest first; what is applied says nothing.
+        """
+        for number, state in enumerate(
+            ("pending", "applied", "quarantined", "ignored")
+        ):
+            event = attrs.evolve(an_event(f"evt_{number}"), object_id=CH_1)
+            await received(stores, (event, Outcome(EventState(state))), seconds=number)
+        other = attrs.evolve(an_event("evt_9"), object_id=CH_2)
+        await received(stores, (other, Outcome(EventState.PENDING)))
+
+        found = await stores.events.unsettled(CH_1)
+        assert [it.key.id for it in found] == ["evt_2", "evt_0"]
+        assert all(it.body is None for it in found)
+        assert not await stores.events.unsettled("ch_nobodys")
+
+    async def test_it_says_whether_anything_was_received(self, stores: Stores) -> None:
+        """
+        From one moment on, and before another.
+        """
+        await received(stores, (an_event("evt_0"), APPLIED), seconds=10)
+        second = timedelta(seconds=1)
+        at = NOON + 10 * second
+
+        assert await stores.events.received_between(at, at + second)
+        assert not await stores.events.received_between(at - second, at)
+        assert not await stores.events.received_between(at + second, at + 2 * second)

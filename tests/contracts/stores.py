@@ -22,6 +22,7 @@ from payments_core.ports import (
     EventLog,
     IntentDirectory,
     JobDirectory,
+    KeptObjects,
     Ledger,
     PaymentDirectory,
     WorkQueue,
@@ -62,6 +63,7 @@ class Stores:
     intents: IntentDirectory
     job_list: JobDirectory
     events: EventLog
+    kept: KeptObjects
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]

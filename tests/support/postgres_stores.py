@@ -10,6 +10,7 @@ from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
+from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
@@ -78,6 +79,7 @@ def stores_on(store: PostgresStore) -> Stores:
         payments=PostgresPaymentDirectory(store),
         intents=PostgresIntentDirectory(store),
         job_list=PostgresJobDirectory(store),
+        kept=PostgresKeptObjects(store),
         events=PostgresEventLog(store),
         hold=hold,
         jobs=jobs,

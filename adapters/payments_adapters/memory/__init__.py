@@ -17,6 +17,7 @@ from payments_adapters.memory.readers import (
     MemoryEventLog,
     MemoryIntentDirectory,
     MemoryJobDirectory,
+    MemoryKeptObjects,
     MemoryPaymentDirectory,
 )
 from payments_adapters.memory.tokens import MemoryTokenStore
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryGateway",
     "MemoryIntentDirectory",
     "MemoryJobDirectory",
+    "MemoryKeptObjects",
     "MemoryLedger",
     "MemoryPaymentDirectory",
     "MemoryTokenStore",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import attrs
 
@@ -14,6 +15,7 @@ from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey, JobState
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
+from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.payment import PaymentId, PaymentRecord
 
 
@@ -114,3 +116,38 @@ class MemoryEventLog:
             for row in tables.events.values()
             if row.event.id == event_id
         ]
+
+    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
+        tables = self._database.tables
+        found = [
+            tables.kept(row, with_body=False)
+            for row in tables.events.values()
+            if row.event.object_id == object_id and row.outcome.state in _UNSETTLED
+        ]
+        return sorted(found, key=cursor_of, reverse=True)
+
+    async def received_between(self, start: datetime, end: datetime) -> bool:
+        tables = self._database.tables
+        kept = (tables.kept(it, with_body=False) for it in tables.events.values())
+        return any(start <= it.received_at < end for it in kept)
+
+
+_UNSETTLED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
+
+
+@attrs.frozen
+class MemoryKeptObjects:
+    _database: MemoryDatabase
+
+    async def made_between(
+        self, list_: ObjectList, created: CreatedBetween, *, limit: int
+    ) -> Sequence[str]:
+        tables = self._database.tables
+        made: dict[str, datetime | None]
+        if list_ is ObjectList.SUBSCRIPTIONS:
+            made = {id_: it.began_at for id_, it in tables.subscriptions.items()}
+        else:
+            payments = tables.payments.items()
+            made = {id_: it.payment.created_at for id_, it in payments}
+        found = [id_ for id_, at in made.items() if at and created.holds(at)]
+        return found[:limit]

@@ -1,6 +1,7 @@
 """Events as they were saved, with what became of them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
@@ -103,6 +104,29 @@ _FIND: Final = (
     .order_by(*_LATEST_FIRST)
 )
 
+# As constants: a partial index is not found by parameters.
+_IS_UNSETTLED: Final = webhook_events.c.state.in_(
+    sa.bindparam(
+        "unsettled",
+        [EventState.PENDING.value, EventState.QUARANTINED.value],
+        expanding=True,
+        literal_execute=True,
+    )
+)
+_UNSETTLED_MAX: Final = 100
+_UNSETTLED: Final = (
+    sa.select(*_COLUMNS, *_owners(webhook_events.c.object_id))
+    .where(_IS_UNSETTLED, webhook_events.c.object_id == sa.bindparam("object_id"))
+    .order_by(*_LATEST_FIRST)
+    .limit(_UNSETTLED_MAX)
+)
+_RECEIVED: Final = sa.select(
+    sa.exists().where(
+        webhook_events.c.received_at >= sa.bindparam("start"),
+        webhook_events.c.received_at < sa.bindparam("end"),
+    )
+)
+
 
 @attrs.frozen
 class PostgresEventLog:
@@ -139,3 +163,11 @@ class PostgresEventLog:
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         found = await self._store.execute(_FIND, event_id=event_id)
         return [rows.to_kept_event(row) for row in found]
+
+    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
+        found = await self._store.execute(_UNSETTLED, object_id=object_id)
+        return [rows.to_kept_event({**row, "body": None}) for row in found]
+
+    async def received_between(self, start: datetime, end: datetime) -> bool:
+        [row] = await self._store.execute(_RECEIVED, start=start, end=end)
+        return bool(row[0])

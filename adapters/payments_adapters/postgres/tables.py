@@ -133,6 +133,7 @@ payments: Final = sa.Table(
     sa.CheckConstraint("(amount_minor is null) = (currency is null)", name="money"),
 )
 sa.Index(None, payments.c.user_id, payments.c.created_at)
+sa.Index(None, payments.c.created_at)
 _UNLINKED: Final = payments.c.user_id.is_(None)
 for _column in (payments.c.customer_id, payments.c.claimed_by, payments.c.email_key):
     sa.Index(
@@ -168,6 +169,13 @@ sa.Index(
     "ix_webhook_events_unsettled",
     webhook_events.c.state,
     webhook_events.c.received_at,
+    postgresql_where=webhook_events.c.state.in_(
+        [EventState.PENDING.value, EventState.QUARANTINED.value]
+    ),
+)
+sa.Index(
+    "ix_webhook_events_unsettled_object",
+    webhook_events.c.object_id,
     postgresql_where=webhook_events.c.state.in_(
         [EventState.PENDING.value, EventState.QUARANTINED.value]
     ),
@@ -237,6 +245,7 @@ subscriptions: Final = sa.Table(
 )
 sa.Index(None, subscriptions.c.user_id)
 sa.Index(None, subscriptions.c.look_at)
+sa.Index(None, subscriptions.c.created_at)
 for _column in (subscriptions.c.customer_id, subscriptions.c.claimed_by):
     sa.Index(
         f"ix_subscriptions_unlinked_{_column.name}",

@@ -15,14 +15,7 @@ from payments_core.events import (
     Outcome,
     SyncNeeded,
 )
-from payments_core.facts import (
-    CardObserved,
-    PaymentCorrected,
-    PeriodPaid,
-    SourcedFacts,
-    SubscriptionObserved,
-    facts_of,
-)
+from payments_core.facts import SourcedFacts, facts_of
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import (
     IntentId,
@@ -32,6 +25,11 @@ from payments_core.intent import (
     Step,
 )
 from payments_core.job import Job
+from payments_core.jobs.fetch import (
+    facts_of_payment,
+    facts_of_subscription,
+    fetch_customer,
+)
 from payments_core.operations.start import OperationRequest
 from payments_core.payment import PaymentId
 from payments_core.ports import (
@@ -41,12 +39,7 @@ from payments_core.ports import (
     IntentDirectory,
     PaymentGateway,
 )
-from payments_core.subscription import (
-    SubscriptionReport,
-    newest_own_card,
-    subscription_id,
-)
-from payments_core.use_cases.accounts import facts_of_deletion
+from payments_core.subscription import SubscriptionReport, subscription_id
 from payments_core.use_cases.execute_operation import ExecuteOperation
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
@@ -67,11 +60,7 @@ class JobRun:
 
 async def sync_subscription(run: JobRun, job: Job) -> None:
     found = await run.gateway.subscription(job.key.subject)
-    observed = SubscriptionObserved(
-        report=found.report, at=found.at, sequence=run.sequence
-    )
-    paid = map(PeriodPaid, found.paid_periods)
-    facts = SourcedFacts(facts=(observed, *paid))
+    facts = SourcedFacts(facts=facts_of_subscription(found, run.sequence))
     twin_of = await _twin_of(run, found.report)
     if twin_of is None:
         await run.record.one(attrs.evolve(facts, job=job))
@@ -126,35 +115,21 @@ async def _execute(run: JobRun, request: OperationRequest) -> None:
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
-    """Sync a customer: the card that pays, and their subscriptions.
-
-    That is the own card of the newest subscription that has one, else the default.
-    A customer that was deleted is let go; what it had was ended with it.
-    """
+    """Sync a customer: the card that pays, and their subscriptions."""
     customer = CustomerId(job.key.subject)
-    card = await run.gateway.card_of(customer)
+    found = await fetch_customer(run.gateway, run.accounts, customer, run.sequence)
     owner = await run.accounts.owner_of_customer(customer)
     account = await run.accounts.find(owner) if owner else None
     subscriptions = account.subscriptions if account else ()
-    # A deleted one has no card.
-    if card is None and (await run.gateway.customer(customer)).deleted:
-        facts = facts_of_deletion(account, customer)
-        await run.record.one(SourcedFacts(facts=facts, job=job))
-        return
-    sold = await run.gateway.subscriptions_of(customer)
-    own = newest_own_card(sold)
-    if own is not None and (card is None or card.id != own):
-        card = await run.gateway.card(customer, own) or card
     known = {it.gateway_id: not it.is_terminal for it in subscriptions}
     syncs = [
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
-        for it in sold
+        for it in found.subscriptions
         # One too many is ended by its sync, though it is known.
         if known.get(it.gateway_id) is not (not it.is_terminal)
         or await _twin_of(run, it) is not None
     ]
-    observed = CardObserved(customer_id=customer, card=card, sequence=run.sequence)
-    await run.record.one(SourcedFacts(facts=(observed, *syncs), job=job))
+    await run.record.one(SourcedFacts(facts=(*found.facts, *syncs), job=job))
 
 
 async def sync_card_setup(run: JobRun, job: Job) -> None:
@@ -176,9 +151,8 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
 
 async def sync_payment(run: JobRun, job: Job) -> None:
     found = await run.gateway.payment(PaymentId(job.key.subject))
-    corrected = PaymentCorrected(found.payment, run.sequence, found.at)
-    paid = map(PeriodPaid, found.paid_periods)
-    await run.record.one(SourcedFacts(facts=(corrected, *paid), job=job))
+    facts = facts_of_payment(found, run.sequence)
+    await run.record.one(SourcedFacts(facts=facts, job=job))
 
 
 async def apply_event(run: JobRun, job: Job) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 
 from payments_core.account import PaymentAccount
-from payments_core.changes import Changes, Lookup, SaveResult
+from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.decide import Decided, Decision, decide, lookup_of, set_aside
 from payments_core.errors import (
     AccountBusy,
@@ -126,6 +126,27 @@ class RecordFacts:
         run = _Run(self, sources, avoid, self.monotonic() + wait_s)
         return await run.to_the_end()
 
+    async def snapshot(self, lookup: Lookup) -> Snapshot:
+        """Return what is known now; what is fetched afterwards is newer."""
+        return await self.ledger.load(lookup)
+
+    async def decided(
+        self, sources: Sequence[SourcedFacts]
+    ) -> tuple[Snapshot, Decision]:
+        """Say what the facts come to, and from what; nothing is saved.
+
+        It loads, and loads more, until they can be decided on.
+        """
+        lookup: Lookup = lookup_of(sources)
+        for _ in range(LOADS_MAX):
+            snapshot = await self.ledger.load(lookup)
+            now = Now(at=self.clock(), system=self.system_clock())
+            decision = decide(snapshot, sources, now=now, policy=self.policy)
+            if decision.more is None:
+                return snapshot, decision
+            lookup |= decision.more
+        raise RuntimeError(f"still not decided after {LOADS_MAX} loads: {lookup}")
+
     async def one(self, source: SourcedFacts) -> Recorded:
         """Record the facts of one source.
 
@@ -195,18 +216,6 @@ class _Run:
                     self._copies[number] = first
         return [n for n in range(len(self.sources)) if n not in self._copies]
 
-    async def _decision(self, sources: Sequence[SourcedFacts]) -> Decision:
-        """Load, and load more, until the facts can be decided on."""
-        lookup: Lookup = lookup_of(sources)
-        for _ in range(LOADS_MAX):
-            snapshot = await self.record.ledger.load(lookup)
-            now = Now(at=self.record.clock(), system=self.record.system_clock())
-            decision = decide(snapshot, sources, now=now, policy=self.record.policy)
-            if decision.more is None:
-                return decision
-            lookup |= decision.more
-        raise RuntimeError(f"still not decided after {LOADS_MAX} loads: {lookup}")
-
     async def _tried(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
         """Save once; return what was changed meanwhile, and what is locked.
 
@@ -245,7 +254,7 @@ class _Run:
         return _recorded(decided) if saved is SaveResult.SAVED else _BUSY
 
     async def _tried_together(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
-        decision = await self._decision([self.sources[number] for number in left])
+        _, decision = await self.record.decided([self.sources[it] for it in left])
         groups = [it for it in decision.groups if it.key not in self.avoid]
         results = await self._saved(groups) if groups else {}
         changed, locked = list[int](), list[int]()

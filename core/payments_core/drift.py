@@ -1,0 +1,311 @@
+"""Drift: what the gateway says otherwise than what is kept here.
+
+Rule 1: drift is what recording the gateway's own words would change. Nothing else is,
+        so what is reported is what a repair repairs.
+Rule 2: a thing that is not known at all is one drift, whatever it has.
+Rule 3: what follows from something else (the status of a user, a date) is no drift of
+        its own. What is only not asked for yet is none either.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.card import Card
+from payments_core.changes import Changes, Snapshot
+from payments_core.identity import UserId
+from payments_core.payment import Payment, PaymentRecord
+from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
+
+
+class DriftKind(StrEnum):
+    """What may differ; the docstring of each is in `MEANINGS`."""
+
+    SUBSCRIPTION_UNKNOWN = "subscription_unknown"
+    SUBSCRIPTION_MISSING = "subscription_missing"
+    SUBSCRIPTION_OWNER = "subscription_owner"
+    SUBSCRIPTION_STATUS = "subscription_status"
+    SUBSCRIPTION_PLAN = "subscription_plan"
+    SUBSCRIPTION_PERIOD = "subscription_period"
+    SUBSCRIPTION_TRIAL = "subscription_trial"
+    SUBSCRIPTION_END = "subscription_end"
+    SUBSCRIPTION_CARD = "subscription_card"
+    SUBSCRIPTION_PENDING_CHANGE = "subscription_pending_change"
+    SUBSCRIPTION_DETAILS = "subscription_details"
+    PERIOD_UNKNOWN = "period_unknown"
+    PERIOD_DETAILS = "period_details"
+    PAYMENT_UNKNOWN = "payment_unknown"
+    PAYMENT_MISSING = "payment_missing"
+    PAYMENT_OWNER = "payment_owner"
+    PAYMENT_STATE = "payment_state"
+    PAYMENT_REFUND = "payment_refund"
+    PAYMENT_DISPUTE = "payment_dispute"
+    PAYMENT_INVOICE = "payment_invoice"
+    PAYMENT_DETAILS = "payment_details"
+    CARD = "card"
+    CUSTOMER_DELETED = "customer_deleted"
+    UNREADABLE = "unreadable"
+
+
+_K = DriftKind
+MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
+    {
+        _K.SUBSCRIPTION_UNKNOWN: "Stripe has a subscription that is not known here.",
+        _K.SUBSCRIPTION_MISSING: "A subscription is known here that Stripe has not.",
+        _K.SUBSCRIPTION_OWNER: "A subscription is another user's, or nobody's.",
+        _K.SUBSCRIPTION_STATUS: "Its status.",
+        _K.SUBSCRIPTION_PLAN: "Its item, product, price or quantity.",
+        _K.SUBSCRIPTION_PERIOD: "Its present period.",
+        _K.SUBSCRIPTION_TRIAL: "The beginning or the end of its trial.",
+        _K.SUBSCRIPTION_END: "Its end, planned or past.",
+        _K.SUBSCRIPTION_CARD: "The card that it has of its own.",
+        _K.SUBSCRIPTION_PENDING_CHANGE: "A change of it that waits for its payment.",
+        _K.SUBSCRIPTION_DETAILS: "Anything else of it: customer, currency, metadata.",
+        _K.PERIOD_UNKNOWN: "An invoice was paid, and what it covers is not known here.",
+        _K.PERIOD_DETAILS: "What a paid invoice covers, or what was paid for it.",
+        _K.PAYMENT_UNKNOWN: "Stripe has a charge that is not known here.",
+        _K.PAYMENT_MISSING: "A payment is known here that Stripe has not.",
+        _K.PAYMENT_OWNER: "A payment is another user's, or nobody's.",
+        _K.PAYMENT_STATE: "Whether it is pending, failed or succeeded.",
+        _K.PAYMENT_REFUND: "What of it went back.",
+        _K.PAYMENT_DISPUTE: "How its dispute is.",
+        _K.PAYMENT_INVOICE: "Which invoice it paid.",
+        _K.PAYMENT_DETAILS: "Anything else of it: amount, time, customer, e-mail.",
+        _K.CARD: "The card that is shown.",
+        _K.CUSTOMER_DELETED: "Stripe has deleted the customer of a user.",
+        _K.UNREADABLE: "Stripe's object cannot be read.",
+    }
+)
+# Nothing that is recorded can mend these: a person has to look.
+FOR_A_PERSON: Final = frozenset(
+    {_K.SUBSCRIPTION_MISSING, _K.PAYMENT_MISSING, _K.UNREADABLE}
+)
+
+
+@attrs.frozen(kw_only=True)
+class Drift:
+    """One difference. `ours` and `theirs` are short texts; None: there is nothing.
+
+    `subject` is the gateway's id of the thing, `since` when we knew it last.
+    """
+
+    kind: DriftKind
+    subject: str
+    user_id: UserId | None
+    ours: str | None
+    theirs: str | None
+    since: datetime | None = None
+
+
+_Fields = Callable[[Any], Sequence[object]]
+_ReportT = TypeVar("_ReportT", SubscriptionReport, Payment)
+
+_OF_SUBSCRIPTION: Final[Mapping[DriftKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        _K.SUBSCRIPTION_STATUS: ("status",),
+        _K.SUBSCRIPTION_PLAN: ("item_id", "product", "price", "quantity"),
+        _K.SUBSCRIPTION_PERIOD: ("period_start", "period_end"),
+        _K.SUBSCRIPTION_TRIAL: ("trial_start", "trial_end"),
+        _K.SUBSCRIPTION_END: ("cancel_at", "cancel_at_period_end", "ended_at"),
+        _K.SUBSCRIPTION_CARD: ("pinned_card",),
+        _K.SUBSCRIPTION_PENDING_CHANGE: ("pending",),
+        _K.SUBSCRIPTION_DETAILS: (
+            "customer_id",
+            "currency",
+            "created_at",
+            "latest_invoice_id",
+            "metadata_user_id",
+            "intent_id",
+        ),
+    }
+)
+_OF_PAYMENT: Final[Mapping[DriftKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        _K.PAYMENT_REFUND: ("refunded_minor",),
+        _K.PAYMENT_STATE: ("state",),
+        _K.PAYMENT_DISPUTE: ("dispute",),
+        _K.PAYMENT_INVOICE: ("invoice_id", "subscription_id"),
+        _K.PAYMENT_DETAILS: (
+            "amount",
+            "created_at",
+            "customer_id",
+            "metadata_user_id",
+            "email",
+            "failure_code",
+        ),
+    }
+)
+
+
+def drift_of(snapshot: Snapshot, changes: Changes) -> Sequence[Drift]:
+    """Say what differs, from what recording the gateway's words would change."""
+    return [*_drifts(snapshot, changes)]
+
+
+def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
+    known = {it.gateway_id: it for it in snapshot.subscriptions}
+    for account in snapshot.accounts:
+        known |= {it.gateway_id: it for it in account.subscriptions}
+    payments = {it.payment.id: it for it in (*snapshot.histories, *snapshot.payments)}
+    for after in changes.subscriptions:
+        yield from _of_subscription(known.get(after.gateway_id), after)
+    for period in changes.periods:
+        # One of a subscription that is not known goes with it.
+        if period.gateway_id in known:
+            yield _of_period(snapshot, known[period.gateway_id], period)
+    for record in changes.payments:
+        yield from _of_payment(payments.get(record.payment.id), record)
+    if changes.before is not None and changes.after is not None:
+        yield from _of_account(changes.before, changes.after)
+
+
+def _of_subscription(
+    before: Subscription | None, after: Subscription
+) -> Iterator[Drift]:
+    subject, user = after.gateway_id, after.user_id
+    if before is None:
+        yield Drift(
+            kind=_K.SUBSCRIPTION_UNKNOWN,
+            subject=subject,
+            user_id=user,
+            ours=None,
+            theirs=after.status.value,
+        )
+        return
+    if before.user_id != user:
+        yield Drift(
+            kind=_K.SUBSCRIPTION_OWNER,
+            subject=subject,
+            user_id=user or before.user_id,
+            ours=before.user_id,
+            theirs=user,
+            since=before.as_of,
+        )
+    for kind, names in _OF_SUBSCRIPTION.items():
+        if differs := _differing(before.report, after.report, names):
+            yield Drift(
+                kind=kind,
+                subject=subject,
+                user_id=user,
+                ours=differs[0],
+                theirs=differs[1],
+                since=before.as_of,
+            )
+
+
+def _of_period(
+    snapshot: Snapshot, subscription: Subscription, period: PaidPeriod
+) -> Drift:
+    key = (period.gateway_id, period.invoice_id)
+    before = next(
+        (it for it in snapshot.periods if (it.gateway_id, it.invoice_id) == key), None
+    )
+    return Drift(
+        kind=_K.PERIOD_UNKNOWN if before is None else _K.PERIOD_DETAILS,
+        subject=period.invoice_id,
+        user_id=subscription.user_id,
+        ours=_period(before) if before else None,
+        theirs=_period(period),
+        since=subscription.as_of,
+    )
+
+
+def _period(period: PaidPeriod) -> str:
+    paid = period.amount_paid_minor
+    return f"{_text(period.starts_at)} to {_text(period.ends_at)}, {_text(paid)} paid"
+
+
+def _of_payment(before: PaymentRecord | None, after: PaymentRecord) -> Iterator[Drift]:
+    subject, user = after.payment.id, after.user_id
+    if before is None:
+        yield Drift(
+            kind=_K.PAYMENT_UNKNOWN,
+            subject=subject,
+            user_id=user,
+            ours=None,
+            theirs=after.payment.state.value,
+        )
+        return
+    if before.user_id != user:
+        yield Drift(
+            kind=_K.PAYMENT_OWNER,
+            subject=subject,
+            user_id=user or before.user_id,
+            ours=before.user_id,
+            theirs=user,
+            since=before.as_of,
+        )
+    refund = False
+    for kind, names in _OF_PAYMENT.items():
+        if kind is _K.PAYMENT_INVOICE and not before.payment.invoice_known:
+            # It is asked for where it decides on something.
+            continue
+        differs = _differing(before.payment, after.payment, names)
+        # A state that follows from a refund is not another drift.
+        if not differs or (refund and kind is _K.PAYMENT_STATE):
+            continue
+        refund = refund or kind is _K.PAYMENT_REFUND
+        yield Drift(
+            kind=kind,
+            subject=subject,
+            user_id=user,
+            ours=differs[0],
+            theirs=differs[1],
+            since=before.as_of,
+        )
+
+
+def _of_account(before: PaymentAccount, after: PaymentAccount) -> Iterator[Drift]:
+    if before.customer_id is not None and after.customer_id is None:
+        yield Drift(
+            kind=_K.CUSTOMER_DELETED,
+            subject=before.customer_id,
+            user_id=before.user_id,
+            ours=before.customer_id,
+            theirs=None,
+        )
+    elif before.card != after.card:
+        yield Drift(
+            kind=_K.CARD,
+            subject=after.customer_id or after.user_id,
+            user_id=after.user_id,
+            ours=_card(before.card),
+            theirs=_card(after.card),
+        )
+
+
+def _card(card: Card | None) -> str | None:
+    if card is None:
+        return None
+    return f"{card.brand} {card.last4} {card.exp_month}/{card.exp_year} ({card.id})"
+
+
+def _differing(
+    before: _ReportT, after: _ReportT, names: Sequence[str]
+) -> tuple[str, str] | None:
+    """Return both sides of the fields of these names that differ; None if none does."""
+    differing = [it for it in names if getattr(before, it) != getattr(after, it)]
+    if not differing:
+        return None
+    ours, theirs = (
+        ", ".join(f"{it}: {_text(getattr(side, it))}" for it in differing)
+        for side in (before, after)
+    )
+    return ours, theirs
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case datetime():
+            return value.isoformat()
+        case StrEnum():
+            return value.value
+        case _:
+            return str(value)

@@ -1,0 +1,115 @@
+"""What the gateway says now of one object, as facts.
+
+A sync records them, and a reconciliation says what recording them would change.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from payments_core.facts import (
+    CardObserved,
+    Fact,
+    PaymentCorrected,
+    PeriodPaid,
+    SubscriptionObserved,
+)
+from payments_core.gateway import FetchedPayment, FetchedSubscription
+from payments_core.identity import CustomerId
+from payments_core.job import JobKey, JobKind
+from payments_core.payment import PaymentId
+from payments_core.ports import AccountDirectory, PaymentGateway
+from payments_core.subscription import SubscriptionReport, newest_own_card
+from payments_core.use_cases.accounts import facts_of_deletion
+
+
+def facts_of_subscription(
+    found: FetchedSubscription, sequence: int
+) -> tuple[Fact, ...]:
+    observed = SubscriptionObserved(report=found.report, at=found.at, sequence=sequence)
+    return (observed, *map(PeriodPaid, found.paid_periods))
+
+
+def facts_of_payment(found: FetchedPayment, sequence: int) -> tuple[Fact, ...]:
+    corrected = PaymentCorrected(found.payment, sequence, found.at)
+    return (corrected, *map(PeriodPaid, found.paid_periods))
+
+
+@attrs.frozen
+class FetchedCustomerState:
+    """What there is of a customer; `facts` are about the card, or the deletion."""
+
+    facts: tuple[Fact, ...]
+    subscriptions: Sequence[SubscriptionReport] = ()
+    deleted: bool = False
+
+
+async def fetch_customer(
+    gateway: PaymentGateway,
+    accounts: AccountDirectory,
+    customer: CustomerId,
+    sequence: int,
+) -> FetchedCustomerState:
+    """Fetch the card that pays, and the subscriptions.
+
+    That card is the own one of the newest subscription that has one, else the default.
+    A customer that was deleted is let go; what it had was ended with it.
+    """
+    card = await gateway.card_of(customer)
+    # A deleted one has no card.
+    if card is None and (await gateway.customer(customer)).deleted:
+        owner = await accounts.owner_of_customer(customer)
+        account = await accounts.find(owner) if owner else None
+        facts = facts_of_deletion(account, customer)
+        return FetchedCustomerState(facts, deleted=True)
+    sold = await gateway.subscriptions_of(customer)
+    own = newest_own_card(sold)
+    if own is not None and (card is None or card.id != own):
+        card = await gateway.card(customer, own) or card
+    observed = CardObserved(customer_id=customer, card=card, sequence=sequence)
+    return FetchedCustomerState((observed,), sold)
+
+
+_Fetch = Callable[
+    [PaymentGateway, AccountDirectory, str, int], Awaitable[tuple[Fact, ...]]
+]
+
+
+async def _subscription(
+    gateway: PaymentGateway, _: AccountDirectory, subject: str, sequence: int
+) -> tuple[Fact, ...]:
+    return facts_of_subscription(await gateway.subscription(subject), sequence)
+
+
+async def _payment(
+    gateway: PaymentGateway, _: AccountDirectory, subject: str, sequence: int
+) -> tuple[Fact, ...]:
+    return facts_of_payment(await gateway.payment(PaymentId(subject)), sequence)
+
+
+async def _customer(
+    gateway: PaymentGateway, accounts: AccountDirectory, subject: str, sequence: int
+) -> tuple[Fact, ...]:
+    found = await fetch_customer(gateway, accounts, CustomerId(subject), sequence)
+    return found.facts
+
+
+_FETCHES: Final[Mapping[JobKind, _Fetch]] = MappingProxyType(
+    {
+        JobKind.SUBSCRIPTION: _subscription,
+        JobKind.PAYMENT: _payment,
+        JobKind.CUSTOMER: _customer,
+    }
+)
+
+
+async def fetch(
+    gateway: PaymentGateway, accounts: AccountDirectory, key: JobKey, sequence: int
+) -> tuple[Fact, ...]:
+    """Fetch what a sync of this key would record.
+
+    `sequence` was drawn before. What it raises is the gateway's.
+    """
+    return await _FETCHES[key.kind](gateway, accounts, key.subject, sequence)

@@ -1,0 +1,261 @@
+"""Which objects of a gateway's list have to be compared closely.
+
+Rule 1: a list is cheap and says less than an object: what differs is a suspect, and no
+        drift before it was fetched by itself. A suspect that is none costs a call.
+Rule 2: a list is read from the newest to the oldest. What is kept here, was made
+        between two pages' ends, and is on neither, is a suspect too.
+Rule 3: many objects may be of one second. What is kept of the last second of a page is
+        compared with the next page, which may go on with that second.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.changes import Lookup, Snapshot
+from payments_core.facts import Fact, PeriodPaid
+from payments_core.identity import CustomerId
+from payments_core.job import JobKey, JobKind
+from payments_core.linking import LinkKeys
+from payments_core.object_lists import (
+    CreatedBetween,
+    Listed,
+    ListedCustomer,
+    ListedDispute,
+    ListedInvoice,
+    ListedObject,
+    ListedPayment,
+    ListedSubscription,
+    ListedUnreadable,
+    ObjectList,
+    ObjectPage,
+)
+from payments_core.payment import DisputeState, Payment, PaymentId
+from payments_core.subscription import (
+    PaidPeriod,
+    Subscription,
+    newest_own_card,
+)
+
+LISTS: Final = tuple(ObjectList)
+# Of these we keep what was made when, and find what the gateway has not.
+KEPT: Final[Mapping[ObjectList, JobKind]] = MappingProxyType(
+    {
+        ObjectList.SUBSCRIPTIONS: JobKind.SUBSCRIPTION,
+        ObjectList.PAYMENTS: JobKind.PAYMENT,
+    }
+)
+# Those of which each object is listed, however old it is.
+WHOLE: Final = frozenset({ObjectList.CUSTOMERS, ObjectList.SUBSCRIPTIONS})
+# More of one second than this are not compared in the other direction.
+EDGE_MAX: Final = 1_000
+_SECOND: Final = timedelta(seconds=1)
+
+
+@attrs.frozen(kw_only=True)
+class SweepPlace:
+    """How far a sweep is: the list, the place in it, and the end of the last page.
+
+    `edge` is the oldest second that was read of the list, `edge_ids` what there was of
+    it.
+    """
+
+    list_: ObjectList = LISTS[0]
+    after: str | None = None
+    edge: datetime | None = None
+    edge_ids: tuple[str, ...] = ()
+
+    def next(self, page: ObjectPage) -> "SweepPlace | None":
+        """Return the place after a page; None after the last one of all."""
+        if page.after is None:
+            number = LISTS.index(self.list_) + 1
+            return SweepPlace(list_=LISTS[number]) if number < len(LISTS) else None
+        oldest = min((it.created_at for it in page.objects), default=self.edge)
+        ids = [it.id for it in page.objects if it.created_at == oldest]
+        if oldest == self.edge:
+            ids += self.edge_ids
+        return attrs.evolve(
+            self, after=page.after, edge=oldest, edge_ids=tuple(ids[:EDGE_MAX])
+        )
+
+    def whole(self, page: ObjectPage, created: CreatedBetween) -> CreatedBetween | None:
+        """Return the seconds that are read whole with this page, and were not before.
+
+        None: there are none, or too many objects of one second to say so.
+        """
+        end = created.end if self.edge is None else self.edge + _SECOND
+        if self.edge is not None and len(self.edge_ids) >= EDGE_MAX:
+            end = self.edge
+        start = created.start
+        if page.after is not None:
+            # The next page may go on with the oldest second.
+            oldest = min((it.created_at for it in page.objects), default=end)
+            start = oldest + _SECOND
+        if start is not None and start >= end:
+            return None
+        return CreatedBetween(start=start, end=end)
+
+
+@attrs.frozen(kw_only=True)
+class Suspect:
+    """Something to be compared closely.
+
+    It is fetched as `job` would, or `facts` say already all that there is to say of it.
+    `unreadable` says why neither is possible. `since` is when it was made at the
+    gateway.
+    """
+
+    subject: str
+    job: JobKey | None = None
+    facts: tuple[Fact, ...] = ()
+    unreadable: str | None = None
+    since: datetime | None = None
+
+
+def wanted_of(page: ObjectPage) -> Lookup:
+    """Return what has to be known to compare a page."""
+    lookup = Lookup()
+    for listed in page.objects:
+        lookup |= _wanted(listed.it)
+    return lookup
+
+
+def _wanted(it: Listed) -> Lookup:
+    match it:
+        case ListedCustomer():
+            return Lookup(keys=LinkKeys(customer_ids=frozenset({it.customer_id})))
+        case ListedSubscription():
+            id_ = frozenset({it.report.gateway_id})
+            return Lookup(subscriptions=id_, periods_of=id_)
+        case ListedInvoice():
+            ids = frozenset(period.gateway_id for period in it.paid_periods)
+            return Lookup(subscriptions=ids, periods_of=ids)
+        case ListedPayment():
+            return Lookup(payments=frozenset({it.payment.id}))
+        case ListedDispute():
+            return Lookup(payments=frozenset({it.payment_id}))
+        case ListedUnreadable():
+            return Lookup()
+
+
+def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
+    """Return the objects of a page that differ from what is known, each once."""
+    known = _Known.of(snapshot)
+    found = [it for listed in page.objects for it in known.suspects(listed)]
+    return list({(it.subject, it.job): it for it in found}.values())
+
+
+def missing_of(
+    list_: ObjectList, kept: Collection[str], place: SweepPlace, page: ObjectPage
+) -> Sequence[Suspect]:
+    """Return what is kept and was not listed."""
+    listed = {it.id for it in page.objects}.union(place.edge_ids)
+    kind = KEPT[list_]
+    return [
+        Suspect(subject=id_, job=JobKey(kind, id_)) for id_ in kept if id_ not in listed
+    ]
+
+
+@attrs.frozen
+class _Known:
+    subscriptions: Mapping[str, Subscription]
+    accounts: Mapping[CustomerId, PaymentAccount]
+    payments: Mapping[PaymentId, Payment]
+    periods: Mapping[tuple[str, str], PaidPeriod]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "_Known":
+        accounts = snapshot.accounts
+        all_ = [
+            *(it for account in accounts for it in account.subscriptions),
+            *snapshot.subscriptions,
+        ]
+        return cls(
+            {it.gateway_id: it for it in all_},
+            {it.customer_id: it for it in accounts if it.customer_id},
+            {it.payment.id: it.payment for it in snapshot.payments},
+            {(it.gateway_id, it.invoice_id): it for it in snapshot.periods},
+        )
+
+    def suspects(self, listed: ListedObject) -> Iterator[Suspect]:
+        it, since = listed.it, listed.created_at
+        job = None
+        match it:
+            case ListedUnreadable():
+                yield Suspect(subject=listed.id, unreadable=it.reason, since=since)
+            case ListedCustomer() if self._has_other_card(it):
+                job = JobKey(JobKind.CUSTOMER, it.customer_id)
+            case ListedSubscription() if self._differs(it):
+                job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
+            case ListedInvoice():
+                yield from self._unpaid(it, since)
+            case ListedPayment() if self._is_otherwise(it.payment):
+                job = JobKey(JobKind.PAYMENT, it.payment.id)
+            case ListedDispute() if self._disputed_otherwise(it):
+                job = JobKey(JobKind.PAYMENT, it.payment_id)
+            case _:
+                pass
+        if job is not None:
+            yield Suspect(subject=job.subject, job=job, since=since)
+
+    def _has_other_card(self, it: ListedCustomer) -> bool:
+        account = self.accounts.get(it.customer_id)
+        if account is None:
+            return False
+        reports = (sub.report for sub in account.subscriptions)
+        own = newest_own_card(
+            report for report in reports if report.customer_id == it.customer_id
+        )
+        if own is None or (it.card is not None and it.card.id == own):
+            return account.card != it.card
+        # The list has the default card only.
+        return account.card is None or account.card.id != own
+
+    def _differs(self, it: ListedSubscription) -> bool:
+        known = self.subscriptions.get(it.report.gateway_id)
+        if known is None:
+            return True
+        # What has ended changes no more.
+        is_other = it.report.of_own_item(known.report) != known.report
+        return (is_other and not known.is_terminal) or any(
+            self._is_new(period, known) for period in it.paid_periods
+        )
+
+    def _unpaid(self, it: ListedInvoice, since: datetime) -> Iterator[Suspect]:
+        for period in it.paid_periods:
+            known = self.subscriptions.get(period.gateway_id)
+            # One that is not known is a suspect of its own list.
+            if known is not None and self._is_new(period, known):
+                facts = (PeriodPaid(period),)
+                yield Suspect(subject=period.invoice_id, facts=facts, since=since)
+
+    def _is_new(self, period: PaidPeriod, known: Subscription) -> bool:
+        if period.item_id not in {None, known.report.item_id}:
+            return False
+        kept = self.periods.get((period.gateway_id, period.invoice_id))
+        if kept is None:
+            return True
+        # What was paid for it is not part of what it covers.
+        paid = kept.amount_paid_minor, period.amount_paid_minor
+        return kept != period or paid[0] != paid[1]
+
+    def _is_otherwise(self, listed: Payment) -> bool:
+        known = self.payments.get(listed.id)
+        if known is None:
+            return True
+        return _told(known) != _told(listed)
+
+    def _disputed_otherwise(self, it: ListedDispute) -> bool:
+        known = self.payments.get(it.payment_id)
+        # One of several disputes that is lost decides.
+        return known is None or known.dispute not in {it.state, DisputeState.LOST}
+
+
+def _told(payment: Payment) -> tuple[object, ...]:
+    """Return what a list tells of a payment: not how a dispute is."""
+    is_disputed = payment.dispute is not DisputeState.NONE
+    return payment.state, payment.refunded_minor, is_disputed

@@ -1,0 +1,72 @@
+"""What every store promises of what it keeps: it is found by when it was made."""
+
+from datetime import timedelta
+
+import attrs
+
+from contracts.examples import (
+    ADA,
+    NOON,
+    a_payment,
+    a_record,
+    a_report,
+    a_subscription,
+    an_account,
+)
+from contracts.stores import Stores
+from payments_core.object_lists import CreatedBetween, ObjectList
+
+_SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+
+class KeptObjectsContract:
+    async def test_what_was_made_between_two_moments_is_found(
+        self, stores: Stores
+    ) -> None:
+        """
+        The first second is part of it, the last is not; linked or not.
+        """
+        await stores.keep(
+            an_account(),
+            payments=[
+                a_record(
+                    a_payment(f"ch_{number}", at=NOON + number * DAY),
+                    owner=ADA if number % 2 else None,
+                )
+                for number in range(4)
+            ],
+            subscriptions=[
+                a_subscription(
+                    a_report(f"sub_{number}", at=NOON + number * DAY),
+                    owner=ADA if number % 2 else None,
+                )
+                for number in range(4)
+            ],
+        )
+        between = CreatedBetween(start=NOON + DAY, end=NOON + 3 * DAY)
+        since_ever = CreatedBetween(start=None, end=NOON + _SECOND)
+        payments, subscriptions = ObjectList.PAYMENTS, ObjectList.SUBSCRIPTIONS
+
+        async def made(list_: ObjectList, created: CreatedBetween) -> set[str]:
+            return set(await stores.kept.made_between(list_, created, limit=9))
+
+        assert await made(payments, between) == {"ch_1", "ch_2"}
+        assert await made(payments, since_ever) == {"ch_0"}
+        assert await made(subscriptions, between) == {"sub_1", "sub_2"}
+        assert await made(subscriptions, since_ever) == {"sub_0"}
+        limited = await stores.kept.made_between(payments, between, limit=1)
+        assert len(limited) == 1
+
+    async def test_a_payment_of_an_unknown_time_is_not_found(
+        self, stores: Stores
+    ) -> None:
+        """
+        Nobody can say when it would have been listed.
+        """
+        await stores.keep(
+            payments=[a_record(attrs.evolve(a_payment(), created_at=None))]
+        )
+        ever = CreatedBetween(start=None, end=NOON + DAY)
+        found = await stores.kept.made_between(ObjectList.PAYMENTS, ever, limit=9)
+        assert list(found) == []
