@@ -216,10 +216,16 @@ class PaymentGateway(Protocol):
 
 class GatewayLists(Protocol):
     async def page(
-        self, list_: ObjectList, created: CreatedBetween, *, after: str | None = None
+        self,
+        list_: ObjectList,
+        created: CreatedBetween,
+        *,
+        customer: CustomerId | None = None,
+        after: str | None = None,
     ) -> ObjectPage:
         """Return a page of a list of the gateway's, with one call.
 
+        Of one customer, if one is named: subscriptions, invoices and payments have one.
         What was made while it is read may be missing, and nothing comes twice. What
         cannot be read is `ListedUnreadable`; what is of the other mode is left out.
 

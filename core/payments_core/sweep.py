@@ -101,6 +101,21 @@ class SweepPlace:
 
 
 @attrs.frozen(kw_only=True)
+class SweepRange:
+    """What a sweep compares: all customers and subscriptions, and what is not older.
+
+    Nothing that was made after `until`: its events may be on their way.
+    """
+
+    since: datetime | None
+    until: datetime
+
+    def of(self, list_: ObjectList) -> CreatedBetween:
+        since = None if list_ in WHOLE else self.since
+        return CreatedBetween(start=since, end=self.until)
+
+
+@attrs.frozen(kw_only=True)
 class Suspect:
     """Something to be compared closely.
 
@@ -253,6 +268,20 @@ class _Known:
         known = self.payments.get(it.payment_id)
         # One of several disputes that is lost decides.
         return known is None or known.dispute not in {it.state, DisputeState.LOST}
+
+
+def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
+    """Return what of a customer's page has to be compared.
+
+    Disputes are not listed by customer: a payment that has one is a suspect.
+    """
+    disputed = [
+        Suspect(subject=it.payment.id, job=JobKey(JobKind.PAYMENT, it.payment.id))
+        for it in (listed.it for listed in page.objects)
+        if isinstance(it, ListedPayment) and it.payment.dispute is not DisputeState.NONE
+    ]
+    found = [*suspects_of(page, snapshot), *disputed]
+    return list({it.subject: it for it in reversed(found)}.values())[::-1]
 
 
 def _told(payment: Payment) -> tuple[object, ...]:

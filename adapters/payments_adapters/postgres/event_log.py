@@ -120,11 +120,13 @@ _UNSETTLED: Final = (
     .order_by(*_LATEST_FIRST)
     .limit(_UNSETTLED_MAX)
 )
-_RECEIVED: Final = sa.select(
-    sa.exists().where(
+_RECEIVED: Final = (
+    sa.select(webhook_events.c.id)
+    .where(
         webhook_events.c.received_at >= sa.bindparam("start"),
         webhook_events.c.received_at < sa.bindparam("end"),
     )
+    .limit(1)
 )
 
 
@@ -169,5 +171,4 @@ class PostgresEventLog:
         return [rows.to_kept_event({**row, "body": None}) for row in found]
 
     async def received_between(self, start: datetime, end: datetime) -> bool:
-        [row] = await self._store.execute(_RECEIVED, start=start, end=end)
-        return bool(row[0])
+        return bool(await self._store.execute(_RECEIVED, start=start, end=end))

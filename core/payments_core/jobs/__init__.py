@@ -1,5 +1,16 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
+from payments_core.jobs.reconcile import DriftCause, Finding, Reconcile, SweepStep
+from payments_core.jobs.run_sweep import RunSweep, range_at
 from payments_core.jobs.run_work import FailedWork, RunWork
 
-__all__ = ["FailedWork", "RunWork"]
+__all__ = [
+    "DriftCause",
+    "FailedWork",
+    "Finding",
+    "Reconcile",
+    "RunSweep",
+    "RunWork",
+    "SweepStep",
+    "range_at",
+]

@@ -7,7 +7,7 @@ Rule 2: nothing is changed, unless a repair is asked for. A repair records the v
 Rule 3: what is being synced already is no drift, until its job is failing.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,7 @@ import attrs
 from payments_core.changes import Lookup, Snapshot
 from payments_core.drift import Drift, DriftKind, drift_of
 from payments_core.errors import (
+    AccountNotFound,
     GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -24,9 +25,10 @@ from payments_core.errors import (
 )
 from payments_core.events import EventState, SyncNeeded
 from payments_core.facts import Fact, SourcedFacts
-from payments_core.job import JobKind, JobState
+from payments_core.identity import CustomerId, UserId
+from payments_core.job import JobKey, JobKind, JobState
 from payments_core.jobs.fetch import fetch
-from payments_core.object_lists import CreatedBetween
+from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId
 from payments_core.ports import (
     AccountDirectory,
@@ -42,6 +44,7 @@ from payments_core.sweep import (
     SweepPlace,
     missing_of,
     suspects_of,
+    suspects_of_customer,
     wanted_of,
 )
 from payments_core.use_cases.record_facts import RecordFacts
@@ -50,6 +53,12 @@ from payments_core.use_cases.record_facts import RecordFacts
 KEPT_MAX: Final = 1_000
 # A gateway delivers an event within this, if anybody is there to take it.
 DELIVERED_WITHIN: Final = timedelta(hours=1)
+# What has a customer, in the order in which it is compared.
+OF_CUSTOMER: Final = (
+    ObjectList.SUBSCRIPTIONS,
+    ObjectList.INVOICES,
+    ObjectList.PAYMENTS,
+)
 _MISSING: Final = {
     JobKind.SUBSCRIPTION: DriftKind.SUBSCRIPTION_MISSING,
     JobKind.PAYMENT: DriftKind.PAYMENT_MISSING,
@@ -125,6 +134,46 @@ class Reconcile:
             suspects=len(suspects),
             findings=findings,
         )
+
+    async def user(self, user_id: UserId, *, repairs: bool) -> Sequence[Finding]:
+        """Compare all of one user: their customer, and what it has.
+
+        Raises:
+            AccountNotFound: there is no such user.
+            GatewayNotAttempted, GatewayOutcomeUnknown, StoreUnavailable: try it later.
+        """
+        account = await self.accounts.find(user_id)
+        if account is None:
+            raise AccountNotFound(user_id)
+        customer = account.customer_id
+        if customer is None:
+            return []
+        findings = [*await self.compare(_customer(customer), repairs=repairs)]
+        listed = set[str]()
+        for list_ in OF_CUSTOMER:
+            async for page in self._pages(list_, customer):
+                listed.update(it.id for it in page.objects)
+                snapshot = await self.record.snapshot(wanted_of(page))
+                for suspect in suspects_of_customer(page, snapshot):
+                    findings += await self.compare(suspect, repairs=repairs)
+        for subscription in account.subscriptions:
+            id_ = subscription.gateway_id
+            if id_ not in listed:
+                suspect = Suspect(subject=id_, job=JobKey(JobKind.SUBSCRIPTION, id_))
+                findings += await self.compare(suspect, repairs=repairs)
+        return findings
+
+    async def _pages(
+        self, list_: ObjectList, customer: CustomerId
+    ) -> AsyncIterator[ObjectPage]:
+        ever = CreatedBetween(start=None, end=self.record.clock() + DELIVERED_WITHIN)
+        page = await self.lists.page(list_, ever, customer=customer)
+        yield page
+        while page.after is not None:
+            page = await self.lists.page(
+                list_, ever, customer=customer, after=page.after
+            )
+            yield page
 
     async def compare(self, suspect: Suspect, *, repairs: bool) -> Sequence[Finding]:
         """Compare one thing closely; repair it, if that is asked for.
@@ -216,6 +265,10 @@ class Reconcile:
         ):
             return DriftCause.WHILE_DOWN
         return DriftCause.EVENT_LOST
+
+
+def _customer(customer: CustomerId) -> Suspect:
+    return Suspect(subject=customer, job=JobKey(JobKind.CUSTOMER, customer))
 
 
 def _of(suspect: Suspect) -> Lookup:

@@ -19,6 +19,8 @@ class Exit(IntEnum):
     CONFIGURATION = 4
     DEPENDENCY_DOWN = 5
     REFUSED = 6
+    # A check found something.
+    DRIFT = 7
 
 
 class CommandError(Exception):

@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "dev": "Everything on this machine, in one command.",
     "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
+    "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
     "subscription": "Subscriptions: list, start, change, cancel.",
@@ -125,5 +126,5 @@ def payments() -> None:
     environment variable: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
-    down, 6 refused by state.
+    down, 6 refused by state, 7 something differs from Stripe.
     """

@@ -1,0 +1,62 @@
+"""Take a sweep's steps, one after the other, at whatever pace the gateway allows.
+
+Rule 1: the gateway and the database may be busy at any moment: the same step is taken
+        again, later and later, and given up after `TRIES_MAX` in a row.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.errors import GatewayMisconfigured, Unavailable
+from payments_core.jobs.reconcile import Reconcile, SweepStep
+from payments_core.lease import BackOff
+from payments_core.sweep import SweepPlace, SweepRange
+
+# What is older changes by refunds and disputes, which have lists of their own.
+COMPARED_FOR: Final = timedelta(days=40)
+# The events of what is younger may be on their way.
+SETTLES_WITHIN: Final = timedelta(minutes=5)
+BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
+TRIES_MAX: Final = 8
+
+
+def range_at(now: datetime, since: datetime | None = None) -> SweepRange:
+    """Return what a sweep that begins now compares."""
+    return SweepRange(since=since or now - COMPARED_FOR, until=now - SETTLES_WITHIN)
+
+
+@attrs.frozen
+class RunSweep:
+    reconcile: Reconcile
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def __call__(
+        self, range_: SweepRange, place: SweepPlace, *, repairs: bool
+    ) -> AsyncIterator[SweepStep]:
+        """Take steps from a place to the end, as long as they are wanted.
+
+        Raises:
+            Unavailable: the gateway or the database did not answer several times.
+        """
+        left: SweepPlace | None = place
+        while left is not None:
+            step = await self._step(range_, left, repairs=repairs)
+            left = step.place
+            yield step
+
+    async def _step(
+        self, range_: SweepRange, place: SweepPlace, *, repairs: bool
+    ) -> SweepStep:
+        created = range_.of(place.list_)
+        for attempt in range(1, TRIES_MAX):
+            try:
+                return await self.reconcile.step(place, created, repairs=repairs)
+            except GatewayMisconfigured:
+                raise
+            except Unavailable:
+                await self.sleep(BACK_OFF.after(attempt).total_seconds())
+        return await self.reconcile.step(place, created, repairs=repairs)

@@ -1,0 +1,165 @@
+"""Compare what is kept with what Stripe has: report, and repair on request."""
+
+import json
+import time
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+import click
+
+from payments_core.drift import FOR_A_PERSON
+from payments_core.jobs import Finding, Reconcile, RunSweep, SweepStep, range_at
+from payments_core.jobs.run_sweep import COMPARED_FOR
+from payments_core.object_lists import ObjectList
+from payments_core.ports import Clock
+from payments_core.sweep import SweepPlace
+from payments_core.use_cases import GetPaymentStatus
+from payments_service.cli import environment
+from payments_service.cli.exit_codes import Exit
+from payments_service.cli.table import show_table
+from payments_service.presentation.arguments import user_named
+from payments_service.presentation.explanation import moment_text
+
+# More findings than this are counted, and not listed.
+LISTED_MAX: Final = 10_000
+_SAID_EVERY_S: Final = 2.0
+_COLUMNS: Final = ("kind", "subject", "user_id", "ours", "stripe", "cause", "repaired")
+_EMPTY: Final = {"user_id": "nobody's", "ours": "not here", "stripe": "not there"}
+
+
+@attrs.define
+class Report:
+    """What was read and found so far."""
+
+    read: Counter[str] = attrs.field(factory=Counter)
+    suspects: int = 0
+    found: int = 0
+    repaired: int = 0
+    for_a_person: int = 0
+    findings: list[Finding] = attrs.field(factory=list)
+    began: float = attrs.field(factory=time.monotonic)
+    _said: float = 0.0
+
+    @property
+    def left(self) -> int:
+        return self.found - self.repaired
+
+    def add(self, findings: Any) -> None:
+        for it in findings:
+            self.found += 1
+            self.repaired += it.repaired
+            self.for_a_person += it.drift.kind in FOR_A_PERSON
+            if len(self.findings) < LISTED_MAX:
+                self.findings.append(it)
+
+    def step(self, list_: ObjectList, step: SweepStep) -> None:
+        self.read[list_] += step.objects
+        self.suspects += step.suspects
+        self.add(step.findings)
+        is_over = step.place is None or step.place.list_ is not list_
+        if is_over or time.monotonic() - self._said >= _SAID_EVERY_S:
+            self._said = time.monotonic()
+            self._say(list_, step.place if not is_over else None)
+
+    def _say(self, list_: ObjectList, place: SweepPlace | None) -> None:
+        rate = sum(self.read.values()) / max(time.monotonic() - self.began, 0.001)
+        so_far = (
+            "all"
+            if place is None or place.edge is None
+            else (f"back to {place.edge:%Y-%m-%d}")
+        )
+        click.echo(
+            f"{list_.value}: {self.read[list_]} read, {so_far}, "
+            f"{self.found} differ; {rate:.0f} a second",
+            err=True,
+        )
+
+    @property
+    def json(self) -> dict[str, object]:
+        return {
+            "items": [facts_of(it) for it in self.findings],
+            "read": {it.value: self.read[it] for it in ObjectList if it in self.read},
+            "suspects": self.suspects,
+            "found": self.found,
+            "repaired": self.repaired,
+        }
+
+
+def facts_of(finding: Finding) -> dict[str, object]:
+    drift = finding.drift
+    since = drift.since
+    return {
+        "kind": drift.kind.value,
+        "subject": drift.subject,
+        "user_id": drift.user_id,
+        "ours": drift.ours,
+        "stripe": drift.theirs,
+        "since": moment_text(since.replace(microsecond=0)) if since else None,
+        "cause": finding.cause.value,
+        "repaired": finding.repaired,
+    }
+
+
+@click.command()
+@click.option("--user", "user", metavar="USER", help="Only this user: id or e-mail.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Payments, invoices, refunds and disputes that were made from this day on; "
+    f"{COMPARED_FOR.days} days by default. Customers and subscriptions: always all.",
+)
+@click.option("--apply", "repairs", is_flag=True, help="Repair what differs.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.pass_context
+def reconcile(
+    context: click.Context,
+    *,
+    user: str | None,
+    since: datetime | None,
+    repairs: bool,
+    as_json: bool,
+) -> None:
+    """Compare what is kept here with what Stripe has, in both directions.
+
+    Nothing is changed without --apply. Exit code 7: something differs still. What
+    the kinds and the causes mean: docs/reconciliation.md.
+    """
+    report = Report()
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            if user is not None:
+                status, caller = container[GetPaymentStatus], environment.operator()
+                known = (await status(user_named(user), caller=caller)).account
+                compare = container[Reconcile].user
+                report.add(await compare(known.user_id, repairs=repairs))
+                return
+            now, place = container[Clock](), SweepPlace()
+            range_ = range_at(now, since and since.replace(tzinfo=now.tzinfo))
+            sweep = container[RunSweep]
+            async for step in sweep(range_, place, repairs=repairs):
+                report.step(place.list_, step)
+                place = step.place or place
+
+    environment.run(work())
+    if as_json:
+        click.echo(json.dumps(report.json))
+    else:
+        _show(report, repairs=repairs)
+    if report.left:
+        context.exit(Exit.DRIFT)
+
+
+def _show(report: Report, *, repairs: bool) -> None:
+    rows = [facts_of(it) for it in report.findings]
+    show_table(_COLUMNS, rows, nothing="nothing differs", empty=_EMPTY)
+    if report.found > len(rows):
+        click.echo(f"and {report.found - len(rows)} more", err=True)
+    if report.found:
+        click.echo(f"{report.found} differ, {report.repaired} repaired", err=True)
+    if report.for_a_person:
+        click.echo(f"{report.for_a_person} of them a person has to look at", err=True)
+    if report.left > report.for_a_person and not repairs:
+        click.echo("repair them: payments reconcile --apply", err=True)
