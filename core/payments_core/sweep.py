@@ -34,7 +34,7 @@ from payments_core.object_lists import (
     ObjectList,
     ObjectPage,
 )
-from payments_core.payment import DisputeState, Payment, PaymentId
+from payments_core.payment import DisputeState, Payment, PaymentId, PaymentRecord
 from payments_core.subscription import (
     PaidPeriod,
     Subscription,
@@ -142,19 +142,25 @@ def wanted_of(page: ObjectPage) -> Lookup:
 def _wanted(it: Listed) -> Lookup:
     match it:
         case ListedCustomer():
-            return Lookup(keys=LinkKeys(customer_ids=frozenset({it.customer_id})))
+            return Lookup(keys=_keys(it.customer_id))
         case ListedSubscription():
             id_ = frozenset({it.report.gateway_id})
-            return Lookup(subscriptions=id_, periods_of=id_)
+            keys = _keys(it.report.customer_id)
+            return Lookup(subscriptions=id_, periods_of=id_, keys=keys)
         case ListedInvoice():
             ids = frozenset(period.gateway_id for period in it.paid_periods)
             return Lookup(subscriptions=ids, periods_of=ids)
         case ListedPayment():
-            return Lookup(payments=frozenset({it.payment.id}))
+            keys = _keys(it.payment.customer_id)
+            return Lookup(payments=frozenset({it.payment.id}), keys=keys)
         case ListedDispute():
             return Lookup(payments=frozenset({it.payment_id}))
         case ListedUnreadable():
             return Lookup()
+
+
+def _keys(customer: CustomerId | None) -> LinkKeys:
+    return LinkKeys(customer_ids=frozenset({customer} if customer else ()))
 
 
 def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
@@ -179,7 +185,7 @@ def missing_of(
 class _Known:
     subscriptions: Mapping[str, Subscription]
     accounts: Mapping[CustomerId, PaymentAccount]
-    payments: Mapping[PaymentId, Payment]
+    payments: Mapping[PaymentId, PaymentRecord]
     periods: Mapping[tuple[str, str], PaidPeriod]
 
     @classmethod
@@ -192,7 +198,7 @@ class _Known:
         return cls(
             {it.gateway_id: it for it in all_},
             {it.customer_id: it for it in accounts if it.customer_id},
-            {it.payment.id: it.payment for it in snapshot.payments},
+            {it.payment.id: it for it in snapshot.payments},
             {(it.gateway_id, it.invoice_id): it for it in snapshot.periods},
         )
 
@@ -232,7 +238,7 @@ class _Known:
 
     def _differs(self, it: ListedSubscription) -> bool:
         known = self.subscriptions.get(it.report.gateway_id)
-        if known is None:
+        if known is None or self._lacks_user(known, it.report.customer_id):
             return True
         # What has ended changes no more.
         is_other = it.report.of_own_item(known.report) != known.report
@@ -260,14 +266,24 @@ class _Known:
 
     def _is_otherwise(self, listed: Payment) -> bool:
         known = self.payments.get(listed.id)
-        if known is None:
+        if known is None or (
+            not known.linked_by_hand and self._lacks_user(known, listed.customer_id)
+        ):
             return True
-        return _told(known) != _told(listed)
+        return _told(known.payment) != _told(listed)
+
+    def _lacks_user(
+        self, known: Subscription | PaymentRecord, customer: CustomerId | None
+    ) -> bool:
+        return known.user_id is None and customer in self.accounts
 
     def _disputed_otherwise(self, it: ListedDispute) -> bool:
         known = self.payments.get(it.payment_id)
         # One of several disputes that is lost decides.
-        return known is None or known.dispute not in {it.state, DisputeState.LOST}
+        return known is None or known.payment.dispute not in {
+            it.state,
+            DisputeState.LOST,
+        }
 
 
 def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:

@@ -1,6 +1,7 @@
 """What is kept of the gateway's objects, by when they were made."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,10 +15,9 @@ from payments_core.object_lists import CreatedBetween, ObjectList
 
 def _made(id_: "sa.Column[Any]", at: "sa.Column[Any]") -> sa.Select[Any]:
     """Return what reads the ids of one table, by the index on the time."""
-    start = sa.bindparam("start", type_=at.type)
     return (
         sa.select(id_.label("id"))
-        .where(at >= sa.func.coalesce(start, "-infinity"), at < sa.bindparam("end"))
+        .where(at >= sa.bindparam("start"), at < sa.bindparam("end"))
         .order_by(at)
         .limit(sa.bindparam("most"))
     )
@@ -33,6 +33,9 @@ _READS: Final[Mapping[ObjectList, sa.Select[Any]]] = MappingProxyType(
 )
 
 
+_BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
 @attrs.frozen
 class PostgresKeptObjects:
     _store: PostgresStore
@@ -41,6 +44,9 @@ class PostgresKeptObjects:
         self, list_: ObjectList, created: CreatedBetween, *, limit: int
     ) -> Sequence[str]:
         found = await self._store.execute(
-            _READS[list_], start=created.start, end=created.end, most=limit
+            _READS[list_],
+            start=created.start or _BEGINNING,
+            end=created.end,
+            most=limit,
         )
         return [row["id"] for row in found]

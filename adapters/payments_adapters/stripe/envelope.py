@@ -82,6 +82,11 @@ class Unread(NamedTuple):
     key: EventKey | None
     created_s: int | None
     livemode: bool | None
+    object_id: str | None
+
+
+class _Named(msgspec.Struct):
+    id: Visible
 
 
 class _Anything(msgspec.Struct):
@@ -90,6 +95,7 @@ class _Anything(msgspec.Struct):
     type: object = None
     created: object = None
     livemode: object = None
+    data: object = None
 
 
 _ANYTHING: Final = msgspec.json.Decoder(_Anything)
@@ -115,6 +121,7 @@ def unread(body: bytes) -> Unread:
         EventKey(id_, type_) if id_ and type_ else None,
         _read(found.created, Seconds),
         _read(found.livemode, bool),
+        about.object.id if (about := _read(found.data, Data[_Named])) else None,
     )
 
 

@@ -143,6 +143,7 @@ def _unreadable(
         type=type_,
         created_at=at if known.created_s is None else moment(known.created_s),
         livemode=livemode if known.livemode is None else known.livemode,
+        object_id=known.object_id,
         report=QuarantineNeeded(f"{UNREADABLE}: {reason}"),
         body=body,
     )

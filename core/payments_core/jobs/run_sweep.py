@@ -24,15 +24,15 @@ BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
 TRIES_MAX: Final = 8
 
 
-def range_at(now: datetime, since: datetime | None = None) -> SweepRange:
-    """Return what a sweep that begins now compares."""
-    return SweepRange(since=since or now - COMPARED_FOR, until=now - SETTLES_WITHIN)
-
-
 @attrs.frozen
 class RunSweep:
     reconcile: Reconcile
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def range_now(self, since: datetime | None = None) -> SweepRange:
+        """Return what a sweep that begins now compares."""
+        now = self.reconcile.record.clock()
+        return SweepRange(since=since or now - COMPARED_FOR, until=now - SETTLES_WITHIN)
 
     async def __call__(
         self, range_: SweepRange, place: SweepPlace, *, repairs: bool

@@ -3,17 +3,16 @@
 import json
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
 import click
 
 from payments_core.drift import FOR_A_PERSON
-from payments_core.jobs import Finding, Reconcile, RunSweep, SweepStep, range_at
+from payments_core.jobs import Finding, Reconcile, RunSweep, SweepStep
 from payments_core.jobs.run_sweep import COMPARED_FOR
 from payments_core.object_lists import ObjectList
-from payments_core.ports import Clock
 from payments_core.sweep import SweepPlace
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
@@ -136,9 +135,8 @@ def reconcile(
                 compare = container[Reconcile].user
                 report.add(await compare(known.user_id, repairs=repairs))
                 return
-            now, place = container[Clock](), SweepPlace()
-            range_ = range_at(now, since and since.replace(tzinfo=now.tzinfo))
-            sweep = container[RunSweep]
+            sweep, place = container[RunSweep], SweepPlace()
+            range_ = sweep.range_now(since and since.replace(tzinfo=UTC))
             async for step in sweep(range_, place, repairs=repairs):
                 report.step(place.list_, step)
                 place = step.place or place

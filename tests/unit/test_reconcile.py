@@ -1,0 +1,701 @@
+"""Drift: whatever happens unheard is found, by its kind and its cause, and repaired."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from payments_adapters.memory import (
+    MemoryEventLog,
+    MemoryJobDirectory,
+    MemoryKeptObjects,
+    MemoryLedger,
+)
+from payments_adapters.stripe import translate
+from payments_adapters.stripe.object_lists import StripeLists
+from payments_core.changes import Changes, SaveResult
+from payments_core.drift import DriftKind
+from payments_core.errors import GatewayNotAttempted
+from payments_core.events import SyncNeeded
+from payments_core.facts import SourcedFacts
+from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
+from payments_core.jobs import DriftCause, Finding, Reconcile, RunSweep
+from payments_core.jobs.run_sweep import TRIES_MAX
+from payments_core.object_lists import ObjectList, ObjectPage
+from payments_core.payment import DisputeState, PaymentId, PaymentState
+from payments_core.subscription import SubscriptionStatus
+from payments_core.sweep import SweepPlace
+from payments_core.use_cases import Order
+from support.deployment import ADA, BEGINNING, Deployment, caller_of
+
+GOOD, OTHER = "pm_card_visa", "pm_card_mastercard"
+_A_MOMENT: Final = timedelta(minutes=10)
+_A_MONTH: Final = timedelta(days=32)
+
+pytestmark = pytest.mark.anyio
+
+
+@attrs.frozen
+class Story:
+    """Ada, who pays for a subscription, and all that happened to her is known."""
+
+    deployment: Deployment
+    lists: StripeLists
+
+    @property
+    def api(self) -> Any:
+        return self.deployment.api
+
+    @property
+    def reconcile(self) -> Reconcile:
+        it = self.deployment
+        return Reconcile(
+            self.lists,
+            it.asked,
+            it.record,
+            it.directory,
+            MemoryJobDirectory(it.database),
+            MemoryEventLog(it.database),
+            MemoryKeptObjects(it.database),
+        )
+
+    async def sweep(self, *, repairs: bool = False) -> list[Finding]:
+        """Compare all that there is; what happened is settled by then."""
+        self.deployment.clock.advance(_A_MOMENT)
+        run, findings = RunSweep(self.reconcile, sleep=_no_wait), list[Finding]()
+        async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=repairs):
+            findings += step.findings
+        return findings
+
+    @property
+    def customer(self) -> str:
+        [customer] = self.deployment.customers_of(ADA)
+        return customer
+
+    @property
+    def subscription(self) -> str:
+        [subscription] = self.deployment.subscriptions_of(ADA)
+        return f"subscriptions/{subscription['id']}"
+
+    def charge(self, **more: Any) -> str:
+        """Sell something once; return the charge."""
+        intent = self.api.post(
+            "payment_intents",
+            amount=500,
+            currency="eur",
+            customer=self.customer,
+            payment_method=self.card,
+            confirm=True,
+            off_session=True,
+            **more,
+        )
+        return str(intent["latest_charge"])
+
+    @property
+    def paid(self) -> str:
+        """Return the charge of the subscription."""
+        [charge] = self.deployment.engine.world.all("charge")
+        return str(charge["id"])
+
+    @property
+    def card(self) -> str:
+        [method] = self.api.get(f"customers/{self.customer}/payment_methods")["data"]
+        return str(method["id"])
+
+    # What is kept, changed behind the program's back
+
+    async def spoil_payment(self, **fields: Any) -> None:
+        [record] = self.deployment.database.tables.payments.values()
+        spoilt = attrs.evolve(record.payment, **fields)
+        record = attrs.evolve(record, payment=spoilt)
+        self.deployment.database.tables.payments[spoilt.id] = record
+
+    async def spoil_subscription(self, **fields: Any) -> None:
+        [kept] = self.deployment.database.tables.subscriptions.values()
+        spoilt = attrs.evolve(kept, report=attrs.evolve(kept.report, **fields))
+        self.deployment.database.tables.subscriptions[kept.gateway_id] = spoilt
+
+
+async def _no_wait(_: float) -> None:
+    """Wait for nothing: there is nobody to wait for."""
+
+
+@asynccontextmanager
+async def told() -> AsyncIterator[Story]:
+    async with Deployment.opened() as deployment:
+        lists = StripeLists(
+            deployment.engine.api.api_key, base="http://sandbox.test", livemode=False
+        )
+        async with lists.opened(deployment.line):
+            await deployment.register()
+            caller = caller_of(ADA)
+            await deployment.update_card(ADA, GOOD, caller=caller, key=None)
+            order = Order(product=deployment.product)
+            await deployment.start(ADA, order, caller=caller, key=None)
+            await deployment.hear()
+            yield Story(deployment, lists)
+
+
+@pytest.fixture
+async def story() -> AsyncIterator[Story]:
+    async with told() as it:
+        yield it
+
+
+async def test_p37_what_was_heard_is_no_drift(story: Story) -> None:
+    """
+    Nor is it asked about: a page of each list is all that it takes.
+    """
+    before = story.deployment.line.reads.total()
+    assert await story.sweep() == []
+    assert story.deployment.line.reads.total() - before == len(ObjectList)
+
+
+Deed = Callable[[Story], Awaitable[object]]
+K = DriftKind
+
+
+def asked(path: Callable[[Story], str], **params: Any) -> Deed:
+    """Return a change at the gateway that nobody here hears of."""
+
+    async def deed(story: Story) -> None:
+        story.api.post(path(story), **params)
+
+    return deed
+
+
+def of_subscription(**params: Any) -> Deed:
+    return asked(lambda story: story.subscription, **params)
+
+
+async def cancel(story: Story) -> None:
+    story.api.delete(story.subscription)
+
+
+async def plan(story: Story) -> None:
+    until = int((BEGINNING + timedelta(days=20)).timestamp())
+    story.api.post(story.subscription, cancel_at=until)
+
+
+async def change_quantity(story: Story) -> None:
+    [item] = story.api.get(story.subscription)["items"]["data"]
+    items = [{"id": item["id"], "quantity": 3}]
+    story.api.post(story.subscription, items=items)
+
+
+async def change_price(story: Story) -> None:
+    [item] = story.api.get(story.subscription)["items"]["data"]
+    items = [{"id": item["id"], "price": story.deployment.pro}]
+    story.api.post(story.subscription, items=items)
+
+
+async def hold_change(story: Story) -> None:
+    story.deployment.decline(story.card)
+    [item] = story.api.get(story.subscription)["items"]["data"]
+    story.api.post(
+        story.subscription,
+        items=[{"id": item["id"], "quantity": 3}],
+        payment_behavior="pending_if_incomplete",
+        proration_behavior="always_invoice",
+    )
+
+
+async def add_item(story: Story) -> None:
+    other = story.api.price(100)["id"]
+    story.api.post(story.subscription, items=[{"price": other}])
+
+
+async def pin_other(story: Story) -> None:
+    made = story.api.post(f"payment_methods/{OTHER}/attach", customer=story.customer)
+    story.api.post(story.subscription, default_payment_method=made["id"])
+
+
+async def choose_other(story: Story) -> None:
+    story.api.give_card(story.customer, OTHER)
+
+
+async def detach(story: Story) -> None:
+    story.api.post(f"payment_methods/{story.card}/detach")
+
+
+async def correct_card(story: Story) -> None:
+    story.api.post(f"payment_methods/{story.card}", card={"exp_year": 2044})
+
+
+async def renew(story: Story) -> None:
+    await story.deployment.advance(_A_MONTH)
+
+
+async def fail_to_renew(story: Story) -> None:
+    story.deployment.decline(story.card)
+    await story.deployment.advance(_A_MONTH)
+
+
+async def subscribe_elsewhere(story: Story) -> None:
+    other = story.api.price(300)["id"]
+    story.api.subscribe(story.customer, other)
+
+
+async def subscribe_nobody(story: Story) -> None:
+    other = story.api.customer()
+    story.api.subscribe(other["id"], story.deployment.basic)
+
+
+async def begin_trial(story: Story) -> None:
+    until = int((BEGINNING + timedelta(days=40)).timestamp())
+    story.api.post(story.subscription, trial_end=until, proration_behavior="none")
+
+
+async def sell_once(story: Story) -> None:
+    story.charge()
+
+
+async def sell_in_vain(story: Story) -> None:
+    story.deployment.decline(story.card)
+    with pytest.raises(Exception, match="402"):
+        story.charge()
+
+
+def refund(**params: Any) -> Deed:
+    async def deed(story: Story) -> None:
+        story.api.post("refunds", charge=story.paid, **params)
+
+    return deed
+
+
+async def fail_refund(story: Story) -> None:
+    """Give back, which is heard, and then not, which is not."""
+    card = story.api.give_card(story.customer, "pm_card_refundFail")
+    intent = story.api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        customer=story.customer,
+        payment_method=card,
+        confirm=True,
+        off_session=True,
+    )
+    story.api.post("refunds", charge=intent["latest_charge"])
+    await story.deployment.hear()
+    await story.deployment.advance(timedelta(days=10))
+
+
+def sell_disputed(story: Story) -> str:
+    card = story.api.give_card(story.customer, "pm_card_createDispute")
+    intent = story.api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        customer=story.customer,
+        payment_method=card,
+        confirm=True,
+        off_session=True,
+    )
+    return str(intent["latest_charge"])
+
+
+async def dispute(story: Story) -> None:
+    """Sell, of which is heard, and lose the money at once, of which is not."""
+    sell_disputed(story)
+    cards = ["payment_method.attached", "customer.updated"]
+    await story.deployment.hear(["charge.succeeded", *cards])
+
+
+def settled(evidence: str) -> Deed:
+    async def deed(story: Story) -> None:
+        charge = sell_disputed(story)
+        await story.deployment.hear()
+        [disputed] = story.api.get("disputes", charge=charge)["data"]
+        story.api.post(
+            f"disputes/{disputed['id']}",
+            evidence={"uncategorized_text": evidence},
+            submit=True,
+        )
+
+    return deed
+
+
+def spoilt_payment(**fields: Any) -> Deed:
+    async def deed(story: Story) -> None:
+        await story.spoil_payment(**fields)
+
+    return deed
+
+
+def spoilt_subscription(**fields: Any) -> Deed:
+    async def deed(story: Story) -> None:
+        await story.spoil_subscription(**fields)
+
+    return deed
+
+
+async def lose_subscription(story: Story) -> None:
+    """Lose it here, as a database does that was restored from a backup."""
+    tables = story.deployment.database.tables
+    tables.subscriptions.clear()
+    tables.subscriptions_of.clear()
+    tables.periods.clear()
+
+
+async def lose_period(story: Story) -> None:
+    tables = story.deployment.database.tables
+    tables.periods.clear()
+    [kept] = tables.subscriptions.values()
+    tables.subscriptions[kept.gateway_id] = attrs.evolve(kept, last_paid_period=None)
+
+
+async def lose_payment(story: Story) -> None:
+    story.deployment.database.tables.payments.clear()
+
+
+async def unlink_subscription(story: Story) -> None:
+    tables = story.deployment.database.tables
+    [kept] = tables.subscriptions.values()
+    tables.subscriptions[kept.gateway_id] = attrs.evolve(kept, user_id=None)
+
+
+async def unlink_payment(story: Story) -> None:
+    tables = story.deployment.database.tables
+    [record] = tables.payments.values()
+    tables.payments[record.payment.id] = attrs.evolve(record, user_id=None)
+
+
+async def invent_payment(story: Story) -> None:
+    tables = story.deployment.database.tables
+    [record] = tables.payments.values()
+    invented = attrs.evolve(record.payment, id=PaymentId("ch_invented"))
+    tables.payments[invented.id] = attrs.evolve(record, payment=invented)
+
+
+async def invent_subscription(story: Story) -> None:
+    tables = story.deployment.database.tables
+    [kept] = tables.subscriptions.values()
+    invented = attrs.evolve(kept.report, gateway_id="sub_invented")
+    tables.subscriptions["sub_invented"] = attrs.evolve(
+        kept, report=invented, last_paid_period=None
+    )
+
+
+NEVER: Final = BEGINNING - timedelta(days=300)
+# What happened, and what differs then.
+DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
+    "it was ended in the dashboard": (
+        cancel,
+        {K.SUBSCRIPTION_STATUS, K.SUBSCRIPTION_END},
+    ),
+    "its end was planned": (
+        of_subscription(cancel_at_period_end=True),
+        {K.SUBSCRIPTION_END},
+    ),
+    "its end was planned for a day": (plan, {K.SUBSCRIPTION_END}),
+    "another quantity": (change_quantity, {K.SUBSCRIPTION_PLAN}),
+    "another price": (change_price, {K.SUBSCRIPTION_PLAN}),
+    "a change that waits": (
+        hold_change,
+        {K.SUBSCRIPTION_PENDING_CHANGE, K.SUBSCRIPTION_DETAILS, K.PAYMENT_UNKNOWN},
+    ),
+    "its metadata": (
+        of_subscription(metadata={"intent_id": "other"}),
+        {K.SUBSCRIPTION_DETAILS},
+    ),
+    "an item that is not ours": (add_item, set()),
+    "a card of its own": (pin_other, {K.SUBSCRIPTION_CARD}),
+    "another default, which does not pay": (choose_other, set()),
+    "its card was detached": (detach, {K.SUBSCRIPTION_CARD}),
+    "its card was corrected": (correct_card, {K.CARD}),
+    "it was renewed": (
+        renew,
+        {
+            K.SUBSCRIPTION_PERIOD,
+            K.SUBSCRIPTION_DETAILS,
+            K.PERIOD_UNKNOWN,
+            K.PAYMENT_UNKNOWN,
+        },
+    ),
+    "it could not be renewed": (
+        fail_to_renew,
+        {
+            K.SUBSCRIPTION_STATUS,
+            K.SUBSCRIPTION_PERIOD,
+            K.SUBSCRIPTION_DETAILS,
+            K.PAYMENT_UNKNOWN,
+        },
+    ),
+    "another subscription": (
+        subscribe_elsewhere,
+        {K.SUBSCRIPTION_UNKNOWN, K.PAYMENT_UNKNOWN},
+    ),
+    "a subscription of nobody": (
+        subscribe_nobody,
+        {K.SUBSCRIPTION_UNKNOWN, K.PAYMENT_UNKNOWN},
+    ),
+    "a trial": (
+        begin_trial,
+        {
+            K.SUBSCRIPTION_STATUS,
+            K.SUBSCRIPTION_TRIAL,
+            K.SUBSCRIPTION_PERIOD,
+            K.SUBSCRIPTION_DETAILS,
+            K.PERIOD_UNKNOWN,
+        },
+    ),
+    "something was sold once": (sell_once, {K.PAYMENT_UNKNOWN}),
+    "something could not be sold": (sell_in_vain, {K.PAYMENT_UNKNOWN}),
+    "a refund in full": (refund(), {K.PAYMENT_REFUND}),
+    "a refund in part": (refund(amount=100), {K.PAYMENT_REFUND}),
+    "a refund that failed": (fail_refund, {K.PAYMENT_REFUND}),
+    "a dispute": (dispute, {K.PAYMENT_DISPUTE}),
+    "a dispute that was won": (settled("winning_evidence"), {K.PAYMENT_DISPUTE}),
+    "a dispute that was lost": (settled("losing_evidence"), {K.PAYMENT_DISPUTE}),
+    "a subscription is lost here": (lose_subscription, {K.SUBSCRIPTION_UNKNOWN}),
+    "a paid period is lost here": (lose_period, {K.PERIOD_UNKNOWN}),
+    "a payment is lost here": (lose_payment, {K.PAYMENT_UNKNOWN}),
+    "a subscription has lost its user": (unlink_subscription, {K.SUBSCRIPTION_OWNER}),
+    "another status here": (
+        spoilt_subscription(status=SubscriptionStatus.PAST_DUE),
+        {K.SUBSCRIPTION_STATUS},
+    ),
+    "another period here": (
+        spoilt_subscription(period_end=BEGINNING + timedelta(days=400)),
+        {K.SUBSCRIPTION_PERIOD},
+    ),
+    "another currency here": (
+        spoilt_subscription(currency="usd"),
+        {K.SUBSCRIPTION_DETAILS},
+    ),
+    "a planned end here": (
+        spoilt_subscription(cancel_at_period_end=True),
+        {K.SUBSCRIPTION_END},
+    ),
+    "a trial here": (
+        spoilt_subscription(trial_start=NEVER, trial_end=NEVER),
+        {K.SUBSCRIPTION_TRIAL},
+    ),
+    "a payment that failed here": (
+        spoilt_payment(state=PaymentState.FAILED),
+        {K.PAYMENT_STATE},
+    ),
+    "a payment that is pending here": (
+        spoilt_payment(state=PaymentState.PENDING),
+        {K.PAYMENT_STATE},
+    ),
+    "a payment that is in doubt here": (
+        spoilt_payment(state=PaymentState.CONTRADICTED),
+        {K.PAYMENT_STATE},
+    ),
+    "a dispute that nobody has": (
+        spoilt_payment(dispute=DisputeState.OPEN),
+        {K.PAYMENT_DISPUTE},
+    ),
+    "a refund that nobody made": (
+        spoilt_payment(state=PaymentState.REFUNDED, refunded_minor=900),
+        {K.PAYMENT_REFUND},
+    ),
+    "a payment that is invented": (invent_payment, {K.PAYMENT_MISSING}),
+    "a subscription that is invented": (invent_subscription, {K.SUBSCRIPTION_MISSING}),
+}
+REPORTED_ONLY: Final = {K.PAYMENT_MISSING, K.SUBSCRIPTION_MISSING}
+
+
+def kinds(findings: list[Finding]) -> set[DriftKind]:
+    return {it.drift.kind for it in findings}
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+async def test_p35_p36_p37_what_is_not_heard_is_found_and_repaired(
+    story: Story, name: str
+) -> None:
+    """
+    By its kind; a report changes nothing, and after a repair nothing differs.
+    """
+    deed, expected = DRIFTS[name]
+    await deed(story)
+    # The rest is lost.
+    await story.deployment.hear([], apply_only=True)
+
+    found = await story.sweep()
+    assert kinds(found) == expected
+    assert kinds(await story.sweep()) == expected
+
+    repaired = await story.sweep(repairs=True)
+    await story.deployment.work()
+    assert {it.drift.kind for it in repaired if it.repaired} == expected - REPORTED_ONLY
+    assert kinds(await story.sweep()) == expected & REPORTED_ONLY
+
+
+# Why
+
+
+def causes(findings: list[Finding]) -> set[DriftCause]:
+    return {it.cause for it in findings}
+
+
+async def test_an_event_among_others_is_lost(story: Story) -> None:
+    """
+    Something was received within the hour.
+    """
+    story.charge()
+    await story.deployment.hear(["payment_intent.succeeded"], apply_only=True)
+
+    assert causes(await story.sweep()) == {DriftCause.EVENT_LOST}
+
+
+async def test_nothing_was_received_while_we_were_down(story: Story) -> None:
+    """
+    Not for an hour from when it was made.
+    """
+    await story.deployment.advance(timedelta(days=2))
+    story.charge()
+    await story.deployment.advance(timedelta(hours=2))
+    await story.deployment.hear([], apply_only=True)
+
+    assert causes(await story.sweep()) == {DriftCause.WHILE_DOWN}
+
+
+async def test_an_event_that_was_kept_apart_is_the_cause(story: Story) -> None:
+    """
+    It came, and could not be read.
+    """
+    await refund()(story)
+    await story.deployment.hear([], apply_only=True)
+    event = {
+        "id": "evt_poisoned",
+        "object": "event",
+        "type": "charge.refunded",
+        "created": int(BEGINNING.timestamp()),
+        "livemode": False,
+        "data": {"object": {"object": "charge", "id": story.paid, "amount": "many"}},
+    }
+    await story.deployment.apply([translate(json.dumps(event).encode())])
+
+    assert causes(await story.sweep()) == {DriftCause.EVENT_QUARANTINED}
+
+
+@pytest.mark.parametrize("attempts", [0, QUICK_ATTEMPTS])
+async def test_what_is_being_synced_is_no_drift_until_its_job_fails(
+    story: Story, attempts: int
+) -> None:
+    """
+    A job will find the same in a moment, or it never does.
+    """
+    await cancel(story)
+    await story.deployment.hear([], apply_only=True)
+    id_ = story.subscription.removeprefix("subscriptions/")
+    key = JobKey(JobKind.SUBSCRIPTION, id_)
+    await story.deployment.record.one(SourcedFacts(facts=(SyncNeeded(key, "any"),)))
+    jobs = story.deployment.database.tables.jobs
+    lease = attrs.evolve(jobs[key].lease, attempts=attempts)
+    jobs[key] = attrs.evolve(jobs[key], lease=lease)
+
+    found = await story.sweep()
+    assert causes(found) == ({DriftCause.JOB_FAILED} if attempts else set())
+
+
+async def test_what_a_repair_does_not_repair_is_a_bug_of_ours(story: Story) -> None:
+    """
+    It is told as such, and nothing says that it was repaired.
+    """
+    await sell_once(story)
+    await story.deployment.hear([], apply_only=True)
+    deployment = story.deployment
+    record = attrs.evolve(deployment.record, ledger=_Forgetful(deployment.database))
+    run = RunSweep(attrs.evolve(story.reconcile, record=record), sleep=_no_wait)
+    deployment.clock.advance(_A_MOMENT)
+    range_ = run.range_now(BEGINNING)
+    found = [
+        finding
+        async for step in run(range_, SweepPlace(), repairs=True)
+        for finding in step.findings
+    ]
+    assert [(it.cause, it.repaired) for it in found] == [(DriftCause.OWN_BUG, False)]
+
+
+class _Forgetful(MemoryLedger):
+    """A ledger that says that it saves, and does not."""
+
+    async def save(
+        self, groups: Sequence[Changes], *, at: datetime
+    ) -> Sequence[SaveResult]:
+        assert at
+        return [SaveResult.SAVED for _ in groups]
+
+
+# The way
+
+
+async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
+    """
+    It is told, and all that comes after it is compared.
+    """
+    charge = story.charge()
+    await cancel(story)
+    await story.deployment.hear([], apply_only=True)
+    spoilt = story.deployment.engine.world.get("charge", charge)
+    spoilt["currency"] = "EURO"
+
+    found = {it.drift.subject: it.drift for it in await story.sweep()}
+    assert found[charge].kind is K.UNREADABLE
+    assert found[charge].theirs
+    assert len(found) == 2
+
+
+async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
+    """
+    The same step, later and later; and not for ever.
+    """
+    await cancel(story)
+    await story.deployment.hear([], apply_only=True)
+    waits = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    lists = _Busy(story.lists, TRIES_MAX - 1)
+    run = RunSweep(attrs.evolve(story.reconcile, lists=lists), sleep=sleep)
+    story.deployment.clock.advance(_A_MOMENT)
+    found = [step async for step in run(run.range_now(), SweepPlace(), repairs=False)]
+    assert sum(len(it.findings) for it in found) == 2
+    assert waits == sorted(waits)
+    assert len(waits) == TRIES_MAX - 1
+
+    lists.times = TRIES_MAX
+    with pytest.raises(GatewayNotAttempted):
+        await anext(run(run.range_now(), SweepPlace(), repairs=False))
+
+
+@attrs.define
+class _Busy:
+    """Refuses the first pages."""
+
+    lists: StripeLists
+    times: int
+
+    async def page(self, *args: Any, **kwargs: Any) -> ObjectPage:
+        if self.times:
+            self.times -= 1
+            raise GatewayNotAttempted("busy")
+        return await self.lists.page(*args, **kwargs)
+
+
+async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -> None:
+    """
+    At every step: nothing is left out, and nothing is told twice.
+    """
+    await cancel(story)
+    await sell_once(story)
+    await story.deployment.hear([], apply_only=True)
+    whole = kinds(await story.sweep())
+
+    run = RunSweep(story.reconcile, sleep=_no_wait)
+    range_, place, found = run.range_now(BEGINNING), SweepPlace(), list[Finding]()
+    while place is not None:
+        async for step in run(range_, place, repairs=False):
+            found += step.findings
+            place = step.place
+            break
+    assert kinds(found) == whole
+    assert len(found) == len({(it.drift.kind, it.drift.subject) for it in found})
