@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from typing_extensions import override
 
 from payments_adapters.memory import (
     MemoryEventLog,
@@ -587,9 +588,9 @@ async def test_what_is_being_synced_is_no_drift_until_its_job_fails(
     id_ = story.subscription.removeprefix("subscriptions/")
     key = JobKey(JobKind.SUBSCRIPTION, id_)
     await story.deployment.record.one(SourcedFacts(facts=(SyncNeeded(key, "any"),)))
-    jobs = story.deployment.database.tables.jobs
-    lease = attrs.evolve(jobs[key].lease, attempts=attempts)
-    jobs[key] = attrs.evolve(jobs[key], lease=lease)
+    tables = story.deployment.database.tables
+    lease = attrs.evolve(tables.jobs[key].lease, attempts=attempts)
+    tables.put_job(attrs.evolve(tables.jobs[key], lease=lease))
 
     found = await story.sweep()
     assert causes(found) == ({DriftCause.JOB_FAILED} if attempts else set())
@@ -617,10 +618,10 @@ async def test_what_a_repair_does_not_repair_is_a_bug_of_ours(story: Story) -> N
 class _Forgetful(MemoryLedger):
     """A ledger that says that it saves, and does not."""
 
+    @override
     async def save(
         self, groups: Sequence[Changes], *, at: datetime
     ) -> Sequence[SaveResult]:
-        assert at
         return [SaveResult.SAVED for _ in groups]
 
 
@@ -635,7 +636,7 @@ async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
     await cancel(story)
     await story.deployment.hear([], apply_only=True)
     spoilt = story.deployment.engine.world.get("charge", charge)
-    spoilt["currency"] = "EURO"
+    dict.update(spoilt, currency="EURO")  # type: ignore[arg-type]
 
     found = {it.drift.subject: it.drift for it in await story.sweep()}
     assert found[charge].kind is K.UNREADABLE
@@ -691,11 +692,11 @@ async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -
     whole = kinds(await story.sweep())
 
     run = RunSweep(story.reconcile, sleep=_no_wait)
-    range_, place, found = run.range_now(BEGINNING), SweepPlace(), list[Finding]()
+    range_, found = run.range_now(BEGINNING), list[Finding]()
+    place: SweepPlace | None = SweepPlace()
     while place is not None:
-        async for step in run(range_, place, repairs=False):
-            found += step.findings
-            place = step.place
-            break
+        step = await anext(run(range_, place, repairs=False))
+        found += step.findings
+        place = step.place
     assert kinds(found) == whole
     assert len(found) == len({(it.drift.kind, it.drift.subject) for it in found})

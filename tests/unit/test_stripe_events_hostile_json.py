@@ -179,7 +179,8 @@ def test_t19_a_nul_in_a_text_that_is_read_is_not_believed(
     assert event.report == QuarantineNeeded(
         "unreadable: a text that is read holds a NUL character"
     )
-    assert (event.key, event.object_id) == (("evt_1", "charge.succeeded"), None)
+    assert event.key == ("evt_1", "charge.succeeded")
+    assert event.object_id == (None if field == "id" else "ch_1")
 
 
 @NULS
@@ -270,3 +271,25 @@ def test_t19_a_text_that_is_read_has_a_limit(field: str, length_max: int) -> Non
     assert payment_of(charge(**{field: "x" * length_max})).amount == Money(100, "eur")
     refusal = refusal_of(event_body(charge(**{field: "x" * (length_max + 1)})))
     assert refusal.field == f"data.object.{field}"
+
+
+@pytest.mark.parametrize(
+    ("data", "object_id"),
+    [
+        ({"object": {"object": "charge", "id": "ch_1", "amount": -1}}, "ch_1"),
+        ({"object": {"id": 7}}, None),
+        ({"object": {"id": ""}}, None),
+        ({"object": "ch_1"}, None),
+        ([], None),
+    ],
+)
+def test_what_cannot_be_read_names_its_object_if_it_can(
+    data: object, object_id: str | None
+) -> None:
+    """
+    Whoever looks for the object finds the event that was kept apart.
+    """
+    body = json.dumps(json.loads(event_body(charge())) | {"data": data}).encode()
+
+    assert refusal_of(body)
+    assert translate(body).object_id == object_id

@@ -7,9 +7,10 @@ Rule 2: nothing is changed, unless a repair is asked for. A repair records the v
 Rule 3: what is being synced already is no drift, until its job is failing.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -59,25 +60,33 @@ OF_CUSTOMER: Final = (
     ObjectList.INVOICES,
     ObjectList.PAYMENTS,
 )
-_MISSING: Final = {
-    JobKind.SUBSCRIPTION: DriftKind.SUBSCRIPTION_MISSING,
-    JobKind.PAYMENT: DriftKind.PAYMENT_MISSING,
-}
+_MISSING: Final[Mapping[JobKind, DriftKind]] = MappingProxyType(
+    {
+        JobKind.SUBSCRIPTION: DriftKind.SUBSCRIPTION_MISSING,
+        JobKind.PAYMENT: DriftKind.PAYMENT_MISSING,
+    }
+)
 
 
 class DriftCause(StrEnum):
-    """Why something differs, as far as that is known here."""
+    """Why something differs, as far as that is known here; see `CAUSES`."""
 
-    # A job for it fails.
     JOB_FAILED = "job_failed"
-    # An event about it was kept apart.
     EVENT_QUARANTINED = "event_quarantined"
-    # No event at all was received in the hour after it was made.
     WHILE_DOWN = "while_down"
-    # Others were received then.
     EVENT_LOST = "event_lost"
-    # It differs still after it was repaired.
     OWN_BUG = "own_bug"
+
+
+CAUSES: Final[Mapping[DriftCause, str]] = MappingProxyType(
+    {
+        DriftCause.JOB_FAILED: "A job about it is failing.",
+        DriftCause.EVENT_QUARANTINED: "An event about it was quarantined.",
+        DriftCause.WHILE_DOWN: "No event was received in the hour after it was made.",
+        DriftCause.EVENT_LOST: "None of the others: Stripe's events did not arrive.",
+        DriftCause.OWN_BUG: "It differs still after it was repaired.",
+    }
+)
 
 
 @attrs.frozen(kw_only=True)
