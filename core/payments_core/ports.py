@@ -13,6 +13,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
     Answer,
@@ -195,6 +196,13 @@ class PaymentGateway(Protocol):
         """Return what has to be synced because of a change of an object.
 
         Nothing, if it is about nothing of ours.
+        """
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        """Return a page of the gateway's list of events, read as webhooks are.
+
+        Raises:
+            GatewayObjectMissing: the event that the query names is not listed.
         """
 
     async def price(self, price_id: str) -> Price:

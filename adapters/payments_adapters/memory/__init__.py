@@ -6,11 +6,8 @@ gateway is a small fake.
 """
 
 from payments_adapters.memory.clock import FixedClock
-from payments_adapters.memory.gateway import (
-    NOT_PAYING,
-    GatewayObjects,
-    MemoryGateway,
-)
+from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
+from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
