@@ -6,13 +6,14 @@ have happened, and running the same again is safe.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
+from payments_core.checkpoints import LoopCheckpoint
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
@@ -275,6 +276,30 @@ class EventLog(Protocol):
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""
+
+    async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
+        """Return those of the ids under which an event is kept, of whatever type."""
+
+
+class Checkpoints(Protocol):
+    """How far each loop over what the gateway has is: one row each, by its name."""
+
+    async def find(self, name: str) -> LoopCheckpoint | None:
+        """Return a loop's row as last committed; None if it never was claimed."""
+
+    async def claim(
+        self, name: str, *, now: datetime, lease: timedelta
+    ) -> LoopCheckpoint | None:
+        """Claim a loop for so long, if it is due and nobody has it; else None.
+
+        One that is new is due.
+        """
+
+    async def save(self, claimed: LoopCheckpoint) -> bool:
+        """Save how far a loop is, and its lease, if the claim still holds.
+
+        Say whether it does: the fence is still the latest one.
+        """
 
 
 class TokenVerifier(Protocol):

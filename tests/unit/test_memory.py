@@ -11,6 +11,7 @@ from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryCheckpoints,
     MemoryDatabase,
     MemoryEventLog,
     MemoryIntentDirectory,
@@ -71,6 +72,7 @@ class TestMemory:
             intents=MemoryIntentDirectory(database),
             job_list=MemoryJobDirectory(database),
             events=MemoryEventLog(database),
+            loops=MemoryCheckpoints(database),
             hold=hold,
             jobs=jobs,
             periods=periods,

@@ -5,6 +5,7 @@ writes are refused, and nothing that was handed out changes afterwards. The paym
 gateway is a small fake.
 """
 
+from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
@@ -24,6 +25,7 @@ __all__ = [
     "FixedClock",
     "GatewayObjects",
     "MemoryAccountDirectory",
+    "MemoryCheckpoints",
     "MemoryDatabase",
     "MemoryEventLog",
     "MemoryGateway",

@@ -114,3 +114,6 @@ class MemoryEventLog:
             for row in tables.events.values()
             if row.event.id == event_id
         ]
+
+    async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
+        return event_ids & {key.id for key in self._database.tables.events}
