@@ -6,13 +6,15 @@ have happened, and running the same again is safe.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
+from payments_core.checkpoints import LoopCheckpoint
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
     Answer,
@@ -198,6 +200,13 @@ class PaymentGateway(Protocol):
         Nothing, if it is about nothing of ours.
         """
 
+    async def events(self, query: EventQuery) -> ListedEvents:
+        """Return a page of the gateway's list of events, read as webhooks are.
+
+        Raises:
+            GatewayObjectMissing: the event that the query names is not listed.
+        """
+
     async def price(self, price_id: str) -> Price:
         """Return a price."""
 
@@ -291,6 +300,9 @@ class EventLog(Protocol):
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""
 
+    async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
+        """Return those of the ids under which an event is kept, of whatever type."""
+
     async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
         """Return events about an object that are pending or quarantined, some of them.
 
@@ -308,6 +320,27 @@ class KeptObjects(Protocol):
         """Return the gateway's ids of what is kept that was made then, some of it.
 
         The list is one of `payments_core.sweep.KEPT`.
+        """
+
+
+class Checkpoints(Protocol):
+    """How far each loop over what the gateway has is: one row each, by its name."""
+
+    async def find(self, name: str) -> LoopCheckpoint | None:
+        """Return a loop's row as last committed; None if it never was claimed."""
+
+    async def claim(
+        self, name: str, *, now: datetime, lease: timedelta
+    ) -> LoopCheckpoint | None:
+        """Claim a loop for so long, if it is due and nobody has it; else None.
+
+        One that is new is due.
+        """
+
+    async def save(self, claimed: LoopCheckpoint) -> bool:
+        """Save how far a loop is, and its lease, if the claim still holds.
+
+        Say whether it does: the fence is still the latest one.
         """
 
 

@@ -286,6 +286,21 @@ class EventLogContract:
         assert after == attrs.evolve(before, outcome=APPLIED)
         assert after.body == b"a body"
 
+    async def test_f42_what_is_kept_is_known_by_its_id(self, stores: Stores) -> None:
+        """
+        Of whatever type and in whatever state: a list may name it otherwise.
+        """
+        for number, state in enumerate(EventState):
+            event = an_event(f"evt_{number}", type_=f"type.{number}")
+            await received(stores, (event, Outcome(state)))
+        sample = an_event("evt_0", type_="another")
+        await received(stores, (sample, Outcome(EventState.APPLIED)))
+        ids = frozenset(f"evt_{number}" for number in range(len(EventState)))
+
+        assert await stores.events.known(ids | {"evt_x", "", "evt_"}) == ids
+        assert await stores.events.known(frozenset({"evt_x"})) == frozenset()
+        assert await stores.events.known(frozenset()) == frozenset()
+
     async def test_what_is_not_settled_is_found_by_its_object(
         self, stores: Stores
     ) -> None:

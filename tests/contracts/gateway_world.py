@@ -86,6 +86,9 @@ class GatewayWorld(Protocol):
     def authenticate(self, invoice_id: str, *, accept: bool) -> None:
         """Confirm the payment of an invoice as its payer does, or fail to."""
 
+    def happen(self, count: int) -> Sequence[str]:
+        """Let so much happen in this second; return the events, the oldest first."""
+
     def pass_time(self, by: timedelta) -> None:
         """Let time pass, and all that falls due be done."""
 

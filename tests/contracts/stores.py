@@ -19,6 +19,7 @@ from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import (
     AccountDirectory,
+    Checkpoints,
     EventLog,
     IntentDirectory,
     JobDirectory,
@@ -63,6 +64,7 @@ class Stores:
     intents: IntentDirectory
     job_list: JobDirectory
     events: EventLog
+    loops: Checkpoints
     kept: KeptObjects
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]

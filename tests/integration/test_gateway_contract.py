@@ -78,6 +78,13 @@ class SandboxWorld:
         intent = self._do(lambda: world.intent_of(world.get("invoice", invoice_id)))
         return str(intent["id"])
 
+    def happen(self, count: int) -> Sequence[str]:
+        events = self.sandbox.engine.world.events
+        before = len(events)
+        for number in range(count):
+            self._post("customers", name=f"Ada {number}")
+        return list(events)[before:]
+
     def pass_time(self, by: timedelta) -> None:
         self.sandbox.advance(self.sandbox.now + by)
 

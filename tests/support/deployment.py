@@ -13,6 +13,7 @@ import attrs
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryCheckpoints,
     MemoryDatabase,
     MemoryEventLog,
     MemoryIntentDirectory,
@@ -32,6 +33,7 @@ from payments_core.jobs import RunWork
 from payments_core.policy import Policy
 from payments_core.tokens import Token
 from payments_core.use_cases import (
+    BackFillEvents,
     ChangeSubscription,
     CheckChange,
     ConfirmOpen,
@@ -448,6 +450,17 @@ class Deployment:
             StripeEvents(
                 StripeSignatures((SECRET,), self.system_clock), livemode=False
             ),
+        )
+
+    @property
+    def back_fill(self) -> BackFillEvents:
+        return BackFillEvents(
+            self.asked,
+            self.fuse.around(MemoryCheckpoints(self.database)),
+            self.fuse.around(MemoryEventLog(self.database)),
+            self.record,
+            self.clock,
+            self.system_clock,
         )
 
     async def work_once(self) -> int:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from contracts import contracts_of
-from contracts.examples import NOON
+from contracts.examples import NOON, an_event
 from contracts.gateway_world import CHEAP_MINOR, DEAR_MINOR, FAILING, GatewayFault
 from payments_adapters.memory import NOT_PAYING, FixedClock, MemoryGateway
 from payments_core.card import Card
@@ -135,6 +135,13 @@ class MemoryWorld:
 
     def authenticate(self, invoice_id: str, *, accept: bool) -> None:
         pytest.fail(f"nobody confirms {invoice_id}, or does not: {accept}")
+
+    def happen(self, count: int) -> Sequence[str]:
+        events = self.memory.objects.events
+        new = [f"evt_{len(events) + number}" for number in range(count)]
+        second = self.clock.now.replace(microsecond=0)
+        events += [attrs.evolve(an_event(id_), created_at=second) for id_ in new]
+        return new
 
     def pass_time(self, by: timedelta) -> None:
         self.clock.advance(by)

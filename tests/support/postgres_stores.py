@@ -7,6 +7,7 @@ from typing import Any
 from contracts.stores import Logged, Stores
 from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
@@ -81,6 +82,7 @@ def stores_on(store: PostgresStore) -> Stores:
         job_list=PostgresJobDirectory(store),
         kept=PostgresKeptObjects(store),
         events=PostgresEventLog(store),
+        loops=PostgresCheckpoints(store),
         hold=hold,
         jobs=jobs,
         periods=periods,

@@ -11,6 +11,7 @@ from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryCheckpoints,
     MemoryDatabase,
     MemoryEventLog,
     MemoryIntentDirectory,
@@ -73,6 +74,7 @@ class TestMemory:
             job_list=MemoryJobDirectory(database),
             kept=MemoryKeptObjects(database),
             events=MemoryEventLog(database),
+            loops=MemoryCheckpoints(database),
             hold=hold,
             jobs=jobs,
             periods=periods,

@@ -5,12 +5,10 @@ writes are refused, and nothing that was handed out changes afterwards. The paym
 gateway is a small fake.
 """
 
+from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
-from payments_adapters.memory.gateway import (
-    NOT_PAYING,
-    GatewayObjects,
-    MemoryGateway,
-)
+from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
+from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
@@ -28,6 +26,7 @@ __all__ = [
     "FixedClock",
     "GatewayObjects",
     "MemoryAccountDirectory",
+    "MemoryCheckpoints",
     "MemoryDatabase",
     "MemoryEventLog",
     "MemoryGateway",

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from payments_adapters.memory.gateway_objects import GatewayObjects, Making
 from payments_core import gateway as core
 from payments_core.card import Card
 from payments_core.errors import (
@@ -23,6 +24,7 @@ from payments_core.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
 )
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import ObjectChanged
 from payments_core.gateway import (
     Answer,
@@ -41,34 +43,14 @@ from payments_core.subscription import SubscriptionReport as Report
 from payments_core.subscription import SubscriptionStatus as Status
 
 NOT_PAYING: Final = "0341"  # last digits, as docs.stripe.com/testing gives them
-_Making = core.CreateCustomer | core.CreateSetupIntent | core.CreateSubscription
 _Row = TypeVar("_Row")
-
-
-@attrs.define
-class GatewayObjects:
-    """All that a gateway has, by ids; `made` is what was made by which request."""
-
-    prices: dict[str, core.Price] = attrs.Factory(dict)
-    made: dict[str, _Making] = attrs.Factory(dict)
-    deleted_customers: set[str] = attrs.Factory(set)
-    cards: dict[str, Card] = attrs.Factory(dict)
-    card_owners: dict[str, str] = attrs.Factory(dict)
-    default_cards: dict[str, str] = attrs.Factory(dict)
-    set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
-    # What has to be synced when one of these changes.
-    jobs_of: dict[str, tuple[JobKey, ...]] = attrs.Factory(dict)
-    subscriptions: dict[str, Report] = attrs.Factory(dict)
-    invoices: dict[str, core.InvoicePayment] = attrs.Factory(dict)
-    paid_periods: dict[str, PaidPeriod] = attrs.Factory(dict)
-    payments: dict[str, Payment] = attrs.Factory(dict)
 
 
 @attrs.define(eq=False)
 class MemoryGateway:
     """A `PaymentGateway`; `sent` is every sending, those that failed too.
 
-    A test puts prices and cards into `objects`, and ends set-ups there.
+    A test puts prices, cards and events into `objects`, and ends set-ups there.
     """
 
     clock: Clock
@@ -112,7 +94,7 @@ class MemoryGateway:
         return told
 
     async def find(self, request: GatewayRequest) -> Answer | None:
-        if isinstance(request, _Making):
+        if isinstance(request, Making):
             for id_, it in self.objects.made.items():
                 if type(it) is type(request) and it.intent_id == request.intent_id:
                     return self._answer(id_)
@@ -160,7 +142,7 @@ class MemoryGateway:
                 it.subscriptions[id_] = self._changed(report, request)
         return id_
 
-    def _made(self, prefix: str, request: _Making) -> str:
+    def _made(self, prefix: str, request: Making) -> str:
         id_ = f"{prefix}_{len(self.objects.made)}"
         self.objects.made[id_] = request
         return id_
@@ -314,6 +296,9 @@ class MemoryGateway:
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
         return _found(self.objects.jobs_of, changed.id, changed.kind)
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        return self.objects.listed(query, self._now)
 
     async def price(self, price_id: str) -> core.Price:
         return _found(self.objects.prices, price_id, "price")

@@ -13,6 +13,7 @@ from payments_adapters.memory.tables import (
     claims_of,
 )
 from payments_core.changes import Changes, JobFinish, Lookup, SaveResult, Snapshot
+from payments_core.checkpoints import LoopCheckpoint
 from payments_core.events import EventKey, EventState, Outcome
 from payments_core.identity import UserId
 from payments_core.job import JobState
@@ -29,6 +30,7 @@ class MemoryDatabase:
     tables: Tables = attrs.field(factory=Tables)
     last_sequence: int = 0
     locked: set[str] = attrs.field(factory=set)
+    loops: dict[str, LoopCheckpoint] = attrs.field(factory=dict)
 
     def next_sequence(self) -> int:
         self.last_sequence += 1

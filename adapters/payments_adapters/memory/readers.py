@@ -117,6 +117,9 @@ class MemoryEventLog:
             if row.event.id == event_id
         ]
 
+    async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
+        return event_ids & {key.id for key in self._database.tables.events}
+
     async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
         tables = self._database.tables
         found = [

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from payments_adapters.postgres import rows
 from payments_adapters.postgres.store import PostgresStore
@@ -103,6 +104,14 @@ _FIND: Final = (
     .where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
     .order_by(*_LATEST_FIRST)
 )
+_KNOWN: Final = (
+    sa.select(webhook_events.c.id)
+    .where(
+        webhook_events.c.id
+        == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text)))
+    )
+    .distinct()
+)
 
 # As constants: a partial index is not found by parameters.
 _IS_UNSETTLED: Final = webhook_events.c.state.in_(
@@ -165,6 +174,10 @@ class PostgresEventLog:
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         found = await self._store.execute(_FIND, event_id=event_id)
         return [rows.to_kept_event(row) for row in found]
+
+    async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
+        found = await self._store.execute(_KNOWN, ids=sorted(event_ids))
+        return frozenset(row["id"] for row in found)
 
     async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
         found = await self._store.execute(_UNSETTLED, object_id=object_id)

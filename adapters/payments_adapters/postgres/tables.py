@@ -408,6 +408,19 @@ sa.Index("ix_jobs_failing", jobs.c.due_at, postgresql_where=FAILING_JOB)
 # one was drawn later, by whatever pod.
 gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
 
+checkpoints: Final = sa.Table(
+    "checkpoints",
+    METADATA,
+    # One row for each loop over what the gateway has. The position is its own text.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", sa.Text),
+    sa.Column("reached_at", _MOMENT),
+    sa.Column("due_at", _MOMENT, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease_no", sa.BigInteger, nullable=False),
+    sa.Column("leased_until", _MOMENT),
+)
+
 gateway_budgets: Final = sa.Table(
     "gateway_budgets",
     METADATA,

@@ -13,6 +13,7 @@ from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreake
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import ObjectChanged, ObjectKind
 from payments_core.gateway import (
     Answer,
@@ -143,6 +144,10 @@ class RateLimitedGateway:
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
         async with self._call(_ENDPOINTS[changed.kind]):
             return await self._gateway.jobs_of(changed)
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        async with self._call("events"):
+            return await self._gateway.events(query)
 
     async def price(self, price_id: str) -> Price:
         async def find() -> Price:

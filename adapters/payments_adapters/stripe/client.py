@@ -40,11 +40,15 @@ _Object = TypeVar("_Object")
 
 @attrs.frozen
 class Reader(Generic[_Object]):
-    """How an answer is read, and of which kind it has to be; `items` of a list's."""
+    """How an answer is read, and of which kind it has to be; `items` of a list's.
+
+    Those of a list that `is_raw` are for who asked to read, whatever they are.
+    """
 
     decoder: "msgspec.json.Decoder[_Object]"
     kind: str
     items: str | None = None
+    is_raw: bool = False
 
 
 @attrs.frozen
@@ -67,6 +71,7 @@ class _Anything(_Item):
 
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_ITEM: Final = msgspec.json.Decoder(_Item)
 _ANYTHING: Final = msgspec.json.Decoder(_Anything)
 
 
@@ -137,24 +142,30 @@ class Client:
         self, body: bytes, headers: Mapping[str, str], reader: Reader[_Object]
     ) -> Got[_Object]:
         try:
-            self._require(decode(_ANYTHING, body), reader)
+            if reader.is_raw:
+                self._require(decode(_ITEM, body), (), reader)
+            else:
+                answer = decode(_ANYTHING, body)
+                self._require(answer, answer.data, reader)
             it = decode(reader.decoder, body)
         except Malformed as error:
             raise GatewayOutcomeUnknown(
                 f"an answer that cannot be read ({error})"
             ) from error
-        if NUL in body and reads_nul(it):
+        if not reader.is_raw and NUL in body and reads_nul(it):
             raise GatewayOutcomeUnknown("an answer that cannot be kept")
         return Got(it, _date_of(headers))
 
-    def _require(self, answer: _Anything, reader: Reader[_Object]) -> None:
+    def _require(
+        self, answer: _Item, items: Sequence[_Item], reader: Reader[_Object]
+    ) -> None:
         kinds = {
             (answer.kind, reader.kind),
-            *((it.kind, reader.items) for it in answer.data),
+            *((it.kind, reader.items) for it in items),
         }
         if any(kind != wanted for kind, wanted in kinds):
             raise GatewayOutcomeUnknown("an answer about something else")
-        modes = {answer.livemode, *(it.livemode for it in answer.data)}
+        modes = {answer.livemode, *(it.livemode for it in items)}
         if not modes <= {None, self._livemode}:
             raise GatewayOutcomeUnknown("an answer of the other mode")
 

@@ -47,6 +47,7 @@ from payments_adapters.stripe.client import Client, Reader
 from payments_adapters.stripe.fields import Malformed, id_of
 from payments_adapters.stripe.invoice_payments import collection_of
 from payments_adapters.stripe.invoice_previews import PreviewedInvoice, preview_of
+from payments_adapters.stripe.listed_events import listed_events
 from payments_adapters.stripe.prices import price_of
 from payments_core.card import Card
 from payments_core.errors import (
@@ -55,6 +56,7 @@ from payments_core.errors import (
     GatewayRefused,
     InvalidValue,
 )
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import ObjectChanged
 from payments_core.gateway import (
     Answer,
@@ -93,6 +95,7 @@ class StripeGateway:
 
     def __init__(self, api_key: str | None, *, base: str, livemode: bool) -> None:
         self._client = Client(api_key, base, livemode)
+        self._livemode = livemode
         self._reading = Reading(self._client)
 
     @asynccontextmanager
@@ -268,6 +271,9 @@ class StripeGateway:
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
         return await changed_objects.jobs_of(self._reading, changed)
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        return await listed_events(self._client, query, livemode=self._livemode)
 
     async def price(self, price_id: str) -> Price:
         got = await self._reading.one(PRICE, price_id)

@@ -8,6 +8,10 @@ from payments_core.use_cases.accounts import (
     RegisterCustomer,
     RegisterUser,
 )
+from payments_core.use_cases.back_fill_events import (
+    BackFillEvents,
+    BackFillListener,
+)
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
@@ -54,6 +58,8 @@ from payments_core.use_cases.tokens import (
 
 __all__ = [
     "AuthenticateCaller",
+    "BackFillEvents",
+    "BackFillListener",
     "CallOffIntent",
     "Change",
     "ChangeSubscription",

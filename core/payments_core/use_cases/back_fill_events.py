@@ -1,0 +1,221 @@
+"""Back-fill: read the gateway's own list of events, and record those that never came.
+
+Rule 1: a turn reads pages from where the last one ended (`payments_core.back_fill`),
+        a bounded number. The place is saved after a page's events are kept.
+Rule 2: one process at a time: the turn is claimed, and a process that lost its claim
+        stops. Two at once would record the same events, which are duplicates.
+Rule 3: an event that was kept is left alone, whatever became of it: the same event
+        every minute would ask for its job every minute.
+Rule 4: of a type that we do not follow nothing is kept: the list has all that happens
+        at the gateway, also what no webhook of ours was asked to send.
+Rule 5: an event that cannot be kept now holds back the place, not the reading.
+Rule 6: a gateway that is busy, silent or refuses our key is told, and asked again later
+        and later; then for fewer events at once: an answer may have been too long.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.back_fill import BackFillPass, Position
+from payments_core.checkpoints import LEASE, LoopCheckpoint
+from payments_core.errors import (
+    AccountBusy,
+    GatewayObjectMissing,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentsError,
+)
+from payments_core.event_list import ListedEvents
+from payments_core.events import GatewayEvent
+from payments_core.facts import facts_of
+from payments_core.lease import BackOff, Lease
+from payments_core.ports import (
+    Checkpoints,
+    Clock,
+    EventLog,
+    PaymentGateway,
+    SystemClock,
+)
+from payments_core.use_cases.record_facts import Recorded, RecordFacts
+
+EVENT_BACK_FILL: Final = "events"
+EVERY: Final = timedelta(minutes=1)
+PAGES_MAX: Final = 20
+# Half of what Stripe gives: a long answer is refused, and events have up to 20 kB.
+PAGE_EVENTS: Final = 50
+BACK_OFF: Final = BackOff(timedelta(seconds=15), timedelta(minutes=15))
+PAGE_EVENTS_MIN: Final = 10
+# Of a page that could not be kept at once, so many groups may fail alone.
+GROUPS_FAILED_MAX: Final = 2
+# What was kept before, by whatever way it came.
+DUPLICATE: Final = "duplicate"
+
+
+class BackFillListener:
+    """Hears of what a turn found; this one drops it."""
+
+    def found(self, outcome: str, count: int) -> None:
+        """Hear what became of so many events: a state of theirs, or `DUPLICATE`."""
+
+    def set_aside(self, event: GatewayEvent, error: Exception) -> None:
+        """Hear of an event that was kept and could not be applied, by a bug."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear why a turn ended too early; it is tried again."""
+
+    def lost(self, since: datetime, until: datetime) -> None:
+        """Hear of a time whose events are not listed any more."""
+
+
+@attrs.frozen
+class BackFillEvents:
+    gateway: PaymentGateway
+    checkpoints: Checkpoints
+    events: EventLog
+    record: RecordFacts
+    clock: Clock
+    system_clock: SystemClock
+    every: timedelta = EVERY
+    listener: BackFillListener = attrs.Factory(BackFillListener)
+
+    async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Take a turn, if one is due; say whether another one is due at once.
+
+        Between pages it ends if `stopping` says so.
+
+        Raises:
+            StoreUnavailable: the next turn goes on from the last page that was kept.
+        """
+        now = self.system_clock()
+        kept = await self.checkpoints.claim(EVENT_BACK_FILL, now=now, lease=LEASE)
+        if kept is None:
+            return False
+        position = (
+            await self._beginning()
+            if kept.position is None
+            else Position.of_text(kept.position)
+        )
+        turn = _Turn(self, kept, BackFillPass.begun(position, kept.reached_at))
+        return await turn.to_its_end(stopping)
+
+    async def _beginning(self) -> Position:
+        """Return where the first turn of all begins: with what came last.
+
+        What was before it is not known to be missing; the sweep of objects looks.
+        """
+        latest = (await self.events.page(limit=1)).events
+        now = self.clock()
+        return Position.at(min([now, *(it.created_at for it in latest)]))
+
+    async def keep(self, page: Sequence[GatewayEvent]) -> bool:
+        """Record the events of a page that are new; say whether all are kept."""
+        followed = [it for it in page if it.report is not None]
+        known = await self.events.known(frozenset(it.id for it in followed))
+        new = [it for it in followed if it.id not in known]
+        recorded = dict(enumerate(await self._recorded(new)))
+        failed = 0
+        for numbers in _groups_left(recorded):
+            if failed == GROUPS_FAILED_MAX:
+                break
+            again = await self._recorded([new[it] for it in numbers])
+            recorded.update(zip(numbers, again, strict=True))
+            failed += not all(it.is_kept for it in again)
+        self._tell(new, list(recorded.values()), len(followed) - len(new))
+        return all(it.is_kept for it in recorded.values())
+
+    async def _recorded(self, events: Sequence[GatewayEvent]) -> Sequence[Recorded]:
+        return await self.record([facts_of(it) for it in events]) if events else ()
+
+    def _tell(
+        self, new: Sequence[GatewayEvent], recorded: Sequence[Recorded], known: int
+    ) -> None:
+        counts = Counter({DUPLICATE: known})
+        for event, one in zip(new, recorded, strict=True):
+            if one.is_kept:
+                counts[one.outcome.state if one.outcome else DUPLICATE] += 1
+                if one.failure is not None:
+                    self.listener.set_aside(event, one.failure)
+        for outcome, count in counts.items():
+            if count:
+                self.listener.found(outcome, count)
+
+
+def _groups_left(recorded: Mapping[int, Recorded]) -> Sequence[Sequence[int]]:
+    """Return what is not kept, by what is saved together."""
+    groups = dict[object, list[int]]()
+    for number, one in recorded.items():
+        if not one.is_kept:
+            groups.setdefault(one.group or number, []).append(number)
+    return list(groups.values())
+
+
+@attrs.define
+class _Turn:
+    """One turn, while it is under way."""
+
+    it: BackFillEvents
+    kept: LoopCheckpoint
+    reading: BackFillPass
+    _pages: int = attrs.field(init=False, default=0)
+
+    async def to_its_end(self, stopping: Callable[[], bool]) -> bool:
+        try:
+            while not stopping():
+                await self._read_page()
+                is_enough = self._pages >= PAGES_MAX and self.reading.may_pause
+                if self.reading.is_over or is_enough:
+                    break
+                now = self.it.system_clock()
+                if not await self._saved(self.kept.lease.extended(now, LEASE)):
+                    # Another process goes on from what was saved last.
+                    return False
+        except (GatewayUnavailable, GatewayRefused, GatewayObjectMissing) as error:
+            return await self._failed(error)
+        if self.reading.is_held:
+            return await self._failed(AccountBusy())
+        goes_on = self.reading.goes_on
+        now = self.it.system_clock()
+        due_at = now if goes_on else now + self.it.every
+        lease = attrs.evolve(self.kept.lease.released(due_at), attempts=0)
+        return await self._saved(lease) and goes_on
+
+    async def _read_page(self) -> None:
+        before = self.reading
+        page = await self._page()
+        events, after = self.reading.read(page)
+        if after.lost is not None and after.lost != before.lost:
+            self.it.listener.lost(*after.lost)
+        is_kept = await self.it.keep(events)
+        self.reading = after if is_kept else self.reading.held(after)
+        self._pages += 1
+
+    async def _page(self) -> ListedEvents:
+        limit = max(PAGE_EVENTS >> self.kept.lease.attempts, PAGE_EVENTS_MIN)
+        query = attrs.evolve(self.reading.query, limit=limit)
+        try:
+            return await self.it.gateway.events(query)
+        except GatewayObjectMissing:
+            # Events leave the list: what to go on from did.
+            self.reading = self.reading.searching()
+        query = attrs.evolve(self.reading.query, limit=limit)
+        return await self.it.gateway.events(query)
+
+    async def _failed(self, error: PaymentsError) -> bool:
+        self.it.listener.failed(error)
+        now = self.it.system_clock()
+        await self._saved(self.kept.lease.failed(now, BACK_OFF))
+        return False
+
+    async def _saved(self, lease: Lease) -> bool:
+        """Save how far it is; say whether the claim still holds."""
+        self.kept = attrs.evolve(
+            self.kept,
+            position=self.reading.position.text,
+            reached_at=self.reading.reached_at,
+            lease=lease,
+        )
+        return await self.it.checkpoints.save(self.kept)
