@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,9 +10,6 @@ import pytest
 from typing_extensions import override
 
 from payments_adapters.memory import (
-    MemoryEventLog,
-    MemoryJobDirectory,
-    MemoryKeptObjects,
     MemoryLedger,
 )
 from payments_adapters.stripe import translate
@@ -24,121 +20,18 @@ from payments_core.errors import GatewayNotAttempted
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
-from payments_core.jobs import DriftCause, Finding, Reconcile, RunSweep
+from payments_core.jobs import DriftCause, Finding, RunSweep
 from payments_core.jobs.run_sweep import TRIES_MAX
 from payments_core.object_lists import ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
-from payments_core.use_cases import Order
-from support.deployment import ADA, BEGINNING, Deployment, caller_of
+from support.deployment import BEGINNING
+from support.reconciling import A_MOMENT, OTHER, Story, no_wait, told
 
-GOOD, OTHER = "pm_card_visa", "pm_card_mastercard"
-_A_MOMENT: Final = timedelta(minutes=10)
 _A_MONTH: Final = timedelta(days=32)
 
 pytestmark = pytest.mark.anyio
-
-
-@attrs.frozen
-class Story:
-    """Ada, who pays for a subscription, and all that happened to her is known."""
-
-    deployment: Deployment
-    lists: StripeLists
-
-    @property
-    def api(self) -> Any:
-        return self.deployment.api
-
-    @property
-    def reconcile(self) -> Reconcile:
-        it = self.deployment
-        return Reconcile(
-            self.lists,
-            it.asked,
-            it.record,
-            it.directory,
-            MemoryJobDirectory(it.database),
-            MemoryEventLog(it.database),
-            MemoryKeptObjects(it.database),
-        )
-
-    async def sweep(self, *, repairs: bool = False) -> list[Finding]:
-        """Compare all that there is; what happened is settled by then."""
-        self.deployment.clock.advance(_A_MOMENT)
-        run, findings = RunSweep(self.reconcile, sleep=_no_wait), list[Finding]()
-        async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=repairs):
-            findings += step.findings
-        return findings
-
-    @property
-    def customer(self) -> str:
-        [customer] = self.deployment.customers_of(ADA)
-        return customer
-
-    @property
-    def subscription(self) -> str:
-        [subscription] = self.deployment.subscriptions_of(ADA)
-        return f"subscriptions/{subscription['id']}"
-
-    def charge(self, **more: Any) -> str:
-        """Sell something once; return the charge."""
-        intent = self.api.post(
-            "payment_intents",
-            amount=500,
-            currency="eur",
-            customer=self.customer,
-            payment_method=self.card,
-            confirm=True,
-            off_session=True,
-            **more,
-        )
-        return str(intent["latest_charge"])
-
-    @property
-    def paid(self) -> str:
-        """Return the charge of the subscription."""
-        [charge] = self.deployment.engine.world.all("charge")
-        return str(charge["id"])
-
-    @property
-    def card(self) -> str:
-        [method] = self.api.get(f"customers/{self.customer}/payment_methods")["data"]
-        return str(method["id"])
-
-    # What is kept, changed behind the program's back
-
-    async def spoil_payment(self, **fields: Any) -> None:
-        [record] = self.deployment.database.tables.payments.values()
-        spoilt = attrs.evolve(record.payment, **fields)
-        record = attrs.evolve(record, payment=spoilt)
-        self.deployment.database.tables.payments[spoilt.id] = record
-
-    async def spoil_subscription(self, **fields: Any) -> None:
-        [kept] = self.deployment.database.tables.subscriptions.values()
-        spoilt = attrs.evolve(kept, report=attrs.evolve(kept.report, **fields))
-        self.deployment.database.tables.subscriptions[kept.gateway_id] = spoilt
-
-
-async def _no_wait(_: float) -> None:
-    """Wait for nothing: there is nobody to wait for."""
-
-
-@asynccontextmanager
-async def told() -> AsyncIterator[Story]:
-    async with Deployment.opened() as deployment:
-        lists = StripeLists(
-            deployment.engine.api.api_key, base="http://sandbox.test", livemode=False
-        )
-        async with lists.opened(deployment.line):
-            await deployment.register()
-            caller = caller_of(ADA)
-            await deployment.update_card(ADA, GOOD, caller=caller, key=None)
-            order = Order(product=deployment.product)
-            await deployment.start(ADA, order, caller=caller, key=None)
-            await deployment.hear()
-            yield Story(deployment, lists)
 
 
 @pytest.fixture
@@ -604,8 +497,8 @@ async def test_what_a_repair_does_not_repair_is_a_bug_of_ours(story: Story) -> N
     await story.deployment.hear([], apply_only=True)
     deployment = story.deployment
     record = attrs.evolve(deployment.record, ledger=_Forgetful(deployment.database))
-    run = RunSweep(attrs.evolve(story.reconcile, record=record), sleep=_no_wait)
-    deployment.clock.advance(_A_MOMENT)
+    run = RunSweep(attrs.evolve(story.reconcile, record=record), sleep=no_wait)
+    deployment.clock.advance(A_MOMENT)
     range_ = run.range_now(BEGINNING)
     found = [
         finding
@@ -636,7 +529,7 @@ async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
     await cancel(story)
     await story.deployment.hear([], apply_only=True)
     spoilt = story.deployment.engine.world.get("charge", charge)
-    dict.update(spoilt, currency="EURO")  # type: ignore[arg-type]
+    dict.update(spoilt, currency="EURO")
 
     found = {it.drift.subject: it.drift for it in await story.sweep()}
     assert found[charge].kind is K.UNREADABLE
@@ -657,7 +550,7 @@ async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
 
     lists = _Busy(story.lists, TRIES_MAX - 1)
     run = RunSweep(attrs.evolve(story.reconcile, lists=lists), sleep=sleep)
-    story.deployment.clock.advance(_A_MOMENT)
+    story.deployment.clock.advance(A_MOMENT)
     found = [step async for step in run(run.range_now(), SweepPlace(), repairs=False)]
     assert sum(len(it.findings) for it in found) == 2
     assert waits == sorted(waits)
@@ -691,7 +584,7 @@ async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -
     await story.deployment.hear([], apply_only=True)
     whole = kinds(await story.sweep())
 
-    run = RunSweep(story.reconcile, sleep=_no_wait)
+    run = RunSweep(story.reconcile, sleep=no_wait)
     range_, found = run.range_now(BEGINNING), list[Finding]()
     place: SweepPlace | None = SweepPlace()
     while place is not None:

@@ -1,0 +1,184 @@
+"""Sweep once a night, whichever process comes first, and go on where one stopped.
+
+Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved after
+        each step. A process that lost its claim stops: another one has taken over.
+Rule 2: the first sweep compares all that there ever was. A later one goes back to where
+        the last one ended, and at least `COMPARED_FOR`.
+Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import attrs
+
+from payments_core.checkpoints import LoopCheckpoint
+from payments_core.errors import PaymentsError, StoreUnavailable
+from payments_core.jobs.reconcile import Finding, SweepStep
+from payments_core.jobs.run_sweep import COMPARED_FOR, RunSweep
+from payments_core.lease import BackOff
+from payments_core.object_lists import ObjectList
+from payments_core.ports import Checkpoints, SystemClock
+from payments_core.sweep import SweepPlace, SweepRange
+
+SWEEP: Final = "sweep"
+# UTC: when few have to be asked for something else.
+NIGHT_HOUR: Final = 2
+A_DAY: Final = timedelta(days=1)
+# Longer than a step takes, also one that waits for the gateway.
+LEASE: Final = timedelta(minutes=10)
+BACK_OFF: Final = BackOff(timedelta(minutes=1), timedelta(hours=1))
+
+
+class SweepListener:
+    """Hears of what a sweep does; this one drops it."""
+
+    def read(self, list_: ObjectList, objects: int) -> None:
+        """Hear that so many objects of a list were compared."""
+
+    def found(self, finding: Finding) -> None:
+        """Hear of a difference."""
+
+    def ended(self, began: datetime) -> None:
+        """Hear that a sweep has compared all."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear why it stopped; it goes on later."""
+
+
+@attrs.frozen
+class SweepProgress:
+    """What a sweep compares, and how far it is."""
+
+    range_: SweepRange
+    place: SweepPlace
+
+    @property
+    def text(self) -> str:
+        place, since = self.place, self.range_.since
+        return json.dumps(
+            {
+                "since": since.isoformat() if since else None,
+                "until": self.range_.until.isoformat(),
+                "list": place.list_.value,
+                "after": place.after,
+                "edge": place.edge.isoformat() if place.edge else None,
+                "edge_ids": place.edge_ids,
+            }
+        )
+
+    @classmethod
+    def of_text(cls, text: str) -> "SweepProgress":
+        """Read what `text` returned."""
+        found: Mapping[str, Any] = json.loads(text)
+        until = datetime.fromisoformat(found["until"])
+        return cls(
+            SweepRange(since=_moment(found["since"]), until=until),
+            SweepPlace(
+                list_=ObjectList(found["list"]),
+                after=found["after"],
+                edge=_moment(found["edge"]),
+                edge_ids=tuple(found["edge_ids"]),
+            ),
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def next_night(now: datetime) -> datetime:
+    """Return the first beginning of a night after a moment."""
+    tonight = now.astimezone(UTC).replace(
+        hour=NIGHT_HOUR, minute=0, second=0, microsecond=0
+    )
+    return tonight if tonight > now else tonight + A_DAY
+
+
+@attrs.frozen
+class SweepNightly:
+    run: RunSweep
+    checkpoints: Checkpoints
+    system_clock: SystemClock
+    repairs: bool = True
+    listener: SweepListener = attrs.Factory(SweepListener)
+
+    async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Sweep, if it is due, to its end; say whether it was due.
+
+        Between steps it ends if `stopping` says so, and is due again at once.
+
+        Raises:
+            StoreUnavailable: it goes on from the last step that was saved.
+        """
+        now = self.system_clock()
+        kept = await self.checkpoints.claim(SWEEP, now=now, lease=LEASE)
+        if kept is None:
+            return False
+        progress = (
+            SweepProgress.of_text(kept.position)
+            if kept.position is not None
+            else SweepProgress(self._range(kept), SweepPlace())
+        )
+        try:
+            await self._go_on(kept, progress, stopping)
+        except StoreUnavailable:
+            raise
+        except PaymentsError as error:
+            self.listener.failed(error)
+            latest = await self.checkpoints.find(SWEEP)
+            if latest is not None and latest.lease.fence == kept.lease.fence:
+                lease = latest.lease.failed(self.system_clock(), BACK_OFF)
+                await self.checkpoints.save(attrs.evolve(latest, lease=lease))
+        return True
+
+    def _range(self, kept: LoopCheckpoint) -> SweepRange:
+        range_ = self.run.range_now()
+        if kept.reached_at is None:
+            return attrs.evolve(range_, since=None)
+        since = min(kept.reached_at, range_.until - COMPARED_FOR)
+        return attrs.evolve(range_, since=since)
+
+    async def _go_on(
+        self,
+        kept: LoopCheckpoint,
+        progress: SweepProgress,
+        stopping: Callable[[], bool],
+    ) -> None:
+        range_, place = progress.range_, progress.place
+        async for step in self.run(range_, place, repairs=self.repairs):
+            self._tell(place, step)
+            now = self.system_clock()
+            if step.place is None:
+                self.listener.ended(range_.until)
+                await self.checkpoints.save(
+                    attrs.evolve(
+                        kept,
+                        position=None,
+                        reached_at=range_.until,
+                        lease=attrs.evolve(
+                            kept.lease.released(next_night(now)), attempts=0
+                        ),
+                    )
+                )
+                return
+            place = step.place
+            ends = stopping()
+            lease = kept.lease
+            kept = attrs.evolve(
+                kept,
+                position=SweepProgress(range_, place).text,
+                lease=attrs.evolve(
+                    lease.released(now) if ends else lease.extended(now, LEASE),
+                    attempts=0,
+                ),
+            )
+            if not await self.checkpoints.save(kept) or ends:
+                return
+
+    def _tell(self, place: SweepPlace, step: SweepStep) -> None:
+        self.listener.read(place.list_, step.objects)
+        for finding in step.findings:
+            self.listener.found(finding)

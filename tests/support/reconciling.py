@@ -1,0 +1,123 @@
+"""Ada pays, all is heard, and a reconciliation compares it with the sandbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import attrs
+
+from payments_adapters.memory import (
+    MemoryEventLog,
+    MemoryJobDirectory,
+    MemoryKeptObjects,
+)
+from payments_adapters.stripe.object_lists import StripeLists
+from payments_core.jobs import Finding, Reconcile, RunSweep
+from payments_core.sweep import SweepPlace
+from payments_core.use_cases import Order
+from support.deployment import ADA, BEGINNING, Deployment, caller_of
+
+GOOD, OTHER = "pm_card_visa", "pm_card_mastercard"
+A_MOMENT: Final = timedelta(minutes=10)
+
+
+@attrs.frozen
+class Story:
+    """Ada, who pays for a subscription, and all that happened to her is known."""
+
+    deployment: Deployment
+    lists: StripeLists
+
+    @property
+    def api(self) -> Any:
+        return self.deployment.api
+
+    @property
+    def reconcile(self) -> Reconcile:
+        it = self.deployment
+        return Reconcile(
+            self.lists,
+            it.asked,
+            it.record,
+            it.directory,
+            MemoryJobDirectory(it.database),
+            MemoryEventLog(it.database),
+            MemoryKeptObjects(it.database),
+        )
+
+    async def sweep(self, *, repairs: bool = False) -> list[Finding]:
+        """Compare all that there is; what happened is settled by then."""
+        self.deployment.clock.advance(A_MOMENT)
+        run, findings = RunSweep(self.reconcile, sleep=no_wait), list[Finding]()
+        async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=repairs):
+            findings += step.findings
+        return findings
+
+    @property
+    def customer(self) -> str:
+        [customer] = self.deployment.customers_of(ADA)
+        return customer
+
+    @property
+    def subscription(self) -> str:
+        [subscription] = self.deployment.subscriptions_of(ADA)
+        return f"subscriptions/{subscription['id']}"
+
+    def charge(self, **more: Any) -> str:
+        """Sell something once; return the charge."""
+        intent = self.api.post(
+            "payment_intents",
+            amount=500,
+            currency="eur",
+            customer=self.customer,
+            payment_method=self.card,
+            confirm=True,
+            off_session=True,
+            **more,
+        )
+        return str(intent["latest_charge"])
+
+    @property
+    def paid(self) -> str:
+        """Return the charge of the subscription."""
+        [charge] = self.deployment.engine.world.all("charge")
+        return str(charge["id"])
+
+    @property
+    def card(self) -> str:
+        [method] = self.api.get(f"customers/{self.customer}/payment_methods")["data"]
+        return str(method["id"])
+
+    # What is kept, changed behind the program's back
+
+    async def spoil_payment(self, **fields: Any) -> None:
+        [record] = self.deployment.database.tables.payments.values()
+        spoilt = attrs.evolve(record.payment, **fields)
+        record = attrs.evolve(record, payment=spoilt)
+        self.deployment.database.tables.payments[spoilt.id] = record
+
+    async def spoil_subscription(self, **fields: Any) -> None:
+        [kept] = self.deployment.database.tables.subscriptions.values()
+        spoilt = attrs.evolve(kept, report=attrs.evolve(kept.report, **fields))
+        self.deployment.database.tables.subscriptions[kept.gateway_id] = spoilt
+
+
+async def no_wait(_: float) -> None:
+    """Wait for nothing: there is nobody to wait for."""
+
+
+@asynccontextmanager
+async def told() -> AsyncIterator[Story]:
+    async with Deployment.opened() as deployment:
+        lists = StripeLists(
+            deployment.engine.api.api_key, base="http://sandbox.test", livemode=False
+        )
+        async with lists.opened(deployment.line):
+            await deployment.register()
+            caller = caller_of(ADA)
+            await deployment.update_card(ADA, GOOD, caller=caller, key=None)
+            order = Order(product=deployment.product)
+            await deployment.start(ADA, order, caller=caller, key=None)
+            await deployment.hear()
+            yield Story(deployment, lists)

@@ -1,0 +1,259 @@
+"""A sweep by night: once, by one process, and to its end whatever happens to it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from payments_adapters.memory.checkpoints import MemoryCheckpoints
+from payments_core.drift import DriftKind
+from payments_core.errors import GatewayMisconfigured
+from payments_core.jobs import Finding, RunSweep
+from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLES_WITHIN
+from payments_core.jobs.sweep_nightly import (
+    LEASE,
+    SWEEP,
+    SweepListener,
+    SweepNightly,
+    SweepProgress,
+    next_night,
+)
+from payments_core.object_lists import ObjectList
+from payments_core.sweep import SweepPlace, SweepRange
+from support.deployment import BEGINNING
+from support.reconciling import A_MOMENT, Story, no_wait, told
+
+pytestmark = pytest.mark.anyio
+
+
+@attrs.define
+class Heard(SweepListener):
+    pages: list[ObjectList] = attrs.field(factory=list)
+    findings: list[Finding] = attrs.field(factory=list)
+    ends: list[datetime] = attrs.field(factory=list)
+    failures: list[Exception] = attrs.field(factory=list)
+
+    def read(self, list_: ObjectList, objects: int) -> None:
+        assert objects >= 0
+        self.pages.append(list_)
+
+    def found(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+    def ended(self, began: datetime) -> None:
+        self.ends.append(began)
+
+    def failed(self, error: Exception) -> None:
+        self.failures.append(error)
+
+
+@pytest.fixture
+async def story() -> AsyncIterator[Story]:
+    async with told() as it:
+        it.deployment.clock.advance(A_MOMENT)
+        yield it
+
+
+def nightly(story: Story, heard: SweepListener | None = None) -> SweepNightly:
+    deployment = story.deployment
+    return SweepNightly(
+        RunSweep(story.reconcile, sleep=no_wait),
+        MemoryCheckpoints(deployment.database),
+        deployment.system_clock,
+        listener=heard or SweepListener(),
+    )
+
+
+async def test_p35_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
+    """
+    Once: the next one is due when the next night begins.
+    """
+    story.charge()
+    await story.deployment.hear([], apply_only=True)
+    story.deployment.clock.advance(A_MOMENT)
+    heard = Heard()
+    sweep, now = nightly(story, heard), story.deployment.clock.now
+
+    assert await sweep()
+    assert [it.drift.kind for it in heard.findings] == [DriftKind.PAYMENT_UNKNOWN]
+    assert all(it.repaired for it in heard.findings)
+    assert heard.pages == list(ObjectList)
+    assert heard.ends == [now - SETTLES_WITHIN]
+
+    assert not await sweep()
+    story.deployment.clock.now = next_night(now)
+    assert await sweep()
+    assert len(heard.findings) == 1
+
+
+async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
+    """
+    Then the same is told again.
+    """
+    story.charge()
+    await story.deployment.hear([], apply_only=True)
+    heard = Heard()
+    for _ in range(2):
+        story.deployment.clock.advance(timedelta(days=1))
+        assert await attrs.evolve(nightly(story, heard), repairs=False)()
+
+    assert len(heard.findings) == 2
+    assert not any(it.repaired for it in heard.findings)
+
+
+async def test_p25_a_sweep_that_is_stopped_goes_on_in_another_process(
+    story: Story,
+) -> None:
+    """
+    At once, from its place: each page is read once in all.
+    """
+    heard = Heard()
+    for _ in ObjectList:
+        assert await nightly(story, heard)(lambda: True)
+
+    assert not await nightly(story, heard)()
+    assert heard.pages == list(ObjectList)
+    assert len(heard.ends) == 1
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@attrs.define
+class Fatal(SweepListener):
+    """Kills the process when it has compared a page, and not saved it."""
+
+    left: int
+
+    def read(self, list_: ObjectList, objects: int) -> None:
+        assert (list_, objects >= 0) == (list_, True)
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+async def test_f01_a_sweep_that_is_killed_goes_on_when_its_lease_is_over(
+    story: Story,
+) -> None:
+    """
+    Anywhere: what it read and did not save is read again.
+    """
+    for survives in range(3):
+        with pytest.raises(Killed):
+            await nightly(story, Fatal(survives))()
+        assert not await nightly(story)()
+        story.deployment.clock.advance(LEASE)
+
+    heard = Heard()
+    assert await nightly(story, heard)()
+    assert heard.pages == list(ObjectList)[3:]
+    assert len(heard.ends) == 1
+
+
+async def test_a_sweep_that_was_taken_over_stops(story: Story) -> None:
+    """
+    It was frozen for longer than its lease; its place is not saved over the other's.
+    """
+    frozen, other = Heard(), Heard()
+
+    @attrs.define
+    class Frozen(Heard):
+        def read(self, list_: ObjectList, objects: int) -> None:
+            super().read(list_, objects)
+            loops = story.deployment.database.loops
+            loop = loops[SWEEP]
+            loops[SWEEP] = attrs.evolve(
+                loop, lease=loop.lease.claimed(BEGINNING, LEASE)
+            )
+
+    frozen = Frozen()
+    assert await nightly(story, frozen)()
+    assert frozen.pages == [ObjectList.CUSTOMERS]
+
+    story.deployment.clock.advance(LEASE)
+    assert await nightly(story, other)()
+    assert other.pages == list(ObjectList)
+
+
+async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> None:
+    """
+    It does not end the worker, and is not asked all the time.
+    """
+
+    class Refusing:
+        async def page(self, *_: object, **__: object) -> None:
+            raise GatewayMisconfigured("revoked", permission=False)
+
+    heard = Heard()
+    sweep = nightly(story, heard)
+    reconcile = attrs.evolve(sweep.run.reconcile, lists=Refusing())
+    refused = attrs.evolve(sweep, run=RunSweep(reconcile, sleep=no_wait))
+
+    assert await refused()
+    assert len(heard.failures) == 1
+    assert not await sweep()
+    story.deployment.clock.advance(timedelta(minutes=1))
+    assert await sweep()
+    assert heard.pages == list(ObjectList)
+
+
+async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
+    """
+    The first one compares all; after a long outage nothing is left out.
+    """
+    ranges = list[SweepRange]()
+
+    @attrs.frozen
+    class Noting(RunSweep):
+        def __call__(self, range_: SweepRange, place: SweepPlace, **more: bool):  # type: ignore[no-untyped-def]
+            ranges.append(range_)
+            return super().__call__(range_, place, **more)
+
+    sweep = nightly(story)
+    sweep = attrs.evolve(sweep, run=Noting(story.reconcile, no_wait))
+    clock, began = story.deployment.clock, story.deployment.clock.now
+    assert await sweep()
+    clock.advance(timedelta(days=1))
+    assert await sweep()
+    clock.advance(COMPARED_FOR * 2)
+    assert await sweep()
+
+    day_later = began + timedelta(days=1) - SETTLES_WITHIN
+    assert [it.since for it in ranges] == [None, day_later - COMPARED_FOR, day_later]
+
+
+def test_a_place_is_read_as_it_was_written() -> None:
+    """
+    With all that it holds, and with nothing of it.
+    """
+    range_ = SweepRange(since=None, until=BEGINNING)
+    for progress in (
+        SweepProgress(range_, SweepPlace()),
+        SweepProgress(
+            attrs.evolve(range_, since=BEGINNING - COMPARED_FOR),
+            SweepPlace(
+                list_=ObjectList.PAYMENTS,
+                after="ch_1",
+                edge=BEGINNING,
+                edge_ids=("ch_1", "ch_2"),
+            ),
+        ),
+    ):
+        assert SweepProgress.of_text(progress.text) == progress
+
+
+@pytest.mark.parametrize(
+    ("now", "night"),
+    [
+        ("2026-01-10T01:59:59Z", "2026-01-10T02:00:00Z"),
+        ("2026-01-10T02:00:00Z", "2026-01-11T02:00:00Z"),
+        ("2026-01-10T23:30:00-05:00", "2026-01-12T02:00:00Z"),
+    ],
+)
+def test_a_night_begins_at_two(now: str, night: str) -> None:
+    """
+    In UTC, wherever the clock is.
+    """
+    assert next_night(datetime.fromisoformat(now)) == datetime.fromisoformat(night)
