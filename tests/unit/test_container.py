@@ -8,9 +8,11 @@ import pytest
 from contracts.examples import ADA, NOON, an_account, email_of
 from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.rate_limited_gateway import RateLimitedGateway
 from payments_adapters.stripe import sign
 from payments_core.jobs import RunWork
 from payments_core.use_cases import (
+    BackFillEvents,
     CheckChange,
     ExecuteOperation,
     FindPrice,
@@ -20,6 +22,7 @@ from payments_core.use_cases import (
     RecordFacts,
     RegisterUser,
 )
+from payments_service.back_fill_reports import BackFillReports
 from payments_service.container import Container, Overrides, build_container
 from payments_service.settings import Settings
 from support.deployment import Deployment, caller_of
@@ -110,3 +113,17 @@ def test_what_is_not_given_is_the_usual() -> None:
 
     assert isinstance(record.ledger, PostgresLedger)
     assert isinstance(record.clock(), datetime)
+
+
+def test_back_fill_reads_behind_the_budget_as_often_as_is_said() -> None:
+    """
+    Through the same gateway as everything else, and it records as everything does.
+    """
+    env = NOWHERE.env(0, 0) | {"PAYMENTS_EVENT_BACK_FILL_S": "7"}
+    container = build_container(Settings.from_env(env))
+    back_fill = container[BackFillEvents]
+
+    assert back_fill.every == timedelta(seconds=7)
+    assert isinstance(back_fill.gateway, RateLimitedGateway)
+    assert back_fill.record is container[RecordFacts]
+    assert back_fill.listener is container[BackFillReports]

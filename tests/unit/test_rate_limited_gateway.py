@@ -13,6 +13,7 @@ import pytest
 from contracts.examples import a_job
 from payments_adapters.memory import (
     FixedClock,
+    MemoryCheckpoints,
     MemoryDatabase,
     MemoryGateway,
     MemoryJobDirectory,
@@ -41,7 +42,8 @@ from payments_core.errors import (
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.back_fill_reports import BackFillReports
+from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.webhook_reports import WebhookReports
 
 pytestmark = pytest.mark.anyio
@@ -373,7 +375,7 @@ async def test_only_an_answer_shows_that_the_key_is_taken(
 
 async def test_a_refused_key_is_in_the_metrics() -> None:
     """
-    And how many jobs are failing, where the jobs are known.
+    And how many jobs are failing, of a worker.
     """
     it, database = Guarded(), MemoryDatabase()
     lease = attrs.evolve(a_job().lease, attempts=QUICK_ATTEMPTS)
@@ -381,9 +383,13 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     nobody: Any = None
-    app: Any = create_ops_app(
-        nobody, it.breaker, WebhookReports(), MemoryJobDirectory(database)
+    shown = WorkerMetrics(
+        MemoryJobDirectory(database),
+        MemoryCheckpoints(database),
+        it.clock,
+        BackFillReports(),
     )
+    app: Any = create_ops_app(nobody, it.breaker, WebhookReports(), shown)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text

@@ -110,11 +110,37 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "keep_alive_s": 5,
         "grace": timedelta(days=3),
         "drain_s": 0,
+        "event_back_fill_s": 60,
         "log_level": "info",
     }
     assert not settings.livemode
     live = Settings.from_env(production())
     assert (live.livemode, live.drain_s) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "reads"),
+    [
+        ({}, False),
+        ({"PAYMENTS_STRIPE_API_KEY": key("test")}, True),
+        (
+            {
+                "PAYMENTS_STRIPE_API_KEY": key("test"),
+                "PAYMENTS_EVENT_BACK_FILL_S": "0",
+            },
+            False,
+        ),
+    ],
+    ids=["no key", "a key", "never"],
+)
+def test_a_worker_reads_the_list_of_events_if_it_has_a_key(
+    given: dict[str, str],
+    reads: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    Without one it would be told of a refused key every minute.
+    """
+    assert Settings.from_env(development(**given)).reads_event_list is reads
 
 
 @pytest.mark.parametrize("value", [None, "", "  \n"])
@@ -156,6 +182,8 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_KEEP_ALIVE_S", "3600", "keep_alive_s", 3_600),
     ("PAYMENTS_GRACE_DAYS", "0", "grace", timedelta(0)),
     ("PAYMENTS_DRAIN_S", "300", "drain_s", 300),
+    ("PAYMENTS_EVENT_BACK_FILL_S", "0", "event_back_fill_s", 0),
+    ("PAYMENTS_EVENT_BACK_FILL_S", "3600", "event_back_fill_s", 3600),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
     (
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
@@ -240,6 +268,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_GRACE_DAYS", "367"),
     ("PAYMENTS_GRACE_DAYS", "1.5"),
     ("PAYMENTS_DRAIN_S", "301"),
+    ("PAYMENTS_EVENT_BACK_FILL_S", "3601"),
     ("PAYMENTS_LOG_LEVEL", "INFO"),
 ]
 

@@ -1,6 +1,7 @@
 """The worker's loop: what fails in it is told, and ends nothing."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import asyncpg
 import pytest
@@ -83,3 +84,81 @@ async def test_work_that_cannot_even_be_given_back_is_told(
             await worker.run()
 
     assert [it["event"] for it in lines] == ["work failed"]
+
+
+async def do() -> None:
+    """Do nothing, well."""
+
+
+async def test_back_fill_begins_at_once_and_holds_up_no_job() -> None:
+    """
+    It goes on while there is more, and is asked to end between its pages.
+    """
+    turns, was_asked = list[int](), asyncio.Event()
+
+    async def turn(stopping: Callable[[], bool]) -> bool:
+        turns.append(len(turns))
+        if len(turns) < 3:
+            return True
+        # In the middle of a long turn the jobs go on.
+        key, now = subscription_job("sub_1"), deployment.clock.now
+        deployment.database.tables.jobs[key] = Job.due(key, "seen", now)
+        while not stopping():
+            await asyncio.sleep(0)
+            if deployment.database.tables.jobs[key].lease.fence:
+                worker.stop()
+        was_asked.set()
+        return False
+
+    async with Deployment.opened() as deployment:
+        worker = Worker(deployment.run_work, do, idle_s=0, back_fill=turn)
+        await worker.run()
+
+    assert turns == [0, 1, 2]
+    assert was_asked.is_set()
+
+
+async def test_back_fill_that_fails_never_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Whatever it fails of, it is told, and a later turn is taken. A database that does
+    not answer is told by who asks it more often.
+    """
+    for name in ("BACK_FILL_POLL_S", "BACK_FILL_WAIT_MAX_S", "IDLE_MAX_S"):
+        monkeypatch.setattr(f"payments_service.worker.{name}", 0.0)
+    failures: Iterator[Exception] = iter(FAILURES)
+
+    async def turn(_: Callable[[], bool]) -> bool:
+        for failure in failures:
+            raise failure
+        worker.stop()
+        return False
+
+    async with Deployment.opened() as deployment:
+        worker = Worker(deployment.run_work, do, idle_s=0, back_fill=turn)
+        with structlog.testing.capture_logs() as lines:
+            await worker.run()
+
+    told = [it["event"] for it in lines]
+    assert told == ["back-fill failed"] * (len(FAILURES) - 1)
+
+
+async def test_f07_a_turn_that_does_not_end_is_cut_off() -> None:
+    """
+    Within the time that a worker has to end; its lease runs out.
+    """
+
+    async def turn(_: Callable[[], bool]) -> bool:
+        worker.stop()
+        await asyncio.Event().wait()
+        return False
+
+    async with Deployment.opened() as deployment:
+        worker = Worker(
+            deployment.run_work, do, idle_s=0, finish_within_s=0, back_fill=turn
+        )
+        with structlog.testing.capture_logs() as lines:
+            await worker.run()
+
+    assert [it["event"] for it in lines] == ["work was cut off"]

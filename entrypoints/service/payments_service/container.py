@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -19,6 +19,7 @@ import structlog
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.call_budget import PostgresCallBudget
+from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
@@ -43,6 +44,7 @@ from payments_core.jobs import FailedWork, RunWork
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
+    Checkpoints,
     Clock,
     EventLog,
     EventReader,
@@ -59,6 +61,7 @@ from payments_core.ports import (
 )
 from payments_core.use_cases import (
     AuthenticateCaller,
+    BackFillEvents,
     CallOffIntent,
     ChangeSubscription,
     CheckChange,
@@ -87,6 +90,7 @@ from payments_core.use_cases import (
     StartSubscription,
     UpdateCard,
 )
+from payments_service.back_fill_reports import BackFillReports
 from payments_service.ingest_queue import IngestQueue
 from payments_service.settings import Settings, SettingsError
 from payments_service.webhook_reports import WebhookReports
@@ -175,6 +179,16 @@ class Container:
         return found
 
     @property
+    def checkpoints(self) -> Checkpoints:
+        found: Checkpoints = self._container.resolve(Checkpoints)
+        return found
+
+    @property
+    def clock(self) -> Clock:
+        found: Clock = self._container.resolve(Clock)
+        return found
+
+    @property
     def reader(self) -> EventReader:
         # A port, so not by its class: mypy takes protocols for no values.
         found: EventReader = self._container.resolve(EventReader)
@@ -213,6 +227,7 @@ def build_container(
     container.register(StripeGateway, instance=stripe)
     container.register(CircuitBreaker, instance=breaker)
     container.register(WebhookReports, instance=WebhookReports())
+    container.register(BackFillReports, instance=BackFillReports())
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
@@ -261,6 +276,7 @@ def build_container(
         )
 
     for it, provider in (
+        (BackFillEvents, _back_fill(settings, container)),
         (RecordFacts, record),
         (ExecuteOperation, execute),
         (IngestQueue, ingest_queue),
@@ -274,6 +290,24 @@ def build_container(
         except InvalidValue as error:
             raise SettingsError({variable: error.reason}) from error
     return Container(container)
+
+
+def _back_fill(
+    settings: Settings, container: punq.Container
+) -> Callable[[], BackFillEvents]:
+    def back_fill() -> BackFillEvents:
+        return BackFillEvents(
+            container.resolve(PaymentGateway),
+            container.resolve(Checkpoints),
+            container.resolve(EventLog),
+            container.resolve(RecordFacts),
+            container.resolve(Clock),
+            container.resolve(SystemClock),
+            timedelta(seconds=settings.event_back_fill_s),
+            container.resolve(BackFillReports),
+        )
+
+    return back_fill
 
 
 def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
@@ -339,6 +373,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def token_store() -> TokenStore:
         return PostgresTokens(store)
 
+    def checkpoints() -> Checkpoints:
+        return PostgresCheckpoints(store)
+
     return {
         Ledger: ledger,
         WorkQueue: work_queue,
@@ -348,6 +385,7 @@ def _stores(store: PostgresStore) -> _Providers:
         IntentDirectory: intents,
         JobDirectory: jobs,
         TokenStore: token_store,
+        Checkpoints: checkpoints,
     }
 
 

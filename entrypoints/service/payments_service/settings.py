@@ -26,6 +26,7 @@ _PORT_MAX: Final = 65_535
 CONNECTIONS_MAX: Final = 512
 # uvicorn's own.
 KEEP_ALIVE_S: Final = 5
+EVENT_BACK_FILL_S: Final = 60
 # One of those that an address of a database may list, separated by commas.
 _HOST: Final = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]*)(?::([0-9]{0,5}))?")
 
@@ -86,11 +87,17 @@ class Settings:
     keep_alive_s: int = KEEP_ALIVE_S
     grace: timedelta = timedelta(days=3)
     drain_s: int = 0
+    event_back_fill_s: int = EVENT_BACK_FILL_S
     log_level: str = "info"
 
     @property
     def livemode(self) -> bool:
         return self.env == "production"
+
+    @property
+    def reads_event_list(self) -> bool:
+        """Whether a worker back-fills events: without a key it has nothing to ask."""
+        return self.event_back_fill_s > 0 and self.stripe_api_key is not None
 
     @classmethod
     def from_env(
@@ -139,6 +146,9 @@ class Settings:
             ),
             "grace": given.get("PAYMENTS_GRACE_DAYS", _days, timedelta(days=3)),
             "drain_s": given.get("PAYMENTS_DRAIN_S", _whole(0, 300), 5 if live else 0),
+            "event_back_fill_s": given.get(
+                "PAYMENTS_EVENT_BACK_FILL_S", _whole(0, 3_600), EVENT_BACK_FILL_S
+            ),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:

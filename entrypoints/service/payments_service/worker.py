@@ -5,6 +5,8 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
+Rule 4: back-fill runs beside all that, one turn after the other: however long it has
+        to catch up, no job waits for it.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
 from payments_core.jobs import RunWork
+from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
 
 AT_ONCE: Final = 8
@@ -30,8 +33,14 @@ FINISH_WITHIN_S: Final = 15.0
 # A repair: what is linkable is linked where it is saved. It reads all that is unlinked.
 LINK_EVERY_S: Final = 30.0
 PREPARE_EVERY_S: Final = 3600.0
+# How often it is asked whether a turn of back-fill is due: one small statement.
+BACK_FILL_POLL_S: Final = 5.0
+BACK_FILL_WAIT_MAX_S: Final = 300.0
 
 Chore = Callable[[], Awaitable[object]]
+# Takes a turn, if one is due, and ends between pages once it is to stop. It says
+# whether the next turn is due at once.
+BackFill = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 
 @attrs.define
@@ -43,21 +52,23 @@ class Worker:
     _at_once: int = AT_ONCE
     _idle_s: float = IDLE_S
     _finish_within_s: float = FINISH_WITHIN_S
+    _back_fill: BackFill | None = None
     _running: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _stopped_at: float = attrs.field(init=False, default=0.0)
     _store_is_gone: bool = attrs.field(init=False, default=False)
 
     @classmethod
-    def of(cls, container: Container) -> "Worker":
+    def of(cls, container: Container, *, back_fills: bool = False) -> "Worker":
         work = container[RunWork]
+        back_fill = container[BackFillEvents] if back_fills else None
 
         async def prepare() -> None:
             # By the clock that bodies are kept by.
             today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
-        return cls(work, prepare)
+        return cls(work, prepare, back_fill=back_fill)
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -70,6 +81,7 @@ class Worker:
             _Regularly(LINK_EVERY_S, self._work.link),
             _Regularly(PREPARE_EVERY_S, self._prepare),
         ]
+        beside = asyncio.create_task(self._back_fill_regularly())
         wait_s = self._idle_s
         while not self._stop.is_set():
             self._store_is_gone, failed, busy = False, False, 0
@@ -90,7 +102,30 @@ class Worker:
                 continue
             wait_s = self._idle_s
             await self._until_there_is_room(more=busy == self._at_once)
-        await self._finish()
+        await self._finish({beside, *self._running})
+
+    async def back_fill(self) -> None:
+        """Take the turns of back-fill that are due now, to the end of the list.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        while self._back_fill and await self._back_fill(self._stop.is_set):
+            continue
+
+    async def _back_fill_regularly(self) -> None:
+        wait_s = BACK_FILL_POLL_S
+        while self._back_fill and not self._stop.is_set():
+            try:
+                await self.back_fill()
+                wait_s = BACK_FILL_POLL_S
+            except StoreUnavailable:
+                # The loop of jobs asks more often, and tells it.
+                wait_s = IDLE_MAX_S
+            except Exception:  # noqa: BLE001  # a bug must not end it
+                wait_s = min(wait_s * 2, BACK_FILL_WAIT_MAX_S)
+                structlog.get_logger().exception("back-fill failed", wait_s=wait_s)
+            await self._rest(wait_s)
 
     async def once(self) -> int:
         """Do what is due now, to its end; return how much it was.
@@ -131,13 +166,11 @@ class Worker:
             return
         await self._rest(self._idle_s)
 
-    async def _finish(self) -> None:
-        if not self._running:
-            return
+    async def _finish(self, running: "set[asyncio.Task[None]]") -> None:
         # Since it was asked to stop: a database that does not answer took time already.
         so_far_s = time.monotonic() - self._stopped_at
         within_s = max(self._finish_within_s - so_far_s, 0)
-        _, left = await asyncio.wait(self._running, timeout=within_s)
+        _, left = await asyncio.wait(running, timeout=within_s)
         for task in left:
             task.cancel()
         if left:

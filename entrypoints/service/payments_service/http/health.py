@@ -16,7 +16,9 @@ from typing_extensions import override
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
-from payments_core.ports import JobDirectory
+from payments_core.ports import Checkpoints, Clock, JobDirectory
+from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
+from payments_service.back_fill_reports import BackFillReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
@@ -117,6 +119,49 @@ class FailingJobs:
             self._gauge.set(math.nan)
 
 
+@attrs.define
+class BackFillLag:
+    """How far back-fill is behind the gateway's time; asked for when it is shown."""
+
+    _checkpoints: Checkpoints
+    _clock: Clock
+    _gauge: Gauge
+
+    async def measure(self) -> None:
+        try:
+            kept = await self._checkpoints.find(EVENT_BACK_FILL)
+        except Unavailable:
+            kept = None
+        if kept is None or kept.reached_at is None:
+            # Not a number, as above: not known, or back-fill never began.
+            self._gauge.set(math.nan)
+            return
+        self._gauge.set((self._clock() - kept.reached_at).total_seconds())
+
+
+class BackFillMetrics(Collector):
+    """What back-fill found, as this process sees it."""
+
+    def __init__(self, reports: BackFillReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        found = CounterMetricFamily(
+            "payments_event_back_fill_events",
+            "Events that back-fill found, by what became of them.",
+            labels=["outcome"],
+        )
+        for outcome, count in self._reports.counts.items():
+            found.add_metric([outcome], count)
+        yield found
+        yield CounterMetricFamily(
+            "payments_event_back_fill_failures",
+            "Turns of back-fill that stopped before their end.",
+            value=self._reports.failures_count,
+        )
+
+
 class WebhookMetrics(Collector):
     """What became of webhooks that changed nothing, as this process sees it."""
 
@@ -143,10 +188,47 @@ class WebhookMetrics(Collector):
 
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
-    if state.failing_jobs is not None:
-        await state.failing_jobs.count()
+    if state.worker is not None:
+        await state.worker.failing_jobs.count()
+        await state.worker.lag.measure()
     return Response(
         generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+@attrs.frozen
+class WorkerMetrics:
+    """What a worker shows besides, and where it is read."""
+
+    jobs: JobDirectory
+    checkpoints: Checkpoints
+    clock: Clock
+    reports: BackFillReports
+
+
+@attrs.frozen
+class _Measured:
+    """What is measured each time that it is shown."""
+
+    failing_jobs: FailingJobs
+    lag: BackFillLag
+
+
+def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
+    registry.register(BackFillMetrics(worker.reports))
+    failing = Gauge(
+        "payments_jobs_failing",
+        "Jobs whose quick attempts are used up: they are tried once a day.",
+        registry=registry,
+    )
+    lag = Gauge(
+        "payments_event_back_fill_lag_seconds",
+        "How old the time is up to which all listed events were read.",
+        registry=registry,
+    )
+    return _Measured(
+        FailingJobs(worker.jobs, failing),
+        BackFillLag(worker.checkpoints, worker.clock, lag),
     )
 
 
@@ -154,27 +236,19 @@ def create_ops_app(
     readiness: Readiness,
     breaker: CircuitBreaker,
     reports: WebhookReports,
-    jobs: JobDirectory | None = None,
+    worker: WorkerMetrics | None = None,
 ) -> RequestContext:
-    """Return the app of the ops port; with `jobs` it counts those that are failing."""
+    """Return the app of the ops port; a `worker` shows failing jobs and its lag."""
     registry = CollectorRegistry()
     registry.register(GatewayMetrics(breaker))
     registry.register(WebhookMetrics(reports))
-    failing_jobs = None
-    if jobs is not None:
-        gauge = Gauge(
-            "payments_jobs_failing",
-            "Jobs whose quick attempts are used up: they are tried once a day.",
-            registry=registry,
-        )
-        failing_jobs = FailingJobs(jobs, gauge)
     app = Litestar(
         [livez, readyz, metrics],
         state=State(
             {
                 "readiness": readiness,
                 "registry": registry,
-                "failing_jobs": failing_jobs,
+                "worker": _measured(worker, registry) if worker else None,
             }
         ),
         before_request=no_body,

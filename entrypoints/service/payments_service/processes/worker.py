@@ -8,11 +8,12 @@ import structlog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service import logs
+from payments_service.back_fill_reports import BackFillReports
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
@@ -26,10 +27,11 @@ from payments_service.worker import Worker
 def worker(ending: Ending, *, once: bool) -> None:
     """Work off what webhooks and requests left behind, until SIGTERM.
 
-    Syncs what an event left open, goes on with operations whose process died, and
-    links payments to accounts. Any number may run at once. The ops port says that it
-    lives, how the payment gateway answers, and how many jobs are failing; it is not
-    ready while the gateway refuses the API key.
+    Syncs what an event left open, goes on with operations whose process died, links
+    payments to accounts, and reads from Stripe's list of events what never came as a
+    webhook. Any number may run at once. The ops port says that it lives, how the
+    payment gateway answers, how many jobs are failing, and how far the list is read;
+    it is not ready while the gateway refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -43,8 +45,9 @@ async def _work(
     await require_schema(settings.database_url)
     await require_own_database(settings)
     async with opened(container):
-        working = Worker.of(container)
+        working = Worker.of(container, back_fills=settings.reads_event_list)
         if once:
+            await working.back_fill()
             while await working.once():
                 continue
             return
@@ -52,7 +55,13 @@ async def _work(
         breaker = container[CircuitBreaker]
         readiness = Readiness(container[PostgresStore], lambda: breaker.key.trouble)
         reports = container[WebhookReports]
-        ops_app = create_ops_app(readiness, breaker, reports, container.jobs)
+        shown = WorkerMetrics(
+            container.jobs,
+            container.checkpoints,
+            container.clock,
+            container[BackFillReports],
+        )
+        ops_app = create_ops_app(readiness, breaker, reports, shown)
         ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:

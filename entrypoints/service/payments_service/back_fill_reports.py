@@ -1,0 +1,56 @@
+"""What back-fill found and what it failed of: counted, and told in the log.
+
+Rule: what the gateway refuses is told each time that it is asked, which is later and
+      later; what is not listed any more is an error, once.
+"""
+
+from collections import Counter
+from datetime import datetime
+
+import attrs
+import structlog
+from typing_extensions import override
+
+from payments_core.events import EventState, GatewayEvent
+from payments_core.use_cases import BackFillListener
+from payments_core.use_cases.back_fill_events import DUPLICATE
+
+
+@attrs.define
+class BackFillReports(BackFillListener):
+    """Counts of one process, by what became of the events."""
+
+    counts: Counter[str] = attrs.field(init=False)
+    failures_count: int = attrs.field(init=False, default=0)
+
+    @counts.default
+    def _none_yet(self) -> Counter[str]:
+        # An alert on growth misses the first of a series that was not there.
+        return Counter(dict.fromkeys((DUPLICATE, *(it.value for it in EventState)), 0))
+
+    @override
+    def found(self, outcome: str, count: int) -> None:
+        self.counts[outcome] += count
+
+    @override
+    def set_aside(self, event: GatewayEvent, error: Exception) -> None:
+        structlog.get_logger().error(
+            "event set aside", event_id=event.id, event_type=event.type, exc_info=error
+        )
+
+    @override
+    def failed(self, error: Exception) -> None:
+        self.failures_count += 1
+        structlog.get_logger().warning(
+            "event back-fill stopped; it goes on later", reason=str(error)
+        )
+
+    @override
+    def lost(self, since: datetime, until: datetime) -> None:
+        structlog.get_logger().error(
+            "events were lost: Stripe does not list them any more",
+            since=since.isoformat(),
+            until=until.isoformat(),
+            advice="what changed in this time is known by syncs alone: "
+            "compare subscriptions and payments of this time with Stripe",
+        )

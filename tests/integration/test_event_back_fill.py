@@ -1,0 +1,158 @@
+"""Webhooks that never came are read from Stripe's list: as processes, on Postgres."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from payments_adapters.stripe import translate
+from payments_sandbox.resources.endpoints import shown
+from support import databases
+from support.service_with_sandbox import OTHER, Payer, ServiceWithSandbox, selling
+
+COUNT: Final = 12
+
+
+@pytest.fixture(scope="module")
+def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
+    """
+    A world that began twenty days ago: the list goes back for thirty.
+    """
+    with selling(postgres, template, ago=timedelta(days=20)) as stack:
+        yield stack
+
+
+def charged(payer: Payer, amount: int) -> Any:
+    """Take money of a payer that no invoice asks for; return the charge's id."""
+    [customer] = payer.customers
+    intent = payer.stack.wire.post(
+        "payment_intents",
+        amount=amount,
+        currency="eur",
+        customer=customer["id"],
+        payment_method=payer.card,
+        confirm=True,
+        off_session=True,
+    )
+    return intent["latest_charge"]
+
+
+def act(payer: Payer) -> None:
+    """Let happen beside us what only an event tells of."""
+    wire = payer.stack.wire
+    [customer], [subscription] = payer.customers, payer.subscriptions
+    wire.post("refunds", charge=charged(payer, 500))
+    charged(payer, 700)
+    card = wire.post(f"payment_methods/{OTHER}/attach", customer=customer["id"])
+    settings = {"default_payment_method": card["id"]}
+    wire.post(f"customers/{customer['id']}", invoice_settings=settings)
+    wire.post(f"subscriptions/{subscription['id']}", cancel_at_period_end=True)
+    item = {"price": payer.stack.other}
+    wire.post("subscriptions", customer=customer["id"], items=[item])
+
+
+def view(payer: Payer) -> Any:
+    """Return what we say of a payer, but for who they are."""
+    status = payer.status
+    for name in ("email", "subscriptions"):
+        del status[name]
+    subscriptions = payer.get("subscriptions")["items"]
+    return (
+        _without_ids(status),
+        sorted((_without_ids(it) for it in subscriptions), key=json.dumps),
+        sorted(
+            payer.stored(
+                "state, amount_minor, refunded_minor from payments", by="1, 2, 3"
+            )
+        ),
+    )
+
+
+def _without_ids(thing: Any) -> Any:
+    if isinstance(thing, dict):
+        return {
+            name: _without_ids(it)
+            for name, it in thing.items()
+            if name != "id" and not name.endswith("_id")
+        }
+    return [_without_ids(it) for it in thing] if isinstance(thing, list) else thing
+
+
+def listed(stack: ServiceWithSandbox) -> list[str]:
+    """Return the ids of the events that say something to us."""
+    world = stack.sandbox.engine.world
+    bodies = [json.dumps(shown(world, it)).encode() for it in world.events.values()]
+    events = [translate(body) for body in bodies]
+    return sorted(it.id for it in events if it.report is not None)
+
+
+def rows(stack: ServiceWithSandbox, query: str) -> list[Any]:
+    url = stack.world.database_url
+    return [row[0] for row in databases.run(databases.fetch(url, query))]
+
+
+def due_now(stack: ServiceWithSandbox) -> None:
+    """Let the next turn be due, and forget how many calls were made."""
+    for statement in (
+        "update checkpoints set due_at = due_at - interval '1 hour'",
+        "delete from gateway_budgets",
+    ):
+        databases.run(databases.execute(stack.world.database_url, statement))
+
+
+def test_f40_p27_what_was_lost_for_days_is_known_after_one_run(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    One of two has no webhook for days; after `payments worker --once` both are alike.
+    """
+    heard, lost = stack.user(), stack.user()
+    for payer in (heard, lost):
+        payer.subscribed()
+    act(heard)
+    stack.settle(timedelta(minutes=1))
+    stack.sandbox.chaos(drop=1)
+    act(lost)
+    stack.settle(timedelta(minutes=1))
+    stack.sandbox.advance("4 days")
+    assert view(lost) != view(heard)
+    stack.sandbox.calm()
+
+    due_now(stack)
+    assert stack.work_as_process() == 0
+    stack.settle(timedelta(minutes=1))
+
+    assert view(lost) == view(heard)
+    kept = rows(stack, "select id from webhook_events order by id")
+    assert set(listed(stack)) <= set(kept)
+    [lag] = rows(stack, "select reached_at from checkpoints where name = 'events'")
+    assert lag == stack.sandbox.now
+
+
+def test_f42_back_fill_and_webhooks_at_once_come_to_the_same(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    Each event is kept once, and nothing waits in the end.
+    """
+    payers = [stack.user() for _ in range(COUNT)]
+    for payer in payers:
+        payer.give_card().raise_for_status()
+        assert payer.subscribe().status_code == 201
+        act(payer)
+    due_now(stack)
+    delivering = threading.Thread(target=stack.sandbox.deliver)
+    delivering.start()
+    assert stack.work_as_process() == 0
+    delivering.join()
+    stack.settle(timedelta(minutes=1))
+
+    kept = rows(stack, "select id from webhook_events order by id")
+    assert len(set(kept)) == len(kept)
+    assert set(listed(stack)) <= set(kept)
+    first, *others = map(view, payers)
+    assert others == [first] * (COUNT - 1)
+    assert not rows(stack, "select id from webhook_events where state = 'pending'")

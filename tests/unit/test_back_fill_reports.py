@@ -1,0 +1,133 @@
+"""What back-fill tells: in the log, and in the metrics of a worker."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import structlog
+
+from contracts.examples import NOON, an_event
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryCheckpoints,
+    MemoryDatabase,
+    MemoryJobDirectory,
+)
+from payments_adapters.rate_limited_gateway import CircuitBreaker
+from payments_core.checkpoints import LEASE, LoopCheckpoint
+from payments_core.errors import GatewayNotAttempted, StoreUnavailable
+from payments_core.use_cases import BackFillListener
+from payments_core.use_cases.back_fill_events import DUPLICATE, EVENT_BACK_FILL
+from payments_service.back_fill_reports import BackFillReports
+from payments_service.http.health import WorkerMetrics, create_ops_app
+from payments_service.webhook_reports import WebhookReports
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_what_fails_and_what_is_lost_is_told() -> None:
+    """
+    With what to do; what the gateway says of a turn is a warning, a gap an error.
+    """
+    reports = BackFillReports()
+    with structlog.testing.capture_logs() as lines:
+        reports.failed(GatewayNotAttempted("too many calls at once"))
+        reports.lost(NOON, NOON + MINUTE)
+        reports.set_aside(an_event("evt_1"), KeyError("a bug"))
+
+    assert [it["log_level"] for it in lines] == ["warning", "error", "error"]
+    assert "too many calls at once" in lines[0]["reason"]
+    assert lines[1]["since"] == NOON.isoformat()
+    assert lines[1]["until"] == (NOON + MINUTE).isoformat()
+    assert lines[2]["event_id"] == "evt_1"
+    assert reports.failures_count == 1
+
+
+def test_a_listener_that_is_not_given_hears_in_silence() -> None:
+    """
+    Who embeds the core may want to hear of some things alone.
+    """
+    with structlog.testing.capture_logs() as lines:
+        for listener in (BackFillListener(),):
+            listener.found(DUPLICATE, 1)
+            listener.failed(KeyError())
+            listener.lost(NOON, NOON)
+            listener.set_aside(an_event("evt_1"), KeyError())
+    assert not lines
+
+
+@attrs.define
+class Ops:
+    """The ops port of a worker."""
+
+    reports: BackFillReports = attrs.field(factory=BackFillReports)
+    checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
+    clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
+
+    async def metrics(self) -> str:
+        nobody: Any = None
+        jobs = MemoryJobDirectory(MemoryDatabase())
+        shown = WorkerMetrics(jobs, self.checkpoints, self.clock, self.reports)
+        breaker = CircuitBreaker(self.clock)
+        app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://ops"
+        ) as client:
+            return (await client.get("/metrics")).text
+
+    async def lag(self) -> float:
+        name = "payments_event_back_fill_lag_seconds"
+        [line] = [
+            it for it in (await self.metrics()).splitlines() if it.startswith(name)
+        ]
+        return float(line.removeprefix(name))
+
+
+@pytest.mark.anyio
+async def test_the_metrics_say_what_was_found() -> None:
+    """
+    Every outcome from the start on, so that growth is seen.
+    """
+    ops = Ops()
+    ops.reports.found("applied", 3)
+    ops.reports.found("applied", 2)
+    ops.reports.failures_count = 4
+    text = await ops.metrics()
+
+    counts = "payments_event_back_fill_events_total"
+    assert f'{counts}{{outcome="applied"}} 5.0' in text
+    for outcome in ("duplicate", "ignored", "pending", "quarantined"):
+        assert f'{counts}{{outcome="{outcome}"}} 0.0' in text
+    assert "payments_event_back_fill_failures_total 4.0" in text
+
+
+@pytest.mark.anyio
+async def test_the_lag_grows_until_the_list_is_read_on() -> None:
+    """
+    Whichever process reads it, and whether it reads at all.
+    """
+    ops = Ops()
+    assert math.isnan(await ops.lag())
+    claimed = await ops.checkpoints.claim(EVENT_BACK_FILL, now=NOON, lease=LEASE)
+    assert math.isnan(await ops.lag())
+    assert await ops.checkpoints.save(attrs.evolve(claimed, reached_at=NOON))
+    assert await ops.lag() == 0.0
+    ops.clock.advance(timedelta(days=4))
+    assert await ops.lag() == 4 * 86_400
+
+
+@pytest.mark.anyio
+async def test_without_a_database_the_lag_is_not_known() -> None:
+    """
+    It is no number, and the other metrics are there.
+    """
+
+    class Gone:
+        async def find(self, _: str) -> LoopCheckpoint | None:
+            raise StoreUnavailable
+
+    assert math.isnan(await Ops(checkpoints=Gone()).lag())
