@@ -41,8 +41,8 @@ class Heard(SweepListener):
     def found(self, finding: Finding) -> None:
         self.findings.append(finding)
 
-    def ended(self, began: datetime) -> None:
-        self.ends.append(began)
+    def ended(self, until: datetime) -> None:
+        self.ends.append(until)
 
     def failed(self, error: Exception) -> None:
         self.failures.append(error)
@@ -50,8 +50,10 @@ class Heard(SweepListener):
 
 @pytest.fixture
 async def story() -> AsyncIterator[Story]:
+    """Lend a story in its first night."""
     async with told() as it:
-        it.deployment.clock.advance(A_MOMENT)
+        assert not await nightly(it)()
+        it.deployment.clock.now = next_night(it.deployment.clock.now)
         yield it
 
 
@@ -85,6 +87,23 @@ async def test_p35_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
     story.deployment.clock.now = next_night(now)
     assert await sweep()
     assert len(heard.findings) == 1
+
+
+async def test_a_new_database_is_compared_in_its_first_night() -> None:
+    """
+    And not before: nobody has asked for it.
+    """
+    async with told() as story:
+        heard, clock = Heard(), story.deployment.clock
+        night = next_night(clock.now)
+        for now in (clock.now, night - timedelta(seconds=1)):
+            clock.now = now
+            assert not await nightly(story, heard)()
+        assert heard.pages == []
+
+        clock.now = night
+        assert await nightly(story, heard)()
+        assert heard.pages == list(ObjectList)
 
 
 async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:

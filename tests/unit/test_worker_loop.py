@@ -111,7 +111,7 @@ async def test_back_fill_begins_at_once_and_holds_up_no_job() -> None:
         return False
 
     async with Deployment.opened() as deployment:
-        worker = Worker(deployment.run_work, do, idle_s=0, back_fill=turn)
+        worker = Worker(deployment.run_work, do, idle_s=0, loops={"back-fill": turn})
         await worker.run()
 
     assert turns == [0, 1, 2]
@@ -125,7 +125,7 @@ async def test_back_fill_that_fails_never_ends_the_worker(
     Whatever it fails of, it is told, and a later turn is taken. A database that does
     not answer is told by who asks it more often.
     """
-    for name in ("BACK_FILL_POLL_S", "BACK_FILL_WAIT_MAX_S", "IDLE_MAX_S"):
+    for name in ("LOOP_POLL_S", "LOOP_WAIT_MAX_S", "IDLE_MAX_S"):
         monkeypatch.setattr(f"payments_service.worker.{name}", 0.0)
     failures: Iterator[Exception] = iter(FAILURES)
 
@@ -136,7 +136,7 @@ async def test_back_fill_that_fails_never_ends_the_worker(
         return False
 
     async with Deployment.opened() as deployment:
-        worker = Worker(deployment.run_work, do, idle_s=0, back_fill=turn)
+        worker = Worker(deployment.run_work, do, idle_s=0, loops={"back-fill": turn})
         with structlog.testing.capture_logs() as lines:
             await worker.run()
 
@@ -156,7 +156,11 @@ async def test_f07_a_turn_that_does_not_end_is_cut_off() -> None:
 
     async with Deployment.opened() as deployment:
         worker = Worker(
-            deployment.run_work, do, idle_s=0, finish_within_s=0, back_fill=turn
+            deployment.run_work,
+            do,
+            idle_s=0,
+            finish_within_s=0,
+            loops={"back-fill": turn},
         )
         with structlog.testing.capture_logs() as lines:
             await worker.run()

@@ -3,6 +3,7 @@
 from payments_core.jobs.reconcile import DriftCause, Finding, Reconcile, SweepStep
 from payments_core.jobs.run_sweep import RunSweep
 from payments_core.jobs.run_work import FailedWork, RunWork
+from payments_core.jobs.sweep_nightly import SweepListener, SweepNightly
 
 __all__ = [
     "DriftCause",
@@ -11,5 +12,7 @@ __all__ = [
     "Reconcile",
     "RunSweep",
     "RunWork",
+    "SweepListener",
+    "SweepNightly",
     "SweepStep",
 ]

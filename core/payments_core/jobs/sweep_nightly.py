@@ -2,8 +2,8 @@
 
 Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved after
         each step. A process that lost its claim stops: another one has taken over.
-Rule 2: the first sweep compares all that there ever was. A later one goes back to where
-        the last one ended, and at least `COMPARED_FOR`.
+Rule 2: the first sweep is in the first night, and compares all that there ever was. A
+        later one goes back to where the last one ended, and at least `COMPARED_FOR`.
 Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
 """
 
@@ -41,8 +41,8 @@ class SweepListener:
     def found(self, finding: Finding) -> None:
         """Hear of a difference."""
 
-    def ended(self, began: datetime) -> None:
-        """Hear that a sweep has compared all."""
+    def ended(self, until: datetime) -> None:
+        """Hear that a sweep has compared all that was made before this."""
 
     def failed(self, error: Exception) -> None:
         """Hear why it stopped; it goes on later."""
@@ -116,6 +116,11 @@ class SweepNightly:
         now = self.system_clock()
         kept = await self.checkpoints.claim(SWEEP, now=now, lease=LEASE)
         if kept is None:
+            return False
+        if kept.lease.fence == 1:
+            # A new database: nobody has to be disturbed by day.
+            lease = kept.lease.released(next_night(now))
+            await self.checkpoints.save(attrs.evolve(kept, lease=lease))
             return False
         progress = (
             SweepProgress.of_text(kept.position)

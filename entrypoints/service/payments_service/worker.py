@@ -5,13 +5,13 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill runs beside all that, one turn after the other: however long it has
-        to catch up, no job waits for it.
+Rule 4: back-fill and the nightly sweep run beside all that, each one turn after the
+        other: however long they take, no job waits for them.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -21,7 +21,7 @@ from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
-from payments_core.jobs import RunWork
+from payments_core.jobs import RunWork, SweepNightly
 from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
 
@@ -33,14 +33,16 @@ FINISH_WITHIN_S: Final = 15.0
 # A repair: what is linkable is linked where it is saved. It reads all that is unlinked.
 LINK_EVERY_S: Final = 30.0
 PREPARE_EVERY_S: Final = 3600.0
-# How often it is asked whether a turn of back-fill is due: one small statement.
-BACK_FILL_POLL_S: Final = 5.0
-BACK_FILL_WAIT_MAX_S: Final = 300.0
+# How often it is asked whether a turn of a loop is due: one small statement.
+LOOP_POLL_S: Final = 5.0
+LOOP_WAIT_MAX_S: Final = 300.0
 
 Chore = Callable[[], Awaitable[object]]
 # Takes a turn, if one is due, and ends between pages once it is to stop. It says
 # whether the next turn is due at once.
-BackFill = Callable[[Callable[[], bool]], Awaitable[bool]]
+Loop = Callable[[Callable[[], bool]], Awaitable[bool]]
+BACK_FILL: Final = "back-fill"
+SWEEP: Final = "sweep"
 
 
 @attrs.define
@@ -52,23 +54,28 @@ class Worker:
     _at_once: int = AT_ONCE
     _idle_s: float = IDLE_S
     _finish_within_s: float = FINISH_WITHIN_S
-    _back_fill: BackFill | None = None
+    _loops: Mapping[str, Loop] = attrs.field(factory=dict)
     _running: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _stopped_at: float = attrs.field(init=False, default=0.0)
     _store_is_gone: bool = attrs.field(init=False, default=False)
 
     @classmethod
-    def of(cls, container: Container, *, back_fills: bool = False) -> "Worker":
-        work = container[RunWork]
-        back_fill = container[BackFillEvents] if back_fills else None
+    def of(
+        cls, container: Container, *, back_fills: bool = False, sweeps: bool = False
+    ) -> "Worker":
+        work, loops = container[RunWork], dict[str, Loop]()
+        if back_fills:
+            loops[BACK_FILL] = container[BackFillEvents]
+        if sweeps:
+            loops[SWEEP] = container[SweepNightly]
 
         async def prepare() -> None:
             # By the clock that bodies are kept by.
             today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
-        return cls(work, prepare, back_fill=back_fill)
+        return cls(work, prepare, loops=loops)
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -81,7 +88,10 @@ class Worker:
             _Regularly(LINK_EVERY_S, self._work.link),
             _Regularly(PREPARE_EVERY_S, self._prepare),
         ]
-        beside = asyncio.create_task(self._back_fill_regularly())
+        beside = {
+            asyncio.create_task(self._regularly(name, loop))
+            for name, loop in self._loops.items()
+        }
         wait_s = self._idle_s
         while not self._stop.is_set():
             self._store_is_gone, failed, busy = False, False, 0
@@ -102,7 +112,7 @@ class Worker:
                 continue
             wait_s = self._idle_s
             await self._until_there_is_room(more=busy == self._at_once)
-        await self._finish({beside, *self._running})
+        await self._finish(beside | self._running)
 
     async def back_fill(self) -> None:
         """Take the turns of back-fill that are due now, to the end of the list.
@@ -110,21 +120,23 @@ class Worker:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        while self._back_fill and await self._back_fill(self._stop.is_set):
+        back_fill = self._loops.get(BACK_FILL)
+        while back_fill is not None and await back_fill(self._stop.is_set):
             continue
 
-    async def _back_fill_regularly(self) -> None:
-        wait_s = BACK_FILL_POLL_S
-        while self._back_fill and not self._stop.is_set():
+    async def _regularly(self, name: str, loop: Loop) -> None:
+        wait_s = LOOP_POLL_S
+        while not self._stop.is_set():
             try:
-                await self.back_fill()
-                wait_s = BACK_FILL_POLL_S
+                if await loop(self._stop.is_set):
+                    continue
+                wait_s = LOOP_POLL_S
             except StoreUnavailable:
                 # The loop of jobs asks more often, and tells it.
                 wait_s = IDLE_MAX_S
             except Exception:  # noqa: BLE001  # a bug must not end it
-                wait_s = min(wait_s * 2, BACK_FILL_WAIT_MAX_S)
-                structlog.get_logger().exception("back-fill failed", wait_s=wait_s)
+                wait_s = min(wait_s * 2, LOOP_WAIT_MAX_S)
+                structlog.get_logger().exception(f"{name} failed", wait_s=wait_s)
             await self._rest(wait_s)
 
     async def once(self) -> int:
@@ -167,6 +179,8 @@ class Worker:
         await self._rest(self._idle_s)
 
     async def _finish(self, running: "set[asyncio.Task[None]]") -> None:
+        if not running:
+            return
         # Since it was asked to stop: a database that does not answer took time already.
         so_far_s = time.monotonic() - self._stopped_at
         within_s = max(self._finish_within_s - so_far_s, 0)

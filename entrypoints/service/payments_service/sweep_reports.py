@@ -1,0 +1,61 @@
+"""What the nightly sweep found: counted, and told in the log.
+
+Rule: a log line has kinds and ids, and never what differs: that may be an e-mail.
+"""
+
+from collections import Counter
+from datetime import datetime
+
+import attrs
+import structlog
+from typing_extensions import override
+
+from payments_core.drift import DriftKind
+from payments_core.jobs import Finding, SweepListener
+from payments_core.object_lists import ObjectList
+
+
+@attrs.define
+class SweepReports(SweepListener):
+    """Counts of one process: drift by its kind, objects by their list."""
+
+    drifts: Counter[str] = attrs.field(init=False)
+    objects: Counter[str] = attrs.field(init=False)
+    failures_count: int = attrs.field(init=False, default=0)
+
+    @drifts.default
+    def _no_drift_yet(self) -> Counter[str]:
+        # An alert on growth misses the first of a series that was not there.
+        return Counter(dict.fromkeys((it.value for it in DriftKind), 0))
+
+    @objects.default
+    def _no_object_yet(self) -> Counter[str]:
+        return Counter(dict.fromkeys((it.value for it in ObjectList), 0))
+
+    @override
+    def read(self, list_: ObjectList, objects: int) -> None:
+        self.objects[list_.value] += objects
+
+    @override
+    def found(self, finding: Finding) -> None:
+        drift = finding.drift
+        self.drifts[drift.kind.value] += 1
+        structlog.get_logger().warning(
+            "drift",
+            kind=drift.kind.value,
+            subject=drift.subject,
+            user_id=drift.user_id,
+            cause=finding.cause.value,
+            repaired=finding.repaired,
+        )
+
+    @override
+    def ended(self, until: datetime) -> None:
+        structlog.get_logger().info("sweep ended", compared_until=until.isoformat())
+
+    @override
+    def failed(self, error: Exception) -> None:
+        self.failures_count += 1
+        structlog.get_logger().warning(
+            "sweep stopped; it goes on later", reason=str(error)
+        )
