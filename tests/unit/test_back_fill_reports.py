@@ -2,29 +2,20 @@
 
 import math
 from datetime import timedelta
-from typing import Any
 
 import attrs
-import httpx
 import pytest
 import structlog
 
 from contracts.examples import NOON, an_event
-from payments_adapters.memory import (
-    FixedClock,
-    MemoryCheckpoints,
-    MemoryDatabase,
-    MemoryJobDirectory,
-)
-from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.checkpoints import LEASE, LoopCheckpoint
 from payments_core.errors import GatewayNotAttempted, StoreUnavailable
 from payments_core.use_cases import BackFillListener
 from payments_core.use_cases.back_fill_events import DUPLICATE, EVENT_BACK_FILL
 from payments_service.back_fill_reports import BackFillReports
-from payments_service.http.health import WorkerMetrics, create_ops_app
-from payments_service.webhook_reports import WebhookReports
+from support.ops_port import Ops
 
+LAG = "payments_event_back_fill_lag_seconds"
 MINUTE = timedelta(minutes=1)
 
 
@@ -59,34 +50,6 @@ def test_a_listener_that_is_not_given_hears_in_silence() -> None:
     assert not lines
 
 
-@attrs.define
-class Ops:
-    """The ops port of a worker."""
-
-    reports: BackFillReports = attrs.field(factory=BackFillReports)
-    checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
-    clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
-
-    async def metrics(self) -> str:
-        nobody: Any = None
-        jobs = MemoryJobDirectory(MemoryDatabase())
-        shown = WorkerMetrics(jobs, self.checkpoints, self.clock, self.reports)
-        breaker = CircuitBreaker(self.clock)
-        app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://ops"
-        ) as client:
-            return (await client.get("/metrics")).text
-
-    async def lag(self) -> float:
-        name = "payments_event_back_fill_lag_seconds"
-        [line] = [
-            it for it in (await self.metrics()).splitlines() if it.startswith(name)
-        ]
-        return float(line.removeprefix(name))
-
-
 @pytest.mark.anyio
 async def test_the_metrics_say_what_was_found() -> None:
     """
@@ -111,13 +74,13 @@ async def test_the_lag_grows_until_the_list_is_read_on() -> None:
     Whichever process reads it, and whether it reads at all.
     """
     ops = Ops()
-    assert math.isnan(await ops.lag())
+    assert math.isnan(await ops.value(LAG))
     claimed = await ops.checkpoints.claim(EVENT_BACK_FILL, now=NOON, lease=LEASE)
-    assert math.isnan(await ops.lag())
+    assert math.isnan(await ops.value(LAG))
     assert await ops.checkpoints.save(attrs.evolve(claimed, reached_at=NOON))
-    assert await ops.lag() == 0.0
+    assert await ops.value(LAG) == 0.0
     ops.clock.advance(timedelta(days=4))
-    assert await ops.lag() == 4 * 86_400
+    assert await ops.value(LAG) == 4 * 86_400
 
 
 @pytest.mark.anyio
@@ -130,4 +93,4 @@ async def test_without_a_database_the_lag_is_not_known() -> None:
         async def find(self, _: str) -> LoopCheckpoint | None:
             raise StoreUnavailable
 
-    assert math.isnan(await Ops(checkpoints=Gone()).lag())
+    assert math.isnan(await Ops(checkpoints=Gone()).value(LAG))

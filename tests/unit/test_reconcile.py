@@ -572,7 +572,8 @@ class _Busy:
         if self.times:
             self.times -= 1
             raise GatewayNotAttempted("busy")
-        return await self.lists.page(*args, **kwargs)
+        page: ObjectPage = await self.lists.page(*args, **kwargs)
+        return page
 
 
 async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -> None:

@@ -111,6 +111,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "grace": timedelta(days=3),
         "drain_s": 0,
         "event_back_fill_s": 60,
+        "sweep": "repair",
         "log_level": "info",
     }
     assert not settings.livemode
@@ -141,6 +142,17 @@ def test_a_worker_reads_the_list_of_events_if_it_has_a_key(
     Without one it would be told of a refused key every minute.
     """
     assert Settings.from_env(development(**given)).reads_event_list is reads
+
+
+@pytest.mark.parametrize("how", ["repair", "report", "off"])
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_worker_sweeps_unless_it_shall_not(*, how: str, has_key: bool) -> None:
+    """
+    Nor without a key.
+    """
+    given = {"PAYMENTS_STRIPE_API_KEY": key("test")} if has_key else {}
+    settings = Settings.from_env(development(PAYMENTS_SWEEP=how, **given))
+    assert settings.sweeps is (has_key and how != "off")
 
 
 @pytest.mark.parametrize("value", [None, "", "  \n"])
@@ -184,6 +196,7 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_DRAIN_S", "300", "drain_s", 300),
     ("PAYMENTS_EVENT_BACK_FILL_S", "0", "event_back_fill_s", 0),
     ("PAYMENTS_EVENT_BACK_FILL_S", "3600", "event_back_fill_s", 3600),
+    ("PAYMENTS_SWEEP", "report", "sweep", "report"),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
     (
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
@@ -269,6 +282,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_GRACE_DAYS", "1.5"),
     ("PAYMENTS_DRAIN_S", "301"),
     ("PAYMENTS_EVENT_BACK_FILL_S", "3601"),
+    ("PAYMENTS_SWEEP", "yes"),
     ("PAYMENTS_LOG_LEVEL", "INFO"),
 ]
 

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 import attrs
 import pytest
+from typing_extensions import override
 
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_core.drift import DriftKind
 from payments_core.errors import GatewayMisconfigured
-from payments_core.jobs import Finding, RunSweep
+from payments_core.identity import CustomerId
+from payments_core.jobs import Finding, RunSweep, SweepStep
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLES_WITHIN
 from payments_core.jobs.sweep_nightly import (
     LEASE,
@@ -19,7 +21,7 @@ from payments_core.jobs.sweep_nightly import (
     SweepProgress,
     next_night,
 )
-from payments_core.object_lists import ObjectList
+from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.sweep import SweepPlace, SweepRange
 from support.deployment import BEGINNING
 from support.reconciling import A_MOMENT, Story, no_wait, told
@@ -34,16 +36,20 @@ class Heard(SweepListener):
     ends: list[datetime] = attrs.field(factory=list)
     failures: list[Exception] = attrs.field(factory=list)
 
+    @override
     def read(self, list_: ObjectList, objects: int) -> None:
         assert objects >= 0
         self.pages.append(list_)
 
+    @override
     def found(self, finding: Finding) -> None:
         self.findings.append(finding)
 
+    @override
     def ended(self, until: datetime) -> None:
         self.ends.append(until)
 
+    @override
     def failed(self, error: Exception) -> None:
         self.failures.append(error)
 
@@ -146,6 +152,7 @@ class Fatal(SweepListener):
 
     left: int
 
+    @override
     def read(self, list_: ObjectList, objects: int) -> None:
         assert (list_, objects >= 0) == (list_, True)
         self.left -= 1
@@ -179,6 +186,7 @@ async def test_a_sweep_that_was_taken_over_stops(story: Story) -> None:
 
     @attrs.define
     class Frozen(Heard):
+        @override
         def read(self, list_: ObjectList, objects: int) -> None:
             super().read(list_, objects)
             loops = story.deployment.database.loops
@@ -202,8 +210,15 @@ async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> N
     """
 
     class Refusing:
-        async def page(self, *_: object, **__: object) -> None:
-            raise GatewayMisconfigured("revoked", permission=False)
+        async def page(
+            self,
+            list_: ObjectList,
+            created: CreatedBetween,
+            *,
+            customer: CustomerId | None = None,
+            after: str | None = None,
+        ) -> ObjectPage:
+            raise GatewayMisconfigured(f"{list_} {created} {customer} {after}")
 
     heard = Heard()
     sweep = nightly(story, heard)
@@ -226,9 +241,12 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
 
     @attrs.frozen
     class Noting(RunSweep):
-        def __call__(self, range_: SweepRange, place: SweepPlace, **more: bool):  # type: ignore[no-untyped-def]
+        @override
+        def __call__(
+            self, range_: SweepRange, place: SweepPlace, *, repairs: bool
+        ) -> AsyncIterator[SweepStep]:
             ranges.append(range_)
-            return super().__call__(range_, place, **more)
+            return super().__call__(range_, place, repairs=repairs)
 
     sweep = nightly(story)
     sweep = attrs.evolve(sweep, run=Noting(story.reconcile, no_wait))

@@ -243,7 +243,9 @@ async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
     )
     # A process of its own in production: it shares nothing with the service.
     behind = build_container(settings, overrides)
-    working = Worker.of(behind, back_fills=settings.reads_event_list)
+    working = Worker.of(
+        behind, back_fills=settings.reads_event_list, sweeps=settings.sweeps
+    )
     started = asyncio.Event()
     begun.ending.by(service.stop)
     async with opened(behind), asyncio.TaskGroup() as tasks:

@@ -1,7 +1,7 @@
 """The second listener: whether the process lives, is ready, and how it does."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -16,12 +16,14 @@ from typing_extensions import override
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
+from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Checkpoints, Clock, JobDirectory
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
+from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
 # More than that is as bad.
@@ -120,20 +122,21 @@ class FailingJobs:
 
 
 @attrs.define
-class BackFillLag:
-    """How far back-fill is behind the gateway's time; asked for when it is shown."""
+class LoopLag:
+    """How far a loop is behind the gateway's time; asked for when it is shown."""
 
+    _name: str
     _checkpoints: Checkpoints
     _clock: Clock
     _gauge: Gauge
 
     async def measure(self) -> None:
         try:
-            kept = await self._checkpoints.find(EVENT_BACK_FILL)
+            kept = await self._checkpoints.find(self._name)
         except Unavailable:
             kept = None
         if kept is None or kept.reached_at is None:
-            # Not a number, as above: not known, or back-fill never began.
+            # Not a number, as above: not known, or it never came to an end.
             self._gauge.set(math.nan)
             return
         self._gauge.set((self._clock() - kept.reached_at).total_seconds())
@@ -158,6 +161,37 @@ class BackFillMetrics(Collector):
         yield CounterMetricFamily(
             "payments_event_back_fill_failures",
             "Turns of back-fill that stopped before their end.",
+            value=self._reports.failures_count,
+        )
+
+
+class SweepMetrics(Collector):
+    """What nightly sweeps found, as this process sees it."""
+
+    def __init__(self, reports: SweepReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        drifts = CounterMetricFamily(
+            "payments_drifts",
+            "What a nightly sweep found to differ from the gateway, by its kind.",
+            labels=["kind"],
+        )
+        for kind, count in self._reports.drifts.items():
+            drifts.add_metric([kind], count)
+        yield drifts
+        objects = CounterMetricFamily(
+            "payments_sweep_objects",
+            "The gateway's objects that sweeps compared, by their list.",
+            labels=["list"],
+        )
+        for list_, count in self._reports.objects.items():
+            objects.add_metric([list_], count)
+        yield objects
+        yield CounterMetricFamily(
+            "payments_sweep_failures",
+            "How often a sweep stopped, to go on later.",
             value=self._reports.failures_count,
         )
 
@@ -190,7 +224,8 @@ class WebhookMetrics(Collector):
 async def metrics(state: State) -> Response[bytes]:
     if state.worker is not None:
         await state.worker.failing_jobs.count()
-        await state.worker.lag.measure()
+        for lag in state.worker.lags:
+            await lag.measure()
     return Response(
         generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
@@ -204,6 +239,7 @@ class WorkerMetrics:
     checkpoints: Checkpoints
     clock: Clock
     reports: BackFillReports
+    sweeps: SweepReports
 
 
 @attrs.frozen
@@ -211,11 +247,12 @@ class _Measured:
     """What is measured each time that it is shown."""
 
     failing_jobs: FailingJobs
-    lag: BackFillLag
+    lags: Sequence[LoopLag]
 
 
 def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
     registry.register(BackFillMetrics(worker.reports))
+    registry.register(SweepMetrics(worker.sweeps))
     failing = Gauge(
         "payments_jobs_failing",
         "Jobs whose quick attempts are used up: they are tried once a day.",
@@ -226,10 +263,16 @@ def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
         "How old the time is up to which all listed events were read.",
         registry=registry,
     )
-    return _Measured(
-        FailingJobs(worker.jobs, failing),
-        BackFillLag(worker.checkpoints, worker.clock, lag),
+    age = Gauge(
+        "payments_sweep_age_seconds",
+        "How old the time is up to which a sweep has compared all.",
+        registry=registry,
     )
+    lags = [
+        LoopLag(name, worker.checkpoints, worker.clock, gauge)
+        for name, gauge in ((EVENT_BACK_FILL, lag), (SWEEP, age))
+    ]
+    return _Measured(FailingJobs(worker.jobs, failing), lags)
 
 
 def create_ops_app(

@@ -17,6 +17,7 @@ from payments_service.http.health import Readiness, WorkerMetrics, create_ops_ap
 from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
 from payments_service.settings import Settings
+from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 from payments_service.worker import Worker
 
@@ -28,10 +29,11 @@ def worker(ending: Ending, *, once: bool) -> None:
     """Work off what webhooks and requests left behind, until SIGTERM.
 
     Syncs what an event left open, goes on with operations whose process died, links
-    payments to accounts, and reads from Stripe's list of events what never came as a
-    webhook. Any number may run at once. The ops port says that it lives, how the
-    payment gateway answers, how many jobs are failing, and how far the list is read;
-    it is not ready while the gateway refuses the API key.
+    payments to accounts, reads from Stripe's list of events what never came as a
+    webhook, and compares all with Stripe at night. Any number may run at once. The ops
+    port says that it lives, how the payment gateway answers, how many jobs are failing,
+    how far the list is read, and what differed at night; it is not ready while the
+    gateway refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -45,7 +47,9 @@ async def _work(
     await require_schema(settings.database_url)
     await require_own_database(settings)
     async with opened(container):
-        working = Worker.of(container, back_fills=settings.reads_event_list)
+        working = Worker.of(
+            container, back_fills=settings.reads_event_list, sweeps=settings.sweeps
+        )
         if once:
             await working.back_fill()
             while await working.once():
@@ -60,6 +64,7 @@ async def _work(
             container.checkpoints,
             container.clock,
             container[BackFillReports],
+            container[SweepReports],
         )
         ops_app = create_ops_app(readiness, breaker, reports, shown)
         ops = server_of(ops_app, lifespan="off")

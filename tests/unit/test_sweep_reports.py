@@ -1,0 +1,81 @@
+"""What the nightly sweep finds is counted, and told without what differs."""
+
+import math
+from datetime import timedelta
+
+import attrs
+import pytest
+import structlog
+
+from contracts.examples import ADA, NOON
+from payments_core.checkpoints import LEASE
+from payments_core.drift import Drift, DriftKind
+from payments_core.jobs import DriftCause, Finding
+from payments_core.jobs.sweep_nightly import SWEEP
+from payments_core.object_lists import ObjectList
+from payments_service.sweep_reports import SweepReports
+from support.ops_port import Ops
+
+FINDING = Finding(
+    drift=Drift(
+        kind=DriftKind.PAYMENT_DETAILS,
+        subject="ch_1",
+        user_id=ADA,
+        ours="email: ada@example.com",
+        theirs="email: eve@example.com",
+    ),
+    cause=DriftCause.EVENT_LOST,
+    repaired=True,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_drift_is_counted_by_its_kind() -> None:
+    """
+    Every kind and every list from the start on, so that growth is seen.
+    """
+    ops = Ops()
+    ops.sweeps.found(FINDING)
+    ops.sweeps.read(ObjectList.PAYMENTS, 7)
+    ops.sweeps.failed(ValueError("busy"))
+
+    counted = {it.value: 0.0 for it in DriftKind} | {"payment_details": 1.0}
+    for kind, count in counted.items():
+        assert await ops.value(f'payments_drifts_total{{kind="{kind}"}}') == count
+    counted = {it.value: 0.0 for it in ObjectList} | {"payments": 7.0}
+    for list_, count in counted.items():
+        name = f'payments_sweep_objects_total{{list="{list_}"}}'
+        assert await ops.value(name) == count
+    assert await ops.value("payments_sweep_failures_total") == 1.0
+
+
+async def test_the_age_of_the_last_sweep_is_shown() -> None:
+    """
+    Of the last one that came to its end, by whichever process.
+    """
+    ops, age = Ops(), "payments_sweep_age_seconds"
+    assert math.isnan(await ops.value(age))
+    claimed = await ops.checkpoints.claim(SWEEP, now=NOON, lease=LEASE)
+    assert await ops.checkpoints.save(attrs.evolve(claimed, reached_at=NOON))
+    ops.clock.advance(timedelta(days=1))
+    assert await ops.value(age) == 86_400
+
+
+def test_the_log_names_things_and_not_what_is_said_of_them() -> None:
+    """
+    An e-mail does not belong into a log.
+    """
+    reports = SweepReports()
+    with structlog.testing.capture_logs() as lines:
+        reports.found(FINDING)
+        reports.ended(NOON)
+        reports.failed(ValueError("busy"))
+
+    assert [it["event"] for it in lines] == [
+        "drift",
+        "sweep ended",
+        "sweep stopped; it goes on later",
+    ]
+    assert lines[0] | {"subject": "ch_1", "kind": "payment_details"} == lines[0]
+    assert "example.com" not in str(lines)
