@@ -52,5 +52,5 @@ class BackFillReports(BackFillListener):
             since=since.isoformat(),
             until=until.isoformat(),
             advice="what changed in this time is known by syncs alone: "
-            "compare subscriptions and payments of this time with Stripe",
+            f"payments reconcile --since {since:%Y-%m-%d}",
         )
