@@ -60,7 +60,8 @@ def merge_observation(
         if known.is_terminal:
             return MergeResult(known)
         own = observation.report.of_own_item(known.report)
-        observation = attrs.evolve(observation, report=own)
+        if own is not observation.report:
+            observation = attrs.evolve(observation, report=own)
     if observation.fetched:
         return _answer(known, observation)
     if known is None:

@@ -15,6 +15,7 @@ import pytest
 from payments_sandbox import Fault, Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
 from support import databases
+from support.plain_http import TLS
 from support.service import ServiceProcess, running, start
 from support.service_with_sandbox import (
     GOOD,
@@ -66,7 +67,7 @@ def _at_once(
 
     async def ask() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=RIVALS)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=60, limits=limits, verify=TLS) as client:
             urls = [pair.services[n % 2].url for n in range(len(keys))]
             asked = (one(client, *it) for it in zip(urls, keys, strict=True))
             return list(await asyncio.gather(*asked))
@@ -165,6 +166,7 @@ def _ask(service: ServiceProcess, payer: Payer, **body: Any) -> None:
                 "Idempotency-Key": "a-key",
             },
             timeout=30,
+            verify=TLS,
         )
     except httpx.TransportError:
         return

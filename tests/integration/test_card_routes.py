@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from support import databases
+from support.plain_http import TLS
 from support.service_with_sandbox import (
     ASKING,
     FAILING,
@@ -59,6 +60,7 @@ def test_the_secret_of_an_operation_that_is_read_later_is_kept_by_no_cache(
         f"{ada.stack.service.url}/intents/{intent['id']}",
         headers={"Authorization": f"Bearer {ada.token}"},
         trust_env=False,
+        verify=TLS,
     )
 
     assert answer.json()["result"] == told
@@ -416,7 +418,7 @@ def test_without_a_token_nobody_is_anybody(ada: Payer, method: str, path: str) -
     """
     url = f"{ada.stack.service.url}/users/{ada.id}/{path}"
 
-    answer = httpx.request(method, url, trust_env=False)
+    answer = httpx.request(method, url, trust_env=False, verify=TLS)
 
     assert answer.status_code == 401
     assert problem_of(answer)["code"]

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from support.plain_http import TLS
 from support.service_with_sandbox import (
     BASIC,
     FAILING,
@@ -351,6 +352,7 @@ def test_t53_two_keys_are_none(ada: Payer) -> None:
             ("Idempotency-Key", "two"),
         ],
         trust_env=False,
+        verify=TLS,
     )
 
     assert refusal(answer) == (400, "invalid_idempotency_key")

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.plain_http import TLS
 from support.service_with_sandbox import (
     ASKING,
     BASIC,
@@ -278,6 +279,7 @@ def test_a_body_that_is_too_large_or_no_json_is_refused(
                 "Content-Type": "text/plain",
             },
             trust_env=False,
+            verify=TLS,
         )
         assert refusal(large)[0] == 413
         assert refusal(plain)[0] == 415

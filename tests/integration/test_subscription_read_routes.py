@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.plain_http import TLS
 from support.service_with_sandbox import Payer, ServiceWithSandbox, problem_of, refusal
 
 
@@ -106,7 +107,7 @@ def test_without_a_token_nothing_is_told(ada: Payer) -> None:
     ]
 
     for method, url in urls:
-        answer = httpx.request(method, url, trust_env=False)
+        answer = httpx.request(method, url, trust_env=False, verify=TLS)
         assert answer.status_code == 401
         assert problem_of(answer)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from support.plain_http import TLS
 from support.service import ServiceProcess
 
 CALLS = [
@@ -36,7 +37,7 @@ def test_every_route_needs_a_token(
     """
     headers = {} if authorization is None else {"Authorization": authorization}
 
-    answer = httpx.request(method, service.url + path, headers=headers)
+    answer = httpx.request(method, service.url + path, headers=headers, verify=TLS)
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -78,6 +79,7 @@ def test_two_authorization_headers_are_refused(service: ServiceProcess) -> None:
     answer = httpx.get(
         f"{service.url}/tokens/invalidated",
         headers=[("Authorization", token), ("Authorization", token)],
+        verify=TLS,
     )
 
     assert answer.status_code == 401

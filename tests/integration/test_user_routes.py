@@ -8,6 +8,7 @@ import pytest
 
 from support import databases
 from support.events import FAILED, SUCCEEDED, event, utc
+from support.plain_http import TLS
 from support.service import ServiceProcess
 
 
@@ -119,11 +120,11 @@ def test_an_etag_spares_the_body(service: ServiceProcess) -> None:
         "If-None-Match": f'W/"x", {first.headers["etag"]}',
     }
 
-    again = httpx.get(service.url + path, headers=headers)
+    again = httpx.get(service.url + path, headers=headers, verify=TLS)
     service.post_event(
         event(SUCCEEDED, "tag", at=utc(2026, 1, 1), receipt_email="tag@example.com")
     )
-    after = httpx.get(service.url + path, headers=headers)
+    after = httpx.get(service.url + path, headers=headers, verify=TLS)
 
     assert (again.status_code, again.content) == (304, b"")
     assert after.status_code == 200
@@ -209,6 +210,7 @@ def test_unreadable_json_is_refused(service: ServiceProcess, content: bytes) -> 
             "Authorization": f"Bearer {service.world.admin()}",
             "Content-Type": "application/json",
         },
+        verify=TLS,
     )
 
     assert answer.status_code == 400
@@ -252,10 +254,12 @@ def test_an_email_with_a_slash_is_found_by_its_path(
     users = f"{service.url}/users"
     admin = {"Authorization": f"Bearer {service.world.admin()}"}
 
-    found = httpx.get(f"{users}/{written}/payment-status", headers=admin)
-    listed = httpx.get(f"{users}/{written}/subscriptions", headers=admin)
-    divided = httpx.get(f"{users}/a/b@example.com/payment-status", headers=admin)
-    no_id = httpx.get(f"{users}/a%2Fb/payment-status", headers=admin)
+    found = httpx.get(f"{users}/{written}/payment-status", headers=admin, verify=TLS)
+    listed = httpx.get(f"{users}/{written}/subscriptions", headers=admin, verify=TLS)
+    divided = httpx.get(
+        f"{users}/a/b@example.com/payment-status", headers=admin, verify=TLS
+    )
+    no_id = httpx.get(f"{users}/a%2Fb/payment-status", headers=admin, verify=TLS)
 
     assert (found.status_code, found.json()["user_id"]) == (200, "slash")
     assert (listed.status_code, listed.json()) == (200, {"items": []})

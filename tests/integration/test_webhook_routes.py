@@ -12,6 +12,7 @@ import pytest
 from payments_adapters.stripe import sign
 from support import databases
 from support.events import FAILED, SAMPLES, SUCCEEDED, event
+from support.plain_http import TLS
 from support.service import ServiceProcess, World, new_secret
 
 
@@ -19,7 +20,11 @@ def post(
     service: ServiceProcess, body: bytes, headers: dict[str, str], route: str = "stripe"
 ) -> httpx.Response:
     return httpx.post(
-        f"{service.url}/webhooks/{route}", content=body, headers=headers, timeout=30
+        f"{service.url}/webhooks/{route}",
+        content=body,
+        headers=headers,
+        timeout=30,
+        verify=TLS,
     )
 
 
@@ -91,7 +96,7 @@ def test_t21_a_live_event_is_kept_apart_in_development(service: ServiceProcess) 
 
 def counted(service: ServiceProcess) -> dict[str, float]:
     """Return the counters of webhooks, by their names and labels."""
-    text = httpx.get(f"{service.ops_url}/metrics", timeout=30).text
+    text = httpx.get(f"{service.ops_url}/metrics", timeout=30, verify=TLS).text
     lines = [it for it in text.splitlines() if it.startswith("payments_webhooks_")]
     return {name: float(it) for name, it in (line.rsplit(" ", 1) for line in lines)}
 
@@ -204,6 +209,7 @@ def test_t01_t06_a_signature_that_does_not_hold_is_refused(
         f"{service.url}/webhooks/stripe",
         content=BODY,
         headers=[("Content-Type", "application/json"), *headers(service.world)],
+        verify=TLS,
     )
 
     assert_refused(answer, 400, "bad_signature")
@@ -225,6 +231,7 @@ def test_t12_a_signature_of_other_bytes_than_ascii_is_refused(
             (b"Content-Type", b"application/json"),
             (b"Stripe-Signature", signature + b",v1=\xe9\xff"),
         ],
+        verify=TLS,
     )
 
     assert_refused(answer, 400, "bad_signature")
@@ -332,6 +339,7 @@ def test_t14_a_body_over_512_kib_is_refused(
         f"{service.url}/webhooks/stripe",
         content=content,
         headers=service.world.signed(body),
+        verify=TLS,
     )
 
     assert answer.status_code == 413
@@ -365,7 +373,7 @@ def test_t20_another_verb_is_refused(service: ServiceProcess, verb: str) -> None
     """
     Webhooks are posted.
     """
-    answer = httpx.request(verb, f"{service.url}/webhooks/stripe")
+    answer = httpx.request(verb, f"{service.url}/webhooks/stripe", verify=TLS)
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "OPTIONS, POST"

@@ -11,6 +11,7 @@ import pytest
 
 from payments_adapters.postgres.call_budget import CALLS_AT_ONCE, PostgresCallBudget
 from payments_adapters.postgres.store import PostgresStore
+from support.plain_http import TLS
 from support.service import World, free_port
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -20,7 +21,7 @@ def _lives(url: str, process: "subprocess.Popen[bytes]") -> bool:
     """Return once it says that it lives, or has ended."""
     while process.poll() is None:
         try:
-            return httpx.get(f"{url}/livez", timeout=5).is_success
+            return httpx.get(f"{url}/livez", timeout=5, verify=TLS).is_success
         except httpx.TransportError:
             try:
                 process.wait(0.05)
@@ -44,8 +45,11 @@ def test_f07_a_worker_ends_when_it_is_told_to(
     url = f"http://127.0.0.1:{ops_port}"
     try:
         assert _lives(url, process)
-        assert httpx.get(f"{url}/readyz", timeout=5).is_success
-        assert "payments_gateway_breaker" in httpx.get(f"{url}/metrics", timeout=5).text
+        assert httpx.get(f"{url}/readyz", timeout=5, verify=TLS).is_success
+        assert (
+            "payments_gateway_breaker"
+            in httpx.get(f"{url}/metrics", timeout=5, verify=TLS).text
+        )
         process.send_signal(number)
         assert process.wait(20) == 0
     finally:

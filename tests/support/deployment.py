@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import attrs
 
@@ -142,6 +143,10 @@ class _Fused:
 
 async def _no_wait(_: float) -> None:
     """Wait for nothing: there is nobody to wait for."""
+
+
+# Thousands of schedules begin in the same world, and hear of the same events.
+_translated: Final = lru_cache(maxsize=1_000)(translate)
 
 
 def caller_of(user: UserId, *, scopes: Collection[str] = ()) -> Caller:
@@ -426,7 +431,7 @@ class Deployment:
         events = [it for it in made if types is None or it.type in types]
         bodies = [json.dumps(shown(self.engine.world, it)).encode() for it in events]
         if bodies:
-            await self.apply([translate(body) for body in bodies])
+            await self.apply([_translated(body) for body in bodies])
         if apply_only:
             return
         # Some looks wait a moment for the events that make them needless.

@@ -17,6 +17,7 @@ from typing import Any, Final
 import attrs
 import httpx
 
+from support.plain_http import TLS
 from support.service import PREFIX
 
 START_S_MAX = 60.0
@@ -108,7 +109,7 @@ class DevProcess:
         facts = self.facts
         headers = {"Authorization": f"Bearer {facts['stripe_api_key']}"}
         url = f"{facts['sandbox_url']}/v1/{path}"
-        answer = httpx.get(url, params=params, headers=headers, timeout=30)
+        answer = httpx.get(url, params=params, headers=headers, timeout=30, verify=TLS)
         found: list[Any] = answer.raise_for_status().json()["data"]
         return found
 
@@ -121,6 +122,7 @@ class DevProcess:
             json=body,
             headers={"Authorization": f"Bearer {token or self.facts['admin_token']}"},
             timeout=30,
+            verify=TLS,
         )
 
     def interrupt(self) -> int:
@@ -244,5 +246,5 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def readiness(dev: DevProcess) -> tuple[int, str]:
-    answer = httpx.get(f"{dev.facts['ops_url']}/readyz", timeout=30)
+    answer = httpx.get(f"{dev.facts['ops_url']}/readyz", timeout=30, verify=TLS)
     return answer.status_code, answer.json().get("reason", "")

@@ -5,6 +5,7 @@ from typing import Any, Final
 import httpx
 
 from payments_sandbox import Sandbox
+from support.plain_http import TLS
 
 CUSTOMERS: Final = "/v1/customers"
 WAIT_S_MAX: Final = 30.0
@@ -16,7 +17,10 @@ def bearer(key: str) -> dict[str, str]:
 
 def client_of(sandbox: Sandbox) -> httpx.Client:
     return httpx.Client(
-        base_url=sandbox.url, headers=bearer(sandbox.api_key), timeout=WAIT_S_MAX
+        base_url=sandbox.url,
+        headers=bearer(sandbox.api_key),
+        timeout=WAIT_S_MAX,
+        verify=TLS,
     )
 
 

@@ -17,6 +17,7 @@ import httpx
 from support import databases
 from support.commands import CANARY, COMMAND, POLL_S, START_S_MAX
 from support.events import SUCCEEDED, event
+from support.plain_http import TLS
 from support.service import ServiceProcess, World, free_port, start
 
 
@@ -55,7 +56,7 @@ def writing(world: World, path: Path) -> Iterator[Written]:
 
 def is_ready(service: ServiceProcess) -> bool:
     try:
-        return httpx.get(f"{service.ops_url}/readyz", timeout=5).is_success
+        return httpx.get(f"{service.ops_url}/readyz", timeout=5, verify=TLS).is_success
     except httpx.HTTPError:
         return False
 
@@ -87,7 +88,7 @@ def exercise(service: ServiceProcess) -> list[int]:
         service.call("GET", f"/tokens/invalidated?cursor={CANARY}", admin),
         service.call("POST", "/tokens/invalidate", own, {"token": CANARY}),
         service.call("DELETE", f"/users/{CANARY}", own),
-        httpx.get(f"{service.url}/tokens/invalidated", headers=odd),
+        httpx.get(f"{service.url}/tokens/invalidated", headers=odd, verify=TLS),
     ]
     return [answer.status_code for answer in answers]
 

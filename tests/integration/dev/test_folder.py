@@ -14,6 +14,7 @@ from support.dev_service import (
     processes_of,
     running,
 )
+from support.plain_http import TLS
 
 
 def test_it_tells_other_commands_where_everything_is(dev: DevProcess) -> None:
@@ -31,7 +32,7 @@ def test_it_tells_other_commands_where_everything_is(dev: DevProcess) -> None:
         "sandbox_url",
         "stripe_api_key",
     }
-    assert httpx.get(f"{facts['ops_url']}/readyz").status_code == 200
+    assert httpx.get(f"{facts['ops_url']}/readyz", verify=TLS).status_code == 200
     assert dev.status("nobody").status_code == 404
     assert databases.digest(facts["database_url"])
     ours = [path for path in dev.folder.iterdir() if path.is_file()]

@@ -11,6 +11,7 @@ from support.dev_service import (
     payments,
     running,
 )
+from support.plain_http import TLS
 
 
 def test_the_sandbox_beside_it_is_its_stripe(dev: DevProcess) -> None:
@@ -22,6 +23,7 @@ def test_the_sandbox_beside_it_is_its_stripe(dev: DevProcess) -> None:
     prices = httpx.get(
         f"{facts['sandbox_url']}/v1/prices?active=true",
         headers={"Authorization": f"Bearer {facts['stripe_api_key']}"},
+        verify=TLS,
     ).json()["data"]
     dev.register("sam")
 

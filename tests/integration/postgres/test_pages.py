@@ -1,6 +1,9 @@
 """Every list is read by an index, a page at a time, however much there is."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +14,7 @@ from payments_adapters.postgres.token_store import PostgresTokens
 from payments_core.events import EventState
 from payments_core.kept_events import cursor_of
 from payments_service.cli.webhook import listed
+from support import databases
 from support.postgres_stores import fetch
 
 pytestmark = pytest.mark.anyio
@@ -44,27 +48,54 @@ insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at
 select 'users', 'j' || n, 'u' || n, now(), now() from generate_series(1, {COUNT}) n;
 """  # noqa: S608  # our own numbers
 _FLUSH: Final = sa.select(sa.func.pg_stat_force_next_flush())
-_TABLES: Final = "payment_accounts payments subscriptions webhook_events"
+_TABLES: Final = (
+    "payment_accounts payments subscriptions webhook_events invalidated_tokens"
+)
 _READ: Final = """
 select sum(seq_tup_read) as by_scan, sum(idx_tup_fetch) as by_index
 from pg_stat_user_tables where relname = any(string_to_array($1, ' '))
 """
 
 
-@pytest.fixture
-async def new(store: PostgresStore) -> PostgresStore:
-    """Fill the tables, of which the planner knows nothing yet."""
-    async with store.connection() as connection:
-        await connection.execute(_FILL)
-    return store
+@contextmanager
+def _full(postgres: str, template: str, *more: str) -> Iterator[str]:
+    """Lend a database that is filled once, and that its tests can only read."""
+    # Nobody tells the planner of the tables in the meantime.
+    unwatched = [
+        f"alter table {table} set (autovacuum_enabled = off)"
+        for table in _TABLES.split()
+    ]
+    with databases.copy_of(postgres, template) as dsn:
+        name = urlsplit(dsn).path.removeprefix("/")
+        kept = f"alter database {name} set default_transaction_read_only = on"
+        databases.run(databases.execute(dsn, *unwatched, _FILL, *more, kept))
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def new_url(postgres: str, template: str) -> Iterator[str]:
+    with _full(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def filled_url(postgres: str, template: str) -> Iterator[str]:
+    with _full(postgres, template, "analyze") as dsn:
+        yield dsn
 
 
 @pytest.fixture
-async def filled(new: PostgresStore) -> PostgresStore:
-    """Fill the tables, and let the planner look at them."""
-    async with new.connection() as connection:
-        await connection.execute("analyze")
-    return new
+async def new(new_url: str) -> AsyncIterator[PostgresStore]:
+    """Lend full tables, of which the planner knows nothing yet."""
+    async with PostgresStore(new_url, 25).opened() as store:
+        yield store
+
+
+@pytest.fixture
+async def filled(filled_url: str) -> AsyncIterator[PostgresStore]:
+    """Lend full tables, at which the planner has looked."""
+    async with PostgresStore(filled_url, 25).opened() as store:
+        yield store
 
 
 async def rows_read(store: PostgresStore, listing: Any) -> tuple[Any, int]:
@@ -77,7 +108,7 @@ async def rows_read(store: PostgresStore, listing: Any) -> tuple[Any, int]:
     await store.execute(_FLUSH)
     async with store.connection() as connection:
         await connection.execute("select pg_stat_force_next_flush()")
-        (read,) = await connection.fetch(_READ, f"{_TABLES} invalidated_tokens")
+        (read,) = await connection.fetch(_READ, _TABLES)
     assert read["by_scan"] == 0
     return page, read["by_index"]
 

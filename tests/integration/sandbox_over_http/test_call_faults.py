@@ -15,6 +15,7 @@ import pytest
 from payments_sandbox import Fault, Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
 from payments_sandbox.chaos import CALL_FAULTS
+from support.plain_http import TLS
 from support.receiver import receiving
 from support.sandbox_http import CUSTOMERS, WAIT_S_MAX, bearer, create, made
 
@@ -221,7 +222,10 @@ async def test_a_key_that_is_in_use_is_a_conflict(sandbox: Sandbox) -> None:
     heard = hearing(sandbox)
     sandbox.plan("timeout_after", CALL)
     async with httpx.AsyncClient(
-        base_url=sandbox.url, headers=bearer(sandbox.api_key), timeout=WAIT_S_MAX
+        base_url=sandbox.url,
+        headers=bearer(sandbox.api_key),
+        timeout=WAIT_S_MAX,
+        verify=TLS,
     ) as client:
         headers = {"Idempotency-Key": "once"}
         first = asyncio.create_task(client.post(CUSTOMERS, headers=headers))

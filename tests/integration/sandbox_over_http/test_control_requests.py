@@ -6,6 +6,7 @@ import httpx
 from litestar import Litestar
 
 from payments_sandbox import Sandbox
+from support.plain_http import TLS
 from support.sandbox_http import CUSTOMERS, bearer, create
 
 
@@ -27,7 +28,7 @@ def test_every_control_needs_the_key(sandbox: Sandbox, client: httpx.Client) -> 
     create(client, "before")
     before = sandbox.state()
 
-    with httpx.Client(base_url=sandbox.url) as nobody:
+    with httpx.Client(base_url=sandbox.url, verify=TLS) as nobody:
         for method, path in asked:
             for headers in (
                 {},

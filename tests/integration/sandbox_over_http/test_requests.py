@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from payments_sandbox import Sandbox
 from payments_sandbox.api import BODY_BYTES_MAX
 from payments_sandbox.api_versions import NEWEST
+from support.plain_http import TLS
 from support.sandbox_http import CUSTOMERS, client_of, made
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -76,7 +77,7 @@ def test_only_the_sandboxes_own_key_is_taken(
         answer = asker.get(CUSTOMERS, headers={"Authorization": bad})
         assert_refused(answer, 401)
         assert key[8:] not in answer.text
-    with httpx.Client(base_url=steady.url) as nobody:
+    with httpx.Client(base_url=steady.url, verify=TLS) as nobody:
         assert_refused(nobody.post(CUSTOMERS), 401)
         assert_refused(nobody.get("/v1/nothing"), 401)
 
