@@ -108,16 +108,21 @@ async def no_wait(_: float) -> None:
 
 
 @asynccontextmanager
+async def reconciling(deployment: Deployment) -> AsyncIterator[Story]:
+    lists = StripeLists(
+        deployment.engine.api.api_key, base="http://sandbox.test", livemode=False
+    )
+    async with lists.opened(deployment.line):
+        yield Story(deployment, lists)
+
+
+@asynccontextmanager
 async def told() -> AsyncIterator[Story]:
-    async with Deployment.opened() as deployment:
-        lists = StripeLists(
-            deployment.engine.api.api_key, base="http://sandbox.test", livemode=False
-        )
-        async with lists.opened(deployment.line):
-            await deployment.register()
-            caller = caller_of(ADA)
-            await deployment.update_card(ADA, GOOD, caller=caller, key=None)
-            order = Order(product=deployment.product)
-            await deployment.start(ADA, order, caller=caller, key=None)
-            await deployment.hear()
-            yield Story(deployment, lists)
+    async with Deployment.opened() as deployment, reconciling(deployment) as story:
+        await deployment.register()
+        caller = caller_of(ADA)
+        await deployment.update_card(ADA, GOOD, caller=caller, key=None)
+        order = Order(product=deployment.product)
+        await deployment.start(ADA, order, caller=caller, key=None)
+        await deployment.hear()
+        yield story

@@ -8,8 +8,8 @@ Rule 3: a trial is free until it ends, or its subscription does.
 Rule 4: what is past due or unpaid shows `failed`, a first payment that is awaited
         `pending`, a trial `trialing`; else the latest payment for a period says how it
         is, by the charge's own time, and a period that began after it says `paid`.
-Rule 5: the card is the customer's default; without one, that of the newest
-        subscription that has its own and is not over.
+Rule 5: the card is that of the newest subscription that has its own and is not over;
+        without one, the customer's default.
 """
 
 from collections import defaultdict
@@ -142,7 +142,8 @@ class GatewayRecords:
             charge["id"] for one in covered for charge in self._paid_by[one.invoice]
         }
         told = [
-            (_moment(it["created"]), *_said(it))
+            # Of one second: what succeeded before what failed, then by the id.
+            (_moment(it["created"]), _said(it)[0], it["id"], _said(it)[1])
             for it in self._charges[user]
             if it["id"] in for_periods
             or (
@@ -155,7 +156,7 @@ class GatewayRecords:
         begun = max((one.start for one in covered if not one.returned), default=None)
         if begun is not None and (latest is None or latest[0] < begun):
             return PaymentStatus.PAID
-        return PaymentStatus.NONE if latest is None else latest[2]
+        return PaymentStatus.NONE if latest is None else latest[3]
 
     def _card(self, user: UserId) -> tuple[str, int] | None:
         customers = [

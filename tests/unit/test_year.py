@@ -7,254 +7,24 @@ replaced. Beside us money is given back, or is not after all, things are sold on
 items are added, cards are changed, and customers are deleted.
 """
 
-import json
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
-import attrs
 import pytest
 
-from payments_adapters.stripe import translate
-from payments_core.errors import AccountNotFound, PaymentsError
 from payments_core.identity import UserId
-from payments_core.use_cases import Change, Order
-from payments_sandbox.resources.endpoints import shown
-from payments_sandbox.thin_events import thin
-from support.deployment import BEGINNING, Deployment, admin, caller_of
+from support.crowd import Crowd, Post, catch_up, compare, work
+from support.deployment import BEGINNING, Deployment
 from support.profiles import PROVES
-from support.sandbox import Refused
-from support.year_truth import GatewayRecords, Truth
 
 USERS = 200
 DAYS = 366
 # By the seed; and one on thin events alone.
 YEARS = [(seed, False) for seed in range(5 if PROVES else 1)] + [(0, True)] * PROVES
-LATE_DAYS_MAX = 3
 # Each kind of deed is done at least once.
 DEEDS = 11
-DOUBLED = 0.3
-DROPPED = 0.05
-BATCH = 32
-CARDS = ["pm_card_visa", "pm_card_mastercard", "pm_card_refundFail"]
-
-
-@attrs.define
-class Post:
-    """Carries the gateway's events to us, badly."""
-
-    deployment: Deployment
-    dice: random.Random
-    thin_events: bool
-    _seen: int = 0
-    _bag: list[tuple[int, Any]] = attrs.field(factory=list)
-    _latest: dict[str, int] = attrs.field(factory=dict)
-    delivered: int = 0
-    dropped: int = 0
-
-    def collect(self, day: int) -> None:
-        """Put what happened since into the bag, each thing with a day to come out."""
-        events = list(self.deployment.engine.world.events.values())
-        for number, event in enumerate(events[self._seen :], self._seen):
-            late = self.dice.randint(0, LATE_DAYS_MAX)
-            whole = shown(self.deployment.engine.world, event)
-            letter = thin(event) if self.thin_events else whole
-            self._latest[_object_of(whole)] = number
-            self._bag.append((day + late, (number, whole, letter)))
-        self._seen = len(events)
-
-    async def deliver(self, day: int) -> None:
-        due = [it for when, it in self._bag if when <= day]
-        self._bag = [(when, it) for when, it in self._bag if when > day]
-        self.dice.shuffle(due)
-        letters = []
-        for number, whole, letter in due:
-            newer = self._latest[_object_of(whole)] > number
-            if newer and self.dice.random() < DROPPED:
-                self.dropped += 1
-                continue
-            times = 2 if self.dice.random() < DOUBLED else 1
-            letters += [translate(json.dumps(letter).encode())] * times
-        self.dice.shuffle(letters)
-        for start in range(0, len(letters), BATCH):
-            await self.deployment.apply(letters[start : start + BATCH])
-        self.delivered += len(letters)
-
-
-def _object_of(event: Any) -> str:
-    thing, before = event["data"]["object"], event["data"].get("previous_attributes")
-    # A customer's balance says nothing of their card.
-    what = "card of" if "invoice_settings" in (before or {}) else ""
-    return f"{what} {thing['object']} {thing['id']}"
-
-
-# What users do
-
-
-@attrs.define
-class Crowd:
-    """Users who change their minds, and somebody who works in the dashboard."""
-
-    deployment: Deployment
-    dice: random.Random
-    other: str
-    users: list[UserId] = attrs.field(factory=list)
-    # Whose each customer is, the deleted ones too.
-    owners: dict[str, UserId] = attrs.field(factory=dict)
-    done: Counter[str] = attrs.field(factory=Counter)
-
-    async def arrive(self, user: UserId) -> None:
-        await self.deployment.register(user)
-        self.users.append(user)
-        await self._update_card(user)
-        await self._start(user)
-        self._note_customers()
-
-    def _note_customers(self) -> None:
-        for it in self.deployment.engine.world.all("customer"):
-            self.owners[it["id"]] = UserId(it["metadata"]["user_id"])
-
-    async def live_a_day(self) -> None:
-        for user in self.dice.sample(self.users, len(self.users) // 20):
-            deed = self.dice.choice(
-                [
-                    *(self._change, self._change, self._cancel, self._start),
-                    *(self._lose_card, self._update_card, self._start_another),
-                    *(self._give_back, self._give_back, self._sell_once),
-                    *(self._add_item, self._change_card_elsewhere, self._delete),
-                ]
-            )
-            try:
-                await deed(user)
-            except (PaymentsError, Refused):
-                # Not now: nothing to change, nothing to begin.
-                continue
-            self.done[deed.__name__] += 1
-        self._note_customers()
-
-    # In the dashboard
-
-    def _customer(self, user: UserId) -> str:
-        customers = self.deployment.customers_of(user)
-        if not customers:
-            raise AccountNotFound
-        return customers[0]
-
-    def _open(self, user: UserId) -> list[Any]:
-        subscriptions = self.deployment.subscriptions_of(user)
-        return [it for it in subscriptions if it["status"] == "active"]
-
-    async def _give_back(self, user: UserId) -> None:
-        """Give back what was taken, in full or in part; the bank may not take it."""
-        api, customer = self.deployment.api, self._customer(user)
-        charges = [
-            it
-            for it in self.deployment.engine.world.all("charge")
-            if it["customer"] == customer and it["status"] == "succeeded"
-        ]
-        if not charges:
-            raise AccountNotFound
-        charge = self.dice.choice(charges[-3:])
-        whole = charge["amount"] - charge["amount_refunded"]
-        amount = whole if self.dice.random() < 0.7 else min(whole, 100)
-        api.post("refunds", charge=charge["id"], amount=amount)
-
-    async def _sell_once(self, user: UserId) -> None:
-        """Sell something beside a subscription that is paid; maybe give it back."""
-        [subscription, *_] = self._open(user) or [None]
-        customer = self._customer(user)
-        if subscription is None:
-            raise AccountNotFound
-        api = self.deployment.api
-        settings = api.get(f"customers/{customer}")["invoice_settings"]
-        intent = api.post(
-            "payment_intents",
-            amount=500,
-            currency="eur",
-            customer=customer,
-            payment_method=settings["default_payment_method"],
-            confirm=True,
-            off_session=True,
-        )
-        if self.dice.random() < 0.5:
-            api.post("refunds", charge=intent["latest_charge"])
-
-    async def _add_item(self, user: UserId) -> None:
-        for it in self._open(user):
-            if len(it["items"]["data"]) == 1:
-                self.deployment.api.post(
-                    f"subscriptions/{it['id']}", items=[{"price": self.other}]
-                )
-
-    async def _change_card_elsewhere(self, user: UserId) -> None:
-        """Choose another card in the portal, or lose, correct or renew one there."""
-        api, customer = self.deployment.api, self._customer(user)
-        settings = api.get(f"customers/{customer}")["invoice_settings"]
-        card = settings["default_payment_method"]
-        what = self.dice.choice(["choose", "choose", "detach", "correct", "renew"])
-        if what == "choose" or card is None:
-            api.give_card(customer, self.dice.choice(CARDS))
-        elif what == "detach":
-            api.post(f"payment_methods/{card}/detach")
-        elif what == "correct":
-            year = api.get(f"payment_methods/{card}")["card"]["exp_year"]
-            api.post(f"payment_methods/{card}", card={"exp_year": year + 1})
-        else:
-            self.deployment.engine.reissue_card(card)
-
-    async def _delete(self, user: UserId) -> None:
-        if self.dice.random() < 0.5:
-            raise AccountNotFound
-        self.deployment.api.delete(f"customers/{self._customer(user)}")
-
-    # By themselves
-
-    async def _start_another(self, user: UserId) -> None:
-        order = Order(price=self.other)
-        await self.deployment.start(user, order, caller=admin(), key=None)
-
-    async def _start(self, user: UserId) -> None:
-        order = Order(
-            price=self.dice.choice([self.deployment.basic, self.deployment.pro]),
-            trial_days=self.dice.choice([None, None, 7, 14]),
-        )
-        await self.deployment.start(user, order, caller=admin(), key=None)
-
-    async def _change(self, user: UserId) -> None:
-        for it in (await self.deployment.account(user)).subscriptions:
-            if not it.is_terminal:
-                change = Change(
-                    price=self.dice.choice(
-                        [self.deployment.basic, self.deployment.pro]
-                    ),
-                    quantity=self.dice.randint(1, 3),
-                )
-                await self.deployment.change(
-                    user, it.id, change, caller=admin(), key=None
-                )
-
-    async def _cancel(self, user: UserId) -> None:
-        for it in (await self.deployment.account(user)).subscriptions:
-            if not it.is_terminal:
-                await self.deployment.end(
-                    user,
-                    it.id,
-                    at_period_end=self.dice.random() < 0.6,
-                    caller=caller_of(user),
-                    key=None,
-                )
-
-    async def _lose_card(self, user: UserId) -> None:
-        card = (await self.deployment.account(user)).card
-        if card is not None:
-            self.deployment.decline(card.id)
-
-    async def _update_card(self, user: UserId) -> None:
-        caller = caller_of(user)
-        card = self.dice.choice(CARDS)
-        await self.deployment.update_card(user, card, caller=caller, key=None)
 
 
 async def _year(seed: int, *, thin_events: bool) -> tuple[Deployment, Post, Crowd, int]:
@@ -273,45 +43,12 @@ async def _year(seed: int, *, thin_events: bool) -> tuple[Deployment, Post, Crow
             await deployment.advance(timedelta(days=1))
             post.collect(day)
             await post.deliver(day)
-            await _work(deployment)
+            await work(deployment)
             if deployment.clock.now.month != month:
                 month = deployment.clock.now.month
-                await _catch_up(deployment, post, day)
-                checked += await _compare(deployment, crowd.owners, (seed, day))
+                await catch_up(deployment, post, day)
+                checked += await compare(deployment, crowd.owners, (seed, day))
         return deployment, post, crowd, checked
-
-
-async def _work(deployment: Deployment) -> None:
-    """Let the worker do what is due, and what falls due within the minute."""
-    await deployment.work()
-    deployment.clock.advance(timedelta(minutes=1))
-    await deployment.work()
-
-
-async def _catch_up(deployment: Deployment, post: Post, day: int) -> None:
-    """Let everything arrive that is under way; the gateway's clock stands still."""
-    post.collect(day)
-    await post.deliver(day + LATE_DAYS_MAX)
-    await _work(deployment)
-
-
-async def _compare(
-    deployment: Deployment, owners: dict[str, UserId], where: object
-) -> int:
-    records, now = GatewayRecords(deployment.engine.world, owners), deployment.clock.now
-    users = set(owners.values())
-    for user in sorted(users):
-        account = await deployment.account(user)
-        ours = account.standing(now=now, policy=deployment.policy)
-        known = Truth(
-            ours.payment_status,
-            ours.payment_expire_date,
-            ours.entitled,
-            (account.card.id, account.card.exp_year) if account.card else None,
-        )
-        truth = records.truth_of(user, now)
-        assert known == truth, (where, user, deployment.subscriptions_of(user))
-    return len(users)
 
 
 @pytest.mark.anyio
