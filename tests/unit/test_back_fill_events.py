@@ -44,6 +44,7 @@ from payments_core.use_cases.back_fill_events import (
 )
 from payments_core.use_cases.record_facts import RecordFacts
 from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.thin_events import thin
 from support.deployment import ADA, Break, Crash, Deployment, caller_of
 from support.year_truth import GatewayRecords, Truth
 
@@ -264,6 +265,29 @@ async def test_f42_back_fill_beside_webhooks_comes_to_the_same(*, some: bool) ->
         await compare(deployment)
 
 
+@pytest.mark.parametrize("same_id", [True, False], ids=["of one id", "of two ids"])
+async def test_p09_a_thin_event_and_the_one_in_the_list_have_the_effect_of_one(
+    *, same_id: bool
+) -> None:
+    """
+    Of one id the second is known, though its type is written otherwise.
+    """
+    async with Deployment.opened() as deployment:
+        await begun(deployment)
+        await subscribe(deployment)
+        await deployment.advance(MINUTE)
+        bodies = [thin(it) for it in deployment.engine.world.events.values()]
+        if not same_id:
+            bodies = [{**it, "id": f"{it['id']}_thin"} for it in bodies]
+        heard = Heard()
+        await deployment.apply([translate(json.dumps(it).encode()) for it in bodies])
+        await deployment.work()
+        await caught_up(deployment, heard)
+
+        await compare(deployment)
+        assert (set(heard.counts) == {DUPLICATE}) is same_id
+
+
 async def test_the_next_turn_reads_the_overlap_again_and_asks_for_nothing() -> None:
     """
     One call to the gateway; an event that waits for its job does not ask for it anew.
@@ -366,7 +390,7 @@ async def test_the_first_turn_begins_with_what_came_last() -> None:
         assert asked.queries == [EventQuery(since=since, limit=PAGE_EVENTS)]
 
 
-async def test_a_turn_has_few_pages_and_the_next_one_goes_on_at_once() -> None:
+async def test_p36_a_turn_has_few_pages_and_the_next_one_goes_on_at_once() -> None:
     """
     However much there is: nobody waits for it, and no page is read twice.
     """
