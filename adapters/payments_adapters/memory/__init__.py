@@ -12,6 +12,7 @@ from payments_adapters.memory.gateway import (
     MemoryGateway,
 )
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
+from payments_adapters.memory.object_lists import MemoryLists
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryIntentDirectory",
     "MemoryJobDirectory",
     "MemoryLedger",
+    "MemoryLists",
     "MemoryPaymentDirectory",
     "MemoryTokenStore",
     "MemoryWorkQueue",

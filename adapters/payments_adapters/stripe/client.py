@@ -40,11 +40,15 @@ _Object = TypeVar("_Object")
 
 @attrs.frozen
 class Reader(Generic[_Object]):
-    """How an answer is read, and of which kind it has to be; `items` of a list's."""
+    """How an answer is read, and of which kind it has to be; `items` of a list's.
+
+    Whoever reads the items of a list one by one checks them one by one, too.
+    """
 
     decoder: "msgspec.json.Decoder[_Object]"
     kind: str
     items: str | None = None
+    checks_items: bool = True
 
 
 @attrs.frozen
@@ -68,6 +72,7 @@ class _Anything(_Item):
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _ANYTHING: Final = msgspec.json.Decoder(_Anything)
+_WITHOUT_ITEMS: Final = msgspec.json.Decoder(_Item)
 
 
 @attrs.define
@@ -137,13 +142,13 @@ class Client:
         self, body: bytes, headers: Mapping[str, str], reader: Reader[_Object]
     ) -> Got[_Object]:
         try:
-            self._require(decode(_ANYTHING, body), reader)
+            self._require(_said(body, reader), reader)
             it = decode(reader.decoder, body)
         except Malformed as error:
             raise GatewayOutcomeUnknown(
                 f"an answer that cannot be read ({error})"
             ) from error
-        if NUL in body and reads_nul(it):
+        if reader.checks_items and NUL in body and reads_nul(it):
             raise GatewayOutcomeUnknown("an answer that cannot be kept")
         return Got(it, _date_of(headers))
 
@@ -157,6 +162,18 @@ class Client:
         modes = {answer.livemode, *(it.livemode for it in answer.data)}
         if not modes <= {None, self._livemode}:
             raise GatewayOutcomeUnknown("an answer of the other mode")
+
+
+def _said(body: bytes, reader: Reader[_Object]) -> _Anything:
+    """Return what an answer is, with its items if they are to be checked.
+
+    Raises:
+        Malformed: it does not say so.
+    """
+    if reader.checks_items:
+        return decode(_ANYTHING, body)
+    alone = decode(_WITHOUT_ITEMS, body)
+    return _Anything(kind=alone.kind, livemode=alone.livemode)
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime:
