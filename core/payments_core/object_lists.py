@@ -37,7 +37,10 @@ class ListedCustomer:
 
 @attrs.frozen
 class ListedSubscription:
-    """A subscription, ended ones too, and what its latest invoice paid of it."""
+    """A subscription, ended ones too, and what its latest invoice paid of it.
+
+    Nothing, also where the list does not show all of that invoice.
+    """
 
     report: SubscriptionReport
     paid_periods: Sequence[PaidPeriod]

@@ -30,6 +30,8 @@ OTHERS: Final = frozenset(
 ELSEWHERE: Final = {
     # What is asked of a gateway: every gateway is sent each of them.
     "gateway.py": "contracts/gateway_sending.py",
+    # Records without code: what the gateway's lists say.
+    "object_lists.py": "contracts/gateway_lists.py",
     # Protocols without code: the contracts are their tests.
     "ports.py": "contracts/stores.py",
 }

@@ -10,6 +10,7 @@ from payments_adapters.memory.clock import FixedClock
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
+from payments_adapters.memory.object_lists import MemoryLists
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryJobDirectory",
     "MemoryKeptObjects",
     "MemoryLedger",
+    "MemoryLists",
     "MemoryPaymentDirectory",
     "MemoryTokenStore",
     "MemoryWorkQueue",

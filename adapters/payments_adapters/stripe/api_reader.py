@@ -22,7 +22,7 @@ from payments_adapters.stripe.invoice_payments import (
 )
 from payments_adapters.stripe.invoices import Invoice
 from payments_adapters.stripe.prices import Price, Product
-from payments_adapters.stripe.requests import path
+from payments_adapters.stripe.requests import Params, path
 from payments_core.errors import (
     GatewayObjectMissing,
     GatewayOutcomeUnknown,
@@ -39,6 +39,8 @@ class _Thing(Protocol):
     def id(self) -> str: ...
 
 
+# A list whose objects are read one by one.
+RAW_PAGE: Final = Reader(msgspec.json.Decoder(Page[msgspec.Raw]), "list", is_raw=True)
 # What a list is asked by, as Stripe names it.
 Filter = str | Mapping[str, str] | Sequence[str]
 
@@ -121,9 +123,23 @@ class Reading:
         Raises:
             GatewayObjectMissing: whose they are is not there.
         """
-        params = {**filters, "limit": limit}
+        return await self._listed(kind, kind.page, {**filters, "limit": limit})
+
+    async def some_unread(
+        self, kind: Kind[Any], *, limit: int, **filters: Filter
+    ) -> Got[Page[msgspec.Raw]]:
+        """Return the first of a list, each still to be read and checked by itself.
+
+        Raises:
+            GatewayObjectMissing: what it is asked by is not there.
+        """
+        return await self._listed(kind, RAW_PAGE, {**filters, "limit": limit})
+
+    async def _listed(
+        self, kind: Kind[Any], reader: Reader[_Object], params: Params
+    ) -> Got[_Object]:
         try:
-            return await self._client.call("GET", path(kind.folder), params, kind.page)
+            return await self._client.call("GET", path(kind.folder), params, reader)
         except GatewayRefused as error:
             raise _missing(error, kind.word) from error
 

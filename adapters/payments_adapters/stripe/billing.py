@@ -226,11 +226,17 @@ def last_paid_periods_of(subscription: Subscription) -> Sequence[PaidPeriod]:
 # Cards
 
 
+Brand = Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH_MAX)]
+Last4 = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")]
+Month = Annotated[int, msgspec.Meta(ge=1, le=12)]
+Year = Annotated[int, msgspec.Meta(ge=1970, le=9999)]
+
+
 class CardDetails(msgspec.Struct):
-    brand: Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH_MAX)]
-    last4: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")]
-    exp_month: Annotated[int, msgspec.Meta(ge=1, le=12)]
-    exp_year: Annotated[int, msgspec.Meta(ge=1970, le=9999)]
+    brand: Brand
+    last4: Last4
+    exp_month: Month
+    exp_year: Year
 
 
 class PaymentMethod(msgspec.Struct):

@@ -50,6 +50,8 @@ class Line(msgspec.Struct):
 
 class Lines(msgspec.Struct):
     data: Sequence[Line] = ()
+    # An invoice comes with its first ten lines.
+    has_more: bool = False
 
 
 class OfSubscription(msgspec.Struct):

@@ -9,12 +9,9 @@ Source: docs.stripe.com/api/events/list.
 """
 
 from datetime import datetime
-from typing import Final
 
-import msgspec
-
-from payments_adapters.stripe.api_shapes import Page
-from payments_adapters.stripe.client import Client, Reader
+from payments_adapters.stripe.api_reader import RAW_PAGE
+from payments_adapters.stripe.client import Client
 from payments_adapters.stripe.event_reader import translate
 from payments_adapters.stripe.failures import MISSING
 from payments_adapters.stripe.requests import Params, path
@@ -24,8 +21,6 @@ from payments_core.errors import (
     GatewayRefused,
 )
 from payments_core.event_list import EventQuery, ListedEvents
-
-_PAGE: Final = Reader(msgspec.json.Decoder(Page[msgspec.Raw]), "list", is_raw=True)
 
 
 async def listed_events(
@@ -38,7 +33,7 @@ async def listed_events(
         GatewayUnavailable: see `Client.call`.
     """
     try:
-        got = await client.call("GET", path("events"), _params(query), _PAGE)
+        got = await client.call("GET", path("events"), _params(query), RAW_PAGE)
     except GatewayRefused as error:
         if error.refusal_code == MISSING:
             raise GatewayObjectMissing("event") from error

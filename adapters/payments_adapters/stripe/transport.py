@@ -35,9 +35,15 @@ class Transport(stripe.HTTPClient):
 
     name = "payments-gateway"
 
-    def __init__(self, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_s: float = DEADLINE_S,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> None:
         super().__init__()
         self._deadline_s = deadline_s
+        self._answer_bytes_max = answer_bytes_max
         self._client = httpx.AsyncClient(
             follow_redirects=False,
             headers=_PLAIN,
@@ -75,7 +81,7 @@ class Transport(stripe.HTTPClient):
             answer = bytearray()
             async for chunk in response.aiter_raw():
                 answer += chunk
-                if len(answer) > ANSWER_BYTES_MAX:
+                if len(answer) > self._answer_bytes_max:
                     raise _TooLong
             text = bytes(answer) if _is_utf8(answer) else b""
             return text, response.status_code, response.headers

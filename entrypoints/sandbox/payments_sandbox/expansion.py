@@ -101,12 +101,13 @@ def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Ob
         raise invalid(f"You can expand up to {EXPANSIONS_MAX} properties.", "expand")
     for path in paths:
         names = path.split(".")
-        depth = len([name for name in names if name != "data"])
-        if depth > DEPTH_MAX:
+        # The `data` of a list is a level, too.
+        if len(names) > DEPTH_MAX:
             raise invalid(
                 f"You cannot expand more than {DEPTH_MAX} levels of a property. "
                 f"Property: {path[:200]}",
                 "expand",
+                "property_expansion_max_depth",
             )
         it = _Expansion(world, version, path).at(it, names)
     return it
