@@ -16,9 +16,10 @@ from payments_adapters.stripe import translate
 from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.changes import Changes, SaveResult
 from payments_core.drift import DriftKind
-from payments_core.errors import GatewayNotAttempted
+from payments_core.errors import AccountNotFound, GatewayNotAttempted
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
+from payments_core.identity import UserId
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
 from payments_core.jobs.run_sweep import TRIES_MAX
@@ -26,7 +27,7 @@ from payments_core.object_lists import ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
-from support.deployment import BEGINNING
+from support.deployment import ADA, BEGINNING
 from support.reconciling import A_MOMENT, OTHER, Story, no_wait, told
 
 _A_MONTH: Final = timedelta(days=32)
@@ -594,3 +595,56 @@ async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -
         place = step.place
     assert kinds(found) == whole
     assert len(found) == len({(it.drift.kind, it.drift.subject) for it in found})
+
+
+# One user
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        it
+        for it, (_, expected) in DRIFTS.items()
+        # What is here only, of a payment, is found by a sweep of all.
+        if expected and not expected & {K.PAYMENT_MISSING} and "nobody" not in it
+    ],
+)
+async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
+    """
+    The same is found and repaired as of all; of others nothing is read.
+    """
+    deed, expected = DRIFTS[name]
+    await deed(story)
+    await story.deployment.hear([], apply_only=True)
+    await story.deployment.register(UserId("eve"))
+
+    compare = story.reconcile.user
+    found = await compare(ADA, repairs=False)
+    assert kinds([*found]) == expected
+    assert await compare(UserId("eve"), repairs=True) == []
+
+    await compare(ADA, repairs=True)
+    await story.deployment.work()
+    left = await compare(ADA, repairs=False)
+    assert kinds([*left]) == expected & REPORTED_ONLY
+
+
+async def test_a_deleted_customer_is_found_with_its_user(story: Story) -> None:
+    """
+    It is in no list of the gateway's. What it had has ended with it.
+    """
+    story.api.delete(f"customers/{story.customer}")
+    await story.deployment.hear([], apply_only=True)
+
+    found = await story.reconcile.user(ADA, repairs=True)
+    assert K.CUSTOMER_DELETED in kinds([*found])
+    await story.deployment.work()
+    assert (await story.deployment.account()).customer_id is None
+
+
+async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:
+    """
+    A typo is no user without drift.
+    """
+    with pytest.raises(AccountNotFound):
+        await story.reconcile.user(UserId("nobody"), repairs=False)
