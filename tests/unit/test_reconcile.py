@@ -270,9 +270,7 @@ async def invent_subscription(story: Story) -> None:
     tables = story.deployment.database.tables
     [kept] = tables.subscriptions.values()
     invented = attrs.evolve(kept.report, gateway_id="sub_invented")
-    tables.subscriptions["sub_invented"] = attrs.evolve(
-        kept, report=invented, last_paid_period=None
-    )
+    tables.put_subscription(attrs.evolve(kept, report=invented, last_paid_period=None))
 
 
 NEVER: Final = BEGINNING - timedelta(days=300)
@@ -619,8 +617,9 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     await story.deployment.register(UserId("eve"))
 
     compare = story.reconcile.user
-    found = await compare(ADA, repairs=False)
-    assert kinds([*found]) == expected
+    found = kinds([*await compare(ADA, repairs=False)])
+    # The card is asked about, too: it may follow from what is found.
+    assert expected <= found <= expected | {K.CARD}
     assert await compare(UserId("eve"), repairs=True) == []
 
     await compare(ADA, repairs=True)
