@@ -32,9 +32,11 @@ from payments_adapters.rate_limited_gateway import (
     CircuitBreaker,
     KeyWatch,
     RateLimitedGateway,
+    RateLimitedLists,
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
@@ -46,6 +48,7 @@ from payments_core.ports import (
     Clock,
     EventLog,
     EventReader,
+    GatewayLists,
     IntentDirectory,
     JobDirectory,
     Ledger,
@@ -140,6 +143,7 @@ class Overrides:
     system_clock: SystemClock | None = None
     ledger: Ledger | None = None
     gateway: PaymentGateway | None = None
+    lists: GatewayLists | None = None
 
     @property
     def providers(self) -> _Providers:
@@ -148,6 +152,7 @@ class Overrides:
             SystemClock: self.system_clock,
             Ledger: self.ledger,
             PaymentGateway: self.gateway,
+            GatewayLists: self.lists,
         }
         return {port: _giving(it) for port, it in wired.items() if it is not None}
 
@@ -184,7 +189,11 @@ class Container:
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
     """Open what the container's adapters talk to: the database and the gateway."""
-    async with container[PostgresStore].opened(), container[StripeGateway].opened():
+    async with (
+        container[PostgresStore].opened(),
+        container[StripeGateway].opened(),
+        container[StripeLists].opened(),
+    ):
         yield
 
 
@@ -206,17 +215,23 @@ def build_container(
         base=settings.stripe_api_base,
         livemode=settings.livemode,
     )
+    lists = StripeLists(
+        settings.stripe_api_key,
+        base=settings.stripe_api_base,
+        livemode=settings.livemode,
+    )
     system_clock = overrides.system_clock or utc_now
     breaker = CircuitBreaker(system_clock, KeyWatch(system_clock, _log_key))
     container = punq.Container()
     container.register(PostgresStore, instance=store)
     container.register(StripeGateway, instance=stripe)
+    container.register(StripeLists, instance=lists)
     container.register(CircuitBreaker, instance=breaker)
     container.register(WebhookReports, instance=WebhookReports())
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
-        **_money(store, stripe, breaker, system_clock),
+        **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
         container.register(port, provider, scope=punq.Scope.singleton)
@@ -354,6 +369,7 @@ def _stores(store: PostgresStore) -> _Providers:
 def _money(
     store: PostgresStore,
     stripe: StripeGateway,
+    lists: StripeLists,
     breaker: CircuitBreaker,
     system_clock: SystemClock,
 ) -> _Providers:
@@ -363,7 +379,11 @@ def _money(
     def gateway() -> PaymentGateway:
         return RateLimitedGateway(stripe, budget(), breaker, system_clock)
 
-    return {CallBudget: budget, PaymentGateway: gateway}
+    def gateway_lists() -> GatewayLists:
+        # The same budget and breaker, behind users' own operations.
+        return RateLimitedLists(lists, PostgresCallBudget(store), breaker, system_clock)
+
+    return {CallBudget: budget, PaymentGateway: gateway, GatewayLists: gateway_lists}
 
 
 def _uuid() -> str:
