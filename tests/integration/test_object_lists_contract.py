@@ -7,15 +7,20 @@ import pytest
 
 from contracts import every_contract_of
 from contracts.examples import NOON
-from contracts.gateway_lists import until
+from contracts.gateway_lists import SECOND, ids, until
 from payments_adapters.stripe.object_lists import PAGE_BYTES_MAX, StripeLists
 from payments_adapters.stripe.transport import ANSWER_BYTES_MAX
 from payments_core.errors import GatewayOutcomeUnknown
 from payments_core.object_lists import ObjectList
+from payments_core.ports import GatewayLists
 from payments_sandbox import Sandbox
+from payments_service.container import build_container
+from payments_service.container import opened as all_opened
+from payments_service.settings import Settings
 from support.listed import SandboxListsWorld
 from support.lying_stripe import KEY, Liar, answer
 from support.sdk_client import SDK_MARKS
+from support.service import World
 
 pytestmark = SDK_MARKS
 
@@ -57,3 +62,22 @@ async def test_a_page_may_be_longer_than_another_answer(over: int) -> None:
             else:
                 page = await lists.page(ObjectList.CUSTOMERS, until(NOON))
                 assert page.objects == []
+
+
+async def test_the_service_reads_lists_with_the_calls_of_its_budget(
+    lists_world: SandboxListsWorld, sandbox: Sandbox, database_url: str
+) -> None:
+    """
+    What its container opens is all that it takes.
+    """
+    [made] = lists_world.make(ObjectList.CUSTOMERS)
+    env = {
+        **World(database_url).env(0, 0),
+        "PAYMENTS_STRIPE_API_BASE": sandbox.url,
+        "PAYMENTS_STRIPE_API_KEY": sandbox.api_key,
+    }
+    container = build_container(Settings.from_env(env))
+    lists: GatewayLists = container._container.resolve(GatewayLists)
+    async with all_opened(container):
+        page = await lists.page(ObjectList.CUSTOMERS, until(lists_world.now + SECOND))
+    assert ids(page.objects) == [made]

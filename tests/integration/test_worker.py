@@ -108,6 +108,30 @@ async def test_f26_a_pod_takes_several_calls_only_of_what_is_plentiful(
 
 
 @pytest.mark.anyio
+async def test_f26_what_is_read_in_the_background_leaves_half_of_the_budget(
+    database_url: str,
+) -> None:
+    """
+    Also of a budget that nobody has made yet; who needs the other half gets it, and
+    until it has filled up again nothing is to spare.
+    """
+    async with PostgresStore(database_url).opened() as store:
+        one, other = PostgresCallBudget(store), PostgresCallBudget(store)
+
+        async def spare(at: datetime, endpoint: str = "customers") -> list[bool]:
+            pods = (one, other) * 8
+            return [await pod.take_spare(endpoint, per_s=15.0, now=at) for pod in pods]
+
+        assert await spare(NOON) == [True] * 8 + [False] * 8
+        assert sum(await spare(NOON, "charges")) == 8
+        taken = [await it.take("customers", per_s=15.0, now=NOON) for it in [one] * 8]
+        assert taken == [{"customers": 1}] * 7 + [{}]
+        assert sum(await spare(NOON + timedelta(seconds=0.4))) == 0
+        assert sum(await spare(NOON + timedelta(seconds=0.6))) == 2
+        assert sum(await spare(NOON + timedelta(hours=1))) == 8
+
+
+@pytest.mark.anyio
 async def test_f26_pods_that_ask_at_once_get_no_more_than_there_is(
     database_url: str,
 ) -> None:

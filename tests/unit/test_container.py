@@ -6,11 +6,21 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.examples import ADA, NOON, an_account, email_of
-from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryLedger,
+    MemoryLists,
+)
 from payments_adapters.postgres.ledger import PostgresLedger
-from payments_adapters.rate_limited_gateway import RateLimitedGateway
+from payments_adapters.rate_limited_gateway import (
+    CircuitBreaker,
+    RateLimitedGateway,
+    RateLimitedLists,
+)
 from payments_adapters.stripe import sign
 from payments_core.jobs import RunWork
+from payments_core.ports import GatewayLists
 from payments_core.use_cases import (
     BackFillEvents,
     CheckChange,
@@ -103,6 +113,19 @@ def test_tokens_leases_and_signatures_have_the_real_time() -> None:
     signature = sign(body, secret=NOWHERE.secrets[0], at=NOON)
     assert container.reader.read(body, signature).id
     assert usual[RecordFacts].system_clock() > datetime.now(UTC) - timedelta(minutes=1)
+
+
+def test_lists_take_the_place_of_the_usual_ones() -> None:
+    """
+    The usual ones are behind the breaker of all calls.
+    """
+    lists = MemoryLists(FixedClock(NOON))
+    assert wired(Overrides(lists=lists))._container.resolve(GatewayLists) is lists
+
+    container = wired(Overrides())
+    usual = container._container.resolve(GatewayLists)
+    assert isinstance(usual, RateLimitedLists)
+    assert usual._breaker is container[CircuitBreaker]
 
 
 def test_what_is_not_given_is_the_usual() -> None:

@@ -64,3 +64,9 @@ class PostgresCallBudget:
                 _TAKE, names, endpoint, per_s, CALLS_AT_ONCE, now
             )
         return {row["endpoint"]: row["calls"] for row in taken}
+
+    async def take_spare(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
+        async with self._store.connection() as connection:
+            # Of an endpoint that nobody names one call is taken only out of plenty.
+            taken = await connection.fetch(_TAKE, [endpoint], None, per_s, 1, now)
+        return bool(taken)

@@ -6,13 +6,15 @@ Rule 1: all pods share one budget of calls for each endpoint, well below the gat
 Rule 2: after several calls in a row without a definite answer none is made for a while;
         then one call goes first, and what becomes of it decides. The same after the
         first call whose key was refused, which is told at once.
-Rule 3: prices are remembered for a minute: who sells the same thing many times at once
+Rule 3: what is read in the background leaves half of the budget to the others.
+Rule 4: prices are remembered for a minute: who sells the same thing many times at once
         asks for it once.
 """
 
 from payments_adapters.rate_limited_gateway.call_budget import (
     CALLS_PER_S,
     TAKEN_KEEPS,
+    WAITS_MAX,
     CallBudget,
 )
 from payments_adapters.rate_limited_gateway.circuit_breaker import (
@@ -21,11 +23,12 @@ from payments_adapters.rate_limited_gateway.circuit_breaker import (
     BreakerState,
     CircuitBreaker,
 )
-from payments_adapters.rate_limited_gateway.gateway import (
-    WAITS_MAX,
-    RateLimitedGateway,
-)
+from payments_adapters.rate_limited_gateway.gateway import RateLimitedGateway
 from payments_adapters.rate_limited_gateway.key_watch import KEY, KeyWatch
+from payments_adapters.rate_limited_gateway.object_lists import (
+    RateLimitedLists,
+    SpareCalls,
+)
 from payments_adapters.rate_limited_gateway.remembered_prices import PRICE_KEEPS
 
 __all__ = [
@@ -41,4 +44,6 @@ __all__ = [
     "CircuitBreaker",
     "KeyWatch",
     "RateLimitedGateway",
+    "RateLimitedLists",
+    "SpareCalls",
 ]

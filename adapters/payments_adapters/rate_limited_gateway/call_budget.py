@@ -21,6 +21,9 @@ ENDPOINTS: Final = (
     "subscriptions",
 )
 TAKEN_KEEPS: Final = timedelta(seconds=1)
+# A burst is smoothed: a call that finds the budget used up waits a little for more.
+WAITS_MAX: Final = 20
+WAIT_S: Final = 0.1
 
 
 class CallBudget(Protocol):

@@ -8,7 +8,12 @@ from typing import Final
 
 import attrs
 
-from payments_adapters.rate_limited_gateway.call_budget import CallBudget, TakenCalls
+from payments_adapters.rate_limited_gateway.call_budget import (
+    WAIT_S,
+    WAITS_MAX,
+    CallBudget,
+    TakenCalls,
+)
 from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
@@ -34,8 +39,6 @@ from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
-# A burst is smoothed: a call that finds the budget used up waits a little for more.
-WAITS_MAX: Final = 20
 # Where an object of each kind is read.
 _ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
     {
@@ -46,7 +49,6 @@ _ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
         "set_up": "setup_intents",
     }
 )
-WAIT_S: Final = 0.1
 
 
 @attrs.frozen

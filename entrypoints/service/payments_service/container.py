@@ -23,6 +23,7 @@ from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
+from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.store import PostgresStore
@@ -33,14 +34,22 @@ from payments_adapters.rate_limited_gateway import (
     CircuitBreaker,
     KeyWatch,
     RateLimitedGateway,
+    RateLimitedLists,
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
+from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
-from payments_core.jobs import FailedWork, RunWork
+from payments_core.jobs import (
+    FailedWork,
+    Reconcile,
+    RunSweep,
+    RunWork,
+    SweepNightly,
+)
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
@@ -48,8 +57,10 @@ from payments_core.ports import (
     Clock,
     EventLog,
     EventReader,
+    GatewayLists,
     IntentDirectory,
     JobDirectory,
+    KeptObjects,
     Ledger,
     NewId,
     PaymentDirectory,
@@ -92,7 +103,8 @@ from payments_core.use_cases import (
 )
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.ingest_queue import IngestQueue
-from payments_service.settings import Settings, SettingsError
+from payments_service.settings import REPAIRS, Settings, SettingsError
+from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
 USE_CASES: Final = (
@@ -144,6 +156,7 @@ class Overrides:
     system_clock: SystemClock | None = None
     ledger: Ledger | None = None
     gateway: PaymentGateway | None = None
+    lists: GatewayLists | None = None
 
     @property
     def providers(self) -> _Providers:
@@ -152,6 +165,7 @@ class Overrides:
             SystemClock: self.system_clock,
             Ledger: self.ledger,
             PaymentGateway: self.gateway,
+            GatewayLists: self.lists,
         }
         return {port: _giving(it) for port, it in wired.items() if it is not None}
 
@@ -198,7 +212,11 @@ class Container:
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
     """Open what the container's adapters talk to: the database and the gateway."""
-    async with container[PostgresStore].opened(), container[StripeGateway].opened():
+    async with (
+        container[PostgresStore].opened(),
+        container[StripeGateway].opened(),
+        container[StripeLists].opened(),
+    ):
         yield
 
 
@@ -220,18 +238,25 @@ def build_container(
         base=settings.stripe_api_base,
         livemode=settings.livemode,
     )
+    lists = StripeLists(
+        settings.stripe_api_key,
+        base=settings.stripe_api_base,
+        livemode=settings.livemode,
+    )
     system_clock = overrides.system_clock or utc_now
     breaker = CircuitBreaker(system_clock, KeyWatch(system_clock, _log_key))
     container = punq.Container()
     container.register(PostgresStore, instance=store)
     container.register(StripeGateway, instance=stripe)
+    container.register(StripeLists, instance=lists)
     container.register(CircuitBreaker, instance=breaker)
     container.register(WebhookReports, instance=WebhookReports())
     container.register(BackFillReports, instance=BackFillReports())
+    container.register(SweepReports, instance=SweepReports())
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
-        **_money(store, stripe, breaker, system_clock),
+        **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
         container.register(port, provider, scope=punq.Scope.singleton)
@@ -277,6 +302,7 @@ def build_container(
 
     for it, provider in (
         (BackFillEvents, _back_fill(settings, container)),
+        *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
         (IngestQueue, ingest_queue),
@@ -308,6 +334,35 @@ def _back_fill(
         )
 
     return back_fill
+
+
+def _sweeping(
+    settings: Settings, container: punq.Container
+) -> Mapping[type, Callable[[], object]]:
+    def reconcile() -> Reconcile:
+        return Reconcile(
+            container.resolve(GatewayLists),
+            container.resolve(PaymentGateway),
+            container.resolve(RecordFacts),
+            container.resolve(AccountDirectory),
+            container.resolve(JobDirectory),
+            container.resolve(EventLog),
+            container.resolve(KeptObjects),
+        )
+
+    def run_sweep() -> RunSweep:
+        return RunSweep(container.resolve(Reconcile))
+
+    def sweep_nightly() -> SweepNightly:
+        return SweepNightly(
+            container.resolve(RunSweep),
+            container.resolve(Checkpoints),
+            container.resolve(SystemClock),
+            settings.sweep == REPAIRS,
+            container.resolve(SweepReports),
+        )
+
+    return {Reconcile: reconcile, RunSweep: run_sweep, SweepNightly: sweep_nightly}
 
 
 def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
@@ -376,6 +431,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def checkpoints() -> Checkpoints:
         return PostgresCheckpoints(store)
 
+    def kept_objects() -> KeptObjects:
+        return PostgresKeptObjects(store)
+
     return {
         Ledger: ledger,
         WorkQueue: work_queue,
@@ -386,12 +444,14 @@ def _stores(store: PostgresStore) -> _Providers:
         JobDirectory: jobs,
         TokenStore: token_store,
         Checkpoints: checkpoints,
+        KeptObjects: kept_objects,
     }
 
 
 def _money(
     store: PostgresStore,
     stripe: StripeGateway,
+    lists: StripeLists,
     breaker: CircuitBreaker,
     system_clock: SystemClock,
 ) -> _Providers:
@@ -401,7 +461,11 @@ def _money(
     def gateway() -> PaymentGateway:
         return RateLimitedGateway(stripe, budget(), breaker, system_clock)
 
-    return {CallBudget: budget, PaymentGateway: gateway}
+    def gateway_lists() -> GatewayLists:
+        # The same budget and breaker, behind users' own operations.
+        return RateLimitedLists(lists, PostgresCallBudget(store), breaker, system_clock)
+
+    return {CallBudget: budget, PaymentGateway: gateway, GatewayLists: gateway_lists}
 
 
 def _uuid() -> str:

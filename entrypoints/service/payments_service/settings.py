@@ -15,7 +15,8 @@ from payments_core.errors import InvalidValue
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 _ENVIRONMENTS: Final = ("development", "production")
-_SWEEPS: Final = ("repair", "report", "off")
+REPAIRS: Final = "repair"
+_SWEEPS: Final = (REPAIRS, "report", "off")
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _API_KEY: Final = re.compile(r"(?:sk|rk)_(test|live)_[A-Za-z0-9_]+")
 # Said in full rather than parsed: parsers disagree about `@`, `\\`, `#` and tabs.
@@ -89,7 +90,7 @@ class Settings:
     grace: timedelta = timedelta(days=3)
     drain_s: int = 0
     event_back_fill_s: int = EVENT_BACK_FILL_S
-    sweep: str = "repair"
+    sweep: str = REPAIRS
     log_level: str = "info"
 
     @property
@@ -156,7 +157,7 @@ class Settings:
             "event_back_fill_s": given.get(
                 "PAYMENTS_EVENT_BACK_FILL_S", _whole(0, 3_600), EVENT_BACK_FILL_S
             ),
-            "sweep": given.get("PAYMENTS_SWEEP", _one_of(_SWEEPS), "repair"),
+            "sweep": given.get("PAYMENTS_SWEEP", _one_of(_SWEEPS), REPAIRS),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:

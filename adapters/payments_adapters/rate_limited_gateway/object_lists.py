@@ -1,0 +1,70 @@
+"""Pages of the gateway's lists, read with the calls that nobody else needs.
+
+Rule 1: a page is one call out of the budget that all share, of its own endpoint.
+Rule 2: it leaves half of the budget to users' operations: while they use more than
+        that, no page is read.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Final, Protocol
+
+import attrs
+
+from payments_adapters.rate_limited_gateway.call_budget import (
+    CALLS_PER_S,
+    WAIT_S,
+    WAITS_MAX,
+)
+from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
+from payments_core.errors import GatewayNotAttempted
+from payments_core.identity import CustomerId
+from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
+from payments_core.ports import GatewayLists, SystemClock
+
+# As `RateLimitedGateway` calls the endpoint where it reads the same.
+_PAYMENTS: Final = "charges"
+
+
+class SpareCalls(Protocol):
+    async def take_spare(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
+        """Take a call out of the budget of an endpoint, if half of it is left.
+
+        Say whether it was. A budget fills up by `per_s` a second, to at most as many.
+        """
+
+
+@attrs.frozen
+class RateLimitedLists:
+    """`GatewayLists` behind a budget and a breaker."""
+
+    _lists: GatewayLists
+    _budget: SpareCalls
+    _breaker: CircuitBreaker
+    _clock: SystemClock
+    _wait_s: float = WAIT_S
+
+    async def page(
+        self,
+        list_: ObjectList,
+        created: CreatedBetween,
+        *,
+        customer: CustomerId | None = None,
+        after: str | None = None,
+    ) -> ObjectPage:
+        endpoint = _PAYMENTS if list_ is ObjectList.PAYMENTS else list_.value
+        self._breaker.check()
+        # Of a call that does not leave, the breaker has nothing to learn.
+        await self._take(endpoint)
+        async with self._breaker.call(endpoint):
+            return await self._lists.page(
+                list_, created, customer=customer, after=after
+            )
+
+    async def _take(self, endpoint: str) -> None:
+        for _ in range(WAITS_MAX):
+            now = self._clock()
+            if await self._budget.take_spare(endpoint, per_s=CALLS_PER_S, now=now):
+                return
+            await asyncio.sleep(self._wait_s)
+        raise GatewayNotAttempted("others need all the calls")
