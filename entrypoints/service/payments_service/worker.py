@@ -110,8 +110,9 @@ class Worker:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        while self._back_fill and await self._back_fill(self._stop.is_set):
-            continue
+        goes_on = True
+        while self._back_fill and goes_on and not self._stop.is_set():
+            goes_on = await self._back_fill(self._stop.is_set)
 
     async def _back_fill_regularly(self) -> None:
         wait_s = BACK_FILL_POLL_S
