@@ -1,16 +1,21 @@
 """Webhooks that never came are read from Stripe's list: as processes, on Postgres."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from payments_adapters.stripe import translate
 from payments_sandbox.resources.endpoints import shown
 from support import databases
+from support.service import free_port
 from support.service_with_sandbox import OTHER, Payer, ServiceWithSandbox, selling
 
 COUNT: Final = 12
@@ -156,3 +161,55 @@ def test_f42_back_fill_and_webhooks_at_once_come_to_the_same(
     first, *others = map(view, payers)
     assert others == [first] * (COUNT - 1)
     assert not rows(stack, "select id from webhook_events where state = 'pending'")
+
+
+def test_a_worker_reads_the_list_at_its_start_and_says_how_far_it_is(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    Nobody asks it to; its ops port shows the lag and what was found, and it ends well.
+    """
+    payer = stack.user()
+    payer.subscribed()
+    stack.sandbox.chaos(drop=1)
+    [customer] = payer.customers
+    stack.wire.post(f"customers/{customer['id']}", metadata={"note": "unheard of"})
+    charged(payer, 300)
+    stack.sandbox.calm()
+    due_now(stack)
+    ops_port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", "worker"],
+        env=stack.world.env(0, ops_port),
+    )
+    try:
+        found = metrics(ops_port, process)
+        assert found["payments_event_back_fill_lag_seconds"] >= 0
+        assert found['payments_event_back_fill_events_total{outcome="applied"}'] >= 1
+        assert found["payments_event_back_fill_failures_total"] == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    amounts = payer.stored("amount_minor from payments", by="1")
+    assert amounts == [(300,), (900,)]
+
+
+def metrics(port: int, process: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """Return what a worker shows, once it has found something."""
+    while process.poll() is None:
+        try:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        except httpx.TransportError:
+            text = ""
+        lines = [it.rpartition(" ") for it in text.splitlines() if it[:1] != "#"]
+        shown = {name: float(value) for name, _, value in lines}
+        applied = 'payments_event_back_fill_events_total{outcome="applied"}'
+        if shown.get(applied):
+            return shown
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("it has ended")

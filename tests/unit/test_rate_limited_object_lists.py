@@ -29,6 +29,7 @@ from payments_core.errors import (
     GatewayOutcomeUnknown,
     PaymentsError,
 )
+from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.ports import GatewayLists
 from support.listed import MemoryListsWorld
@@ -72,6 +73,7 @@ class Failing:
         list_: ObjectList,  # noqa: ARG002  # the port's
         created: CreatedBetween,  # noqa: ARG002  # the port's
         *,
+        customer: CustomerId | None = None,  # noqa: ARG002  # the port's
         after: str | None = None,  # noqa: ARG002  # the port's
     ) -> ObjectPage:
         self.asked += 1

@@ -144,6 +144,27 @@ async def test_back_fill_that_fails_never_ends_the_worker(
     assert told == ["back-fill failed"] * (len(FAILURES) - 1)
 
 
+async def test_f07_a_turn_that_was_asked_to_end_is_the_last_one() -> None:
+    """
+    Though it says that there is more: another worker reads on.
+    """
+    turns = list[bool]()
+
+    async def turn(stopping: Callable[[], bool]) -> bool:
+        worker.stop()
+        turns.append(stopping())
+        await asyncio.sleep(0)
+        return True
+
+    async with Deployment.opened() as deployment:
+        worker = Worker(deployment.run_work, do, idle_s=0, loops={"back-fill": turn})
+        with structlog.testing.capture_logs() as lines:
+            await worker.run()
+
+    assert turns == [True]
+    assert not lines
+
+
 async def test_f07_a_turn_that_does_not_end_is_cut_off() -> None:
     """
     Within the time that a worker has to end; its lease runs out.

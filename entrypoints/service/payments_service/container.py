@@ -256,6 +256,7 @@ def build_container(
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
+        **_loop_stores(store),
         **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
@@ -428,12 +429,6 @@ def _stores(store: PostgresStore) -> _Providers:
     def token_store() -> TokenStore:
         return PostgresTokens(store)
 
-    def checkpoints() -> Checkpoints:
-        return PostgresCheckpoints(store)
-
-    def kept_objects() -> KeptObjects:
-        return PostgresKeptObjects(store)
-
     return {
         Ledger: ledger,
         WorkQueue: work_queue,
@@ -443,9 +438,17 @@ def _stores(store: PostgresStore) -> _Providers:
         IntentDirectory: intents,
         JobDirectory: jobs,
         TokenStore: token_store,
-        Checkpoints: checkpoints,
-        KeptObjects: kept_objects,
     }
+
+
+def _loop_stores(store: PostgresStore) -> _Providers:
+    def checkpoints() -> Checkpoints:
+        return PostgresCheckpoints(store)
+
+    def kept_objects() -> KeptObjects:
+        return PostgresKeptObjects(store)
+
+    return {Checkpoints: checkpoints, KeptObjects: kept_objects}
 
 
 def _money(

@@ -120,9 +120,9 @@ class Worker:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        back_fill = self._loops.get(BACK_FILL)
-        while back_fill is not None and await back_fill(self._stop.is_set):
-            continue
+        back_fill, goes_on = self._loops.get(BACK_FILL), True
+        while back_fill is not None and goes_on and not self._stop.is_set():
+            goes_on = await back_fill(self._stop.is_set)
 
     async def _regularly(self, name: str, loop: Loop) -> None:
         wait_s = LOOP_POLL_S
