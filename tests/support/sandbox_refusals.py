@@ -409,13 +409,7 @@ REFUSALS: Final[list[tuple[str, dict[str, Any], int, str | None, str | None]]] =
     ("GET customers/{customer}", {"expand": ["shoe"]}, 400, None, "expand"),
     ("GET customers/{customer}", {"expand": ["id"]}, 400, None, "expand"),
     ("GET customers/{customer}", {"expand": ["created"]}, 400, None, "expand"),
-    (
-        "GET " + ONE,
-        {"expand": ["a.b.c.d.e"]},
-        400,
-        "property_expansion_max_depth",
-        "expand",
-    ),
+    ("GET " + ONE, {"expand": ["a.b.c.d.e"]}, 400, None, "expand"),
     ("GET " + ONE, {"expand": ["customer"] * 21}, 400, None, "expand"),
     ("GET customers", {"expand": ["subscriptions"]}, 400, None, "expand"),
     # Customers and webhook endpoints.

@@ -92,7 +92,48 @@ def test_four_levels_of_a_list_can_be_expanded(api: Api, name: str, path: str) -
     assert api.get(name, expand=[path])["data"]
     with pytest.raises(Refused, match="more than 4 levels") as refused:
         api.get(name, expand=[f"{path}.default_payment_method"])
-    assert refused.value.code == "property_expansion_max_depth"
+    assert refused.value.param == "expand"
+
+
+@pytest.mark.parametrize(
+    ("card", "brand"),
+    [
+        ("pm_card_visa", "Visa"),
+        ("pm_card_amex", "American Express"),
+        ("pm_card_diners", "Diners Club"),
+        ("pm_card_discover", "Discover"),
+        ("pm_card_jcb", "JCB"),
+        ("pm_card_mastercard", "MasterCard"),
+        ("pm_card_unionpay", "UnionPay"),
+    ],
+)
+def test_a_source_is_expanded_as_the_older_api_shows_it(
+    api: Api, card: str, brand: str
+) -> None:
+    """
+    A card that was imported; another source stays an id, and leads no further.
+    """
+    customer = _paid_by_a_source(api, card)
+    [listed] = api.get("customers", expand=["data.default_source"])["data"]
+    method = api.get(f"payment_methods/{customer['default_source']}")
+    source = listed["default_source"]
+    assert (source["object"], source["brand"]) == ("card", brand)
+    assert [source["id"], source["customer"]] == [method["id"], customer["id"]]
+    assert source["last4"] == method["card"]["last4"]
+
+    api.engine.import_objects([customer | {"default_source": "ba_1"}])
+    [listed] = api.get("customers", expand=["data.default_source"])["data"]
+    assert listed["default_source"] == "ba_1"
+    with pytest.raises(Refused, match="cannot be expanded"):
+        api.get("customers", expand=["data.default_source.customer"])
+
+
+def _paid_by_a_source(api: Api, card: str) -> Any:
+    customer = api.post("customers")
+    method = api.post(f"payment_methods/{card}/attach", customer=customer["id"])
+    customer |= {"default_source": "card_1"}
+    api.engine.import_objects([method | {"id": "card_1"}, customer])
+    return customer
 
 
 def test_what_is_on_a_test_clock_is_listed_for_those_who_name_it(api: Api) -> None:

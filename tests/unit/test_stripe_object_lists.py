@@ -100,6 +100,28 @@ async def test_a_customer_comes_with_the_card_that_pays_by_default(shop: Shop) -
     assert second == ListedCustomer(bob, None, None)
 
 
+@pytest.mark.parametrize("name", ["visa", "amex", "diners", "jcb", "mastercard"])
+async def test_a_card_of_the_older_api_is_the_same_as_alone(
+    shop: Shop, name: str
+) -> None:
+    """
+    Else each sweep would find another card.
+    """
+    customer = shop.api.post("customers")
+    path = f"payment_methods/pm_card_{name}/attach"
+    method = shop.api.post(path, customer=customer["id"])
+    shop.api.engine.import_objects(
+        [method | {"id": "card_1"}, customer | {"default_source": "card_1"}]
+    )
+
+    [it] = await shop.said(ObjectList.CUSTOMERS)
+
+    card = await shop.gateway.card_of(customer["id"])
+    assert card is not None
+    assert card.id == "card_1"
+    assert it == ListedCustomer(customer["id"], None, card)
+
+
 async def test_a_subscription_says_what_it_says_alone(shop: Shop) -> None:
     """
     Ended ones, and those whose payment is declined, are listed as well.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from payments_sandbox import shapes
 from payments_sandbox.api_versions import BASIL, render
 from payments_sandbox.errors import ApiError, invalid
 from payments_sandbox.state import Object, World, listed
@@ -71,6 +72,9 @@ _INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
     )
 )
 
+# Of the older API: a card that was imported, and what the sandbox does not have.
+_SOURCES: Final = frozenset({"ba", "card", "src"})
+
 # What can be asked of a customer, also of one that has been deleted.
 _OF_CUSTOMER: Final = frozenset(
     {
@@ -107,7 +111,6 @@ def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Ob
                 f"You cannot expand more than {DEPTH_MAX} levels of a property. "
                 f"Property: {path[:200]}",
                 "expand",
-                "property_expansion_max_depth",
             )
         it = _Expansion(world, version, path).at(it, names)
     return it
@@ -126,6 +129,8 @@ class _Expansion:
         it = self._whole(it) if not names or not isinstance(it, Mapping) else it
         if it is None or not names:
             return it
+        if isinstance(it, str):
+            raise self._refused()
         if it.get("deleted") is True and names[0] in _OF_CUSTOMER:
             # A stub stays one: nothing of it is left to expand.
             return it
@@ -151,6 +156,10 @@ class _Expansion:
         if it is None or isinstance(it, Mapping):
             return it
         if isinstance(it, str):
+            if it.partition("_")[0] in _SOURCES:
+                method = self.world.find("payment_method", it)
+                # Another source stays an id: a list is not refused because of it.
+                return shapes.source(method) if method else it
             kind = _KINDS.get(it.partition("_")[0])
             found = kind and self.world.find(kind, it)
             if found:

@@ -15,6 +15,7 @@ from payments_sandbox.shapes.customers import (
     customer,
     payment_method,
     setup_intent,
+    source,
 )
 from payments_sandbox.shapes.endpoints import webhook_endpoint
 from payments_sandbox.shapes.invoices import (
@@ -52,6 +53,7 @@ __all__ = [
     "recurring",
     "refund",
     "setup_intent",
+    "source",
     "subscription",
     "subscription_item",
     "test_clock",

@@ -72,6 +72,44 @@ def payment_method(world: World, card: Card, **fields: Any) -> Object:
     }
 
 
+# What the older API calls a brand, where its name is not the newer word in title case.
+_OLDER_NAMES: Final = {
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "jcb": "JCB",
+    "mastercard": "MasterCard",
+    "unionpay": "UnionPay",
+}
+
+
+def source(method: Object) -> Object:
+    """Return a card of the older API, as it is where it is a customer's source."""
+    card = method["card"]
+    brand = card["brand"]
+    return {
+        "id": method["id"],
+        "object": "card",
+        "address_city": None,
+        "address_country": None,
+        "address_state": None,
+        "address_zip": None,
+        "address_zip_check": None,
+        "brand": _OLDER_NAMES.get(brand, brand.title()),
+        "country": card["country"],
+        "customer": method["customer"],
+        "cvc_check": card["checks"]["cvc_check"],
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "fingerprint": card["fingerprint"],
+        "funding": card["funding"],
+        "last4": card["last4"],
+        "metadata": method["metadata"],
+        "name": method["billing_details"]["name"],
+        "regulated_status": card["regulated_status"],
+        "tokenization_method": None,
+    }
+
+
 def billing_details(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "address": NO_ADDRESS,
