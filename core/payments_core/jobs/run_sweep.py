@@ -1,6 +1,6 @@
 """Take a sweep's steps, one after the other, at whatever pace the gateway allows.
 
-Rule 1: the gateway and the database may be busy at any moment: the same step is taken
+Rule 1: the gateway, or an account, may be busy at any moment: the same step is taken
         again, later and later, and given up after `TRIES_MAX` in a row.
 """
 
@@ -11,7 +11,11 @@ from typing import Final
 
 import attrs
 
-from payments_core.errors import GatewayMisconfigured, Unavailable
+from payments_core.errors import (
+    AccountBusy,
+    GatewayMisconfigured,
+    GatewayUnavailable,
+)
 from payments_core.jobs.reconcile import Reconcile, SweepStep
 from payments_core.lease import BackOff
 from payments_core.sweep import SweepPlace, SweepRange
@@ -24,10 +28,16 @@ BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
 TRIES_MAX: Final = 8
 
 
+def _ignore(_: Exception, __: float) -> None:
+    """Drop it: no listener was given."""
+
+
 @attrs.frozen
 class RunSweep:
     reconcile: Reconcile
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # Hears of each wait: why, and for how long.
+    on_wait: Callable[[Exception, float], None] = _ignore
 
     def range_now(self, since: datetime | None = None) -> SweepRange:
         """Return what a sweep that begins now compares."""
@@ -40,7 +50,8 @@ class RunSweep:
         """Take steps from a place to the end, as long as they are wanted.
 
         Raises:
-            Unavailable: the gateway or the database did not answer several times.
+            AccountBusy, GatewayUnavailable: several times in a row.
+            StoreUnavailable: the database does not answer.
         """
         left: SweepPlace | None = place
         while left is not None:
@@ -57,6 +68,8 @@ class RunSweep:
                 return await self.reconcile.step(place, created, repairs=repairs)
             except GatewayMisconfigured:
                 raise
-            except Unavailable:
-                await self.sleep(BACK_OFF.after(attempt).total_seconds())
+            except (AccountBusy, GatewayUnavailable) as error:
+                wait_s = BACK_OFF.after(attempt).total_seconds()
+                self.on_wait(error, wait_s)
+                await self.sleep(wait_s)
         return await self.reconcile.step(place, created, repairs=repairs)

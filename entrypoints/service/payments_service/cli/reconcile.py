@@ -111,9 +111,7 @@ def facts_of(finding: Finding) -> dict[str, object]:
 )
 @click.option("--apply", "repairs", is_flag=True, help="Repair what differs.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-@click.pass_context
 def reconcile(
-    context: click.Context,
     *,
     user: str | None,
     since: datetime | None,
@@ -135,7 +133,8 @@ def reconcile(
                 compare = container[Reconcile].user
                 report.add(await compare(known.user_id, repairs=repairs))
                 return
-            sweep, place = container[RunSweep], SweepPlace()
+            sweep = attrs.evolve(container[RunSweep], on_wait=_say_wait)
+            place = SweepPlace()
             range_ = sweep.range_now(since and since.replace(tzinfo=UTC))
             async for step in sweep(range_, place, repairs=repairs):
                 report.step(place.list_, step)
@@ -147,7 +146,11 @@ def reconcile(
     else:
         _show(report, repairs=repairs)
     if report.left:
-        context.exit(Exit.DRIFT)
+        raise SystemExit(Exit.DRIFT)
+
+
+def _say_wait(error: Exception, wait_s: float) -> None:
+    click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
 
 
 def _show(report: Report, *, repairs: bool) -> None:

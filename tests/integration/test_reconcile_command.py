@@ -1,0 +1,112 @@
+"""`payments reconcile`: what nobody heard of is reported, and repaired on request."""
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from support import databases
+from support.commands import NOBODY, payments
+from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
+
+# Of a time that every sweep of this module compares.
+_INVENTED: Final = """
+insert into payments (id, state, dispute, refunded_minor, version, created_at,
+    recorded_at, updated_at)
+values ('ch_invented', 'succeeded', 'none', 0, 1, now() - interval '1 day',
+    now(), now())
+on conflict do nothing
+"""
+
+
+def reconcile(stack: ServiceWithSandbox, *words: str, **env: str) -> Any:
+    return payments("reconcile", *words, env={**stack.world.env(0, 0), **env})
+
+
+@pytest.fixture
+def drifted(stack: ServiceWithSandbox, ada: Payer) -> Payer:
+    """Lend a subscriber of whose planned end nobody heard."""
+    ada.subscribed(GOOD)
+    stack.settle()
+    [made] = ada.subscriptions
+    stack.sandbox.chaos(drop=1)
+    stack.wire.post(f"subscriptions/{made['id']}", cancel_at_period_end=True)
+    stack.settle()
+    stack.sandbox.calm()
+    return ada
+
+
+def test_one_user_is_reported_and_repaired(
+    stack: ServiceWithSandbox, drifted: Payer
+) -> None:
+    """
+    A report changes nothing; the exit code is 7 until nothing differs any more.
+    """
+    user = ("--user", drifted.id)
+    told = reconcile(stack, *user)
+    report = reconcile(stack, *user, "--json")
+    repaired = reconcile(stack, *user, "--apply", "--json")
+    after = reconcile(stack, *user)
+
+    assert (told.code, report.code, repaired.code, after.code) == (7, 7, 0, 0)
+    assert "subscription_end" in told.out
+    assert "payments reconcile --apply" in told.err
+    [item] = json.loads(report.out)["items"]
+    [subscription] = drifted.subscriptions
+    told_of = {name: item[name] for name in ("kind", "subject", "user_id", "cause")}
+    assert told_of == {
+        "kind": "subscription_end",
+        "subject": subscription["id"],
+        "user_id": drifted.id,
+        "cause": "event_lost",
+    }
+    assert "cancel_at_period_end: False" in item["ours"]
+    assert "cancel_at_period_end: True" in item["stripe"]
+    assert json.loads(repaired.out)["repaired"] == 1
+    assert "nothing differs" in after.err
+    shown = drifted.get(f"/users/{drifted.id}/subscriptions")["items"]
+    assert [it["cancel_at_period_end"] for it in shown] == [True]
+
+
+def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
+    """
+    What Stripe has not is for a person, and stays; progress is on stderr.
+    """
+    url = stack.world.env(0, 0)["PAYMENTS_DATABASE_URL"]
+    databases.run(databases.execute(url, _INVENTED))
+
+    for words in ((), ("--apply",)):
+        told = reconcile(stack, "--json", *words)
+        report = json.loads(told.out)
+        assert told.code == 7
+        assert [(it["kind"], it["subject"]) for it in report["items"]] == [
+            ("payment_missing", "ch_invented")
+        ]
+        assert set(report["read"]) == {
+            "customers",
+            "subscriptions",
+            "invoices",
+            "payments",
+            "refunds",
+            "disputes",
+        }
+        assert "subscriptions: " in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "code"),
+    [
+        (("--user", "nobody-at-all"), {}, 3),
+        (("--since", "yesterday"), {}, 2),
+        ((), {"PAYMENTS_DATABASE_URL": NOBODY}, 5),
+    ],
+)
+def test_what_cannot_be_compared_is_said(
+    stack: ServiceWithSandbox, words: tuple[str, ...], env: dict[str, str], code: int
+) -> None:
+    """
+    With the exit code of its kind.
+    """
+    told = reconcile(stack, *words, **env)
+    assert (told.code, told.out) == (code, "")
+    assert told.err
