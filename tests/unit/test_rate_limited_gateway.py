@@ -1,6 +1,7 @@
 """Not too often, nor while it does not answer: the budget, the breaker, the prices."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ from payments_core.errors import (
     GatewayRefused,
     PaymentsError,
 )
+from payments_core.event_list import EventQuery
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
@@ -68,6 +70,7 @@ class Budget:
     # How many it gives at once.
     calls: int = 1
     asked: list[str] = attrs.field(factory=list)
+    taken: Counter[str] = attrs.field(factory=Counter)
 
     async def take(
         self, endpoint: str, *, beside: Sequence[str] = (), per_s: float, now: datetime
@@ -78,7 +81,9 @@ class Budget:
         self.asked.append(endpoint)
         if len(self.asked) <= self.empty_for:
             return {}
-        return dict.fromkeys((endpoint, *beside), self.calls)
+        given = dict.fromkeys((endpoint, *beside), self.calls)
+        self.taken.update(given)
+        return given
 
 
 class Guarded:
@@ -372,6 +377,19 @@ async def test_only_an_answer_shows_that_the_key_is_taken(
     with pytest.raises(type(fault)):
         await it.send(fault)
     assert (it.breaker.key.trouble is None) is mends
+
+
+async def test_f26_reading_the_list_of_events_takes_no_call_of_operations() -> None:
+    """
+    However many pages it has: each is a call of its own endpoint, and no other.
+    """
+    it = Guarded()
+    for _ in range(9):
+        await it.guarded.events(EventQuery())
+
+    assert it.budget.taken == {"events": 9}
+    await it.guarded.customer_of(UserId("ada"), "ada@example.org")
+    assert it.budget.taken["subscriptions"] == 1
 
 
 async def test_a_refused_key_is_in_the_metrics() -> None:

@@ -46,12 +46,15 @@ class TakenCalls:
     _clock: SystemClock
     _ends: dict[str, deque[datetime]] = attrs.field(init=False, factory=dict)
 
-    async def use(self, endpoint: str) -> bool:
-        """Use one up, taken before or now; say whether there was one."""
+    async def use(self, endpoint: str, *, alone: bool = False) -> bool:
+        """Use one up, taken before or now; say whether there was one.
+
+        None of other endpoints is taken with it if it is `alone`: no operation asks.
+        """
         now = self._clock()
         if self._used(endpoint, now):
             return True
-        beside = [it for it in ENDPOINTS if it != endpoint]
+        beside = [it for it in ENDPOINTS if it != endpoint and not alone]
         taken = await self._budget.take(
             endpoint, beside=beside, per_s=CALLS_PER_S, now=now
         )

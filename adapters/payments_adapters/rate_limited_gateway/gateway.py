@@ -72,16 +72,16 @@ class RateLimitedGateway:
         return RememberedPrices(self._clock)
 
     @asynccontextmanager
-    async def _call(self, endpoint: str) -> AsyncIterator[None]:
+    async def _call(self, endpoint: str, *, alone: bool = False) -> AsyncIterator[None]:
         self.breaker.check()
         # Of a call that does not leave, the breaker has nothing to learn.
-        await self._take(endpoint)
+        await self._take(endpoint, alone=alone)
         async with self.breaker.call(endpoint):
             yield
 
-    async def _take(self, endpoint: str) -> None:
+    async def _take(self, endpoint: str, *, alone: bool) -> None:
         for _ in range(WAITS_MAX):
-            if await self._taken.use(endpoint):
+            if await self._taken.use(endpoint, alone=alone):
                 return
             await asyncio.sleep(self._wait_s)
         raise GatewayNotAttempted("too many calls at once")
@@ -148,7 +148,8 @@ class RateLimitedGateway:
             return await self._gateway.jobs_of(changed)
 
     async def events(self, query: EventQuery) -> ListedEvents:
-        async with self._call("events"):
+        # Page after page it would use up what operations are to find.
+        async with self._call("events", alone=True):
             return await self._gateway.events(query)
 
     async def price(self, price_id: str) -> Price:
