@@ -22,14 +22,16 @@ class PaymentBucket:
     """Plain payments of one account, all made within 28 days.
 
     `months` of them bought a month, the first of these at `first_at`: None if there is
-    none. `until` is when the last of all was made. Which payments are plain is said in
-    `payments_core.plain_payments`.
+    none. `until` is when the last of all was made. `some_unknown`: the invoice of some
+    is not known, and is asked for once any money of the account was returned. Which
+    payments are plain is said in `payments_core.plain_payments`.
     """
 
     user_id: UserId
     months: int
     first_at: datetime | None
     until: datetime
+    some_unknown: bool = False
 
 
 def bucket_number(moment: datetime) -> int:

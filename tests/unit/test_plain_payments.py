@@ -162,7 +162,7 @@ def summed(
     """Return what a load answers: payments as they are, and the sums of the others."""
     records, buckets = in_buckets(
         [a_record(it, owner=ADA) for it in history],
-        PlainPayments.of(subscriptions, periods),
+        PlainPayments.of(subscriptions, periods, history),
         user_id=ADA,
         named=frozenset(map(PaymentId, named)),
     )
@@ -384,7 +384,7 @@ def test_payments_within_a_life_are_a_sum_that_bought_nothing() -> None:
 # Beside one that is later, and one that is of no life.
 LATER: Final = attrs.evolve(ONE_OFFS[39], id=PaymentId("ch_later"))
 OF_INVOICE: Final = of_invoice(ONE_OFFS[0], "in_1")
-UNKNOWN: Final = attrs.evolve(ONE_OFFS[0], invoice_known=False)
+UNKNOWN: Final = a_payment("ch_0", at=EDGE, customer=CUS_1)
 PAID: Final = a_term(amount_minor=1_000)
 ENDED: Final = a_subscription(
     a_report(status=S.CANCELED, at=EDGE - 9 * DAY, ended_at=EDGE - DAY), owner=ADA
@@ -409,9 +409,10 @@ NEVER_LIVED: Final = a_subscription(
         (a_payment("ch_0", at=EDGE, dispute=D.CONTRADICTED), [], [], False),
         (attrs.evolve(ONE_OFFS[0], created_at=None), [], [], False),
         (UNKNOWN, [], [], True),
-        (UNKNOWN, [OPEN], [], False),
+        (UNKNOWN, [OPEN], [], True),
         (UNKNOWN, [ENDED], [], False),
         (UNKNOWN, [NEVER_LIVED], [], True),
+        (attrs.evolve(UNKNOWN, customer_id=CUS_2), [ENDED], [], True),
         (attrs.evolve(UNKNOWN, created_at=EDGE - SECOND), [OPEN], [], True),
         (OF_INVOICE, [OPEN], [PAID], True),
         (OF_INVOICE, [OPEN], [], False),
@@ -432,9 +433,21 @@ def test_what_is_plain(
     """
     Money that stayed, of which it is known what it paid, as far as that may decide.
     """
-    plain = PlainPayments.of(subscriptions, periods)
+    plain = PlainPayments.of(subscriptions, periods, [])
 
     assert plain.has(payment) is is_plain
+
+
+@pytest.mark.parametrize("back", [P.REFUNDED, P.SUCCEEDED])
+def test_a_payment_that_is_asked_about_is_not_plain(back: PaymentState) -> None:
+    """
+    Within a life its invoice is asked for once any money of the account was returned.
+    """
+    plain = PlainPayments.of([OPEN], [], [a_payment(state=back)])
+
+    assert plain.has(UNKNOWN) is (back is P.SUCCEEDED)
+    assert plain.is_unknown(UNKNOWN)
+    assert not plain.is_unknown(ONE_OFFS[0])
 
 
 def test_a_payment_that_is_named_is_not_summed() -> None:
@@ -472,7 +485,9 @@ def loads(database: MemoryDatabase, fact: Fact) -> tuple[PaymentAccount, bool]:
 
 
 def observed(
-    status: SubscriptionStatus, at: datetime, ended_at: datetime | None = None
+    status: SubscriptionStatus,
+    at: datetime,
+    ended_at: datetime | None = None,
 ) -> SubscriptionObserved:
     report: SubscriptionReport = a_report(
         "sub_2", status, at=at, ended_at=ended_at, user=ADA
@@ -528,6 +543,36 @@ def test_a_life_that_is_otherwise_among_payments_needs_the_whole_history(
     What is summed would not mean what it did.
     """
     assert loads(stored(ONE_OFFS, before), fact)[1]
+
+
+def test_sums_do_not_hold_for_a_life_of_another_customer() -> None:
+    """
+    The payments of the one before cannot have paid its invoices.
+    """
+    _, buckets = summed([UNKNOWN, a_payment(at=EDGE + DAY, customer=CUS_1)], [OPEN])
+    moved = attrs.evolve(OPEN, report=a_report(at=EDGE, customer=CUS_2))
+    plain = PlainPayments.of([OPEN], [], [])
+
+    assert buckets
+    assert plain.hold_for(plain, buckets)
+    assert not plain.hold_for(PlainPayments.of([moved], [], []), buckets)
+
+
+def test_the_first_return_needs_the_whole_history_if_invoices_are_not_known() -> None:
+    """
+    Each payment of the life is asked about then; the next one needs no more.
+    """
+    unknown = [
+        a_payment(f"ch_{n}", at=EDGE + n * DAY, customer=CUS_1) for n in range(40)
+    ]
+    back = a_payment("ch_back", P.REFUNDED, at=EDGE, customer=CUS_1)
+    late, returned = attrs.evolve(UNKNOWN, id=PaymentId("ch_late")), [back, *unknown]
+
+    assert not loads(stored(unknown, [OPEN]), PaymentReported(late))[1]
+    assert loads(stored(unknown, [OPEN]), PaymentReported(back))[1]
+    assert not loads(stored(ONE_OFFS, [OPEN]), PaymentReported(back))[1]
+    again = attrs.evolve(back, id=PaymentId("ch_again"))
+    assert not loads(stored(returned, [OPEN]), PaymentReported(again))[1]
 
 
 def test_the_latest_of_the_sums_may_become_the_latest_of_all() -> None:

@@ -214,7 +214,9 @@ class Tables:
         """Return what says of a user's payments which are plain."""
         owned = self.subscriptions_of.get(user, frozenset())
         periods = (it for it in self.periods.values() if it.gateway_id in owned)
-        return PlainPayments.of([self.subscriptions[it] for it in owned], periods)
+        subscriptions = [self.subscriptions[it] for it in owned]
+        payments = (it.payment for it in self.payments_of([user]))
+        return PlainPayments.of(subscriptions, periods, payments)
 
     def periods_under(self, lookup: Lookup) -> Sequence[PaidPeriod]:
         ids = set(lookup.periods_of)

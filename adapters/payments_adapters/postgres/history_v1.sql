@@ -10,7 +10,8 @@
 -- its type, made by a migration of its own.
 
 create type payment_bucket_v1 as (
-    user_id text, months integer, first_at timestamptz, until timestamptz
+    user_id text, months integer, first_at timestamptz, until timestamptz,
+    some_unknown boolean
 );
 
 create function history_v1(
@@ -27,8 +28,8 @@ as $$
 #variable_conflict use_column
 declare
     account text;
-    lives tstzmultirange;
-    first_began_at timestamptz;
+    all_lives tstzmultirange;
+    some_returned boolean;
     others loaded_payment_v1[];
     sums payment_bucket_v1[];
 begin
@@ -49,19 +50,32 @@ begin
     end if;
     own_payments := null;
     foreach account in array history_of loop
-        -- A life that ends before it begins is none; what begins may still be asked of.
+        -- A life that ends before it begins is none, though it began.
         select range_agg(tstzrange(s.created_at, s.ended_at, '[]')) filter (
             where s.ended_at is null or s.ended_at >= s.created_at
-        ), min(s.created_at) into lives, first_began_at
+        ) into all_lives
         from subscriptions s
         where s.user_id = account and s.status <> 'incomplete_expired';
-        with judged as materialized (
+        select exists (
+            select from payments p
+            where p.user_id = account and (p.state = 'refunded' or p.dispute = 'lost')
+        ) into some_returned;
+        with own as materialized (
+            select s.customer_id, min(s.created_at) as first_began_at,
+                range_agg(tstzrange(s.created_at, s.ended_at, '[]')) filter (
+                    where s.ended_at is null or s.ended_at >= s.created_at
+                ) as lives
+            from subscriptions s
+            where s.user_id = account and s.status <> 'incomplete_expired'
+            group by s.customer_id
+        ),
+        judged as materialized (
             select p.id, p.created_at, case
                 when account = any(whole_history_of)
-                    or p.id in (select unnest(named)) then 'named'
+                    or p.id in (select unnest(named)) then 'as it is'
                 when p.created_at is null
                     or p.state not in ('succeeded', 'partially_refunded')
-                    or p.dispute not in ('none', 'won') then 'not plain'
+                    or p.dispute not in ('none', 'won') then 'as it is'
                 when p.invoice_id is not null then case
                     when p.invoice_id in (
                         select w.invoice_id
@@ -69,44 +83,43 @@ begin
                         join paid_periods w on w.subscription_id = s.gateway_id
                         where s.user_id = account group by w.invoice_id
                         having bool_and(w.amount_paid_minor is not null)
-                    ) then 'says paid' else 'not plain' end
-                when p.subscription_id is not null
-                    or (not p.invoice_known and p.created_at >= first_began_at)
-                    then 'not plain'
-                when p.created_at <@ lives then 'says nothing'
-                else 'buys a month' end as meaning
-            from payments p where p.user_id = account
+                    ) then 'says paid' else 'as it is' end
+                when p.subscription_id is not null then 'as it is'
+                when p.invoice_known or o.first_began_at is null
+                    or p.created_at < o.first_began_at
+                    then case when p.created_at <@ all_lives then 'says nothing'
+                        else 'buys a month' end
+                when p.created_at <@ o.lives and not some_returned then 'may have paid'
+                else 'as it is' end as meaning
+            from payments p left join own o on o.customer_id = p.customer_id
+            where p.user_id = account
         ),
-        summed as (
-            select j.id, j.created_at, j.meaning = 'buys a month' as buys
-            from judged j
-            where j.meaning = 'says nothing' or (
-                j.meaning in ('buys a month', 'says paid') and j.created_at < (
-                    select max(l.created_at) from judged l
-                    where l.meaning in ('buys a month', 'says paid')
-                )
-            )
+        latest as (
+            select max(j.created_at) as moment from judged j
+            where j.meaning not in ('as it is', 'says nothing')
+        ),
+        sorted as materialized (
+            select j.id, j.created_at, j.meaning, j.meaning = 'says nothing'
+                or (j.meaning <> 'as it is' and j.created_at < l.moment) as is_summed
+            from judged j cross join latest l
         )
         select (
-            select array_agg(row(account, b.months, b.first_at, b.until)
-                ::payment_bucket_v1)
+            select array_agg(row(
+                account, b.months, b.first_at, b.until, b.some_unknown
+            )::payment_bucket_v1)
             from (
-                select count(*) filter (where s.buys) as months,
-                    min(s.created_at) filter (where s.buys) as first_at,
-                    max(s.created_at) as until
-                from summed s
+                select count(*) filter (where s.meaning = 'buys a month') as months,
+                    min(s.created_at) filter (where s.meaning = 'buys a month')
+                        as first_at,
+                    max(s.created_at) as until,
+                    bool_or(s.meaning = 'may have paid') as some_unknown
+                from sorted s where s.is_summed
                 -- In UTC, whatever the session's time zone: a day is 24 hours here.
                 group by date_bin('28 days', s.created_at, '0001-01-01 00:00+00')
             ) as b
         ), (
             select array_agg(loaded_v1(p))
-            from judged j join payments p on p.id = j.id
-            where j.meaning in ('named', 'not plain') or (
-                j.meaning in ('buys a month', 'says paid') and j.created_at = (
-                    select max(l.created_at) from judged l
-                    where l.meaning in ('buys a month', 'says paid')
-                )
-            )
+            from sorted s join payments p on p.id = s.id where not s.is_summed
         ) into sums, others;
         buckets := buckets || sums;
         own_payments := own_payments || others;

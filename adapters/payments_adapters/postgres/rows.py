@@ -291,6 +291,7 @@ def to_bucket(row: Row) -> PaymentBucket:
         months=row["months"],
         first_at=row["first_at"],
         until=row["until"],
+        some_unknown=row["some_unknown"],
     )
 
 

@@ -187,7 +187,7 @@ class Group:
         periods = [*known, *self.periods]
         buckets = [it for it in snapshot.buckets if it.user_id == user]
         summary, standing = replayed(history, subscriptions, periods, buckets)
-        if buckets and not self._sums_hold(buckets, periods, summary):
+        if buckets and not self._sums_hold(buckets, periods, history, summary):
             self.need(attrs.evolve(wanted, whole_histories=wanted.histories))
             return
         for before, after in zip(subscriptions, standing, strict=True):
@@ -209,6 +209,7 @@ class Group:
         self,
         buckets: Sequence[PaymentBucket],
         periods: Sequence[PaidPeriod],
+        history: Sequence[Payment],
         summary: PaymentSummary,
     ) -> bool:
         """Say whether payments that were summed mean what they did when loaded.
@@ -221,13 +222,14 @@ class Group:
         snapshot, user = self.known.snapshot, before.user_id
         own = {it.gateway_id for it in before.subscriptions}
         known = (it for it in snapshot.periods if it.gateway_id in own)
-        plain = PlainPayments.of(before.subscriptions, known)
+        records = [it for it in snapshot.histories if it.user_id == user]
+        payments = (it.payment for it in records)
+        plain = PlainPayments.of(before.subscriptions, known, payments)
         all_periods = with_last_periods(account.subscriptions, periods)
-        later = PlainPayments.of(account.subscriptions, all_periods)
-        records = (it for it in snapshot.histories if it.user_id == user)
+        later = PlainPayments.of(account.subscriptions, all_periods, history)
         effects = plain.effects(records, snapshot.lookup.payments)
         last = latest_of(effects.values())
-        return plain.hold_for(later, max(it.until for it in buckets)) and (
+        return plain.hold_for(later, buckets) and (
             last is None
             or (summary.latest is not None and summary.latest.created_at >= last)
         )

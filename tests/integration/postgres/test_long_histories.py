@@ -98,10 +98,11 @@ class CountedLedger:
     ("made", "subscriptions", "periods", "late"),
     [
         (of_nothing, [], [], LATE),
+        (of_nothing, [SUBSCRIBER], [], LATE),
         (of_no_invoice, [SUBSCRIBER], [], refund_of(of_no_invoice(REFUND))),
         (of_a_week, [SUBSCRIBER], WEEKS, refund_of(of_a_week(REFUND))),
     ],
-    ids=["no subscription", "of no invoice", "of paid periods"],
+    ids=["no subscription", "of what", "of no invoice", "of paid periods"],
 )
 async def test_p06_a_late_event_reads_few_of_very_many_payments(
     stores: Stores,
