@@ -37,7 +37,6 @@ import attrs
 from payments_core.months import months_after
 from payments_core.paid_periods import may_have_paid, with_standing_periods
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
-from payments_core.payment_buckets import PaymentBucket
 from payments_core.policy import Policy
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
 
@@ -188,20 +187,19 @@ class PaymentSummary:
         payments: Iterable[Payment],
         subscriptions: Sequence[Subscription] = (),
         paid_invoices: AbstractSet[str] = frozenset(),
-        buckets: Iterable[PaymentBucket] = (),
+        summed: Iterable[tuple[datetime, int]] = (),
     ) -> Self:
         """Fold payments, in any order given, from the start.
 
-        `buckets` are those of the account that are not among the payments: all of them
-        older than the latest one.
+        `summed` are months that others bought, which are not there themselves, each
+        time with their number: `payments_core.payment_buckets`.
         """
         history = list(payments)
         found = (PaymentEffect.of(it, subscriptions, paid_invoices) for it in history)
         effects = [it for it in found if it is not None]
         bought = [(it.created_at, 1) for it in effects if it.buys_month]
-        bought += [(it.first_at, it.months) for it in buckets if it.first_at]
         prepaid = None
-        for moment, months in sorted(bought):
+        for moment, months in sorted([*bought, *summed]):
             prepaid = _with_months(prepaid, moment, months)
         back = (it.created_at for it in history if it.money_returned)
         returned_at = max((it for it in back if it is not None), default=None)
@@ -273,15 +271,15 @@ def replayed(
     payments: Iterable[Payment],
     subscriptions: Sequence[Subscription],
     periods: Iterable[PaidPeriod],
-    buckets: Iterable[PaymentBucket] = (),
+    summed: Iterable[tuple[datetime, int]] = (),
 ) -> tuple[PaymentSummary, Sequence[Subscription]]:
     """Fold a whole history: the summary, and the subscriptions with what stands.
 
-    `buckets` are the payments that are not there themselves.
+    `summed` are the months of payments that are not there themselves.
     """
     history, all_periods = list(payments), with_last_periods(subscriptions, periods)
     paid_invoices = frozenset(it.invoice_id for it in all_periods)
-    return PaymentSummary.replay(history, subscriptions, paid_invoices, buckets), [
+    return PaymentSummary.replay(history, subscriptions, paid_invoices, summed), [
         with_standing_periods(it, all_periods, history) for it in subscriptions
     ]
 

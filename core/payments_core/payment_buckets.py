@@ -5,6 +5,7 @@ Every month that is bought lasts 28 days at least. So of payments that were made
 the others joins the term that the first one joined or began.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -32,6 +33,11 @@ class PaymentBucket:
     first_at: datetime | None
     until: datetime
     some_unknown: bool = False
+
+
+def months_in(buckets: Iterable[PaymentBucket]) -> Sequence[tuple[datetime, int]]:
+    """Return how many months were bought, and when the first of each bucket was."""
+    return [(it.first_at, it.months) for it in buckets if it.first_at is not None]
 
 
 def bucket_number(moment: datetime) -> int:

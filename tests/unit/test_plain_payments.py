@@ -50,7 +50,7 @@ from payments_core.payment import (
     PaymentRecord,
     PaymentState,
 )
-from payments_core.payment_buckets import PaymentBucket
+from payments_core.payment_buckets import PaymentBucket, months_in
 from payments_core.plain_payments import PlainPayments, in_buckets
 from payments_core.subscription import (
     PaidPeriod,
@@ -186,9 +186,9 @@ def test_p06_what_was_bought_is_the_same_in_sums(
     history = [a_payment(f"ch_{n}", at=moment) for n, moment in enumerate(made)]
     rest, buckets = summed(history, named=(f"ch_{n}" for n in named))
 
-    assert PaymentSummary.replay(rest, buckets=buckets) == PaymentSummary.replay(
-        history
-    )
+    assert PaymentSummary.replay(
+        rest, summed=months_in(buckets)
+    ) == PaymentSummary.replay(history)
     assert len(rest) + sum(it.months for it in buckets) == len(history)
 
 
@@ -212,7 +212,7 @@ def test_p06_a_history_in_sums_says_what_it_says_whole(
     rest, buckets = summed(history, subscriptions, periods, (f"ch_{n}" for n in named))
     event(f"{len(buckets)} sums")
 
-    assert replayed(rest, subscriptions, periods, buckets) == replayed(
+    assert replayed(rest, subscriptions, periods, months_in(buckets)) == replayed(
         history, subscriptions, periods
     )
     assert asked(rest, subscriptions, periods) == asked(history, subscriptions, periods)

@@ -18,7 +18,7 @@ from payments_core.linking import NO_KEYS, FormerKey, LinkKeys
 from payments_core.now import Now
 from payments_core.paid_periods import needs_invoice
 from payments_core.payment import Payment, PaymentId, PaymentRecord
-from payments_core.payment_buckets import PaymentBucket
+from payments_core.payment_buckets import PaymentBucket, months_in
 from payments_core.plain_payments import PlainPayments, latest_of
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
@@ -186,7 +186,9 @@ class Group:
         self.periods = [it for it in self.periods if not self.has_paid(it)]
         periods = [*known, *self.periods]
         buckets = [it for it in snapshot.buckets if it.user_id == user]
-        summary, standing = replayed(history, subscriptions, periods, buckets)
+        summary, standing = replayed(
+            history, subscriptions, periods, months_in(buckets)
+        )
         if buckets and not self._sums_hold(buckets, periods, history, summary):
             self.need(attrs.evolve(wanted, whole_histories=wanted.histories))
             return
