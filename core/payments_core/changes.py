@@ -30,6 +30,7 @@ from payments_core.linking import (
     Unlinked,
 )
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.payment_buckets import PaymentBucket
 from payments_core.subscription import PaidPeriod, Subscription
 
 
@@ -38,8 +39,10 @@ class Lookup:
     """What a load has to find.
 
     Accounts under `keys`, and the owners of the payments and subscriptions that are
-    named, all with their subscriptions. `histories` are all payments of an account and
-    all paid periods of its subscriptions, `periods_of` those of a subscription,
+    named, all with their subscriptions. `histories` are all payments of an account, of
+    a long history the plain ones in sums (`payments_core.plain_payments`), and all paid
+    periods of its subscriptions; `whole_histories` are those of these accounts without
+    any sums. `periods_of` are the paid periods of a subscription,
     `unlinked` what has no owner and carries one of the keys, `link_keys` the keys
     whose versions are wanted, `open_intents` those of whom all open ones are.
     """
@@ -49,6 +52,7 @@ class Lookup:
     subscriptions: frozenset[str] = frozenset()
     events: frozenset[EventKey] = frozenset()
     histories: frozenset[UserId] = frozenset()
+    whole_histories: frozenset[UserId] = frozenset()
     periods_of: frozenset[str] = frozenset()
     unlinked: LinkKeys = NO_KEYS
     link_keys: LinkKeys = NO_KEYS
@@ -70,7 +74,8 @@ class Snapshot:
     """What one load found, for `lookup`.
 
     `sequence` was drawn with it: greater than all that were drawn before. A key that
-    is not in `link_versions` has version 0. `former_keys` are those of the lookup's
+    is not in `link_versions` has version 0. `buckets` are the payments of the histories
+    that are not in `histories` themselves. `former_keys` are those of the lookup's
     keys that somebody had, and all that its users had for whom something unlinked is
     looked for.
     """
@@ -82,6 +87,7 @@ class Snapshot:
     subscriptions: Sequence[Subscription] = ()
     events: Mapping[EventKey, EventState] = attrs.field(factory=dict)
     histories: Sequence[PaymentRecord] = ()
+    buckets: Sequence[PaymentBucket] = ()
     periods: Sequence[PaidPeriod] = ()
     unlinked: Unlinked = NOTHING_UNLINKED
     link_versions: Mapping[str, int] = attrs.field(factory=dict)

@@ -25,7 +25,7 @@ Rule 9: the grace after the date is for who paid once, and for who goes on after
         or whose first payment failed, has none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -62,7 +62,7 @@ _STATUSES: Final = MappingProxyType(
         PaymentState.CONTRADICTED: PaymentStatus.PENDING,
     }
 )
-_SETTLED_DISPUTES: Final = frozenset({DisputeState.NONE, DisputeState.WON})
+SETTLED_DISPUTES: Final = frozenset({DisputeState.NONE, DisputeState.WON})
 _PRECEDENCE: Final = MappingProxyType(
     {
         PaymentState.CONTRADICTED: 0,
@@ -81,7 +81,7 @@ _WITHOUT_MONEY: Final = frozenset(
 
 
 def _status_of(payment: Payment) -> PaymentStatus:
-    if payment.dispute in _SETTLED_DISPUTES:
+    if payment.dispute in SETTLED_DISPUTES:
         return _STATUSES[payment.state]
     return PaymentStatus.DISPUTED
 
@@ -187,21 +187,27 @@ class PaymentSummary:
         payments: Iterable[Payment],
         subscriptions: Sequence[Subscription] = (),
         paid_invoices: AbstractSet[str] = frozenset(),
+        summed: Iterable[tuple[datetime, int]] = (),
     ) -> Self:
-        """Fold payments, in any order given, from the start."""
+        """Fold payments, in any order given, from the start.
+
+        `summed` are months that others bought, which are not there themselves, each
+        time with their number: `payments_core.payment_buckets`.
+        """
         history = list(payments)
-        effects = (PaymentEffect.of(it, subscriptions, paid_invoices) for it in history)
-        summary = cls()
-        for effect in sorted(filter(None, effects)):
-            summary = summary.advance(effect)
+        found = (PaymentEffect.of(it, subscriptions, paid_invoices) for it in history)
+        effects = [it for it in found if it is not None]
+        bought = [(it.created_at, 1) for it in effects if it.buys_month]
+        prepaid = None
+        for moment, months in sorted([*bought, *summed]):
+            prepaid = _with_months(prepaid, moment, months)
         back = (it.created_at for it in history if it.money_returned)
         returned_at = max((it for it in back if it is not None), default=None)
         some_disputed = bool(subscriptions) and any(
             it.dispute is DisputeState.OPEN for it in history
         )
-        return attrs.evolve(
-            summary, returned_at=returned_at, some_disputed=some_disputed
-        )
+        latest = max(effects, default=None)
+        return cls(latest, prepaid, returned_at, some_disputed)
 
     def takes(self, effect: PaymentEffect) -> bool:
         """Say whether a payment new to this account can be taken at once."""
@@ -217,15 +223,19 @@ class PaymentSummary:
         returned_at = self.returned_at
         if effect.returned and (returned_at is None or returned_at < effect.created_at):
             returned_at = effect.created_at
-        prepaid = self._prepaid_after(effect)
+        prepaid = self.prepaid
+        if effect.buys_month:
+            prepaid = _with_months(prepaid, effect.created_at, 1)
         return type(self)(latest, prepaid, returned_at, self.some_disputed)
 
-    def _prepaid_after(self, effect: PaymentEffect) -> PrepaidMonths | None:
-        if not effect.buys_month:
-            return self.prepaid
-        if self.prepaid is None or self.prepaid.ends_at < effect.created_at:
-            return PrepaidMonths(effect.created_at, 1)
-        return PrepaidMonths(self.prepaid.anchor, self.prepaid.months + 1)
+
+def _with_months(
+    prepaid: PrepaidMonths | None, moment: datetime, months: int
+) -> PrepaidMonths:
+    """Add months that were bought at a moment: to the end of the term, or after it."""
+    if prepaid is None or prepaid.ends_at < moment:
+        return PrepaidMonths(moment, months)
+    return PrepaidMonths(prepaid.anchor, prepaid.months + months)
 
 
 NO_PAYMENTS: Final = PaymentSummary()
@@ -261,19 +271,27 @@ def replayed(
     payments: Iterable[Payment],
     subscriptions: Sequence[Subscription],
     periods: Iterable[PaidPeriod],
+    summed: Iterable[tuple[datetime, int]] = (),
 ) -> tuple[PaymentSummary, Sequence[Subscription]]:
     """Fold a whole history: the summary, and the subscriptions with what stands.
 
-    A subscription's own last period counts among its periods.
+    `summed` are the months of payments that are not there themselves.
     """
-    history = list(payments)
-    last = (it.last_paid_period for it in subscriptions)
-    all_periods = {(it.gateway_id, it.invoice_id): it for it in last if it}
-    all_periods |= {(it.gateway_id, it.invoice_id): it for it in periods}
-    paid_invoices = frozenset(invoice for _, invoice in all_periods)
-    return PaymentSummary.replay(history, subscriptions, paid_invoices), [
-        with_standing_periods(it, all_periods.values(), history) for it in subscriptions
+    history, all_periods = list(payments), with_last_periods(subscriptions, periods)
+    paid_invoices = frozenset(it.invoice_id for it in all_periods)
+    return PaymentSummary.replay(history, subscriptions, paid_invoices, summed), [
+        with_standing_periods(it, all_periods, history) for it in subscriptions
     ]
+
+
+def with_last_periods(
+    subscriptions: Iterable[Subscription], periods: Iterable[PaidPeriod]
+) -> Collection[PaidPeriod]:
+    """Return these periods, and each subscription's own last one if it is another."""
+    last = (it.last_paid_period for it in subscriptions)
+    found = {(it.gateway_id, it.invoice_id): it for it in last if it}
+    found |= {(it.gateway_id, it.invoice_id): it for it in periods}
+    return found.values()
 
 
 def standing_of(

@@ -10,6 +10,7 @@ Rule 4: while the invoice of a payment is not known, its return takes nothing. T
         gateway is asked (`needs_invoice`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -64,16 +65,19 @@ def with_standing_periods(
     """Set the last paid period of a subscription to the last one that stands."""
     before = subscription.last_paid_period
     left = attrs.evolve(subscription, last_paid_period=None)
+    of_invoice = defaultdict[str | None, list[Payment]](list)
+    for payment in payments:
+        of_invoice[payment.invoice_id].append(payment)
     for period in periods:
         if period.gateway_id == subscription.gateway_id and not _went_back(
-            period, payments
+            period, of_invoice.get(period.invoice_id, ())
         ):
             left = left.paid(period)
     return subscription if left.last_paid_period == before else left
 
 
-def _went_back(period: PaidPeriod, payments: Iterable[Payment]) -> bool:
-    of_it = [it for it in payments if it.invoice_id == period.invoice_id]
+def _went_back(period: PaidPeriod, of_it: Sequence[Payment]) -> bool:
+    """Say whether all the money of a period went back, by its invoice's payments."""
     returned = sum(_minor(it) for it in of_it if it.money_returned)
     paid = period.amount_paid_minor
     if paid is None:

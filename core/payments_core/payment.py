@@ -222,7 +222,7 @@ class Payment:
             return False
         if self.state is PaymentState.CONTRADICTED:
             return not self._refunded_in_full
-        return self.state in _TAKEN
+        return self.state in TAKEN
 
     @property
     def money_returned(self) -> bool:
@@ -257,7 +257,7 @@ class PaymentRecord:
     as_of: datetime | None = None
 
 
-_TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})
+TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})
 
 
 def _larger(left: Money | None, right: Money | None) -> Money | None:

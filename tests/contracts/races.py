@@ -139,11 +139,13 @@ class Track:
 
     async def accounts(self) -> Sequence["Finish"]:
         """Return what is kept of each, in agreement with its own payments."""
+        users = frozenset(it.user for it in RUNNERS)
         lookup = Lookup(
-            keys=LinkKeys(user_ids=frozenset(it.user for it in RUNNERS)),
+            keys=LinkKeys(user_ids=users),
             payments=frozenset(it.payment_id for it in RUNNERS),
             subscriptions=frozenset(it.subscription_id for it in RUNNERS),
-            histories=frozenset(it.user for it in RUNNERS),
+            histories=users,
+            whole_histories=users,
         )
         snapshot = await self.ledger.load(lookup)
         accounts = {it.user_id: it for it in snapshot.accounts}

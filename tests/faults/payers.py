@@ -135,6 +135,6 @@ async def _told(dsn: str, user: UserId) -> Standing:
 
 
 async def _facts(store: PostgresStore, user: UserId) -> list[Payment]:
-    lookup = Lookup(histories=frozenset({user}))
+    lookup = Lookup(histories=frozenset({user}), whole_histories=frozenset({user}))
     snapshot = await PostgresLedger(store).load(lookup)
     return [record.payment for record in snapshot.histories]

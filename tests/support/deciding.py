@@ -15,6 +15,7 @@ from payments_core.events import GatewayEvent, Report
 from payments_core.facts import Fact, SourcedFacts, facts_of
 from payments_core.now import Now
 from payments_core.payment import PaymentRecord
+from payments_core.plain_payments import WHOLE_HISTORY_MAX
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription
 
@@ -54,6 +55,8 @@ class Kept:
 
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     now: Now = NOW
+    # Of longer histories the plain payments are summed.
+    whole_max: int = WHOLE_HISTORY_MAX
 
     @classmethod
     def of(cls, *things: PaymentAccount | PaymentRecord | Subscription) -> "Kept":
@@ -73,9 +76,9 @@ class Kept:
 
     def load(self, *sources: SourcedFacts) -> tuple[Snapshot, Decision]:
         """Load until these facts can be decided on; return the last load, and that."""
-        lookup = lookup_of(sources)
+        lookup, ledger = lookup_of(sources), MemoryLedger(self.database, self.whole_max)
         for _ in range(LOADS_MAX):
-            snapshot = finished(MemoryLedger(self.database).load(lookup))
+            snapshot = finished(ledger.load(lookup))
             decision = decide(snapshot, sources, now=self.now, policy=Policy())
             if decision.more is None:
                 return snapshot, decision

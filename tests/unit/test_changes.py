@@ -30,6 +30,7 @@ FULL = Lookup(
     subscriptions=frozenset({SUB_1}),
     events=frozenset({key_of("evt_1")}),
     histories=frozenset({ADA}),
+    whole_histories=frozenset({ADA}),
     periods_of=frozenset({"sub_1"}),
     unlinked=LinkKeys(customer_ids=frozenset({CUS_1})),
     link_keys=LinkKeys(email_keys=frozenset({"ada@example.org"})),

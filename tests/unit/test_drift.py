@@ -17,7 +17,7 @@ def table(head: str, rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def test_p38_each_kind_of_drift_has_its_line() -> None:
+def test_each_kind_of_drift_has_its_line() -> None:
     """
     With what it means, and who mends it.
     """

@@ -50,7 +50,7 @@ async def _lived(story: Story, dice: random.Random) -> tuple[Crowd, Post]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("share", range(SHARES))
-async def test_p27_p35_p36_p37_after_a_sweep_all_is_known(
+async def test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known(
     share: int, record_property: Callable[[str, object], None]
 ) -> None:
     """

@@ -13,17 +13,15 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_adapters.stripe import translate
-from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.changes import Changes, SaveResult
 from payments_core.drift import DriftKind
-from payments_core.errors import AccountNotFound, GatewayNotAttempted
+from payments_core.errors import AccountNotFound
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
-from payments_core.jobs.run_sweep import TRIES_MAX
-from payments_core.object_lists import ObjectList, ObjectPage
+from payments_core.object_lists import ObjectList
 from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
@@ -41,7 +39,7 @@ async def story() -> AsyncIterator[Story]:
         yield it
 
 
-async def test_p37_what_was_heard_is_no_drift(story: Story) -> None:
+async def test_p26_what_was_heard_is_no_drift(story: Story) -> None:
     """
     Nor is it asked about: a page of each list is all that it takes.
     """
@@ -399,7 +397,7 @@ def kinds(findings: list[Finding]) -> set[DriftKind]:
 
 
 @pytest.mark.parametrize("name", DRIFTS)
-async def test_p35_p36_p37_what_is_not_heard_is_found_and_repaired(
+async def test_p26_f39_f41_what_is_not_heard_is_found_and_repaired(
     story: Story, name: str
 ) -> None:
     """
@@ -536,46 +534,7 @@ async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
     assert len(found) == 2
 
 
-async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
-    """
-    The same step, later and later; and not for ever.
-    """
-    await cancel(story)
-    await story.deployment.hear([], apply_only=True)
-    waits = list[float]()
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
-    lists = _Busy(story.lists, TRIES_MAX - 1)
-    run = RunSweep(attrs.evolve(story.reconcile, lists=lists), sleep=sleep)
-    story.deployment.clock.advance(A_MOMENT)
-    found = [step async for step in run(run.range_now(), SweepPlace(), repairs=False)]
-    assert sum(len(it.findings) for it in found) == 2
-    assert waits == sorted(waits)
-    assert len(waits) == TRIES_MAX - 1
-
-    lists.times = TRIES_MAX
-    with pytest.raises(GatewayNotAttempted):
-        await anext(run(run.range_now(), SweepPlace(), repairs=False))
-
-
-@attrs.define
-class _Busy:
-    """Refuses the first pages."""
-
-    lists: StripeLists
-    times: int
-
-    async def page(self, *args: Any, **kwargs: Any) -> ObjectPage:
-        if self.times:
-            self.times -= 1
-            raise GatewayNotAttempted("busy")
-        page: ObjectPage = await self.lists.page(*args, **kwargs)
-        return page
-
-
-async def test_p25_a_sweep_goes_on_where_another_process_stopped(story: Story) -> None:
+async def test_a_sweep_goes_on_where_another_process_stopped(story: Story) -> None:
     """
     At every step: nothing is left out, and nothing is told twice.
     """

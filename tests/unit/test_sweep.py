@@ -96,7 +96,7 @@ seconds = st.integers(0, 4)
 )
 @example([0, 0, 0], [0], 2, 0)
 @example([1, 0], [1], 1, 0)
-def test_p36_whatever_is_kept_and_not_listed_is_found_once(
+def test_p26_whatever_is_kept_and_not_listed_is_found_once(
     there: list[int], gone: list[int], size: int, start: int
 ) -> None:
     """

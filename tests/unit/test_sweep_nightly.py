@@ -73,7 +73,7 @@ def nightly(story: Story, heard: SweepListener | None = None) -> SweepNightly:
     )
 
 
-async def test_p35_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
+async def test_f39_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
     """
     Once: the next one is due when the next night begins.
     """
@@ -127,7 +127,7 @@ async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
     assert not any(it.repaired for it in heard.findings)
 
 
-async def test_p25_a_sweep_that_is_stopped_goes_on_in_another_process(
+async def test_a_sweep_that_is_stopped_goes_on_in_another_process(
     story: Story,
 ) -> None:
     """
@@ -178,7 +178,7 @@ async def test_f01_a_sweep_that_is_killed_goes_on_when_its_lease_is_over(
     assert len(heard.ends) == 1
 
 
-async def test_a_sweep_that_was_taken_over_stops(story: Story) -> None:
+async def test_p33_f05_a_sweep_that_was_taken_over_stops(story: Story) -> None:
     """
     It was frozen for longer than its lease; its place is not saved over the other's.
     """

@@ -18,6 +18,9 @@ from payments_core.events import EventKey, EventState, Outcome
 from payments_core.identity import UserId
 from payments_core.job import JobState
 from payments_core.linking import LinkKeys
+from payments_core.payment import PaymentRecord
+from payments_core.payment_buckets import PaymentBucket
+from payments_core.plain_payments import WHOLE_HISTORY_MAX, in_buckets
 
 
 @attrs.define(eq=False)
@@ -39,7 +42,10 @@ class MemoryDatabase:
 
 @attrs.frozen
 class MemoryLedger:
+    """As strict as Postgres; what a history of more than `whole_max` sums, as well."""
+
     _database: MemoryDatabase
+    _whole_max: int = WHOLE_HISTORY_MAX
 
     async def load(self, lookup: Lookup) -> Snapshot:
         # A database never answers at once: others run in between, here as well.
@@ -66,6 +72,7 @@ class MemoryLedger:
             for name in lookup.link_keys.names()
             if name in tables.link_versions
         }
+        histories, buckets = self._histories(tables, lookup)
         return Snapshot(
             lookup=lookup,
             sequence=self._database.next_sequence(),
@@ -73,13 +80,33 @@ class MemoryLedger:
             payments=payments,
             subscriptions=subscriptions,
             events=events,
-            histories=tables.payments_of(lookup.histories),
+            histories=histories,
+            buckets=buckets,
             periods=tables.periods_under(lookup),
             unlinked=tables.unlinked_under(lookup.unlinked),
             link_versions=versions,
             former_keys=tables.former_under(wanted, lookup.unlinked.user_ids),
             intents=tables.intents_under(lookup),
         )
+
+    def _histories(
+        self, tables: Tables, lookup: Lookup
+    ) -> tuple[Sequence[PaymentRecord], Sequence[PaymentBucket]]:
+        whole = tables.payments_of(lookup.histories)
+        if len(whole) <= self._whole_max:
+            return whole, ()
+        records = list(tables.payments_of(lookup.whole_histories & lookup.histories))
+        buckets = list[PaymentBucket]()
+        for user in sorted(lookup.histories - lookup.whole_histories):
+            found = in_buckets(
+                tables.payments_of([user]),
+                tables.plain_payments_of(user),
+                user_id=user,
+                named=lookup.payments,
+            )
+            records += found[0]
+            buckets += found[1]
+        return records, buckets
 
     async def save(
         self, groups: Sequence[Changes], *, at: datetime

@@ -23,6 +23,7 @@ from payments_core.linking import (
     Unlinked,
 )
 from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.plain_payments import PlainPayments
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
 
@@ -208,6 +209,14 @@ class Tables:
     def payments_of(self, users: Iterable[UserId]) -> Sequence[PaymentRecord]:
         owners = frozenset(users)
         return [r for r in self.payments.values() if r.user_id in owners]
+
+    def plain_payments_of(self, user: UserId) -> PlainPayments:
+        """Return what says of a user's payments which are plain."""
+        owned = self.subscriptions_of.get(user, frozenset())
+        periods = (it for it in self.periods.values() if it.gateway_id in owned)
+        subscriptions = [self.subscriptions[it] for it in owned]
+        payments = (it.payment for it in self.payments_of([user]))
+        return PlainPayments.of(subscriptions, periods, payments)
 
     def periods_under(self, lookup: Lookup) -> Sequence[PaidPeriod]:
         ids = set(lookup.periods_of)

@@ -18,6 +18,7 @@ from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.errors import SaveTimedOut
 from payments_core.events import EventKey, EventState
 from payments_core.linking import UNLINKED_MAX, Unlinked
+from payments_core.plain_payments import WHOLE_HISTORY_MAX
 
 # Far above any honest save: a lock is waited for a tenth of a second, twice at most. Of
 # an event's five seconds two processes may cost one each with the same slow account.
@@ -29,12 +30,32 @@ _EVENT_STATES: Final = {state.value: state for state in EventState}
 
 @attrs.frozen
 class PostgresLedger:
+    """The ledger; of more payments of histories than `whole_max` it sums the plain."""
+
     _store: PostgresStore
+    _whole_max: int = WHOLE_HISTORY_MAX
 
     async def load(self, lookup: Lookup) -> Snapshot:
+        if lookup.histories:
+            return await self._load_with_histories(lookup)
         async with self._store.connection() as connection:
             found = await connection.fetchrow(statements.LOAD, *_wanted(lookup))
         return _snapshot(lookup, found)
+
+    async def _load_with_histories(self, lookup: Lookup) -> Snapshot:
+        async with self._store.connection() as connection:
+            found = await connection.fetchrow(
+                statements.LOAD_WITH_HISTORIES,
+                *_wanted(lookup),
+                list(lookup.whole_histories),
+                self._whole_max,
+            )
+        return attrs.evolve(
+            _snapshot(lookup, found),
+            histories=[rows.to_payment(row) for row in found["own_payments"] or ()],
+            buckets=[rows.to_bucket(row) for row in found["buckets"] or ()],
+            periods=[rows.to_period(row) for row in found["all_periods"] or ()],
+        )
 
     async def save(
         self, groups: Sequence[Changes], *, at: datetime
@@ -90,7 +111,6 @@ def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
             EventKey(row["id"], row["type"]): _EVENT_STATES[row["state"]]
             for row in found["events"] or ()
         },
-        histories=[rows.to_payment(row) for row in found["histories"] or ()],
         periods=[rows.to_period(row) for row in found["periods"] or ()],
         unlinked=Unlinked(
             [rows.to_payment(row) for row in found["unlinked_payments"] or ()],

@@ -24,6 +24,7 @@ from payments_core.kept_events import KeptEvent
 from payments_core.linking import FormerKey, KeyKind
 from payments_core.money import Money
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
+from payments_core.payment_buckets import PaymentBucket
 from payments_core.subscription import (
     PaidPeriod,
     PendingUpdate,
@@ -281,6 +282,16 @@ def to_period(row: Row) -> PaidPeriod:
         starts_at=row["starts_at"],
         ends_at=row["ends_at"],
         amount_paid_minor=row["amount_paid_minor"],
+    )
+
+
+def to_bucket(row: Row) -> PaymentBucket:
+    return PaymentBucket(
+        user_id=UserId(row["user_id"]),
+        months=row["months"],
+        first_at=row["first_at"],
+        until=row["until"],
+        some_unknown=row["some_unknown"],
     )
 
 

@@ -2,7 +2,8 @@
 
 What is hot is written here as SQL, in arrays: one round trip for a whole batch.
 What is not stands beside who runs it, as statements of SQLAlchemy's.
-The write path is two functions of the database: `load_v1.sql` and `save_v1.sql`.
+The write path is three functions of the database: `load_v1.sql` and `save_v1.sql`, and
+`history_v1.sql` beside the first where histories are needed.
 """
 
 import re
@@ -28,6 +29,12 @@ select a.*, (
 from payment_accounts a
 """
 LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 18))})"  # noqa: S608  # our own names
+# Beside it in one statement, so in one snapshot; most loads need no history.
+LOAD_WITH_HISTORIES: Final = f"""
+select l.*, h.own_payments, h.buckets, h.all_periods
+from load_v1({", ".join("'{}'" if n in {8, 9} else f"${n}" for n in range(1, 18))}) l,
+    history_v1($8, $18, $9, $4, $19) h
+"""  # noqa: S608  # our own names
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 16))})"
 
 

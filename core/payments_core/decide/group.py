@@ -1,6 +1,6 @@
 """One account, or one thing without an account, while facts about it are decided on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import attrs
@@ -9,7 +9,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
-from payments_core.entitlement import replayed
+from payments_core.entitlement import PaymentSummary, replayed, with_last_periods
 from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
 from payments_core.intent import TELLS_CARD, IntentState, intent_of_key
@@ -18,6 +18,8 @@ from payments_core.linking import NO_KEYS, FormerKey, LinkKeys
 from payments_core.now import Now
 from payments_core.paid_periods import needs_invoice
 from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.payment_buckets import PaymentBucket, months_in
+from payments_core.plain_payments import PlainPayments, latest_of
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 
 CAUSES_MAX = 3
@@ -162,6 +164,7 @@ class Group:
     def replay(self) -> None:
         """Fold the account from the start, over its whole history.
 
+        Payments that were summed when it was loaded are folded as sums.
         What its subscriptions have paid for may be otherwise then, too.
         """
         if self.account is None or self.more is not None:
@@ -182,7 +185,13 @@ class Group:
         # What is known already is not saved again.
         self.periods = [it for it in self.periods if not self.has_paid(it)]
         periods = [*known, *self.periods]
-        summary, standing = replayed(history, subscriptions, periods)
+        buckets = [it for it in snapshot.buckets if it.user_id == user]
+        summary, standing = replayed(
+            history, subscriptions, periods, months_in(buckets)
+        )
+        if buckets and not self._sums_hold(buckets, periods, history, summary):
+            self.need(attrs.evolve(wanted, whole_histories=wanted.histories))
+            return
         for before, after in zip(subscriptions, standing, strict=True):
             if after is not before:
                 self.subscriptions[after.gateway_id] = after
@@ -197,6 +206,35 @@ class Group:
                 payment, subscriptions, paid_invoices, some_returned=some_returned
             ):
                 self.ask_invoice(payment)
+
+    def _sums_hold(
+        self,
+        buckets: Sequence[PaymentBucket],
+        periods: Sequence[PaidPeriod],
+        history: Sequence[Payment],
+        summary: PaymentSummary,
+    ) -> bool:
+        """Say whether payments that were summed mean what they did when loaded.
+
+        And whether none of them is the latest (`payments_core.plain_payments`).
+        """
+        before, account = self.before, self.account
+        if before is None or account is None:
+            return False
+        snapshot, user = self.known.snapshot, before.user_id
+        own = {it.gateway_id for it in before.subscriptions}
+        known = (it for it in snapshot.periods if it.gateway_id in own)
+        records = [it for it in snapshot.histories if it.user_id == user]
+        payments = (it.payment for it in records)
+        plain = PlainPayments.of(before.subscriptions, known, payments)
+        all_periods = with_last_periods(account.subscriptions, periods)
+        later = PlainPayments.of(account.subscriptions, all_periods, history)
+        effects = plain.effects(records, snapshot.lookup.payments)
+        last = latest_of(effects.values())
+        return plain.hold_for(later, buckets) and (
+            last is None
+            or (summary.latest is not None and summary.latest.created_at >= last)
+        )
 
     def _history_of(self, account: PaymentAccount) -> Lookup:
         """Return what a replay needs: of what is new there is no history."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from contracts.examples import (
     APPLIED,
+    CH_1,
     NOON,
     NOW,
     SUB_1,
@@ -24,10 +25,13 @@ from contracts.examples import (
 from contracts.ledger_jobs import finished
 from contracts.stores import SAVED, Stores, moved, users
 from payments_adapters.postgres import schema
+from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import RARE_CONNECTIONS_MAX, PostgresStore
+from payments_core.changes import Lookup
 from payments_core.errors import StoreUnavailable
 from payments_core.job import Job
 from payments_core.linking import LinkKeys
+from payments_core.ports import Ledger
 from support import databases
 from support.postgres_stores import stores_on
 from support.service import free_port
@@ -64,13 +68,17 @@ select 'i' || n, 'u' || n, 'create_customer', '', 'succeeded', '{}', '[]', 'f', 
 from generate_series(1, 3_000) n;
 insert into link_keys (key, version)
 select 'k' || n, 1 from generate_series(1, 3_000) n;
+insert into paid_periods (subscription_id, invoice_id, starts_at, ends_at, source,
+    recorded_at)
+select 's' || n, 'i' || n, now(), now(), 'invoice', now()
+from generate_series(1, 3_000) n;
 analyze payment_accounts, payments, webhook_events, subscriptions, jobs, intents,
-    link_keys
+    link_keys, paid_periods
 """
 _SCANS: Final = """
 select relname, seq_scan from pg_stat_user_tables where seq_scan > 0 and relname in (
     'payment_accounts', 'payments', 'webhook_events', 'subscriptions', 'jobs',
-    'intents', 'link_keys'
+    'intents', 'link_keys', 'paid_periods'
 )
 """
 
@@ -261,19 +269,20 @@ async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> N
     """
     async with PostgresStore(database_url, 1).opened() as store:
         stores = stores_on(store)
-        await _all_hot(stores, "empty", count=7)
+        summing = PostgresLedger(store, 0)
+        await _all_hot(stores, summing, "empty", count=7)
         async with store.connection() as connection:
             await connection.execute(_FILL)
             await connection.execute("select pg_stat_force_next_flush()")
             await connection.execute("select pg_stat_reset()")
-        await _all_hot(stores, "full", count=2)
+        await _all_hot(stores, summing, "full", count=2)
         async with store.connection() as connection:
             await connection.execute("select pg_stat_force_next_flush()")
             scans = [tuple(row) for row in await connection.fetch(_SCANS)]
     assert scans == []
 
 
-async def _all_hot(stores: Stores, name: str, *, count: int) -> None:
+async def _all_hot(stores: Stores, summing: Ledger, name: str, *, count: int) -> None:
     """Do all that is hot, as often as it takes for a plan to be kept."""
     for number in range(count):
         user = f"{name}-{number}"
@@ -306,6 +315,9 @@ async def _all_hot(stores: Stores, name: str, *, count: int) -> None:
             idempotency_keys=frozenset({"a key"}),
             open_intents=frozenset({account.user_id}),
         )
+        history = Lookup(payments=frozenset({CH_1}), histories=frozenset(keys.user_ids))
+        (whole,) = (await summing.load(history)).histories
+        assert whole.payment == report
         for claim in await stores.queue.claim(now=NOON, limit=9):
             if isinstance(claim.work, Job):
                 await finished(stores, claim.work)
