@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.examples import (
@@ -30,9 +30,11 @@ from payments_core.decide import QUARANTINE_REASON, Decided, decide, lookup_of
 from payments_core.entitlement import PaymentSummary
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.facts import (
+    CustomerDeleted,
     Fact,
     LinkDecided,
     PaymentReported,
+    UserRegistered,
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
@@ -183,15 +185,29 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
 
 def group_of(decided: Decided, fact: Fact) -> str | None:
     """Return the key of a source's group; one that is refused has no changes."""
+    if decided.changes is None and isinstance(fact, UserRegistered):
+        return f"user {fact.user_id}"
     if decided.changes is None and isinstance(fact, LinkDecided):
         return f"user {fact.user_id}" if fact.user_id else f"payment {fact.payment_id}"
     return decided.changes.key if decided.changes else None
+
+
+def registered(customer: CustomerId) -> UserRegistered:
+    return UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=customer)
 
 
 @settings(max_examples=examples(500))
 @given(
     earlier=st.lists(any_fact, max_size=4),
     facts=st.lists(any_fact, min_size=1, max_size=6),
+)
+@example(
+    [],
+    [
+        CustomerDeleted(CUS_2),
+        registered(CUS_1),
+        registered(CUS_2),
+    ],
 )
 def test_p07_no_group_depends_on_its_neighbours(
     earlier: list[Fact], facts: list[Fact]
