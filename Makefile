@@ -13,7 +13,7 @@ ARGS ?=
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py
 # The tests that reach the core and the adapters in their own process: of the services
 # and sandboxes that others start, coverage would see little, and slow all of it down.
-COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% sandbox_% year%), \
+COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% sandbox_% year%), \
     $(wildcard tests/unit/test_*.py)) \
   tests/unit/ingest_queue \
   tests/unit/test_crash_schedules.py::test_p22_p23_p29_f01_two_breaks_leave_one_truth \

@@ -15,10 +15,11 @@ import pytest
 from payments_adapters.stripe import translate
 from payments_sandbox.resources.endpoints import shown
 from support import databases
+from support.profiles import PROVES
 from support.service import free_port
 from support.service_with_sandbox import OTHER, Payer, ServiceWithSandbox, selling
 
-COUNT: Final = 12
+COUNT: Final = 12 if PROVES else 4
 
 
 @pytest.fixture(scope="module")
