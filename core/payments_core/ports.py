@@ -234,6 +234,8 @@ class GatewayLists(Protocol):
     ) -> ObjectPage:
         """Return a page of a list of the gateway's, with one call.
 
+        One more is made for an invoice that has more lines than a list shows.
+
         Of one customer, if one is named: subscriptions, invoices and payments have one.
         What was made while it is read may be missing, and nothing comes twice. What
         cannot be read is `ListedUnreadable`; what is of the other mode is left out.

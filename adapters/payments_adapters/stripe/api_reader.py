@@ -20,7 +20,7 @@ from payments_adapters.stripe.invoice_payments import (
     PaidInvoice,
     PaymentIntent,
 )
-from payments_adapters.stripe.invoices import Invoice
+from payments_adapters.stripe.invoices import Invoice, Line, Lines
 from payments_adapters.stripe.prices import Price, Product
 from payments_adapters.stripe.requests import Params, path
 from payments_core.errors import (
@@ -88,6 +88,7 @@ PRICE: Final = Kind.of("price", "price", Price)
 PRODUCT: Final = Kind.of("product", "product", Product)
 SET_UP: Final = Kind.of("setup_intent", "set_up", SetUpIntent)
 SUBSCRIPTION: Final = Kind.of("subscription", "subscription", billing.Subscription)
+_LINES: Final = Reader(msgspec.json.Decoder(Page[Line]), "list", items="line_item")
 # As much of a subscription as says who made it.
 MADE_SUBSCRIPTION: Final = Kind.of("subscription", "subscription", Made)
 
@@ -159,6 +160,30 @@ class Reading:
             if page.it.data:
                 after = {"starting_after": page.it.data[-1].id}
         raise GatewayOutcomeUnknown("a list without an end")
+
+    async def whole(self, invoice: Invoice) -> Invoice:
+        """Return a paid invoice with all its lines, which is more than it comes with.
+
+        Raises:
+            GatewayObjectMissing: it is not there any more.
+            GatewayOutcomeUnknown: the lines do not end.
+        """
+        if invoice.status != "paid" or not invoice.lines.has_more:
+            return invoice
+        where, lines = path(INVOICE.folder, invoice.id, "lines"), list[Line]()
+        after = dict[str, str]()
+        for _ in range(PAGES_MAX):
+            params = {"limit": PAGE, **after}
+            try:
+                got = await self._client.call("GET", where, params, _LINES)
+            except GatewayRefused as error:
+                raise _missing(error, INVOICE.word) from error
+            lines += got.it.data
+            if not got.it.has_more:
+                return msgspec.structs.replace(invoice, lines=Lines(lines))
+            if got.it.data:
+                after = {"starting_after": got.it.data[-1].id}
+        raise GatewayOutcomeUnknown("an invoice without an end")
 
     async def marked(
         self, kind: Kind[_MadeT], intent_id: str, **filters: str

@@ -166,7 +166,7 @@ class StripeGateway:
         return [
             period
             for invoice in reversed(got.it.data)
-            for period in invoices.paid_periods_of(invoice)
+            for period in invoices.paid_periods_of(await self._reading.whole(invoice))
             if period.gateway_id == gateway_id
         ]
 
@@ -267,7 +267,7 @@ class StripeGateway:
         )
         # Paid ones first: what was tried may be of a later invoice.
         found = sorted(got.it.data, key=lambda it: it.status != "paid")
-        return found[0].invoice if found else None
+        return await self._reading.whole(found[0].invoice) if found else None
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
         return await changed_objects.jobs_of(self._reading, changed)

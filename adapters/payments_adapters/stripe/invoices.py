@@ -40,6 +40,7 @@ class LineParent(msgspec.Struct):
 
 class Line(msgspec.Struct):
     period: Period
+    id: Text = ""
     parent: LineParent | None = None
     # Until 2025-03-31 these were instead of a parent.
     type: Text = "subscription"
@@ -50,7 +51,8 @@ class Line(msgspec.Struct):
 
 class Lines(msgspec.Struct):
     data: Sequence[Line] = ()
-    # An invoice comes with its first ten lines.
+    # An invoice comes with its first ten lines; that of its period is not among them
+    # where many prorations waited.
     has_more: bool = False
 
 

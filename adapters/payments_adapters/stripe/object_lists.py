@@ -41,6 +41,7 @@ from payments_adapters.stripe.transport import Transport
 from payments_core.card import Card
 from payments_core.errors import (
     GatewayNotAttempted,
+    GatewayObjectMissing,
     GatewayOutcomeUnknown,
     GatewayRefused,
     InvalidValue,
@@ -157,8 +158,6 @@ def _read_subscription(subscription: billing.Subscription) -> Listed:
 
 
 def _read_invoice(invoice: Invoice) -> Listed:
-    if invoice.lines.has_more and subscription_of(invoice) is not None:
-        raise _Unsaid("the invoice has more lines than a list shows")
     return ListedInvoice(paid_periods_of(invoice))
 
 
@@ -252,6 +251,9 @@ class _Whose(msgspec.Struct):
 _PLACE: Final = msgspec.json.Decoder(_Place)
 _WHOSE: Final = msgspec.json.Decoder(_Whose)
 _UNREADABLE: Final = (
+    # The rest of an invoice's lines cannot be had.
+    GatewayObjectMissing,
+    GatewayRefused,
     InvalidValue,
     Malformed,
     _Unsaid,
@@ -301,16 +303,18 @@ class StripeLists:
         last = found[-1][0].id if found else after
         if got.it.has_more and last == after:
             raise GatewayOutcomeUnknown("a list without an end")
-        read = [self._object(how, place, raw) for place, raw in found]
+        read = [await self._object(how, place, raw) for place, raw in found]
         return ObjectPage(
             objects=[it for it in read if it is not None],
             at=got.at,
             after=last if got.it.has_more else None,
         )
 
-    def _object(self, how: _List, place: _Place, raw: bytes) -> ListedObject | None:
+    async def _object(
+        self, how: _List, place: _Place, raw: bytes
+    ) -> ListedObject | None:
         try:
-            it = self._read(how, raw)
+            it = await self._read(how, raw)
         except _UNREADABLE as error:
             it = ListedUnreadable(str(error))
         if it is None:
@@ -319,7 +323,7 @@ class StripeLists:
             raise GatewayOutcomeUnknown("an object without its time")
         return ListedObject(id=place.id, created_at=moment(place.created), it=it)
 
-    def _read(self, how: _List, raw: bytes) -> Listed | None:
+    async def _read(self, how: _List, raw: bytes) -> Listed | None:
         whose = decode(_WHOSE, raw)
         if whose.deleted or whose.livemode not in {None, self._livemode}:
             return None
@@ -328,6 +332,8 @@ class StripeLists:
         it = decode(how.kind.one.decoder, raw)
         if NUL in raw and reads_nul(it):
             raise _Unsaid("it has a NUL, which cannot be kept")
+        if isinstance(it, Invoice) and subscription_of(it) is not None:
+            it = await self._reading.whole(it)
         return how.read(it)
 
 

@@ -3,6 +3,7 @@
 Rule 1: objects live in the shape of the newest version; older ones are made of it.
 Rule 2: an object that is nested, or expanded, is rendered as well.
 Rule 3: what a generation had and the newest has not comes from `links`.
+Rule 4: in every version an invoice comes with its first ten lines.
 
 Source: docs.stripe.com/changelog/basil (2025-03-31: the period moved to the items, an
 invoice's subscription to its parent, a charge lost its invoice) and /clover.
@@ -24,6 +25,11 @@ _NAMES: Final = ("acacia", "basil", "clover", "dahlia", "endive")
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d\.([a-z]+)")
 # What an endpoint of that generation is never sent: it did not exist.
 _NEW_TYPES: Final = MappingProxyType({"acacia": frozenset({"invoice_payment.paid"})})
+
+# With so many of its lines an invoice comes; the others are listed.
+LINES_MAX: Final = 10
+# Under these names an invoice is expanded.
+_INVOICES: Final = ("invoice", "latest_invoice")
 
 Links = Mapping[str, str | None]
 
@@ -52,12 +58,38 @@ def render(
     world: World, it: Object, version: str, links: Links | None = None
 ) -> Object:
     """Return an object as this version shows it; `links` are those of its own."""
+    it = _with_first_lines(it)
     generation = generation_of(version)
     if generation in ("clover", "dahlia", "endive"):
         return it
     rendered = _walk(world, it, links, old=generation == "acacia")
     assert isinstance(rendered, Mapping)  # noqa: S101  # as it went in
     return rendered
+
+
+def _with_first_lines(it: Any) -> Any:
+    """Return an object whose invoices come with their first lines, as a list does.
+
+    Invoices are in lists, in events, and where they are expanded: not deeper.
+    """
+    if not isinstance(it, Mapping):
+        return it
+    if it.get("object") == "list":
+        data = [_with_first_lines(item) for item in it["data"]]
+        same = all(new is old for new, old in zip(data, it["data"], strict=True))
+        return it if same else {**it, "data": data}
+    if it.get("object") != "invoice":
+        inside = {
+            name: shown
+            for name in _INVOICES
+            if (shown := _with_first_lines(it.get(name))) is not it.get(name)
+        }
+        return {**it, **inside} if inside else it
+    lines = it["lines"]
+    if len(lines["data"]) <= LINES_MAX:
+        return it
+    first = {**lines, "data": lines["data"][:LINES_MAX], "has_more": True}
+    return {**it, "lines": first}
 
 
 def _walk(world: World, it: Any, links: Links | None, *, old: bool) -> Any:
