@@ -49,6 +49,8 @@ class DriftKind(StrEnum):
     PAYMENT_DETAILS = "payment_details"
     CARD = "card"
     CUSTOMER_DELETED = "customer_deleted"
+    CUSTOMER_MISSING = "customer_missing"
+    OWNER_CONFLICT = "owner_conflict"
     UNREADABLE = "unreadable"
 
 
@@ -78,12 +80,20 @@ MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
         _K.PAYMENT_DETAILS: "Anything else of it: amount, time, customer, e-mail.",
         _K.CARD: "The card that is shown.",
         _K.CUSTOMER_DELETED: "Stripe has deleted the customer of a user.",
+        _K.CUSTOMER_MISSING: "The customer of a user is one that Stripe has not.",
+        _K.OWNER_CONFLICT: "Its metadata and its customer name different users.",
         _K.UNREADABLE: "Stripe's object cannot be read.",
     }
 )
 # Nothing that is recorded can mend these: a person has to look.
 FOR_A_PERSON: Final = frozenset(
-    {_K.SUBSCRIPTION_MISSING, _K.PAYMENT_MISSING, _K.UNREADABLE}
+    {
+        _K.SUBSCRIPTION_MISSING,
+        _K.PAYMENT_MISSING,
+        _K.CUSTOMER_MISSING,
+        _K.OWNER_CONFLICT,
+        _K.UNREADABLE,
+    }
 )
 
 

@@ -49,8 +49,11 @@ KEPT: Final[Mapping[ObjectList, JobKind]] = MappingProxyType(
         ObjectList.PAYMENTS: JobKind.PAYMENT,
     }
 )
-# Those of which each object is listed, however old it is.
-WHOLE: Final = frozenset({ObjectList.CUSTOMERS, ObjectList.SUBSCRIPTIONS})
+# Those of which each object is listed, however old it is. Disputes are few, and may be
+# decided long after they were made.
+WHOLE: Final = frozenset(
+    {ObjectList.CUSTOMERS, ObjectList.SUBSCRIPTIONS, ObjectList.DISPUTES}
+)
 # More of one second than this are not compared in the other direction.
 EDGE_MAX: Final = 1_000
 _SECOND: Final = timedelta(seconds=1)
@@ -61,13 +64,23 @@ class SweepPlace:
     """How far a sweep is: the list, the place in it, and the end of the last page.
 
     `edge` is the oldest second that was read of the list, `edge_ids` what there was of
-    it.
+    it. `before` is where the list is begun again, because its place was gone.
     """
 
     list_: ObjectList = LISTS[0]
     after: str | None = None
     edge: datetime | None = None
     edge_ids: tuple[str, ...] = ()
+    before: datetime | None = None
+
+    def again(self) -> "SweepPlace | None":
+        """Return where to go on if the object is gone that the page begins after.
+
+        That second is read once more. None: there is no other place.
+        """
+        if self.after is None or self.edge is None:
+            return None
+        return attrs.evolve(self, after=None, before=self.edge + _SECOND)
 
     def next(self, page: ObjectPage) -> "SweepPlace | None":
         """Return the place after a page; None after the last one of all."""
@@ -110,9 +123,10 @@ class SweepRange:
     since: datetime | None
     until: datetime
 
-    def of(self, list_: ObjectList) -> CreatedBetween:
-        since = None if list_ in WHOLE else self.since
-        return CreatedBetween(start=since, end=self.until)
+    def of(self, place: SweepPlace) -> CreatedBetween:
+        """Return between when what is listed was made, from this place on."""
+        since = None if place.list_ in WHOLE else self.since
+        return CreatedBetween(start=since, end=place.before or self.until)
 
 
 @attrs.frozen(kw_only=True)

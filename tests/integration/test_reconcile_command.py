@@ -98,6 +98,9 @@ def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
     [
         (("--user", "nobody-at-all"), {}, 3),
         (("--since", "yesterday"), {}, 2),
+        (("--since", "2999-01-01"), {}, 2),
+        (("--since", "1969-01-01"), {}, 2),
+        (("--since", "2026-01-01", "--user", "ada"), {}, 2),
         ((), {"PAYMENTS_DATABASE_URL": NOBODY}, 5),
     ],
 )

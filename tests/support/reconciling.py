@@ -46,10 +46,14 @@ class Story:
             MemoryKeptObjects(it.database),
         )
 
+    @property
+    def run(self) -> RunSweep:
+        return RunSweep(self.reconcile, sleep=no_wait)
+
     async def sweep(self, *, repairs: bool = False) -> list[Finding]:
         """Compare all that there is; what happened is settled by then."""
         self.deployment.clock.advance(A_MOMENT)
-        run, findings = RunSweep(self.reconcile, sleep=no_wait), list[Finding]()
+        run, findings = self.run, list[Finding]()
         async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=repairs):
             findings += step.findings
         return findings

@@ -319,12 +319,20 @@ CHANGED_MEANWHILE: Final = [
 ]
 
 
+# It ended before anything but its end was heard: the card was fetched while it paid.
+ENDED_UNKNOWN: Final = [
+    *[("pin", 0, 0), ("default", 1, 0), ("deliver", 0, 0), ("fetch", 0, 0)],
+    ("end", 0, 0),
+]
+
+
 @settings(max_examples=examples(2_000))
 @given(plots, st.permutations(range(7)))
 @example(TO_AND_FRO, [*range(7)])
 @example(PINNED_MEANWHILE, [*range(7)])
 @example(UPDATED_MEANWHILE, [*range(7)])
 @example(CHANGED_MEANWHILE, [*range(7)])
+@example(ENDED_UNKNOWN, [*range(7)])
 def test_p01_p26_the_card_that_pays_is_shown_in_the_end(
     plot: list[tuple[str, int, int]], order: list[int]
 ) -> None:

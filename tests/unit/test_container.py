@@ -17,9 +17,11 @@ from payments_adapters.rate_limited_gateway import (
     CircuitBreaker,
     RateLimitedGateway,
     RateLimitedLists,
+    SpareCallBudget,
+    SpareGateway,
 )
 from payments_adapters.stripe import sign
-from payments_core.jobs import RunWork
+from payments_core.jobs import Reconcile, RunWork
 from payments_core.ports import GatewayLists
 from payments_core.use_cases import (
     BackFillEvents,
@@ -117,7 +119,7 @@ def test_tokens_leases_and_signatures_have_the_real_time() -> None:
 
 def test_lists_take_the_place_of_the_usual_ones() -> None:
     """
-    The usual ones are behind the breaker of all calls.
+    A page that cannot be read stops no other call; a key that is refused does.
     """
     lists = MemoryLists(FixedClock(NOON))
     assert wired(Overrides(lists=lists))._container.resolve(GatewayLists) is lists
@@ -125,7 +127,18 @@ def test_lists_take_the_place_of_the_usual_ones() -> None:
     container = wired(Overrides())
     usual = container._container.resolve(GatewayLists)
     assert isinstance(usual, RateLimitedLists)
-    assert usual._breaker is container[CircuitBreaker]
+    breaker = container[CircuitBreaker]
+    assert usual._breaker is not breaker
+    assert usual._breaker.key is breaker.key
+
+
+def test_a_reconciliation_uses_what_nobody_else_needs() -> None:
+    """
+    What it fetches leaves half of the budget to users' operations, too.
+    """
+    gateway = wired(Overrides())[Reconcile].gateway
+    assert isinstance(gateway, SpareGateway)
+    assert isinstance(gateway._budget, SpareCallBudget)
 
 
 def test_what_is_not_given_is_the_usual() -> None:

@@ -18,7 +18,7 @@ from payments_core.drift import DriftKind
 from payments_core.errors import AccountNotFound
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
 from payments_core.object_lists import ObjectList
@@ -271,6 +271,11 @@ async def invent_subscription(story: Story) -> None:
     tables.put_subscription(attrs.evolve(kept, report=invented, last_paid_period=None))
 
 
+async def contradict(story: Story) -> None:
+    """Sell to the customer of one user what its metadata says is another's."""
+    story.charge(metadata={"user_id": "eve"})
+
+
 NEVER: Final = BEGINNING - timedelta(days=300)
 # What happened, and what differs then.
 DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
@@ -386,10 +391,15 @@ DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
         spoilt_payment(state=PaymentState.REFUNDED, refunded_minor=900),
         {K.PAYMENT_REFUND},
     ),
+    "a charge of two users": (contradict, {K.OWNER_CONFLICT}),
     "a payment that is invented": (invent_payment, {K.PAYMENT_MISSING}),
     "a subscription that is invented": (invent_subscription, {K.SUBSCRIPTION_MISSING}),
 }
-REPORTED_ONLY: Final = {K.PAYMENT_MISSING, K.SUBSCRIPTION_MISSING}
+REPORTED_ONLY: Final = {
+    K.OWNER_CONFLICT,
+    K.PAYMENT_MISSING,
+    K.SUBSCRIPTION_MISSING,
+}
 
 
 def kinds(findings: list[Finding]) -> set[DriftKind]:
@@ -543,7 +553,7 @@ async def test_a_sweep_goes_on_where_another_process_stopped(story: Story) -> No
     await story.deployment.hear([], apply_only=True)
     whole = kinds(await story.sweep())
 
-    run = RunSweep(story.reconcile, sleep=no_wait)
+    run = story.run
     range_, found = run.range_now(BEGINNING), list[Finding]()
     place: SweepPlace | None = SweepPlace()
     while place is not None:
@@ -575,7 +585,7 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     await story.deployment.hear([], apply_only=True)
     await story.deployment.register(UserId("eve"))
 
-    compare = story.reconcile.user
+    compare = story.run.user
     found = kinds([*await compare(ADA, repairs=False)])
     # The card is asked about, too: it may follow from what is found.
     assert expected <= found <= expected | {K.CARD}
@@ -594,10 +604,75 @@ async def test_a_deleted_customer_is_found_with_its_user(story: Story) -> None:
     story.api.delete(f"customers/{story.customer}")
     await story.deployment.hear([], apply_only=True)
 
-    found = await story.reconcile.user(ADA, repairs=True)
+    found = await story.run.user(ADA, repairs=True)
     assert K.CUSTOMER_DELETED in kinds([*found])
     await story.deployment.work()
     assert (await story.deployment.account()).customer_id is None
+
+
+async def test_a_customer_that_is_not_there_is_told(story: Story) -> None:
+    """
+    A typo of whoever bound it, or another Stripe account: a person has to look.
+    """
+    await story.deployment.register(UserId("typo"))
+    tables = story.deployment.database.tables
+    account = await story.deployment.account(UserId("typo"))
+    bound = CustomerId("cus_typo")
+    tables.put_account(attrs.evolve(account, customer_id=bound, version=2))
+
+    [found] = await story.run.user(UserId("typo"), repairs=True)
+    assert (found.drift.kind, found.drift.subject) == (K.CUSTOMER_MISSING, bound)
+    assert (found.drift.user_id, found.repaired) == ("typo", False)
+
+
+async def test_what_is_a_users_without_their_customer_is_compared(story: Story) -> None:
+    """
+    A guest's charge, linked by an e-mail; its refund was not heard of.
+    """
+    guest = story.api.customer()
+    card = story.api.get(f"customers/{guest['id']}")["invoice_settings"]
+    intent = story.api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        customer=guest["id"],
+        payment_method=card["default_payment_method"],
+        receipt_email="bob@example.com",
+        confirm=True,
+        off_session=True,
+    )
+    await story.deployment.register(UserId("bob"))
+    await story.deployment.hear()
+    assert (await story.deployment.account(UserId("bob"))).summary.latest
+    story.api.post("refunds", charge=intent["latest_charge"])
+    await story.deployment.hear([], apply_only=True)
+
+    found = await story.run.user(UserId("bob"), repairs=True)
+    assert [(it.drift.kind, it.repaired) for it in found] == [(K.PAYMENT_REFUND, True)]
+
+
+async def test_a_dispute_that_is_lost_long_after_is_found(story: Story) -> None:
+    """
+    By the sweep of any night: disputes are few, and all are listed.
+    """
+    charge = sell_disputed(story)
+    await story.deployment.hear()
+    await story.deployment.advance(timedelta(days=60))
+    await story.deployment.hear()
+    [disputed] = story.api.get("disputes", charge=charge)["data"]
+    story.api.post(
+        f"disputes/{disputed['id']}",
+        evidence={"uncategorized_text": "losing_evidence"},
+        submit=True,
+    )
+    await story.deployment.hear([], apply_only=True)
+
+    run, found = story.run, list[Finding]()
+    async for step in run(run.range_now(), SweepPlace(), repairs=True):
+        found += step.findings
+    assert [(it.drift.kind, it.drift.subject) for it in found] == [
+        (K.PAYMENT_DISPUTE, charge)
+    ]
 
 
 async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:
@@ -605,4 +680,4 @@ async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:
     A typo is no user without drift.
     """
     with pytest.raises(AccountNotFound):
-        await story.reconcile.user(UserId("nobody"), repairs=False)
+        await story.run.user(UserId("nobody"), repairs=False)

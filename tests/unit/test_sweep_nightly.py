@@ -1,6 +1,6 @@
 """A sweep by night: once, by one process, and to its end whatever happens to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 
 import attrs
@@ -52,6 +52,10 @@ class Heard(SweepListener):
     @override
     def failed(self, error: Exception) -> None:
         self.failures.append(error)
+
+
+async def no_matter() -> None:
+    """Do nothing."""
 
 
 @pytest.fixture
@@ -243,10 +247,17 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     class Noting(RunSweep):
         @override
         def __call__(
-            self, range_: SweepRange, place: SweepPlace, *, repairs: bool
+            self,
+            range_: SweepRange,
+            place: SweepPlace,
+            *,
+            repairs: bool,
+            before_each: Callable[[], Awaitable[None]] = no_matter,
         ) -> AsyncIterator[SweepStep]:
             ranges.append(range_)
-            return super().__call__(range_, place, repairs=repairs)
+            return super().__call__(
+                range_, place, repairs=repairs, before_each=before_each
+            )
 
     sweep = nightly(story)
     sweep = attrs.evolve(sweep, run=Noting(story.reconcile, no_wait))

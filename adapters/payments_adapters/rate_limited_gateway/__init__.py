@@ -23,10 +23,14 @@ from payments_adapters.rate_limited_gateway.circuit_breaker import (
     BreakerState,
     CircuitBreaker,
 )
-from payments_adapters.rate_limited_gateway.gateway import RateLimitedGateway
+from payments_adapters.rate_limited_gateway.gateway import (
+    RateLimitedGateway,
+    SpareGateway,
+)
 from payments_adapters.rate_limited_gateway.key_watch import KEY, KeyWatch
 from payments_adapters.rate_limited_gateway.object_lists import (
     RateLimitedLists,
+    SpareCallBudget,
     SpareCalls,
 )
 from payments_adapters.rate_limited_gateway.remembered_prices import PRICE_KEEPS
@@ -45,5 +49,7 @@ __all__ = [
     "KeyWatch",
     "RateLimitedGateway",
     "RateLimitedLists",
+    "SpareCallBudget",
     "SpareCalls",
+    "SpareGateway",
 ]

@@ -173,6 +173,11 @@ class RateLimitedGateway:
             return await self._gateway.preview(customer_id, change)
 
 
+@attrs.frozen
+class SpareGateway(RateLimitedGateway):
+    """The one of a reconciliation: its budget gives what nobody else needs."""
+
+
 def _endpoint_of(frozen: FrozenRequest) -> str:
     """Return the first word of the path that is not its version."""
     words = [word for word in frozen.path.split("/") if word]

@@ -6,6 +6,7 @@ Rule 2: it leaves half of the budget to users' operations: while they use more t
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -32,6 +33,25 @@ class SpareCalls(Protocol):
 
         Say whether it was. A budget fills up by `per_s` a second, to at most as many.
         """
+
+
+@attrs.frozen
+class SpareCallBudget:
+    """A `CallBudget` that gives what leaves half of the budget to users' operations."""
+
+    _budget: SpareCalls
+
+    async def take(
+        self,
+        endpoint: str,
+        *,
+        beside: Sequence[str] = (),  # noqa: ARG002  # the protocol's
+        per_s: float,
+        now: datetime,
+    ) -> Mapping[str, int]:
+        """Take one call, and none of the endpoints beside it."""
+        taken = await self._budget.take_spare(endpoint, per_s=per_s, now=now)
+        return {endpoint: 1} if taken else {}
 
 
 @attrs.frozen

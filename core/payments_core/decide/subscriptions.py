@@ -113,7 +113,11 @@ def put_subscription(
         return
     group.account = group.account.with_subscription(after)
     linked = before if before and before.user_id is not None else None
-    if after.report.own_card != (linked.report.own_card if linked else None):
+    # One that has ended before it was known may have paid by the card that is shown.
+    had_card = linked is None and after.report.pinned_card is not None
+    if had_card or after.report.own_card != (
+        linked.report.own_card if linked else None
+    ):
         is_ours = source is not None and group.is_own_card_change(source)
         if not is_ours:
             _follow_own_card(group, after.report, changed=True)

@@ -1,14 +1,14 @@
 """Compare what is kept with what the gateway has, both ways; report, and repair.
 
-Rule 1: a sweep is made of steps of one page. Whoever knows the place of the next step
-        goes on with it, in another process too; a step that is taken twice costs calls.
+Rule 1: a sweep reads pages. Whoever knows the place of the next one goes on with it, in
+        another process too; a page that is compared twice costs calls.
 Rule 2: nothing is changed, unless a repair is asked for. A repair records the very
         facts of which the drift was found, and compares once more.
 Rule 3: what is being synced already is no drift, until its job is failing.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -19,9 +19,7 @@ from payments_core.changes import Lookup, Snapshot
 from payments_core.drift import Drift, DriftKind, drift_of
 from payments_core.errors import (
     AccountNotFound,
-    GatewayNotAttempted,
     GatewayObjectMissing,
-    GatewayOutcomeUnknown,
     GatewayRefused,
 )
 from payments_core.events import EventState, SyncNeeded
@@ -29,6 +27,7 @@ from payments_core.facts import Fact, SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind, JobState
 from payments_core.jobs.fetch import fetch
+from payments_core.linking import LinkKeys
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId
 from payments_core.ports import (
@@ -43,6 +42,7 @@ from payments_core.sweep import (
     KEPT,
     Suspect,
     SweepPlace,
+    SweepRange,
     missing_of,
     suspects_of,
     suspects_of_customer,
@@ -60,10 +60,13 @@ OF_CUSTOMER: Final = (
     ObjectList.INVOICES,
     ObjectList.PAYMENTS,
 )
+# Of what is a user's, and not their customer's, the newest are compared.
+PAYMENTS_MAX: Final = 100
 _MISSING: Final[Mapping[JobKind, DriftKind]] = MappingProxyType(
     {
         JobKind.SUBSCRIPTION: DriftKind.SUBSCRIPTION_MISSING,
         JobKind.PAYMENT: DriftKind.PAYMENT_MISSING,
+        JobKind.CUSTOMER: DriftKind.CUSTOMER_MISSING,
     }
 )
 
@@ -76,15 +79,17 @@ class DriftCause(StrEnum):
     WHILE_DOWN = "while_down"
     EVENT_LOST = "event_lost"
     OWN_BUG = "own_bug"
+    UNKNOWN = "unknown"
 
 
 CAUSES: Final[Mapping[DriftCause, str]] = MappingProxyType(
     {
         DriftCause.JOB_FAILED: "A job about it is failing.",
         DriftCause.EVENT_QUARANTINED: "An event about it was quarantined.",
-        DriftCause.WHILE_DOWN: "No event was received in the hour after it was made.",
+        DriftCause.WHILE_DOWN: "No event came in the hour after the object was made.",
         DriftCause.EVENT_LOST: "None of the others: Stripe's events did not arrive.",
-        DriftCause.OWN_BUG: "It differs still after it was repaired.",
+        DriftCause.OWN_BUG: "It differs still after a repair, or a bug met it.",
+        DriftCause.UNKNOWN: "Nothing here says: Stripe may never have had it.",
     }
 )
 
@@ -99,13 +104,12 @@ class Finding:
 
 
 @attrs.frozen(kw_only=True)
-class SweepStep:
-    """What a step found; `place` is where the next one begins, None at the end."""
+class SweptPage:
+    """A page that was read; `place` is where the next one begins, None at the end."""
 
     place: SweepPlace | None
     objects: int
-    suspects: int
-    findings: Sequence[Finding]
+    suspects: Sequence[Suspect]
 
 
 @attrs.frozen
@@ -118,34 +122,37 @@ class Reconcile:
     events: EventLog
     kept: KeptObjects
 
-    async def step(
-        self, place: SweepPlace, created: CreatedBetween, *, repairs: bool
-    ) -> SweepStep:
-        """Read one page, and compare it.
+    async def read(self, place: SweepPlace, range_: SweepRange) -> SweptPage:
+        """Read one page, and say what of it has to be compared closely.
 
         Raises:
-            GatewayNotAttempted, GatewayOutcomeUnknown: take the same step later.
-            StoreUnavailable: the same.
+            GatewayNotAttempted, GatewayOutcomeUnknown: read the same page later.
+            GatewayObjectMissing: the place is gone, and there is no other one.
+            StoreUnavailable: the database does not answer.
         """
-        page = await self.lists.page(place.list_, created, after=place.after)
+        created = range_.of(place)
+        try:
+            page = await self.lists.page(place.list_, created, after=place.after)
+        except GatewayObjectMissing:
+            again = place.again()
+            if again is None:
+                raise
+            return await self.read(again, range_)
         snapshot = await self.record.snapshot(wanted_of(page))
         suspects = [*suspects_of(page, snapshot)]
         between = place.whole(page, created)
         if place.list_ in KEPT and between is not None:
             kept = await self.kept.made_between(place.list_, between, limit=KEPT_MAX)
             suspects += missing_of(place.list_, kept, place, page)
-        findings = list[Finding]()
-        for suspect in suspects:
-            findings += await self.compare(suspect, repairs=repairs)
-        return SweepStep(
-            place=place.next(page),
-            objects=len(page.objects),
-            suspects=len(suspects),
-            findings=findings,
+        return SweptPage(
+            place=place.next(page), objects=len(page.objects), suspects=suspects
         )
 
-    async def user(self, user_id: UserId, *, repairs: bool) -> Sequence[Finding]:
-        """Compare all of one user: their customer, and what it has.
+    async def suspects_of(self, user_id: UserId) -> Sequence[Suspect]:
+        """Return what of one user has to be compared closely.
+
+        Their customer, what it has that differs, and what is kept of them and is not
+        the customer's: that was linked by an e-mail, or is a former customer's.
 
         Raises:
             AccountNotFound: there is no such user.
@@ -154,23 +161,37 @@ class Reconcile:
         account = await self.accounts.find(user_id)
         if account is None:
             raise AccountNotFound(user_id)
-        customer = account.customer_id
-        if customer is None:
-            return []
-        findings = [*await self.compare(_customer(customer), repairs=repairs)]
-        listed = set[str]()
-        for list_ in OF_CUSTOMER:
-            async for page in self._pages(list_, customer):
-                listed.update(it.id for it in page.objects)
-                snapshot = await self.record.snapshot(wanted_of(page))
-                for suspect in suspects_of_customer(page, snapshot):
-                    findings += await self.compare(suspect, repairs=repairs)
-        for subscription in account.subscriptions:
-            id_ = subscription.gateway_id
-            if id_ not in listed:
-                suspect = Suspect(subject=id_, job=JobKey(JobKind.SUBSCRIPTION, id_))
-                findings += await self.compare(suspect, repairs=repairs)
-        return findings
+        found, listed = list[Suspect](), set[str]()
+        if account.customer_id is not None:
+            found.append(_customer(account.customer_id))
+            try:
+                for list_ in OF_CUSTOMER:
+                    async for page in self._pages(list_, account.customer_id):
+                        listed.update(it.id for it in page.objects)
+                        snapshot = await self.record.snapshot(wanted_of(page))
+                        found += suspects_of_customer(page, snapshot)
+            except GatewayObjectMissing:
+                # There is no such customer: it is a suspect, as all that is kept of it.
+                listed.clear()
+        kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
+        kept += [(JobKind.PAYMENT, it) for it in await self._newest_payments(user_id)]
+        found += [
+            Suspect(subject=id_, job=JobKey(kind, id_))
+            for kind, id_ in kept
+            if id_ not in listed
+        ]
+        return found
+
+    async def _newest_payments(self, user_id: UserId) -> Sequence[str]:
+        user = frozenset({user_id})
+        lookup = Lookup(histories=user, whole_histories=user)
+        history = (await self.record.snapshot(lookup)).histories
+        dated = [
+            (it.payment.created_at, it.payment.id)
+            for it in history
+            if it.payment.created_at is not None
+        ]
+        return [id_ for _, id_ in sorted(dated, reverse=True)[:PAYMENTS_MAX]]
 
     async def _pages(
         self, list_: ObjectList, customer: CustomerId
@@ -188,20 +209,19 @@ class Reconcile:
         """Compare one thing closely; repair it, if that is asked for.
 
         Raises:
-            GatewayNotAttempted, StoreUnavailable: compare it later.
+            GatewayNotAttempted, GatewayOutcomeUnknown, AccountBusy, StoreUnavailable:
+                compare it later.
         """
         if suspect.unreadable is not None:
-            return [await self._unreadable(suspect, suspect.unreadable)]
+            return [await self.unreadable(suspect, suspect.unreadable)]
         if await self._is_being_synced(suspect):
             return []
         try:
             return await self._compared(suspect, repairs=repairs)
-        except GatewayNotAttempted:
-            raise
         except GatewayObjectMissing:
             return await self._missing(suspect)
-        except (GatewayOutcomeUnknown, GatewayRefused) as error:
-            return [await self._unreadable(suspect, str(error))]
+        except GatewayRefused as error:
+            return [await self.unreadable(suspect, str(error))]
 
     async def _compared(self, suspect: Suspect, *, repairs: bool) -> Sequence[Finding]:
         facts, drifts = await self._drifts(suspect)
@@ -235,21 +255,35 @@ class Reconcile:
         if decided.failure is not None:
             raise decided.failure
         drifts = drift_of(snapshot, decided.changes) if decided.changes else ()
+        outcome = decided.outcome
+        if not drifts and outcome and outcome.state is EventState.QUARANTINED:
+            drifts = [
+                Drift(
+                    kind=DriftKind.OWNER_CONFLICT,
+                    subject=suspect.subject,
+                    user_id=None,
+                    ours=None,
+                    theirs=outcome.reason,
+                )
+            ]
         return facts, drifts
 
     async def _is_being_synced(self, suspect: Suspect) -> bool:
         job = await self.jobs.find(suspect.job) if suspect.job else None
         return job is not None and job.state is JobState.OPEN and not job.is_failing
 
-    async def _unreadable(self, suspect: Suspect, reason: str) -> Finding:
-        drift = Drift(
-            kind=DriftKind.UNREADABLE,
-            subject=suspect.subject,
-            user_id=None,
-            ours=None,
-            theirs=reason,
+    async def unreadable(self, suspect: Suspect, reason: str) -> Finding:
+        """Say that something cannot be compared, and why."""
+        return Finding(
+            drift=_unreadable(suspect, reason), cause=await self._cause(suspect)
         )
-        return Finding(drift=drift, cause=await self._cause(suspect))
+
+    def failed(self, suspect: Suspect, error: Exception) -> Finding:
+        """Say that something cannot be compared because of a bug of ours."""
+        return Finding(
+            drift=_unreadable(suspect, f"failed: {type(error).__name__}"),
+            cause=DriftCause.OWN_BUG,
+        )
 
     async def _missing(self, suspect: Suspect) -> Sequence[Finding]:
         """Say what is here, and not at the gateway; nothing, if it was not here."""
@@ -259,7 +293,7 @@ class Reconcile:
             return []
         snapshot = await self.record.snapshot(_of(suspect))
         drift = _kept(snapshot, kind, suspect.subject)
-        return [Finding(drift=drift, cause=await self._cause(suspect))]
+        return [Finding(drift=drift, cause=DriftCause.UNKNOWN)]
 
     async def _cause(self, suspect: Suspect) -> DriftCause:
         job = await self.jobs.find(suspect.job) if suspect.job else None
@@ -268,12 +302,25 @@ class Reconcile:
         unsettled = await self.events.unsettled(suspect.subject)
         if any(it.outcome.state is EventState.QUARANTINED for it in unsettled):
             return DriftCause.EVENT_QUARANTINED
-        since = suspect.since
-        if since is not None and not await self.events.received_between(
-            since, since + DELIVERED_WITHIN
+        made_at = suspect.since
+        if made_at is None:
+            return DriftCause.EVENT_LOST
+        until = made_at + DELIVERED_WITHIN
+        if until <= self.record.clock() and not await self.events.received_between(
+            made_at, until
         ):
             return DriftCause.WHILE_DOWN
         return DriftCause.EVENT_LOST
+
+
+def _unreadable(suspect: Suspect, reason: str) -> Drift:
+    return Drift(
+        kind=DriftKind.UNREADABLE,
+        subject=suspect.subject,
+        user_id=None,
+        ours=None,
+        theirs=reason,
+    )
 
 
 def _customer(customer: CustomerId) -> Suspect:
@@ -282,6 +329,7 @@ def _customer(customer: CustomerId) -> Suspect:
 
 def _of(suspect: Suspect) -> Lookup:
     return Lookup(
+        keys=LinkKeys(customer_ids=frozenset({CustomerId(suspect.subject)})),
         payments=frozenset({PaymentId(suspect.subject)}),
         subscriptions=frozenset({suspect.subject}),
     )
@@ -289,7 +337,14 @@ def _of(suspect: Suspect) -> Lookup:
 
 def _kept(snapshot: Snapshot, kind: DriftKind, subject: str) -> Drift:
     """Return the drift of a thing that is here only."""
-    if kind is DriftKind.PAYMENT_MISSING:
+    user: UserId | None
+    ours: str | None
+    since: datetime | None
+    if kind is DriftKind.CUSTOMER_MISSING:
+        owners = (it for it in snapshot.accounts if it.customer_id == subject)
+        owner = next(owners, None)
+        user, ours, since = owner.user_id if owner else None, subject, None
+    elif kind is DriftKind.PAYMENT_MISSING:
         records = (it for it in snapshot.payments if it.payment.id == subject)
         record = next(records, None)
         user = record.user_id if record else None

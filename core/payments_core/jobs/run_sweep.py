@@ -1,43 +1,76 @@
-"""Take a sweep's steps, one after the other, at whatever pace the gateway allows.
+"""Compare page after page, at whatever pace the gateway and the database allow.
 
-Rule 1: the gateway, or an account, may be busy at any moment: the same step is taken
-        again, later and later, and given up after `TRIES_MAX` in a row.
+Rule 1: a call that was not made, or not answered, is made again, later and later. One
+        that was not made is given up after `TRIES_MAX`, and ends the sweep. What is not
+        answered `UNANSWERED_MAX` times is told, and the rest is compared.
+Rule 2: what differs is compared again after a moment: the event of what changed a
+        moment ago may be on its way.
+Rule 3: a bug concerns what it is about: it is told, and the rest is compared.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import attrs
 
 from payments_core.errors import (
     AccountBusy,
     GatewayMisconfigured,
+    GatewayOutcomeUnknown,
     GatewayUnavailable,
+    PaymentsError,
 )
-from payments_core.jobs.reconcile import Reconcile, SweepStep
+from payments_core.identity import UserId
+from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.lease import BackOff
-from payments_core.sweep import SweepPlace, SweepRange
+from payments_core.sweep import Suspect, SweepPlace, SweepRange
 
 # What is older changes by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
 # The events of what is younger may be on their way.
 SETTLES_WITHIN: Final = timedelta(minutes=5)
+# An event is delivered within this, as a rule.
+ON_ITS_WAY_S: Final = 10.0
 BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
 TRIES_MAX: Final = 8
+UNANSWERED_MAX: Final = 3
+
+_T = TypeVar("_T")
 
 
 def _ignore(_: Exception, __: float) -> None:
     """Drop it: no listener was given."""
 
 
+def _drop(_: Finding) -> None:
+    """Drop it: no listener was given."""
+
+
+async def _go_on() -> None:
+    """Go on: nobody has to hear of it."""
+
+
+@attrs.frozen(kw_only=True)
+class SweepStep:
+    """What one page came to; `place` is where the next one begins, None at the end."""
+
+    place: SweepPlace | None
+    objects: int
+    suspects: int
+    findings: Sequence[Finding]
+
+
 @attrs.frozen
 class RunSweep:
     reconcile: Reconcile
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    # Hears of each wait: why, and for how long.
+    # Hears of each wait for the gateway: why, and for how long.
     on_wait: Callable[[Exception, float], None] = _ignore
+    # Hears of each finding, as it is made.
+    on_finding: Callable[[Finding], None] = _drop
 
     def range_now(self, since: datetime | None = None) -> SweepRange:
         """Return what a sweep that begins now compares."""
@@ -45,9 +78,16 @@ class RunSweep:
         return SweepRange(since=since or now - COMPARED_FOR, until=now - SETTLES_WITHIN)
 
     async def __call__(
-        self, range_: SweepRange, place: SweepPlace, *, repairs: bool
+        self,
+        range_: SweepRange,
+        place: SweepPlace,
+        *,
+        repairs: bool,
+        before_each: Callable[[], Awaitable[None]] = _go_on,
     ) -> AsyncIterator[SweepStep]:
         """Take steps from a place to the end, as long as they are wanted.
+
+        `before_each` is awaited before each thing is compared.
 
         Raises:
             AccountBusy, GatewayUnavailable: several times in a row.
@@ -55,21 +95,70 @@ class RunSweep:
         """
         left: SweepPlace | None = place
         while left is not None:
-            step = await self._step(range_, left, repairs=repairs)
-            left = step.place
-            yield step
+            read = await self._patiently(partial(self.reconcile.read, left, range_))
+            left = read.place
+            yield SweepStep(
+                place=left,
+                objects=read.objects,
+                suspects=len(read.suspects),
+                findings=await self._compared(read.suspects, repairs, before_each),
+            )
 
-    async def _step(
-        self, range_: SweepRange, place: SweepPlace, *, repairs: bool
-    ) -> SweepStep:
-        created = range_.of(place.list_)
+    async def user(self, user_id: UserId, *, repairs: bool) -> Sequence[Finding]:
+        """Compare all of one user.
+
+        Raises:
+            AccountNotFound: there is no such user.
+            AccountBusy, GatewayUnavailable: several times in a row.
+            StoreUnavailable: the database does not answer.
+        """
+        of_user = partial(self.reconcile.suspects_of, user_id)
+        return await self._compared(await self._patiently(of_user), repairs, _go_on)
+
+    async def _compared(
+        self,
+        suspects: Sequence[Suspect],
+        repairs: bool,  # noqa: FBT001  # named by who calls
+        before_each: Callable[[], Awaitable[None]],
+    ) -> Sequence[Finding]:
+        differing = list[Suspect]()
+        for suspect in suspects:
+            await before_each()
+            if await self._one(suspect, repairs=False):
+                differing.append(suspect)
+        if differing:
+            await self.sleep(ON_ITS_WAY_S)
+        findings = list[Finding]()
+        for suspect in differing:
+            await before_each()
+            for finding in await self._one(suspect, repairs=repairs):
+                self.on_finding(finding)
+                findings.append(finding)
+        return findings
+
+    async def _one(self, suspect: Suspect, *, repairs: bool) -> Sequence[Finding]:
+        compare = partial(self.reconcile.compare, suspect, repairs=repairs)
+        try:
+            return await self._patiently(compare)
+        except GatewayOutcomeUnknown as error:
+            return [await self.reconcile.unreadable(suspect, str(error))]
+        except PaymentsError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one thing's bug is not the others'
+            return [self.reconcile.failed(suspect, error)]
+
+    async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:
+        unanswered = 0
         for attempt in range(1, TRIES_MAX):
             try:
-                return await self.reconcile.step(place, created, repairs=repairs)
+                return await action()
             except GatewayMisconfigured:
                 raise
             except (AccountBusy, GatewayUnavailable) as error:
+                unanswered += isinstance(error, GatewayOutcomeUnknown)
+                if unanswered == UNANSWERED_MAX:
+                    raise
                 wait_s = BACK_OFF.after(attempt).total_seconds()
                 self.on_wait(error, wait_s)
                 await self.sleep(wait_s)
-        return await self.reconcile.step(place, created, repairs=repairs)
+        return await action()

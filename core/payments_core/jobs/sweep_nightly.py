@@ -1,7 +1,8 @@
 """Sweep once a night, whichever process comes first, and go on where one stopped.
 
 Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved after
-        each step. A process that lost its claim stops: another one has taken over.
+        each step, and the claim is kept before each thing that is compared. A process
+        that lost it stops: another one has taken over.
 Rule 2: the first sweep is in the first night, and compares all that there ever was. A
         later one goes back to where the last one ended, and at least `COMPARED_FOR`.
 Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
@@ -15,8 +16,8 @@ from typing import Any, Final
 import attrs
 
 from payments_core.checkpoints import LoopCheckpoint
-from payments_core.errors import PaymentsError, StoreUnavailable
-from payments_core.jobs.reconcile import Finding, SweepStep
+from payments_core.errors import StoreUnavailable
+from payments_core.jobs.reconcile import Finding
 from payments_core.jobs.run_sweep import COMPARED_FOR, RunSweep
 from payments_core.lease import BackOff
 from payments_core.object_lists import ObjectList
@@ -26,6 +27,7 @@ from payments_core.sweep import SweepPlace, SweepRange
 SWEEP: Final = "sweep"
 # UTC: when few have to be asked for something else.
 NIGHT_HOUR: Final = 2
+NIGHT_ENDS: Final = 6
 A_DAY: Final = timedelta(days=1)
 # Longer than a step takes, also one that waits for the gateway.
 LEASE: Final = timedelta(minutes=10)
@@ -66,6 +68,7 @@ class SweepProgress:
                 "after": place.after,
                 "edge": place.edge.isoformat() if place.edge else None,
                 "edge_ids": place.edge_ids,
+                "before": place.before.isoformat() if place.before else None,
             }
         )
 
@@ -81,6 +84,7 @@ class SweepProgress:
                 after=found["after"],
                 edge=_moment(found["edge"]),
                 edge_ids=tuple(found["edge_ids"]),
+                before=_moment(found["before"]),
             ),
         )
 
@@ -117,7 +121,8 @@ class SweepNightly:
         kept = await self.checkpoints.claim(SWEEP, now=now, lease=LEASE)
         if kept is None:
             return False
-        if kept.lease.fence == 1:
+        is_first = kept.position is None and kept.reached_at is None
+        if is_first and not NIGHT_HOUR <= now.astimezone(UTC).hour < NIGHT_ENDS:
             # A new database: nobody has to be disturbed by day.
             lease = kept.lease.released(next_night(now))
             await self.checkpoints.save(attrs.evolve(kept, lease=lease))
@@ -127,16 +132,16 @@ class SweepNightly:
             if kept.position is not None
             else SweepProgress(self._range(kept), SweepPlace())
         )
+        claim = _Claim(self, kept)
         try:
-            await self._go_on(kept, progress, stopping)
+            await self._go_on(claim, progress, stopping)
+        except _TakenOver:
+            return True
         except StoreUnavailable:
             raise
-        except PaymentsError as error:
+        except Exception as error:  # noqa: BLE001  # it is told, and tried again later
             self.listener.failed(error)
-            latest = await self.checkpoints.find(SWEEP)
-            if latest is not None and latest.lease.fence == kept.lease.fence:
-                lease = latest.lease.failed(self.system_clock(), BACK_OFF)
-                await self.checkpoints.save(attrs.evolve(latest, lease=lease))
+            await claim.fail()
         return True
 
     def _range(self, kept: LoopCheckpoint) -> SweepRange:
@@ -148,42 +153,66 @@ class SweepNightly:
 
     async def _go_on(
         self,
-        kept: LoopCheckpoint,
+        claim: "_Claim",
         progress: SweepProgress,
         stopping: Callable[[], bool],
     ) -> None:
         range_, place = progress.range_, progress.place
-        async for step in self.run(range_, place, repairs=self.repairs):
-            self._tell(place, step)
-            now = self.system_clock()
+        run = attrs.evolve(self.run, on_finding=self.listener.found)
+        async for step in run(
+            range_, place, repairs=self.repairs, before_each=claim.keep
+        ):
+            self.listener.read(place.list_, step.objects)
             if step.place is None:
                 self.listener.ended(range_.until)
-                await self.checkpoints.save(
-                    attrs.evolve(
-                        kept,
-                        position=None,
-                        reached_at=range_.until,
-                        lease=attrs.evolve(
-                            kept.lease.released(next_night(now)), attempts=0
-                        ),
-                    )
-                )
+                await claim.end(range_.until)
                 return
             place = step.place
             ends = stopping()
-            lease = kept.lease
-            kept = attrs.evolve(
-                kept,
-                position=SweepProgress(range_, place).text,
-                lease=attrs.evolve(
-                    lease.released(now) if ends else lease.extended(now, LEASE),
-                    attempts=0,
-                ),
-            )
-            if not await self.checkpoints.save(kept) or ends:
+            await claim.move(SweepProgress(range_, place).text, releases=ends)
+            if ends:
                 return
 
-    def _tell(self, place: SweepPlace, step: SweepStep) -> None:
-        self.listener.read(place.list_, step.objects)
-        for finding in step.findings:
-            self.listener.found(finding)
+
+class _TakenOver(Exception):  # noqa: N818  # it is no error
+    """Another process has the sweep by now."""
+
+
+@attrs.define
+class _Claim:
+    """The claim of this process, and what it saves with it."""
+
+    it: SweepNightly
+    kept: LoopCheckpoint
+
+    async def keep(self) -> None:
+        """Keep the claim, if it is half over."""
+        now = self.it.system_clock()
+        until = self.kept.lease.until
+        if until is None or until - now < LEASE / 2:
+            await self._save(lease=self.kept.lease.extended(now, LEASE))
+
+    async def move(self, position: str, *, releases: bool) -> None:
+        now, lease = self.it.system_clock(), self.kept.lease
+        after = lease.released(now) if releases else lease.extended(now, LEASE)
+        await self._save(position=position, lease=attrs.evolve(after, attempts=0))
+
+    async def end(self, reached_at: datetime) -> None:
+        due_at = next_night(self.it.system_clock())
+        lease = attrs.evolve(self.kept.lease.released(due_at), attempts=0)
+        await self._save(position=None, reached_at=reached_at, lease=lease)
+
+    async def fail(self) -> None:
+        now = self.it.system_clock()
+        failed = self.kept.lease.failed(now, BACK_OFF)
+        await self.it.checkpoints.save(attrs.evolve(self.kept, lease=failed))
+
+    async def _save(self, **changes: Any) -> None:
+        """Save.
+
+        Raises:
+            _TakenOver: another process has the claim.
+        """
+        self.kept = attrs.evolve(self.kept, **changes)
+        if not await self.it.checkpoints.save(self.kept):
+            raise _TakenOver

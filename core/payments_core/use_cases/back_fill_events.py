@@ -45,6 +45,8 @@ from payments_core.use_cases.record_facts import Recorded, RecordFacts
 EVENT_BACK_FILL: Final = "events"
 EVERY: Final = timedelta(minutes=1)
 PAGES_MAX: Final = 20
+# While an event cannot be kept, the turn reads on: of the others none has to wait.
+HELD_PAGES_MAX: Final = 200
 # Half of what Stripe gives: a long answer is refused, and events have up to 20 kB.
 PAGE_EVENTS: Final = 50
 BACK_OFF: Final = BackOff(timedelta(seconds=15), timedelta(minutes=15))
@@ -166,7 +168,8 @@ class _Turn:
         try:
             while not stopping():
                 await self._read_page()
-                is_enough = self._pages >= PAGES_MAX and self.reading.may_pause
+                most = HELD_PAGES_MAX if self.reading.is_held else PAGES_MAX
+                is_enough = self._pages >= most and self.reading.may_pause
                 if self.reading.is_over or is_enough:
                     break
                 now = self.it.system_clock()
@@ -176,7 +179,11 @@ class _Turn:
         except (GatewayUnavailable, GatewayRefused, GatewayObjectMissing) as error:
             return await self._failed(error)
         if self.reading.is_held:
-            return await self._failed(AccountBusy())
+            # The gateway answers: its pages need not be shorter.
+            self.it.listener.failed(AccountBusy())
+            due_at = self.it.system_clock() + BACK_OFF.first
+            await self._saved(self.kept.lease.released(due_at))
+            return False
         goes_on = self.reading.goes_on
         now = self.it.system_clock()
         due_at = now if goes_on else now + self.it.every

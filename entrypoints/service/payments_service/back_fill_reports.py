@@ -48,7 +48,7 @@ class BackFillReports(BackFillListener):
     @override
     def lost(self, since: datetime, until: datetime) -> None:
         structlog.get_logger().error(
-            "events were lost: Stripe does not list them any more",
+            "events may be lost: Stripe does not list them any more",
             since=since.isoformat(),
             until=until.isoformat(),
             advice="what changed in this time is known by syncs alone: "

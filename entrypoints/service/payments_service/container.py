@@ -35,6 +35,8 @@ from payments_adapters.rate_limited_gateway import (
     KeyWatch,
     RateLimitedGateway,
     RateLimitedLists,
+    SpareCallBudget,
+    SpareGateway,
 )
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
@@ -165,6 +167,7 @@ class Overrides:
             SystemClock: self.system_clock,
             Ledger: self.ledger,
             PaymentGateway: self.gateway,
+            SpareGateway: self.gateway,
             GatewayLists: self.lists,
         }
         return {port: _giving(it) for port, it in wired.items() if it is not None}
@@ -343,7 +346,7 @@ def _sweeping(
     def reconcile() -> Reconcile:
         return Reconcile(
             container.resolve(GatewayLists),
-            container.resolve(PaymentGateway),
+            container.resolve(SpareGateway),
             container.resolve(RecordFacts),
             container.resolve(AccountDirectory),
             container.resolve(JobDirectory),
@@ -465,10 +468,21 @@ def _money(
         return RateLimitedGateway(stripe, budget(), breaker, system_clock)
 
     def gateway_lists() -> GatewayLists:
-        # The same budget and breaker, behind users' own operations.
-        return RateLimitedLists(lists, PostgresCallBudget(store), breaker, system_clock)
+        # The same budget and key, behind users' own operations. The breaker is its own:
+        # a page that cannot be read stops nobody else.
+        own = CircuitBreaker(system_clock, breaker.key)
+        return RateLimitedLists(lists, PostgresCallBudget(store), own, system_clock)
 
-    return {CallBudget: budget, PaymentGateway: gateway, GatewayLists: gateway_lists}
+    def spare_gateway() -> SpareGateway:
+        spare = SpareCallBudget(PostgresCallBudget(store))
+        return SpareGateway(stripe, spare, breaker, system_clock)
+
+    return {
+        CallBudget: budget,
+        PaymentGateway: gateway,
+        GatewayLists: gateway_lists,
+        SpareGateway: spare_gateway,
+    }
 
 
 def _uuid() -> str:

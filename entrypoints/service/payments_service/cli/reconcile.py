@@ -4,13 +4,14 @@ import json
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import click
 
 from payments_core.drift import FOR_A_PERSON
-from payments_core.jobs import Finding, Reconcile, RunSweep, SweepStep
+from payments_core.errors import InvalidValue
+from payments_core.jobs import Finding, RunSweep, SweepStep
 from payments_core.jobs.run_sweep import COMPARED_FOR
 from payments_core.object_lists import ObjectList
 from payments_core.sweep import SweepPlace
@@ -23,6 +24,8 @@ from payments_service.presentation.explanation import moment_text
 
 # More findings than this are counted, and not listed.
 LISTED_MAX: Final = 10_000
+# Stripe began in 2010; what is before 1970 is no time of its.
+_FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _SAID_EVERY_S: Final = 2.0
 _COLUMNS: Final = ("kind", "subject", "user_id", "ours", "stripe", "cause", "repaired")
 _EMPTY: Final = {"user_id": "nobody's", "ours": "not here", "stripe": "not there"}
@@ -39,24 +42,29 @@ class Report:
     for_a_person: int = 0
     findings: list[Finding] = attrs.field(factory=list)
     began: float = attrs.field(factory=time.monotonic)
+    complete: bool = False
     _said: float = 0.0
+    _told: set[tuple[str, str]] = attrs.field(factory=set)
 
     @property
     def left(self) -> int:
         return self.found - self.repaired
 
-    def add(self, findings: Any) -> None:
-        for it in findings:
-            self.found += 1
-            self.repaired += it.repaired
-            self.for_a_person += it.drift.kind in FOR_A_PERSON
-            if len(self.findings) < LISTED_MAX:
-                self.findings.append(it)
+    def add(self, finding: Finding) -> None:
+        key = (finding.drift.kind, finding.drift.subject)
+        # Two refunds of one charge are in one list, the charge in another.
+        if key in self._told:
+            return
+        self._told.add(key)
+        self.found += 1
+        self.repaired += finding.repaired
+        self.for_a_person += finding.drift.kind in FOR_A_PERSON
+        if len(self.findings) < LISTED_MAX:
+            self.findings.append(finding)
 
     def step(self, list_: ObjectList, step: SweepStep) -> None:
         self.read[list_] += step.objects
         self.suspects += step.suspects
-        self.add(step.findings)
         is_over = step.place is None or step.place.list_ is not list_
         if is_over or time.monotonic() - self._said >= _SAID_EVERY_S:
             self._said = time.monotonic()
@@ -71,13 +79,14 @@ class Report:
         )
         click.echo(
             f"{list_.value}: {self.read[list_]} read, {so_far}, "
-            f"{self.found} differ; {rate:.0f} a second",
+            f"{self.found} differ in all; {rate:.0f} a second",
             err=True,
         )
 
     @property
     def json(self) -> dict[str, object]:
         return {
+            "complete": self.complete,
             "items": [facts_of(it) for it in self.findings],
             "read": {it.value: self.read[it] for it in ObjectList if it in self.read},
             "suspects": self.suspects,
@@ -106,10 +115,18 @@ def facts_of(finding: Finding) -> dict[str, object]:
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Payments, invoices, refunds and disputes that were made from this day on; "
-    f"{COMPARED_FOR.days} days by default. Customers and subscriptions: always all.",
+    metavar="YYYY-MM-DD",
+    help="Payments, invoices and refunds that were made from this day on; "
+    f"{COMPARED_FOR.days} days by default. Of the rest always all.",
 )
-@click.option("--apply", "repairs", is_flag=True, help="Repair what differs.")
+@click.option(
+    "--apply",
+    "repairs",
+    is_flag=True,
+    # What is said once for all commands must not change anything.
+    allow_from_autoenv=False,
+    help="Repair what differs. No variable says so.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 def reconcile(
     *,
@@ -123,34 +140,50 @@ def reconcile(
     Nothing is changed without --apply. Exit code 7: something differs still. What
     the kinds and the causes mean: docs/reconciliation.md.
     """
-    report = Report()
+    report, start = Report(), since and since.replace(tzinfo=UTC)
 
     async def work() -> None:
         async with environment.opened() as container:
+            sweep = attrs.evolve(
+                container[RunSweep], on_wait=_say_wait, on_finding=report.add
+            )
             if user is not None:
                 status, caller = container[GetPaymentStatus], environment.operator()
                 known = (await status(user_named(user), caller=caller)).account
-                compare = container[Reconcile].user
-                report.add(await compare(known.user_id, repairs=repairs))
+                await sweep.user(known.user_id, repairs=repairs)
                 return
-            sweep = attrs.evolve(container[RunSweep], on_wait=_say_wait)
             place = SweepPlace()
-            range_ = sweep.range_now(since and since.replace(tzinfo=UTC))
+            range_ = sweep.range_now(start)
+            if start is not None and not _FIRST <= start < range_.until:
+                raise InvalidValue("since", "not a day that Stripe has objects of")
             async for step in sweep(range_, place, repairs=repairs):
                 report.step(place.list_, step)
                 place = step.place or place
 
-    environment.run(work())
-    if as_json:
-        click.echo(json.dumps(report.json))
-    else:
-        _show(report, repairs=repairs)
+    if user is not None and since is not None:
+        raise click.UsageError("of one user all is compared: --since has no meaning")
+    try:
+        environment.run(work())
+    except BaseException:
+        # What was found, and repaired, until it broke off is told all the same.
+        if report.found:
+            _tell(report, repairs=repairs, as_json=as_json)
+        raise
+    report.complete = True
+    _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.DRIFT)
 
 
 def _say_wait(error: Exception, wait_s: float) -> None:
     click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
+
+
+def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.json))
+    else:
+        _show(report, repairs=repairs)
 
 
 def _show(report: Report, *, repairs: bool) -> None:
