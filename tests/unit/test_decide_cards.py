@@ -1,5 +1,6 @@
 """Which card is shown, and what is a reason to ask the gateway for it."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import attrs
@@ -366,6 +367,49 @@ def test_a_subscription_of_another_customer_shows_no_card() -> None:
     group = only(kept_with(None).decide(found(fetched(report))).groups)
 
     assert [it.gateway_id for it in after(group).subscriptions] == ["sub_1"]
+    assert jobs(group) == []
+
+
+@pytest.mark.parametrize(("pinned", "asks"), [("pm_1", False), ("pm_2", True)])
+def test_an_operation_whose_event_came_first_asks_for_the_card(
+    pinned: str, *, asks: bool
+) -> None:
+    """
+    The event was not asked about, as the operation tells the card. Without one of its
+    own it does not: what was pinned is the default of that moment.
+    """
+    kept = kept_with(VISA, an_update(), sub_1=pinned)
+    ended = attrs.evolve(an_update(IntentState.SUCCEEDED), version=1)
+    report = fetched(pinning(card_id=pinned), sequence=9)
+    source = SourcedFacts(facts=(report,), intent=ended)
+    group = only(kept.decide(source).groups)
+
+    assert (THEIRS in jobs(group)) is asks
+
+
+def test_the_card_of_another_customers_subscription_is_not_asked_about() -> None:
+    """
+    It is Ada's, and newer; what is shown is the card of the customer that is bound.
+    """
+    theirs = pinning("sub_9", "pm_9", customer=CUS_2, at=NOON + timedelta(days=1))
+    kept = Kept.of(
+        shown(VISA),
+        a_subscription(pinning(card_id="pm_0"), owner=ADA),
+        a_subscription(theirs, owner=ADA),
+    )
+    group = only(kept.decide(found(fetched(pinning(), sequence=9))).groups)
+
+    assert jobs(group) == []
+
+
+def test_the_own_card_of_the_newest_subscription_decides() -> None:
+    """
+    Another one of an older subscription does not matter.
+    """
+    kept = kept_with(VISA, sub_0="pm_2", sub_1="pm_1")
+    report = pinning("sub_0", "pm_3", at=NOON - timedelta(days=9))
+    group = only(kept.decide(found(fetched(report, sequence=9))).groups)
+
     assert jobs(group) == []
 
 

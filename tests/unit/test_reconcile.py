@@ -21,6 +21,7 @@ from payments_core.facts import SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
+from payments_core.money import Money
 from payments_core.object_lists import ObjectList
 from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
@@ -241,6 +242,13 @@ async def lose_period(story: Story) -> None:
     tables.subscriptions[kept.gateway_id] = attrs.evolve(kept, last_paid_period=None)
 
 
+async def spoil_period(story: Story) -> None:
+    """Keep that less was paid for a period than was."""
+    tables = story.deployment.database.tables
+    [period] = tables.periods.values()
+    tables.put_period(attrs.evolve(period, amount_paid_minor=1))
+
+
 async def lose_payment(story: Story) -> None:
     story.deployment.database.tables.payments.clear()
 
@@ -391,6 +399,20 @@ DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
         spoilt_payment(state=PaymentState.REFUNDED, refunded_minor=900),
         {K.PAYMENT_REFUND},
     ),
+    "a payment has lost its user": (unlink_payment, {K.PAYMENT_OWNER}),
+    "another amount here": (
+        spoilt_payment(
+            state=PaymentState.FAILED, amount=Money(1, "eur"), failure_code="any"
+        ),
+        {K.PAYMENT_STATE, K.PAYMENT_DETAILS},
+    ),
+    "another invoice here": (
+        spoilt_payment(
+            state=PaymentState.FAILED, invoice_id="in_other", invoice_known=True
+        ),
+        {K.PAYMENT_STATE, K.PAYMENT_INVOICE},
+    ),
+    "another period of an invoice here": (spoil_period, {K.PERIOD_DETAILS}),
     "a charge of two users": (contradict, {K.OWNER_CONFLICT}),
     "a payment that is invented": (invent_payment, {K.PAYMENT_MISSING}),
     "a subscription that is invented": (invent_subscription, {K.SUBSCRIPTION_MISSING}),

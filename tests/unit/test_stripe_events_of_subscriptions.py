@@ -184,6 +184,14 @@ def test_of_several_items_made_elsewhere_it_is_the_one_that_is_due_most_often(
     assert pinned_report(subscription(**told)).item_id == own
 
 
+def test_of_several_items_the_oldest_is_ours_whatever_it_is_called() -> None:
+    """
+    Ids say nothing of when they were given.
+    """
+    items = [item(id="si_1", created=NOON_S + 9), item(id="si_2", created=NOON_S)]
+    assert pinned_report(subscription(items={"data": items})).item_id == "si_2"
+
+
 def test_of_two_items_made_in_one_second_it_is_always_the_same() -> None:
     """
     The order of a list says nothing.
