@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -10,6 +11,7 @@ from typing_extensions import override
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_core.drift import DriftKind
 from payments_core.errors import GatewayMisconfigured
+from payments_core.gateway import FetchedPayment
 from payments_core.identity import CustomerId
 from payments_core.jobs import Finding, RunSweep, SweepStep
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLES_WITHIN
@@ -22,6 +24,7 @@ from payments_core.jobs.sweep_nightly import (
     next_night,
 )
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
+from payments_core.payment import PaymentId
 from payments_core.sweep import SweepPlace, SweepRange
 from support.deployment import BEGINNING
 from support.reconciling import A_MOMENT, Story, no_wait, told
@@ -206,6 +209,36 @@ async def test_p33_f05_a_sweep_that_was_taken_over_stops(story: Story) -> None:
     story.deployment.clock.advance(LEASE)
     assert await nightly(story, other)()
     assert other.pages == list(ObjectList)
+
+
+async def test_f05_a_step_that_takes_long_keeps_its_claim(story: Story) -> None:
+    """
+    Longer than a lease, one thing after the other: no other process takes it over.
+    """
+    for _ in range(5):
+        story.charge()
+    await story.deployment.hear([], apply_only=True)
+    story.deployment.clock.advance(A_MOMENT)
+    claims = list[bool]()
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(story.deployment.gateway, name)
+
+        async def payment(self, payment_id: PaymentId) -> FetchedPayment:
+            story.deployment.clock.advance(LEASE / 6)
+            claims.append(await nightly(story)())
+            return await story.deployment.gateway.payment(payment_id)
+
+    heard, slow = Heard(), Slow()
+    sweep = nightly(story, heard)
+    reconcile = attrs.evolve(sweep.run.reconcile, gateway=cast("Any", slow))
+    run = RunSweep(reconcile, sleep=no_wait)
+    assert await attrs.evolve(sweep, run=run)()
+
+    assert len(claims) > 5
+    assert not any(claims)
+    assert len(heard.ends) == 1
 
 
 async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> None:

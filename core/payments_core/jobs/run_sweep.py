@@ -158,7 +158,7 @@ class RunSweep:
                 unanswered += isinstance(error, GatewayOutcomeUnknown)
                 if unanswered == UNANSWERED_MAX:
                     raise
-                wait_s = BACK_OFF.after(attempt).total_seconds()
+                wait_s = BACK_OFF.after(attempt - 1).total_seconds()
                 self.on_wait(error, wait_s)
                 await self.sleep(wait_s)
         return await action()
