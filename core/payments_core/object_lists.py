@@ -44,6 +44,8 @@ class ListedSubscription:
 
     report: SubscriptionReport
     paid_periods: Sequence[PaidPeriod]
+    # The one that it has of its own; None also where that is no card.
+    own_card: Card | None = None
 
 
 @attrs.frozen

@@ -226,6 +226,8 @@ class _Known:
                 job = JobKey(JobKind.CUSTOMER, it.customer_id)
             case ListedSubscription() if self._differs(it):
                 job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
+            case ListedSubscription() if self._shows_otherwise(it):
+                job = JobKey(JobKind.CUSTOMER, it.report.customer_id)
             case ListedInvoice():
                 yield from self._unpaid(it, since)
             case ListedPayment() if self._is_otherwise(it.payment):
@@ -258,6 +260,16 @@ class _Known:
         is_other = it.report.of_own_item(known.report) != known.report
         return (is_other and not known.is_terminal) or any(
             self._is_new(period, known) for period in it.paid_periods
+        )
+
+    def _shows_otherwise(self, it: ListedSubscription) -> bool:
+        """Say whether its own card is the one that is shown, and was corrected."""
+        account = self.accounts.get(it.report.customer_id)
+        shown, own = account.card if account else None, it.own_card
+        return (
+            shown is not None
+            and own is not None
+            and (shown.id == own.id and shown != own)
         )
 
     def _unpaid(self, it: ListedInvoice, since: datetime) -> Iterator[Suspect]:

@@ -120,6 +120,14 @@ async def correct_card(story: Story) -> None:
     story.api.post(f"payment_methods/{story.card}", card={"exp_year": 2044})
 
 
+async def correct_pinned(story: Story) -> None:
+    """Correct the card that pays, where another one is the default by now."""
+    own = story.card
+    story.api.give_card(story.customer, OTHER)
+    await story.deployment.hear()
+    story.api.post(f"payment_methods/{own}", card={"exp_year": 2044})
+
+
 async def renew(story: Story) -> None:
     await story.deployment.advance(_A_MONTH)
 
@@ -311,6 +319,7 @@ DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
     "another default, which does not pay": (choose_other, set()),
     "its card was detached": (detach, {K.SUBSCRIPTION_CARD}),
     "its card was corrected": (correct_card, {K.CARD}),
+    "its card was corrected, and is not the default": (correct_pinned, {K.CARD}),
     "it was renewed": (
         renew,
         {

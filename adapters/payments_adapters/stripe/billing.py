@@ -239,8 +239,7 @@ class CardDetails(msgspec.Struct):
     exp_year: Year
 
 
-class PaymentMethod(msgspec.Struct):
-    id: Id
+class PaymentMethod(Expanded):
     customer: Reference = None
     card: CardDetails | None = None
 

@@ -147,13 +147,21 @@ def _older_card(source: _Source) -> Card | None:
 # Subscriptions and invoices
 
 
-def _read_subscription(subscription: billing.Subscription) -> Listed:
+class _Subscription(billing.Subscription):
+    default_payment_method: billing.PaymentMethod | Id | None = None
+
+
+def _read_subscription(subscription: _Subscription) -> Listed:
     invoice = subscription.latest_invoice
+    own = subscription.default_payment_method
     has_more = isinstance(invoice, Invoice) and invoice.lines.has_more
     return ListedSubscription(
         report=billing.report_of(subscription),
         # A line that is not shown may say more of the same item.
         paid_periods=() if has_more else billing.last_paid_periods_of(subscription),
+        own_card=billing.card_of(own)
+        if isinstance(own, billing.PaymentMethod)
+        else None,
     )
 
 
@@ -210,9 +218,12 @@ _LISTS: Final[Mapping[ObjectList, _List]] = MappingProxyType(
             },
         ),
         ObjectList.SUBSCRIPTIONS: _List(
-            Kind.of("subscription", "subscription", billing.Subscription),
+            Kind.of("subscription", "subscription", _Subscription),
             _read_subscription,
-            {"expand": ["data.latest_invoice"], "status": "all"},
+            {
+                "expand": ["data.default_payment_method", "data.latest_invoice"],
+                "status": "all",
+            },
         ),
         ObjectList.INVOICES: _List(
             Kind.of("invoice", "invoice", Invoice), _read_invoice, {"status": "paid"}
