@@ -3,8 +3,8 @@
 Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved after
         each step, and the claim is kept before each thing that is compared. A process
         that lost it stops: another one has taken over.
-Rule 2: the first sweep is in the first night, and compares all that there ever was. A
-        later one goes back to where the last one ended, and at least `COMPARED_FOR`.
+Rule 2: the first sweep is in the first night. A sweep goes back to where the last one
+        ended, and at least `COMPARED_FOR`: what was before the first is taken in by hand.
 Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
 """
 
@@ -147,7 +147,7 @@ class SweepNightly:
     def _range(self, kept: LoopCheckpoint) -> SweepRange:
         range_ = self.run.range_now()
         if kept.reached_at is None:
-            return attrs.evolve(range_, since=None)
+            return range_
         since = min(kept.reached_at, range_.until - COMPARED_FOR)
         return attrs.evolve(range_, since=since)
 
