@@ -19,7 +19,7 @@ from payments_core.errors import (
 from payments_core.jobs import RunSweep
 from payments_core.jobs.run_sweep import (
     COMPARED_FOR,
-    ON_ITS_WAY_S,
+    SETTLE_S,
     SETTLES_WITHIN,
     TRIES_MAX,
     UNANSWERED_MAX,
@@ -62,8 +62,8 @@ async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
     assert told_of == sorted(told_of)
     assert len(told_of) == TRIES_MAX - 1
     # And once for what differs to settle.
-    assert [it for it in waits if it != ON_ITS_WAY_S] == told_of
-    assert waits.count(ON_ITS_WAY_S) == 1
+    assert [it for it in waits if it != SETTLE_S] == told_of
+    assert waits.count(SETTLE_S) == 1
 
     lists.times = TRIES_MAX
     with pytest.raises(GatewayNotAttempted):

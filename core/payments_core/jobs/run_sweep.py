@@ -33,7 +33,7 @@ COMPARED_FOR: Final = timedelta(days=40)
 # The events of what is younger may be on their way.
 SETTLES_WITHIN: Final = timedelta(minutes=5)
 # An event is delivered within this, as a rule.
-ON_ITS_WAY_S: Final = 10.0
+SETTLE_S: Final = 10.0
 BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
 TRIES_MAX: Final = 8
 UNANSWERED_MAX: Final = 3
@@ -67,6 +67,8 @@ class SweepStep:
 class RunSweep:
     reconcile: Reconcile
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # After so long what differs is compared again.
+    settle_s: float = SETTLE_S
     # Hears of each wait for the gateway: why, and for how long.
     on_wait: Callable[[Exception, float], None] = _ignore
     # Hears of each finding, as it is made.
@@ -127,7 +129,7 @@ class RunSweep:
             if await self._one(suspect, repairs=False):
                 differing.append(suspect)
         if differing:
-            await self.sleep(ON_ITS_WAY_S)
+            await self.sleep(self.settle_s)
         findings = list[Finding]()
         for suspect in differing:
             await before_each()

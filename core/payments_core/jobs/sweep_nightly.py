@@ -4,7 +4,8 @@ Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved a
         each step, and the claim is kept before each thing that is compared. A process
         that lost it stops: another one has taken over.
 Rule 2: the first sweep is in the first night. A sweep goes back to where the last one
-        ended, and at least `COMPARED_FOR`: what was before the first is taken in by hand.
+        ended, and at least `COMPARED_FOR`. What was before the first one is taken in by
+        hand.
 Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
 """
 

@@ -12,7 +12,7 @@ import click
 from payments_core.drift import FOR_A_PERSON
 from payments_core.errors import InvalidValue
 from payments_core.jobs import Finding, RunSweep, SweepStep
-from payments_core.jobs.run_sweep import COMPARED_FOR
+from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
 from payments_core.object_lists import ObjectList
 from payments_core.sweep import SweepPlace
 from payments_core.use_cases import GetPaymentStatus
@@ -127,12 +127,23 @@ def facts_of(finding: Finding) -> dict[str, object]:
     allow_from_autoenv=False,
     help="Repair what differs. No variable says so.",
 )
+@click.option(
+    "--settle",
+    "settle_s",
+    type=click.FloatRange(0, 600),
+    default=SETTLE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="After how long what differs is compared again, before it is told: its event "
+    "may be on its way.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 def reconcile(
     *,
     user: str | None,
     since: datetime | None,
     repairs: bool,
+    settle_s: float,
     as_json: bool,
 ) -> None:
     """Compare what is kept here with what Stripe has, in both directions.
@@ -145,7 +156,10 @@ def reconcile(
     async def work() -> None:
         async with environment.opened() as container:
             sweep = attrs.evolve(
-                container[RunSweep], on_wait=_say_wait, on_finding=report.add
+                container[RunSweep],
+                settle_s=settle_s,
+                on_wait=_say_wait,
+                on_finding=report.add,
             )
             if user is not None:
                 status, caller = container[GetPaymentStatus], environment.operator()
