@@ -59,7 +59,7 @@ MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
     {
         _K.SUBSCRIPTION_UNKNOWN: "Stripe has a subscription that is not known here.",
         _K.SUBSCRIPTION_MISSING: "A subscription is known here that Stripe has not.",
-        _K.SUBSCRIPTION_OWNER: "A subscription is another user's, or nobody's.",
+        _K.SUBSCRIPTION_OWNER: "A subscription is linked to another user, or to none.",
         _K.SUBSCRIPTION_STATUS: "Its status.",
         _K.SUBSCRIPTION_PLAN: "Its item, product, price or quantity.",
         _K.SUBSCRIPTION_PERIOD: "Its present period.",
@@ -72,7 +72,7 @@ MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
         _K.PERIOD_DETAILS: "What a paid invoice covers, or what was paid for it.",
         _K.PAYMENT_UNKNOWN: "Stripe has a charge that is not known here.",
         _K.PAYMENT_MISSING: "A payment is known here that Stripe has not.",
-        _K.PAYMENT_OWNER: "A payment is another user's, or nobody's.",
+        _K.PAYMENT_OWNER: "A payment is linked to another user, or to none.",
         _K.PAYMENT_STATE: "Whether it is pending, failed or succeeded.",
         _K.PAYMENT_REFUND: "What of it went back.",
         _K.PAYMENT_DISPUTE: "How its dispute is.",
@@ -152,6 +152,30 @@ _OF_PAYMENT: Final[Mapping[DriftKind, tuple[str, ...]]] = MappingProxyType(
 )
 
 
+@attrs.frozen
+class _Subject:
+    """A thing that is compared: its id, whose it is, and when we knew it last."""
+
+    id: str
+    user_id: UserId | None
+    since: datetime | None
+
+    def drift(self, kind: DriftKind, ours: str | None, theirs: str | None) -> Drift:
+        return Drift(
+            kind=kind,
+            subject=self.id,
+            user_id=self.user_id,
+            ours=ours,
+            theirs=theirs,
+            since=self.since,
+        )
+
+    def moved(self, kind: DriftKind, before: UserId | None) -> Drift:
+        """Return the drift of a thing that belongs to another user, or to none."""
+        drift = self.drift(kind, before, self.user_id)
+        return attrs.evolve(drift, user_id=self.user_id or before)
+
+
 def drift_of(snapshot: Snapshot, changes: Changes) -> Sequence[Drift]:
     """Say what differs, from what recording the gateway's words would change."""
     return [*_drifts(snapshot, changes)]
@@ -177,35 +201,15 @@ def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
 def _of_subscription(
     before: Subscription | None, after: Subscription
 ) -> Iterator[Drift]:
-    subject, user = after.gateway_id, after.user_id
+    at = _Subject(after.gateway_id, after.user_id, before.as_of if before else None)
     if before is None:
-        yield Drift(
-            kind=_K.SUBSCRIPTION_UNKNOWN,
-            subject=subject,
-            user_id=user,
-            ours=None,
-            theirs=after.status.value,
-        )
+        yield at.drift(_K.SUBSCRIPTION_UNKNOWN, None, after.status.value)
         return
-    if before.user_id != user:
-        yield Drift(
-            kind=_K.SUBSCRIPTION_OWNER,
-            subject=subject,
-            user_id=user or before.user_id,
-            ours=before.user_id,
-            theirs=user,
-            since=before.as_of,
-        )
+    if before.user_id != after.user_id:
+        yield at.moved(_K.SUBSCRIPTION_OWNER, before.user_id)
     for kind, names in _OF_SUBSCRIPTION.items():
         if differs := _differing(before.report, after.report, names):
-            yield Drift(
-                kind=kind,
-                subject=subject,
-                user_id=user,
-                ours=differs[0],
-                theirs=differs[1],
-                since=before.as_of,
-            )
+            yield at.drift(kind, *differs)
 
 
 def _of_period(
@@ -231,25 +235,12 @@ def _period(period: PaidPeriod) -> str:
 
 
 def _of_payment(before: PaymentRecord | None, after: PaymentRecord) -> Iterator[Drift]:
-    subject, user = after.payment.id, after.user_id
+    at = _Subject(after.payment.id, after.user_id, before.as_of if before else None)
     if before is None:
-        yield Drift(
-            kind=_K.PAYMENT_UNKNOWN,
-            subject=subject,
-            user_id=user,
-            ours=None,
-            theirs=after.payment.state.value,
-        )
+        yield at.drift(_K.PAYMENT_UNKNOWN, None, after.payment.state.value)
         return
-    if before.user_id != user:
-        yield Drift(
-            kind=_K.PAYMENT_OWNER,
-            subject=subject,
-            user_id=user or before.user_id,
-            ours=before.user_id,
-            theirs=user,
-            since=before.as_of,
-        )
+    if before.user_id != after.user_id:
+        yield at.moved(_K.PAYMENT_OWNER, before.user_id)
     refund = False
     for kind, names in _OF_PAYMENT.items():
         if kind is _K.PAYMENT_INVOICE and not before.payment.invoice_known:
@@ -260,14 +251,7 @@ def _of_payment(before: PaymentRecord | None, after: PaymentRecord) -> Iterator[
         if not differs or (refund and kind is _K.PAYMENT_STATE):
             continue
         refund = refund or kind is _K.PAYMENT_REFUND
-        yield Drift(
-            kind=kind,
-            subject=subject,
-            user_id=user,
-            ours=differs[0],
-            theirs=differs[1],
-            since=before.as_of,
-        )
+        yield at.drift(kind, *differs)
 
 
 def _of_account(before: PaymentAccount, after: PaymentAccount) -> Iterator[Drift]:

@@ -206,7 +206,7 @@ class GatewayListsContract:
 
     async def test_a_place_that_is_gone_says_so(self, lists_world: ListsWorld) -> None:
         """
-        Whoever reads on begins the list again.
+        The reader begins the list again at an earlier object.
         """
         created = until(lists_world.now + SECOND)
         lists_world.make(ObjectList.CUSTOMERS, PAGE + 1)

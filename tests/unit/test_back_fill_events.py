@@ -418,7 +418,7 @@ async def test_p36_a_turn_has_few_pages_and_the_next_one_goes_on_at_once() -> No
 
 async def test_a_turn_ends_between_pages_if_it_has_to() -> None:
     """
-    It is due at once then, for whoever comes next.
+    It is due at once then, for the next process.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)

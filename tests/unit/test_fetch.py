@@ -97,7 +97,7 @@ async def test_a_deleted_customer_is_a_fact(story: Story) -> None:
 )
 async def test_what_is_not_there_is_missing(story: Story, kind: JobKind) -> None:
     """
-    Whoever asked decides what that means.
+    The caller decides what that means.
     """
     with pytest.raises(GatewayObjectMissing):
         await fetched(story, kind, "it_is_not_there")

@@ -1,7 +1,7 @@
 """Compare what is kept with what the gateway has, both ways; report, and repair.
 
-Rule 1: a sweep reads pages. Whoever knows the place of the next one goes on with it, in
-        another process too; a page that is compared twice costs calls.
+Rule 1: a sweep reads pages. A process that knows the place of the next page continues
+        the sweep of another one; a page that is compared twice costs calls.
 Rule 2: nothing is changed, unless a repair is asked for. A repair records the very
         facts of which the drift was found, and compares once more.
 Rule 3: what is being synced already is no drift, until its job is failing.

@@ -195,7 +195,7 @@ def list_(world: World, params: List) -> Object:
         world.all("customer"),
         params,
         equal("email", params.email),
-        # Those on a test clock are listed for whoever names it.
+        # Those on a test clock are listed if the request names it.
         lambda it: it["test_clock"] == params.test_clock,
     )
 

@@ -28,7 +28,11 @@ LISTED_MAX: Final = 10_000
 _FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _SAID_EVERY_S: Final = 2.0
 _COLUMNS: Final = ("kind", "subject", "user_id", "ours", "stripe", "cause", "repaired")
-_EMPTY: Final = {"user_id": "nobody's", "ours": "not here", "stripe": "not there"}
+_EMPTY: Final = {
+    "user_id": "of no user, or not known",
+    "ours": "not here",
+    "stripe": "not there",
+}
 
 
 @attrs.define
@@ -179,7 +183,7 @@ def reconcile(
     try:
         environment.run(work())
     except BaseException:
-        # What was found, and repaired, until it broke off is told all the same.
+        # Also by Ctrl-C: what was found, and repaired, until then is told first.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
         raise
