@@ -1,5 +1,13 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
+from payments_core.jobs.import_customers import (
+    ImportCustomers,
+    ImportRow,
+    RowResult,
+    RowState,
+)
+from payments_core.jobs.patience import Patience
+from payments_core.jobs.read_history import ReadHistory
 from payments_core.jobs.reconcile import DriftCause, Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
@@ -9,7 +17,13 @@ __all__ = [
     "DriftCause",
     "FailedWork",
     "Finding",
+    "ImportCustomers",
+    "ImportRow",
+    "Patience",
+    "ReadHistory",
     "Reconcile",
+    "RowResult",
+    "RowState",
     "RunSweep",
     "RunWork",
     "SweepListener",
