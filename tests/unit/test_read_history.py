@@ -9,11 +9,12 @@ import pytest
 from payments_core.changes import Lookup
 from payments_core.errors import GatewayOutcomeUnknown
 from payments_core.identity import CustomerId
+from payments_core.job import JobKind, JobState
 from payments_core.jobs import Patience, ReadHistory, read_history
 from payments_core.object_lists import ListedUnreadable, ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentState
 from support.deployment import ADA
-from support.reconciling import Story, no_wait, told
+from support.reconciling import OTHER, Story, no_wait, told
 
 pytestmark = pytest.mark.anyio
 
@@ -111,6 +112,37 @@ async def test_what_is_known_otherwise_is_corrected(story: Story) -> None:
     assert not subscription.report.cancel_at_period_end
 
 
+@pytest.mark.parametrize("is_default", [True, False])
+async def test_the_own_card_of_a_subscription_goes_before_the_default(
+    story: Story, *, is_default: bool
+) -> None:
+    """
+    As where it is synced; without one the default pays.
+    """
+    before = (await story.deployment.account()).card
+    method = story.api.post(f"payment_methods/{OTHER}/attach", customer=story.customer)
+    if is_default:
+        story.api.post(story.subscription, default_payment_method="")
+        story.api.post(
+            f"customers/{story.customer}",
+            invoice_settings={"default_payment_method": method["id"]},
+        )
+    else:
+        story.api.post(story.subscription, default_payment_method=method["id"])
+
+    assert await read(story) == []
+
+    card = (await story.deployment.account()).card
+    assert card is not None
+    assert card.id == method["id"]
+    assert card != before
+    assert not [
+        key
+        for key, job in story.deployment.database.tables.jobs.items()
+        if key.kind is JobKind.CUSTOMER and job.state is JobState.OPEN
+    ]
+
+
 async def test_what_is_another_users_is_left_out_and_told(story: Story) -> None:
     """
     Its metadata names somebody else: a person has to look.
@@ -150,8 +182,11 @@ async def test_a_long_history_is_recorded_in_parts(
     """
     monkeypatch.setattr(read_history, "FACTS_MAX", 50)
     charges = {story.charge() for _ in range(120)}
+    saves = story.deployment.fuse.names
 
+    before = saves["MemoryLedger.save"]
     assert await read(story) == []
+    assert saves["MemoryLedger.save"] == before + 2
 
     payments = story.deployment.database.tables.payments.values()
     assert charges <= {it.payment.id for it in payments if it.user_id == ADA}
