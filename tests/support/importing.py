@@ -1,5 +1,6 @@
 """A world that exists at the gateway before we hear anything, and its customers."""
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from payments_adapters.memory import MemoryDatabase
+from payments_adapters.stripe import translate
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ByHand
 from payments_core.identity import CustomerId, Email, UserId
@@ -20,6 +22,7 @@ from payments_core.jobs import (
 )
 from payments_core.jobs.import_customers import BATCH
 from payments_core.subscription import Subscription, SubscriptionReport
+from payments_sandbox.resources.endpoints import shown as event_shown
 from support.crowd import Crowd, Post, catch_up, work
 from support.deployment import Deployment
 from support.reconciling import Story, no_wait
@@ -31,13 +34,15 @@ BY: Final = ByHand(by="operator", reason="imported from customers.csv")
 class Before:
     """What was known by webhooks alone, and is forgotten now.
 
-    `moved` are users who had a customer that was deleted: what that one paid is told by
-    no list of theirs. `disputed` says whether the bank took any payment back.
+    `besides` are users of whom the gateway does not tell all: who had a customer that
+    was deleted, or a second item from the very second in which the first one was made,
+    so that nothing says which was ordered here. `disputed` says whether the bank took
+    any payment back.
     """
 
     accounts: Mapping[UserId, PaymentAccount]
     owners: Mapping[str, UserId]
-    moved: frozenset[UserId]
+    besides: frozenset[UserId]
     rows: Sequence[ImportRow]
     disputed: bool
 
@@ -65,13 +70,28 @@ async def lived(deployment: Deployment, dice: random.Random, *, users: int) -> B
     deployment.database = MemoryDatabase()
     rows = rows_of(deployment, crowd.owners)
     there = {it.customer_id for it in rows}
-    moved = {user for id_, user in crowd.owners.items() if id_ not in there}
+    besides = {user for id_, user in crowd.owners.items() if id_ not in there}
+    for it in deployment.engine.world.all("subscription"):
+        made = [item["created"] for item in it["items"]["data"]]
+        if len(set(made)) < len(made):
+            besides.add(crowd.owners[it["customer"]])
     if dice.random() < 0.5:
         for kind in ("customer", "subscription"):
             for it in deployment.engine.world.all(kind):
                 it["metadata"].clear()
     disputed = bool(deployment.engine.world.all("dispute"))
-    return Before(accounts, crowd.owners, frozenset(moved), rows, disputed)
+    return Before(accounts, crowd.owners, frozenset(besides), rows, disputed)
+
+
+async def overheard(deployment: Deployment, dice: random.Random) -> None:
+    """Let half of all that ever happened arrive, in any order, before an import."""
+    world = deployment.engine.world
+    happened = [it for it in world.events.values() if dice.random() < 0.5]
+    dice.shuffle(happened)
+    for event in happened:
+        body = json.dumps(event_shown(world, event)).encode()
+        await deployment.apply([translate(body)])
+    await work(deployment)
 
 
 def _dispute(deployment: Deployment, dice: random.Random) -> None:
