@@ -150,7 +150,7 @@ class Crowd:
                 # Not now: nothing to change, nothing to begin.
                 continue
             self.done[deed.__name__] += 1
-        self._note_customers()
+            self._note_customers()
 
     # In the dashboard
 
