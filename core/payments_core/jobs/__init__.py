@@ -1,5 +1,6 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
+from payments_core.jobs.drift_cause import DriftCause
 from payments_core.jobs.import_customers import (
     ImportCustomers,
     ImportRow,
@@ -8,7 +9,7 @@ from payments_core.jobs.import_customers import (
 )
 from payments_core.jobs.patience import Patience
 from payments_core.jobs.read_history import ReadHistory
-from payments_core.jobs.reconcile import DriftCause, Finding, Reconcile
+from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
 from payments_core.jobs.sweep_nightly import SweepListener, SweepNightly

@@ -37,9 +37,10 @@ from payments_core.facts import (
 )
 from payments_core.identity import CustomerId
 from payments_core.job import JobKind
+from payments_core.jobs.drift_cause import DELIVERED_WITHIN
 from payments_core.jobs.fetch import fetch
 from payments_core.jobs.patience import Patience
-from payments_core.jobs.reconcile import DELIVERED_WITHIN, Reconcile
+from payments_core.jobs.reconcile import Reconcile
 from payments_core.object_lists import (
     CreatedBetween,
     ListedInvoice,
