@@ -19,7 +19,13 @@ from payments_service.container import (
     utc_now,
 )
 from payments_service.container import opened as container_opened
-from payments_service.settings import Settings, SettingsError, is_any_required_given
+from payments_service.settings import (
+    Settings,
+    SettingsError,
+    StripeAccess,
+    is_any_required_given,
+)
+from payments_service.settings import stripe_access as stripe_access_of
 
 _T = TypeVar("_T")
 _HINT: Final = (
@@ -41,14 +47,30 @@ def settings() -> Settings:
     """
     if "PAYMENTS_ENV" in os.environ:
         return Settings.from_env(os.environ, is_option)
-    folder = DevFolder.of(os.environ)
-    lent: dict[str, str] = {}
-    if facts := folder.published():
-        lent = folder.settings(facts["database_url"], facts.get("sandbox_url"))
+    own = lent()
     try:
-        return Settings.from_env(completed(os.environ, lent), is_option)
+        return Settings.from_env(completed(os.environ, own), is_option)
     except SettingsError as error:
-        raise SettingsError(error.problems, None if lent else hint()) from error
+        raise SettingsError(error.problems, None if own else hint()) from error
+
+
+def stripe_access() -> StripeAccess:
+    """Read what talking to Stripe needs; a running development service lends its own.
+
+    Raises:
+        SettingsError: something is missing or wrong.
+    """
+    if "PAYMENTS_ENV" in os.environ:
+        return stripe_access_of(os.environ)
+    return stripe_access_of(completed(os.environ, lent()))
+
+
+def lent() -> dict[str, str]:
+    """Return the settings that a running development service lends; none if none."""
+    folder = DevFolder.of(os.environ)
+    if facts := folder.published():
+        return folder.settings(facts["database_url"], facts.get("sandbox_url"))
+    return {}
 
 
 def is_option(name: str) -> bool:

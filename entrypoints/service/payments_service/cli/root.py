@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
+    "stripe": "Connect Stripe: its endpoint and its secret.",
     "subscription": "Subscriptions: list, start, change, cancel.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
