@@ -10,6 +10,7 @@ import uvloop
 
 from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
+from payments_core.ports import Clock
 from payments_core.tokens import Token
 from payments_service.cli.dev_folder import DevFolder, not_running
 from payments_service.container import (
@@ -60,9 +61,14 @@ def stripe_access() -> StripeAccess:
     Raises:
         SettingsError: something is missing or wrong.
     """
+    return stripe_access_of(effective())
+
+
+def effective() -> Mapping[str, str]:
+    """Return the environment, with what a running development service lends."""
     if "PAYMENTS_ENV" in os.environ:
-        return stripe_access_of(os.environ)
-    return stripe_access_of(completed(os.environ, lent()))
+        return os.environ
+    return completed(os.environ, lent())
 
 
 def lent() -> dict[str, str]:
@@ -145,12 +151,21 @@ def wired(settings: Settings) -> Container:
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
     """
+    clock = gateway_clock({"PAYMENTS_STRIPE_API_BASE": settings.stripe_api_base})
+    return build_container(
+        settings, Overrides(clock=clock if clock is not utc_now else None)
+    )
+
+
+def gateway_clock(env: Mapping[str, str]) -> Clock:
+    """Return the gateway's time: of a development service's sandbox, its own."""
     if "PAYMENTS_ENV" not in os.environ:
         folder = DevFolder.of(os.environ)
         facts = folder.published() or {}
-        if settings.stripe_api_base == facts.get("sandbox_url"):
-            return build_container(settings, Overrides(clock=folder.sandbox_clock))
-    return build_container(settings)
+        base = facts.get("sandbox_url")
+        if base and env.get("PAYMENTS_STRIPE_API_BASE") == base:
+            return folder.sandbox_clock
+    return utc_now
 
 
 def operator() -> Caller:
