@@ -71,7 +71,7 @@ def jwks_of(secret: str) -> str:
 
 
 @attrs.frozen
-class Patient:
+class Deployed:
     """A deployment that is well, until a test makes it otherwise."""
 
     sandbox: Sandbox
@@ -135,7 +135,7 @@ def stored(postgres: str, template: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def patient(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Patient:
+def deployed(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Deployed:
     account.reset()
     account.advance(datetime.now(UTC))
     env = {
@@ -149,7 +149,7 @@ def patient(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Patien
         "PAYMENTS_JWT_KEYS": JWKS,
         "PAYMENTS_DEV_DIR": "/nowhere",
     }
-    it = Patient(account, *stored, inside, env)
+    it = Deployed(account, *stored, inside, env)
     it.sql(_WELL.format(head=schema.head()))
     it.api.post(
         "webhook_endpoints",
@@ -161,7 +161,7 @@ def patient(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Patien
     return it
 
 
-Deed = Callable[[Patient], object]
+Deed = Callable[[Deployed], object]
 
 
 @attrs.frozen
@@ -177,7 +177,7 @@ def setting(words: str, **values: str | None) -> Wrong:
     return Wrong("settings", words, lambda it: it.set(**values))
 
 
-def lost(it: Patient) -> None:
+def lost(it: Deployed) -> None:
     """Let events happen that nobody delivers, and a while pass."""
     account = it.sandbox
     account.reset()
@@ -194,12 +194,12 @@ def lost(it: Patient) -> None:
     )
 
 
-def forgotten_roll(it: Patient) -> None:
+def forgotten_roll(it: Deployed) -> None:
     it.endpoint(metadata=it.marks("in_use", days=4))
     it.another(metadata=it.marks("in_use", days=3))
 
 
-def thin_beside(it: Patient) -> None:
+def thin_beside(it: Deployed) -> None:
     world = it.sandbox.engine.world
     world.create(
         {
@@ -214,7 +214,7 @@ def thin_beside(it: Patient) -> None:
 def lacking(*resources: str) -> Deed:
     """Return what lets the key lack the right to read these."""
 
-    def do(it: Patient) -> None:
+    def do(it: Deployed) -> None:
         kept = {name for name in PERMISSIONS if name.endswith("_read")}
         it.set(
             STRIPE_API_KEY=it.sandbox.restricted_key(
@@ -417,15 +417,15 @@ TOGETHER: Final = (
 
 @pytest.mark.parametrize("ids", TOGETHER, ids="-".join)
 def test_what_is_wrong_together_is_named_each(
-    patient: Patient, ids: tuple[str, ...]
+    deployed: Deployed, ids: tuple[str, ...]
 ) -> None:
     """
     One does not hide another; all that is named has a remedy.
     """
     for id_ in ids:
-        WRONGS[id_].do(patient)
+        WRONGS[id_].do(deployed)
 
-    answer = patient.doctor("--json")
+    answer = deployed.doctor("--json")
 
     found = [one for one in answer.json["items"] if one["status"] == "wrong"]
     assert answer.code == 7
@@ -437,15 +437,15 @@ def test_what_is_wrong_together_is_named_each(
 
 
 @pytest.mark.parametrize("id_", WRONGS if PROVES else ALONE)
-def test_what_is_wrong_is_named(patient: Patient, id_: str) -> None:
+def test_what_is_wrong_is_named(deployed: Deployed, id_: str) -> None:
     """
     By its check, with a remedy; the exit code is 7, and what is well stays well. No
     secret is shown.
     """
     it = WRONGS[id_]
-    it.do(patient)
+    it.do(deployed)
 
-    answer = patient.doctor("--json")
+    answer = deployed.doctor("--json")
 
     found = [one for one in answer.json["items"] if one["status"] != "ok"]
     [named, *_] = [one for one in found if it.words in one["text"]]
@@ -453,7 +453,7 @@ def test_what_is_wrong_is_named(patient: Patient, id_: str) -> None:
     assert named["check"] == it.check
     assert named["remedy"] or named["status"] == "unknown"
     assert {one["check"] for one in found} == {it.check} | ALSO.get(id_, set())
-    for secret in (SECRET, OTHER, patient.sandbox.api_key, json.loads(JWKS)["keys"]):
+    for secret in (SECRET, OTHER, deployed.sandbox.api_key, json.loads(JWKS)["keys"]):
         assert str(secret) not in answer.out + answer.err
 
 
@@ -464,10 +464,10 @@ def test_the_page_has_a_row_for_each() -> None:
     assert len(rows) >= 40
 
 
-def test_a_deployment_that_is_well_is_said_to_be(patient: Patient) -> None:
+def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
     """Each check has a line, and the exit code is 0; nothing is changed by looking."""
-    before = databases.digest(patient.url)
-    answer = patient.doctor()
+    before = databases.digest(deployed.url)
+    answer = deployed.doctor()
     lines = dict(re.findall(r"(?m)^ok +([a-z -]+): (.+)$", answer.out))
     assert answer.code == 0, answer.out
     assert len(lines) == len(answer.out.splitlines())
@@ -475,22 +475,24 @@ def test_a_deployment_that_is_well_is_said_to_be(patient: Patient) -> None:
         *("settings", "database", "schema", "mode", "database clock", "events"),
         *("jobs", "back-fill", "sweep", "key", "clock", "endpoints", "deliveries"),
     ]
-    assert databases.digest(patient.url) == before
+    assert databases.digest(deployed.url) == before
 
 
 # What a process needs to start
 
 
 @pytest.mark.parametrize("id_", ["D01", "D11", "D20", "D25", "D26", "D28"])
-def test_what_a_process_cannot_start_with_is_named(patient: Patient, id_: str) -> None:
+def test_what_a_process_cannot_start_with_is_named(
+    deployed: Deployed, id_: str
+) -> None:
     """
     Stripe is not asked, whatever it would say.
     """
     asked = list[object]()
-    patient.sandbox.engine.watch = lambda request, _: asked.append(request)
-    WRONGS[id_].do(patient)
+    deployed.sandbox.engine.watch = lambda request, _: asked.append(request)
+    WRONGS[id_].do(deployed)
 
-    answer = patient.doctor("--start", "--json")
+    answer = deployed.doctor("--start", "--json")
 
     assert answer.code == 7
     assert WRONGS[id_].words in answer.out
@@ -500,11 +502,11 @@ def test_what_a_process_cannot_start_with_is_named(patient: Patient, id_: str) -
     assert asked == []
 
 
-def test_a_process_can_start_while_stripe_is_gone(patient: Patient) -> None:
+def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
     """What does not keep it from starting is no business of `--start`."""
     for id_ in ("D29", "D37", "D50"):
-        WRONGS[id_].do(patient)
-    answer = patient.doctor("--start")
+        WRONGS[id_].do(deployed)
+    answer = deployed.doctor("--start")
     assert (answer.code, answer.out.count("\n")) == (0, 4)
 
 

@@ -8,15 +8,15 @@ import click
 
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import Exit
+from payments_service.cli.webhook_url import webhook_url
 from payments_service.container import utc_now
 from payments_service.doctor import (
-    Examination,
+    Deployment,
     Finding,
     Status,
-    examine,
-    examine_start,
+    check_all,
+    check_start,
 )
-from payments_service.endpoint_roles import WEBHOOK_PATH
 from payments_service.settings import is_any_required_given
 
 
@@ -43,15 +43,15 @@ def doctor(*, only_start: bool, url: str | None, as_json: bool) -> None:
     env = environment.effective()
     if not is_any_required_given(env):
         click.echo(environment.hint(), err=True)
-    examination = Examination(
+    deployment = Deployment(
         env=env,
         is_option=environment.is_option,
         clock=environment.gateway_clock(env),
         system_clock=utc_now,
-        url=url and url.rstrip("/").removesuffix(WEBHOOK_PATH) + WEBHOOK_PATH,
+        url=url and webhook_url(url),
     )
     findings = environment.run(
-        examine_start(examination) if only_start else examine(examination)
+        check_start(deployment) if only_start else check_all(deployment)
     )
     well = all(it.status is Status.OK for it in findings)
     _show(findings, well=well, as_json=as_json)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import click
 from typing_extensions import override
@@ -14,9 +13,10 @@ from typing_extensions import override
 from payments_adapters.stripe.admin import StripeAdmin
 from payments_adapters.stripe.rights import RIGHTS
 from payments_service.cli import environment
-from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.secret_file import SecretFile
-from payments_service.cli.stripe_endpoints import EndpointSetup
+from payments_service.cli.stripe_endpoints import EndpointRun
+from payments_service.cli.stripe_roll import begin_roll, enable_roll, finish_roll
+from payments_service.cli.webhook_url import webhook_url
 from payments_service.endpoint_roles import WEBHOOK_PATH
 from payments_service.settings import StripeAccess
 
@@ -146,19 +146,19 @@ def roll_secret(  # its options
     if secret_file is None and not (enable or finish):
         raise click.UsageError("the first run needs --secret-file")
 
-    async def work(it: EndpointSetup) -> None:
+    async def work(it: EndpointRun) -> None:
         if finish:
-            await it.finish_roll(overlap, forced=force)
+            await finish_roll(it, overlap, forced=force)
         elif enable:
-            await it.enable_roll(forced=force)
+            await enable_roll(it, forced=force)
         elif secret_file is not None:
-            await it.begin_roll(SecretFile(secret_file))
+            await begin_roll(it, SecretFile(secret_file))
 
     _run(work, url=url, is_thin=is_thin, dry_run=dry_run, as_json=as_json)
 
 
 def _run(
-    work: Callable[[EndpointSetup], Awaitable[None]],
+    work: Callable[[EndpointRun], Awaitable[None]],
     *,
     url: str,
     is_thin: bool,
@@ -167,9 +167,9 @@ def _run(
 ) -> None:
     access = environment.stripe_access()
     admin = StripeAdmin(access.api_key, base=access.api_base, livemode=access.livemode)
-    it = EndpointSetup(
+    it = EndpointRun(
         admin=admin,
-        url=webhook_url(url, access),
+        url=webhook_url(url, livemode=access.livemode),
         is_thin=is_thin,
         dry_run=dry_run,
         secrets=access.webhook_secrets,
@@ -190,36 +190,7 @@ def _run(
     _tell(it, access, as_json=as_json)
 
 
-def webhook_url(base: str, access: StripeAccess) -> str:
-    """Return where Stripe is to send events to.
-
-    Raises:
-        CommandError: that is no address of a service, or not https in live mode.
-    """
-    if not _is_address(base):
-        raise CommandError(
-            Exit.USAGE, "--url: not an address such as https://pay.example.com"
-        )
-    if access.livemode and not base.startswith("https:"):
-        raise CommandError(Exit.USAGE, "--url: in live mode Stripe takes https only")
-    base = base.rstrip("/").removesuffix(WEBHOOK_PATH)
-    if "/payments-gateway" in urlsplit(base).path:
-        raise CommandError(Exit.USAGE, f"--url: say it without {WEBHOOK_PATH}")
-    return base + WEBHOOK_PATH
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        # `port` raises, if it is none.
-        is_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    plain = text.isascii() and text.isprintable() and not set("@?# ") & set(text)
-    return is_host and plain and text.startswith(("http://", "https://"))
-
-
-def _tell(it: EndpointSetup, access: StripeAccess, *, as_json: bool) -> None:
+def _tell(it: EndpointRun, access: StripeAccess, *, as_json: bool) -> None:
     if as_json:
         shown = {
             "mode": access.mode,

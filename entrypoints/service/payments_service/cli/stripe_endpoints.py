@@ -1,14 +1,12 @@
-"""Make and roll the endpoints by which Stripe reaches this service.
+"""Make or mend the endpoint by which Stripe reaches this service.
 
 Rule 1: what is to be known later is noted at Stripe (`endpoint_roles`), not here: any
         run, from anywhere, goes on where another one ended.
-Rule 2: while a secret is rolled two endpoints send the same events. Events are known by
-        their ids, so the second copy is a duplicate. No delivery is refused, for the
-        new endpoint is enabled after every process has its secret.
+Rule 2: no endpoint is left whose secret nobody has, however a run ends.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeVar
 
 import attrs
@@ -39,7 +37,6 @@ from payments_service.endpoint_roles import (
     digest_of,
     knows_secret,
     marked,
-    since_of,
 )
 
 _TOLD_ONCE: Final = (
@@ -50,7 +47,7 @@ _T = TypeVar("_T")
 
 
 @attrs.define(kw_only=True)
-class EndpointSetup:
+class EndpointRun:
     """One run of a command; `did` says what it changed, or would change."""
 
     admin: StripeAdmin
@@ -64,9 +61,7 @@ class EndpointSetup:
     next: str = ""
     endpoint_id: str | None = None
     _every: Sequence[Endpoint] = ()
-    _at: datetime = attrs.field(init=False)
-
-    # What a command does
+    at: datetime = attrs.field(init=False)
 
     async def set_up(self, file: SecretFile) -> None:
         """Let one endpoint send what is followed; its new secret goes into the file.
@@ -74,7 +69,7 @@ class EndpointSetup:
         Raises:
             CommandError: it cannot be.
         """
-        here = await self._look()
+        here = await self.look()
         self._refuse_other_kind()
         in_use = here.with_role(Role.IN_USE)
         if not in_use and (waiting := here.with_role(Role.WAITING)):
@@ -90,118 +85,22 @@ class EndpointSetup:
             self.endpoint_id = in_use[-1].id
             self.next = _about_secret(in_use[-1], file)
             return
-        made = await self._made(here, file)
+        made = await self.made(here, file)
         if made is None:
             return
         self.endpoint_id = made.id
         to = EndpointChange(
             types=EVENT_TYPES,
             is_enabled=True,
-            marks=marked(made, Role.IN_USE, self._at),
+            marks=marked(made, Role.IN_USE, self.at),
         )
-        await self._asking(self.admin.change_endpoint(made, to))
-        self.next = f"give {file.path} to the service: {_SETTING}"
+        await self.asking(self.admin.change_endpoint(made, to))
+        self.next = f"give {file.path} to the service: {SETTING}"
 
-    async def begin_roll(self, file: SecretFile) -> None:
-        """Make a second endpoint, which waits; its secret goes into the file.
-
-        Raises:
-            CommandError: there is none to take the place of, or it cannot be.
-        """
-        here = await self._look()
-        in_use, waiting = here.with_role(Role.IN_USE), here.with_role(Role.WAITING)
-        if not in_use:
-            raise _refused(f"no endpoint sends to {self.url}: `payments stripe setup`")
-        if len(in_use) > 1:
-            raise _refused(
-                f"{in_use[0].id} is being replaced by {in_use[-1].id} already: "
-                "`payments stripe roll-secret --finish`"
-            )
-        for it in waiting:
-            if knows_secret(it, file.secrets()):
-                self.endpoint_id, self.next = it.id, _enable_next(file)
-                return
-        if waiting and file.secrets():
-            raise _refused(
-                f"{waiting[0].id} waits to be enabled, and {file.path} does not have "
-                "its secret: name the file that has it, or one that is not there"
-            )
-        # Nothing was sent by them yet.
-        for it in waiting:
-            await self._delete(it, "waits, and its secret is not here")
-        for it in here.with_role(Role.REPLACED):
-            await self._delete(it, "was replaced")
-        made = await self._made(here, file)
-        if made is None:
-            return
-        self.endpoint_id = made.id
-        to = EndpointChange(
-            types=EVENT_TYPES, marks=marked(made, Role.WAITING, self._at)
-        )
-        await self._asking(self.admin.change_endpoint(made, to))
-        self.next = _enable_next(file)
-
-    async def enable_roll(self, *, forced: bool) -> None:
-        """Let the second endpoint send beside the first: the overlap begins.
-
-        Raises:
-            CommandError: none waits, or the settings here lack its secret.
-        """
-        here = await self._look()
-        waiting = here.with_role(Role.WAITING)
-        if not waiting:
-            if len(in_use := here.with_role(Role.IN_USE)) > 1:
-                self.endpoint_id = in_use[-1].id
-                self.next = "it is enabled: `payments stripe roll-secret --finish`"
-                return
-            raise _refused("no endpoint waits: `payments stripe roll-secret` makes one")
-        new = waiting[-1]
-        self._require_secret(new, forced=forced)
-        to = EndpointChange(
-            types=EVENT_TYPES,
-            is_enabled=True,
-            marks=marked(new, Role.IN_USE, self._at),
-        )
-        await self._change(new, to, "enable it, beside the one that it replaces")
-        self.endpoint_id = new.id
-        self.next = "after the overlap: `payments stripe roll-secret --finish`"
-
-    async def finish_roll(self, overlap: timedelta, *, forced: bool) -> None:
-        """Disable what the second endpoint replaces.
-
-        Raises:
-            CommandError: nothing is replaced, the overlap is not over, or the settings
-                here lack the secret.
-        """
-        here = await self._look()
-        in_use = here.with_role(Role.IN_USE)
-        if len(in_use) == 1 and here.with_role(Role.REPLACED):
-            self.endpoint_id, self.next = in_use[0].id, _drop_old()
-            return
-        if len(in_use) < 2:  # noqa: PLR2004  # one, and the one that it replaces
-            raise _refused("no endpoint replaces another one")
-        *old, new = in_use
-        over_at = since_of(new) + overlap
-        if self._at < over_at and not forced:
-            raise _refused(
-                f"{new.id} sends since {since_of(new):%Y-%m-%dT%H:%M:%SZ}: the overlap "
-                f"is over at {over_at:%Y-%m-%dT%H:%M:%SZ} (--force does not wait)"
-            )
-        self._require_secret(new, forced=forced)
-        if not new.is_enabled:
-            raise _refused(f"{new.id} is disabled: `payments stripe setup` enables it")
-        for it in old:
-            to = EndpointChange(
-                is_enabled=False, marks=marked(it, Role.REPLACED, self._at)
-            )
-            await self._change(it, to, f"disable it: {new.id} takes its place")
-        self.endpoint_id, self.next = new.id, _drop_old()
-
-    # How
-
-    async def _look(self) -> EndpointsHere:
-        found = await self._asking(self.admin.endpoints())
-        self._every, self._at = found.it, found.at
+    async def look(self) -> EndpointsHere:
+        """Return the endpoints of this address; note Stripe's time."""
+        found = await self.asking(self.admin.endpoints())
+        self._every, self.at = found.it, found.at
         return EndpointsHere.of(found.it, self.url, is_thin=self.is_thin)
 
     def _refuse_other_kind(self) -> None:
@@ -209,12 +108,12 @@ class EndpointSetup:
         for it in others.with_role(Role.IN_USE):
             if it.is_enabled:
                 kind = "thin events" if it.is_thin else "snapshots"
-                raise _refused(
+                raise refused(
                     f"{it.id} sends {kind} to {self.url} already: delete or disable it "
                     "first, or every event comes twice"
                 )
 
-    async def _made(self, here: EndpointsHere, file: SecretFile) -> Endpoint | None:
+    async def made(self, here: EndpointsHere, file: SecretFile) -> Endpoint | None:
         """Return a new endpoint that sends nothing, whose secret is in the file.
 
         One that another run made is taken, if the file has its secret, else deleted.
@@ -223,7 +122,7 @@ class EndpointSetup:
             if knows_secret(it, file.secrets()):
                 self._note(f"go on with {it.id}, whose secret is in {file.path}")
                 return None if self.dry_run else it
-            await self._delete(it, "a run that broke off made it")
+            await self.delete(it, "a run that broke off made it")
         what = "event destination" if self.is_thin else "webhook endpoint"
         version = "thin events" if self.is_thin else f"version {API_VERSION}"
         with file.reserved() as reserved:
@@ -240,17 +139,17 @@ class EndpointSetup:
                 description=DESCRIPTION,
                 marks=EndpointMarks(role=Role.MADE.value),
             )
-            made = await self._asking(self.admin.create_endpoint(draft))
+            made = await self.asking(self.admin.create_endpoint(draft))
             marks = attrs.evolve(made.endpoint.marks, secret=digest_of(made.secret))
             quiet = EndpointChange(is_enabled=False, marks=marks)
-            endpoint = await self._asking(
+            endpoint = await self.asking(
                 self.admin.change_endpoint(made.endpoint, quiet)
             )
             try:
                 reserved.write(made.secret)
             except OSError:
                 # Nobody has its secret.
-                await self._asking(self.admin.delete_endpoint(endpoint))
+                await self.asking(self.admin.delete_endpoint(endpoint))
                 raise
         return endpoint
 
@@ -273,7 +172,7 @@ class EndpointSetup:
             to = attrs.evolve(to, marks=marks)
             texts.append("note its role")
         if texts:
-            await self._change(it, to, "; ".join(texts))
+            await self.change(it, to, "; ".join(texts))
         if not it.is_thin and it.api_version != API_VERSION:
             self.say(
                 f"{it.id} sends version {it.api_version or 'of the account'}, not "
@@ -281,30 +180,23 @@ class EndpointSetup:
                 "makes another one"
             )
 
-    async def _change(self, it: Endpoint, to: EndpointChange, text: str) -> None:
+    async def change(self, it: Endpoint, to: EndpointChange, text: str) -> None:
+        """Change an endpoint, unless this is a dry run."""
         self._note(f"{it.id}: {text}")
         if not self.dry_run:
-            await self._asking(self.admin.change_endpoint(it, to))
+            await self.asking(self.admin.change_endpoint(it, to))
 
-    async def _delete(self, it: Endpoint, why: str) -> None:
+    async def delete(self, it: Endpoint, why: str) -> None:
+        """Delete an endpoint, unless this is a dry run."""
         self._note(f"delete {it.id}: {why}")
         if not self.dry_run:
-            await self._asking(self.admin.delete_endpoint(it))
+            await self.asking(self.admin.delete_endpoint(it))
         self._every = [other for other in self._every if other.id != it.id]
 
     def _note(self, text: str) -> None:
         self.did.append(text)
 
-    def _require_secret(self, new: Endpoint, *, forced: bool) -> None:
-        if forced or knows_secret(new, self.secrets) is not False:
-            return
-        raise _refused(
-            f"PAYMENTS_STRIPE_WEBHOOK_SECRETS here lacks the secret of {new.id}: "
-            f"{_SETTING}, beside the old one, and run this with the same settings "
-            "(--force does not look)"
-        )
-
-    async def _asking(self, answer: Awaitable[_T]) -> _T:
+    async def asking(self, answer: Awaitable[_T]) -> _T:
         """Wait for an answer of Stripe's; say what to do about a refusal.
 
         Raises:
@@ -325,7 +217,7 @@ class EndpointSetup:
                 f'the key may not do this: it needs "{right.resource}": {right.level}',
             ) from error
         except GatewayRefused as error:
-            raise _refused(self._reason(error)) from error
+            raise refused(self._reason(error)) from error
         except GatewayUnavailable as error:
             raise CommandError(
                 Exit.DEPENDENCY_DOWN, f"{error}; run it again: it goes on"
@@ -345,12 +237,12 @@ class EndpointSetup:
         return f"Stripe refuses it: {error}"
 
 
-_SETTING: Final = (
+SETTING: Final = (
     "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process and restart them"
 )
 
 
-def _refused(text: str) -> CommandError:
+def refused(text: str) -> CommandError:
     return CommandError(Exit.REFUSED, text)
 
 
@@ -358,14 +250,3 @@ def _about_secret(it: Endpoint, file: SecretFile) -> str:
     if knows_secret(it, file.secrets()):
         return f"{file.path} has the secret of {it.id}"
     return f"the secret of {it.id} is not in {file.path}: {_TOLD_ONCE}"
-
-
-def _enable_next(file: SecretFile) -> str:
-    return (
-        f"{file.path} has the new secret: {_SETTING}, beside the old one; then "
-        "`payments stripe roll-secret --enable`"
-    )
-
-
-def _drop_old() -> str:
-    return "take the old secret out of PAYMENTS_STRIPE_WEBHOOK_SECRETS and restart"

@@ -17,6 +17,7 @@ from payments_core.errors import (
 )
 from payments_core.event_list import EventQuery
 from payments_core.ports import Clock
+from payments_core.use_cases.back_fill_events import PAGE_EVENTS
 from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview, is_ours
 from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.doctor.stored import LATE, age, check_skew
@@ -118,13 +119,12 @@ class AtStripe:
         """Look whether what happened lately is known here."""
         if self.store is None:
             return [Check("deliveries", self._deliveries).unknown("no database is set")]
-        page = await self.admin.events(EventQuery())
-        due = [
-            it
-            for it in page.events
-            if it.type in EVENT_TYPES
-            and ARRIVED_BY < page.at - it.created_at < _LOOKED_BACK
-        ]
+        now = self.clock()
+        query = EventQuery(
+            since=now - _LOOKED_BACK, until=now - ARRIVED_BY, limit=PAGE_EVENTS
+        )
+        page = await self.admin.events(query)
+        due = [it for it in page.events if it.type in EVENT_TYPES]
         ids = frozenset(it.id for it in due)
         known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()
         lost = [it for it in due if it.id not in known]

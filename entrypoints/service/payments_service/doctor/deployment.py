@@ -31,8 +31,8 @@ from payments_service.settings import (
 
 
 @attrs.frozen(kw_only=True)
-class Examination:
-    """What is examined: an environment, and the clocks that it is compared with.
+class Deployment:
+    """What is looked at: an environment, and the clocks that it is compared with.
 
     `clock` is Stripe's time as it should be, which in development is the sandbox's.
     """
@@ -52,7 +52,7 @@ class _Address:
     store: PostgresStore
 
 
-async def examine_start(it: Examination) -> Findings:
+async def check_start(it: Deployment) -> Findings:
     """Look at what a process needs to start; Stripe is not asked."""
     settings, found = check_settings(it.env, it.is_option)
     async with AsyncExitStack() as stack:
@@ -60,7 +60,7 @@ async def examine_start(it: Examination) -> Findings:
         return [*found, *await _all(_of_database(it, settings, store, start=True), [])]
 
 
-async def examine(it: Examination) -> Findings:
+async def check_all(it: Deployment) -> Findings:
     """Look at everything; what cannot be looked at is said to be unknown."""
     settings, found = check_settings(it.env, it.is_option)
     async with AsyncExitStack() as stack:
@@ -88,7 +88,7 @@ async def _all(stored: Sequence[Check], others: Sequence[Check]) -> Findings:
     ]
 
 
-async def _store(it: Examination, stack: AsyncExitStack) -> _Address | None:
+async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
     try:
         url = database_url(it.env)
     except SettingsError:
@@ -102,30 +102,32 @@ async def _store(it: Examination, stack: AsyncExitStack) -> _Address | None:
 
 
 def _of_database(
-    it: Examination, settings: Settings | None, at: _Address | None, *, start: bool
+    it: Deployment, settings: Settings | None, at: _Address | None, *, start: bool
 ) -> Sequence[Check]:
     """Return the checks of a database: first of all, whether it answers."""
     if at is None:
         return []
-    reached, others = database_checks(at.url, at.store, livemode=_mode(it))
+    reached, others = database_checks(at.url, at.store, livemode=_mode(it, settings))
     more = [] if start else _stored(it, settings, at.store).checks()
     return [reached, *others, *more]
 
 
-def _mode(it: Examination) -> bool | None:
-    return {"production": True, "development": False}.get(
-        it.env.get("PAYMENTS_ENV", "").strip()
-    )
+def _mode(it: Deployment, settings: Settings | None) -> bool | None:
+    if settings is not None:
+        return settings.livemode
+    # Something else is wrong with them; this may well be right.
+    named = {"production": True, "development": False}
+    return named.get(it.env.get("PAYMENTS_ENV", "").strip())
 
 
-def _access(it: Examination) -> StripeAccess | None:
+def _access(it: Deployment) -> StripeAccess | None:
     try:
         return stripe_access(it.env)
     except SettingsError:
         return None
 
 
-def _stored(it: Examination, settings: Settings | None, store: PostgresStore) -> Stored:
+def _stored(it: Deployment, settings: Settings | None, store: PostgresStore) -> Stored:
     # Without settings that can be used, what is usual.
     return Stored(
         store=store,
@@ -137,7 +139,7 @@ def _stored(it: Examination, settings: Settings | None, store: PostgresStore) ->
 
 
 async def _at_stripe(
-    it: Examination,
+    it: Deployment,
     access: StripeAccess,
     at: _Address | None,
     stack: AsyncExitStack,
