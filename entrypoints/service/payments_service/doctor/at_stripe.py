@@ -12,9 +12,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.stripe.admin import StripeAdmin
 from payments_adapters.stripe.endpoint import EVENT_TYPES
 from payments_adapters.stripe.rights import RIGHTS, Right
-from payments_core.errors import (
-    GatewayMisconfigured,
-)
+from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
 from payments_core.event_list import EventQuery
 from payments_core.ports import Clock
 from payments_core.use_cases.back_fill_events import PAGE_EVENTS
@@ -23,12 +21,17 @@ from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.doctor.stored import LATE, age, check_skew
 
 KEY: Final = "key"
+STRIPE: Final = "stripe"
 # Of 25 calls a second that Stripe allows, as the service goes on.
 _AT_ONCE: Final = 4
 # What back-fill finds is older than a turn of it.
 ARRIVED_BY: Final = LATE
 _LOOKED_BACK: Final = timedelta(days=3)
 _NAMED_MAX: Final = 3
+_REACH: Final = (
+    "see that this machine may reach PAYMENTS_STRIPE_API_BASE (egress rules, DNS, "
+    "certificates), and https://status.stripe.com"
+)
 _SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a key that is valid"
 
 
@@ -79,6 +82,8 @@ class AtStripe:
             proven = await asyncio.gather(*map(prove, rights))
         except GatewayMisconfigured:
             return [wrong(KEY, "Stripe refuses it", _SET_KEY)]
+        except GatewayUnavailable as error:
+            return [wrong(STRIPE, str(error), _REACH)]
         lacks = [it for it in proven if it is not None]
         writes = ", ".join(it.resource for it in rights if it.writes)
         may = ok(
