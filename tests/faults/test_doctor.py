@@ -22,7 +22,7 @@ from payments_adapters.postgres import schema
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
 from payments_service.doctor import Finding, Status
-from payments_service.doctor.findings import Check, Findings
+from payments_service.doctor.findings import Check, Findings, ok, once_well, wrong
 from payments_service.endpoint_roles import WEBHOOK_PATH, digest_of
 from support import databases
 from support.command_line import Answer, Inside
@@ -338,7 +338,9 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D47": Wrong("deliveries", "events are not here", lost),
         "D48": Wrong(
-            "events", "1 pending", lambda it: it.sql(_EVENT.format(state="pending"))
+            "events",
+            "1 pending, the oldest for 60 min",
+            lambda it: it.sql(_EVENT.format(state="pending")),
         ),
         "D49": Wrong(
             "events",
@@ -347,7 +349,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D50": Wrong(
             "jobs",
-            "1 overdue",
+            "1 overdue, the oldest for 60 min",
             lambda it: it.sql(_JOB.format(due="-1 hour", attempts=0)),
         ),
         "D51": Wrong(
@@ -528,3 +530,22 @@ def test_a_check_that_takes_too_long_says_so() -> None:
     assert slow.status is bug.status is Status.UNKNOWN
     assert "no answer within" in slow.text
     assert bug.text == "it cannot be told (ValueError)"
+
+
+def test_what_needs_a_database_does_not_wait_for_one_that_is_not_there() -> None:
+    """Each would wait for it again; they say that they could not look."""
+    looked = list[str]()
+
+    async def look() -> Findings:
+        looked.append("looked")
+        return [ok("second", "well")]
+
+    async def run(first: Finding) -> Findings:
+        ended = asyncio.get_running_loop().create_future()
+        ended.set_result([first])
+        return await once_well(ended, Check("second", look)).run()
+
+    [after_well] = asyncio.run(run(ok("first", "well")))
+    assert (after_well.status, looked) == (Status.OK, ["looked"])
+    [after_wrong] = asyncio.run(run(wrong("first", "it is not", "mend it")))
+    assert (after_wrong.status, looked) == (Status.UNKNOWN, ["looked"])
