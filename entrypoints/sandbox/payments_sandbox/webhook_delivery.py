@@ -117,9 +117,7 @@ class Outbox:
             event_id=event.id,
             event_type=event.type,
             endpoint_id=endpoint["id"],
-            body=_payload(
-                self.world, event, version, is_thin=_is_destination(endpoint)
-            ),
+            body=payload(self.world, event, version, is_thin=_is_destination(endpoint)),
             made_at=self._now,
         )
         due, order = self._now, 0
@@ -250,7 +248,10 @@ def _version(endpoint: Object) -> str:
     return endpoint.get("api_version") or NEWEST
 
 
-def _payload(world: World, event: Event, version: str, *, is_thin: bool) -> bytes:
+def payload(
+    world: World, event: Event, version: str, *, is_thin: bool = False
+) -> bytes:
+    """Return what an endpoint of this version is sent."""
     if is_thin or world.thin_events:
         return msgspec.json.encode(thin(event))
     whole = shown(world, event)

@@ -352,6 +352,7 @@ def _sweeping(
             container.resolve(JobDirectory),
             container.resolve(EventLog),
             container.resolve(KeptObjects),
+            container.resolve(Checkpoints),
         )
 
     def run_sweep() -> RunSweep:
