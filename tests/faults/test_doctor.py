@@ -19,6 +19,7 @@ import pytest
 
 from payments_adapters.jwt import generate_jwks
 from payments_adapters.postgres import schema
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
 from payments_service.doctor import Finding, Status
@@ -136,8 +137,6 @@ def stored(postgres: str, template: str) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def deployed(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Deployed:
-    account.reset()
-    account.advance(datetime.now(UTC))
     env = {
         "PAYMENTS_ENV": "development",
         "PAYMENTS_DATABASE_URL": stored[0],
@@ -151,13 +150,7 @@ def deployed(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Deplo
     }
     it = Deployed(account, *stored, inside, env)
     it.sql(_WELL.format(head=schema.head()))
-    it.api.post(
-        "webhook_endpoints",
-        url=URL,
-        enabled_events=["*"],
-        api_version="2026-10-28.endive",
-        metadata=it.marks("in_use"),
-    )
+    endpoint_made_at(it, datetime.now(UTC))
     return it
 
 
@@ -177,21 +170,24 @@ def setting(words: str, **values: str | None) -> Wrong:
     return Wrong("settings", words, lambda it: it.set(**values))
 
 
-def lost(it: Deployed) -> None:
-    """Let events happen that nobody delivers, and a while pass."""
-    account = it.sandbox
-    account.reset()
-    account.advance(datetime.now(UTC) - timedelta(hours=1))
-    account.trigger("charge.succeeded", "ada")
-    account.advance(datetime.now(UTC))
-    metadata = it.marks("in_use")
+def endpoint_made_at(it: Deployed, moment: datetime) -> None:
+    """Begin anew at Stripe: with nothing but an endpoint that is made then."""
+    it.sandbox.reset()
+    it.sandbox.advance(moment)
     it.api.post(
         "webhook_endpoints",
         url=URL,
         enabled_events=["*"],
-        api_version="2026-10-28.endive",
-        metadata=metadata,
+        api_version=API_VERSION,
+        metadata=it.marks("in_use"),
     )
+
+
+def lost(it: Deployed) -> None:
+    """Let events happen that nobody delivers, and a while pass."""
+    endpoint_made_at(it, datetime.now(UTC) - timedelta(hours=1))
+    it.sandbox.trigger("charge.succeeded", "ada")
+    it.sandbox.advance(datetime.now(UTC))
 
 
 def forgotten_roll(it: Deployed) -> None:
@@ -399,7 +395,7 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         "D26": {"mode", "events", "jobs", "back-fill", "sweep"},
         "D29": {"endpoints", "deliveries"},
         "D30": {"endpoints", "deliveries"},
-        "D32": {"deliveries"},
+        "D35": {"deliveries"},
     }
 )
 
@@ -478,6 +474,28 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
         *("jobs", "back-fill", "sweep", "key", "clock", "endpoints", "deliveries"),
     ]
     assert databases.digest(deployed.url) == before
+
+
+def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
+    """
+    An account may have a long history when the service is put beside it.
+    """
+    now = datetime.now(UTC)
+    deployed.sandbox.reset()
+    deployed.sandbox.advance(now - timedelta(days=1))
+    deployed.sandbox.trigger("charge.succeeded", "ada")
+    deployed.sandbox.advance(now - timedelta(hours=1))
+    deployed.api.post(
+        "webhook_endpoints",
+        url=URL,
+        enabled_events=["*"],
+        api_version=API_VERSION,
+        metadata=deployed.marks("in_use"),
+    )
+    deployed.sandbox.advance(datetime.now(UTC))
+
+    answer = deployed.doctor()
+    assert answer.code == 0, answer.out
 
 
 # What a process needs to start

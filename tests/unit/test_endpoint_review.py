@@ -26,6 +26,7 @@ def endpoint(
     values = {
         "id": name,
         "url": URL,
+        "made_at": NOW - timedelta(days=30),
         "is_thin": False,
         "types": EVENT_TYPES,
         "is_enabled": role is Role.IN_USE,

@@ -3,6 +3,7 @@
 Rule: what an endpoint is followed for is what the event reader reads: `EVENT_TYPES`.
 """
 
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -51,6 +52,7 @@ class Endpoint:
 
     id: str
     url: str
+    made_at: datetime
     is_thin: bool
     types: frozenset[str]
     is_enabled: bool

@@ -9,6 +9,7 @@ docs.stripe.com/api/v2/core/event-destinations.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Final, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +27,7 @@ from payments_adapters.stripe.endpoint import (
     EndpointMarks,
     MadeEndpoint,
 )
-from payments_adapters.stripe.fields import Id, Text
+from payments_adapters.stripe.fields import Id, Seconds, Text, moment
 from payments_adapters.stripe.requests import Params, given, path
 from payments_adapters.stripe.thin_events import PREFIX
 from payments_core.errors import GatewayOutcomeUnknown
@@ -54,6 +55,7 @@ class _Snapshots(msgspec.Struct):
 
     id: Id
     url: Annotated[str, _LONG]
+    created: Seconds
     status: Text
     enabled_events: Sequence[Text]
     api_version: Text | None = None
@@ -71,6 +73,7 @@ class _Destination(msgspec.Struct):
     """An event destination; one that is no address of the web is none of ours."""
 
     id: Id
+    created: Annotated[datetime, msgspec.Meta(tz=True)]
     status: Text
     enabled_events: Sequence[Text]
     event_payload: Text
@@ -103,6 +106,7 @@ def _endpoint_of(it: _Snapshots) -> Endpoint:
     return Endpoint(
         id=it.id,
         url=it.url,
+        made_at=moment(it.created),
         is_thin=False,
         types=frozenset(it.enabled_events),
         is_enabled=it.status == _ENABLED,
@@ -116,6 +120,7 @@ def _thin_endpoint_of(it: _Destination, url: str) -> Endpoint:
     return Endpoint(
         id=it.id,
         url=url,
+        made_at=it.created,
         is_thin=True,
         types=frozenset(name.removeprefix(PREFIX) for name in it.enabled_events),
         is_enabled=it.status == _ENABLED,

@@ -10,7 +10,8 @@ import attrs
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.stripe.admin import StripeAdmin
-from payments_adapters.stripe.endpoint import EVENT_TYPES
+from payments_adapters.stripe.client import Got
+from payments_adapters.stripe.endpoint import Endpoint
 from payments_adapters.stripe.rights import RIGHTS, Right
 from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
 from payments_core.event_list import EventQuery
@@ -95,7 +96,7 @@ class AtStripe:
 
     async def _endpoints(self) -> Findings:
         try:
-            found = await self.admin.endpoints()
+            found = await self._ours()
         except GatewayMisconfigured as error:
             if not error.permission:
                 raise
@@ -108,28 +109,38 @@ class AtStripe:
                     remedy=f'give it the right "{right.resource}": read',
                 )
             ]
-        wanted = [
-            it
-            for it in found.it
-            if (it.url == self.url if self.url is not None else is_ours(it))
-        ]
         return EndpointReview(
-            endpoints=wanted,
+            endpoints=found.it,
             secrets=self.secrets,
             livemode=self.livemode,
             at=found.at,
         ).findings()
 
+    async def _ours(self) -> Got[Sequence[Endpoint]]:
+        found = await self.admin.endpoints()
+        ours = [
+            it
+            for it in found.it
+            if (it.url == self.url if self.url is not None else is_ours(it))
+        ]
+        return Got(ours, found.at)
+
     async def _deliveries(self) -> Findings:
         """Look whether what happened lately is known here."""
         if self.store is None:
             return [Check("deliveries", self._deliveries).unknown("no database is set")]
-        now = self.clock()
-        query = EventQuery(
-            since=now - _LOOKED_BACK, until=now - ARRIVED_BY, limit=PAGE_EVENTS
-        )
+        now, ours = self.clock(), (await self._ours()).it
+        if not ours:
+            return [ok("deliveries", "there is no endpoint that could send")]
+        # What was before the endpoint was sent to nobody here.
+        since = max(now - _LOOKED_BACK, min(it.made_at for it in ours))
+        until = now - ARRIVED_BY
+        if since >= until:
+            return [ok("deliveries", "the endpoint is too new to say")]
+        query = EventQuery(since=since, until=until, limit=PAGE_EVENTS)
         page = await self.admin.events(query)
-        due = [it for it in page.events if it.type in EVENT_TYPES]
+        # Those that back-fill would keep, too.
+        due = [it for it in page.events if it.report is not None]
         ids = frozenset(it.id for it in due)
         known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()
         lost = [it for it in due if it.id not in known]
