@@ -96,6 +96,7 @@ def setup(
         is_thin=is_thin,
         dry_run=dry_run,
         as_json=as_json,
+        rights=True,
     )
 
 
@@ -157,13 +158,14 @@ def roll_secret(  # its options
     _run(work, url=url, is_thin=is_thin, dry_run=dry_run, as_json=as_json)
 
 
-def _run(
+def _run(  # what the commands have in common
     work: Callable[[EndpointRun], Awaitable[None]],
     *,
     url: str,
     is_thin: bool,
     dry_run: bool,
     as_json: bool,
+    rights: bool = False,
 ) -> None:
     access = environment.stripe_access()
     admin = StripeAdmin(access.api_key, base=access.api_base, livemode=access.livemode)
@@ -187,29 +189,33 @@ def _run(
         for text in [] if dry_run else it.did:
             click.echo(f"begun: {text}", err=True)
         raise
-    _tell(it, access, as_json=as_json)
-
-
-def _tell(it: EndpointRun, access: StripeAccess, *, as_json: bool) -> None:
     if as_json:
-        shown = {
-            "mode": access.mode,
-            "url": it.url,
-            "endpoint": it.endpoint_id,
-            "dry_run": it.dry_run,
-            "did": it.did,
-            "next": it.next or None,
-            "rights": [
-                {"resource": right.resource, "level": right.level} for right in RIGHTS
-            ],
-        }
-        click.echo(json.dumps(shown))
-        return
+        click.echo(json.dumps(_facts(it, access, rights=rights)))
+    else:
+        _tell(it, access, rights=rights)
+
+
+def _facts(it: EndpointRun, access: StripeAccess, *, rights: bool) -> dict[str, object]:
+    needed = [{"resource": one.resource, "level": one.level} for one in RIGHTS]
+    return {
+        "mode": access.mode,
+        "url": it.url,
+        "endpoint": it.endpoint_id,
+        "dry_run": it.dry_run,
+        "did": it.did,
+        "next": it.next or None,
+        **({"rights": needed} if rights else {}),
+    }
+
+
+def _tell(it: EndpointRun, access: StripeAccess, *, rights: bool) -> None:
     click.echo(f"{access.mode} mode, {it.url}")
     for text in it.did or ["nothing to change"]:
         click.echo(f"  {text}")
     if it.next:
-        click.echo(f"next: {it.next}", err=True)
+        click.echo(it.next, err=True)
+    if not rights:
+        return
     click.echo("a restricted key of the service needs:", err=True)
     for level in ("write", "read"):
         named = [
