@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
-from payments_adapters.stripe.event_reader import FOLLOWED
+from payments_adapters.stripe.followed_types import ENDPOINT_TYPES
 
-EVENT_TYPES: Final = frozenset(FOLLOWED)
+EVENT_TYPES: Final = frozenset(ENDPOINT_TYPES)
 ALL_TYPES: Final = "*"
 # What Stripe allows, of both kinds together.
 ENDPOINTS_MAX: Final = 16
