@@ -178,6 +178,28 @@ class EventApplied(Rejected):
         self.event_id = event_id
 
 
+class EventClosed(Rejected):
+    """An operator has decided that nothing follows of it."""
+
+    code: ClassVar[str] = "event_closed"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {event_id} was closed by hand")
+        self.event_id = event_id
+
+
+class EventOfOtherMode(Rejected):
+    """It is of the gateway's test mode and we are live, or the other way round."""
+
+    code: ClassVar[str] = "event_of_other_mode"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id} is of the other mode: nothing can follow of it, close it"
+        )
+        self.event_id = event_id
+
+
 class EventBodyGone(Rejected):
     """It was not applied, and is older than bodies are kept."""
 

@@ -35,6 +35,8 @@ class EventState(StrEnum):
     PENDING = "pending"
     # Kept apart: not for this deployment, or it contradicts what we know.
     QUARANTINED = "quarantined"
+    # An operator says that nothing follows of it: it is never applied.
+    CLOSED = "closed"
 
 
 @attrs.frozen

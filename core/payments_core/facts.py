@@ -10,7 +10,7 @@ from datetime import datetime
 
 import attrs
 
-from payments_core.by_hand import ByHand
+from payments_core.by_hand import ByHand, ChangeByHand
 from payments_core.card import Card
 from payments_core.events import (
     CardReported,
@@ -23,7 +23,7 @@ from payments_core.events import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent
-from payments_core.job import Job
+from payments_core.job import Job, JobKey
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
@@ -88,6 +88,14 @@ class LinkDecided:
     at: datetime | None = None
 
 
+@attrs.frozen
+class WorkRequested:
+    """Somebody asks for a job by hand; `change` says who, and why."""
+
+    job: JobKey
+    change: ChangeByHand
+
+
 @attrs.frozen(kw_only=True)
 class CardObserved:
     """The card that pays by default for a customer; None if there is none."""
@@ -148,6 +156,7 @@ Fact = (
     | CustomerDeleted
     | LinkRequested
     | LinkDecided
+    | WorkRequested
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded

@@ -39,25 +39,27 @@ class LinksByHandContract:
         self, stores: Stores
     ) -> None:
         """
-        Each as often as it was decided; of another payment, or a customer, nothing.
+        Each as often as it was decided; of another payment nothing.
         """
         await stores.keep(an_account())
         link = a_change(ActionByHand.LINK_PAYMENT)
         unlink = a_change(ActionByHand.UNLINK_PAYMENT)
         others = (
             a_change(ActionByHand.LINK_PAYMENT, "ch_other"),
-            a_change(ActionByHand.BIND_CUSTOMER),
+            a_change(ActionByHand.BIND_CUSTOMER, CUS_1),
         )
         for seconds, decided in enumerate([(link,), (unlink, *others), (link,)]):
             ada = await stores.account(ADA)
             group = attrs.evolve(moved(ada, ada), by_hand=decided)
             assert await stores.save(group, seconds=seconds) == [SAVED]
 
-        kept = await stores.payments.changes_by_hand(CH_1)
+        page = await stores.audit.page(subject=CH_1)
+        kept = page.changes[::-1]
 
         assert [it.change for it in kept] == [link, unlink, link]
-        assert kept[0] == LoggedChange(at=NOON, change=link)
-        assert not await stores.payments.changes_by_hand(PaymentId("ch_9"))
+        assert kept[0] == LoggedChange(at=NOON, number=0, change=link)
+        assert page.after is None
+        assert not (await stores.audit.page(subject="ch_9")).changes
 
     async def test_a_payment_is_found_as_it_was_saved(self, stores: Stores) -> None:
         """

@@ -35,6 +35,7 @@ from payments_core.decide.accounts import (
     release_customer,
     report_card,
     request_sync,
+    request_work,
 )
 from payments_core.decide.decision import (
     QUARANTINE_REASON,
@@ -80,6 +81,7 @@ from payments_core.facts import (
     SourcedFacts,
     SubscriptionObserved,
     UserRegistered,
+    WorkRequested,
 )
 from payments_core.identity import UserId
 from payments_core.intent import Intent
@@ -126,6 +128,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
         LinkDecided: decide_link,
+        WorkRequested: request_work,
         SyncNeeded: request_sync,
         ObjectChanged: read_object,
         QuarantineNeeded: keep_apart,

@@ -46,6 +46,7 @@ from payments_core.facts import (
     LinkRequested,
     SourcedFacts,
     UserRegistered,
+    WorkRequested,
 )
 from payments_core.identity import CustomerId
 from payments_core.linking import (
@@ -124,6 +125,12 @@ def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcom
     if source.event is None:
         return source.job_outcome
     return Outcome(EventState.PENDING, fact.reason, fact.job)
+
+
+def request_work(group: Group, fact: WorkRequested, source: SourcedFacts) -> Outcome:
+    group.sync(fact.job, "asked for by hand")
+    group.by_hand.append(fact.change)
+    return source.job_outcome
 
 
 def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outcome:

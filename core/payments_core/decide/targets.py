@@ -30,6 +30,7 @@ from payments_core.facts import (
     SourcedFacts,
     SubscriptionObserved,
     UserRegistered,
+    WorkRequested,
 )
 from payments_core.identity import UserId
 from payments_core.linking import OwnershipConflict
@@ -107,7 +108,7 @@ class Targets:
                 return "", fact.user_id
             case LinkDecided():
                 return self._of_link(fact)
-            case SyncNeeded() | ObjectChanged() | QuarantineNeeded():
+            case WorkRequested() | SyncNeeded() | ObjectChanged() | QuarantineNeeded():
                 return None
 
     def _of_subscription(self, gateway_id: str) -> _Target:

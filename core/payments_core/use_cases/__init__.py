@@ -8,6 +8,7 @@ from payments_core.use_cases.accounts import (
     RegisterCustomer,
     RegisterUser,
 )
+from payments_core.use_cases.audit import ReadAuditLog
 from payments_core.use_cases.back_fill_events import (
     BackFillEvents,
     BackFillListener,
@@ -18,12 +19,7 @@ from payments_core.use_cases.execute_operation import (
     ExecuteOperation,
 )
 from payments_core.use_cases.intents import CallOffIntent, ReadIntent
-from payments_core.use_cases.jobs import (
-    ListJobs,
-    ReadJob,
-    ReplayEvent,
-    RetryJob,
-)
+from payments_core.use_cases.jobs import ListJobs, ReadJob, RetryJobs
 from payments_core.use_cases.payment_links import (
     LinkPayment,
     PaymentLink,
@@ -35,6 +31,7 @@ from payments_core.use_cases.record_facts import (
     RecordedState,
     RecordFacts,
 )
+from payments_core.use_cases.replays import EventFilter, Replayed, ReplayEvents
 from payments_core.use_cases.subscription_changes import (
     Change,
     ChangeSubscription,
@@ -67,6 +64,7 @@ __all__ = [
     "ConfirmOpen",
     "EndSubscription",
     "Ended",
+    "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",
     "FindPrice",
@@ -82,6 +80,7 @@ __all__ = [
     "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",
+    "ReadAuditLog",
     "ReadIntent",
     "ReadJob",
     "ReadPaymentLink",
@@ -91,8 +90,9 @@ __all__ = [
     "RecordedState",
     "RegisterCustomer",
     "RegisterUser",
-    "ReplayEvent",
-    "RetryJob",
+    "ReplayEvents",
+    "Replayed",
+    "RetryJobs",
     "SetUpCard",
     "StartSubscription",
     "UpdateCard",

@@ -18,6 +18,7 @@ import structlog
 
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.event_log import PostgresEventLog
@@ -55,6 +56,7 @@ from payments_core.jobs import (
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
+    AuditLog,
     Checkpoints,
     Clock,
     EventLog,
@@ -90,6 +92,7 @@ from payments_core.use_cases import (
     ListInvalidatedTokens,
     ListJobs,
     PreviewChange,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
@@ -97,8 +100,8 @@ from payments_core.use_cases import (
     RecordFacts,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -125,14 +128,15 @@ USE_CASES: Final = (
     ListJobs,
     PreviewChange,
     GetAuthorizedAccount,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -420,6 +424,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def payments() -> PaymentDirectory:
         return PostgresPaymentDirectory(store)
 
+    def audit_log() -> AuditLog:
+        return PostgresAuditLog(store)
+
     def event_log() -> EventLog:
         return PostgresEventLog(store)
 
@@ -437,6 +444,7 @@ def _stores(store: PostgresStore) -> _Providers:
         WorkQueue: work_queue,
         AccountDirectory: directory,
         PaymentDirectory: payments,
+        AuditLog: audit_log,
         EventLog: event_log,
         IntentDirectory: intents,
         JobDirectory: jobs,

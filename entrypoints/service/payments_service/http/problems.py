@@ -31,6 +31,8 @@ STATUSES: Final = {
     errors.TokenNotFound: HTTPStatus.NOT_FOUND,
     errors.EventNotFound: HTTPStatus.NOT_FOUND,
     errors.EventApplied: HTTPStatus.CONFLICT,
+    errors.EventClosed: HTTPStatus.CONFLICT,
+    errors.EventOfOtherMode: HTTPStatus.CONFLICT,
     errors.EventBodyGone: HTTPStatus.GONE,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,

@@ -122,7 +122,7 @@ class DecidedOut(msgspec.Struct, frozen=True):
 
     at: datetime
     action: str
-    user_id: str
+    user_id: str | None
     by: str
     reason: str
 
