@@ -14,6 +14,7 @@ from payments_core.by_hand import ByHand, ChangeByHand
 from payments_core.card import Card
 from payments_core.events import (
     CardReported,
+    EventKey,
     EventState,
     GatewayEvent,
     ObjectChanged,
@@ -88,6 +89,27 @@ class LinkDecided:
     at: datetime | None = None
 
 
+@attrs.frozen(kw_only=True)
+class SubscriptionLinkDecided:
+    """An administrator links a subscription to a user; None: it is unlinked.
+
+    `observed` is what the gateway says of one that we have not kept.
+    """
+
+    gateway_id: str
+    user_id: UserId | None
+    by_hand: ByHand
+    observed: SubscriptionObserved | None = None
+
+
+@attrs.frozen
+class CloseDecided:
+    """An operator decides that nothing follows of an event, now or later."""
+
+    key: EventKey
+    by_hand: ByHand
+
+
 @attrs.frozen
 class WorkRequested:
     """Somebody asks for a job by hand; `change` says who, and why."""
@@ -156,6 +178,8 @@ Fact = (
     | CustomerDeleted
     | LinkRequested
     | LinkDecided
+    | SubscriptionLinkDecided
+    | CloseDecided
     | WorkRequested
     | SyncNeeded
     | ObjectChanged

@@ -15,6 +15,7 @@ Rule 6: facts that cannot be decided on do not stop the others: their event is k
         pending, with a job that applies it again.
 Rule 7: an event that comes again is a duplicate. If it was not applied, that is tried
         again: what it waits for is asked for, and what stood against it may be gone.
+        One that was closed by hand stays so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ import attrs
 from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
 from payments_core.decide.accounts import (
     bind_customer,
+    close_event,
     keep_apart,
     link_account,
     observe_card,
@@ -56,7 +58,11 @@ from payments_core.decide.payments import (
     decide_link,
     report_payment,
 )
-from payments_core.decide.subscriptions import observe_subscription, pay_period
+from payments_core.decide.subscriptions import (
+    decide_subscription_link,
+    observe_subscription,
+    pay_period,
+)
 from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
 from payments_core.events import (
@@ -71,6 +77,7 @@ from payments_core.events import (
 )
 from payments_core.facts import (
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
     LinkDecided,
@@ -79,6 +86,7 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
     WorkRequested,
@@ -128,6 +136,8 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
         LinkDecided: decide_link,
+        SubscriptionLinkDecided: decide_subscription_link,
+        CloseDecided: close_event,
         WorkRequested: request_work,
         SyncNeeded: request_sync,
         ObjectChanged: read_object,
@@ -290,7 +300,7 @@ def _decided_together(
         subscriptions=_in_order(group.subscriptions) if group.subscriptions else (),
         periods=tuple(group.periods),
         events=tuple(events),
-        resolved=tuple(settled),
+        resolved=(*settled, *group.closed),
         link_versions=versions,
         former_keys=tuple(group.former_keys),
         by_hand=tuple(group.by_hand),

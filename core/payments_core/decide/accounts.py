@@ -27,6 +27,8 @@ from payments_core.decide.subscriptions import put_subscription
 from payments_core.errors import (
     CustomerTaken,
     EmailTaken,
+    EventApplied,
+    EventNotFound,
     OperationInProgress,
     Rejected,
 )
@@ -41,6 +43,7 @@ from payments_core.events import (
 from payments_core.facts import (
     APPLIED,
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
     LinkRequested,
@@ -125,6 +128,28 @@ def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcom
     if source.event is None:
         return source.job_outcome
     return Outcome(EventState.PENDING, fact.reason, fact.job)
+
+
+def close_event(
+    group: Group, fact: CloseDecided, source: SourcedFacts
+) -> Outcome | Rejected:
+    """Let nothing follow of an event; what was applied stays so."""
+    state = group.known.snapshot.events.get(fact.key)
+    if state is None:
+        return EventNotFound(fact.key.id)
+    if state is EventState.APPLIED:
+        return EventApplied(fact.key.id)
+    if state is not EventState.CLOSED:
+        group.closed.append((fact.key, Outcome(EventState.CLOSED, fact.by_hand.reason)))
+        group.by_hand.append(
+            ChangeByHand(
+                action=ActionByHand.CLOSE_EVENT,
+                subject=fact.key.id,
+                event_type=fact.key.type,
+                decided=fact.by_hand,
+            )
+        )
+    return source.job_outcome
 
 
 def request_work(group: Group, fact: WorkRequested, source: SourcedFacts) -> Outcome:

@@ -26,6 +26,11 @@ from payments_core.use_cases.payment_links import (
     ReadPaymentLink,
 )
 from payments_core.use_cases.price_rules import FindPrice
+from payments_core.use_cases.quarantine import (
+    CloseEvent,
+    FindOpenEvents,
+    LinkEvent,
+)
 from payments_core.use_cases.record_facts import (
     Recorded,
     RecordedState,
@@ -37,6 +42,10 @@ from payments_core.use_cases.subscription_changes import (
     ChangeSubscription,
     CheckChange,
     PreviewChange,
+)
+from payments_core.use_cases.subscription_links import (
+    LinkSubscription,
+    SubscriptionLink,
 )
 from payments_core.use_cases.subscriptions import (
     ConfirmOpen,
@@ -61,18 +70,22 @@ __all__ = [
     "Change",
     "ChangeSubscription",
     "CheckChange",
+    "CloseEvent",
     "ConfirmOpen",
     "EndSubscription",
     "Ended",
     "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",
+    "FindOpenEvents",
     "FindPrice",
     "GetAuthorizedAccount",
     "GetPaymentStatus",
     "InvalidateToken",
     "InvalidateUserTokens",
+    "LinkEvent",
     "LinkPayment",
+    "LinkSubscription",
     "ListInvalidatedTokens",
     "ListJobs",
     "OperationRequest",
@@ -95,5 +108,6 @@ __all__ = [
     "RetryJobs",
     "SetUpCard",
     "StartSubscription",
+    "SubscriptionLink",
     "UpdateCard",
 ]

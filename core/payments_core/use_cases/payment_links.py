@@ -7,7 +7,7 @@ import attrs
 from payments_core.by_hand import ByHand, LoggedChange
 from payments_core.caller import Caller
 from payments_core.errors import GatewayObjectMissing, PaymentNotFound
-from payments_core.facts import LinkDecided, SourcedFacts
+from payments_core.facts import Fact, LinkDecided, SourcedFacts
 from payments_core.identity import UserId
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import AuditLog, PaymentDirectory, PaymentGateway
@@ -55,9 +55,15 @@ class LinkPayment:
     read: ReadPaymentLink
 
     async def __call__(
-        self, id_: PaymentId, user_id: UserId | None, reason: str, *, caller: Caller
+        self,
+        id_: PaymentId,
+        user_id: UserId | None,
+        reason: str,
+        *,
+        also: Sequence[Fact] = (),
+        caller: Caller,
     ) -> PaymentLink:
-        """Return the payment as it is linked then.
+        """Return the payment as it is linked then; what is `also` a fact is saved, too.
 
         Raises:
             ScopeRequired: the caller is no administrator.
@@ -80,7 +86,7 @@ class LinkPayment:
             raise PaymentNotFound
         if record is None or not record.payment.invoice_known:
             decided = await self._fetched(decided)
-        await self.record.one(SourcedFacts(facts=(decided,)))
+        await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(id_, caller=caller)
 
     async def _fetched(self, decided: LinkDecided) -> LinkDecided:

@@ -213,10 +213,9 @@ def test_what_is_of_no_such_type_or_day_is_not_there(dev: Dev) -> None:
     """
     An unknown type is no error: a later release may have kept it.
     """
-    for command in ("list", "replay"):
-        answer = dev.run("webhook", command, "--type", "never.heard", "--json")
-        assert answer.code == 0
-    assert answer.json["jobs"] == []
+    unknown = ("--type", "never.heard", "--json")
+    assert dev.run("webhook", "list", *unknown).json == []
+    assert dev.run("webhook", "replay", *unknown).json["jobs"] == []
     assert (
         dev.run("jobs", "list", "--since", "3999-01-01", "--json").json["items"] == []
     )

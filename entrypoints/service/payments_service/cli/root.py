@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
-    "subscription": "Subscriptions: list, start, change, cancel.",
+    "subscription": "Subscriptions: list, start, change, cancel; link by hand.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one; list, show and replay what was kept.",
