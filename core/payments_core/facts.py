@@ -24,7 +24,7 @@ from payments_core.events import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent
-from payments_core.job import Job, JobKey
+from payments_core.job import Job
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
@@ -111,10 +111,9 @@ class CloseDecided:
 
 
 @attrs.frozen
-class WorkRequested:
-    """Somebody asks for a job by hand; `change` says who, and why."""
+class DoneByHand:
+    """Somebody caused what this is recorded with; `change` says who, and why."""
 
-    job: JobKey
     change: ChangeByHand
 
 
@@ -180,7 +179,7 @@ Fact = (
     | LinkDecided
     | SubscriptionLinkDecided
     | CloseDecided
-    | WorkRequested
+    | DoneByHand
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded

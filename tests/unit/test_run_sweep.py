@@ -21,11 +21,10 @@ from payments_core.jobs.run_sweep import (
     COMPARED_FOR,
     SETTLE_S,
     SETTLES_WITHIN,
-    TRIES_MAX,
-    UNANSWERED_MAX,
 )
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.sweep import SweepPlace, SweepRange
+from payments_core.use_cases.patience import TRIES_MAX, UNANSWERED_MAX
 from support.deployment import BEGINNING
 from support.reconciling import A_MOMENT, Story, no_wait, told
 

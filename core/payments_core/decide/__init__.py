@@ -31,13 +31,13 @@ from payments_core.decide.accounts import (
     close_event,
     keep_apart,
     link_account,
+    note_by_hand,
     observe_card,
     read_object,
     register_user,
     release_customer,
     report_card,
     request_sync,
-    request_work,
 )
 from payments_core.decide.decision import (
     QUARANTINE_REASON,
@@ -80,6 +80,7 @@ from payments_core.facts import (
     CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     LinkDecided,
     LinkRequested,
     PaymentCorrected,
@@ -89,7 +90,6 @@ from payments_core.facts import (
     SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
-    WorkRequested,
 )
 from payments_core.identity import UserId
 from payments_core.intent import Intent
@@ -138,7 +138,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         LinkDecided: decide_link,
         SubscriptionLinkDecided: decide_subscription_link,
         CloseDecided: close_event,
-        WorkRequested: request_work,
+        DoneByHand: note_by_hand,
         SyncNeeded: request_sync,
         ObjectChanged: read_object,
         QuarantineNeeded: keep_apart,

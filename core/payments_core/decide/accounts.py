@@ -46,10 +46,10 @@ from payments_core.facts import (
     CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     LinkRequested,
     SourcedFacts,
     UserRegistered,
-    WorkRequested,
 )
 from payments_core.identity import CustomerId
 from payments_core.linking import (
@@ -152,8 +152,7 @@ def close_event(
     return source.job_outcome
 
 
-def request_work(group: Group, fact: WorkRequested, source: SourcedFacts) -> Outcome:
-    group.sync(fact.job, "asked for by hand")
+def note_by_hand(group: Group, fact: DoneByHand, source: SourcedFacts) -> Outcome:
     group.by_hand.append(fact.change)
     return source.job_outcome
 

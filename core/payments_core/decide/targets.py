@@ -22,6 +22,7 @@ from payments_core.facts import (
     CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     Fact,
     LinkDecided,
     LinkRequested,
@@ -32,7 +33,6 @@ from payments_core.facts import (
     SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
-    WorkRequested,
 )
 from payments_core.identity import UserId
 from payments_core.linking import OwnershipConflict
@@ -113,7 +113,7 @@ class Targets:
                 return self._of_link(fact)
             case (
                 CloseDecided()
-                | WorkRequested()
+                | DoneByHand()
                 | SyncNeeded()
                 | ObjectChanged()
                 | QuarantineNeeded()

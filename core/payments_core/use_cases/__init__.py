@@ -36,6 +36,7 @@ from payments_core.use_cases.record_facts import (
     RecordedState,
     RecordFacts,
 )
+from payments_core.use_cases.recover_events import RecoveredPage, RecoverEvents
 from payments_core.use_cases.replays import EventFilter, Replayed, ReplayEvents
 from payments_core.use_cases.subscription_changes import (
     Change,
@@ -101,6 +102,8 @@ __all__ = [
     "RecordFacts",
     "Recorded",
     "RecordedState",
+    "RecoverEvents",
+    "RecoveredPage",
     "RegisterCustomer",
     "RegisterUser",
     "ReplayEvents",

@@ -9,12 +9,14 @@ import attrs
 from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand
 from payments_core.caller import Caller
 from payments_core.errors import JobNotFound
-from payments_core.facts import SourcedFacts, WorkRequested
+from payments_core.events import SyncNeeded
+from payments_core.facts import DoneByHand, Fact, SourcedFacts
 from payments_core.job import Job, JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.ports import JobDirectory
 from payments_core.use_cases.record_facts import RecordFacts
 
+BY_HAND: Final = "asked for by hand"
 # So many are asked for with one save.
 BATCH: Final = 100
 
@@ -124,17 +126,14 @@ class RetryJobs:
                 break
 
     async def _ask(self, jobs: Sequence[Job], decided: ByHand) -> None:
-        facts = [
-            WorkRequested(
-                it.key,
-                ChangeByHand(
-                    action=ActionByHand.RETRY_JOB,
-                    subject=it.key.id,
-                    user_id=it.user_id,
-                    decided=decided,
-                ),
+        facts = list[Fact]()
+        for it in jobs:
+            change = ChangeByHand(
+                action=ActionByHand.RETRY_JOB,
+                subject=it.key.id,
+                user_id=it.user_id,
+                decided=decided,
             )
-            for it in jobs
-        ]
+            facts += [SyncNeeded(it.key, BY_HAND), DoneByHand(change)]
         if facts:
             await self.record.one(SourcedFacts(facts=tuple(facts)))

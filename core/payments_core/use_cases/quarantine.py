@@ -153,7 +153,7 @@ class LinkEvent:
             for it in await self.open.events.unsettled(subject):
                 if it.outcome.state is EventState.QUARANTINED:
                     again.setdefault(it.key, it)
-        replays = [replay_of(it, decided) for it in again.values()]
+        replays = [fact for it in again.values() for fact in replay_of(it, decided)]
         for number, thing in enumerate(things, 1):
             # With what is linked last, all of it is linked.
             also = replays if number == len(things) else ()

@@ -26,13 +26,14 @@ from payments_core.errors import (
     InvalidValue,
     Rejected,
 )
-from payments_core.events import EventKey, EventState
-from payments_core.facts import SourcedFacts, WorkRequested
+from payments_core.events import EventKey, EventState, SyncNeeded
+from payments_core.facts import DoneByHand, Fact, SourcedFacts
 from payments_core.job import JobKey
 from payments_core.kept_events import KeptEvent
 from payments_core.ports import EventLog
 from payments_core.use_cases.record_facts import RecordFacts
 
+BY_HAND: Final = "asked for by hand"
 # So many are asked for with one save.
 BATCH: Final = 100
 # Without a state that is named.
@@ -172,17 +173,20 @@ class ReplayEvents:
         self, events: Sequence[KeptEvent], replayed: Replayed, decided: ByHand
     ) -> None:
         asked = frozenset(replayed.jobs)
-        facts = [replay_of(it, decided) for it in events if event_job(it.key) in asked]
+        facts = list[Fact]()
+        for it in events:
+            if event_job(it.key) in asked:
+                facts += replay_of(it, decided)
         if facts:
             await self.record.one(SourcedFacts(facts=tuple(facts)))
 
 
-def replay_of(event: KeptEvent, decided: ByHand) -> WorkRequested:
-    """Return the fact that somebody asks for an event to be applied again."""
+def replay_of(event: KeptEvent, decided: ByHand) -> Sequence[Fact]:
+    """Return the facts that somebody asks for an event to be applied again."""
     change = ChangeByHand(
         action=ActionByHand.REPLAY_EVENT,
         subject=event.key.id,
         event_type=event.key.type,
         decided=decided,
     )
-    return WorkRequested(event_job(event.key), change)
+    return SyncNeeded(event_job(event.key), BY_HAND), DoneByHand(change)

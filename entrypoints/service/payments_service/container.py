@@ -102,6 +102,7 @@ from payments_core.use_cases import (
     ReadPaymentLink,
     ReadSubscriptions,
     RecordFacts,
+    RecoverEvents,
     RegisterCustomer,
     RegisterUser,
     ReplayEvents,
@@ -317,7 +318,7 @@ def build_container(
         )
 
     for it, provider in (
-        (BackFillEvents, _back_fill(settings, container)),
+        *_event_lists(settings, container).items(),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
@@ -334,9 +335,9 @@ def build_container(
     return Container(container)
 
 
-def _back_fill(
+def _event_lists(
     settings: Settings, container: punq.Container
-) -> Callable[[], BackFillEvents]:
+) -> Mapping[type, Callable[[], object]]:
     def back_fill() -> BackFillEvents:
         return BackFillEvents(
             container.resolve(PaymentGateway),
@@ -349,7 +350,14 @@ def _back_fill(
             container.resolve(BackFillReports),
         )
 
-    return back_fill
+    def recover() -> RecoverEvents:
+        return RecoverEvents(
+            container.resolve(PaymentGateway),
+            container.resolve(EventLog),
+            container.resolve(RecordFacts),
+        )
+
+    return {BackFillEvents: back_fill, RecoverEvents: recover}
 
 
 def _sweeping(

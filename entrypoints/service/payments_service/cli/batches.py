@@ -17,6 +17,11 @@ LISTED_MAX: Final = 10_000
 _SAID_EVERY_S: Final = 2.0
 
 
+def say_wait(error: Exception, wait_s: float) -> None:
+    """Say that somebody who is busy is asked again."""
+    click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
+
+
 @attrs.define
 class Batches:
     """What was asked for, and what could not be, and why."""

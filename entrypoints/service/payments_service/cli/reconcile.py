@@ -17,6 +17,7 @@ from payments_core.object_lists import ObjectList
 from payments_core.sweep import SweepPlace
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
+from payments_service.cli.batches import say_wait
 from payments_service.cli.exit_codes import Exit
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import user_named
@@ -162,7 +163,7 @@ def reconcile(
             sweep = attrs.evolve(
                 container[RunSweep],
                 settle_s=settle_s,
-                on_wait=_say_wait,
+                on_wait=say_wait,
                 on_finding=report.add,
             )
             if user is not None:
@@ -191,10 +192,6 @@ def reconcile(
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.DRIFT)
-
-
-def _say_wait(error: Exception, wait_s: float) -> None:
-    click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
 
 
 def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import attrs
 import click
 
-from payments_core.events import EventState
+from payments_core.events import EventKey, EventState
 from payments_core.identity import user_id
 from payments_core.job import JobKey
 from payments_core.kept_events import KeptEvent
@@ -17,11 +18,15 @@ from payments_core.use_cases import (
     FindOpenEvents,
     GetAuthorizedAccount,
     LinkEvent,
+    RecoveredPage,
+    RecoverEvents,
     ReplayEvents,
 )
 from payments_core.use_cases.replays import REPLAYABLE
 from payments_service.cli import environment, filters
-from payments_service.cli.batches import Batches
+from payments_service.cli.batches import LISTED_MAX, Batches, say_wait
+from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.presentation.explanation import moment_text
 
 _OPTIONS: Final = "--state, --type, --since"
 _OF_TYPE: Final = click.option(
@@ -162,4 +167,108 @@ def close(
         click.echo(f"{it.id} ({it.type}) {'would be' if dry_run else 'is'} closed")
 
 
-COMMANDS: Final = (replay, link, close)
+@attrs.define
+class _Recovery:
+    """What was recovered so far."""
+
+    dry_run: bool
+    complete: bool = False
+    known: int = 0
+    unfollowed: int = 0
+    count: int = 0
+    again: int = 0
+    failed: list[str] = attrs.field(factory=list)
+    events: list[dict[str, str | None]] = attrs.field(factory=list)
+
+    def add(self, page: RecoveredPage) -> None:
+        self.known += page.known
+        self.unfollowed += page.unfollowed
+        self.count += len(page.recorded)
+        self.again += len(page.again)
+        self.failed += [it.id for it in page.failed]
+        found: list[tuple[EventKey, str | None]] = [
+            *((key, state and state.value) for key, state in page.recorded),
+            *((key, "replayed") for key in page.again),
+        ]
+        self.events += [
+            {"id": key.id, "type": key.type, "outcome": outcome}
+            for key, outcome in found[: LISTED_MAX - len(self.events)]
+        ]
+        if page.read_to is not None:
+            click.echo(f"up to {moment_text(page.read_to)}: {self._summary}", err=True)
+
+    @property
+    def _summary(self) -> str:
+        recorded, again = "recorded", "applied again"
+        if self.dry_run:
+            recorded, again = f"would be {recorded}", f"would be {again}"
+        return (
+            f"{self.count} {recorded}, {self.again} {again}, {self.known} known, "
+            f"{self.unfollowed} of types that are not followed"
+        )
+
+    def tell(self, *, as_json: bool) -> None:
+        if as_json:
+            shown = {
+                "complete": self.complete,
+                "done": not self.dry_run,
+                "recorded": self.count,
+                "replayed": self.again,
+                "known": self.known,
+                "unfollowed": self.unfollowed,
+                "failed": self.failed,
+                "events": self.events,
+            }
+            click.echo(json.dumps(shown))
+            return
+        for it in self.events:
+            became = it["outcome"] or ("would be recorded" if self.dry_run else "known")
+            click.echo(f"{it['id']} ({it['type']}): {became}")
+        click.echo(self._summary, err=True)
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=filters.MOMENT,
+    required=True,
+    metavar="WHEN",
+    help="What was made since this day or moment (ISO 8601, UTC), 30 days ago at most.",
+)
+@filters.REASON_MAYBE
+@filters.DRY_RUN
+@filters.JSON
+def recover(
+    *, since: datetime, reason: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Record events that Stripe could not deliver.
+
+    What came and is still open is applied again. Stripe goes on to deliver them, which
+    changes nothing. Begun again it goes on: nothing is recorded twice.
+    """
+    recovery = _Recovery(dry_run)
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            recover = attrs.evolve(container[RecoverEvents], on_wait=say_wait)
+            async for page in recover(
+                since, reason=reason, dry_run=dry_run, caller=environment.operator()
+            ):
+                recovery.add(page)
+
+    try:
+        environment.run(work())
+    except BaseException:
+        if recovery.count or recovery.again:
+            recovery.tell(as_json=as_json)
+        raise
+    recovery.complete = not recovery.failed
+    recovery.tell(as_json=as_json)
+    if recovery.failed:
+        raise CommandError(
+            Exit.DEPENDENCY_DOWN,
+            f"{len(recovery.failed)} could not be recorded now: run it again",
+        )
+
+
+COMMANDS: Final = (replay, recover, link, close)
