@@ -80,6 +80,13 @@ class QuarantineNeeded:
     reason: str
 
 
+@attrs.frozen
+class ReadFailed:
+    """A bug of ours met the body: a report, and a fact. A job reads it again."""
+
+    error: Exception
+
+
 class CardChange(StrEnum):
     """What happened to a customer's cards."""
 
@@ -131,6 +138,7 @@ Report = (
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded
+    | ReadFailed
 )
 # The type of a signed event whose own cannot be read.
 UNREADABLE: Final = "unreadable"

@@ -20,6 +20,7 @@ from payments_core.events import (
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.identity import CustomerId, Email, UserId
@@ -183,6 +184,7 @@ Fact = (
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded
+    | ReadFailed
 )
 
 
@@ -214,7 +216,11 @@ def facts_of(event: GatewayEvent) -> SourcedFacts:
         case PaidPeriod() as period:
             facts = (PeriodPaid(period),)
         case (
-            SyncNeeded() | ObjectChanged() | QuarantineNeeded() | CardReported() as fact
+            SyncNeeded()
+            | ObjectChanged()
+            | QuarantineNeeded()
+            | ReadFailed()
+            | CardReported() as fact
         ):
             facts = (fact,)
         case None:

@@ -29,6 +29,7 @@ from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
 from payments_core.decide.accounts import (
     bind_customer,
     close_event,
+    fail_to_read,
     keep_apart,
     link_account,
     note_by_hand,
@@ -73,6 +74,7 @@ from payments_core.events import (
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
@@ -142,6 +144,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         SyncNeeded: request_sync,
         ObjectChanged: read_object,
         QuarantineNeeded: keep_apart,
+        ReadFailed: fail_to_read,
     }
 )
 

@@ -38,6 +38,7 @@ from payments_core.events import (
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
@@ -168,6 +169,11 @@ def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outc
 
 def keep_apart(_: Group, fact: QuarantineNeeded, __: SourcedFacts) -> Outcome:
     return Outcome(EventState.QUARANTINED, fact.reason)
+
+
+def fail_to_read(_: Group, fact: ReadFailed, __: SourcedFacts) -> Outcome:
+    """Fail as the reader did: the event is kept, and read again by a job."""
+    raise fact.error
 
 
 def register_user(

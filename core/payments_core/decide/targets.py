@@ -15,6 +15,7 @@ from payments_core.events import (
     CardReported,
     ObjectChanged,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
@@ -117,6 +118,7 @@ class Targets:
                 | SyncNeeded()
                 | ObjectChanged()
                 | QuarantineNeeded()
+                | ReadFailed()
             ):
                 return None
 

@@ -209,6 +209,11 @@ class Container:
         return found
 
     @property
+    def events(self) -> EventLog:
+        found: EventLog = self._container.resolve(EventLog)
+        return found
+
+    @property
     def checkpoints(self) -> Checkpoints:
         found: Checkpoints = self._container.resolve(Checkpoints)
         return found

@@ -200,7 +200,7 @@ def list_events(  # each an option, by name
         async with environment.opened() as container:
             filters.not_in_the_future(since, container.clock())
             return await listed(
-                container[EventLog],  # type: ignore[type-abstract]  # punq takes a port
+                container.events,
                 EventState(state) if state else None,
                 decode_event_cursor(cursor),
                 type_=type_,
@@ -259,7 +259,7 @@ def show(*, event_id: str, as_json: bool) -> None:
 
     async def work() -> list[KeptEvent]:
         async with environment.opened() as container:
-            return list(await container[EventLog].find(event_id))  # type: ignore[type-abstract]  # see above
+            return list(await container.events.find(event_id))
 
     found = environment.run(work())
     if not found:
