@@ -1,5 +1,6 @@
 """Kept events by hand: who may, what is applied again, what is refused."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +16,7 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_adapters.memory.tables import EventRow
+from payments_adapters.stripe import translate
 from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand
 from payments_core.decide import event_job
 from payments_core.errors import (
@@ -27,11 +29,19 @@ from payments_core.errors import (
     ScopeRequired,
 )
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
+from payments_core.identity import CustomerId, Email
 from payments_core.policy import Policy
-from payments_core.use_cases import EventFilter, RecordFacts, Replayed, ReplayEvents
+from payments_core.use_cases import (
+    EventFilter,
+    RecordFacts,
+    RegisterUser,
+    Replayed,
+    ReplayEvents,
+)
 from payments_core.use_cases.replays import BATCH
 from support.deciding import Kept
-from support.deployment import admin, caller_of
+from support.deployment import BEGINNING, Deployment, admin, caller_of
+from support.events import SUCCEEDED, event
 
 pytestmark = pytest.mark.anyio
 
@@ -233,3 +243,76 @@ async def test_only_an_administrator_may() -> None:
     with pytest.raises(InvalidValue, match="reason"):
         await log.all(reason="a\x00b")
     assert not log.changes
+
+
+def charged(number: int, **fields: Any) -> GatewayEvent:
+    """Return a charge's event with the body that came."""
+    body = json.dumps(event(SUCCEEDED, number, **fields)).encode()
+    return translate(body, livemode=False)
+
+
+async def replay_ignored(deployment: Deployment) -> None:
+    """Replay what was ignored since the beginning, and work it off."""
+    replay = ReplayEvents(deployment.record, MemoryEventLog(deployment.database))
+    wanted = EventFilter(state=IGNORED, since=BEGINNING)
+    assert [it async for it in replay(wanted, caller=ROOT) if it.jobs]
+    await deployment.work()
+
+
+def state_of(deployment: Deployment, event: GatewayEvent) -> EventState:
+    return deployment.database.tables.events[event.key].outcome.state
+
+
+async def test_what_an_older_release_did_not_follow_is_applied_after_an_upgrade() -> (
+    None
+):
+    """
+    Its body is read anew; a type that is followed by no release yet is ignored again.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        paid = charged(1, customer=None, metadata={"user_id": ADA})
+        plan = attrs.evolve(charged(2), type="plan.created")
+        body = plan.body.replace(b'"charge.succeeded"', b'"plan.created"')
+        plan = attrs.evolve(plan, body=body)
+        for one in (paid, plan):
+            # As a release kept it that does not follow the type.
+            kept = attrs.evolve(one, report=None)
+            tables = deployment.database.tables
+            tables.put_event(EventRow(kept, deployment.clock.now, Outcome(IGNORED)))
+
+        await replay_ignored(deployment)
+
+        assert state_of(deployment, paid) is EventState.APPLIED
+        assert state_of(deployment, plan) is IGNORED
+        assert (await deployment.account()).payment_expire_date is not None
+
+
+async def test_what_was_of_no_user_is_applied_once_it_is_somebodys() -> None:
+    """
+    Of a customer's cards, who was not bound when the event came.
+    """
+    async with Deployment.opened() as deployment:
+        await deployment.register()
+        customer = deployment.api.post("customers", email="ada@example.com")["id"]
+        card = deployment.api.post(
+            "payment_methods/pm_card_visa/attach", customer=customer
+        )
+        settings = {"default_payment_method": card["id"]}
+        deployment.api.post(f"customers/{customer}", invoice_settings=settings)
+        await deployment.hear()
+        ignored = [
+            it.event
+            for it in deployment.database.tables.events.values()
+            if it.outcome.reason == "its customer is not bound"
+        ]
+        assert ignored
+        await RegisterUser(deployment.record)(
+            ADA, Email.of("ada@example.com"), CustomerId(customer)
+        )
+
+        await replay_ignored(deployment)
+
+        for one in ignored:
+            assert state_of(deployment, one) is EventState.APPLIED
+        assert (await deployment.account()).card is not None
