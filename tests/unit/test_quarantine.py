@@ -275,6 +275,29 @@ class Poisoned(StripeEvents):
         raise RuntimeError
 
 
+async def test_what_differs_because_an_event_was_closed_says_so(
+    story: Story, people: ByPeople
+) -> None:
+    """
+    It differs all the same: to close an event changes nothing that is known.
+    """
+    charge = story.charge()
+    await story.deployment.hear([], apply_only=True)
+    body = a_body(event(SUCCEEDED, "closed"))
+    one = attrs.evolve(translate(body, livemode=False), object_id=charge)
+    people.keep(one, Outcome(EventState.QUARANTINED, "why"))
+    (found,) = await story.sweep()
+    assert found.cause is DriftCause.EVENT_QUARANTINED
+
+    await people.close(one.id, WHY, caller=ROOT)
+
+    (found,) = await story.sweep()
+    assert found.cause is DriftCause.EVENT_CLOSED
+    (found,) = await story.sweep(repairs=True)
+    assert found.repaired
+    assert await story.sweep() == []
+
+
 async def test_an_event_that_a_bug_stops_is_closed_with_its_job(
     story: Story, people: ByPeople, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,14 +18,13 @@ import attrs
 
 from payments_core.errors import GatewayOutcomeUnknown, PaymentsError
 from payments_core.identity import UserId
+from payments_core.jobs.drift_cause import SETTLES_WITHIN
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.sweep import Suspect, SweepPlace, SweepRange
 from payments_core.use_cases.patience import OnWait, Sleep, no_listener, patiently
 
 # What is older changes by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
-# The events of what is younger may be on their way.
-SETTLES_WITHIN: Final = timedelta(minutes=5)
 # An event is delivered within this, as a rule.
 SETTLE_S: Final = 10.0
 

@@ -377,6 +377,7 @@ def _sweeping(
             container.resolve(JobDirectory),
             container.resolve(EventLog),
             container.resolve(KeptObjects),
+            container.resolve(Checkpoints),
         )
 
     def run_sweep() -> RunSweep:
