@@ -89,19 +89,19 @@ async def open_events(container: Container) -> float:
     return await ops.value('payments_events_open{state="pending"}')
 
 
-@pytest.mark.parametrize("poisoned", [fail_to_read, fail_to_apply])
+@pytest.mark.parametrize("breaks", [fail_to_read, fail_to_apply])
 async def test_f47_one_poisoned_event_among_many_is_replayed_after_the_fix(
     container: Container,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     logged: list[Any],
-    poisoned: Callable[[pytest.MonkeyPatch], None],
+    breaks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     """
     Everything else is applied. It is kept whole, listed with its reason, counted on the
     ops port and tried again by its job; once the bug is gone it is applied.
     """
-    poisoned(monkeypatch)
+    breaks(monkeypatch)
     outcomes = list[str]()
     for first in range(0, COUNT, AT_ONCE):
         numbers = range(first, first + AT_ONCE)

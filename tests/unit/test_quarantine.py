@@ -267,7 +267,7 @@ async def test_what_is_closed_is_open_no_longer_and_differs_no_more(
     assert kinds(await story.sweep()) == {DriftKind.OWNER_CONFLICT}
 
 
-class Poisoned(StripeEvents):
+class BrokenReader(StripeEvents):
     """A reader with a bug: one event ends it."""
 
     @override
@@ -310,7 +310,7 @@ async def test_an_event_that_a_bug_stops_is_closed_with_its_job(
     (kept,) = await story.deployment.record([broken])
     assert kept.outcome is not None
     assert kept.outcome.state is EventState.PENDING
-    monkeypatch.setattr(StripeEvents, "reread", Poisoned.reread)
+    monkeypatch.setattr(StripeEvents, "reread", BrokenReader.reread)
     story.deployment.clock.advance(timedelta(hours=1))
     await story.deployment.work_once()
     (job,) = (
