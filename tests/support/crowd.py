@@ -68,6 +68,11 @@ class Post:
             self._bag.append((day + late, (number, event)))
         self._seen = len(events)
 
+    def give_up(self) -> int:
+        """Let what happened since be lost for good; return how many events."""
+        before, self._seen = self._seen, len(self.deployment.engine.world.events)
+        return self._seen - before
+
     def _letters(self, event: Event) -> Iterator[bytes]:
         world = self.deployment.engine.world
         sent = [event] * (2 if self.dice.random() < DOUBLED else 1)
@@ -87,7 +92,7 @@ class Post:
         for number, event in due:
             newer = self._latest[_object_of(event)] > number
             lost = self.needless_lost if newer else self.lost
-            if self.dice.random() < lost and event.type != "customer.deleted":
+            if self.dice.random() < lost:
                 self.dropped += 1
                 continue
             self.heard += 1
@@ -133,17 +138,21 @@ class Crowd:
     async def live_a_day(self) -> None:
         await self.do(self.dice.sample(self.users, len(self.users) // 20))
 
-    async def do(self, users: Sequence[UserId]) -> None:
-        """Let each of these do something, if it can be done."""
+    async def do(self, users: Sequence[UserId], *, elsewhere: bool = False) -> None:
+        """Let each of these do something, if it can be done.
+
+        `elsewhere`: in the dashboard or the portal, as when we cannot be reached.
+        """
+        here = [
+            *(self._change, self._change, self._cancel, self._start),
+            *(self._lose_card, self._update_card, self._start_another),
+        ]
+        there = [
+            *(self._give_back, self._give_back, self._sell_once),
+            *(self._add_item, self._change_card_elsewhere, self._delete),
+        ]
         for user in users:
-            deed = self.dice.choice(
-                [
-                    *(self._change, self._change, self._cancel, self._start),
-                    *(self._lose_card, self._update_card, self._start_another),
-                    *(self._give_back, self._give_back, self._sell_once),
-                    *(self._add_item, self._change_card_elsewhere, self._delete),
-                ]
-            )
+            deed = self.dice.choice(there if elsewhere else here + there)
             try:
                 await deed(user)
             except (PaymentsError, Refused):

@@ -713,16 +713,21 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     assert kinds([*left]) == expected & REPORTED_ONLY
 
 
-async def test_a_deleted_customer_is_found_with_its_user(story: Story) -> None:
+@pytest.mark.parametrize("by_user", [True, False])
+async def test_a_deleted_customer_is_found(story: Story, *, by_user: bool) -> None:
     """
     It is in no list of the gateway's. What it had has ended with it.
     """
     story.api.delete(f"customers/{story.customer}")
     await story.deployment.hear([], apply_only=True)
 
-    found = await story.run.user(ADA, repairs=True)
-    assert K.CUSTOMER_DELETED in kinds([*found])
+    if by_user:
+        found = [*await story.run.user(ADA, repairs=True)]
+    else:
+        found = await story.sweep(repairs=True)
+    assert K.CUSTOMER_DELETED in kinds(found)
     await story.deployment.work()
+    assert await story.sweep() == []
     assert (await story.deployment.account()).customer_id is None
 
 

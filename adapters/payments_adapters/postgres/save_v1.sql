@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0011: after its release a change is a new version of the functions and
+-- Made by migration 0013: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (

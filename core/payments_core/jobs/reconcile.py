@@ -125,9 +125,22 @@ class Reconcile:
         if place.list_ in KEPT and between is not None:
             kept = await self.kept.made_between(place.list_, between, limit=KEPT_MAX)
             suspects += missing_of(place.list_, kept, place, page)
+        if place.list_ is ObjectList.CUSTOMERS:
+            suspects += await self._unlisted(page, range_)
         return SweptPage(
             place=place.next(page), objects=len(page.objects), suspects=suspects
         )
+
+    async def _unlisted(
+        self, page: ObjectPage, range_: SweepRange
+    ) -> Sequence[Suspect]:
+        """Return the customers that are here and in no page: a deleted one is not."""
+        customers = [CustomerId(it.id) for it in page.objects]
+        await self.kept.note_listed(range_.until, customers)
+        if page.after is not None:
+            return []
+        unlisted = await self.kept.unlisted(range_.until, limit=KEPT_MAX)
+        return [*map(_customer, unlisted)]
 
     async def suspects_of(self, user_id: UserId) -> Sequence[Suspect]:
         """Return what of one user has to be compared closely.

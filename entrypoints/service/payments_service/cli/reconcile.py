@@ -191,7 +191,7 @@ def reconcile(
     report.complete = True
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
-        raise SystemExit(Exit.DRIFT)
+        raise SystemExit(Exit.FOUND)
 
 
 def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0011"
-down_revision: Final = "0010"
+revision: Final = "0013"
+down_revision: Final = "0011"
 
 _FILES: Final = ("load_v1.sql", "history_v1.sql", "save_v1.sql")
 _FOLDER: Final = Path(__file__).parents[2]
