@@ -6,7 +6,12 @@ import attrs
 import httpx
 
 from contracts.examples import NOON
-from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryJobDirectory
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryEventLog,
+    MemoryJobDirectory,
+)
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.back_fill_reports import BackFillReports
@@ -19,14 +24,19 @@ from payments_service.webhook_reports import WebhookReports
 class Ops:
     reports: BackFillReports = attrs.field(factory=BackFillReports)
     sweeps: SweepReports = attrs.field(factory=SweepReports)
+    events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
 
     async def metrics(self) -> str:
         nobody: Any = None
-        jobs = MemoryJobDirectory(MemoryDatabase())
         shown = WorkerMetrics(
-            jobs, self.checkpoints, self.clock, self.reports, self.sweeps
+            MemoryJobDirectory(MemoryDatabase()),
+            self.events,
+            self.checkpoints,
+            self.clock,
+            self.reports,
+            self.sweeps,
         )
         breaker = CircuitBreaker(self.clock)
         app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)

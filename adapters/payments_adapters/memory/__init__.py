@@ -13,6 +13,7 @@ from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.object_lists import MemoryLists
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
+    MemoryAuditLog,
     MemoryEventLog,
     MemoryIntentDirectory,
     MemoryJobDirectory,
@@ -27,6 +28,7 @@ __all__ = [
     "FixedClock",
     "GatewayObjects",
     "MemoryAccountDirectory",
+    "MemoryAuditLog",
     "MemoryCheckpoints",
     "MemoryDatabase",
     "MemoryEventLog",

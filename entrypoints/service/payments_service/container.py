@@ -18,6 +18,7 @@ import structlog
 
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.event_log import PostgresEventLog
@@ -55,6 +56,7 @@ from payments_core.jobs import (
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
+    AuditLog,
     Checkpoints,
     Clock,
     EventLog,
@@ -78,27 +80,33 @@ from payments_core.use_cases import (
     CallOffIntent,
     ChangeSubscription,
     CheckChange,
+    CloseEvent,
     ConfirmOpen,
     EndSubscription,
     ExecuteOperation,
+    FindOpenEvents,
     FindPrice,
     GetAuthorizedAccount,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkEvent,
     LinkPayment,
+    LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
     PreviewChange,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RecordFacts,
+    RecoverEvents,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -114,25 +122,30 @@ USE_CASES: Final = (
     CallOffIntent,
     ChangeSubscription,
     CheckChange,
+    CloseEvent,
     ConfirmOpen,
     EndSubscription,
+    FindOpenEvents,
     FindPrice,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkEvent,
     LinkPayment,
+    LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
     PreviewChange,
     GetAuthorizedAccount,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -193,6 +206,11 @@ class Container:
     @property
     def jobs(self) -> JobDirectory:
         found: JobDirectory = self._container.resolve(JobDirectory)
+        return found
+
+    @property
+    def events(self) -> EventLog:
+        found: EventLog = self._container.resolve(EventLog)
         return found
 
     @property
@@ -305,7 +323,7 @@ def build_container(
         )
 
     for it, provider in (
-        (BackFillEvents, _back_fill(settings, container)),
+        *_event_lists(settings, container).items(),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
@@ -322,9 +340,9 @@ def build_container(
     return Container(container)
 
 
-def _back_fill(
+def _event_lists(
     settings: Settings, container: punq.Container
-) -> Callable[[], BackFillEvents]:
+) -> Mapping[type, Callable[[], object]]:
     def back_fill() -> BackFillEvents:
         return BackFillEvents(
             container.resolve(PaymentGateway),
@@ -337,7 +355,14 @@ def _back_fill(
             container.resolve(BackFillReports),
         )
 
-    return back_fill
+    def recover() -> RecoverEvents:
+        return RecoverEvents(
+            container.resolve(PaymentGateway),
+            container.resolve(EventLog),
+            container.resolve(RecordFacts),
+        )
+
+    return {BackFillEvents: back_fill, RecoverEvents: recover}
 
 
 def _sweeping(
@@ -421,6 +446,9 @@ def _stores(store: PostgresStore) -> _Providers:
     def payments() -> PaymentDirectory:
         return PostgresPaymentDirectory(store)
 
+    def audit_log() -> AuditLog:
+        return PostgresAuditLog(store)
+
     def event_log() -> EventLog:
         return PostgresEventLog(store)
 
@@ -438,6 +466,7 @@ def _stores(store: PostgresStore) -> _Providers:
         WorkQueue: work_queue,
         AccountDirectory: directory,
         PaymentDirectory: payments,
+        AuditLog: audit_log,
         EventLog: event_log,
         IntentDirectory: intents,
         JobDirectory: jobs,

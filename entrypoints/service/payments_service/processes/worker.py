@@ -31,9 +31,9 @@ def worker(ending: Ending, *, once: bool) -> None:
     Syncs what an event left open, goes on with operations whose process died, links
     payments to accounts, reads from Stripe's list of events what never came as a
     webhook, and compares all with Stripe at night. Any number may run at once. The ops
-    port says that it lives, how the payment gateway answers, how many jobs are failing,
-    how far the list is read, and what differed at night; it is not ready while the
-    gateway refuses the API key.
+    port says that it lives, how the payment gateway answers, how many jobs are failing
+    and events are open, how far the list is read, and what differed at night; it is not
+    ready while the gateway refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -61,6 +61,7 @@ async def _work(
         reports = container[WebhookReports]
         shown = WorkerMetrics(
             container.jobs,
+            container.events,
             container.checkpoints,
             container.clock,
             container[BackFillReports],
