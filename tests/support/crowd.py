@@ -52,7 +52,7 @@ class Post:
     _seen: int = 0
     _bag: list[tuple[int, tuple[int, Event]]] = attrs.field(factory=list)
     _latest: dict[str, int] = attrs.field(factory=dict)
-    # Events that came at least once, and how often one came.
+    # Events that came at least once, twins too, and how often one came.
     heard: int = 0
     delivered: int = 0
     dropped: int = 0
@@ -95,12 +95,12 @@ class Post:
             if self.dice.random() < lost:
                 self.dropped += 1
                 continue
-            self.heard += 1
             letters += map(translate, self._letters(event))
         self.dice.shuffle(letters)
         for start in range(0, len(letters), BATCH):
             await self.deployment.apply(letters[start : start + BATCH])
         self.delivered += len(letters)
+        self.heard += len({it.id for it in letters})
 
 
 def _object_of(event: Event) -> str:
