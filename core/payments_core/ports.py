@@ -37,6 +37,7 @@ from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.now import Now
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.retention import PurgeKind
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
     RevocationPage,
@@ -326,7 +327,7 @@ class KeptObjects(Protocol):
 
 
 class Checkpoints(Protocol):
-    """How far each loop over what the gateway has is: one row each, by its name."""
+    """How far each loop is: one row each, by its name."""
 
     async def find(self, name: str) -> LoopCheckpoint | None:
         """Return a loop's row as last committed; None if it never was claimed."""
@@ -344,6 +345,21 @@ class Checkpoints(Protocol):
 
         Say whether it does: the fence is still the latest one.
         """
+
+
+class PurgeStore(Protocol):
+    """What may be deleted: see `payments_core.retention`, which says until when."""
+
+    async def purge(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
+        """Delete some of what is older: so many rows, or the bodies of one day.
+
+        Return how many. 0: nothing is left, or what is left is in use at this moment,
+        which is not waited for. A body goes with its day unless its event is not
+        settled; a job that is made anew afterwards has a greater fence.
+        """
+
+    async def count(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
+        """Return how much would be deleted, at most `limit`."""
 
 
 class TokenVerifier(Protocol):

@@ -26,6 +26,8 @@ from payments_core.ports import (
     KeptObjects,
     Ledger,
     PaymentDirectory,
+    PurgeStore,
+    TokenStore,
     WorkQueue,
 )
 from payments_core.subscription import PaidPeriod, Subscription
@@ -66,6 +68,8 @@ class Stores:
     events: EventLog
     loops: Checkpoints
     kept: KeptObjects
+    tokens: TokenStore
+    purges: PurgeStore
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]

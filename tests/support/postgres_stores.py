@@ -14,8 +14,10 @@ from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
+from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
@@ -83,6 +85,8 @@ def stores_on(store: PostgresStore) -> Stores:
         kept=PostgresKeptObjects(store),
         events=PostgresEventLog(store),
         loops=PostgresCheckpoints(store),
+        tokens=PostgresTokens(store),
+        purges=PostgresPurgeStore(store),
         hold=hold,
         jobs=jobs,
         periods=periods,

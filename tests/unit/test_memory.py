@@ -19,6 +19,7 @@ from payments_adapters.memory import (
     MemoryKeptObjects,
     MemoryLedger,
     MemoryPaymentDirectory,
+    MemoryPurgeStore,
     MemoryTokenStore,
     MemoryWorkQueue,
 )
@@ -65,6 +66,7 @@ class TestMemory:
                 for (user, version), row in sorted(database.tables.account_log.items())
             ]
 
+        tokens = MemoryTokenStore()
         return Stores(
             ledger=MemoryLedger(database),
             queue=MemoryWorkQueue(database),
@@ -75,6 +77,8 @@ class TestMemory:
             kept=MemoryKeptObjects(database),
             events=MemoryEventLog(database),
             loops=MemoryCheckpoints(database),
+            tokens=tokens,
+            purges=MemoryPurgeStore(database, tokens),
             hold=hold,
             jobs=jobs,
             periods=periods,

@@ -11,6 +11,7 @@ from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.object_lists import MemoryLists
+from payments_adapters.memory.purge_store import MemoryPurgeStore
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryEventLog,
@@ -37,6 +38,7 @@ __all__ = [
     "MemoryLedger",
     "MemoryLists",
     "MemoryPaymentDirectory",
+    "MemoryPurgeStore",
     "MemoryTokenStore",
     "MemoryWorkQueue",
 ]

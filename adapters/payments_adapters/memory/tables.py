@@ -12,7 +12,7 @@ from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job, JobKey, JobState
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import (
     UNLINKED_MAX,
@@ -29,11 +29,16 @@ from payments_core.subscription import PaidPeriod, Subscription, SubscriptionRep
 
 @attrs.frozen
 class EventRow:
-    """An event as it came, when it came, and what became of it."""
+    """An event as it came, when it came, and what became of it.
+
+    `has_body` says whether its body is kept, `of_day` whether with those of its day.
+    """
 
     event: GatewayEvent
     received_at: datetime
     outcome: Outcome
+    has_body: bool = True
+    of_day: bool = True
 
 
 @attrs.frozen
@@ -61,6 +66,10 @@ class Tables:
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
+    # When those that are done were finished.
+    finished_at: dict[JobKey, datetime] = attrs.field(factory=dict)
+    # The greatest fence of a job that was purged.
+    purged_fence: int = 0
     link_versions: dict[str, int] = attrs.field(factory=dict)
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     former_keys: tuple[FormerKey, ...] = ()
@@ -143,9 +152,32 @@ class Tables:
         )
         self.intents[intent.id] = intent
 
-    def put_job(self, job: Job) -> None:
-        self._write("jobs")
+    def put_job(self, job: Job, finished_at: datetime | None = None) -> None:
+        """Keep a job; one that is done, with when it was finished."""
+        self._write("jobs", "finished_at")
         self.jobs[job.key] = job
+        if job.state is JobState.OPEN:
+            self.finished_at.pop(job.key, None)
+        elif finished_at is not None:
+            self.finished_at[job.key] = finished_at
+
+    def purge_job(self, key: JobKey) -> None:
+        """Delete a job; one that is made later under its key has a greater fence."""
+        self._write("jobs", "finished_at")
+        del self.finished_at[key]
+        fence = self.jobs.pop(key).lease.fence
+        self.purged_fence = max(self.purged_fence, fence)
+
+    def purge_event(self, key: EventKey) -> None:
+        """Delete an event that waits for nothing."""
+        self._write("events")
+        del self.events[key]
+
+    def purge_intent(self, id_: IntentId) -> None:
+        """Delete an intent that has ended."""
+        self._write("intents", "claims")
+        for claim in claims_of(self.intents.pop(id_)):
+            self.claims.pop(claim, None)
 
     def put_link_version(self, name: str, version: int) -> None:
         self._write("link_versions")
@@ -321,7 +353,7 @@ class Tables:
             object_id=row.event.object_id,
             livemode=row.event.livemode,
             user_id=thing.user_id if thing else None,
-            body=row.event.body if with_body else None,
+            body=row.event.body if with_body and row.has_body else None,
         )
 
     def _thing_of(self, row: EventRow) -> PaymentRecord | Subscription | None:

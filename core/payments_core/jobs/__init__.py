@@ -1,5 +1,6 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
+from payments_core.jobs.purge import Purge, PurgeListener
 from payments_core.jobs.reconcile import DriftCause, Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
@@ -9,6 +10,8 @@ __all__ = [
     "DriftCause",
     "FailedWork",
     "Finding",
+    "Purge",
+    "PurgeListener",
     "Reconcile",
     "RunSweep",
     "RunWork",

@@ -26,6 +26,7 @@ from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
+from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
@@ -47,6 +48,7 @@ from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
 from payments_core.jobs import (
     FailedWork,
+    Purge,
     Reconcile,
     RunSweep,
     RunWork,
@@ -67,6 +69,7 @@ from payments_core.ports import (
     NewId,
     PaymentDirectory,
     PaymentGateway,
+    PurgeStore,
     SystemClock,
     TokenStore,
     TokenVerifier,
@@ -105,6 +108,7 @@ from payments_core.use_cases import (
 )
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.ingest_queue import IngestQueue
+from payments_service.purge_reports import PurgeReports
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -256,6 +260,7 @@ def build_container(
     container.register(WebhookReports, instance=WebhookReports())
     container.register(BackFillReports, instance=BackFillReports())
     container.register(SweepReports, instance=SweepReports())
+    container.register(PurgeReports, instance=PurgeReports())
     providers = {
         **_edges(settings, system_clock),
         **_stores(store),
@@ -306,6 +311,7 @@ def build_container(
 
     for it, provider in (
         (BackFillEvents, _back_fill(settings, container)),
+        (Purge, _purge(settings, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
@@ -338,6 +344,20 @@ def _back_fill(
         )
 
     return back_fill
+
+
+def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]:
+    def purge() -> Purge:
+        return Purge(
+            container.resolve(PurgeStore),
+            container.resolve(Checkpoints),
+            container.resolve(Clock),
+            container.resolve(SystemClock),
+            settings.retention,
+            container.resolve(PurgeReports),
+        )
+
+    return purge
 
 
 def _sweeping(
@@ -451,7 +471,14 @@ def _loop_stores(store: PostgresStore) -> _Providers:
     def kept_objects() -> KeptObjects:
         return PostgresKeptObjects(store)
 
-    return {Checkpoints: checkpoints, KeptObjects: kept_objects}
+    def purge_store() -> PurgeStore:
+        return PostgresPurgeStore(store)
+
+    return {
+        Checkpoints: checkpoints,
+        KeptObjects: kept_objects,
+        PurgeStore: purge_store,
+    }
 
 
 def _money(

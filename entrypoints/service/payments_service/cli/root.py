@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "dev": "Everything on this machine, in one command.",
     "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
+    "purge": "Delete what was kept long enough.",
     "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
