@@ -26,6 +26,7 @@ from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
+from payments_adapters.postgres.personal_data import AccountExport
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
@@ -254,6 +255,7 @@ def build_container(
     breaker = CircuitBreaker(system_clock, KeyWatch(system_clock, _log_key))
     container = punq.Container()
     container.register(PostgresStore, instance=store)
+    container.register(AccountExport, instance=AccountExport(store))
     container.register(StripeGateway, instance=stripe)
     container.register(StripeLists, instance=lists)
     container.register(CircuitBreaker, instance=breaker)

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.anyio
 
 DAY: Final = timedelta(days=1)
 TODAY: Final = datetime.now(UTC).date()
-COUNT: Final = 1_000_000 if PROVES else 20_000
-BATCH: Final = 100
+COUNT: Final = 1_000_000 if PROVES else 10_000
+BATCH: Final = 20
 OLD: Final = datetime(2020, 1, 1, tzinfo=UTC)
 # One of a hundred is old, and those lie anywhere; what is older still is open.
 _FILL: Final = f"""

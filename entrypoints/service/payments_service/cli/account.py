@@ -6,9 +6,11 @@ from datetime import datetime
 import click
 import msgspec
 
+from payments_adapters.postgres.personal_data import AccountExport
 from payments_core.by_hand import ByHand
 from payments_core.identity import customer_id
 from payments_core.use_cases import (
+    GetAuthorizedAccount,
     GetPaymentStatus,
     PaymentStatusView,
     RegisterCustomer,
@@ -97,3 +99,36 @@ def show(*, user: str, as_json: bool) -> None:
             f"  {it['quantity']} x {it['price']}"
             f"  paid through {it['paid_through'] or '-'}"
         )
+
+
+@account.command()
+@click.argument("user", help="The user's id or e-mail.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def export(*, user: str, as_json: bool) -> None:
+    """Write all that is kept of a user, as JSON.
+
+    On stdout, each row of each table that is about them: a row a line, or with --json
+    one document. What is where says docs/retention.md. Events come with their bodies,
+    as far as these are kept. All events are read for it, which takes minutes where
+    there are many.
+    """
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            find, caller = container[GetAuthorizedAccount], environment.operator()
+            known = await find(user_named(user), caller=caller)
+            rows = container[AccountExport](known.user_id)
+            if not as_json:
+                async for table, row in rows:
+                    click.echo(json.dumps({"table": table, "row": row}))
+                return
+            # Written as it is read: events may be many.
+            click.echo(f'{{"user_id": {json.dumps(known.user_id)}, "rows": [', nl=False)
+            before = ""
+            async for table, row in rows:
+                told = json.dumps({"table": table, "row": row})
+                click.echo(f"{before}{told}", nl=False)
+                before = ",\n"
+            click.echo("]}")
+
+    environment.run(work())
