@@ -19,6 +19,7 @@ class ActionByHand(StrEnum):
     BIND_CUSTOMER = "bind_customer"
     LINK_PAYMENT = "link_payment"
     UNLINK_PAYMENT = "unlink_payment"
+    ERASE_ACCOUNT = "erase_account"
 
 
 @attrs.frozen(kw_only=True)
@@ -45,10 +46,11 @@ class ByHand:
 
 @attrs.frozen(kw_only=True)
 class ChangeByHand:
-    """That somebody changed by hand whose a thing is.
+    """That somebody changed by hand whose a thing is, or erased a user.
 
     `subject` is the payment's or the customer's id at the gateway, `user_id` whose it
-    is or was, `instead_of` the customer that it takes the place of.
+    is or was, `instead_of` the customer that it takes the place of. Of a user who was
+    erased both are the pseudonym.
     """
 
     action: ActionByHand

@@ -138,7 +138,8 @@ UNREADABLE: Final = "unreadable"
 class GatewayEvent:
     """One event, verified and translated.
 
-    `report` is what it says, or None for a type that we do not follow. `request_key` is
+    `report` is what it says, or None for a type that we do not follow. `customer_id` is
+    the customer whom it is about, if it says so. `request_key` is
     the idempotency key of the request that it came of, if any. `body` is what was
     signed, byte for byte. Of a body without a readable id or type, the id is made of
     its digest and the type is `UNREADABLE`.
@@ -150,6 +151,7 @@ class GatewayEvent:
     livemode: bool
     api_version: str | None = None
     object_id: str | None = None
+    customer_id: CustomerId | None = None
     report: Report | None = None
     request_key: str | None = None
     body: bytes = attrs.field(repr=False)

@@ -14,6 +14,7 @@ from payments_core.by_hand import LoggedChange
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.checkpoints import LoopCheckpoint
+from payments_core.erasure import Erasure
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
@@ -360,6 +361,31 @@ class PurgeStore(Protocol):
 
     async def count(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
         """Return how much would be deleted, at most `limit`."""
+
+
+class Erasures(Protocol):
+    """Erasing users: see `payments_core.erasure`.
+
+    Without the key of the tombstones each may raise `ErasureKeyUnusable`.
+    """
+
+    async def is_erased(self, user: UserId | Email) -> bool:
+        """Say whether there is a tombstone of a user id, or of an e-mail."""
+
+    async def unfinished(self, user: UserId | Email) -> UserId | None:
+        """Return the pseudonym of an erasure of theirs that is not finished."""
+
+    async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
+        """Set tombstones, and make all but the events a pseudonym's, in one moment.
+
+        Say whether it was done: the account is still as given, and no intent is open.
+        """
+
+    async def finish(self, pseudonym: UserId) -> int:
+        """Take from each event that mentions the user all but that it came.
+
+        Return how many there were. What is cut off is done again from the beginning.
+        """
 
 
 class TokenVerifier(Protocol):

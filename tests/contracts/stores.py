@@ -20,6 +20,7 @@ from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import (
     AccountDirectory,
     Checkpoints,
+    Erasures,
     EventLog,
     IntentDirectory,
     JobDirectory,
@@ -70,6 +71,7 @@ class Stores:
     kept: KeptObjects
     tokens: TokenStore
     purges: PurgeStore
+    erasures: Erasures
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]

@@ -8,6 +8,7 @@ from contracts.stores import Logged, Stores
 from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
@@ -22,6 +23,10 @@ from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.subscription import PaidPeriod
+from payments_core.tombstones import Tombstones
+from support.stripe_bodies import a_secret
+
+TOMBSTONES = Tombstones(a_secret("erasure").encode())
 
 
 @asynccontextmanager
@@ -76,7 +81,7 @@ def stores_on(store: PostgresStore) -> Stores:
         ]
 
     return Stores(
-        ledger=PostgresLedger(store),
+        ledger=PostgresLedger(store, tombstones=TOMBSTONES),
         queue=PostgresWorkQueue(store),
         accounts=PostgresDirectory(store),
         payments=PostgresPaymentDirectory(store),
@@ -87,6 +92,7 @@ def stores_on(store: PostgresStore) -> Stores:
         loops=PostgresCheckpoints(store),
         tokens=PostgresTokens(store),
         purges=PostgresPurgeStore(store),
+        erasures=PostgresErasures(store, TOMBSTONES),
         hold=hold,
         jobs=jobs,
         periods=periods,

@@ -120,6 +120,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
             "jobs": timedelta(days=90),
             "revocations": timedelta(days=30),
         },
+        "erasure_key": None,
         "log_level": "info",
     }
     assert not settings.livemode

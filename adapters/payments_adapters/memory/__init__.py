@@ -7,6 +7,7 @@ gateway is a small fake.
 
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
+from payments_adapters.memory.erasures import MemoryErasures
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryAccountDirectory",
     "MemoryCheckpoints",
     "MemoryDatabase",
+    "MemoryErasures",
     "MemoryEventLog",
     "MemoryGateway",
     "MemoryIntentDirectory",

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from payments_adapters.memory.tables import (
+    TOMBSTONES,
     AccountLogEntry,
     EventRow,
     Tables,
@@ -87,6 +88,11 @@ class MemoryLedger:
             link_versions=versions,
             former_keys=tables.former_under(wanted, lookup.unlinked.user_ids),
             intents=tables.intents_under(lookup),
+            erased={
+                it: at
+                for it in lookup.names()
+                if (at := tables.erased.get(TOMBSTONES.of(it)))
+            },
         )
 
     def _histories(

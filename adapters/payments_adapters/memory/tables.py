@@ -1,8 +1,8 @@
 """What was saved, and the questions that are asked of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 import attrs
 
@@ -25,6 +25,10 @@ from payments_core.linking import (
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.plain_payments import PlainPayments
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
+from payments_core.tombstones import Tombstones
+
+# In memory there is no other key.
+TOMBSTONES: Final = Tombstones(b"in memory")
 
 
 @attrs.frozen
@@ -75,6 +79,10 @@ class Tables:
     former_keys: tuple[FormerKey, ...] = ()
     changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
+    # Tombstones.
+    erased: dict[bytes, datetime] = attrs.field(factory=dict)
+    # Of each erasure that is under way, by what the user is known.
+    erasures: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
     # Indexes, as a database has them: accounts by what only one of them has, what a
     # user owns, pending events by what they wait for, and intents by what only one of
     # them may have.
@@ -164,9 +172,57 @@ class Tables:
     def purge_job(self, key: JobKey) -> None:
         """Delete a job; one that is made later under its key has a greater fence."""
         self._write("jobs", "finished_at")
-        del self.finished_at[key]
+        self.finished_at.pop(key, None)
         fence = self.jobs.pop(key).lease.fence
         self.purged_fence = max(self.purged_fence, fence)
+
+    def bury(self, digest: bytes, at: datetime) -> None:
+        self._write("erased")
+        self.erased[digest] = at
+
+    def begin_erasure(self, pseudonym: UserId, names: frozenset[str]) -> None:
+        self._write("erasures")
+        self.erasures[pseudonym] = names
+
+    def end_erasure(self, pseudonym: UserId) -> None:
+        self._write("erasures")
+        self.erasures.pop(pseudonym, None)
+
+    def drop_account(self, user: UserId) -> None:
+        """Delete an account of which nothing is left."""
+        self._write("accounts", "customers", "emails")
+        self._write("subscriptions_of", "open_intents")
+        before = self.accounts.pop(user)
+        self.emails.pop(before.email.key, None)
+        if before.customer_id:
+            self.customers.pop(before.customer_id, None)
+        self.subscriptions_of.pop(user, None)
+        self.open_intents.pop(user, None)
+
+    def drop_link_version(self, name: str) -> None:
+        self._write("link_versions")
+        self.link_versions.pop(name, None)
+
+    def rename_in_logs(
+        self, user: UserId, pseudonym: UserId, customers: Collection[CustomerId]
+    ) -> None:
+        """Let nothing that was logged name a user or what was theirs."""
+        self._write("account_log")
+        for key, entry in list(self.account_log.items()):
+            if key[0] == user:
+                del self.account_log[key]
+                account = attrs.evolve(
+                    self.accounts[pseudonym],
+                    version=key[1],
+                    summary=entry.account.summary,
+                )
+                self.account_log[pseudonym, key[1]] = AccountLogEntry(
+                    account, entry.at, "erased", ()
+                )
+        self.changes_by_hand = tuple(
+            (at, _renamed(it, user, pseudonym, customers))
+            for at, it in self.changes_by_hand
+        )
 
     def purge_event(self, key: EventKey) -> None:
         """Delete an event that waits for nothing."""
@@ -363,6 +419,23 @@ class Tables:
             return None
         payment = self.payments.get(PaymentId(object_id))
         return payment or self.subscriptions.get(object_id)
+
+
+def _renamed(
+    change: ChangeByHand,
+    user: UserId,
+    pseudonym: UserId,
+    customers: Collection[str],
+) -> ChangeByHand:
+    if change.user_id != user and change.subject not in customers:
+        return change
+    return attrs.evolve(
+        change,
+        user_id=pseudonym if change.user_id == user else change.user_id,
+        subject=pseudonym if change.subject in customers else change.subject,
+        instead_of=None,
+        decided=attrs.evolve(change.decided, reason="erased"),
+    )
 
 
 def claims_of(intent: Intent) -> list[tuple[str, ...]]:

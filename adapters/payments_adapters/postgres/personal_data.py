@@ -117,6 +117,8 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
             "changes_by_hand",
             {"user_id": _P, "subject": _P, "instead_of": _E, "reason": _E},
         ),
+        "erased_keys": Fate.NOBODYS,
+        "erasures": Fate.ROW_DELETED,
         "intents": Fate.ROW_DELETED,
         "jobs": Fate.ROW_DELETED,
         "purged_jobs": Fate.NOBODYS,
@@ -223,13 +225,17 @@ where user_id = $1 and pinned_card is not null
 
 
 # Each statement takes all that is theirs, whatever it asks for.
-_ALL_GIVEN: Final = (
-    "($1::text, $2::text[], $3::text[], $4::text[], $5::text[]) is not null"
-)
+_GIVEN: Final = ("$1::text", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]")
+
+
+def of_theirs(table: str, *more: str) -> str:
+    """Return what finds their rows; `more` are parameters that are given besides."""
+    given = ", ".join((*_GIVEN, *more))
+    return f"({THEIRS[table]}) and ({given}) is not null"
 
 
 def _select(table: str, columns: str = "*") -> str:
-    return f"select {columns} from {table} where ({THEIRS[table]}) and {_ALL_GIVEN}"  # noqa: S608  # our own names
+    return f"select {columns} from {table} where {of_theirs(table)}"  # noqa: S608  # our own names
 
 
 async def identifiers_of(connection: Any, theirs: Theirs) -> Identifiers:

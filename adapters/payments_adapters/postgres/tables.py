@@ -345,6 +345,25 @@ changes_by_hand: Final = sa.Table(
 )
 sa.Index(None, changes_by_hand.c.subject)
 
+erased_keys: Final = sa.Table(
+    "erased_keys",
+    METADATA,
+    # Tombstones: keyed hashes of users, customers and e-mails that were erased, and one
+    # of the key itself (`payments_core.tombstones`). Never deleted.
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("at", _MOMENT, nullable=False),
+)
+
+erasures: Final = sa.Table(
+    "erasures",
+    METADATA,
+    # Erasures that are under way: events are looked through for what is known of the
+    # user. At the end the row goes.
+    sa.Column("pseudonym", sa.Text, primary_key=True),
+    sa.Column("identifiers", sa.Text, nullable=False),
+    sa.Column("at", _MOMENT, nullable=False),
+)
+
 intents: Final = sa.Table(
     "intents",
     METADATA,

@@ -71,12 +71,14 @@ from payments_core.events import (
     Report,
     SyncNeeded,
 )
+from payments_core.identity import CUSTOMER_ID_LENGTH_MAX, CustomerId
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
 # The name of the releases: versions that share it are compatible.
 _RELEASE: Final = API_VERSION.partition(".")[2]
+_CUSTOMER: Final = "customer"
 _OTHER_VERSION: Final = "another API version"
 _NUL_IS_READ: Final = "a text that is read holds a NUL character"
 _NEVER: Final = moment(0)
@@ -105,14 +107,22 @@ def translate(
     try:
         try:
             envelope = envelope_of(body)
-            request = envelope.request
+            request, thing = envelope.request, envelope.data.object
+            customer = thing.id if thing.kind == _CUSTOMER else thing.customer
+            if isinstance(customer, dict):
+                customer = customer.get("id")
+            # Whatever else it is, it names nobody.
+            is_id = (
+                isinstance(customer, str) and len(customer) <= CUSTOMER_ID_LENGTH_MAX
+            )
             event = GatewayEvent(
                 id=envelope.id,
                 type=envelope.type,
                 created_at=moment(envelope.created),
                 livemode=envelope.livemode,
                 api_version=envelope.api_version,
-                object_id=envelope.data.object.id,
+                object_id=thing.id,
+                customer_id=CustomerId(str(customer)) if is_id and customer else None,
                 report=_report(envelope, body),
                 request_key=(
                     request.idempotency_key if isinstance(request, Request) else None

@@ -20,6 +20,7 @@ from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
@@ -60,6 +61,7 @@ from payments_core.ports import (
     AccountDirectory,
     Checkpoints,
     Clock,
+    Erasures,
     EventLog,
     EventReader,
     GatewayLists,
@@ -76,6 +78,7 @@ from payments_core.ports import (
     TokenVerifier,
     WorkQueue,
 )
+from payments_core.tombstones import Tombstones
 from payments_core.use_cases import (
     AuthenticateCaller,
     BackFillEvents,
@@ -84,6 +87,7 @@ from payments_core.use_cases import (
     CheckChange,
     ConfirmOpen,
     EndSubscription,
+    EraseAccount,
     ExecuteOperation,
     FindPrice,
     GetAuthorizedAccount,
@@ -265,7 +269,7 @@ def build_container(
     container.register(PurgeReports, instance=PurgeReports())
     providers = {
         **_edges(settings, system_clock),
-        **_stores(store),
+        **_stores(store, tombstones_of(settings)),
         **_loop_stores(store),
         **_money(store, stripe, lists, breaker, system_clock),
     }
@@ -317,6 +321,7 @@ def build_container(
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
+        (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
         (RunWork, run_work),
     ):
@@ -346,6 +351,19 @@ def _back_fill(
         )
 
     return back_fill
+
+
+def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
+    def erase() -> EraseAccount:
+        return EraseAccount(
+            container.resolve(RecordFacts),
+            container.resolve(AccountDirectory),
+            container.resolve(Erasures),
+            container.resolve(Clock),
+            container.resolve(NewId),
+        )
+
+    return erase
 
 
 def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]:
@@ -429,9 +447,17 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
     }
 
 
-def _stores(store: PostgresStore) -> _Providers:
+def tombstones_of(settings: Settings) -> Tombstones | None:
+    key = settings.erasure_key
+    return Tombstones(key) if key is not None else None
+
+
+def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     def ledger() -> Ledger:
-        return PostgresLedger(store)
+        return PostgresLedger(store, tombstones=tombstones)
+
+    def erasures() -> Erasures:
+        return PostgresErasures(store, tombstones)
 
     def work_queue() -> WorkQueue:
         return PostgresWorkQueue(store)
@@ -455,6 +481,7 @@ def _stores(store: PostgresStore) -> _Providers:
         return PostgresTokens(store)
 
     return {
+        Erasures: erasures,
         Ledger: ledger,
         WorkQueue: work_queue,
         AccountDirectory: directory,

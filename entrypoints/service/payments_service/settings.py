@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from payments_adapters.guessable import weakness_of
 from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
@@ -31,6 +32,7 @@ CONNECTIONS_MAX: Final = 512
 # uvicorn's own.
 KEEP_ALIVE_S: Final = 5
 EVENT_BACK_FILL_S: Final = 60
+ERASURE_KEY_BYTES_MIN: Final = 32
 _TOKEN_AGE_MAX_S: Final = int(TOKEN_AGE_MAX.total_seconds())
 # The least and the most days for which something is kept that is not kept for good.
 # Stripe delivers and lists an event for 30 days; a key is repeated for a day.
@@ -105,6 +107,7 @@ class Settings:
     event_back_fill_s: int = EVENT_BACK_FILL_S
     sweep: str = REPAIRS
     retention: Retention = attrs.Factory(Retention)
+    erasure_key: bytes | None = attrs.field(default=None, repr=False)
     log_level: str = "info"
 
     @property
@@ -175,6 +178,7 @@ class Settings:
             ),
             "sweep": given.get("PAYMENTS_SWEEP", _one_of(_SWEEPS), REPAIRS),
             "retention": _retention(given),
+            "erasure_key": given.get("PAYMENTS_ERASURE_KEY", _erasure_key, None),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:
@@ -309,6 +313,16 @@ def _retention(given: _Reader) -> Retention:
         days = _kept_days(least.days)
         read[name] = given.get(variable, days, getattr(usual, name))
     return Retention(**read)
+
+
+def _erasure_key(text: str) -> bytes:
+    # Hashes of e-mails are guessed by whoever can guess the key.
+    key = text.encode()
+    if len(key) < ERASURE_KEY_BYTES_MIN:
+        raise ValueError(f"less than {ERASURE_KEY_BYTES_MIN} bytes")
+    if weakness := weakness_of(key):
+        raise ValueError(weakness)
+    return key
 
 
 def _kept_days(least: int) -> Callable[[str], timedelta | None]:
