@@ -3,7 +3,6 @@
 A name is one of `LinkKeys.names()`: `user ada`, `customer cus_1`, `email ada@x.org`.
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,6 +11,8 @@ import attrs
 
 # What the key itself is known by.
 _PROOF: Final = "the key"
+# By its name: given as a function it takes four times as long.
+_HASH: Final = "sha256"
 
 
 @attrs.frozen
@@ -27,8 +28,8 @@ class Tombstones:
         return self.of(_PROOF)
 
     def of(self, name: str) -> bytes:
-        return hmac.digest(self.key, name.encode(), hashlib.sha256)
+        return hmac.digest(self.key, name.encode(), _HASH)
 
     def by_digest(self, names: Iterable[str]) -> Mapping[bytes, str]:
         # Inline: this is on the way of every webhook.
-        return {hmac.digest(self.key, it.encode(), hashlib.sha256): it for it in names}
+        return {hmac.digest(self.key, it.encode(), _HASH): it for it in names}
