@@ -42,13 +42,13 @@ demo: .venv/.installed ## Play a year of one user
 	@exec sh .ci/attend .venv/bin/payments dev --demo
 
 test: .venv/.installed ## Run the tests (ARGS="-k name")
-	@.venv/bin/python -m pytest -n 2 $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 # About two and a half times as long as without: not a part of `make test`. Less than
 # `fail_under` of pyproject.toml is a failure.
 coverage: .venv/.installed ## Fail if the tests take too few branches of core and adapters
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -n 2 $(COVER) $(ARGS)
+	@.venv/bin/coverage run -m pytest -n $(WORKERS) $(COVER) $(ARGS)
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 
@@ -60,7 +60,7 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 	@.venv/bin/python tests/architecture/core_alone.py
 
 prove: .venv/.installed ## Run properties, schedules and faults with many more cases
-	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 2 --timeout 7200 $(PROVE) $(ARGS)
+	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n $(WORKERS) --timeout 7200 $(PROVE) $(ARGS)
 
 bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
 	@.venv/bin/python -m benchmarks $(ARGS)

@@ -326,6 +326,17 @@ class KeptObjects(Protocol):
         The list is one of `payments_core.sweep.KEPT`.
         """
 
+    async def note_listed(
+        self, sweep: datetime, customers: Sequence[CustomerId]
+    ) -> None:
+        """Note that a sweep, named by its own moment, found these in a list."""
+
+    async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
+        """Return customers of users that a sweep has not noted, some of them.
+
+        What this sweep and earlier ones noted is forgotten.
+        """
+
 
 class Checkpoints(Protocol):
     """How far each loop is: one row each, by its name."""

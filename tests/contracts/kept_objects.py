@@ -6,6 +6,7 @@ import attrs
 
 from contracts.examples import (
     ADA,
+    BOB,
     NOON,
     a_payment,
     a_record,
@@ -14,6 +15,7 @@ from contracts.examples import (
     an_account,
 )
 from contracts.stores import Stores
+from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList
 
 _SECOND = timedelta(seconds=1)
@@ -70,3 +72,35 @@ class KeptObjectsContract:
         ever = CreatedBetween(start=None, end=NOON + DAY)
         found = await stores.kept.made_between(ObjectList.PAYMENTS, ever, limit=9)
         assert list(found) == []
+
+    async def test_customers_that_a_sweep_did_not_list_are_found(
+        self, stores: Stores
+    ) -> None:
+        """
+        By what its own pages had, each noted once or twice.
+        """
+        await stores.keep(an_account(customer=CustomerId("cus_ada")))
+        await stores.keep(an_account(BOB, customer=CustomerId("cus_bob")))
+        await stores.keep(an_account("eve"))
+        kept = stores.kept
+        await kept.note_listed(NOON, [CustomerId("cus_ada"), CustomerId("cus_other")])
+        await kept.note_listed(NOON, [CustomerId("cus_ada")])
+        await kept.note_listed(NOON, [])
+        await kept.note_listed(NOON + DAY, [CustomerId("cus_bob")])
+        assert await kept.unlisted(NOON, limit=9) == ["cus_bob"]
+        assert await kept.unlisted(NOON + DAY, limit=9) == ["cus_ada"]
+
+    async def test_a_sweep_forgets_what_it_and_earlier_ones_noted(
+        self, stores: Stores
+    ) -> None:
+        """
+        One that was broken off for good leaves nothing behind.
+        """
+        await stores.keep(an_account(customer=CustomerId("cus_ada")))
+        kept = stores.kept
+        await kept.note_listed(NOON, [CustomerId("cus_ada")])
+        await kept.note_listed(NOON + DAY, [CustomerId("cus_ada")])
+        assert await kept.unlisted(NOON + DAY, limit=9) == []
+        assert await kept.unlisted(NOON, limit=9) == ["cus_ada"]
+        assert await kept.unlisted(NOON + DAY, limit=0) == []
+        assert await kept.unlisted(NOON + DAY, limit=9) == ["cus_ada"]

@@ -76,7 +76,7 @@ async def outcomes(stores: Stores) -> dict[EventKey, Outcome]:
 
 
 class LedgerJobsContract:
-    async def test_a_job_asked_for_again_is_one_job(self, stores: Stores) -> None:
+    async def test_f10_a_job_asked_for_again_is_one_job(self, stores: Stores) -> None:
         """
         At the earlier moment, for the later reason, counted; whose it is is learnt.
         """

@@ -86,7 +86,9 @@ class ClaimsContract:
         assert words == [SaveResult.CHANGED]
         assert await stores.save(Changes(key="it", intents=(found,))) == [SAVED]
 
-    async def test_a_lease_hides_work_until_it_runs_out(self, stores: Stores) -> None:
+    async def test_f04_a_lease_hides_work_until_it_runs_out(
+        self, stores: Stores
+    ) -> None:
         """
         From its very end on it is due again, and the fence grows.
         """

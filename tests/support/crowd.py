@@ -8,7 +8,7 @@ are deleted.
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +16,17 @@ import attrs
 
 from payments_adapters.stripe import translate
 from payments_core.errors import AccountNotFound, PaymentsError
+from payments_core.events import GatewayEvent
 from payments_core.identity import UserId
+from payments_core.subscription import SubscriptionReport
 from payments_core.use_cases import Change, Order
-from payments_sandbox.resources.endpoints import shown
+from payments_sandbox.api_versions import NEWEST, knows
+from payments_sandbox.state import Event
 from payments_sandbox.thin_events import thin
+from payments_sandbox.webhook_delivery import payload
 from support.deployment import Deployment, admin, caller_of
 from support.sandbox import Refused
-from support.year_truth import GatewayRecords, Truth
+from support.year_truth import GatewayRecords, KnownSubscription, Truth
 
 LATE_DAYS_MAX = 3
 DOUBLED = 0.3
@@ -38,12 +42,18 @@ class Post:
     deployment: Deployment
     dice: random.Random
     thin_events: bool = False
+    version: str = NEWEST
+    # How many come a second time as an event of its own, with another id.
+    twinned: float = 0.0
+    late_days: int = LATE_DAYS_MAX
     # Which of those are lost that a later event makes needless, and of all others.
     needless_lost: float = DROPPED
     lost: float = 0.0
     _seen: int = 0
-    _bag: list[tuple[int, Any]] = attrs.field(factory=list)
+    _bag: list[tuple[int, tuple[int, Event]]] = attrs.field(factory=list)
     _latest: dict[str, int] = attrs.field(factory=dict)
+    # Events that came at least once, and how often one came.
+    heard: int = 0
     delivered: int = 0
     dropped: int = 0
 
@@ -51,36 +61,52 @@ class Post:
         """Put what happened since into the bag, each thing with a day to come out."""
         events = list(self.deployment.engine.world.events.values())
         for number, event in enumerate(events[self._seen :], self._seen):
-            late = self.dice.randint(0, LATE_DAYS_MAX)
-            whole = shown(self.deployment.engine.world, event)
-            letter = thin(event) if self.thin_events else whole
-            self._latest[_object_of(whole)] = number
-            self._bag.append((day + late, (number, whole, letter)))
+            late = self.dice.randint(0, self.late_days)
+            if not knows(self.version, event.type):
+                continue
+            self._latest[_object_of(event)] = number
+            self._bag.append((day + late, (number, event)))
         self._seen = len(events)
+
+    def give_up(self) -> int:
+        """Let what happened since be lost for good; return how many events."""
+        before, self._seen = self._seen, len(self.deployment.engine.world.events)
+        return self._seen - before
+
+    def _letters(self, event: Event) -> Iterator[bytes]:
+        world = self.deployment.engine.world
+        sent = [event] * (2 if self.dice.random() < DOUBLED else 1)
+        if self.twinned and self.dice.random() < self.twinned:
+            sent.append(attrs.evolve(event, id=f"{event.id}_twin"))
+        for it in sent:
+            if self.thin_events:
+                yield json.dumps(thin(it)).encode()
+            else:
+                yield payload(world, it, self.version)
 
     async def deliver(self, day: int) -> None:
         due = [it for when, it in self._bag if when <= day]
         self._bag = [(when, it) for when, it in self._bag if when > day]
         self.dice.shuffle(due)
-        letters = []
-        for number, whole, letter in due:
-            newer = self._latest[_object_of(whole)] > number
+        letters = list[GatewayEvent]()
+        for number, event in due:
+            newer = self._latest[_object_of(event)] > number
             lost = self.needless_lost if newer else self.lost
-            if self.dice.random() < lost and whole["type"] != "customer.deleted":
+            if self.dice.random() < lost:
                 self.dropped += 1
                 continue
-            times = 2 if self.dice.random() < DOUBLED else 1
-            letters += [translate(json.dumps(letter).encode())] * times
+            self.heard += 1
+            letters += map(translate, self._letters(event))
         self.dice.shuffle(letters)
         for start in range(0, len(letters), BATCH):
             await self.deployment.apply(letters[start : start + BATCH])
         self.delivered += len(letters)
 
 
-def _object_of(event: Any) -> str:
-    thing, before = event["data"]["object"], event["data"].get("previous_attributes")
+def _object_of(event: Event) -> str:
+    thing = event.object
     # A customer's balance says nothing of their card.
-    what = "card of" if "invoice_settings" in (before or {}) else ""
+    what = "card of" if "invoice_settings" in (event.previous or {}) else ""
     return f"{what} {thing['object']} {thing['id']}"
 
 
@@ -107,30 +133,33 @@ class Crowd:
         self._note_customers()
 
     def _note_customers(self) -> None:
-        for it in self.deployment.engine.world.all("customer"):
-            self.owners[it["id"]] = UserId(it["metadata"]["user_id"])
+        self.owners |= owners_of(self.deployment)
 
     async def live_a_day(self) -> None:
         await self.do(self.dice.sample(self.users, len(self.users) // 20))
 
-    async def do(self, users: Sequence[UserId]) -> None:
-        """Let each of these do something, if it can be done."""
+    async def do(self, users: Sequence[UserId], *, elsewhere: bool = False) -> None:
+        """Let each of these do something, if it can be done.
+
+        `elsewhere`: in the dashboard or the portal, as when we cannot be reached.
+        """
+        here = [
+            *(self._change, self._change, self._cancel, self._start),
+            *(self._lose_card, self._update_card, self._start_another),
+        ]
+        there = [
+            *(self._give_back, self._give_back, self._sell_once),
+            *(self._add_item, self._change_card_elsewhere, self._delete),
+        ]
         for user in users:
-            deed = self.dice.choice(
-                [
-                    *(self._change, self._change, self._cancel, self._start),
-                    *(self._lose_card, self._update_card, self._start_another),
-                    *(self._give_back, self._give_back, self._sell_once),
-                    *(self._add_item, self._change_card_elsewhere, self._delete),
-                ]
-            )
+            deed = self.dice.choice(there if elsewhere else here + there)
             try:
                 await deed(user)
             except (PaymentsError, Refused):
                 # Not now: nothing to change, nothing to begin.
                 continue
             self.done[deed.__name__] += 1
-        self._note_customers()
+            self._note_customers()
 
     # In the dashboard
 
@@ -269,6 +298,27 @@ async def catch_up(deployment: Deployment, post: Post, day: int) -> None:
     await work(deployment)
 
 
+def owners_of(deployment: Deployment) -> dict[str, UserId]:
+    """Return whose each customer is that the gateway has."""
+    return {
+        it["id"]: UserId(it["metadata"]["user_id"])
+        for it in deployment.engine.world.all("customer")
+    }
+
+
+def _shown(report: SubscriptionReport) -> KnownSubscription:
+    return KnownSubscription(
+        id=report.gateway_id,
+        status=report.status.value,
+        price=report.price,
+        quantity=report.quantity,
+        period_end=report.period_end,
+        cancel_at=report.cancel_at,
+        cancel_at_period_end=report.cancel_at_period_end,
+        ended_at=report.ended_at,
+    )
+
+
 async def compare(
     deployment: Deployment, owners: dict[str, UserId], where: object
 ) -> int:
@@ -282,6 +332,7 @@ async def compare(
             ours.payment_expire_date,
             ours.entitled,
             (account.card.id, account.card.exp_year) if account.card else None,
+            frozenset(_shown(it.report) for it in account.subscriptions),
         )
         truth = records.truth_of(user, now)
         assert known == truth, (where, user, deployment.subscriptions_of(user))

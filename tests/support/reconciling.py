@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from payments_adapters.memory import (
+    MemoryCheckpoints,
     MemoryEventLog,
     MemoryJobDirectory,
     MemoryKeptObjects,
@@ -44,6 +45,7 @@ class Story:
             MemoryJobDirectory(it.database),
             MemoryEventLog(it.database),
             MemoryKeptObjects(it.database),
+            MemoryCheckpoints(it.database),
         )
 
     @property

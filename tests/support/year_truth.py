@@ -10,6 +10,7 @@ Rule 4: what is past due or unpaid shows `failed`, a first payment that is await
         is, by the charge's own time, and a period that began after it says `paid`.
 Rule 5: the card is that of the newest subscription that has its own and is not over;
         without one, the customer's default.
+Rule 6: a subscription is what the gateway has, with the item that it began with.
 """
 
 from collections import defaultdict
@@ -33,6 +34,24 @@ def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def _maybe(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
+
+
+@attrs.frozen(kw_only=True)
+class KnownSubscription:
+    """What people see of a subscription."""
+
+    id: str
+    status: str
+    price: str
+    quantity: int
+    period_end: datetime
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    ended_at: datetime | None
+
+
 @attrs.frozen
 class Truth:
     status: PaymentStatus
@@ -40,6 +59,7 @@ class Truth:
     entitled: bool
     # The id and the year of expiry of the card that pays.
     card: tuple[str, int] | None
+    subscriptions: frozenset[KnownSubscription]
 
 
 @attrs.frozen
@@ -101,6 +121,7 @@ class GatewayRecords:
             date,
             date is not None and now < date + grace,
             self._card(user),
+            frozenset(map(_shown, subscriptions)),
         )
 
     def _covered(self, subscription: Any) -> Iterable[Covered]:
@@ -175,6 +196,20 @@ class GatewayRecords:
         if id_ is None:
             return None
         return id_, self.world.get("payment_method", id_)["card"]["exp_year"]
+
+
+def _shown(subscription: Any) -> KnownSubscription:
+    item = subscription["items"]["data"][0]
+    return KnownSubscription(
+        id=subscription["id"],
+        status=subscription["status"],
+        price=item["price"]["id"],
+        quantity=item["quantity"],
+        period_end=_moment(item["current_period_end"]),
+        cancel_at=_maybe(subscription["cancel_at"]),
+        cancel_at_period_end=subscription["cancel_at_period_end"],
+        ended_at=_maybe(subscription["ended_at"]),
+    )
 
 
 def _back(charge: Any) -> bool:

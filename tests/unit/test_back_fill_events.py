@@ -14,7 +14,6 @@ from typing_extensions import override
 from contracts.faults import FaultyLedger, unheard_of
 from payments_adapters.memory import MemoryCheckpoints, MemoryLedger
 from payments_adapters.stripe import translate
-from payments_core.account import PaymentAccount
 from payments_core.back_fill import KEPT_FOR, OVERLAP
 from payments_core.changes import Changes
 from payments_core.checkpoints import LEASE, LoopCheckpoint
@@ -45,8 +44,8 @@ from payments_core.use_cases.back_fill_events import (
 from payments_core.use_cases.record_facts import RecordFacts
 from payments_sandbox.resources.endpoints import shown
 from payments_sandbox.thin_events import thin
+from support import crowd
 from support.deployment import ADA, Break, Crash, Deployment, caller_of
-from support.year_truth import GatewayRecords, Truth
 
 pytestmark = pytest.mark.anyio
 
@@ -188,22 +187,7 @@ async def lost(deployment: Deployment) -> None:
 
 async def compare(deployment: Deployment) -> None:
     """Hold every account to the gateway's own books."""
-    owners = {
-        it["id"]: UserId(it["metadata"]["user_id"])
-        for it in deployment.engine.world.all("customer")
-    }
-    records, now = GatewayRecords(deployment.engine.world, owners), deployment.clock.now
-    for user in set(owners.values()):
-        account: PaymentAccount = await deployment.account(user)
-        ours = account.standing(now=now, policy=deployment.policy)
-        card = account.card
-        known = Truth(
-            ours.payment_status,
-            ours.payment_expire_date,
-            ours.entitled,
-            (card.id, card.exp_year) if card else None,
-        )
-        assert known == records.truth_of(user, now), user
+    await crowd.compare(deployment, crowd.owners_of(deployment), "after back-fill")
 
 
 async def _webhooks(deployment: Deployment, *, some: bool = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from payments_core.drift import FOR_A_PERSON, MEANINGS, DriftKind
-from payments_core.jobs.reconcile import CAUSES, DriftCause
+from payments_core.jobs.drift_cause import CAUSES, DriftCause
 
 PAGE = Path(__file__).parents[2] / "docs" / "reconciliation.md"
 

@@ -13,6 +13,7 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_adapters.stripe import translate
+from payments_core.back_fill import KEPT_FOR
 from payments_core.changes import Changes, SaveResult
 from payments_core.drift import DriftKind
 from payments_core.errors import AccountNotFound
@@ -30,6 +31,8 @@ from support.deployment import ADA, BEGINNING
 from support.reconciling import A_MOMENT, OTHER, Story, no_wait, told
 
 _A_MONTH: Final = timedelta(days=32)
+# A little more than events are waited for.
+A_WHILE: Final = timedelta(minutes=65)
 
 pytestmark = pytest.mark.anyio
 
@@ -284,7 +287,7 @@ async def invent_subscription(story: Story) -> None:
     tables = story.deployment.database.tables
     [kept] = tables.subscriptions.values()
     invented = attrs.evolve(kept.report, gateway_id="sub_invented")
-    tables.put_subscription(attrs.evolve(kept, report=invented, last_paid_period=None))
+    tables.put_subscription(attrs.evolve(kept, report=invented))
 
 
 async def contradict(story: Story) -> None:
@@ -433,6 +436,37 @@ REPORTED_ONLY: Final = {
 }
 
 
+# Of these the gateway says when they happened.
+TIMED: Final = frozenset(
+    {
+        "it was ended in the dashboard",
+        "a change that waits",
+        "it was renewed",
+        "it could not be renewed",
+        "another subscription",
+        "a subscription of nobody",
+        "a trial",
+        "something was sold once",
+        "something could not be sold",
+        "a refund in full",
+        "a refund in part",
+        "a charge of two users",
+    }
+)
+INVENTED: Final = frozenset(
+    {"a payment that is invented", "a subscription that is invented"}
+)
+# Nothing happened at the gateway to what was known to be right.
+OURS: Final = (
+    "another status here",
+    "another period here",
+    "another currency here",
+    "a planned end here",
+    "a trial here",
+    "a subscription has lost its user",
+)
+
+
 def kinds(findings: list[Finding]) -> set[DriftKind]:
     return {it.drift.kind for it in findings}
 
@@ -442,15 +476,26 @@ async def test_p26_f39_f41_what_is_not_heard_is_found_and_repaired(
     story: Story, name: str
 ) -> None:
     """
-    By its kind; a report changes nothing, and after a repair nothing differs.
+    By its kind and its cause; a report changes nothing, and after a repair nothing
+    differs.
     """
     deed, expected = DRIFTS[name]
+    await story.deployment.advance(A_WHILE)
     await deed(story)
-    # The rest is lost.
+    # All of it is lost.
     await story.deployment.hear([], apply_only=True)
+    await story.deployment.advance(A_WHILE)
 
     found = await story.sweep()
     assert kinds(found) == expected
+    why = causes(found)
+    if name in TIMED:
+        # Of what names no moment the event that made it was heard.
+        assert DriftCause.WHILE_DOWN in why
+        assert why <= {DriftCause.WHILE_DOWN, DriftCause.EVENT_LOST}
+    elif expected:
+        lost = name not in INVENTED
+        assert why == {DriftCause.EVENT_LOST if lost else DriftCause.UNKNOWN}
     assert kinds(await story.sweep()) == expected
 
     repaired = await story.sweep(repairs=True)
@@ -486,6 +531,46 @@ async def test_nothing_was_received_while_we_were_down(story: Story) -> None:
     await story.deployment.hear([], apply_only=True)
 
     assert causes(await story.sweep()) == {DriftCause.WHILE_DOWN}
+
+
+async def compared(story: Story) -> list[Finding]:
+    """Compare Ada with what the gateway has of her."""
+    reconcile = story.reconcile
+    return [
+        finding
+        for suspect in await reconcile.suspects_of(ADA)
+        for finding in await reconcile.compare(suspect, repairs=False)
+    ]
+
+
+@pytest.mark.parametrize("name", OURS)
+async def test_what_was_heard_and_differs_is_our_own_bug(
+    story: Story, name: str
+) -> None:
+    """
+    Back-fill has read the list of events since what is kept was right.
+    """
+    await story.deployment.advance(timedelta(hours=12))
+    deed, expected = DRIFTS[name]
+    await deed(story)
+    assert causes(await compared(story)) == {DriftCause.EVENT_LOST}
+    await story.deployment.back_fill()
+    found = await compared(story)
+    assert kinds(found) == expected
+    assert causes(found) == {DriftCause.OWN_BUG}
+
+
+async def test_what_changed_since_the_list_was_read_is_no_bug(story: Story) -> None:
+    """
+    Nor is what was last known to be right longer ago than events are listed.
+    """
+    await story.deployment.back_fill()
+    await story.deployment.advance(timedelta(hours=12))
+    await cancel(story)
+    assert causes(await compared(story)) == {DriftCause.EVENT_LOST}
+    await story.deployment.advance(KEPT_FOR)
+    await story.deployment.back_fill()
+    assert DriftCause.OWN_BUG not in causes(await compared(story))
 
 
 async def test_an_event_that_was_kept_apart_is_the_cause(story: Story) -> None:
@@ -628,16 +713,21 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     assert kinds([*left]) == expected & REPORTED_ONLY
 
 
-async def test_a_deleted_customer_is_found_with_its_user(story: Story) -> None:
+@pytest.mark.parametrize("by_user", [True, False])
+async def test_a_deleted_customer_is_found(story: Story, *, by_user: bool) -> None:
     """
     It is in no list of the gateway's. What it had has ended with it.
     """
     story.api.delete(f"customers/{story.customer}")
     await story.deployment.hear([], apply_only=True)
 
-    found = await story.run.user(ADA, repairs=True)
-    assert K.CUSTOMER_DELETED in kinds([*found])
+    if by_user:
+        found = [*await story.run.user(ADA, repairs=True)]
+    else:
+        found = await story.sweep(repairs=True)
+    assert K.CUSTOMER_DELETED in kinds(found)
     await story.deployment.work()
+    assert await story.sweep() == []
     assert (await story.deployment.account()).customer_id is None
 
 

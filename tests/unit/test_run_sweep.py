@@ -17,10 +17,10 @@ from payments_core.errors import (
     StoreUnavailable,
 )
 from payments_core.jobs import RunSweep
+from payments_core.jobs.drift_cause import SETTLES_WITHIN
 from payments_core.jobs.run_sweep import (
     COMPARED_FOR,
     SETTLE_S,
-    SETTLES_WITHIN,
     TRIES_MAX,
     UNANSWERED_MAX,
 )

@@ -14,7 +14,8 @@ from payments_core.errors import GatewayMisconfigured
 from payments_core.gateway import FetchedPayment
 from payments_core.identity import CustomerId
 from payments_core.jobs import Finding, RunSweep, SweepStep
-from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLES_WITHIN
+from payments_core.jobs.drift_cause import SETTLES_WITHIN
+from payments_core.jobs.run_sweep import COMPARED_FOR
 from payments_core.jobs.sweep_nightly import (
     LEASE,
     SWEEP,

@@ -58,6 +58,8 @@ class MemoryErasures:
             decided=erasure.decided,
         )
         tables.add_by_hand(erasure.at, [change])
+        for listed in self._database.listed_customers.values():
+            listed.difference_update(keys.customer_ids)
         self._database.tables = tables
         return True
 

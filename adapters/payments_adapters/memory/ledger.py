@@ -16,7 +16,7 @@ from payments_adapters.memory.tables import (
 from payments_core.changes import Changes, JobFinish, Lookup, SaveResult, Snapshot
 from payments_core.checkpoints import LoopCheckpoint
 from payments_core.events import EventKey, EventState, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobState
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentRecord
@@ -35,6 +35,7 @@ class MemoryDatabase:
     last_sequence: int = 0
     locked: set[str] = attrs.field(factory=set)
     loops: dict[str, LoopCheckpoint] = attrs.field(factory=dict)
+    listed_customers: dict[datetime, set[CustomerId]] = attrs.field(factory=dict)
 
     def next_sequence(self) -> int:
         self.last_sequence += 1

@@ -154,3 +154,17 @@ class MemoryKeptObjects:
             made = {id_: it.payment.created_at for id_, it in payments}
         found = [id_ for id_, at in made.items() if at and created.holds(at)]
         return found[:limit]
+
+    async def note_listed(
+        self, sweep: datetime, customers: Sequence[CustomerId]
+    ) -> None:
+        self._database.listed_customers.setdefault(sweep, set()).update(customers)
+
+    async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
+        listed = self._database.listed_customers
+        noted = listed.get(sweep, set())
+        for earlier in [it for it in listed if it <= sweep]:
+            del listed[earlier]
+        accounts = self._database.tables.accounts.values()
+        bound = (it.customer_id for it in accounts)
+        return [it for it in bound if it is not None and it not in noted][:limit]

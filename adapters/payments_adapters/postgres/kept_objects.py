@@ -7,9 +7,16 @@ from typing import Any, Final
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.postgres.tables import payments, subscriptions
+from payments_adapters.postgres.tables import (
+    listed_customers,
+    payment_accounts,
+    payments,
+    subscriptions,
+)
+from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList
 
 
@@ -33,6 +40,27 @@ _READS: Final[Mapping[ObjectList, sa.Select[Any]]] = MappingProxyType(
 )
 
 
+_SWEEP: Final = sa.bindparam("at", type_=listed_customers.c.sweep.type)
+_IDS: Final = sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text)))
+_NOTE: Final = (
+    postgresql.insert(listed_customers)
+    .from_select(["sweep", "customer_id"], sa.select(_SWEEP, _IDS))
+    .on_conflict_do_nothing()
+)
+_CUSTOMER: Final = payment_accounts.c.customer_id
+_UNLISTED: Final = (
+    sa.select(_CUSTOMER)
+    .where(
+        _CUSTOMER.is_not(None),
+        ~sa.exists().where(
+            listed_customers.c.sweep == _SWEEP,
+            listed_customers.c.customer_id == _CUSTOMER,
+        ),
+    )
+    .limit(sa.bindparam("most"))
+)
+_FORGET: Final = sa.delete(listed_customers).where(listed_customers.c.sweep <= _SWEEP)
+
 _BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -50,3 +78,13 @@ class PostgresKeptObjects:
             most=limit,
         )
         return [row["id"] for row in found]
+
+    async def note_listed(
+        self, sweep: datetime, customers: Sequence[CustomerId]
+    ) -> None:
+        await self._store.execute(_NOTE, at=sweep, ids=list(customers))
+
+    async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
+        found = await self._store.execute(_UNLISTED, at=sweep, most=limit)
+        await self._store.execute(_FORGET, at=sweep)
+        return [CustomerId(row["customer_id"]) for row in found]

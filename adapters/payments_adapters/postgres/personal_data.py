@@ -112,6 +112,7 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         "invoice_payments": _K,
         "account_log": _but("account_log", {"user_id": _P, "cause": _E, "sources": _E}),
         "link_keys": Fate.ROW_DELETED,
+        "listed_customers": Fate.ROW_DELETED,
         "former_keys": Fate.ROW_DELETED,
         "changes_by_hand": _but(
             "changes_by_hand",
@@ -163,6 +164,7 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
             " or key = any(select 'customer ' || it from unnest($2::text[]) it)"
             " or key = any(select 'email ' || it from unnest($3::text[]) it)"
         ),
+        "listed_customers": "customer_id = any($2)",
         "former_keys": "user_id = $1",
         "changes_by_hand": (
             "user_id = $1 or subject = any($2) or subject = any($4)"

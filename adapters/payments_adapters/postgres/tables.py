@@ -468,6 +468,15 @@ checkpoints: Final = sa.Table(
     sa.Column("leased_until", _MOMENT),
 )
 
+listed_customers: Final = sa.Table(
+    "listed_customers",
+    METADATA,
+    # Which customers the sweep of this moment has found in the gateway's list, until it
+    # is at the list's end.
+    sa.Column("sweep", _MOMENT, primary_key=True),
+    sa.Column("customer_id", sa.Text, primary_key=True),
+)
+
 gateway_budgets: Final = sa.Table(
     "gateway_budgets",
     METADATA,

@@ -8,8 +8,7 @@ Rule 3: what is being synced already is no drift, until its job is failing.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -26,12 +25,14 @@ from payments_core.events import EventState, SyncNeeded
 from payments_core.facts import Fact, SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind, JobState
+from payments_core.jobs.drift_cause import DELIVERED_WITHIN, DriftCause, FindCause
 from payments_core.jobs.fetch import fetch
 from payments_core.linking import LinkKeys
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId
 from payments_core.ports import (
     AccountDirectory,
+    Checkpoints,
     EventLog,
     GatewayLists,
     JobDirectory,
@@ -52,8 +53,6 @@ from payments_core.use_cases.record_facts import RecordFacts
 
 # More than this is not kept of what is on one page of the gateway's.
 KEPT_MAX: Final = 1_000
-# A gateway delivers an event within this, if anybody is there to take it.
-DELIVERED_WITHIN: Final = timedelta(hours=1)
 # What has a customer, in the order in which it is compared.
 OF_CUSTOMER: Final = (
     ObjectList.SUBSCRIPTIONS,
@@ -67,29 +66,6 @@ _MISSING: Final[Mapping[JobKind, DriftKind]] = MappingProxyType(
         JobKind.SUBSCRIPTION: DriftKind.SUBSCRIPTION_MISSING,
         JobKind.PAYMENT: DriftKind.PAYMENT_MISSING,
         JobKind.CUSTOMER: DriftKind.CUSTOMER_MISSING,
-    }
-)
-
-
-class DriftCause(StrEnum):
-    """Why something differs, as far as that is known here; see `CAUSES`."""
-
-    JOB_FAILED = "job_failed"
-    EVENT_QUARANTINED = "event_quarantined"
-    WHILE_DOWN = "while_down"
-    EVENT_LOST = "event_lost"
-    OWN_BUG = "own_bug"
-    UNKNOWN = "unknown"
-
-
-CAUSES: Final[Mapping[DriftCause, str]] = MappingProxyType(
-    {
-        DriftCause.JOB_FAILED: "A job about it is failing.",
-        DriftCause.EVENT_QUARANTINED: "An event about it was quarantined.",
-        DriftCause.WHILE_DOWN: "No event came in the hour after the object was made.",
-        DriftCause.EVENT_LOST: "None of the others: Stripe's events did not arrive.",
-        DriftCause.OWN_BUG: "It differs still after a repair, or a bug met it.",
-        DriftCause.UNKNOWN: "Nothing here says: Stripe may never have had it.",
     }
 )
 
@@ -121,6 +97,11 @@ class Reconcile:
     jobs: JobDirectory
     events: EventLog
     kept: KeptObjects
+    checkpoints: Checkpoints
+
+    @property
+    def _causes(self) -> FindCause:
+        return FindCause(self.jobs, self.events, self.checkpoints, self.record.clock)
 
     async def read(self, place: SweepPlace, range_: SweepRange) -> SweptPage:
         """Read one page, and say what of it has to be compared closely.
@@ -144,9 +125,22 @@ class Reconcile:
         if place.list_ in KEPT and between is not None:
             kept = await self.kept.made_between(place.list_, between, limit=KEPT_MAX)
             suspects += missing_of(place.list_, kept, place, page)
+        if place.list_ is ObjectList.CUSTOMERS:
+            suspects += await self._unlisted(page, range_)
         return SweptPage(
             place=place.next(page), objects=len(page.objects), suspects=suspects
         )
+
+    async def _unlisted(
+        self, page: ObjectPage, range_: SweepRange
+    ) -> Sequence[Suspect]:
+        """Return the customers that are here and in no page: a deleted one is not."""
+        customers = [CustomerId(it.id) for it in page.objects]
+        await self.kept.note_listed(range_.until, customers)
+        if page.after is not None:
+            return []
+        unlisted = await self.kept.unlisted(range_.until, limit=KEPT_MAX)
+        return [*map(_customer, unlisted)]
 
     async def suspects_of(self, user_id: UserId) -> Sequence[Suspect]:
         """Return what of one user has to be compared closely.
@@ -227,7 +221,8 @@ class Reconcile:
         facts, drifts = await self._drifts(suspect)
         if not drifts:
             return []
-        cause = await self._cause(suspect)
+        since = min((it.since for it in drifts if it.since is not None), default=None)
+        cause = await self._causes(suspect, facts, since)
         if not repairs:
             return [Finding(drift=it, cause=cause) for it in drifts]
         await self.record.one(SourcedFacts(facts=_repairing(suspect, facts, drifts)))
@@ -275,7 +270,7 @@ class Reconcile:
     async def unreadable(self, suspect: Suspect, reason: str) -> Finding:
         """Say that something cannot be compared, and why."""
         return Finding(
-            drift=_unreadable(suspect, reason), cause=await self._cause(suspect)
+            drift=_unreadable(suspect, reason), cause=await self._causes(suspect)
         )
 
     def failed(self, suspect: Suspect, error: Exception) -> Finding:
@@ -294,23 +289,6 @@ class Reconcile:
         snapshot = await self.record.snapshot(_of(suspect))
         drift = _kept(snapshot, kind, suspect.subject)
         return [Finding(drift=drift, cause=DriftCause.UNKNOWN)]
-
-    async def _cause(self, suspect: Suspect) -> DriftCause:
-        job = await self.jobs.find(suspect.job) if suspect.job else None
-        if job is not None and job.is_failing:
-            return DriftCause.JOB_FAILED
-        unsettled = await self.events.unsettled(suspect.subject)
-        if any(it.outcome.state is EventState.QUARANTINED for it in unsettled):
-            return DriftCause.EVENT_QUARANTINED
-        made_at = suspect.since
-        if made_at is None:
-            return DriftCause.EVENT_LOST
-        until = made_at + DELIVERED_WITHIN
-        if until <= self.record.clock() and not await self.events.received_between(
-            made_at, until
-        ):
-            return DriftCause.WHILE_DOWN
-        return DriftCause.EVENT_LOST
 
 
 def _unreadable(suspect: Suspect, reason: str) -> Drift:

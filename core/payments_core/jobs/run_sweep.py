@@ -24,14 +24,13 @@ from payments_core.errors import (
     PaymentsError,
 )
 from payments_core.identity import UserId
+from payments_core.jobs.drift_cause import SETTLES_WITHIN
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.lease import BackOff
 from payments_core.sweep import Suspect, SweepPlace, SweepRange
 
 # What is older changes by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
-# The events of what is younger may be on their way.
-SETTLES_WITHIN: Final = timedelta(minutes=5)
 # An event is delivered within this, as a rule.
 SETTLE_S: Final = 10.0
 BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))

@@ -5,6 +5,7 @@ Source: docs.stripe.com/api/pagination and docs.stripe.com/search.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -36,12 +37,15 @@ def page(
         every = every[: _cursor(every, params.ending_before, "ending_before")]
     if params.starting_after is not None:
         every = every[_cursor(every, params.starting_after, "starting_after") + 1 :]
-    # A cursor holds its place even if it does not pass the tests, or no longer does.
-    found = [it for it in every if all(test(it) for test in tests)]
-    has_more = len(found) > params.limit
     if params.ending_before is not None:
-        return listed(url, found[-params.limit :], has_more=has_more)
-    return listed(url, found[: params.limit], has_more=has_more)
+        every.reverse()
+    # A cursor holds its place even if it does not pass the tests, or no longer does.
+    passing = (it for it in every if all(test(it) for test in tests))
+    found = list(islice(passing, params.limit + 1))
+    shown = found[: params.limit]
+    if params.ending_before is not None:
+        shown.reverse()
+    return listed(url, shown, has_more=len(found) > params.limit)
 
 
 def _cursor(found: Sequence[Object], id_: str, param: str) -> int:

@@ -111,7 +111,7 @@ class Outbox:
             event_id=event.id,
             event_type=event.type,
             endpoint_id=endpoint["id"],
-            body=_payload(self.world, event, version),
+            body=payload(self.world, event, version),
             made_at=self._now,
         )
         due, order = self._now, 0
@@ -227,7 +227,8 @@ def _wants(endpoint: Object, type_: str) -> bool:
     )
 
 
-def _payload(world: World, event: Event, version: str) -> bytes:
+def payload(world: World, event: Event, version: str) -> bytes:
+    """Return what an endpoint of this version is sent."""
     if world.thin_events:
         return msgspec.json.encode(thin(event))
     whole = shown(world, event)

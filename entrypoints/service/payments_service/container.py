@@ -392,6 +392,7 @@ def _sweeping(
             container.resolve(JobDirectory),
             container.resolve(EventLog),
             container.resolve(KeptObjects),
+            container.resolve(Checkpoints),
         )
 
     def run_sweep() -> RunSweep:
