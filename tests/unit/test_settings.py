@@ -302,6 +302,8 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_DRAIN_S", "301"),
     ("PAYMENTS_EVENT_BACK_FILL_S", "3601"),
     ("PAYMENTS_SWEEP", "yes"),
+    ("PAYMENTS_ERASURE_KEY", CANARY[:31]),
+    ("PAYMENTS_ERASURE_KEY", "0" * 64),
     # A body is delivered, and listed, for 30 days; a key is repeated for a day.
     ("PAYMENTS_KEEP_BODIES_DAYS", "30"),
     ("PAYMENTS_KEEP_EVENTS_DAYS", "30"),
