@@ -73,6 +73,7 @@ class AccountNotFound(Rejected):
 
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
+    field: ClassVar[str] = "email"
     message: ClassVar[str] = "another user has this e-mail"
 
 

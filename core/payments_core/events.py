@@ -29,7 +29,7 @@ class EventState(StrEnum):
     """What became of an event that was kept."""
 
     APPLIED = "applied"
-    # A type that we do not follow, or nothing of any user: kept, and nothing to do.
+    # Kept, and nothing to do: a type that we do not follow, nothing of any user.
     IGNORED = "ignored"
     # Kept, not applied yet: the worker has it.
     PENDING = "pending"
@@ -130,6 +130,8 @@ Report = (
     | ObjectChanged
     | QuarantineNeeded
 )
+# Why an event of a followed type is ignored that says nothing of interest.
+NOTHING_FOLLOWS: Final = "it changes nothing that is kept"
 # The type of a signed event whose own cannot be read.
 UNREADABLE: Final = "unreadable"
 
@@ -138,11 +140,11 @@ UNREADABLE: Final = "unreadable"
 class GatewayEvent:
     """One event, verified and translated.
 
-    `report` is what it says, or None for a type that we do not follow. `customer_id` is
-    the customer whom it is about, if it says so. `request_key` is
-    the idempotency key of the request that it came of, if any. `body` is what was
-    signed, byte for byte. Of a body without a readable id or type, the id is made of
-    its digest and the type is `UNREADABLE`.
+    `report` is what it says, or None if nothing follows; `ignored_because` says why,
+    where it is the type. `customer_id` is the customer whom it is about, if it says so.
+    `request_key` is the idempotency key of the request that it came of, if any. `body`
+    is what was signed, byte for byte. Of a body without a readable id or type, the id
+    is made of its digest and the type is `UNREADABLE`.
     """
 
     id: str
@@ -153,6 +155,7 @@ class GatewayEvent:
     object_id: str | None = None
     customer_id: CustomerId | None = None
     report: Report | None = None
+    ignored_because: str | None = None
     request_key: str | None = None
     body: bytes = attrs.field(repr=False)
     key: EventKey = attrs.field(init=False, eq=False, repr=False)

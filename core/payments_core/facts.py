@@ -101,13 +101,16 @@ class CardObserved:
 class UserRegistered:
     """A user of the users micro-service, and maybe the customer that is theirs.
 
-    `by_hand` is who binds it in the place of another customer, and why.
+    `by_hand` is who binds it in the place of another customer, and why. `imported` is
+    who binds it with many others, and why: it takes no other's place, and who imports
+    it reads what it has.
     """
 
     user_id: UserId
     email: Email
     customer_id: CustomerId | None = None
     by_hand: ByHand | None = None
+    imported: ByHand | None = None
 
 
 @attrs.frozen

@@ -195,11 +195,15 @@ class FetchedPayment:
 class FetchedCustomer:
     """A customer: `deleted` ones are known for ever, and nothing can be done with them.
 
-    `metadata_user_id` is the user whom its metadata names.
+    `metadata_user_id` is the user whom its metadata names, `email_key` what its e-mail
+    is known by, `card` the one that pays by default; None: it has none, or it cannot be
+    read as one.
     """
 
     deleted: bool = False
     metadata_user_id: str | None = None
+    email_key: str | None = None
+    card: Card | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -259,6 +259,11 @@ WRONG: Final = [
         "Layers of the command line",
     ),
     (
+        f"{SERVICE}/doctor/findings.py",
+        "import payments_service.doctor.start",
+        "Layers of the doctor",
+    ),
+    (
         f"{SERVICE}/processes/start.py",
         "import payments_service.processes.worker",
         "Layers of the processes",

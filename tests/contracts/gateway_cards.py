@@ -89,7 +89,9 @@ class CardsContract:
         """
         customer = await a_customer(world)
         known = await world.gateway.customer(customer)
-        assert known == FetchedCustomer(metadata_user_id=ADA)
+        assert known == FetchedCustomer(
+            metadata_user_id=ADA, email_key="ada@example.org"
+        )
         assert await world.gateway.card_of(customer) is None
         assert list(await world.gateway.subscriptions_of(customer)) == []
 
@@ -135,6 +137,7 @@ class CardsContract:
         card = await world.gateway.card_of(customer)
         assert card is not None
         assert card.id == new
+        assert (await world.gateway.customer(customer)).card == card
 
     async def test_a_customers_card_is_found_by_its_id(
         self, world: GatewayWorld

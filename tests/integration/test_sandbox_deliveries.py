@@ -388,3 +388,42 @@ def test_one_failing_endpoint_does_not_keep_another_waiting(
     assert event["pending_webhooks"] == 1
     wire.sandbox.advance("1 hour")
     assert (len(receiver.at("/bad")), len(receiver.at("/good"))) == (2, 1)
+
+
+def test_an_event_destination_is_told_in_thin_events(
+    wire: Wire, receiver: Receiver
+) -> None:
+    """
+    Of the types that it named, signed by its own secret; none while it is disabled. An
+    endpoint beside it is told the same in snapshots.
+    """
+    path = "/v2/core/event_destinations"
+    made = wire.client.post(
+        path,
+        json={
+            "name": "thin",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": [f"v1.{CREATED}"],
+            "webhook_endpoint": {"url": f"{receiver.url}/thin"},
+            "include": ["webhook_endpoint.signing_secret"],
+        },
+    ).json()
+    secret = made["webhook_endpoint"]["signing_secret"]
+    whole = register(wire, f"{receiver.url}/whole", CREATED)["secret"]
+    wire.subscribe()
+    wire.sandbox.deliver()
+    wire.client.post(f"{path}/{made['id']}/disable", json={}).raise_for_status()
+    wire.post("customers")
+    wire.sandbox.deliver()
+
+    [thin] = receiver.at("/thin")
+    snapshot, _ = receiver.at("/whole")
+    assert thin.event["object"] == "v2.core.event"
+    assert thin.event["type"] == f"v1.{CREATED}"
+    assert thin.event["related_object"]["id"] == snapshot.object["id"]
+    notification = stripe.StripeClient("sk_test_none").parse_event_notification(
+        thin.body, thin.signature, secret
+    )
+    assert notification.id == thin.event["id"]
+    assert is_signed(snapshot, whole)

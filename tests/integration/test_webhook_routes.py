@@ -74,12 +74,15 @@ def test_an_unknown_type_is_kept_and_answered_200(service: ServiceProcess) -> No
     Stripe may add types; an unknown one is not an error, and nothing is lost.
     """
     unknown = event(SUCCEEDED, "unknown") | {"type": "radar.early_fraud_warning.made"}
+    series = 'payments_webhooks_ignored_total{reason="its type is not known"}'
+    before = counted(service)[series]
 
     answer = service.post_event(unknown)
 
     assert answer.status_code == 200
     assert answer.json() == {"outcome": "ignored"}
     assert service.post_event(unknown).json() == {"outcome": "duplicate"}
+    assert counted(service)[series] == before + 1
 
 
 def test_t21_a_live_event_is_kept_apart_in_development(service: ServiceProcess) -> None:

@@ -8,7 +8,7 @@ are deleted.
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -320,10 +320,14 @@ def _shown(report: SubscriptionReport) -> KnownSubscription:
 
 
 async def compare(
-    deployment: Deployment, owners: dict[str, UserId], where: object
+    deployment: Deployment,
+    owners: dict[str, UserId],
+    where: object,
+    *,
+    besides: Collection[UserId] = (),
 ) -> int:
     records, now = GatewayRecords(deployment.engine.world, owners), deployment.clock.now
-    users = set(owners.values())
+    users = {it for it in owners.values() if it not in besides}
     for user in sorted(users):
         account = await deployment.account(user)
         ours = account.standing(now=now, policy=deployment.policy)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Final, ForwardRef, Literal, get_args, get_orig
 
 import stripe
 import typing_extensions
-from stripe._object_classes import OBJECT_CLASSES
+from stripe._object_classes import OBJECT_CLASSES, V2_OBJECT_CLASSES
 from stripe._request_options import RequestOptions
 from stripe._stripe_object import UntypedStripeObject
 
@@ -49,7 +49,7 @@ def problems_of_object(value: Mapping[str, Any]) -> list[str]:
 @functools.cache
 def class_of(kind: str) -> Class | None:
     """Return the SDK's class for a value of `object`, or None."""
-    module, name = OBJECT_CLASSES.get(kind, ("", ""))
+    module, name = {**V2_OBJECT_CLASSES, **OBJECT_CLASSES}.get(kind, ("", ""))
     return getattr(importlib.import_module(module), name) if module else None
 
 

@@ -54,7 +54,13 @@ SUBSCRIPTION_TYPES: Final = [
 OWED_TYPES: Final = ["invoice.payment_action_required", "invoice.payment_failed"]
 METHOD_TYPES: Final = [
     f"payment_method.{what}"
-    for what in ("attached", "automatically_updated", "updated")
+    for what in (
+        "attached",
+        "automatically_updated",
+        # Its name before 2020-08-27.
+        "card_automatically_updated",
+        "updated",
+    )
 ]
 CARD_TYPES: Final = [
     *METHOD_TYPES,

@@ -250,9 +250,13 @@ async def test_a_type_that_we_do_not_follow_is_kept_and_ignored() -> None:
     Nothing to do, and nothing forgotten.
     """
     world = await a_world()
-    (receipt,) = await world.apply([an_event(type_="radar.warning", body=b"\x00")])
+    unknown = attrs.evolve(
+        an_event(type_="radar.warning", body=b"\x00"),
+        ignored_because="its type is not known",
+    )
+    (receipt,) = await world.apply([unknown])
 
-    assert receipt.outcome == Outcome(EventState.IGNORED)
+    assert receipt.outcome == Outcome(EventState.IGNORED, "its type is not known")
     (event,) = await world.log.find("evt_1")
     assert event.body == b"\x00"
 

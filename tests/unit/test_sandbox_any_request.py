@@ -1,5 +1,6 @@
 """Whatever the sandbox is asked: an answer of Stripe's, and time still passes."""
 
+import contextlib
 import functools
 import json
 import re
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from payments_sandbox.engine import START
+from payments_sandbox.errors import ApiError
+from payments_sandbox.forms import parsed
 from payments_sandbox.periods import DAY
 from payments_sandbox.resources import ROUTES
 from payments_sandbox.resources.endpoints import shown
@@ -105,7 +108,11 @@ def requests(draw: st.DrawFn) -> tuple[str, str, str]:
         for name, words in chosen
     ]
     bad = draw(st.lists(st.tuples(anything, anything), max_size=1))
-    return route.method, path, urlencode([*good, *bad])
+    form = urlencode([*good, *bad])
+    if route.method == "POST" and path.startswith("/v2/"):
+        with contextlib.suppress(ApiError):
+            form = json.dumps(parsed(form))
+    return route.method, path, form
 
 
 @given(st.lists(requests(), min_size=1, max_size=8))

@@ -3,16 +3,13 @@
 Ids are those of the threat model.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from payments_adapters.stripe import StripeEvents, StripeSignatures, sign, translate
-from payments_adapters.stripe.event_reader import FOLLOWED
 from payments_core import (
     GatewayEvent,
     Money,
@@ -141,32 +138,12 @@ def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
     assert event.body == body
 
 
-# Which types are followed
-
-API_PAGE: Final = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-
-
-def test_the_types_that_are_followed_are_those_of_the_page() -> None:
-    """
-    Who registers an endpoint for some types only finds them there.
-    """
-    listed = [
-        f"{group}.{type_}"
-        for group, types in re.findall(
-            r"(?ms)^- `(\w+)\.`: (.*?)(?=^- |^$|\Z)", API_PAGE
-        )
-        for type_ in re.findall(r"`([\w.]+)`", types)
-    ]
-
-    assert sorted(listed) == sorted(FOLLOWED)
-
-
 # The envelope
 
 
-def test_an_unknown_type_is_an_event_without_a_report() -> None:
+def test_a_type_that_is_not_followed_is_an_event_without_a_report() -> None:
     """
-    Stripe adds types; one that we do not follow is kept.
+    One that we do not follow is kept.
     """
     event = translate(event_body({"id": "in_1", "object": "invoice"}, "invoice.sent"))
 

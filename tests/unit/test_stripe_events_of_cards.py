@@ -208,13 +208,15 @@ def test_a_detached_card_that_was_nobodys_is_not_reported(before: object) -> Non
         ("source", "cus_1", False),
     ],
 )
+@pytest.mark.parametrize(
+    "type_", ["customer.source.deleted", "customer.source.updated"]
+)
 def test_a_card_of_the_older_api_that_changed_is_asked_for(
-    kind: str, customer: str | None, *, is_asked: bool
+    type_: str, kind: str, customer: str | None, *, is_asked: bool
 ) -> None:
     """
-    It has other names for the same brands.
+    It has other names for the same brands, and may be gone.
     """
-    type_ = "customer.source.updated"
     thing = {"id": "card_1", "object": kind, "customer": customer, "brand": "Visa"}
 
     wanted = SyncNeeded(THEIRS, type_) if is_asked else None

@@ -6,8 +6,12 @@ from typing import Any, Final
 
 import pytest
 
-from payments_adapters.stripe import translate
-from payments_adapters.stripe.event_reader import FOLLOWED
+from payments_adapters.stripe import (
+    FOLLOWED,
+    NOT_FOLLOWED,
+    UNKNOWN_TYPE,
+    translate,
+)
 from payments_core.events import ObjectChanged, QuarantineNeeded, SyncNeeded
 from payments_core.job import JobKey, JobKind
 from support.stripe_bodies import ABSENT, refusal_of, without_absent
@@ -117,19 +121,23 @@ def test_every_type_that_is_followed_is_followed_as_a_thin_event(type_: str) -> 
 
 
 @pytest.mark.parametrize(
-    "type_",
+    ("type_", "reason"),
     [
-        "v1.billing.meter.error_report_triggered",
-        "v2.core.account.updated",
-        "charge.succeeded",
-        "v1.v1.charge.succeeded",
+        ("v1.billing.meter.error_report_triggered", NOT_FOLLOWED),
+        ("v1.invoice.sent", NOT_FOLLOWED),
+        ("v2.core.account.updated", UNKNOWN_TYPE),
+        ("charge.succeeded", UNKNOWN_TYPE),
+        ("v1.v1.charge.succeeded", UNKNOWN_TYPE),
     ],
 )
-def test_any_other_type_is_kept_and_asks_for_nothing(type_: str) -> None:
+def test_any_other_type_is_kept_and_asks_for_nothing(type_: str, reason: str) -> None:
     """
     As of snapshots; nor is a type of theirs one of thin events.
     """
-    assert translate(body_of(type_)).report is None
+    event = translate(body_of(type_))
+
+    assert event.report is None
+    assert event.ignored_because == reason
 
 
 def test_t22_a_thin_event_of_another_account_is_kept_apart() -> None:

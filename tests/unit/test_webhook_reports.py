@@ -6,6 +6,7 @@ import attrs
 import pytest
 import structlog
 
+from payments_adapters.stripe import UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
 from payments_core.events import EventState, Outcome
 from payments_service.webhook_reports import (
@@ -61,8 +62,8 @@ def test_each_reason_is_told_for_itself() -> None:
             reports.refuse(FORGED)
             reports.refuse(LATE)
             reports.refuse(EventTypeMismatch("charge.failed"))
-            reports.quarantine(quarantined("livemode is not ours"))
-            reports.quarantine(quarantined("the refund names no charge"))
+            reports.keep(quarantined("livemode is not ours"))
+            reports.keep(quarantined("the refund names no charge"))
 
     said = {(it["event"], it["reason"]) for it in lines}
     assert said == {
@@ -96,8 +97,8 @@ def test_reasons_are_few_whatever_comes() -> None:
     reports = WebhookReports(Clock())
     with structlog.testing.capture_logs():
         for number in range(REASONS_MAX * 3):
-            reports.quarantine(quarantined(f"reason {number}"))
-        reports.quarantine(Outcome(EventState.QUARANTINED))
+            reports.keep(quarantined(f"reason {number}"))
+        reports.keep(Outcome(EventState.QUARANTINED))
 
     assert len(reports.quarantined) == REASONS_MAX + 1
     assert reports.quarantined[OTHER] == REASONS_MAX * 2 + 1
@@ -118,3 +119,21 @@ def test_a_minute_is_a_minute() -> None:
         clock.now += 0.001
         reports.refuse(FORGED)
     assert len(lines) == 2
+
+
+def test_what_is_ignored_is_counted_by_its_reason_and_not_told() -> None:
+    """
+    Types that are not known are there from the start, at zero: an alert hears of the
+    first. There are few reasons, whatever comes.
+    """
+    reports = WebhookReports(Clock())
+    assert reports.ignored == {UNKNOWN_TYPE: 0}
+    with structlog.testing.capture_logs() as lines:
+        for number in range(REASONS_MAX * 2):
+            reports.keep(Outcome(EventState.IGNORED, UNKNOWN_TYPE))
+            reports.keep(Outcome(EventState.IGNORED, f"reason {number}"))
+
+    assert not lines
+    assert not reports.quarantined
+    assert reports.ignored[UNKNOWN_TYPE] == REASONS_MAX * 2
+    assert len(reports.ignored) == REASONS_MAX + 1

@@ -32,7 +32,7 @@ from payments_core.gateway import (
     GatewayRequest,
     InvoicePaymentState,
 )
-from payments_core.identity import CustomerId, UserId
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.job import JobKey
 from payments_core.money import Money
 from payments_core.months import months_after
@@ -249,9 +249,13 @@ class MemoryGateway:
 
     async def customer(self, customer_id: CustomerId) -> core.FetchedCustomer:
         made = _found(self.objects.made, customer_id, "customer")
+        is_deleted = customer_id in self.objects.deleted_customers
+        email = None if is_deleted else getattr(made, "email", None)
         return core.FetchedCustomer(
-            deleted=customer_id in self.objects.deleted_customers,
+            deleted=is_deleted,
             metadata_user_id=getattr(made, "user_id", None),
+            email_key=Email.of(email).key if email else None,
+            card=await self.card_of(customer_id),
         )
 
     async def subscription(self, gateway_id: str) -> core.FetchedSubscription:

@@ -19,5 +19,10 @@ _STAMPED: Final = sa.select(deployment.c.livemode)
 async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
     """Stamp a new database with its mode; return the mode that it has."""
     await store.execute(_STAMP, mode=livemode)
-    (stamped,) = await store.execute(_STAMPED)
-    return bool(stamped["livemode"])
+    return bool(await read_livemode(store))
+
+
+async def read_livemode(store: PostgresStore) -> bool | None:
+    """Return the mode of a database; None if it is not stamped yet."""
+    stamped = await store.execute(_STAMPED)
+    return bool(stamped[0]["livemode"]) if stamped else None

@@ -5,6 +5,23 @@ which takes half a second, and who only reads events does not need it.
 """
 
 from payments_adapters.stripe.event_reader import StripeEvents, translate
+from payments_adapters.stripe.followed_types import (
+    ENDPOINT_TYPES,
+    FOLLOWED,
+    FORMER_TYPES,
+)
+from payments_adapters.stripe.other_types import IGNORED, NOT_FOLLOWED, UNKNOWN_TYPE
 from payments_adapters.stripe.signature import StripeSignatures, sign
 
-__all__ = ["StripeEvents", "StripeSignatures", "sign", "translate"]
+__all__ = [
+    "ENDPOINT_TYPES",
+    "FOLLOWED",
+    "FORMER_TYPES",
+    "IGNORED",
+    "NOT_FOLLOWED",
+    "UNKNOWN_TYPE",
+    "StripeEvents",
+    "StripeSignatures",
+    "sign",
+    "translate",
+]

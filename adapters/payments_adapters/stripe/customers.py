@@ -5,9 +5,11 @@ Sources: docs.stripe.com/api/{customers,setup_intents}/object.
 
 import msgspec
 
+from payments_adapters.emails import read_email
 from payments_adapters.stripe.api_shapes import Made
 from payments_adapters.stripe.billing import PaymentMethod
 from payments_adapters.stripe.fields import Id, Reference, Text
+from payments_core.errors import InvalidValue
 
 
 class InvoiceSettings(msgspec.Struct):
@@ -18,8 +20,17 @@ class Customer(Made):
     """A deleted one has no settings any more."""
 
     deleted: bool = False
+    # Of any length: `Email` has the limit, and one too long is no e-mail.
+    email: str | None = None
     invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
     default_source: Reference = None
+
+    @property
+    def email_key(self) -> str | None:
+        try:
+            return read_email(self.email).key if self.email else None
+        except InvalidValue:
+            return None
 
     @property
     def default_method(self) -> str | None:

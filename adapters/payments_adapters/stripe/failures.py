@@ -36,6 +36,8 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "subscription_details[items][0][quantity]": "quantity",
         "subscription_details[proration_date]": "proration_date",
         "trial_period_days": "trial_days",
+        "url": "url",
+        "webhook_endpoint[url]": "url",
     }
 )
 _REFUSES_US: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})

@@ -144,10 +144,20 @@ class StripeGateway:
         return CustomerId(made[-1]) if made else None
 
     async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
-        found = (await self._reading.one(CUSTOMER, customer_id)).it
+        found = (await self._reading.one(CUSTOMER, customer_id, _DEFAULT_CARD)).it
+        method = found.invoice_settings.default_payment_method
+        if isinstance(method, str):
+            raise GatewayOutcomeUnknown("a card of which only the id was sent")
+        # Where nobody chose a payment method, a card of the older API pays.
+        source = id_of(found.default_source)
+        card = billing.card_of(method) if method else None
+        if method is None and source is not None:
+            card = await self.card(customer_id, source)
         return FetchedCustomer(
             deleted=found.deleted,
             metadata_user_id=found.metadata.user_id if found.metadata else None,
+            email_key=found.email_key,
+            card=card,
         )
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
@@ -179,15 +189,7 @@ class StripeGateway:
         return [request_results.report_of(got.it) for got in found]
 
     async def card_of(self, customer_id: CustomerId) -> Card | None:
-        got = await self._reading.one(CUSTOMER, customer_id, _DEFAULT_CARD)
-        method = got.it.invoice_settings.default_payment_method
-        if isinstance(method, str):
-            raise GatewayOutcomeUnknown("a card of which only the id was sent")
-        if method is not None:
-            return billing.card_of(method)
-        # Where nobody chose a payment method, a card of the older API pays.
-        source = id_of(got.it.default_source)
-        return await self.card(customer_id, source) if source else None
+        return (await self.customer(customer_id)).card
 
     async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
         try:

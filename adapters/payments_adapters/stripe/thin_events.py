@@ -2,7 +2,7 @@
 
 Rule 1: one of the types that are followed asks for a sync, or for reading the object
         first, where it does not say itself what to sync.
-Rule 2: any other type is kept, and asks for nothing.
+Rule 2: any other type is kept, and asks for nothing. It says whether we know it.
 
 Source: docs.stripe.com/api/v2/core/events/object and
 docs.stripe.com/event-destinations (types `v1.…`, general since 2026-09-30).
@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import msgspec
 
 from payments_adapters.stripe.fields import KIND, Id, Malformed, Text, Visible, decode
+from payments_adapters.stripe.other_types import why_ignored
 from payments_core.events import (
     GatewayEvent,
     ObjectChanged,
@@ -102,16 +103,23 @@ def thin_event_of(body: bytes, followed: Mapping[str, str | None]) -> GatewayEve
         livemode=event.livemode,
         object_id=event.related_object.id if event.related_object else None,
         report=_report(event, followed),
+        ignored_because=_why_ignored(event.type, followed),
         request_key=request.idempotency_key if request else None,
         body=body,
     )
+
+
+def _why_ignored(type_: str, followed: Mapping[str, str | None]) -> str | None:
+    """Say why a type is not followed; None: it is."""
+    name = type_.removeprefix(PREFIX)
+    return None if name != type_ and name in followed else why_ignored(name)
 
 
 def _report(event: ThinEvent, followed: Mapping[str, str | None]) -> _Report | None:
     if event.context:
         return QuarantineNeeded("the event is of an account of an organisation")
     type_, thing = event.type.removeprefix(PREFIX), event.related_object
-    if type_ not in followed or event.type in followed:
+    if _why_ignored(event.type, followed):
         return None
     if thing is None:
         return QuarantineNeeded("the event names no object")

@@ -63,6 +63,7 @@ from payments_core.decide.subscriptions import observe_subscription, pay_period
 from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
 from payments_core.events import (
+    NOTHING_FOLLOWS,
     CardReported,
     EventKey,
     EventState,
@@ -108,7 +109,6 @@ __all__ = [
 # What should have happened by now at the gateway, and has not, is asked for again.
 A_DAY: Final = timedelta(days=1)
 _OTHER_MODE: Final = Outcome(EventState.QUARANTINED, "livemode is not ours")
-_IGNORED: Final = Outcome(EventState.IGNORED)
 _NEW: Final = frozenset({None})
 _REVIVED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
 # By hand also one of which nothing followed: a later release may follow its type.
@@ -331,8 +331,10 @@ def _answer(group: Group, source: SourcedFacts) -> Outcome | Rejected:
             answer = one
         if one is QUARANTINED and source.intent is None:
             break
+    if answer is None and (event := source.event):
+        return Outcome(EventState.IGNORED, event.ignored_because or NOTHING_FOLLOWS)
     if answer is None:
-        return _IGNORED if source.event else source.job_outcome
+        return source.job_outcome
     return answer
 
 

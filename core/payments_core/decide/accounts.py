@@ -169,7 +169,8 @@ def register_user(
     group.note("user registered" if before is None else "user changed")
     if customer is not None and not is_bound:
         _take_the_place(group, fact, customer)
-        _bind(group, customer, existed=True)
+        _bind(group, customer, existed=fact.imported is None)
+        _note_import(group, fact, customer)
     group.link_keys |= claims_of(fact)
     adopt(group, claims_of(fact))
     return APPLIED
@@ -197,6 +198,8 @@ def _refused_place(
     known: Known, account: PaymentAccount, fact: UserRegistered
 ) -> Rejected | None:
     """Say why a customer may not take the place of the one that is bound."""
+    if fact.imported is not None:
+        return CustomerTaken("the user has another one")
     if fact.by_hand is None:
         return CustomerTaken("the user has another one: give a reason to bind this one")
     if any(
@@ -226,6 +229,20 @@ def _take_the_place(group: Group, fact: UserRegistered, customer: CustomerId) ->
         )
     )
     group.account = account.released()
+
+
+def _note_import(group: Group, fact: UserRegistered, customer: CustomerId) -> None:
+    """Keep who imported a binding, and why; who else binds one is not asked why."""
+    if fact.imported is None:
+        return
+    group.by_hand.append(
+        ChangeByHand(
+            action=ActionByHand.BIND_CUSTOMER,
+            subject=customer,
+            user_id=fact.user_id,
+            decided=fact.imported,
+        )
+    )
 
 
 def bind_customer(group: Group, fact: CustomerBound, _: SourcedFacts) -> Outcome:

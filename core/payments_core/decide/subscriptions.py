@@ -17,7 +17,13 @@ from payments_core.decide.decision import (
 )
 from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
-from payments_core.facts import APPLIED, PeriodPaid, SourcedFacts, SubscriptionObserved
+from payments_core.facts import (
+    APPLIED,
+    CardObserved,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+)
 from payments_core.linking import link_keys
 from payments_core.subscription import (
     Subscription,
@@ -118,11 +124,20 @@ def put_subscription(
     if had_card or after.report.own_card != (
         linked.report.own_card if linked else None
     ):
-        is_ours = source is not None and group.is_own_card_change(source)
-        if not is_ours:
+        is_told = source is not None and (
+            _tells_card(source) or group.is_own_card_change(source)
+        )
+        if not is_told:
             _follow_own_card(group, after.report, changed=True)
     if _life(after) != (_life(linked) if linked else None):
         group.replays = True
+
+
+def _tells_card(source: SourcedFacts) -> bool:
+    """Say whether it was read together with the card that pays."""
+    return source.intent is None and any(
+        isinstance(it, CardObserved) for it in source.facts
+    )
 
 
 def _follow_own_card(

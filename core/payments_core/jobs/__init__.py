@@ -1,7 +1,15 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
 from payments_core.jobs.drift_cause import DriftCause
+from payments_core.jobs.import_customers import (
+    ImportCustomers,
+    ImportRow,
+    RowResult,
+    RowState,
+)
+from payments_core.jobs.patience import Patience
 from payments_core.jobs.purge import Purge, PurgeListener
+from payments_core.jobs.read_history import ReadHistory
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
@@ -11,9 +19,15 @@ __all__ = [
     "DriftCause",
     "FailedWork",
     "Finding",
+    "ImportCustomers",
+    "ImportRow",
+    "Patience",
     "Purge",
     "PurgeListener",
+    "ReadHistory",
     "Reconcile",
+    "RowResult",
+    "RowState",
     "RunSweep",
     "RunWork",
     "SweepListener",

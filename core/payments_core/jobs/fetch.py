@@ -57,14 +57,13 @@ async def fetch_customer(
     That card is the own one of the newest subscription that has one, else the default.
     A customer that was deleted is let go; what it had was ended with it.
     """
-    card = await gateway.card_of(customer)
-    # A deleted one has no card.
-    if card is None and (await gateway.customer(customer)).deleted:
+    found = await gateway.customer(customer)
+    if found.deleted:
         owner = await accounts.owner_of_customer(customer)
         account = await accounts.find(owner) if owner else None
         facts = facts_of_deletion(account, customer)
         return FetchedCustomerState(facts, deleted=True)
-    sold = await gateway.subscriptions_of(customer)
+    sold, card = await gateway.subscriptions_of(customer), found.card
     own = newest_own_card(sold)
     if own is not None and (card is None or card.id != own):
         card = await gateway.card(customer, own) or card

@@ -1,8 +1,8 @@
 """Compare page after page, at whatever pace the gateway and the database allow.
 
-Rule 1: a call that was not made, or not answered, is made again, later and later. One
-        that was not made is given up after `TRIES_MAX`, and ends the sweep. What is not
-        answered `UNANSWERED_MAX` times is told, and the rest is compared.
+Rule 1: a call that was not made, or not answered, is made again (`Patience`). One that
+        is given up ends the sweep; what is not answered is told, and the rest is
+        compared.
 Rule 2: what differs is compared again after a moment: the event of what changed a
         moment ago may be on its way.
 Rule 3: a bug concerns what it is about: it is told, and the rest is compared.
@@ -17,31 +17,21 @@ from typing import Final, TypeVar
 import attrs
 
 from payments_core.errors import (
-    AccountBusy,
-    GatewayMisconfigured,
     GatewayOutcomeUnknown,
-    GatewayUnavailable,
     PaymentsError,
 )
 from payments_core.identity import UserId
 from payments_core.jobs.drift_cause import SETTLES_WITHIN
+from payments_core.jobs.patience import Patience, untold
 from payments_core.jobs.reconcile import Finding, Reconcile
-from payments_core.lease import BackOff
 from payments_core.sweep import Suspect, SweepPlace, SweepRange
 
 # What is older changes by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
 # An event is delivered within this, as a rule.
 SETTLE_S: Final = 10.0
-BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
-TRIES_MAX: Final = 8
-UNANSWERED_MAX: Final = 3
 
 _T = TypeVar("_T")
-
-
-def _ignore(_: Exception, __: float) -> None:
-    """Drop it: no listener was given."""
 
 
 def _drop(_: Finding) -> None:
@@ -69,7 +59,7 @@ class RunSweep:
     # After so long what differs is compared again.
     settle_s: float = SETTLE_S
     # Hears of each wait for the gateway: why, and for how long.
-    on_wait: Callable[[Exception, float], None] = _ignore
+    on_wait: Callable[[Exception, float], None] = untold
     # Hears of each finding, as it is made.
     on_finding: Callable[[Finding], None] = _drop
 
@@ -149,17 +139,4 @@ class RunSweep:
             return [self.reconcile.failed(suspect, error)]
 
     async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:
-        unanswered = 0
-        for attempt in range(1, TRIES_MAX):
-            try:
-                return await action()
-            except GatewayMisconfigured:
-                raise
-            except (AccountBusy, GatewayUnavailable) as error:
-                unanswered += isinstance(error, GatewayOutcomeUnknown)
-                if unanswered == UNANSWERED_MAX:
-                    raise
-                wait_s = BACK_OFF.after(attempt - 1).total_seconds()
-                self.on_wait(error, wait_s)
-                await self.sleep(wait_s)
-        return await action()
+        return await Patience(self.sleep, self.on_wait)(action)

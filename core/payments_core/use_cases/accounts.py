@@ -15,6 +15,7 @@ from payments_core.errors import (
 )
 from payments_core.events import SyncNeeded
 from payments_core.facts import CustomerDeleted, Fact, SourcedFacts, UserRegistered
+from payments_core.gateway import FetchedCustomer
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.policy import Policy
 from payments_core.ports import AccountDirectory, Clock, PaymentGateway
@@ -69,6 +70,28 @@ def facts_of_deletion(
     return (CustomerDeleted(customer), *ended)
 
 
+async def usable_customer(
+    gateway: PaymentGateway, user_id: UserId, customer_id: CustomerId
+) -> FetchedCustomer:
+    """Return a customer; one that nothing could be sold to is refused.
+
+    Raises:
+        UnknownReference: the gateway has no such customer, or has deleted it.
+        CustomerTaken: its metadata names another user.
+        GatewayUnavailable: it could not be asked.
+    """
+    try:
+        customer = await gateway.customer(customer_id)
+    except GatewayObjectMissing:
+        reason = "the payment gateway has none"
+        raise UnknownReference("customer_id", reason) from None
+    if customer.deleted:
+        raise UnknownReference("customer_id", "the payment gateway has deleted it")
+    if customer.metadata_user_id not in {None, user_id}:
+        raise CustomerTaken("its metadata names another user")
+    return customer
+
+
 @attrs.frozen
 class RegisterCustomer:
     """Register a user with a customer that the gateway has: see `RegisterUser`."""
@@ -98,7 +121,7 @@ class RegisterCustomer:
         known = await self.directory.find(user_id)
         before = known.customer_id if known else None
         if before != customer_id:
-            await self._check(user_id, customer_id)
+            await usable_customer(self.gateway, user_id, customer_id)
         if before not in {None, customer_id} and by_hand is not None:
             await self._check_place(known, before)
         return await self.register(user_id, email, customer_id, by_hand)
@@ -122,18 +145,6 @@ class RegisterCustomer:
         if any(not it.is_terminal for it in sold):
             reason = "the user's other one has a subscription that is not over"
             raise CustomerTaken(reason)
-
-    async def _check(self, user_id: UserId, customer_id: CustomerId) -> None:
-        """Refuse a customer that nothing could be sold to: binding is for long."""
-        try:
-            customer = await self.gateway.customer(customer_id)
-        except GatewayObjectMissing:
-            reason = "the payment gateway has none"
-            raise UnknownReference("customer_id", reason) from None
-        if customer.deleted:
-            raise UnknownReference("customer_id", "the payment gateway has deleted it")
-        if customer.metadata_user_id not in {None, user_id}:
-            raise CustomerTaken("its metadata names another user")
 
 
 @attrs.frozen

@@ -89,6 +89,7 @@ class Recorded:
 _BUSY: Final = Recorded(state=RecordedState.BUSY)
 _DUPLICATE: Final = Recorded(state=RecordedState.DUPLICATE)
 _AVOIDED: Final = RecordedState.AVOIDED
+_NOT_APPLIED: Final = frozenset({EventState.QUARANTINED, EventState.IGNORED})
 _LEASE_LOST: Final = Recorded(state=RecordedState.LEASE_LOST)
 
 
@@ -104,8 +105,8 @@ class RecordFacts:
     policy: Policy
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    # Hears of each event that is kept apart, once it is, and once only.
-    on_quarantine: Callable[[Outcome], None] = _ignore
+    # Hears of each event that is kept and not applied, nor will be: once it is kept.
+    on_not_applied: Callable[[Outcome], None] = _ignore
 
     async def __call__(
         self,
@@ -267,7 +268,7 @@ class _Run:
                 case SaveResult.SAVED:
                     self._answers[number] = _recorded(decided)
                     outcome = decided.outcome
-                    if outcome and outcome.state is EventState.QUARANTINED:
+                    if outcome and outcome.state in _NOT_APPLIED:
                         self._tell(self.sources[number], decided, outcome)
                 case SaveResult.LOCKED:
                     locked.append(number)
@@ -280,9 +281,9 @@ class _Run:
         return changed, locked
 
     def _tell(self, source: SourcedFacts, decided: Decided, outcome: Outcome) -> None:
-        """Tell of an event that is kept apart, if it was not before."""
+        """Tell of an event that is not applied, if it was not kept before."""
         if not decided.duplicate and (source.event or source.job):
-            self.record.on_quarantine(outcome)
+            self.record.on_not_applied(outcome)
 
     async def _saved(self, groups: Sequence[Changes]) -> dict[str, SaveResult]:
         """Save; return what became of the groups, nothing if that is not known."""

@@ -23,6 +23,7 @@ from payments_sandbox.errors import ApiError, CardError, invalid
 from payments_sandbox.expansion import expanded
 from payments_sandbox.forms import Params, parsed, read
 from payments_sandbox.periods import DAY
+from payments_sandbox.permissions import require
 from payments_sandbox.resources import ROUTES
 from payments_sandbox.routing import Route, Router
 from payments_sandbox.state import Cause, Clock, Object, World
@@ -74,10 +75,12 @@ def _failed() -> ApiError:
 
 @attrs.define
 class Api:
-    """Answers requests out of a world; `api_key` is the only one that it takes."""
+    """Answers requests out of a world; `api_key` may do everything."""
 
     world: World
     api_key: str
+    # What each restricted key may do.
+    restricted: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     _router: Router = attrs.field(init=False, factory=lambda: Router(ROUTES))
     _answered: dict[str, _Answered] = attrs.field(init=False, factory=dict)
     # How many requests there were: their ids.
@@ -134,8 +137,11 @@ class Api:
                 "You did not provide an API key. You need to provide your API key in "
                 "the Authorization header, using Bearer auth.",
             )
-        if given != self.api_key:
+        if given == self.api_key:
+            return
+        if given not in self.restricted:
             raise ApiError(401, f"Invalid API Key provided: {given[:8]}****")
+        require(self.restricted[given], request.method, request.path)
 
     def _stored(self, key: str, request: ApiRequest) -> ApiResponse | None:
         if key in self.busy:
@@ -210,6 +216,8 @@ def _form(request: ApiRequest) -> dict[str, Any]:
         return parsed(request.query)
     if request.query:
         raise invalid("A POST takes its parameters in the body.")
+    if request.path.startswith("/v2/"):
+        return _json(request.body)
     kind = request.headers.get("content-type", "application/x-www-form-urlencoded")
     if request.body and not kind.startswith("application/x-www-form-urlencoded"):
         raise invalid("Invalid request: the body is not form-encoded.")
@@ -217,6 +225,13 @@ def _form(request: ApiRequest) -> dict[str, Any]:
         return parsed(request.body.decode())
     except UnicodeDecodeError:
         raise invalid("Invalid request: the body is not UTF-8.") from None
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        raise invalid("Invalid request: the body is not a JSON object.") from None
 
 
 def _user_of(basic: str) -> str:

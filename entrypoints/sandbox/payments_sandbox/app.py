@@ -1,7 +1,7 @@
 """The sandbox as an ASGI application: Stripe's API, and the faults of a network.
 
-`/v1/…` is Stripe's, byte for byte ours to answer, or not to answer: Litestar has the
-rest (`control`).
+`/v1/…` and `/v2/…` are Stripe's, byte for byte ours to answer, or not to answer:
+Litestar has the rest (`control`).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from payments_sandbox.webhook_sender import WebhookSender
 
 # Longer than the SDK's own patience (80 s): it is the client that gives up.
 HOLD_S: Final = 120.0
+_STRIPES: Final = ("/v1/", "/v2/")
 _SLOW_PIECES: Final = 8
 _SLOW_PAUSE_S: Final = 0.1
 _LIMITED: Final = {
@@ -54,7 +55,7 @@ class SandboxApp:
         return cls(engine, WebhookSender(engine, at_once, endpoints_at_once))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["path"].startswith("/v1/"):
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(_STRIPES):
             await self._answer(scope, receive, send)
         else:
             await self._control(scope, receive, send)

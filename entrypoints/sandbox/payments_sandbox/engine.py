@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,6 +30,7 @@ from payments_sandbox.journal import (
     SecretRolled,
 )
 from payments_sandbox.periods import DAY, MOMENT_MAX, span_after
+from payments_sandbox.permissions import PERMISSIONS
 from payments_sandbox.resources import payment_intents, setup_intents
 from payments_sandbox.resources.endpoints import usable_url
 from payments_sandbox.state import Cause, Object, World
@@ -40,6 +42,8 @@ AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
 # A roll leaves the old secret valid for this long at the most.
 ROLL_S_MAX: Final = DAY
 SHOWN_MAX: Final = 100
+# Answers about the key that was sent.
+_OF_KEY: Final = frozenset({401, 403})
 # A replaced card is good for this much longer.
 REISSUE_YEARS: Final = 4
 # Time that passed by itself, and nothing happened, is noted this often at the most.
@@ -139,8 +143,10 @@ class Engine:
         """Carry a request out, and put what happened on its way."""
         drawn = self.world.drawn
         response = self.api.answer(request, fails=fails)
-        # What only looked, and drew no id for it, need not be asked again.
-        if request.method != "GET" or self.world.drawn != drawn:
+        # What only looked, and drew no id for it, need not be asked again. What a key
+        # was refused must not be: it would be asked with the key that may everything.
+        looked = request.method == "GET" and self.world.drawn == drawn
+        if not looked and response.status not in _OF_KEY:
             headers = {
                 it: request.headers[it] for it in HEADERS if it in request.headers
             }
@@ -287,6 +293,19 @@ class Engine:
         if secret and intent["client_secret"] != named:
             raise invalid(f"That is not the client secret of {id_}.", "client_secret")
         return kind, intent
+
+    def restricted_key(self, *permissions: str) -> str:
+        """Return a new key that may do no more than this, until the next reset.
+
+        Raises:
+            ValueError: a permission is none ("customer_write", "event_read", …).
+        """
+        if unknown := set(permissions) - PERMISSIONS:
+            raise ValueError(f"no permission: {', '.join(sorted(unknown))}")
+        # Not drawn from the world: no id depends on it.
+        key = f"rk_test_{secrets.token_hex(16)}"
+        self.api.restricted[key] = frozenset(permissions)
+        return key
 
     def set_card(self, id_: str, *, declines: str | None) -> None:
         """Let a card decline from now on, or (None) be good.

@@ -35,6 +35,12 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def text_of(seconds: int) -> str:
+    """Return a moment as v2 of the API writes it."""
+    text = moment(seconds).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
 def _months_on(anchor: int, months: int) -> int:
     """Return the moment `months` calendar months after the anchor."""
     start = moment(anchor)

@@ -248,6 +248,10 @@ class Sandbox:
         """Send every event to this address from now on; return the endpoint's id."""
         return self._do(lambda: self.engine.add_endpoint(url, secret, version))
 
+    def restricted_key(self, *permissions: str) -> str:
+        """Return a new key that may do no more than this ("customer_write", …)."""
+        return self._do(lambda: self.engine.restricted_key(*permissions))
+
     def roll_secret(self, endpoint_id: str, *, keep_s: int = 86_400) -> str:
         """Give an endpoint a new secret; the old one holds for `keep_s` more."""
         return self._do(lambda: self.engine.roll_secret(endpoint_id, keep_s=keep_s))

@@ -4,16 +4,15 @@ Source: docs.stripe.com/api/v2/core/events/object. Types are those of snapshots 
 `v1.` before them. The receiver fetches the object.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
+from payments_sandbox.periods import text_of
 from payments_sandbox.state import Event
 
 
 def thin(event: Event) -> dict[str, Any]:
     """Return an event as a thin one."""
     thing = event.object
-    created = datetime.fromtimestamp(event.created, UTC)
     request = {
         "id": event.cause.request_id,
         "idempotency_key": event.cause.idempotency_key,
@@ -23,7 +22,7 @@ def thin(event: Event) -> dict[str, Any]:
         "id": event.id,
         "object": "v2.core.event",
         "type": f"v1.{event.type}",
-        "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created": text_of(event.created),
         "livemode": False,
         "context": None,
         "reason": {"type": "request", "request": request} if is_asked_for else None,

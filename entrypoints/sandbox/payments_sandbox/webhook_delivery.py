@@ -18,6 +18,7 @@ import msgspec
 from payments_sandbox.api_versions import ACACIA, NEWEST, knows, render
 from payments_sandbox.chaos import Chaos, Fault
 from payments_sandbox.periods import DAY, HOUR, MINUTE
+from payments_sandbox.resources.destinations import KIND, PREFIX
 from payments_sandbox.resources.endpoints import shown
 from payments_sandbox.signature import signed
 from payments_sandbox.state import Event, Object, World
@@ -50,6 +51,8 @@ class Delivery:
     attempt: int = 1
 
 
+# Of those to which events are sent.
+_KINDS: Final = ("webhook_endpoint", KIND)
 # When, in which order, in which order it was made (no two are equal), and what.
 _Due = tuple[int, int, int, Delivery]
 
@@ -89,7 +92,10 @@ class Outbox:
     def _take(self, event: Event) -> None:
         self.world.events[event.id] = event
         endpoints = [
-            it for it in self.world.all("webhook_endpoint") if _wants(it, event.type)
+            it
+            for kind in _KINDS
+            for it in self.world.all(kind)
+            if _wants(it, event.type)
         ]
         if not endpoints:
             return
@@ -99,7 +105,7 @@ class Outbox:
 
     def _send(self, event: Event, endpoint: Object) -> None:
         faults = self.chaos.for_delivery(event.type)
-        version = endpoint["api_version"] or NEWEST
+        version = _version(endpoint)
         if Fault.OTHER_GENERATION in faults:
             other = NEWEST if version.endswith("acacia") else ACACIA
             version = other if knows(other, event.type) else version
@@ -111,7 +117,7 @@ class Outbox:
             event_id=event.id,
             event_type=event.type,
             endpoint_id=endpoint["id"],
-            body=payload(self.world, event, version),
+            body=payload(self.world, event, version, is_thin=_is_destination(endpoint)),
             made_at=self._now,
         )
         due, order = self._now, 0
@@ -137,7 +143,7 @@ class Outbox:
         """
         while due := self._next_of(but, among):
             *_, delivery = heapq.heappop(due)
-            endpoint = self.world.find("webhook_endpoint", delivery.endpoint_id)
+            endpoint = self._endpoint(delivery)
             if endpoint and endpoint["status"] == "enabled":
                 return delivery
             # Of an endpoint that is disabled it stays undelivered; of none, of nobody.
@@ -160,7 +166,13 @@ class Outbox:
         return min(found, default=None)
 
     def url_of(self, delivery: Delivery) -> str:
-        return str(self.world.get("webhook_endpoint", delivery.endpoint_id)["url"])
+        endpoint = self._endpoint(delivery)
+        assert endpoint is not None  # noqa: S101  # only what has one is sent
+        return str(endpoint.get("url") or endpoint["webhook_endpoint"]["url"])
+
+    def _endpoint(self, delivery: Delivery) -> Object | None:
+        found = (self.world.find(kind, delivery.endpoint_id) for kind in _KINDS)
+        return next((it for it in found if it is not None), None)
 
     def signature_of(self, delivery: Delivery, at: datetime) -> str:
         """Return the header: one `v1` for each secret that still holds."""
@@ -220,16 +232,27 @@ class Outbox:
 
 def _wants(endpoint: Object, type_: str) -> bool:
     wanted: Iterable[str] = endpoint["enabled_events"]
+    name = f"{PREFIX}{type_}" if _is_destination(endpoint) else type_
     return (
         endpoint["status"] == "enabled"
-        and ("*" in wanted or type_ in wanted)
-        and knows(endpoint["api_version"] or NEWEST, type_)
+        and ("*" in wanted or name in wanted)
+        and knows(_version(endpoint), type_)
     )
 
 
-def payload(world: World, event: Event, version: str) -> bytes:
+def _is_destination(endpoint: Object) -> bool:
+    return bool(endpoint["object"] == KIND)
+
+
+def _version(endpoint: Object) -> str:
+    return endpoint.get("api_version") or NEWEST
+
+
+def payload(
+    world: World, event: Event, version: str, *, is_thin: bool = False
+) -> bytes:
     """Return what an endpoint of this version is sent."""
-    if world.thin_events:
+    if is_thin or world.thin_events:
         return msgspec.json.encode(thin(event))
     whole = shown(world, event)
     data = {

@@ -284,7 +284,7 @@ def build_container(
             container.resolve(Clock),
             container.resolve(SystemClock),
             container.resolve(Policy),
-            on_quarantine=container.resolve(WebhookReports).quarantine,
+            on_not_applied=container.resolve(WebhookReports).keep,
         )
 
     def execute() -> ExecuteOperation:

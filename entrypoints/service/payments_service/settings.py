@@ -211,6 +211,39 @@ def database_url(env: Mapping[str, str]) -> str | None:
     return url or None
 
 
+@attrs.frozen(kw_only=True)
+class StripeAccess:
+    """What is needed to talk to Stripe about endpoints, which have no secret yet."""
+
+    livemode: bool
+    api_base: str
+    api_key: str = attrs.field(repr=False)
+    webhook_secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def mode(self) -> str:
+        return "live" if self.livemode else "test"
+
+
+def stripe_access(env: Mapping[str, str]) -> StripeAccess:
+    """Read what talking to Stripe needs, and nothing else.
+
+    Raises:
+        SettingsError: the mode or the key is missing, or something cannot be read.
+    """
+    given = _Reader(env)
+    live = given.required("PAYMENTS_ENV", _one_of(_ENVIRONMENTS)) == "production"
+    base = given.get("PAYMENTS_STRIPE_API_BASE", _api_base(live=live), STRIPE_API_BASE)
+    key = given.required("PAYMENTS_STRIPE_API_KEY", _api_key(live=live))
+    none = tuple[str, ...]()
+    secrets = given.get("PAYMENTS_STRIPE_WEBHOOK_SECRETS", _webhook_secrets, none)
+    if given.problems or key is None:
+        raise SettingsError(given.problems)
+    return StripeAccess(
+        livemode=live, api_base=base, api_key=key, webhook_secrets=secrets
+    )
+
+
 @attrs.frozen
 class _Reader:
     env: Mapping[str, str]

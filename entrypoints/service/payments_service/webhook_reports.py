@@ -3,10 +3,12 @@
 A wrong secret, or an endpoint of the other mode, refuses every webhook, and nothing
 else shows it: Stripe alone would know, and give up after three days.
 
-Rule 1: each refusal and each event that is quarantined is counted by its reason, of
-        which there are few: neither a reason nor a line holds anything of the input.
-Rule 2: of each reason one warning a minute, the first at once, with how many it stands
-        for and what to do. Anybody may send what is refused, as often as they like.
+Rule 1: each refusal and each event that is quarantined or ignored is counted by its
+        reason, of which there are few: neither a reason nor a line holds anything of
+        the input. What is ignored is no trouble, and is not in the log.
+Rule 2: of each other reason one warning a minute, the first at once, with how many it
+        stands for and what to do. Anybody may send what is refused, as often as they
+        like.
 """
 
 import time
@@ -18,8 +20,9 @@ from typing import Final
 import attrs
 import structlog
 
+from payments_adapters.stripe import UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
-from payments_core.events import Outcome
+from payments_core.events import EventState, Outcome
 
 WARN_EVERY_S: Final = 60.0
 # Reasons are constants of ours; a bug that makes others may not fill the memory.
@@ -76,6 +79,7 @@ class WebhookReports:
     _monotonic: Callable[[], float] = time.monotonic
     refused: Counter[str] = attrs.field(init=False)
     quarantined: Counter[str] = attrs.field(init=False, factory=Counter)
+    ignored: Counter[str] = attrs.field(init=False)
     _warned_at: dict[str, float] = attrs.field(init=False, factory=dict)
     _untold: Counter[str] = attrs.field(init=False, factory=Counter)
 
@@ -84,19 +88,29 @@ class WebhookReports:
         # An alert on growth misses the first of a series that was not there.
         return Counter(dict.fromkeys(REMEDIES, 0))
 
+    @ignored.default
+    def _none_unknown(self) -> Counter[str]:
+        return Counter({UNKNOWN_TYPE: 0})
+
     def refuse(self, error: Exception) -> None:
         """Hear that a webhook was answered with this error: nothing of it was kept."""
         reason = _bounded(self.refused, reason_of(error))
         self.refused[reason] += 1
         self._warn("webhook refused", reason, REMEDIES.get(reason, _ANYBODY))
 
-    def quarantine(self, outcome: Outcome) -> None:
-        """Hear that an event is kept apart, as it comes or by the job it waits for."""
+    def keep(self, outcome: Outcome) -> None:
+        """Hear that an event is quarantined or ignored.
+
+        That is as it comes, or by the job that it waits for.
+        """
         # What a parser says of a field would be a series of each field.
         word = (outcome.reason or OTHER).partition(": ")[0]
-        reason = _bounded(self.quarantined, word)
-        self.quarantined[reason] += 1
-        self._warn("event quarantined", reason, QUARANTINED)
+        is_ignored = outcome.state is EventState.IGNORED
+        counts = self.ignored if is_ignored else self.quarantined
+        reason = _bounded(counts, word)
+        counts[reason] += 1
+        if not is_ignored:
+            self._warn("event quarantined", reason, QUARANTINED)
 
     def _warn(self, what: str, reason: str, to_do: str) -> None:
         series, now = f"{what}: {reason}", self._monotonic()

@@ -1,4 +1,4 @@
-"""`payments db …`: upgrades, and databases that do not answer."""
+"""`payments db …`: upgrades, and databases that do not answer; who looks at them."""
 
 import os
 import socket
@@ -100,3 +100,26 @@ def test_a_development_service_lends_its_database(dev: Dev) -> None:
     What the environment does not say, the folder does.
     """
     assert dev.run("db", "current").out == f"{schema.head()}\n"
+
+
+def test_a_development_service_is_seen_by_the_doctor(dev: Dev) -> None:
+    """
+    By its own settings, its sandbox's time and the endpoint there.
+    """
+    answer = dev.run("doctor", "--json")
+
+    statuses = {it["check"]: it["status"] for it in answer.json["items"]}
+    looked = ("settings", "database", "schema", "mode", "key", "clock", "endpoints")
+    assert {statuses[check] for check in looked} == {"ok"}, answer.out
+
+
+def test_the_doctor_says_how_to_do_without_settings(
+    inside: Inside, nowhere: dict[str, str]
+) -> None:
+    """
+    To who has set nothing, and runs no development service.
+    """
+    answer = inside("doctor", env=nowhere)
+    assert answer.code == 7
+    assert "PAYMENTS_DATABASE_URL: missing" in answer.out
+    assert "`payments dev`" in answer.err

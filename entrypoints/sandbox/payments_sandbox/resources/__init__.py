@@ -6,6 +6,7 @@ from payments_sandbox.resources import (
     catalog,
     charges,
     customers,
+    destinations,
     endpoints,
     invoice_items,
     invoice_previews,
@@ -31,6 +32,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *invoice_items.ROUTES,
     *payment_intents.ROUTES,
     *charges.ROUTES,
+    *destinations.ROUTES,
     *endpoints.ROUTES,
     *test_clocks.ROUTES,
 )

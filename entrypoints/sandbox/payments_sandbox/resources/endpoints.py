@@ -8,6 +8,7 @@ import msgspec
 from payments_sandbox import shapes
 from payments_sandbox.api_versions import NEWEST, generation_of
 from payments_sandbox.errors import invalid
+from payments_sandbox.event_types import EVENT_TYPES
 from payments_sandbox.forms import (
     UNSET,
     Dated,
@@ -59,10 +60,7 @@ class ListEvents(Dated, kw_only=True, frozen=True):
 
 
 def create(world: World, params: Create) -> Object:
-    if len(world.all("webhook_endpoint")) >= ENDPOINTS_MAX:
-        raise invalid(
-            f"You have reached the maximum of {ENDPOINTS_MAX} webhook endpoints."
-        )
+    require_room(world)
     if params.api_version is not None:
         generation_of(params.api_version)
     new = world.create(
@@ -70,7 +68,7 @@ def create(world: World, params: Create) -> Object:
             world,
             api_version=params.api_version,
             description=params.description,
-            enabled_events=list(params.enabled_events),
+            enabled_events=list(known_types(params.enabled_events)),
             metadata=merged({}, params.metadata),
             url=usable_url(params.url),
         ),
@@ -80,6 +78,35 @@ def create(world: World, params: Create) -> Object:
     world.secrets[new["id"]] = [(secret, None)]
     # It is said once, here, and never again.
     return {**new, "secret": secret}
+
+
+def require_room(world: World) -> None:
+    """Refuse one more endpoint than there may be, event destinations included.
+
+    Raises:
+        ApiError: there are as many already.
+    """
+    kinds = ("webhook_endpoint", "v2.core.event_destination")
+    if sum(len(world.all(kind)) for kind in kinds) >= ENDPOINTS_MAX:
+        raise invalid(
+            f"You have reached the maximum of {ENDPOINTS_MAX} test webhook endpoints."
+        )
+
+
+def known_types(types: tuple[str, ...], prefix: str = "") -> tuple[str, ...]:
+    """Return the types, if they are types of events.
+
+    Raises:
+        ApiError: one of them is none.
+    """
+    for number, type_ in enumerate(types):
+        name = type_.removeprefix(prefix)
+        if type_ != "*" and not (name in EVENT_TYPES and type_.startswith(prefix)):
+            raise invalid(
+                f"Invalid enabled_events[{number}]: must be one of the types of events",
+                f"enabled_events[{number}]",
+            )
+    return types
 
 
 def usable_url(text: str) -> str:
@@ -118,7 +145,9 @@ def update(world: World, params: Update, id_: str) -> Object:
         metadata=merged(endpoint["metadata"], params.metadata),
         **given(
             description=params.description,
-            enabled_events=list(types) if isinstance(types, tuple) else types,
+            enabled_events=(
+                list(known_types(types)) if isinstance(types, tuple) else types
+            ),
             url=usable_url(params.url) if isinstance(params.url, str) else params.url,
         ),
         **status,

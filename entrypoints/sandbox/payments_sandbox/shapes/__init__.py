@@ -17,7 +17,7 @@ from payments_sandbox.shapes.customers import (
     setup_intent,
     source,
 )
-from payments_sandbox.shapes.endpoints import webhook_endpoint
+from payments_sandbox.shapes.endpoints import event_destination, webhook_endpoint
 from payments_sandbox.shapes.invoices import (
     invoice,
     invoice_item,
@@ -39,6 +39,7 @@ __all__ = [
     "charge",
     "customer",
     "dispute",
+    "event_destination",
     "invoice",
     "invoice_item",
     "invoice_payment",

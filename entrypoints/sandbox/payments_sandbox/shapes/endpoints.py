@@ -1,7 +1,8 @@
-"""Webhook endpoints."""
+"""Webhook endpoints, and event destinations, which send thin events."""
 
 from typing import Any
 
+from payments_sandbox.periods import text_of
 from payments_sandbox.shapes.parts import new_object
 from payments_sandbox.state import Object, World
 
@@ -13,5 +14,22 @@ def webhook_endpoint(world: World, **fields: Any) -> Object:
         "application": None,
         "description": None,
         "status": "enabled",
+        **fields,
+    }
+
+
+def event_destination(world: World, **fields: Any) -> Object:
+    now = text_of(world.now)
+    return {
+        **new_object(world, "ed_test", "v2.core.event_destination"),
+        "created": now,
+        "description": "",
+        "event_payload": "thin",
+        "events_from": ["@self"],
+        "snapshot_api_version": None,
+        "status": "enabled",
+        "status_details": None,
+        "type": "webhook_endpoint",
+        "updated": now,
         **fields,
     }

@@ -19,6 +19,7 @@ from payments_core.use_cases import (
 )
 from payments_core.use_cases.erasures import SETTLED_S, Erased
 from payments_service.cli import environment
+from payments_service.cli.account_import import import_
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
@@ -29,6 +30,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.group()
 def account() -> None:
     """Accounts: who has paid, with what card, for which subscriptions."""
+
+
+account.add_command(import_)
 
 
 @account.command()

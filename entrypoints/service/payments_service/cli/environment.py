@@ -10,6 +10,7 @@ import uvloop
 
 from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
+from payments_core.ports import Clock
 from payments_core.tokens import Token
 from payments_service.cli.dev_folder import DevFolder, not_running
 from payments_service.container import (
@@ -19,7 +20,13 @@ from payments_service.container import (
     utc_now,
 )
 from payments_service.container import opened as container_opened
-from payments_service.settings import Settings, SettingsError, is_any_required_given
+from payments_service.settings import (
+    Settings,
+    SettingsError,
+    StripeAccess,
+    is_any_required_given,
+)
+from payments_service.settings import stripe_access as stripe_access_of
 
 _T = TypeVar("_T")
 _HINT: Final = (
@@ -41,14 +48,35 @@ def settings() -> Settings:
     """
     if "PAYMENTS_ENV" in os.environ:
         return Settings.from_env(os.environ, is_option)
-    folder = DevFolder.of(os.environ)
-    lent: dict[str, str] = {}
-    if facts := folder.published():
-        lent = folder.settings(facts["database_url"], facts.get("sandbox_url"))
+    own = lent()
     try:
-        return Settings.from_env(completed(os.environ, lent), is_option)
+        return Settings.from_env(completed(os.environ, own), is_option)
     except SettingsError as error:
-        raise SettingsError(error.problems, None if lent else hint()) from error
+        raise SettingsError(error.problems, None if own else hint()) from error
+
+
+def stripe_access() -> StripeAccess:
+    """Read what talking to Stripe needs; a running development service lends its own.
+
+    Raises:
+        SettingsError: something is missing or wrong.
+    """
+    return stripe_access_of(effective())
+
+
+def effective() -> Mapping[str, str]:
+    """Return the environment, with what a running development service lends."""
+    if "PAYMENTS_ENV" in os.environ:
+        return os.environ
+    return completed(os.environ, lent())
+
+
+def lent() -> dict[str, str]:
+    """Return the settings that a running development service lends; none if none."""
+    folder = DevFolder.of(os.environ)
+    if facts := folder.published():
+        return folder.settings(facts["database_url"], facts.get("sandbox_url"))
+    return {}
 
 
 def is_option(name: str) -> bool:
@@ -123,12 +151,21 @@ def wired(settings: Settings) -> Container:
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
     """
+    clock = gateway_clock({"PAYMENTS_STRIPE_API_BASE": settings.stripe_api_base})
+    return build_container(
+        settings, Overrides(clock=clock if clock is not utc_now else None)
+    )
+
+
+def gateway_clock(env: Mapping[str, str]) -> Clock:
+    """Return the gateway's time: of a development service's sandbox, its own."""
     if "PAYMENTS_ENV" not in os.environ:
         folder = DevFolder.of(os.environ)
         facts = folder.published() or {}
-        if settings.stripe_api_base == facts.get("sandbox_url"):
-            return build_container(settings, Overrides(clock=folder.sandbox_clock))
-    return build_container(settings)
+        base = facts.get("sandbox_url")
+        if base and env.get("PAYMENTS_STRIPE_API_BASE") == base:
+            return folder.sandbox_clock
+    return utc_now
 
 
 def operator() -> Caller:

@@ -20,7 +20,7 @@ class Exit(IntEnum):
     DEPENDENCY_DOWN = 5
     REFUSED = 6
     # A check found something.
-    DRIFT = 7
+    FOUND = 7
 
 
 class CommandError(Exception):

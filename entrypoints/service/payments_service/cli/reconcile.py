@@ -18,6 +18,7 @@ from payments_core.sweep import SweepPlace
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import Exit
+from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import moment_text
@@ -26,7 +27,6 @@ from payments_service.presentation.explanation import moment_text
 LISTED_MAX: Final = 10_000
 # Stripe began in 2010; what is before 1970 is no time of its.
 _FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
-_SAID_EVERY_S: Final = 2.0
 _COLUMNS: Final = ("kind", "subject", "user_id", "ours", "stripe", "cause", "repaired")
 _EMPTY: Final = {
     "user_id": "of no user, or not known",
@@ -70,7 +70,7 @@ class Report:
         self.read[list_] += step.objects
         self.suspects += step.suspects
         is_over = step.place is None or step.place.list_ is not list_
-        if is_over or time.monotonic() - self._said >= _SAID_EVERY_S:
+        if is_over or time.monotonic() - self._said >= SAID_EVERY_S:
             self._said = time.monotonic()
             self._say(list_, step.place if not is_over else None)
 
@@ -162,7 +162,7 @@ def reconcile(
             sweep = attrs.evolve(
                 container[RunSweep],
                 settle_s=settle_s,
-                on_wait=_say_wait,
+                on_wait=say_wait,
                 on_finding=report.add,
             )
             if user is not None:
@@ -190,11 +190,7 @@ def reconcile(
     report.complete = True
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
-        raise SystemExit(Exit.DRIFT)
-
-
-def _say_wait(error: Exception, wait_s: float) -> None:
-    click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
+        raise SystemExit(Exit.FOUND)
 
 
 def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:

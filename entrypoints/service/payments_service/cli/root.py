@@ -23,12 +23,14 @@ _COMMANDS: Final = {
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
+    "doctor": "What is wrong with this deployment, and what to do about it.",
     "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
     "purge": "Delete what was kept long enough.",
     "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
+    "stripe": "Connect Stripe: its endpoint and its secret.",
     "subscription": "Subscriptions: list, start, change, cancel.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
@@ -127,5 +129,5 @@ def payments() -> None:
     environment variable: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
-    down, 6 refused by state, 7 something differs from Stripe.
+    down, 6 refused by state, 7 a check found something.
     """

@@ -14,6 +14,7 @@ import attrs
 import click
 
 from payments_adapters.postgres import schema
+from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
@@ -175,7 +176,11 @@ def _sandbox(
             forward=f"{service_url}{PREFIX}/webhooks/stripe",
             secret=settings.stripe_webhook_secrets[0],
             port=before.port if before else 0,
-            options=("--frozen", "--start", began) if then else (),
+            # Rendered as an endpoint of ours has it rendered.
+            options=(
+                *("--api-version", API_VERSION),
+                *(("--frozen", "--start", began) if then else ()),
+            ),
         )
 
     return Child("the sandbox", start)

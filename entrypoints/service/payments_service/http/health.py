@@ -228,8 +228,13 @@ class WebhookMetrics(Collector):
             ("refused", "Webhooks that were refused.", self._reports.refused),
             (
                 "quarantined",
-                "Events that were kept and not applied.",
+                "Events that were kept apart.",
                 self._reports.quarantined,
+            ),
+            (
+                "ignored",
+                "Events of which nothing follows.",
+                self._reports.ignored,
             ),
         ):
             metric = CounterMetricFamily(

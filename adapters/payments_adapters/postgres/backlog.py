@@ -1,0 +1,90 @@
+"""How much waits, how long, and what the database's clock shows: for people."""
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+import sqlalchemy as sa
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.tables import FAILING_JOB, jobs, webhook_events
+from payments_core.events import EventState
+
+# More is as bad.
+COUNTED_MAX: Final = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class Backlog:
+    """Counts go up to `COUNTED_MAX`; moments are None where nothing is there.
+
+    `overdue` jobs were due before the moment that was asked for.
+    """
+
+    pending: int
+    pending_since: datetime | None
+    quarantined: int
+    overdue: int
+    overdue_since: datetime | None
+    failing: int
+    received_at: datetime | None
+
+
+def _in_state(state: EventState) -> sa.ColumnElement[bool]:
+    # As a constant: a partial index is not found by a parameter.
+    return webhook_events.c.state == sa.literal(state.value, literal_execute=True)
+
+
+def _count(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    some = sa.select(sa.literal(1)).select_from(table).where(*wanted)
+    return (
+        sa.select(sa.func.count())
+        .select_from(some.limit(COUNTED_MAX).subquery())
+        .scalar_subquery()
+    )
+
+
+_PENDING: Final = _in_state(EventState.PENDING)
+_OVERDUE: Final = sa.and_(
+    sa.not_(jobs.c.dead),
+    jobs.c.due_at < sa.bindparam("due_before", type_=jobs.c.due_at.type),
+)
+_BACKLOG: Final = sa.select(
+    _count(webhook_events, _PENDING).label("pending"),
+    sa.select(sa.func.min(webhook_events.c.received_at))
+    .where(_PENDING)
+    .scalar_subquery()
+    .label("pending_since"),
+    _count(webhook_events, _in_state(EventState.QUARANTINED)).label("quarantined"),
+    _count(jobs, _OVERDUE).label("overdue"),
+    sa.select(sa.func.min(jobs.c.due_at))
+    .where(_OVERDUE)
+    .scalar_subquery()
+    .label("overdue_since"),
+    _count(jobs, FAILING_JOB).label("failing"),
+    sa.select(sa.func.max(webhook_events.c.received_at))
+    .scalar_subquery()
+    .label("received_at"),
+)
+_NOW: Final = sa.select(sa.func.clock_timestamp().label("now"))
+
+
+async def read_backlog(store: PostgresStore, *, due_before: datetime) -> Backlog:
+    """Return what waits, in one snapshot.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    [row] = await store.execute(_BACKLOG, due_before=due_before)
+    return Backlog(**row)
+
+
+async def read_clock(store: PostgresStore) -> datetime:
+    """Return the database's time.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    [row] = await store.execute(_NOW)
+    now: datetime = row["now"]
+    return now

@@ -1,0 +1,61 @@
+"""Stripe as who runs this service sees it: endpoints, rights of the key, its time."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import stripe
+
+from payments_adapters.stripe import endpoints, rights
+from payments_adapters.stripe.client import Client, Got
+from payments_adapters.stripe.endpoint import (
+    Endpoint,
+    EndpointChange,
+    EndpointDraft,
+    MadeEndpoint,
+)
+from payments_adapters.stripe.listed_events import listed_events
+from payments_core.event_list import EventQuery, ListedEvents
+
+
+class StripeAdmin:
+    """What no user's request needs; open it once in each event loop.
+
+    All of it raises `GatewayUnavailable` (`GatewayMisconfigured` where the key may not)
+    and `GatewayRefused`.
+    """
+
+    def __init__(self, api_key: str | None, *, base: str, livemode: bool) -> None:
+        self._client = Client(api_key, base, livemode)
+        self._livemode = livemode
+
+    @asynccontextmanager
+    async def opened(
+        self, transport: stripe.HTTPClient | None = None
+    ) -> AsyncIterator["StripeAdmin"]:
+        async with self._client.opened(transport):
+            yield self
+
+    async def endpoints(self) -> Got[Sequence[Endpoint]]:
+        """Return all endpoints, and Stripe's time."""
+        return await endpoints.endpoints(self._client)
+
+    async def create_endpoint(self, draft: EndpointDraft) -> MadeEndpoint:
+        """Make an endpoint in the pinned version; only this answer has its secret."""
+        return await endpoints.create(self._client, draft)
+
+    async def change_endpoint(self, it: Endpoint, to: EndpointChange) -> Endpoint:
+        """Change what is given; return the endpoint as it is then."""
+        return await endpoints.change(self._client, it, to)
+
+    async def delete_endpoint(self, it: Endpoint) -> None:
+        """Take an endpoint away."""
+        await endpoints.delete(self._client, it)
+
+    async def prove(self, right: rights.Right) -> datetime:
+        """Return Stripe's time, if the key may read what the right is about."""
+        return await rights.prove(self._client, right)
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        """Return a page of the list of events."""
+        return await listed_events(self._client, query, livemode=self._livemode)

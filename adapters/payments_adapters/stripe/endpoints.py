@@ -1,0 +1,264 @@
+"""Where Stripe sends events: webhook endpoints, and event destinations.
+
+Rule 1: a webhook endpoint sends snapshots, in a version that it is made with and never
+        leaves; an event destination sends thin events, which have no version.
+Rule 2: the secret is in the answer to the creation, and is never told again.
+
+Sources: docs.stripe.com/api/webhook_endpoints and
+docs.stripe.com/api/v2/core/event-destinations.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from payments_adapters.stripe.api_reader import PAGE, PAGES_MAX
+from payments_adapters.stripe.api_shapes import API_VERSION, Page
+from payments_adapters.stripe.client import Client, Got, Reader
+from payments_adapters.stripe.endpoint import (
+    ALL_TYPES,
+    MARKS,
+    Endpoint,
+    EndpointChange,
+    EndpointDraft,
+    EndpointMarks,
+    MadeEndpoint,
+)
+from payments_adapters.stripe.fields import Id, Seconds, Text, moment
+from payments_adapters.stripe.requests import Params, given, path
+from payments_adapters.stripe.thin_events import PREFIX
+from payments_core.errors import GatewayOutcomeUnknown
+
+NAME: Final = "payments-gateway"
+_DESTINATION: Final = "v2.core.event_destination"
+_ENABLED: Final = "enabled"
+# v2 does not say how many it gives at the most.
+_PAGE: Final = 10
+_URL: Final = "webhook_endpoint.url"
+_SECRET: Final = "webhook_endpoint.signing_secret"  # noqa: S105  # the name of a field
+_LONG: Final = msgspec.Meta(max_length=8_192)
+
+_Thing = TypeVar("_Thing")
+
+
+class _Marks(msgspec.Struct):
+    role: Text | None = msgspec.field(name=MARKS[0], default=None)
+    secret: Text | None = msgspec.field(name=MARKS[1], default=None)
+    since: Text | None = msgspec.field(name=MARKS[2], default=None)
+
+
+class _Snapshots(msgspec.Struct):
+    """A webhook endpoint."""
+
+    id: Id
+    url: Annotated[str, _LONG]
+    created: Seconds
+    status: Text
+    enabled_events: Sequence[Text]
+    api_version: Text | None = None
+    description: Annotated[str, _LONG] | None = None
+    metadata: _Marks | None = None
+    secret: Text | None = None
+
+
+class _Address(msgspec.Struct):
+    url: Annotated[str, _LONG] | None = None
+    signing_secret: Text | None = None
+
+
+class _Destination(msgspec.Struct):
+    """An event destination; one that is no address of the web is none of ours."""
+
+    id: Id
+    created: Annotated[datetime, msgspec.Meta(tz=True)]
+    status: Text
+    enabled_events: Sequence[Text]
+    event_payload: Text
+    description: Annotated[str, _LONG] | None = None
+    metadata: _Marks | None = None
+    webhook_endpoint: _Address | None = None
+
+
+class _Destinations(msgspec.Struct, Generic[_Thing]):
+    data: Sequence[_Thing] = ()
+    next_page_url: Annotated[str, _LONG] | None = None
+
+
+class _Gone(msgspec.Struct):
+    id: Id
+
+
+_ONE: Final = Reader(msgspec.json.Decoder(_Snapshots), "webhook_endpoint")
+_SOME: Final = Reader(
+    msgspec.json.Decoder(Page[_Snapshots]), "list", items="webhook_endpoint"
+)
+_ONE_THIN: Final = Reader(msgspec.json.Decoder(_Destination), _DESTINATION)
+# A list of v2 does not say that it is one.
+_SOME_THIN: Final = Reader(
+    msgspec.json.Decoder(_Destinations[_Destination]), "", items=_DESTINATION
+)
+
+
+def _endpoint_of(it: _Snapshots) -> Endpoint:
+    return Endpoint(
+        id=it.id,
+        url=it.url,
+        made_at=moment(it.created),
+        is_thin=False,
+        types=frozenset(it.enabled_events),
+        is_enabled=it.status == _ENABLED,
+        api_version=it.api_version,
+        description=it.description or "",
+        marks=_marks_of(it.metadata),
+    )
+
+
+def _thin_endpoint_of(it: _Destination, url: str) -> Endpoint:
+    return Endpoint(
+        id=it.id,
+        url=url,
+        made_at=it.created,
+        is_thin=True,
+        types=frozenset(name.removeprefix(PREFIX) for name in it.enabled_events),
+        is_enabled=it.status == _ENABLED,
+        api_version=None,
+        description=it.description or "",
+        marks=_marks_of(it.metadata),
+    )
+
+
+def _marks_of(metadata: _Marks | None) -> EndpointMarks:
+    it = metadata or _Marks()
+    return EndpointMarks(role=it.role, secret=it.secret, since=it.since)
+
+
+def _names(types: frozenset[str], *, is_thin: bool) -> Sequence[str]:
+    prefix = PREFIX if is_thin else ""
+    return [f"{prefix}{name}" if name != ALL_TYPES else name for name in sorted(types)]
+
+
+def _destination(*parts: str) -> str:
+    # Ids become parts of a path only if they are ids.
+    return "/v2/core/event_destinations" + path(*parts).removeprefix("/v1").rstrip("/")
+
+
+async def endpoints(client: Client) -> Got[Sequence[Endpoint]]:
+    """Return every endpoint of the account that sends to an address of the web.
+
+    Raises:
+        GatewayUnavailable: see `Client.call`.
+        GatewayRefused: see there.
+    """
+    # Six times as many as Stripe allows.
+    page = await client.call("GET", path("webhook_endpoints"), {"limit": PAGE}, _SOME)
+    if page.it.has_more:
+        raise GatewayOutcomeUnknown("more endpoints than are read")
+    found = [_endpoint_of(it) for it in page.it.data]
+    return Got([*found, *await _thin_endpoints(client)], page.at)
+
+
+async def _thin_endpoints(client: Client) -> Sequence[Endpoint]:
+    found, after = list[Endpoint](), dict[str, str]()
+    for _ in range(PAGES_MAX):
+        params = {"limit": _PAGE, "include": [_URL], **after}
+        page = await client.call("GET", _destination(), params, _SOME_THIN)
+        found += [
+            _thin_endpoint_of(it, it.webhook_endpoint.url)
+            for it in page.it.data
+            # The endpoints of v1 may be in this list, too.
+            if it.event_payload == "thin"
+            and it.webhook_endpoint is not None
+            and it.webhook_endpoint.url is not None
+        ]
+        if page.it.next_page_url is None:
+            return found
+        # No more of it than its token: an address of theirs is not asked.
+        [token, *_] = parse_qs(urlsplit(page.it.next_page_url).query).get("page", [""])
+        after = {"page": token}
+    raise GatewayOutcomeUnknown("a list without an end")
+
+
+async def create(client: Client, draft: EndpointDraft) -> MadeEndpoint:
+    """Make an endpoint, in the pinned version; it is enabled.
+
+    Raises:
+        GatewayRefused: the URL or a type is not taken (`field`), or there are too many.
+        GatewayUnavailable: see `Client.call`.
+    """
+    url, enabled = draft.url, _names(draft.types, is_thin=draft.is_thin)
+    more = {"description": draft.description, "metadata": draft.marks.metadata}
+    if draft.is_thin:
+        destination = await client.call(
+            "POST",
+            _destination(),
+            {
+                "name": NAME,
+                "type": "webhook_endpoint",
+                "event_payload": "thin",
+                "enabled_events": enabled,
+                "webhook_endpoint": {"url": url},
+                "include": [_SECRET, _URL],
+                **more,
+            },
+            _ONE_THIN,
+        )
+        address = destination.it.webhook_endpoint or _Address()
+        return _made(_thin_endpoint_of(destination.it, url), address.signing_secret)
+    params = {"url": url, "enabled_events": enabled, "api_version": API_VERSION, **more}
+    made = await client.call("POST", path("webhook_endpoints"), params, _ONE)
+    return _made(_endpoint_of(made.it), made.it.secret)
+
+
+def _made(endpoint: Endpoint, secret: str | None) -> MadeEndpoint:
+    if not secret:
+        raise GatewayOutcomeUnknown("a new endpoint without its secret")
+    return MadeEndpoint(endpoint, secret)
+
+
+async def change(client: Client, it: Endpoint, to: EndpointChange) -> Endpoint:
+    """Change an endpoint; return it as it is then.
+
+    Raises:
+        GatewayRefused: it is not there any more, or a type is not taken.
+        GatewayUnavailable: see `Client.call`.
+    """
+    params: Params = given(
+        enabled_events=None
+        if to.types is None
+        else _names(to.types, is_thin=it.is_thin),
+        description=to.description,
+        metadata=None if to.marks is None else to.marks.metadata,
+    )
+    if not it.is_thin:
+        off = {} if to.is_enabled is None else {"disabled": not to.is_enabled}
+        where = path("webhook_endpoints", it.id)
+        got = await client.call("POST", where, {**params, **off}, _ONE)
+        return _endpoint_of(got.it)
+    calls = [(_destination(it.id), params)] if params else []
+    if to.is_enabled is not None:
+        calls.append(
+            (_destination(it.id, "enable" if to.is_enabled else "disable"), {})
+        )
+    for where, what in calls:
+        thin = await client.call("POST", where, what, _ONE_THIN)
+        it = _thin_endpoint_of(thin.it, it.url)
+    return it
+
+
+async def delete(client: Client, it: Endpoint) -> None:
+    """Take an endpoint away.
+
+    Raises:
+        GatewayRefused: it is not there any more.
+        GatewayUnavailable: see `Client.call`.
+    """
+    gone = msgspec.json.Decoder(_Gone)
+    if it.is_thin:
+        reader, where = Reader(gone, _DESTINATION), _destination(it.id)
+    else:
+        reader = Reader(gone, "webhook_endpoint")
+        where = path("webhook_endpoints", it.id)
+    await client.call("DELETE", where, {}, reader)

@@ -1,0 +1,257 @@
+"""Bind many customers that the gateway has, and read what they have.
+
+Rule 1: a row is bound whole or refused, whatever becomes of the others. What is refused
+        says which field, and why.
+Rule 2: it takes nothing over: not another user's e-mail or customer, nor the place of
+        a customer that a user has. The e-mail of a user who is known stays as it is.
+Rule 3: a customer is bound before its history is read: so whose a payment is, is
+        decided as if the binding had been there first. A row that is run again costs
+        the reading of its lists, and changes nothing that is right.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import Final, TypeVar
+
+import attrs
+
+from payments_core.account import PaymentAccount
+from payments_core.by_hand import ByHand
+from payments_core.changes import Lookup
+from payments_core.errors import GatewayOutcomeUnknown, PaymentsError, Rejected
+from payments_core.facts import SourcedFacts, UserRegistered
+from payments_core.gateway import FetchedCustomer
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.jobs.read_history import ReadHistory
+from payments_core.linking import LinkKeys
+from payments_core.use_cases.accounts import usable_customer
+from payments_core.use_cases.record_facts import RecordedState
+
+# So many rows are taken at once, and of so many the gateway is asked at a time.
+BATCH: Final = 100
+TOGETHER: Final = 8
+
+_T = TypeVar("_T")
+_Key = TypeVar("_Key")
+
+
+@attrs.frozen(kw_only=True)
+class ImportRow:
+    """A user, and the customer that is theirs; `number` is the row's place."""
+
+    number: int
+    user_id: UserId
+    email: Email
+    customer_id: CustomerId
+
+
+class RowState(StrEnum):
+    IMPORTED = "imported"
+    # The user had the customer already.
+    KNOWN = "known"
+    REFUSED = "refused"
+
+
+@attrs.frozen(kw_only=True)
+class RowResult:
+    """What became of a row; of one that is refused, which field, and why.
+
+    `history` as the field: it is bound, and not all that the customer has could be
+    read or recorded. `code` is the refusal's.
+    """
+
+    row: ImportRow
+    state: RowState
+    field: str | None = None
+    reason: str | None = None
+    code: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ImportCustomers:
+    history: ReadHistory
+
+    async def __call__(
+        self, rows: Sequence[ImportRow], by_hand: ByHand, *, dry_run: bool = False
+    ) -> Sequence[RowResult]:
+        """Import some rows, at most `BATCH`; a dry run checks them, and no more.
+
+        Raises:
+            AccountBusy, GatewayUnavailable: several times in a row. What was bound
+                stays so: import the same rows again.
+            StoreUnavailable: the database does not answer. The same.
+        """
+        return await _Batch(self.history, rows, by_hand).run(dry_run=dry_run)
+
+
+@attrs.define
+class _Batch:
+    history: ReadHistory
+    rows: Sequence[ImportRow]
+    by_hand: ByHand
+    # By the place in the batch.
+    _results: dict[int, RowResult] = attrs.field(init=False, factory=dict)
+    _warnings: dict[int, tuple[str, ...]] = attrs.field(init=False, factory=dict)
+
+    async def run(self, *, dry_run: bool) -> Sequence[RowResult]:
+        record = self.history.reconcile.record
+        known = await self._known()
+        sources = [self._source(row, known) for row in self.rows]
+        # The number of this load is greater than all before: what is asked of the
+        # gateway from now on is newer.
+        snapshot, decision = await record.decided(sources)
+        for number, decided in enumerate(decision.decided):
+            if decided.failure is not None:
+                raise decided.failure
+            self._refuse(number, decided.refusal)
+        found = await _each(self._left(), self._customer)
+        left = [it for it in self._left() if it in found]
+        for number in left:
+            self._warn(number, found[number], known)
+        if not dry_run:
+            accounts = await self._bound(left, sources)
+            read = {
+                number: partial(self._read, account, found[number], snapshot.sequence)
+                for number, account in accounts.items()
+            }
+            await _each(list(read), lambda number: read[number](number))
+        for number in self._left():
+            row = self.rows[number]
+            account = known.get(row.user_id)
+            is_known = account is not None and account.customer_id == row.customer_id
+            self._end(number, RowState.KNOWN if is_known else RowState.IMPORTED)
+        return [self._results[number] for number in range(len(self.rows))]
+
+    async def _known(self) -> Mapping[UserId, PaymentAccount]:
+        users = frozenset(row.user_id for row in self.rows)
+        lookup = Lookup(keys=LinkKeys(user_ids=users))
+        snapshot = await self.history.reconcile.record.snapshot(lookup)
+        return {account.user_id: account for account in snapshot.accounts}
+
+    def _source(
+        self, row: ImportRow, known: Mapping[UserId, PaymentAccount]
+    ) -> SourcedFacts:
+        account = known.get(row.user_id)
+        fact = UserRegistered(
+            user_id=row.user_id,
+            email=account.email if account else row.email,
+            customer_id=row.customer_id,
+            imported=self.by_hand,
+        )
+        return SourcedFacts(facts=(fact,))
+
+    async def _customer(self, number: int) -> FetchedCustomer | None:
+        row = self.rows[number]
+        ask = partial(
+            usable_customer,
+            self.history.reconcile.gateway,
+            row.user_id,
+            row.customer_id,
+        )
+        try:
+            return await self.history.patience(ask)
+        except Rejected as refusal:
+            self._refuse(number, refusal)
+        except GatewayOutcomeUnknown as error:
+            self._end(number, RowState.REFUSED, "customer_id", str(error), error.code)
+        return None
+
+    def _warn(
+        self,
+        number: int,
+        customer: FetchedCustomer | None,
+        known: Mapping[UserId, PaymentAccount],
+    ) -> None:
+        row, warnings = self.rows[number], list[str]()
+        account = known.get(row.user_id)
+        if account is not None and account.email.key != row.email.key:
+            warnings.append("email: the user has another one here, which is kept")
+        if customer and customer.email_key not in {None, row.email.key}:
+            warnings.append("email: the customer has another one at the gateway")
+        self._warnings[number] = tuple(warnings)
+
+    async def _bound(
+        self, left: Sequence[int], sources: Sequence[SourcedFacts]
+    ) -> Mapping[int, PaymentAccount]:
+        """Bind the customers; return the accounts of those that are bound."""
+        record, patience = self.history.reconcile.record, self.history.patience
+        accounts = dict[int, PaymentAccount]()
+        all_ = await record([sources[number] for number in left])
+        for number, first in zip(left, all_, strict=True):
+            recorded = first
+            try:
+                if first.state is not RecordedState.SAVED:
+                    recorded = await patience(partial(record.one, sources[number]))
+            except Rejected as refusal:
+                self._refuse(number, refusal)
+            else:
+                if recorded.account is not None:
+                    accounts[number] = recorded.account
+        return accounts
+
+    async def _read(
+        self,
+        account: PaymentAccount,
+        customer: FetchedCustomer | None,
+        sequence: int,
+        number: int,
+    ) -> None:
+        card = customer.card if customer else None
+        try:
+            left_out = await self.history(account, card, sequence)
+        except PaymentsError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one customer's bug is not the others'
+            left_out = [f"failed: {type(error).__name__}"]
+        if left_out:
+            self._end(number, RowState.REFUSED, "history", "; ".join(left_out))
+
+    def _left(self) -> list[int]:
+        return [it for it in range(len(self.rows)) if it not in self._results]
+
+    def _refuse(self, number: int, refusal: Rejected | None) -> None:
+        if refusal is not None:
+            # Whatever else a rule refuses is about the user.
+            field = getattr(refusal, "field", None) or "user_id"
+            reason = getattr(refusal, "reason", None) or str(refusal)
+            self._end(number, RowState.REFUSED, field, reason, refusal.code)
+
+    def _end(
+        self,
+        number: int,
+        state: RowState,
+        field: str | None = None,
+        reason: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        self._results[number] = RowResult(
+            row=self.rows[number],
+            state=state,
+            field=field,
+            reason=reason,
+            code=code,
+            warnings=self._warnings.get(number, ()),
+        )
+
+
+async def _each(
+    items: Sequence[_Key], action: Callable[[_Key], Awaitable[_T]]
+) -> Mapping[_Key, _T]:
+    """Do it for each, some at a time; the first that fails ends the others."""
+    room, done = asyncio.Semaphore(TOGETHER), dict[_Key, _T]()
+
+    async def one(item: _Key) -> None:
+        async with room:
+            done[item] = await action(item)
+
+    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return done

@@ -1,0 +1,60 @@
+"""Ask again where the gateway is busy, and not for ever.
+
+Rule 1: a call that was not made, or not answered, is made again, later and later. One
+        that was not made is given up after `TRIES_MAX`, one that was not answered after
+        `UNANSWERED_MAX` times.
+Rule 2: a refused key is given up at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+import attrs
+
+from payments_core.errors import (
+    AccountBusy,
+    GatewayMisconfigured,
+    GatewayOutcomeUnknown,
+    GatewayUnavailable,
+)
+from payments_core.lease import BackOff
+
+BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=1))
+TRIES_MAX: Final = 8
+UNANSWERED_MAX: Final = 3
+
+_T = TypeVar("_T")
+
+
+def untold(_: Exception, __: float) -> None:
+    """Drop it: no listener was given."""
+
+
+@attrs.frozen
+class Patience:
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # Hears of each wait: why, and for how long.
+    on_wait: Callable[[Exception, float], None] = untold
+
+    async def __call__(self, action: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what the action returns, as soon as it does.
+
+        Raises:
+            AccountBusy, GatewayUnavailable: several times in a row.
+        """
+        unanswered = 0
+        for attempt in range(1, TRIES_MAX):
+            try:
+                return await action()
+            except GatewayMisconfigured:
+                raise
+            except (AccountBusy, GatewayUnavailable) as error:
+                unanswered += isinstance(error, GatewayOutcomeUnknown)
+                if unanswered == UNANSWERED_MAX:
+                    raise
+                wait_s = BACK_OFF.after(attempt - 1).total_seconds()
+                self.on_wait(error, wait_s)
+                await self.sleep(wait_s)
+        return await action()

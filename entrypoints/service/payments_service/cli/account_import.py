@@ -1,0 +1,239 @@
+"""Bind many customers from a file, and take in what they have at Stripe."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO
+
+import attrs
+import click
+
+from payments_core.by_hand import ByHand
+from payments_core.errors import InvalidValue
+from payments_core.jobs import (
+    ImportCustomers,
+    ImportRow,
+    Patience,
+    ReadHistory,
+    Reconcile,
+    RowResult,
+    RowState,
+)
+from payments_core.jobs.import_customers import BATCH
+from payments_service.cli import environment
+from payments_service.cli.customer_file import (
+    CustomerFile,
+    FileFormat,
+    FileRow,
+    SeenRows,
+    format_of,
+)
+from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.import_report import ImportReport
+from payments_service.cli.progress import say_wait
+
+STDIN: Final = "-"
+
+
+@attrs.define
+class _Source:
+    """The rows of the file, those that cannot be read left to the report."""
+
+    raw: BinaryIO
+    size: int | None
+    file: CustomerFile
+    report: ImportReport
+    refused: TextIO | None
+    seen: SeenRows
+    from_line: int
+    _begun: bool = attrs.field(init=False, default=False)
+    # As they were written, of the rows that are with the importer.
+    _texts: dict[int, str] = attrs.field(init=False, factory=dict)
+    _unreadable: list[tuple[FileRow, InvalidValue]] = attrs.field(
+        init=False, factory=list
+    )
+
+    @property
+    def share(self) -> float | None:
+        return self.raw.tell() / self.size if self.size else None
+
+    def batches(self) -> Iterator[list[ImportRow]]:
+        """Return rows to be imported; `add` has to hear of them before the next."""
+        rows = list[ImportRow]()
+        for row in self.file.rows():
+            try:
+                read = row.read()
+                self.seen.add(read)
+            except InvalidValue as error:
+                if row.line >= self.from_line:
+                    self._unreadable.append((row, error))
+            else:
+                if row.line >= self.from_line:
+                    rows.append(read)
+                    self._texts[row.line] = row.text
+            if len(rows) + len(self._unreadable) == BATCH:
+                yield rows
+                rows = []
+        if rows or self._unreadable:
+            yield rows
+
+    def add(self, results: Sequence[RowResult]) -> None:
+        """Take in what became of the rows, in the order of the file."""
+        told: dict[int, RowResult | tuple[FileRow, InvalidValue]] = {
+            **{it.row.number: it for it in results},
+            **{row.line: (row, error) for row, error in self._unreadable},
+        }
+        for line, it in sorted(told.items()):
+            if isinstance(it, RowResult):
+                self.report.add(it)
+                if it.state is RowState.REFUSED:
+                    self._write(self._texts[line])
+            else:
+                self.report.unreadable(*it)
+                self._write(it[0].text)
+            self.report.next_line = line + 1
+        self._texts.clear()
+        self._unreadable.clear()
+
+    def _write(self, text: str) -> None:
+        if self.refused is None:
+            return
+        if not self._begun:
+            self._begun = True
+            # One that was begun by a run before has it.
+            if not self.refused.tell():
+                self.refused.write(self.file.header)
+        # The last line of a file may have no end.
+        self.refused.write(text if text.endswith("\n") else f"{text}\n")
+        self.refused.flush()
+
+
+@click.command(name="import")
+@click.argument(
+    "file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="The file; `-` is standard input.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([it.value for it in FileFormat]),
+    help="csv, with a line of headers, or jsonl; by default what the name ends in.",
+)
+@click.option("--reason", help="Why, kept for good; by default the file's name.")
+@click.option(
+    "--refused",
+    "refused_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Where to write the refused rows, as they are in the file.",
+)
+@click.option(
+    "--from-line",
+    type=click.IntRange(1),
+    default=1,
+    metavar="LINE",
+    help="Go on with this line of the file: those before were imported by a run that "
+    "broke off. What is refused is added to --refused.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check all, at Stripe too, and change nothing.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+def import_(
+    *,
+    file: str,
+    format_: str | None,
+    reason: str | None,
+    refused_file: str | None,
+    from_line: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bind many Stripe customers to users, and take in what they have.
+
+    A row has a user_id, an email and a customer_id. Of each customer the
+    subscriptions, paid invoices, charges and the card are read and recorded. A row
+    that is refused says why, and the rest goes on: exit code 6. A run that broke off
+    says with which line to go on; nothing is imported twice. More: docs/import.md.
+    """
+    known = FileFormat(format_) if format_ else format_of(file)
+    if known is None:
+        raise click.UsageError("the file's name says no format: give --format")
+    if reason is None:
+        name = "standard input" if file == STDIN else Path(file).name
+        reason = f"imported from {name}"
+    by_hand = ByHand.of(environment.operator().user_id, reason)
+    report = ImportReport(dry_run=dry_run, next_line=from_line)
+
+    async def work() -> None:
+        with _opened(file, known, refused_file, report, from_line) as source:
+            async with environment.opened() as container:
+                history = ReadHistory(container[Reconcile], Patience(on_wait=say_wait))
+                import_rows = ImportCustomers(history)
+                for rows in source.batches():
+                    report.begun = True
+                    results: Sequence[RowResult] = ()
+                    if rows:
+                        results = await import_rows(rows, by_hand, dry_run=dry_run)
+                    source.add(results)
+                    report.step(source.share)
+
+    try:
+        environment.run(work())
+    except BaseException:
+        # Also by Ctrl-C: what was done until then is told first.
+        if report.counts:
+            report.step(None, last=True)
+            report.tell(as_json=as_json)
+        if report.begun:
+            click.echo(
+                f"stopped before its end: run it again with --from-line "
+                f"{report.next_line}. What is imported stays",
+                err=True,
+            )
+        raise
+    report.complete = True
+    report.step(None, last=True)
+    report.tell(as_json=as_json)
+    if report.refused:
+        raise SystemExit(Exit.REFUSED)
+
+
+@contextmanager
+def _opened(
+    file: str,
+    format_: FileFormat,
+    refused_file: str | None,
+    report: ImportReport,
+    from_line: int,
+) -> Iterator[_Source]:
+    with ExitStack() as stack:
+        raw: BinaryIO = sys.stdin.buffer
+        size = None
+        if file != STDIN:
+            size = Path(file).stat().st_size
+            raw = stack.enter_context(Path(file).open("rb"))
+        text = TextIOWrapper(
+            raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        )
+        refused = None
+        if refused_file is not None:
+            path = Path(refused_file)
+            if file != STDIN and path.exists() and path.samefile(file):
+                raise CommandError(Exit.USAGE, "--refused: this is the file to import")
+            refused = stack.enter_context(
+                path.open(
+                    "w" if from_line == 1 else "a",
+                    encoding="utf-8",
+                    errors="surrogateescape",
+                    newline="",
+                )
+            )
+        seen = stack.enter_context(closing(SeenRows()))
+        rows = CustomerFile(text, format_)
+        yield _Source(raw, size, rows, report, refused, seen, from_line)

@@ -1,0 +1,228 @@
+"""A file of users and their customers, read row by row.
+
+Rule 1: a row that cannot be read is refused with its line, the field and the reason;
+        the rest is read. A line that no row may have is cut, and its row refused.
+Rule 2: a file may be longer than memory: one row of it is kept. Which users, customers
+        and e-mails came before is kept on disk.
+Rule 3: what is refused can be written again byte for byte, to be mended.
+"""
+
+import csv
+import sqlite3
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, TextIO
+
+import attrs
+import msgspec
+
+from payments_adapters.emails import read_email
+from payments_core.errors import InvalidValue
+from payments_core.identity import customer_id, user_id
+from payments_core.jobs import ImportRow
+
+FIELDS: Final = ("user_id", "email", "customer_id")
+# A user id, an e-mail and a customer id have a few hundred characters.
+LINE_LENGTH_MAX: Final = 16 * 1024
+
+
+class FileFormat(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+def format_of(name: str) -> FileFormat | None:
+    """Return the format that a file's name says; None if it says none."""
+    suffix = Path(name).suffix.lower().removeprefix(".")
+    return next((it for it in FileFormat if it == suffix), None)
+
+
+@attrs.frozen
+class FileRow:
+    """A row as it was written, and what it says, or why it cannot be read."""
+
+    line: int
+    text: str
+    said: Mapping[str, str] | InvalidValue
+
+    def read(self) -> ImportRow:
+        """Read the row.
+
+        Raises:
+            InvalidValue: a field is missing or wrong, or all of it.
+        """
+        if isinstance(self.said, InvalidValue):
+            raise self.said
+        if self.text.encode(errors="ignore") != self.text.encode(
+            errors="surrogateescape"
+        ):
+            raise InvalidValue("", "not UTF-8")
+        user, email, customer = (self.said.get(name, "") for name in FIELDS)
+        for name in FIELDS:
+            if not self.said.get(name):
+                raise InvalidValue(name, "missing")
+        return ImportRow(
+            number=self.line,
+            user_id=user_id(user),
+            email=read_email(email),
+            customer_id=customer_id(customer),
+        )
+
+
+@attrs.define
+class _Lines:
+    """The lines of a stream, those of the present row kept."""
+
+    stream: TextIO
+    read: int = 0
+    text: str = ""
+    too_long: bool = False
+
+    def begin_row(self) -> None:
+        self.text, self.too_long = "", False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.stream.readline(LINE_LENGTH_MAX)
+        if not line:
+            raise StopIteration
+        part = line
+        while len(part) == LINE_LENGTH_MAX and not part.endswith("\n"):
+            self.too_long = True
+            part = self.stream.readline(LINE_LENGTH_MAX)
+        if self.too_long:
+            line = f"{line.rstrip()}\n"
+        self.read += 1
+        self.text += line
+        return line
+
+
+@attrs.define
+class CustomerFile:
+    """The rows of a stream that was opened with `newline=""`.
+
+    `header` is the text that a file of some of its rows begins with.
+    """
+
+    _stream: TextIO
+    _format: FileFormat
+    header: str = ""
+
+    def rows(self) -> Iterator[FileRow]:
+        """Return the rows, the first first; blank lines are none.
+
+        Raises:
+            InvalidValue: the line of headers lacks a column, or has one twice.
+        """
+        lines = _Lines(self._stream)
+        rows = self._csv(lines) if self._format is FileFormat.CSV else _json(lines)
+        for row in rows:
+            if lines.too_long:
+                reason = f"over {LINE_LENGTH_MAX} characters in a line"
+                yield attrs.evolve(row, said=InvalidValue("", reason))
+            else:
+                yield row
+
+    def _csv(self, lines: _Lines) -> Iterator[FileRow]:
+        reader, names = csv.reader(lines, strict=True), None
+        while True:
+            lines.begin_row()
+            line = lines.read + 1
+            said: Mapping[str, str] | InvalidValue
+            try:
+                cells = [it.strip() for it in next(reader)]
+            except StopIteration:
+                break
+            except csv.Error as error:
+                said = InvalidValue("", f"not CSV: {error}")
+                if names is None:
+                    raise said from error
+                yield FileRow(line, lines.text, said)
+                continue
+            if not any(cells):
+                continue
+            if names is None:
+                names, self.header = _headers(cells), lines.text
+                continue
+            said = dict(zip(names, cells, strict=False))
+            if len(cells) != len(names):
+                reason = f"{len(cells)} cells, and the line of headers has {len(names)}"
+                said = InvalidValue("", reason)
+            yield FileRow(line, lines.text, said)
+        if names is None:
+            raise InvalidValue("", "the file has no line of headers")
+
+
+def _headers(cells: list[str]) -> list[str]:
+    for name in FIELDS:
+        if cells.count(name) != 1:
+            wanted = ",".join(FIELDS)
+            how = "twice" if name in cells else "not"
+            reason = f"{how} in the line of headers, which has to have {wanted}"
+            raise InvalidValue(name, reason)
+    return cells
+
+
+def _json(lines: _Lines) -> Iterator[FileRow]:
+    lines.begin_row()
+    for text in lines:
+        if text.strip():
+            yield FileRow(lines.read, lines.text, _said(text))
+        lines.begin_row()
+
+
+def _said(text: str) -> Mapping[str, str] | InvalidValue:
+    try:
+        it = msgspec.json.decode(text.encode(errors="surrogateescape"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return InvalidValue("", "not JSON")
+    if not isinstance(it, dict):
+        return InvalidValue("", "not a JSON object")
+    for name in FIELDS:
+        if it.get(name) is not None and not isinstance(it[name], str):
+            return InvalidValue(name, "not a text")
+    return {name: it[name] for name in FIELDS if it.get(name) is not None}
+
+
+class SeenRows:
+    """Which user, customer and e-mail was in which line, in a file of its own."""
+
+    def __init__(self) -> None:
+        # Without a name it is a temporary file, gone with the connection.
+        self._rows = sqlite3.connect("", isolation_level=None)
+        self._rows.execute("pragma journal_mode = off")
+        self._rows.execute("pragma synchronous = off")
+        self._rows.execute(
+            "create table seen (name text primary key, line int, other text)"
+            " without rowid"
+        )
+
+    def add(self, row: ImportRow) -> None:
+        """Take a row in; of one that comes twice both say the same.
+
+        Raises:
+            InvalidValue: a line before says otherwise.
+        """
+        known = {
+            "customer_id": (f"user {row.user_id}", row.customer_id),
+            "user_id": (f"customer {row.customer_id}", row.user_id),
+            "email": (f"email {row.email.key}", row.user_id),
+        }
+        for field, (name, other) in known.items():
+            found = self._rows.execute(
+                "select line, other from seen where name = ?", (name,)
+            ).fetchone()
+            if found is not None and found[1] != other:
+                whose = name.partition(" ")[0]
+                reason = f"line {found[0]} has another one for the same {whose}"
+                raise InvalidValue(field, reason)
+        self._rows.executemany(
+            "insert or ignore into seen values (?, ?, ?)",
+            [(name, row.number, other) for name, other in known.values()],
+        )
+
+    def close(self) -> None:
+        self._rows.close()

@@ -1,0 +1,131 @@
+"""What became of the rows of an import: told, counted, and some of them listed."""
+
+import json
+import time
+from collections import Counter
+from typing import Final
+
+import attrs
+import click
+
+from payments_core.errors import InvalidValue
+from payments_core.jobs import RowResult, RowState
+from payments_service.cli.customer_file import FileRow
+from payments_service.cli.progress import SAID_EVERY_S
+from payments_service.cli.table import show_table
+
+# More rows than this are counted, and not listed.
+LISTED_MAX: Final = 10_000
+_COLUMNS: Final = ("line", "user_id", "customer_id", "state", "field", "reason")
+_EMPTY: Final = {
+    "user_id": "it cannot be read",
+    "customer_id": "it cannot be read",
+    "field": "it is about the whole row",
+}
+
+
+@attrs.define
+class ImportReport:
+    """What became of the rows so far."""
+
+    dry_run: bool
+    counts: Counter[RowState] = attrs.field(factory=Counter)
+    warned: int = 0
+    items: list[dict[str, object]] = attrs.field(factory=list)
+    unlisted: int = 0
+    # Where to go on: all before it are done.
+    next_line: int = 1
+    begun: bool = False
+    complete: bool = False
+    _began: float = attrs.field(factory=time.monotonic)
+    _said: float = 0.0
+
+    @property
+    def refused(self) -> int:
+        return self.counts[RowState.REFUSED]
+
+    def unreadable(self, row: FileRow, error: InvalidValue) -> None:
+        said = {} if isinstance(row.said, InvalidValue) else row.said
+        self.counts[RowState.REFUSED] += 1
+        self._list(
+            line=row.line,
+            user_id=_printable(said.get("user_id")),
+            customer_id=_printable(said.get("customer_id")),
+            state=RowState.REFUSED.value,
+            field=error.field or None,
+            reason=error.reason,
+            code=error.code,
+        )
+
+    def add(self, result: RowResult) -> None:
+        self.counts[result.state] += 1
+        self.warned += bool(result.warnings)
+        told = [(result.field, result.reason)] if result.reason else []
+        told += [
+            (field, reason)
+            for field, _, reason in (it.partition(": ") for it in result.warnings)
+        ]
+        for field, reason in told:
+            self._list(
+                line=result.row.number,
+                user_id=result.row.user_id,
+                customer_id=result.row.customer_id,
+                state=result.state.value,
+                field=field,
+                reason=reason,
+                code=result.code,
+            )
+
+    def _list(self, **item: object) -> None:
+        if len(self.items) < LISTED_MAX:
+            self.items.append(item)
+        else:
+            self.unlisted += 1
+
+    def step(self, share: float | None, *, last: bool = False) -> None:
+        """Say how far it is; `share` is how much of the file was read."""
+        now = time.monotonic()
+        if not last and now - self._said < SAID_EVERY_S:
+            return
+        self._said = now
+        took_s = max(now - self._began, 0.001)
+        left = ""
+        if share and not last:
+            left = f", about {took_s / share - took_s:.0f} s left"
+        rows = self.counts.total()
+        click.echo(
+            f"{rows} rows, to line {self.next_line - 1}: {self._counted()}; "
+            f"{rows / took_s:.0f} a second{left}",
+            err=True,
+        )
+
+    def _counted(self) -> str:
+        done = "would be imported" if self.dry_run else "imported"
+        return (
+            f"{self.counts[RowState.IMPORTED]} {done}, "
+            f"{self.counts[RowState.KNOWN]} known, {self.refused} refused"
+        )
+
+    def tell(self, *, as_json: bool) -> None:
+        if as_json:
+            click.echo(json.dumps(self._json()))
+            return
+        nothing = "nothing was refused" if self.complete else "nothing was refused yet"
+        show_table(_COLUMNS, self.items, nothing=nothing, empty=_EMPTY)
+        if self.unlisted:
+            click.echo(f"and {self.unlisted} more", err=True)
+
+    def _json(self) -> dict[str, object]:
+        return {
+            "complete": self.complete,
+            "dry_run": self.dry_run,
+            "rows": self.counts.total(),
+            "next_line": self.next_line,
+            **{state.value: self.counts[state] for state in RowState},
+            "warned": self.warned,
+            "items": self.items,
+        }
+
+
+def _printable(text: str | None) -> str | None:
+    return text if text and text.isprintable() else None

@@ -1,0 +1,226 @@
+"""Connect Stripe to this service: the endpoint, and its secret."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import click
+from typing_extensions import override
+
+from payments_adapters.stripe.admin import StripeAdmin
+from payments_adapters.stripe.rights import RIGHTS
+from payments_service.cli import environment
+from payments_service.cli.secret_file import SecretFile
+from payments_service.cli.stripe_endpoints import EndpointRun
+from payments_service.cli.stripe_roll import begin_roll, enable_roll, finish_roll
+from payments_service.cli.webhook_url import webhook_url
+from payments_service.endpoint_roles import WEBHOOK_PATH
+from payments_service.settings import StripeAccess
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Span(click.ParamType[timedelta]):
+    """How long: 90m, 24h, 3d."""
+
+    name = "span"
+
+    @override
+    def convert(
+        self,
+        value: str | timedelta,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([0-9]{1,4})([mhd])", value)
+        if found is None:
+            self.fail(f"{value} is not a span such as 90m, 24h or 3d", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+_URL = click.option(
+    "--url",
+    required=True,
+    metavar="URL",
+    help=f"Where the service is reached from outside, without {WEBHOOK_PATH}.",
+)
+_THIN = click.option(
+    "--thin", "is_thin", is_flag=True, help="Thin events, by an event destination."
+)
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+def _file_option(*, required: bool) -> Callable[..., Callable[..., object]]:
+    return click.option(
+        "--secret-file",
+        required=required,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Where the new secret goes; never over a file that is there.",
+    )
+
+
+@click.group()
+def stripe() -> None:
+    """Connect Stripe to this service: the endpoint, and its secret.
+
+    Of the settings, PAYMENTS_ENV and PAYMENTS_STRIPE_API_KEY are needed. The key says
+    whose account it is, and whether in test or live mode.
+    """
+
+
+@stripe.command()
+@_URL
+@_file_option(required=True)
+@_THIN
+@_DRY_RUN
+@_JSON
+def setup(
+    *, url: str, secret_file: Path, is_thin: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Make the endpoint at Stripe, or mend the one that is there.
+
+    A new one's secret is written to the file, which only its owner may read: Stripe
+    tells it at no other time. An endpoint of this URL is found again: its types, its
+    description and whether it is enabled are brought up to date.
+    """
+    file = SecretFile(secret_file)
+    _run(
+        lambda it: it.set_up(file),
+        url=url,
+        is_thin=is_thin,
+        dry_run=dry_run,
+        as_json=as_json,
+        rights=True,
+    )
+
+
+@stripe.command()
+@_URL
+@_file_option(required=False)
+@click.option("--enable", is_flag=True, help="Every process has both secrets: go on.")
+@click.option("--finish", is_flag=True, help="The overlap is over: disable the old.")
+@click.option(
+    "--overlap",
+    type=_Span(),
+    default="24h",
+    show_default=True,
+    metavar="SPAN",
+    help="How long both send, before --finish: 90m, 24h, 3d.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    # What is said once for all commands must not take a safeguard away.
+    allow_from_autoenv=False,
+    help="Neither wait for the overlap nor look for the secret. No variable says so.",
+)
+@_THIN
+@_DRY_RUN
+@_JSON
+def roll_secret(  # its options
+    *,
+    url: str,
+    secret_file: Path | None,
+    enable: bool,
+    finish: bool,
+    overlap: timedelta,
+    force: bool,
+    is_thin: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Roll the secret: a second endpoint, and no delivery refused.
+
+    Three runs. The first one makes a second endpoint, which sends nothing yet, and
+    writes its secret to the file. When every process has both secrets, --enable lets it
+    send beside the old one; what comes twice is a duplicate. After the overlap --finish
+    disables the old one. Where it stands is noted at Stripe.
+    """
+    if enable and finish:
+        raise click.UsageError("--enable and --finish are two runs")
+    if secret_file is None and not (enable or finish):
+        raise click.UsageError("the first run needs --secret-file")
+
+    async def work(it: EndpointRun) -> None:
+        if finish:
+            await finish_roll(it, overlap, forced=force)
+        elif enable:
+            await enable_roll(it, forced=force)
+        elif secret_file is not None:
+            await begin_roll(it, SecretFile(secret_file))
+
+    _run(work, url=url, is_thin=is_thin, dry_run=dry_run, as_json=as_json)
+
+
+def _run(  # what the commands have in common
+    work: Callable[[EndpointRun], Awaitable[None]],
+    *,
+    url: str,
+    is_thin: bool,
+    dry_run: bool,
+    as_json: bool,
+    rights: bool = False,
+) -> None:
+    access = environment.stripe_access()
+    admin = StripeAdmin(access.api_key, base=access.api_base, livemode=access.livemode)
+    it = EndpointRun(
+        admin=admin,
+        url=webhook_url(url, livemode=access.livemode),
+        is_thin=is_thin,
+        dry_run=dry_run,
+        secrets=access.webhook_secrets,
+        say=lambda text: click.echo(text, err=True),
+    )
+
+    async def run() -> None:
+        async with admin.opened():
+            await work(it)
+
+    try:
+        environment.run(run())
+    except BaseException:
+        # What was done until then is told all the same.
+        for text in [] if dry_run else it.did:
+            click.echo(f"begun: {text}", err=True)
+        raise
+    if as_json:
+        click.echo(json.dumps(_facts(it, access, rights=rights)))
+    else:
+        _tell(it, access, rights=rights)
+
+
+def _facts(it: EndpointRun, access: StripeAccess, *, rights: bool) -> dict[str, object]:
+    needed = [{"resource": one.resource, "level": one.level} for one in RIGHTS]
+    return {
+        "mode": access.mode,
+        "url": it.url,
+        "endpoint": it.endpoint_id,
+        "dry_run": it.dry_run,
+        "did": it.did,
+        "next": it.next or None,
+        **({"rights": needed} if rights else {}),
+    }
+
+
+def _tell(it: EndpointRun, access: StripeAccess, *, rights: bool) -> None:
+    click.echo(f"{access.mode} mode, {it.url}")
+    for text in it.did or ["nothing to change"]:
+        click.echo(f"  {text}")
+    if it.next:
+        click.echo(it.next, err=True)
+    if not rights:
+        return
+    click.echo("a restricted key of the service needs:", err=True)
+    for level in ("write", "read"):
+        named = [
+            right.resource
+            for right in RIGHTS
+            if right.level == level and not right.of_setup
+        ]
+        click.echo(f"  {level}: {', '.join(named)}", err=True)

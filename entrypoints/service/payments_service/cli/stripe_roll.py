@@ -1,0 +1,129 @@
+"""Roll a secret: a second endpoint, both for a while, then the second one alone.
+
+Rule 1: while a secret is rolled two endpoints send the same events. Events are known by
+        their ids, so the second copy is a duplicate.
+Rule 2: no delivery is refused: the new endpoint is enabled after every process has its
+        secret, and the old one is disabled while every process still has its own.
+"""
+
+from datetime import timedelta
+
+from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointChange
+from payments_service.cli.secret_file import SecretFile
+from payments_service.cli.stripe_endpoints import SETTING, EndpointRun, refused
+from payments_service.endpoint_roles import Role, knows_secret, marked, since_of
+
+
+async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
+    """Make a second endpoint, which waits; its secret goes into the file.
+
+    Raises:
+        CommandError: there is none to take the place of, or it cannot be.
+    """
+    here = await run.look()
+    in_use, waiting = here.with_role(Role.IN_USE), here.with_role(Role.WAITING)
+    if not in_use:
+        raise refused(f"no endpoint sends to {run.url}: `payments stripe setup`")
+    if len(in_use) > 1:
+        raise refused(
+            f"{in_use[0].id} is being replaced by {in_use[-1].id} already: "
+            "`payments stripe roll-secret --finish`"
+        )
+    for it in waiting:
+        if knows_secret(it, file.secrets()):
+            run.endpoint_id, run.next = it.id, _enable_next(file)
+            return
+    if waiting and file.secrets():
+        raise refused(
+            f"{waiting[0].id} waits to be enabled, and {file.path} does not have "
+            "its secret: name the file that has it, or one that is not there"
+        )
+    # Nothing was sent by them yet.
+    for it in waiting:
+        await run.delete(it, "waits, and its secret is not here")
+    for it in here.with_role(Role.REPLACED):
+        await run.delete(it, "was replaced")
+    made = await run.made(here, file)
+    if made is None:
+        return
+    run.endpoint_id = made.id
+    to = EndpointChange(types=EVENT_TYPES, marks=marked(made, Role.WAITING, run.at))
+    await run.asking(run.admin.change_endpoint(made, to))
+    run.next = _enable_next(file)
+
+
+async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
+    """Let the second endpoint send beside the first: the overlap begins.
+
+    Raises:
+        CommandError: none waits, or the settings here lack its secret.
+    """
+    here = await run.look()
+    waiting = here.with_role(Role.WAITING)
+    if not waiting:
+        if len(in_use := here.with_role(Role.IN_USE)) > 1:
+            run.endpoint_id = in_use[-1].id
+            run.next = "it is enabled: `payments stripe roll-secret --finish`"
+            return
+        raise refused("no endpoint waits: `payments stripe roll-secret` makes one")
+    new = waiting[-1]
+    _require_secret(run, new, forced=forced)
+    to = EndpointChange(
+        types=EVENT_TYPES,
+        is_enabled=True,
+        marks=marked(new, Role.IN_USE, run.at),
+    )
+    await run.change(new, to, "enable it, beside the one that it replaces")
+    run.endpoint_id = new.id
+    run.next = "after the overlap: `payments stripe roll-secret --finish`"
+
+
+async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> None:
+    """Disable what the second endpoint replaces.
+
+    Raises:
+        CommandError: nothing is replaced, the overlap is not over, or the settings
+            here lack the secret.
+    """
+    here = await run.look()
+    in_use = here.with_role(Role.IN_USE)
+    if len(in_use) == 1 and here.with_role(Role.REPLACED):
+        run.endpoint_id, run.next = in_use[0].id, _drop_old()
+        return
+    if len(in_use) < 2:  # noqa: PLR2004  # one, and the one that it replaces
+        raise refused("no endpoint replaces another one")
+    *old, new = in_use
+    over_at = since_of(new) + overlap
+    if run.at < over_at and not forced:
+        raise refused(
+            f"{new.id} sends since {since_of(new):%Y-%m-%dT%H:%M:%SZ}: the overlap "
+            f"is over at {over_at:%Y-%m-%dT%H:%M:%SZ} (--force does not wait)"
+        )
+    _require_secret(run, new, forced=forced)
+    if not new.is_enabled:
+        raise refused(f"{new.id} is disabled: `payments stripe setup` enables it")
+    for it in old:
+        to = EndpointChange(is_enabled=False, marks=marked(it, Role.REPLACED, run.at))
+        await run.change(it, to, f"disable it: {new.id} takes its place")
+    run.endpoint_id, run.next = new.id, _drop_old()
+
+
+def _require_secret(run: EndpointRun, new: Endpoint, *, forced: bool) -> None:
+    if forced or knows_secret(new, run.secrets) is not False:
+        return
+    raise refused(
+        f"PAYMENTS_STRIPE_WEBHOOK_SECRETS here lacks the secret of {new.id}: "
+        f"{SETTING}, beside the old one, and run this with the same settings "
+        "(--force does not look)"
+    )
+
+
+def _enable_next(file: SecretFile) -> str:
+    return (
+        f"{file.path} has the new secret: {SETTING}, beside the old one; then "
+        "`payments stripe roll-secret --enable`"
+    )
+
+
+def _drop_old() -> str:
+    return "take the old secret out of PAYMENTS_STRIPE_WEBHOOK_SECRETS and restart"

@@ -1,0 +1,161 @@
+"""What Stripe tells: the key's rights, its time, the endpoints, what did not arrive."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from payments_adapters.postgres.event_log import PostgresEventLog
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.stripe.admin import StripeAdmin
+from payments_adapters.stripe.client import Got
+from payments_adapters.stripe.endpoint import Endpoint
+from payments_adapters.stripe.rights import RIGHTS, Right
+from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
+from payments_core.event_list import EventQuery
+from payments_core.ports import Clock
+from payments_core.use_cases.back_fill_events import PAGE_EVENTS
+from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview, is_ours
+from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
+from payments_service.doctor.stored import LATE, age, check_skew
+
+KEY: Final = "key"
+STRIPE: Final = "stripe"
+# Of 25 calls a second that Stripe allows, as the service goes on.
+_AT_ONCE: Final = 4
+# What back-fill finds is older than a turn of it.
+ARRIVED_BY: Final = LATE
+_LOOKED_BACK: Final = timedelta(days=3)
+_NAMED_MAX: Final = 3
+_REACH: Final = (
+    "see that this machine may reach PAYMENTS_STRIPE_API_BASE (egress rules, DNS, "
+    "certificates), and https://status.stripe.com"
+)
+_SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a key that is valid"
+
+
+@attrs.frozen(kw_only=True)
+class AtStripe:
+    """`clock` is what Stripe's time is compared with: the sandbox's in development."""
+
+    admin: StripeAdmin
+    clock: Clock
+    store: PostgresStore | None
+    secrets: Sequence[str]
+    livemode: bool
+    url: str | None
+
+    def checks(self) -> Sequence[Check]:
+        return [
+            Check(KEY, self._key),
+            Check(ENDPOINTS, self._endpoints),
+            Check("deliveries", self._deliveries),
+        ]
+
+    async def _key(self) -> Findings:
+        """Look at the rights, and at the time that comes with the answers."""
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def prove(right: Right) -> Finding | None:
+            async with few:
+                began = self.clock()
+                try:
+                    theirs = await self.admin.prove(right)
+                except GatewayMisconfigured as error:
+                    if not error.permission:
+                        raise
+                    return wrong(
+                        KEY,
+                        f"it may not read {right.resource}: {right.why}",
+                        f'give it the right "{right.resource}": {right.level}',
+                    )
+                # A second of theirs has no fractions.
+                middle = began + (self.clock() - began) / 2
+                skew = check_skew("clock", "Stripe", theirs, middle)
+                clocks.append(skew)
+                return None
+
+        clocks = list[Finding]()
+        rights = [it for it in RIGHTS if not it.of_setup]
+        try:
+            proven = await asyncio.gather(*map(prove, rights))
+        except GatewayMisconfigured:
+            return [wrong(KEY, "Stripe refuses it", _SET_KEY)]
+        except GatewayUnavailable as error:
+            return [wrong(STRIPE, str(error), _REACH)]
+        lacks = [it for it in proven if it is not None]
+        writes = ", ".join(it.resource for it in rights if it.writes)
+        may = ok(
+            KEY,
+            f"it may read all {len(rights)} lists; a right to write ({writes}) shows "
+            "when it is used",
+        )
+        return [*(lacks or [may]), *clocks[:1]]
+
+    async def _endpoints(self) -> Findings:
+        try:
+            found = await self._ours()
+        except GatewayMisconfigured as error:
+            if not error.permission:
+                raise
+            [right] = [it for it in RIGHTS if it.of_setup]
+            return [
+                attrs.evolve(
+                    Check(ENDPOINTS, self._endpoints).unknown(
+                        "the key may not see them"
+                    ),
+                    remedy=f'give it the right "{right.resource}": read',
+                )
+            ]
+        return EndpointReview(
+            endpoints=found.it,
+            secrets=self.secrets,
+            livemode=self.livemode,
+            at=found.at,
+        ).findings()
+
+    async def _ours(self) -> Got[Sequence[Endpoint]]:
+        found = await self.admin.endpoints()
+        ours = [
+            it
+            for it in found.it
+            if (it.url == self.url if self.url is not None else is_ours(it))
+        ]
+        return Got(ours, found.at)
+
+    async def _deliveries(self) -> Findings:
+        """Look whether what happened lately is known here."""
+        if self.store is None:
+            return [Check("deliveries", self._deliveries).unknown("no database is set")]
+        now, ours = self.clock(), (await self._ours()).it
+        if not ours:
+            return [ok("deliveries", "there is no endpoint that could send")]
+        # What was before the endpoint was sent to nobody here.
+        since = max(now - _LOOKED_BACK, min(it.made_at for it in ours))
+        until = now - ARRIVED_BY
+        if since >= until:
+            return [ok("deliveries", "the endpoint is too new to say")]
+        query = EventQuery(since=since, until=until, limit=PAGE_EVENTS)
+        page = await self.admin.events(query)
+        # Those that back-fill would keep, too.
+        due = [it for it in page.events if it.report is not None]
+        ids = frozenset(it.id for it in due)
+        known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()
+        lost = [it for it in due if it.id not in known]
+        if not lost:
+            text = f"all {len(due)} of the latest events that should be here are"
+            return [ok("deliveries", text)]
+        named = ", ".join(it.id for it in lost[-_NAMED_MAX:])
+        oldest = age(page.at, min(it.created_at for it in lost))
+        return [
+            wrong(
+                "deliveries",
+                f"{len(lost)} of the latest {len(due)} events are not here, the oldest "
+                f"since {oldest}: {named}",
+                "see that Stripe reaches the endpoint and is answered 200 "
+                "(`payments_webhooks_refused_total` says why it is not), and that "
+                "`payments worker` runs",
+            )
+        ]

@@ -1,0 +1,159 @@
+"""All checks, each by itself and all at once, within a deadline."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+import attrs
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.stripe.admin import StripeAdmin
+from payments_core.ports import Clock, SystemClock
+from payments_service.doctor.at_stripe import KEY, AtStripe
+from payments_service.doctor.endpoints import ENDPOINTS
+from payments_service.doctor.findings import (
+    Check,
+    Finding,
+    Findings,
+    Status,
+    once_well,
+    wrong,
+)
+from payments_service.doctor.start import check_settings, database_checks
+from payments_service.doctor.stored import Stored
+from payments_service.settings import (
+    Settings,
+    SettingsError,
+    StripeAccess,
+    database_url,
+    stripe_access,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Deployment:
+    """What is looked at: an environment, and the clocks that it is compared with.
+
+    `clock` is Stripe's time as it should be, which in development is the sandbox's.
+    """
+
+    env: Mapping[str, str]
+    is_option: Callable[[str], bool]
+    clock: Clock
+    system_clock: SystemClock
+    url: str | None = None
+
+
+@attrs.frozen
+class _Address:
+    """A database: where it is, and the connections to it."""
+
+    url: str = attrs.field(repr=False)
+    store: PostgresStore
+
+
+async def check_start(it: Deployment) -> Findings:
+    """Look at what a process needs to start; Stripe is not asked."""
+    settings, found = check_settings(it.env, it.is_option)
+    async with AsyncExitStack() as stack:
+        store = await _store(it, stack)
+        return [*found, *await _all(_of_database(it, settings, store, start=True), [])]
+
+
+async def check_all(it: Deployment) -> Findings:
+    """Look at everything; what cannot be looked at is said to be unknown."""
+    settings, found = check_settings(it.env, it.is_option)
+    async with AsyncExitStack() as stack:
+        store, access = await _store(it, stack), _access(it)
+        others = list[Check]()
+        if access is not None:
+            others += (await _at_stripe(it, access, store, stack)).checks()
+        elif settings is not None:
+            remedy = "set PAYMENTS_STRIPE_API_KEY: without it Stripe is not asked"
+            found = [*found, wrong(KEY, "none is set", remedy)]
+        else:
+            why = "the settings do not say how to ask Stripe"
+            found = [*found, *(_unknown(name, why) for name in (KEY, ENDPOINTS))]
+        stored = _of_database(it, settings, store, start=False)
+        return [*found, *await _all(stored, others)]
+
+
+async def _all(stored: Sequence[Check], others: Sequence[Check]) -> Findings:
+    """Run all at once; of what is stored, the rest once the first one is well."""
+    running = [asyncio.ensure_future(check.run()) for check in stored[:1]]
+    waiting = [once_well(first, it) for first in running for it in stored[1:]]
+    running += [asyncio.ensure_future(it.run()) for it in (*waiting, *others)]
+    return [
+        finding for findings in await asyncio.gather(*running) for finding in findings
+    ]
+
+
+async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
+    try:
+        url = database_url(it.env)
+    except SettingsError:
+        url = None
+    if url is None:
+        # The settings say what is wrong with it.
+        return None
+    return _Address(
+        url, await stack.enter_async_context(PostgresStore(url, 2).opened())
+    )
+
+
+def _of_database(
+    it: Deployment, settings: Settings | None, at: _Address | None, *, start: bool
+) -> Sequence[Check]:
+    """Return the checks of a database: first of all, whether it answers."""
+    if at is None:
+        return []
+    reached, others = database_checks(at.url, at.store, livemode=_mode(it, settings))
+    more = [] if start else _stored(it, settings, at.store).checks()
+    return [reached, *others, *more]
+
+
+def _mode(it: Deployment, settings: Settings | None) -> bool | None:
+    if settings is not None:
+        return settings.livemode
+    # Something else is wrong with them; this may well be right.
+    named = {"production": True, "development": False}
+    return named.get(it.env.get("PAYMENTS_ENV", "").strip())
+
+
+def _access(it: Deployment) -> StripeAccess | None:
+    try:
+        return stripe_access(it.env)
+    except SettingsError:
+        return None
+
+
+def _stored(it: Deployment, settings: Settings | None, store: PostgresStore) -> Stored:
+    # Without settings that can be used, what is usual.
+    return Stored(
+        store=store,
+        clock=it.clock,
+        system_clock=it.system_clock,
+        back_fills=settings is None or settings.reads_event_list,
+        sweeps=settings is None or settings.sweeps,
+    )
+
+
+async def _at_stripe(
+    it: Deployment,
+    access: StripeAccess,
+    at: _Address | None,
+    stack: AsyncExitStack,
+) -> AtStripe:
+    admin = StripeAdmin(access.api_key, base=access.api_base, livemode=access.livemode)
+    return AtStripe(
+        admin=await stack.enter_async_context(admin.opened()),
+        clock=it.clock,
+        store=at.store if at else None,
+        secrets=access.webhook_secrets,
+        livemode=access.livemode,
+        url=it.url,
+    )
+
+
+def _unknown(check: str, text: str) -> Finding:
+    return Finding(check=check, status=Status.UNKNOWN, text=text)

@@ -1,0 +1,150 @@
+"""Whether the endpoints at Stripe send this service what it needs: purely."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from payments_adapters.stripe.api_shapes import API_VERSION
+from payments_adapters.stripe.endpoint import ALL_TYPES, EVENT_TYPES, Endpoint
+from payments_service.doctor.findings import Finding, Findings, ok, wrong
+from payments_service.endpoint_roles import (
+    WEBHOOK_PATH,
+    Role,
+    digest_of,
+    knows_secret,
+    role_of,
+    since_of,
+)
+
+ENDPOINTS: Final = "endpoints"
+# All routes of webhooks begin so.
+_ROUTES: Final = WEBHOOK_PATH.removesuffix("stripe")
+# The overlap is a day; who waits longer has forgotten it.
+ROLL_LATE: Final = timedelta(days=2)
+_SETUP: Final = "payments stripe setup"
+_ROLL: Final = "payments stripe roll-secret"
+
+
+def is_ours(endpoint: Endpoint) -> bool:
+    """Say whether an endpoint sends to a service like this one."""
+    path = urlsplit(endpoint.url).path
+    return endpoint.marks.role is not None or _ROUTES in path
+
+
+@attrs.frozen(kw_only=True)
+class EndpointReview:
+    """What there is at Stripe by `at`, beside the `secrets` of the settings."""
+
+    endpoints: Sequence[Endpoint]
+    secrets: Sequence[str]
+    livemode: bool
+    at: datetime
+
+    def findings(self) -> Findings:
+        if not self._with(Role.IN_USE):
+            return [
+                wrong(ENDPOINTS, f"none sends to …{WEBHOOK_PATH}", _SETUP),
+                *self._of_rolls(),
+            ]
+        found = [
+            *(it for one in self._with(Role.IN_USE) for it in self._of(one)),
+            *self._of_types(),
+            *self._of_rolls(),
+            *self._of_kinds(),
+            *self._of_secrets(),
+        ]
+        if found:
+            return found
+        return [ok(ENDPOINTS, self._described(it)) for it in self._enabled()]
+
+    def _with(self, role: Role) -> Sequence[Endpoint]:
+        return [it for it in self.endpoints if role_of(it) is role]
+
+    def _enabled(self) -> Sequence[Endpoint]:
+        return [it for it in self._with(Role.IN_USE) if it.is_enabled]
+
+    def _described(self, it: Endpoint) -> str:
+        what = "thin events" if it.is_thin else f"version {it.api_version}"
+        secret = "" if it.marks.secret else "; whether its secret is set is not noted"
+        return f"{it.id} to {it.url}: enabled, {what}{secret}"
+
+    def _of(self, it: Endpoint) -> Iterable[Finding]:
+        if not it.is_enabled:
+            yield wrong(ENDPOINTS, f"{it.id} is disabled", _SETUP)
+        if not it.is_thin and it.api_version != API_VERSION:
+            version = it.api_version or "of the account"
+            yield wrong(
+                ENDPOINTS,
+                f"{it.id} sends version {version}, not {API_VERSION}: each event costs "
+                "a call more",
+                f"{_ROLL}: a new endpoint has the right one",
+            )
+        if self.livemode and not it.url.startswith("https:"):
+            yield wrong(ENDPOINTS, f"{it.id} sends to an address without TLS", _SETUP)
+        if knows_secret(it, self.secrets) is False:
+            yield wrong(
+                ENDPOINTS,
+                f"the secret of {it.id} is not set: what it sends is refused",
+                "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or roll it: " + _ROLL,
+            )
+
+    def _of_types(self) -> Iterable[Finding]:
+        sent = {type_ for it in self._enabled() for type_ in it.types}
+        if self._enabled() and ALL_TYPES not in sent and (lack := EVENT_TYPES - sent):
+            text = f"types that nobody sends: {', '.join(sorted(lack))}"
+            yield wrong(ENDPOINTS, text, _SETUP)
+
+    def _of_rolls(self) -> Iterable[Finding]:
+        for it in self._with(Role.MADE):
+            text = f"{it.id} was made by a run that broke off"
+            yield wrong(ENDPOINTS, text, "run the same `payments stripe …` again")
+        for it in self._with(Role.WAITING):
+            if self.at - since_of(it) > ROLL_LATE:
+                text = f"{it.id} has waited since {since_of(it):%F} to be enabled"
+                yield wrong(ENDPOINTS, text, f"{_ROLL} --enable")
+        for rolled in self._by_address().values():
+            if len(rolled) > 1 and self.at - since_of(rolled[-1]) > ROLL_LATE:
+                text = f"{rolled[0].id} and {rolled[-1].id} send the same"
+                yield wrong(ENDPOINTS, text, f"{_ROLL} --finish")
+
+    def _by_address(self) -> Mapping[tuple[str, bool], Sequence[Endpoint]]:
+        found = dict[tuple[str, bool], list[Endpoint]]()
+        # Stripe lists the newest first.
+        for it in self._enabled()[::-1]:
+            found.setdefault((it.url, it.is_thin), []).append(it)
+        return MappingProxyType(
+            {key: sorted(every, key=since_of) for key, every in found.items()}
+        )
+
+    def _of_kinds(self) -> Iterable[Finding]:
+        addresses = self._by_address()
+        for url, is_thin in addresses:
+            if not is_thin and (url, True) in addresses:
+                yield wrong(
+                    ENDPOINTS,
+                    f"snapshots and thin events are sent to {url}: each event comes "
+                    "twice",
+                    "disable one of them in Stripe's dashboard",
+                )
+
+    def _of_secrets(self) -> Iterable[Finding]:
+        noted = [it.marks.secret for it in self.endpoints]
+        if None in noted:
+            return
+        # What is replaced is disabled, and signs nothing.
+        signing = {
+            it.marks.secret
+            for it in self.endpoints
+            if it.is_enabled or role_of(it) is Role.WAITING
+        }
+        stale = [it for it in self.secrets if digest_of(it) not in signing]
+        if stale:
+            yield wrong(
+                ENDPOINTS,
+                f"{len(stale)} of {len(self.secrets)} secrets are of no endpoint",
+                "take what is not needed out of PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+            )

@@ -1,0 +1,84 @@
+"""What a check finds, and how it ends when it cannot say.
+
+Rule 1: a check that fails or takes too long says so itself: the others go on.
+Rule 2: no finding shows a secret, or anything of an address but what a person typed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from payments_core.errors import PaymentsError, StoreUnavailable
+
+# Of one check; all of them run at once.
+CHECK_S: Final = 15.0
+
+
+class Status(StrEnum):
+    OK = "ok"
+    WRONG = "wrong"
+    # It could not be looked at.
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """One line; a remedy says what to do, where something is to be done."""
+
+    check: str
+    status: Status
+    text: str
+    remedy: str | None = None
+
+
+Findings = Sequence[Finding]
+
+
+@attrs.frozen
+class Check:
+    """A name, under which it is reported, and what looks."""
+
+    name: str
+    look: Callable[[], Awaitable[Findings]]
+
+    async def run(self, *, within_s: float = CHECK_S) -> Findings:
+        """Return what it finds; what stopped it is a finding, too."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.look()
+        except TimeoutError:
+            return [self.unknown(f"no answer within {within_s:.0f} s")]
+        except PaymentsError as error:
+            return [self.unknown(str(error))]
+        except Exception as error:  # noqa: BLE001  # the other checks go on
+            # Its text may quote what must not be shown.
+            return [self.unknown(f"it cannot be told ({type(error).__name__})")]
+
+    def unknown(self, text: str) -> Finding:
+        return Finding(check=self.name, status=Status.UNKNOWN, text=text)
+
+
+def once_well(first: "asyncio.Future[Findings]", check: Check) -> Check:
+    """Return a check that only looks if another one found all well.
+
+    Where a database does not answer, each would wait for it again.
+    """
+
+    async def look() -> Findings:
+        # Whoever stops waiting does not stop it for the others.
+        if any(it.status is not Status.OK for it in await asyncio.shield(first)):
+            raise StoreUnavailable
+        return await check.look()
+
+    return Check(check.name, look)
+
+
+def ok(check: str, text: str) -> Finding:
+    return Finding(check=check, status=Status.OK, text=text)
+
+
+def wrong(check: str, text: str, remedy: str) -> Finding:
+    return Finding(check=check, status=Status.WRONG, text=text, remedy=remedy)

@@ -1,0 +1,155 @@
+"""What the database tells of the work: what waits, what failed, what is behind."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from payments_adapters.postgres.backlog import COUNTED_MAX, read_backlog, read_clock
+from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.jobs.sweep_nightly import SWEEP
+from payments_core.ports import Clock, SystemClock
+from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
+from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
+
+# What is worked off within seconds, if a worker runs.
+LATE: Final = timedelta(minutes=15)
+# A night, and a day of grace.
+SWEEP_LATE: Final = timedelta(hours=50)
+# A token's leeway is 30 s, a signature's 300 s.
+SKEW_MAX: Final = timedelta(seconds=10)
+_RUN_WORKER: Final = "run `payments worker`; its log says why if it does"
+
+
+def told(count: int) -> str:
+    return f"{count}" if count < COUNTED_MAX else f"{COUNTED_MAX} or more"
+
+
+def age(now: datetime, moment: datetime) -> str:
+    """Return how long ago something was, roughly."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Finding:
+    """Say whether two clocks agree."""
+    skew = theirs - ours
+    text = f"{whose} is {abs(skew).total_seconds():.0f} s "
+    text += "ahead of ours" if skew > timedelta(0) else "behind ours"
+    if abs(skew) > SKEW_MAX:
+        return wrong(check, text, "let both machines have their time by NTP")
+    return ok(check, text)
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """`clock` is the gateway's time, which is the sandbox's in development."""
+
+    store: PostgresStore
+    clock: Clock
+    system_clock: SystemClock
+    back_fills: bool
+    sweeps: bool
+
+    def checks(self) -> Sequence[Check]:
+        return [
+            Check("database clock", self._clock),
+            Check("events", self._events),
+            Check("jobs", self._jobs),
+            Check("back-fill", self._back_fill),
+            Check("sweep", self._sweep),
+        ]
+
+    async def _clock(self) -> Findings:
+        began = self.system_clock()
+        theirs = await read_clock(self.store)
+        middle = began + (self.system_clock() - began) / 2
+        return [check_skew("database clock", "the database", theirs, middle)]
+
+    async def _events(self) -> Findings:
+        now, found = self.clock(), list[Finding]()
+        it = await read_backlog(self.store, due_before=self.system_clock() - LATE)
+        if it.pending_since is not None and now - it.pending_since > LATE:
+            found.append(
+                wrong(
+                    "events",
+                    f"{told(it.pending)} pending, the oldest for "
+                    f"{age(now, it.pending_since)}",
+                    _RUN_WORKER,
+                )
+            )
+        if it.quarantined:
+            found.append(
+                wrong(
+                    "events",
+                    f"{told(it.quarantined)} quarantined: kept, and not applied",
+                    "look at them: `payments webhook list --state quarantined`",
+                )
+            )
+        last = (
+            f"the last one came {age(now, it.received_at)} ago"
+            if (it.received_at)
+            else "none came yet"
+        )
+        return found or [ok("events", f"{last}; {told(it.pending)} pending")]
+
+    async def _jobs(self) -> Findings:
+        now, found = self.system_clock(), list[Finding]()
+        it = await read_backlog(self.store, due_before=now - LATE)
+        if it.overdue_since is not None:
+            found.append(
+                wrong(
+                    "jobs",
+                    f"{told(it.overdue)} overdue, the oldest for "
+                    f"{age(now, it.overdue_since)}",
+                    _RUN_WORKER,
+                )
+            )
+        if it.failing:
+            found.append(
+                wrong(
+                    "jobs",
+                    f"{told(it.failing)} failing: they are tried once a day",
+                    "`payments jobs list --failing` says why; then `payments jobs "
+                    "retry ID`",
+                )
+            )
+        return found or [ok("jobs", "none is overdue, none is failing")]
+
+    async def _back_fill(self) -> Findings:
+        return await self._loop(
+            "back-fill",
+            EVENT_BACK_FILL,
+            LATE,
+            runs=self.back_fills,
+            what="Stripe's list of events is read",
+        )
+
+    async def _sweep(self) -> Findings:
+        return await self._loop(
+            "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all is compared"
+        )
+
+    async def _loop(
+        self, check: str, name: str, late: timedelta, *, runs: bool, what: str
+    ) -> Findings:
+        if not runs:
+            return [ok(check, "off, by the settings")]
+        kept, now = await PostgresCheckpoints(self.store).find(name), self.clock()
+        if kept is not None and kept.reached_at is not None:
+            behind = age(now, kept.reached_at)
+            text = f"{what} up to {behind} ago"
+            if now - kept.reached_at <= late:
+                return [ok(check, text)]
+            return [wrong(check, text, _RUN_WORKER)]
+        if kept is None:
+            return [wrong(check, "it never ran", _RUN_WORKER)]
+        if kept.lease.attempts:
+            text = f"it failed {kept.lease.attempts} times, and never came to its end"
+            return [wrong(check, text, _RUN_WORKER)]
+        return [ok(check, f"its first turn is due at {kept.lease.due_at:%F %H:%M} UTC")]

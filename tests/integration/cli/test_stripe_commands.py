@@ -1,0 +1,478 @@
+"""`payments stripe …`: an account's endpoint is made, mended, and its secret rolled."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from payments_adapters.stripe.api_shapes import API_VERSION
+from payments_adapters.stripe.endpoint import EVENT_TYPES
+from payments_sandbox import Fault, Sandbox
+from payments_service.endpoint_roles import WEBHOOK_PATH, digest_of
+from support.command_line import Answer, Inside
+from support.sandbox import conforming
+from support.wire import Wire, wired
+
+BASE: Final = "https://pay.example.com"
+URL: Final = BASE + WEBHOOK_PATH
+KINDS: Final = ("webhook_endpoint", "v2.core.event_destination")
+RARE: Final = ["charge.dispute.funds_reinstated"]
+
+
+@attrs.frozen
+class Place:
+    """An account of Stripe's, and the commands that talk to it."""
+
+    sandbox: Sandbox
+    wire: Wire
+    run: Inside
+    folder: Path
+    env: Mapping[str, str]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "secret"
+
+    @property
+    def secret(self) -> str:
+        return self.file.read_text().strip()
+
+    def setup(self, *words: str, url: str = BASE, **env: str) -> Answer:
+        words = ("setup", "--url", url, "--secret-file", str(self.file), *words)
+        return self._stripe(*words, **env)
+
+    def roll(self, *words: str, to: str | None = "new", **env: str) -> Answer:
+        file = ("--secret-file", str(self.folder / to)) if to else ()
+        return self._stripe("roll-secret", "--url", BASE, *file, *words, **env)
+
+    def _stripe(self, *words: str, **env: str) -> Answer:
+        answer = self.run("stripe", *words, env={**self.env, **env})
+        # Whatever happened, no secret was shown.
+        for it in self.folder.iterdir():
+            assert it.read_text().strip() not in answer.out + answer.err
+        assert self.env["PAYMENTS_STRIPE_API_KEY"] not in answer.out + answer.err
+        return answer
+
+    @property
+    def endpoints(self) -> list[Any]:
+        """Return all there are, by when they were made; of either kind."""
+        return [it for kind in KINDS for it in self.sandbox.objects(kind)]
+
+    def secrets_of(self, endpoint: Any) -> list[str]:
+        return [it for it, _ in self.sandbox.engine.world.secrets[endpoint["id"]]]
+
+    def hand_made(self, **more: Any) -> Any:
+        values = {"url": URL, "enabled_events": ["*"], **more}
+        return self.wire.post("webhook_endpoints", **values)
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Wire]:
+    with conforming() as sandbox, wired(sandbox) as wire:
+        yield wire
+
+
+@pytest.fixture
+def place(account: Wire, inside: Inside, tmp_path: Path) -> Place:
+    account.sandbox.reset()
+    account.sandbox.calm()
+    env = {
+        "PAYMENTS_ENV": "development",
+        "PAYMENTS_STRIPE_API_BASE": account.sandbox.url,
+        "PAYMENTS_STRIPE_API_KEY": account.sandbox.api_key,
+        "PAYMENTS_DEV_DIR": "/nowhere",
+    }
+    return Place(account.sandbox, account, inside, tmp_path, env)
+
+
+def types_of(endpoint: Any) -> set[str]:
+    return {it.removeprefix("v1.") for it in endpoint["enabled_events"]}
+
+
+# Setting up
+
+
+@pytest.mark.parametrize("thin", [False, True], ids=["snapshots", "thin"])
+def test_an_endpoint_is_made_with_its_secret_in_a_file(
+    place: Place, *, thin: bool
+) -> None:
+    """
+    For exactly the types that are read, in the pinned version, enabled. Only its owner
+    may read the file. A second run changes nothing, and says so.
+    """
+    words = ("--thin",) if thin else ()
+    answer = place.setup(*words)
+    again = place.setup(*words, "--json")
+
+    [made] = place.endpoints
+    assert (answer.code, again.code) == (0, 0)
+    assert types_of(made) == EVENT_TYPES
+    assert made["status"] == "enabled"
+    assert made["object"] == KINDS[thin]
+    if thin:
+        assert made["webhook_endpoint"]["url"] == URL
+    else:
+        assert (made["url"], made["api_version"]) == (URL, API_VERSION)
+    assert place.secrets_of(made) == [place.secret]
+    assert stat.S_IMODE(place.file.stat().st_mode) == 0o600
+    assert list(place.folder.iterdir()) == [place.file]
+    assert "test mode" in answer.out
+    assert "Charges and refunds" in answer.err
+    assert (again.json["did"], again.json["endpoint"]) == ([], made["id"])
+    assert again.json["next"] == f"{place.file} has the secret of {made['id']}"
+
+
+def test_without_its_file_a_second_run_says_where_the_secret_is_not(
+    place: Place,
+) -> None:
+    """Stripe tells it at the creation only."""
+    place.setup()
+    place.file.unlink()
+
+    answer = place.setup()
+
+    assert answer.code == 0
+    assert "Stripe tells a secret at the creation only" in answer.err
+    assert not place.file.exists()
+
+
+@pytest.mark.parametrize(
+    "was",
+    [
+        {"disabled": True},
+        {"enabled_events": ["*"]},
+        {"enabled_events": ["invoice.paid", "invoice.voided"]},
+        {"description": "another one's"},
+    ],
+    ids=["disabled", "all types", "other types", "description"],
+)
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "made by hand"])
+def test_what_differs_is_mended(
+    place: Place, was: dict[str, Any], *, ours: bool
+) -> None:
+    """
+    Of an endpoint that was made by hand, too; the dry run says it first.
+    """
+    if ours:
+        place.setup()
+    else:
+        place.hand_made(api_version=API_VERSION)
+    [made] = place.endpoints
+    place.wire.post(f"webhook_endpoints/{made['id']}", **was)
+    before = place.endpoints
+
+    dry = place.setup("--dry-run", "--json")
+    assert place.endpoints == before
+    answer = place.setup("--json")
+
+    [mended] = place.endpoints
+    assert (dry.code, answer.code) == (0, 0)
+    assert dry.json["did"] == answer.json["did"] != []
+    assert mended["id"] == made["id"]
+    assert mended["status"] == "enabled"
+    assert types_of(mended) == EVENT_TYPES
+    assert "payments-gateway" in mended["description"]
+    assert place.setup("--json").json["did"] == []
+
+
+def test_another_version_is_told(place: Place) -> None:
+    """It cannot be changed: what makes another one is named."""
+    place.hand_made(api_version="2025-03-31.basil")
+    answer = place.setup()
+    assert answer.code == 0
+    assert "2025-03-31.basil" in answer.err
+    assert "payments stripe roll-secret" in answer.err
+
+
+def test_a_dry_run_makes_nothing(place: Place) -> None:
+    """Neither an endpoint nor a file."""
+    answer = place.setup("--dry-run")
+    assert (answer.code, place.endpoints) == (0, [])
+    assert list(place.folder.iterdir()) == []
+    assert "create a webhook endpoint" in answer.out
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["before", "while it is made"])
+def test_a_file_that_is_there_is_not_written_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, ahead: bool
+) -> None:
+    """
+    No endpoint is left whose secret nobody has, whenever the file came.
+    """
+    if ahead:
+        place.file.write_text("whsec_of_another_one")
+    else:
+        link = os.link
+
+        def late(beside: Path, path: Path) -> None:
+            path.write_text("whsec_of_another_one")
+            link(beside, path)
+
+        monkeypatch.setattr(os, "link", late)
+
+    answer = place.setup()
+
+    assert answer.code == (6 if ahead else 4)
+    assert "--secret-file" in answer.err
+    assert place.endpoints == []
+    assert place.secret == "whsec_of_another_one"
+    assert list(place.folder.iterdir()) == [place.file]
+
+
+def test_a_folder_that_cannot_be_written_is_found_first(place: Place) -> None:
+    """Nothing is made at Stripe."""
+    words = ("stripe", "setup", "--url", BASE, "--secret-file")
+    answer = place.run(*words, str(place.folder / "no" / "secret"), env=place.env)
+    assert (answer.code, place.endpoints) == (4, [])
+    assert "No such file or directory" in answer.err
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.ERROR_AFTER])
+@pytest.mark.parametrize("call", [0, 1, 2])
+@pytest.mark.parametrize("rolls", [False, True], ids=["setup", "roll"])
+def test_a_run_that_breaks_off_is_gone_on_with(
+    place: Place, fault: Fault, call: int, *, rolls: bool
+) -> None:
+    """
+    Whichever of its calls fails, done or not done: the next run leaves one endpoint
+    more than there was, whose secret is in the file; and until then nothing was sent by
+    one whose secret is not.
+    """
+    if rolls:
+        place.setup()
+    run = place.roll if rolls else place.setup
+    file = place.folder / ("new" if rolls else "secret")
+    place.sandbox.plan(fault, "POST /v1/webhook_endpoints*", skip=call)
+
+    broken = run()
+    lost = [
+        it for it in place.endpoints if it["metadata"]["payments_gateway"] == "made"
+    ]
+    assert all(it["status"] == "disabled" or types_of(it) == set(RARE) for it in lost)
+    again = run()
+
+    assert (broken.code, again.code) == (5, 0)
+    *old, new = place.endpoints
+    assert len(old) == rolls
+    assert place.secrets_of(new) == [file.read_text().strip()]
+    assert new["metadata"]["payments_gateway_secret"] == digest_of(
+        file.read_text().strip()
+    )
+    assert types_of(new) == EVENT_TYPES
+    assert new["status"] == ("disabled" if rolls else "enabled")
+
+
+# What Stripe refuses
+
+
+def test_a_key_without_the_right_is_told_which(place: Place) -> None:
+    """And one that is none."""
+    weak = place.sandbox.restricted_key("customer_write", "webhook_read")
+    lacks = place.setup(PAYMENTS_STRIPE_API_KEY=weak)
+    none = place.setup(PAYMENTS_STRIPE_API_KEY="sk_test_nobodys")
+    assert (lacks.code, none.code) == (4, 4)
+    assert '"Webhook endpoints, event destinations": write' in lacks.err
+    assert "PAYMENTS_STRIPE_API_KEY" in none.err
+    assert list(place.folder.iterdir()) == []
+
+
+def test_a_key_with_no_more_than_that_right_is_enough(place: Place) -> None:
+    """It makes, and it rolls."""
+    key = place.sandbox.restricted_key("webhook_write")
+    assert place.setup(PAYMENTS_STRIPE_API_KEY=key).code == 0
+    assert place.roll(PAYMENTS_STRIPE_API_KEY=key).code == 0
+
+
+@pytest.mark.parametrize("thin", [False, True], ids=["snapshots", "thin"])
+def test_too_many_endpoints_are_told(place: Place, *, thin: bool) -> None:
+    """Stripe has sixteen, whatever they are for."""
+    for number in range(16):
+        place.hand_made(url=f"https://example.com/{number}")
+    answer = place.setup(*(["--thin"] if thin else []))
+    assert answer.code == 6
+    assert "has 16 endpoints" in answer.err
+
+
+def test_events_are_not_sent_there_in_both_ways(place: Place) -> None:
+    """They would come twice, under ids of which nobody knows that they are one."""
+    place.setup()
+    answer = place.setup("--thin")
+    assert answer.code == 6
+    assert "snapshots" in answer.err
+    assert len(place.endpoints) == 1
+
+
+def test_an_endpoint_is_found_among_many(place: Place) -> None:
+    """Event destinations are listed in pages, the newest first."""
+    place.setup("--thin")
+    for number in range(12):
+        body = {
+            "name": "another's",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": ["*"],
+            "webhook_endpoint": {"url": f"https://example.com/{number}"},
+        }
+        path = "/v2/core/event_destinations"
+        place.wire.client.post(path, json=body).raise_for_status()
+    assert place.setup("--thin", "--json").json["did"] == []
+    assert len(place.endpoints) == 13
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "code"),
+    [
+        ("pay.example.com", "test", 2),
+        ("ftp://pay.example.com", "test", 2),
+        ("https://", "test", 2),
+        ("https://pay.example.com:99999", "test", 2),
+        ("https://user@pay.example.com", "test", 2),
+        ("https://pay.example.com/?a=b", "test", 2),
+        ("https://pay.example.com/payments-gateway/api", "test", 2),
+        ("http://pay.example.com", "live", 2),
+        ("http://pay.example.com", "test", 0),
+        (BASE + "/", "test", 0),
+        (URL, "test", 0),
+    ],
+)
+def test_an_address_that_stripe_would_not_take_is_refused(
+    place: Place, url: str, mode: str, code: int
+) -> None:
+    """
+    Before anything is asked. What it may end in is taken off it.
+    """
+    live = {
+        "PAYMENTS_ENV": "production",
+        "PAYMENTS_STRIPE_API_BASE": "https://api.stripe.com",
+        "PAYMENTS_STRIPE_API_KEY": "sk_live_nobodys",
+    }
+    answer = place.setup(url=url, **(live if mode == "live" else {}))
+    assert answer.code == code
+    assert ("--url" in answer.err) == (code == 2)
+    if code == 0:
+        [made] = place.endpoints
+        assert made["url"] in {URL, URL.replace("https", "http")}
+
+
+def test_what_is_missing_is_named(place: Place) -> None:
+    """The mode and the key; the service's other settings are not needed."""
+    empty = {"PAYMENTS_ENV": "", "PAYMENTS_STRIPE_API_KEY": ""}
+    answer = place.setup(**empty)
+    assert answer.code == 4
+    assert "PAYMENTS_ENV: missing" in answer.err
+    assert "PAYMENTS_STRIPE_API_KEY: missing" in answer.err
+
+
+def test_an_account_that_does_not_answer_is_exit_code_5(place: Place) -> None:
+    """And the file is not there."""
+    nobody = "http://127.0.0.1:1"
+    answer = place.setup(PAYMENTS_STRIPE_API_BASE=nobody)
+    assert (answer.code, list(place.folder.iterdir())) == (5, [])
+
+
+# Rolling: that no delivery is refused is in `test_secret_roll`
+
+
+def test_what_cannot_be_rolled_is_said(place: Place) -> None:
+    """
+    Without an endpoint, out of turn, or twice; each says what comes instead.
+    """
+    first = place.roll()
+    assert (first.code, "payments stripe setup" in first.err) == (6, True)
+    place.setup()
+    for words in (("--enable",), ("--finish",)):
+        assert place.roll(*words, to=None).code == 6
+    assert place.roll("--enable", "--finish").code == 2
+    assert place.roll(to=None).code == 2
+
+    begun, again = place.roll(), place.roll("--json")
+    assert (begun.code, again.code, again.json["did"]) == (0, 0, [])
+    other = place.roll(to="secret")
+    assert other.code == 6
+    assert "waits to be enabled" in other.err
+    assert len(place.endpoints) == 2
+
+
+def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) -> None:
+    """Its endpoint sent nothing yet."""
+    place.setup()
+    place.roll()
+    lost = place.endpoints[-1]
+    (place.folder / "new").unlink()
+
+    assert place.roll().code == 0
+
+    old, new = place.endpoints
+    assert lost["id"] not in {old["id"], new["id"]}
+    assert place.secrets_of(new) == [(place.folder / "new").read_text().strip()]
+
+
+def test_it_is_not_enabled_where_the_new_secret_is_not_set(place: Place) -> None:
+    """
+    Its deliveries would be refused; who knows better may say so.
+    """
+    place.setup()
+    place.roll()
+    old = {"PAYMENTS_STRIPE_WEBHOOK_SECRETS": place.secret}
+    lacking = place.roll("--enable", to=None, **old)
+    assert lacking.code == 6
+    assert "PAYMENTS_STRIPE_WEBHOOK_SECRETS" in lacking.err
+    assert place.endpoints[-1]["status"] == "disabled"
+    assert place.roll("--enable", "--force", to=None, **old).code == 0
+    assert place.endpoints[-1]["status"] == "enabled"
+
+
+@pytest.mark.parametrize("thin", [False, True], ids=["snapshots", "thin"])
+def test_the_old_one_is_disabled_after_the_overlap(place: Place, *, thin: bool) -> None:
+    """
+    By Stripe's clock, and not before; the next roll deletes it.
+    """
+    kind = ("--thin",) if thin else ()
+    place.setup(*kind)
+    place.roll(*kind)
+    both = f"{place.secret},{(place.folder / 'new').read_text().strip()}"
+    set_ = {"PAYMENTS_STRIPE_WEBHOOK_SECRETS": both}
+    assert place.roll("--enable", *kind, to=None, **set_).code == 0
+
+    place.sandbox.advance("89 minutes")
+    early = place.roll("--finish", "--overlap", "90m", *kind, to=None, **set_)
+    assert early.code == 6
+    assert "the overlap is over at 2026-01-01T01:30:0" in early.err
+    place.sandbox.advance("2 minutes")
+    dry = place.roll(
+        "--finish", "--overlap", "90m", "--dry-run", *kind, to=None, **set_
+    )
+    assert [it["status"] for it in place.endpoints] == ["enabled", "enabled"]
+    done = place.roll("--finish", "--overlap", "90m", *kind, to=None, **set_)
+
+    assert (dry.code, done.code) == (0, 0)
+    old, new = place.endpoints
+    assert (old["status"], new["status"]) == ("disabled", "enabled")
+    assert place.setup(*kind, "--json").json["did"] == []
+    assert place.roll("--finish", *kind, to=None, **set_).code == 0
+    assert place.roll(*kind, to="third").code == 0
+    kept, third = place.endpoints
+    assert (kept["id"], third["status"]) == (new["id"], "disabled")
+
+
+def test_mending_the_old_one_makes_it_no_newer(place: Place) -> None:
+    """
+    One that was made by hand is noted as in use while another one replaces it: it is
+    still the one that is replaced.
+    """
+    by_hand = place.hand_made()
+    place.roll()
+    assert place.roll("--enable", "--force", to=None).code == 0
+    place.sandbox.advance("1 hour")
+    assert place.setup().code == 0
+    place.sandbox.advance("23 hours")
+
+    assert place.roll("--finish", "--force", to=None).code == 0
+
+    old, new = place.endpoints
+    assert old["id"] == by_hand["id"]
+    assert (old["status"], new["status"]) == ("disabled", "enabled")

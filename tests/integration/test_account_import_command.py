@@ -1,0 +1,204 @@
+"""`payments account import`: customers who were there before the service was."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_service.cli import main
+from support import databases
+from support.command_line import answer_of
+from support.commands import NOBODY, payments
+from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
+
+_AUDITED = """
+select user_id, decided_by, reason from changes_by_hand where subject = $1
+"""
+
+
+def run(stack: ServiceWithSandbox, *words: str | Path, **env: str) -> Any:
+    env = {**stack.world.env(0, 0), **env}
+    return answer_of(main, "account", "import", *words, env=env)
+
+
+@pytest.fixture
+def newcomers(stack: ServiceWithSandbox) -> Mapping[str, Payer]:
+    """Lend users by their customers, whom the service has not heard of; one pays."""
+    stack.sandbox.chaos(drop=1)
+    found = dict[str, Payer]()
+    for number in range(3):
+        user = stack.user()
+        customer = stack.wire.post("customers", email=f"{user.id}@example.com")["id"]
+        found[customer] = user
+        if number:
+            continue
+        card = stack.wire.post(f"payment_methods/{GOOD}/attach", customer=customer)
+        stack.wire.post(
+            "subscriptions",
+            customer=customer,
+            items=[{"price": stack.basic}],
+            default_payment_method=card["id"],
+        )
+    stack.sandbox.deliver()
+    stack.sandbox.calm()
+    return found
+
+
+def csv_of(users: Mapping[str, Payer]) -> str:
+    rows = [f"{it.id},{it.id}@example.com,{id_}" for id_, it in users.items()]
+    return "\r\n".join(["user_id,email,customer_id", *rows]) + "\r\n"
+
+
+def test_a_file_is_imported_and_its_users_are_right(
+    stack: ServiceWithSandbox, newcomers: Mapping[str, Payer], tmp_path: Path
+) -> None:
+    """
+    Without a webhook. What is refused is written as it was, mended and imported again;
+    what was imported is known by then.
+    """
+    file, refused = tmp_path / "customers.csv", tmp_path / "refused.csv"
+    wrong = "x,x@example.com,cus_lost\r\n y,nobody,cus_1\r\n"
+    file.write_text(csv_of(newcomers) + wrong, newline="")
+
+    checked = run(stack, file, "--dry-run", "--json")
+    first = run(stack, file, "--refused", refused, "--json")
+
+    assert (checked.code, first.code) == (6, 6)
+    report = json.loads(first.out)
+    assert report.pop("items") == json.loads(checked.out).pop("items")
+    assert report == {
+        "complete": True,
+        "dry_run": False,
+        "rows": 5,
+        "next_line": 7,
+        "imported": 3,
+        "known": 0,
+        "refused": 2,
+        "warned": 0,
+    }
+    told = [(it["line"], it["field"]) for it in json.loads(first.out)["items"]]
+    assert told == [(5, "customer_id"), (6, "email")]
+    assert "5 rows, to line 6: 3 imported, 0 known, 2 refused" in first.err
+    lines = f"user_id,email,customer_id\r\n{wrong}"
+    assert refused.read_bytes().decode() == lines
+
+    payer, *_ = newcomers.values()
+    status = payer.get(f"/users/{payer.id}/payment-status")
+    assert (status["payment_status"], status["entitled"]) == ("paid", True)
+    assert status["card"]["last4"] == "4242"
+    for customer, user in newcomers.items():
+        [kept] = databases.run(
+            databases.fetch(stack.world.database_url, _AUDITED, customer)
+        )
+        assert tuple(kept) == (user.id, "operator", "imported from customers.csv")
+
+    refused.write_text(csv_of(newcomers))
+    again = run(stack, refused, "--reason", "mended")
+    assert (again.code, again.out.splitlines()[1:]) == (0, [])
+    assert "3 rows, to line 4: 0 imported, 3 known, 0 refused" in again.err
+
+
+def test_json_lines_come_from_standard_input(
+    stack: ServiceWithSandbox,
+    newcomers: Mapping[str, Payer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    A stream has no name that could say its format.
+    """
+    rows = [
+        {"user_id": it.id, "email": f"old-{it.id}@example.com", "customer_id": id_}
+        for id_, it in newcomers.items()
+    ]
+    text = "\n".join(map(json.dumps, rows)).encode()
+
+    assert run(stack, "-").code == 2
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    answer = run(stack, "-", "--format", "jsonl")
+
+    assert answer.code == 0
+    assert "the customer has another one at the gateway" in answer.out
+    assert "3 rows, to line 3: 3 imported, 0 known, 0 refused" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "env", "code", "what"),
+    [
+        ("user_id,email\n", (), {}, 2, "customer_id: not in the line of headers"),
+        ("", (), {}, 2, "no line of headers"),
+        ("user_id,email,customer_id\n", ("--reason", " "), {}, 2, "reason: "),
+        ("user_id,email,customer_id\n", ("--refused", "FILE"), {}, 2, "--refused: "),
+        (
+            "user_id,email,customer_id\na,a@b.c,cus_1\n",
+            (),
+            {"PAYMENTS_DATABASE_URL": NOBODY},
+            5,
+            "database",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_said(  # noqa: PLR0913, PLR0917  # its cases
+    stack: ServiceWithSandbox,
+    tmp_path: Path,
+    body: str,
+    words: tuple[str, ...],
+    env: dict[str, str],
+    code: int,
+    what: str,
+) -> None:
+    """
+    With the exit code of its kind, and nothing on stdout.
+    """
+    file = tmp_path / "a.csv"
+    file.write_text(body)
+    words = tuple(it.replace("FILE", str(file)) for it in words)
+
+    answer = run(stack, file, *words, **env)
+
+    assert (answer.code, answer.out) == (code, "")
+    assert what in answer.err
+    assert file.read_text() == body
+
+
+def test_a_gateway_that_is_down_stops_it_and_says_how_to_go_on(
+    stack: ServiceWithSandbox, tmp_path: Path
+) -> None:
+    """
+    A key that is refused is as good as that, and nothing is waited for.
+    """
+    file = tmp_path / "a.csv"
+    file.write_text("user_id,email,customer_id\nx,x@example.com,cus_1\ny,y,cus_2\n")
+
+    env = {**stack.world.env(0, 0), "PAYMENTS_STRIPE_API_KEY": "sk_test_wrong"}
+    answer = payments("account", "import", file, env=env)
+
+    assert answer.code == 4
+    assert answer.out == ""
+    assert "run it again with --from-line 1." in answer.err
+
+
+def test_a_run_goes_on_with_the_line_that_it_is_told(
+    stack: ServiceWithSandbox, newcomers: Mapping[str, Payer], tmp_path: Path
+) -> None:
+    """
+    What was refused so far stays in the file of it, and lines before still count.
+    """
+    file, refused = tmp_path / "customers.csv", tmp_path / "refused.csv"
+    [first, *_] = newcomers
+    wrong = f"y,nobody,cus_1\r\nother,other@example.com,{first}\r\n"
+    file.write_text(csv_of(newcomers) + wrong, newline="")
+    begun = "user_id,email,customer_id\r\nx,x,x\r\n"
+    refused.write_text(begun, newline="")
+
+    words = ("--from-line", "4", "--refused", refused, "--json")
+    answer = run(stack, file, *words)
+
+    assert answer.code == 6
+    report = json.loads(answer.out)
+    assert (report["imported"], report["refused"]) == (1, 2)
+    reasons = {it["line"]: it["reason"] for it in report["items"]}
+    assert reasons[6] == "line 2 has another one for the same customer"
+    assert refused.read_bytes().decode() == begun + wrong

@@ -1,0 +1,108 @@
+"""What a doctor says of endpoints, where no sandbox can be: live mode, and half-way."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from payments_adapters.stripe.api_shapes import API_VERSION
+from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointMarks
+from payments_service.doctor.endpoints import EndpointReview, is_ours
+from payments_service.endpoint_roles import WEBHOOK_PATH, Role, digest_of, since_of
+
+NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
+URL: Final = f"https://pay.example.com{WEBHOOK_PATH}"
+OLD, NEW = "whsec_of_the_old_one", "whsec_of_the_new_one"
+
+
+def endpoint(
+    name: str = "we_1",
+    role: Role = Role.IN_USE,
+    *,
+    secret: str = OLD,
+    ago: timedelta = timedelta(days=9),
+    **more: Any,
+) -> Endpoint:
+    values = {
+        "id": name,
+        "url": URL,
+        "made_at": NOW - timedelta(days=30),
+        "is_thin": False,
+        "types": EVENT_TYPES,
+        "is_enabled": role is Role.IN_USE,
+        "api_version": API_VERSION,
+        "description": "",
+        "marks": EndpointMarks(
+            role=role.value, secret=digest_of(secret), since=(NOW - ago).isoformat()
+        ),
+        **more,
+    }
+    return Endpoint(**values)
+
+
+def said(*endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,)) -> list[str]:
+    review = EndpointReview(endpoints=endpoints, secrets=secrets, livemode=True, at=NOW)
+    return [it.text for it in review.findings() if it.remedy is not None]
+
+
+def test_an_address_without_tls_is_named_in_live_mode() -> None:
+    """Stripe takes none like that today; it may be an old one."""
+    [text] = said(endpoint(url=URL.replace("https", "http")))
+    assert "without TLS" in text
+
+
+HOUR: Final = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("others", "secrets"),
+    [
+        ([], (OLD,)),
+        ([endpoint("we_2", Role.WAITING, secret=NEW, ago=HOUR)], (OLD,)),
+        ([endpoint("we_2", Role.WAITING, secret=NEW, ago=HOUR)], (OLD, NEW)),
+        ([endpoint("we_2", secret=NEW, ago=HOUR)], (OLD, NEW)),
+    ],
+    ids=["before", "begun", "every process has both", "enabled"],
+)
+def test_a_roll_that_is_under_way_is_well(
+    others: list[Endpoint], secrets: tuple[str, ...]
+) -> None:
+    """At each step, for as long as it takes."""
+    # Stripe lists the newest first.
+    assert said(*others, endpoint(), secrets=secrets) == []
+
+
+def test_after_a_roll_the_old_secret_is_named_until_it_is_gone() -> None:
+    """What is disabled signs nothing."""
+    ended = [
+        endpoint("we_2", secret=NEW, ago=HOUR),
+        endpoint(role=Role.REPLACED, ago=HOUR),
+    ]
+    assert said(*ended, secrets=(NEW,)) == []
+    [text] = said(*ended, secrets=(OLD, NEW))
+    assert "1 of 2 secrets" in text
+
+
+def test_types_may_be_sent_by_several_together() -> None:
+    """The routes for charges alone, and another endpoint for the rest."""
+    charges = frozenset(it for it in EVENT_TYPES if it.startswith("charge."))
+    both = endpoint(types=charges), endpoint("we_2", types=EVENT_TYPES - charges)
+    assert not [it for it in said(*both) if "types" in it]
+    [text] = [it for it in said(both[0]) if "types" in it]
+    assert "invoice.paid" in text
+
+
+@pytest.mark.parametrize("since", ["", "yesterday", "2026-11-27T00:00:00"])
+def test_marks_that_somebody_wrote_by_hand_do_not_break_it(since: str) -> None:
+    """A moment that is none was long ago; a role that is none is no role."""
+    marks = EndpointMarks(role="king", since=since)
+    odd = endpoint(marks=marks)
+    assert since_of(odd).year == 1
+    assert said(odd) == []
+
+
+def test_endpoints_of_others_are_none_of_ours() -> None:
+    """Nor those of a page of ours that has nothing to do with webhooks."""
+    none = EndpointMarks()
+    assert is_ours(endpoint(marks=none))
+    assert not is_ours(endpoint(marks=none, url="https://example.com/webhooks/stripe"))

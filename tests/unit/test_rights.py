@@ -1,0 +1,19 @@
+"""What a restricted key needs is said once, and shown where people read it."""
+
+from pathlib import Path
+
+from payments_adapters.stripe.rights import RIGHTS
+
+PAGE = Path(__file__).parents[2] / "docs" / "stripe.md"
+
+
+def test_the_page_has_the_rights_of_the_table() -> None:
+    """Each with its level, in the same order."""
+    rows = [f"| {it.resource} | {it.level} | {it.why} |" for it in RIGHTS]
+    table = "| right | level | for |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    assert table in PAGE.read_text()
+
+
+def test_what_only_setting_up_needs_is_no_right_of_the_service() -> None:
+    """The service's own key may be weaker than that of who connects Stripe."""
+    assert [it.path for it in RIGHTS if it.of_setup] == ["webhook_endpoints"]
