@@ -71,6 +71,10 @@ class PaymentAccount:
         ordered = sorted((*others, subscription), key=age)
         return attrs.evolve(self, subscriptions=tuple(ordered))
 
+    def without_subscription(self, subscription: Subscription) -> Self:
+        others = tuple(s for s in self.subscriptions if s.id != subscription.id)
+        return attrs.evolve(self, subscriptions=others)
+
     def subscription(self, id_: SubscriptionId) -> Subscription:
         """Return one of the account's subscriptions.
 

@@ -1,8 +1,10 @@
-"""What an administrator decides by hand: by whom, why, and what about.
+"""What people do by hand: who, when, why, and to what. It is the audit log.
 
-It is kept for good: `Changes.by_hand`, never changed and never deleted.
+Rule 1: each act is saved with what it causes, or not at all: `Changes.by_hand`.
+Rule 2: what was saved is kept for good, never changed and never deleted.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
@@ -19,12 +21,22 @@ class ActionByHand(StrEnum):
     BIND_CUSTOMER = "bind_customer"
     LINK_PAYMENT = "link_payment"
     UNLINK_PAYMENT = "unlink_payment"
+    LINK_SUBSCRIPTION = "link_subscription"
+    UNLINK_SUBSCRIPTION = "unlink_subscription"
+    CLOSE_EVENT = "close_event"
+    # An event that was kept is applied again; one that never came is fetched.
+    REPLAY_EVENT = "replay_event"
+    RECOVER_EVENT = "recover_event"
+    RETRY_JOB = "retry_job"
     ERASE_ACCOUNT = "erase_account"
 
 
 @attrs.frozen(kw_only=True)
 class ByHand:
-    """Who decides, and why. `by` is the administrator's user id."""
+    """Who decides, and why. `by` is the user id of who calls.
+
+    An empty `reason`: none was given.
+    """
 
     by: str
     reason: str
@@ -43,26 +55,51 @@ class ByHand:
             )
         return cls(by=by, reason=reason)
 
+    @classmethod
+    def maybe(cls, by: str, reason: str | None) -> Self:
+        """Read a reason that need not be given.
+
+        Raises:
+            InvalidValue: one is given, and it is none.
+        """
+        return cls(by=by, reason="") if reason is None else cls.of(by, reason)
+
 
 @attrs.frozen(kw_only=True)
 class ChangeByHand:
-    """That somebody changed by hand whose a thing is, or erased a user.
+    """That somebody did something by hand.
 
-    `subject` is the payment's or the customer's id at the gateway, `user_id` whose it
-    is or was, `instead_of` the customer that it takes the place of. Of a user who was
-    erased both are the pseudonym.
+    `subject` is what was acted on: the payment's, the subscription's, the customer's or
+    the event's id at the gateway (an event has its `event_type` besides), or the job's
+    id. `user_id` is whose it is or was, if anybody's, `instead_of` the customer that it
+    takes the place of.
+    Of a user who was erased `subject` and `user_id` are the pseudonym.
     """
 
     action: ActionByHand
     subject: str
-    user_id: UserId
+    user_id: UserId | None = None
+    event_type: str | None = None
     instead_of: str | None = None
     decided: ByHand
 
 
 @attrs.frozen(kw_only=True)
 class LoggedChange:
-    """A change by hand, and when it was saved."""
+    """A change by hand, and when it was saved; `number` grows with each."""
 
     at: datetime
+    number: int = attrs.field(eq=False)
     change: ChangeByHand
+
+
+# A change's place in the log: when it was saved, and its number.
+AuditCursor = tuple[datetime, int]
+
+
+@attrs.frozen
+class AuditPage:
+    """Some changes, and where the next page starts; None at the end."""
+
+    changes: Sequence[LoggedChange]
+    after: AuditCursor | None

@@ -169,6 +169,20 @@ class PaymentLinked(Rejected):
         self.user_id = user_id
 
 
+class SubscriptionLinked(Rejected):
+    """It is linked to another user, or to none where it is to be unlinked."""
+
+    code: ClassVar[str] = "subscription_linked"
+
+    def __init__(self, user_id: str | None) -> None:
+        super().__init__(
+            f"user {user_id} has this subscription: unlink it first"
+            if user_id
+            else "nobody has this subscription"
+        )
+        self.user_id = user_id
+
+
 class PaymentOfSubscription(Rejected):
     """It paid an invoice of a subscription: it is whose that is, and stays it."""
 
@@ -203,6 +217,38 @@ class EventApplied(Rejected):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(f"event {event_id} was applied")
+        self.event_id = event_id
+
+
+class EventClosed(Rejected):
+    """An operator has decided that nothing follows of it."""
+
+    code: ClassVar[str] = "event_closed"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {event_id} was closed by hand")
+        self.event_id = event_id
+
+
+class EventOfOtherMode(Rejected):
+    """It is of the gateway's test mode and we are live, or the other way round."""
+
+    code: ClassVar[str] = "event_of_other_mode"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id} is of the other mode: nothing can follow of it, close it"
+        )
+        self.event_id = event_id
+
+
+class EventNotLinkable(Rejected):
+    code: ClassVar[str] = "event_not_linkable"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id} is about no payment and no subscription that can be read"
+        )
         self.event_id = event_id
 
 

@@ -23,13 +23,15 @@ class EventQuery:
 
     `after` and `before` are ids of events: of those that are newer, or older, the
     nearest. `since` and `until` are whole seconds that bound when the events were
-    created; `until` is outside.
+    created; `until` is outside. `undelivered` are those alone that an endpoint has not
+    taken, or not yet.
     """
 
     after: str | None = None
     before: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    undelivered: bool = False
     limit: int = PAGE_EVENTS_MAX
 
 

@@ -35,6 +35,8 @@ class EventState(StrEnum):
     PENDING = "pending"
     # Kept apart: not for this deployment, or it contradicts what we know.
     QUARANTINED = "quarantined"
+    # An operator says that nothing follows of it: it is never applied.
+    CLOSED = "closed"
 
 
 @attrs.frozen
@@ -76,6 +78,13 @@ class QuarantineNeeded:
     """
 
     reason: str
+
+
+@attrs.frozen
+class ReadFailed:
+    """A bug of ours met the body: a report, and a fact. A job reads it again."""
+
+    error: Exception
 
 
 class CardChange(StrEnum):
@@ -129,6 +138,7 @@ Report = (
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded
+    | ReadFailed
 )
 # Why an event of a followed type is ignored that says nothing of interest.
 NOTHING_FOLLOWS: Final = "it changes nothing that is kept"

@@ -10,15 +10,17 @@ from datetime import datetime
 
 import attrs
 
-from payments_core.by_hand import ByHand
+from payments_core.by_hand import ByHand, ChangeByHand
 from payments_core.card import Card
 from payments_core.events import (
     CardReported,
+    EventKey,
     EventState,
     GatewayEvent,
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.identity import CustomerId, Email, UserId
@@ -89,6 +91,34 @@ class LinkDecided:
 
 
 @attrs.frozen(kw_only=True)
+class SubscriptionLinkDecided:
+    """An administrator links a subscription to a user; None: it is unlinked.
+
+    `observed` is what the gateway says of one that we have not kept.
+    """
+
+    gateway_id: str
+    user_id: UserId | None
+    by_hand: ByHand
+    observed: SubscriptionObserved | None = None
+
+
+@attrs.frozen
+class CloseDecided:
+    """An operator decides that nothing follows of an event, now or later."""
+
+    key: EventKey
+    by_hand: ByHand
+
+
+@attrs.frozen
+class DoneByHand:
+    """Somebody caused what this is recorded with; `change` says who, and why."""
+
+    change: ChangeByHand
+
+
+@attrs.frozen(kw_only=True)
 class CardObserved:
     """The card that pays by default for a customer; None if there is none."""
 
@@ -151,9 +181,13 @@ Fact = (
     | CustomerDeleted
     | LinkRequested
     | LinkDecided
+    | SubscriptionLinkDecided
+    | CloseDecided
+    | DoneByHand
     | SyncNeeded
     | ObjectChanged
     | QuarantineNeeded
+    | ReadFailed
 )
 
 
@@ -185,7 +219,11 @@ def facts_of(event: GatewayEvent) -> SourcedFacts:
         case PaidPeriod() as period:
             facts = (PeriodPaid(period),)
         case (
-            SyncNeeded() | ObjectChanged() | QuarantineNeeded() | CardReported() as fact
+            SyncNeeded()
+            | ObjectChanged()
+            | QuarantineNeeded()
+            | ReadFailed()
+            | CardReported() as fact
         ):
             facts = (fact,)
         case None:

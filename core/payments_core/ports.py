@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from payments_core.account import PaymentAccount
-from payments_core.by_hand import LoggedChange
+from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.checkpoints import LoopCheckpoint
 from payments_core.erasure import Erasure
 from payments_core.event_list import EventQuery, ListedEvents
-from payments_core.events import EventState, GatewayEvent, ObjectChanged
+from payments_core.events import EventKey, EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -32,7 +32,7 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.now import Now
@@ -253,8 +253,18 @@ class PaymentDirectory(Protocol):
     async def find(self, id_: PaymentId) -> PaymentRecord | None:
         """Return a payment as last committed, unlocked."""
 
-    async def changes_by_hand(self, id_: PaymentId) -> Sequence[LoggedChange]:
-        """Return what was decided by hand of whose it is, the first first."""
+
+class AuditLog(Protocol):
+    async def page(
+        self,
+        *,
+        subject: str | None = None,
+        action: ActionByHand | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: AuditCursor | None = None,
+    ) -> AuditPage:
+        """Return what was done by hand, the latest first."""
 
 
 class AccountDirectory(Protocol):
@@ -275,11 +285,17 @@ class JobDirectory(Protocol):
         """Return a job as last committed, unlocked."""
 
     async def page(
-        self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
+        self,
+        *,
+        failing: bool = False,
+        kind: JobKind | None = None,
+        since: datetime | None = None,
+        after: JobPlace | None = None,
+        limit: int = 100,
     ) -> JobPage:
         """Return jobs that are open, the first due first; or of them those that fail.
 
-        That is `Job.is_failing`.
+        That is `Job.is_failing`. `since` is when they are due at the earliest.
         """
 
     async def count_failing(self, *, limit: int) -> int:
@@ -287,22 +303,31 @@ class JobDirectory(Protocol):
 
 
 class EventLog(Protocol):
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         state: EventState | None = None,
+        type_: str | None = None,
+        since: datetime | None = None,
         unlinked: bool = False,
         limit: int = 100,
         after: EventCursor | None = None,
     ) -> EventPage:
         """Return events without their bodies, the latest received first.
 
+        `since` is when they were received at the earliest.
         However few of the log are wanted, a page reads no more than a thousand more
         than `limit`: it may hold fewer, or none, and not be the last.
         """
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
         """Return the events of this id, with their bodies."""
+
+    async def with_bodies(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        """Return those of the events whose bodies are kept still."""
+
+    async def count(self, state: EventState, *, limit: int) -> int:
+        """Return how many events are pending, or quarantined; at most `limit`."""
 
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
         """Return those of the ids under which an event is kept, of whatever type."""
@@ -312,6 +337,9 @@ class EventLog(Protocol):
 
         Without their bodies, the latest received first.
         """
+
+    async def has_closed(self, object_id: str) -> bool:
+        """Say whether an event about an object was closed by hand."""
 
     async def received_between(self, start: datetime, end: datetime) -> bool:
         """Say whether any event was received from one moment on and before another."""

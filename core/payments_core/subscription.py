@@ -194,6 +194,7 @@ class Subscription:
     `payments_core.subscription_merge`. `last_paid_period` is what the last paid invoice
     covers whose money did not go back.
     `plan_changed_at` is when another price or quantity was last seen; None if never.
+    `linked_by_hand`: an administrator has linked or unlinked it.
     """
 
     report: SubscriptionReport
@@ -203,6 +204,7 @@ class Subscription:
     sequence: int
     plan_changed_at: datetime | None = None
     version: int = 0
+    linked_by_hand: bool = False
 
     @property
     def id(self) -> SubscriptionId:

@@ -304,16 +304,15 @@ class _Known:
 
     def _is_otherwise(self, listed: Payment) -> bool:
         known = self.payments.get(listed.id)
-        if known is None or (
-            not known.linked_by_hand and self._lacks_user(known, listed.customer_id)
-        ):
+        if known is None or self._lacks_user(known, listed.customer_id):
             return True
         return _told(known.payment) != _told(listed)
 
     def _lacks_user(
         self, known: Subscription | PaymentRecord, customer: CustomerId | None
     ) -> bool:
-        return known.user_id is None and customer in self.accounts
+        is_free = known.user_id is None and not known.linked_by_hand
+        return is_free and customer in self.accounts
 
     def _disputed_otherwise(self, it: ListedDispute) -> bool:
         known = self.payments.get(it.payment_id)

@@ -23,7 +23,7 @@ from contracts.examples import (
 )
 from contracts.stores import SAVED, Stores, first_page
 from payments_core.changes import Changes
-from payments_core.events import EventState, GatewayEvent, Outcome
+from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.job import JobKey, JobKind
 from payments_core.kept_events import KeptEvent, cursor_of
 
@@ -331,3 +331,88 @@ class EventLogContract:
         assert await stores.events.received_between(at, at + second)
         assert not await stores.events.received_between(at - second, at)
         assert not await stores.events.received_between(at + second, at + 2 * second)
+
+    async def test_events_are_told_of_one_type_and_since_a_moment(
+        self, stores: Stores
+    ) -> None:
+        """
+        In each state; what was received at that moment belongs to it.
+        """
+        for number, state in enumerate(EventState):
+            one = an_event(f"evt_{number}", type_="a.a")
+            other = an_event(f"evt_{number}", type_="b.b")
+            outcome = Outcome(state)
+            await received(stores, (one, outcome), (other, outcome), seconds=number)
+        log, at = stores.events, NOON + timedelta(seconds=2)
+
+        typed = await first_page(log, type_="a.a")
+        assert [it.key for it in typed] == [
+            EventKey(f"evt_{number}", "a.a") for number in (4, 3, 2, 1, 0)
+        ]
+        assert len(await first_page(log, since=at)) == 6
+        for number, state in enumerate(EventState):
+            wanted = [EventKey(f"evt_{number}", "b.b")]
+            found = await first_page(log, state=state, type_="b.b")
+            assert [it.key for it in found] == wanted
+            found = await first_page(log, state=state, type_="b.b", since=at)
+            assert [it.key for it in found] == (wanted if number >= 2 else [])
+
+    async def test_a_list_of_one_type_goes_on_where_its_page_ended(
+        self, stores: Stores
+    ) -> None:
+        """
+        None twice, none left out.
+        """
+        for number in range(5):
+            outcome = Outcome(EventState.PENDING)
+            event = an_event(f"evt_{number}", type_="ab"[number % 2])
+            await received(stores, (event, outcome), seconds=number)
+        found, after = list[str](), None
+        while True:
+            page = await stores.events.page(
+                state=EventState.PENDING, type_="a", limit=2, after=after
+            )
+            found += [it.key.id for it in page.events]
+            after = page.after
+            if after is None:
+                break
+
+        assert found == ["evt_4", "evt_2", "evt_0"]
+
+    async def test_it_says_which_bodies_are_kept(self, stores: Stores) -> None:
+        """
+        Of the events that are named; what is not known has none.
+        """
+        await received(
+            stores, (an_event("evt_1"), APPLIED), (an_event("evt_2"), APPLIED)
+        )
+        keys = [key_of("evt_1"), key_of("evt_9")]
+
+        assert await stores.events.with_bodies(keys) == {key_of("evt_1")}
+        assert await stores.events.with_bodies([]) == frozenset()
+
+    @pytest.mark.parametrize("state", [EventState.PENDING, EventState.QUARANTINED])
+    async def test_what_is_open_is_counted(
+        self, stores: Stores, state: EventState
+    ) -> None:
+        """
+        By its state, up to a limit.
+        """
+        assert await stores.events.count(state, limit=9) == 0
+        await received_in_turn(stores, *[state.value] * 3, *EventState)
+
+        assert await stores.events.count(state, limit=9) == 4
+        assert await stores.events.count(state, limit=2) == 2
+
+    async def test_what_was_closed_is_known_by_its_object(self, stores: Stores) -> None:
+        """
+        What is in any other state says nothing.
+        """
+        for number, state in enumerate(EventState):
+            event = attrs.evolve(an_event(f"evt_{number}"), object_id=f"ch_{state}")
+            await received(stores, (event, Outcome(state)))
+
+        for state in EventState:
+            closed = state is EventState.CLOSED
+            assert await stores.events.has_closed(f"ch_{state}") is closed
+        assert not await stores.events.has_closed("ch_nobodys")

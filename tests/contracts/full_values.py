@@ -180,6 +180,7 @@ SUBSCRIPTIONS: Final = {
         },
         "no term": attrs.evolve(FULL_SUBSCRIPTION, last_paid_period=None),
         "unlinked": attrs.evolve(FULL_SUBSCRIPTION, user_id=None),
+        "by hand": attrs.evolve(FULL_SUBSCRIPTION, linked_by_hand=True),
         **{status.value: _report_of(status=status) for status in SubscriptionStatus},
         "only a price": _report_of(
             pending=PendingUpdate(price="price_2", quantity=None, expires_at=NOON)

@@ -117,3 +117,19 @@ class EventsContract:
         world.happen(1)
         with pytest.raises(GatewayObjectMissing):
             await listed(world, **{side: "evt_none"})
+
+    async def test_what_was_not_delivered_is_listed_by_itself(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        In pages, next to an event that was delivered, too; without it all are listed.
+        """
+        ids = list(world.happen(5))
+        for lost in (ids[0], ids[2], ids[4]):
+            world.lose(lost)
+
+        page = await listed(world, undelivered=True, limit=2)
+        assert (ids_of(page), page.has_more) == ([ids[2], ids[4]], True)
+        page = await listed(world, undelivered=True, after=ids[1], limit=1)
+        assert (ids_of(page), page.has_more) == ([ids[2]], True)
+        assert ids_of(await listed(world, limit=5)) == ids

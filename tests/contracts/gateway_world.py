@@ -89,6 +89,9 @@ class GatewayWorld(Protocol):
     def happen(self, count: int) -> Sequence[str]:
         """Let so much happen in this second; return the events, the oldest first."""
 
+    def lose(self, event_id: str) -> None:
+        """Let no endpoint have taken an event."""
+
     def pass_time(self, by: timedelta) -> None:
         """Let time pass, and all that falls due be done."""
 

@@ -1,10 +1,12 @@
 """What every list of jobs promises: what is open, the first due first, in pages."""
 
+from typing import Any
+
 from contracts.examples import NOON, a_job, a_job_key
 from contracts.full_values import HOUR
 from contracts.ledger_jobs import JOB, asked, claimed, failed_often, finished
 from contracts.stores import Stores
-from payments_core.job import JobKind
+from payments_core.job import JobKey, JobKind
 from payments_core.job_list import JobPlace
 
 
@@ -66,3 +68,27 @@ class JobDirectoryContract:
         assert await stores.job_list.count_failing(limit=0) == 0
         await asked(stores, a_job())
         assert not (await stores.job_list.page(failing=True)).jobs
+
+    async def test_jobs_are_told_of_one_kind_and_since_a_moment(
+        self, stores: Stores
+    ) -> None:
+        """
+        Open or failing; what is due at that moment belongs to it.
+        """
+        customer = a_job("cus_1", JobKind.CUSTOMER, due_at=NOON + HOUR)
+        await asked(stores, a_job(), customer)
+        await failed_often(stores, await claimed(stores))
+        (failing,) = (await stores.job_list.page(failing=True)).jobs
+
+        async def found(**wanted: Any) -> list[JobKey]:
+            return [it.key for it in (await stores.job_list.page(**wanted)).jobs]
+
+        assert await found(kind=JobKind.CUSTOMER) == [customer.key]
+        assert await found(kind=JobKind.CUSTOMER, failing=True) == []
+        assert await found(kind=JobKind.SUBSCRIPTION, failing=True) == [JOB]
+        due_at = failing.lease.due_at
+        assert due_at > NOON + HOUR
+        assert await found(since=NOON + HOUR) == [customer.key, JOB]
+        assert await found(since=NOON + 2 * HOUR) == [JOB]
+        assert await found(since=due_at, failing=True) == [JOB]
+        assert await found(since=due_at + HOUR) == []

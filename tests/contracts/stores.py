@@ -19,6 +19,7 @@ from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import (
     AccountDirectory,
+    AuditLog,
     Checkpoints,
     Erasures,
     EventLog,
@@ -64,6 +65,7 @@ class Stores:
     queue: WorkQueue
     accounts: AccountDirectory
     payments: PaymentDirectory
+    audit: AuditLog
     intents: IntentDirectory
     job_list: JobDirectory
     events: EventLog

@@ -85,6 +85,9 @@ class SandboxWorld:
             self._post("customers", name=f"Ada {number}")
         return list(events)[before:]
 
+    def lose(self, event_id: str) -> None:
+        self.sandbox.engine.world.undelivered[event_id] = {"we_1"}
+
     def pass_time(self, by: timedelta) -> None:
         self.sandbox.advance(self.sandbox.now + by)
 

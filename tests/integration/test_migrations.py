@@ -177,8 +177,11 @@ async def test_taking_the_last_migration_back_loses_no_row(
             )
         for one in SUBSCRIPTIONS.values():
             found = await stores.subscription(one.gateway_id)
-            # The release before does not know when a plan was changed.
-            assert found == attrs.evolve(one, version=1, plan_changed_at=None)
+            # The release before does not know when a plan was changed, nor by whom
+            # it was linked.
+            assert found == attrs.evolve(
+                one, version=1, plan_changed_at=None, linked_by_hand=False
+            )
         bare = INTENTS["bare"]
         assert await stores.intent(bare.id) == attrs.evolve(bare, version=1)
         (event,) = await stores.events.find("evt_1")

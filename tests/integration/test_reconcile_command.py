@@ -1,11 +1,14 @@
 """`payments reconcile`: what nobody heard of is reported, and repaired on request."""
 
 import json
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
+from payments_service.cli import main
 from support import databases
+from support.command_line import answer_of
 from support.commands import NOBODY, payments
 from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
 
@@ -115,3 +118,42 @@ def test_what_cannot_be_compared_is_said(
     told = reconcile(stack, *words, **env)
     assert (told.code, told.out) == (code, "")
     assert told.err
+
+
+def test_what_was_not_delivered_is_recovered(
+    stack: ServiceWithSandbox, drifted: Payer
+) -> None:
+    """
+    First it says so; then it is recorded, and known. To ask again records nothing; of a
+    time that Stripe does not list it says so.
+    """
+
+    def recover(*words: str) -> Any:
+        # In this process: to start one takes longer than what it does.
+        command = ("webhook", "recover", *words)
+        return answer_of(main, *command, env=stack.world.env(0, 0))
+
+    since = ("--since", f"{stack.sandbox.now - timedelta(days=20):%Y-%m-%d}")
+    planned = recover(*since, "--dry-run", "--json").json
+    done = recover(*since, "--reason", "a proxy was down", "--json")
+    stack.settle()
+    again = recover(*since, "--json").json
+
+    assert (planned["complete"], planned["done"]) == (True, False)
+    assert planned["recorded"] > 0
+    assert done.json["recorded"] == planned["recorded"]
+    assert "up to " in done.err
+    assert (again["complete"], again["recorded"]) == (True, 0)
+    shown = drifted.get(f"/users/{drifted.id}/subscriptions")["items"]
+    assert [it["cancel_at_period_end"] for it in shown] == [True]
+    [kept] = databases.run(
+        databases.fetch(
+            stack.world.database_url,
+            "select count(distinct reason) from changes_by_hand"
+            " where action = 'recover_event'",
+        )
+    )
+    assert kept[0] >= 1
+    refused = recover("--since", "2015-01-01")
+    assert (refused.code, refused.out) == (2, "")
+    assert "30 days" in refused.err

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from contracts.examples import ADA, BOB, CUS_1, CUS_2, a_report, a_term, email_of
 from contracts.worlds import moments
 from payments_core.by_hand import ByHand
-from payments_core.events import CardChange, CardReported
+from payments_core.events import CardChange, CardReported, EventKey
 from payments_core.facts import (
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
     LinkDecided,
@@ -18,6 +19,7 @@ from payments_core.facts import (
     PaymentCorrected,
     PaymentReported,
     PeriodPaid,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
 )
@@ -86,6 +88,17 @@ any_fact_without_an_event = st.one_of(
     ),
     st.sampled_from([ADA, BOB, EVE]).map(LinkRequested),
     st.sampled_from([CUS_1, CUS_2]).map(CustomerDeleted),
+    st.builds(
+        SubscriptionLinkDecided,
+        gateway_id=st.sampled_from(["sub_1", "sub_2"]),
+        user_id=st.sampled_from([ADA, BOB, None]),
+        by_hand=st.just(ByHand(by="root", reason="seen")),
+    ),
+    st.builds(
+        CloseDecided,
+        key=st.sampled_from([EventKey("evt_1", "charge.succeeded")]),
+        by_hand=st.just(ByHand(by="root", reason="seen")),
+    ),
     st.builds(
         LinkDecided,
         payment_id=st.sampled_from([PaymentId("ch_1"), PaymentId("ch_2")]),

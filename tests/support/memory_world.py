@@ -143,6 +143,9 @@ class MemoryWorld:
         events += [attrs.evolve(an_event(id_), created_at=second) for id_ in new]
         return new
 
+    def lose(self, event_id: str) -> None:
+        self.memory.objects.undelivered.add(event_id)
+
     def pass_time(self, by: timedelta) -> None:
         self.clock.advance(by)
 

@@ -6,7 +6,12 @@ import attrs
 import httpx
 
 from contracts.examples import NOON
-from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryJobDirectory
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryEventLog,
+    MemoryJobDirectory,
+)
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.back_fill_reports import BackFillReports
@@ -21,14 +26,15 @@ class Ops:
     reports: BackFillReports = attrs.field(factory=BackFillReports)
     sweeps: SweepReports = attrs.field(factory=SweepReports)
     purges: PurgeReports = attrs.field(factory=PurgeReports)
+    events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
 
     async def metrics(self) -> str:
         nobody: Any = None
-        jobs = MemoryJobDirectory(MemoryDatabase())
         shown = WorkerMetrics(
-            jobs,
+            MemoryJobDirectory(MemoryDatabase()),
+            self.events,
             self.checkpoints,
             self.clock,
             self.reports,

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.stores import Logged, Stores
 from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
@@ -85,6 +86,7 @@ def stores_on(store: PostgresStore) -> Stores:
         queue=PostgresWorkQueue(store),
         accounts=PostgresDirectory(store),
         payments=PostgresPaymentDirectory(store),
+        audit=PostgresAuditLog(store),
         intents=PostgresIntentDirectory(store),
         job_list=PostgresJobDirectory(store),
         kept=PostgresKeptObjects(store),

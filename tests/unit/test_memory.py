@@ -11,6 +11,7 @@ from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryAuditLog,
     MemoryCheckpoints,
     MemoryDatabase,
     MemoryErasures,
@@ -73,6 +74,7 @@ class TestMemory:
             queue=MemoryWorkQueue(database),
             accounts=MemoryAccountDirectory(database),
             payments=MemoryPaymentDirectory(database),
+            audit=MemoryAuditLog(database),
             intents=MemoryIntentDirectory(database),
             job_list=MemoryJobDirectory(database),
             kept=MemoryKeptObjects(database),

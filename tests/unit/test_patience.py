@@ -10,7 +10,7 @@ from payments_core.errors import (
     PaymentsError,
     StoreUnavailable,
 )
-from payments_core.jobs.patience import TRIES_MAX, UNANSWERED_MAX, Patience
+from payments_core.use_cases.patience import TRIES_MAX, UNANSWERED_MAX, Patience
 
 pytestmark = pytest.mark.anyio
 

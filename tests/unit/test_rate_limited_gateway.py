@@ -16,6 +16,7 @@ from payments_adapters.memory import (
     FixedClock,
     MemoryCheckpoints,
     MemoryDatabase,
+    MemoryEventLog,
     MemoryGateway,
     MemoryJobDirectory,
 )
@@ -405,6 +406,7 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     nobody: Any = None
     shown = WorkerMetrics(
         MemoryJobDirectory(database),
+        MemoryEventLog(database),
         MemoryCheckpoints(database),
         it.clock,
         BackFillReports(),

@@ -18,10 +18,10 @@ from payments_core.errors import (
 )
 from payments_core.jobs import RunSweep
 from payments_core.jobs.drift_cause import SETTLES_WITHIN
-from payments_core.jobs.patience import TRIES_MAX, UNANSWERED_MAX
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.sweep import SweepPlace, SweepRange
+from payments_core.use_cases.patience import TRIES_MAX, UNANSWERED_MAX
 from support.deployment import BEGINNING
 from support.reconciling import A_MOMENT, Story, no_wait, told
 

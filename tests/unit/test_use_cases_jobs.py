@@ -1,46 +1,31 @@
-"""Jobs and kept events by hand: who may, what is asked for, what is refused."""
+"""Jobs by hand: who may, what is asked for, what is refused."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import pytest
 
-from contracts.examples import ADA, NOON, a_job, a_payment, an_account, an_event
+from contracts.examples import ADA, NOON, a_job, an_account
 from payments_adapters.memory import (
     FixedClock,
     MemoryDatabase,
-    MemoryEventLog,
     MemoryJobDirectory,
     MemoryLedger,
 )
-from payments_core.decide import event_job
-from payments_core.errors import (
-    EventApplied,
-    EventBodyGone,
-    EventNotFound,
-    JobNotFound,
-    ScopeRequired,
-)
-from payments_core.events import QuarantineNeeded, Report
-from payments_core.facts import facts_of
-from payments_core.job import QUICK_ATTEMPTS, JobState
+from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand
+from payments_core.errors import InvalidValue, JobNotFound, ScopeRequired
+from payments_core.job import QUICK_ATTEMPTS, Job, JobKind, JobState
 from payments_core.policy import Policy
-from payments_core.use_cases import (
-    ListJobs,
-    ReadJob,
-    RecordFacts,
-    ReplayEvent,
-    RetryJob,
-)
+from payments_core.use_cases import ListJobs, ReadJob, RecordFacts, RetryJobs
+from payments_core.use_cases.jobs import BATCH
 from support.deciding import Kept
 from support.deployment import admin, caller_of
 
 pytestmark = pytest.mark.anyio
 
 CLOCK: Final = FixedClock(NOON)
-EVENT: Final = "evt_1"
-
 
 ROOT: Final = admin()
 USER: Final = caller_of(ADA)
@@ -65,22 +50,20 @@ class Work:
         return ReadJob(MemoryJobDirectory(self.database))
 
     @property
-    def retry(self) -> RetryJob:
-        return RetryJob(self.record, self.read)
+    def retry(self) -> RetryJobs:
+        return RetryJobs(self.record, self.list, self.read)
 
     @property
-    def replay(self) -> ReplayEvent:
-        return ReplayEvent(self.record, MemoryEventLog(self.database))
+    def changes(self) -> Sequence[ChangeByHand]:
+        return [it for _, it in self.database.tables.changes_by_hand]
 
-    async def keep(self, report: Report) -> None:
-        await self.record.one(facts_of(an_event(EVENT, report)))
-
-    def put_failing(self) -> None:
+    def put_failing(self, *jobs: Job) -> None:
         tables = self.database.tables.copy()
-        lease = attrs.evolve(
-            a_job().lease, attempts=QUICK_ATTEMPTS, due_at=NOON + timedelta(days=1)
-        )
-        tables.put_job(attrs.evolve(a_job(), lease=lease))
+        for job in jobs or (a_job(),):
+            lease = attrs.evolve(
+                job.lease, attempts=QUICK_ATTEMPTS, due_at=NOON + timedelta(days=1)
+            )
+            tables.put_job(attrs.evolve(job, lease=lease))
         self.database.tables = tables
 
 
@@ -94,7 +77,7 @@ async def test_a_failing_job_is_listed_and_retried_at_once() -> None:
     (job,) = page.jobs
     assert (job.is_failing, page.after) == (True, None)
 
-    retried = await work.retry(job.key, caller=ROOT)
+    retried = await work.retry.one(job.key, "seen", caller=ROOT)
 
     assert retried.is_due(NOON)
     assert (retried.lease.attempts, retried.reason) == (0, "asked for by hand")
@@ -117,7 +100,7 @@ async def test_a_job_that_is_done_is_read_and_done_again() -> None:
     page = await work.list(failing=False, after=None, limit=9, caller=ROOT)
     assert page.jobs == []
     assert (await work.read(a_job().key, caller=ROOT)).state is JobState.DONE
-    assert (await work.retry(a_job().key, caller=ROOT)).state is JobState.OPEN
+    assert (await work.retry.one(a_job().key, None, caller=ROOT)).state is JobState.OPEN
 
 
 async def test_a_job_that_is_not_there_is_not_made() -> None:
@@ -125,49 +108,91 @@ async def test_a_job_that_is_not_there_is_not_made() -> None:
     A typo asks for nothing.
     """
     work = Work()
-    for what in (work.read, work.retry):
+    for asked in (
+        work.read(a_job().key, caller=ROOT),
+        work.retry.one(a_job().key, None, caller=ROOT),
+    ):
         with pytest.raises(JobNotFound, match="subscription:sub_1"):
-            await what(a_job().key, caller=ROOT)
+            await asked
     assert not work.database.tables.jobs
 
 
-async def test_an_event_that_was_kept_apart_is_applied_again_by_a_job() -> None:
+async def test_each_job_that_is_asked_for_is_in_the_audit_log() -> None:
     """
-    A plan asks for nothing.
-    """
-    work = Work()
-    await work.keep(QuarantineNeeded("body: not read"))
-    key = event_job(an_event(EVENT, None).key)
-
-    assert await work.replay.keys(EVENT, caller=ROOT) == [key]
-    assert not work.database.tables.jobs
-    assert await work.replay(EVENT, caller=ROOT) == [key]
-    assert work.database.tables.jobs[key].is_due(NOON)
-
-
-async def test_what_cannot_be_applied_again_is_refused() -> None:
-    """
-    Never kept, applied already, or too old to have a body.
+    Who, why and what; in the save that asks for it.
     """
     work = Work()
-    with pytest.raises(EventNotFound):
-        await work.replay(EVENT, caller=ROOT)
-    await work.keep(a_payment(user=ADA))
-    with pytest.raises(EventApplied):
-        await work.replay(EVENT, caller=ROOT)
+    work.put_failing(attrs.evolve(a_job(), user_id=ADA))
 
+    await work.retry.one(a_job().key, " it is mended ", caller=ROOT)
+
+    assert work.changes == [
+        ChangeByHand(
+            action=ActionByHand.RETRY_JOB,
+            subject="subscription:sub_1",
+            user_id=ADA,
+            decided=ByHand(by=ROOT.user_id, reason="it is mended"),
+        )
+    ]
+
+
+async def test_all_jobs_that_are_such_are_asked_for_in_batches() -> None:
+    """
+    A batch a save, each job once; what is of another kind is left alone.
+    """
     work = Work()
-    await work.keep(QuarantineNeeded("body: not read"))
-    tables = work.database.tables.copy()
-    (row,) = tables.events.values()
-    # As a database reads one whose partition was dropped.
-    nothing: Any = None
-    gone = attrs.evolve(row.event, body=nothing)
-    tables.put_event(attrs.evolve(row, event=gone))
-    work.database.tables = tables
-    with pytest.raises(EventBodyGone):
-        await work.replay(EVENT, caller=ROOT)
-    assert not work.database.tables.jobs
+    wanted = [a_job(f"sub_{number:03}") for number in range(BATCH + 1)]
+    other = a_job("cus_1", JobKind.CUSTOMER)
+    work.put_failing(*wanted, other)
+
+    plan = [
+        it
+        async for it in work.retry(
+            failing=True, kind=JobKind.SUBSCRIPTION, dry_run=True, caller=ROOT
+        )
+    ]
+    assert not work.changes
+    batches = [
+        it
+        async for it in work.retry(failing=True, kind=JobKind.SUBSCRIPTION, caller=ROOT)
+    ]
+
+    assert [len(it) for it in plan] == [BATCH, 1]
+    assert [len(it) for it in batches] == [BATCH, 1]
+    jobs = work.database.tables.jobs
+    assert {key for key, it in jobs.items() if it.is_due(NOON)} == {
+        it.key for it in wanted
+    }
+    assert len(work.changes) == BATCH + 1
+    assert {it.decided.reason for it in work.changes} == {""}
+
+
+@pytest.mark.parametrize("limit", [1, BATCH, BATCH + 1])
+async def test_no_more_jobs_are_asked_for_than_wanted(limit: int) -> None:
+    """
+    Those that were due first.
+    """
+    work = Work()
+    work.put_failing(*(a_job(f"sub_{number:03}") for number in range(BATCH + 5)))
+
+    found = [it async for batch in work.retry(limit=limit, caller=ROOT) for it in batch]
+
+    assert [it.subject for it in found] == [f"sub_{it:03}" for it in range(limit)]
+    assert len(work.changes) == limit
+
+
+@pytest.mark.parametrize("reason", ["", " ", "x" * 501, "a\nb"])
+async def test_a_reason_that_is_none_asks_for_nothing(reason: str) -> None:
+    """
+    Of one job, or of all that are such.
+    """
+    work = Work()
+    work.put_failing()
+    with pytest.raises(InvalidValue, match="reason"):
+        await work.retry.one(a_job().key, reason, caller=ROOT)
+    with pytest.raises(InvalidValue, match="reason"):
+        await anext(work.retry(reason=reason, caller=ROOT))
+    assert not work.changes
 
 
 async def test_only_an_administrator_may() -> None:
@@ -176,14 +201,12 @@ async def test_only_an_administrator_may() -> None:
     """
     work, key = Work(), a_job().key
     work.put_failing()
-    await work.keep(QuarantineNeeded("why"))
     before = work.database.tables
     for asked in (
         work.list(failing=False, after=None, limit=9, caller=USER),
         work.read(key, caller=USER),
-        work.retry(key, caller=USER),
-        work.replay(EVENT, caller=USER),
-        work.replay.keys(EVENT, caller=USER),
+        work.retry.one(key, None, caller=USER),
+        anext(work.retry(failing=True, caller=USER)),
     ):
         with pytest.raises(ScopeRequired):
             await asked

@@ -19,6 +19,7 @@ from contracts.examples import (
 )
 from payments_adapters.memory import (
     FixedClock,
+    MemoryAuditLog,
     MemoryDatabase,
     MemoryGateway,
     MemoryLedger,
@@ -67,7 +68,9 @@ class Links:
 
     @property
     def read(self) -> ReadPaymentLink:
-        return ReadPaymentLink(MemoryPaymentDirectory(self.database))
+        return ReadPaymentLink(
+            MemoryPaymentDirectory(self.database), MemoryAuditLog(self.database)
+        )
 
     @property
     def link(self) -> LinkPayment:

@@ -15,6 +15,7 @@ from payments_adapters.memory.object_lists import MemoryLists
 from payments_adapters.memory.purge_store import MemoryPurgeStore
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
+    MemoryAuditLog,
     MemoryEventLog,
     MemoryIntentDirectory,
     MemoryJobDirectory,
@@ -29,6 +30,7 @@ __all__ = [
     "FixedClock",
     "GatewayObjects",
     "MemoryAccountDirectory",
+    "MemoryAuditLog",
     "MemoryCheckpoints",
     "MemoryDatabase",
     "MemoryErasures",

@@ -75,10 +75,11 @@ class MemoryErasures:
             ):
                 continue
             count += 1
-            is_applied = row.outcome.state is EventState.APPLIED
-            outcome = Outcome(EventState.IGNORED, "erased")
-            if is_applied:
-                outcome = Outcome(EventState.APPLIED)
+            state = row.outcome.state
+            if state in {EventState.PENDING, EventState.QUARANTINED}:
+                state = EventState.IGNORED
+            reason = None if state is EventState.APPLIED else "erased"
+            outcome = Outcome(state, reason)
             bare = attrs.evolve(
                 event, object_id=None, customer_id=None, report=None, body=b""
             )

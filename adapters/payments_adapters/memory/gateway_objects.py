@@ -36,6 +36,8 @@ class GatewayObjects:
     payments: dict[str, Payment] = attrs.Factory(dict)
     # The oldest first.
     events: list[GatewayEvent] = attrs.Factory(list)
+    # The ids of those that an endpoint has not taken.
+    undelivered: set[str] = attrs.Factory(set)
 
     def listed(self, query: EventQuery, at: datetime) -> ListedEvents:
         """Return a page of the events."""
@@ -52,6 +54,7 @@ class GatewayObjects:
             for it in found
             if (query.since is None or it.created_at >= query.since)
             and (query.until is None or it.created_at < query.until)
+            and (not query.undelivered or it.id in self.undelivered)
         ]
         limit, is_newer = query.limit, query.after is not None
         return ListedEvents(

@@ -156,7 +156,7 @@ def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResul
             for it in group.subscriptions
         )
         and not any(event.key in tables.events for event, _ in group.events)
-        and all(_is_not_applied(tables, key) for key, _ in group.resolved)
+        and all(_is_open(tables, key) for key, _ in group.resolved)
         and all(
             version in (tables.link_versions.get(name, 0), kept.get(name))
             for name, version in group.link_versions.items()
@@ -199,9 +199,10 @@ def _has_owner(tables: Tables, group: Changes, user_id: UserId | None) -> bool:
     return user_id is None or user_id == own or user_id in tables.accounts
 
 
-def _is_not_applied(tables: Tables, key: EventKey) -> bool:
+def _is_open(tables: Tables, key: EventKey) -> bool:
     row = tables.events.get(key)
-    return row is not None and row.outcome.state is not EventState.APPLIED
+    ended = {EventState.APPLIED, EventState.CLOSED}
+    return row is not None and row.outcome.state not in ended
 
 
 def _claims_are_free(tables: Tables, group: Changes) -> bool:

@@ -8,11 +8,16 @@ import attrs
 
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.account import PaymentAccount
-from payments_core.by_hand import ActionByHand, LoggedChange
-from payments_core.events import EventState
+from payments_core.by_hand import (
+    ActionByHand,
+    AuditCursor,
+    AuditPage,
+    LoggedChange,
+)
+from payments_core.events import EventKey, EventState
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobState
+from payments_core.job import Job, JobKey, JobKind, JobState
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 from payments_core.object_lists import CreatedBetween, ObjectList
@@ -40,12 +45,39 @@ class MemoryPaymentDirectory:
     async def find(self, id_: PaymentId) -> PaymentRecord | None:
         return self._database.tables.payments.get(id_)
 
-    async def changes_by_hand(self, id_: PaymentId) -> Sequence[LoggedChange]:
-        return [
-            LoggedChange(at=at, change=it)
-            for at, it in self._database.tables.changes_by_hand
-            if it.subject == id_ and it.action is not ActionByHand.BIND_CUSTOMER
+
+@attrs.frozen
+class MemoryAuditLog:
+    _database: MemoryDatabase
+
+    async def page(
+        self,
+        *,
+        subject: str | None = None,
+        action: ActionByHand | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: AuditCursor | None = None,
+    ) -> AuditPage:
+        logged = (
+            LoggedChange(at=at, number=number, change=change)
+            for number, (at, change) in enumerate(
+                self._database.tables.changes_by_hand, 1
+            )
+        )
+        wanted = [
+            it
+            for it in logged
+            if subject in (None, it.change.subject)
+            and action in (None, it.change.action)
+            and (since is None or it.at >= since)
+            and (after is None or (it.at, it.number) < after)
         ]
+        wanted.sort(key=lambda it: (it.at, it.number), reverse=True)
+        changes = wanted[:limit]
+        if len(wanted) <= limit:
+            return AuditPage(changes, None)
+        return AuditPage(changes, (changes[-1].at, changes[-1].number))
 
 
 @attrs.frozen
@@ -64,13 +96,21 @@ class MemoryJobDirectory:
         return self._database.tables.jobs.get(key)
 
     async def page(
-        self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
+        self,
+        *,
+        failing: bool = False,
+        kind: JobKind | None = None,
+        since: datetime | None = None,
+        after: JobPlace | None = None,
+        limit: int = 100,
     ) -> JobPage:
         found = [
             it
             for it in sorted(self._database.tables.jobs.values(), key=_place)
             if it.state is JobState.OPEN
             and (it.is_failing or not failing)
+            and kind in (None, it.key.kind)
+            and (since is None or it.lease.due_at >= since)
             and (after is None or _place(it) > after.order)
         ]
         listed = found[:limit]
@@ -89,10 +129,12 @@ def _place(job: Job) -> tuple[datetime, str, str]:
 class MemoryEventLog:
     _database: MemoryDatabase
 
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         state: EventState | None = None,
+        type_: str | None = None,
+        since: datetime | None = None,
         unlinked: bool = False,
         limit: int = 100,
         after: EventCursor | None = None,
@@ -102,6 +144,8 @@ class MemoryEventLog:
             tables.kept(row, with_body=False)
             for row in tables.events.values()
             if state in (None, row.outcome.state)
+            and type_ in (None, row.event.type)
+            and (since is None or row.received_at >= since)
             and (not unlinked or tables.is_unlinked(row))
         ]
         wanted.sort(key=cursor_of, reverse=True)
@@ -117,6 +161,19 @@ class MemoryEventLog:
             if row.event.id == event_id
         ]
 
+    async def with_bodies(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        tables = self._database.tables
+        found = {it: tables.events.get(it) for it in keys}
+        return frozenset(
+            key
+            for key, row in found.items()
+            if row and tables.kept(row, with_body=True).body is not None
+        )
+
+    async def count(self, state: EventState, *, limit: int) -> int:
+        events = self._database.tables.events.values()
+        return min(sum(it.outcome.state is state for it in events), limit)
+
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
         return event_ids & {key.id for key in self._database.tables.events}
 
@@ -128,6 +185,12 @@ class MemoryEventLog:
             if row.event.object_id == object_id and row.outcome.state in _UNSETTLED
         ]
         return sorted(found, key=cursor_of, reverse=True)
+
+    async def has_closed(self, object_id: str) -> bool:
+        return any(
+            it.event.object_id == object_id and it.outcome.state is EventState.CLOSED
+            for it in self._database.tables.events.values()
+        )
 
     async def received_between(self, start: datetime, end: datetime) -> bool:
         tables = self._database.tables

@@ -326,6 +326,7 @@ class Tables:
             subscription
             for _, subscription in sorted(self.subscriptions.items())
             if subscription.user_id is None
+            and not subscription.linked_by_hand
             and self._is_under(subscription.report, keys)
         ]
         return Unlinked(payments[:UNLINKED_MAX], subscriptions[:UNLINKED_MAX])
@@ -380,7 +381,11 @@ class Tables:
                 for it in self.payments.values()
                 if not (it.user_id or it.linked_by_hand)
             ),
-            *(it.report for it in self.subscriptions.values() if not it.user_id),
+            *(
+                it.report
+                for it in self.subscriptions.values()
+                if not (it.user_id or it.linked_by_hand)
+            ),
         ]
         found = set[UserId]()
         for thing in things:

@@ -90,7 +90,9 @@ def _pseudonym(table: str, column: str) -> str:
         # What had no owner has none; what was decided of theirs for another stays.
         return "case when user_id = $1 then $6 else user_id end"
     if table == "changes_by_hand":
-        return f"case when {column} = any($2) then $6 else {column} end"
+        # A customer, or the job of one.
+        jobs = "array(select 'customer:' || it from unnest($2::text[]) it)"
+        return f"case when {column} = any($2 || {jobs}) then $6 else {column} end"
     return "$6"
 
 
@@ -146,7 +148,8 @@ where b.id = k.id and b.type = k.type
 _STRIP_EVENTS: Final = """
 update webhook_events e set object_id = null, body = null, waits_for = null,
     reason = case when e.state = 'applied' then null else 'erased' end,
-    state = case when e.state = 'applied' then e.state else 'ignored' end
+    state = case when e.state in ('pending', 'quarantined') then 'ignored'
+        else e.state end
 from unnest($1::text[], $2::text[]) as k (id, type)
 where e.id = k.id and e.type = k.type
 """

@@ -16,7 +16,7 @@ from payments_adapters.postgres.tables import (
     subscriptions,
     webhook_events,
 )
-from payments_core.events import EventState
+from payments_core.events import EventKey, EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 
 # How many events a page reads, of which it may want few. What each of them is about is
@@ -71,13 +71,17 @@ def _owners(object_id: Any) -> tuple[Any, Any]:
     )
 
 
-def _read(state: EventState | None, *, is_first: bool) -> sa.Select[Any]:
+def _read(
+    state: EventState | None, since: datetime | None, *, is_first: bool
+) -> sa.Select[Any]:
     """Return what reads a page, by an index."""
     events = sa.select(*_COLUMNS).order_by(*_LATEST_FIRST).limit(sa.bindparam("most"))
     if state in _INDEXED:
         # As a constant: a partial index is not found by a parameter.
         named = sa.literal(state.value, literal_execute=True)
         events = events.where(webhook_events.c.state == named)
+    if since is not None:
+        events = events.where(webhook_events.c.received_at >= since)
     if not is_first:
         events = events.where(_PLACE < _AFTER)
     read = events.subquery("e")
@@ -104,6 +108,16 @@ _FIND: Final = (
     .where(webhook_events.c.id == sa.bindparam("event_id", type_=sa.Text))
     .order_by(*_LATEST_FIRST)
 )
+_WITH_BODIES: Final = sa.select(webhook_events.c.id, webhook_events.c.type).where(
+    sa.tuple_(webhook_events.c.id, webhook_events.c.type).in_(
+        # Side by side: the first id with the first type.
+        sa.select(
+            sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text))),
+            sa.func.unnest(sa.bindparam("types", type_=postgresql.ARRAY(sa.Text))),
+        )
+    ),
+    sa.or_(webhook_events.c.body.is_not(None), _BODY.is_not(None)),
+)
 _KNOWN: Final = (
     sa.select(webhook_events.c.id)
     .where(
@@ -129,6 +143,15 @@ _UNSETTLED: Final = (
     .order_by(*_LATEST_FIRST)
     .limit(_UNSETTLED_MAX)
 )
+_CLOSED: Final = (
+    sa.select(webhook_events.c.id)
+    .where(
+        webhook_events.c.state
+        == sa.literal(EventState.CLOSED.value, literal_execute=True),
+        webhook_events.c.object_id == sa.bindparam("object_id"),
+    )
+    .limit(1)
+)
 _RECEIVED: Final = (
     sa.select(webhook_events.c.id)
     .where(
@@ -143,18 +166,22 @@ _RECEIVED: Final = (
 class PostgresEventLog:
     _store: PostgresStore
 
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         state: EventState | None = None,
+        type_: str | None = None,
+        since: datetime | None = None,
         unlinked: bool = False,
         limit: int = 100,
         after: EventCursor | None = None,
     ) -> EventPage:
-        takes_all = not unlinked and (state is None or state in _INDEXED)
+        takes_all = (
+            not unlinked and type_ is None and (state is None or state in _INDEXED)
+        )
         most = limit + 1 if takes_all else max(limit, READ_MAX) + 1
         found = await self._store.execute(
-            _read(state, is_first=after is None),
+            _read(state, since, is_first=after is None),
             most=most,
             **(dict(zip(_PLACE_NAMES, after, strict=True)) if after else {}),
         )
@@ -163,6 +190,7 @@ class PostgresEventLog:
             it
             for it, row in zip(read, found, strict=True)
             if state in (None, it.outcome.state)
+            and type_ in (None, it.key.type)
             and (
                 not unlinked or "" in (row["payment_owner"], row["subscription_owner"])
             )
@@ -175,6 +203,29 @@ class PostgresEventLog:
         found = await self._store.execute(_FIND, event_id=event_id)
         return [rows.to_kept_event(row) for row in found]
 
+    async def with_bodies(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        found = await self._store.execute(
+            _WITH_BODIES, ids=[it.id for it in keys], types=[it.type for it in keys]
+        )
+        return frozenset(EventKey(row["id"], row["type"]) for row in found)
+
+    async def count(self, state: EventState, *, limit: int) -> int:
+        if state not in _INDEXED:
+            raise ValueError(f"{state} events are not counted: no index has them")
+        named = sa.literal(state.value, literal_execute=True)
+        some = (
+            sa.select(webhook_events.c.id)
+            .where(webhook_events.c.state == named)
+            # By the index of what is open, however many the planner expects.
+            .order_by(sa.desc("received_at"))
+        )
+        (row,) = await self._store.execute(
+            sa.select(sa.func.count().label("count")).select_from(
+                some.limit(limit).subquery()
+            )
+        )
+        return int(row["count"])
+
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
         found = await self._store.execute(_KNOWN, ids=sorted(event_ids))
         return frozenset(row["id"] for row in found)
@@ -182,6 +233,9 @@ class PostgresEventLog:
     async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
         found = await self._store.execute(_UNSETTLED, object_id=object_id)
         return [rows.to_kept_event({**row, "body": None}) for row in found]
+
+    async def has_closed(self, object_id: str) -> bool:
+        return bool(await self._store.execute(_CLOSED, object_id=object_id))
 
     async def received_between(self, start: datetime, end: datetime) -> bool:
         return bool(await self._store.execute(_RECEIVED, start=start, end=end))

@@ -8,7 +8,7 @@ import attrs
 from payments_adapters.postgres import statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import jobs
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKey
+from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 
 _COLUMNS: Final = ", ".join(statements.columns(jobs))
@@ -17,8 +17,9 @@ _FAILING: Final = f"not dead and attempts >= {QUICK_ATTEMPTS}"
 # By the partial indexes on `due_at`; the kind and the subject part jobs of one moment.
 _PAGE: Final = f"""
 select {_COLUMNS} from jobs
-where kind in ({statements.JOB_KINDS}) and %s
-    and due_at >= $1 and (due_at, kind, subject) > ($1, $2, $3)
+where kind in ({statements.JOB_KINDS}) and kind = coalesce($5, kind) and %s
+    and due_at >= greatest($1::timestamptz, $6::timestamptz)
+    and (due_at, kind, subject) > ($1, $2, $3)
 order by due_at, kind, subject limit $4
 """  # noqa: S608  # our own names
 _COUNT: Final = f"""
@@ -37,12 +38,20 @@ class PostgresJobDirectory:
         return None if row is None else work_rows.to_job(row)
 
     async def page(
-        self, *, failing: bool = False, after: JobPlace | None = None, limit: int = 100
+        self,
+        *,
+        failing: bool = False,
+        kind: JobKind | None = None,
+        since: datetime | None = None,
+        after: JobPlace | None = None,
+        limit: int = 100,
     ) -> JobPage:
         page = _PAGE % (_FAILING if failing else "not dead")
         place = after.order if after else (_BEGINNING, "", "")
         async with self._store.connection() as connection:
-            found = await connection.fetch(page, *place, limit + 1)
+            found = await connection.fetch(
+                page, *place, limit + 1, kind and kind.value, since
+            )
         listed = [work_rows.to_job(row) for row in found[:limit]]
         return JobPage(listed, JobPlace.of(listed[-1]) if len(found) > limit else None)
 

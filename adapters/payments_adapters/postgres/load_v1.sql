@@ -4,7 +4,7 @@
 -- looked like at that moment; each part is run only if it was asked for. Its rows have
 -- types of their own: a later column does not change what a connection has learnt.
 --
--- Made by migration 0007: after its release a change is a new version of the functions and
+-- Made by migration 0012: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type loaded_subscription_v1 as (
@@ -16,7 +16,7 @@ create type loaded_subscription_v1 as (
     pending_quantity bigint, pending_expires_at timestamptz, claimed_by text,
     intent_id text, paid_invoice_id text, paid_from timestamptz,
     paid_through timestamptz, known_until timestamptz, ticket bigint,
-    plan_changed_at timestamptz, version bigint
+    plan_changed_at timestamptz, version bigint, linked_by_hand boolean
 );
 
 create type loaded_account_v1 as (
@@ -77,7 +77,8 @@ language sql immutable as $$
         s.trial_start, s.trial_end, s.cancel_at, s.cancel_at_period_end, s.ended_at,
         s.pinned_card, s.latest_invoice_id, s.pending_price, s.pending_quantity,
         s.pending_expires_at, s.claimed_by, s.intent_id, s.paid_invoice_id, s.paid_from,
-        s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version
+        s.paid_through, s.known_until, s.ticket, s.plan_changed_at, s.version,
+        s.linked_by_hand
     )::loaded_subscription_v1
 $$;
 
@@ -242,7 +243,7 @@ begin
                 union select gateway_id from subscriptions where user_id is null
                     and claimed_by is null and customer_id = any(unlinked_customers)
             ) as keyed join subscriptions u on u.gateway_id = keyed.gateway_id
-            where is_free_v1(u.customer_id, unlinked_users)
+            where not u.linked_by_hand and is_free_v1(u.customer_id, unlinked_users)
             order by u.gateway_id limit unlinked_max
         ) as s;
     end if;

@@ -60,10 +60,10 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
             period_start period_end trial_start trial_end cancel_at cancel_at_period_end
             ended_at latest_invoice_id pending_price pending_quantity
             pending_expires_at paid_invoice_id paid_from paid_through known_until ticket
-            plan_changed_at version recorded_at updated_at
+            plan_changed_at version linked_by_hand recorded_at updated_at
         """,
         "account_log": "version at payment_status payment_expire_date",
-        "changes_by_hand": "id at action decided_by",
+        "changes_by_hand": "id at action event_type decided_by",
         "webhook_events": """
             id type created_at received_at api_version livemode state
         """,
@@ -168,6 +168,7 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
         "former_keys": "user_id = $1",
         "changes_by_hand": (
             "user_id = $1 or subject = any($2) or subject = any($4)"
+            " or subject = any(select 'customer:' || it from unnest($2::text[]) it)"
             " or instead_of = any($2)"
         ),
         "intents": "user_id = $1",

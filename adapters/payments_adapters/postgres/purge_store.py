@@ -14,7 +14,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_core.retention import PurgeKind
 from payments_core.tokens import TOKEN_AGE_MAX
 
-# As the indexes spell them (migration 0012).
+# As the indexes spell them (migration 0013).
 _UNSETTLED: Final = "state in ('pending', 'quarantined')"
 _BODY_TO_DROP: Final = (
     "from webhook_events where body is not null"

@@ -94,16 +94,19 @@ def of_change_by_hand(change: ChangeByHand) -> NewRow:
         "instead_of": change.instead_of,
         "decided_by": change.decided.by,
         "reason": change.decided.reason,
+        "event_type": change.event_type,
     }
 
 
 def to_logged_change(row: Row) -> LoggedChange:
     return LoggedChange(
         at=row["at"],
+        number=row["id"],
         change=ChangeByHand(
             action=ActionByHand(row["action"]),
             subject=row["subject"],
-            user_id=UserId(row["user_id"]),
+            user_id=row["user_id"],
+            event_type=row["event_type"],
             instead_of=row["instead_of"],
             decided=ByHand(by=row["decided_by"], reason=row["reason"]),
         ),
@@ -206,6 +209,7 @@ def of_subscription(subscription: Subscription) -> NewRow:
         "ticket": subscription.sequence,
         "plan_changed_at": subscription.plan_changed_at,
         "look_at": subscription.next_sync_at,
+        "linked_by_hand": subscription.linked_by_hand,
         "version": subscription.version,
     }
 
@@ -241,6 +245,7 @@ def to_subscription(row: Row) -> Subscription:
         sequence=row["ticket"],
         plan_changed_at=row["plan_changed_at"],
         version=row["version"],
+        linked_by_hand=row["linked_by_hand"],
     )
 
 

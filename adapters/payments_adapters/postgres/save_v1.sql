@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0007: after its release a change is a new version of the functions and
+-- Made by migration 0012: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -36,7 +36,7 @@ create type former_key_change_v1 as (
 
 create type change_by_hand_v1 as (
     grp int, action text, subject text, user_id text, instead_of text,
-    decided_by text, reason text
+    decided_by text, reason text, event_type text
 );
 
 create type payment_change_v1 as (
@@ -57,7 +57,7 @@ create type subscription_change_v1 as (
     pending_expires_at timestamptz, claimed_by text, intent_id text,
     paid_invoice_id text, paid_from timestamptz, paid_through timestamptz,
     known_until timestamptz, ticket bigint, plan_changed_at timestamptz,
-    look_at timestamptz, version bigint
+    look_at timestamptz, version bigint, linked_by_hand boolean
 );
 
 create type period_change_v1 as (
@@ -194,9 +194,10 @@ begin
     end if;
     if cardinality(by_hand) > 0 then
         insert into changes_by_hand (
-            at, action, subject, user_id, instead_of, decided_by, reason
+            at, action, subject, user_id, instead_of, decided_by, reason, event_type
         )
-        select at, t.action, t.subject, t.user_id, t.instead_of, t.decided_by, t.reason
+        select at, t.action, t.subject, t.user_id, t.instead_of, t.decided_by, t.reason,
+            t.event_type
         from unnest(by_hand) as t where all_good or t.grp = any(good);
     end if;
 
@@ -283,8 +284,8 @@ begin
             trial_end, cancel_at, cancel_at_period_end, ended_at, pinned_card,
             latest_invoice_id, pending_price, pending_quantity, pending_expires_at,
             claimed_by, intent_id, paid_invoice_id, paid_from, paid_through,
-            known_until, ticket, plan_changed_at, look_at, version, recorded_at,
-            updated_at
+            known_until, ticket, plan_changed_at, look_at, linked_by_hand, version,
+            recorded_at, updated_at
         )
         select t.gateway_id, t.id, t.user_id, t.customer_id, t.status, t.product,
             t.price, t.quantity, t.item_id, t.currency, t.created_at, t.period_start,
@@ -292,8 +293,8 @@ begin
             t.cancel_at_period_end, t.ended_at, t.pinned_card, t.latest_invoice_id,
             t.pending_price, t.pending_quantity, t.pending_expires_at, t.claimed_by,
             t.intent_id, t.paid_invoice_id, t.paid_from, t.paid_through,
-            t.known_until, t.ticket, t.plan_changed_at, t.look_at, t.version + 1, at,
-            at
+            t.known_until, t.ticket, t.plan_changed_at, t.look_at, t.linked_by_hand,
+            t.version + 1, at, at
         from unnest(subscriptions) as t
         where (all_good or t.grp = any(good)) and (
             t.version = 0
@@ -318,7 +319,9 @@ begin
             paid_invoice_id = excluded.paid_invoice_id,
             paid_from = excluded.paid_from, paid_through = excluded.paid_through,
             known_until = excluded.known_until, ticket = excluded.ticket,
-            plan_changed_at = excluded.plan_changed_at, look_at = excluded.look_at, version = excluded.version, updated_at = at
+            plan_changed_at = excluded.plan_changed_at, look_at = excluded.look_at,
+            linked_by_hand = excluded.linked_by_hand, version = excluded.version,
+            updated_at = at
         where s.version = excluded.version - 1;
         get diagnostics done = row_count;
         select count(*) into wanted from unnest(subscriptions) as t
@@ -359,7 +362,7 @@ begin
         update webhook_events e set
             state = t.state, reason = t.reason, waits_for = t.waits_for
         from unnest(settled) as t
-        where e.id = t.id and e.type = t.type and e.state <> 'applied'
+        where e.id = t.id and e.type = t.type and e.state not in ('applied', 'closed')
             and (all_good or t.grp = any(good));
         get diagnostics done = row_count;
         select count(*) into wanted from unnest(settled) as t

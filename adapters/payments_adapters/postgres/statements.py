@@ -94,23 +94,19 @@ select distinct user_id from (
         and email_holder_v1(t.email_key, t.created_at) is not distinct from a.user_id
     union select a.user_id from subscriptions t
     join payment_accounts a on a.user_id = t.claimed_by
-    where t.user_id is null and {_NOT_ANOTHERS}
+    where t.user_id is null and not t.linked_by_hand and {_NOT_ANOTHERS}
     union select a.user_id from subscriptions t
     join payment_accounts a on a.customer_id = t.customer_id
-    where t.user_id is null and t.claimed_by is null
+    where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
     union select f.user_id from subscriptions t
     join former_keys f on f.kind = 'customer' and f.key = t.customer_id
-    where t.user_id is null and t.claimed_by is null
+    where t.user_id is null and not t.linked_by_hand and t.claimed_by is null
 ) as found order by user_id limit $1
 """  # noqa: S608  # our own names
 
 FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
 FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
 FIND_PAYMENT: Final = "select * from payments where id = $1"
-CHANGES_BY_HAND: Final = """
-select * from changes_by_hand where subject = $1 and action <> 'bind_customer'
-order by id
-"""
 FIND_CUSTOMER_OWNER: Final = (
     "select user_id from payment_accounts where customer_id = $1"
 )

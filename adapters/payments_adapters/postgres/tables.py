@@ -195,6 +195,12 @@ sa.Index(
         ),
     ),
 )
+sa.Index(
+    "ix_webhook_events_closed_object",
+    webhook_events.c.object_id,
+    postgresql_using="hash",
+    postgresql_where=webhook_events.c.state == EventState.CLOSED.value,
+)
 
 event_bodies: Final = sa.Table(
     "event_bodies",
@@ -253,6 +259,8 @@ subscriptions: Final = sa.Table(
     sa.Column("plan_changed_at", _MOMENT),
     # `next_sync_at`: when to sync it, if no event comes until then.
     sa.Column("look_at", _MOMENT),
+    # An administrator has linked or unlinked it.
+    sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("version", sa.BigInteger, nullable=False),
     _written_at("recorded_at"),
     _written_at("updated_at"),
@@ -332,18 +340,24 @@ sa.Index(None, former_keys.c.user_id)
 changes_by_hand: Final = sa.Table(
     "changes_by_hand",
     METADATA,
-    # What administrators decided: never changed, never deleted.
+    # What administrators and operators did: never changed, never deleted.
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     _written_at("at"),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("user_id", sa.Text, nullable=False),
+    # Whose it is or was; null if it is nobody's.
+    sa.Column("user_id", sa.Text),
     sa.Column("instead_of", sa.Text),
     sa.Column("decided_by", sa.Text, nullable=False),
+    # Empty: none was given.
     sa.Column("reason", sa.Text, nullable=False),
+    # Of an event: its id is the subject.
+    sa.Column("event_type", sa.Text),
     _one_of("action", ActionByHand),
 )
-sa.Index(None, changes_by_hand.c.subject)
+sa.Index(None, changes_by_hand.c.at, changes_by_hand.c.id)
+for _column in (changes_by_hand.c.subject, changes_by_hand.c.action):
+    sa.Index(None, _column, changes_by_hand.c.at, changes_by_hand.c.id)
 
 erased_keys: Final = sa.Table(
     "erased_keys",

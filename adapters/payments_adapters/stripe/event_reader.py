@@ -38,6 +38,7 @@ from payments_core.events import (
     EventKey,
     GatewayEvent,
     QuarantineNeeded,
+    ReadFailed,
     Report,
 )
 from payments_core.identity import CUSTOMER_ID_LENGTH_MAX, CustomerId
@@ -86,17 +87,18 @@ def translate(
             if kind_of(body) != THIN:
                 raise
             event = thin_event_of(body, _KINDS)
-    except Malformed as malformed:
-        reason = str(malformed)
-    else:
         if NUL not in body or not reads_nul(attrs.evolve(event, body=b"")):
             return event
-        reason = _NUL_IS_READ
-    return _unreadable(body, reason, livemode=livemode, at=at or _NEVER)
+        report: Report = QuarantineNeeded(f"{UNREADABLE}: {_NUL_IS_READ}")
+    except Malformed as malformed:
+        report = QuarantineNeeded(f"{UNREADABLE}: {malformed}")
+    except Exception as error:  # noqa: BLE001  # one event's bug is not the others'
+        report = ReadFailed(error)
+    return _unread(body, report, livemode=livemode, at=at or _NEVER)
 
 
-def _unreadable(
-    body: bytes, reason: str, *, livemode: bool, at: datetime
+def _unread(
+    body: bytes, report: Report, *, livemode: bool, at: datetime
 ) -> GatewayEvent:
     known = unread(body)
     digest = hashlib.sha256(body).hexdigest()
@@ -107,7 +109,7 @@ def _unreadable(
         created_at=at if known.created_s is None else moment(known.created_s),
         livemode=livemode if known.livemode is None else known.livemode,
         object_id=known.object_id,
-        report=QuarantineNeeded(f"{UNREADABLE}: {reason}"),
+        report=report,
         body=body,
     )
 

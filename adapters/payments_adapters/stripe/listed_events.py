@@ -57,7 +57,9 @@ def _params(query: EventQuery) -> Params:
         "starting_after": query.before,
         "created": {name: it for name, it in created.items() if it is not None},
     }
-    return {name: it for name, it in given.items() if it}
+    params: Params = {name: it for name, it in given.items() if it}
+    # Not to each endpoint: docs.stripe.com/webhooks/process-undelivered-events.
+    return {**params, "delivery_success": False} if query.undelivered else params
 
 
 def _seconds(moment: datetime | None) -> int | None:

@@ -16,6 +16,7 @@ Rule 6: facts that cannot be decided on do not stop the others: their event is k
 Rule 7: what is of a user who was erased is ignored (`payments_core.erasure`).
 Rule 8: an event that comes again is a duplicate. If it was not applied, that is tried
         again: what it waits for is asked for, and what stood against it may be gone.
+        One that was closed by hand stays so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +29,11 @@ import attrs
 from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
 from payments_core.decide.accounts import (
     bind_customer,
+    close_event,
+    fail_to_read,
     keep_apart,
     link_account,
+    note_by_hand,
     observe_card,
     read_object,
     register_user,
@@ -59,7 +63,11 @@ from payments_core.decide.payments import (
     decide_link,
     report_payment,
 )
-from payments_core.decide.subscriptions import observe_subscription, pay_period
+from payments_core.decide.subscriptions import (
+    decide_subscription_link,
+    observe_subscription,
+    pay_period,
+)
 from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
 from payments_core.events import (
@@ -71,18 +79,22 @@ from payments_core.events import (
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     LinkDecided,
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
 )
@@ -130,9 +142,13 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
         LinkDecided: decide_link,
+        SubscriptionLinkDecided: decide_subscription_link,
+        CloseDecided: close_event,
+        DoneByHand: note_by_hand,
         SyncNeeded: request_sync,
         ObjectChanged: read_object,
         QuarantineNeeded: keep_apart,
+        ReadFailed: fail_to_read,
     }
 )
 
@@ -287,7 +303,7 @@ def _decided_together(
         subscriptions=_in_order(group.subscriptions) if group.subscriptions else (),
         periods=tuple(group.periods),
         events=tuple(events),
-        resolved=tuple(settled),
+        resolved=(*settled, *group.closed),
         link_versions=versions,
         former_keys=tuple(group.former_keys),
         by_hand=tuple(group.by_hand),

@@ -30,6 +30,8 @@ from payments_core.errors import (
     AccountErased,
     CustomerTaken,
     EmailTaken,
+    EventApplied,
+    EventNotFound,
     OperationInProgress,
     Rejected,
 )
@@ -39,13 +41,16 @@ from payments_core.events import (
     ObjectChanged,
     Outcome,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
     APPLIED,
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     LinkRequested,
     SourcedFacts,
     UserRegistered,
@@ -129,6 +134,33 @@ def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcom
     return Outcome(EventState.PENDING, fact.reason, fact.job)
 
 
+def close_event(
+    group: Group, fact: CloseDecided, source: SourcedFacts
+) -> Outcome | Rejected:
+    """Let nothing follow of an event; what was applied stays so."""
+    state = group.known.snapshot.events.get(fact.key)
+    if state is None:
+        return EventNotFound(fact.key.id)
+    if state is EventState.APPLIED:
+        return EventApplied(fact.key.id)
+    if state is not EventState.CLOSED:
+        group.closed.append((fact.key, Outcome(EventState.CLOSED, fact.by_hand.reason)))
+        group.by_hand.append(
+            ChangeByHand(
+                action=ActionByHand.CLOSE_EVENT,
+                subject=fact.key.id,
+                event_type=fact.key.type,
+                decided=fact.by_hand,
+            )
+        )
+    return source.job_outcome
+
+
+def note_by_hand(group: Group, fact: DoneByHand, source: SourcedFacts) -> Outcome:
+    group.by_hand.append(fact.change)
+    return source.job_outcome
+
+
 def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outcome:
     """Let a job read the object: it applies the event again, knowing what to sync."""
     if source.event is None:
@@ -140,6 +172,11 @@ def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outc
 
 def keep_apart(_: Group, fact: QuarantineNeeded, __: SourcedFacts) -> Outcome:
     return Outcome(EventState.QUARANTINED, fact.reason)
+
+
+def fail_to_read(_: Group, fact: ReadFailed, __: SourcedFacts) -> Outcome:
+    """Fail as the reader did: the event is kept, and read again by a job."""
+    raise fact.error
 
 
 def register_user(

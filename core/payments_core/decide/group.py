@@ -10,6 +10,7 @@ from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
 from payments_core.entitlement import PaymentSummary, replayed, with_last_periods
+from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
 from payments_core.intent import TELLS_CARD, IntentState, intent_of_key
@@ -44,6 +45,9 @@ class Group:
     link_keys: LinkKeys = attrs.field(init=False, default=NO_KEYS)
     former_keys: list[FormerKey] = attrs.field(init=False, factory=list)
     by_hand: list[ChangeByHand] = attrs.field(init=False, factory=list)
+    closed: list[tuple[EventKey, Outcome]] = attrs.field(init=False, factory=list)
+    # Subscriptions that were theirs so far.
+    unlinked: list[Subscription] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)
@@ -204,8 +208,17 @@ class Group:
         for payment in history:
             if needs_invoice(
                 payment, subscriptions, paid_invoices, some_returned=some_returned
-            ):
+            ) or self._may_have_paid_unlinked(payment):
                 self.ask_invoice(payment)
+
+    def _may_have_paid_unlinked(self, payment: Payment) -> bool:
+        """Say whether it would buy a month only because a subscription was unlinked."""
+        made_at = payment.created_at
+        return (
+            made_at is not None
+            and not payment.invoice_known
+            and any(it.lived_at(made_at) for it in self.unlinked)
+        )
 
     def _sums_hold(
         self,

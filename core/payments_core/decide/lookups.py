@@ -8,6 +8,7 @@ from payments_core.changes import Lookup
 from payments_core.events import CardReported, SyncNeeded
 from payments_core.facts import (
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
     LinkDecided,
@@ -16,6 +17,7 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
 )
@@ -34,12 +36,12 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     ]
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
-    decided = facts[LinkDecided]
+    decided, sold = facts[LinkDecided], facts[SubscriptionLinkDecided]
     synced: dict[JobKind, list[Any]] = defaultdict(list)
     for it in facts[SyncNeeded]:
         synced[it.job.kind].append(it.job.subject)
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
-    users += [it.user_id for it in decided if it.user_id]
+    users += [it.user_id for it in (*decided, *sold) if it.user_id]
     cards = (*facts[CardObserved], *facts[CardReported], *facts[CustomerDeleted])
     customers = [it.customer_id for it in cards]
     keys, claims = link_keys(payments, reports), NO_KEYS
@@ -59,11 +61,16 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
         subscriptions=frozenset(
             [
                 *(it.period.gateway_id for it in facts[PeriodPaid]),
-                *(it.gateway_id for it in reports),
+                *(it.gateway_id for it in (*reports, *sold)),
                 *synced[JobKind.SUBSCRIPTION],
             ]
         ),
-        events=frozenset([it.event.key for it in sources if it.event]),
+        events=frozenset(
+            [
+                *(it.event.key for it in sources if it.event),
+                *(it.key for it in facts[CloseDecided]),
+            ]
+        ),
         # What an operation observes has begun or ended, most likely: that is a replay.
         histories=frozenset(
             [

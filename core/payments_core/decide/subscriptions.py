@@ -5,10 +5,13 @@ Rule 2: a card that a subscription pins is shown before the default: another one
         none any more, is a reason to ask which card pays.
 Rule 3: the beginning or the end of a subscription's life is a replay of all payments,
         and so is a paid period.
+Rule 4: whose a subscription is can be decided by hand, and is then decided by nothing
+        else, whatever its customer and its metadata say.
 """
 
 import attrs
 
+from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.decision import (
     QUARANTINED,
@@ -16,12 +19,19 @@ from payments_core.decide.decision import (
     subscription_job,
 )
 from payments_core.decide.group import Group
+from payments_core.errors import (
+    AccountNotFound,
+    Rejected,
+    SubscriptionLinked,
+    SubscriptionNotFound,
+)
 from payments_core.events import EventState, Outcome
 from payments_core.facts import (
     APPLIED,
     CardObserved,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
 )
 from payments_core.linking import link_keys
@@ -40,7 +50,7 @@ def observe_subscription(
     report = fact.report
     job = subscription_job(report.gateway_id)
     known = group.subscription(report.gateway_id)
-    if not group.may_be_ours(report) or _is_anothers(group, known):
+    if not _may_be_ours(group, known, report):
         if source.intent is not None:
             # Bound to another user meanwhile: a sync says whose it is.
             group.sync(job, "its customer is another user's")
@@ -67,8 +77,71 @@ def observe_subscription(
     return Outcome(EventState.PENDING, result.sync_reason, job)
 
 
-def _is_anothers(group: Group, known: Subscription | None) -> bool:
-    return known is not None and known.user_id not in {None, group.owner}
+def _may_be_ours(
+    group: Group, known: Subscription | None, report: SubscriptionReport
+) -> bool:
+    if known is not None and known.linked_by_hand:
+        return known.user_id == group.owner
+    is_anothers = known is not None and known.user_id not in {None, group.owner}
+    return group.may_be_ours(report) and not is_anothers
+
+
+def decide_subscription_link(
+    group: Group, fact: SubscriptionLinkDecided, _: SourcedFacts
+) -> Outcome | Rejected:
+    """Link a subscription to whom an administrator names, or to nobody."""
+    before, user = group.subscription(fact.gateway_id), fact.user_id
+    known = before or _first(fact)
+    if known is None:
+        return SubscriptionNotFound()
+    owner = known.user_id
+    if known.linked_by_hand and owner == user:
+        return APPLIED
+    if user is not None and group.account is None:
+        return AccountNotFound()
+    whose = user or owner
+    if whose is None or owner not in {None, whose}:
+        return SubscriptionLinked(owner)
+    linked = ActionByHand.LINK_SUBSCRIPTION
+    group.by_hand.append(
+        ChangeByHand(
+            action=linked if user else ActionByHand.UNLINK_SUBSCRIPTION,
+            subject=fact.gateway_id,
+            user_id=whose,
+            decided=fact.by_hand,
+        )
+    )
+    after = attrs.evolve(known, user_id=user, linked_by_hand=True)
+    if user is None:
+        _take_away(group, after)
+    else:
+        put_subscription(group, before, after)
+    done = "linked" if user else "unlinked"
+    group.note(f"subscription {fact.gateway_id} {done} by hand")
+    # What came of it while it was in conflict is not known, nor what was paid.
+    group.sync(subscription_job(fact.gateway_id), f"{done} by hand")
+    return APPLIED
+
+
+def _first(fact: SubscriptionLinkDecided) -> Subscription | None:
+    if (seen := fact.observed) is None or seen.sequence is None:
+        return None
+    observation = Observation(
+        report=seen.report, at=seen.at, sequence=seen.sequence, fetched=True
+    )
+    return merge_observation(None, observation).subscription
+
+
+def _take_away(group: Group, subscription: Subscription) -> None:
+    """Take a subscription from its user, with what it has paid for."""
+    group.subscriptions[subscription.gateway_id] = subscription
+    if group.account is None:
+        return
+    group.account = group.account.without_subscription(subscription)
+    group.unlinked.append(subscription)
+    group.replays = True
+    if subscription.report.own_card is not None:
+        _follow_own_card(group, subscription.report, changed=True)
 
 
 def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:

@@ -15,12 +15,15 @@ from payments_core.events import (
     CardReported,
     ObjectChanged,
     QuarantineNeeded,
+    ReadFailed,
     SyncNeeded,
 )
 from payments_core.facts import (
     CardObserved,
+    CloseDecided,
     CustomerBound,
     CustomerDeleted,
+    DoneByHand,
     Fact,
     LinkDecided,
     LinkRequested,
@@ -28,6 +31,7 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
 )
@@ -68,8 +72,9 @@ class Targets:
 
     def _join(self, report: SubscriptionReport) -> None:
         known = self._known.subscriptions.get(report.gateway_id)
-        owner = known.user_id if known else None
-        found = owner or self._known.owner_of(report)
+        if known is not None and (known.user_id or known.linked_by_hand):
+            return
+        found = self._known.owner_of(report)
         if found is not None and not isinstance(found, OwnershipConflict):
             self._owners.setdefault(report.gateway_id, found)
 
@@ -105,9 +110,16 @@ class Targets:
                 return f"customer {customer}", self._known.bound_to(customer)
             case UserRegistered() | CustomerBound() | LinkRequested():
                 return "", fact.user_id
-            case LinkDecided():
+            case LinkDecided() | SubscriptionLinkDecided():
                 return self._of_link(fact)
-            case SyncNeeded() | ObjectChanged() | QuarantineNeeded():
+            case (
+                CloseDecided()
+                | DoneByHand()
+                | SyncNeeded()
+                | ObjectChanged()
+                | QuarantineNeeded()
+                | ReadFailed()
+            ):
                 return None
 
     def _of_subscription(self, gateway_id: str) -> _Target:
@@ -115,7 +127,11 @@ class Targets:
         owner = known.user_id if known else None
         return f"subscription {gateway_id}", owner or self._owners.get(gateway_id)
 
-    def _of_link(self, fact: LinkDecided) -> _Target:
+    def _of_link(self, fact: LinkDecided | SubscriptionLinkDecided) -> _Target:
+        if isinstance(fact, SubscriptionLinkDecided):
+            known = self._known.subscriptions.get(fact.gateway_id)
+            owner = known.user_id if known else None
+            return f"subscription {fact.gateway_id}", fact.user_id or owner
         record = self._known.payments.get(fact.payment_id)
         owner = record.user_id if record else None
         return f"payment {fact.payment_id}", fact.user_id or owner

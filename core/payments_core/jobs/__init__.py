@@ -7,13 +7,13 @@ from payments_core.jobs.import_customers import (
     RowResult,
     RowState,
 )
-from payments_core.jobs.patience import Patience
 from payments_core.jobs.purge import Purge, PurgeListener
 from payments_core.jobs.read_history import ReadHistory
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
 from payments_core.jobs.sweep_nightly import SweepListener, SweepNightly
+from payments_core.use_cases.patience import Patience
 
 __all__ = [
     "DriftCause",

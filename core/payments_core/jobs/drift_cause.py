@@ -1,6 +1,7 @@
 """Why something differs: what is kept here says whether its events came.
 
-Rule 1: a job that fails and an event that was quarantined are told first.
+Rule 1: a job that fails and an event that was quarantined, or closed by hand, are told
+        first.
 Rule 2: what was known to be right, and changed since, has an event that Stripe lists
         for 30 days. If back-fill has read the list since then, that event was heard,
         and the fault is ours.
@@ -35,6 +36,7 @@ class DriftCause(StrEnum):
 
     JOB_FAILED = "job_failed"
     EVENT_QUARANTINED = "event_quarantined"
+    EVENT_CLOSED = "event_closed"
     WHILE_DOWN = "while_down"
     EVENT_LOST = "event_lost"
     OWN_BUG = "own_bug"
@@ -45,6 +47,7 @@ CAUSES: Final[Mapping[DriftCause, str]] = MappingProxyType(
     {
         DriftCause.JOB_FAILED: "A job about it is failing.",
         DriftCause.EVENT_QUARANTINED: "An event about it was quarantined.",
+        DriftCause.EVENT_CLOSED: "An event about it was closed by hand.",
         DriftCause.WHILE_DOWN: "No event came in the hour after the object was made.",
         DriftCause.EVENT_LOST: "None of the others: Stripe's events did not arrive.",
         DriftCause.OWN_BUG: (
@@ -79,6 +82,8 @@ class FindCause:
         unsettled = await self.events.unsettled(suspect.subject)
         if any(it.outcome.state is EventState.QUARANTINED for it in unsettled):
             return DriftCause.EVENT_QUARANTINED
+        if await self.events.has_closed(suspect.subject):
+            return DriftCause.EVENT_CLOSED
         now = self.clock()
         named = (*_moments(facts), *([suspect.since] if suspect.since else []))
         changed_at = max((it for it in named if it <= now), default=now)

@@ -39,7 +39,6 @@ from payments_core.identity import CustomerId
 from payments_core.job import JobKind
 from payments_core.jobs.drift_cause import DELIVERED_WITHIN
 from payments_core.jobs.fetch import fetch
-from payments_core.jobs.patience import Patience
 from payments_core.jobs.reconcile import Reconcile
 from payments_core.object_lists import (
     CreatedBetween,
@@ -53,6 +52,7 @@ from payments_core.object_lists import (
 from payments_core.payment import DisputeState
 from payments_core.subscription import SubscriptionReport, newest_own_card
 from payments_core.sweep import Suspect, suspects_of_customer, wanted_of
+from payments_core.use_cases.patience import Patience
 from payments_core.use_cases.record_facts import RecordedState
 
 # In this order a payment is read before what it may have paid.

@@ -251,17 +251,25 @@ class Reconcile:
             raise decided.failure
         drifts = drift_of(snapshot, decided.changes) if decided.changes else ()
         outcome = decided.outcome
-        if not drifts and outcome and outcome.state is EventState.QUARANTINED:
+        is_apart = outcome is not None and outcome.state is EventState.QUARANTINED
+        if not drifts and is_apart and not await self._is_closed(suspect.subject):
             drifts = [
                 Drift(
                     kind=DriftKind.OWNER_CONFLICT,
                     subject=suspect.subject,
                     user_id=None,
                     ours=None,
-                    theirs=outcome.reason,
+                    theirs=outcome.reason if outcome else None,
                 )
             ]
         return facts, drifts
+
+    async def _is_closed(self, subject: str) -> bool:
+        """Say whether all that was reported of a conflict was closed by hand."""
+        return await self.events.has_closed(subject) and not any(
+            it.outcome.state is EventState.QUARANTINED
+            for it in await self.events.unsettled(subject)
+        )
 
     async def _is_being_synced(self, suspect: Suspect) -> bool:
         job = await self.jobs.find(suspect.job) if suspect.job else None

@@ -22,9 +22,9 @@ from payments_core.errors import (
 )
 from payments_core.identity import UserId
 from payments_core.jobs.drift_cause import SETTLES_WITHIN
-from payments_core.jobs.patience import Patience, untold
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.sweep import Suspect, SweepPlace, SweepRange
+from payments_core.use_cases.patience import OnWait, Patience, Sleep, untold
 
 # What is older changes by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
@@ -55,11 +55,10 @@ class SweepStep:
 @attrs.frozen
 class RunSweep:
     reconcile: Reconcile
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Sleep = asyncio.sleep
     # After so long what differs is compared again.
     settle_s: float = SETTLE_S
-    # Hears of each wait for the gateway: why, and for how long.
-    on_wait: Callable[[Exception, float], None] = untold
+    on_wait: OnWait = untold
     # Hears of each finding, as it is made.
     on_finding: Callable[[Finding], None] = _drop
 

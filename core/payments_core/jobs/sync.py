@@ -160,6 +160,10 @@ async def apply_event(run: JobRun, job: Job) -> None:
     id_, _, type_ = job.key.subject.partition(" ")
     key = EventKey(id_, type_)
     for kept in await run.events.find(id_):
+        if kept.key == key and kept.outcome.state is EventState.CLOSED:
+            # By hand, since it was asked for; it may be one that nothing can read.
+            await run.record.one(SourcedFacts(job=job))
+            return
         if kept.key == key and kept.body is None:
             gone = Outcome(EventState.QUARANTINED, "its body is not kept any more")
             await run.record.one(SourcedFacts(job=job, job_outcome=gone))

@@ -8,6 +8,7 @@ from payments_core.use_cases.accounts import (
     RegisterCustomer,
     RegisterUser,
 )
+from payments_core.use_cases.audit import ReadAuditLog
 from payments_core.use_cases.back_fill_events import (
     BackFillEvents,
     BackFillListener,
@@ -19,28 +20,34 @@ from payments_core.use_cases.execute_operation import (
     ExecuteOperation,
 )
 from payments_core.use_cases.intents import CallOffIntent, ReadIntent
-from payments_core.use_cases.jobs import (
-    ListJobs,
-    ReadJob,
-    ReplayEvent,
-    RetryJob,
-)
+from payments_core.use_cases.jobs import ListJobs, ReadJob, RetryJobs
 from payments_core.use_cases.payment_links import (
     LinkPayment,
     PaymentLink,
     ReadPaymentLink,
 )
 from payments_core.use_cases.price_rules import FindPrice
+from payments_core.use_cases.quarantine import (
+    CloseEvent,
+    FindOpenEvents,
+    LinkEvent,
+)
 from payments_core.use_cases.record_facts import (
     Recorded,
     RecordedState,
     RecordFacts,
 )
+from payments_core.use_cases.recover_events import RecoveredPage, RecoverEvents
+from payments_core.use_cases.replays import EventFilter, Replayed, ReplayEvents
 from payments_core.use_cases.subscription_changes import (
     Change,
     ChangeSubscription,
     CheckChange,
     PreviewChange,
+)
+from payments_core.use_cases.subscription_links import (
+    LinkSubscription,
+    SubscriptionLink,
 )
 from payments_core.use_cases.subscriptions import (
     ConfirmOpen,
@@ -65,19 +72,24 @@ __all__ = [
     "Change",
     "ChangeSubscription",
     "CheckChange",
+    "CloseEvent",
     "ConfirmOpen",
     "EndSubscription",
     "Ended",
     "EraseAccount",
     "Erased",
+    "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",
+    "FindOpenEvents",
     "FindPrice",
     "GetAuthorizedAccount",
     "GetPaymentStatus",
     "InvalidateToken",
     "InvalidateUserTokens",
+    "LinkEvent",
     "LinkPayment",
+    "LinkSubscription",
     "ListInvalidatedTokens",
     "ListJobs",
     "OperationRequest",
@@ -85,6 +97,7 @@ __all__ = [
     "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",
+    "ReadAuditLog",
     "ReadIntent",
     "ReadJob",
     "ReadPaymentLink",
@@ -92,11 +105,15 @@ __all__ = [
     "RecordFacts",
     "Recorded",
     "RecordedState",
+    "RecoverEvents",
+    "RecoveredPage",
     "RegisterCustomer",
     "RegisterUser",
-    "ReplayEvent",
-    "RetryJob",
+    "ReplayEvents",
+    "Replayed",
+    "RetryJobs",
     "SetUpCard",
     "StartSubscription",
+    "SubscriptionLink",
     "UpdateCard",
 ]

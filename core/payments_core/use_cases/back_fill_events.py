@@ -31,7 +31,7 @@ from payments_core.errors import (
 )
 from payments_core.event_list import ListedEvents
 from payments_core.events import GatewayEvent
-from payments_core.facts import facts_of
+from payments_core.facts import SourcedFacts, facts_of
 from payments_core.lease import BackOff, Lease
 from payments_core.ports import (
     Checkpoints,
@@ -118,19 +118,9 @@ class BackFillEvents:
         followed = [it for it in page if it.report is not None]
         known = await self.events.known(frozenset(it.id for it in followed))
         new = [it for it in followed if it.id not in known]
-        recorded = dict(enumerate(await self._recorded(new)))
-        failed = 0
-        for numbers in _groups_left(recorded):
-            if failed == GROUPS_FAILED_MAX:
-                break
-            again = await self._recorded([new[it] for it in numbers])
-            recorded.update(zip(numbers, again, strict=True))
-            failed += not all(it.is_kept for it in again)
-        self._tell(new, list(recorded.values()), len(followed) - len(new))
-        return all(it.is_kept for it in recorded.values())
-
-    async def _recorded(self, events: Sequence[GatewayEvent]) -> Sequence[Recorded]:
-        return await self.record([facts_of(it) for it in events]) if events else ()
+        recorded = await recorded_by_group(self.record, [facts_of(it) for it in new])
+        self._tell(new, recorded, len(followed) - len(new))
+        return all(it.is_kept for it in recorded)
 
     def _tell(
         self, new: Sequence[GatewayEvent], recorded: Sequence[Recorded], known: int
@@ -144,6 +134,27 @@ class BackFillEvents:
         for outcome, count in counts.items():
             if count:
                 self.listener.found(outcome, count)
+
+
+async def recorded_by_group(
+    record: RecordFacts, sources: Sequence[SourcedFacts]
+) -> Sequence[Recorded]:
+    """Record them all at once; of what is not kept then, each group by itself.
+
+    Raises:
+        StoreUnavailable: nothing is known; record the same again.
+    """
+    if not sources:
+        return ()
+    recorded = dict(enumerate(await record(sources)))
+    failed = 0
+    for numbers in _groups_left(recorded):
+        if failed == GROUPS_FAILED_MAX:
+            break
+        again = await record([sources[it] for it in numbers])
+        recorded.update(zip(numbers, again, strict=True))
+        failed += not all(it.is_kept for it in again)
+    return list(recorded.values())
 
 
 def _groups_left(recorded: Mapping[int, Recorded]) -> Sequence[Sequence[int]]:

@@ -7,16 +7,16 @@ import attrs
 from payments_core.by_hand import ByHand, LoggedChange
 from payments_core.caller import Caller
 from payments_core.errors import GatewayObjectMissing, PaymentNotFound
-from payments_core.facts import LinkDecided, SourcedFacts
+from payments_core.facts import Fact, LinkDecided, SourcedFacts
 from payments_core.identity import UserId
 from payments_core.payment import PaymentId, PaymentRecord
-from payments_core.ports import PaymentDirectory, PaymentGateway
+from payments_core.ports import AuditLog, PaymentDirectory, PaymentGateway
 from payments_core.use_cases.record_facts import RecordFacts
 
 
 @attrs.frozen
 class PaymentLink:
-    """A payment, whose it is, and what was decided of that by hand."""
+    """A payment, whose it is, and the last that was decided of that by hand."""
 
     record: PaymentRecord
     changes: Sequence[LoggedChange]
@@ -25,6 +25,7 @@ class PaymentLink:
 @attrs.frozen
 class ReadPaymentLink:
     payments: PaymentDirectory
+    log: AuditLog
 
     async def __call__(self, id_: PaymentId, *, caller: Caller) -> PaymentLink:
         """Return a payment that we have kept.
@@ -37,7 +38,8 @@ class ReadPaymentLink:
         record = await self.payments.find(id_)
         if record is None:
             raise PaymentNotFound
-        return PaymentLink(record, await self.payments.changes_by_hand(id_))
+        changes = (await self.log.page(subject=id_)).changes
+        return PaymentLink(record, changes[::-1])
 
 
 @attrs.frozen
@@ -53,9 +55,15 @@ class LinkPayment:
     read: ReadPaymentLink
 
     async def __call__(
-        self, id_: PaymentId, user_id: UserId | None, reason: str, *, caller: Caller
+        self,
+        id_: PaymentId,
+        user_id: UserId | None,
+        reason: str,
+        *,
+        also: Sequence[Fact] = (),
+        caller: Caller,
     ) -> PaymentLink:
-        """Return the payment as it is linked then.
+        """Return the payment as it is linked then; what is `also` a fact is saved, too.
 
         Raises:
             ScopeRequired: the caller is no administrator.
@@ -78,7 +86,7 @@ class LinkPayment:
             raise PaymentNotFound
         if record is None or not record.payment.invoice_known:
             decided = await self._fetched(decided)
-        await self.record.one(SourcedFacts(facts=(decided,)))
+        await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(id_, caller=caller)
 
     async def _fetched(self, decided: LinkDecided) -> LinkDecided:

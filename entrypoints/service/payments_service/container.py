@@ -18,6 +18,7 @@ import structlog
 
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
@@ -59,6 +60,7 @@ from payments_core.jobs import (
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
+    AuditLog,
     Checkpoints,
     Clock,
     Erasures,
@@ -85,28 +87,34 @@ from payments_core.use_cases import (
     CallOffIntent,
     ChangeSubscription,
     CheckChange,
+    CloseEvent,
     ConfirmOpen,
     EndSubscription,
     EraseAccount,
     ExecuteOperation,
+    FindOpenEvents,
     FindPrice,
     GetAuthorizedAccount,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkEvent,
     LinkPayment,
+    LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
     PreviewChange,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RecordFacts,
+    RecoverEvents,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -123,25 +131,30 @@ USE_CASES: Final = (
     CallOffIntent,
     ChangeSubscription,
     CheckChange,
+    CloseEvent,
     ConfirmOpen,
     EndSubscription,
+    FindOpenEvents,
     FindPrice,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    LinkEvent,
     LinkPayment,
+    LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
     PreviewChange,
     GetAuthorizedAccount,
+    ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
     RegisterCustomer,
     RegisterUser,
-    ReplayEvent,
-    RetryJob,
+    ReplayEvents,
+    RetryJobs,
     SetUpCard,
     StartSubscription,
     UpdateCard,
@@ -202,6 +215,11 @@ class Container:
     @property
     def jobs(self) -> JobDirectory:
         found: JobDirectory = self._container.resolve(JobDirectory)
+        return found
+
+    @property
+    def events(self) -> EventLog:
+        found: EventLog = self._container.resolve(EventLog)
         return found
 
     @property
@@ -270,7 +288,7 @@ def build_container(
     providers = {
         **_edges(settings, system_clock),
         **_stores(store, tombstones_of(settings)),
-        **_loop_stores(store),
+        **_loop_stores(store, tombstones_of(settings)),
         **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
@@ -316,7 +334,7 @@ def build_container(
         )
 
     for it, provider in (
-        (BackFillEvents, _back_fill(settings, container)),
+        *_event_lists(settings, container).items(),
         (Purge, _purge(settings, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
@@ -335,9 +353,9 @@ def build_container(
     return Container(container)
 
 
-def _back_fill(
+def _event_lists(
     settings: Settings, container: punq.Container
-) -> Callable[[], BackFillEvents]:
+) -> Mapping[type, Callable[[], object]]:
     def back_fill() -> BackFillEvents:
         return BackFillEvents(
             container.resolve(PaymentGateway),
@@ -350,7 +368,14 @@ def _back_fill(
             container.resolve(BackFillReports),
         )
 
-    return back_fill
+    def recover() -> RecoverEvents:
+        return RecoverEvents(
+            container.resolve(PaymentGateway),
+            container.resolve(EventLog),
+            container.resolve(RecordFacts),
+        )
+
+    return {BackFillEvents: back_fill, RecoverEvents: recover}
 
 
 def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
@@ -457,9 +482,6 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     def ledger() -> Ledger:
         return PostgresLedger(store, tombstones=tombstones)
 
-    def erasures() -> Erasures:
-        return PostgresErasures(store, tombstones)
-
     def work_queue() -> WorkQueue:
         return PostgresWorkQueue(store)
 
@@ -468,6 +490,9 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
 
     def payments() -> PaymentDirectory:
         return PostgresPaymentDirectory(store)
+
+    def audit_log() -> AuditLog:
+        return PostgresAuditLog(store)
 
     def event_log() -> EventLog:
         return PostgresEventLog(store)
@@ -482,11 +507,11 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
         return PostgresTokens(store)
 
     return {
-        Erasures: erasures,
         Ledger: ledger,
         WorkQueue: work_queue,
         AccountDirectory: directory,
         PaymentDirectory: payments,
+        AuditLog: audit_log,
         EventLog: event_log,
         IntentDirectory: intents,
         JobDirectory: jobs,
@@ -494,7 +519,10 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     }
 
 
-def _loop_stores(store: PostgresStore) -> _Providers:
+def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
+    def erasures() -> Erasures:
+        return PostgresErasures(store, tombstones)
+
     def checkpoints() -> Checkpoints:
         return PostgresCheckpoints(store)
 
@@ -507,6 +535,7 @@ def _loop_stores(store: PostgresStore) -> _Providers:
     return {
         Checkpoints: checkpoints,
         KeptObjects: kept_objects,
+        Erasures: erasures,
         PurgeStore: purge_store,
     }
 

@@ -61,7 +61,7 @@ REMEDIES: Final = MappingProxyType(
 QUARANTINED: Final = (
     "nothing of it was applied: `payments webhook list --state quarantined` lists "
     "them, `payments webhook show ID` shows one. Once its reason is gone, "
-    "`payments webhook replay ID` applies it"
+    "`payments webhook replay ID` applies it; `link` says whose it is, `close` ends it"
 )
 
 

@@ -82,7 +82,14 @@ def test_an_event_that_was_kept_apart_is_replayed(dev: Dev) -> None:
 
     asked = dev.run("webhook", "replay", "evt_apart", "--json").json
 
-    assert asked == {"jobs": ["event:evt_apart:charge.succeeded"], "asked_for": True}
+    assert asked == {
+        "complete": True,
+        "asked_for": True,
+        "count": 1,
+        "jobs": ["event:evt_apart:charge.succeeded"],
+        "refused_count": 0,
+        "refused": [],
+    }
     assert dev.run("jobs", "show", asked["jobs"][0]).code == 0
     (kept,) = dev.run("webhook", "show", "evt_apart", "--json").json
     assert kept["state"] == "quarantined"
@@ -90,3 +97,126 @@ def test_an_event_that_was_kept_apart_is_replayed(dev: Dev) -> None:
     assert dev.send("replayed").code == 0
     assert dev.run("webhook", "replay", "evt_replayed").code == 6
     assert dev.run("webhook", "replay", "evt_nothing").code == 3
+
+
+def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> None:
+    """
+    Of a type and since a moment. Each act is a row, with who, why and what.
+    """
+    for number in range(3):
+        assert dev.send(f"many_{number}", "--set", "context=acct_other").code == 0
+    wanted = ("--state", "quarantined", "--type", "charge.succeeded", "--limit", "3")
+
+    dry = dev.run("webhook", "replay", *wanted, "--dry-run", "--json").json
+    done = dev.run("webhook", "replay", *wanted, "--reason", "mended", "--json").json
+
+    latest = [f"event:evt_many_{number}:charge.succeeded" for number in (2, 1, 0)]
+    assert (dry["jobs"], dry["asked_for"]) == (latest, False)
+    assert (done["jobs"], done["count"], done["asked_for"]) == (latest, 3, True)
+    listed = dev.run("audit", "list", "--subject", "evt_many_1", "--json").json
+    (row,) = listed["items"]
+    assert row.pop("at").endswith("Z")
+    assert row == {
+        "by": "operator",
+        "action": "replay_event",
+        "subject": "evt_many_1",
+        "event_type": "charge.succeeded",
+        "user_id": None,
+        "instead_of": None,
+        "reason": "mended",
+    }
+    in_words = dev.run("webhook", "replay", *wanted)
+    assert in_words.out.splitlines() == [f"{it} is due at once" for it in latest]
+    assert in_words.err == "3 asked for\n"
+
+
+def test_the_audit_log_is_listed_a_page_at_a_time(failing: Dev) -> None:
+    """
+    The latest first; by its act, too.
+    """
+    for _ in range(3):
+        id_ = "subscription:sub_failing_3"
+        assert failing.run("jobs", "retry", id_, "--reason", "why not").code == 0
+    found, cursor = list[str](), list[str]()
+    words = ("audit", "list", "--action", "retry_job", "--limit", "2", "--json")
+    while True:
+        page = failing.run(*words, *cursor).json
+        found += [it["at"] for it in page["items"]]
+        assert {it["action"] for it in page["items"]} == {"retry_job"}
+        if page["next_cursor"] is None:
+            break
+        cursor = ["--cursor", page["next_cursor"]]
+
+    assert len(found) >= 3
+    assert found == sorted(found, reverse=True)
+    in_words = failing.run("audit", "list", "--subject", "subscription:sub_failing_3")
+    assert in_words.out.startswith("AT ")
+    assert "why not" in in_words.out
+
+
+def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
+    """
+    Of one kind; what it is not, is left alone.
+    """
+    words = ("jobs", "retry", "--failing", "--kind", "payment", "--json")
+    assert failing.run(*words).json["jobs"] == []
+    words = ("jobs", "retry", "--failing", "--kind", "subscription", "--json")
+    dry = failing.run(*words, "--dry-run").json["jobs"]
+    assert "subscription:sub_failing_1" in dry
+
+    asked = failing.run(*words, "--reason", "Stripe is back").json
+
+    assert (asked["complete"], asked["jobs"]) == (True, dry)
+    assert failing.run("jobs", "list", "--failing", "--json").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("webhook replay", "give an id, or a filter"),
+        ("webhook replay evt_1 --state pending", "not both"),
+        ("webhook replay --limit 5", "one of them"),
+        ("webhook replay --state applied", "--state"),
+        ("webhook replay --state ignored", "since"),
+        ("webhook replay --state pending --limit 0", "--limit"),
+        ("webhook replay --type=", "no type"),
+        ("webhook replay --since yesterday", "no day and no moment"),
+        ("webhook replay --since 2026-02-30", "no day and no moment"),
+        ("webhook replay --since 0001-01-01T00:00:00+14:00", "no day and no moment"),
+        ("webhook replay --since 2999-01-01", "in the future"),
+        ("webhook list --since 2999-01-01", "in the future"),
+        ("audit list --since 2999-01-01", "in the future"),
+        ("audit list --action lost", "--action"),
+        ("audit list --cursor abc", "cursor"),
+        ("jobs retry", "give an id, or a filter"),
+        ("jobs retry payment:ch_1 --failing", "not both"),
+        ("jobs retry --kind lost", "--kind"),
+        ("jobs retry --failing --limit 0", "--limit"),
+        ("jobs list --since never", "no day and no moment"),
+        ("webhook replay --state pending --reason=", "reason"),
+        (f"jobs retry --failing --reason {'x' * 501}", "reason"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    dev: Dev, words: str, sentence: str
+) -> None:
+    """
+    Exit code 2; nothing is asked for, and nothing is on stdout.
+    """
+    refused = dev.run(*words.split())
+
+    assert (refused.code, refused.out) == (2, "")
+    assert sentence in " ".join(refused.err.split())
+
+
+def test_what_is_of_no_such_type_or_day_is_not_there(dev: Dev) -> None:
+    """
+    An unknown type is no error: a later release may have kept it.
+    """
+    unknown = ("--type", "never.heard", "--json")
+    assert dev.run("webhook", "list", *unknown).json == []
+    assert dev.run("webhook", "replay", *unknown).json["jobs"] == []
+    assert (
+        dev.run("jobs", "list", "--since", "3999-01-01", "--json").json["items"] == []
+    )
+    assert dev.run("webhook", "list", "--since", "2020-01-01", "--json").code == 0

@@ -1,19 +1,39 @@
 """`payments payment …` and `payments account bind`: what is decided by hand."""
 
+from typing import Any
+
 import httpx
 
 from support.commands import Dev
 from support.plain_http import TLS
 
 
-def a_customer(dev: Dev) -> str:
+def made(dev: Dev, kind: str, **params: str) -> Any:
+    """Make an object at the sandbox."""
     facts = dev.facts
-    made = httpx.post(
-        f"{facts['sandbox_url']}/v1/customers",
+    answer = httpx.post(
+        f"{facts['sandbox_url']}/v1/{kind}",
+        data=params,
         auth=(facts["stripe_api_key"], ""),
         verify=TLS,
     )
-    return str(made.raise_for_status().json()["id"])
+    return answer.raise_for_status().json()
+
+
+def a_customer(dev: Dev) -> str:
+    return str(made(dev, "customers")["id"])
+
+
+def a_customer_of(dev: Dev, user: str) -> str:
+    """Return a customer that is bound to a user, with a card that pays."""
+    assert dev.asks(dev.token(user), user) == 200
+    customer = a_customer(dev)
+    card = made(dev, "payment_methods/pm_card_visa/attach", customer=customer)["id"]
+    default = {"invoice_settings[default_payment_method]": card}
+    made(dev, f"customers/{customer}", **default)
+    bind = ("account", "bind", user, customer, "--reason", "theirs")
+    assert dev.run(*bind).code == 0
+    return customer
 
 
 def test_a_payment_is_linked_and_unlinked(dev: Dev) -> None:
@@ -73,3 +93,103 @@ def test_a_customer_is_bound(dev: Dev) -> None:
     assert done == {"user_id": "bound", "customer_id": first}
     assert (taken.code, moved.code, missing.code) == (6, 0, 2)
     assert "--reason" in taken.err or "reason" in taken.err
+
+
+def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
+    """
+    What is open of an event ends either way; each is said first by a dry run.
+    """
+    customer = a_customer_of(dev, "first")
+    assert dev.asks(dev.token("second"), "second") == 200
+    for number in ("linked", "closed"):
+        paid = made(
+            dev,
+            "payment_intents",
+            amount="500",
+            currency="eur",
+            customer=customer,
+            payment_method="pm_card_visa",
+            confirm="true",
+            **{"metadata[user_id]": "second"},
+        )
+        values = ("--set", f"data.object.id={paid['latest_charge']}")
+        owner = {"customer": customer, "metadata": {"user_id": "second"}}
+        sent = dev.send(f"two_{number}", *values, **owner)
+        assert sent.out == '200 {"outcome": "quarantined"}\n'
+    charge = dev.run("webhook", "show", "evt_two_linked", "--json").json[0]["object_id"]
+    link = ("webhook", "link", "evt_two_linked", "second", "--reason", "seen")
+    close = ("webhook", "close", "evt_two_closed", "--reason", "a test of ours")
+    kept_apart = [dev.run("webhook", "show", it[2]).out for it in (link, close)]
+
+    plans = [dev.run(*words, "--dry-run").out for words in (link, close)]
+    unchanged = kept_apart == [
+        dev.run("webhook", "show", it[2]).out for it in (link, close)
+    ]
+    linked = dev.run(*link, "--json").json
+    closed = dev.run(*close, "--json").json
+
+    assert plans == [
+        f"payment:{charge} would be linked to second\n",
+        "evt_two_closed (charge.succeeded) would be closed\n",
+    ]
+    assert unchanged
+    assert linked == {
+        "linked": [f"payment:{charge}"],
+        "user_id": "second",
+        "done": True,
+    }
+    kept = {"id": "evt_two_closed", "type": "charge.succeeded"}
+    assert closed == {"closed": [kept], "done": True}
+    assert dev.run("payment", "show", charge, "--json").json["user_id"] == "second"
+    (shown,) = dev.run("webhook", "show", "evt_two_closed", "--json").json
+    assert (shown["state"], shown["reason"]) == ("closed", "a test of ours")
+    listed = dev.run("webhook", "list", "--state", "closed", "--json").json
+    assert "evt_two_closed" in {it["id"] for it in listed}
+    (act,) = dev.run("audit", "list", "--subject", "evt_two_closed", "--json").json[
+        "items"
+    ]
+    assert (act["action"], act["reason"]) == ("close_event", "a test of ours")
+    assert dev.run(*close).code == 6
+    assert dev.run("webhook", "replay", "evt_two_closed").code == 6
+    assert dev.run("webhook", "link", "evt_two_closed", "second").code == 2
+    assert dev.run("webhook", "close", "evt_nothing", "--reason", "x").code == 3
+
+
+def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
+    """
+    Of two users, so that it was never kept: it is asked of Stripe.
+    """
+    customer = a_customer_of(dev, "payer")
+    assert dev.asks(dev.token("named"), "named") == 200
+    product = made(dev, "products", name="Gold")["id"]
+    price = made(
+        dev,
+        "prices",
+        currency="eur",
+        unit_amount="900",
+        product=product,
+        **{"recurring[interval]": "month"},
+    )["id"]
+    metadata = {"items[0][price]": price, "metadata[user_id]": "named"}
+    sold = made(dev, "subscriptions", customer=customer, **metadata)["id"]
+    link = ("subscription", "link", sold, "--user", "named", "--reason", "seen")
+    unlink = ("subscription", "unlink", sold, "--reason", "was another's")
+
+    dry = dev.run(*link, "--dry-run")
+    linked = dev.run(*link, "--json").json
+    shown = dev.run("subscription", "show", sold).out
+    taken = dev.run("subscription", "link", sold, "--user", "payer", "--reason", "no")
+    unlinked = dev.run(*unlink, "--json").json
+
+    assert dry.out == f"{sold} would be asked of Stripe, and linked to named\n"
+    assert (linked["user_id"], linked["linked_by_hand"]) == ("named", True)
+    assert "link_subscription" in shown
+    assert taken.code == 6
+    assert unlinked["user_id"] is None
+    assert [it["action"] for it in unlinked["decided"]] == [
+        "link_subscription",
+        "unlink_subscription",
+    ]
+    assert len(dev.run(*unlink, "--json").json["decided"]) == 2
+    assert dev.run("subscription", "show", "sub_nothing").code == 3
+    assert dev.run("subscription", "show", "no id").code == 2

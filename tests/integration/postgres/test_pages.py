@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
+from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.event_log import READ_MAX, PostgresEventLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
-from payments_core.events import EventState
+from payments_core.by_hand import ActionByHand
+from payments_core.events import EventKey, EventState
 from payments_core.kept_events import cursor_of
 from payments_service.cli.webhook import listed
+from payments_service.container import utc_now
 from support import databases
 from support.postgres_stores import fetch
 
@@ -46,10 +50,16 @@ select 'e' || n, 'charge.succeeded', 'p' || n, now(), now() - n * interval '1 se
 from generate_series(1, {COUNT}) n;
 insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at)
 select 'users', 'j' || n, 'u' || n, now(), now() from generate_series(1, {COUNT}) n;
+insert into changes_by_hand (at, action, subject, decided_by, reason)
+select now() - n * interval '1 second',
+    case n % 10 when 0 then 'retry_job' else 'replay_event' end, 's' || n % {PAGE},
+    'operator', ''
+from generate_series(1, {COUNT}) n;
 """  # noqa: S608  # our own numbers
 _FLUSH: Final = sa.select(sa.func.pg_stat_force_next_flush())
 _TABLES: Final = (
     "payment_accounts payments subscriptions webhook_events invalidated_tokens"
+    " changes_by_hand"
 )
 _READ: Final = """
 select sum(seq_tup_read) as by_scan, sum(idx_tup_fetch) as by_index
@@ -193,6 +203,75 @@ async def test_p36_a_list_of_few_among_many_ends_and_says_where(
     found = await listed(log, None, cursor_of(last_linked), unlinked=True, limit=PAGE)
     names = [it.key.id for it in found.events]
     assert names == [f"e{COUNT // 2 + number}" for number in range(1, PAGE + 1)]
+
+
+@pytest.mark.parametrize("state", [None, *EventState])
+async def test_p36_a_page_of_one_type_since_a_moment_reads_no_more_than_a_page(
+    filled: PostgresStore, state: EventState | None
+) -> None:
+    """
+    Though nothing is of that type.
+    """
+    since = utc_now() - timedelta(days=1)
+    log, after = PostgresEventLog(filled), None
+    for _ in range(3):
+        listing = log.page(
+            state=state, type_="no.such", since=since, limit=PAGE, after=after
+        )
+        page, count = await rows_read(filled, listing)
+        assert count <= _PART
+        assert page.events == []
+        after = page.after
+
+
+async def test_p36_what_is_received_since_is_read_alone(filled: PostgresStore) -> None:
+    """
+    The rest of the log is not.
+    """
+    since = utc_now() - timedelta(days=365)
+    log = PostgresEventLog(filled)
+    (latest,) = (await log.page(limit=1, since=since)).events
+    listing = log.page(state=EventState.IGNORED, since=latest.received_at)
+    page, count = await rows_read(filled, listing)
+
+    assert (list(page.events), page.after) == ([], None)
+    assert count <= PAGE + 2
+
+
+async def test_p36_what_is_open_is_counted_up_to_a_limit(filled: PostgresStore) -> None:
+    """
+    However many there are.
+    """
+    log = PostgresEventLog(filled)
+    listing = log.count(EventState.QUARANTINED, limit=PAGE)
+    found, count = await rows_read(filled, listing)
+    assert found == PAGE
+    assert count <= PAGE + 2
+    keys = [EventKey(f"e{number}", "charge.succeeded") for number in range(1, PAGE)]
+    found, count = await rows_read(filled, log.with_bodies(keys))
+    assert found == frozenset()
+    assert count <= 2 * PAGE
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, {"subject": "s7"}, {"action": ActionByHand.RETRY_JOB}],
+    ids=["all", "subject", "action"],
+)
+async def test_p36_a_page_of_the_audit_log_reads_no_more_than_a_page(
+    filled: PostgresStore, wanted: Any
+) -> None:
+    """
+    From wherever it starts, and since a moment.
+    """
+    log, after = PostgresAuditLog(filled), None
+    since = utc_now() - timedelta(days=1)
+    for _ in range(3):
+        listing = log.page(**wanted, since=since, after=after, limit=PAGE)
+        page, count = await rows_read(filled, listing)
+        assert count <= 2 * PAGE
+        assert len(page.changes) == PAGE
+        after = page.after
 
 
 async def test_p36_a_page_of_revocations_reads_no_more_than_a_page(

@@ -140,7 +140,9 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-KEPT: Final = {"applied": None, "ignored": None, "pending": b"x", "quarantined": b"x"}
+KEPT: Final = {
+    name: b"x" if name in {"pending", "quarantined"} else None for name in OUTCOMES
+}
 
 
 async def test_a_day_is_dropped_and_takes_only_what_is_settled(
@@ -186,13 +188,16 @@ async def test_a_body_without_a_partition_goes_as_well(store: PostgresStore) -> 
             "update webhook_events set body = 'y' where id = 'legacy'"
         )
     before = midnight(NOON.date() + DAY)
-    assert await stores.purges.count(PurgeKind.BODIES, before, limit=99) == 5
+    assert (
+        await stores.purges.count(PurgeKind.BODIES, before, limit=99)
+        == len(OUTCOMES) + 1
+    )
 
     purged = [
         await stores.purges.purge(PurgeKind.BODIES, before, limit=3) for _ in range(4)
     ]
 
-    assert purged == [1, 3, 1, 0]
+    assert purged == [1, 3, len(OUTCOMES) - 3, 0]
     assert await bodies(stores) == {**KEPT, "legacy": None}
 
 
@@ -234,7 +239,7 @@ async def test_f05_an_event_that_is_locked_is_left_to_the_next_time(
     ):
         purge, before = old.purges.purge, midnight(TODAY)
         counts = [await purge(PurgeKind.EVENTS, before, limit=9) for _ in range(2)]
-        assert counts == [2, 0]
+        assert counts == [len(OUTCOMES) - 2, 0]
     assert set(await bodies(old)) == {"pending", "applied"}
 
 

@@ -6,18 +6,26 @@ from datetime import UTC, datetime
 import click
 
 from payments_core.errors import InvalidValue
-from payments_core.job import Job, JobKey
+from payments_core.job import Job, JobKey, JobKind
 from payments_core.job_list import JobPlace
-from payments_core.use_cases import ListJobs, ReadJob, RetryJob
-from payments_service.cli import environment
+from payments_core.use_cases import ListJobs, ReadJob, RetryJobs
+from payments_service.cli import environment, filters
+from payments_service.cli.batches import Batches
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import decode_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
 _COLUMNS = ("id", "state", "due_at", "attempts", "user_id", "reason")
 _EMPTY = {"user_id": "of no account, or not known"}
-_ID = click.argument("id_", metavar="ID", help="The job's id, as `jobs list` shows it.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_ID_HELP = "The job's id, as `jobs list` shows it."
+_ID = click.argument("id_", metavar="ID", help=_ID_HELP)
+_OPTIONS = "--failing, --kind, --since"
+_JSON = filters.JSON
+_KIND = click.option(
+    "--kind", type=click.Choice([it.value for it in JobKind]), help="Only this kind."
+)
+# A job that is failing is due in the future.
+_SINCE = filters.since("due")
 
 
 @click.group()
@@ -31,16 +39,20 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--failing", is_flag=True, help="Only those that are failing.")
-@click.option(
-    "--limit",
-    default=100,
-    show_default=True,
-    type=click.IntRange(1, 1000),
-    help="How many at most.",
-)
-@click.option("--cursor", help="Where the last page ended.")
+@_KIND
+@_SINCE
+@filters.limit(1_000)
+@filters.CURSOR
 @_JSON
-def list_jobs(*, failing: bool, limit: int, cursor: str | None, as_json: bool) -> None:
+def list_jobs(  # each an option, by name
+    *,
+    failing: bool,
+    kind: str | None,
+    since: datetime | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
     """List the jobs that are open, the first due first."""
     place = _place(cursor)
 
@@ -48,6 +60,8 @@ def list_jobs(*, failing: bool, limit: int, cursor: str | None, as_json: bool) -
         async with environment.opened() as container:
             page = await container[ListJobs](
                 failing=failing,
+                kind=JobKind(kind) if kind else None,
+                since=since,
                 after=place,
                 limit=limit,
                 caller=environment.operator(),
@@ -91,18 +105,61 @@ def show(*, id_: str, as_json: bool) -> None:
 
 
 @jobs.command()
-@_ID
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.argument("id_", metavar="[ID]", required=False, help=_ID_HELP)
+@click.option("--failing", is_flag=True, help="Those that are failing.")
+@_KIND
+@_SINCE
+@filters.BATCH_LIMIT
+@filters.REASON_MAYBE
+@filters.DRY_RUN
 @_JSON
-def retry(*, id_: str, dry_run: bool, as_json: bool) -> None:
-    """Ask for a job again: it is due at once, with its quick attempts."""
+def retry(  # each an option, by name
+    *,
+    id_: str | None,
+    failing: bool,
+    kind: str | None,
+    since: datetime | None,
+    limit: int | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Ask for a job again, or for all open ones that are such.
 
+    It is due at once, with its quick attempts. One that is done is done again; one that
+    a worker has at the moment, once more after that.
+    """
+    filters.one_or_many(id_, failing, kind, since, names=_OPTIONS)
+    if id_ is not None:
+        _retry_one(JobKey.of_id(id_), reason, dry_run=dry_run, as_json=as_json)
+        return
+    asked = Batches(dry_run)
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            async for batch in container[RetryJobs](
+                failing=failing,
+                kind=JobKind(kind) if kind else None,
+                since=since,
+                limit=limit,
+                reason=reason,
+                dry_run=dry_run,
+                caller=environment.operator(),
+            ):
+                asked.add(batch)
+
+    asked.told_of(lambda: environment.run(work()), as_json=as_json)
+
+
+def _retry_one(
+    key: JobKey, reason: str | None, *, dry_run: bool, as_json: bool
+) -> None:
     async def work() -> Job:
-        key, caller = JobKey.of_id(id_), environment.operator()
+        caller = environment.operator()
         async with environment.opened() as container:
             if dry_run:
                 return await container[ReadJob](key, caller=caller)
-            return await container[RetryJob](key, caller=caller)
+            return await container[RetryJobs].one(key, reason, caller=caller)
 
     job = environment.run(work())
     if dry_run and not as_json:

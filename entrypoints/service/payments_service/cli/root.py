@@ -20,6 +20,7 @@ _DEV: Final = {
 _DEV_PACKAGES: Final = ("payments_sandbox", "payments_service.dev")
 _COMMANDS: Final = {
     "account": "Accounts: who has paid, with what card, for which subscriptions.",
+    "audit": "What was done by hand: by whom, when, why.",
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
@@ -31,7 +32,7 @@ _COMMANDS: Final = {
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
     "stripe": "Connect Stripe: its endpoint and its secret.",
-    "subscription": "Subscriptions: list, start, change, cancel.",
+    "subscription": "Subscriptions: list, start, change, cancel; link by hand.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
     "webhook": "Webhook events: send one; list, show and replay what was kept.",

@@ -24,7 +24,7 @@ from payments_core.use_cases import (
     StartSubscription,
 )
 from payments_core.use_cases.subscriptions import is_ended, not_subscribed_to
-from payments_service.cli import environment
+from payments_service.cli import environment, subscription_links
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
 from payments_service.container import Container
@@ -50,7 +50,11 @@ _KEY = click.option("--key", help="An idempotency key: repeat the command safely
 
 @click.group()
 def subscription() -> None:
-    """Subscriptions: list a user's, start one, change one, cancel one."""
+    """Subscriptions: list a user's, start, change, cancel one; link one by hand."""
+
+
+for _command in subscription_links.COMMANDS:
+    subscription.add_command(_command)
 
 
 def _own(key: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,8 +16,7 @@ from payments_core.errors import EventNotFound
 from payments_core.events import EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.ports import EventLog
-from payments_core.use_cases import ReplayEvent
-from payments_service.cli import environment
+from payments_service.cli import environment, filters, webhook_by_hand
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
@@ -44,12 +44,16 @@ _EMPTY: Final = {
     "user_id": "linked to no account, or not yet",
     "reason": "nothing is open",
 }
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_JSON = filters.JSON
 
 
 @click.group()
 def webhook() -> None:
     """Webhook events: send one; list, show and replay what was kept."""
+
+
+for _command in webhook_by_hand.COMMANDS:
+    webhook.add_command(_command)
 
 
 def with_values(event: Any, changes: Mapping[str, object]) -> Any:  # JSON is anything
@@ -171,19 +175,17 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
     type=click.Choice([state.value for state in EventState]),
     help="Only those in this state.",
 )
+@filters.TYPE
+@filters.since("received")
 @click.option("--unlinked", is_flag=True, help="Only those whose payment is unlinked.")
-@click.option(
-    "--limit",
-    default=100,
-    show_default=True,
-    type=click.IntRange(1, 10_000),
-    help="How many at most.",
-)
-@click.option("--cursor", help="Where the last page ended.")
+@filters.limit(10_000)
+@filters.CURSOR
 @_JSON
-def list_events(
+def list_events(  # each an option, by name
     *,
     state: str | None,
+    type_: str | None,
+    since: datetime | None,
     unlinked: bool,
     limit: int,
     cursor: str | None,
@@ -196,10 +198,13 @@ def list_events(
 
     async def work() -> EventPage:
         async with environment.opened() as container:
+            filters.not_in_the_future(since, container.clock())
             return await listed(
-                container[EventLog],  # type: ignore[type-abstract]  # punq takes a port
+                container.events,
                 EventState(state) if state else None,
                 decode_event_cursor(cursor),
+                type_=type_,
+                since=since,
                 unlinked=unlinked,
                 limit=limit,
             )
@@ -217,11 +222,13 @@ def list_events(
         click.echo(f"more: --cursor {encode_cursor(page.after)}", err=True)
 
 
-async def listed(
+async def listed(  # each a filter
     log: EventLog,
     state: EventState | None,
     after: EventCursor | None,
     *,
+    type_: str | None = None,
+    since: datetime | None = None,
     unlinked: bool,
     limit: int,
 ) -> EventPage:
@@ -229,7 +236,14 @@ async def listed(
     events: list[KeptEvent] = []
     for _ in range(PAGES_MAX):
         most = min(limit - len(events), PAGE_LENGTH_MAX)
-        page = await log.page(state=state, unlinked=unlinked, limit=most, after=after)
+        page = await log.page(
+            state=state,
+            type_=type_,
+            since=since,
+            unlinked=unlinked,
+            limit=most,
+            after=after,
+        )
         events += page.events
         after = page.after
         if after is None or len(events) == limit:
@@ -245,7 +259,7 @@ def show(*, event_id: str, as_json: bool) -> None:
 
     async def work() -> list[KeptEvent]:
         async with environment.opened() as container:
-            return list(await container[EventLog].find(event_id))  # type: ignore[type-abstract]  # see above
+            return list(await container.events.find(event_id))
 
     found = environment.run(work())
     if not found:
@@ -261,31 +275,6 @@ def _body(event: KeptEvent) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         return body.decode(errors="backslashreplace")
-
-
-@webhook.command()
-@click.argument("event_id", help="The event's id (evt_…).")
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
-@_JSON
-def replay(*, event_id: str, dry_run: bool, as_json: bool) -> None:
-    """Apply an event again that was kept and not applied.
-
-    The worker does it: `payments jobs show` says how it went.
-    """
-
-    async def work() -> list[str]:
-        caller = environment.operator()
-        async with environment.opened() as container:
-            again = container[ReplayEvent]
-            ask = again.keys if dry_run else again
-            return [it.id for it in await ask(event_id, caller=caller)]
-
-    found = environment.run(work())
-    if as_json:
-        click.echo(json.dumps({"jobs": found, "asked_for": not dry_run}))
-        return
-    for job in found:
-        click.echo(f"{job} {'would be' if dry_run else 'is'} due at once")
 
 
 def _facts(event: KeptEvent) -> dict[str, object]:

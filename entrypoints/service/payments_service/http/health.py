@@ -18,8 +18,9 @@ from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBre
 from payments_core.errors import Unavailable
 from payments_core.jobs.purge import PURGE
 from payments_core.jobs.sweep_nightly import SWEEP
-from payments_core.ports import Checkpoints, Clock, JobDirectory
+from payments_core.ports import Checkpoints, Clock, EventLog, JobDirectory
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
+from payments_core.use_cases.replays import OPEN
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
@@ -29,7 +30,7 @@ from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
 # More than that is as bad.
-FAILING_COUNTED_MAX: Final = 10_000
+COUNTED_MAX: Final = 10_000
 
 
 @attrs.define
@@ -117,10 +118,26 @@ class FailingJobs:
 
     async def count(self) -> None:
         try:
-            self._gauge.set(await self._jobs.count_failing(limit=FAILING_COUNTED_MAX))
+            self._gauge.set(await self._jobs.count_failing(limit=COUNTED_MAX))
         except Unavailable:
             # Not a number: an alarm on it has to say what it does without one.
             self._gauge.set(math.nan)
+
+
+@attrs.define
+class OpenEvents:
+    """How many events were kept and not applied; counted when it is asked for."""
+
+    _events: EventLog
+    _gauge: Gauge
+
+    async def count(self) -> None:
+        for state in OPEN:
+            gauge = self._gauge.labels(state.value)
+            try:
+                gauge.set(await self._events.count(state, limit=COUNTED_MAX))
+            except Unavailable:
+                gauge.set(math.nan)
 
 
 @attrs.define
@@ -249,6 +266,7 @@ class WebhookMetrics(Collector):
 async def metrics(state: State) -> Response[bytes]:
     if state.worker is not None:
         await state.worker.failing_jobs.count()
+        await state.worker.open_events.count()
         for lag in state.worker.lags:
             await lag.measure()
     return Response(
@@ -261,6 +279,7 @@ class WorkerMetrics:
     """What a worker shows besides, and where it is read."""
 
     jobs: JobDirectory
+    events: EventLog
     checkpoints: Checkpoints
     clock: Clock
     reports: BackFillReports
@@ -273,6 +292,7 @@ class _Measured:
     """What is measured each time that it is shown."""
 
     failing_jobs: FailingJobs
+    open_events: OpenEvents
     lags: Sequence[LoopLag]
 
 
@@ -283,6 +303,12 @@ def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
     failing = Gauge(
         "payments_jobs_failing",
         "Jobs whose quick attempts are used up: they are tried once a day.",
+        registry=registry,
+    )
+    open_ = Gauge(
+        "payments_events_open",
+        "Events that were kept and not applied; closed by hand, one is open no longer.",
+        labelnames=["state"],
         registry=registry,
     )
     lag = Gauge(
@@ -304,7 +330,9 @@ def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
     lags = [
         LoopLag(name, worker.checkpoints, worker.clock, gauge) for name, gauge in loops
     ]
-    return _Measured(FailingJobs(worker.jobs, failing), lags)
+    return _Measured(
+        FailingJobs(worker.jobs, failing), OpenEvents(worker.events, open_), lags
+    )
 
 
 def create_ops_app(
@@ -313,7 +341,7 @@ def create_ops_app(
     reports: WebhookReports,
     worker: WorkerMetrics | None = None,
 ) -> RequestContext:
-    """Return the app of the ops port; a `worker` shows failing jobs and its lag."""
+    """Return the app of the ops port; a `worker` shows what is open, and its lag."""
     registry = CollectorRegistry()
     registry.register(GatewayMetrics(breaker))
     registry.register(WebhookMetrics(reports))

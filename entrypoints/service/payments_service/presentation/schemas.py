@@ -19,7 +19,11 @@ from payments_core.subscription import (
     SubscriptionReport,
     subscription_id,
 )
-from payments_core.use_cases import PaymentLink, PaymentStatusView
+from payments_core.use_cases import (
+    PaymentLink,
+    PaymentStatusView,
+    SubscriptionLink,
+)
 
 
 class CardOut(msgspec.Struct, frozen=True):
@@ -122,7 +126,7 @@ class DecidedOut(msgspec.Struct, frozen=True):
 
     at: datetime
     action: str
-    user_id: str
+    user_id: str | None
     by: str
     reason: str
 
@@ -153,6 +157,28 @@ class PaymentLinkOut(msgspec.Struct, frozen=True):
             record.payment.id,
             record.user_id,
             record.linked_by_hand,
+            [DecidedOut.of(it) for it in link.changes],
+        )
+
+
+class SubscriptionLinkOut(msgspec.Struct, frozen=True):
+    """Whose a subscription is, and what was decided of that by hand, the first first.
+
+    It is named by the gateway's id.
+    """
+
+    subscription_id: str
+    user_id: str | None
+    linked_by_hand: bool
+    decided: Sequence[DecidedOut]
+
+    @classmethod
+    def of(cls, link: SubscriptionLink) -> Self:
+        known = link.subscription
+        return cls(
+            known.gateway_id,
+            known.user_id,
+            known.linked_by_hand,
             [DecidedOut.of(it) for it in link.changes],
         )
 

@@ -33,8 +33,9 @@ def worker(ending: Ending, *, once: bool) -> None:
     payments to accounts, reads from Stripe's list of events what never came as a
     webhook, compares all with Stripe at night, and deletes what was kept long enough.
     Any number may run at once. The ops port says that it lives, how the payment gateway
-    answers, how many jobs are failing, how far the list is read, what differed at
-    night, and what was deleted; it is not ready while the gateway refuses the API key.
+    answers, how many jobs are failing and events are open, how far the list is read,
+    what differed at night, and what was deleted; it is not ready while the gateway
+    refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -62,6 +63,7 @@ async def _work(
         reports = container[WebhookReports]
         shown = WorkerMetrics(
             container.jobs,
+            container.events,
             container.checkpoints,
             container.clock,
             container[BackFillReports],

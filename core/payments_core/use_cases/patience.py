@@ -26,6 +26,9 @@ TRIES_MAX: Final = 8
 UNANSWERED_MAX: Final = 3
 
 _T = TypeVar("_T")
+Sleep = Callable[[float], Awaitable[None]]
+# Hears of each wait: why, and for how long.
+OnWait = Callable[[Exception, float], None]
 
 
 def untold(_: Exception, __: float) -> None:
@@ -34,15 +37,15 @@ def untold(_: Exception, __: float) -> None:
 
 @attrs.frozen
 class Patience:
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    # Hears of each wait: why, and for how long.
-    on_wait: Callable[[Exception, float], None] = untold
+    sleep: Sleep = asyncio.sleep
+    on_wait: OnWait = untold
 
     async def __call__(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Return what the action returns, as soon as it does.
 
         Raises:
             AccountBusy, GatewayUnavailable: several times in a row.
+            GatewayMisconfigured: our key was refused; to wait does not help.
         """
         unanswered = 0
         for attempt in range(1, TRIES_MAX):

@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0012"
-down_revision: Final = "0011"
+revision: Final = "0013"
+down_revision: Final = "0012"
 
 # Name, table, column, and of which rows.
 _INDEXES: Final = (
@@ -30,7 +30,11 @@ _INDEXES: Final = (
     ("ix_jobs_done", "jobs", "finished_at", "dead"),
     ("ix_token_cut_offs_at", "token_cut_offs", "at", None),
 )
-_ACTIONS: Final = ("bind_customer", "link_payment", "unlink_payment")
+_ACTIONS: Final = (
+    *("bind_customer", "link_payment", "unlink_payment"),
+    *("link_subscription", "unlink_subscription", "close_event"),
+    *("replay_event", "recover_event", "retry_job"),
+)
 # Asked only if somebody was erased. Without the key that they were erased with nothing
 # can be said: a row of nulls says so.
 _ERASED: Final = """

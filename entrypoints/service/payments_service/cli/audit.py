@@ -1,0 +1,104 @@
+"""The audit log: what was done by hand, by whom, when and why."""
+
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from payments_core.by_hand import ActionByHand, AuditPage, LoggedChange
+from payments_core.errors import InvalidValue
+from payments_core.use_cases import ReadAuditLog
+from payments_service.cli import environment, filters
+from payments_service.cli.table import show_table
+from payments_service.presentation.arguments import decode_cursor, encode_cursor
+from payments_service.presentation.explanation import moment_text
+
+_COLUMNS: Final = ("at", "by", "action", "subject", "user_id", "reason")
+_EMPTY: Final = {"user_id": "nobody's, or not known", "reason": "none was given"}
+
+
+@click.group()
+def audit() -> None:
+    """Read the audit log: what was done by hand, by whom, when and why.
+
+    Each act is saved with what it causes, and kept for good.
+    """
+
+
+@audit.command("list")
+@click.option(
+    "--subject",
+    help="Only what was done to this: the id of an event, a payment, a subscription, "
+    "a customer or a job.",
+)
+@click.option(
+    "--action",
+    type=click.Choice([it.value for it in ActionByHand]),
+    help="Only such acts.",
+)
+@filters.since("done")
+@filters.limit(1_000)
+@filters.CURSOR
+@filters.JSON
+def list_changes(
+    *,
+    subject: str | None,
+    action: str | None,
+    since: datetime | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    """List what was done by hand, the latest first."""
+    after = _place(cursor)
+    if subject is not None and "\0" in subject:
+        raise InvalidValue("subject", "no id of anything")
+
+    async def work() -> AuditPage:
+        async with environment.opened() as container:
+            filters.not_in_the_future(since, container.clock())
+            return await container[ReadAuditLog](
+                subject=subject,
+                action=ActionByHand(action) if action else None,
+                since=since,
+                limit=limit,
+                after=after,
+                caller=environment.operator(),
+            )
+
+    page = environment.run(work())
+    rows = [_facts(it) for it in page.changes]
+    following = page.after and encode_cursor(
+        (page.after[0].isoformat(), str(page.after[1]))
+    )
+    if as_json:
+        click.echo(json.dumps({"items": rows, "next_cursor": following}))
+        return
+    show_table(_COLUMNS, rows, nothing="nothing such was done by hand", empty=_EMPTY)
+    if following:
+        click.echo(f"more: --cursor {following}", err=True)
+
+
+def _place(cursor: str | None) -> tuple[datetime, int] | None:
+    after = decode_cursor(cursor)
+    if after is None:
+        return None
+    try:
+        return datetime.fromisoformat(after[0]).astimezone(UTC), int(after[1])
+    except (OverflowError, ValueError):
+        raise InvalidValue("cursor", "not a cursor of ours") from None
+
+
+def _facts(logged: LoggedChange) -> dict[str, object]:
+    change = logged.change
+    return {
+        "at": moment_text(logged.at.replace(microsecond=0)),
+        "by": change.decided.by,
+        "action": change.action.value,
+        "subject": change.subject,
+        "event_type": change.event_type,
+        "user_id": change.user_id,
+        "instead_of": change.instead_of,
+        "reason": change.decided.reason or None,
+    }

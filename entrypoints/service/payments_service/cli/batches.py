@@ -1,0 +1,87 @@
+"""What a batch asked for so far: its progress, and its end."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import click
+
+from payments_core.errors import Rejected
+from payments_core.events import EventKey
+from payments_core.job import JobKey
+from payments_service.cli.progress import SAID_EVERY_S
+
+# More than this are counted, and not listed.
+LISTED_MAX: Final = 10_000
+
+
+@attrs.define
+class Batches:
+    """What was asked for, and what could not be, and why."""
+
+    dry_run: bool
+    count: int = 0
+    refused_count: int = 0
+    complete: bool = False
+    _jobs: list[str] = attrs.field(init=False, factory=list)
+    _refused: list[dict[str, str]] = attrs.field(init=False, factory=list)
+    _said: float = attrs.field(init=False, factory=time.monotonic)
+
+    def add(
+        self,
+        jobs: Sequence[JobKey],
+        refused: Sequence[tuple[EventKey, Rejected]] = (),
+    ) -> None:
+        """Take in one batch, which is saved; say how far it is, now and then."""
+        self.count += len(jobs)
+        self.refused_count += len(refused)
+        self._jobs += [it.id for it in jobs[: LISTED_MAX - len(self._jobs)]]
+        self._refused += [
+            {"id": key.id, "type": key.type, "reason": str(error)}
+            for key, error in refused[: LISTED_MAX - len(self._refused)]
+        ]
+        if time.monotonic() - self._said >= SAID_EVERY_S:
+            self._said = time.monotonic()
+            click.echo(f"{self._summary} so far", err=True)
+
+    @property
+    def _summary(self) -> str:
+        done = "would be asked for" if self.dry_run else "asked for"
+        more = f", {self.refused_count} cannot be" if self.refused_count else ""
+        return f"{self.count} {done}{more}"
+
+    def told_of(self, work: Callable[[], None], *, as_json: bool) -> None:
+        """Do the work, and tell what it asked for, also where it breaks off."""
+        try:
+            work()
+        except BaseException:
+            # Also by Ctrl-C: what was asked for until then stays so.
+            if self.count or self.refused_count:
+                self.tell(as_json=as_json)
+            raise
+        self.complete = True
+        self.tell(as_json=as_json)
+
+    def tell(self, *, as_json: bool) -> None:
+        """Print what was asked for."""
+        if as_json:
+            shown = {
+                "complete": self.complete,
+                "asked_for": not self.dry_run,
+                "count": self.count,
+                "jobs": self._jobs,
+                "refused_count": self.refused_count,
+                "refused": self._refused,
+            }
+            click.echo(json.dumps(shown))
+            return
+        for job in self._jobs:
+            click.echo(f"{job} {'would be' if self.dry_run else 'is'} due at once")
+        for it in self._refused:
+            click.echo(f"{it['type']}: {it['reason']}", err=True)
+        click.echo(
+            self._summary if self.complete else f"{self._summary}, and then it ended",
+            err=True,
+        )

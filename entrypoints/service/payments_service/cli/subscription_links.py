@@ -1,0 +1,118 @@
+"""Whose a subscription is, by hand: show it, link it to a user, take it away."""
+
+import json
+from typing import Final
+
+import click
+import msgspec
+
+from payments_core.errors import SubscriptionLinked, SubscriptionNotFound
+from payments_core.identity import UserId, user_id
+from payments_core.use_cases import GetAuthorizedAccount, LinkSubscription
+from payments_core.use_cases.references import gateway_reference
+from payments_service.cli import environment, filters
+from payments_service.cli.table import show_table
+from payments_service.container import Container
+from payments_service.presentation.schemas import SubscriptionLinkOut
+
+_COLUMNS: Final = ("at", "action", "user_id", "by", "reason")
+_SUBSCRIPTION: Final = click.argument(
+    "id_", metavar="SUBSCRIPTION", help="The subscription's id at Stripe (sub_…)."
+)
+
+
+@click.command()
+@_SUBSCRIPTION
+@filters.JSON
+def show(*, id_: str, as_json: bool) -> None:
+    """Show whose a subscription is, and what was decided of that by hand."""
+    gateway_id = gateway_reference("subscription", id_)
+
+    async def work() -> SubscriptionLinkOut:
+        async with environment.opened() as container:
+            read = container[LinkSubscription].read
+            caller = environment.operator()
+            return SubscriptionLinkOut.of(await read(gateway_id, caller=caller))
+
+    _show(environment.run(work()), as_json=as_json)
+
+
+def _show(link: SubscriptionLinkOut, *, as_json: bool) -> None:
+    shown = msgspec.to_builtins(link)
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    decided = shown.pop("decided")
+    for name, value in shown.items():
+        click.echo(f"{name}: {'-' if value is None else value}")
+    show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
+
+
+@click.command()
+@_SUBSCRIPTION
+@click.option("--user", required=True, help="The id of the user whose it is.")
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
+def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Link a subscription to a user: nothing else decides that any more.
+
+    One that was never kept, as its events are in conflict, is asked of Stripe.
+    """
+    environment.run(_decide(id_, user_id(user), reason, dry_run, as_json))
+
+
+@click.command()
+@_SUBSCRIPTION
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
+def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Take a subscription from its user, with what it has paid for.
+
+    It stays unlinked until it is linked by hand.
+    """
+    environment.run(_decide(id_, None, reason, dry_run, as_json))
+
+
+async def _decide(
+    id_: str,
+    user: UserId | None,
+    reason: str,
+    dry_run: bool,  # noqa: FBT001  # handed on
+    as_json: bool,  # noqa: FBT001  # handed on
+) -> None:
+    gateway_id = gateway_reference("subscription", id_)
+    caller = environment.operator()
+    async with environment.opened() as container:
+        if dry_run:
+            click.echo(await _plan(container, gateway_id, user))
+            return
+        decide = container[LinkSubscription]
+        done = await decide(gateway_id, user, reason, caller=caller)
+        _show(SubscriptionLinkOut.of(done), as_json=as_json)
+
+
+async def _plan(container: Container, id_: str, user: UserId | None) -> str:
+    """Say what would be done.
+
+    Raises:
+        AccountNotFound, SubscriptionLinked: it would be refused.
+        SubscriptionNotFound: there is nothing to unlink.
+    """
+    caller = environment.operator()
+    if user is not None:
+        await container[GetAuthorizedAccount](user, caller=caller)
+    try:
+        known = await container[LinkSubscription].read(id_, caller=caller)
+    except SubscriptionNotFound:
+        if user is None:
+            raise
+        return f"{id_} would be asked of Stripe, and linked to {user}"
+    owner = known.subscription.user_id
+    if (user is None and owner is None) or (user and owner not in {None, user}):
+        raise SubscriptionLinked(owner)
+    return f"{id_} would be {f'linked to {user}' if user else f'taken from {owner}'}"
+
+
+COMMANDS: Final = (show, link, unlink)

@@ -1,0 +1,275 @@
+"""What people do with events by hand; each act is in the audit log."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+import click
+
+from payments_core.events import EventKey, EventState
+from payments_core.identity import user_id
+from payments_core.job import JobKey
+from payments_core.kept_events import KeptEvent
+from payments_core.use_cases import (
+    CloseEvent,
+    EventFilter,
+    FindOpenEvents,
+    GetAuthorizedAccount,
+    LinkEvent,
+    RecoveredPage,
+    RecoverEvents,
+    ReplayEvents,
+)
+from payments_core.use_cases.replays import REPLAYABLE
+from payments_service.cli import environment, filters
+from payments_service.cli.batches import LISTED_MAX, Batches
+from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.progress import say_wait
+from payments_service.presentation.explanation import moment_text
+
+_OPTIONS: Final = "--state, --type, --since"
+_OF_TYPE: Final = click.option(
+    "--type", "type_", help="Of several events of this id the one of this type."
+)
+
+
+@click.command()
+@click.argument("event_id", required=False, help="The event's id (evt_…).")
+@click.option(
+    "--state",
+    type=click.Choice([it.value for it in REPLAYABLE]),
+    help="Only those in this state; by default those that are pending or quarantined. "
+    "Of ignored ones --since has to say how far back.",
+)
+@filters.TYPE
+@filters.since("received")
+@filters.BATCH_LIMIT
+@filters.REASON_MAYBE
+@filters.DRY_RUN
+@filters.JSON
+def replay(  # each an option, by name
+    *,
+    event_id: str | None,
+    state: str | None,
+    type_: str | None,
+    since: datetime | None,
+    limit: int | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Apply an event again, or all that are such.
+
+    What was kept and not applied, that is: pending, quarantined or ignored.
+
+    The worker does it: `payments jobs show` says how it went. To ask for it twice is
+    harmless. Many are asked for a hundred with each save; what was asked for stays so,
+    however the command ends.
+    """
+    filters.one_or_many(event_id, state, type_, since, names=_OPTIONS)
+    asked = Batches(dry_run)
+
+    async def work() -> None:
+        caller = environment.operator()
+        async with environment.opened() as container:
+            replays = container[ReplayEvents]
+            if event_id is not None:
+                one = await replays.one(
+                    event_id, reason, dry_run=dry_run, caller=caller
+                )
+                asked.add(one.jobs, one.refused)
+                return
+            filters.not_in_the_future(since, container.clock())
+            wanted = EventFilter(
+                state=EventState(state) if state else None, type=type_, since=since
+            )
+            async for batch in replays(
+                wanted, limit=limit, reason=reason, dry_run=dry_run, caller=caller
+            ):
+                asked.add(batch.jobs, batch.refused)
+
+    asked.told_of(lambda: environment.run(work()), as_json=as_json)
+
+
+@click.command()
+@click.argument("event_id", help="The event's id (evt_…).")
+@click.argument("user", help="The id of the user whose it is.")
+@_OF_TYPE
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
+def link(  # each an option, by name
+    *,
+    event_id: str,
+    user: str,
+    type_: str | None,
+    reason: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Say whose the payment or subscription of an event is.
+
+    Nothing else decides that any more; `payments payment unlink` and `payments
+    subscription unlink` take it back. The event is applied again, and so is what was
+    kept apart about the same thing.
+    """
+    owner = user_id(user)
+
+    async def work() -> Sequence[JobKey]:
+        caller = environment.operator()
+        async with environment.opened() as container:
+            linking = container[LinkEvent]
+            if dry_run:
+                await container[GetAuthorizedAccount](owner, caller=caller)
+                return (await linking.things(event_id, type_, caller=caller))[1]
+            return await linking(event_id, owner, reason, type_, caller=caller)
+
+    linked = [it.id for it in environment.run(work())]
+    if as_json:
+        click.echo(
+            json.dumps({"linked": linked, "user_id": owner, "done": not dry_run})
+        )
+        return
+    for it in linked:
+        click.echo(f"{it} {'would be' if dry_run else 'is'} linked to {owner}")
+
+
+@click.command()
+@click.argument("event_id", help="The event's id (evt_…).")
+@_OF_TYPE
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
+def close(
+    *, event_id: str, type_: str | None, reason: str, dry_run: bool, as_json: bool
+) -> None:
+    """Let nothing follow of an event that was not applied, now or later.
+
+    It is kept, and counts as open no longer. What it is about stays as it is known
+    here: `payments reconcile` says what of that differs from Stripe.
+    """
+
+    async def work() -> Sequence[KeptEvent]:
+        caller = environment.operator()
+        async with environment.opened() as container:
+            if dry_run:
+                find = container[FindOpenEvents]
+                return await find(event_id, type_, caller=caller)
+            return await container[CloseEvent](event_id, reason, type_, caller=caller)
+
+    closed = [it.key for it in environment.run(work())]
+    if as_json:
+        shown = [{"id": it.id, "type": it.type} for it in closed]
+        click.echo(json.dumps({"closed": shown, "done": not dry_run}))
+        return
+    for it in closed:
+        click.echo(f"{it.id} ({it.type}) {'would be' if dry_run else 'is'} closed")
+
+
+@attrs.define
+class _Recovery:
+    """What was recovered so far."""
+
+    dry_run: bool
+    complete: bool = False
+    known: int = 0
+    unfollowed: int = 0
+    count: int = 0
+    again: int = 0
+    failed: list[str] = attrs.field(factory=list)
+    events: list[dict[str, str | None]] = attrs.field(factory=list)
+
+    def add(self, page: RecoveredPage) -> None:
+        self.known += page.known
+        self.unfollowed += page.unfollowed
+        self.count += len(page.recorded)
+        self.again += len(page.again)
+        self.failed += [it.id for it in page.failed]
+        found: list[tuple[EventKey, str | None]] = [
+            *((key, state and state.value) for key, state in page.recorded),
+            *((key, "replayed") for key in page.again),
+        ]
+        self.events += [
+            {"id": key.id, "type": key.type, "outcome": outcome}
+            for key, outcome in found[: LISTED_MAX - len(self.events)]
+        ]
+        if page.read_to is not None:
+            click.echo(f"up to {moment_text(page.read_to)}: {self._summary}", err=True)
+
+    @property
+    def _summary(self) -> str:
+        recorded, again = "recorded", "applied again"
+        if self.dry_run:
+            recorded, again = f"would be {recorded}", f"would be {again}"
+        return (
+            f"{self.count} {recorded}, {self.again} {again}, {self.known} known, "
+            f"{self.unfollowed} of types that are not followed"
+        )
+
+    def tell(self, *, as_json: bool) -> None:
+        if as_json:
+            shown = {
+                "complete": self.complete,
+                "done": not self.dry_run,
+                "recorded": self.count,
+                "replayed": self.again,
+                "known": self.known,
+                "unfollowed": self.unfollowed,
+                "failed": self.failed,
+                "events": self.events,
+            }
+            click.echo(json.dumps(shown))
+            return
+        for it in self.events:
+            became = it["outcome"] or ("would be recorded" if self.dry_run else "known")
+            click.echo(f"{it['id']} ({it['type']}): {became}")
+        click.echo(self._summary, err=True)
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=filters.MOMENT,
+    required=True,
+    metavar="WHEN",
+    help="What was made since this day or moment (ISO 8601, UTC), 30 days ago at most.",
+)
+@filters.REASON_MAYBE
+@filters.DRY_RUN
+@filters.JSON
+def recover(
+    *, since: datetime, reason: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Record events that Stripe could not deliver.
+
+    What came and is still open is applied again. Stripe goes on to deliver them, which
+    changes nothing. Begun again it goes on: nothing is recorded twice.
+    """
+    recovery = _Recovery(dry_run)
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            recover = attrs.evolve(container[RecoverEvents], on_wait=say_wait)
+            async for page in recover(
+                since, reason=reason, dry_run=dry_run, caller=environment.operator()
+            ):
+                recovery.add(page)
+
+    try:
+        environment.run(work())
+    except BaseException:
+        if recovery.count or recovery.again:
+            recovery.tell(as_json=as_json)
+        raise
+    recovery.complete = not recovery.failed
+    recovery.tell(as_json=as_json)
+    if recovery.failed:
+        raise CommandError(
+            Exit.DEPENDENCY_DOWN,
+            f"{len(recovery.failed)} could not be recorded now: run it again",
+        )
+
+
+COMMANDS: Final = (replay, recover, link, close)
