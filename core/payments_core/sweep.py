@@ -236,10 +236,13 @@ class _Known:
                 yield Suspect(subject=listed.id, unreadable=it.reason, since=since)
             case ListedCustomer() if self._has_other_card(it):
                 job = JobKey(JobKind.CUSTOMER, it.customer_id)
-            case ListedSubscription() if self._differs(it):
-                job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
-            case ListedSubscription() if self._shows_otherwise(it):
-                job = JobKey(JobKind.CUSTOMER, it.report.customer_id)
+            case ListedSubscription():
+                if self._differs(it):
+                    job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
+                # It may be all that differs, or differ as well.
+                if self._shows_otherwise(it):
+                    customer = JobKey(JobKind.CUSTOMER, it.report.customer_id)
+                    yield Suspect(subject=customer.subject, job=customer, since=since)
             case ListedInvoice():
                 yield from self._unpaid(it, since)
             case ListedPayment() if self._is_otherwise(it.payment):

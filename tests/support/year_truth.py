@@ -8,6 +8,7 @@ Rule 3: a trial is free until it ends, or its subscription does.
 Rule 4: what is past due or unpaid shows `failed`, a first payment that is awaited
         `pending`, a trial `trialing`; else the latest payment for a period says how it
         is, by the charge's own time, and a period that began after it says `paid`.
+        Who never paid for a period, but for a change of plan, has paid.
 Rule 5: the card is that of the newest subscription that has its own and is not over;
         without one, the customer's default.
 Rule 6: a subscription is what the gateway has, with the item that it began with.
@@ -159,8 +160,11 @@ class GatewayRecords:
         open_since = [
             it["created"] for it in subscriptions if it["status"] not in ENDED
         ]
+        telling = {one.invoice for one in covered} or {
+            it["id"] for one in subscriptions for it in self._invoices[one["id"]]
+        }
         for_periods = {
-            charge["id"] for one in covered for charge in self._paid_by[one.invoice]
+            charge["id"] for invoice in telling for charge in self._paid_by[invoice]
         }
         told = [
             # Of one second: what succeeded before what failed, then by the id.

@@ -131,6 +131,12 @@ async def correct_pinned(story: Story) -> None:
     story.api.post(f"payment_methods/{own}", card={"exp_year": 2044})
 
 
+async def correct_pinned_and_plan(story: Story) -> None:
+    """Correct it where the subscription has changed as well."""
+    await correct_pinned(story)
+    story.api.post(story.subscription, cancel_at_period_end=True)
+
+
 async def renew(story: Story) -> None:
     await story.deployment.advance(_A_MONTH)
 
@@ -323,6 +329,10 @@ DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
     "its card was detached": (detach, {K.SUBSCRIPTION_CARD}),
     "its card was corrected": (correct_card, {K.CARD}),
     "its card was corrected, and is not the default": (correct_pinned, {K.CARD}),
+    "its card was corrected, and its end was planned": (
+        correct_pinned_and_plan,
+        {K.CARD, K.SUBSCRIPTION_END},
+    ),
     "it was renewed": (
         renew,
         {
