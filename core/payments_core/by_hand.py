@@ -28,6 +28,7 @@ class ActionByHand(StrEnum):
     REPLAY_EVENT = "replay_event"
     RECOVER_EVENT = "recover_event"
     RETRY_JOB = "retry_job"
+    ERASE_ACCOUNT = "erase_account"
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +73,7 @@ class ChangeByHand:
     the event's id at the gateway (an event has its `event_type` besides), or the job's
     id. `user_id` is whose it is or was, if anybody's, `instead_of` the customer that it
     takes the place of.
+    Of a user who was erased `subject` and `user_id` are the pseudonym.
     """
 
     action: ActionByHand

@@ -19,7 +19,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import ChangeByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job
 from payments_core.linking import (
@@ -45,6 +45,7 @@ class Lookup:
     any sums. `periods_of` are the paid periods of a subscription,
     `unlinked` what has no owner and carries one of the keys, `link_keys` the keys
     whose versions are wanted, `open_intents` those of whom all open ones are.
+    `customers` are named by events: like `keys` they are looked for among tombstones.
     """
 
     keys: LinkKeys = NO_KEYS
@@ -59,6 +60,12 @@ class Lookup:
     intents: frozenset[IntentId] = frozenset()
     idempotency_keys: frozenset[str] = frozenset()
     open_intents: frozenset[UserId] = frozenset()
+    customers: frozenset[CustomerId] = frozenset()
+
+    def names(self) -> frozenset[str]:
+        """Return all that may have been erased, as `LinkKeys.names` has it."""
+        own = (f"customer {it}" for it in self.customers)
+        return frozenset((*self.keys.names(), *own))
 
     def __or__(self, other: Self) -> Self:
         return type(self)(
@@ -77,7 +84,7 @@ class Snapshot:
     is not in `link_versions` has version 0. `buckets` are the payments of the histories
     that are not in `histories` themselves. `former_keys` are those of the lookup's
     keys that somebody had, and all that its users had for whom something unlinked is
-    looked for.
+    looked for. `erased` are those of the lookup's names that were erased, and when.
     """
 
     lookup: Lookup
@@ -93,6 +100,7 @@ class Snapshot:
     link_versions: Mapping[str, int] = attrs.field(factory=dict)
     former_keys: Sequence[FormerKey] = ()
     intents: Sequence[Intent] = ()
+    erased: Mapping[str, datetime] = attrs.field(factory=dict)
 
 
 @attrs.frozen

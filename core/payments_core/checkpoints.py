@@ -1,4 +1,4 @@
-"""How far a loop over what the gateway has is, and which process runs it.
+"""How far a loop is, and which process runs it.
 
 Rule 1: a loop has one row, by its name. Who claims it gets the next fence, as with any
         other work (`payments_core.lease`), and saves how far it is with that fence.
@@ -20,7 +20,7 @@ LEASE: Final = timedelta(seconds=60)
 class LoopCheckpoint:
     """A loop's row; `position` is None until it was saved once.
 
-    All that the loop looks for and that happened before `reached_at` is known, by the
+    All that the loop looks for and that happened before `reached_at` is done, by the
     gateway's time.
     """
 

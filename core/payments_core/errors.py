@@ -5,6 +5,7 @@
 `Untrusted`: the message does not come from who it claims. Do not read it.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar, Final
 
@@ -119,6 +120,32 @@ class TrialNotAllowed(Rejected):
         self.field = field
         self.reason = reason
         super().__init__(f"{self.field}: {self.reason}")
+
+
+class AccountErased(Rejected):
+    """The user was erased, for good."""
+
+    code: ClassVar[str] = "account_erased"
+    message: ClassVar[str] = "this user was erased: a new one needs another id"
+
+
+class AccountInUse(Rejected):
+    """A user is not erased while something of theirs is under way."""
+
+    code: ClassVar[str] = "account_in_use"
+
+    def __init__(self, open_: Sequence[str]) -> None:
+        super().__init__("it cannot be erased yet:\n" + "\n".join(open_))
+        self.open = tuple(open_)
+
+
+class ErasureKeyUnusable(Unavailable):
+    """There are tombstones, and without their key nobody knows whom they name."""
+
+    code: ClassVar[str] = "erasure_key_unusable"
+    message: ClassVar[str] = (
+        "users were erased with a key that PAYMENTS_ERASURE_KEY does not give"
+    )
 
 
 class PaymentNotFound(Rejected):

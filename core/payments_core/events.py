@@ -151,9 +151,10 @@ class GatewayEvent:
     """One event, verified and translated.
 
     `report` is what it says, or None if nothing follows; `ignored_because` says why,
-    where it is the type. `request_key` is the idempotency key of the request that it
-    came of, if any. `body` is what was signed, byte for byte. Of a body without a
-    readable id or type, the id is made of its digest and the type is `UNREADABLE`.
+    where it is the type. `customer_id` is the customer whom it is about, if it says so.
+    `request_key` is the idempotency key of the request that it came of, if any. `body`
+    is what was signed, byte for byte. Of a body without a readable id or type, the id
+    is made of its digest and the type is `UNREADABLE`.
     """
 
     id: str
@@ -162,6 +163,7 @@ class GatewayEvent:
     livemode: bool
     api_version: str | None = None
     object_id: str | None = None
+    customer_id: CustomerId | None = None
     report: Report | None = None
     ignored_because: str | None = None
     request_key: str | None = None

@@ -6,7 +6,8 @@ Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only 
 Rule 3: a job that fails is tried again, later and later; after the quick attempts it
         is failing: tried once a day, and listed. It ends only when it is done.
         One that is requested again has its quick attempts again.
-Rule 4: a finished job stays until retention: its fence never starts anew.
+Rule 4: a finished job stays until it is purged. Its fence never starts anew, nor does
+        that of a job that comes under its key after that.
 """
 
 from datetime import datetime, timedelta

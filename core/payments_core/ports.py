@@ -14,6 +14,7 @@ from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
 from payments_core.checkpoints import LoopCheckpoint
+from payments_core.erasure import Erasure
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventKey, EventState, GatewayEvent, ObjectChanged
 from payments_core.gateway import (
@@ -37,6 +38,7 @@ from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.now import Now
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.retention import PurgeKind
 from payments_core.subscription import SubscriptionReport
 from payments_core.tokens import (
     RevocationPage,
@@ -365,7 +367,7 @@ class KeptObjects(Protocol):
 
 
 class Checkpoints(Protocol):
-    """How far each loop over what the gateway has is: one row each, by its name."""
+    """How far each loop is: one row each, by its name."""
 
     async def find(self, name: str) -> LoopCheckpoint | None:
         """Return a loop's row as last committed; None if it never was claimed."""
@@ -382,6 +384,46 @@ class Checkpoints(Protocol):
         """Save how far a loop is, and its lease, if the claim still holds.
 
         Say whether it does: the fence is still the latest one.
+        """
+
+
+class PurgeStore(Protocol):
+    """What may be deleted: see `payments_core.retention`, which says until when."""
+
+    async def purge(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
+        """Delete some of what is older: so many rows, or the bodies of one day.
+
+        Return how many. 0: nothing is left, or what is left is in use at this moment,
+        which is not waited for. A body goes with its day unless its event is not
+        settled; a job that is made anew afterwards has a greater fence.
+        """
+
+    async def count(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
+        """Return how much would be deleted, at most `limit`."""
+
+
+class Erasures(Protocol):
+    """Erasing users: see `payments_core.erasure`.
+
+    Without the key of the tombstones each may raise `ErasureKeyUnusable`.
+    """
+
+    async def is_erased(self, user: UserId | Email) -> bool:
+        """Say whether there is a tombstone of a user id, or of an e-mail."""
+
+    async def unfinished(self, user: UserId | Email) -> UserId | None:
+        """Return the pseudonym of an erasure of theirs that is not finished."""
+
+    async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
+        """Set tombstones, and make all but the events a pseudonym's, in one moment.
+
+        Say whether it was done: the account is still as given, and no intent is open.
+        """
+
+    async def finish(self, pseudonym: UserId) -> int:
+        """Take from each event that mentions the user all but that it came.
+
+        Return how many there were. What is cut off is done again from the beginning.
         """
 
 

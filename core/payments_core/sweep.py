@@ -180,7 +180,12 @@ def _keys(customer: CustomerId | None) -> LinkKeys:
 def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
     """Return the objects of a page that differ from what is known, each once."""
     known = _Known.of(snapshot)
-    found = [it for listed in page.objects for it in known.suspects(listed)]
+    found = [
+        it
+        for listed in page.objects
+        if not known.is_erased(listed.it)
+        for it in known.suspects(listed)
+    ]
     return list({(it.subject, it.job): it for it in found}.values())
 
 
@@ -201,6 +206,7 @@ class _Known:
     accounts: Mapping[CustomerId, PaymentAccount]
     payments: Mapping[PaymentId, PaymentRecord]
     periods: Mapping[tuple[str, str], PaidPeriod]
+    erased: Mapping[str, datetime]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "_Known":
@@ -214,7 +220,13 @@ class _Known:
             {it.customer_id: it for it in accounts if it.customer_id},
             {it.payment.id: it for it in snapshot.payments},
             {(it.gateway_id, it.invoice_id): it for it in snapshot.periods},
+            snapshot.erased,
         )
+
+    def is_erased(self, it: Listed) -> bool:
+        """Say whether it is of a customer who was erased: it is ignored."""
+        names = _wanted(it).names() if self.erased else frozenset[str]()
+        return not names.isdisjoint(self.erased)
 
     def suspects(self, listed: ListedObject) -> Iterator[Suspect]:
         it, since = listed.it, listed.created_at

@@ -1,11 +1,15 @@
 """Tokens, and tokens that were revoked before they expired."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
 from payments_core.identity import Email, UserId
+
+# The longest time for which any setting lets a token be valid.
+TOKEN_AGE_MAX: Final = timedelta(days=366)
 
 
 @attrs.frozen(kw_only=True)

@@ -21,12 +21,15 @@ from payments_core.ports import (
     AccountDirectory,
     AuditLog,
     Checkpoints,
+    Erasures,
     EventLog,
     IntentDirectory,
     JobDirectory,
     KeptObjects,
     Ledger,
     PaymentDirectory,
+    PurgeStore,
+    TokenStore,
     WorkQueue,
 )
 from payments_core.subscription import PaidPeriod, Subscription
@@ -68,6 +71,9 @@ class Stores:
     events: EventLog
     loops: Checkpoints
     kept: KeptObjects
+    tokens: TokenStore
+    purges: PurgeStore
+    erasures: Erasures
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]

@@ -94,6 +94,7 @@ def secretive(**others: str) -> dict[str, str]:
         "PAYMENTS_DATABASE_URL": NOBODY.replace("nobody", f"nobody:{CANARY}"),
         "PAYMENTS_STRIPE_API_KEY": f"sk_test_{CANARY}",
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS": f"whsec_{CANARY}",
+        "PAYMENTS_ERASURE_KEY": f"erasure-{CANARY}",
         "PAYMENTS_JWT_ISSUER": "users",
         "PAYMENTS_JWT_AUDIENCE": "payments",
         "PAYMENTS_JWT_KEYS": json.dumps({"keys": [keys]}),

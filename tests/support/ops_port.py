@@ -16,6 +16,7 @@ from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.http.health import WorkerMetrics, create_ops_app
+from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
@@ -24,6 +25,7 @@ from payments_service.webhook_reports import WebhookReports
 class Ops:
     reports: BackFillReports = attrs.field(factory=BackFillReports)
     sweeps: SweepReports = attrs.field(factory=SweepReports)
+    purges: PurgeReports = attrs.field(factory=PurgeReports)
     events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
@@ -37,6 +39,7 @@ class Ops:
             self.clock,
             self.reports,
             self.sweeps,
+            self.purges,
         )
         breaker = CircuitBreaker(self.clock)
         app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)

@@ -9,18 +9,25 @@ from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
+from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
 from payments_core.job import Job, JobKey
 from payments_core.subscription import PaidPeriod
+from payments_core.tombstones import Tombstones
+from support.stripe_bodies import a_secret
+
+TOMBSTONES = Tombstones(a_secret("erasure").encode())
 
 
 @asynccontextmanager
@@ -75,7 +82,7 @@ def stores_on(store: PostgresStore) -> Stores:
         ]
 
     return Stores(
-        ledger=PostgresLedger(store),
+        ledger=PostgresLedger(store, tombstones=TOMBSTONES),
         queue=PostgresWorkQueue(store),
         accounts=PostgresDirectory(store),
         payments=PostgresPaymentDirectory(store),
@@ -85,6 +92,9 @@ def stores_on(store: PostgresStore) -> Stores:
         kept=PostgresKeptObjects(store),
         events=PostgresEventLog(store),
         loops=PostgresCheckpoints(store),
+        tokens=PostgresTokens(store),
+        purges=PostgresPurgeStore(store),
+        erasures=PostgresErasures(store, TOMBSTONES),
         hold=hold,
         jobs=jobs,
         periods=periods,

@@ -32,6 +32,7 @@ from support import databases, service
 from support.plain_http import TLS
 from support.sandbox import conforming
 from support.service import ServiceProcess, World
+from support.stripe_bodies import a_secret
 from support.wire import Wire, wired
 
 GOOD: Final = "pm_card_visa"
@@ -60,6 +61,7 @@ class SalesWorld(World):
             **World.env(self, port, ops_port),
             "PAYMENTS_STRIPE_API_BASE": self.stripe_base,
             "PAYMENTS_STRIPE_API_KEY": self.stripe_key,
+            "PAYMENTS_ERASURE_KEY": a_secret("erasure"),
         }
 
 

@@ -32,6 +32,7 @@ from payments_core.facts import (
     UserRegistered,
     facts_of,
 )
+from payments_core.job import JobKind
 from payments_core.linking import LinkKeys
 from support.deciding import found
 
@@ -60,7 +61,20 @@ REGISTERED = UserRegistered(user_id=ADA, email=email_of(ADA), customer_id=CUS_1)
             Lookup(keys=BOUND, unlinked=BOUND, link_keys=BOUND),
         ),
         (LinkRequested(ADA), Lookup(keys=ADAS)),
-        (SyncNeeded(job=a_job_key(), reason="why"), Lookup()),
+        # Whose it is may have been erased.
+        (
+            SyncNeeded(job=a_job_key(), reason="why"),
+            Lookup(subscriptions=frozenset({SUB_1})),
+        ),
+        (
+            SyncNeeded(job=a_job_key(CH_1, JobKind.PAYMENT), reason="why"),
+            Lookup(payments=frozenset({CH_1})),
+        ),
+        (
+            SyncNeeded(job=a_job_key(CUS_1, JobKind.CUSTOMER), reason="why"),
+            Lookup(customers=frozenset({CUS_1})),
+        ),
+        (SyncNeeded(job=a_job_key("x", JobKind.SET_UP), reason="why"), Lookup()),
     ],
     ids=lambda it: type(it).__name__,
 )

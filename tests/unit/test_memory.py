@@ -14,12 +14,14 @@ from payments_adapters.memory import (
     MemoryAuditLog,
     MemoryCheckpoints,
     MemoryDatabase,
+    MemoryErasures,
     MemoryEventLog,
     MemoryIntentDirectory,
     MemoryJobDirectory,
     MemoryKeptObjects,
     MemoryLedger,
     MemoryPaymentDirectory,
+    MemoryPurgeStore,
     MemoryTokenStore,
     MemoryWorkQueue,
 )
@@ -66,6 +68,7 @@ class TestMemory:
                 for (user, version), row in sorted(database.tables.account_log.items())
             ]
 
+        tokens = MemoryTokenStore()
         return Stores(
             ledger=MemoryLedger(database),
             queue=MemoryWorkQueue(database),
@@ -77,6 +80,9 @@ class TestMemory:
             kept=MemoryKeptObjects(database),
             events=MemoryEventLog(database),
             loops=MemoryCheckpoints(database),
+            tokens=tokens,
+            purges=MemoryPurgeStore(database, tokens),
+            erasures=MemoryErasures(database),
             hold=hold,
             jobs=jobs,
             periods=periods,

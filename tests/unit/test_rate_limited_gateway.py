@@ -47,6 +47,7 @@ from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
+from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
@@ -410,6 +411,7 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
         it.clock,
         BackFillReports(),
         SweepReports(),
+        PurgeReports(),
     )
     app: Any = create_ops_app(nobody, it.breaker, WebhookReports(), shown)
     transport = httpx.ASGITransport(app=app)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from payments_core.retention import Retention
 from payments_service.settings import (
     SECRET_FILE_BYTES_MAX,
     STRIPE_API_BASE,
@@ -112,6 +113,14 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "drain_s": 0,
         "event_back_fill_s": 60,
         "sweep": "repair",
+        "retention": {
+            "bodies": timedelta(days=45),
+            "events": timedelta(days=400),
+            "intents": timedelta(days=90),
+            "jobs": timedelta(days=90),
+            "revocations": timedelta(days=30),
+        },
+        "erasure_key": None,
         "log_level": "info",
     }
     assert not settings.livemode
@@ -197,6 +206,16 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_EVENT_BACK_FILL_S", "0", "event_back_fill_s", 0),
     ("PAYMENTS_EVENT_BACK_FILL_S", "3600", "event_back_fill_s", 3600),
     ("PAYMENTS_SWEEP", "report", "sweep", "report"),
+    *(
+        (f"PAYMENTS_KEEP_{name.upper()}_DAYS", text, "retention", Retention(**kept))
+        for name, text, kept in (
+            ("bodies", "31", {"bodies": timedelta(days=31)}),
+            ("events", "36600", {"events": timedelta(days=36_600)}),
+            ("intents", "7", {"intents": timedelta(days=7)}),
+            ("jobs", "0", {"jobs": None}),
+            ("revocations", "1", {"revocations": timedelta(days=1)}),
+        )
+    ),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
     (
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
@@ -283,6 +302,14 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_DRAIN_S", "301"),
     ("PAYMENTS_EVENT_BACK_FILL_S", "3601"),
     ("PAYMENTS_SWEEP", "yes"),
+    ("PAYMENTS_ERASURE_KEY", CANARY[:31]),
+    ("PAYMENTS_ERASURE_KEY", "0" * 64),
+    # A body is delivered, and listed, for 30 days; a key is repeated for a day.
+    ("PAYMENTS_KEEP_BODIES_DAYS", "30"),
+    ("PAYMENTS_KEEP_EVENTS_DAYS", "30"),
+    ("PAYMENTS_KEEP_INTENTS_DAYS", "6"),
+    ("PAYMENTS_KEEP_JOBS_DAYS", "36601"),
+    ("PAYMENTS_KEEP_REVOCATIONS_DAYS", "-1"),
     ("PAYMENTS_LOG_LEVEL", "INFO"),
 ]
 

@@ -7,10 +7,12 @@ gateway is a small fake.
 
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
+from payments_adapters.memory.erasures import MemoryErasures
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
 from payments_adapters.memory.object_lists import MemoryLists
+from payments_adapters.memory.purge_store import MemoryPurgeStore
 from payments_adapters.memory.readers import (
     MemoryAccountDirectory,
     MemoryAuditLog,
@@ -31,6 +33,7 @@ __all__ = [
     "MemoryAuditLog",
     "MemoryCheckpoints",
     "MemoryDatabase",
+    "MemoryErasures",
     "MemoryEventLog",
     "MemoryGateway",
     "MemoryIntentDirectory",
@@ -39,6 +42,7 @@ __all__ = [
     "MemoryLedger",
     "MemoryLists",
     "MemoryPaymentDirectory",
+    "MemoryPurgeStore",
     "MemoryTokenStore",
     "MemoryWorkQueue",
 ]

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from payments_adapters.memory.tables import (
+    TOMBSTONES,
     AccountLogEntry,
     EventRow,
     Tables,
@@ -88,6 +89,11 @@ class MemoryLedger:
             link_versions=versions,
             former_keys=tables.former_under(wanted, lookup.unlinked.user_ids),
             intents=tables.intents_under(lookup),
+            erased={
+                it: at
+                for it in lookup.names()
+                if (at := tables.erased.get(TOMBSTONES.of(it)))
+            },
         )
 
     def _histories(
@@ -229,20 +235,20 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         tables.put_link_version(name, version + 1)
     for key, outcome in group.resolved:
         tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
-    _write_work(tables, group)
+    _write_work(tables, group, at)
 
 
-def _write_work(tables: Tables, group: Changes) -> None:
+def _write_work(tables: Tables, group: Changes, at: datetime) -> None:
     for job in group.jobs:
         known = tables.jobs.get(job.key)
         tables.put_job(job if known is None else known.requested(job))
     for finish in group.finished:
-        _finish(tables, finish)
+        _finish(tables, finish, at)
     for intent in group.intents:
         tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
 
 
-def _finish(tables: Tables, finish: JobFinish) -> None:
+def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
     claimed = finish.claimed
     kept = tables.jobs.get(claimed.key)
     if kept is None or kept.lease.fence != claimed.lease.fence:
@@ -254,7 +260,7 @@ def _finish(tables: Tables, finish: JobFinish) -> None:
     if kept.requests != claimed.requests:
         tables.put_job(kept.requeued(finish.again_at))
         return
-    tables.put_job(finish.after)
+    tables.put_job(finish.after, at)
     if finish.outcome is not None:
         _settle(tables, finish, finish.outcome)
 

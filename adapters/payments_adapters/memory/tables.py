@@ -1,8 +1,8 @@
 """What was saved, and the questions that are asked of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 import attrs
 
@@ -12,7 +12,7 @@ from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job, JobKey, JobState
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import (
     UNLINKED_MAX,
@@ -25,15 +25,24 @@ from payments_core.linking import (
 from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.plain_payments import PlainPayments
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
+from payments_core.tombstones import Tombstones
+
+# In memory there is no other key.
+TOMBSTONES: Final = Tombstones(b"in memory")
 
 
 @attrs.frozen
 class EventRow:
-    """An event as it came, when it came, and what became of it."""
+    """An event as it came, when it came, and what became of it.
+
+    `has_body` says whether its body is kept, `of_day` whether with those of its day.
+    """
 
     event: GatewayEvent
     received_at: datetime
     outcome: Outcome
+    has_body: bool = True
+    of_day: bool = True
 
 
 @attrs.frozen
@@ -61,11 +70,19 @@ class Tables:
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
+    # When those that are done were finished.
+    finished_at: dict[JobKey, datetime] = attrs.field(factory=dict)
+    # The greatest fence of a job that was purged.
+    purged_fence: int = 0
     link_versions: dict[str, int] = attrs.field(factory=dict)
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     former_keys: tuple[FormerKey, ...] = ()
     changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
     account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
+    # Tombstones.
+    erased: dict[bytes, datetime] = attrs.field(factory=dict)
+    # Of each erasure that is under way, by what the user is known.
+    erasures: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
     # Indexes, as a database has them: accounts by what only one of them has, what a
     # user owns, pending events by what they wait for, and intents by what only one of
     # them may have.
@@ -143,9 +160,80 @@ class Tables:
         )
         self.intents[intent.id] = intent
 
-    def put_job(self, job: Job) -> None:
-        self._write("jobs")
+    def put_job(self, job: Job, finished_at: datetime | None = None) -> None:
+        """Keep a job; one that is done, with when it was finished."""
+        self._write("jobs", "finished_at")
         self.jobs[job.key] = job
+        if job.state is JobState.OPEN:
+            self.finished_at.pop(job.key, None)
+        elif finished_at is not None:
+            self.finished_at[job.key] = finished_at
+
+    def purge_job(self, key: JobKey) -> None:
+        """Delete a job; one that is made later under its key has a greater fence."""
+        self._write("jobs", "finished_at")
+        self.finished_at.pop(key, None)
+        fence = self.jobs.pop(key).lease.fence
+        self.purged_fence = max(self.purged_fence, fence)
+
+    def bury(self, digest: bytes, at: datetime) -> None:
+        self._write("erased")
+        self.erased[digest] = at
+
+    def begin_erasure(self, pseudonym: UserId, names: frozenset[str]) -> None:
+        self._write("erasures")
+        self.erasures[pseudonym] = names
+
+    def end_erasure(self, pseudonym: UserId) -> None:
+        self._write("erasures")
+        self.erasures.pop(pseudonym, None)
+
+    def drop_account(self, user: UserId) -> None:
+        """Delete an account of which nothing is left."""
+        self._write("accounts", "customers", "emails")
+        self._write("subscriptions_of", "open_intents")
+        before = self.accounts.pop(user)
+        self.emails.pop(before.email.key, None)
+        if before.customer_id:
+            self.customers.pop(before.customer_id, None)
+        self.subscriptions_of.pop(user, None)
+        self.open_intents.pop(user, None)
+
+    def drop_link_version(self, name: str) -> None:
+        self._write("link_versions")
+        self.link_versions.pop(name, None)
+
+    def rename_in_logs(
+        self, user: UserId, pseudonym: UserId, customers: Collection[CustomerId]
+    ) -> None:
+        """Let nothing that was logged name a user or what was theirs."""
+        self._write("account_log")
+        for key, entry in list(self.account_log.items()):
+            if key[0] == user:
+                del self.account_log[key]
+                account = attrs.evolve(
+                    self.accounts[pseudonym],
+                    version=key[1],
+                    summary=entry.account.summary,
+                )
+                self.account_log[pseudonym, key[1]] = AccountLogEntry(
+                    account, entry.at, "erased", ()
+                )
+        self.changes_by_hand = tuple(
+            (at, _renamed(it, user, pseudonym, customers))
+            for at, it in self.changes_by_hand
+        )
+
+    def purge_event(self, key: EventKey) -> None:
+        """Delete an event that waits for nothing."""
+        self._write("events")
+        del self.events[key]
+
+    def purge_intent(self, id_: IntentId) -> None:
+        """Delete an intent that has ended."""
+        self._write("intents", "claims")
+        for claim in claims_of(self.intents.pop(id_)):
+            self.claims.pop(claim, None)
 
     def put_link_version(self, name: str, version: int) -> None:
         self._write("link_versions")
@@ -326,7 +414,7 @@ class Tables:
             object_id=row.event.object_id,
             livemode=row.event.livemode,
             user_id=thing.user_id if thing else None,
-            body=row.event.body if with_body else None,
+            body=row.event.body if with_body and row.has_body else None,
         )
 
     def _thing_of(self, row: EventRow) -> PaymentRecord | Subscription | None:
@@ -336,6 +424,23 @@ class Tables:
             return None
         payment = self.payments.get(PaymentId(object_id))
         return payment or self.subscriptions.get(object_id)
+
+
+def _renamed(
+    change: ChangeByHand,
+    user: UserId,
+    pseudonym: UserId,
+    customers: Collection[str],
+) -> ChangeByHand:
+    if change.user_id != user and change.subject not in customers:
+        return change
+    return attrs.evolve(
+        change,
+        user_id=pseudonym if change.user_id == user else change.user_id,
+        subject=pseudonym if change.subject in customers else change.subject,
+        instead_of=None,
+        decided=attrs.evolve(change.decided, reason="erased"),
+    )
 
 
 def claims_of(intent: Intent) -> list[tuple[str, ...]]:

@@ -1,9 +1,12 @@
 """Revoked tokens, in memory."""
 
+from datetime import datetime
+
 import attrs
 
 from payments_core.identity import UserId
 from payments_core.tokens import (
+    TOKEN_AGE_MAX,
     RevocationPage,
     Token,
     TokenRevocation,
@@ -42,3 +45,20 @@ class MemoryTokenStore:
             [self._revocations[key] for key in taken],
             taken[-1] if len(keys) > len(taken) else None,
         )
+
+    def old(self, before: datetime) -> list[tuple[str, str] | UserId]:
+        """Return what revokes nothing any more: the keys of both kinds."""
+        return [
+            *(k for k, it in self._revocations.items() if it.expires_at < before),
+            *(
+                user
+                for user, it in self._cut_offs.items()
+                if it.at < before - TOKEN_AGE_MAX
+            ),
+        ]
+
+    def purge(self, key: tuple[str, str] | UserId) -> None:
+        if isinstance(key, tuple):
+            del self._revocations[key]
+        else:
+            del self._cut_offs[key]

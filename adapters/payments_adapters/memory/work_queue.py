@@ -31,6 +31,11 @@ class MemoryWorkQueue:
         }
         claimed: list[Job | Intent] = []
         for work in _fairly((*intents.values(), *jobs))[:limit]:
+            if isinstance(work, Job):
+                # A late worker's lease is never one of the job that came after it.
+                fence = max(work.lease.fence, tables.purged_fence)
+                lease = attrs.evolve(work.lease, fence=fence)
+                work = attrs.evolve(work, lease=lease)  # noqa: PLW2901
             mine = work.claimed(now)
             if isinstance(mine, Intent):
                 mine = attrs.evolve(mine, version=mine.version + 1, writer="")

@@ -15,10 +15,11 @@ from payments_adapters.postgres import rows, statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
-from payments_core.errors import SaveTimedOut
+from payments_core.errors import ErasureKeyUnusable, SaveTimedOut
 from payments_core.events import EventKey, EventState
 from payments_core.linking import UNLINKED_MAX, Unlinked
 from payments_core.plain_payments import WHOLE_HISTORY_MAX
+from payments_core.tombstones import Tombstones
 
 # Far above any honest save: a lock is waited for a tenth of a second, twice at most. Of
 # an event's five seconds two processes may cost one each with the same slow account.
@@ -34,24 +35,35 @@ class PostgresLedger:
 
     _store: PostgresStore
     _whole_max: int = WHOLE_HISTORY_MAX
+    _tombstones: Tombstones | None = None
 
     async def load(self, lookup: Lookup) -> Snapshot:
+        tombstones, proof = self._tombstones, None
+        names: Mapping[bytes, str] = {}
+        if tombstones is not None:
+            names, proof = tombstones.by_digest(lookup.names()), tombstones.proof
         if lookup.histories:
-            return await self._load_with_histories(lookup)
+            return await self._load_with_histories(lookup, proof, names)
         async with self._store.connection() as connection:
-            found = await connection.fetchrow(statements.LOAD, *_wanted(lookup))
-        return _snapshot(lookup, found)
+            found = await connection.fetchrow(
+                statements.LOAD, *_wanted(lookup), proof, list(names)
+            )
+        return _snapshot(lookup, found, names)
 
-    async def _load_with_histories(self, lookup: Lookup) -> Snapshot:
+    async def _load_with_histories(
+        self, lookup: Lookup, proof: bytes | None, names: Mapping[bytes, str]
+    ) -> Snapshot:
         async with self._store.connection() as connection:
             found = await connection.fetchrow(
                 statements.LOAD_WITH_HISTORIES,
                 *_wanted(lookup),
+                proof,
+                list(names),
                 list(lookup.whole_histories),
                 self._whole_max,
             )
         return attrs.evolve(
-            _snapshot(lookup, found),
+            _snapshot(lookup, found, names),
             histories=[rows.to_payment(row) for row in found["own_payments"] or ()],
             buckets=[rows.to_bucket(row) for row in found["buckets"] or ()],
             periods=[rows.to_period(row) for row in found["all_periods"] or ()],
@@ -93,7 +105,9 @@ def _wanted(lookup: Lookup) -> Iterator[object]:
     yield list(lookup.open_intents)
 
 
-def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
+def _snapshot(
+    lookup: Lookup, found: Mapping[str, Any], names: Mapping[bytes, str]
+) -> Snapshot:
     return Snapshot(
         lookup=lookup,
         sequence=found["sequence"],
@@ -124,7 +138,16 @@ def _snapshot(lookup: Lookup, found: Mapping[str, Any]) -> Snapshot:
         },
         former_keys=[rows.to_former_key(row) for row in found["former_keys"] or ()],
         intents=[work_rows.to_intent(row) for row in found["intents"] or ()],
+        erased=_erased(found["erased"], names) if found["erased"] else {},
     )
+
+
+def _erased(
+    found: Sequence[Mapping[str, Any]], names: Mapping[bytes, str]
+) -> Mapping[str, datetime]:
+    if any(row["digest"] is None for row in found):
+        raise ErasureKeyUnusable
+    return {names[row["digest"]]: row["at"] for row in found}
 
 
 # Saving

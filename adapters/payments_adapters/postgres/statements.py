@@ -28,12 +28,20 @@ select a.*, (
 ) as subscriptions
 from payment_accounts a
 """
-LOAD: Final = f"select * from load_v1({', '.join(f'${n}' for n in range(1, 18))})"  # noqa: S608  # our own names
-# Beside it in one statement, so in one snapshot; most loads need no history.
+# Mostly nobody was erased, and nothing is called.
+_ERASED: Final = (
+    "case when exists (select from erased_keys) then erased_v1($18, $19) end"
+)
+# Beside it in one statement, so in one snapshot: which names were erased, and the
+# histories that most loads do not need.
+LOAD: Final = f"""
+select l.*, {_ERASED} as erased
+from load_v1({", ".join(f"${n}" for n in range(1, 18))}) l
+"""  # noqa: S608  # our own names
 LOAD_WITH_HISTORIES: Final = f"""
-select l.*, h.own_payments, h.buckets, h.all_periods
+select l.*, {_ERASED} as erased, h.own_payments, h.buckets, h.all_periods
 from load_v1({", ".join("'{}'" if n in {8, 9} else f"${n}" for n in range(1, 18))}) l,
-    history_v1($8, $18, $9, $4, $19) h
+    history_v1($8, $20, $9, $4, $21) h
 """  # noqa: S608  # our own names
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 16))})"
 

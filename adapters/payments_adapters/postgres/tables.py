@@ -153,7 +153,8 @@ webhook_events: Final = sa.Table(
     sa.Column("livemode", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
-    # Of events that the release before 0.2 kept; see event_bodies.
+    # Of events that the release before 0.2 kept, and of what was not settled when the
+    # bodies of its day were dropped; see event_bodies.
     sa.Column("body", sa.LargeBinary),
     # The job that will settle a pending event: its kind and its subject.
     sa.Column("waits_for", sa.Text),
@@ -181,6 +182,17 @@ sa.Index(
     postgresql_using="hash",
     postgresql_where=webhook_events.c.state.in_(
         [EventState.PENDING.value, EventState.QUARANTINED.value]
+    ),
+)
+# Bodies that may be purged: what is not settled needs its own.
+sa.Index(
+    "ix_webhook_events_body",
+    webhook_events.c.received_at,
+    postgresql_where=sa.and_(
+        webhook_events.c.body.is_not(None),
+        webhook_events.c.state.not_in(
+            [EventState.PENDING.value, EventState.QUARANTINED.value]
+        ),
     ),
 )
 sa.Index(
@@ -347,6 +359,25 @@ sa.Index(None, changes_by_hand.c.at, changes_by_hand.c.id)
 for _column in (changes_by_hand.c.subject, changes_by_hand.c.action):
     sa.Index(None, _column, changes_by_hand.c.at, changes_by_hand.c.id)
 
+erased_keys: Final = sa.Table(
+    "erased_keys",
+    METADATA,
+    # Tombstones: keyed hashes of users, customers and e-mails that were erased, and one
+    # of the key itself (`payments_core.tombstones`). Never deleted.
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("at", _MOMENT, nullable=False),
+)
+
+erasures: Final = sa.Table(
+    "erasures",
+    METADATA,
+    # Erasures that are under way: events are looked through for what is known of the
+    # user. At the end the row goes.
+    sa.Column("pseudonym", sa.Text, primary_key=True),
+    sa.Column("identifiers", sa.Text, nullable=False),
+    sa.Column("at", _MOMENT, nullable=False),
+)
+
 intents: Final = sa.Table(
     "intents",
     METADATA,
@@ -396,6 +427,9 @@ sa.Index(
     postgresql_where=OPEN_INTENT,
 )
 sa.Index("ix_intents_due", intents.c.due_at, postgresql_where=OPEN_INTENT)
+sa.Index(
+    "ix_intents_ended", intents.c.created_at, postgresql_where=sa.not_(OPEN_INTENT)
+)
 
 jobs: Final = sa.Table(
     "jobs",
@@ -420,6 +454,16 @@ jobs: Final = sa.Table(
 sa.Index("ix_jobs_due", jobs.c.due_at, postgresql_where=sa.not_(jobs.c.dead))
 FAILING_JOB: Final = sa.and_(sa.not_(jobs.c.dead), jobs.c.attempts >= QUICK_ATTEMPTS)
 sa.Index("ix_jobs_failing", jobs.c.due_at, postgresql_where=FAILING_JOB)
+sa.Index("ix_jobs_done", jobs.c.finished_at, postgresql_where=jobs.c.dead)
+
+purged_jobs: Final = sa.Table(
+    "purged_jobs",
+    METADATA,
+    # One row: the greatest fence that a job had which was purged.
+    sa.Column("singleton", sa.Boolean, primary_key=True),
+    sa.Column("lease_no", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("singleton", name="singleton"),
+)
 
 # The sequence numbers of what is fetched, drawn before the gateway is asked: a greater
 # one was drawn later, by whatever pod.
@@ -428,7 +472,7 @@ gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
 checkpoints: Final = sa.Table(
     "checkpoints",
     METADATA,
-    # One row for each loop over what the gateway has. The position is its own text.
+    # One row for each loop. The position is its own text.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("position", sa.Text),
     sa.Column("reached_at", _MOMENT),
@@ -474,6 +518,7 @@ token_cut_offs: Final = sa.Table(
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("at", _MOMENT, nullable=False),
 )
+sa.Index(None, token_cut_offs.c.at)
 
 deployment: Final = sa.Table(
     "deployment",

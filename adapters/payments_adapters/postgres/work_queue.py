@@ -25,6 +25,10 @@ _INTENT_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in IntentKind)
 _OF_JOBS: Final = ", ".join(f"j.{name}" for name in statements.columns(jobs))
 _OF_INTENTS: Final = ", ".join(f"i.{name}" for name in statements.columns(intents))
 
+# The greatest fence of a job that was purged: a late worker's lease is never one of the
+# job that came after it.
+_PURGED: Final = "coalesce((select max(lease_no) from purged_jobs), 0)"
+
 # Each account's first comes before any account's second; of intents only the first is
 # claimed: it may need the others. What another process is claiming is skipped; that
 # it is due is asked once more with the row in hand.
@@ -48,7 +52,7 @@ held as (
     order by due.turn, due.due_at, j.kind, j.subject limit $2
     for no key update of j skip locked
 )
-update jobs j set lease_no = j.lease_no + 1, leased_until = $3
+update jobs j set lease_no = greatest(j.lease_no, {_PURGED}) + 1, leased_until = $3
 from held where j.kind = held.kind and j.subject = held.subject
 returning {_OF_JOBS}, nextval('gateway_tickets') as sequence
 """  # noqa: S608  # our own names

@@ -41,7 +41,9 @@ from payments_core.events import (
     ReadFailed,
     Report,
 )
+from payments_core.identity import CUSTOMER_ID_LENGTH_MAX, CustomerId
 
+_CUSTOMER: Final = "customer"
 _NUL_IS_READ: Final = "a text that is read holds a NUL character"
 _NEVER: Final = moment(0)
 
@@ -56,14 +58,22 @@ def translate(
     try:
         try:
             envelope = envelope_of(body)
-            request = envelope.request
+            request, thing = envelope.request, envelope.data.object
+            customer = thing.id if thing.kind == _CUSTOMER else thing.customer
+            if isinstance(customer, dict):
+                customer = customer.get("id")
+            # Whatever else it is, it names nobody.
+            is_id = (
+                isinstance(customer, str) and len(customer) <= CUSTOMER_ID_LENGTH_MAX
+            )
             event = GatewayEvent(
                 id=envelope.id,
                 type=envelope.type,
                 created_at=moment(envelope.created),
                 livemode=envelope.livemode,
                 api_version=envelope.api_version,
-                object_id=envelope.data.object.id,
+                object_id=thing.id,
+                customer_id=CustomerId(str(customer)) if is_id and customer else None,
                 report=_report(envelope, body),
                 ignored_because=(
                     None if envelope.type in FOLLOWED else why_ignored(envelope.type)

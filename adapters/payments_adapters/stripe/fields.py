@@ -47,6 +47,8 @@ class Thing(msgspec.Struct):
     # A balance has none.
     id: Id | None = None
     livemode: bool | None = None
+    # An id, or the whole customer; whatever else it is, it names nobody.
+    customer: object = None
 
 
 class Metadata(msgspec.Struct):

@@ -13,7 +13,8 @@ Rule 5: what has to be fetched becomes a job. A payment within a subscription's 
         is a reason to sync it, unless it says nothing new.
 Rule 6: facts that cannot be decided on do not stop the others: their event is kept as
         pending, with a job that applies it again.
-Rule 7: an event that comes again is a duplicate. If it was not applied, that is tried
+Rule 7: what is of a user who was erased is ignored (`payments_core.erasure`).
+Rule 8: an event that comes again is a duplicate. If it was not applied, that is tried
         again: what it waits for is asked for, and what stood against it may be gone.
         One that was closed by hand stays so.
 """
@@ -45,11 +46,14 @@ from payments_core.decide.decision import (
     QUARANTINED,
     Decided,
     Decision,
+    believing_nothing,
+    comes_again,
     customer_job,
     event_group,
     event_job,
     subscription_job,
 )
+from payments_core.decide.erased import ignored, is_of_erased
 from payments_core.decide.group import Group
 from payments_core.decide.known import Known
 from payments_core.decide.lookups import lookup_of
@@ -168,13 +172,14 @@ def decide(
             state = snapshot.events.get(event.key)
             if state not in (_REAPPLIED if source.reapplied else _NEW):
                 continue
-        if event is not None and event.livemode is not policy.livemode:
-            decided[number] = _quarantined(source, event, now.system)
-            continue
-        if source.intent is not None and (it := known.claim_on(source.intent)):
-            decided[number] = it
-            continue
+        is_other = event is not None and event.livemode is not policy.livemode
         try:
+            # Most are neither: nothing is called for them.
+            if is_other or source.intent is not None or known.has_erased:
+                at_once = _at_once(known, source, now.system, is_other=is_other)
+                if at_once is not None:
+                    decided[number] = at_once
+                    continue
             key, owner = targets.of(source)
         except Exception as error:  # noqa: BLE001  # one source's bug is not the others'
             decided[number] = set_aside(source, now.system, error)
@@ -194,7 +199,7 @@ def decide(
 def _revived(
     sources: Sequence[SourcedFacts], snapshot: Snapshot
 ) -> Sequence[SourcedFacts]:
-    """Return the sources; an event that comes again is applied again (rule 7)."""
+    """Return the sources; an event that comes again is applied again (rule 8)."""
     if not _REVIVED.intersection(snapshot.events.values()):
         return sources
     return [
@@ -205,25 +210,20 @@ def _revived(
     ]
 
 
-def _quarantined(source: SourcedFacts, event: GatewayEvent, now: datetime) -> Decided:
-    """Keep an event of the other mode, and believe nothing of it."""
-    known, new = ((event.key, _OTHER_MODE),), ((event, _OTHER_MODE),)
-    job = source.job
-    changes = Changes(
-        key=event_group(event),
-        events=() if source.reapplied else new,
-        resolved=known if source.reapplied else (),
-        finished=(JobFinish(job, job.finished(), _OTHER_MODE, now),) if job else (),
-        cause=_OTHER_MODE.reason or "",
-        sources=(event.id,),
-    )
-    again = _comes_again(source)
-    return Decided(changes=changes, outcome=_OTHER_MODE, duplicate=again)
+def _at_once(
+    known: Known, source: SourcedFacts, now: datetime, *, is_other: bool
+) -> Decided | None:
+    """Say what becomes of a source of which nothing is recorded; else None.
 
-
-def _comes_again(source: SourcedFacts) -> bool:
-    """Whether it is a delivery of an event that was kept, and was not applied."""
-    return source.reapplied and source.job is None
+    `is_other`: its event is of the other mode.
+    """
+    if is_other:
+        return believing_nothing(source, _OTHER_MODE, now, source.event)
+    if source.intent is not None:
+        return known.claim_on(source.intent)
+    if known.has_erased and is_of_erased(known, source):
+        return ignored(source, now)
+    return None
 
 
 def _decided_group(
@@ -322,7 +322,7 @@ def _decided_together(
                 changes=changes,
                 outcome=it,
                 # Most events are new: nothing is called for them.
-                duplicate=source.reapplied and _comes_again(source),
+                duplicate=source.reapplied and comes_again(source),
             )
             for source, it in zip(sources, answers, strict=True)
         ]
@@ -398,7 +398,7 @@ def set_aside(source: SourcedFacts, now: datetime, error: Exception) -> Decided:
     event, reason = source.event, f"failed: {type(error).__name__}"
     outcome = Outcome(EventState.PENDING, reason, event_job(event.key))
     later = Job.due(event_job(event.key), reason, now).failed(now, reason)
-    again = _comes_again(source)
+    again = comes_again(source)
     changes = Changes(
         key=event_group(event),
         events=() if again else ((event, outcome),),

@@ -7,6 +7,8 @@ Rule 3: a card applies if nothing was heard of it since its sequence number was 
         else it is fetched again. An event about a card is a reason to fetch it, unless
         it says nothing new, or came of an operation of ours that is not lost.
 Rule 4: what is linked is surely the account's: see `payments_core.linking`.
+Rule 5: who was erased does not register again, and their customer is not bound again:
+        see `payments_core.erasure`.
 """
 
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from payments_core.decide.lookups import claims_of
 from payments_core.decide.payments import put_payment
 from payments_core.decide.subscriptions import put_subscription
 from payments_core.errors import (
+    AccountErased,
     CustomerTaken,
     EmailTaken,
     EventApplied,
@@ -214,10 +217,14 @@ def _refusal(
     group: Group, fact: UserRegistered, account: PaymentAccount
 ) -> Rejected | None:
     user, known = fact.user_id, group.known
+    if f"user {user}" in known.snapshot.erased:
+        return AccountErased()
     if known.by_email.get(fact.email.key, user) != user:
         return EmailTaken()
     if fact.customer_id is None:
         return None
+    if f"customer {fact.customer_id}" in known.snapshot.erased:
+        return CustomerTaken("it was erased")
     if known.bound_to(fact.customer_id) not in {None, user}:
         return CustomerTaken("it is another user's")
     is_first = account.customer_id in {None, fact.customer_id}
@@ -282,7 +289,10 @@ def bind_customer(group: Group, fact: CustomerBound, _: SourcedFacts) -> Outcome
 
 def _bind(group: Group, customer: CustomerId, *, existed: bool) -> None:
     account = group.account
-    taken = group.known.bound_to(customer) not in {None, group.owner}
+    taken = (
+        group.known.bound_to(customer) not in {None, group.owner}
+        or f"customer {customer}" in group.known.snapshot.erased
+    )
     if account is None or account.customer_id is not None or taken:
         return
     group.account = account.bound(customer)

@@ -1,15 +1,17 @@
 """What a decision is: one answer for each source, and the groups that hold them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import attrs
 
-from payments_core.changes import Changes, Lookup
+from payments_core.changes import Changes, JobFinish, Lookup
 from payments_core.errors import Rejected
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
+from payments_core.facts import SourcedFacts
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job import Job, JobKey, JobKind
 
 QUARANTINE_REASON: Final = "metadata and customer name different users"
 QUARANTINED: Final = Outcome(EventState.QUARANTINED, QUARANTINE_REASON)
@@ -46,6 +48,31 @@ class Decided:
     failure: Exception | None = None
 
 
+def comes_again(source: SourcedFacts) -> bool:
+    """Whether it is a delivery of an event that was kept, and was not applied."""
+    return source.reapplied and source.job is None
+
+
+def believing_nothing(
+    source: SourcedFacts, outcome: Outcome, now: datetime, kept: GatewayEvent | None
+) -> Decided:
+    """Keep an event, as `kept`, and end its job: nothing else is recorded."""
+    job = source.job
+    if kept is None and job is None:
+        return Decided(outcome=outcome)
+    again, new = source.reapplied, not source.reapplied
+    group = event_group(kept) if kept else ""
+    changes = Changes(
+        key=job_group(job) if job and not kept else group,
+        events=((kept, outcome),) if kept and new else (),
+        resolved=((kept.key, outcome),) if kept and again else (),
+        finished=(JobFinish(job, job.finished(), outcome, now),) if job else (),
+        cause=outcome.reason or "",
+        sources=(kept.id,) if kept else (),
+    )
+    return Decided(changes=changes, outcome=outcome, duplicate=comes_again(source))
+
+
 @attrs.frozen
 class Decision:
     """One `Decided` for each source, or what has to be loaded before one can decide."""
@@ -62,6 +89,10 @@ class Decision:
 
 def event_group(event: GatewayEvent) -> str:
     return f"event {event.id} {event.type}"
+
+
+def job_group(job: Job) -> str:
+    return f"job {job.key.kind} {job.key.subject}"
 
 
 def user_group(user: UserId) -> tuple[str, UserId]:

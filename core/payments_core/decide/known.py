@@ -7,6 +7,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.changes import Snapshot
 from payments_core.decide.decision import Decided
+from payments_core.erasure import PSEUDONYM
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent
 from payments_core.linking import (
@@ -29,6 +30,8 @@ class Known:
     by_email: Mapping[str, UserId]
     payments: Mapping[PaymentId, PaymentRecord]
     subscriptions: Mapping[str, Subscription]
+    # Whether anything of what is known here may be of somebody who was erased.
+    has_erased: bool
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Known":
@@ -49,6 +52,8 @@ class Known:
             {it.email.key: it.user_id for it in snapshot.accounts},
             {it.payment.id: it for it in snapshot.payments},
             subscriptions,
+            bool(snapshot.erased)
+            or any(it.user_id.startswith(PSEUDONYM) for it in snapshot.accounts),
         )
 
     def owner_of(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from payments_core.changes import Lookup
-from payments_core.events import CardReported
+from payments_core.events import CardReported, SyncNeeded
 from payments_core.facts import (
     CardObserved,
     CloseDecided,
@@ -21,6 +21,7 @@ from payments_core.facts import (
     SubscriptionObserved,
     UserRegistered,
 )
+from payments_core.job import JobKind
 from payments_core.linking import NO_KEYS, LinkKeys, link_keys
 
 
@@ -36,6 +37,9 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
     decided, sold = facts[LinkDecided], facts[SubscriptionLinkDecided]
+    synced: dict[JobKind, list[Any]] = defaultdict(list)
+    for it in facts[SyncNeeded]:
+        synced[it.job.kind].append(it.job.subject)
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
     users += [it.user_id for it in (*decided, *sold) if it.user_id]
     cards = (*facts[CardObserved], *facts[CardReported], *facts[CustomerDeleted])
@@ -48,12 +52,17 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     return Lookup(
         keys=keys if claims is NO_KEYS else keys | claims,
         payments=frozenset(
-            [*(it.id for it in payments), *(it.payment_id for it in decided)]
+            [
+                *(it.id for it in payments),
+                *(it.payment_id for it in decided),
+                *synced[JobKind.PAYMENT],
+            ]
         ),
         subscriptions=frozenset(
             [
                 *(it.period.gateway_id for it in facts[PeriodPaid]),
                 *(it.gateway_id for it in (*reports, *sold)),
+                *synced[JobKind.SUBSCRIPTION],
             ]
         ),
         events=frozenset(
@@ -77,6 +86,16 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
         # Another customer takes the place of one that an operation may be using.
         open_intents=frozenset(
             [it.user_id for it in facts[UserRegistered] if it.by_hand is not None]
+        ),
+        customers=frozenset(
+            [
+                *(
+                    it.event.customer_id
+                    for it in sources
+                    if it.event and it.event.customer_id
+                ),
+                *synced[JobKind.CUSTOMER],
+            ]
         ),
     )
 

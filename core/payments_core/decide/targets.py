@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import attrs
 
-from payments_core.decide.decision import event_group, user_group
+from payments_core.decide.decision import event_group, job_group, user_group
 from payments_core.decide.known import Known
 from payments_core.events import (
     CardReported,
@@ -92,7 +92,7 @@ class Targets:
         if source.event is not None:
             return event_group(source.event), None
         if source.job is not None:
-            return f"job {source.job.key.kind} {source.job.key.subject}", None
+            return job_group(source.job), None
         return "syncs", None
 
     def _of_fact(self, fact: Fact) -> _Target | None:

@@ -7,6 +7,7 @@ from payments_core.jobs.import_customers import (
     RowResult,
     RowState,
 )
+from payments_core.jobs.purge import Purge, PurgeListener
 from payments_core.jobs.read_history import ReadHistory
 from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
@@ -21,6 +22,8 @@ __all__ = [
     "ImportCustomers",
     "ImportRow",
     "Patience",
+    "Purge",
+    "PurgeListener",
     "ReadHistory",
     "Reconcile",
     "RowResult",

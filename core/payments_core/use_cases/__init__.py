@@ -14,6 +14,7 @@ from payments_core.use_cases.back_fill_events import (
     BackFillListener,
 )
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
+from payments_core.use_cases.erasures import EraseAccount, Erased
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -75,6 +76,8 @@ __all__ = [
     "ConfirmOpen",
     "EndSubscription",
     "Ended",
+    "EraseAccount",
+    "Erased",
     "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",

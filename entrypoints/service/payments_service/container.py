@@ -21,12 +21,15 @@ from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
+from payments_adapters.postgres.personal_data import AccountExport
+from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
@@ -48,6 +51,7 @@ from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
 from payments_core.jobs import (
     FailedWork,
+    Purge,
     Reconcile,
     RunSweep,
     RunWork,
@@ -59,6 +63,7 @@ from payments_core.ports import (
     AuditLog,
     Checkpoints,
     Clock,
+    Erasures,
     EventLog,
     EventReader,
     GatewayLists,
@@ -69,11 +74,13 @@ from payments_core.ports import (
     NewId,
     PaymentDirectory,
     PaymentGateway,
+    PurgeStore,
     SystemClock,
     TokenStore,
     TokenVerifier,
     WorkQueue,
 )
+from payments_core.tombstones import Tombstones
 from payments_core.use_cases import (
     AuthenticateCaller,
     BackFillEvents,
@@ -83,6 +90,7 @@ from payments_core.use_cases import (
     CloseEvent,
     ConfirmOpen,
     EndSubscription,
+    EraseAccount,
     ExecuteOperation,
     FindOpenEvents,
     FindPrice,
@@ -113,6 +121,7 @@ from payments_core.use_cases import (
 )
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.ingest_queue import IngestQueue
+from payments_service.purge_reports import PurgeReports
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -268,16 +277,18 @@ def build_container(
     breaker = CircuitBreaker(system_clock, KeyWatch(system_clock, _log_key))
     container = punq.Container()
     container.register(PostgresStore, instance=store)
+    container.register(AccountExport, instance=AccountExport(store))
     container.register(StripeGateway, instance=stripe)
     container.register(StripeLists, instance=lists)
     container.register(CircuitBreaker, instance=breaker)
     container.register(WebhookReports, instance=WebhookReports())
     container.register(BackFillReports, instance=BackFillReports())
     container.register(SweepReports, instance=SweepReports())
+    container.register(PurgeReports, instance=PurgeReports())
     providers = {
         **_edges(settings, system_clock),
-        **_stores(store),
-        **_loop_stores(store),
+        **_stores(store, tombstones_of(settings)),
+        **_loop_stores(store, tombstones_of(settings)),
         **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
@@ -324,9 +335,11 @@ def build_container(
 
     for it, provider in (
         *_event_lists(settings, container).items(),
+        (Purge, _purge(settings, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
+        (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
         (RunWork, run_work),
     ):
@@ -363,6 +376,33 @@ def _event_lists(
         )
 
     return {BackFillEvents: back_fill, RecoverEvents: recover}
+
+
+def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
+    def erase() -> EraseAccount:
+        return EraseAccount(
+            container.resolve(RecordFacts),
+            container.resolve(AccountDirectory),
+            container.resolve(Erasures),
+            container.resolve(Clock),
+            container.resolve(NewId),
+        )
+
+    return erase
+
+
+def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]:
+    def purge() -> Purge:
+        return Purge(
+            container.resolve(PurgeStore),
+            container.resolve(Checkpoints),
+            container.resolve(Clock),
+            container.resolve(SystemClock),
+            settings.retention,
+            container.resolve(PurgeReports),
+        )
+
+    return purge
 
 
 def _sweeping(
@@ -433,9 +473,14 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
     }
 
 
-def _stores(store: PostgresStore) -> _Providers:
+def tombstones_of(settings: Settings) -> Tombstones | None:
+    key = settings.erasure_key
+    return Tombstones(key) if key is not None else None
+
+
+def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     def ledger() -> Ledger:
-        return PostgresLedger(store)
+        return PostgresLedger(store, tombstones=tombstones)
 
     def work_queue() -> WorkQueue:
         return PostgresWorkQueue(store)
@@ -474,14 +519,25 @@ def _stores(store: PostgresStore) -> _Providers:
     }
 
 
-def _loop_stores(store: PostgresStore) -> _Providers:
+def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
+    def erasures() -> Erasures:
+        return PostgresErasures(store, tombstones)
+
     def checkpoints() -> Checkpoints:
         return PostgresCheckpoints(store)
 
     def kept_objects() -> KeptObjects:
         return PostgresKeptObjects(store)
 
-    return {Checkpoints: checkpoints, KeptObjects: kept_objects}
+    def purge_store() -> PurgeStore:
+        return PostgresPurgeStore(store)
+
+    return {
+        Checkpoints: checkpoints,
+        KeptObjects: kept_objects,
+        Erasures: erasures,
+        PurgeStore: purge_store,
+    }
 
 
 def _money(

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from payments_adapters.guessable import weakness_of
 from payments_core.errors import InvalidValue
+from payments_core.retention import Retention
+from payments_core.tokens import TOKEN_AGE_MAX
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
@@ -29,6 +32,18 @@ CONNECTIONS_MAX: Final = 512
 # uvicorn's own.
 KEEP_ALIVE_S: Final = 5
 EVENT_BACK_FILL_S: Final = 60
+ERASURE_KEY_BYTES_MIN: Final = 32
+_TOKEN_AGE_MAX_S: Final = int(TOKEN_AGE_MAX.total_seconds())
+# The least and the most days for which something is kept that is not kept for good.
+# Stripe delivers and lists an event for 30 days; a key is repeated for a day.
+_KEPT_MIN: Final = Retention(
+    bodies=timedelta(days=31),
+    events=timedelta(days=31),
+    intents=timedelta(days=7),
+    jobs=timedelta(days=7),
+    revocations=timedelta(days=1),
+)
+_KEPT_DAYS_MAX: Final = 36_600
 # One of those that an address of a database may list, separated by commas.
 _HOST: Final = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]*)(?::([0-9]{0,5}))?")
 
@@ -91,6 +106,8 @@ class Settings:
     drain_s: int = 0
     event_back_fill_s: int = EVENT_BACK_FILL_S
     sweep: str = REPAIRS
+    retention: Retention = attrs.Factory(Retention)
+    erasure_key: bytes | None = attrs.field(default=None, repr=False)
     log_level: str = "info"
 
     @property
@@ -141,7 +158,9 @@ class Settings:
             "jwt_audience": given.required("PAYMENTS_JWT_AUDIENCE", _text),
             "jwt_keys": given.required("PAYMENTS_JWT_KEYS", _jwt_keys),
             "jwt_max_age": given.get(
-                "PAYMENTS_JWT_MAX_AGE_S", _seconds(60, 366 * 86_400), timedelta(days=1)
+                "PAYMENTS_JWT_MAX_AGE_S",
+                _seconds(60, _TOKEN_AGE_MAX_S),
+                timedelta(days=1),
             ),
             "host": given.get("PAYMENTS_HOST", _text, "127.0.0.1"),
             "port": given.get("PAYMENTS_PORT", _whole(0, _PORT_MAX), 8000),
@@ -158,6 +177,8 @@ class Settings:
                 "PAYMENTS_EVENT_BACK_FILL_S", _whole(0, 3_600), EVENT_BACK_FILL_S
             ),
             "sweep": given.get("PAYMENTS_SWEEP", _one_of(_SWEEPS), REPAIRS),
+            "retention": _retention(given),
+            "erasure_key": given.get("PAYMENTS_ERASURE_KEY", _erasure_key, None),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:
@@ -316,6 +337,37 @@ def _seconds(least: int, most: int) -> Callable[[str], timedelta]:
 
 def _days(text: str) -> timedelta:
     return timedelta(days=_whole(0, 366)(text))
+
+
+def _retention(given: _Reader) -> Retention:
+    usual, read = Retention(), dict[str, timedelta | None]()
+    for name, least in attrs.asdict(_KEPT_MIN).items():
+        variable = f"PAYMENTS_KEEP_{name.upper()}_DAYS"
+        days = _kept_days(least.days)
+        read[name] = given.get(variable, days, getattr(usual, name))
+    return Retention(**read)
+
+
+def _erasure_key(text: str) -> bytes:
+    # Hashes of e-mails are guessed by whoever can guess the key.
+    key = text.encode()
+    if len(key) < ERASURE_KEY_BYTES_MIN:
+        raise ValueError(f"less than {ERASURE_KEY_BYTES_MIN} bytes")
+    if weakness := weakness_of(key):
+        raise ValueError(weakness)
+    return key
+
+
+def _kept_days(least: int) -> Callable[[str], timedelta | None]:
+    def read(text: str) -> timedelta | None:
+        if re.fullmatch(r"0{1,9}", text):
+            return None
+        try:
+            return timedelta(days=_whole(least, _KEPT_DAYS_MAX)(text))
+        except ValueError as error:
+            raise ValueError(f"{error}, nor 0, which is for good") from None
+
+    return read
 
 
 def _database_url(text: str) -> str:

@@ -5,8 +5,8 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill and the nightly sweep run beside all that, each one turn after the
-        other: however long they take, no job waits for them.
+Rule 4: back-fill, the nightly sweep and the purge run beside all that, each one turn
+        after the other: however long they take, no job waits for them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
-from payments_core.jobs import RunWork, SweepNightly
+from payments_core.jobs import Purge, RunWork, SweepNightly
 from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
 
@@ -43,6 +43,7 @@ Chore = Callable[[], Awaitable[object]]
 Loop = Callable[[Callable[[], bool]], Awaitable[bool]]
 BACK_FILL: Final = "back-fill"
 SWEEP: Final = "sweep"
+PURGE: Final = "purge"
 
 
 @attrs.define
@@ -64,7 +65,8 @@ class Worker:
     def of(
         cls, container: Container, *, back_fills: bool = False, sweeps: bool = False
     ) -> "Worker":
-        work, loops = container[RunWork], dict[str, Loop]()
+        work = container[RunWork]
+        loops: dict[str, Loop] = {PURGE: container[Purge]}
         if back_fills:
             loops[BACK_FILL] = container[BackFillEvents]
         if sweeps:

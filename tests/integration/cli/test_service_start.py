@@ -218,6 +218,8 @@ def test_t61_the_configuration_is_shown_without_secrets(
         "PAYMENTS_JWT_MAX_AGE_S": "90",
         "PAYMENTS_GRACE_DAYS": "7",
         "PAYMENTS_DRAIN_S": "1",
+        "PAYMENTS_KEEP_BODIES_DAYS": "31",
+        "PAYMENTS_KEEP_JOBS_DAYS": "0",
     }
     env = {**nowhere, **secretive(**given)}
 

@@ -6,13 +6,18 @@ from datetime import datetime
 import click
 import msgspec
 
+from payments_adapters.postgres.personal_data import AccountExport
 from payments_core.by_hand import ByHand
+from payments_core.errors import AccountInUse
 from payments_core.identity import customer_id
 from payments_core.use_cases import (
+    EraseAccount,
+    GetAuthorizedAccount,
     GetPaymentStatus,
     PaymentStatusView,
     RegisterCustomer,
 )
+from payments_core.use_cases.erasures import SETTLED_S, Erased
 from payments_service.cli import environment
 from payments_service.cli.account_import import import_
 from payments_service.presentation.arguments import user_named
@@ -101,3 +106,99 @@ def show(*, user: str, as_json: bool) -> None:
             f"  {it['quantity']} x {it['price']}"
             f"  paid through {it['paid_through'] or '-'}"
         )
+
+
+@account.command()
+@click.argument("user", help="The user's id or e-mail.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def export(*, user: str, as_json: bool) -> None:
+    """Write all that is kept of a user, as JSON.
+
+    On stdout, each row of each table that is about them: a row a line, or with --json
+    one document. What is where says docs/retention.md. Events come with their bodies,
+    as far as these are kept. All events are read for it, which takes minutes where
+    there are many.
+    """
+
+    async def work() -> None:
+        async with environment.opened() as container:
+            find, caller = container[GetAuthorizedAccount], environment.operator()
+            known = await find(user_named(user), caller=caller)
+            rows = container[AccountExport](known.user_id)
+            if not as_json:
+                async for table, row in rows:
+                    click.echo(json.dumps({"table": table, "row": row}))
+                return
+            # Written as it is read: events may be many.
+            click.echo(f'{{"user_id": {json.dumps(known.user_id)}, "rows": [', nl=False)
+            before = ""
+            async for table, row in rows:
+                told = json.dumps({"table": table, "row": row})
+                click.echo(f"{before}{told}", nl=False)
+                before = ",\n"
+            click.echo("]}")
+
+    environment.run(work())
+
+
+@account.command()
+@click.argument("user", help="The user's id or e-mail.")
+@click.option(
+    "--reason", required=True, help="Why: 1 to 500 characters, kept; not who it is."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what stands against it, if anything."
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
+@click.option(
+    "--settle",
+    "settled_s",
+    type=click.FloatRange(0, 600),
+    default=SETTLED_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="After how long events are looked through: what was being recorded has ended.",
+)
+@_JSON
+def erase(
+    *, user: str, reason: str, dry_run: bool, yes: bool, settled_s: float, as_json: bool
+) -> None:
+    """Erase a user, for good.
+
+    Payments, paid periods and the log of the account stay, with amounts and times, as
+    a pseudonym's. All else of the user goes: docs/retention.md says what. What is heard
+    of them later is ignored. Nothing is done at Stripe: the customer has to be deleted
+    there besides. It is refused while a subscription, an operation, a payment or a
+    dispute of theirs is open. Cut off, it goes on when it is asked for again.
+    """
+    named, caller = user_named(user), environment.operator()
+    by_hand = ByHand.of(caller.user_id, reason)
+
+    async def look() -> list[str]:
+        async with environment.opened() as container:
+            whose, found = await container[EraseAccount].what_is_open(
+                named, caller=caller
+            )
+        if found:
+            raise AccountInUse(found)
+        return [whose]
+
+    async def work() -> Erased:
+        async with environment.opened() as container:
+            it = container[EraseAccount]
+            return await it(named, by_hand, caller=caller, settled_s=settled_s)
+
+    (whose,) = environment.run(look())
+    if dry_run:
+        done: dict[str, object] = {"user_id": whose, "erased": False}
+        click.echo(json.dumps(done) if as_json else f"{whose} would be erased")
+        return
+    if not yes:
+        click.confirm(f"erase {whose} for good?", abort=True, err=True)
+    erased = environment.run(work())
+    done = {"pseudonym": erased.pseudonym, "events": erased.events, "erased": True}
+    click.echo(
+        json.dumps(done)
+        if as_json
+        else f"erased; what is left is {erased.pseudonym}'s ({erased.events} events)"
+    )

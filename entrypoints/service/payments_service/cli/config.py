@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 import click
 
+from payments_core.retention import Retention
 from payments_service.cli import environment
 from payments_service.settings import Settings
 
@@ -49,6 +50,11 @@ def _shown(settings: Settings) -> dict[str, str]:
     shown = {}
     for field in attrs.fields(Settings):
         value = getattr(settings, field.name)
+        if isinstance(value, Retention):
+            for kept, days in attrs.asdict(value).items():
+                name = f"PAYMENTS_KEEP_{kept.upper()}_DAYS"
+                shown[name] = str(days.days if days else 0)
+            continue
         name, unit = _DURATIONS.get(field.name, (field.name, None))
         if not field.repr:
             value = "set" if value else "not set"

@@ -41,6 +41,7 @@ _CODES: Final = (
     (errors.SubscriptionNotFound, Exit.NOT_FOUND),
     (errors.IntentNotFound, Exit.NOT_FOUND),
     (errors.GatewayMisconfigured, Exit.CONFIGURATION),
+    (errors.ErasureKeyUnusable, Exit.CONFIGURATION),
     (errors.UnknownReference, Exit.USAGE),
     (errors.InvalidValue, Exit.USAGE),
     (errors.Rejected, Exit.REFUSED),

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "doctor": "What is wrong with this deployment, and what to do about it.",
     "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
+    "purge": "Delete what was kept long enough.",
     "reconcile": "Compare what is kept with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",

@@ -16,6 +16,7 @@ from typing_extensions import override
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
+from payments_core.jobs.purge import PURGE
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Checkpoints, Clock, EventLog, JobDirectory
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
@@ -24,6 +25,7 @@ from payments_service.back_fill_reports import BackFillReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
+from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
@@ -213,6 +215,24 @@ class SweepMetrics(Collector):
         )
 
 
+class PurgeMetrics(Collector):
+    """What was deleted as kept long enough, as this process sees it."""
+
+    def __init__(self, reports: PurgeReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        purged = CounterMetricFamily(
+            "payments_purged",
+            "What was kept long enough and deleted: rows, or days of bodies.",
+            labels=["kind"],
+        )
+        for kind, count in self._reports.counts.items():
+            purged.add_metric([kind], count)
+        yield purged
+
+
 class WebhookMetrics(Collector):
     """What became of webhooks that changed nothing, as this process sees it."""
 
@@ -264,6 +284,7 @@ class WorkerMetrics:
     clock: Clock
     reports: BackFillReports
     sweeps: SweepReports
+    purges: PurgeReports
 
 
 @attrs.frozen
@@ -278,6 +299,7 @@ class _Measured:
 def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
     registry.register(BackFillMetrics(worker.reports))
     registry.register(SweepMetrics(worker.sweeps))
+    registry.register(PurgeMetrics(worker.purges))
     failing = Gauge(
         "payments_jobs_failing",
         "Jobs whose quick attempts are used up: they are tried once a day.",
@@ -299,9 +321,14 @@ def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
         "How old the time is up to which a sweep has compared all.",
         registry=registry,
     )
+    purge_age = Gauge(
+        "payments_purge_age_seconds",
+        "How long ago all that was kept long enough was deleted.",
+        registry=registry,
+    )
+    loops = ((EVENT_BACK_FILL, lag), (SWEEP, age), (PURGE, purge_age))
     lags = [
-        LoopLag(name, worker.checkpoints, worker.clock, gauge)
-        for name, gauge in ((EVENT_BACK_FILL, lag), (SWEEP, age))
+        LoopLag(name, worker.checkpoints, worker.clock, gauge) for name, gauge in loops
     ]
     return _Measured(
         FailingJobs(worker.jobs, failing), OpenEvents(worker.events, open_), lags

@@ -38,6 +38,8 @@ STATUSES: Final = {
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,
     errors.CustomerTaken: HTTPStatus.CONFLICT,
+    errors.AccountErased: HTTPStatus.GONE,
+    errors.AccountInUse: HTTPStatus.CONFLICT,
     errors.PaymentLinked: HTTPStatus.CONFLICT,
     errors.SubscriptionLinked: HTTPStatus.CONFLICT,
     errors.PaymentOfSubscription: HTTPStatus.CONFLICT,

@@ -3,8 +3,11 @@
 import socket
 
 from payments_adapters.postgres.deployment_mode import stamped_livemode
+from payments_adapters.postgres.erasures import is_erasure_key
 from payments_adapters.postgres.store import PostgresStore
+from payments_core.errors import ErasureKeyUnusable
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.container import tombstones_of
 from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
 
@@ -12,11 +15,15 @@ from payments_service.settings import Settings, SettingsError
 async def require_own_database(settings: Settings) -> None:
     """Refuse the database of the other mode: real and test money never meet.
 
+    And one whose tombstones are by another key: who was erased would come back.
+
     Raises:
-        SettingsError: it is the other's.
+        SettingsError: it is the other's, or the key is not that of the tombstones.
     """
     async with PostgresStore(settings.database_url, 1).opened() as store:
         livemode = await stamped_livemode(store, livemode=settings.livemode)
+        if not await is_erasure_key(store, tombstones_of(settings)):
+            raise SettingsError({"PAYMENTS_ERASURE_KEY": ErasureKeyUnusable.message})
     if livemode is not settings.livemode:
         theirs = "production" if livemode else "development"
         raise SettingsError(

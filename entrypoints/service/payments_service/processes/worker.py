@@ -16,6 +16,7 @@ from payments_service.container import Container, opened
 from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
+from payments_service.purge_reports import PurgeReports
 from payments_service.settings import Settings
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -30,10 +31,11 @@ def worker(ending: Ending, *, once: bool) -> None:
 
     Syncs what an event left open, goes on with operations whose process died, links
     payments to accounts, reads from Stripe's list of events what never came as a
-    webhook, and compares all with Stripe at night. Any number may run at once. The ops
-    port says that it lives, how the payment gateway answers, how many jobs are failing
-    and events are open, how far the list is read, and what differed at night; it is not
-    ready while the gateway refuses the API key.
+    webhook, compares all with Stripe at night, and deletes what was kept long enough.
+    Any number may run at once. The ops port says that it lives, how the payment gateway
+    answers, how many jobs are failing and events are open, how far the list is read,
+    what differed at night, and what was deleted; it is not ready while the gateway
+    refuses the API key.
     """
     settings = environment.settings()
     logs.configure(settings.log_level)
@@ -66,6 +68,7 @@ async def _work(
             container.clock,
             container[BackFillReports],
             container[SweepReports],
+            container[PurgeReports],
         )
         ops_app = create_ops_app(readiness, breaker, reports, shown)
         ops = server_of(ops_app, lifespan="off")

@@ -1,0 +1,171 @@
+"""Erasing users, in memory."""
+
+import asyncio
+from typing import Any
+
+import attrs
+
+from payments_adapters.memory.ledger import MemoryDatabase
+from payments_adapters.memory.tables import TOMBSTONES, Tables
+from payments_core.account import PaymentAccount
+from payments_core.by_hand import ActionByHand, ChangeByHand
+from payments_core.erasure import Erasure
+from payments_core.events import EventState, Outcome
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.linking import KeyKind, LinkKeys
+
+
+@attrs.frozen
+class MemoryErasures:
+    _database: MemoryDatabase
+
+    async def is_erased(self, user: UserId | Email) -> bool:
+        name = f"email {user.key}" if isinstance(user, Email) else f"user {user}"
+        return TOMBSTONES.of(name) in self._database.tables.erased
+
+    async def unfinished(self, user: UserId | Email) -> UserId | None:
+        name = user.key if isinstance(user, Email) else user
+        for pseudonym, names in self._database.tables.erasures.items():
+            if name in names:
+                return pseudonym
+        return None
+
+    async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
+        # A database never answers at once: others run in between, here as well.
+        await asyncio.sleep(0)
+        tables = self._database.tables.copy()
+        user = account.user_id
+        kept = tables.accounts.get(user)
+        if kept is None or kept.version != account.version:
+            return False
+        if tables.open_intents.get(user):
+            return False
+        keys = _keys_of(tables, account)
+        things: set[str] = {it.payment.id for it in tables.payments_of([user])}
+        things |= tables.subscriptions_of.get(user, frozenset())
+        for name in keys.names():
+            tables.bury(TOMBSTONES.of(name), erasure.at)
+        tables.begin_erasure(
+            erasure.pseudonym,
+            frozenset({user, *keys.customer_ids, *keys.email_keys, *things}),
+        )
+        _pseudonymise(tables, kept, erasure.pseudonym, keys)
+        _forget(tables, user, keys, frozenset(things))
+        change = ChangeByHand(
+            action=ActionByHand.ERASE_ACCOUNT,
+            subject=erasure.pseudonym,
+            user_id=erasure.pseudonym,
+            decided=erasure.decided,
+        )
+        tables.add_by_hand(erasure.at, [change])
+        for listed in self._database.listed_customers.values():
+            listed.difference_update(keys.customer_ids)
+        self._database.tables = tables
+        return True
+
+    async def finish(self, pseudonym: UserId) -> int:
+        await asyncio.sleep(0)
+        tables, count = self._database.tables.copy(), 0
+        names = tables.erasures.get(pseudonym, frozenset())
+        for row in list(tables.events.values()):
+            event = row.event
+            text = event.body.decode(errors="replace")
+            if event.object_id not in names and not any(
+                f'"{it}"' in text for it in names
+            ):
+                continue
+            count += 1
+            state = row.outcome.state
+            if state in {EventState.PENDING, EventState.QUARANTINED}:
+                state = EventState.IGNORED
+            reason = None if state is EventState.APPLIED else "erased"
+            outcome = Outcome(state, reason)
+            bare = attrs.evolve(
+                event, object_id=None, customer_id=None, report=None, body=b""
+            )
+            tables.put_event(
+                attrs.evolve(row, event=bare, outcome=outcome, has_body=False)
+            )
+        tables.end_erasure(pseudonym)
+        self._database.tables = tables
+        return count
+
+
+def _keys_of(tables: Tables, account: PaymentAccount) -> LinkKeys:
+    """Return by what a user is known, and was; what is another's by now is not."""
+    user = account.user_id
+    former = [it for it in tables.former_keys if it.user_id == user]
+    customers = {it.key for it in former if it.kind is KeyKind.CUSTOMER}
+    customers |= {it.payment.customer_id or "" for it in tables.payments_of([user])}
+    customers |= {
+        tables.subscriptions[it].report.customer_id
+        for it in tables.subscriptions_of.get(user, ())
+    }
+    customers |= {account.customer_id or ""}
+    others = {it for it, whose in tables.customers.items() if whose != user}
+    emails = {it.key for it in former if it.kind is KeyKind.EMAIL}
+    return LinkKeys(
+        frozenset({user}),
+        frozenset(map(CustomerId, customers - {""} - others)),
+        frozenset({account.email.key, *emails}),
+    )
+
+
+def _pseudonymise(
+    tables: Tables, account: PaymentAccount, pseudonym: UserId, keys: LinkKeys
+) -> None:
+    user = account.user_id
+    address = f"{pseudonym}@erased.invalid"
+    after = attrs.evolve(
+        account,
+        user_id=pseudonym,
+        email=Email(address, address),
+        email_since=None,
+        customer_id=None,
+        card=None,
+        version=account.version + 1,
+    )
+    nobody: Any = {"customer_id": None, "metadata_user_id": None, "email": None}
+    unlinked = tables.unlinked_under(keys)
+    for record in (*tables.payments_of([user]), *unlinked.payments):
+        owner = pseudonym if record.user_id else None
+        bare = attrs.evolve(record.payment, **nobody)
+        tables.put_payment(
+            attrs.evolve(
+                record, user_id=owner, payment=bare, version=record.version + 1
+            )
+        )
+    owned = [tables.subscriptions[it] for it in tables.subscriptions_of.get(user, ())]
+    for it in (*owned, *unlinked.subscriptions):
+        report = attrs.evolve(
+            it.report,
+            customer_id=CustomerId(pseudonym),
+            metadata_user_id=None,
+            pinned_card=None,
+            intent_id=None,
+        )
+        tables.put_subscription(
+            attrs.evolve(
+                it,
+                user_id=pseudonym if it.user_id else None,
+                report=report,
+                version=it.version + 1,
+            )
+        )
+    tables.drop_account(user)
+    tables.put_account(after)
+    tables.rename_in_logs(user, pseudonym, keys.customer_ids)
+
+
+def _forget(
+    tables: Tables, user: UserId, keys: LinkKeys, things: frozenset[str]
+) -> None:
+    tables.former_keys = tuple(it for it in tables.former_keys if it.user_id != user)
+    for intent in [it for it in tables.intents.values() if it.user_id == user]:
+        tables.purge_intent(intent.id)
+    subjects = {*keys.customer_ids, *things}
+    for job in list(tables.jobs.values()):
+        if job.user_id == user or job.key.subject in subjects:
+            tables.purge_job(job.key)
+    for name in keys.names():
+        tables.drop_link_version(name)

@@ -1,0 +1,262 @@
+"""Erase a user: one transaction for all that is found by an index, then the events.
+
+The classification of the columns is in `personal_data`; the statements follow from it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from payments_adapters.postgres.mentions import Identifiers, mentioning
+from payments_adapters.postgres.personal_data import (
+    FATES,
+    THEIRS,
+    Fate,
+    Theirs,
+    identifiers_of,
+    of_theirs,
+)
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.account import PaymentAccount
+from payments_core.by_hand import ActionByHand
+from payments_core.erasure import Erasure
+from payments_core.errors import ErasureKeyUnusable
+from payments_core.events import EventKey
+from payments_core.identity import CustomerId, Email, UserId
+from payments_core.linking import LinkKeys
+from payments_core.tombstones import Tombstones
+
+# Others who have the account are waited for, as long as no save waits for us.
+_SETTINGS: Final = (
+    "set local lock_timeout = '2s'",
+    "set local statement_timeout = '60s'",
+    # No trigger for the release before notes what is going.
+    "set local payments.saved_by = 'save_v1'",
+)
+_TIMEOUT_S: Final = 60.0
+_LOCK: Final = """
+select version = $2 and not exists (
+    select from intents where user_id = $1 and state in ('new', 'sent', 'unknown')
+) from payment_accounts where user_id = $1 for update
+"""
+_BURY: Final = """
+insert into erased_keys (digest, at) select digest, $2 from unnest($1::bytea[]) digest
+on conflict (digest) do update set at = excluded.at
+"""
+_IS_OTHER_KEY: Final = """
+select exists (select from erased_keys)
+    and not exists (select from erased_keys where digest = $1)
+"""
+_BEGIN: Final = "insert into erasures (pseudonym, identifiers, at) values ($1, $2, $3)"
+_LOG: Final = """
+insert into changes_by_hand (at, action, subject, user_id, decided_by, reason)
+values ($1, $2, $3, $3, $4, $5)
+"""
+_PURGE_JOBS: Final = """
+with gone as (delete from jobs where {} returning lease_no)
+insert into purged_jobs as p (singleton, lease_no)
+select true, max(lease_no) from gone having count(*) > 0
+on conflict (singleton) do update set lease_no = greatest(p.lease_no, excluded.lease_no)
+"""
+# What may not be null says that it is gone.
+_NOT_NULL: Final[Mapping[tuple[str, str], str]] = {
+    ("account_log", "cause"): "'erased'",
+    ("account_log", "sources"): "'{}'",
+    ("changes_by_hand", "reason"): "'erased'",
+}
+_E_MAIL: Final = "$6::text || '@erased.invalid'"
+_ADDRESSES: Final = frozenset({"email", "email_key"})
+# Their version grows: who decided on what there was decides anew.
+_VERSIONED: Final = frozenset({"payment_accounts", "payments", "subscriptions"})
+
+
+def _value(table: str, column: str, fate: Fate) -> str:
+    if column == "version" and table in _VERSIONED:
+        return "version + 1"
+    match fate:
+        case Fate.EMPTIED:
+            return _NOT_NULL.get((table, column), "null")
+        case Fate.PSEUDONYM:
+            return _pseudonym(table, column)
+        case _:
+            return column
+
+
+def _pseudonym(table: str, column: str) -> str:
+    if column in _ADDRESSES:
+        return _E_MAIL
+    if column == "user_id":
+        # What had no owner has none; what was decided of theirs for another stays.
+        return "case when user_id = $1 then $6 else user_id end"
+    if table == "changes_by_hand":
+        # A customer, or the job of one.
+        jobs = "array(select 'customer:' || it from unnest($2::text[]) it)"
+        return f"case when {column} = any($2 || {jobs}) then $6 else {column} end"
+    return "$6"
+
+
+def _statements() -> Iterator[str]:
+    """Return what is done to each table, in an order that its references allow."""
+    account = _columns("payment_accounts")
+    values = (_value("payment_accounts", name, it) for name, it in account.items())
+    yield (
+        f"insert into payment_accounts ({', '.join(account)})"  # noqa: S608  # our own names
+        f" select {', '.join(values)} from payment_accounts"
+        f" where {of_theirs('payment_accounts', _PSEUDONYM)}"
+    )
+    for table in THEIRS:
+        fate = FATES[table]
+        where = of_theirs(table, _PSEUDONYM)
+        if table == "jobs":
+            yield _PURGE_JOBS.format(where)
+        elif fate is Fate.ROW_DELETED:
+            yield f"delete from {table} where {where}"  # noqa: S608  # our own names
+        elif not isinstance(fate, Fate) and table != "payment_accounts":
+            changes = ", ".join(
+                f"{name} = {value}"
+                for name, it in fate.items()
+                if (value := _value(table, name, it)) != name
+            )
+            yield f"update {table} set {changes} where {where}"  # noqa: S608  # our own names
+    yield (
+        "delete from payment_accounts"  # noqa: S608  # our own names
+        f" where {of_theirs('payment_accounts', _PSEUDONYM)}"
+    )
+
+
+_PSEUDONYM: Final = "$6::text"
+
+
+def _columns(table: str) -> Mapping[str, Fate]:
+    fate = FATES[table]
+    if isinstance(fate, Fate):
+        raise TypeError(table)
+    return fate
+
+
+_ERASE: Final = tuple(_statements())
+
+_STRIP_BODIES: Final = """
+delete from event_bodies b using unnest($1::text[], $2::text[]) as k (id, type)
+where b.id = k.id and b.type = k.type
+    and b.received_on = (
+        select (e.received_at at time zone 'UTC')::date from webhook_events e
+        where e.id = k.id and e.type = k.type
+    )
+"""
+_STRIP_EVENTS: Final = """
+update webhook_events e set object_id = null, body = null, waits_for = null,
+    reason = case when e.state = 'applied' then null else 'erased' end,
+    state = case when e.state in ('pending', 'quarantined') then 'ignored'
+        else e.state end
+from unnest($1::text[], $2::text[]) as k (id, type)
+where e.id = k.id and e.type = k.type
+"""
+_EVENT_JOBS: Final = _PURGE_JOBS.format(
+    "kind = 'event' and subject = any("
+    "select k.id || ' ' || k.type from unnest($1::text[], $2::text[]) as k (id, type))"
+)
+
+
+async def is_erasure_key(store: PostgresStore, tombstones: Tombstones | None) -> bool:
+    """Say whether a key is that of the tombstones, if there are any."""
+    proof = tombstones.proof if tombstones else b""
+    async with store.connection() as connection:
+        return not await connection.fetchval(_IS_OTHER_KEY, proof)
+
+
+@attrs.frozen
+class PostgresErasures:
+    _store: PostgresStore
+    _tombstones: Tombstones | None
+
+    async def is_erased(self, user: UserId | Email) -> bool:
+        name = f"email {user.key}" if isinstance(user, Email) else f"user {user}"
+        digest = self._key.of(name)
+        async with self._store.connection() as connection:
+            return bool(
+                await connection.fetchval(
+                    "select exists (select from erased_keys where digest = $1)", digest
+                )
+            )
+
+    async def unfinished(self, user: UserId | Email) -> UserId | None:
+        if not await is_erasure_key(self._store, self._key):
+            raise ErasureKeyUnusable
+        async with self._store.connection() as connection:
+            rows = await connection.fetch("select pseudonym, identifiers from erasures")
+        for pseudonym, text in rows:
+            them = Identifiers.of_text(text)
+            known = user.key in them.emails if isinstance(user, Email) else False
+            if known or user == them.user_id:
+                return UserId(pseudonym)
+        return None
+
+    async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
+        async with self._store.connection() as connection, connection.transaction():
+            for setting in _SETTINGS:
+                await connection.execute(setting)
+            user, version = account.user_id, account.version
+            if not await connection.fetchval(_LOCK, user, version):
+                return False
+            theirs = await Theirs.found(connection, user)
+            them = await identifiers_of(connection, theirs)
+            await connection.execute(_BURY, self._digests(theirs), erasure.at)
+            pseudonym = erasure.pseudonym
+            await connection.execute(_BEGIN, pseudonym, them.text, erasure.at)
+            for statement in _ERASE:
+                await connection.execute(
+                    statement, *theirs, pseudonym, timeout=_TIMEOUT_S
+                )
+            await connection.execute(
+                _LOG,
+                erasure.at,
+                ActionByHand.ERASE_ACCOUNT.value,
+                pseudonym,
+                erasure.decided.by,
+                erasure.decided.reason,
+            )
+        return True
+
+    async def finish(self, pseudonym: UserId) -> int:
+        async with self._store.connection() as connection:
+            text = await connection.fetchval(
+                "select identifiers from erasures where pseudonym = $1", pseudonym
+            )
+        count = 0
+        if text is None:
+            return count
+        async for keys in mentioning(self._store, Identifiers.of_text(text)):
+            count += await self._strip(keys)
+        async with self._store.connection() as connection:
+            await connection.execute(
+                "delete from erasures where pseudonym = $1", pseudonym
+            )
+        return count
+
+    async def _strip(self, keys: Sequence[EventKey]) -> int:
+        """Keep of events that they came, and no more."""
+        if not keys:
+            return 0
+        names = [it.id for it in keys], [it.type for it in keys]
+        async with self._store.connection() as connection, connection.transaction():
+            for statement in (_STRIP_BODIES, _STRIP_EVENTS, _EVENT_JOBS):
+                await connection.execute(statement, *names)
+        return len(set(keys))
+
+    @property
+    def _key(self) -> Tombstones:
+        if self._tombstones is None:
+            raise ErasureKeyUnusable(
+                "PAYMENTS_ERASURE_KEY is missing: who is erased is remembered by it"
+            )
+        return self._tombstones
+
+    def _digests(self, theirs: Theirs) -> Sequence[bytes]:
+        keys = LinkKeys(
+            frozenset({UserId(theirs.user_id)}),
+            frozenset(map(CustomerId, theirs.customers)),
+            frozenset(theirs.emails),
+        )
+        return [self._key.proof, *map(self._key.of, keys.names())]

@@ -1,0 +1,318 @@
+"""What of which column becomes of it when a user is erased, and what is theirs.
+
+Every column of every table is here: a test fails for one that is not.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from payments_adapters.postgres.mentions import Identifiers, mentioning
+from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.tables import METADATA
+from payments_core.identity import UserId
+from payments_core.linking import KeyKind
+
+
+class Fate(StrEnum):
+    # Money, times, and what names nobody.
+    KEPT = "kept"
+    # It names a random user in place of them.
+    PSEUDONYM = "pseudonym"
+    EMPTIED = "emptied"
+    # The whole row goes.
+    ROW_DELETED = "row deleted"
+    # The table is about nobody.
+    NOBODYS = "nobody's"
+
+
+_K, _P, _E = Fate.KEPT, Fate.PSEUDONYM, Fate.EMPTIED
+
+
+def _but(table: str, others: Mapping[str, Fate]) -> Mapping[str, Fate]:
+    """Return the fates of a table's columns: of all others but these it is `KEPT`.
+
+    Those that are kept are listed by `_KEPT_COLUMNS`, so that a new one is in neither.
+    """
+    return {**dict.fromkeys(_KEPT_COLUMNS[table].split(), _K), **others}
+
+
+_KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "payment_accounts": """
+            payment_status payment_expire_date latest_created_at latest_precedence
+            latest_payment_id latest_buys_month latest_status latest_returned
+            term_anchor term_months returned_at some_disputed card_ticket version
+            created_at updated_at
+        """,
+        "payments": """
+            id state dispute amount_minor currency refunded_minor created_at invoice_id
+            subscription_id invoice_known failure_code version sequence linked_by_hand
+            as_of recorded_at updated_at
+        """,
+        "subscriptions": """
+            gateway_id id status product price quantity item_id currency created_at
+            period_start period_end trial_start trial_end cancel_at cancel_at_period_end
+            ended_at latest_invoice_id pending_price pending_quantity
+            pending_expires_at paid_invoice_id paid_from paid_through known_until ticket
+            plan_changed_at version linked_by_hand recorded_at updated_at
+        """,
+        "account_log": "version at payment_status payment_expire_date",
+        "changes_by_hand": "id at action event_type decided_by",
+        "webhook_events": """
+            id type created_at received_at api_version livemode state
+        """,
+        "invalidated_tokens": "issuer jti expires_at invalidated_at",
+    }
+)
+# By table: of each column, or of all of them.
+FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
+    {
+        "payment_accounts": _but(
+            "payment_accounts",
+            {
+                "user_id": _P,
+                "email": _P,
+                "email_key": _P,
+                "email_since": _E,
+                "customer_id": _E,
+                "card_id": _E,
+                "card_brand": _E,
+                "card_last4": _E,
+                "card_exp_month": _E,
+                "card_exp_year": _E,
+            },
+        ),
+        "payments": _but(
+            "payments",
+            {"user_id": _P, "customer_id": _E, "claimed_by": _E, "email_key": _E},
+        ),
+        "webhook_events": _but(
+            "webhook_events",
+            {"object_id": _E, "reason": _E, "body": _E, "waits_for": _E},
+        ),
+        "event_bodies": Fate.ROW_DELETED,
+        "subscriptions": _but(
+            "subscriptions",
+            {
+                "user_id": _P,
+                "customer_id": _P,
+                "pinned_card": _E,
+                "claimed_by": _E,
+                "intent_id": _E,
+                "look_at": _E,
+            },
+        ),
+        "paid_periods": _K,
+        "invoice_payments": _K,
+        "account_log": _but("account_log", {"user_id": _P, "cause": _E, "sources": _E}),
+        "link_keys": Fate.ROW_DELETED,
+        "listed_customers": Fate.ROW_DELETED,
+        "former_keys": Fate.ROW_DELETED,
+        "changes_by_hand": _but(
+            "changes_by_hand",
+            {"user_id": _P, "subject": _P, "instead_of": _E, "reason": _E},
+        ),
+        "erased_keys": Fate.NOBODYS,
+        "erasures": Fate.ROW_DELETED,
+        "intents": Fate.ROW_DELETED,
+        "jobs": Fate.ROW_DELETED,
+        "purged_jobs": Fate.NOBODYS,
+        "checkpoints": Fate.NOBODYS,
+        "gateway_budgets": Fate.NOBODYS,
+        "invalidated_tokens": _but("invalidated_tokens", {"user_id": _E}),
+        "token_cut_offs": Fate.ROW_DELETED,
+        "deployment": Fate.NOBODYS,
+    }
+)
+
+
+def fates() -> Mapping[tuple[str, str], Fate]:
+    """Return the fate of each column that is told of here, by table and column."""
+    found = dict[tuple[str, str], Fate]()
+    for table, fate in FATES.items():
+        if isinstance(fate, Fate):
+            columns = METADATA.tables[table].c
+            found.update({(table, it.name): fate for it in columns})
+        else:
+            found.update({(table, name): it for name, it in fate.items()})
+    return found
+
+
+# Whose a thing is that has no owner: it carries a key of theirs.
+_CARRIES: Final = (
+    "user_id = $1 or (user_id is null"
+    " and (claimed_by = $1 or customer_id = any($2){email}))"
+)
+# What is theirs, by table: $1 is the user, $2 their customers, $3 the keys of their
+# e-mails, $4 their payments and subscriptions, $5 their invoices.
+THEIRS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "payment_accounts": "user_id = $1",
+        "payments": _CARRIES.format(email=" or email_key = any($3)"),
+        "subscriptions": _CARRIES.format(email=""),
+        "paid_periods": "subscription_id = any($4)",
+        "invoice_payments": "invoice_id = any($5) and payment_id = any($4)",
+        "account_log": "user_id = $1",
+        "link_keys": (
+            "key = 'user ' || $1"
+            " or key = any(select 'customer ' || it from unnest($2::text[]) it)"
+            " or key = any(select 'email ' || it from unnest($3::text[]) it)"
+        ),
+        "listed_customers": "customer_id = any($2)",
+        "former_keys": "user_id = $1",
+        "changes_by_hand": (
+            "user_id = $1 or subject = any($2) or subject = any($4)"
+            " or subject = any(select 'customer:' || it from unnest($2::text[]) it)"
+            " or instead_of = any($2)"
+        ),
+        "intents": "user_id = $1",
+        "jobs": "user_id = $1 or subject = any($2) or subject = any($4)",
+        "invalidated_tokens": "user_id = $1",
+        "token_cut_offs": "user_id = $1",
+    }
+)
+
+
+class Theirs(NamedTuple):
+    """What is theirs, as `THEIRS` takes it."""
+
+    user_id: str
+    customers: list[str]
+    emails: list[str]
+    things: list[str]
+    invoices: list[str]
+
+    @classmethod
+    async def found(cls, connection: Any, user: UserId) -> "Theirs":
+        """Read by what a user is known."""
+        (mine,) = await connection.fetch(_KEYS, user)
+        customers, emails = set(mine["customers"]), set(mine["emails"])
+        for kind, key in await connection.fetch(_FORMER, user):
+            (emails if kind == KeyKind.EMAIL.value else customers).add(key)
+        them = cls(user, sorted(customers), sorted(emails), [], [])
+        payments = await connection.fetch(_select("payments", "id, invoice_id"), *them)
+        subscriptions = await connection.fetch(
+            _select("subscriptions", "gateway_id"), *them
+        )
+        return them._replace(
+            things=[it for it, _ in payments] + [it for (it,) in subscriptions],
+            invoices=[it for _, it in payments if it is not None],
+        )
+
+
+_FORMER: Final = "select kind, key from former_keys where user_id = $1"
+# Also those of what is theirs by a link, or was before a customer was deleted. One that
+# is another's by now is none of theirs.
+_KEYS: Final = """
+select array(
+    select distinct customer_id from (
+        select customer_id from payment_accounts where user_id = $1
+        union select customer_id from payments where user_id = $1
+        union select customer_id from subscriptions where user_id = $1
+    ) as known where customer_id is not null and is_free_v1(customer_id, array[$1])
+) as customers, array(
+    select email_key from payment_accounts where user_id = $1
+) as emails
+"""
+_CARDS: Final = """
+select card_id from payment_accounts where user_id = $1 and card_id is not null
+union select pinned_card from subscriptions
+where user_id = $1 and pinned_card is not null
+"""
+
+
+# Each statement takes all that is theirs, whatever it asks for.
+_GIVEN: Final = ("$1::text", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]")
+
+
+def of_theirs(table: str, *more: str) -> str:
+    """Return what finds their rows; `more` are parameters that are given besides."""
+    given = ", ".join((*_GIVEN, *more))
+    return f"({THEIRS[table]}) and ({given}) is not null"
+
+
+def _select(table: str, columns: str = "*") -> str:
+    return f"select {columns} from {table} where {of_theirs(table)}"  # noqa: S608  # our own names
+
+
+async def identifiers_of(connection: Any, theirs: Theirs) -> Identifiers:
+    cards = [it for (it,) in await connection.fetch(_CARDS, theirs.user_id)]
+    return Identifiers(
+        user_id=theirs.user_id,
+        emails=frozenset(theirs.emails),
+        things=frozenset([*theirs.customers, *theirs.things, *theirs.invoices, *cards]),
+    )
+
+
+_EVENT: Final = """
+select e.*, coalesce(b.body, e.body) as body from webhook_events e
+left join event_bodies b on b.id = e.id and b.type = e.type
+    and b.received_on = (e.received_at at time zone 'UTC')::date
+where e.id = $1 and e.type = $2
+"""
+_READ_TIMEOUT_S: Final = 60.0
+
+
+@attrs.frozen
+class AccountExport:
+    """All that is kept of a user, table by table, row by row."""
+
+    _store: PostgresStore
+
+    async def __call__(
+        self, user: UserId
+    ) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """Yield each row with its table, as values of JSON; the events at the end.
+
+        A body is text, as it came, or base64 under `body_base64` if it is no UTF-8.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        async with self._store.connection() as connection:
+            theirs = await Theirs.found(connection, user)
+            them = await identifiers_of(connection, theirs)
+        for table in THEIRS:
+            async for row in self._rows(table, theirs):
+                yield table, row
+        told = set[Any]()
+        async for keys in mentioning(self._store, them):
+            for key in keys:
+                if key in told:
+                    continue
+                told.add(key)
+                async with self._store.connection() as connection:
+                    for row in await connection.fetch(_EVENT, key.id, key.type):
+                        yield "webhook_events", _as_json(row)
+
+    async def _rows(
+        self, table: str, theirs: Theirs
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        async with self._store.connection() as connection:
+            query = _select(table)
+            for row in await connection.fetch(query, *theirs, timeout=_READ_TIMEOUT_S):
+                yield _as_json(row)
+
+
+def _as_json(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = dict[str, Any]()
+    for name, value in row.items():
+        match value:
+            case datetime():
+                found[name] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            case date():
+                found[name] = value.isoformat()
+            case bytes():
+                try:
+                    found[name] = value.decode()
+                except UnicodeDecodeError:
+                    found[f"{name}_base64"] = b64encode(value).decode()
+            case _:
+                found[name] = value
+    return found

@@ -1,0 +1,127 @@
+"""What is of a user who was erased: it is ignored, whatever it says.
+
+Rule 1: what is linked is of whom it is linked to. Else a customer decides, else the
+        user whom the metadata names, else, for a payment of before, the e-mail.
+Rule 2: nothing is kept of an event but that it came: no body, and not what it is about.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from payments_core.decide.decision import Decided, believing_nothing
+from payments_core.decide.known import Known
+from payments_core.erasure import is_pseudonym
+from payments_core.errors import AccountErased
+from payments_core.events import (
+    CardReported,
+    EventState,
+    Outcome,
+    SyncNeeded,
+)
+from payments_core.facts import (
+    CardObserved,
+    CustomerBound,
+    CustomerDeleted,
+    Fact,
+    LinkDecided,
+    PaymentCorrected,
+    PaymentReported,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+)
+from payments_core.identity import CustomerId, UserId
+from payments_core.job import JobKind
+from payments_core.payment import Payment, PaymentId
+from payments_core.subscription import SubscriptionReport
+
+ERASED: Final = Outcome(EventState.IGNORED, "erased")
+
+
+def is_of_erased(known: Known, source: SourcedFacts) -> bool:
+    answers = [_of_fact(known, fact) for fact in source.facts]
+    if True in answers:
+        return True
+    event = source.event
+    # What a fact is linked to goes before the customer whom its event names.
+    return (
+        event is not None
+        and False not in answers
+        and _is_customer(known, event.customer_id)
+    )
+
+
+def _of_fact(known: Known, fact: Fact) -> bool | None:
+    """Say whether a fact is of somebody who was erased; None: it does not say whose."""
+    match fact:
+        case PaymentReported(payment) | PaymentCorrected(payment):
+            owner = _payer(known, payment.id)
+            return _of_thing(known, payment) if owner is None else is_pseudonym(owner)
+        case SubscriptionObserved(report=report):
+            owner = _subscriber(known, report.gateway_id)
+            return _of_thing(known, report) if owner is None else is_pseudonym(owner)
+        case PeriodPaid(period):
+            owner = _subscriber(known, period.gateway_id)
+        case LinkDecided():
+            owner = _payer(known, fact.payment_id)
+        case SyncNeeded(job=job):
+            if job.kind is JobKind.CUSTOMER:
+                return _is_customer(known, CustomerId(job.subject))
+            if job.kind is JobKind.PAYMENT:
+                owner = _payer(known, PaymentId(job.subject))
+            else:
+                owner = _subscriber(known, job.subject)
+        case (
+            CardObserved(customer_id=customer)
+            | CardReported(customer_id=customer)
+            | CustomerDeleted(customer)
+            | CustomerBound(customer_id=customer)
+        ):
+            return _is_customer(known, customer)
+        case _:
+            # A registration says by itself why it is refused.
+            return None
+    return None if owner is None else is_pseudonym(owner)
+
+
+def _payer(known: Known, payment: PaymentId) -> UserId | None:
+    record = known.payments.get(payment)
+    return record.user_id if record else None
+
+
+def _subscriber(known: Known, gateway_id: str) -> UserId | None:
+    kept = known.subscriptions.get(gateway_id)
+    return kept.user_id if kept else None
+
+
+def _is_customer(known: Known, customer: CustomerId | None) -> bool:
+    return f"customer {customer}" in known.snapshot.erased
+
+
+def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
+    if _is_customer(known, thing.customer_id):
+        return True
+    if known.bound_to(thing.customer_id) is not None:
+        return False
+    erased = known.snapshot.erased
+    if thing.metadata_user_id:
+        return f"user {thing.metadata_user_id}" in erased or None
+    if not isinstance(thing, Payment) or thing.email is None:
+        return None
+    until = erased.get(f"email {thing.email}")
+    made = thing.created_at
+    return (until is not None and (made is None or made < until)) or None
+
+
+def ignored(source: SourcedFacts, now: datetime) -> Decided:
+    """Keep that an event came, and nothing else; what waits for a job is settled."""
+    if any(isinstance(fact, LinkDecided) for fact in source.facts):
+        return Decided(refusal=AccountErased())
+    kept = source.event
+    if kept is not None:
+        kept = attrs.evolve(
+            kept, object_id=None, customer_id=None, report=None, body=b""
+        )
+    return believing_nothing(source, ERASED, now, kept)

@@ -1,0 +1,114 @@
+"""Delete for good what was kept long enough, a little at a time.
+
+Rule 1: one process at a time takes a turn, once an hour
+        (`payments_core.checkpoints`). By hand it may run beside that: what is deleted
+        twice is deleted.
+Rule 2: each kind is deleted in batches, until one finds nothing. What is in use at that
+        moment is left to the next turn: nobody waits for a purge.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.checkpoints import LEASE, LoopCheckpoint
+from payments_core.now import Now
+from payments_core.ports import Checkpoints, Clock, PurgeStore, SystemClock
+from payments_core.retention import PurgeKind, Retention
+
+PURGE: Final = "purge"
+EVERY: Final = timedelta(hours=1)
+# A statement of some milliseconds.
+BATCH: Final = 500
+# More than this are counted no further.
+COUNTED_MAX: Final = 100_000
+
+
+class PurgeListener:
+    """Hears of what is purged; this one drops it."""
+
+    def purged(self, kind: PurgeKind, count: int) -> None:
+        """Hear that so much was deleted: rows, or days of bodies."""
+
+
+@attrs.frozen
+class Purge:
+    store: PurgeStore
+    checkpoints: Checkpoints
+    clock: Clock
+    system_clock: SystemClock
+    retention: Retention
+    listener: PurgeListener = attrs.Factory(PurgeListener)
+
+    async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Take a turn, if it is due, to its end; say whether it was due.
+
+        Between batches it ends if `stopping` says so, and is due again at once.
+
+        Raises:
+            StoreUnavailable: it is due again when its lease has run out.
+        """
+        now = self._now()
+        kept = await self.checkpoints.claim(PURGE, now=now.system, lease=LEASE)
+        if kept is None:
+            return False
+        async for _ in self.batches():
+            if stopping():
+                await self._save(kept, due_in=timedelta(0))
+                return True
+            extended = await self._extended(kept)
+            if extended is None:
+                # Another process has gone on.
+                return True
+            kept = extended
+        await self._save(attrs.evolve(kept, reached_at=now.at), due_in=EVERY)
+        return True
+
+    async def batches(self) -> AsyncIterator[tuple[PurgeKind, int]]:
+        """Delete what is old enough now; tell of each batch that it is done.
+
+        Raises:
+            StoreUnavailable: what was told is deleted.
+        """
+        now = self._now()
+        for kind in PurgeKind:
+            before, count = self.retention.before(kind, now), 1
+            while before is not None and count:
+                count = await self.store.purge(kind, before, limit=BATCH)
+                if count:
+                    self.listener.purged(kind, count)
+                    yield kind, count
+
+    async def due(self) -> Mapping[PurgeKind, int | None]:
+        """Return how much would be deleted, up to `COUNTED_MAX`; None: kept for good.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        now, found = self._now(), dict[PurgeKind, int | None]()
+        for kind in PurgeKind:
+            before = self.retention.before(kind, now)
+            found[kind] = (
+                await self.store.count(kind, before, limit=COUNTED_MAX)
+                if before is not None
+                else None
+            )
+        return found
+
+    def _now(self) -> Now:
+        return Now(at=self.clock(), system=self.system_clock())
+
+    async def _extended(self, kept: LoopCheckpoint) -> LoopCheckpoint | None:
+        """Keep the claim, if it is half over; None if another process has it."""
+        now, until = self.system_clock(), kept.lease.until
+        if until is not None and until - now >= LEASE / 2:
+            return kept
+        kept = attrs.evolve(kept, lease=kept.lease.extended(now, LEASE))
+        return kept if await self.checkpoints.save(kept) else None
+
+    async def _save(self, kept: LoopCheckpoint, *, due_in: timedelta) -> None:
+        due_at = self.system_clock() + due_in
+        lease = kept.lease.released(due_at)
+        await self.checkpoints.save(attrs.evolve(kept, lease=lease))

@@ -1,0 +1,238 @@
+"""What every store of erasures promises: one moment, and nothing comes back."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    APPLIED,
+    BOB,
+    CH_1,
+    CH_2,
+    CUS_1,
+    CUS_2,
+    NOON,
+    SUB_1,
+    a_job,
+    a_job_key,
+    a_payment,
+    a_record,
+    a_report,
+    a_subscription,
+    an_account,
+    an_event,
+    an_intent,
+    email_of,
+)
+from contracts.ledger_jobs import asked, claimed
+from contracts.stores import SAVED, Stores, beside, first_page, users
+from payments_core.account import PaymentAccount
+from payments_core.by_hand import ByHand
+from payments_core.changes import Changes, SaveResult
+from payments_core.erasure import Erasure, is_pseudonym, pseudonym
+from payments_core.events import EventState, Outcome
+from payments_core.identity import UserId
+from payments_core.intent import IntentState
+from payments_core.linking import LinkKeys
+from payments_core.payment import PaymentRecord
+from payments_core.subscription import SubscriptionStatus
+
+GONE: Final = pseudonym("1")
+AT: Final = NOON + timedelta(days=1)
+KEYS: Final = LinkKeys(
+    frozenset({ADA}), frozenset({CUS_1}), frozenset({email_of(ADA).key})
+)
+NAMES: Final = {"user ada", f"customer {CUS_1}", f"email {email_of(ADA).key}"}
+
+
+def an_erasure(name: UserId = GONE) -> Erasure:
+    decided = ByHand(by="operator", reason="asked for it")
+    return Erasure(user_id=ADA, pseudonym=name, decided=decided, at=AT)
+
+
+def paid(id_: str = CH_1, user: str | None = ADA) -> PaymentRecord:
+    payment = a_payment(id_, user=ADA, customer=CUS_1, email=email_of(ADA))
+    return a_record(payment, owner=user)
+
+
+async def kept(stores: Stores) -> PaymentAccount:
+    """Keep a user with something of each kind; return the account."""
+    account = an_account(ADA, customer=CUS_1)
+    report = a_report(SUB_1, SubscriptionStatus.CANCELED, ended_at=NOON, user=ADA)
+    over = a_subscription(report, owner=ADA)
+    await stores.keep(
+        account,
+        payments=[paid()],
+        subscriptions=[over],
+        intents=[an_intent(state=IntentState.SUCCEEDED)],
+        events=[
+            (attrs.evolve(an_event("evt_1"), object_id=CH_1), APPLIED),
+            (an_event("evt_2", body=b'{"customer": "cus_1"}'), APPLIED),
+            (an_event("evt_3", body=b'{"customer": "cus_2"}'), APPLIED),
+            (
+                an_event("evt_4", body=b'{"customer": "cus_1"}'),
+                Outcome(EventState.PENDING, "cus_1", a_job_key()),
+            ),
+        ],
+        jobs=[a_job()],
+    )
+    return await stores.account(ADA)
+
+
+class ErasuresContract:
+    async def test_nobody_was_erased_at_first(self, stores: Stores) -> None:
+        """
+        And none is being erased.
+        """
+        for user in (ADA, email_of(ADA)):
+            assert not await stores.erasures.is_erased(user)
+            assert await stores.erasures.unfinished(user) is None
+        assert await stores.erasures.finish(GONE) == 0
+        assert not (await stores.load(keys=KEYS)).erased
+
+    async def test_all_becomes_a_pseudonyms_in_one_moment(self, stores: Stores) -> None:
+        """
+        Money stays, and no name does.
+        """
+        account = await kept(stores)
+        assert await stores.erasures.begin(account, an_erasure())
+
+        assert await stores.accounts.find(ADA) is None
+        assert await stores.accounts.find(email_of(ADA)) is None
+        left = await stores.account(GONE)
+        assert is_pseudonym(left.user_id)
+        assert (left.customer_id, left.card) == (None, None)
+        assert left.verdict == account.verdict
+        record = await stores.payment(CH_1)
+        assert record.user_id == GONE
+        before = paid().payment
+        nobody: Any = {"customer_id": None, "metadata_user_id": None, "email": None}
+        assert record.payment == attrs.evolve(before, **nobody)
+        (ended,) = left.subscriptions
+        assert str(ended.report.customer_id) == GONE
+        assert (ended.report.metadata_user_id, ended.report.pinned_card) == (None, None)
+        assert await stores.intents.find(an_intent().id) is None
+        assert not await stores.jobs()
+        assert {it.user_id for it in await stores.account_log()} == {GONE}
+
+    async def test_names_of_who_was_erased_are_known_as_such(
+        self, stores: Stores
+    ) -> None:
+        """
+        By a load that asks for them, with the moment; other names are not.
+        """
+        assert await stores.erasures.begin(await kept(stores), an_erasure())
+
+        found = await stores.load(keys=KEYS | users(BOB))
+        assert found.erased == dict.fromkeys(NAMES, AT)
+        of_event = await stores.load(customers=frozenset({CUS_1, CUS_2}))
+        assert of_event.erased == {f"customer {CUS_1}": AT}
+        with_history = await stores.load(keys=KEYS, histories=frozenset({ADA}))
+        assert with_history.erased.keys() == NAMES
+        for user, is_erased in ((ADA, True), (email_of(ADA), True), (BOB, False)):
+            assert await stores.erasures.is_erased(user) is is_erased
+
+    async def test_of_events_nothing_stays_but_that_they_came(
+        self, stores: Stores
+    ) -> None:
+        """
+        Of those that are about them, or mention them; what waited is settled.
+        """
+        assert await stores.erasures.begin(await kept(stores), an_erasure())
+        assert await stores.erasures.unfinished(ADA) == GONE
+        assert await stores.erasures.unfinished(email_of(ADA)) == GONE
+        assert await stores.erasures.unfinished(BOB) is None
+
+        assert await stores.erasures.finish(GONE) == 3
+
+        events = {it.key.id: it for it in await first_page(stores.events)}
+        for id_ in ("evt_1", "evt_2", "evt_4"):
+            (found,) = await stores.events.find(id_)
+            assert (found.object_id, found.body) == (None, None)
+        assert events["evt_2"].outcome == APPLIED
+        assert events["evt_4"].outcome == Outcome(EventState.IGNORED, "erased")
+        (other,) = await stores.events.find("evt_3")
+        assert other.body == b'{"customer": "cus_2"}'
+        assert await stores.erasures.unfinished(ADA) is None
+        assert await stores.erasures.finish(GONE) == 0
+
+    async def test_what_was_decided_before_is_decided_anew(
+        self, stores: Stores
+    ) -> None:
+        """
+        On the account, and on what was to stay unlinked under one of its keys.
+        """
+        account = await kept(stores)
+        keys = await stores.load(link_keys=KEYS)
+        unlinked = Changes(
+            key="unlinked",
+            payments=(paid(CH_2, None),),
+            link_versions={name: keys.link_versions.get(name, 0) for name in NAMES},
+        )
+        assert await stores.save(unlinked) == [SAVED]
+        keys = await stores.load(link_keys=KEYS)
+        late = attrs.evolve(
+            unlinked,
+            payments=(paid("ch_3", None),),
+            link_versions=dict(keys.link_versions),
+        )
+        assert await stores.erasures.begin(account, an_erasure())
+
+        of_account = beside(account, payments=(paid("ch_4"),))
+        words = await stores.save(of_account, late)
+
+        assert words == [SaveResult.CHANGED] * 2
+        assert not (await stores.load(payments=frozenset({"ch_3", "ch_4"}))).payments
+        bare = await stores.payment(CH_2)
+        assert (bare.user_id, bare.payment.customer_id) == (None, None)
+
+    async def test_nothing_is_done_where_something_has_changed(
+        self, stores: Stores
+    ) -> None:
+        """
+        The account is another by now, or an operation has begun.
+        """
+        account = await kept(stores)
+        older = attrs.evolve(account, version=account.version - 1)
+        assert not await stores.erasures.begin(older, an_erasure())
+        await stores.save(beside(account, intents=(an_intent("int_2"),)))
+        assert not await stores.erasures.begin(account, an_erasure())
+
+        assert await stores.account(ADA) == account
+        assert not await stores.erasures.is_erased(ADA)
+        assert not (await stores.load(keys=KEYS)).erased
+
+    async def test_p33_a_late_workers_job_is_none_of_what_comes_later(
+        self, stores: Stores
+    ) -> None:
+        """
+        A job under the same key has a greater fence.
+        """
+        account = await kept(stores)
+        before = await claimed(stores)
+        assert await stores.erasures.begin(account, an_erasure())
+        await asked(stores, a_job())
+        after = await claimed(stores, hours=1)
+        assert after.lease.fence > before.lease.fence
+
+    @pytest.mark.parametrize("finished", [True, False])
+    async def test_an_e_mail_may_come_back_and_be_erased_again(
+        self, stores: Stores, *, finished: bool
+    ) -> None:
+        """
+        By somebody new; the later time counts from then on.
+        """
+        assert await stores.erasures.begin(await kept(stores), an_erasure())
+        if finished:
+            await stores.erasures.finish(GONE)
+        back = attrs.evolve(an_account("back"), email=email_of(ADA))
+        await stores.keep(back)
+        again = attrs.evolve(an_erasure(pseudonym("2")), at=AT + timedelta(days=9))
+        assert await stores.erasures.begin(await stores.account("back"), again)
+
+        found = (await stores.load(keys=KEYS)).erased
+        assert found[f"email {email_of(ADA).key}"] == again.at
+        assert found["user ada"] == AT

@@ -1,0 +1,234 @@
+"""What is of a user who was erased is ignored, and kept is only that it came."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from contracts.examples import (
+    ADA,
+    BOB,
+    CH_1,
+    CUS_1,
+    CUS_2,
+    NOON,
+    NOW,
+    SUB_1,
+    a_job,
+    a_job_key,
+    a_payment,
+    a_record,
+    a_report,
+    a_subscription,
+    a_term,
+    an_account,
+    an_event,
+    email_of,
+)
+from payments_core.by_hand import ByHand
+from payments_core.changes import Lookup, Snapshot
+from payments_core.decide import Decided, decide
+from payments_core.erasure import pseudonym
+from payments_core.errors import AccountErased, CustomerTaken
+from payments_core.events import EventState, Outcome, SyncNeeded
+from payments_core.facts import (
+    CardObserved,
+    CustomerDeleted,
+    Fact,
+    LinkDecided,
+    PaymentCorrected,
+    PaymentReported,
+    PeriodPaid,
+    SourcedFacts,
+    SubscriptionObserved,
+    UserRegistered,
+)
+from payments_core.job import JobKind
+from payments_core.payment import Payment
+from payments_core.policy import Policy
+
+GONE = pseudonym("1")
+ERASED = {
+    "user ada": NOON,
+    f"customer {CUS_1}": NOON,
+    f"email {email_of(ADA).key}": NOON,
+}
+EARLIER, LATER = NOON - timedelta(days=1), NOON + timedelta(days=1)
+IGNORED = Outcome(EventState.IGNORED, "erased")
+BY_HAND = ByHand(by="operator", reason="why")
+
+
+def decided(source: SourcedFacts, **known: Any) -> Decided:
+    snapshot = Snapshot(lookup=Lookup(), sequence=1, erased=ERASED)
+    snapshot = attrs.evolve(snapshot, **known)
+    decision = decide(snapshot, [source], now=NOW, policy=Policy(livemode=False))
+    if decision.more is not None:
+        lookup = snapshot.lookup | decision.more
+        return decided(source, **{**known, "lookup": lookup})
+    (one,) = decision.decided
+    return one
+
+
+def of(fact: Fact) -> SourcedFacts:
+    event = attrs.evolve(
+        an_event("evt_1", body=b'{"customer": "cus_1"}'), object_id=CUS_1
+    )
+    return SourcedFacts(facts=(fact,), event=event)
+
+
+THEIRS = a_payment(customer=CUS_1)
+CLAIMED = a_payment(user=ADA)
+MAILED = a_payment(email=email_of(ADA), at=EARLIER)
+REPORT = a_report(customer=CUS_1)
+OWNED: dict[str, Any] = {
+    "accounts": [an_account(GONE)],
+    "payments": [a_record(owner=GONE)],
+    "subscriptions": [a_subscription(a_report(customer=CUS_2), owner=GONE)],
+}
+
+
+@pytest.mark.parametrize("known", [{}, OWNED], ids=["unknown", "known"])
+@pytest.mark.parametrize(
+    "fact",
+    [
+        PaymentReported(THEIRS),
+        PaymentReported(CLAIMED),
+        PaymentReported(MAILED),
+        PaymentCorrected(THEIRS, 1),
+        SubscriptionObserved(report=REPORT, at=NOON),
+        SubscriptionObserved(report=a_report(user=ADA, customer=CUS_2), at=NOON),
+        CardObserved(customer_id=CUS_1, card=None, sequence=1),
+        CustomerDeleted(CUS_1),
+        SyncNeeded(job=a_job_key(CUS_1, JobKind.CUSTOMER), reason="why"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_what_is_of_who_was_erased_is_ignored(
+    fact: Fact, known: dict[str, Any]
+) -> None:
+    """
+    No row but the event's, without a body and without what it is about.
+    """
+    one = decided(of(fact), **known)
+
+    assert one.outcome == IGNORED
+    changes = one.changes
+    assert changes is not None
+    ((event, outcome),) = changes.events
+    assert (event.object_id, event.body, outcome) == (None, b"", IGNORED)
+    kept = (changes.payments, changes.subscriptions, changes.periods, changes.jobs)
+    assert (kept, changes.after) == (((), (), (), ()), None)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        PaymentReported(Payment(id=CH_1, state=THEIRS.state)),
+        PeriodPaid(a_term()),
+        SyncNeeded(job=a_job_key(CH_1, JobKind.PAYMENT), reason="why"),
+        SyncNeeded(job=a_job_key(SUB_1), reason="why"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_what_names_nobody_is_of_whom_it_is_linked_to(fact: Fact) -> None:
+    """
+    A dispute names a payment alone, a paid invoice a subscription.
+    """
+    assert decided(of(fact), **OWNED, erased={}).outcome == IGNORED
+    assert decided(of(fact), erased={}).outcome != IGNORED
+
+
+@pytest.mark.parametrize(
+    ("payment", "accounts"),
+    [
+        # The e-mail is somebody's by now, or nobody's: what was made later is not hers.
+        (a_payment(email=email_of(ADA), at=LATER), []),
+        # Of a customer who is another's.
+        (a_payment(user=ADA, customer=CUS_2), [an_account(BOB, customer=CUS_2)]),
+        (
+            a_payment(email=email_of(ADA), at=EARLIER, customer=CUS_2),
+            [an_account(BOB, customer=CUS_2)],
+        ),
+        (a_payment(email=email_of(BOB)), []),
+    ],
+)
+def test_what_is_anothers_is_not_ignored(
+    payment: Payment, accounts: list[object]
+) -> None:
+    """
+    It is recorded, or quarantined, as if nobody had been erased.
+    """
+    source = SourcedFacts(facts=(PaymentReported(payment),), event=an_event())
+    one = decided(source, accounts=accounts)
+    assert one.outcome == decided(source, accounts=accounts, erased={}).outcome
+
+
+def test_what_is_linked_to_another_stays_theirs() -> None:
+    """
+    Whatever customer it has: somebody linked it by hand.
+    """
+    record = attrs.evolve(a_record(THEIRS, owner=BOB), linked_by_hand=True, version=1)
+    refunded = attrs.evolve(THEIRS, refunded_minor=400)
+    event = attrs.evolve(an_event(), customer_id=CUS_1)
+    source = SourcedFacts(facts=(PaymentReported(refunded),), event=event)
+    known: dict[str, Any] = {"accounts": [an_account(BOB)], "payments": [record]}
+    one = decided(source, **known)
+    assert one.changes is not None
+    assert [it.user_id for it in one.changes.payments] == [BOB]
+
+
+def test_an_event_of_a_customer_is_theirs_whatever_it_is() -> None:
+    """
+    Also of a type of which nothing follows.
+    """
+    event = attrs.evolve(an_event(), customer_id=CUS_1)
+    assert decided(SourcedFacts(event=event)).outcome == IGNORED
+    other = attrs.evolve(event, customer_id=CUS_2)
+    assert decided(SourcedFacts(event=other)).outcome != IGNORED
+
+
+def test_a_job_of_who_was_erased_ends() -> None:
+    """
+    Nothing is recorded, and nothing asked for again.
+    """
+    job = a_job(CUS_1, JobKind.CUSTOMER).claimed(NOON)
+    fact = CardObserved(customer_id=CUS_1, card=None, sequence=1)
+    one = decided(SourcedFacts(facts=(fact,), job=job))
+    assert one.changes is not None
+    (finish,) = one.changes.finished
+    assert (finish.after, finish.outcome) == (job.finished(), IGNORED)
+    assert decided(SourcedFacts(facts=(fact,))) == Decided(outcome=IGNORED)
+
+
+@pytest.mark.parametrize(
+    ("fact", "refusal"),
+    [
+        (UserRegistered(user_id=ADA, email=email_of(ADA)), AccountErased),
+        (
+            UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1),
+            CustomerTaken,
+        ),
+        (LinkDecided(payment_id=CH_1, user_id=None, by_hand=BY_HAND), AccountErased),
+        (LinkDecided(payment_id=CH_1, user_id=BOB, by_hand=BY_HAND), AccountErased),
+    ],
+)
+def test_what_is_asked_for_is_refused(fact: Fact, refusal: type[Exception]) -> None:
+    """
+    An id that was erased, a customer, a payment: for good.
+    """
+    accounts = [*OWNED["accounts"], an_account(BOB)]
+    one = decided(SourcedFacts(facts=(fact,)), **{**OWNED, "accounts": accounts})
+    assert isinstance(one.refusal, refusal)
+    assert one.changes is None
+
+
+def test_the_e_mail_may_come_back() -> None:
+    """
+    As somebody new; nothing of before is theirs.
+    """
+    fact = UserRegistered(user_id=BOB, email=email_of(ADA))
+    one = decided(SourcedFacts(facts=(fact,)))
+    assert one.refusal is None
+    assert one.changes is not None
+    assert one.changes.after is not None

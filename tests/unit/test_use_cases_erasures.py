@@ -1,0 +1,205 @@
+"""Who is erased stays it, whatever the gateway tells, in any order."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+from typing_extensions import override
+
+from payments_adapters.memory import MemoryErasures
+from payments_core.by_hand import ByHand
+from payments_core.errors import (
+    AccountBusy,
+    AccountErased,
+    AccountInUse,
+    AccountNotFound,
+    InvalidValue,
+    ScopeRequired,
+)
+from payments_core.identity import Email, UserId
+from payments_core.use_cases import EraseAccount
+from support.deployment import ADA, Deployment, admin, caller_of
+from support.reconciling import OTHER, Story, no_wait, told
+
+pytestmark = pytest.mark.anyio
+BY_HAND = ByHand(by="operator", reason="asked for it")
+EMAIL = "ada@example.com"
+
+
+def erasing(deployment: Deployment, erasures: Any = None) -> EraseAccount:
+    return EraseAccount(
+        deployment.record,
+        deployment.directory,
+        erasures or MemoryErasures(deployment.database),
+        deployment.clock,
+        lambda: "1",
+        no_wait,
+    )
+
+
+@pytest.fixture
+async def story() -> AsyncIterator[Story]:
+    """Lend somebody who has paid twice, and has nothing any more."""
+    async with told() as it:
+        refunded = it.charge(receipt_email=EMAIL)
+        it.api.post("refunds", charge=refunded, amount=100)
+        it.api.delete(it.subscription)
+        await it.deployment.hear()
+        yield it
+
+
+def names_in(story: Story, customer: str, card: str) -> list[str]:
+    """Return by which names the erased user is found, anywhere."""
+    said = repr(story.deployment.database.tables)
+    bodies = [
+        it.event.body.decode()
+        for it in story.deployment.database.tables.events.values()
+    ]
+    everything = " ".join([said, *bodies])
+    names = (f"'{ADA}'", f'"{ADA}"', f"user {ADA}", EMAIL, customer, card)
+    return [it for it in names if it in everything]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_comes_back_of_who_was_erased(story: Story, seed: int) -> None:
+    """
+    Not by its own events, again, in any order; by late ones, by back-fill, by a sweep:
+    and the sweep finds nothing.
+    """
+    deployment = story.deployment
+    draw = random.Random(seed)  # noqa: S311  # no secret
+    customer, card = story.customer, story.card
+    charge = story.deployment.engine.world.all("charge")[0]["id"]
+    heard = [row.event for row in deployment.database.tables.events.values()]
+    assert names_in(story, customer, card)
+
+    erased = await erasing(deployment)(ADA, BY_HAND, caller=admin())
+    # Some are about what is sold.
+    assert len(heard) > erased.events > len(heard) / 2
+    assert names_in(story, customer, card) == []
+    money = payments_of(deployment, erased.pseudonym)
+    assert money
+
+    draw.shuffle(heard)
+    deployment.database.tables = attrs.evolve(
+        deployment.database.tables.copy(), events={}
+    )
+    await deployment.apply(heard)
+    await deployment.work()
+    assert names_in(story, customer, card) == []
+
+    story.charge(receipt_email=EMAIL)
+    story.api.post(f"customers/{customer}", name="Ada L.", description="of before")
+    story.api.post(f"payment_methods/{OTHER}/attach", customer=customer)
+    story.api.post("refunds", charge=charge, amount=1)
+    await deployment.hear(apply_only=bool(seed % 2))
+    await deployment.back_fill()
+    await deployment.advance(timedelta(days=1))
+    assert names_in(story, customer, card) == []
+    fetched = gateway_calls(deployment)
+    assert await story.sweep() == []
+    assert await story.sweep(repairs=True) == []
+    assert gateway_calls(deployment) == fetched
+    assert names_in(story, customer, card) == []
+    assert payments_of(deployment, erased.pseudonym) == money
+
+
+def gateway_calls(deployment: Deployment) -> int:
+    """Return how often anything was asked for by itself; no list is."""
+    names = deployment.fuse.names.items()
+    return sum(count for name, count in names if name.startswith("StripeGateway."))
+
+
+def payments_of(deployment: Deployment, user: UserId) -> Any:
+    return sorted(
+        (it.payment.id, it.payment.amount, it.payment.refunded_minor)
+        for it in deployment.database.tables.payments_of([user])
+    )
+
+
+async def test_who_was_erased_is_erased_once(story: Story) -> None:
+    """
+    By id or by e-mail: it was done. Whoever was never here is not found.
+    """
+    erase = erasing(story.deployment)
+    await erase(Email.of(EMAIL), BY_HAND, caller=admin())
+    for user in (ADA, Email.of(EMAIL)):
+        with pytest.raises(AccountErased):
+            await erase(user, BY_HAND, caller=admin())
+        with pytest.raises(AccountErased):
+            await erase.what_is_open(user, caller=admin())
+    with pytest.raises(AccountNotFound):
+        await erase(UserId("bob"), BY_HAND, caller=admin())
+    (_, change) = story.deployment.database.tables.changes_by_hand[-1]
+    assert (change.action, change.decided) == ("erase_account", BY_HAND)
+    assert change.subject == change.user_id != ADA
+
+
+async def test_an_erasure_that_was_cut_off_goes_on(story: Story) -> None:
+    """
+    Before its events were looked through; it has the pseudonym that it had.
+    """
+    deployment, customer, card = story.deployment, story.customer, story.card
+    begun = erasing(deployment)
+
+    async def die(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await attrs.evolve(begun, sleep=die)(ADA, BY_HAND, caller=admin())
+    (whose,) = deployment.database.tables.erasures
+    assert await begun.what_is_open(ADA, caller=admin()) == (whose, ())
+
+    done = await begun(Email.of(EMAIL), BY_HAND, caller=admin())
+
+    assert (done.pseudonym, done.events > 0) == (whose, True)
+    assert names_in(story, customer, card) == []
+
+
+async def test_what_is_open_is_named_and_nothing_is_done() -> None:
+    """
+    A subscription that is not over; who is no administrator; a reason that names them.
+    """
+    async with told() as story:
+        erase = erasing(story.deployment)
+        before = story.deployment.database.tables
+        with pytest.raises(AccountInUse) as refused:
+            await erase(ADA, BY_HAND, caller=admin())
+        assert len(refused.value.open) == 1
+        whose, found = await erase.what_is_open(ADA, caller=admin())
+        assert (whose, tuple(found)) == (ADA, refused.value.open)
+        with pytest.raises(ScopeRequired):
+            await erase(ADA, BY_HAND, caller=caller_of(ADA))
+        for reason in (f"as {EMAIL} asked", "for Ada", f"of {story.customer}"):
+            with pytest.raises(InvalidValue):
+                await erase(ADA, ByHand.of("o", reason), caller=admin())
+        assert story.deployment.database.tables == before
+
+
+async def test_what_changes_meanwhile_is_looked_at_again(story: Story) -> None:
+    """
+    Once more, and not for ever.
+    """
+
+    @attrs.frozen
+    class Changing(MemoryErasures):
+        tries: list[int] = attrs.field(factory=list)
+        until: Callable[[int], bool] = lambda count: count > 2
+
+        @override
+        async def begin(self, *given: Any) -> bool:
+            self.tries.append(1)
+            if not self.until(len(self.tries)):
+                return False
+            return await MemoryErasures.begin(self, *given)
+
+    database = story.deployment.database
+    never = Changing(database, until=lambda _: False)
+    with pytest.raises(AccountBusy):
+        await erasing(story.deployment, never)(ADA, BY_HAND, caller=admin())
+    later = Changing(database)
+    await erasing(story.deployment, later)(ADA, BY_HAND, caller=admin())
+    assert len(later.tries) == 3
