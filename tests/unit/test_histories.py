@@ -27,7 +27,8 @@ from support.reconciling import Story, reconciling
 SHARES: Final = 8
 # So many of a share in the suite; all of them are resumable by their seed.
 HISTORIES: Final = 20_000 // SHARES if PROVES else 304 // SHARES
-DAYS: Final = (25, 75) if PROVES else (15, 45)
+SHORT: Final = (15, 45)
+DAYS: Final = (25, 75) if PROVES else SHORT
 ACTIVITY: Final = 0.12
 # So many things somebody does at once.
 DEEDS: Final = (1, 1, 1, 2, 3)
@@ -58,6 +59,7 @@ class History:
     crowd: Crowd
     post: Post
     deeds: Sequence[int] = DEEDS
+    days: tuple[int, int] = DAYS
     # How often a day events are delivered, and worked off.
     steps: int = 1
     gets: int = 0
@@ -72,7 +74,7 @@ class History:
         return history
 
     async def live(self, deployment: Deployment, dice: random.Random) -> None:
-        crowd, post, days = self.crowd, self.post, dice.randint(*DAYS)
+        crowd, post, days = self.crowd, self.post, dice.randint(*self.days)
         outage = range(begins := dice.randrange(days), begins + dice.randint(1, 40))
         for day in range(days):
             if day in {0, 3} and len(crowd.users) < 2:
@@ -158,7 +160,8 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
 ) -> None:
     """
     Events come doubled, shuffled and twinned, within the hour; nobody does two things
-    in one second. Counted are all GETs of the worker, what is overdue included.
+    in one second. Counted are all GETs of the worker, what is overdue included. The
+    longer a life, the more of it is past due here, which is asked about once a day.
     """
     gets = heard = 0
     for seed in range(COUNTED):
@@ -167,7 +170,9 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
             post = post_of(deployment, dice, way)
             post.late_days = 0
             crowd = Crowd(deployment, dice, deployment.api.price(500)["id"])
-            history = History(way, Lost.NOTHING, crowd, post, deeds=(1,), steps=24)
+            history = History(
+                way, Lost.NOTHING, crowd, post, deeds=(1,), days=SHORT, steps=24
+            )
             await history.live(deployment, dice)
         gets, heard = gets + history.gets, heard + post.heard
     record_property("figure", f"{way}: {gets / heard:.2f} GETs an event, of {heard}")
