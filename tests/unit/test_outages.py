@@ -69,7 +69,12 @@ async def _seen(deployment: Deployment, users: list[UserId]) -> Any:
     now, policy, seen = deployment.clock.now, deployment.policy, dict[UserId, Any]()
     for user in users:
         account = await deployment.account(user)
-        reports = {it.gateway_id: it.report for it in account.subscriptions}
+        # A card that is detached goes from what has ended as well, of which no event
+        # tells; it pays nothing there.
+        reports = {
+            it.gateway_id: attrs.evolve(it.report, pinned_card=it.report.own_card)
+            for it in account.subscriptions
+        }
         standing = account.standing(now=now, policy=policy)
         seen[user] = (standing, account.card, reports)
     records = deployment.database.tables.payments.values()
