@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from support.commands import Dev
 from support.plain_http import TLS
@@ -172,7 +173,7 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     )["id"]
     metadata = {"items[0][price]": price, "metadata[user_id]": "named"}
     sold = made(dev, "subscriptions", customer=customer, **metadata)["id"]
-    link = ("subscription", "link", sold, "--user", "named", "--reason", "seen")
+    link = ("subscription", "link", sold, "--user", "named@x.org", "--reason", "seen")
     unlink = ("subscription", "unlink", sold, "--reason", "was another's")
 
     dry = dev.run(*link, "--dry-run")
@@ -193,3 +194,27 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     assert len(dev.run(*unlink, "--json").json["decided"]) == 2
     assert dev.run("subscription", "show", "sub_nothing").code == 3
     assert dev.run("subscription", "show", "no id").code == 2
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry-run", "run"])
+def test_what_stripe_does_not_have_is_not_linked(dev: Dev, *, dry_run: bool) -> None:
+    """
+    The dry run says so, too; the user is looked for first.
+    """
+    dry = ("--dry-run",) if dry_run else ()
+    customer, name = a_customer_of(dev, "has_customer"), f"not_there_{dry_run}"
+    assert dev.asks(dev.token("asked"), "asked") == 200
+    owner = {"customer": customer, "metadata": {"user_id": "asked"}}
+    assert dev.send(name, **owner).out == '200 {"outcome": "quarantined"}\n'
+    words = ("webhook", "link", f"evt_{name}")
+
+    nobody = dev.run(*words, "nobody", "--reason", "x", *dry)
+    linked = dev.run(*words, "asked@x.org", "--reason", "x", *dry)
+    payment = ("payment", "link", "ch_no", "--user", "asked@x.org", "--reason", "x")
+    payment_linked = dev.run(*payment, *dry)
+
+    assert (nobody.code, "no such user" in nobody.err) == (3, True)
+    assert (linked.code, linked.out) == (3, "")
+    assert "Stripe has no such payment" in linked.err
+    assert f"payments webhook close evt_{name}" in linked.err
+    assert (payment_linked.code, payment_linked.out) == (3, "")
