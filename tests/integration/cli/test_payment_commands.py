@@ -179,12 +179,23 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     dry = dev.run(*link, "--dry-run")
     linked = dev.run(*link, "--json").json
     shown = dev.run("subscription", "show", sold).out
+    (item,) = dev.run("subscription", "list", "named", "--json").json["items"]
+    listed = dev.run("subscription", "list", "named").out
+    account = dev.run("account", "show", "named").out
+    ours = dev.run("subscription", "show", item["id"])
+    cancels = ("subscription", "cancel", "named")
+    plans = [dev.run(*cancels, it, "--dry-run").code for it in (item["id"], sold)]
     taken = dev.run("subscription", "link", sold, "--user", "payer", "--reason", "no")
     unlinked = dev.run(*unlink, "--json").json
 
     assert dry.out == f"{sold} would be asked of Stripe, and linked to named\n"
     assert (linked["user_id"], linked["linked_by_hand"]) == ("named", True)
     assert "link_subscription" in shown
+    assert item["stripe_id"] == sold
+    assert f"{item['id']}  {sold}  " in listed
+    assert f"subscription: {item['id']}  {sold}  " in account
+    assert (ours.code, "`payments subscription list USER`" in ours.err) == (2, True)
+    assert plans == [0, 0]
     assert taken.code == 6
     assert unlinked["user_id"] is None
     assert [it["action"] for it in unlinked["decided"]] == [

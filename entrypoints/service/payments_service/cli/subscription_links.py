@@ -6,6 +6,7 @@ from typing import Final
 import click
 import msgspec
 
+from payments_core.errors import InvalidValue
 from payments_core.identity import UserId
 from payments_core.use_cases import LinkSubscription
 from payments_core.use_cases.references import gateway_reference
@@ -20,12 +21,26 @@ _SUBSCRIPTION: Final = click.argument(
 )
 
 
+def _id(text: str) -> str:
+    """Read the gateway's id: ours does not lead back to it.
+
+    Raises:
+        InvalidValue: it is something else.
+    """
+    if text.startswith("sub-"):
+        raise InvalidValue(
+            "subscription",
+            "our id, not Stripe's (sub_…): `payments subscription list USER` has both",
+        )
+    return gateway_reference("subscription", text)
+
+
 @click.command()
 @_SUBSCRIPTION
 @filters.JSON
 def show(*, id_: str, as_json: bool) -> None:
     """Show whose a subscription is, and what was decided of that by hand."""
-    gateway_id = gateway_reference("subscription", id_)
+    gateway_id = _id(id_)
 
     async def work() -> SubscriptionLinkOut:
         async with environment.opened() as container:
@@ -81,7 +96,7 @@ async def _decide(
     dry_run: bool,  # noqa: FBT001  # handed on
     as_json: bool,  # noqa: FBT001  # handed on
 ) -> None:
-    gateway_id = gateway_reference("subscription", id_)
+    gateway_id = _id(id_)
     caller = environment.operator()
     async with environment.opened() as container:
         owner = None if user is None else await environment.named(container, user)
