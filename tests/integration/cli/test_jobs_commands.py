@@ -43,6 +43,17 @@ def test_failing_jobs_are_listed_a_page_at_a_time(failing: Dev) -> None:
     assert failing.run("jobs", "list", "--cursor", "abc").code == 2
 
 
+def test_jobs_are_due_in_real_time(failing: Dev) -> None:
+    """
+    Their moments are shown and filtered by one clock, and the help says by which.
+    """
+    due_at = "2999-01-01T00:00:02Z"
+    since = failing.run("jobs", "list", "--since", due_at, "--json").json["items"]
+
+    assert since[0]["due_at"] == due_at
+    assert "real time" in failing.run("jobs", "list", "--help").out
+
+
 def test_a_failing_job_is_shown_and_retried(failing: Dev) -> None:
     """
     A dry run changes nothing. What Stripe does not know is done then: it is settled.

@@ -264,8 +264,17 @@ def show(*, event_id: str, as_json: bool) -> None:
     found = environment.run(work())
     if not found:
         raise EventNotFound(event_id)
-    shown = [{**_facts(event), "body": _body(event)} for event in found]
-    click.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
+    if as_json:
+        shown = [{**_facts(event), "body": _body(event)} for event in found]
+        click.echo(json.dumps(shown))
+        return
+    for event in found:
+        for name, value in _facts(event).items():
+            click.echo(f"{name}: {'-' if value is None else value}")
+        if event.body is None:
+            click.echo("body: not kept any more")
+        else:
+            click.echo(f"body: {json.dumps(_body(event), indent=2)}")
 
 
 def _body(event: KeptEvent) -> object:
