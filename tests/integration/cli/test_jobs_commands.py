@@ -118,10 +118,21 @@ def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> No
         assert dev.send(f"many_{number}", "--set", "context=acct_other").code == 0
     wanted = ("--state", "quarantined", "--type", "charge.succeeded", "--limit", "3")
 
+    every = ("webhook", "replay", "--state", "open", "--dry-run", "--json")
+    opened = dev.run(*every).json["jobs"]
+    opened_list = dev.run("webhook", "list", "--state", "open", "--json").json
+    cut = dev.run("webhook", "list", "--state", "open", "--limit", "1", "--json")
     dry = dev.run("webhook", "replay", *wanted, "--dry-run", "--json").json
     done = dev.run("webhook", "replay", *wanted, "--reason", "mended", "--json").json
 
     latest = [f"event:evt_many_{number}:charge.succeeded" for number in (2, 1, 0)]
+    assert set(latest) <= set(opened)
+    assert cut.json == opened_list[:1]
+    assert cut.err == "more: --state pending, --state quarantined\n"
+    assert {it["state"] for it in opened_list} <= {"pending", "quarantined"}
+    assert {f"evt_many_{number}" for number in range(3)} <= {
+        it["id"] for it in opened_list
+    }
     assert (dry["jobs"], dry["asked_for"]) == (latest, False)
     assert (done["jobs"], done["count"], done["asked_for"]) == (latest, 3, True)
     listed = dev.run("audit", "list", "--subject", "evt_many_1", "--json").json
@@ -189,6 +200,7 @@ def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
         ("webhook replay --limit 5", "one of them"),
         ("webhook replay --state applied", "--state"),
         ("webhook replay --state ignored", "since"),
+        ("webhook list --state open --cursor abc", "--cursor"),
         ("webhook replay --state pending --limit 0", "--limit"),
         ("webhook replay --type=", "no type"),
         ("webhook replay --since yesterday", "no day and no moment"),

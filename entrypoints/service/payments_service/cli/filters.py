@@ -69,6 +69,8 @@ REASON: Final = click.option(
 BATCH_LIMIT: Final = click.option(
     "--limit", type=click.IntRange(1), help="How many at most; all by default."
 )
+# All of these states, by one word.
+OPEN: Final = "open"
 CURSOR: Final = click.option("--cursor", help="Where the last page ended.")
 
 

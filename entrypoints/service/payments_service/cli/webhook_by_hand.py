@@ -43,8 +43,8 @@ _OF_TYPE: Final = click.option(
 @click.argument("event_id", required=False, help="The event's id (evt_…).")
 @click.option(
     "--state",
-    type=click.Choice([it.value for it in REPLAYABLE]),
-    help="Only those in this state; by default those that are pending or quarantined. "
+    type=click.Choice([filters.OPEN, *(it.value for it in REPLAYABLE)]),
+    help="Only those in this state; open, the default: pending or quarantined. "
     "Of ignored ones --since has to say how far back.",
 )
 @filters.TYPE
@@ -87,7 +87,9 @@ def replay(  # each an option, by name
                 return
             filters.not_in_the_future(since, container.clock())
             wanted = EventFilter(
-                state=EventState(state) if state else None, type=type_, since=since
+                state=None if state in {None, filters.OPEN} else EventState(state),
+                type=type_,
+                since=since,
             )
             async for batch in replays(
                 wanted, limit=limit, reason=reason, dry_run=dry_run, caller=caller
