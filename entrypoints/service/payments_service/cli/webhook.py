@@ -42,7 +42,7 @@ _COLUMNS: Final = (
 )
 _EMPTY: Final = {
     "object_id": "the event is about nothing that is read",
-    "user_id": "linked to no account, or not yet",
+    "user_id": "its payment is nobody's or not linked yet, or it is about no payment",
     "reason": "nothing is open",
 }
 _JSON = filters.JSON
