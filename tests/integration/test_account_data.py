@@ -1,5 +1,6 @@
 """What is kept of a user is exported, erased, and never comes back; old things go."""
 
+import io
 import json
 import os
 import signal
@@ -190,6 +191,25 @@ def test_who_has_something_open_is_not_erased(
     assert databases.digest(url) == before
 
 
+def begun(stack: ServiceWithSandbox, user: str) -> "subprocess.Popen[str]":
+    """Return a process that has erased all but the events, and waits."""
+    url = stack.world.database_url
+    words = ("account", "erase", user, "--reason", "asked for it", "--yes")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", *words, "--settle", "600"],
+        env={"PATH": os.environ["PATH"], **stack.world.env(0, 0)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + START_S_MAX
+    while not databases.run(databases.fetch(url, "select 1 from erasures")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        threading.Event().wait(POLL_S)
+    return process
+
+
 def test_f09_an_erasure_that_was_killed_goes_on(
     stack: ServiceWithSandbox, left: Payer
 ) -> None:
@@ -198,19 +218,9 @@ def test_f09_an_erasure_that_was_killed_goes_on(
     for again, by id or by e-mail, it is finished.
     """
     url, names = stack.world.database_url, known_by(left)
-    words = ("account", "erase", left.id, "--reason", "asked for it", "--yes")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "payments_service", *words, "--settle", "600"],
-        env={"PATH": os.environ["PATH"], **stack.world.env(0, 0)},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + START_S_MAX
-    while not databases.run(databases.fetch(url, "select 1 from erasures")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        threading.Event().wait(POLL_S)
+    process = begun(stack, left.id)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert {table for table, _ in saying(url, names)} == {"erasures", "events"}
 
     told = erase(stack, f"{left.id}@example.com")
@@ -219,6 +229,31 @@ def test_f09_an_erasure_that_was_killed_goes_on(
     assert json.loads(told.out)["events"] > 0
     assert saying(url, names) == set()
     assert erase(stack, left.id).code == 6
+
+
+def test_an_erasure_that_was_interrupted_says_so(
+    stack: ServiceWithSandbox, left: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is left to do, and how; it is not done. Nor is one that nobody confirmed.
+    """
+    env = stack.world.env(0, 0)
+    words = ("account", "erase", left.id, "--reason", "asked for it")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    declined = answer_of(main, *words, env=env)
+    assert (declined.code, declined.out) == (6, "")
+    assert "not confirmed" in declined.err
+
+    process = begun(stack, left.id)
+    assert process.stderr
+    assert "looked through in 600 s" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+
+    assert (process.returncode, out) == (130, "")
+    assert "Run it again" in err
+    told = erase(stack, left.id)
+    assert (told.code, "looking through the events" in told.err) == (0, True)
 
 
 def export(stack: ServiceWithSandbox, *words: str) -> Any:

@@ -55,6 +55,7 @@ def test_one_user_is_reported_and_repaired(
 
     assert (told.code, report.code, repaired.code, after.code) == (7, 7, 0, 0)
     assert "subscription_end" in told.out
+    assert "comparing again in 0 s: 1 may differ" in told.err
     assert "payments reconcile --apply" in told.err
     [item] = json.loads(report.out)["items"]
     [subscription] = drifted.subscriptions

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import click
 import msgspec
+from typing_extensions import override
 
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_core.by_hand import ByHand
@@ -17,12 +18,33 @@ from payments_core.use_cases import (
     PaymentStatusView,
     RegisterCustomer,
 )
-from payments_core.use_cases.erasures import SETTLED_S, Erased
+from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
 from payments_service.cli import environment
 from payments_service.cli.account_import import import_
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
+
+
+class _Progress(ErasureListener):
+    """Says on stderr how far an erasure is, and what is left of one cut off."""
+
+    def __init__(self) -> None:
+        self.is_begun = False
+
+    @override
+    def begun(self, wait_s: float) -> None:
+        self.is_begun = True
+        click.echo(
+            f"all but the events is erased; they are looked through in {wait_s:.0f} s: "
+            "what is being recorded ends first",
+            err=True,
+        )
+
+    @override
+    def settled(self) -> None:
+        click.echo("looking through the events", err=True)
+
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
@@ -171,7 +193,7 @@ def erase(
     there besides. It is refused while a subscription, an operation, a payment or a
     dispute of theirs is open. Cut off, it goes on when it is asked for again.
     """
-    named, caller = user_named(user), environment.operator()
+    named, caller, progress = user_named(user), environment.operator(), _Progress()
     by_hand = ByHand.of(caller.user_id, reason)
 
     async def look() -> list[str]:
@@ -186,7 +208,9 @@ def erase(
     async def work() -> Erased:
         async with environment.opened() as container:
             it = container[EraseAccount]
-            return await it(named, by_hand, caller=caller, settled_s=settled_s)
+            return await it(
+                named, by_hand, caller=caller, settled_s=settled_s, listener=progress
+            )
 
     (whose,) = environment.run(look())
     if dry_run:
@@ -195,7 +219,17 @@ def erase(
         return
     if not yes:
         click.confirm(f"erase {whose} for good?", abort=True, err=True)
-    erased = environment.run(work())
+    try:
+        erased = environment.run(work())
+    except BaseException:
+        # Also by Ctrl-C.
+        if progress.is_begun:
+            click.echo(
+                "stopped before its end: events may still name the user. Run it again, "
+                "it goes on",
+                err=True,
+            )
+        raise
     done = {"pseudonym": erased.pseudonym, "events": erased.events, "erased": True}
     click.echo(
         json.dumps(done)

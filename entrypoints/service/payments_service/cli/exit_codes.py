@@ -21,6 +21,8 @@ class Exit(IntEnum):
     REFUSED = 6
     # A check found something.
     FOUND = 7
+    # By Ctrl-C; 128 and the signal's number, as shells say it.
+    INTERRUPTED = 130
 
 
 class CommandError(Exception):
@@ -49,6 +51,7 @@ _CODES: Final = (
     (errors.Unavailable, Exit.DEPENDENCY_DOWN),
     (SettingsError, Exit.CONFIGURATION),
 )
+_INTERRUPTED: Final = "interrupted: it did not come to its end"
 
 
 def exit_of(error: BaseException) -> int:
@@ -61,8 +64,13 @@ def exit_of(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return Exit.USAGE
-        case KeyboardInterrupt() | click.Abort():
-            return Exit.DONE
+        case KeyboardInterrupt():
+            return _say(Exit.INTERRUPTED, _INTERRUPTED)
+        case click.Abort(__context__=KeyboardInterrupt()):
+            # What click makes of it.
+            return _say(Exit.INTERRUPTED, _INTERRUPTED)
+        case click.Abort():
+            return _say(Exit.REFUSED, "not confirmed: nothing was done")
         case CommandError(code=code):
             return _say(code, str(error))
         case _:

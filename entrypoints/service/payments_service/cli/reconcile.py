@@ -83,7 +83,7 @@ class Report:
         )
         click.echo(
             f"{list_.value}: {self.read[list_]} read, {so_far}, "
-            f"{self.found} differ in all; {rate:.0f} a second",
+            f"{rate:.0f} a second; {self.found} differ so far, of all lists",
             err=True,
         )
 
@@ -164,10 +164,12 @@ def reconcile(
                 settle_s=settle_s,
                 on_wait=say_wait,
                 on_finding=report.add,
+                on_settle=_say_settle,
             )
             if user is not None:
                 status, caller = container[GetPaymentStatus], environment.operator()
                 known = (await status(user_named(user), caller=caller)).account
+                click.echo(f"comparing all of {known.user_id}", err=True)
                 await sweep.user(known.user_id, repairs=repairs)
                 return
             place = SweepPlace()
@@ -186,11 +188,20 @@ def reconcile(
         # Also by Ctrl-C: what was found, and repaired, until then is told first.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
+        click.echo("stopped before its end: not all was compared", err=True)
         raise
     report.complete = True
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.FOUND)
+
+
+def _say_settle(count: int, wait_s: float) -> None:
+    click.echo(
+        f"comparing again in {wait_s:.0f} s: {count} may differ, or an event is on its "
+        "way",
+        err=True,
+    )
 
 
 def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:
