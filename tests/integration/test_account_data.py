@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,16 @@ from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
 
 
 def erase(stack: ServiceWithSandbox, user: str, *words: str, **env: str) -> Any:
-    words = ("--reason", "asked for it", "--yes", "--settle", "0", "--json", *words)
+    words = (
+        "--reason",
+        "asked for it",
+        "--yes",
+        "--settle",
+        "0",
+        "--first",
+        "--json",
+        *words,
+    )
     env = {**stack.world.env(0, 0), **env}
     return answer_of(main, "account", "erase", user, *words, env=env)
 
@@ -191,10 +201,39 @@ def test_who_has_something_open_is_not_erased(
     assert databases.digest(url) == before
 
 
+def test_the_first_erasure_waits_until_every_process_has_the_key(
+    stack: ServiceWithSandbox, postgres: str, template: str, tmp_path: Path
+) -> None:
+    """
+    What lacks it would record nothing any more. Nothing is done, and the order is said;
+    from the second one on nobody asks.
+    """
+    file, users = tmp_path / "two.csv", [stack.user().id, stack.user().id]
+    rows = [
+        f"{it},{it}@example.com,{stack.wire.post('customers')['id']}" for it in users
+    ]
+    file.write_text("\n".join(["user_id,email,customer_id", *rows]))
+    with databases.copy_of(postgres, template) as url:
+        env = {**stack.world.env(0, 0), "PAYMENTS_DATABASE_URL": url}
+        assert answer_of(main, "account", "import", file, env=env).code == 0
+        before = databases.digest(url)
+        words = ("--reason", "asked for it", "--settle", "0")
+        first = ("account", "erase", users[0], *words)
+        for more in (("--yes",), ("--dry-run",)):
+            refused = answer_of(main, *first, *more, env=env)
+            assert (refused.code, refused.out) == (6, "")
+            assert "openssl rand -base64 32" in refused.err
+            assert "PAYMENTS_ERASURE_KEY" in refused.err
+        assert databases.digest(url) == before
+        assert answer_of(main, *first, "--yes", "--first", env=env).code == 0
+        second = ("account", "erase", users[1], *words, "--yes")
+        assert answer_of(main, *second, env=env).code == 0
+
+
 def begun(stack: ServiceWithSandbox, user: str) -> "subprocess.Popen[str]":
     """Return a process that has erased all but the events, and waits."""
     url = stack.world.database_url
-    words = ("account", "erase", user, "--reason", "asked for it", "--yes")
+    words = ("account", "erase", user, "--reason", "asked for it", "--yes", "--first")
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", *words, "--settle", "600"],
         env={"PATH": os.environ["PATH"], **stack.world.env(0, 0)},
@@ -238,7 +277,7 @@ def test_an_erasure_that_was_interrupted_says_so(
     What is left to do, and how; it is not done. Nor is one that nobody confirmed.
     """
     env = stack.world.env(0, 0)
-    words = ("account", "erase", left.id, "--reason", "asked for it")
+    words = ("account", "erase", left.id, "--reason", "asked for it", "--first")
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     declined = answer_of(main, *words, env=env)
     assert (declined.code, declined.out) == (6, "")

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Final
 
 import click
 import msgspec
@@ -21,6 +22,7 @@ from payments_core.use_cases import (
 from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
 from payments_service.cli import environment
 from payments_service.cli.account_import import import_
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
@@ -46,6 +48,14 @@ class _Progress(ErasureListener):
         click.echo("looking through the events", err=True)
 
 
+# A process that lacks the key then can record nothing: what is an erased user's it
+# cannot tell.
+_FIRST: Final = """\
+nobody was erased from this database yet. From the first erasure on nothing that lacks
+its PAYMENTS_ERASURE_KEY works: no webhook is recorded, no process starts. Therefore:
+1. make the key, once, and keep it as you keep backups: openssl rand -base64 32
+2. give the same PAYMENTS_ERASURE_KEY to every `serve` and `worker`, and restart them
+3. run this again, with --first"""
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
@@ -171,6 +181,15 @@ def export(*, user: str, as_json: bool) -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Say what stands against it, if anything."
 )
+@click.option(
+    "--first",
+    "is_first_allowed",
+    is_flag=True,
+    # What is said once for all commands must not say it.
+    allow_from_autoenv=False,
+    help="Every process has PAYMENTS_ERASURE_KEY: the first user may be erased. No "
+    "variable says so.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
 @click.option(
     "--settle",
@@ -183,7 +202,14 @@ def export(*, user: str, as_json: bool) -> None:
 )
 @_JSON
 def erase(
-    *, user: str, reason: str, dry_run: bool, yes: bool, settled_s: float, as_json: bool
+    *,
+    user: str,
+    reason: str,
+    dry_run: bool,
+    is_first_allowed: bool,
+    yes: bool,
+    settled_s: float,
+    as_json: bool,
 ) -> None:
     """Erase a user, for good.
 
@@ -198,11 +224,13 @@ def erase(
 
     async def look() -> list[str]:
         async with environment.opened() as container:
-            whose, found = await container[EraseAccount].what_is_open(
-                named, caller=caller
-            )
+            it = container[EraseAccount]
+            whose, found = await it.what_is_open(named, caller=caller)
+            is_first = not await it.erasures.is_any()
         if found:
             raise AccountInUse(found)
+        if is_first and not is_first_allowed:
+            raise CommandError(Exit.REFUSED, _FIRST)
         return [whose]
 
     async def work() -> Erased:

@@ -51,7 +51,6 @@ _CODES: Final = (
     (errors.Unavailable, Exit.DEPENDENCY_DOWN),
     (SettingsError, Exit.CONFIGURATION),
 )
-_INTERRUPTED: Final = "interrupted: it did not come to its end"
 
 
 def exit_of(error: BaseException) -> int:
@@ -64,11 +63,9 @@ def exit_of(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return Exit.USAGE
-        case KeyboardInterrupt():
-            return _say(Exit.INTERRUPTED, _INTERRUPTED)
-        case click.Abort(__context__=KeyboardInterrupt()):
-            # What click makes of it.
-            return _say(Exit.INTERRUPTED, _INTERRUPTED)
+        # The second is what click makes of the first.
+        case KeyboardInterrupt() | click.Abort(__context__=KeyboardInterrupt()):
+            return _say(Exit.INTERRUPTED, "interrupted: it did not come to its end")
         case click.Abort():
             return _say(Exit.REFUSED, "not confirmed: nothing was done")
         case CommandError(code=code):
