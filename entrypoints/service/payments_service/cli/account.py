@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_core.by_hand import ByHand
-from payments_core.errors import AccountInUse
+from payments_core.errors import AccountErased, AccountInUse
 from payments_core.identity import customer_id
 from payments_core.use_cases import (
     EraseAccount,
@@ -225,7 +225,11 @@ def erase(
     async def look() -> list[str]:
         async with environment.opened() as container:
             it = container[EraseAccount]
-            whose, found = await it.what_is_open(named, caller=caller)
+            try:
+                whose, found = await it.what_is_open(named, caller=caller)
+            except AccountErased as error:
+                text = "this user was already erased: nothing is left to do"
+                raise CommandError(Exit.REFUSED, text) from error
             is_first = not await it.erasures.is_any()
         if found:
             raise AccountInUse(found)

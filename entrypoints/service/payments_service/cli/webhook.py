@@ -40,7 +40,7 @@ _COLUMNS: Final = (
     "reason",
 )
 _EMPTY: Final = {
-    "object_id": "the event is about nothing that is read",
+    "object_id": "it is about nothing that is read, or was erased",
     "user_id": "linked to no account, or not yet",
     "reason": "nothing is open",
 }
