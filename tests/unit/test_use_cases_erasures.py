@@ -167,7 +167,7 @@ async def test_an_erasure_that_was_cut_off_goes_on(story: Story) -> None:
     assert names_in(story, customer, card) == []
 
 
-async def test_f09_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> None:
+async def test_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> None:
     """
     An hour after it began, in whichever process has the turn: nobody asks again.
     """
