@@ -411,8 +411,14 @@ class Erasures(Protocol):
     async def is_erased(self, user: UserId | Email) -> bool:
         """Say whether there is a tombstone of a user id, or of an e-mail."""
 
+    async def is_any(self) -> bool:
+        """Say whether anybody was ever erased; it needs no key."""
+
     async def unfinished(self, user: UserId | Email) -> UserId | None:
         """Return the pseudonym of an erasure of theirs that is not finished."""
+
+    async def left(self, before: datetime) -> Sequence[UserId]:
+        """Return the pseudonyms of those that began before and are not finished."""
 
     async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
         """Set tombstones, and make all but the events a pseudonym's, in one moment.

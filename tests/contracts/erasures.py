@@ -91,6 +91,7 @@ class ErasuresContract:
             assert not await stores.erasures.is_erased(user)
             assert await stores.erasures.unfinished(user) is None
         assert await stores.erasures.finish(GONE) == 0
+        assert not await stores.erasures.is_any()
         assert not (await stores.load(keys=KEYS)).erased
 
     async def test_all_becomes_a_pseudonyms_in_one_moment(self, stores: Stores) -> None:
@@ -145,6 +146,8 @@ class ErasuresContract:
         assert await stores.erasures.unfinished(ADA) == GONE
         assert await stores.erasures.unfinished(email_of(ADA)) == GONE
         assert await stores.erasures.unfinished(BOB) is None
+        assert list(await stores.erasures.left(AT)) == []
+        assert list(await stores.erasures.left(AT + timedelta(seconds=1))) == [GONE]
 
         assert await stores.erasures.finish(GONE) == 3
 
@@ -157,7 +160,9 @@ class ErasuresContract:
         (other,) = await stores.events.find("evt_3")
         assert other.body == b'{"customer": "cus_2"}'
         assert await stores.erasures.unfinished(ADA) is None
+        assert not await stores.erasures.left(AT + timedelta(seconds=1))
         assert await stores.erasures.finish(GONE) == 0
+        assert await stores.erasures.is_any()
 
     async def test_what_was_decided_before_is_decided_anew(
         self, stores: Stores

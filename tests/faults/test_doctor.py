@@ -40,7 +40,7 @@ JWKS: Final = generate_jwks("test")
 _WELL: Final = """
 update alembic_version set version_num = '{head}';
 delete from webhook_events; delete from jobs; delete from checkpoints;
-delete from deployment;
+delete from deployment; delete from erased_keys; delete from erasures;
 insert into deployment (singleton, livemode) values (true, false);
 insert into checkpoints (name, reached_at, due_at, attempts, lease_no)
 values ('events', now(), now(), 0, 1), ('sweep', now(), now(), 0, 1)
@@ -376,6 +376,19 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
                 "where name = 'sweep'"
             ),
         ),
+        "D56": Wrong(
+            "erasure key",
+            "none is set",
+            lambda it: it.sql("insert into erased_keys values ('x', now())"),
+        ),
+        "D57": Wrong(
+            "erasures",
+            "1 began more than a day ago",
+            lambda it: it.sql(
+                "insert into erasures values "
+                "('erased/1', '{}', now() - interval '25 hours')"
+            ),
+        ),
     }
 )
 # What follows from it, and is said, too.
@@ -390,9 +403,12 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         **{id_: {"key", "endpoints", "mode"} for id_ in ("D14", "D15")},
         "D25": {
             *("schema", "mode", "database clock", "events", "jobs", "back-fill"),
-            *("sweep",),
+            *("sweep", "erasure key", "erasures"),
         },
-        "D26": {"mode", "events", "jobs", "back-fill", "sweep"},
+        "D26": {
+            *("mode", "events", "jobs", "back-fill", "sweep"),
+            *("erasure key", "erasures"),
+        },
         "D29": {"endpoints", "deliveries"},
         "D30": {"endpoints", "deliveries"},
         "D35": {"deliveries"},
@@ -407,7 +423,7 @@ TOGETHER: Final = (
     ("D01", "D03", "D06", "D22"),
     (
         *("D28", "D38", "D41", "D43", "D44", "D46", "D48", "D49", "D50", "D51"),
-        *("D52", "D54"),
+        *("D52", "D54", "D56", "D57"),
     ),
     ("D39", "D53", "D55"),
 )
@@ -470,8 +486,9 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
     assert answer.code == 0, answer.out
     assert len(lines) == len(answer.out.splitlines())
     assert list(lines) == [
-        *("settings", "database", "schema", "mode", "database clock", "events"),
-        *("jobs", "back-fill", "sweep", "key", "clock", "endpoints", "deliveries"),
+        *("settings", "database", "schema", "mode", "erasure key", "database clock"),
+        *("events", "jobs", "back-fill", "sweep", "erasures", "key", "clock"),
+        *("endpoints", "deliveries"),
     ]
     assert databases.digest(deployed.url) == before
 
@@ -501,7 +518,7 @@ def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
 # What a process needs to start
 
 
-@pytest.mark.parametrize("id_", ["D01", "D11", "D20", "D25", "D26", "D28"])
+@pytest.mark.parametrize("id_", ["D01", "D11", "D20", "D25", "D26", "D28", "D56"])
 def test_what_a_process_cannot_start_with_is_named(
     deployed: Deployed, id_: str
 ) -> None:
@@ -517,7 +534,7 @@ def test_what_a_process_cannot_start_with_is_named(
     assert answer.code == 7
     assert WRONGS[id_].words in answer.out
     assert {it["check"] for it in answer.json["items"]} <= {
-        *("settings", "database", "schema", "mode"),
+        *("settings", "database", "schema", "mode", "erasure key"),
     }
     assert asked == []
 
@@ -527,7 +544,7 @@ def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
     for id_ in ("D29", "D37", "D50"):
         WRONGS[id_].do(deployed)
     answer = deployed.doctor("--start")
-    assert (answer.code, answer.out.count("\n")) == (0, 4)
+    assert (answer.code, answer.out.count("\n")) == (0, 5)
 
 
 def test_a_check_that_takes_too_long_says_so() -> None:

@@ -1,5 +1,6 @@
 """What is kept of a user is exported, erased, and never comes back; old things go."""
 
+import io
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,16 @@ from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
 
 
 def erase(stack: ServiceWithSandbox, user: str, *words: str, **env: str) -> Any:
-    words = ("--reason", "asked for it", "--yes", "--settle", "0", "--json", *words)
+    words = (
+        "--reason",
+        "asked for it",
+        "--yes",
+        "--settle",
+        "0",
+        "--first",
+        "--json",
+        *words,
+    )
     env = {**stack.world.env(0, 0), **env}
     return answer_of(main, "account", "erase", user, *words, env=env)
 
@@ -75,7 +86,7 @@ def test_nothing_names_who_was_erased_and_the_money_stays(
     assert money(before, left.id) == money(after, pseudonym) != []
     again = erase(stack, left.id)
     assert again.code == 6
-    assert "was erased" in again.err
+    assert "already erased" in again.err
 
 
 def lived_on(stack: ServiceWithSandbox, customer: str, charge: str) -> None:
@@ -190,6 +201,54 @@ def test_who_has_something_open_is_not_erased(
     assert databases.digest(url) == before
 
 
+def test_the_first_erasure_waits_until_every_process_has_the_key(
+    stack: ServiceWithSandbox, postgres: str, template: str, tmp_path: Path
+) -> None:
+    """
+    What lacks it would record nothing any more. Nothing is done, and the order is said;
+    from the second one on nobody asks.
+    """
+    file, users = tmp_path / "two.csv", [stack.user().id, stack.user().id]
+    rows = [
+        f"{it},{it}@example.com,{stack.wire.post('customers')['id']}" for it in users
+    ]
+    file.write_text("\n".join(["user_id,email,customer_id", *rows]))
+    with databases.copy_of(postgres, template) as url:
+        env = {**stack.world.env(0, 0), "PAYMENTS_DATABASE_URL": url}
+        assert answer_of(main, "account", "import", file, env=env).code == 0
+        before = databases.digest(url)
+        words = ("--reason", "asked for it", "--settle", "0")
+        first = ("account", "erase", users[0], *words)
+        for more in (("--yes",), ("--dry-run",)):
+            refused = answer_of(main, *first, *more, env=env)
+            assert (refused.code, refused.out) == (6, "")
+            assert "openssl rand -base64 32" in refused.err
+            assert "PAYMENTS_ERASURE_KEY" in refused.err
+        assert databases.digest(url) == before
+        assert answer_of(main, *first, "--yes", "--first", env=env).code == 0
+        second = ("account", "erase", users[1], *words, "--yes")
+        assert answer_of(main, *second, env=env).code == 0
+
+
+def begun(stack: ServiceWithSandbox, user: str) -> "subprocess.Popen[str]":
+    """Return a process that has erased all but the events, and waits."""
+    url = stack.world.database_url
+    words = ("account", "erase", user, "--reason", "asked for it", "--yes", "--first")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", *words, "--settle", "600"],
+        env={"PATH": os.environ["PATH"], **stack.world.env(0, 0)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + START_S_MAX
+    while not databases.run(databases.fetch(url, "select 1 from erasures")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        threading.Event().wait(POLL_S)
+    return process
+
+
 def test_f09_an_erasure_that_was_killed_goes_on(
     stack: ServiceWithSandbox, left: Payer
 ) -> None:
@@ -198,19 +257,9 @@ def test_f09_an_erasure_that_was_killed_goes_on(
     for again, by id or by e-mail, it is finished.
     """
     url, names = stack.world.database_url, known_by(left)
-    words = ("account", "erase", left.id, "--reason", "asked for it", "--yes")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "payments_service", *words, "--settle", "600"],
-        env={"PATH": os.environ["PATH"], **stack.world.env(0, 0)},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + START_S_MAX
-    while not databases.run(databases.fetch(url, "select 1 from erasures")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        threading.Event().wait(POLL_S)
+    process = begun(stack, left.id)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert {table for table, _ in saying(url, names)} == {"erasures", "events"}
 
     told = erase(stack, f"{left.id}@example.com")
@@ -219,6 +268,31 @@ def test_f09_an_erasure_that_was_killed_goes_on(
     assert json.loads(told.out)["events"] > 0
     assert saying(url, names) == set()
     assert erase(stack, left.id).code == 6
+
+
+def test_an_erasure_that_was_interrupted_says_so(
+    stack: ServiceWithSandbox, left: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is left to do, and how; it is not done. Nor is one that nobody confirmed.
+    """
+    env = stack.world.env(0, 0)
+    words = ("account", "erase", left.id, "--reason", "asked for it", "--first")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    declined = answer_of(main, *words, env=env)
+    assert (declined.code, declined.out) == (6, "")
+    assert "not confirmed" in declined.err
+
+    process = begun(stack, left.id)
+    assert process.stderr
+    assert "looked through in 600 s" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+
+    assert (process.returncode, out) == (130, "")
+    assert "Run it again" in err
+    told = erase(stack, left.id)
+    assert (told.code, "looking through the events" in told.err) == (0, True)
 
 
 def export(stack: ServiceWithSandbox, *words: str) -> Any:

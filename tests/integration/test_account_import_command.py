@@ -202,3 +202,18 @@ def test_a_run_goes_on_with_the_line_that_it_is_told(
     reasons = {it["line"]: it["reason"] for it in report["items"]}
     assert reasons[6] == "line 2 has another one for the same customer"
     assert refused.read_bytes().decode() == begun + wrong
+
+
+def test_a_line_after_the_last_row_is_refused(
+    stack: ServiceWithSandbox, tmp_path: Path
+) -> None:
+    """
+    It is mistyped, or of another file: nothing was imported, and it is not well.
+    """
+    file = tmp_path / "customers.csv"
+    file.write_text("user_id,email,customer_id\nx,x@example.com,cus_lost\n")
+
+    told = run(stack, file, "--from-line", "3", "--json")
+
+    assert (told.code, told.out) == (2, "")
+    assert "no row is in line 3" in told.err

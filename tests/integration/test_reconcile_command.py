@@ -1,11 +1,13 @@
 """`payments reconcile`: what nobody heard of is reported, and repaired on request."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
+from payments_core.jobs.drift_cause import SETTLES_WITHIN
+from payments_core.jobs.run_sweep import COMPARED_FOR
 from payments_service.cli import main
 from support import databases
 from support.command_line import answer_of
@@ -55,6 +57,7 @@ def test_one_user_is_reported_and_repaired(
 
     assert (told.code, report.code, repaired.code, after.code) == (7, 7, 0, 0)
     assert "subscription_end" in told.out
+    assert "comparing again in 0 s: 1 may differ" in told.err
     assert "payments reconcile --apply" in told.err
     [item] = json.loads(report.out)["items"]
     [subscription] = drifted.subscriptions
@@ -96,6 +99,11 @@ def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
             "disputes",
         }
         assert "subscriptions: " in told.err
+        since, until = (datetime.fromisoformat(report[it]) for it in ("since", "until"))
+        assert until - since == COMPARED_FOR - SETTLES_WITHIN
+    shown = reconcile(stack, "--since", "2026-01-01T08:30:00+01:00")
+    assert "made from 2026-01-01T07:30:00Z to 20" in shown.err
+    assert "differ so far" in shown.err
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,7 @@ def test_what_cannot_be_compared_is_said(
     """
     told = reconcile(stack, *words, **env)
     assert (told.code, told.out) == (code, "")
+    assert "yesterday" not in words or "2026-11-27T08:30:00Z" in told.err
     assert told.err
 
 

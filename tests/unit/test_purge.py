@@ -13,6 +13,7 @@ from payments_adapters.memory import (
     FixedClock,
     MemoryCheckpoints,
     MemoryDatabase,
+    MemoryErasures,
     MemoryLedger,
     MemoryPurgeStore,
     MemoryTokenStore,
@@ -54,6 +55,7 @@ class Story:
     def purge(self) -> Purge:
         return Purge(
             self.store or MemoryPurgeStore(self.database, MemoryTokenStore()),
+            MemoryErasures(self.database),
             MemoryCheckpoints(self.database),
             self.clock,
             self.system_clock,
@@ -231,6 +233,7 @@ async def test_p09_an_event_whose_id_was_purged_changes_nothing() -> None:
         await deployment.advance(timedelta(days=401))
         purge = Purge(
             MemoryPurgeStore(database, MemoryTokenStore()),
+            MemoryErasures(database),
             MemoryCheckpoints(database),
             deployment.clock,
             deployment.system_clock,

@@ -9,7 +9,12 @@ import attrs
 import pytest
 from typing_extensions import override
 
-from payments_adapters.memory import MemoryErasures
+from payments_adapters.memory import (
+    MemoryCheckpoints,
+    MemoryErasures,
+    MemoryPurgeStore,
+    MemoryTokenStore,
+)
 from payments_core.by_hand import ByHand
 from payments_core.errors import (
     AccountBusy,
@@ -20,6 +25,9 @@ from payments_core.errors import (
     ScopeRequired,
 )
 from payments_core.identity import Email, UserId
+from payments_core.jobs import Purge
+from payments_core.jobs.purge import CUT_OFF
+from payments_core.retention import Retention
 from payments_core.use_cases import EraseAccount
 from support.deployment import ADA, Deployment, admin, caller_of
 from support.reconciling import OTHER, Story, no_wait, told
@@ -156,6 +164,36 @@ async def test_an_erasure_that_was_cut_off_goes_on(story: Story) -> None:
     done = await begun(Email.of(EMAIL), BY_HAND, caller=admin())
 
     assert (done.pseudonym, done.events > 0) == (whose, True)
+    assert names_in(story, customer, card) == []
+
+
+async def test_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> None:
+    """
+    An hour after it began, in whichever process has the turn: nobody asks again.
+    """
+    deployment, customer, card = story.deployment, story.customer, story.card
+    database = deployment.database
+
+    async def die(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await attrs.evolve(erasing(deployment), sleep=die)(ADA, BY_HAND, caller=admin())
+    purge = Purge(
+        MemoryPurgeStore(database, MemoryTokenStore()),
+        MemoryErasures(database),
+        MemoryCheckpoints(database),
+        deployment.clock,
+        deployment.system_clock,
+        Retention(),
+    )
+    assert await purge()
+    assert database.tables.erasures
+    await deployment.advance(CUT_OFF + timedelta(seconds=1))
+
+    assert await purge()
+
+    assert not database.tables.erasures
     assert names_in(story, customer, card) == []
 
 

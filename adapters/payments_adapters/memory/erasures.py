@@ -1,6 +1,8 @@
 """Erasing users, in memory."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -23,9 +25,16 @@ class MemoryErasures:
         name = f"email {user.key}" if isinstance(user, Email) else f"user {user}"
         return TOMBSTONES.of(name) in self._database.tables.erased
 
+    async def is_any(self) -> bool:
+        return bool(self._database.tables.erased)
+
+    async def left(self, before: datetime) -> Sequence[UserId]:
+        found = self._database.tables.erasures
+        return [pseudonym for pseudonym, (at, _) in found.items() if at < before]
+
     async def unfinished(self, user: UserId | Email) -> UserId | None:
         name = user.key if isinstance(user, Email) else user
-        for pseudonym, names in self._database.tables.erasures.items():
+        for pseudonym, (_, names) in self._database.tables.erasures.items():
             if name in names:
                 return pseudonym
         return None
@@ -47,6 +56,7 @@ class MemoryErasures:
             tables.bury(TOMBSTONES.of(name), erasure.at)
         tables.begin_erasure(
             erasure.pseudonym,
+            erasure.at,
             frozenset({user, *keys.customer_ids, *keys.email_keys, *things}),
         )
         _pseudonymise(tables, kept, erasure.pseudonym, keys)
@@ -66,7 +76,7 @@ class MemoryErasures:
     async def finish(self, pseudonym: UserId) -> int:
         await asyncio.sleep(0)
         tables, count = self._database.tables.copy(), 0
-        names = tables.erasures.get(pseudonym, frozenset())
+        _, names = tables.erasures.get(pseudonym, (None, frozenset[str]()))
         for row in list(tables.events.values()):
             event = row.event
             text = event.body.decode(errors="replace")

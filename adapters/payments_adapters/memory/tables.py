@@ -82,7 +82,7 @@ class Tables:
     # Tombstones.
     erased: dict[bytes, datetime] = attrs.field(factory=dict)
     # Of each erasure that is under way, by what the user is known.
-    erasures: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
+    erasures: dict[UserId, tuple[datetime, frozenset[str]]] = attrs.field(factory=dict)
     # Indexes, as a database has them: accounts by what only one of them has, what a
     # user owns, pending events by what they wait for, and intents by what only one of
     # them may have.
@@ -180,9 +180,11 @@ class Tables:
         self._write("erased")
         self.erased[digest] = at
 
-    def begin_erasure(self, pseudonym: UserId, names: frozenset[str]) -> None:
+    def begin_erasure(
+        self, pseudonym: UserId, at: datetime, names: frozenset[str]
+    ) -> None:
         self._write("erasures")
-        self.erasures[pseudonym] = names
+        self.erasures[pseudonym] = at, names
 
     def end_erasure(self, pseudonym: UserId) -> None:
         self._write("erasures")

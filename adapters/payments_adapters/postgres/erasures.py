@@ -4,6 +4,7 @@ The classification of the columns is in `personal_data`; the statements follow f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -180,6 +181,19 @@ class PostgresErasures:
                     "select exists (select from erased_keys where digest = $1)", digest
                 )
             )
+
+    async def is_any(self) -> bool:
+        async with self._store.connection() as connection:
+            return bool(
+                await connection.fetchval("select exists (select from erased_keys)")
+            )
+
+    async def left(self, before: datetime) -> Sequence[UserId]:
+        async with self._store.connection() as connection:
+            rows = await connection.fetch(
+                "select pseudonym from erasures where at < $1 order by at", before
+            )
+        return [UserId(pseudonym) for (pseudonym,) in rows]
 
     async def unfinished(self, user: UserId | Email) -> UserId | None:
         if not await is_erasure_key(self._store, self._key):

@@ -5,6 +5,9 @@ Rule 1: one process at a time takes a turn, once an hour
         twice is deleted.
 Rule 2: each kind is deleted in batches, until one finds nothing. What is in use at that
         moment is left to the next turn: nobody waits for a purge.
+Rule 3: an erasure that was cut off is finished at the end of a turn. That takes minutes
+        where there are many events; if another process has the turn by then, both do
+        the same.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,11 +18,20 @@ import attrs
 
 from payments_core.checkpoints import LEASE, LoopCheckpoint
 from payments_core.now import Now
-from payments_core.ports import Checkpoints, Clock, PurgeStore, SystemClock
+from payments_core.ports import (
+    Checkpoints,
+    Clock,
+    Erasures,
+    PurgeStore,
+    SystemClock,
+)
 from payments_core.retention import PurgeKind, Retention
 
 PURGE: Final = "purge"
 EVERY: Final = timedelta(hours=1)
+# An erasure that is older has nobody who finishes it: it may wait ten minutes, and then
+# reads all events.
+CUT_OFF: Final = timedelta(hours=1)
 # A statement of some milliseconds.
 BATCH: Final = 500
 # More than this are counted no further.
@@ -36,6 +48,7 @@ class PurgeListener:
 @attrs.frozen
 class Purge:
     store: PurgeStore
+    erasures: Erasures
     checkpoints: Checkpoints
     clock: Clock
     system_clock: SystemClock
@@ -63,6 +76,8 @@ class Purge:
                 # Another process has gone on.
                 return True
             kept = extended
+        for pseudonym in await self.erasures.left(self.clock() - CUT_OFF):
+            await self.erasures.finish(pseudonym)
         await self._save(attrs.evolve(kept, reached_at=now.at), due_in=EVERY)
         return True
 

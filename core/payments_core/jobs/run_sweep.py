@@ -38,6 +38,10 @@ def _drop(_: Finding) -> None:
     """Drop it: no listener was given."""
 
 
+def _unheard(_: int, __: float) -> None:
+    """Drop it: no listener was given."""
+
+
 async def _go_on() -> None:
     """Go on: nobody has to hear of it."""
 
@@ -61,6 +65,8 @@ class RunSweep:
     on_wait: OnWait = untold
     # Hears of each finding, as it is made.
     on_finding: Callable[[Finding], None] = _drop
+    # Hears how many things differ, and in how many seconds they are compared again.
+    on_settle: Callable[[int, float], None] = _unheard
 
     def range_now(self, since: datetime | None = None) -> SweepRange:
         """Return what a sweep that begins now compares."""
@@ -117,6 +123,7 @@ class RunSweep:
             if await self._one(suspect, repairs=False):
                 differing.append(suspect)
         if differing:
+            self.on_settle(len(differing), self.settle_s)
             await self.sleep(self.settle_s)
         findings = list[Finding]()
         for suspect in differing:

@@ -43,6 +43,16 @@ class Erased:
     events: int
 
 
+class ErasureListener:
+    """Hears how far an erasure is; this one drops it."""
+
+    def begun(self, wait_s: float) -> None:
+        """Hear that all but the events is done; they are looked at in `wait_s`."""
+
+    def settled(self) -> None:
+        """Hear that the events are being looked through."""
+
+
 @attrs.frozen
 class EraseAccount:
     record: RecordFacts
@@ -77,6 +87,7 @@ class EraseAccount:
         *,
         caller: Caller,
         settled_s: float = SETTLED_S,
+        listener: ErasureListener | None = None,
     ) -> Erased:
         """Erase a user; `settled_s` later their events.
 
@@ -91,7 +102,10 @@ class EraseAccount:
         whose = await self.erasures.unfinished(user)
         if whose is None:
             whose = await self._begun(user, by_hand)
+        heard = listener or ErasureListener()
+        heard.begun(settled_s)
         await self.sleep(settled_s)
+        heard.settled()
         return Erased(pseudonym=whose, events=await self.erasures.finish(whose))
 
     async def _begun(self, user: UserId | Email, by_hand: ByHand) -> UserId:

@@ -287,8 +287,8 @@ def build_container(
     container.register(PurgeReports, instance=PurgeReports())
     providers = {
         **_edges(settings, system_clock),
-        **_stores(store, tombstones_of(settings)),
-        **_loop_stores(store, tombstones_of(settings)),
+        **_stores(store, settings.tombstones),
+        **_loop_stores(store, settings.tombstones),
         **_money(store, stripe, lists, breaker, system_clock),
     }
     for port, provider in {**providers, **overrides.providers}.items():
@@ -395,6 +395,7 @@ def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]
     def purge() -> Purge:
         return Purge(
             container.resolve(PurgeStore),
+            container.resolve(Erasures),
             container.resolve(Checkpoints),
             container.resolve(Clock),
             container.resolve(SystemClock),
@@ -471,11 +472,6 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
         TokenVerifier: verifier,
         EventReader: event_reader,
     }
-
-
-def tombstones_of(settings: Settings) -> Tombstones | None:
-    key = settings.erasure_key
-    return Tombstones(key) if key is not None else None
 
 
 def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:

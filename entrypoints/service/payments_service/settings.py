@@ -14,6 +14,7 @@ from payments_adapters.guessable import weakness_of
 from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
+from payments_core.tombstones import Tombstones
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
@@ -113,6 +114,10 @@ class Settings:
     @property
     def livemode(self) -> bool:
         return self.env == "production"
+
+    @property
+    def tombstones(self) -> Tombstones | None:
+        return Tombstones(self.erasure_key) if self.erasure_key is not None else None
 
     @property
     def reads_event_list(self) -> bool:

@@ -2,13 +2,15 @@
 
 import json
 from datetime import datetime
+from typing import Final
 
 import click
 import msgspec
+from typing_extensions import override
 
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_core.by_hand import ByHand
-from payments_core.errors import AccountInUse
+from payments_core.errors import AccountErased, AccountInUse
 from payments_core.identity import customer_id
 from payments_core.use_cases import (
     EraseAccount,
@@ -17,13 +19,43 @@ from payments_core.use_cases import (
     PaymentStatusView,
     RegisterCustomer,
 )
-from payments_core.use_cases.erasures import SETTLED_S, Erased
+from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
 from payments_service.cli import environment
 from payments_service.cli.account_import import import_
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
 
+
+class _Progress(ErasureListener):
+    """Says on stderr how far an erasure is, and what is left of one cut off."""
+
+    def __init__(self) -> None:
+        self.is_begun = False
+
+    @override
+    def begun(self, wait_s: float) -> None:
+        self.is_begun = True
+        click.echo(
+            f"all but the events is erased; they are looked through in {wait_s:.0f} s: "
+            "what is being recorded ends first",
+            err=True,
+        )
+
+    @override
+    def settled(self) -> None:
+        click.echo("looking through the events", err=True)
+
+
+# A process that lacks the key then can record nothing: what is an erased user's it
+# cannot tell.
+_FIRST: Final = """\
+nobody was erased from this database yet. From the first erasure on nothing that lacks
+its PAYMENTS_ERASURE_KEY works: no webhook is recorded, no process starts. Therefore:
+1. make the key, once, and keep it as you keep backups: openssl rand -base64 32
+2. give the same PAYMENTS_ERASURE_KEY to every `serve` and `worker`, and restart them
+3. run this again, with --first"""
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
@@ -153,6 +185,15 @@ def export(*, user: str, as_json: bool) -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Say what stands against it, if anything."
 )
+@click.option(
+    "--first",
+    "is_first_allowed",
+    is_flag=True,
+    # What is said once for all commands must not say it.
+    allow_from_autoenv=False,
+    help="Every process has PAYMENTS_ERASURE_KEY: the first user may be erased. No "
+    "variable says so.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
 @click.option(
     "--settle",
@@ -165,7 +206,14 @@ def export(*, user: str, as_json: bool) -> None:
 )
 @_JSON
 def erase(
-    *, user: str, reason: str, dry_run: bool, yes: bool, settled_s: float, as_json: bool
+    *,
+    user: str,
+    reason: str,
+    dry_run: bool,
+    is_first_allowed: bool,
+    yes: bool,
+    settled_s: float,
+    as_json: bool,
 ) -> None:
     """Erase a user, for good.
 
@@ -175,22 +223,30 @@ def erase(
     there besides. It is refused while a subscription, an operation, a payment or a
     dispute of theirs is open. Cut off, it goes on when it is asked for again.
     """
-    named, caller = user_named(user), environment.operator()
+    named, caller, progress = user_named(user), environment.operator(), _Progress()
     by_hand = ByHand.of(caller.user_id, reason)
 
     async def look() -> list[str]:
         async with environment.opened() as container:
-            whose, found = await container[EraseAccount].what_is_open(
-                named, caller=caller
-            )
+            it = container[EraseAccount]
+            try:
+                whose, found = await it.what_is_open(named, caller=caller)
+            except AccountErased as error:
+                text = "this user was already erased: nothing is left to do"
+                raise CommandError(Exit.REFUSED, text) from error
+            is_first = not await it.erasures.is_any()
         if found:
             raise AccountInUse(found)
+        if is_first and not is_first_allowed:
+            raise CommandError(Exit.REFUSED, _FIRST)
         return [whose]
 
     async def work() -> Erased:
         async with environment.opened() as container:
             it = container[EraseAccount]
-            return await it(named, by_hand, caller=caller, settled_s=settled_s)
+            return await it(
+                named, by_hand, caller=caller, settled_s=settled_s, listener=progress
+            )
 
     (whose,) = environment.run(look())
     if dry_run:
@@ -199,7 +255,17 @@ def erase(
         return
     if not yes:
         click.confirm(f"erase {whose} for good?", abort=True, err=True)
-    erased = environment.run(work())
+    try:
+        erased = environment.run(work())
+    except BaseException:
+        # Also by Ctrl-C.
+        if progress.is_begun:
+            click.echo(
+                "stopped before its end: events may still name the user. Run it again, "
+                "it goes on",
+                err=True,
+            )
+        raise
     done = {"pseudonym": erased.pseudonym, "events": erased.events, "erased": True}
     click.echo(
         json.dumps(done)

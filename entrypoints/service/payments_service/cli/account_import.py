@@ -78,6 +78,11 @@ class _Source:
                 rows = []
         if rows or self._unreadable:
             yield rows
+        elif self.from_line > 1 and not self.report.begun:
+            raise CommandError(
+                Exit.USAGE,
+                f"--from-line: no row is in line {self.from_line} or after it",
+            )
 
     def add(self, results: Sequence[RowResult]) -> None:
         """Take in what became of the rows, in the order of the file."""

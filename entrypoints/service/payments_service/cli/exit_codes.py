@@ -21,6 +21,8 @@ class Exit(IntEnum):
     REFUSED = 6
     # A check found something.
     FOUND = 7
+    # By Ctrl-C; 128 and the signal's number, as shells say it.
+    INTERRUPTED = 130
 
 
 class CommandError(Exception):
@@ -61,8 +63,11 @@ def exit_of(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return Exit.USAGE
-        case KeyboardInterrupt() | click.Abort():
-            return Exit.DONE
+        # The second is what click makes of the first.
+        case KeyboardInterrupt() | click.Abort(__context__=KeyboardInterrupt()):
+            return _say(Exit.INTERRUPTED, "interrupted: it did not come to its end")
+        case click.Abort():
+            return _say(Exit.REFUSED, "not confirmed: nothing was done")
         case CommandError(code=code):
             return _say(code, str(error))
         case _:

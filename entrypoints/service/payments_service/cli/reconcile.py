@@ -14,10 +14,11 @@ from payments_core.errors import InvalidValue
 from payments_core.jobs import Finding, RunSweep, SweepStep
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
 from payments_core.object_lists import ObjectList
-from payments_core.sweep import SweepPlace
+from payments_core.sweep import SweepPlace, SweepRange
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import Exit
+from payments_service.cli.filters import MOMENT
 from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import user_named
@@ -47,6 +48,8 @@ class Report:
     findings: list[Finding] = attrs.field(factory=list)
     began: float = attrs.field(factory=time.monotonic)
     complete: bool = False
+    # None: all of one user.
+    range_: SweepRange | None = None
     _said: float = 0.0
     _told: set[tuple[str, str]] = attrs.field(factory=set)
 
@@ -83,7 +86,7 @@ class Report:
         )
         click.echo(
             f"{list_.value}: {self.read[list_]} read, {so_far}, "
-            f"{self.found} differ in all; {rate:.0f} a second",
+            f"{rate:.0f} a second; {self.found} differ so far, of all lists",
             err=True,
         )
 
@@ -91,6 +94,8 @@ class Report:
     def json(self) -> dict[str, object]:
         return {
             "complete": self.complete,
+            "since": _whole(self.range_.since if self.range_ else None),
+            "until": _whole(self.range_.until if self.range_ else None),
             "items": [facts_of(it) for it in self.findings],
             "read": {it.value: self.read[it] for it in ObjectList if it in self.read},
             "suspects": self.suspects,
@@ -99,16 +104,19 @@ class Report:
         }
 
 
+def _whole(moment: datetime | None) -> str | None:
+    return moment_text(moment.replace(microsecond=0)) if moment else None
+
+
 def facts_of(finding: Finding) -> dict[str, object]:
     drift = finding.drift
-    since = drift.since
     return {
         "kind": drift.kind.value,
         "subject": drift.subject,
         "user_id": drift.user_id,
         "ours": drift.ours,
         "stripe": drift.theirs,
-        "since": moment_text(since.replace(microsecond=0)) if since else None,
+        "since": _whole(drift.since),
         "cause": finding.cause.value,
         "repaired": finding.repaired,
     }
@@ -118,10 +126,10 @@ def facts_of(finding: Finding) -> dict[str, object]:
 @click.option("--user", "user", metavar="USER", help="Only this user: id or e-mail.")
 @click.option(
     "--since",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="YYYY-MM-DD",
-    help="Payments, invoices and refunds that were made from this day on; "
-    f"{COMPARED_FOR.days} days by default. Of the rest always all.",
+    type=MOMENT,
+    metavar="WHEN",
+    help="Payments, invoices and refunds that were made since this day or moment (ISO "
+    f"8601, UTC); {COMPARED_FOR.days} days by default. Of the rest always all.",
 )
 @click.option(
     "--apply",
@@ -155,7 +163,7 @@ def reconcile(
     Nothing is changed without --apply. Exit code 7: something differs still. What
     the kinds and the causes mean: docs/reconciliation.md.
     """
-    report, start = Report(), since and since.replace(tzinfo=UTC)
+    report = Report()
 
     async def work() -> None:
         async with environment.opened() as container:
@@ -164,16 +172,19 @@ def reconcile(
                 settle_s=settle_s,
                 on_wait=say_wait,
                 on_finding=report.add,
+                on_settle=_say_settle,
             )
             if user is not None:
                 status, caller = container[GetPaymentStatus], environment.operator()
                 known = (await status(user_named(user), caller=caller)).account
+                click.echo(f"comparing all of {known.user_id}", err=True)
                 await sweep.user(known.user_id, repairs=repairs)
                 return
             place = SweepPlace()
-            range_ = sweep.range_now(start)
-            if start is not None and not _FIRST <= start < range_.until:
-                raise InvalidValue("since", "not a day that Stripe has objects of")
+            range_ = sweep.range_now(since)
+            if since is not None and not _FIRST <= since < range_.until:
+                raise InvalidValue("since", "not a time that Stripe has objects of")
+            report.range_ = range_
             async for step in sweep(range_, place, repairs=repairs):
                 report.step(place.list_, step)
                 place = step.place or place
@@ -186,11 +197,20 @@ def reconcile(
         # Also by Ctrl-C: what was found, and repaired, until then is told first.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
+        click.echo("stopped before its end: not all was compared", err=True)
         raise
     report.complete = True
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.FOUND)
+
+
+def _say_settle(count: int, wait_s: float) -> None:
+    click.echo(
+        f"comparing again in {wait_s:.0f} s: {count} may differ, or an event is on its "
+        "way",
+        err=True,
+    )
 
 
 def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:
@@ -202,6 +222,13 @@ def _tell(report: Report, *, repairs: bool, as_json: bool) -> None:
 
 def _show(report: Report, *, repairs: bool) -> None:
     rows = [facts_of(it) for it in report.findings]
+    if report.complete and report.range_ is not None:
+        click.echo(
+            f"compared what was made from {_whole(report.range_.since)} to "
+            f"{_whole(report.range_.until)}, and of customers, subscriptions and "
+            "disputes all until then; what is younger may be on its way",
+            err=True,
+        )
     show_table(_COLUMNS, rows, nothing="nothing differs", empty=_EMPTY)
     if report.found > len(rows):
         click.echo(f"and {report.found - len(rows)} more", err=True)

@@ -130,5 +130,6 @@ def payments() -> None:
     environment variable: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
-    down, 6 refused by state, 7 a check found something.
+    down, 6 refused by state or not confirmed, 7 a check found something, 130
+    interrupted.
     """

@@ -41,7 +41,7 @@ _COLUMNS: Final = (
     "reason",
 )
 _EMPTY: Final = {
-    "object_id": "the event is about nothing that is read",
+    "object_id": "it is about nothing that is read, or was erased",
     "user_id": "its payment is nobody's or not linked yet, or it is about no payment",
     "reason": "nothing is open",
 }

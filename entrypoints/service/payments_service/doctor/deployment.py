@@ -19,7 +19,11 @@ from payments_service.doctor.findings import (
     once_well,
     wrong,
 )
-from payments_service.doctor.start import check_settings, database_checks
+from payments_service.doctor.start import (
+    check_settings,
+    database_checks,
+    erasure_key_check,
+)
 from payments_service.doctor.stored import Stored
 from payments_service.settings import (
     Settings,
@@ -108,8 +112,9 @@ def _of_database(
     if at is None:
         return []
     reached, others = database_checks(at.url, at.store, livemode=_mode(it, settings))
+    key = [erasure_key_check(at.store, settings)] if settings is not None else []
     more = [] if start else _stored(it, settings, at.store).checks()
-    return [reached, *others, *more]
+    return [reached, *others, *key, *more]
 
 
 def _mode(it: Deployment, settings: Settings | None) -> bool | None:

@@ -4,12 +4,15 @@ None of it asks Stripe: that the key is of the right mode is seen by how it begi
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.deployment_mode import read_livemode
+from payments_adapters.postgres.erasures import is_erasure_key
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import StoreUnavailable
+from payments_core.tombstones import Tombstones
 from payments_service.doctor.findings import Check, Findings, ok, wrong
 from payments_service.settings import Settings, SettingsError
 
@@ -17,7 +20,12 @@ SETTINGS: Final = "settings"
 DATABASE: Final = "database"
 SCHEMA: Final = "schema"
 MODE: Final = "mode"
+ERASURE_KEY: Final = "erasure key"
 _SETTINGS_PAGE: Final = "docs/settings.md says what each takes"
+_GIVE_KEY: Final = (
+    "give every process the PAYMENTS_ERASURE_KEY of the first erasure: without it no "
+    "webhook is recorded, and no process starts"
+)
 _UPGRADE: Final = "payments db upgrade"
 
 
@@ -85,3 +93,19 @@ def database_checks(
         return [ok(MODE, f"the database is of {theirs}, as the settings are")]
 
     return Check(DATABASE, reached), [Check(SCHEMA, current), Check(MODE, mode)]
+
+
+def erasure_key_check(store: PostgresStore, settings: Settings) -> Check:
+    """Return what looks whether the key is that of the erasures, if there are any."""
+    return Check(ERASURE_KEY, partial(_erasure_key, store, settings.tombstones))
+
+
+async def _erasure_key(store: PostgresStore, tombstones: Tombstones | None) -> Findings:
+    if not await is_erasure_key(store, tombstones):
+        text = "it is not the one that users were erased with"
+        if tombstones is None:
+            text = "users were erased from this database, and none is set"
+        return [wrong(ERASURE_KEY, text, _GIVE_KEY)]
+    if tombstones is None:
+        return [ok(ERASURE_KEY, "none is set, and nobody was erased")]
+    return [ok(ERASURE_KEY, "one is set, and no erasure is by another one")]

@@ -8,6 +8,7 @@ import attrs
 
 from payments_adapters.postgres.backlog import COUNTED_MAX, read_backlog, read_clock
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Clock, SystemClock
@@ -18,6 +19,8 @@ from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 LATE: Final = timedelta(minutes=15)
 # A night, and a day of grace.
 SWEEP_LATE: Final = timedelta(hours=50)
+# A worker finishes them within two hours.
+ERASURE_LATE: Final = timedelta(days=1)
 # A token's leeway is 30 s, a signature's 300 s.
 SKEW_MAX: Final = timedelta(seconds=10)
 _RUN_WORKER: Final = "run `payments worker`; its log says why if it does"
@@ -63,6 +66,7 @@ class Stored:
             Check("jobs", self._jobs),
             Check("back-fill", self._back_fill),
             Check("sweep", self._sweep),
+            Check("erasures", self._erasures),
         ]
 
     async def _clock(self) -> Findings:
@@ -134,6 +138,15 @@ class Stored:
         return await self._loop(
             "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all is compared"
         )
+
+    async def _erasures(self) -> Findings:
+        # It needs no key.
+        erasures = PostgresErasures(self.store, None)
+        left = await erasures.left(self.clock() - ERASURE_LATE)
+        if left:
+            text = f"{len(left)} began more than a day ago and are not finished"
+            return [wrong("erasures", text, _RUN_WORKER)]
+        return [ok("erasures", "none is unfinished for long")]
 
     async def _loop(
         self, check: str, name: str, late: timedelta, *, runs: bool, what: str

@@ -7,7 +7,6 @@ from payments_adapters.postgres.erasures import is_erasure_key
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import ErasureKeyUnusable
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.container import tombstones_of
 from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
 
@@ -22,7 +21,7 @@ async def require_own_database(settings: Settings) -> None:
     """
     async with PostgresStore(settings.database_url, 1).opened() as store:
         livemode = await stamped_livemode(store, livemode=settings.livemode)
-        if not await is_erasure_key(store, tombstones_of(settings)):
+        if not await is_erasure_key(store, settings.tombstones):
             raise SettingsError({"PAYMENTS_ERASURE_KEY": ErasureKeyUnusable.message})
     if livemode is not settings.livemode:
         theirs = "production" if livemode else "development"

@@ -1,0 +1,46 @@
+"""What a command that did not come to its end says, and its exit code."""
+
+import click
+import pytest
+
+from payments_service.cli.exit_codes import Exit, exit_of
+
+
+def of_click(cause: BaseException) -> click.Abort:
+    """Return what click makes of an exception, in a command or at a question."""
+    try:
+        try:
+            raise cause
+        except type(cause):
+            raise click.Abort from None
+    except click.Abort as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        of_click(KeyboardInterrupt()),
+        BaseExceptionGroup("", [KeyboardInterrupt()]),
+    ],
+)
+def test_what_was_interrupted_is_not_done(
+    capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """
+    Shells know 130.
+    """
+    assert exit_of(error) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [click.Abort(), of_click(EOFError())])
+def test_what_was_not_confirmed_is_refused(
+    capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """
+    By a no, or by nobody who could answer.
+    """
+    assert exit_of(error) == Exit.REFUSED
+    assert "nothing was done" in capsys.readouterr().err
