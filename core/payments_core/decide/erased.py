@@ -30,6 +30,7 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId, UserId
@@ -66,6 +67,12 @@ def _of_fact(known: Known, fact: Fact) -> bool | None:
             owner = _subscriber(known, period.gateway_id)
         case LinkDecided():
             owner = _payer(known, fact.payment_id)
+            if owner is None and fact.fetched is not None:
+                return _of_thing(known, fact.fetched)
+        case SubscriptionLinkDecided():
+            owner = _subscriber(known, fact.gateway_id)
+            if owner is None and fact.observed is not None:
+                return _of_thing(known, fact.observed.report)
         case SyncNeeded(job=job):
             if job.kind is JobKind.CUSTOMER:
                 return _is_customer(known, CustomerId(job.subject))
@@ -117,7 +124,8 @@ def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
 
 def ignored(source: SourcedFacts, now: datetime) -> Decided:
     """Keep that an event came, and nothing else; what waits for a job is settled."""
-    if any(isinstance(fact, LinkDecided) for fact in source.facts):
+    by_hand = (LinkDecided, SubscriptionLinkDecided)
+    if any(isinstance(fact, by_hand) for fact in source.facts):
         return Decided(refusal=AccountErased())
     kept = source.event
     if kept is not None:
