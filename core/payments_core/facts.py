@@ -105,10 +105,14 @@ class SubscriptionLinkDecided:
 
 @attrs.frozen
 class CloseDecided:
-    """An operator decides that nothing follows of an event, now or later."""
+    """An operator decides that nothing follows of an event, now or later.
+
+    `before` is why it was not applied, if that was said.
+    """
 
     key: EventKey
     by_hand: ByHand
+    before: str | None = None
 
 
 @attrs.frozen

@@ -360,10 +360,10 @@ class KeptObjects(Protocol):
         """Note that a sweep, named by its own moment, found these in a list."""
 
     async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
-        """Return customers of users that a sweep has not noted, some of them.
+        """Return customers of users that a sweep has not noted, some of them."""
 
-        What this sweep and earlier ones noted is forgotten.
-        """
+    async def forget_listed(self, sweep: datetime) -> None:
+        """Forget what a sweep noted, and what is a week older: it was given up."""
 
 
 class Checkpoints(Protocol):

@@ -54,6 +54,8 @@ KEPT: Final[Mapping[ObjectList, JobKind]] = MappingProxyType(
 WHOLE: Final = frozenset(
     {ObjectList.CUSTOMERS, ObjectList.SUBSCRIPTIONS, ObjectList.DISPUTES}
 )
+# A sweep that has not ended by then goes on no more.
+GIVEN_UP_AFTER: Final = timedelta(days=7)
 # More of one second than this are not compared in the other direction.
 EDGE_MAX: Final = 1_000
 _SECOND: Final = timedelta(seconds=1)

@@ -90,17 +90,20 @@ class KeptObjectsContract:
         assert await kept.unlisted(NOON, limit=9) == ["cus_bob"]
         assert await kept.unlisted(NOON + DAY, limit=9) == ["cus_ada"]
 
-    async def test_a_sweep_forgets_what_it_and_earlier_ones_noted(
+    async def test_a_sweep_asks_twice_and_forgets_when_it_is_told_to(
         self, stores: Stores
     ) -> None:
         """
-        One that was broken off for good leaves nothing behind.
+        Another one that is under way keeps its own; one that was given up does not.
         """
         await stores.keep(an_account(customer=CustomerId("cus_ada")))
-        kept = stores.kept
-        await kept.note_listed(NOON, [CustomerId("cus_ada")])
-        await kept.note_listed(NOON + DAY, [CustomerId("cus_ada")])
-        assert await kept.unlisted(NOON + DAY, limit=9) == []
-        assert await kept.unlisted(NOON, limit=9) == ["cus_ada"]
-        assert await kept.unlisted(NOON + DAY, limit=0) == []
-        assert await kept.unlisted(NOON + DAY, limit=9) == ["cus_ada"]
+        kept, ada = stores.kept, [CustomerId("cus_ada")]
+        sweeps = NOON, NOON + 6 * DAY, NOON + 8 * DAY
+        for sweep in sweeps:
+            await kept.note_listed(sweep, ada)
+            assert await kept.unlisted(sweep, limit=9) == []
+            assert await kept.unlisted(sweep, limit=9) == []
+        await kept.forget_listed(NOON + 8 * DAY)
+        found = [await kept.unlisted(sweep, limit=9) for sweep in sweeps]
+        assert found == [ada, [], ada]
+        assert await kept.unlisted(NOON, limit=0) == []

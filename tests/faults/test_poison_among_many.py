@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import structlog
 
-from payments_adapters.stripe import event_reader, sign
+from payments_adapters.stripe import followed_types, sign
 from payments_adapters.stripe.fields import decode
 from payments_core.decide import payments
 from payments_core.events import EventState
@@ -56,7 +56,7 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ZeroDivisionError
         return decode(decoder, body)
 
-    monkeypatch.setattr(event_reader, "decode", buggy)
+    monkeypatch.setattr(followed_types, "decode", buggy)
 
 
 def fail_to_apply(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What `deploy/` would put into a cluster: rendered and read, without a cluster."""
 
+import base64
 import re
 import shlex
 import shutil
@@ -174,6 +175,7 @@ def settings_with_secrets(overlay: Overlay, folder: Path, *, mode: str) -> Setti
         "stripe-api-key": f"sk_{mode}_" + "k" * 24,
         "stripe-webhook-secrets": a_secret("new"),
         "jwt-keys": generate_jwks("key"),
+        "erasure-key": base64.b64encode(bytes(range(32))).decode(),
     }
     for name, text in secrets.items():
         (folder / name).write_text(f"{text}\n")

@@ -331,6 +331,37 @@ async def test_an_endpoint_is_registered_with_a_secret_told_once(
     assert (account.id[:5], account.charges_enabled) == ("acct_", True)
 
 
+async def test_an_event_destination_is_registered_changed_and_deleted(
+    sdk: SdkClient,
+) -> None:
+    """
+    It sends thin events; its secret is told once, where that is asked for.
+    """
+    destinations = sdk.v2.core.event_destinations
+    made = await destinations.create_async(
+        {
+            "name": "thin",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": ["v1.customer.tax_id.created"],
+            "webhook_endpoint": {"url": "https://example.invalid/webhooks"},
+            "include": ["webhook_endpoint.signing_secret"],
+        }
+    )
+    assert made.webhook_endpoint is not None
+    assert str(made.webhook_endpoint.signing_secret).startswith("whsec_")
+    changed = await destinations.update_async(made.id, {"name": "other"})
+    assert changed.name == "other"
+    assert (await destinations.disable_async(made.id)).status == "disabled"
+    assert (await destinations.enable_async(made.id)).status == "enabled"
+    found = await destinations.retrieve_async(made.id)
+    assert found.webhook_endpoint is not None
+    assert found.webhook_endpoint.signing_secret is None
+    assert made.id in {it.id for it in (await destinations.list_async()).data}
+    assert (await destinations.delete_async(made.id)).id == made.id
+    assert made.id not in {it.id for it in (await destinations.list_async()).data}
+
+
 STORIES: Final[tuple[Story, ...]] = (
     test_a_customer_is_kept_found_changed_and_deleted,
     test_a_card_is_made_of_a_token_attached_changed_and_detached,
@@ -340,6 +371,7 @@ STORIES: Final[tuple[Story, ...]] = (
     test_a_dispute_is_won_or_lost_by_its_evidence,
     test_events_are_read_by_type_time_and_cursor,
     test_an_endpoint_is_registered_with_a_secret_told_once,
+    test_an_event_destination_is_registered_changed_and_deleted,
 )
 
 

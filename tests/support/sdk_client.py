@@ -65,6 +65,10 @@ class SdkClient:
         return self.client.v1
 
     @property
+    def v2(self) -> stripe.V2Services:
+        return self.client.v2
+
+    @property
     def now(self) -> int:
         return int(self.sandbox.now.timestamp())
 

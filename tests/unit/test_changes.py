@@ -37,6 +37,7 @@ FULL = Lookup(
     intents=frozenset({IntentId("int_1")}),
     idempotency_keys=frozenset({"a-key"}),
     open_intents=frozenset({ADA}),
+    customers=frozenset({CUS_1}),
 )
 NAMES = [field.name for field in attrs.fields(Lookup)]
 

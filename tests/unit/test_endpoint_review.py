@@ -3,12 +3,19 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointMarks
 from payments_service.doctor.endpoints import EndpointReview, is_ours
-from payments_service.endpoint_roles import WEBHOOK_PATH, Role, digest_of, since_of
+from payments_service.endpoint_roles import (
+    WEBHOOK_PATH,
+    Role,
+    address_of,
+    digest_of,
+    since_of,
+)
 
 NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
 URL: Final = f"https://pay.example.com{WEBHOOK_PATH}"
@@ -92,12 +99,14 @@ def test_types_may_be_sent_by_several_together() -> None:
     assert "invoice.paid" in text
 
 
-@pytest.mark.parametrize("since", ["", "yesterday", "2026-11-27T00:00:00"])
+@pytest.mark.parametrize(
+    "since", ["", "yesterday", "2026-11-27T00:00:00", "9999-12-31T00:00:00Z"]
+)
 def test_marks_that_somebody_wrote_by_hand_do_not_break_it(since: str) -> None:
     """A moment that is none was long ago; a role that is none is no role."""
     marks = EndpointMarks(role="king", since=since)
     odd = endpoint(marks=marks)
-    assert since_of(odd).year == 1
+    assert since_of(odd, NOW).year == 1
     assert said(odd) == []
 
 
@@ -106,3 +115,39 @@ def test_endpoints_of_others_are_none_of_ours() -> None:
     none = EndpointMarks()
     assert is_ours(endpoint(marks=none))
     assert not is_ours(endpoint(marks=none, url="https://example.com/webhooks/stripe"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            f"https://bob:hunter2@h1.com{WEBHOOK_PATH}?token=s#x",
+            f"h1.com{WEBHOOK_PATH}",
+        ),
+        (f"https://bob@h1.com:8443{WEBHOOK_PATH}", f"h1.com:8443{WEBHOOK_PATH}"),
+        ("https://[::1/x", "an address that cannot be read"),
+        ("https://h1.com/\x1b[2J", "h1.com/?[2J"),
+    ],
+)
+def test_of_an_address_nothing_secret_is_shown(url: str, shown: str) -> None:
+    """Nor what a terminal would obey."""
+    review = EndpointReview(
+        endpoints=[endpoint(url=url), endpoint("we_2", url=url, is_thin=True)],
+        secrets=(OLD,),
+        livemode=False,
+        at=NOW,
+    )
+    for found in (review, attrs.evolve(review, endpoints=[endpoint(url=url)])):
+        [text] = [it.text for it in found.findings() if " to " in it.text]
+        assert shown in text
+        for secret in ("hunter2", "bob", "token", "\x1b"):
+            assert secret not in text
+
+
+def test_how_a_host_is_written_makes_no_other_address() -> None:
+    """Its case, and the port that is usual."""
+    assert address_of("HTTPS://H.com:443/A") == address_of("https://h.com/A")
+    assert address_of("http://h.com:80/") == address_of("http://H.com/")
+    assert address_of("https://h.com:80/A") != address_of("https://h.com/A")
+    assert address_of("https://h.com/a") != address_of("https://h.com/A")
+    assert address_of("https://[::1") == "https://[::1"

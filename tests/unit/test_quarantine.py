@@ -251,7 +251,9 @@ async def test_what_is_closed_is_open_no_longer_and_differs_no_more(
     await story.deployment.work()
 
     assert not people.rows(EventState.QUARANTINED)
-    assert {it.outcome.reason for it in people.rows(EventState.CLOSED)} == {WHY}
+    assert {it.outcome.reason for it in people.rows(EventState.CLOSED)} == {
+        f"{WHY}; before: {it.outcome.reason}" for it in apart
+    }
     assert people.acts == [ActionByHand.CLOSE_EVENT] * len(apart)
     assert await story.sweep() == []
     await story.deployment.record([facts_of(it.event) for it in apart])

@@ -741,6 +741,26 @@ async def test_a_deleted_customer_is_found(story: Story, *, by_user: bool) -> No
     assert (await story.deployment.account()).customer_id is None
 
 
+async def test_customers_on_several_pages_are_all_listed(story: Story) -> None:
+    """
+    Nobody is fetched before the last page is read, and none that was on any; though
+    that page is read twice, as after a kill.
+    """
+    for _ in range(101):
+        story.api.post("customers")
+    before = story.deployment.line.reads.total()
+    assert await story.sweep() == []
+    assert story.deployment.line.reads.total() - before == len(ObjectList) + 1
+
+    range_, reconcile = story.run.range_now(), story.reconcile
+    first = await reconcile.read(SweepPlace(), range_)
+    assert first.place is not None
+    assert first.suspects == []
+    for _ in range(2):
+        last = await reconcile.read(first.place, range_)
+        assert last.suspects == []
+
+
 async def test_a_customer_that_is_not_there_is_told(story: Story) -> None:
     """
     A typo of whoever bound it, or another Stripe account: a person has to look.

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from payments_adapters.emails import read_email
 from payments_adapters.memory.gateway_objects import GatewayObjects, Making
 from payments_core import gateway as core
 from payments_core.card import Card
@@ -32,7 +33,7 @@ from payments_core.gateway import (
     GatewayRequest,
     InvoicePaymentState,
 )
-from payments_core.identity import CustomerId, Email, UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey
 from payments_core.money import Money
 from payments_core.months import months_after
@@ -254,7 +255,7 @@ class MemoryGateway:
         return core.FetchedCustomer(
             deleted=is_deleted,
             metadata_user_id=getattr(made, "user_id", None),
-            email_key=Email.of(email).key if email else None,
+            email_key=read_email(email).key if email else None,
             card=await self.card_of(customer_id),
         )
 

@@ -22,6 +22,7 @@ from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.sweep import GIVEN_UP_AFTER
 
 
 @attrs.frozen
@@ -224,10 +225,14 @@ class MemoryKeptObjects:
         self._database.listed_customers.setdefault(sweep, set()).update(customers)
 
     async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
-        listed = self._database.listed_customers
-        noted = listed.get(sweep, set())
-        for earlier in [it for it in listed if it <= sweep]:
-            del listed[earlier]
+        noted = self._database.listed_customers.get(sweep, set())
         accounts = self._database.tables.accounts.values()
         bound = (it.customer_id for it in accounts)
-        return [it for it in bound if it is not None and it not in noted][:limit]
+        found = {it for it in bound if it is not None and it not in noted}
+        return sorted(found)[:limit]
+
+    async def forget_listed(self, sweep: datetime) -> None:
+        listed = self._database.listed_customers
+        for it in list(listed):
+            if it == sweep or it < sweep - GIVEN_UP_AFTER:
+                del listed[it]

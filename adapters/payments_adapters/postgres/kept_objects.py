@@ -18,6 +18,7 @@ from payments_adapters.postgres.tables import (
 )
 from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList
+from payments_core.sweep import GIVEN_UP_AFTER
 
 
 def _made(id_: "sa.Column[Any]", at: "sa.Column[Any]") -> sa.Select[Any]:
@@ -57,9 +58,13 @@ _UNLISTED: Final = (
             listed_customers.c.customer_id == _CUSTOMER,
         ),
     )
+    .order_by(_CUSTOMER)
     .limit(sa.bindparam("most"))
 )
-_FORGET: Final = sa.delete(listed_customers).where(listed_customers.c.sweep <= _SWEEP)
+_GIVEN_UP: Final = sa.bindparam("given_up", type_=listed_customers.c.sweep.type)
+_FORGET: Final = sa.delete(listed_customers).where(
+    sa.or_(listed_customers.c.sweep == _SWEEP, listed_customers.c.sweep < _GIVEN_UP)
+)
 
 _BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -86,5 +91,7 @@ class PostgresKeptObjects:
 
     async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
         found = await self._store.execute(_UNLISTED, at=sweep, most=limit)
-        await self._store.execute(_FORGET, at=sweep)
         return [CustomerId(row["customer_id"]) for row in found]
+
+    async def forget_listed(self, sweep: datetime) -> None:
+        await self._store.execute(_FORGET, at=sweep, given_up=sweep - GIVEN_UP_AFTER)

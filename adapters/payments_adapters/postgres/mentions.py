@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 import attrs
 
+from payments_adapters.emails import read_email
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import InvalidValue
 from payments_core.events import EventKey
-from payments_core.identity import Email
 
 PAGE: Final = 1_000
 # Each page by itself is quick; a busy server may take its time.
@@ -119,7 +119,7 @@ class Identifiers:
 
     def _is_their_email(self, text: str) -> bool:
         try:
-            return Email.of(text).key in self.emails
+            return read_email(text).key in self.emails
         except InvalidValue:
             return False
 

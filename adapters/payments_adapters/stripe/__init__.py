@@ -10,7 +10,12 @@ from payments_adapters.stripe.followed_types import (
     FOLLOWED,
     FORMER_TYPES,
 )
-from payments_adapters.stripe.other_types import IGNORED, NOT_FOLLOWED, UNKNOWN_TYPE
+from payments_adapters.stripe.other_types import (
+    IGNORED,
+    NOT_FOLLOWED,
+    UNKNOWN_TYPE,
+    why_ignored,
+)
 from payments_adapters.stripe.signature import StripeSignatures, sign
 
 __all__ = [
@@ -24,4 +29,5 @@ __all__ = [
     "StripeSignatures",
     "sign",
     "translate",
+    "why_ignored",
 ]

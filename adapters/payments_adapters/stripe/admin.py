@@ -1,17 +1,18 @@
 """Stripe as who runs this service sees it: endpoints, rights of the key, its time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 import stripe
 
 from payments_adapters.stripe import endpoints, rights
-from payments_adapters.stripe.client import Client, Got
+from payments_adapters.stripe.client import Client
 from payments_adapters.stripe.endpoint import (
     Endpoint,
     EndpointChange,
     EndpointDraft,
+    FoundEndpoints,
     MadeEndpoint,
 )
 from payments_adapters.stripe.listed_events import listed_events
@@ -36,9 +37,9 @@ class StripeAdmin:
         async with self._client.opened(transport):
             yield self
 
-    async def endpoints(self) -> Got[Sequence[Endpoint]]:
-        """Return all endpoints, and Stripe's time."""
-        return await endpoints.endpoints(self._client)
+    async def endpoints(self, *, needs_thin: bool = False) -> FoundEndpoints:
+        """Return all endpoints, those of thin events unless they are refused."""
+        return await endpoints.endpoints(self._client, needs_thin=needs_thin)
 
     async def create_endpoint(self, draft: EndpointDraft) -> MadeEndpoint:
         """Make an endpoint in the pinned version; only this answer has its secret."""

@@ -3,12 +3,14 @@
 Rule: what an endpoint is followed for is what the event reader reads: `EVENT_TYPES`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import attrs
 
 from payments_adapters.stripe.followed_types import ENDPOINT_TYPES
+from payments_core.errors import GatewayMisconfigured, GatewayRefused
 
 EVENT_TYPES: Final = frozenset(ENDPOINT_TYPES)
 ALL_TYPES: Final = "*"
@@ -64,6 +66,15 @@ class Endpoint:
     def missing_types(self) -> frozenset[str]:
         """Return what is followed and not sent."""
         return frozenset() if ALL_TYPES in self.types else EVENT_TYPES - self.types
+
+
+@attrs.frozen(kw_only=True)
+class FoundEndpoints:
+    """All endpoints, by Stripe's time `at`; why those of thin events are not known."""
+
+    it: Sequence[Endpoint]
+    at: datetime
+    thin_refused: GatewayMisconfigured | GatewayRefused | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,7 @@ import msgspec
 
 from payments_adapters.stripe.api_reader import PAGE, PAGES_MAX
 from payments_adapters.stripe.api_shapes import API_VERSION, Page
-from payments_adapters.stripe.client import Client, Got, Reader
+from payments_adapters.stripe.client import Client, Reader
 from payments_adapters.stripe.endpoint import (
     ALL_TYPES,
     MARKS,
@@ -25,12 +25,23 @@ from payments_adapters.stripe.endpoint import (
     EndpointChange,
     EndpointDraft,
     EndpointMarks,
+    FoundEndpoints,
     MadeEndpoint,
 )
-from payments_adapters.stripe.fields import Id, Seconds, Text, moment
+from payments_adapters.stripe.fields import (
+    TEXT_LENGTH_MAX,
+    Id,
+    Seconds,
+    Text,
+    moment,
+)
 from payments_adapters.stripe.requests import Params, given, path
 from payments_adapters.stripe.thin_events import PREFIX
-from payments_core.errors import GatewayOutcomeUnknown
+from payments_core.errors import (
+    GatewayMisconfigured,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+)
 
 NAME: Final = "payments-gateway"
 _DESTINATION: Final = "v2.core.event_destination"
@@ -45,9 +56,11 @@ _Thing = TypeVar("_Thing")
 
 
 class _Marks(msgspec.Struct):
-    role: Text | None = msgspec.field(name=MARKS[0], default=None)
-    secret: Text | None = msgspec.field(name=MARKS[1], default=None)
-    since: Text | None = msgspec.field(name=MARKS[2], default=None)
+    """What is noted on any endpoint of the account, by whomever."""
+
+    role: object = msgspec.field(name=MARKS[0], default=None)
+    secret: object = msgspec.field(name=MARKS[1], default=None)
+    since: object = msgspec.field(name=MARKS[2], default=None)
 
 
 class _Snapshots(msgspec.Struct):
@@ -132,7 +145,15 @@ def _thin_endpoint_of(it: _Destination, url: str) -> Endpoint:
 
 def _marks_of(metadata: _Marks | None) -> EndpointMarks:
     it = metadata or _Marks()
-    return EndpointMarks(role=it.role, secret=it.secret, since=it.since)
+    return EndpointMarks(
+        role=_mark(it.role), secret=_mark(it.secret), since=_mark(it.since)
+    )
+
+
+def _mark(value: object) -> str | None:
+    """Return what may be a mark of ours: what is longer is none."""
+    is_mark = isinstance(value, str) and len(value) <= TEXT_LENGTH_MAX
+    return str(value) if is_mark else None
 
 
 def _names(types: frozenset[str], *, is_thin: bool) -> Sequence[str]:
@@ -145,8 +166,12 @@ def _destination(*parts: str) -> str:
     return "/v2/core/event_destinations" + path(*parts).removeprefix("/v1").rstrip("/")
 
 
-async def endpoints(client: Client) -> Got[Sequence[Endpoint]]:
+async def endpoints(client: Client, *, needs_thin: bool) -> FoundEndpoints:
     """Return every endpoint of the account that sends to an address of the web.
+
+    An account or a key that has no event destinations still has webhook endpoints:
+    unless those of thin events are needed, that they are refused is a part of the
+    answer.
 
     Raises:
         GatewayUnavailable: see `Client.call`.
@@ -157,7 +182,13 @@ async def endpoints(client: Client) -> Got[Sequence[Endpoint]]:
     if page.it.has_more:
         raise GatewayOutcomeUnknown("more endpoints than are read")
     found = [_endpoint_of(it) for it in page.it.data]
-    return Got([*found, *await _thin_endpoints(client)], page.at)
+    try:
+        found += await _thin_endpoints(client)
+    except (GatewayMisconfigured, GatewayRefused) as error:
+        if needs_thin:
+            raise
+        return FoundEndpoints(it=found, at=page.at, thin_refused=error)
+    return FoundEndpoints(it=found, at=page.at)
 
 
 async def _thin_endpoints(client: Client) -> Sequence[Endpoint]:
@@ -221,6 +252,9 @@ def _made(endpoint: Endpoint, secret: str | None) -> MadeEndpoint:
 async def change(client: Client, it: Endpoint, to: EndpointChange) -> Endpoint:
     """Change an endpoint; return it as it is then.
 
+    Of an event destination that takes two calls: what is noted of it comes after what
+    is so.
+
     Raises:
         GatewayRefused: it is not there any more, or a type is not taken.
         GatewayUnavailable: see `Client.call`.
@@ -237,11 +271,12 @@ async def change(client: Client, it: Endpoint, to: EndpointChange) -> Endpoint:
         where = path("webhook_endpoints", it.id)
         got = await client.call("POST", where, {**params, **off}, _ONE)
         return _endpoint_of(got.it)
-    calls = [(_destination(it.id), params)] if params else []
+    calls = list[tuple[str, Params]]()
     if to.is_enabled is not None:
-        calls.append(
-            (_destination(it.id, "enable" if to.is_enabled else "disable"), {})
-        )
+        verb = "enable" if to.is_enabled else "disable"
+        calls.append((_destination(it.id, verb), {}))
+    if params:
+        calls.append((_destination(it.id), params))
     for where, what in calls:
         thin = await client.call("POST", where, what, _ONE_THIN)
         it = _thin_endpoint_of(thin.it, it.url)

@@ -144,7 +144,10 @@ def close_event(
     if state is EventState.APPLIED:
         return EventApplied(fact.key.id)
     if state is not EventState.CLOSED:
-        group.closed.append((fact.key, Outcome(EventState.CLOSED, fact.by_hand.reason)))
+        reason = fact.by_hand.reason
+        if fact.before:
+            reason = f"{reason}; before: {fact.before}"
+        group.closed.append((fact.key, Outcome(EventState.CLOSED, reason)))
         group.by_hand.append(
             ChangeByHand(
                 action=ActionByHand.CLOSE_EVENT,

@@ -127,6 +127,9 @@ class Reconcile:
             suspects += missing_of(place.list_, kept, place, page)
         if place.list_ is ObjectList.CUSTOMERS:
             suspects += await self._unlisted(page, range_)
+        elif place.after is None:
+            # The list of customers is behind us: its last page is not read again.
+            await self.kept.forget_listed(range_.until)
         return SweptPage(
             place=place.next(page), objects=len(page.objects), suspects=suspects
         )

@@ -6,8 +6,13 @@ import attrs
 
 from payments_core.by_hand import ByHand, LoggedChange
 from payments_core.caller import Caller
-from payments_core.errors import GatewayObjectMissing, PaymentNotFound
+from payments_core.errors import (
+    GatewayObjectMissing,
+    PaymentLinked,
+    PaymentNotFound,
+)
 from payments_core.facts import Fact, LinkDecided, SourcedFacts
+from payments_core.gateway import FetchedPayment
 from payments_core.identity import UserId
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import AuditLog, PaymentDirectory, PaymentGateway
@@ -89,9 +94,39 @@ class LinkPayment:
         await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(id_, caller=caller)
 
-    async def _fetched(self, decided: LinkDecided) -> LinkDecided:
+    async def check(
+        self, id_: PaymentId, user_id: UserId | None, *, caller: Caller
+    ) -> PaymentLink | None:
+        """Return the payment if we have kept it; of another one the gateway is asked.
+
+        Nothing is saved. What it paid for is not looked at.
+
+        Raises:
+            ScopeRequired, PaymentNotFound, PaymentLinked, GatewayUnavailable: as when
+                it is linked.
+        """
         try:
-            found = await self.gateway.payment(decided.payment_id)
+            link = await self.read(id_, caller=caller)
+        except PaymentNotFound:
+            if user_id is None:
+                raise
+            await self._asked(id_)
+            return None
+        payment, owner = link.record.payment, link.record.user_id
+        if not payment.invoice_known:
+            await self._asked(id_)
+        if link.record.linked_by_hand and owner == user_id:
+            return link
+        if owner is None if user_id is None else owner not in {None, user_id}:
+            raise PaymentLinked(owner)
+        return link
+
+    async def _fetched(self, decided: LinkDecided) -> LinkDecided:
+        found = await self._asked(decided.payment_id)
+        return attrs.evolve(decided, fetched=found.payment, at=found.at)
+
+    async def _asked(self, id_: PaymentId) -> FetchedPayment:
+        try:
+            return await self.gateway.payment(id_)
         except GatewayObjectMissing:
             raise PaymentNotFound from None
-        return attrs.evolve(decided, fetched=found.payment, at=found.at)

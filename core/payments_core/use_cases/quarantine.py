@@ -84,7 +84,9 @@ class CloseEvent:
         decided = ByHand.of(caller.user_id, reason)
         found = await self.open(event_id, type_, caller=caller)
         for it in found:
-            facts: tuple[Fact, ...] = (CloseDecided(it.key, decided),)
+            facts: tuple[Fact, ...] = (
+                CloseDecided(it.key, decided, before=it.outcome.reason),
+            )
             job = it.outcome.waits_for
             if job is not None and job.kind is JobKind.EVENT:
                 # It has nothing to do any more, and ends.

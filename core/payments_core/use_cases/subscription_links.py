@@ -7,7 +7,11 @@ import attrs
 from payments_core.by_hand import ByHand, LoggedChange
 from payments_core.caller import Caller
 from payments_core.changes import Lookup
-from payments_core.errors import GatewayObjectMissing, SubscriptionNotFound
+from payments_core.errors import (
+    GatewayObjectMissing,
+    SubscriptionLinked,
+    SubscriptionNotFound,
+)
 from payments_core.facts import (
     Fact,
     SourcedFacts,
@@ -87,6 +91,31 @@ class LinkSubscription:
             decided = attrs.evolve(decided, observed=observed)
         await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(gateway_id, caller=caller)
+
+    async def check(
+        self, gateway_id: str, user_id: UserId | None, *, caller: Caller
+    ) -> SubscriptionLink | None:
+        """Return it if we have kept it; of another one the gateway is asked.
+
+        Nothing is saved.
+
+        Raises:
+            ScopeRequired, SubscriptionNotFound, SubscriptionLinked,
+                GatewayUnavailable: as when it is linked.
+        """
+        try:
+            link = await self.read(gateway_id, caller=caller)
+        except SubscriptionNotFound:
+            if user_id is None:
+                raise
+            await self._fetched(gateway_id)
+            return None
+        owner = link.subscription.user_id
+        if link.subscription.linked_by_hand and owner == user_id:
+            return link
+        if owner is None if user_id is None else owner not in {None, user_id}:
+            raise SubscriptionLinked(owner)
+        return link
 
     async def _find(self, gateway_id: str) -> Subscription | None:
         lookup = Lookup(subscriptions=frozenset({gateway_id}))

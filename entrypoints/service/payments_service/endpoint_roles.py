@@ -11,9 +11,10 @@ Rule 4: an endpoint without a role was made by hand, and is in use.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
@@ -25,6 +26,9 @@ DESCRIPTION: Final = "payments-gateway: made by `payments stripe`"
 # What an endpoint is made for, until its secret is written down: it is very rare.
 RARE_TYPES: Final = frozenset({"charge.dispute.funds_reinstated"})
 _DIGEST_LENGTH: Final = 16
+# Servers of Stripe's need not agree to the second.
+_AHEAD_MAX: Final = timedelta(minutes=5)
+_PORTS: Final = {"http": 80, "https": 443}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -36,6 +40,31 @@ class Role(StrEnum):
     IN_USE = "in_use"
     # Another one took its place.
     REPLACED = "replaced"
+
+
+def shown_url(url: str) -> str:
+    """Return an address without what may be secret in it, or harm a terminal."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
+    host = parts.netloc.rpartition("@")[2]
+    shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return "".join(it if it.isprintable() else "?" for it in shown)
+
+
+def address_of(url: str) -> str:
+    """Return by what two spellings of one address are the same."""
+    try:
+        parts = urlsplit(url)
+        is_usual = parts.port == _PORTS.get(parts.scheme)
+    except ValueError:
+        return url
+    user, at, host = parts.netloc.rpartition("@")
+    host = host.lower()
+    if is_usual:
+        host = host.removesuffix(f":{parts.port}")
+    return urlunsplit(parts._replace(netloc=user + at + host.removesuffix(":")))
 
 
 def digest_of(secret: str) -> str:
@@ -64,28 +93,42 @@ def marked(endpoint: Endpoint, role: Role, at: datetime) -> EndpointMarks:
     return attrs.evolve(endpoint.marks, role=role.value, since=since)
 
 
-def since_of(endpoint: Endpoint) -> datetime:
-    """Return since when an endpoint plays its part; long ago, if that is not noted."""
+def since_of(endpoint: Endpoint, now: datetime) -> datetime:
+    """Return since when an endpoint plays its part, by Stripe's time `now`.
+
+    Long ago, if that is not noted; what is to come was noted by nobody of ours.
+    """
     try:
         moment = datetime.fromisoformat(endpoint.marks.since or "")
     except ValueError:
         return _NEVER
-    return moment if moment.tzinfo else _NEVER
+    is_moment = moment.tzinfo is not None and moment <= now + _AHEAD_MAX
+    return moment if is_moment else _NEVER
 
 
 @attrs.frozen
 class EndpointsHere:
     """The endpoints that send one kind of event to one address."""
 
+    # The one that was made first is the first one.
     endpoints: Sequence[Endpoint]
+    at: datetime
 
     @classmethod
-    def of(cls, every: Iterable[Endpoint], url: str, *, is_thin: bool) -> Self:
+    def of(
+        cls, every: Iterable[Endpoint], url: str, at: datetime, *, is_thin: bool
+    ) -> Self:
+        """Return those of an address, by Stripe's time `at`."""
+        address = address_of(url)
+        found = [
+            it
+            for it in every
+            if address_of(it.url) == address and it.is_thin is is_thin
+        ]
         # Stripe lists the newest first.
-        found = [it for it in every if it.url == url and it.is_thin is is_thin]
-        return cls(found[::-1])
+        return cls(found[::-1], at)
 
     def with_role(self, role: Role) -> Sequence[Endpoint]:
         """Return those that play a part, the one that does so longest first."""
         found = [it for it in self.endpoints if role_of(it) is role]
-        return sorted(found, key=since_of)
+        return sorted(found, key=lambda it: since_of(it, self.at))

@@ -43,6 +43,17 @@ def test_failing_jobs_are_listed_a_page_at_a_time(failing: Dev) -> None:
     assert failing.run("jobs", "list", "--cursor", "abc").code == 2
 
 
+def test_jobs_are_due_in_real_time(failing: Dev) -> None:
+    """
+    Their moments are shown and filtered by one clock, and the help says by which.
+    """
+    due_at = "2999-01-01T00:00:02Z"
+    since = failing.run("jobs", "list", "--since", due_at, "--json").json["items"]
+
+    assert since[0]["due_at"] == due_at
+    assert "real time" in failing.run("jobs", "list", "--help").out
+
+
 def test_a_failing_job_is_shown_and_retried(failing: Dev) -> None:
     """
     A dry run changes nothing. What Stripe does not know is done then: it is settled.
@@ -107,10 +118,21 @@ def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> No
         assert dev.send(f"many_{number}", "--set", "context=acct_other").code == 0
     wanted = ("--state", "quarantined", "--type", "charge.succeeded", "--limit", "3")
 
+    every = ("webhook", "replay", "--state", "open", "--dry-run", "--json")
+    opened = dev.run(*every).json["jobs"]
+    opened_list = dev.run("webhook", "list", "--state", "open", "--json").json
+    cut = dev.run("webhook", "list", "--state", "open", "--limit", "1", "--json")
     dry = dev.run("webhook", "replay", *wanted, "--dry-run", "--json").json
     done = dev.run("webhook", "replay", *wanted, "--reason", "mended", "--json").json
 
     latest = [f"event:evt_many_{number}:charge.succeeded" for number in (2, 1, 0)]
+    assert set(latest) <= set(opened)
+    assert cut.json == opened_list[:1]
+    assert cut.err == "more: --state pending, --state quarantined\n"
+    assert {it["state"] for it in opened_list} <= {"pending", "quarantined"}
+    assert {f"evt_many_{number}" for number in range(3)} <= {
+        it["id"] for it in opened_list
+    }
     assert (dry["jobs"], dry["asked_for"]) == (latest, False)
     assert (done["jobs"], done["count"], done["asked_for"]) == (latest, 3, True)
     listed = dev.run("audit", "list", "--subject", "evt_many_1", "--json").json
@@ -178,6 +200,7 @@ def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
         ("webhook replay --limit 5", "one of them"),
         ("webhook replay --state applied", "--state"),
         ("webhook replay --state ignored", "since"),
+        ("webhook list --state open --cursor abc", "--cursor"),
         ("webhook replay --state pending --limit 0", "--limit"),
         ("webhook replay --type=", "no type"),
         ("webhook replay --since yesterday", "no day and no moment"),
@@ -214,7 +237,11 @@ def test_what_is_of_no_such_type_or_day_is_not_there(dev: Dev) -> None:
     An unknown type is no error: a later release may have kept it.
     """
     unknown = ("--type", "never.heard", "--json")
-    assert dev.run("webhook", "list", *unknown).json == []
+    note = "--type never.heard: not a type that this release knows\n"
+    listed = dev.run("webhook", "list", *unknown)
+    assert (listed.json, listed.err) == ([], note)
+    known = ("--type", "charge.captured", "--json")
+    assert dev.run("webhook", "list", *known).err == ""
     assert dev.run("webhook", "replay", *unknown).json["jobs"] == []
     assert (
         dev.run("jobs", "list", "--since", "3999-01-01", "--json").json["items"] == []

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from support.commands import Dev
 from support.plain_http import TLS
@@ -142,7 +143,9 @@ def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
     assert closed == {"closed": [kept], "done": True}
     assert dev.run("payment", "show", charge, "--json").json["user_id"] == "second"
     (shown,) = dev.run("webhook", "show", "evt_two_closed", "--json").json
-    assert (shown["state"], shown["reason"]) == ("closed", "a test of ours")
+    before = "metadata and customer name different users"
+    assert shown["state"] == "closed"
+    assert shown["reason"].startswith(f"a test of ours; before: {before}")
     listed = dev.run("webhook", "list", "--state", "closed", "--json").json
     assert "evt_two_closed" in {it["id"] for it in listed}
     (act,) = dev.run("audit", "list", "--subject", "evt_two_closed", "--json").json[
@@ -172,18 +175,29 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     )["id"]
     metadata = {"items[0][price]": price, "metadata[user_id]": "named"}
     sold = made(dev, "subscriptions", customer=customer, **metadata)["id"]
-    link = ("subscription", "link", sold, "--user", "named", "--reason", "seen")
+    link = ("subscription", "link", sold, "--user", "named@x.org", "--reason", "seen")
     unlink = ("subscription", "unlink", sold, "--reason", "was another's")
 
     dry = dev.run(*link, "--dry-run")
     linked = dev.run(*link, "--json").json
     shown = dev.run("subscription", "show", sold).out
+    (item,) = dev.run("subscription", "list", "named", "--json").json["items"]
+    listed = dev.run("subscription", "list", "named").out
+    account = dev.run("account", "show", "named").out
+    ours = dev.run("subscription", "show", item["id"])
+    cancels = ("subscription", "cancel", "named")
+    plans = [dev.run(*cancels, it, "--dry-run").code for it in (item["id"], sold)]
     taken = dev.run("subscription", "link", sold, "--user", "payer", "--reason", "no")
     unlinked = dev.run(*unlink, "--json").json
 
     assert dry.out == f"{sold} would be asked of Stripe, and linked to named\n"
     assert (linked["user_id"], linked["linked_by_hand"]) == ("named", True)
     assert "link_subscription" in shown
+    assert item["stripe_id"] == sold
+    assert f"{item['id']}  {sold}  " in listed
+    assert f"subscription: {item['id']}  {sold}  " in account
+    assert (ours.code, "`payments subscription list USER`" in ours.err) == (2, True)
+    assert plans == [0, 0]
     assert taken.code == 6
     assert unlinked["user_id"] is None
     assert [it["action"] for it in unlinked["decided"]] == [
@@ -193,3 +207,27 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     assert len(dev.run(*unlink, "--json").json["decided"]) == 2
     assert dev.run("subscription", "show", "sub_nothing").code == 3
     assert dev.run("subscription", "show", "no id").code == 2
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry-run", "run"])
+def test_what_stripe_does_not_have_is_not_linked(dev: Dev, *, dry_run: bool) -> None:
+    """
+    The dry run says so, too; the user is looked for first.
+    """
+    dry = ("--dry-run",) if dry_run else ()
+    customer, name = a_customer_of(dev, "has_customer"), f"not_there_{dry_run}"
+    assert dev.asks(dev.token("asked"), "asked") == 200
+    owner = {"customer": customer, "metadata": {"user_id": "asked"}}
+    assert dev.send(name, **owner).out == '200 {"outcome": "quarantined"}\n'
+    words = ("webhook", "link", f"evt_{name}")
+
+    nobody = dev.run(*words, "nobody", "--reason", "x", *dry)
+    linked = dev.run(*words, "asked@x.org", "--reason", "x", *dry)
+    payment = ("payment", "link", "ch_no", "--user", "asked@x.org", "--reason", "x")
+    payment_linked = dev.run(*payment, *dry)
+
+    assert (nobody.code, "no such user" in nobody.err) == (3, True)
+    assert (linked.code, linked.out) == (3, "")
+    assert "Stripe has no such payment" in linked.err
+    assert f"payments webhook close evt_{name}" in linked.err
+    assert (payment_linked.code, payment_linked.out) == (3, "")

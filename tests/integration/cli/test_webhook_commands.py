@@ -3,13 +3,18 @@
 import json
 import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from support import databases
 from support.command_line import Inside
 from support.commands import Dev, payments, secretive
 from support.events import SAMPLES
 from support.service import free_port
+
+# As after its month was purged.
+_DELETED: Final = "delete from event_bodies where id = 'evt_in_words'"
 
 
 def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
@@ -27,7 +32,7 @@ def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
     ]
     listed = dev.run("webhook", "list", "--unlinked", "--json").json
     in_words = dev.run("webhook", "list", "--unlinked").out
-    shown = dev.run("webhook", "show", events[0]["id"]).json
+    shown = dev.run("webhook", "show", events[0]["id"], "--json").json
 
     assert [answer["status"] for answer in sent] == [200, 200]
     outcomes = [answer["answer"]["outcome"] for answer in sent]
@@ -201,6 +206,23 @@ def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
     (kept,) = dev.run("webhook", "show", "evt_none", "--json").json
     assert kept["reason"].startswith("unreadable: data: ")
     assert kept["body"]["data"] == 5
+
+
+def test_an_event_is_shown_in_words(dev: Dev) -> None:
+    """
+    As JSON with `--json` only; of a body that was deleted both say so.
+    """
+    assert dev.send("in_words").code == 0
+    show = ("webhook", "show", "evt_in_words")
+    whole = dev.run(*show).out.splitlines()
+    databases.run(databases.execute(dev.facts["database_url"], _DELETED))
+
+    gone, as_json = dev.run(*show).out.splitlines(), dev.run(*show, "--json").json
+
+    assert "id: evt_in_words" in whole
+    assert "body: {" in whole
+    assert gone[-1] == "body: not kept any more"
+    assert [it["body"] for it in as_json] == [None]
 
 
 def test_events_are_listed_a_page_at_a_time(dev: Dev, inside: Inside) -> None:

@@ -86,6 +86,10 @@ def show(*, user: str, as_json: bool) -> None:
     view, now = environment.run(work())
     found = PaymentStatusOut.of(view)
     shown = {**msgspec.to_builtins(found), "customer_id": view.account.customer_id}
+    for item, it in zip(
+        shown["subscriptions"], view.account.subscriptions, strict=True
+    ):
+        item["stripe_id"] = it.gateway_id
     if as_json:
         click.echo(json.dumps(shown))
         return
@@ -102,7 +106,7 @@ def show(*, user: str, as_json: bool) -> None:
     )
     for it in subscriptions:
         click.echo(
-            f"subscription: {it['id']}  {it['status']}"
+            f"subscription: {it['id']}  {it['stripe_id']}  {it['status']}"
             f"  {it['quantity']} x {it['price']}"
             f"  paid through {it['paid_through'] or '-'}"
         )

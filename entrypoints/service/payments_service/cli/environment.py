@@ -12,6 +12,7 @@ from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.identity import UserId
 from payments_core.ports import Clock
 from payments_core.tokens import Token
+from payments_core.use_cases import GetAuthorizedAccount
 from payments_service.cli.dev_folder import DevFolder, not_running
 from payments_service.container import (
     Container,
@@ -20,6 +21,7 @@ from payments_service.container import (
     utc_now,
 )
 from payments_service.container import opened as container_opened
+from payments_service.presentation.arguments import user_named
 from payments_service.settings import (
     Settings,
     SettingsError,
@@ -181,6 +183,17 @@ def operator() -> Caller:
             scopes=frozenset({ADMIN_SCOPE}),
         )
     )
+
+
+async def named(container: Container, user: str) -> UserId:
+    """Return the id of the user that an id or an e-mail names.
+
+    Raises:
+        InvalidValue: it is neither.
+        AccountNotFound: there is no such user.
+    """
+    find = container[GetAuthorizedAccount]
+    return (await find(user_named(user), caller=operator())).user_id
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:

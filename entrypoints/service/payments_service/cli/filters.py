@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 from typing_extensions import override
 
+from payments_adapters.stripe import FOLLOWED, UNKNOWN_TYPE, why_ignored
 from payments_core.by_hand import REASON_LENGTH_MAX
 from payments_core.errors import InvalidValue
 
@@ -48,6 +49,9 @@ class _EventType(click.ParamType[str]):
         text = str(value)
         if not (0 < len(text) <= _TYPE_LENGTH_MAX and text.isprintable()):
             self.fail("no type of an event: charge.succeeded, say", param, ctx)
+        if text not in FOLLOWED and why_ignored(text) == UNKNOWN_TYPE:
+            # A later release may have kept it.
+            click.echo(f"--type {text}: not a type that this release knows", err=True)
         return text
 
 
@@ -69,6 +73,8 @@ REASON: Final = click.option(
 BATCH_LIMIT: Final = click.option(
     "--limit", type=click.IntRange(1), help="How many at most; all by default."
 )
+# All of these states, by one word.
+OPEN: Final = "open"
 CURSOR: Final = click.option("--cursor", help="Where the last page ended.")
 
 

@@ -53,7 +53,10 @@ def list_jobs(  # each an option, by name
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List the jobs that are open, the first due first."""
+    """List the jobs that are open, the first due first.
+
+    DUE_AT and --since are real time, also beside a sandbox whose clock was advanced.
+    """
     place = _place(cursor)
 
     async def work() -> tuple[list[dict[str, object]], str | None]:

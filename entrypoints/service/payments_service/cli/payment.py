@@ -5,10 +5,9 @@ import json
 import click
 import msgspec
 
-from payments_core.errors import PaymentLinked, PaymentNotFound
-from payments_core.identity import UserId, user_id
+from payments_core.identity import UserId
 from payments_core.payment import PaymentId
-from payments_core.use_cases import GetAuthorizedAccount, LinkPayment, ReadPaymentLink
+from payments_core.use_cases import LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
 from payments_service.cli import environment
 from payments_service.cli.table import show_table
@@ -66,7 +65,7 @@ async def _read(container: Container, id_: PaymentId) -> PaymentLinkOut:
 
 @payment.command()
 @_PAYMENT
-@click.option("--user", required=True, help="The id of the user whose it is.")
+@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
 @_REASON
 @_DRY_RUN
 @_JSON
@@ -75,7 +74,7 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 
     One that was never kept, as its events are in conflict, is asked of Stripe.
     """
-    environment.run(_decide(id_, user_id(user), reason, dry_run, as_json))
+    environment.run(_decide(id_, user, reason, dry_run, as_json))
 
 
 @payment.command()
@@ -93,18 +92,19 @@ def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
 
 async def _decide(
     id_: str,
-    user: UserId | None,
+    user: str | None,
     reason: str,
     dry_run: bool,  # noqa: FBT001  # handed on
     as_json: bool,  # noqa: FBT001  # handed on
 ) -> None:
     payment_id = _id(id_)
     async with environment.opened() as container:
+        owner = None if user is None else await environment.named(container, user)
         if dry_run:
-            click.echo(await _plan(container, payment_id, user))
+            click.echo(await _plan(container, payment_id, owner))
             return
         decide = container[LinkPayment]
-        done = await decide(payment_id, user, reason, caller=environment.operator())
+        done = await decide(payment_id, owner, reason, caller=environment.operator())
         _show(PaymentLinkOut.of(done), as_json=as_json)
 
 
@@ -112,17 +112,14 @@ async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> st
     """Say what would be done.
 
     Raises:
-        AccountNotFound, PaymentLinked: it would be refused.
-        PaymentNotFound: there is nothing to unlink.
+        PaymentNotFound, PaymentLinked, GatewayUnavailable: see `LinkPayment.check`.
     """
-    if user is not None:
-        await container[GetAuthorizedAccount](user, caller=environment.operator())
-    try:
-        owner = (await _read(container, id_)).user_id
-    except PaymentNotFound:
-        if user is None:
-            raise
+    check = container[LinkPayment].check
+    link = await check(id_, user, caller=environment.operator())
+    if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    if (user is None and owner is None) or (user and owner not in {None, user}):
-        raise PaymentLinked(owner)
-    return f"{id_} would be {f'linked to {user}' if user else f'taken from {owner}'}"
+    if user is not None:
+        return f"{id_} would be linked to {user}"
+    if link.record.user_id is None:
+        return f"{id_} is nobody's by hand already"
+    return f"{id_} would be taken from {link.record.user_id}"

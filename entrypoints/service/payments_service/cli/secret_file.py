@@ -6,6 +6,7 @@ Rule 2: it is there with all of the secret, or it is not there.
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,10 @@ class SecretFile:
             CommandError: it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            # Whoever opens a pipe would wait for who writes into it.
+            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                _require_regular(handle)
                 return file.read(BYTES_MAX).decode().replace(",", " ").split()
         except FileNotFoundError:
             return ()
@@ -46,38 +50,50 @@ class SecretFile:
         Raises:
             CommandError: it is there already, or cannot be written.
         """
-        if self.path.exists() or self.path.is_symlink():
-            raise CommandError(
-                Exit.REFUSED,
-                f"--secret-file: {self.path} is there already, and is not written "
-                "over: name another one, or move it away",
-            )
+        parent = self.path.absolute().parent
+        with contextlib.ExitStack() as stack:
+            try:
+                self._require_absent()
+                folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, folder)
+                # Only its owner may read what `mkstemp` makes.
+                handle, name = tempfile.mkstemp(prefix=".", dir=parent)
+                beside = Path(name)
+                stack.callback(beside.unlink, missing_ok=True)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(_PLACEHOLDER)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield ReservedFile(beside, self.path, folder)
+            except OSError as error:
+                raise self._refused(error) from error
+
+    def _require_absent(self) -> None:
         try:
-            # Only its owner may read what `mkstemp` makes.
-            handle, name = tempfile.mkstemp(prefix=".", dir=self.path.absolute().parent)
-        except OSError as error:
-            raise self._refused(error) from error
-        beside = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_PLACEHOLDER)
-                file.flush()
-                os.fsync(file.fileno())
-            yield ReservedFile(beside, self.path)
-        except OSError as error:
-            raise self._refused(error) from error
-        finally:
-            beside.unlink(missing_ok=True)
+            self.path.lstat()
+        except FileNotFoundError:
+            return
+        raise CommandError(
+            Exit.REFUSED,
+            f"--secret-file: {self.path} is there already, and is not written "
+            "over: name another one, or move it away",
+        )
 
     def _refused(self, error: Exception) -> CommandError:
         reason = getattr(error, "strerror", None) or type(error).__name__
         return CommandError(Exit.CONFIGURATION, f"--secret-file: {self.path}: {reason}")
 
 
+def _require_regular(handle: int) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(0, "not a regular file")
+
+
 @attrs.frozen
 class ReservedFile:
     _beside: Path
     _path: Path
+    _folder: int
 
     def write(self, secret: str) -> None:
         """Let the file be there, with the secret in it.
@@ -92,8 +108,9 @@ class ReservedFile:
             os.fsync(file.fileno())
         # Not `rename`: it would write over a file that came meanwhile.
         os.link(self._beside, self._path)
-        folder = os.open(self._path.absolute().parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            os.fsync(self._folder)
+        except BaseException:
+            # Whoever made its endpoint takes that back: the secret is of no use.
+            self._path.unlink(missing_ok=True)
+            raise

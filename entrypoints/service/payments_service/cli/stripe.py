@@ -13,6 +13,7 @@ from typing_extensions import override
 from payments_adapters.stripe.admin import StripeAdmin
 from payments_adapters.stripe.rights import RIGHTS
 from payments_service.cli import environment
+from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.secret_file import SecretFile
 from payments_service.cli.stripe_endpoints import EndpointRun
 from payments_service.cli.stripe_roll import begin_roll, enable_roll, finish_roll
@@ -193,6 +194,8 @@ def _run(  # what the commands have in common
         click.echo(json.dumps(_facts(it, access, rights=rights)))
     else:
         _tell(it, access, rights=rights)
+    if it.secret_in_file is False:
+        raise CommandError(Exit.REFUSED, it.next)
 
 
 def _facts(it: EndpointRun, access: StripeAccess, *, rights: bool) -> dict[str, object]:
@@ -203,6 +206,7 @@ def _facts(it: EndpointRun, access: StripeAccess, *, rights: bool) -> dict[str, 
         "endpoint": it.endpoint_id,
         "dry_run": it.dry_run,
         "did": it.did,
+        "secret_in_file": it.secret_in_file,
         "next": it.next or None,
         **({"rights": needed} if rights else {}),
     }
@@ -212,7 +216,7 @@ def _tell(it: EndpointRun, access: StripeAccess, *, rights: bool) -> None:
     click.echo(f"{access.mode} mode, {it.url}")
     for text in it.did or ["nothing to change"]:
         click.echo(f"  {text}")
-    if it.next:
+    if it.next and it.secret_in_file is not False:
         click.echo(it.next, err=True)
     if not rights:
         return

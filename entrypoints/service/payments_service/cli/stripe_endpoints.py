@@ -3,10 +3,13 @@
 Rule 1: what is to be known later is noted at Stripe (`endpoint_roles`), not here: any
         run, from anywhere, goes on where another one ended.
 Rule 2: no endpoint is left whose secret nobody has, however a run ends.
+Rule 3: of two runs at once, the one whose endpoint was made first goes on; the other
+        one takes its own back. Nothing is deleted by what was seen before.
 """
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import attrs
@@ -32,17 +35,19 @@ from payments_service.cli.secret_file import SecretFile
 from payments_service.endpoint_roles import (
     DESCRIPTION,
     RARE_TYPES,
+    WEBHOOK_PATH,
     EndpointsHere,
     Role,
+    address_of,
     digest_of,
     knows_secret,
     marked,
+    role_of,
+    shown_url,
 )
 
-_TOLD_ONCE: Final = (
-    "Stripe tells a secret at the creation only: who has lost it rolls it "
-    "(`payments stripe roll-secret`)"
-)
+# A run that made one is at it for no longer, or has broken off.
+_AT_IT: Final = timedelta(minutes=2)
 _T = TypeVar("_T")
 
 
@@ -60,7 +65,10 @@ class EndpointRun:
     did: list[str] = attrs.field(factory=list)
     next: str = ""
     endpoint_id: str | None = None
+    # None: that is not noted, or not asked.
+    secret_in_file: bool | None = None
     _every: Sequence[Endpoint] = ()
+    _sees_thin: bool = True
     at: datetime = attrs.field(init=False)
 
     async def set_up(self, file: SecretFile) -> None:
@@ -71,19 +79,17 @@ class EndpointRun:
         """
         here = await self.look()
         self._refuse_other_kind()
+        self._name_elsewhere()
         in_use = here.with_role(Role.IN_USE)
         if not in_use and (waiting := here.with_role(Role.WAITING)):
             self.endpoint_id = waiting[0].id
-            self.next = (
-                f"{waiting[0].id} waits to be enabled: "
-                "`payments stripe roll-secret --enable`"
-            )
+            enable = self.command("roll-secret", "--enable")
+            self.next = f"{waiting[0].id} waits to be enabled: {enable}"
             return
-        for it in in_use:
-            await self._update(it)
+        for number, it in enumerate(in_use):
+            await self._update(it, is_second=number > 0)
         if in_use:
-            self.endpoint_id = in_use[-1].id
-            self.next = _about_secret(in_use[-1], file)
+            self._look_for_secret(in_use, file)
             return
         made = await self.made(here, file)
         if made is None:
@@ -95,16 +101,34 @@ class EndpointRun:
             marks=marked(made, Role.IN_USE, self.at),
         )
         await self.asking(self.admin.change_endpoint(made, to))
+        self.secret_in_file = True
         self.next = f"give {file.path} to the service: {SETTING}"
 
     async def look(self) -> EndpointsHere:
         """Return the endpoints of this address; note Stripe's time."""
-        found = await self.asking(self.admin.endpoints())
+        listing = self.admin.endpoints(needs_thin=self.is_thin)
+        found = await self.asking(listing, level="read")
         self._every, self.at = found.it, found.at
-        return EndpointsHere.of(found.it, self.url, is_thin=self.is_thin)
+        self._sees_thin = found.thin_refused is None
+        return EndpointsHere.of(found.it, self.url, found.at, is_thin=self.is_thin)
+
+    def command(self, *words: str) -> str:
+        """Return a command of `payments stripe` for the same endpoint, to be pasted."""
+        [name, *more] = words
+        url = ("--url", self.url.removesuffix(WEBHOOK_PATH))
+        kind = ("--thin",) if self.is_thin else ()
+        line = shlex.join(["payments", "stripe", name, *url, *kind, *more])
+        return f"`{line}`"
 
     def _refuse_other_kind(self) -> None:
-        others = EndpointsHere.of(self._every, self.url, is_thin=not self.is_thin)
+        if not self._sees_thin:
+            self.say(
+                f"whether thin events are sent to {self.url}, too, is not known: that "
+                f'needs "{_RIGHT.resource}": read'
+            )
+        others = EndpointsHere.of(
+            self._every, self.url, self.at, is_thin=not self.is_thin
+        )
         for it in others.with_role(Role.IN_USE):
             if it.is_enabled:
                 kind = "thin events" if it.is_thin else "snapshots"
@@ -113,24 +137,39 @@ class EndpointRun:
                     "first, or every event comes twice"
                 )
 
+    def _name_elsewhere(self) -> None:
+        address = address_of(self.url)
+        for it in self._every:
+            if it.marks.role is not None and address_of(it.url) != address:
+                self.say(
+                    f"{it.id} of ours sends to {shown_url(it.url)}: if the service "
+                    "moved from there, disable it in Stripe's dashboard once events "
+                    "come to the new address, and delete it a day later"
+                )
+
     async def made(self, here: EndpointsHere, file: SecretFile) -> Endpoint | None:
         """Return a new endpoint that sends nothing, whose secret is in the file.
 
         One that another run made is taken, if the file has its secret, else deleted.
+
+        Raises:
+            CommandError: the file cannot be written, or another run is at it.
         """
         for it in here.with_role(Role.MADE):
             if knows_secret(it, file.secrets()):
                 self._note(f"go on with {it.id}, whose secret is in {file.path}")
                 return None if self.dry_run else it
-            await self.delete(it, "a run that broke off made it")
+        settled = {it.id for it in here.endpoints if role_of(it) is not Role.MADE}
         what = "event destination" if self.is_thin else "webhook endpoint"
         version = "thin events" if self.is_thin else f"version {API_VERSION}"
+        creation = f"create a {what} to {self.url}: {len(EVENT_TYPES)} types, {version}"
+        writing = f"write its secret to {file.path}"
         with file.reserved() as reserved:
-            self._note(
-                f"create a {what} to {self.url}: {len(EVENT_TYPES)} types, {version}"
-            )
-            self._note(f"write its secret to {file.path}")
+            await self._delete_broken_off()
+            if rival := _rival(await self.look(), settled, None):
+                raise refused(f"another run made {rival.id} meanwhile: run it again")
             if self.dry_run:
+                self.did += [creation, writing]
                 return None
             draft = EndpointDraft(
                 url=self.url,
@@ -140,20 +179,34 @@ class EndpointRun:
                 marks=EndpointMarks(role=Role.MADE.value),
             )
             made = await self.asking(self.admin.create_endpoint(draft))
+            self.did.append(creation)
             marks = attrs.evolve(made.endpoint.marks, secret=digest_of(made.secret))
             quiet = EndpointChange(is_enabled=False, marks=marks)
             endpoint = await self.asking(
                 self.admin.change_endpoint(made.endpoint, quiet)
             )
+            if rival := _rival(await self.look(), settled, endpoint.id):
+                why = f"another run made {rival.id} at the same time"
+                await self.delete(endpoint, why)
+                raise refused(f"{why}: {endpoint.id} is deleted again")
             try:
                 reserved.write(made.secret)
             except OSError:
-                # Nobody has its secret.
-                await self.asking(self.admin.delete_endpoint(endpoint))
+                await self.delete(endpoint, "nobody has its secret")
                 raise
+            self.did.append(writing)
         return endpoint
 
-    async def _update(self, it: Endpoint) -> None:
+    async def _delete_broken_off(self) -> None:
+        for it in (await self.look()).with_role(Role.MADE):
+            if self.at - it.made_at < _AT_IT:
+                raise refused(
+                    f"another run is at it: {it.id} was made less than two minutes "
+                    "ago; wait for it, or run this again then"
+                )
+            await self.delete(it, "a run that broke off made it")
+
+    async def _update(self, it: Endpoint, *, is_second: bool) -> None:
         texts, to = list[str](), EndpointChange()
         if it.types != EVENT_TYPES:
             more, less = sorted(EVENT_TYPES - it.types), sorted(it.types - EVENT_TYPES)
@@ -171,32 +224,67 @@ class EndpointRun:
             marks = attrs.evolve(it.marks, role=Role.IN_USE.value)
             to = attrs.evolve(to, marks=marks)
             texts.append("note its role")
+        if is_second and not it.is_enabled:
+            # The overlap begins now.
+            marks = marked(it, Role.IN_USE, self.at)
+            to = attrs.evolve(to, marks=marks)
         if texts:
             await self.change(it, to, "; ".join(texts))
         if not it.is_thin and it.api_version != API_VERSION:
+            roll = self.command("roll-secret", "--secret-file", "new-secret")
             self.say(
                 f"{it.id} sends version {it.api_version or 'of the account'}, not "
-                f"{API_VERSION}, and cannot be changed: `payments stripe roll-secret` "
-                "makes another one"
+                f"{API_VERSION}, and cannot be changed: {roll} makes another one"
             )
+
+    def _look_for_secret(self, in_use: Sequence[Endpoint], file: SecretFile) -> None:
+        """Say whether the file has the secret of one that is in use."""
+        secrets = file.secrets()
+        known = [knows_secret(it, secrets) for it in in_use]
+        it = in_use[known.index(True) if True in known else -1]
+        self.endpoint_id = it.id
+        self.secret_in_file = knows_secret(it, secrets) if secrets else False
+        match self.secret_in_file:
+            case True:
+                self.next = f"{file.path} has the secret of {it.id}"
+            case None:
+                self.next = (
+                    f"whether {file.path} has the secret of {it.id} is not noted"
+                )
+            case False:
+                roll = self.command("roll-secret", "--secret-file", f"{file.path}.new")
+                self.next = (
+                    f"the secret of {it.id} is not in {file.path}: Stripe tells a "
+                    "secret at the creation only; name the file that has it, or roll "
+                    f"it: {roll}"
+                )
 
     async def change(self, it: Endpoint, to: EndpointChange, text: str) -> None:
         """Change an endpoint, unless this is a dry run."""
-        self._note(f"{it.id}: {text}")
         if not self.dry_run:
             await self.asking(self.admin.change_endpoint(it, to))
+        self._note(f"{it.id}: {text}")
 
     async def delete(self, it: Endpoint, why: str) -> None:
-        """Delete an endpoint, unless this is a dry run."""
-        self._note(f"delete {it.id}: {why}")
+        """Delete an endpoint, unless this is a dry run.
+
+        Raises:
+            CommandError: it plays another part by now.
+        """
+        here = await self.look()
+        now = next((one for one in here.endpoints if one.id == it.id), None)
+        if now is None:
+            return
+        if role_of(now) is not role_of(it) or now.is_enabled is not it.is_enabled:
+            raise refused(f"another run is at it: {it.id} is {role_of(now)} by now")
         if not self.dry_run:
             await self.asking(self.admin.delete_endpoint(it))
-        self._every = [other for other in self._every if other.id != it.id]
+        self._note(f"delete {it.id}: {why}")
 
     def _note(self, text: str) -> None:
         self.did.append(text)
 
-    async def asking(self, answer: Awaitable[_T]) -> _T:
+    async def asking(self, answer: Awaitable[_T], *, level: str = "write") -> _T:
         """Wait for an answer of Stripe's; say what to do about a refusal.
 
         Raises:
@@ -211,10 +299,9 @@ class EndpointRun:
                     Exit.CONFIGURATION,
                     "Stripe refuses PAYMENTS_STRIPE_API_KEY: set one that is valid",
                 ) from error
-            right = next(it for it in RIGHTS if it.of_setup)
             raise CommandError(
                 Exit.CONFIGURATION,
-                f'the key may not do this: it needs "{right.resource}": {right.level}',
+                f'the key may not do this: it needs "{_RIGHT.resource}": {level}',
             ) from error
         except GatewayRefused as error:
             raise refused(self._reason(error)) from error
@@ -237,8 +324,10 @@ class EndpointRun:
         return f"Stripe refuses it: {error}"
 
 
+_RIGHT: Final = next(it for it in RIGHTS if it.of_setup)
 SETTING: Final = (
-    "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process and restart them"
+    "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process, or name its file in "
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS_FILE, and restart them"
 )
 
 
@@ -246,7 +335,12 @@ def refused(text: str) -> CommandError:
     return CommandError(Exit.REFUSED, text)
 
 
-def _about_secret(it: Endpoint, file: SecretFile) -> str:
-    if knows_secret(it, file.secrets()):
-        return f"{file.path} has the secret of {it.id}"
-    return f"the secret of {it.id} is not in {file.path}: {_TOLD_ONCE}"
+def _rival(here: EndpointsHere, settled: set[str], own: str | None) -> Endpoint | None:
+    """Return what another run made meanwhile, and is ahead of what we made."""
+    is_before = True
+    for it in here.endpoints:
+        if it.id == own:
+            is_before = False
+        elif it.id not in settled and (is_before or role_of(it) is not Role.MADE):
+            return it
+    return None

@@ -23,15 +23,17 @@ async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
     here = await run.look()
     in_use, waiting = here.with_role(Role.IN_USE), here.with_role(Role.WAITING)
     if not in_use:
-        raise refused(f"no endpoint sends to {run.url}: `payments stripe setup`")
+        setup = run.command("setup", "--secret-file", str(file.path))
+        raise refused(f"no endpoint sends to {run.url}: {setup}")
     if len(in_use) > 1:
         raise refused(
             f"{in_use[0].id} is being replaced by {in_use[-1].id} already: "
-            "`payments stripe roll-secret --finish`"
+            + run.command("roll-secret", "--finish")
         )
     for it in waiting:
         if knows_secret(it, file.secrets()):
-            run.endpoint_id, run.next = it.id, _enable_next(file)
+            run.endpoint_id, run.next = it.id, _enable_next(run, file)
+            run.secret_in_file = True
             return
     if waiting and file.secrets():
         raise refused(
@@ -49,7 +51,8 @@ async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
     run.endpoint_id = made.id
     to = EndpointChange(types=EVENT_TYPES, marks=marked(made, Role.WAITING, run.at))
     await run.asking(run.admin.change_endpoint(made, to))
-    run.next = _enable_next(file)
+    run.secret_in_file = True
+    run.next = _enable_next(run, file)
 
 
 async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
@@ -59,13 +62,17 @@ async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
         CommandError: none waits, or the settings here lack its secret.
     """
     here = await run.look()
-    waiting = here.with_role(Role.WAITING)
-    if not waiting:
-        if len(in_use := here.with_role(Role.IN_USE)) > 1:
-            run.endpoint_id = in_use[-1].id
-            run.next = "it is enabled: `payments stripe roll-secret --finish`"
+    waiting, in_use = here.with_role(Role.WAITING), here.with_role(Role.IN_USE)
+    finish = run.command("roll-secret", "--finish")
+    if not waiting and len(in_use) > 1:
+        # Whoever disabled it, or never enabled it: the overlap begins anew.
+        waiting = [it for it in in_use[1:] if not it.is_enabled]
+        if not waiting:
+            run.endpoint_id, run.next = in_use[-1].id, f"it is enabled: {finish}"
             return
-        raise refused("no endpoint waits: `payments stripe roll-secret` makes one")
+    if not waiting:
+        begin = run.command("roll-secret", "--secret-file", "new-secret")
+        raise refused(f"no endpoint waits: {begin} makes one")
     new = waiting[-1]
     _require_secret(run, new, forced=forced)
     to = EndpointChange(
@@ -75,7 +82,7 @@ async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
     )
     await run.change(new, to, "enable it, beside the one that it replaces")
     run.endpoint_id = new.id
-    run.next = "after the overlap: `payments stripe roll-secret --finish`"
+    run.next = f"after the overlap: {finish}"
 
 
 async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> None:
@@ -93,15 +100,17 @@ async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> 
     if len(in_use) < 2:  # noqa: PLR2004  # one, and the one that it replaces
         raise refused("no endpoint replaces another one")
     *old, new = in_use
-    over_at = since_of(new) + overlap
+    since = since_of(new, run.at)
+    over_at = since + overlap
     if run.at < over_at and not forced:
         raise refused(
-            f"{new.id} sends since {since_of(new):%Y-%m-%dT%H:%M:%SZ}: the overlap "
+            f"{new.id} sends since {since:%Y-%m-%dT%H:%M:%SZ}: the overlap "
             f"is over at {over_at:%Y-%m-%dT%H:%M:%SZ} (--force does not wait)"
         )
     _require_secret(run, new, forced=forced)
     if not new.is_enabled:
-        raise refused(f"{new.id} is disabled: `payments stripe setup` enables it")
+        enable = run.command("roll-secret", "--enable")
+        raise refused(f"{new.id} is disabled: {enable} enables it")
     for it in old:
         to = EndpointChange(is_enabled=False, marks=marked(it, Role.REPLACED, run.at))
         await run.change(it, to, f"disable it: {new.id} takes its place")
@@ -118,10 +127,10 @@ def _require_secret(run: EndpointRun, new: Endpoint, *, forced: bool) -> None:
     )
 
 
-def _enable_next(file: SecretFile) -> str:
+def _enable_next(run: EndpointRun, file: SecretFile) -> str:
+    enable = run.command("roll-secret", "--enable")
     return (
-        f"{file.path} has the new secret: {SETTING}, beside the old one; then "
-        "`payments stripe roll-secret --enable`"
+        f"{file.path} has the new secret: {SETTING}, beside the old one; then {enable}"
     )
 
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from payments_core.intent import Intent, IntentState
-from payments_core.subscription import Subscription, SubscriptionId
+from payments_core.subscription import Subscription, SubscriptionId, subscription_id
 from payments_core.use_cases import (
     Change,
     ChangeSubscription,
@@ -37,11 +37,15 @@ from payments_service.presentation.schemas import (
     SubscriptionsOut,
 )
 
-_COLUMNS: Final = ("id", "status", "product", "price", "quantity", "paid_through")
+_COLUMNS: Final = (
+    *("id", "stripe_id", "status", "product", "price", "quantity", "paid_through"),
+)
 _EMPTY: Final = {"paid_through": "no invoice of it is paid, as far as is known"}
 _USER = click.argument("user", help="The user's id or e-mail.")
 _SUBSCRIPTION = click.argument(
-    "id_", metavar="SUBSCRIPTION", help="The subscription's id (sub_…)."
+    "id_",
+    metavar="SUBSCRIPTION",
+    help="The subscription's id: ours (sub-…), or Stripe's (sub_…).",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
@@ -59,6 +63,11 @@ for _command in subscription_links.COMMANDS:
 
 def _own(key: str | None) -> str | None:
     return key and f"command-line {key}"
+
+
+def _id(text: str) -> SubscriptionId:
+    """Return our id of a subscription, by which the use cases know it."""
+    return subscription_id(text) if text.startswith("sub_") else SubscriptionId(text)
 
 
 async def _done(container: Container, executed: ExecutedOperation) -> Intent:
@@ -106,7 +115,12 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
                 )
             )
 
-    items = msgspec.to_builtins(SubscriptionsOut.of(environment.run(work())))["items"]
+    found = environment.run(work())
+    shown = msgspec.to_builtins(SubscriptionsOut.of(found))["items"]
+    items = [
+        {**item, "stripe_id": it.gateway_id}
+        for item, it in zip(shown, found, strict=True)
+    ]
     if as_json:
         click.echo(json.dumps({"items": items}))
         return
@@ -185,7 +199,7 @@ def change(
     async def work(container: Container) -> ExecutedOperation:
         return await container[ChangeSubscription](
             user_named(user),
-            SubscriptionId(id_),
+            _id(id_),
             wanted,
             caller=environment.operator(),
             key=_own(key),
@@ -196,9 +210,7 @@ def change(
         account = await container[GetAuthorizedAccount](
             user_named(user), caller=operator
         )
-        rule = container[CheckChange].rule(
-            SubscriptionId(id_), wanted, None, caller=operator
-        )
+        rule = container[CheckChange].rule(_id(id_), wanted, None, caller=operator)
         rule(account)
 
     _operate(work, check, f"would change {id_}", dry_run=dry_run, as_json=as_json)
@@ -209,7 +221,7 @@ def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
         async with environment.opened() as container:
             found = await container[PreviewChange](
                 user_named(user),
-                SubscriptionId(id_),
+                _id(id_),
                 wanted,
                 caller=environment.operator(),
             )
@@ -239,7 +251,7 @@ def cancel(
     async def work(container: Container) -> ExecutedOperation | Subscription:
         ended = await container[EndSubscription](
             user_named(user),
-            SubscriptionId(id_),
+            _id(id_),
             at_period_end=at_period_end,
             caller=environment.operator(),
             key=_own(key),
@@ -248,7 +260,7 @@ def cancel(
 
     async def check(container: Container) -> Subscription | None:
         found = await container[ReadSubscriptions].one(
-            user_named(user), SubscriptionId(id_), caller=environment.operator()
+            user_named(user), _id(id_), caller=environment.operator()
         )
         return found if is_ended(found, at_period_end=at_period_end) else None
 

@@ -6,9 +6,9 @@ from typing import Final
 import click
 import msgspec
 
-from payments_core.errors import SubscriptionLinked, SubscriptionNotFound
-from payments_core.identity import UserId, user_id
-from payments_core.use_cases import GetAuthorizedAccount, LinkSubscription
+from payments_core.errors import InvalidValue
+from payments_core.identity import UserId
+from payments_core.use_cases import LinkSubscription
 from payments_core.use_cases.references import gateway_reference
 from payments_service.cli import environment, filters
 from payments_service.cli.table import show_table
@@ -21,12 +21,26 @@ _SUBSCRIPTION: Final = click.argument(
 )
 
 
+def _id(text: str) -> str:
+    """Read the gateway's id: ours does not lead back to it.
+
+    Raises:
+        InvalidValue: it is something else.
+    """
+    if text.startswith("sub-"):
+        raise InvalidValue(
+            "subscription",
+            "our id, not Stripe's (sub_…): `payments subscription list USER` has both",
+        )
+    return gateway_reference("subscription", text)
+
+
 @click.command()
 @_SUBSCRIPTION
 @filters.JSON
 def show(*, id_: str, as_json: bool) -> None:
     """Show whose a subscription is, and what was decided of that by hand."""
-    gateway_id = gateway_reference("subscription", id_)
+    gateway_id = _id(id_)
 
     async def work() -> SubscriptionLinkOut:
         async with environment.opened() as container:
@@ -50,7 +64,7 @@ def _show(link: SubscriptionLinkOut, *, as_json: bool) -> None:
 
 @click.command()
 @_SUBSCRIPTION
-@click.option("--user", required=True, help="The id of the user whose it is.")
+@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
 @filters.REASON
 @filters.DRY_RUN
 @filters.JSON
@@ -59,7 +73,7 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 
     One that was never kept, as its events are in conflict, is asked of Stripe.
     """
-    environment.run(_decide(id_, user_id(user), reason, dry_run, as_json))
+    environment.run(_decide(id_, user, reason, dry_run, as_json))
 
 
 @click.command()
@@ -77,19 +91,20 @@ def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
 
 async def _decide(
     id_: str,
-    user: UserId | None,
+    user: str | None,
     reason: str,
     dry_run: bool,  # noqa: FBT001  # handed on
     as_json: bool,  # noqa: FBT001  # handed on
 ) -> None:
-    gateway_id = gateway_reference("subscription", id_)
+    gateway_id = _id(id_)
     caller = environment.operator()
     async with environment.opened() as container:
+        owner = None if user is None else await environment.named(container, user)
         if dry_run:
-            click.echo(await _plan(container, gateway_id, user))
+            click.echo(await _plan(container, gateway_id, owner))
             return
         decide = container[LinkSubscription]
-        done = await decide(gateway_id, user, reason, caller=caller)
+        done = await decide(gateway_id, owner, reason, caller=caller)
         _show(SubscriptionLinkOut.of(done), as_json=as_json)
 
 
@@ -97,22 +112,18 @@ async def _plan(container: Container, id_: str, user: UserId | None) -> str:
     """Say what would be done.
 
     Raises:
-        AccountNotFound, SubscriptionLinked: it would be refused.
-        SubscriptionNotFound: there is nothing to unlink.
+        SubscriptionNotFound, SubscriptionLinked, GatewayUnavailable: see
+            `LinkSubscription.check`.
     """
-    caller = environment.operator()
-    if user is not None:
-        await container[GetAuthorizedAccount](user, caller=caller)
-    try:
-        known = await container[LinkSubscription].read(id_, caller=caller)
-    except SubscriptionNotFound:
-        if user is None:
-            raise
+    check = container[LinkSubscription].check
+    link = await check(id_, user, caller=environment.operator())
+    if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    owner = known.subscription.user_id
-    if (user is None and owner is None) or (user and owner not in {None, user}):
-        raise SubscriptionLinked(owner)
-    return f"{id_} would be {f'linked to {user}' if user else f'taken from {owner}'}"
+    if user is not None:
+        return f"{id_} would be linked to {user}"
+    if link.subscription.user_id is None:
+        return f"{id_} is nobody's by hand already"
+    return f"{id_} would be taken from {link.subscription.user_id}"
 
 
 COMMANDS: Final = (show, link, unlink)

@@ -16,6 +16,7 @@ from payments_core.errors import EventNotFound
 from payments_core.events import EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.ports import EventLog
+from payments_core.use_cases.replays import OPEN
 from payments_service.cli import environment, filters, webhook_by_hand
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
@@ -41,7 +42,7 @@ _COLUMNS: Final = (
 )
 _EMPTY: Final = {
     "object_id": "the event is about nothing that is read",
-    "user_id": "linked to no account, or not yet",
+    "user_id": "its payment is nobody's or not linked yet, or it is about no payment",
     "reason": "nothing is open",
 }
 _JSON = filters.JSON
@@ -172,8 +173,8 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
 @webhook.command("list")
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in EventState]),
-    help="Only those in this state.",
+    type=click.Choice([filters.OPEN, *(state.value for state in EventState)]),
+    help="Only those in this state; open: pending or quarantined, on one page.",
 )
 @filters.TYPE
 @filters.since("received")
@@ -195,21 +196,34 @@ def list_events(  # each an option, by name
 
     Where few of many are such, it reads a part of them, and says how to go on.
     """
+    is_open = state == filters.OPEN
+    if is_open and cursor is not None:
+        raise click.UsageError("--cursor: of --state pending or quarantined only")
+    states = OPEN if is_open else [EventState(state) if state else None]
 
-    async def work() -> EventPage:
+    async def work() -> list[EventPage]:
         async with environment.opened() as container:
             filters.not_in_the_future(since, container.clock())
-            return await listed(
-                container.events,
-                EventState(state) if state else None,
-                decode_event_cursor(cursor),
-                type_=type_,
-                since=since,
-                unlinked=unlinked,
-                limit=limit,
-            )
+            return [
+                await listed(
+                    container.events,
+                    one,
+                    decode_event_cursor(cursor),
+                    type_=type_,
+                    since=since,
+                    unlinked=unlinked,
+                    limit=limit,
+                )
+                for one in states
+            ]
 
-    page = environment.run(work())
+    pages = environment.run(work())
+    events = sorted(
+        (it for page in pages for it in page.events),
+        key=lambda it: it.received_at,
+        reverse=True,
+    )
+    page = EventPage(events[:limit], pages[0].after)
     rows = [_facts(event) for event in page.events]
     if as_json:
         click.echo(json.dumps(rows))
@@ -218,7 +232,10 @@ def list_events(  # each an option, by name
         if page.after is not None:
             nothing = "no such event among the latest"
         show_table(_COLUMNS, rows, nothing=nothing, empty=_EMPTY)
-    if page.after is not None:
+    if is_open:
+        if len(events) > limit or any(it.after is not None for it in pages):
+            click.echo("more: --state pending, --state quarantined", err=True)
+    elif page.after is not None:
         click.echo(f"more: --cursor {encode_cursor(page.after)}", err=True)
 
 
@@ -264,8 +281,17 @@ def show(*, event_id: str, as_json: bool) -> None:
     found = environment.run(work())
     if not found:
         raise EventNotFound(event_id)
-    shown = [{**_facts(event), "body": _body(event)} for event in found]
-    click.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
+    if as_json:
+        shown = [{**_facts(event), "body": _body(event)} for event in found]
+        click.echo(json.dumps(shown))
+        return
+    for event in found:
+        for name, value in _facts(event).items():
+            click.echo(f"{name}: {'-' if value is None else value}")
+        if event.body is None:
+            click.echo("body: not kept any more")
+        else:
+            click.echo(f"body: {json.dumps(_body(event), indent=2)}")
 
 
 def _body(event: KeptEvent) -> object:

@@ -8,16 +8,20 @@ from typing import Final
 import attrs
 import click
 
+from payments_core.by_hand import ByHand
+from payments_core.errors import PaymentNotFound, SubscriptionNotFound
 from payments_core.events import EventKey, EventState
-from payments_core.identity import user_id
-from payments_core.job import JobKey
+from payments_core.identity import UserId
+from payments_core.job import JobKey, JobKind
 from payments_core.kept_events import KeptEvent
+from payments_core.payment import PaymentId
 from payments_core.use_cases import (
     CloseEvent,
     EventFilter,
     FindOpenEvents,
-    GetAuthorizedAccount,
     LinkEvent,
+    LinkPayment,
+    LinkSubscription,
     RecoveredPage,
     RecoverEvents,
     ReplayEvents,
@@ -39,8 +43,8 @@ _OF_TYPE: Final = click.option(
 @click.argument("event_id", required=False, help="The event's id (evt_…).")
 @click.option(
     "--state",
-    type=click.Choice([it.value for it in REPLAYABLE]),
-    help="Only those in this state; by default those that are pending or quarantined. "
+    type=click.Choice([filters.OPEN, *(it.value for it in REPLAYABLE)]),
+    help="Only those in this state; open, the default: pending or quarantined. "
     "Of ignored ones --since has to say how far back.",
 )
 @filters.TYPE
@@ -83,7 +87,9 @@ def replay(  # each an option, by name
                 return
             filters.not_in_the_future(since, container.clock())
             wanted = EventFilter(
-                state=EventState(state) if state else None, type=type_, since=since
+                state=None if state in {None, filters.OPEN} else EventState(state),
+                type=type_,
+                since=since,
             )
             async for batch in replays(
                 wanted, limit=limit, reason=reason, dry_run=dry_run, caller=caller
@@ -95,7 +101,7 @@ def replay(  # each an option, by name
 
 @click.command()
 @click.argument("event_id", help="The event's id (evt_…).")
-@click.argument("user", help="The id of the user whose it is.")
+@click.argument("user", help="The user whose it is: id or e-mail.")
 @_OF_TYPE
 @filters.REASON
 @filters.DRY_RUN
@@ -115,18 +121,37 @@ def link(  # each an option, by name
     subscription unlink` take it back. The event is applied again, and so is what was
     kept apart about the same thing.
     """
-    owner = user_id(user)
 
-    async def work() -> Sequence[JobKey]:
+    async def work() -> tuple[UserId, Sequence[JobKey]]:
         caller = environment.operator()
+        ByHand.of(caller.user_id, reason)
         async with environment.opened() as container:
+            owner = await environment.named(container, user)
             linking = container[LinkEvent]
-            if dry_run:
-                await container[GetAuthorizedAccount](owner, caller=caller)
-                return (await linking.things(event_id, type_, caller=caller))[1]
-            return await linking(event_id, owner, reason, type_, caller=caller)
+            try:
+                if not dry_run:
+                    done = await linking(event_id, owner, reason, type_, caller=caller)
+                    return owner, done
+                _, things = await linking.things(event_id, type_, caller=caller)
+                for it in things:
+                    if it.kind is JobKind.PAYMENT:
+                        check = container[LinkPayment].check
+                        await check(PaymentId(it.subject), owner, caller=caller)
+                    else:
+                        sold = container[LinkSubscription].check
+                        await sold(it.subject, owner, caller=caller)
+            except (PaymentNotFound, SubscriptionNotFound) as error:
+                is_payment = isinstance(error, PaymentNotFound)
+                what = "payment" if is_payment else "subscription"
+                raise CommandError(
+                    Exit.NOT_FOUND,
+                    f"Stripe has no such {what} as event {event_id} is about: "
+                    f"`payments webhook close {event_id}` closes the event",
+                ) from error
+            return owner, things
 
-    linked = [it.id for it in environment.run(work())]
+    owner, things = environment.run(work())
+    linked = [it.id for it in things]
     if as_json:
         click.echo(
             json.dumps({"linked": linked, "user_id": owner, "done": not dry_run})

@@ -10,8 +10,7 @@ import attrs
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.stripe.admin import StripeAdmin
-from payments_adapters.stripe.client import Got
-from payments_adapters.stripe.endpoint import Endpoint
+from payments_adapters.stripe.endpoint import FoundEndpoints
 from payments_adapters.stripe.rights import RIGHTS, Right
 from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
 from payments_core.event_list import EventQuery
@@ -20,6 +19,7 @@ from payments_core.use_cases.back_fill_events import PAGE_EVENTS
 from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview, is_ours
 from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.doctor.stored import LATE, age, check_skew
+from payments_service.endpoint_roles import address_of
 
 KEY: Final = "key"
 STRIPE: Final = "stripe"
@@ -100,30 +100,37 @@ class AtStripe:
         except GatewayMisconfigured as error:
             if not error.permission:
                 raise
-            [right] = [it for it in RIGHTS if it.of_setup]
-            return [
-                attrs.evolve(
-                    Check(ENDPOINTS, self._endpoints).unknown(
-                        "the key may not see them"
-                    ),
-                    remedy=f'give it the right "{right.resource}": read',
-                )
-            ]
-        return EndpointReview(
+            return [self._unseen("the key may not see them")]
+        review = EndpointReview(
             endpoints=found.it,
             secrets=self.secrets,
             livemode=self.livemode,
             at=found.at,
-        ).findings()
+        )
+        if found.thin_refused is None:
+            return review.findings()
+        unseen = "event destinations may not be seen: thin events are not looked at"
+        return [*review.findings(), self._unseen(unseen)]
 
-    async def _ours(self) -> Got[Sequence[Endpoint]]:
+    def _unseen(self, text: str) -> Finding:
+        [right] = [it for it in RIGHTS if it.of_setup]
+        return attrs.evolve(
+            Check(ENDPOINTS, self._endpoints).unknown(text),
+            remedy=f'give the key the right "{right.resource}": read',
+        )
+
+    async def _ours(self) -> FoundEndpoints:
         found = await self.admin.endpoints()
         ours = [
             it
             for it in found.it
-            if (it.url == self.url if self.url is not None else is_ours(it))
+            if (
+                address_of(it.url) == address_of(self.url)
+                if self.url is not None
+                else is_ours(it)
+            )
         ]
-        return Got(ours, found.at)
+        return attrs.evolve(found, it=ours)
 
     async def _deliveries(self) -> Findings:
         """Look whether what happened lately is known here."""

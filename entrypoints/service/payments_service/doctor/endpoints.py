@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -14,9 +13,11 @@ from payments_service.doctor.findings import Finding, Findings, ok, wrong
 from payments_service.endpoint_roles import (
     WEBHOOK_PATH,
     Role,
+    address_of,
     digest_of,
     knows_secret,
     role_of,
+    shown_url,
     since_of,
 )
 
@@ -31,8 +32,7 @@ _ROLL: Final = "payments stripe roll-secret"
 
 def is_ours(endpoint: Endpoint) -> bool:
     """Say whether an endpoint sends to a service like this one."""
-    path = urlsplit(endpoint.url).path
-    return endpoint.marks.role is not None or _ROUTES in path
+    return endpoint.marks.role is not None or _ROUTES in shown_url(endpoint.url)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +70,7 @@ class EndpointReview:
     def _described(self, it: Endpoint) -> str:
         what = "thin events" if it.is_thin else f"version {it.api_version}"
         secret = "" if it.marks.secret else "; whether its secret is set is not noted"
-        return f"{it.id} to {it.url}: enabled, {what}{secret}"
+        return f"{it.id} to {shown_url(it.url)}: enabled, {what}{secret}"
 
     def _of(self, it: Endpoint) -> Iterable[Finding]:
         if not it.is_enabled:
@@ -103,11 +103,13 @@ class EndpointReview:
             text = f"{it.id} was made by a run that broke off"
             yield wrong(ENDPOINTS, text, "run the same `payments stripe …` again")
         for it in self._with(Role.WAITING):
-            if self.at - since_of(it) > ROLL_LATE:
-                text = f"{it.id} has waited since {since_of(it):%F} to be enabled"
+            since = since_of(it, self.at)
+            if self.at - since > ROLL_LATE:
+                text = f"{it.id} has waited since {since:%F} to be enabled"
                 yield wrong(ENDPOINTS, text, f"{_ROLL} --enable")
         for rolled in self._by_address().values():
-            if len(rolled) > 1 and self.at - since_of(rolled[-1]) > ROLL_LATE:
+            since = since_of(rolled[-1], self.at)
+            if len(rolled) > 1 and self.at - since > ROLL_LATE:
                 text = f"{rolled[0].id} and {rolled[-1].id} send the same"
                 yield wrong(ENDPOINTS, text, f"{_ROLL} --finish")
 
@@ -115,9 +117,12 @@ class EndpointReview:
         found = dict[tuple[str, bool], list[Endpoint]]()
         # Stripe lists the newest first.
         for it in self._enabled()[::-1]:
-            found.setdefault((it.url, it.is_thin), []).append(it)
+            found.setdefault((address_of(it.url), it.is_thin), []).append(it)
         return MappingProxyType(
-            {key: sorted(every, key=since_of) for key, every in found.items()}
+            {
+                key: sorted(every, key=lambda it: since_of(it, self.at))
+                for key, every in found.items()
+            }
         )
 
     def _of_kinds(self) -> Iterable[Finding]:
@@ -126,8 +131,8 @@ class EndpointReview:
             if not is_thin and (url, True) in addresses:
                 yield wrong(
                     ENDPOINTS,
-                    f"snapshots and thin events are sent to {url}: each event comes "
-                    "twice",
+                    f"snapshots and thin events are sent to {shown_url(url)}: each "
+                    "event comes twice",
                     "disable one of them in Stripe's dashboard",
                 )
 
