@@ -12,7 +12,7 @@ Rule 4: nobody registers under the id again, and no customer is bound again. The
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
@@ -25,6 +25,9 @@ from payments_core.subscription import Subscription
 
 # No user id has a slash: nobody registers, claims or asks for a pseudonym.
 PSEUDONYM: Final = "erased/"
+# Longer than anything is being recorded. An e-mail in what comes later may be that of
+# somebody new.
+SETTLED: Final = timedelta(seconds=10)
 
 
 def pseudonym(new_id: str) -> UserId:

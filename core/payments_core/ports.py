@@ -429,6 +429,7 @@ class Erasures(Protocol):
     async def finish(self, pseudonym: UserId) -> int:
         """Take from each event that mentions the user all but that it came.
 
+        One that came `SETTLED` after it was begun is not theirs by an e-mail alone.
         Return how many there were. What is cut off is done again from the beginning.
         """
 

@@ -32,7 +32,7 @@ from contracts.stores import SAVED, Stores, beside, first_page, users
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ByHand
 from payments_core.changes import Changes, SaveResult
-from payments_core.erasure import Erasure, is_pseudonym, pseudonym
+from payments_core.erasure import SETTLED, Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import IntentState
@@ -163,6 +163,27 @@ class ErasuresContract:
         assert not await stores.erasures.left(AT + timedelta(seconds=1))
         assert await stores.erasures.finish(GONE) == 0
         assert await stores.erasures.is_any()
+
+    async def test_an_e_mail_is_theirs_until_it_is_begun(self, stores: Stores) -> None:
+        """
+        In what came when all had settled it is somebody else's, and a customer is not.
+        """
+        assert await stores.erasures.begin(await kept(stores), an_erasure())
+        mailed = f'{{"receipt_email": "{email_of(ADA).text}"}}'.encode()
+        named = b'{"customer": "cus_1"}'
+        settled = (AT + SETTLED - NOON).total_seconds()
+        for id_, body, after in (
+            ("evt_5", mailed, 0),
+            ("evt_6", mailed, 1),
+            ("evt_7", named, 1),
+        ):
+            event = (an_event(id_, body=body), APPLIED)
+            await stores.keep(events=[event], seconds=settled + after)
+
+        assert await stores.erasures.finish(GONE) == 5
+
+        (others,) = await stores.events.find("evt_6")
+        assert others.body == mailed
 
     async def test_what_was_decided_before_is_decided_anew(
         self, stores: Stores

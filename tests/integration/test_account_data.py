@@ -89,6 +89,22 @@ def test_nothing_names_who_was_erased_and_the_money_stays(
     assert "already erased" in again.err
 
 
+def test_tokens_that_were_revoked_stay_so(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    Those of a user who is erased, too: they may be an administrator's.
+    """
+    ada.admin.call("PUT", f"/users/{ada.id}", {"email": f"{ada.id}@example.com"})
+    ada.call("POST", f"/users/{ada.id}/tokens/invalidate", {})
+    status = f"/users/{ada.id}/payment-status"
+    assert ada.call("GET", status).status_code == 401
+
+    assert erase(stack, ada.id).code == 0
+
+    assert ada.call("GET", status).status_code == 401
+
+
 def lived_on(stack: ServiceWithSandbox, customer: str, charge: str) -> None:
     """Let all happen at the gateway that may happen to a customer."""
     wire = stack.wire

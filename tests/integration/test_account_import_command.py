@@ -131,6 +131,14 @@ def test_json_lines_come_from_standard_input(
         ("", (), {}, 2, "no line of headers"),
         ("user_id,email,customer_id\n", ("--reason", " "), {}, 2, "reason: "),
         ("user_id,email,customer_id\n", ("--refused", "FILE"), {}, 2, "--refused: "),
+        # It may be all that is left of a run before.
+        (
+            "user_id,email,customer_id\n",
+            ("--refused", "FULL"),
+            {},
+            2,
+            "exists, and is not empty",
+        ),
         (
             "user_id,email,customer_id\na,a@b.c,cus_1\n",
             (),
@@ -154,13 +162,16 @@ def test_what_cannot_be_imported_is_said(  # noqa: PLR0913, PLR0917  # its cases
     """
     file = tmp_path / "a.csv"
     file.write_text(body)
-    words = tuple(it.replace("FILE", str(file)) for it in words)
+    full = tmp_path / "refused.csv"
+    full.write_text("a row\n")
+    names = {"FILE": str(file), "FULL": str(full)}
+    words = tuple(names.get(it, it) for it in words)
 
     answer = run(stack, file, *words, **env)
 
     assert (answer.code, answer.out) == (code, "")
     assert what in answer.err
-    assert file.read_text() == body
+    assert (file.read_text(), full.read_text()) == (body, "a row\n")
 
 
 def test_a_gateway_that_is_down_stops_it_and_says_how_to_go_on(

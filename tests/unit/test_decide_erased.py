@@ -8,6 +8,7 @@ import pytest
 
 from contracts.examples import (
     ADA,
+    APPLIED,
     BOB,
     CH_1,
     CUS_1,
@@ -28,7 +29,7 @@ from contracts.examples import (
 )
 from payments_core.by_hand import ByHand
 from payments_core.changes import Lookup, Snapshot
-from payments_core.decide import Decided, decide
+from payments_core.decide import Decided, decide, lookup_of
 from payments_core.erasure import pseudonym
 from payments_core.errors import AccountErased, CustomerTaken
 from payments_core.events import EventState, Outcome, SyncNeeded
@@ -41,6 +42,7 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
     UserRegistered,
 )
@@ -81,6 +83,8 @@ THEIRS = a_payment(customer=CUS_1)
 CLAIMED = a_payment(user=ADA)
 MAILED = a_payment(email=email_of(ADA), at=EARLIER)
 REPORT = a_report(customer=CUS_1)
+LINKED = LinkDecided(payment_id=CH_1, user_id=BOB, by_hand=BY_HAND)
+SOLD = SubscriptionLinkDecided(gateway_id=SUB_1, user_id=BOB, by_hand=BY_HAND)
 OWNED: dict[str, Any] = {
     "accounts": [an_account(GONE)],
     "payments": [a_record(owner=GONE)],
@@ -209,18 +213,44 @@ def test_a_job_of_who_was_erased_ends() -> None:
             UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1),
             CustomerTaken,
         ),
-        (LinkDecided(payment_id=CH_1, user_id=None, by_hand=BY_HAND), AccountErased),
-        (LinkDecided(payment_id=CH_1, user_id=BOB, by_hand=BY_HAND), AccountErased),
+        (attrs.evolve(LINKED, user_id=None), AccountErased),
+        (LINKED, AccountErased),
+        (SOLD, AccountErased),
+        (attrs.evolve(SOLD, user_id=None), AccountErased),
     ],
 )
 def test_what_is_asked_for_is_refused(fact: Fact, refusal: type[Exception]) -> None:
     """
-    An id that was erased, a customer, a payment: for good.
+    An id that was erased, a customer, a payment, a subscription: for good.
     """
     accounts = [*OWNED["accounts"], an_account(BOB)]
     one = decided(SourcedFacts(facts=(fact,)), **{**OWNED, "accounts": accounts})
     assert isinstance(one.refusal, refusal)
     assert one.changes is None
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        attrs.evolve(LINKED, fetched=THEIRS, at=NOON),
+        attrs.evolve(LINKED, fetched=MAILED, at=NOON),
+        attrs.evolve(
+            SOLD, observed=SubscriptionObserved(report=REPORT, at=NOON, sequence=1)
+        ),
+    ],
+)
+def test_what_was_never_known_is_not_linked_to_another(
+    theirs: LinkDecided | SubscriptionLinkDecided,
+) -> None:
+    """
+    What the gateway says of it says whose it was.
+    """
+    source = SourcedFacts(facts=(theirs,))
+    lookup = lookup_of([source])
+    erased = {name: at for name, at in ERASED.items() if name in lookup.names()}
+    known = {"accounts": [an_account(BOB)], "lookup": lookup}
+    assert isinstance(decided(source, **known, erased=erased).refusal, AccountErased)
+    assert decided(source, **known, erased={}).outcome == APPLIED
 
 
 def test_the_e_mail_may_come_back() -> None:

@@ -16,6 +16,7 @@ from payments_adapters.memory import (
     MemoryTokenStore,
 )
 from payments_core.by_hand import ByHand
+from payments_core.erasure import Erasure, pseudonym
 from payments_core.errors import (
     AccountBusy,
     AccountErased,
@@ -24,6 +25,7 @@ from payments_core.errors import (
     InvalidValue,
     ScopeRequired,
 )
+from payments_core.facts import SourcedFacts, UserRegistered
 from payments_core.identity import Email, UserId
 from payments_core.jobs import Purge
 from payments_core.jobs.purge import CUT_OFF
@@ -197,6 +199,36 @@ async def test_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> Non
     assert names_in(story, customer, card) == []
 
 
+async def registered(deployment: Deployment, user: UserId, email: str) -> None:
+    fact = UserRegistered(user_id=user, email=Email.of(email))
+    await deployment.record.one(SourcedFacts(facts=(fact,)))
+
+
+async def test_by_an_e_mail_whoever_has_it_now_is_erased(story: Story) -> None:
+    """
+    Also while the erasure of who had it before is not finished.
+    """
+    deployment = story.deployment
+    begun = erasing(deployment)
+    assert await begun.erasures.begin(
+        await deployment.account(ADA),
+        Erasure(
+            user_id=ADA,
+            pseudonym=pseudonym("0"),
+            decided=BY_HAND,
+            at=deployment.clock(),
+        ),
+    )
+    bob = UserId("bob")
+    await registered(deployment, bob, EMAIL)
+    assert await begun.what_is_open(Email.of(EMAIL), caller=admin()) == (bob, [])
+    done = await begun(Email.of(EMAIL), BY_HAND, caller=admin())
+
+    assert done.pseudonym == pseudonym("1")
+    assert await deployment.directory.find(bob) is None
+    assert (await begun(ADA, BY_HAND, caller=admin())).pseudonym == pseudonym("0")
+
+
 async def test_what_is_open_is_named_and_nothing_is_done() -> None:
     """
     A subscription that is not over; who is no administrator; a reason that names them.
@@ -211,16 +243,33 @@ async def test_what_is_open_is_named_and_nothing_is_done() -> None:
         assert (whose, tuple(found)) == (ADA, refused.value.open)
         with pytest.raises(ScopeRequired):
             await erase(ADA, BY_HAND, caller=caller_of(ADA))
-        for reason in (f"as {EMAIL} asked", "for Ada", f"of {story.customer}"):
+        for email in ("lovelace@example.com", "countess@example.com"):
+            await registered(story.deployment, ADA, email)
+        before = story.deployment.database.tables
+        for reason in (
+            "for Ada",
+            f"erase {ADA}.",
+            f"the user's id:{ADA}/2",
+            "it was <Countess@example.com>",
+            "it was lovelace@example.com",
+            f"of {story.customer}",
+        ):
             with pytest.raises(InvalidValue):
                 await erase(ADA, ByHand.of("o", reason), caller=admin())
         assert story.deployment.database.tables == before
+        # In the midst of a word it is no name.
+        with pytest.raises(AccountInUse):
+            await erase(ADA, ByHand.of("o", "an adamant one asked"), caller=admin())
 
 
 async def test_what_changes_meanwhile_is_looked_at_again(story: Story) -> None:
     """
-    Once more, and not for ever.
+    Later and later, and not for ever.
     """
+    waits = list[float]()
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
 
     @attrs.frozen
     class Changing(MemoryErasures):
@@ -236,8 +285,11 @@ async def test_what_changes_meanwhile_is_looked_at_again(story: Story) -> None:
 
     database = story.deployment.database
     never = Changing(database, until=lambda _: False)
+    erase = attrs.evolve(erasing(story.deployment, never), sleep=wait)
     with pytest.raises(AccountBusy):
-        await erasing(story.deployment, never)(ADA, BY_HAND, caller=admin())
+        await erase(ADA, BY_HAND, caller=admin())
+    assert waits == sorted({*waits})
+    assert len(waits) == len(never.tries) - 1 > 2
     later = Changing(database)
     await erasing(story.deployment, later)(ADA, BY_HAND, caller=admin())
     assert len(later.tries) == 3

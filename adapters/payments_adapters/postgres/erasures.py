@@ -21,7 +21,7 @@ from payments_adapters.postgres.personal_data import (
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand
-from payments_core.erasure import Erasure
+from payments_core.erasure import SETTLED, Erasure
 from payments_core.errors import ErasureKeyUnusable
 from payments_core.events import EventKey
 from payments_core.identity import CustomerId, Email, UserId
@@ -235,13 +235,14 @@ class PostgresErasures:
 
     async def finish(self, pseudonym: UserId) -> int:
         async with self._store.connection() as connection:
-            text = await connection.fetchval(
-                "select identifiers from erasures where pseudonym = $1", pseudonym
+            begun = await connection.fetchrow(
+                "select identifiers, at from erasures where pseudonym = $1", pseudonym
             )
         count = 0
-        if text is None:
+        if begun is None:
             return count
-        async for keys in mentioning(self._store, Identifiers.of_text(text)):
+        them, until = Identifiers.of_text(begun["identifiers"]), begun["at"] + SETTLED
+        async for keys in mentioning(self._store, them, emails_until=until):
             count += await self._strip(keys)
         async with self._store.connection() as connection:
             await connection.execute(

@@ -7,7 +7,7 @@ statement. The database looks for texts, and what it finds is read here.
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, Self
 
 import attrs
@@ -24,19 +24,27 @@ _USER: Final = "user_id"
 _BEFORE_ALL: Final = (date.min, "", "")
 # In the order of the keys. The bodies are looked through as ASCII.
 _BODIES: Final = """
-select received_on, id, type,
-    case when encode(body, 'escape') ~* $4 then body end as body
+select received_on, id, type, body,
+    case when body is not null then (
+        select e.received_at from webhook_events e
+        where e.id = found.id and e.type = found.type
+    ) end as received_at
 from (
-    select received_on, id, type, body from event_bodies
-    where (received_on, id, type) > ($1, $2, $3)
-    order by received_on, id, type limit $5
-) as page order by received_on, id, type
+    select received_on, id, type,
+        case when encode(body, 'escape') ~* $4 then body end as body
+    from (
+        select received_on, id, type, body from event_bodies
+        where (received_on, id, type) > ($1, $2, $3)
+        order by received_on, id, type limit $5
+    ) as page order by received_on, id, type offset 0
+) as found order by received_on, id, type
 """
 _EVENTS: Final = """
-select id, type, object_id = any($3) as is_about,
+select id, type, received_at, object_id = any($3) as is_about,
     case when encode(body, 'escape') ~* $4 then body end as body
 from (
-    select id, type, object_id, body from webhook_events where (id, type) > ($1, $2)
+    select id, type, received_at, object_id, body from webhook_events
+    where (id, type) > ($1, $2)
     order by id, type limit $5
 ) as page order by id, type
 """
@@ -130,30 +138,38 @@ def _email_pattern(key: str) -> re.Pattern[str]:
 
 
 async def mentioning(
-    store: PostgresStore, them: Identifiers, *, page: int = PAGE
+    store: PostgresStore,
+    them: Identifiers,
+    *,
+    emails_until: datetime | None = None,
+    page: int = PAGE,
 ) -> AsyncIterator[Sequence[EventKey]]:
     """Go through all events; yield those of each page that mention a user.
 
-    An event may come twice.
+    An event may come twice. In what came after `emails_until` an e-mail may be somebody
+    else's: it does not count there.
 
     Raises:
         StoreUnavailable: the database does not answer.
     """
+    later = attrs.evolve(them, emails=frozenset())
+
+    def is_theirs(row: Mapping[str, Any]) -> bool:
+        body, at = row["body"], row["received_at"]
+        is_later = emails_until is not None and at is not None and at > emails_until
+        return bool(body) and (later if is_later else them).are_in(body)
+
     place: tuple[Any, ...] = _BEFORE_ALL
     while True:
         found = await _page(store, _BODIES, *place, them.pattern, page)
-        yield [_key(it) for it in found if it["body"] and them.are_in(it["body"])]
+        yield [_key(it) for it in found if is_theirs(it)]
         if len(found) < page:
             break
         place = (found[-1]["received_on"], found[-1]["id"], found[-1]["type"])
     place, about = ("", ""), sorted(them.things)
     while True:
         found = await _page(store, _EVENTS, *place, about, them.pattern, page)
-        yield [
-            _key(it)
-            for it in found
-            if it["is_about"] or (it["body"] and them.are_in(it["body"]))
-        ]
+        yield [_key(it) for it in found if it["is_about"] or is_theirs(it)]
         if len(found) < page:
             return
         place = (found[-1]["id"], found[-1]["type"])

@@ -27,6 +27,8 @@ class Fate(StrEnum):
     EMPTIED = "emptied"
     # The whole row goes.
     ROW_DELETED = "row deleted"
+    # It is needed for as long as a token of theirs may be valid; then it is purged.
+    EXPIRES = "expires"
     # The table is about nobody.
     NOBODYS = "nobody's"
 
@@ -126,7 +128,7 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         "checkpoints": Fate.NOBODYS,
         "gateway_budgets": Fate.NOBODYS,
         "invalidated_tokens": _but("invalidated_tokens", {"user_id": _E}),
-        "token_cut_offs": Fate.ROW_DELETED,
+        "token_cut_offs": Fate.EXPIRES,
         "deployment": Fate.NOBODYS,
     }
 )

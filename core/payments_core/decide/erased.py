@@ -30,10 +30,11 @@ from payments_core.facts import (
     PaymentReported,
     PeriodPaid,
     SourcedFacts,
+    SubscriptionLinkDecided,
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKind
+from payments_core.job import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import SubscriptionReport
 
@@ -55,24 +56,23 @@ def is_of_erased(known: Known, source: SourcedFacts) -> bool:
 
 def _of_fact(known: Known, fact: Fact) -> bool | None:
     """Say whether a fact is of somebody who was erased; None: it does not say whose."""
+    thing: Payment | SubscriptionReport | None = None
     match fact:
         case PaymentReported(payment) | PaymentCorrected(payment):
-            owner = _payer(known, payment.id)
-            return _of_thing(known, payment) if owner is None else is_pseudonym(owner)
+            owner, thing = _payer(known, payment.id), payment
         case SubscriptionObserved(report=report):
-            owner = _subscriber(known, report.gateway_id)
-            return _of_thing(known, report) if owner is None else is_pseudonym(owner)
+            owner, thing = _subscriber(known, report.gateway_id), report
         case PeriodPaid(period):
             owner = _subscriber(known, period.gateway_id)
         case LinkDecided():
-            owner = _payer(known, fact.payment_id)
+            owner, thing = _payer(known, fact.payment_id), fact.fetched
+        case SubscriptionLinkDecided():
+            owner = _subscriber(known, fact.gateway_id)
+            thing = fact.observed.report if fact.observed else None
         case SyncNeeded(job=job):
             if job.kind is JobKind.CUSTOMER:
                 return _is_customer(known, CustomerId(job.subject))
-            if job.kind is JobKind.PAYMENT:
-                owner = _payer(known, PaymentId(job.subject))
-            else:
-                owner = _subscriber(known, job.subject)
+            owner = _owner_of_job(known, job)
         case (
             CardObserved(customer_id=customer)
             | CardReported(customer_id=customer)
@@ -83,7 +83,15 @@ def _of_fact(known: Known, fact: Fact) -> bool | None:
         case _:
             # A registration says by itself why it is refused.
             return None
-    return None if owner is None else is_pseudonym(owner)
+    if owner is not None:
+        return is_pseudonym(owner)
+    return None if thing is None else _of_thing(known, thing)
+
+
+def _owner_of_job(known: Known, job: JobKey) -> UserId | None:
+    if job.kind is JobKind.PAYMENT:
+        return _payer(known, PaymentId(job.subject))
+    return _subscriber(known, job.subject)
 
 
 def _payer(known: Known, payment: PaymentId) -> UserId | None:
@@ -117,7 +125,8 @@ def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
 
 def ignored(source: SourcedFacts, now: datetime) -> Decided:
     """Keep that an event came, and nothing else; what waits for a job is settled."""
-    if any(isinstance(fact, LinkDecided) for fact in source.facts):
+    by_hand = (LinkDecided, SubscriptionLinkDecided)
+    if any(isinstance(fact, by_hand) for fact in source.facts):
         return Decided(refusal=AccountErased())
     kept = source.event
     if kept is not None:

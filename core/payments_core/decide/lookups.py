@@ -37,6 +37,9 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
     decided, sold = facts[LinkDecided], facts[SubscriptionLinkDecided]
+    # Whose it would be is asked for, too: that of somebody who was erased stays so.
+    payments += [it.fetched for it in decided if it.fetched]
+    reports += [it.observed.report for it in sold if it.observed]
     synced: dict[JobKind, list[Any]] = defaultdict(list)
     for it in facts[SyncNeeded]:
         synced[it.job.kind].append(it.job.subject)

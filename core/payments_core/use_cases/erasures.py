@@ -5,10 +5,12 @@ Rule 1: what stands against it is said, and nothing is done. It is looked at onc
 Rule 2: in one moment all that is found of the user is a pseudonym's, and the tombstones
         are there: nothing that comes later is theirs. What was being recorded at that
         moment has ended a little later; then the events are looked through.
-Rule 3: cut off, it goes on when it is asked for again. Done, it is done for good.
+Rule 3: cut off, it goes on when it is asked for again. Done, it is done for good. By an
+        e-mail whoever has it now is meant first.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -17,8 +19,8 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ByHand
 from payments_core.caller import Caller
-from payments_core.changes import Lookup
-from payments_core.erasure import Erasure, pseudonym, what_is_open
+from payments_core.changes import Lookup, Snapshot
+from payments_core.erasure import SETTLED, Erasure, pseudonym, what_is_open
 from payments_core.errors import (
     AccountBusy,
     AccountErased,
@@ -27,12 +29,12 @@ from payments_core.errors import (
     InvalidValue,
 )
 from payments_core.identity import Email, UserId
+from payments_core.linking import FormerKey, LinkKeys
 from payments_core.ports import AccountDirectory, Clock, Erasures, NewId
+from payments_core.use_cases.patience import Patience
 from payments_core.use_cases.record_facts import RecordFacts
 
-# Longer than anything is being recorded.
-SETTLED_S: Final = 10.0
-_TRIES: Final = 10
+SETTLED_S: Final = SETTLED.total_seconds()
 
 
 @attrs.frozen(kw_only=True)
@@ -74,11 +76,11 @@ class EraseAccount:
             ErasureKeyUnusable: there is no key for the tombstones.
         """
         caller.require_admin()
-        unfinished = await self.erasures.unfinished(user)
+        unfinished = await self._unfinished(user)
         if unfinished is not None:
             return unfinished, ()
         account = await self._account(user)
-        return account.user_id, await self._open(account)
+        return account.user_id, _open(account, await self._known(account))
 
     async def __call__(
         self,
@@ -99,7 +101,7 @@ class EraseAccount:
             StoreUnavailable: ask for it again, it goes on.
         """
         caller.require_admin()
-        whose = await self.erasures.unfinished(user)
+        whose = await self._unfinished(user)
         if whose is None:
             whose = await self._begun(user, by_hand)
         heard = listener or ErasureListener()
@@ -108,11 +110,19 @@ class EraseAccount:
         heard.settled()
         return Erased(pseudonym=whose, events=await self.erasures.finish(whose))
 
+    async def _unfinished(self, user: UserId | Email) -> UserId | None:
+        found = await self.erasures.unfinished(user)
+        if isinstance(user, Email) and await self.accounts.find(user):
+            # Whoever has the e-mail now is meant.
+            return None
+        return found
+
     async def _begun(self, user: UserId | Email, by_hand: ByHand) -> UserId:
-        for _ in range(_TRIES):
+        async def begun() -> UserId:
             account = await self._account(user)
-            _refuse_naming(account, by_hand)
-            if found := await self._open(account):
+            known = await self._known(account)
+            _refuse_naming(account, known.former_keys, by_hand)
+            if found := _open(account, known):
                 raise AccountInUse(found)
             erasure = Erasure(
                 user_id=account.user_id,
@@ -120,9 +130,12 @@ class EraseAccount:
                 decided=by_hand,
                 at=self.clock(),
             )
-            if await self.erasures.begin(account, erasure):
-                return erasure.pseudonym
-        raise AccountBusy
+            if not await self.erasures.begin(account, erasure):
+                raise AccountBusy
+            return erasure.pseudonym
+
+        # While others change the account.
+        return await Patience(self.sleep)(begun)
 
     async def _account(self, user: UserId | Email) -> PaymentAccount:
         account = await self.accounts.find(user)
@@ -131,24 +144,36 @@ class EraseAccount:
             raise AccountErased if was_erased else AccountNotFound
         return account
 
-    async def _open(self, account: PaymentAccount) -> Sequence[str]:
+    async def _known(self, account: PaymentAccount) -> Snapshot:
         user = frozenset({account.user_id})
-        lookup = Lookup(histories=user, whole_histories=user, open_intents=user)
-        found = await self.record.snapshot(lookup)
-        payments = found.histories
-        return [*what_is_open(account.subscriptions, payments, found.intents)]
+        return await self.record.snapshot(
+            Lookup(
+                histories=user,
+                whole_histories=user,
+                open_intents=user,
+                # It has the former e-mails and customers of these users.
+                unlinked=LinkKeys(user),
+            )
+        )
 
 
-def _refuse_naming(account: PaymentAccount, by_hand: ByHand) -> None:
+def _open(account: PaymentAccount, known: Snapshot) -> Sequence[str]:
+    subscriptions, payments = account.subscriptions, known.histories
+    return [*what_is_open(subscriptions, payments, known.intents)]
+
+
+def _refuse_naming(
+    account: PaymentAccount, former: Sequence[FormerKey], by_hand: ByHand
+) -> None:
     """Refuse a reason that says who it was.
 
     Raises:
         InvalidValue: it does.
     """
     said = by_hand.reason.lower()
-    names = (account.email.text, account.email.key, account.customer_id)
-    words = said.replace(",", " ").replace(";", " ").split()
-    if account.user_id.lower() in words or any(
-        it and it.lower() in said for it in names
-    ):
+    names = [account.email.text, account.email.key, account.customer_id]
+    names += [it.key for it in former if it.user_id == account.user_id]
+    # Not in the midst of a word; whatever stands around it otherwise.
+    user = rf"(?<![^\W_]){re.escape(account.user_id.lower())}(?![^\W_])"
+    if re.search(user, said) or any(it and it.lower() in said for it in names):
         raise InvalidValue("reason", "it names the user, and is kept for good")

@@ -133,7 +133,8 @@ class _Source:
     "refused_file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where to write the refused rows, as they are in the file.",
+    help="Where to write the refused rows, as they are in the file; one that is not "
+    "empty is only added to, with --from-line.",
 )
 @click.option(
     "--from-line",
@@ -231,6 +232,10 @@ def _opened(
             path = Path(refused_file)
             if file != STDIN and path.exists() and path.samefile(file):
                 raise CommandError(Exit.USAGE, "--refused: this is the file to import")
+            if from_line == 1 and path.is_file() and path.stat().st_size:
+                raise CommandError(
+                    Exit.USAGE, f"--refused: {refused_file} exists, and is not empty"
+                )
             refused = stack.enter_context(
                 path.open(
                     "w" if from_line == 1 else "a",
