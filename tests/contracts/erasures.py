@@ -35,7 +35,7 @@ from payments_core.by_hand import ByHand
 from payments_core.changes import Changes, SaveResult
 from payments_core.erasure import Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import IntentState
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentRecord
@@ -306,7 +306,10 @@ class ErasuresContract:
         by_hand: Any = {"linked_by_hand": True}
         bought = a_payment(CH_2, customer=CUS_2)
         report = a_report(
-            SUB_1, SubscriptionStatus.CANCELED, ended_at=NOON, customer="cus_3"
+            SUB_1,
+            SubscriptionStatus.CANCELED,
+            ended_at=NOON,
+            customer=CustomerId("cus_3"),
         )
         await stores.keep(
             an_account(ADA, customer=CUS_1),
