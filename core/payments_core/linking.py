@@ -101,11 +101,7 @@ class EmailHolders:
         Between two holders nobody had it. Of an unknown moment only one holder in all
         can be meant.
         """
-        held = [(it.since or _BEGINNING, it.until, it.user_id) for it in self.former]
-        if self.current is not None:
-            end = datetime.max.replace(tzinfo=UTC)
-            held.append((self.since or _BEGINNING, end, self.current))
-        held.sort()
+        held = self._held()
         if moment is None:
             users = {user for _, _, user in held}
             return users.pop() if len(users) == 1 else None
@@ -113,6 +109,20 @@ class EmailHolders:
             if moment < until:
                 return user if since <= moment or since == held[0][0] else None
         return None
+
+    def had(self, moment: datetime | None) -> bool:
+        """Say whether anybody had it at a moment itself; at an unknown one, ever."""
+        return any(
+            moment is None or since <= moment < until
+            for since, until, _ in self._held()
+        )
+
+    def _held(self) -> Sequence[tuple[datetime, datetime, UserId]]:
+        held = [(it.since or _BEGINNING, it.until, it.user_id) for it in self.former]
+        if self.current is not None:
+            end = datetime.max.replace(tzinfo=UTC)
+            held.append((self.since or _BEGINNING, end, self.current))
+        return sorted(held)
 
 
 def link_keys(

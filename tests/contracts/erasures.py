@@ -27,6 +27,7 @@ from contracts.examples import (
     an_intent,
     email_of,
 )
+from contracts.ledger_former_keys import ADAS_FORMER, HOUR, changed_hands
 from contracts.ledger_jobs import asked, claimed
 from contracts.stores import SAVED, Stores, beside, first_page, users
 from payments_core.account import PaymentAccount
@@ -34,7 +35,7 @@ from payments_core.by_hand import ByHand
 from payments_core.changes import Changes, SaveResult
 from payments_core.erasure import SETTLED, Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
-from payments_core.identity import UserId
+from payments_core.identity import CustomerId, UserId
 from payments_core.intent import IntentState
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentRecord
@@ -243,6 +244,120 @@ class ErasuresContract:
         await asked(stores, a_job())
         after = await claimed(stores, hours=1)
         assert after.lease.fence > before.lease.fence
+
+    async def test_of_an_e_mail_that_another_has_nothing_is_taken(
+        self, stores: Stores
+    ) -> None:
+        """
+        It is the erased user's until they let it go; what mentions it stays.
+        """
+        await changed_hands(stores)
+        key = email_of(ADA).key
+        theirs = attrs.evolve(
+            an_event("evt_1", body=f'{{"receipt_email": "{key}"}}'.encode()),
+            object_id=CH_2,
+        )
+        waits = Outcome(EventState.PENDING, "why", a_job_key())
+        aside = Outcome(EventState.QUARANTINED, "why")
+        payment = a_payment(CH_2, email=email_of(ADA))
+        await stores.keep(
+            payments=[a_record(payment)],
+            events=[(theirs, aside), (attrs.evolve(theirs, id="evt_2"), waits)],
+            jobs=[a_job()],
+        )
+        record, jobs = await stores.payment(CH_2), await stores.jobs()
+        account = await stores.account(ADA)
+        assert await stores.erasures.begin(account, an_erasure())
+        bob = await stores.accounts.find(email_of(ADA))
+        assert bob is not None
+        assert await stores.erasures.unfinished(email_of(ADA)) is None
+
+        assert await stores.erasures.finish(GONE) == 0
+
+        events = {it.key.id: it for it in await first_page(stores.events)}
+        assert events["evt_1"].outcome == aside
+        assert events["evt_2"].outcome == waits
+        for id_ in events:
+            (found,) = await stores.events.find(id_)
+            assert (found.object_id, found.body) == (CH_2, theirs.body)
+        assert await stores.jobs() == jobs
+        assert await stores.payment(CH_2) == record
+        names = KEYS | LinkKeys(email_keys=frozenset({account.email.key}))
+        loaded = await stores.load(keys=names)
+        assert loaded.erased[f"email {key}"] == ADAS_FORMER.until
+        assert loaded.erased[f"email {account.email.key}"] == AT
+        assert [it.user_id for it in loaded.former_keys] == []
+
+    async def test_an_e_mail_that_another_had_is_erased_as_of_now(
+        self, stores: Stores
+    ) -> None:
+        """
+        Its present holder is erased; what the one before had of it stays known.
+        """
+        await changed_hands(stores)
+        await stores.keep(
+            events=[(an_event(body=f'["{email_of(ADA).key}"]'.encode()), APPLIED)]
+        )
+        bob = attrs.evolve(an_erasure(), user_id=UserId(BOB))
+        assert await stores.erasures.begin(await stores.account(BOB), bob)
+        assert await stores.erasures.finish(GONE) == 0
+        loaded = await stores.load(keys=KEYS)
+        assert loaded.erased == {f"email {email_of(ADA).key}": AT}
+        assert ADAS_FORMER in loaded.former_keys
+
+        # Who had it before is erased later; a third has it: the later moment stays.
+        await stores.keep(attrs.evolve(an_account("back"), email=email_of(ADA)))
+        again = attrs.evolve(an_erasure(pseudonym("2")), at=AT + HOUR)
+        assert await stores.erasures.begin(await stores.account(ADA), again)
+        found = (await stores.load(keys=KEYS)).erased
+        assert found[f"email {email_of(ADA).key}"] == AT
+
+    async def test_a_former_e_mail_of_nobody_else_is_theirs(
+        self, stores: Stores
+    ) -> None:
+        await changed_hands(stores, bobs=False)
+        await stores.keep(
+            events=[(an_event(body=f'["{email_of(ADA).key}"]'.encode()), APPLIED)]
+        )
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+        assert (await stores.load(keys=KEYS)).erased[f"email {email_of(ADA).key}"] == AT
+        assert await stores.erasures.finish(GONE) == 1
+
+    async def test_the_customer_of_what_was_linked_by_hand_is_not_theirs(
+        self, stores: Stores
+    ) -> None:
+        """
+        What was linked is a pseudonym's; the rest of the customer's is as before.
+        """
+        by_hand: Any = {"linked_by_hand": True}
+        bought = a_payment(CH_2, customer=CUS_2)
+        report = a_report(
+            SUB_1,
+            SubscriptionStatus.CANCELED,
+            ended_at=NOON,
+            customer=CustomerId("cus_3"),
+        )
+        await stores.keep(
+            an_account(ADA, customer=CUS_1),
+            payments=[paid(), attrs.evolve(a_record(bought, owner=ADA), **by_hand)],
+            subscriptions=[attrs.evolve(a_subscription(report, owner=ADA), **by_hand)],
+            events=[
+                (an_event("evt_1", body=b'{"charge": "ch_2"}'), APPLIED),
+                (an_event("evt_2", body=b'{"customer": "cus_2"}'), APPLIED),
+                (an_event("evt_3", body=b'{"customer": "cus_3"}'), APPLIED),
+            ],
+        )
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+        record = await stores.payment(CH_2)
+        assert (record.user_id, record.payment.customer_id) == (GONE, None)
+        assert (await stores.subscription(SUB_1)).user_id == GONE
+        customers: Any = frozenset({CUS_1, CUS_2, "cus_3"})
+        loaded = await stores.load(customers=customers)
+        assert loaded.erased.keys() == {f"customer {CUS_1}"}
+        assert await stores.erasures.finish(GONE) == 1
+        for id_, is_kept in (("evt_1", False), ("evt_2", True), ("evt_3", True)):
+            (found,) = await stores.events.find(id_)
+            assert bool(found.body) is is_kept
 
     @pytest.mark.parametrize("finished", [True, False])
     async def test_an_e_mail_may_come_back_and_be_erased_again(

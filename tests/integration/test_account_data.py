@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from payments_service.cli import main
 from support import databases
 from support.command_line import answer_of
 from support.commands import POLL_S, START_S_MAX
+from support.events import SUCCEEDED, event
 from support.kept_of import every_row, key_of, names_of, saying
 from support.profiles import PROVES
 from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
@@ -385,6 +387,29 @@ def test_all_that_is_kept_of_a_user_is_exported(
     document = json.loads(export(stack, f"new-{payer.id}@example.com", "--json").out)
     assert document["user_id"] == payer.id
     assert document["rows"] == [json.loads(it) for it in told.out.splitlines()]
+
+
+def test_what_another_pays_by_a_former_e_mail_stays_theirs(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    It is in no export of who had the e-mail before, and no erasure takes it.
+    """
+    email, other = f"{ada.id}@example.com", stack.user()
+    ada.admin.call("PUT", f"/users/{ada.id}", {"email": f"new-{email}"})
+    ada.admin.call("PUT", f"/users/{other.id}", {"email": email})
+    at, guest = datetime.now(UTC), {"customer": None, "receipt_email": email}
+    first, late = (event(SUCCEEDED, it, at=at, **guest) for it in ("first", "late"))
+    charge = first["data"]["object"]["id"]
+    assert stack.service.post_event(first).status_code == 200
+    before = export(stack, other.id).out
+    assert f'"{charge}"' in before
+    assert charge not in export(stack, ada.id).out
+
+    assert erase(stack, ada.id).code == 0
+
+    assert {*before.splitlines()} <= {*export(stack, other.id).out.splitlines()}
+    assert stack.service.post_event(late).json() == {"outcome": "applied"}
 
 
 def saying_of(other: Payer, text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What is of a user who was erased is ignored, and kept is only that it came."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -27,6 +27,7 @@ from contracts.examples import (
     an_event,
     email_of,
 )
+from payments_core.account import PaymentAccount
 from payments_core.by_hand import ByHand
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide import Decided, decide, lookup_of
@@ -46,7 +47,9 @@ from payments_core.facts import (
     SubscriptionObserved,
     UserRegistered,
 )
+from payments_core.identity import UserId
 from payments_core.job import JobKind
+from payments_core.linking import FormerKey, KeyKind
 from payments_core.payment import Payment
 from payments_core.policy import Policy
 
@@ -85,6 +88,13 @@ MAILED = a_payment(email=email_of(ADA), at=EARLIER)
 REPORT = a_report(customer=CUS_1)
 LINKED = LinkDecided(payment_id=CH_1, user_id=BOB, by_hand=BY_HAND)
 SOLD = SubscriptionLinkDecided(gateway_id=SUB_1, user_id=BOB, by_hand=BY_HAND)
+
+
+def having(since: datetime | None) -> PaymentAccount:
+    """Return another who has the e-mail."""
+    return attrs.evolve(an_account(BOB), email=email_of(ADA), email_since=since)
+
+
 OWNED: dict[str, Any] = {
     "accounts": [an_account(GONE)],
     "payments": [a_record(owner=GONE)],
@@ -155,6 +165,12 @@ def test_what_names_nobody_is_of_whom_it_is_linked_to(fact: Fact) -> None:
             [an_account(BOB, customer=CUS_2)],
         ),
         (a_payment(email=email_of(BOB)), []),
+        # Of a customer who is bound to somebody, whatever is remembered of it.
+        (a_payment(customer=CUS_1), [an_account(BOB, customer=CUS_1)]),
+        # Of an e-mail, while somebody else had it.
+        (MAILED, [having(EARLIER)]),
+        (MAILED, [having(None)]),
+        (attrs.evolve(MAILED, created_at=None), [having(LATER)]),
     ],
 )
 def test_what_is_anothers_is_not_ignored(
@@ -166,6 +182,51 @@ def test_what_is_anothers_is_not_ignored(
     source = SourcedFacts(facts=(PaymentReported(payment),), event=an_event())
     one = decided(source, accounts=accounts)
     assert one.outcome == decided(source, accounts=accounts, erased={}).outcome
+
+
+@pytest.mark.parametrize("since", [EARLIER + timedelta(seconds=1), LATER])
+def test_what_was_made_before_another_had_the_e_mail_is_ignored(
+    since: datetime,
+) -> None:
+    """
+    Else it would be the first one's whom we know to have had it.
+    """
+    one = decided(of(PaymentReported(MAILED)), accounts=[having(since)])
+    assert one.outcome == IGNORED
+    one = decided(of(PaymentReported(MAILED)), accounts=[having(since)], erased={})
+    assert one.outcome != IGNORED
+
+
+def test_what_a_former_holder_paid_by_the_e_mail_is_theirs() -> None:
+    """
+    Who was erased had it later.
+    """
+    former = FormerKey(
+        kind=KeyKind.EMAIL,
+        key=email_of(ADA).key,
+        user_id=UserId(BOB),
+        since=EARLIER,
+        until=NOON,
+    )
+    source = SourcedFacts(facts=(PaymentReported(MAILED),), event=an_event())
+    known: dict[str, Any] = {"accounts": [an_account(BOB)], "former_keys": [former]}
+    one = decided(source, **known)
+    assert one.changes is not None
+    assert [it.user_id for it in one.changes.payments] == [BOB]
+    after = attrs.evolve(former, since=EARLIER + timedelta(hours=1))
+    assert decided(source, **{**known, "former_keys": [after]}).outcome == IGNORED
+
+
+def test_who_is_bound_to_a_customer_stays_bound() -> None:
+    """
+    Whatever is remembered of it: they register as before, and their card is shown.
+    """
+    known: dict[str, Any] = {"accounts": [an_account(BOB, customer=CUS_1)]}
+    again = UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1)
+    assert decided(SourcedFacts(facts=(again,)), **known).refusal is None
+    fact = CardObserved(customer_id=CUS_1, card=None, sequence=1)
+    one = decided(SourcedFacts(facts=(fact,), event=an_event()), **known)
+    assert one.outcome != IGNORED
 
 
 def test_what_is_linked_to_another_stays_theirs() -> None:

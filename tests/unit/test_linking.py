@@ -93,3 +93,29 @@ def test_t69_an_email_is_whose_it_was_at_the_time(
         former, UserId(now) if now else None, None if since is None else day(since)
     )
     assert holders.at(None if at is None else day(at)) == holder
+
+
+@pytest.mark.parametrize(
+    ("former", "since", "at", "had"),
+    [
+        ([], None, 1, False),
+        ([ADAS], None, 1, False),
+        ([ADAS], None, 2, True),
+        ([ADAS], None, 5, False),
+        ([ADAS], 8, 7, False),
+        ([ADAS], 8, 8, True),
+        ([held(ADA, None, 5)], None, 1, True),
+        ([], None, None, False),
+        ([ADAS], None, None, True),
+    ],
+)
+def test_before_the_first_holder_nobody_had_an_email(
+    former: Sequence[FormerKey], since: int | None, at: int | None, *, had: bool
+) -> None:
+    """
+    What was paid before they had it may be theirs; it need not be.
+    """
+    holders = EmailHolders(
+        former, UserId(BOB) if since else None, day(since) if since else None
+    )
+    assert holders.had(None if at is None else day(at)) is had

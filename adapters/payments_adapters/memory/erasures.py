@@ -1,7 +1,7 @@
 """Erasing users, in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,8 +52,10 @@ class MemoryErasures:
         keys = _keys_of(tables, account)
         things: set[str] = {it.payment.id for it in tables.payments_of([user])}
         things |= tables.subscriptions_of.get(user, frozenset())
-        for name in keys.names():
-            tables.bury(TOMBSTONES.of(name), erasure.at)
+        _, shared = _emails_of(tables, account)
+        ends = {f"email {it}": until for it, until in shared.items()}
+        for name in {*keys.names(), *ends}:
+            tables.bury(TOMBSTONES.of(name), ends.get(name) or erasure.at)
         tables.begin_erasure(
             erasure.pseudonym,
             erasure.at,
@@ -109,23 +111,45 @@ class MemoryErasures:
         return count
 
 
+def _emails_of(
+    tables: Tables, account: PaymentAccount
+) -> tuple[frozenset[str], Mapping[str, datetime | None]]:
+    """Return the e-mails that nobody else had, and until when they had the others."""
+    user = account.user_id
+    former = [it for it in tables.former_keys if it.kind is KeyKind.EMAIL]
+    others = {it.key for it in former if it.user_id != user}
+    others |= {it for it, whose in tables.emails.items() if whose != user}
+    ends: dict[str, datetime | None] = {}
+    for it in sorted(former, key=lambda it: it.until):
+        if it.user_id == user:
+            ends[it.key] = it.until
+    ends[account.email.key] = None
+    shared = {it: until for it, until in ends.items() if it in others}
+    return frozenset(ends.keys() - others), shared
+
+
 def _keys_of(tables: Tables, account: PaymentAccount) -> LinkKeys:
     """Return by what a user is known, and was; what is another's by now is not."""
     user = account.user_id
     former = [it for it in tables.former_keys if it.user_id == user]
     customers = {it.key for it in former if it.kind is KeyKind.CUSTOMER}
-    customers |= {it.payment.customer_id or "" for it in tables.payments_of([user])}
+    customers |= {
+        it.payment.customer_id or ""
+        for it in tables.payments_of([user])
+        if not it.linked_by_hand
+    }
     customers |= {
         tables.subscriptions[it].report.customer_id
         for it in tables.subscriptions_of.get(user, ())
+        if not tables.subscriptions[it].linked_by_hand
     }
     customers |= {account.customer_id or ""}
     others = {it for it, whose in tables.customers.items() if whose != user}
-    emails = {it.key for it in former if it.kind is KeyKind.EMAIL}
+    emails, _ = _emails_of(tables, account)
     return LinkKeys(
         frozenset({user}),
         frozenset(map(CustomerId, customers - {""} - others)),
-        frozenset({account.email.key, *emails}),
+        emails,
     )
 
 

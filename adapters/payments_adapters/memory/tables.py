@@ -178,7 +178,7 @@ class Tables:
 
     def bury(self, digest: bytes, at: datetime) -> None:
         self._write("erased")
-        self.erased[digest] = at
+        self.erased[digest] = max(at, self.erased.get(digest, at))
 
     def begin_erasure(
         self, pseudonym: UserId, at: datetime, names: frozenset[str]

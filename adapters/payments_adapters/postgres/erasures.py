@@ -17,6 +17,7 @@ from payments_adapters.postgres.personal_data import (
     Theirs,
     identifiers_of,
     of_theirs,
+    shared_emails,
 )
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
@@ -42,8 +43,9 @@ select version = $2 and not exists (
 ) from payment_accounts where user_id = $1 for update
 """
 _BURY: Final = """
-insert into erased_keys (digest, at) select digest, $2 from unnest($1::bytea[]) digest
-on conflict (digest) do update set at = excluded.at
+insert into erased_keys as e (digest, at)
+select digest, at from unnest($1::bytea[], $2::timestamptz[]) as k (digest, at)
+on conflict (digest) do update set at = greatest(e.at, excluded.at)
 """
 _IS_OTHER_KEY: Final = """
 select exists (select from erased_keys)
@@ -216,7 +218,12 @@ class PostgresErasures:
                 return False
             theirs = await Theirs.found(connection, user)
             them = await identifiers_of(connection, theirs)
-            await connection.execute(_BURY, self._digests(theirs), erasure.at)
+            names = dict.fromkeys(_names(theirs), erasure.at)
+            for email, until in (await shared_emails(connection, user)).items():
+                # What another had as well is theirs no longer than they had it.
+                names[f"email {email}"] = until or erasure.at
+            digests = [self._key.proof, *map(self._key.of, names)]
+            await connection.execute(_BURY, digests, [erasure.at, *names.values()])
             pseudonym = erasure.pseudonym
             await connection.execute(_BEGIN, pseudonym, them.text, erasure.at)
             for statement in _ERASE:
@@ -268,10 +275,10 @@ class PostgresErasures:
             )
         return self._tombstones
 
-    def _digests(self, theirs: Theirs) -> Sequence[bytes]:
-        keys = LinkKeys(
-            frozenset({UserId(theirs.user_id)}),
-            frozenset(map(CustomerId, theirs.customers)),
-            frozenset(theirs.emails),
-        )
-        return [self._key.proof, *map(self._key.of, keys.names())]
+
+def _names(theirs: Theirs) -> Iterator[str]:
+    return LinkKeys(
+        frozenset({UserId(theirs.user_id)}),
+        frozenset(map(CustomerId, theirs.customers)),
+        frozenset(theirs.emails),
+    ).names()

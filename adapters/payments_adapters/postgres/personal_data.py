@@ -16,7 +16,6 @@ from payments_adapters.postgres.mentions import Identifiers, mentioning
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_core.identity import UserId
-from payments_core.linking import KeyKind
 
 
 class Fate(StrEnum):
@@ -193,11 +192,10 @@ class Theirs(NamedTuple):
     @classmethod
     async def found(cls, connection: Any, user: UserId) -> "Theirs":
         """Read by what a user is known."""
-        (mine,) = await connection.fetch(_KEYS, user)
-        customers, emails = set(mine["customers"]), set(mine["emails"])
-        for kind, key in await connection.fetch(_FORMER, user):
-            (emails if kind == KeyKind.EMAIL.value else customers).add(key)
-        them = cls(user, sorted(customers), sorted(emails), [], [])
+        customers = [it for (it,) in await connection.fetch(_CUSTOMERS, user)]
+        emails = await connection.fetch(_EMAILS, user)
+        own = [key for key, _, is_shared in emails if not is_shared]
+        them = cls(user, customers, own, [], [])
         payments = await connection.fetch(_select("payments", "id, invoice_id"), *them)
         subscriptions = await connection.fetch(
             _select("subscriptions", "gateway_id"), *them
@@ -208,19 +206,38 @@ class Theirs(NamedTuple):
         )
 
 
-_FORMER: Final = "select kind, key from former_keys where user_id = $1"
-# Also those of what is theirs by a link, or was before a customer was deleted. One that
-# is another's by now is none of theirs.
-_KEYS: Final = """
-select array(
-    select distinct customer_id from (
-        select customer_id from payment_accounts where user_id = $1
-        union select customer_id from payments where user_id = $1
-        union select customer_id from subscriptions where user_id = $1
-    ) as known where customer_id is not null and is_free_v1(customer_id, array[$1])
-) as customers, array(
-    select email_key from payment_accounts where user_id = $1
-) as emails
+async def shared_emails(connection: Any, user: str) -> Mapping[str, datetime | None]:
+    """Return which of their e-mails another had, too, and until when they had them.
+
+    None: they have it now. `Theirs` has none of these: it may mean another.
+    """
+    rows = await connection.fetch(_EMAILS, user)
+    return {key: until for key, until, is_shared in rows if is_shared}
+
+
+# Also those of what named the user, and those that were deleted. One that is another's
+# by now is none of theirs, nor is that of a payment which only a person linked to them.
+_CUSTOMERS: Final = """
+select customer_id from (
+    select customer_id from payment_accounts where user_id = $1
+    union select key from former_keys where kind = 'customer' and user_id = $1
+    union select customer_id from payments where user_id = $1 and not linked_by_hand
+    union select customer_id from subscriptions
+    where user_id = $1 and not linked_by_hand
+) as known where customer_id is not null and is_free_v1(customer_id, array[$1])
+order by customer_id
+"""
+_EMAILS: Final = """
+select key, nullif(max(until), 'infinity'), exists (
+    select from payment_accounts a where a.email_key = held.key and a.user_id <> $1
+    union all select from former_keys f
+    where f.kind = 'email' and f.key = held.key and f.user_id <> $1
+) as is_shared
+from (
+    select email_key as key, timestamptz 'infinity' as until
+    from payment_accounts where user_id = $1
+    union all select key, until from former_keys where kind = 'email' and user_id = $1
+) as held group by key order by key
 """
 _CARDS: Final = """
 select card_id from payment_accounts where user_id = $1 and card_id is not null

@@ -226,10 +226,11 @@ def _refusal(
         return EmailTaken()
     if fact.customer_id is None:
         return None
-    if f"customer {fact.customer_id}" in known.snapshot.erased:
-        return CustomerTaken("it was erased")
-    if known.bound_to(fact.customer_id) not in {None, user}:
+    bound = known.bound_to(fact.customer_id)
+    if bound not in {None, user}:
         return CustomerTaken("it is another user's")
+    if bound is None and f"customer {fact.customer_id}" in known.snapshot.erased:
+        return CustomerTaken("it was erased")
     is_first = account.customer_id in {None, fact.customer_id}
     return None if is_first else _refused_place(known, account, fact)
 

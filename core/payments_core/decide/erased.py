@@ -1,7 +1,8 @@
 """What is of a user who was erased: it is ignored, whatever it says.
 
 Rule 1: what is linked is of whom it is linked to. Else a customer decides, else the
-        user whom the metadata names, else, for a payment of before, the e-mail.
+        user whom the metadata names, else, for a payment of before, the e-mail. What is
+        bound to a user who is known, or was made while one had the e-mail, is theirs.
 Rule 2: nothing is kept of an event but that it came: no body, and not what it is about.
 """
 
@@ -105,7 +106,8 @@ def _subscriber(known: Known, gateway_id: str) -> UserId | None:
 
 
 def _is_customer(known: Known, customer: CustomerId | None) -> bool:
-    return f"customer {customer}" in known.snapshot.erased
+    is_erased = f"customer {customer}" in known.snapshot.erased
+    return is_erased and known.bound_to(customer) is None
 
 
 def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
@@ -120,7 +122,10 @@ def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
         return None
     until = erased.get(f"email {thing.email}")
     made = thing.created_at
-    return (until is not None and (made is None or made < until)) or None
+    if until is None or (made is not None and made >= until):
+        return None
+    # An erased user is among the holders no more.
+    return not known.holders_of(thing.email).had(made)
 
 
 def ignored(source: SourcedFacts, now: datetime) -> Decided:

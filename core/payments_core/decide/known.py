@@ -70,13 +70,15 @@ class Known:
             return bound
         if not isinstance(thing, Payment) or thing.email is None:
             return None
-        current = self.by_email.get(thing.email)
         if not self.snapshot.former_keys:
             # At all times: before anybody had it, it is the first one's.
-            return current
+            return self.by_email.get(thing.email)
+        return self.holders_of(thing.email).at(thing.created_at)
+
+    def holders_of(self, email: str) -> EmailHolders:
+        current = self.by_email.get(email)
         since = self.accounts[current].email_since if current else None
-        holders = EmailHolders(self.former_of(thing.email), current, since)
-        return holders.at(thing.created_at)
+        return EmailHolders(self.former_of(email), current, since)
 
     def former_of(
         self, email: str, besides: Sequence[FormerKey] = ()
