@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,11 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.register_profile("prove", settings.get_profile("default"), max_examples=20_000)
 _WITHOUT_A_WISH = "ci" if os.environ.get("CI") else "default"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _WITHOUT_A_WISH))
+
+# Who runs the tests in the background ignores Ctrl-C, and so would what they start; a
+# shell cannot even change that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

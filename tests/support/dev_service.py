@@ -144,10 +144,6 @@ def begin(folder: Path, *words: str, **env: str | None) -> DevProcess:
     return begin_by(COMMAND, folder, *words, **env)
 
 
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def begin_by(
     program: Sequence[str], folder: Path, *words: str, **env: str | None
 ) -> DevProcess:
@@ -161,9 +157,6 @@ def begin_by(
             stdout=out,
             stderr=err,
             start_new_session=True,
-            # As in a terminal: who runs the tests in the background ignores Ctrl-C, and
-            # a shell cannot change that.
-            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  # nothing but a system call
         )
     return DevProcess(folder, process, output, errors)
 

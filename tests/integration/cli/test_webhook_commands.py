@@ -99,9 +99,8 @@ def test_values_are_set_as_json_or_else_as_text(
     """
     `--dry-run` prints what would be sent, sends nothing and needs nobody.
     """
-    before = dev.digest()
     values = {
-        "id=evt_1": ("id", "evt_1"),
+        "id=evt_unsent": ("id", "evt_unsent"),
         "data.object.amount=5": ("amount", 5),
         "data.object.paid=false": ("paid", False),
         "data.object.customer=null": ("customer", None),
@@ -117,11 +116,12 @@ def test_values_are_set_as_json_or_else_as_text(
     answer = inside(*command, env={"PAYMENTS_DEV_DIR": str(tmp_path)})
 
     expected = json.loads(file.read_bytes())
-    expected["id"] = "evt_1"
-    del values["id=evt_1"]
+    expected["id"] = "evt_unsent"
+    del values["id=evt_unsent"]
     expected["data"]["object"].update(values.values())
     assert answer.json == expected
-    assert dev.digest() == before
+    shown = inside("webhook", "show", "evt_unsent", env=dev.env)
+    assert shown.err == "payments: no event evt_unsent was kept\n"
 
 
 @pytest.mark.parametrize(
