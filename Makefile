@@ -22,7 +22,9 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/integration/postgres tests/integration/test_event_bodies.py \
   $(wildcard tests/integration/test_*gateway*.py) tests/integration/test_migrations.py \
   tests/integration/test_worker.py tests/integration/cli/test_db_commands.py \
-  tests/integration/cli/test_service_start.py
+  tests/integration/cli/test_service_start.py tests/integration/cli/test_stripe_commands.py \
+  tests/integration/test_setups_at_once.py tests/integration/test_account_data.py \
+  tests/integration/test_account_import_command.py tests/faults/test_doctor.py
 
 .PHONY: help install run demo test coverage check prove bench release-check format clean
 
