@@ -1,18 +1,27 @@
 """What a customer has is read from lists, or by itself where a list says too little."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 
+from contracts.examples import NOON, a_payment, a_report
 from payments_core.changes import Lookup
 from payments_core.errors import GatewayOutcomeUnknown
+from payments_core.facts import (
+    CardObserved,
+    PaymentReported,
+    PeriodPaid,
+    SubscriptionObserved,
+)
 from payments_core.identity import CustomerId
-from payments_core.job import JobKind, JobState
+from payments_core.job import JobKey, JobKind, JobState
 from payments_core.jobs import Patience, ReadHistory, read_history
 from payments_core.object_lists import ListedUnreadable, ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentState
+from payments_core.subscription import PaidPeriod
+from payments_core.sweep import Suspect
 from support.deployment import ADA
 from support.reconciling import OTHER, Story, no_wait, told
 
@@ -214,3 +223,32 @@ class _Lists:
         unreadable = ListedUnreadable("it cannot be read")
         objects = [attrs.evolve(it, it=unreadable) for it in page.objects]
         return attrs.evolve(page, objects=objects)
+
+
+def test_what_is_left_out_is_named_by_what_it_is_about() -> None:
+    """
+    By the gateway's id, which a person can look up.
+    """
+    named = read_history._subject_of  # rules of few lines
+    assert named(PaymentReported(a_payment("ch_1"))) == "ch_1"
+    report = a_report("sub_1")
+    assert named(SubscriptionObserved(report=report, at=NOON)) == "sub_1"
+    period = PaidPeriod(
+        gateway_id="sub_1", invoice_id="in_1", starts_at=NOON, ends_at=NOON
+    )
+    assert named(PeriodPaid(period)) == "in_1"
+    card = CardObserved(customer_id=CustomerId("cus_1"), card=None, sequence=1)
+    assert named(card) == "its card"
+
+
+async def test_who_a_customer_is_was_read_before(story: Story) -> None:
+    """
+    The card is seen to once all subscriptions are read.
+    """
+    history = ReadHistory(story.reconcile, Patience(sleep=no_wait))
+    job = JobKey(JobKind.CUSTOMER, "cus_1")
+    before = story.deployment.line.reads.total()
+    await history._fetch(
+        cast("Any", None), Suspect(subject="cus_1", job=job)
+    )  # see above
+    assert story.deployment.line.reads.total() == before

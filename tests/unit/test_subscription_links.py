@@ -19,6 +19,7 @@ from contracts.examples import (
     a_term,
     an_account,
 )
+from payments_adapters.memory import MemoryAuditLog
 from payments_core.by_hand import ActionByHand, ByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.errors import (
@@ -37,7 +38,10 @@ from payments_core.facts import (
 )
 from payments_core.identity import UserId
 from payments_core.subscription import Subscription, SubscriptionStatus
+from payments_core.use_cases.subscription_links import LinkSubscription
 from support.deciding import Kept, found
+from support.deployment import admin
+from support.reconciling import GOOD, told
 from support.subscribed import only
 
 SUB: Final = "sub_1"
@@ -223,3 +227,34 @@ def test_only_one_group_holds_a_link() -> None:
     assert only(kept.decide(found(decided(None))).groups).key == f"user {ADA}"
     kept.record(found(decided(None)))
     assert only(kept.decide(found(decided(BOB))).groups).key == f"user {BOB}"
+
+
+@pytest.mark.anyio
+async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
+    """
+    A subscription that is kept by what is kept, any other one by asking the gateway.
+    """
+    async with told() as story:
+        it, [known] = story.deployment, story.deployment.database.tables.subscriptions
+        link = LinkSubscription(it.record, it.asked, MemoryAuditLog(it.database))
+        kept = await link.check(known, ADA, caller=admin())
+        assert kept == await link.read(known, caller=admin())
+        assert kept == await link.check(known, None, caller=admin())
+        with pytest.raises(SubscriptionLinked):
+            await link.check(known, BOB, caller=admin())
+        linked = await link(known, ADA, "asked for", caller=admin())
+        assert await link.check(known, ADA, caller=admin()) == linked
+        unlinked = await link(known, None, "asked for", caller=admin())
+        assert unlinked.subscription.user_id is None
+        assert await link.check(known, None, caller=admin()) == unlinked
+
+        customer = story.api.post("customers")["id"]
+        story.api.give_card(customer, GOOD)
+        elsewhere = story.api.post(
+            "subscriptions", customer=customer, items=[{"price": it.basic}]
+        )["id"]
+        assert await link.check(elsewhere, ADA, caller=admin()) is None
+        assert elsewhere not in it.database.tables.subscriptions
+        for missing, user in ((elsewhere, None), ("sub_missing", ADA)):
+            with pytest.raises(SubscriptionNotFound):
+                await link.check(missing, user, caller=admin())

@@ -27,6 +27,7 @@ from payments_adapters.memory import (
 )
 from payments_core.caller import ADMIN_SCOPE, Caller
 from payments_core.errors import (
+    PaymentLinked,
     PaymentNotFound,
     PaymentOfSubscription,
     ScopeRequired,
@@ -37,6 +38,7 @@ from payments_core.policy import Policy
 from payments_core.tokens import Token
 from payments_core.use_cases import LinkPayment, ReadPaymentLink, RecordFacts
 from support.deciding import Kept
+from support.reconciling import told
 
 pytestmark = pytest.mark.anyio
 
@@ -153,3 +155,29 @@ async def test_a_subscriptions_own_money_stays_whose_the_subscription_is(
         await links.link(PAYMENT, BOB, "why", caller=ROOT)
     linked = await links.link(PAYMENT, ADA, "it is hers", caller=ROOT)
     assert linked.record.user_id == ADA
+
+
+async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
+    """
+    As it would be done: by what is kept, else by asking the gateway.
+    """
+    async with told() as story:
+        it = story.deployment
+        read = ReadPaymentLink(
+            MemoryPaymentDirectory(it.database), MemoryAuditLog(it.database)
+        )
+        link, paid = LinkPayment(it.record, it.asked, read), PaymentId(story.paid)
+        kept = await read(paid, caller=ROOT)
+        assert await link.check(paid, ADA, caller=ROOT) == kept
+        assert await link.check(paid, None, caller=ROOT) == kept
+        with pytest.raises(PaymentLinked):
+            await link.check(paid, BOB, caller=ROOT)
+        linked = await link(paid, ADA, "asked for", caller=ROOT)
+        assert await link.check(paid, ADA, caller=ROOT) == linked
+
+        elsewhere = PaymentId(story.charge())
+        assert await link.check(elsewhere, ADA, caller=ROOT) is None
+        assert elsewhere not in it.database.tables.payments
+        for missing, user in ((elsewhere, None), (PaymentId("ch_missing"), ADA)):
+            with pytest.raises(PaymentNotFound):
+                await link.check(missing, user, caller=ROOT)
