@@ -6,8 +6,10 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from payments_adapters.stripe import endpoints
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointMarks
+from payments_core.errors import GatewayOutcomeUnknown
 from payments_service.doctor.endpoints import EndpointReview, is_ours
 from payments_service.endpoint_roles import (
     WEBHOOK_PATH,
@@ -151,3 +153,14 @@ def test_how_a_host_is_written_makes_no_other_address() -> None:
     assert address_of("https://h.com:80/A") != address_of("https://h.com/A")
     assert address_of("https://h.com/a") != address_of("https://h.com/A")
     assert address_of("https://[::1") == "https://[::1"
+
+
+def test_an_endpoint_that_came_without_its_secret_is_not_known_to_be_made() -> None:
+    """
+    Nobody could ever verify what it sends.
+    """
+    made = endpoints._made  # two lines
+    endpoint: Any = object()
+    assert made(endpoint, "kept").secret == "kept"
+    with pytest.raises(GatewayOutcomeUnknown):
+        made(endpoint, None)
