@@ -234,13 +234,13 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         "D06": setting("WEBHOOK_SECRETS: missing", STRIPE_WEBHOOK_SECRETS=None),
         "D07": setting("does not start with whsec_", STRIPE_WEBHOOK_SECRETS="x" * 40),
         "D08": setting(
-            "less than 24 characters", STRIPE_WEBHOOK_SECRETS="whsec_k3jf93kd"
+            "less than 24 characters", STRIPE_WEBHOOK_SECRETS="whsec_" + "k" * 8
         ),
         "D09": setting("is there twice", STRIPE_WEBHOOK_SECRETS=f"{SECRET},{SECRET}"),
         "D10": setting(
             "Stripe makes none like that", STRIPE_WEBHOOK_SECRETS="whsec_" + "0" * 40
         ),
-        "D11": setting("a live key", STRIPE_API_KEY="sk_live_k3jf93kdk3jf93kd"),
+        "D11": setting("a live key", STRIPE_API_KEY="sk_live_" + "k" * 24),
         "D12": setting("not a Stripe key", STRIPE_API_KEY="pk_test_k3jf93kd"),
         "D13": setting("nor a loopback address", STRIPE_API_BASE="https://example.com"),
         "D14": setting("a test key", **LIVE),

@@ -423,7 +423,7 @@ def test_an_address_that_stripe_would_not_take_is_refused(
     live = {
         "PAYMENTS_ENV": "production",
         "PAYMENTS_STRIPE_API_BASE": "https://api.stripe.com",
-        "PAYMENTS_STRIPE_API_KEY": "sk_live_nobodys",
+        "PAYMENTS_STRIPE_API_KEY": "sk_live_" + "k" * 24,
     }
     answer = place.setup(url=url, **(live if mode == "live" else {}))
     assert answer.code == code
