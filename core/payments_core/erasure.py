@@ -31,7 +31,7 @@ SETTLED: Final = timedelta(seconds=10)
 
 
 def pseudonym(new_id: str) -> UserId:
-    """Return a user id that is nobody's; `new_id` is random."""
+    """Return an id that no user can have; `new_id` is random."""
     return UserId(f"{PSEUDONYM}{new_id}")
 
 

@@ -254,6 +254,9 @@ def test_a_line_that_says_the_same_is_fine(seen: SeenRows) -> None:
     seen.add(row(2, "ada", "cus_1"))
     seen.add(row(3, "ada", "cus_1"))
     seen.add(row(4, "ada", "cus_1", "other@example.com"))
+    # It is the first line that a later one is told of.
+    with pytest.raises(InvalidValue, match="line 2"):
+        seen.add(row(5, "ada", "cus_2"))
 
 
 def test_a_file_may_be_longer_than_memory(seen: SeenRows) -> None:

@@ -43,5 +43,5 @@ _WHOLE = {
     Fate.KEPT: "all",
     Fate.ROW_DELETED: "nothing: the rows go",
     Fate.EXPIRES: "all, until no token that it revokes is valid: then it is purged",
-    Fate.NOBODYS: "all: it is about no user",
+    Fate.OF_NO_USER: "all: it is about no user",
 }

@@ -19,7 +19,7 @@ from payments_core.identity import UserId
 
 
 class Fate(StrEnum):
-    # Money, times, and what names nobody.
+    # Money, times, and what names no user.
     KEPT = "kept"
     # It names a random user in place of them.
     PSEUDONYM = "pseudonym"
@@ -28,8 +28,8 @@ class Fate(StrEnum):
     ROW_DELETED = "row deleted"
     # It is needed for as long as a token of theirs may be valid; then it is purged.
     EXPIRES = "expires"
-    # The table is about nobody.
-    NOBODYS = "nobody's"
+    # The table is about no user.
+    OF_NO_USER = "of no user"
 
 
 _K, _P, _E = Fate.KEPT, Fate.PSEUDONYM, Fate.EMPTIED
@@ -119,16 +119,16 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
             "changes_by_hand",
             {"user_id": _P, "subject": _P, "instead_of": _E, "reason": _E},
         ),
-        "erased_keys": Fate.NOBODYS,
+        "erased_keys": Fate.OF_NO_USER,
         "erasures": Fate.ROW_DELETED,
         "intents": Fate.ROW_DELETED,
         "jobs": Fate.ROW_DELETED,
-        "purged_jobs": Fate.NOBODYS,
-        "checkpoints": Fate.NOBODYS,
-        "gateway_budgets": Fate.NOBODYS,
+        "purged_jobs": Fate.OF_NO_USER,
+        "checkpoints": Fate.OF_NO_USER,
+        "gateway_budgets": Fate.OF_NO_USER,
         "invalidated_tokens": _but("invalidated_tokens", {"user_id": _E}),
         "token_cut_offs": Fate.EXPIRES,
-        "deployment": Fate.NOBODYS,
+        "deployment": Fate.OF_NO_USER,
     }
 )
 

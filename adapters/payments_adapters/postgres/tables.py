@@ -345,7 +345,7 @@ changes_by_hand: Final = sa.Table(
     _written_at("at"),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
-    # Whose it is or was; null if it is nobody's.
+    # The user of it, now or before; null if there is none.
     sa.Column("user_id", sa.Text),
     sa.Column("instead_of", sa.Text),
     sa.Column("decided_by", sa.Text, nullable=False),

@@ -6,7 +6,7 @@ Rule 2: in one moment all that is found of the user is a pseudonym's, and the to
         are there: nothing that comes later is theirs. What was being recorded at that
         moment has ended a little later; then the events are looked through.
 Rule 3: cut off, it goes on when it is asked for again. Done, it is done for good. By an
-        e-mail whoever has it now is meant first.
+        e-mail the user who has it now is meant first.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ class EraseAccount:
     async def _unfinished(self, user: UserId | Email) -> UserId | None:
         found = await self.erasures.unfinished(user)
         if isinstance(user, Email) and await self.accounts.find(user):
-            # Whoever has the e-mail now is meant.
+            # The user who has the e-mail now is meant.
             return None
         return found
 

@@ -5,7 +5,7 @@ Rule 1: a job applies the event; asked for twice, it is one job. What became of 
 Rule 2: what was applied, or closed by hand, is not applied again. What is of the other
         mode is never applied: it can only be closed.
 Rule 3: what is ignored is asked for by name only: by then its type may be followed, or
-        what it is about be somebody's. If it is not, it is ignored again.
+        what it is about be linked to a user. If not, it is ignored again.
 """
 
 from collections.abc import AsyncIterator, Sequence

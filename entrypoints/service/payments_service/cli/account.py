@@ -23,6 +23,7 @@ from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
 from payments_service.cli import environment
 from payments_service.cli.account_import import import_
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.progress import told_if_cut_off
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import why_entitled
 from payments_service.presentation.schemas import PaymentStatusOut
@@ -46,6 +47,14 @@ class _Progress(ErasureListener):
     @override
     def settled(self) -> None:
         click.echo("looking through the events", err=True)
+
+    def say_stopped(self) -> None:
+        if self.is_begun:
+            click.echo(
+                "stopped before its end: events may still name the user. Run it again, "
+                "it goes on",
+                err=True,
+            )
 
 
 # A process that lacks the key then can record nothing: what is an erased user's it
@@ -255,17 +264,8 @@ def erase(
         return
     if not yes:
         click.confirm(f"erase {whose} for good?", abort=True, err=True)
-    try:
+    with told_if_cut_off(progress.say_stopped):
         erased = environment.run(work())
-    except BaseException:
-        # Also by Ctrl-C.
-        if progress.is_begun:
-            click.echo(
-                "stopped before its end: events may still name the user. Run it again, "
-                "it goes on",
-                err=True,
-            )
-        raise
     done = {"pseudonym": erased.pseudonym, "events": erased.events, "erased": True}
     click.echo(
         json.dumps(done)

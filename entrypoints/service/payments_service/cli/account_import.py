@@ -32,7 +32,7 @@ from payments_service.cli.customer_file import (
 )
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.import_report import ImportReport
-from payments_service.cli.progress import say_wait
+from payments_service.cli.progress import say_wait, told_if_cut_off
 
 STDIN: Final = "-"
 
@@ -189,10 +189,7 @@ def import_(
                     source.add(results)
                     report.step(source.share)
 
-    try:
-        environment.run(work())
-    except BaseException:
-        # Also by Ctrl-C: what was done until then is told first.
+    def tell() -> None:
         if report.counts:
             report.step(None, last=True)
             report.tell(as_json=as_json)
@@ -202,7 +199,9 @@ def import_(
                 f"{report.next_line}. What is imported stays",
                 err=True,
             )
-        raise
+
+    with told_if_cut_off(tell):
+        environment.run(work())
     report.complete = True
     report.step(None, last=True)
     report.tell(as_json=as_json)

@@ -15,7 +15,7 @@ from payments_service.presentation.arguments import decode_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
 _COLUMNS: Final = ("at", "by", "action", "subject", "user_id", "reason")
-_EMPTY: Final = {"user_id": "nobody's, or not known", "reason": "none was given"}
+_EMPTY: Final = {"user_id": "of no user, or not known", "reason": "none was given"}
 
 
 @click.group()

@@ -11,7 +11,7 @@ import click
 from payments_core.errors import Rejected
 from payments_core.events import EventKey
 from payments_core.job import JobKey
-from payments_service.cli.progress import SAID_EVERY_S
+from payments_service.cli.progress import SAID_EVERY_S, told_if_cut_off
 
 # More than this are counted, and not listed.
 LISTED_MAX: Final = 10_000
@@ -54,13 +54,14 @@ class Batches:
 
     def told_of(self, work: Callable[[], None], *, as_json: bool) -> None:
         """Do the work, and tell what it asked for, also where it breaks off."""
-        try:
-            work()
-        except BaseException:
-            # Also by Ctrl-C: what was asked for until then stays so.
+
+        def tell() -> None:
+            # What was asked for until then stays so.
             if self.count or self.refused_count:
                 self.tell(as_json=as_json)
-            raise
+
+        with told_if_cut_off(tell):
+            work()
         self.complete = True
         self.tell(as_json=as_json)
 

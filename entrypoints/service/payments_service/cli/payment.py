@@ -1,28 +1,19 @@
 """Payments: show whose one is, link it to a user by hand, unlink it."""
 
-import json
-
 import click
-import msgspec
 
 from payments_core.identity import UserId
 from payments_core.payment import PaymentId
 from payments_core.use_cases import LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
-from payments_service.cli import environment
-from payments_service.cli.table import show_table
+from payments_service.cli import environment, filters
+from payments_service.cli.links import plan_of, show_link
 from payments_service.container import Container
 from payments_service.presentation.schemas import PaymentLinkOut
 
-_COLUMNS = ("at", "action", "user_id", "by", "reason")
 _PAYMENT = click.argument(
     "id_", metavar="PAYMENT", help="The payment's id: its charge's (ch_…)."
 )
-_REASON = click.option(
-    "--reason", required=True, help="Why: 1 to 500 characters, kept for good."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 
 
 @click.group()
@@ -34,20 +25,9 @@ def _id(text: str) -> PaymentId:
     return PaymentId(gateway_reference("payment", text))
 
 
-def _show(link: PaymentLinkOut, *, as_json: bool) -> None:
-    shown = msgspec.to_builtins(link)
-    if as_json:
-        click.echo(json.dumps(shown))
-        return
-    decided = shown.pop("decided")
-    for name, value in shown.items():
-        click.echo(f"{name}: {'-' if value is None else value}")
-    show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
-
-
 @payment.command()
 @_PAYMENT
-@_JSON
+@filters.JSON
 def show(*, id_: str, as_json: bool) -> None:
     """Show whose a payment is, and what was decided of that by hand."""
 
@@ -55,7 +35,7 @@ def show(*, id_: str, as_json: bool) -> None:
         async with environment.opened() as container:
             return await _read(container, _id(id_))
 
-    _show(environment.run(work()), as_json=as_json)
+    show_link(environment.run(work()), as_json=as_json)
 
 
 async def _read(container: Container, id_: PaymentId) -> PaymentLinkOut:
@@ -66,9 +46,9 @@ async def _read(container: Container, id_: PaymentId) -> PaymentLinkOut:
 @payment.command()
 @_PAYMENT
 @click.option("--user", required=True, help="The user whose it is: id or e-mail.")
-@_REASON
-@_DRY_RUN
-@_JSON
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
 def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> None:
     """Link a payment to a user: nothing else decides whose it is any more.
 
@@ -79,9 +59,9 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 
 @payment.command()
 @_PAYMENT
-@_REASON
-@_DRY_RUN
-@_JSON
+@filters.REASON
+@filters.DRY_RUN
+@filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
     """Take a payment from its user.
 
@@ -105,7 +85,7 @@ async def _decide(
             return
         decide = container[LinkPayment]
         done = await decide(payment_id, owner, reason, caller=environment.operator())
-        _show(PaymentLinkOut.of(done), as_json=as_json)
+        show_link(PaymentLinkOut.of(done), as_json=as_json)
 
 
 async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> str:
@@ -118,8 +98,4 @@ async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> st
     link = await check(id_, user, caller=environment.operator())
     if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    if user is not None:
-        return f"{id_} would be linked to {user}"
-    if link.record.user_id is None:
-        return f"{id_} is nobody's by hand already"
-    return f"{id_} would be taken from {link.record.user_id}"
+    return plan_of(id_, user, link.record.user_id)

@@ -14,6 +14,7 @@ from payments_adapters.stripe.admin import StripeAdmin
 from payments_adapters.stripe.rights import RIGHTS
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import CommandError, Exit
+from payments_service.cli.progress import told_if_cut_off
 from payments_service.cli.secret_file import SecretFile
 from payments_service.cli.stripe_endpoints import EndpointRun
 from payments_service.cli.stripe_roll import begin_roll, enable_roll, finish_roll
@@ -183,13 +184,12 @@ def _run(  # what the commands have in common
         async with admin.opened():
             await work(it)
 
-    try:
-        environment.run(run())
-    except BaseException:
-        # What was done until then is told all the same.
+    def tell() -> None:
         for text in [] if dry_run else it.did:
             click.echo(f"begun: {text}", err=True)
-        raise
+
+    with told_if_cut_off(tell):
+        environment.run(run())
     if as_json:
         click.echo(json.dumps(_facts(it, access, rights=rights)))
     else:

@@ -1,21 +1,18 @@
 """Whose a subscription is, by hand: show it, link it to a user, take it away."""
 
-import json
 from typing import Final
 
 import click
-import msgspec
 
 from payments_core.errors import InvalidValue
 from payments_core.identity import UserId
 from payments_core.use_cases import LinkSubscription
 from payments_core.use_cases.references import gateway_reference
 from payments_service.cli import environment, filters
-from payments_service.cli.table import show_table
+from payments_service.cli.links import plan_of, show_link
 from payments_service.container import Container
 from payments_service.presentation.schemas import SubscriptionLinkOut
 
-_COLUMNS: Final = ("at", "action", "user_id", "by", "reason")
 _SUBSCRIPTION: Final = click.argument(
     "id_", metavar="SUBSCRIPTION", help="The subscription's id at Stripe (sub_…)."
 )
@@ -48,18 +45,7 @@ def show(*, id_: str, as_json: bool) -> None:
             caller = environment.operator()
             return SubscriptionLinkOut.of(await read(gateway_id, caller=caller))
 
-    _show(environment.run(work()), as_json=as_json)
-
-
-def _show(link: SubscriptionLinkOut, *, as_json: bool) -> None:
-    shown = msgspec.to_builtins(link)
-    if as_json:
-        click.echo(json.dumps(shown))
-        return
-    decided = shown.pop("decided")
-    for name, value in shown.items():
-        click.echo(f"{name}: {'-' if value is None else value}")
-    show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
+    show_link(environment.run(work()), as_json=as_json)
 
 
 @click.command()
@@ -105,7 +91,7 @@ async def _decide(
             return
         decide = container[LinkSubscription]
         done = await decide(gateway_id, owner, reason, caller=caller)
-        _show(SubscriptionLinkOut.of(done), as_json=as_json)
+        show_link(SubscriptionLinkOut.of(done), as_json=as_json)
 
 
 async def _plan(container: Container, id_: str, user: UserId | None) -> str:
@@ -119,11 +105,7 @@ async def _plan(container: Container, id_: str, user: UserId | None) -> str:
     link = await check(id_, user, caller=environment.operator())
     if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    if user is not None:
-        return f"{id_} would be linked to {user}"
-    if link.subscription.user_id is None:
-        return f"{id_} is nobody's by hand already"
-    return f"{id_} would be taken from {link.subscription.user_id}"
+    return plan_of(id_, user, link.subscription.user_id)
 
 
 COMMANDS: Final = (show, link, unlink)

@@ -42,7 +42,7 @@ _COLUMNS: Final = (
 )
 _EMPTY: Final = {
     "object_id": "it is about nothing that is read, or was erased",
-    "user_id": "its payment is nobody's or not linked yet, or it is about no payment",
+    "user_id": "its payment is unlinked, or it is about no payment",
     "reason": "nothing is open",
 }
 _JSON = filters.JSON

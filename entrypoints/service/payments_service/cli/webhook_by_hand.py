@@ -30,7 +30,7 @@ from payments_core.use_cases.replays import REPLAYABLE
 from payments_service.cli import environment, filters
 from payments_service.cli.batches import LISTED_MAX, Batches
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.cli.progress import say_wait
+from payments_service.cli.progress import say_wait, told_if_cut_off
 from payments_service.presentation.explanation import moment_text
 
 _OPTIONS: Final = "--state, --type, --since"
@@ -282,12 +282,12 @@ def recover(
             ):
                 recovery.add(page)
 
-    try:
-        environment.run(work())
-    except BaseException:
+    def tell() -> None:
         if recovery.count or recovery.again:
             recovery.tell(as_json=as_json)
-        raise
+
+    with told_if_cut_off(tell):
+        environment.run(work())
     recovery.complete = not recovery.failed
     recovery.tell(as_json=as_json)
     if recovery.failed:

@@ -1,0 +1,33 @@
+"""What the commands say of a link by hand: of a payment, and of a subscription."""
+
+import json
+from typing import Final
+
+import click
+import msgspec
+
+from payments_core.identity import UserId
+from payments_service.cli.table import show_table
+
+_COLUMNS: Final = ("at", "action", "user_id", "by", "reason")
+
+
+def show_link(link: msgspec.Struct, *, as_json: bool) -> None:
+    """Show whose a thing is, and under it what was `decided` of that by hand."""
+    shown = msgspec.to_builtins(link)
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    decided = shown.pop("decided")
+    for name, value in shown.items():
+        click.echo(f"{name}: {'-' if value is None else value}")
+    show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
+
+
+def plan_of(id_: str, user: UserId | None, owner: UserId | None) -> str:
+    """Say what would be done of a thing that is kept, to an owner or to none."""
+    if user is not None:
+        return f"{id_} would be linked to {user}"
+    if owner is None:
+        return f"{id_} is unlinked by hand already"
+    return f"{id_} would be taken from {owner}"
