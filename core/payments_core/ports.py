@@ -40,12 +40,8 @@ from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.retention import PurgeKind
 from payments_core.subscription import SubscriptionReport
-from payments_core.tokens import (
-    RevocationPage,
-    Token,
-    TokenRevocation,
-    UserTokenRevocation,
-)
+from payments_core.token_list import RevocationPage
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 class Clock(Protocol):

@@ -12,7 +12,6 @@ Source of the table: the docstring of `stripe.Subscription.status` and
 docs.stripe.com/billing/subscriptions/overview.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -61,12 +60,15 @@ SUBSCRIPTION_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
 )
 _NEVER_LIVED: Final = frozenset({_S.INCOMPLETE, _S.INCOMPLETE_EXPIRED})
 # A subscription has the same id whether a webhook or our own call reports it first.
-_IDS: Final = uuid.UUID("8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11")
+_IDS: Final = "8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11"
 
 
 def subscription_id(gateway_id: str) -> SubscriptionId:
     """Return our id of the gateway's subscription."""
-    return SubscriptionId(f"sub-{uuid.uuid5(_IDS, gateway_id)}")
+    # Not before it is needed: it would be a part of each import of the rules.
+    from uuid import UUID, uuid5  # noqa: PLC0415
+
+    return SubscriptionId(f"sub-{uuid5(UUID(_IDS), gateway_id)}")
 
 
 def quantity(value: int) -> int:

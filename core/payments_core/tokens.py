@@ -1,6 +1,5 @@
 """Tokens, and tokens that were revoked before they expired."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -57,11 +56,3 @@ class UserTokenRevocation:
 
     def covers(self, token: Token) -> bool:
         return token.user_id == self.user_id and token.issued_at <= self.at
-
-
-@attrs.frozen
-class RevocationPage:
-    """Some revocations, and where the next page starts; None at the end."""
-
-    revocations: Sequence[TokenRevocation]
-    after: tuple[str, str] | None

@@ -5,9 +5,9 @@ from datetime import datetime
 import attrs
 
 from payments_core.identity import UserId
+from payments_core.token_list import RevocationPage
 from payments_core.tokens import (
     TOKEN_AGE_MAX,
-    RevocationPage,
     Token,
     TokenRevocation,
     UserTokenRevocation,

@@ -14,12 +14,8 @@ from payments_adapters.postgres.tables import (
     token_cut_offs,
 )
 from payments_core.identity import UserId
-from payments_core.tokens import (
-    RevocationPage,
-    Token,
-    TokenRevocation,
-    UserTokenRevocation,
-)
+from payments_core.token_list import RevocationPage
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 _INVALIDATE: Final = insert(invalidated_tokens).on_conflict_do_nothing()
 _CUT_OFF_INSERT: Final = insert(token_cut_offs)

@@ -19,12 +19,8 @@ from payments_core.ports import (
     TokenStore,
     TokenVerifier,
 )
-from payments_core.tokens import (
-    RevocationPage,
-    Token,
-    TokenRevocation,
-    UserTokenRevocation,
-)
+from payments_core.token_list import RevocationPage
+from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 @attrs.frozen

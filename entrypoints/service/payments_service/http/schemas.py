@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from payments_core.events import Receipt
-from payments_core.tokens import RevocationPage
+from payments_core.token_list import RevocationPage
 from payments_core.use_cases import Change, Order
 from payments_service.presentation.arguments import PrintableName, encode_cursor
 

@@ -1,0 +1,18 @@
+"""Revocations as people list them, a page at a time.
+
+Apart from `payments_core.tokens`, which everybody imports.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from payments_core.tokens import TokenRevocation
+
+
+@attrs.frozen
+class RevocationPage:
+    """Some revocations, and where the next page starts; None at the end."""
+
+    revocations: Sequence[TokenRevocation]
+    after: tuple[str, str] | None
