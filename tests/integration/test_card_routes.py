@@ -222,8 +222,7 @@ def test_a_new_card_pays_what_is_past_due(ada: Payer) -> None:
     """
     began = ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
-    ada.stack.pass_by("1 month")
-    ada.stack.pass_by("2 hours")
+    ada.pass_period()
     assert ada.status["payment_status"] == "failed"
 
     answer = ada.give_card(OTHER)
@@ -247,8 +246,7 @@ def test_a_new_card_pays_all_that_is_past_due_the_oldest_first(
     ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
     for _ in range(2):
-        ada.stack.pass_by("1 month")
-        ada.stack.pass_by("2 hours")
+        ada.pass_period()
     [subscription] = ada.living
     ada.stack.sandbox.advance(
         datetime.fromtimestamp(
@@ -280,8 +278,7 @@ def test_a_new_card_that_cannot_pay_what_is_due_is_no_new_card(ada: Payer) -> No
     ada.subscribed(GOOD)
     old = ada.card
     ada.stack.sandbox.set_card(old, declines="insufficient_funds")
-    ada.stack.pass_by("1 month")
-    ada.stack.pass_by("2 hours")
+    ada.pass_period()
 
     answer = ada.give_card(FAILING)
     ada.stack.settle()
@@ -301,8 +298,7 @@ def test_a_bank_that_asks_about_what_is_due_is_answered_in_the_browser(
     """
     ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
-    ada.stack.pass_by("1 month")
-    ada.stack.pass_by("2 hours")
+    ada.pass_period()
 
     answer = ada.give_card(ASKING)
     ada.stack.settle()

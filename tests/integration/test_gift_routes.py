@@ -253,8 +253,7 @@ def test_what_was_paid_unheard_of_is_not_refused(
     """
     told = ada.subscribed(quantity=10)
     stack.sandbox.set_card(ada.card, declines="insufficient_funds")
-    stack.pass_by("1 month")
-    stack.pass_by("2 hours")
+    ada.pass_period()
     assert ada.status["payment_status"] == "failed"
     [theirs], [customer] = ada.subscriptions, ada.customers
     try:

@@ -48,8 +48,7 @@ def test_ended_with_the_period_lives_until_then(ada: Payer) -> None:
 
     answer = ada.call("DELETE", f"subscriptions/{id_}?when=period_end")
     shown = ada.get(f"subscriptions/{id_}")
-    ada.stack.pass_by("1 month")
-    ada.stack.pass_by("2 hours")
+    ada.pass_period()
 
     assert answer.status_code == 200
     assert answer.json()["cancel_at_period_end"] is True

@@ -108,7 +108,7 @@ class ServiceWithSandbox:
         self.work(later)
         self.sandbox.deliver()
 
-    def pass_by(self, span: str) -> None:
+    def pass_by(self, span: str | datetime) -> None:
         """Let time pass at the gateway; webhooks arrive, the worker works."""
         self.sandbox.advance(span)
         self.settle()
@@ -230,6 +230,17 @@ class Payer:
         self, id_: str, *, key: str | None = None, **change: Json
     ) -> httpx.Response:
         return self.call("PATCH", f"subscriptions/{id_}", change, key=key)
+
+    def pass_period(self) -> None:
+        """Let the period of their subscription end, and its renewal be paid for.
+
+        "1 month" twice is no two periods: from the 29th of January it is the 28th of
+        February, whatever the time of the day.
+        """
+        [subscription] = self.living
+        [item] = subscription["items"]["data"]
+        self.stack.pass_by(datetime.fromtimestamp(item["current_period_end"], UTC))
+        self.stack.pass_by("2 hours")
 
     def intent(self, accepted: httpx.Response) -> Json:
         """Return the operation that an answer of 202 names."""
