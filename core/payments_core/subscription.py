@@ -15,6 +15,7 @@ docs.stripe.com/billing/subscriptions/overview.
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NewType, Self
 
@@ -63,6 +64,7 @@ _NEVER_LIVED: Final = frozenset({_S.INCOMPLETE, _S.INCOMPLETE_EXPIRED})
 _IDS: Final = "8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11"
 
 
+@lru_cache(maxsize=4096)
 def subscription_id(gateway_id: str) -> SubscriptionId:
     """Return our id of the gateway's subscription."""
     # Not before it is needed: it would be a part of each import of the rules.

@@ -89,6 +89,9 @@ class Tables:
     customers: dict[CustomerId, UserId] = attrs.field(factory=dict)
     emails: dict[str, UserId] = attrs.field(factory=dict)
     subscriptions_of: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
+    payments_by: dict[UserId, frozenset[PaymentId]] = attrs.field(factory=dict)
+    # By subscription.
+    invoices_of: dict[str, frozenset[str]] = attrs.field(factory=dict)
     open_intents: dict[UserId, frozenset[IntentId]] = attrs.field(factory=dict)
     waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
     claims: dict[tuple[str, ...], IntentId] = attrs.field(factory=dict)
@@ -120,8 +123,15 @@ class Tables:
         self.accounts[account.user_id] = attrs.evolve(account, subscriptions=())
 
     def put_payment(self, record: PaymentRecord) -> None:
-        self._write("payments")
-        self.payments[record.payment.id] = record
+        self._write("payments", "payments_by")
+        id_ = record.payment.id
+        before = self.payments.get(id_)
+        if before is not None and before.user_id:
+            self.payments_by[before.user_id] -= {id_}
+        if user := record.user_id:
+            theirs = self.payments_by.get(user, frozenset())
+            self.payments_by[user] = theirs | {id_}
+        self.payments[id_] = record
 
     def put_subscription(self, subscription: Subscription) -> None:
         """Keep a subscription, in the place of an earlier one."""
@@ -193,12 +203,13 @@ class Tables:
     def drop_account(self, user: UserId) -> None:
         """Delete an account of which nothing is left."""
         self._write("accounts", "customers", "emails")
-        self._write("subscriptions_of", "open_intents")
+        self._write("subscriptions_of", "payments_by", "open_intents")
         before = self.accounts.pop(user)
         self.emails.pop(before.email.key, None)
         if before.customer_id:
             self.customers.pop(before.customer_id, None)
         self.subscriptions_of.pop(user, None)
+        self.payments_by.pop(user, None)
         self.open_intents.pop(user, None)
 
     def drop_link_version(self, name: str) -> None:
@@ -242,8 +253,11 @@ class Tables:
         self.link_versions[name] = version
 
     def put_period(self, period: PaidPeriod) -> None:
-        self._write("periods")
-        self.periods[period.gateway_id, period.invoice_id] = period
+        self._write("periods", "invoices_of")
+        id_, invoice = period.gateway_id, period.invoice_id
+        paid = self.invoices_of.get(id_, frozenset())
+        self.invoices_of[id_] = paid | {invoice}
+        self.periods[id_, invoice] = period
 
     def add_by_hand(self, at: datetime, changes: Sequence[ChangeByHand]) -> None:
         self.changes_by_hand = (*self.changes_by_hand, *((at, it) for it in changes))
@@ -297,13 +311,13 @@ class Tables:
         ]
 
     def payments_of(self, users: Iterable[UserId]) -> Sequence[PaymentRecord]:
-        owners = frozenset(users)
-        return [r for r in self.payments.values() if r.user_id in owners]
+        ids = (it for user in users for it in self.payments_by.get(user, ()))
+        return [self.payments[it] for it in sorted(ids)]
 
     def plain_payments_of(self, user: UserId) -> PlainPayments:
         """Return what says of a user's payments which are plain."""
         owned = self.subscriptions_of.get(user, frozenset())
-        periods = (it for it in self.periods.values() if it.gateway_id in owned)
+        periods = self._periods_of(owned)
         subscriptions = [self.subscriptions[it] for it in owned]
         payments = (it.payment for it in self.payments_of([user]))
         return PlainPayments.of(subscriptions, periods, payments)
@@ -312,7 +326,14 @@ class Tables:
         ids = set(lookup.periods_of)
         for user in lookup.histories:
             ids |= self.subscriptions_of.get(user, frozenset())
-        return [it for it in self.periods.values() if it.gateway_id in ids]
+        return self._periods_of(ids)
+
+    def _periods_of(self, ids: Iterable[str]) -> Sequence[PaidPeriod]:
+        return [
+            self.periods[id_, invoice]
+            for id_ in sorted(ids)
+            for invoice in sorted(self.invoices_of.get(id_, ()))
+        ]
 
     def unlinked_under(self, keys: LinkKeys) -> Unlinked:
         if not keys:
