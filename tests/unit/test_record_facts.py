@@ -1,6 +1,6 @@
 """Recording facts: what is waited for, and what is done again and changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -451,6 +451,77 @@ def test_one_source_raises_what_became_of_it() -> None:
         recording.one(reported(1, broken))
     (kept,) = recording.tables.events.values()
     assert kept.outcome.state is EventState.PENDING
+
+
+def fails_to_save(key: str, error: Exception) -> Callable[[Sequence[Changes]], None]:
+    """Return a fault of the ledger: what saves this group meets a bug."""
+
+    def fault(changes: Sequence[Changes]) -> None:
+        if key in [it.key for it in changes]:
+            raise error
+
+    return fault
+
+
+def test_an_event_at_whose_save_a_bug_is_met_is_kept_for_later() -> None:
+    """
+    What it says is not recorded, those beside it are, and the bug is told.
+    """
+    recording = Recording()
+    recording.ledger.fault = fails_to_save(ADAS, LookupError())
+    event, payment = recording(reported(1, a_payment(user=ADA)), *paid_by(BOB))
+
+    assert isinstance(event.failure, LookupError)
+    assert payment.state is RecordedState.SAVED
+    assert set(recording.tables.payments) == {"ch_bob"}
+    (kept,) = recording.tables.events.values()
+    assert kept.outcome.state is EventState.PENDING
+    assert [it.kind for it in recording.tables.jobs] == [JobKind.EVENT]
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ("kept", RecordedState.DUPLICATE),
+        ("locked", RecordedState.BUSY),
+        ("a bug", RecordedState.FAILED),
+        ("no answer", None),
+    ],
+)
+def test_an_event_that_a_bug_stops_may_not_be_kept_either(
+    second: str, told: RecordedState | None
+) -> None:
+    """
+    It came twice at once, or its row is locked, or no save works: its sender is told.
+    """
+    recording = Recording()
+    source = reported(1, a_payment(user=ADA))
+    group = event_group(event_in(source))
+    bug = KeyError("the second")
+
+    def fault(changes: Sequence[Changes]) -> None:
+        fails_to_save(ADAS, LookupError("the first"))(changes)
+        match second:
+            case "kept":
+                recording.ledger.fault = no_fault
+                Recording(recording.kept)(source)
+            case "locked":
+                recording.database.locked = {group}
+            case "a bug":
+                raise bug
+            case _:
+                raise LOST
+
+    recording.ledger.fault = fault
+    if told is None:
+        with pytest.raises(StoreUnavailable):
+            recording(source)
+        return
+    (answer,) = recording(source)
+
+    assert answer.state is told
+    assert (answer.failure is bug) is (second == "a bug")
+    assert len(recording.tables.events) == (second == "kept")
 
 
 def test_copies_of_one_event_are_recorded_once() -> None:
