@@ -101,7 +101,7 @@ class Story:
         [record] = self.deployment.database.tables.payments.values()
         spoilt = attrs.evolve(record.payment, **fields)
         record = attrs.evolve(record, payment=spoilt)
-        self.deployment.database.tables.payments[spoilt.id] = record
+        self.deployment.database.tables.put_payment(record)
 
     async def spoil_subscription(self, **fields: Any) -> None:
         [kept] = self.deployment.database.tables.subscriptions.values()

@@ -16,8 +16,11 @@ from contracts.examples import (
     CH_1,
     CUS_1,
     CUS_2,
+    NOON,
     NOW,
+    SUB_1,
     a_payment,
+    a_report,
     an_account,
     an_event,
     email_of,
@@ -25,20 +28,25 @@ from contracts.examples import (
 from contracts.stores import first_page
 from contracts.worlds import World, a_world
 from payments_core.account import PaymentAccount
+from payments_core.by_hand import ByHand
 from payments_core.changes import Lookup, Snapshot
 from payments_core.decide import QUARANTINE_REASON, Decided, decide, lookup_of
 from payments_core.entitlement import PaymentSummary
 from payments_core.events import EventState, GatewayEvent, Outcome, Receipt
 from payments_core.facts import (
+    CustomerBound,
     CustomerDeleted,
     Fact,
     LinkDecided,
     PaymentReported,
+    SubscriptionLinkDecided,
+    SubscriptionObserved,
     UserRegistered,
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import DisputeState, Payment, PaymentRecord, PaymentState
 from payments_core.policy import Policy
+from payments_core.subscription import SubscriptionStatus
 from support.deciding import Kept, found, reported
 from support.facts import any_fact, customers
 from support.profiles import examples
@@ -185,11 +193,22 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
 
 def group_of(decided: Decided, fact: Fact) -> str | None:
     """Return the key of a source's group; one that is refused has no changes."""
-    if decided.changes is None and isinstance(fact, UserRegistered):
-        return f"user {fact.user_id}"
-    if decided.changes is None and isinstance(fact, LinkDecided):
-        return f"user {fact.user_id}" if fact.user_id else f"payment {fact.payment_id}"
-    return decided.changes.key if decided.changes else None
+    if decided.changes is not None:
+        return decided.changes.key
+    match fact:
+        case (
+            UserRegistered(user_id=user)
+            | CustomerBound(user_id=user)
+            | LinkDecided(user_id=str(user))
+            | SubscriptionLinkDecided(user_id=str(user))
+        ):
+            return f"user {user}"
+        case LinkDecided(payment_id=id_):
+            return f"payment {id_}"
+        case SubscriptionLinkDecided(gateway_id=id_):
+            return f"subscription {id_}"
+        case _:
+            return None
 
 
 def registered(customer: CustomerId) -> UserRegistered:
@@ -207,6 +226,19 @@ def registered(customer: CustomerId) -> UserRegistered:
         CustomerDeleted(CUS_2),
         registered(CUS_1),
         registered(CUS_2),
+    ],
+)
+@example(
+    [],
+    [
+        SubscriptionObserved(
+            report=a_report(SUB_1, status=SubscriptionStatus.INCOMPLETE),
+            at=NOON,
+            sequence=None,
+        ),
+        SubscriptionLinkDecided(
+            gateway_id=SUB_1, user_id=None, by_hand=ByHand(by="root", reason="seen")
+        ),
     ],
 )
 def test_p07_no_group_depends_on_its_neighbours(

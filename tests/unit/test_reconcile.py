@@ -250,11 +250,13 @@ async def lose_subscription(story: Story) -> None:
     tables.subscriptions.clear()
     tables.subscriptions_of.clear()
     tables.periods.clear()
+    tables.invoices_of.clear()
 
 
 async def lose_period(story: Story) -> None:
     tables = story.deployment.database.tables
     tables.periods.clear()
+    tables.invoices_of.clear()
     [kept] = tables.subscriptions.values()
     tables.subscriptions[kept.gateway_id] = attrs.evolve(kept, last_paid_period=None)
 
@@ -267,7 +269,9 @@ async def spoil_period(story: Story) -> None:
 
 
 async def lose_payment(story: Story) -> None:
-    story.deployment.database.tables.payments.clear()
+    tables = story.deployment.database.tables
+    tables.payments.clear()
+    tables.payments_by.clear()
 
 
 async def unlink_subscription(story: Story) -> None:
@@ -279,14 +283,14 @@ async def unlink_subscription(story: Story) -> None:
 async def unlink_payment(story: Story) -> None:
     tables = story.deployment.database.tables
     [record] = tables.payments.values()
-    tables.payments[record.payment.id] = attrs.evolve(record, user_id=None)
+    tables.put_payment(attrs.evolve(record, user_id=None))
 
 
 async def invent_payment(story: Story) -> None:
     tables = story.deployment.database.tables
     [record] = tables.payments.values()
     invented = attrs.evolve(record.payment, id=PaymentId("ch_invented"))
-    tables.payments[invented.id] = attrs.evolve(record, payment=invented)
+    tables.put_payment(attrs.evolve(record, payment=invented))
 
 
 async def invent_subscription(story: Story) -> None:
