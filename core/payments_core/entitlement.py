@@ -13,8 +13,9 @@ Rule 6: within a subscription's life the subscription is the truth: a payment th
         what its paid invoices cover, without those whose money went back
         (`payments_core.paid_periods`); free is its trial. A payment of such an invoice
         buys no month either, whenever it is made. A payment of anything else says
-        nothing within a life. While it is not known what a payment was for, it says no
-        more than that money was taken.
+        nothing within a life; one of another invoice of the subscription (an upgrade)
+        does where no period was ever paid for. While it is not known what a payment was
+        for, it says no more than that money was taken (`undecided`).
 Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
         `pending`, a trial `trialing`, before anything that a payment says; in this
         order where there are several subscriptions.
@@ -35,7 +36,11 @@ from typing import Final, Self
 import attrs
 
 from payments_core.months import months_after
-from payments_core.paid_periods import may_have_paid, with_standing_periods
+from payments_core.paid_periods import (
+    may_have_paid,
+    some_paid_for,
+    with_standing_periods,
+)
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.policy import Policy
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
@@ -111,12 +116,15 @@ class PaymentEffect:
         payment: Payment,
         subscriptions: Sequence[Subscription] = (),
         paid_invoices: AbstractSet[str] = frozenset(),
+        *,
+        some_paid: bool = True,
     ) -> Self | None:
         """Return what the payment means, or None where it means nothing (yet).
 
         That is while its time is not known, where an open subscription says more than
         a payment of its own that did not succeed, and where it paid for something that
-        is none of our business.
+        is none of our business. `some_paid`: a period was paid for, which says more
+        than an upgrade.
         """
         created_at = payment.created_at
         if created_at is None:
@@ -133,7 +141,9 @@ class PaymentEffect:
             # says more than its status.
             pass
         elif payment.subscription_id is not None:
-            return None
+            if some_paid or not around:
+                return None
+            buys_month = False
         elif around:
             if payment.invoice_known:
                 return None
@@ -188,14 +198,20 @@ class PaymentSummary:
         subscriptions: Sequence[Subscription] = (),
         paid_invoices: AbstractSet[str] = frozenset(),
         summed: Iterable[tuple[datetime, int]] = (),
+        *,
+        some_paid: bool = True,
     ) -> Self:
         """Fold payments, in any order given, from the start.
 
         `summed` are months that others bought, which are not there themselves, each
-        time with their number: `payments_core.payment_buckets`.
+        time with their number: `payments_core.payment_buckets`. `some_paid`: see
+        `PaymentEffect.of`.
         """
         history = list(payments)
-        found = (PaymentEffect.of(it, subscriptions, paid_invoices) for it in history)
+        found = (
+            PaymentEffect.of(it, subscriptions, paid_invoices, some_paid=some_paid)
+            for it in history
+        )
         effects = [it for it in found if it is not None]
         bought = [(it.created_at, 1) for it in effects if it.buys_month]
         prepaid = None
@@ -278,10 +294,65 @@ def replayed(
     `summed` are the months of payments that are not there themselves.
     """
     history, all_periods = list(payments), with_last_periods(subscriptions, periods)
-    paid_invoices = frozenset(it.invoice_id for it in all_periods)
-    return PaymentSummary.replay(history, subscriptions, paid_invoices, summed), [
+    summary = PaymentSummary.replay(
+        history,
+        subscriptions,
+        frozenset(it.invoice_id for it in all_periods),
+        summed,
+        some_paid=some_paid_for(subscriptions, all_periods),
+    )
+    return summary, [
         with_standing_periods(it, all_periods, history) for it in subscriptions
     ]
+
+
+def undecided(
+    summary: PaymentSummary,
+    payments: Sequence[Payment],
+    subscriptions: Sequence[Subscription],
+    periods: Collection[PaidPeriod],
+) -> Payment | None:
+    """Return the payment on whose invoice, which is not known, the status rests.
+
+    Only where all is over that it may have paid for: else an event will tell.
+    """
+    paid_invoices = frozenset(it.invoice_id for it in periods)
+    latest = summary.latest.payment_id if summary.latest else None
+    found = [it for it in payments if it.id == latest]
+    if not any(is_unexplained(it, subscriptions, paid_invoices) for it in found):
+        return None
+    others = [
+        it for it in payments if not is_unexplained(it, subscriptions, paid_invoices)
+    ]
+    without = PaymentSummary.replay(
+        others,
+        subscriptions,
+        paid_invoices,
+        some_paid=some_paid_for(subscriptions, periods),
+    )
+    is_same = status_of(without, subscriptions) is status_of(summary, subscriptions)
+    return None if is_same else found[0]
+
+
+def is_unexplained(
+    payment: Payment,
+    subscriptions: Iterable[Subscription],
+    paid_invoices: AbstractSet[str] = frozenset(),
+) -> bool:
+    """Say whether money was taken in a life that is over, and not known for what."""
+    moment = payment.created_at
+    if (
+        moment is None
+        or payment.state in _WITHOUT_MONEY
+        or payment.invoice_known
+        or payment.subscription_id is not None
+        or payment.invoice_id in paid_invoices
+    ):
+        return False
+    around = [it for it in subscriptions if it.lived_at(moment)]
+    return all(it.is_terminal for it in around) and any(
+        may_have_paid(payment, it) for it in around
+    )
 
 
 def with_last_periods(

@@ -57,6 +57,17 @@ def may_have_paid(payment: Payment, subscription: Subscription) -> bool:
     return payment.customer_id == subscription.report.customer_id
 
 
+def some_paid_for(
+    subscriptions: Iterable[Subscription], periods: Iterable[PaidPeriod]
+) -> bool:
+    """Say whether any of the periods was paid for, though its money may be back."""
+    lives = {it.gateway_id: it for it in subscriptions}
+    return any(
+        it.gateway_id in lives and not lives[it.gateway_id].is_free(it)
+        for it in periods
+    )
+
+
 def with_standing_periods(
     subscription: Subscription,
     periods: Iterable[PaidPeriod],

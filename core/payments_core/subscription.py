@@ -255,11 +255,15 @@ class Subscription:
     @property
     def paid_period(self) -> PaidPeriod | None:
         """The last period that was paid for; the invoice of a trial buys none."""
-        start, end = self.report.trial_start, self.report.trial_end
         last = self.last_paid_period
-        if last and start and end and start <= last.starts_at and last.ends_at <= end:
-            return None
-        return last
+        return None if last is None or self.is_free(last) else last
+
+    def is_free(self, period: PaidPeriod) -> bool:
+        """Say whether what an invoice covers is of the trial."""
+        start, end = self.report.trial_start, self.report.trial_end
+        return bool(
+            start and end and start <= period.starts_at and period.ends_at <= end
+        )
 
     def paid(self, period: PaidPeriod) -> Self:
         """Take in that an invoice was paid; an earlier period changes nothing."""

@@ -160,6 +160,7 @@ class GatewayRecords:
         open_since = [
             it["created"] for it in subscriptions if it["status"] not in ENDED
         ]
+        # Who never paid for a period may have paid for a change of plan.
         telling = {one.invoice for one in covered} or {
             it["id"] for one in subscriptions for it in self._invoices[one["id"]]
         }
@@ -192,7 +193,9 @@ class GatewayRecords:
         [customer] = customers
         pinned = [
             it["default_payment_method"]
-            for it in sorted(self._subscriptions[user], key=lambda it: it["created"])
+            for it in sorted(
+                self._subscriptions[user], key=lambda it: (it["created"], it["id"])
+            )
             if it["status"] not in ENDED and it["default_payment_method"]
         ]
         chosen = customer["invoice_settings"]["default_payment_method"]

@@ -10,6 +10,7 @@ from contracts.examples import (
     ADA,
     BOB,
     CH_1,
+    CUS_1,
     CUS_2,
     NOON,
     a_job,
@@ -90,6 +91,25 @@ def test_a_payment_within_a_life_is_a_reason_to_sync_if_it_tells_more(
 
     job = Job.due(a_job_key(), f"payment {CH_1}", NOON + SYNC_AFTER_PAYMENT, ADA)
     assert group.jobs == ((job,) if syncs else ())
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_what_a_status_rests_on_after_the_end_is_asked_about(
+    failed_first: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    The month was paid for, an upgrade failed, and then money was taken: for what?
+    """
+    ended = a_report(status=S.CANCELED, ended_at=NOON + 5 * DAY)
+    kept = kept_with(attrs.evolve(paid_for(), report=ended))
+    failed = a_payment("ch_failed", P.FAILED, at=NOON + DAY, user=ADA)
+    taken = a_payment("ch_taken", at=NOON + 2 * DAY, user=ADA, customer=CUS_1)
+    told = [failed, taken] if failed_first else [taken, failed]
+
+    decided = [kept.record(found(PaymentReported(it))) for it in told]
+
+    asked = [job.key for job in only(decided[-1].groups).jobs]
+    assert asked == [JobKey(JobKind.PAYMENT, "ch_taken")]
 
 
 @pytest.mark.parametrize("kept", [P.CONTRADICTED, P.SUCCEEDED, P.REFUNDED])

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from contracts.examples import (
+    CUS_1,
     MONTH,
     NOON,
     a_payment,
@@ -27,6 +28,7 @@ from payments_core import (
     SubscriptionStatus,
     standing,
 )
+from payments_core.entitlement import replayed, undecided
 from payments_core.months import months_after
 
 S, P = SubscriptionStatus, PaymentStatus
@@ -170,6 +172,68 @@ def test_p01_a_failed_payment_of_what_is_over_says_the_same_when_more_is_known(
     over = of(status, ended_at=NOON + 2 * DAY)
 
     assert shown(over, failed)[0] is P.FAILED
+
+
+@pytest.mark.parametrize("ended_at", [None, NOON + 9 * DAY])
+@pytest.mark.parametrize("known", [True, False])
+def test_p01_who_paid_for_an_upgrade_alone_has_paid_whatever_is_known_of_it(
+    ended_at: datetime | None,
+    known: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    No period was ever paid for, and money was taken within the life; it has no date.
+    """
+    status = S.CANCELED if ended_at else S.ACTIVE
+    unpaid = of(status, paid=False, ended_at=ended_at)
+    upgrade = a_payment("ch_upgrade", at=NOON + 5 * DAY, customer=CUS_1)
+    if known:
+        upgrade = of_invoice(upgrade, "in_upgrade")
+
+    assert shown(unpaid, upgrade) == (P.PAID, None)
+
+
+def test_once_a_period_was_paid_for_an_upgrade_says_nothing() -> None:
+    """
+    Its period's money went back, and that is what is shown.
+    """
+    back = of_invoice(attrs.evolve(FIRST, state=PaymentState.REFUNDED))
+    upgrade = of_invoice(a_payment("ch_upgrade", at=NOON + 5 * DAY), "in_upgrade")
+
+    assert shown(of(), back, upgrade)[0] is P.REFUNDED
+    assert shown(of(S.CANCELED, ended_at=NOON + 9 * DAY), back, upgrade) == (
+        P.REFUNDED,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "others", "asked"),
+    [
+        # All that is known of a life that is over is that money was taken in it.
+        (S.CANCELED, [FAILED], True),
+        (S.CANCELED, [], False),
+        # The period's own payment is known: it says no less.
+        (S.CANCELED, [of_invoice(FIRST)], False),
+        # An event of its invoice is still to come.
+        (S.ACTIVE, [FAILED], False),
+    ],
+)
+def test_a_status_that_rests_on_what_is_not_known_is_asked_about(
+    status: SubscriptionStatus,
+    others: list[Payment],
+    asked: bool,  # noqa: FBT001  # a column
+) -> None:
+    """
+    An upgrade that failed, and something that was paid after it: the period or not?
+    """
+    ended_at = NOON + 9 * DAY if status is S.CANCELED else None
+    subscription = of(status, ended_at=ended_at)
+    taken = a_payment("ch_taken", at=NOON + 7 * DAY, customer=CUS_1)
+    payments = [*others, taken]
+    summary, left = replayed(payments, [subscription], [a_term()])
+
+    wanted = taken if asked else None
+    assert undecided(summary, payments, left, [a_term()]) == wanted
 
 
 @pytest.mark.parametrize(

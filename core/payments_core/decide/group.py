@@ -9,7 +9,12 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.decide.known import Known
-from payments_core.entitlement import PaymentSummary, replayed, with_last_periods
+from payments_core.entitlement import (
+    PaymentSummary,
+    replayed,
+    undecided,
+    with_last_periods,
+)
 from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
@@ -210,6 +215,10 @@ class Group:
                 payment, subscriptions, paid_invoices, some_returned=some_returned
             ) or self._may_have_paid_unlinked(payment):
                 self.ask_invoice(payment)
+        if rests_on := undecided(
+            summary, history, standing, with_last_periods(standing, periods)
+        ):
+            self.ask_invoice(rests_on)
 
     def _may_have_paid_unlinked(self, payment: Payment) -> bool:
         """Say whether it would buy a month only because a subscription was unlinked."""
