@@ -32,6 +32,11 @@ def audit() -> None:
     "a customer or a job.",
 )
 @click.option(
+    "--user",
+    help="Only what was done of this user: id or e-mail. What was done to an event by "
+    "its id is of no user.",
+)
+@click.option(
     "--action",
     type=click.Choice([it.value for it in ActionByHand]),
     help="Only such acts.",
@@ -43,6 +48,7 @@ def audit() -> None:
 def list_changes(
     *,
     subject: str | None,
+    user: str | None,
     action: str | None,
     since: datetime | None,
     limit: int,
@@ -55,8 +61,10 @@ def list_changes(
     async def work() -> AuditPage:
         async with environment.opened() as container:
             filters.not_in_the_future(since, container.clock())
+            whose = None if user is None else await environment.named(container, user)
             return await container[ReadAuditLog](
                 subject=subject,
+                user_id=whose,
                 action=ActionByHand(action) if action else None,
                 since=since,
                 limit=limit,
