@@ -91,7 +91,7 @@ def test_a_file_is_imported_and_its_users_are_right(
     lines = refused.read_bytes().decode().splitlines(keepends=True)
     assert lines == [
         "refused,user_id,email,customer_id\r\n",
-        '"customer_id: the payment gateway has none",x,x@example.com,cus_lost\r\n',
+        '"customer_id: Stripe has none",x,x@example.com,cus_lost\r\n',
         '"email: not an e-mail address", y,nobody,cus_1\r\n',
     ]
 
@@ -130,7 +130,7 @@ def test_json_lines_come_from_standard_input(
     answer = run(stack, "-", "--format", "jsonl")
 
     assert answer.code == 0
-    assert "the customer has another one at the gateway" in answer.out
+    assert "the customer has another one at Stripe" in answer.out
     assert "3 rows, to line 3: 3 imported, 0 known, 0 refused" in answer.err
 
 

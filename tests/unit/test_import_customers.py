@@ -174,12 +174,12 @@ async def test_a_dry_run_checks_and_changes_nothing(story: Story) -> None:
 @pytest.mark.parametrize(
     ("case", "field", "code", "reason"),
     [
-        ("lost", "customer_id", "unknown_reference", "the payment gateway has none"),
+        ("lost", "customer_id", "unknown_reference", "Stripe has none"),
         (
             "deleted",
             "customer_id",
             "unknown_reference",
-            "the payment gateway has deleted it",
+            "Stripe has deleted it",
         ),
         ("marked", "customer_id", "customer_taken", "its metadata names another user"),
         ("bobs", "customer_id", "customer_taken", "it is another user's"),
@@ -260,9 +260,9 @@ async def test_the_e_mail_of_a_known_user_stays_and_another_one_is_told(
 
     assert of_ada.warnings == (
         "email: the user has another one here, which is kept",
-        "email: the customer has another one at the gateway",
+        "email: the customer has another one at Stripe",
     )
-    assert of_bob.warnings == ("email: the customer has another one at the gateway",)
+    assert of_bob.warnings == ("email: the customer has another one at Stripe",)
     account = await story.deployment.account(UserId("ada"))
     assert account.email.key == "ada@example.com"
 

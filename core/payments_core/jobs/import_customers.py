@@ -175,7 +175,7 @@ class _Batch:
         if account is not None and account.email.key != row.email.key:
             warnings.append("email: the user has another one here, which is kept")
         if customer and customer.email_key not in {None, row.email.key}:
-            warnings.append("email: the customer has another one at the gateway")
+            warnings.append("email: the customer has another one at Stripe")
         self._warnings[number] = tuple(warnings)
 
     async def _bound(

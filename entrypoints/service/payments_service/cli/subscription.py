@@ -85,7 +85,7 @@ async def _done(container: Container, executed: ExecutedOperation) -> Intent:
     if intent.outcome is None:
         raise CommandError(
             Exit.DEPENDENCY_DOWN,
-            f"the gateway did not answer; the worker goes on with intent {intent.id}",
+            f"Stripe did not answer; the worker goes on with intent {intent.id}",
         )
     if intent.state is not IntentState.SUCCEEDED and intent.outcome.refusal:
         raise problem_of(intent.outcome.refusal)
