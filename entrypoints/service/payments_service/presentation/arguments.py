@@ -14,6 +14,7 @@ from payments_core.identity import Email, UserId, user_id
 from payments_core.job import JobKey
 from payments_core.job_list import JobPlace
 from payments_core.kept_events import EventCursor
+from payments_core.subscription import SubscriptionId, subscription_id
 
 # What a token calls itself and its issuer: printable, and of a length.
 PrintableName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
@@ -35,6 +36,11 @@ def user_named(text: str) -> UserId | Email:
         InvalidValue: neither.
     """
     return read_email(text) if "@" in text else user_id(text)
+
+
+def subscription_named(text: str) -> SubscriptionId:
+    """Read our id of a subscription (sub-…), or Stripe's (sub_…), which leads to it."""
+    return subscription_id(text) if text.startswith("sub_") else SubscriptionId(text)
 
 
 # A part of a cursor: a job's id holds two names.
