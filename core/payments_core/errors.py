@@ -398,7 +398,7 @@ class Abandoned(Rejected):
     """It could not be done in a day, and was given up; nothing was done."""
 
     code: ClassVar[str] = "abandoned"
-    message: ClassVar[str] = "the payment gateway did not answer for a day: given up"
+    message: ClassVar[str] = "Stripe did not answer for a day: given up"
 
 
 # The refusal code of a read whose id is none of the gateway's.
@@ -437,7 +437,7 @@ class GatewayObjectMissing(Rejected):
     code: ClassVar[str] = "gateway_object_missing"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"the gateway knows no such {what}")
+        super().__init__(f"Stripe knows no such {what}")
         self.what = what
 
 
@@ -476,7 +476,7 @@ class GatewayNotAttempted(GatewayUnavailable):
     code: ClassVar[str] = "gateway_busy"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the payment gateway cannot be asked now: {reason}")
+        super().__init__(f"Stripe cannot be asked now: {reason}")
         self.reason = reason
 
 
@@ -509,7 +509,7 @@ class GatewayOutcomeUnknown(GatewayUnavailable):
     code: ClassVar[str] = "gateway_silent"
 
     def __init__(self, reason: str, *, server_error_cached: bool = False) -> None:
-        super().__init__(f"the payment gateway did not answer: {reason}")
+        super().__init__(f"Stripe did not answer: {reason}")
         self.reason = reason
         self.server_error_cached = server_error_cached
 

@@ -251,10 +251,11 @@ class PaymentDirectory(Protocol):
 
 
 class AuditLog(Protocol):
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         subject: str | None = None,
+        user_id: UserId | None = None,
         action: ActionByHand | None = None,
         since: datetime | None = None,
         limit: int = 100,

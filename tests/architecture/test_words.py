@@ -4,6 +4,7 @@ Names are read by token, so that a word within a string is none: names on the wi
 in the database stay as they were released. Sentences are searched for phrases only.
 """
 
+import ast
 import io
 import re
 import subprocess
@@ -206,6 +207,59 @@ def test_no_sentence_has_an_old_phrase() -> None:
         for it in old_phrases_in(name, (ROOT / name).read_text())
     ]
     assert found == []
+
+
+# In what a person reads it is Stripe; in code, where another could be, the gateway.
+_GATEWAY: Final = re.compile(r"\b(?<!payments-)gateway\b")
+# What is read by people, also where it is a docstring: a command's help.
+_COMMANDS: Final = re.compile(r"/(cli|processes|dev)/")
+
+
+def told_of_the_gateway(name: str, text: str) -> list[str]:
+    """Return the sentences of a module that say gateway, and are no docstrings."""
+    tree = ast.parse(text)
+    silent = {id(it.value) for it in ast.walk(tree) if isinstance(it, ast.Expr)}
+    if _COMMANDS.search(name):
+        silent -= {
+            id(it.body[0].value)
+            for it in ast.walk(tree)
+            if isinstance(it, ast.FunctionDef)
+            and any("command" in ast.unparse(by) for by in it.decorator_list)
+            and isinstance(it.body[0], ast.Expr)
+        }
+    return [
+        f"{name}:{it.lineno}: {it.value}"
+        for it in ast.walk(tree)
+        if isinstance(it, ast.Constant) and id(it) not in silent
+        # A word by itself is a name: of a field, a code.
+        if isinstance(it.value, str) and " " in it.value and _GATEWAY.search(it.value)
+    ]
+
+
+def test_what_a_person_reads_says_stripe() -> None:
+    """
+    Messages, help texts, log lines and metrics of whatever we ship.
+    """
+    found = [
+        it
+        for name in files(".py")
+        if name.startswith(("core/", "adapters/", "entrypoints/service/"))
+        for it in told_of_the_gateway(name, (ROOT / name).read_text())
+    ]
+    assert found == []
+
+
+def test_a_sentence_that_says_gateway_is_found() -> None:
+    """
+    As a message and as a command's help; not as a docstring of code, or a name.
+    """
+    message = 'raise Error("the gateway did not answer")'
+    help_ = '@group.command()\ndef show():\n    """Ask the gateway."""'
+    code = 'def show():\n    """Ask the gateway."""\n    it = "gateway"'
+    assert len(told_of_the_gateway("core/a.py", message)) == 1
+    assert len(told_of_the_gateway("a/cli/b.py", help_)) == 1
+    assert told_of_the_gateway("a/cli/b.py", code) == []
+    assert told_of_the_gateway("a.py", '"payments-gateway is up"') == []
 
 
 def test_a_word_that_stays_is_there() -> None:

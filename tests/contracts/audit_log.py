@@ -68,7 +68,7 @@ class AuditLogContract:
             for action in (ActionByHand.REPLAY_EVENT, ActionByHand.RETRY_JOB)
         ]
 
-    async def test_a_log_is_told_of_one_thing_or_act_or_time(
+    async def test_a_log_is_told_of_one_thing_or_user_or_act_or_time(
         self, stores: Stores
     ) -> None:
         """
@@ -81,6 +81,9 @@ class AuditLogContract:
 
         assert len((await stores.audit.page(subject=subject)).changes) == 2
         assert len((await stores.audit.page(action=act)).changes) == 2
+        of_ada = await stores.audit.page(user_id=UserId(ADA))
+        assert [it.change for it in of_ada.changes] == [RETRIED]
+        assert not (await stores.audit.page(user_id=UserId("bob"))).changes
         assert len((await stores.audit.page(since=second)).changes) == 1
         one = await stores.audit.page(subject=subject, action=act, since=second)
         assert [it.change for it in one.changes] == [REPLAYED]

@@ -214,7 +214,7 @@ class ErasuresContract:
         assert words == [SaveResult.CHANGED] * 2
         assert not (await stores.load(payments=frozenset({"ch_3", "ch_4"}))).payments
         bare = await stores.payment(CH_2)
-        assert (bare.user_id, bare.payment.customer_id) == (None, None)
+        assert (bare.user_id, bare.payment.customer_id) == (GONE, None)
 
     async def test_nothing_is_done_where_something_has_changed(
         self, stores: Stores
@@ -358,6 +358,53 @@ class ErasuresContract:
         for id_, is_kept in (("evt_1", False), ("evt_2", True), ("evt_3", True)):
             (found,) = await stores.events.find(id_)
             assert bool(found.body) is is_kept
+
+    @pytest.mark.parametrize("by_hand", [True, False])
+    async def test_what_has_no_owner_becomes_a_pseudonyms_too(
+        self, stores: Stores, *, by_hand: bool
+    ) -> None:
+        """
+        By their customer, else by their id, else by their e-mail: nobody may link it to
+        another. Also what a person unlinked. Another's customer goes before all that.
+        """
+        linked: Any = {"linked_by_hand": by_hand}
+        bob = email_of(BOB)
+        theirs = [
+            a_payment("ch_3", user=BOB, customer=CUS_1, email=bob),
+            a_payment("ch_4", user=ADA, email=bob),
+            a_payment("ch_5", email=email_of(ADA)),
+        ]
+        others = [
+            a_payment("ch_6", user=ADA, customer=CUS_2, email=email_of(ADA)),
+            a_payment("ch_7", user=BOB, email=email_of(ADA)),
+            a_payment("ch_8", email=bob),
+        ]
+        ended: Any = {"status": SubscriptionStatus.CANCELED, "ended_at": NOON}
+        sold = [
+            a_report("sub_3", user=BOB, customer=CUS_1, **ended),
+            a_report("sub_4", user=ADA, customer=CustomerId("cus_3"), **ended),
+            a_report("sub_6", user=ADA, customer=CUS_2, **ended),
+        ]
+        await stores.keep(an_account(BOB, customer=CUS_2))
+        await stores.keep(
+            an_account(ADA, customer=CUS_1),
+            payments=[
+                attrs.evolve(a_record(it), **linked) for it in (*theirs, *others)
+            ],
+            subscriptions=[attrs.evolve(a_subscription(it), **linked) for it in sold],
+        )
+
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+
+        for payment in theirs:
+            record = await stores.payment(payment.id)
+            assert (record.user_id, record.linked_by_hand) == (GONE, by_hand)
+            assert record.payment.metadata_user_id is None
+        for payment in others:
+            record = await stores.payment(payment.id)
+            assert (record.user_id, record.payment) == (None, payment)
+        owners = [(await stores.subscription(it.gateway_id)).user_id for it in sold]
+        assert owners == [GONE, GONE, None]
 
     @pytest.mark.parametrize("finished", [True, False])
     async def test_an_e_mail_may_come_back_and_be_erased_again(

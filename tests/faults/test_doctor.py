@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+import structlog
 
 from payments_adapters.jwt import generate_jwks
 from payments_adapters.postgres import schema
@@ -548,7 +549,10 @@ def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
 
 
 def test_a_check_that_takes_too_long_says_so() -> None:
-    """The others are not held up; a bug in one is told without its text."""
+    """The others are not held up; a bug in one is told without its text.
+
+    Its trace is in the log.
+    """
 
     async def never() -> Findings:
         await asyncio.Event().wait()
@@ -561,10 +565,13 @@ def test_a_check_that_takes_too_long_says_so() -> None:
         checks = [Check("slow", never), Check("broken", broken)]
         return [it for one in checks for it in await one.run(within_s=0)]
 
-    slow, bug = asyncio.run(run())
+    with structlog.testing.capture_logs() as lines:
+        slow, bug = asyncio.run(run())
     assert slow.status is bug.status is Status.UNKNOWN
     assert "no answer within" in slow.text
     assert bug.text == "it cannot be told (ValueError)"
+    [line] = lines
+    assert (line["check"], type(line["exc_info"])) == ("broken", ValueError)
 
 
 def test_what_needs_a_database_does_not_wait_for_one_that_is_not_there() -> None:

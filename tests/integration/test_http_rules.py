@@ -1,9 +1,10 @@
 """What HTTP itself asks of every route: methods, hosts, headers that occur twice."""
 
 import json
+import re
 import socket
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -31,6 +32,8 @@ ALLOWED = {
     "/webhooks/charge/failed": {"POST", "OPTIONS"},
     "/webhooks/stripe": {"POST", "OPTIONS"},
 }
+# What of these paths a caller gives.
+GIVEN = re.compile(r"/(a|sub_1|x|ch_1)\b")
 OPS = ["/livez", "/readyz", "/metrics"]
 
 
@@ -303,3 +306,42 @@ def test_a_field_of_a_query_that_occurs_twice_is_refused(
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_value")
     assert answer.json()["errors"][0]["pointer"] == f"/{field}"
+
+
+# A NUL, bytes that are no UTF-8, a lone surrogate, and more than any number of ours.
+NO_VALUE: Final = ("a%00", "%FF", "%ED%A0%80", str(2**63), "9" * 5_000)
+
+
+@pytest.mark.parametrize("value", NO_VALUE, ids=["NUL", "byte", "half", "bigint", "9s"])
+def test_t19_no_path_and_no_query_holds_what_postgres_does_not_take(
+    service: ServiceProcess, value: str
+) -> None:
+    """
+    Whatever is in its place in whichever route, it is the caller's fault, and told so.
+    """
+    token = service.world.admin()
+    asked = [
+        (method, GIVEN.sub(f"/{value}", path))
+        for path, methods in ALLOWED.items()
+        if GIVEN.search(path)
+        for method in methods - {"HEAD", "OPTIONS"}
+    ]
+    # Of two of them the user is known.
+    asked += [
+        (method, path.replace(f"/{value}", "/a", 1))
+        for method, path in asked
+        if path.count(value) > 1
+    ]
+    asked += [
+        ("GET", f"/tokens/invalidated?cursor={value}"),
+        ("GET", f"/tokens/invalidated?limit={value}"),
+        ("DELETE", f"/users/a/subscriptions/s?when={value}"),
+    ]
+
+    for method, path in asked:
+        answer = service.call(method, path, token, {})
+        if answer.status_code == 200 and path == f"/users/{value}/tokens/invalidate":
+            assert value.isdigit()  # A user may be called so, and need not be known.
+            continue
+        assert 400 <= answer.status_code < 500, (method, path, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"

@@ -11,13 +11,18 @@ from support.service_with_sandbox import Payer, ServiceWithSandbox, problem_of, 
 
 def test_subscriptions_are_listed_and_read(ada: Payer) -> None:
     """
-    Each with the date until which it is paid for; the status has the same.
+    Each with the date until which it is paid for; the status has the same. Stripe's id
+    leads to it as ours does.
     """
     told = ada.subscribed()
 
     listed = ada.get("subscriptions")
     one = ada.get(f"subscriptions/{told['id']}")
+    [customer] = ada.customers
+    listed_there = ada.stack.wire.get("subscriptions", customer=customer["id"])
+    [at_stripe] = listed_there["data"]
 
+    assert ada.get(f"subscriptions/{at_stripe['id']}") == one
     assert listed == {"items": [one]}
     assert one == {**told, "paid_through": told["current_period_end"]}
     assert ada.status["subscriptions"] == [one]

@@ -37,7 +37,8 @@ def answer_of(
 
     For what a command does and says; that it is a process, others prove.
     """
-    out, err = _stream(), _stream()
+    # As Python opens them.
+    out, err = _stream("strict"), _stream("backslashreplace")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
             patch.delenv(name)
@@ -57,9 +58,11 @@ def answer_of(
     return Answer(code, _text_of(out), _text_of(err))
 
 
-def _stream() -> io.TextIOWrapper:
+def _stream(errors: str) -> io.TextIOWrapper:
     # Some commands write bytes.
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    return io.TextIOWrapper(
+        io.BytesIO(), encoding="utf-8", errors=errors, write_through=True
+    )
 
 
 def _text_of(stream: io.TextIOWrapper) -> str:

@@ -225,6 +225,48 @@ def row(number: int, user: str, customer: str, email: str | None = None) -> Impo
 
 
 @pytest.mark.parametrize(
+    ("format_", "body", "refused"),
+    [
+        (FileFormat.CSV, f"{HEADER}a,b,c", 'refused,{}"why ""so"", now",a,b,c\n'),
+        (FileFormat.CSV, f'{HEADER}"a,b\n', 'refused,{}"why ""so"", now","a,b\n'),
+        (FileFormat.JSONL, '{"a": 1}', '{"refused": "why \\"so\\", now", "a": 1}\n'),
+        (FileFormat.JSONL, " {} \n", '{"refused": "why \\"so\\", now"} \n'),
+        (FileFormat.JSONL, "{a\n", '{"refused": "why \\"so\\", now", a\n'),
+        (FileFormat.JSONL, "[7]\n", "[7]\n"),
+    ],
+)
+def test_a_refused_row_is_written_as_it_was_behind_why(
+    format_: FileFormat, body: str, refused: str
+) -> None:
+    """
+    Once: of a row that was refused before, the former reason goes. What is mended is
+    read without it; a line that is no object has no place for it.
+    """
+
+    def again(body: str, reason: str) -> str:
+        file = CustomerFile(io.StringIO(body, newline=""), format_)
+        text = "".join(file.refused(it.text, reason) for it in file.rows())
+        return file.refused_header + text
+
+    before = again(body, "before")
+    expected = (
+        refused.replace("{}", HEADER, 1) if format_ is FileFormat.CSV else refused
+    )
+
+    assert again(body, 'why "so",\nnow') == expected
+    assert again(before, 'why "so",\nnow') == expected
+
+
+def test_a_mended_row_is_read_without_why_it_was_refused() -> None:
+    """
+    Whatever a spreadsheet made of the quotes.
+    """
+    for cell in ('"email: missing"', "email: missing", ""):
+        [mended] = rows(f"refused,{HEADER}{cell},{ADA}\n")
+        assert (mended.read().user_id, mended.read().customer_id) == ("ada", "cus_1")
+
+
+@pytest.mark.parametrize(
     ("second", "field", "what"),
     [
         (row(7, "ada", "cus_2"), "customer_id", "user"),
@@ -249,11 +291,12 @@ def test_a_line_that_contradicts_one_before_is_refused(
 
 def test_a_line_that_says_the_same_is_fine(seen: SeenRows) -> None:
     """
-    It changes nothing; nor does a new e-mail of the same user.
+    It is told which line said it first; a new e-mail of the same user changes nothing.
     """
-    seen.add(row(2, "ada", "cus_1"))
-    seen.add(row(3, "ada", "cus_1"))
-    seen.add(row(4, "ada", "cus_1", "other@example.com"))
+    assert seen.add(row(2, "ada", "cus_1")) is None
+    assert seen.add(row(3, "ada", "cus_1")) == 2
+    assert seen.add(row(4, "ada", "cus_1", "other@example.com")) == 2
+    assert seen.add(row(4, "bob", "cus_2")) is None
     # It is the first line that a later one is told of.
     with pytest.raises(InvalidValue, match="line 2"):
         seen.add(row(5, "ada", "cus_2"))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any, Final
@@ -11,12 +11,16 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryDatabase
+from payments_core import decide
 from payments_core.by_hand import ActionByHand
+from payments_core.changes import Changes
 from payments_core.errors import (
     GatewayNotAttempted,
     GatewayOutcomeUnknown,
 )
+from payments_core.facts import UserRegistered
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.jobs import ImportRow, RowState
 from payments_core.jobs.import_customers import TOGETHER
@@ -170,12 +174,12 @@ async def test_a_dry_run_checks_and_changes_nothing(story: Story) -> None:
 @pytest.mark.parametrize(
     ("case", "field", "code", "reason"),
     [
-        ("lost", "customer_id", "unknown_reference", "the payment gateway has none"),
+        ("lost", "customer_id", "unknown_reference", "Stripe has none"),
         (
             "deleted",
             "customer_id",
             "unknown_reference",
-            "the payment gateway has deleted it",
+            "Stripe has deleted it",
         ),
         ("marked", "customer_id", "customer_taken", "its metadata names another user"),
         ("bobs", "customer_id", "customer_taken", "it is another user's"),
@@ -256,9 +260,9 @@ async def test_the_e_mail_of_a_known_user_stays_and_another_one_is_told(
 
     assert of_ada.warnings == (
         "email: the user has another one here, which is kept",
-        "email: the customer has another one at the gateway",
+        "email: the customer has another one at Stripe",
     )
-    assert of_bob.warnings == ("email: the customer has another one at the gateway",)
+    assert of_bob.warnings == ("email: the customer has another one at Stripe",)
     account = await story.deployment.account(UserId("ada"))
     assert account.email.key == "ada@example.com"
 
@@ -333,6 +337,55 @@ async def test_one_customer_without_an_answer_is_refused_and_the_rest_goes_on(
     assert "cannot be read" in (results[1].reason or "")
 
 
+@pytest.mark.parametrize("where", ["decided", "asked", "saved", "read"])
+async def test_a_bug_at_one_row_refuses_it_and_the_rest_goes_on(
+    story: Story, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The row says that it was a bug; who listens hears of it once, with its trace.
+    """
+    all_, heard = rows(story), list[tuple[str, Exception]]()
+    user, customer = all_[1].user_id, all_[1].customer_id
+    reconcile, bug = story.reconcile, KeyError("a bug")
+
+    def break_down(groups: Sequence[Changes]) -> None:
+        if any(it.after and it.after.user_id == user for it in groups):
+            raise bug
+
+    def listen(subject: str, error: Exception) -> None:
+        heard.append((subject, error))
+
+    record = attrs.evolve(reconcile.record, on_bug=listen)
+    if where == "decided":
+        rule: Any = decide._RULES[UserRegistered]
+
+        def broken(group: Any, fact: UserRegistered, source: Any) -> Any:
+            if fact.user_id == user:
+                raise bug
+            return rule(group, fact, source)
+
+        rules = {**decide._RULES, UserRegistered: broken}
+        monkeypatch.setattr(decide, "_RULES", rules)
+    elif where == "saved":
+        record = attrs.evolve(record, ledger=FaultyLedger(record.ledger, break_down))
+    elif where == "asked":
+        failing: Any = _Failing(reconcile.gateway, bug, None, customer)
+        reconcile = attrs.evolve(reconcile, gateway=failing)
+    else:
+        lists: Any = _Unlisted(reconcile.lists, bug, customer)
+        reconcile = attrs.evolve(reconcile, lists=lists)
+    run = importer(story)
+    reconcile = attrs.evolve(reconcile, record=record)
+    history = attrs.evolve(run.history, reconcile=reconcile)
+
+    results = await attrs.evolve(run, history=history)(all_, BY)
+
+    assert [it.state.value for it in results] == ["imported", "refused", "imported"]
+    assert results[1].reason == "failed: KeyError"
+    assert heard == [(customer, bug)]
+    assert bug.__traceback__ is not None
+
+
 async def test_so_many_customers_are_asked_about_at_a_time(story: Story) -> None:
     """
     No more, whatever the length of a batch.
@@ -350,6 +403,20 @@ async def test_so_many_customers_are_asked_about_at_a_time(story: Story) -> None
     )(rows(story), BY)
 
     assert gateway.most == TOGETHER
+
+
+@attrs.define
+class _Unlisted:
+    """Lists of the gateway's that break down at one customer."""
+
+    lists: Any
+    error: Exception
+    customer: CustomerId
+
+    async def page(self, *which: Any, **of: Any) -> Any:
+        if of.get("customer") == self.customer:
+            raise self.error
+        return await self.lists.page(*which, **of)
 
 
 @attrs.define

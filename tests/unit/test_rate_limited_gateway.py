@@ -295,7 +295,7 @@ async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None
     with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     assert it.told == [(KEY, REFUSED.reason)]
-    assert it.breaker.key.trouble == "the payment gateway: " + REFUSED.reason
+    assert it.breaker.key.trouble == "Stripe: " + REFUSED.reason
     asked = len(it.gateway.sent)
     with pytest.raises(GatewayMisconfigured):
         await it.send()
@@ -334,9 +334,7 @@ async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
     await it.guarded.price(PRICE.id)
     (endpoint,) = it.breaker.key.refused
     assert endpoint != KEY
-    assert it.breaker.key.trouble == (
-        f"the payment gateway: it lacks a permission ({endpoint})"
-    )
+    assert it.breaker.key.trouble == (f"Stripe: it lacks a permission ({endpoint})")
     await it.send()
     assert it.breaker.key.trouble is None
 
@@ -436,7 +434,7 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["reason"] == f"the payment gateway: {REFUSED.reason}"
+    assert answer.json()["reason"] == f"Stripe: {REFUSED.reason}"
 
 
 async def test_the_breaker_tells_the_metrics() -> None:

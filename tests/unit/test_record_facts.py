@@ -560,7 +560,7 @@ def test_each_event_that_is_kept_apart_is_told_once() -> None:
         "the refund names no charge",
     ]
 
-    missing = Outcome(EventState.QUARANTINED, "the gateway knows no such payment")
+    missing = Outcome(EventState.QUARANTINED, "Stripe knows no such payment")
     job = a_job(kind=JobKind.PAYMENT, subject="ch_9")
     recording.tables.jobs[job.key] = job
     recording(SourcedFacts(job=job, job_outcome=missing))

@@ -31,7 +31,7 @@ from payments_core.errors import (
     StoreUnavailable,
 )
 from payments_core.event_list import EventQuery, ListedEvents
-from payments_core.events import EventKey, EventState, Outcome
+from payments_core.events import EventKey, EventState, Outcome, ReadFailed
 from payments_core.identity import UserId
 from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RecoveredPage, RecoverEvents
@@ -283,6 +283,31 @@ async def test_an_event_of_a_locked_account_is_told_and_left_for_later() -> None
     assert [it.id for it, _ in found.recorded] == ["evt_0001"]
     recovery.database.locked.clear()
     assert len((await recovery.all()).recorded) == 1
+
+
+async def test_f47_a_bug_that_one_event_meets_is_told_with_its_trace() -> None:
+    """
+    Once; the event is kept, and the others are applied.
+    """
+    recovery, heard = Recovery(), list[tuple[str, Exception]]()
+
+    def listen(subject: str, error: Exception) -> None:
+        heard.append((subject, error))
+
+    recovery.happen(3)
+    bug = KeyError("a bug")
+    events = recovery.gateway.objects.events
+    events[1] = attrs.evolve(events[1], report=ReadFailed(bug))
+    recover = recovery.recover
+    recover = attrs.evolve(recover, record=attrs.evolve(recover.record, on_bug=listen))
+
+    pages = [it async for it in recover(SINCE, caller=ROOT)]
+
+    recorded = {key.id: state for it in pages for key, state in it.recorded}
+    assert recorded["evt_0001"] is EventState.PENDING
+    assert recorded["evt_0000"] is recorded["evt_0002"] is EventState.APPLIED
+    assert heard == [("evt_0001", bug)]
+    assert bug.__traceback__ is not None
 
 
 async def test_only_an_administrator_may() -> None:

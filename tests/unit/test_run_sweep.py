@@ -165,8 +165,13 @@ async def test_a_call_that_is_not_answered_is_made_again(
 
 async def test_a_bug_concerns_what_it_is_about(story: Story) -> None:
     """
-    It is told as ours, and the rest is compared and repaired.
+    It is told as ours, its trace once, and the rest is compared and repaired.
     """
+    heard = list[tuple[str, Exception]]()
+
+    def listen(subject: str, error: Exception) -> None:
+        heard.append((subject, error))
+
     story.charge()
     story.api.delete(story.subscription)
     await story.deployment.hear([], apply_only=True)
@@ -178,7 +183,9 @@ async def test_a_bug_concerns_what_it_is_about(story: Story) -> None:
             raise KeyError(gateway_id)
 
     gateway: Any = Buggy(story.deployment.gateway, 0)
-    run = RunSweep(attrs.evolve(story.reconcile, gateway=gateway), sleep=no_wait)
+    record = attrs.evolve(story.reconcile.record, on_bug=listen)
+    reconcile = attrs.evolve(story.reconcile, gateway=gateway, record=record)
+    run = RunSweep(reconcile, sleep=no_wait)
     found = [
         finding
         async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=True)
@@ -189,6 +196,10 @@ async def test_a_bug_concerns_what_it_is_about(story: Story) -> None:
         ("unreadable", "own_bug", False),
         ("payment_unknown", "event_lost", True),
     }
+    [(subject, error)] = heard
+    assert story.subscription.endswith(f"/{subject}")
+    assert isinstance(error, KeyError)
+    assert error.__traceback__ is not None
 
 
 async def test_a_sweep_goes_on_though_its_place_is_gone(story: Story) -> None:

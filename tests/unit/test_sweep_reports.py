@@ -10,6 +10,7 @@ import structlog
 from contracts.examples import ADA, NOON
 from payments_core.checkpoints import LEASE
 from payments_core.drift import Drift, DriftKind
+from payments_core.errors import GatewayNotAttempted
 from payments_core.jobs import DriftCause, Finding
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.object_lists import ObjectList
@@ -62,6 +63,19 @@ async def test_the_age_of_the_last_sweep_is_shown() -> None:
     assert await ops.value(age) == 86_400
 
 
+def test_a_bug_that_stops_a_sweep_is_told_with_its_trace() -> None:
+    """
+    As an error; what it says may quote anything, and is not told.
+    """
+    bug = KeyError("ada@example.com")
+    with structlog.testing.capture_logs() as lines:
+        SweepReports().failed(bug)
+
+    [line] = lines
+    assert (line["log_level"], line["exc_info"]) == ("error", bug)
+    assert line["reason"] == "KeyError"
+
+
 def test_the_log_names_things_and_not_what_is_said_of_them() -> None:
     """
     An e-mail does not belong into a log.
@@ -70,7 +84,7 @@ def test_the_log_names_things_and_not_what_is_said_of_them() -> None:
     with structlog.testing.capture_logs() as lines:
         reports.found(FINDING)
         reports.ended(NOON)
-        reports.failed(ValueError("busy"))
+        reports.failed(GatewayNotAttempted("busy"))
 
     assert [it["event"] for it in lines] == [
         "drift",

@@ -14,7 +14,7 @@ from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.erasure import SETTLED, Erasure
 from payments_core.events import EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.linking import KeyKind, LinkKeys
+from payments_core.linking import KeyKind, LinkKeys, Unlinked
 
 
 @attrs.frozen
@@ -52,6 +52,9 @@ class MemoryErasures:
         keys = _keys_of(tables, account)
         things: set[str] = {it.payment.id for it in tables.payments_of([user])}
         things |= tables.subscriptions_of.get(user, frozenset())
+        carrying = tables.carrying(user, keys)
+        things |= {it.payment.id for it in carrying.payments}
+        things |= {it.gateway_id for it in carrying.subscriptions}
         _, shared = _emails_of(tables, account)
         ends = {f"email {it}": until for it, until in shared.items()}
         for name in {*keys.names(), *ends}:
@@ -61,7 +64,7 @@ class MemoryErasures:
             erasure.at,
             frozenset({user, *keys.customer_ids, *keys.email_keys, *things}),
         )
-        _pseudonymise(tables, kept, erasure.pseudonym, keys)
+        _pseudonymise(tables, kept, erasure.pseudonym, keys, carrying)
         _forget(tables, user, keys, frozenset(things))
         change = ChangeByHand(
             action=ActionByHand.ERASE_ACCOUNT,
@@ -154,7 +157,11 @@ def _keys_of(tables: Tables, account: PaymentAccount) -> LinkKeys:
 
 
 def _pseudonymise(
-    tables: Tables, account: PaymentAccount, pseudonym: UserId, keys: LinkKeys
+    tables: Tables,
+    account: PaymentAccount,
+    pseudonym: UserId,
+    keys: LinkKeys,
+    carrying: Unlinked,
 ) -> None:
     user = account.user_id
     address = f"{pseudonym}@erased.invalid"
@@ -168,17 +175,15 @@ def _pseudonymise(
         version=account.version + 1,
     )
     nobody: Any = {"customer_id": None, "metadata_user_id": None, "email": None}
-    unlinked = tables.unlinked_under(keys)
-    for record in (*tables.payments_of([user]), *unlinked.payments):
-        owner = pseudonym if record.user_id else None
+    for record in (*tables.payments_of([user]), *carrying.payments):
         bare = attrs.evolve(record.payment, **nobody)
         tables.put_payment(
             attrs.evolve(
-                record, user_id=owner, payment=bare, version=record.version + 1
+                record, user_id=pseudonym, payment=bare, version=record.version + 1
             )
         )
     owned = [tables.subscriptions[it] for it in tables.subscriptions_of.get(user, ())]
-    for it in (*owned, *unlinked.subscriptions):
+    for it in (*owned, *carrying.subscriptions):
         report = attrs.evolve(
             it.report,
             customer_id=CustomerId(pseudonym),
@@ -189,7 +194,7 @@ def _pseudonymise(
         tables.put_subscription(
             attrs.evolve(
                 it,
-                user_id=pseudonym if it.user_id else None,
+                user_id=pseudonym,
                 report=report,
                 version=it.version + 1,
             )

@@ -51,10 +51,11 @@ class MemoryPaymentDirectory:
 class MemoryAuditLog:
     _database: MemoryDatabase
 
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         subject: str | None = None,
+        user_id: UserId | None = None,
         action: ActionByHand | None = None,
         since: datetime | None = None,
         limit: int = 100,
@@ -70,6 +71,7 @@ class MemoryAuditLog:
             it
             for it in logged
             if subject in (None, it.change.subject)
+            and user_id in (None, it.change.user_id)
             and action in (None, it.change.action)
             and (since is None or it.at >= since)
             and (after is None or (it.at, it.number) < after)

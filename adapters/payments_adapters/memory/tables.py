@@ -370,6 +370,34 @@ class Tables:
             or self._bound_to(thing.customer_id) in {None, *keys.user_ids}
         )
 
+    def carrying(self, user: UserId, keys: LinkKeys) -> Unlinked:
+        """Return what has no owner, also by hand, and is whose these keys are."""
+
+        def is_theirs(thing: Payment | SubscriptionReport) -> bool:
+            if thing.customer_id in keys.customer_ids:
+                return True
+            if thing.customer_id and self._bound_to(thing.customer_id) not in {
+                None,
+                user,
+            }:
+                return False
+            if thing.metadata_user_id:
+                return thing.metadata_user_id == user
+            return isinstance(thing, Payment) and thing.email in keys.email_keys
+
+        return Unlinked(
+            [
+                it
+                for it in self.payments.values()
+                if it.user_id is None and is_theirs(it.payment)
+            ],
+            [
+                it
+                for it in self.subscriptions.values()
+                if it.user_id is None and is_theirs(it.report)
+            ],
+        )
+
     def _may_be_held_by(self, payment: Payment, keys: LinkKeys) -> bool:
         """Say whether one of these users had its e-mail, or no user ever had it."""
         holders = self._holders(payment.email or "")

@@ -9,6 +9,7 @@ from payments_adapters.postgres import rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import changes_by_hand
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
+from payments_core.identity import UserId
 
 _PLACE = (changes_by_hand.c.at, changes_by_hand.c.id)
 
@@ -17,10 +18,11 @@ _PLACE = (changes_by_hand.c.at, changes_by_hand.c.id)
 class PostgresAuditLog:
     _store: PostgresStore
 
-    async def page(
+    async def page(  # noqa: PLR0913  # each a filter, by name
         self,
         *,
         subject: str | None = None,
+        user_id: UserId | None = None,
         action: ActionByHand | None = None,
         since: datetime | None = None,
         limit: int = 100,
@@ -29,6 +31,8 @@ class PostgresAuditLog:
         query = sa.select(changes_by_hand).order_by(*map(sa.desc, _PLACE))
         if subject is not None:
             query = query.where(changes_by_hand.c.subject == subject)
+        if user_id is not None:
+            query = query.where(changes_by_hand.c.user_id == user_id)
         if action is not None:
             query = query.where(changes_by_hand.c.action == action.value)
         if since is not None:

@@ -89,8 +89,8 @@ def _value(table: str, column: str, fate: Fate) -> str:
 def _pseudonym(table: str, column: str) -> str:
     if column in _ADDRESSES:
         return _E_MAIL
-    if column == "user_id":
-        # What had no owner has none; what was decided of theirs for another stays.
+    if table == "changes_by_hand" and column == "user_id":
+        # What was decided of theirs for another stays.
         return "case when user_id = $1 then $6 else user_id end"
     if table == "changes_by_hand":
         # A customer, or the job of one.

@@ -145,17 +145,20 @@ def fates() -> Mapping[tuple[str, str], Fate]:
     return found
 
 
-# Whose a thing is that has no owner: it carries a key of theirs.
+# What has no owner is whose customer it has, else whom it names, else whose e-mail it
+# has, also where a person unlinked it: as `payments_core.decide.erased` has it.
 _CARRIES: Final = (
-    "user_id = $1 or (user_id is null"
-    " and (claimed_by = $1 or customer_id = any($2){email}))"
+    "user_id = $1 or (user_id is null and (customer_id = any($2)"
+    " or ((claimed_by = $1{email}) and is_free_v1(customer_id, array[$1]))))"
 )
 # What is theirs, by table: $1 is the user, $2 their customers, $3 the keys of their
 # e-mails, $4 their payments and subscriptions, $5 their invoices.
 THEIRS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "payment_accounts": "user_id = $1",
-        "payments": _CARRIES.format(email=" or email_key = any($3)"),
+        "payments": _CARRIES.format(
+            email=" or claimed_by is null and email_key = any($3)"
+        ),
         "subscriptions": _CARRIES.format(email=""),
         "paid_periods": "subscription_id = any($4)",
         "invoice_payments": "invoice_id = any($5) and payment_id = any($4)",

@@ -356,8 +356,8 @@ changes_by_hand: Final = sa.Table(
     _one_of("action", ActionByHand),
 )
 sa.Index(None, changes_by_hand.c.at, changes_by_hand.c.id)
-for _column in (changes_by_hand.c.subject, changes_by_hand.c.action):
-    sa.Index(None, _column, changes_by_hand.c.at, changes_by_hand.c.id)
+for _name in ("subject", "user_id", "action"):
+    sa.Index(None, changes_by_hand.c[_name], changes_by_hand.c.at, changes_by_hand.c.id)
 
 erased_keys: Final = sa.Table(
     "erased_keys",

@@ -62,7 +62,7 @@ class KeyWatch:
         what = endpoint if error.permission else KEY
         if error.permission:
             self._forget(KEY)
-        self._refused[what] = f"the payment gateway: {error.reason}"
+        self._refused[what] = f"Stripe: {error.reason}"
         now = self._clock()
         told_at = self._told_at.get(what)
         if told_at is None or now - told_at >= TOLD_EVERY:

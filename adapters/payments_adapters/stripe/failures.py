@@ -102,7 +102,7 @@ def _of_request(
             decline_code=_word(said.get("decline_code")) or code,
             declined=True,
         )
-    return GatewayRefused(code, "the payment gateway refused it", field=field)
+    return GatewayRefused(code, "Stripe refused it", field=field)
 
 
 def _word(value: object) -> str | None:

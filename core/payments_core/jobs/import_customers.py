@@ -1,7 +1,8 @@
 """Bind many customers that the gateway has, and read what they have.
 
 Rule 1: a row is bound whole or refused, whatever becomes of the others. What is refused
-        says which field, and why.
+        says which field, and why; a bug is told as such, and its trace once to who
+        listens (`RecordFacts.on_bug`).
 Rule 2: it takes nothing over: not another user's e-mail or customer, nor the place of
         a customer that a user has. The e-mail of a user who is known stays as it is.
 Rule 3: a customer is bound before its history is read: so whose a payment is, is
@@ -105,7 +106,7 @@ class _Batch:
         snapshot, decision = await record.decided(sources)
         for number, decided in enumerate(decision.decided):
             if decided.failure is not None:
-                raise decided.failure
+                self._failed(number, "user_id", decided.failure)
             self._refuse(number, decided.refusal)
         found = await _each(self._left(), self._customer)
         left = [it for it in self._left() if it in found]
@@ -157,6 +158,10 @@ class _Batch:
             self._refuse(number, refusal)
         except GatewayOutcomeUnknown as error:
             self._end(number, RowState.REFUSED, "customer_id", str(error), error.code)
+        except PaymentsError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one customer's bug is not the others'
+            self._failed(number, "customer_id", error)
         return None
 
     def _warn(
@@ -170,7 +175,7 @@ class _Batch:
         if account is not None and account.email.key != row.email.key:
             warnings.append("email: the user has another one here, which is kept")
         if customer and customer.email_key not in {None, row.email.key}:
-            warnings.append("email: the customer has another one at the gateway")
+            warnings.append("email: the customer has another one at Stripe")
         self._warnings[number] = tuple(warnings)
 
     async def _bound(
@@ -187,6 +192,10 @@ class _Batch:
                     recorded = await patience(partial(record.one, sources[number]))
             except Rejected as refusal:
                 self._refuse(number, refusal)
+            except PaymentsError:
+                raise
+            except Exception as error:  # noqa: BLE001  # as in `_customer`
+                self._failed(number, "user_id", error)
             else:
                 if recorded.account is not None:
                     accounts[number] = recorded.account
@@ -204,8 +213,9 @@ class _Batch:
             left_out = await self.history(account, card, sequence)
         except PaymentsError:
             raise
-        except Exception as error:  # noqa: BLE001  # one customer's bug is not the others'
-            left_out = [f"failed: {type(error).__name__}"]
+        except Exception as error:  # noqa: BLE001  # as in `_customer`
+            self._failed(number, "history", error)
+            return
         if left_out:
             self._end(number, RowState.REFUSED, "history", "; ".join(left_out))
 
@@ -218,6 +228,12 @@ class _Batch:
             field = getattr(refusal, "field", None) or "user_id"
             reason = getattr(refusal, "reason", None) or str(refusal)
             self._end(number, RowState.REFUSED, field, reason, refusal.code)
+
+    def _failed(self, number: int, field: str, error: Exception) -> None:
+        record, row = self.history.reconcile.record, self.rows[number]
+        record.on_bug(row.customer_id, error)
+        reason = f"failed: {type(error).__name__}"
+        self._end(number, RowState.REFUSED, field, reason)
 
     def _end(
         self,

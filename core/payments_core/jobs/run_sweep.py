@@ -5,7 +5,8 @@ Rule 1: a call that was not made, or not answered, is made again (`Patience`). O
         compared.
 Rule 2: what differs is compared again after a moment: the event of what changed a
         moment ago may be on its way.
-Rule 3: a bug concerns what it is about: it is told, and the rest is compared.
+Rule 3: a bug concerns what it is about: it is told, its trace once to who listens
+        (`RecordFacts.on_bug`), and the rest is compared.
 """
 
 import asyncio
@@ -117,10 +118,10 @@ class RunSweep:
         repairs: bool,  # noqa: FBT001  # named by who calls
         before_each: Callable[[], Awaitable[None]],
     ) -> Sequence[Finding]:
-        differing = list[Suspect]()
+        differing, told = list[Suspect](), set[str]()
         for suspect in suspects:
             await before_each()
-            if await self._one(suspect, repairs=False):
+            if await self._one(suspect, told, repairs=False):
                 differing.append(suspect)
         if differing:
             self.on_settle(len(differing), self.settle_s)
@@ -128,12 +129,15 @@ class RunSweep:
         findings = list[Finding]()
         for suspect in differing:
             await before_each()
-            for finding in await self._one(suspect, repairs=repairs):
+            for finding in await self._one(suspect, told, repairs=repairs):
                 self.on_finding(finding)
                 findings.append(finding)
         return findings
 
-    async def _one(self, suspect: Suspect, *, repairs: bool) -> Sequence[Finding]:
+    async def _one(
+        self, suspect: Suspect, told: set[str], *, repairs: bool
+    ) -> Sequence[Finding]:
+        """Compare a thing; `told` are those whose bug was told."""
         compare = partial(self.reconcile.compare, suspect, repairs=repairs)
         try:
             return await self._patiently(compare)
@@ -142,6 +146,9 @@ class RunSweep:
         except PaymentsError:
             raise
         except Exception as error:  # noqa: BLE001  # one thing's bug is not the others'
+            if suspect.subject not in told:
+                told.add(suspect.subject)
+                self.reconcile.record.on_bug(suspect.subject, error)
             return [self.reconcile.failed(suspect, error)]
 
     async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:

@@ -111,7 +111,7 @@ async def _execute(run: JobRun, request: OperationRequest) -> None:
     """
     intent = (await run.execute(request, wait_s=None)).intent
     if intent.is_key_refused:
-        raise GatewayUnavailable("the payment gateway refused the key of this service")
+        raise GatewayUnavailable("Stripe refused the key of this service")
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
@@ -123,7 +123,7 @@ async def sync_customer(run: JobRun, job: Job) -> None:
     subscriptions = account.subscriptions if account else ()
     known = {it.gateway_id: not it.is_terminal for it in subscriptions}
     syncs = [
-        SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at the gateway")
+        SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at Stripe")
         for it in found.subscriptions
         # One too many is ended by its sync, though it is known.
         if known.get(it.gateway_id) is not (not it.is_terminal)

@@ -83,10 +83,10 @@ async def usable_customer(
     try:
         customer = await gateway.customer(customer_id)
     except GatewayObjectMissing:
-        reason = "the payment gateway has none"
+        reason = "Stripe has none"
         raise UnknownReference("customer_id", reason) from None
     if customer.deleted:
-        raise UnknownReference("customer_id", "the payment gateway has deleted it")
+        raise UnknownReference("customer_id", "Stripe has deleted it")
     if customer.metadata_user_id not in {None, user_id}:
         raise CustomerTaken("its metadata names another user")
     return customer

@@ -6,6 +6,7 @@ import attrs
 
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.caller import Caller
+from payments_core.identity import UserId
 from payments_core.ports import AuditLog
 
 
@@ -17,6 +18,7 @@ class ReadAuditLog:
         self,
         *,
         subject: str | None = None,
+        user_id: UserId | None = None,
         action: ActionByHand | None = None,
         since: datetime | None = None,
         limit: int = 100,
@@ -30,5 +32,10 @@ class ReadAuditLog:
         """
         caller.require_admin()
         return await self.log.page(
-            subject=subject, action=action, since=since, limit=limit, after=after
+            subject=subject,
+            user_id=user_id,
+            action=action,
+            since=since,
+            limit=limit,
+            after=after,
         )

@@ -97,6 +97,10 @@ def _ignore(_: Outcome) -> None:
     """Drop it: no listener was given."""
 
 
+def _unheard(_: str, __: Exception) -> None:
+    """Drop it: no listener was given."""
+
+
 @attrs.frozen
 class RecordFacts:
     ledger: Ledger
@@ -107,6 +111,9 @@ class RecordFacts:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     # Hears of each event that is kept and not applied, nor will be: once it is kept.
     on_not_applied: Callable[[Outcome], None] = _ignore
+    # Hears of a bug that one of many things met, once, by its id: the others go on, and
+    # what is told of that thing is a word. It is who asks for many that tells it.
+    on_bug: Callable[[str, Exception], None] = _unheard
 
     async def __call__(
         self,

@@ -130,6 +130,9 @@ class RecoverEvents:
             self.record, [_recovered(it, decided) for it in new]
         )
         kept = list(zip(new, recorded, strict=True))
+        for event, one in kept:
+            if one.failure is not None:
+                self.record.on_bug(event.id, one.failure)
         return attrs.evolve(
             found,
             recorded=[(it.key, _state(one)) for it, one in kept if one.is_kept],

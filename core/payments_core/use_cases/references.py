@@ -17,5 +17,5 @@ def gateway_reference(field: str, text: str) -> str:
         InvalidValue: it is something else.
     """
     if _REFERENCE.fullmatch(text) is None:
-        raise InvalidValue(field, "not an id of the payment gateway's")
+        raise InvalidValue(field, "not an id of Stripe's")
     return text

@@ -303,6 +303,7 @@ def build_container(
             container.resolve(SystemClock),
             container.resolve(Policy),
             on_not_applied=container.resolve(WebhookReports).keep,
+            on_bug=_log_bug,
         )
 
     def execute() -> ExecuteOperation:
@@ -597,6 +598,10 @@ def _log_key(what: str, reason: str) -> None:
         reason=reason,
         advice="set PAYMENTS_STRIPE_API_KEY to a key that is valid and may do this",
     )
+
+
+def _log_bug(subject: str, error: Exception) -> None:
+    structlog.get_logger().error("bug", subject=subject, exc_info=error)
 
 
 def _log_failure(event: GatewayEvent, error: Exception) -> None:

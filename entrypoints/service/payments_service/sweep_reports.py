@@ -11,6 +11,7 @@ import structlog
 from typing_extensions import override
 
 from payments_core.drift import DriftKind
+from payments_core.errors import PaymentsError
 from payments_core.jobs import Finding, SweepListener
 from payments_core.object_lists import ObjectList
 
@@ -56,6 +57,10 @@ class SweepReports(SweepListener):
     @override
     def failed(self, error: Exception) -> None:
         self.failures_count += 1
-        structlog.get_logger().warning(
-            "sweep stopped; it goes on later", reason=str(error)
-        )
+        said = "sweep stopped; it goes on later"
+        if isinstance(error, PaymentsError):
+            structlog.get_logger().warning(said, reason=str(error))
+        else:
+            # A bug, whose text may quote anything.
+            reason = type(error).__name__
+            structlog.get_logger().error(said, reason=reason, exc_info=error)

@@ -171,6 +171,8 @@ def test_the_audit_log_is_listed_a_page_at_a_time(failing: Dev) -> None:
 
     assert len(found) >= 3
     assert found == sorted(found, reverse=True)
+    of_user = failing.run(*words, "--user", "nobody-of-these@x.org")
+    assert (of_user.code, of_user.err) == (3, "payments: no such user\n")
     in_words = failing.run("audit", "list", "--subject", "subscription:sub_failing_3")
     assert in_words.out.startswith("AT ")
     assert "why not" in in_words.out

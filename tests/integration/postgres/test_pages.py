@@ -50,10 +50,10 @@ select 'e' || n, 'charge.succeeded', 'p' || n, now(), now() - n * interval '1 se
 from generate_series(1, {COUNT}) n;
 insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at)
 select 'users', 'j' || n, 'u' || n, now(), now() from generate_series(1, {COUNT}) n;
-insert into changes_by_hand (at, action, subject, decided_by, reason)
+insert into changes_by_hand (at, action, subject, user_id, decided_by, reason)
 select now() - n * interval '1 second',
     case n % 10 when 0 then 'retry_job' else 'replay_event' end, 's' || n % {PAGE},
-    'operator', ''
+    'u' || n % {PAGE}, 'operator', ''
 from generate_series(1, {COUNT}) n;
 """  # noqa: S608  # our own numbers
 _FLUSH: Final = sa.select(sa.func.pg_stat_force_next_flush())
@@ -255,8 +255,8 @@ async def test_p36_what_is_open_is_counted_up_to_a_limit(filled: PostgresStore) 
 
 @pytest.mark.parametrize(
     "wanted",
-    [{}, {"subject": "s7"}, {"action": ActionByHand.RETRY_JOB}],
-    ids=["all", "subject", "action"],
+    [{}, {"subject": "s7"}, {"user_id": "u7"}, {"action": ActionByHand.RETRY_JOB}],
+    ids=["all", "subject", "user", "action"],
 )
 async def test_p36_a_page_of_the_audit_log_reads_no_more_than_a_page(
     filled: PostgresStore, wanted: Any

@@ -20,7 +20,7 @@ from payments_core.use_cases import (
     RegisterCustomer,
 )
 from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
-from payments_service.cli import environment
+from payments_service.cli import environment, filters
 from payments_service.cli.account_import import import_
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.progress import told_if_cut_off
@@ -207,7 +207,7 @@ def export(*, user: str, as_json: bool) -> None:
 @click.option(
     "--settle",
     "settled_s",
-    type=click.FloatRange(0, 600),
+    type=filters.SETTLE,
     default=SETTLED_S,
     show_default=True,
     metavar="SECONDS",

@@ -61,28 +61,34 @@ class _Source:
 
     def batches(self) -> Iterator[list[ImportRow]]:
         """Return rows to be imported; `add` has to hear of them before the next."""
-        rows = list[ImportRow]()
+        rows, repeated = list[ImportRow](), 0
         for row in self.file.rows():
             try:
                 read = row.read()
-                self.seen.add(read)
+                before = self.seen.add(read)
             except InvalidValue as error:
                 if row.line >= self.from_line:
                     self._unreadable.append((row, error))
             else:
-                if row.line >= self.from_line:
-                    rows.append(read)
-                    self._texts[row.line] = row.text
+                if row.line < self.from_line:
+                    continue
+                if before is not None:
+                    self.report.repeated += 1
+                    repeated = row.line
+                    continue
+                rows.append(read)
+                self._texts[row.line] = row.text
             if len(rows) + len(self._unreadable) == BATCH:
                 yield rows
                 rows = []
         if rows or self._unreadable:
             yield rows
-        elif self.from_line > 1 and not self.report.begun:
+        elif self.from_line > 1 and not (self.report.begun or repeated):
             raise CommandError(
                 Exit.USAGE,
                 f"--from-line: no row is in line {self.from_line} or after it",
             )
+        self.report.next_line = max(self.report.next_line, repeated + 1)
 
     def add(self, results: Sequence[RowResult]) -> None:
         """Take in what became of the rows, in the order of the file."""
@@ -94,24 +100,25 @@ class _Source:
             if isinstance(it, RowResult):
                 self.report.add(it)
                 if it.state is RowState.REFUSED:
-                    self._write(self._texts[line])
+                    why = f"{it.field}: {it.reason}" if it.field else str(it.reason)
+                    self._write(self._texts[line], why)
             else:
-                self.report.unreadable(*it)
-                self._write(it[0].text)
+                row, error = it
+                self.report.unreadable(row, error)
+                self._write(row.text, str(error))
             self.report.next_line = line + 1
         self._texts.clear()
         self._unreadable.clear()
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, why: str) -> None:
         if self.refused is None:
             return
         if not self._begun:
             self._begun = True
             # One that was begun by a run before has it.
             if not self.refused.tell():
-                self.refused.write(self.file.header)
-        # The last line of a file may have no end.
-        self.refused.write(text if text.endswith("\n") else f"{text}\n")
+                self.refused.write(self.file.refused_header)
+        self.refused.write(self.file.refused(text, why))
         self.refused.flush()
 
 
@@ -133,8 +140,8 @@ class _Source:
     "refused_file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where to write the refused rows, as they are in the file; one that is not "
-    "empty is only added to, with --from-line.",
+    help="Where to write the refused rows, each as it is in the file behind why it was "
+    "refused; a file that is not empty is only added to, with --from-line.",
 )
 @click.option(
     "--from-line",
@@ -206,6 +213,12 @@ def import_(
     report.step(None, last=True)
     report.tell(as_json=as_json)
     if report.refused:
+        click.echo(
+            f"{refused_file} has the refused rows, each with why: mend and import it"
+            if refused_file
+            else "--refused FILE writes the refused rows to a file, each with why",
+            err=True,
+        )
         raise SystemExit(Exit.REFUSED)
 
 

@@ -1,17 +1,16 @@
 """The audit log: what was done by hand, by whom, when and why."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import click
 
 from payments_core.by_hand import ActionByHand, AuditPage, LoggedChange
-from payments_core.errors import InvalidValue
 from payments_core.use_cases import ReadAuditLog
 from payments_service.cli import environment, filters
 from payments_service.cli.table import show_table
-from payments_service.presentation.arguments import decode_cursor, encode_cursor
+from payments_service.presentation.arguments import decode_audit_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
 _COLUMNS: Final = ("at", "by", "action", "subject", "user_id", "reason")
@@ -33,6 +32,11 @@ def audit() -> None:
     "a customer or a job.",
 )
 @click.option(
+    "--user",
+    help="Only what was done of this user: id or e-mail. What was done to an event by "
+    "its id is of no user.",
+)
+@click.option(
     "--action",
     type=click.Choice([it.value for it in ActionByHand]),
     help="Only such acts.",
@@ -44,6 +48,7 @@ def audit() -> None:
 def list_changes(
     *,
     subject: str | None,
+    user: str | None,
     action: str | None,
     since: datetime | None,
     limit: int,
@@ -51,15 +56,15 @@ def list_changes(
     as_json: bool,
 ) -> None:
     """List what was done by hand, the latest first."""
-    after = _place(cursor)
-    if subject is not None and "\0" in subject:
-        raise InvalidValue("subject", "no id of anything")
+    after = decode_audit_cursor(cursor)
 
     async def work() -> AuditPage:
         async with environment.opened() as container:
             filters.not_in_the_future(since, container.clock())
+            whose = None if user is None else await environment.named(container, user)
             return await container[ReadAuditLog](
                 subject=subject,
+                user_id=whose,
                 action=ActionByHand(action) if action else None,
                 since=since,
                 limit=limit,
@@ -69,25 +74,13 @@ def list_changes(
 
     page = environment.run(work())
     rows = [_facts(it) for it in page.changes]
-    following = page.after and encode_cursor(
-        (page.after[0].isoformat(), str(page.after[1]))
-    )
+    following = encode_cursor(page.after)
     if as_json:
         click.echo(json.dumps({"items": rows, "next_cursor": following}))
         return
     show_table(_COLUMNS, rows, nothing="nothing such was done by hand", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
-
-
-def _place(cursor: str | None) -> tuple[datetime, int] | None:
-    after = decode_cursor(cursor)
-    if after is None:
-        return None
-    try:
-        return datetime.fromisoformat(after[0]).astimezone(UTC), int(after[1])
-    except (OverflowError, ValueError):
-        raise InvalidValue("cursor", "not a cursor of ours") from None
 
 
 def _facts(logged: LoggedChange) -> dict[str, object]:

@@ -4,10 +4,14 @@ Rule 1: a row that cannot be read is refused with its line, the field and the re
         the rest is read. A line that no row may have is cut, and its row refused.
 Rule 2: a file may be longer than memory: one row of it is kept. Which users, customers
         and e-mails came before is kept on disk.
-Rule 3: what is refused can be written again byte for byte, to be mended.
+Rule 3: what is refused can be written again as it was, to be mended, and before it why
+        it was refused. That is passed over when it is read, and replaced when the row
+        is refused once more.
 """
 
 import csv
+import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -23,6 +27,12 @@ from payments_core.identity import customer_id, user_id
 from payments_core.jobs import ImportRow
 
 FIELDS: Final = ("user_id", "email", "customer_id")
+# Before them, in a file of refused rows: why. The first column, or the first member.
+REFUSED: Final = "refused"
+_REFUSED_CELL: Final = re.compile(r'(?:"(?:[^"]|"")*"|[^",\r\n]*),')
+_REFUSED_MEMBER: Final = re.compile(
+    rf'\s*\{{(?:\s*"{REFUSED}"\s*:\s*"(?:[^"\\]|\\.)*"\s*,?)?\s*'
+)
 # A user id, an e-mail and a customer id have a few hundred characters.
 LINE_LENGTH_MAX: Final = 16 * 1024
 
@@ -104,12 +114,14 @@ class _Lines:
 class CustomerFile:
     """The rows of a stream that was opened with `newline=""`.
 
-    `header` is the text that a file of some of its rows begins with.
+    `refused_header` is the text that a file of its refused rows begins with.
     """
 
     _stream: TextIO
     _format: FileFormat
-    header: str = ""
+    refused_header: str = ""
+    # It is such a file itself.
+    _has_reasons: bool = False
 
     def rows(self) -> Iterator[FileRow]:
         """Return the rows, the first first; blank lines are none.
@@ -118,7 +130,7 @@ class CustomerFile:
             InvalidValue: the line of headers lacks a column, or has one twice.
         """
         lines = _Lines(self._stream)
-        rows = self._csv(lines) if self._format is FileFormat.CSV else _json(lines)
+        rows = self._csv(lines) if self._format is FileFormat.CSV else _json_rows(lines)
         for row in rows:
             if lines.too_long:
                 reason = f"over {LINE_LENGTH_MAX} characters in a line"
@@ -145,7 +157,10 @@ class CustomerFile:
             if not any(cells):
                 continue
             if names is None:
-                names, self.header = _headers(cells), lines.text
+                names = _headers(cells)
+                self._has_reasons = names[0] == REFUSED
+                again = lines.text if self._has_reasons else f"{REFUSED},{lines.text}"
+                self.refused_header = again
                 continue
             said = dict(zip(names, cells, strict=False))
             if len(cells) != len(names):
@@ -154,6 +169,23 @@ class CustomerFile:
             yield FileRow(line, lines.text, said)
         if names is None:
             raise InvalidValue("", "the file has no line of headers")
+
+    def refused(self, text: str, reason: str) -> str:
+        """Return a row as it is written again, with why it was refused."""
+        reason = " ".join(reason.split())
+        # The last line of a file may have no end.
+        text = text if text.endswith("\n") else f"{text}\n"
+        if self._format is FileFormat.CSV:
+            cell = _REFUSED_CELL.match(text) if self._has_reasons else None
+            quoted = reason.replace('"', '""')
+            return f'"{quoted}",{text[cell.end() :] if cell else text}'
+        begin = _REFUSED_MEMBER.match(text)
+        if begin is None:
+            # It is no object, and has no place for it.
+            return text
+        rest = text[begin.end() :]
+        comma = "" if rest.startswith("}") else ", "
+        return f'{{"{REFUSED}": {json.dumps(reason)}{comma}{rest}'
 
 
 def _headers(cells: list[str]) -> list[str]:
@@ -166,7 +198,7 @@ def _headers(cells: list[str]) -> list[str]:
     return cells
 
 
-def _json(lines: _Lines) -> Iterator[FileRow]:
+def _json_rows(lines: _Lines) -> Iterator[FileRow]:
     lines.begin_row()
     for text in lines:
         if text.strip():
@@ -200,8 +232,8 @@ class SeenRows:
             " without rowid"
         )
 
-    def add(self, row: ImportRow) -> None:
-        """Take a row in; of one that comes twice both say the same.
+    def add(self, row: ImportRow) -> int | None:
+        """Take a row in; return the line that had this user and customer before.
 
         Raises:
             InvalidValue: a line before says otherwise.
@@ -211,6 +243,7 @@ class SeenRows:
             "user_id": (f"customer {row.customer_id}", row.user_id),
             "email": (f"email {row.email.key}", row.user_id),
         }
+        before: int | None = None
         for field, (name, other) in known.items():
             found = self._rows.execute(
                 "select line, other from seen where name = ?", (name,)
@@ -219,10 +252,13 @@ class SeenRows:
                 whose = name.partition(" ")[0]
                 reason = f"line {found[0]} has another one for the same {whose}"
                 raise InvalidValue(field, reason)
+            if found is not None and field == "customer_id":
+                before = int(found[0])
         self._rows.executemany(
             "insert or ignore into seen values (?, ?, ?)",
             [(name, row.number, other) for name, other in known.values()],
         )
+        return before
 
     def close(self) -> None:
         self._rows.close()

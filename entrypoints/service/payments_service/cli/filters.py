@@ -1,5 +1,6 @@
 """Which events, jobs or changes by hand: the same options of lists and of batches."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -55,8 +56,22 @@ class _EventType(click.ParamType[str]):
         return text
 
 
+class _Seconds(click.FloatRange):
+    """Seconds of a range, to which NaN belongs as little as to any."""
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail("no number", param, ctx)
+        return seconds
+
+
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 MOMENT: Final = _Moment()
+SETTLE: Final = _Seconds(0, 600)
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 TYPE: Final = click.option(
     "--type", "type_", type=_EventType(), help="Only those of this type."

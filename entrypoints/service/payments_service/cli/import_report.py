@@ -30,6 +30,8 @@ class ImportReport:
 
     dry_run: bool
     counts: Counter[RowState] = attrs.field(factory=Counter)
+    # They say what a line before says, and were left alone.
+    repeated: int = 0
     warned: int = 0
     items: list[dict[str, object]] = attrs.field(factory=list)
     unlisted: int = 0
@@ -39,6 +41,10 @@ class ImportReport:
     complete: bool = False
     _began: float = attrs.field(factory=time.monotonic)
     _said: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        return self.counts.total() + self.repeated
 
     @property
     def refused(self) -> int:
@@ -92,18 +98,18 @@ class ImportReport:
         left = ""
         if share and not last:
             left = f", about {took_s / share - took_s:.0f} s left"
-        rows = self.counts.total()
         click.echo(
-            f"{rows} rows, to line {self.next_line - 1}: {self._counted()}; "
-            f"{rows / took_s:.0f} a second{left}",
+            f"{self.rows} rows, to line {self.next_line - 1}: {self._counted()}; "
+            f"{self.rows / took_s:.0f} a second{left}",
             err=True,
         )
 
     def _counted(self) -> str:
         done = "would be imported" if self.dry_run else "imported"
+        repeated = f"{self.repeated} repeated, " if self.repeated else ""
         return (
             f"{self.counts[RowState.IMPORTED]} {done}, "
-            f"{self.counts[RowState.KNOWN]} known, {self.refused} refused"
+            f"{self.counts[RowState.KNOWN]} known, {repeated}{self.refused} refused"
         )
 
     def tell(self, *, as_json: bool) -> None:
@@ -119,9 +125,10 @@ class ImportReport:
         return {
             "complete": self.complete,
             "dry_run": self.dry_run,
-            "rows": self.counts.total(),
+            "rows": self.rows,
             "next_line": self.next_line,
             **{state.value: self.counts[state] for state in RowState},
+            "repeated": self.repeated,
             "warned": self.warned,
             "items": self.items,
         }

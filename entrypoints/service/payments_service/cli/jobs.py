@@ -1,18 +1,16 @@
 """The worker's jobs: list what is open, show one, ask for one again."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
-from payments_core.errors import InvalidValue
 from payments_core.job import Job, JobKey, JobKind
-from payments_core.job_list import JobPlace
 from payments_core.use_cases import ListJobs, ReadJob, RetryJobs
 from payments_service.cli import environment, filters
 from payments_service.cli.batches import Batches
 from payments_service.cli.table import show_table
-from payments_service.presentation.arguments import decode_cursor, encode_cursor
+from payments_service.presentation.arguments import decode_job_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
 _COLUMNS = ("id", "state", "due_at", "attempts", "user_id", "reason")
@@ -57,7 +55,7 @@ def list_jobs(  # each an option, by name
 
     DUE_AT and --since are real time, also beside a sandbox whose clock was advanced.
     """
-    place = _place(cursor)
+    place = decode_job_cursor(cursor)
 
     async def work() -> tuple[list[dict[str, object]], str | None]:
         async with environment.opened() as container:
@@ -70,7 +68,7 @@ def list_jobs(  # each an option, by name
                 caller=environment.operator(),
             )
         after = page.after
-        cursor = (after.due_at.isoformat(), after.key.id) if after else None
+        cursor = (after.due_at, after.key.id) if after else None
         return [_facts(it) for it in page.jobs], encode_cursor(cursor)
 
     rows, following = environment.run(work())
@@ -80,17 +78,6 @@ def list_jobs(  # each an option, by name
     show_table(_COLUMNS, rows, nothing="no such job is open", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
-
-
-def _place(cursor: str | None) -> JobPlace | None:
-    after = decode_cursor(cursor)
-    if after is None:
-        return None
-    try:
-        due_at = datetime.fromisoformat(after[0]).astimezone(UTC)
-        return JobPlace(due_at, JobKey.of_id(after[1]))
-    except (InvalidValue, OverflowError, ValueError):
-        raise InvalidValue("cursor", "not a cursor of ours") from None
 
 
 @jobs.command()

@@ -18,7 +18,7 @@ from payments_core.sweep import SweepPlace, SweepRange
 from payments_core.use_cases import GetPaymentStatus
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import Exit
-from payments_service.cli.filters import MOMENT
+from payments_service.cli.filters import MOMENT, SETTLE
 from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import user_named
@@ -142,7 +142,7 @@ def facts_of(finding: Finding) -> dict[str, object]:
 @click.option(
     "--settle",
     "settle_s",
-    type=click.FloatRange(0, 600),
+    type=SETTLE,
     default=SETTLE_S,
     show_default=True,
     metavar="SECONDS",

@@ -11,6 +11,7 @@ from typing_extensions import override
 from payments_service.cli.ending import SIGNALS, Ending
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.steps import Steps
+from payments_service.cli.texts import check_texts
 
 # What only the extra `dev` brings, and the image leaves out.
 _DEV: Final = {
@@ -73,7 +74,10 @@ class _Lazy(click.Group):
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             # All is imported: from now on Ctrl-C lets a command close what it opened.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        return command if isinstance(command, click.Command) else None
+        if not isinstance(command, click.Command):
+            return None
+        check_texts(command)
+        return command
 
     @override
     def resolve_command(

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from payments_core.intent import Intent, IntentState
-from payments_core.subscription import Subscription, SubscriptionId, subscription_id
+from payments_core.subscription import Subscription
 from payments_core.use_cases import (
     Change,
     ChangeSubscription,
@@ -28,7 +28,7 @@ from payments_service.cli import environment, subscription_links
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
 from payments_service.container import Container
-from payments_service.presentation.arguments import user_named
+from payments_service.presentation.arguments import subscription_named, user_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.problems import problem_of
 from payments_service.presentation.schemas import (
@@ -65,11 +65,6 @@ def _own(key: str | None) -> str | None:
     return key and f"command-line {key}"
 
 
-def _id(text: str) -> SubscriptionId:
-    """Return our id of a subscription, by which the use cases know it."""
-    return subscription_id(text) if text.startswith("sub_") else SubscriptionId(text)
-
-
 async def _done(container: Container, executed: ExecutedOperation) -> Intent:
     """Return an operation that has ended.
 
@@ -85,7 +80,7 @@ async def _done(container: Container, executed: ExecutedOperation) -> Intent:
     if intent.outcome is None:
         raise CommandError(
             Exit.DEPENDENCY_DOWN,
-            f"the gateway did not answer; the worker goes on with intent {intent.id}",
+            f"Stripe did not answer; the worker goes on with intent {intent.id}",
         )
     if intent.state is not IntentState.SUCCEEDED and intent.outcome.refusal:
         raise problem_of(intent.outcome.refusal)
@@ -199,7 +194,7 @@ def change(
     async def work(container: Container) -> ExecutedOperation:
         return await container[ChangeSubscription](
             user_named(user),
-            _id(id_),
+            subscription_named(id_),
             wanted,
             caller=environment.operator(),
             key=_own(key),
@@ -210,7 +205,9 @@ def change(
         account = await container[GetAuthorizedAccount](
             user_named(user), caller=operator
         )
-        rule = container[CheckChange].rule(_id(id_), wanted, None, caller=operator)
+        rule = container[CheckChange].rule(
+            subscription_named(id_), wanted, None, caller=operator
+        )
         rule(account)
 
     _operate(work, check, f"would change {id_}", dry_run=dry_run, as_json=as_json)
@@ -221,7 +218,7 @@ def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
         async with environment.opened() as container:
             found = await container[PreviewChange](
                 user_named(user),
-                _id(id_),
+                subscription_named(id_),
                 wanted,
                 caller=environment.operator(),
             )
@@ -251,7 +248,7 @@ def cancel(
     async def work(container: Container) -> ExecutedOperation | Subscription:
         ended = await container[EndSubscription](
             user_named(user),
-            _id(id_),
+            subscription_named(id_),
             at_period_end=at_period_end,
             caller=environment.operator(),
             key=_own(key),
@@ -260,7 +257,7 @@ def cancel(
 
     async def check(container: Container) -> Subscription | None:
         found = await container[ReadSubscriptions].one(
-            user_named(user), _id(id_), caller=environment.operator()
+            user_named(user), subscription_named(id_), caller=environment.operator()
         )
         return found if is_ended(found, at_period_end=at_period_end) else None
 

@@ -27,7 +27,8 @@ def _id(text: str) -> str:
     if text.startswith("sub-"):
         raise InvalidValue(
             "subscription",
-            "our id, not Stripe's (sub_…): `payments subscription list USER` has both",
+            "our id, not Stripe's (sub_…): `payments subscription list USER` has both; "
+            "`payments audit list --action unlink_subscription` has those of no user",
         )
     return gateway_reference("subscription", text)
 

@@ -1,6 +1,7 @@
 """What a check finds, and how it ends when it cannot say.
 
-Rule 1: a check that fails or takes too long says so itself: the others go on.
+Rule 1: a check that fails or takes too long says so itself: the others go on. Of a bug
+        the log says more.
 Rule 2: no finding shows a secret, or anything of an address but what a person typed.
 """
 
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 import attrs
+import structlog
 
 from payments_core.errors import PaymentsError, StoreUnavailable
 
@@ -54,6 +56,7 @@ class Check:
         except PaymentsError as error:
             return [self.unknown(str(error))]
         except Exception as error:  # noqa: BLE001  # the other checks go on
+            structlog.get_logger().error("bug", check=self.name, exc_info=error)
             # Its text may quote what must not be shown.
             return [self.unknown(f"it cannot be told ({type(error).__name__})")]
 

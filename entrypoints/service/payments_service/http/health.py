@@ -78,7 +78,7 @@ class GatewayMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(
             "payments_gateway_breaker",
-            "1 for the state that the circuit breaker of the payment gateway is in.",
+            "1 for the state that the circuit breaker of Stripe is in.",
             labels=["state"],
         )
         for known in BreakerState:
@@ -91,12 +91,12 @@ class GatewayMetrics(Collector):
         )
         yield CounterMetricFamily(
             "payments_gateway_silent_calls",
-            "Calls to the payment gateway that got no definite answer.",
+            "Calls to Stripe that got no definite answer.",
             value=self._breaker.unknown_total,
         )
         refused = GaugeMetricFamily(
             "payments_gateway_key_refused",
-            "1 for what the payment gateway refuses our key: `key` is all of it.",
+            "1 for what Stripe refuses our key: `key` is all of it.",
             labels=["what"],
         )
         for what in {KEY, *self._breaker.key.refused}:
@@ -104,7 +104,7 @@ class GatewayMetrics(Collector):
         yield refused
         yield CounterMetricFamily(
             "payments_gateway_key_refusals",
-            "Calls that the payment gateway refused because of our key.",
+            "Calls that Stripe refused because of our key.",
             value=self._breaker.key.refused_total,
         )
 
@@ -194,7 +194,7 @@ class SweepMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         drifts = CounterMetricFamily(
             "payments_drifts",
-            "What a nightly sweep found to differ from the gateway, by its kind.",
+            "What a nightly sweep found to differ from Stripe, by its kind.",
             labels=["kind"],
         )
         for kind, count in self._reports.drifts.items():
@@ -202,7 +202,7 @@ class SweepMetrics(Collector):
         yield drifts
         objects = CounterMetricFamily(
             "payments_sweep_objects",
-            "The gateway's objects that sweeps compared, by their list.",
+            "Stripe's objects that sweeps compared, by their list.",
             labels=["list"],
         )
         for list_, count in self._reports.objects.items():

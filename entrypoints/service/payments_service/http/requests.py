@@ -208,7 +208,7 @@ def card_data_refused(where: str) -> HttpProblem:
     return HttpProblem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "card_data_refused",
-        "card data does not come here: give the gateway's id of a payment method",
+        "card data does not come here: give Stripe's id of a payment method",
         [FieldError(where, "looks like card data")],
     )
 

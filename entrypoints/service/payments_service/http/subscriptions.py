@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 
 from payments_core.errors import InvalidValue
 from payments_core.intent import intent_id
-from payments_core.subscription import SubscriptionId
 from payments_core.use_cases import (
     CallOffIntent,
     ChangeSubscription,
@@ -26,6 +25,7 @@ from payments_service.http.operations import (
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, json_body, no_body, query_value
 from payments_service.http.schemas import ChangeIn, OrderIn
+from payments_service.presentation.arguments import subscription_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
     IntentOut,
@@ -70,7 +70,7 @@ async def get_subscription(
     read: NamedDependency[ReadSubscriptions],
 ) -> KnownSubscriptionOut:
     found = await read.one(
-        user_in_path(user), SubscriptionId(subscription), caller=request.user
+        user_in_path(user), subscription_named(subscription), caller=request.user
     )
     return KnownSubscriptionOut.known(found)
 
@@ -85,7 +85,7 @@ async def change_subscription(
     given = await json_body(request, ChangeIn)
     executed = await change(
         user_in_path(user),
-        SubscriptionId(subscription),
+        subscription_named(subscription),
         given.change(),
         caller=request.user,
         key=idempotency_key(request),
@@ -103,7 +103,7 @@ async def preview_change(
     given = await json_body(request, ChangeIn)
     found = await preview(
         user_in_path(user),
-        SubscriptionId(subscription),
+        subscription_named(subscription),
         given.change(),
         caller=request.user,
     )
@@ -123,7 +123,7 @@ async def end_subscription(
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
     ended = await end(
         user_in_path(user),
-        SubscriptionId(subscription),
+        subscription_named(subscription),
         at_period_end=_WHEN[when],
         caller=request.user,
         key=idempotency_key(request),

@@ -1,19 +1,32 @@
-"""What a caller writes, in a path or on a command line: a user, a cursor."""
+"""What a caller writes, in a path or on a command line: a text, a user, a cursor."""
 
 import base64
 import binascii
-from datetime import datetime
-from typing import Annotated, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from payments_adapters.emails import read_email
+from payments_core.by_hand import AuditCursor
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
+from payments_core.job import JobKey
+from payments_core.job_list import JobPlace
 from payments_core.kept_events import EventCursor
+from payments_core.subscription import SubscriptionId, subscription_id
 
 # What a token calls itself and its issuer: printable, and of a length.
 PrintableName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
+
+
+def is_storable(text: str) -> bool:
+    """Say whether UTF-8 and Postgres can hold a text.
+
+    A NUL they cannot, nor a lone surrogate: that is how Python has a byte of a command
+    line that is no UTF-8.
+    """
+    return "\0" not in text and not any("\ud800" <= it <= "\udfff" for it in text)
 
 
 def user_named(text: str) -> UserId | Email:
@@ -25,11 +38,18 @@ def user_named(text: str) -> UserId | Email:
     return read_email(text) if "@" in text else user_id(text)
 
 
+def subscription_named(text: str) -> SubscriptionId:
+    """Read our id of a subscription (sub-…), or Stripe's (sub_…), which leads to it."""
+    return subscription_id(text) if text.startswith("sub_") else SubscriptionId(text)
+
+
 # A part of a cursor: a job's id holds two names.
 _Part = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,600}\Z")]
 # What an event calls itself: any text that Postgres takes.
 _AnyName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{1,500}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_BIGINT_MAX: Final = 2**63 - 1
+_Number = Annotated[int, msgspec.Meta(ge=0, le=_BIGINT_MAX)]
 _T = TypeVar("_T")
 
 
@@ -40,7 +60,7 @@ def encode_cursor(after: tuple[object, ...] | None) -> str | None:
 
 
 def decode_cursor(text: str | None) -> tuple[str, str] | None:
-    """Read a cursor that `encode_cursor` made of two names.
+    """Read a cursor that `encode_cursor` made of a token's issuer and id.
 
     Raises:
         InvalidValue: it was not made by this service.
@@ -56,7 +76,35 @@ def decode_event_cursor(text: str | None) -> EventCursor | None:
     """
     if text is None:
         return None
-    return _decoded(text, tuple[_Moment, _AnyName, _AnyName])
+    at, id_, type_ = _decoded(text, tuple[_Moment, _AnyName, _AnyName])
+    return _in_utc(at), id_, type_
+
+
+def decode_audit_cursor(text: str | None) -> AuditCursor | None:
+    """Read a cursor that `encode_cursor` made of the audit log's.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    at, number = _decoded(text, tuple[_Moment, _Number])
+    return _in_utc(at), number
+
+
+def decode_job_cursor(text: str | None) -> JobPlace | None:
+    """Read a cursor that `encode_cursor` made of a moment and a job's id.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    due_at, id_ = _decoded(text, tuple[_Moment, _Part])
+    try:
+        return JobPlace(_in_utc(due_at), JobKey.of_id(id_))
+    except InvalidValue:
+        raise _not_ours() from None
 
 
 def _decoded(text: str, shape: type[_T]) -> _T:
@@ -65,4 +113,15 @@ def _decoded(text: str, shape: type[_T]) -> _T:
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         return msgspec.json.decode(raw, type=shape)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise InvalidValue("cursor", "not a cursor of ours") from None
+        raise _not_ours() from None
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _not_ours() from None
+
+
+def _not_ours() -> InvalidValue:
+    return InvalidValue("cursor", "not a cursor of ours")

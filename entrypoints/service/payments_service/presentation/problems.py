@@ -35,5 +35,5 @@ def problem_of(refusal: Refusal) -> errors.PaymentsError:
     if known := _BARE.get(refusal.code):
         return known()
     if refusal.field is not None and refusal.code == MISSING:
-        return errors.UnknownReference(refusal.field, "the payment gateway has none")
+        return errors.UnknownReference(refusal.field, "Stripe has none")
     return errors.GatewayRefused(refusal.code, refusal.reason, field=refusal.field)
