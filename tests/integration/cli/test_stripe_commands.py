@@ -240,9 +240,9 @@ def test_a_file_that_is_there_is_not_written_over(
     else:
         link = os.link
 
-        def late(beside: Path, path: Path) -> None:
-            path.write_text("whsec_of_another_one")
-            link(beside, path)
+        def late(source: str, name: str, **options: Any) -> None:
+            place.file.write_text("whsec_of_another_one")
+            link(source, name, **options)
 
         monkeypatch.setattr(os, "link", late)
 
