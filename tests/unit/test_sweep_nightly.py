@@ -345,11 +345,18 @@ async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> N
     reconcile = attrs.evolve(sweep.run.reconcile, lists=Refusing())
     refused = attrs.evolve(sweep, run=RunSweep(reconcile, sleep=no_wait))
 
-    assert await refused()
-    assert len(heard.failures) == 1
-    assert not await sweep()
-    story.deployment.clock.advance(timedelta(minutes=1))
-    assert await sweep()
+    def attempts() -> int:
+        return story.deployment.database.loops[SWEEP].lease.attempts
+
+    a_page_more, all_pages = (lambda: True), (lambda: False)
+    for stopping in (a_page_more, all_pages):
+        assert await refused()
+        assert attempts() == len(heard.failures)
+        assert not await sweep()
+        story.deployment.clock.advance(timedelta(minutes=1))
+        assert await sweep(stopping)
+        assert attempts() == 0
+        heard.failures.clear()
     assert heard.pages == list(ObjectList)
 
 
@@ -382,7 +389,8 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     assert await sweep()
     clock.advance(timedelta(days=1))
     assert await sweep()
-    clock.advance(COMPARED_FOR * 2)
+    # By day, too: the first one alone waits for a night.
+    clock.advance(COMPARED_FOR * 2 + timedelta(hours=9))
     assert await sweep()
 
     day_later = began + timedelta(days=1) - SETTLES_WITHIN
