@@ -589,6 +589,18 @@ def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
     assert answer.code == 0, answer.out
 
 
+def test_an_event_that_nobody_follows_is_not_missed(deployed: Deployed) -> None:
+    """It is listed as the others are, and nothing of it would be kept."""
+    endpoint_made_at(deployed, datetime.now(UTC) - timedelta(hours=1))
+    deployed.api.post("products", name="tea")
+    deployed.sandbox.advance(datetime.now(UTC))
+    listed = [it["type"] for it in deployed.sandbox.events()]
+    answer = deployed.doctor()
+    assert listed == ["product.created"]
+    assert answer.code == 0, answer.out
+    assert "all 0 of the latest events" in answer.out
+
+
 # What sweeps found
 
 
