@@ -25,6 +25,7 @@ import pytest
 from payments_adapters.jwt import generate_jwks
 from payments_adapters.postgres import schema
 from payments_adapters.stripe.api_shapes import API_VERSION
+from payments_adapters.stripe.endpoint import EVENT_TYPES
 from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
@@ -57,6 +58,10 @@ insert into webhook_events (id, type, created_at, received_at, livemode, state)
 values (
     'evt_{state}', 'invoice.paid', now(), now() - interval '1 hour', false, '{state}'
 )
+"""
+_ARRIVED: Final = """
+insert into webhook_events (id, type, created_at, received_at, livemode, state)
+values ('{id}', 'charge.succeeded', now(), now(), false, 'applied')
 """
 _BEHIND: Final = """
 update checkpoints set reached_at = now() - interval '{span}' where name = '{name}'
@@ -599,6 +604,44 @@ def test_an_event_that_nobody_follows_is_not_missed(deployed: Deployed) -> None:
     assert listed == ["product.created"]
     assert answer.code == 0, answer.out
     assert "all 0 of the latest events" in answer.out
+
+
+def test_of_what_happened_that_alone_is_missed_that_is_not_here(
+    deployed: Deployed,
+) -> None:
+    """All but one came; then all did."""
+    lost(deployed)
+    events = deployed.sandbox.events()
+    missed, *came = [it["id"] for it in events if it["type"] in EVENT_TYPES]
+    assert came
+
+    def arrive(*ids: str) -> None:
+        for id_ in ids:
+            deployed.sql(_ARRIVED.format(id=id_))
+
+    arrive(*came)
+    some = {it["check"]: it for it in deployed.doctor("--json").json["items"]}
+    arrive(missed)
+    every = deployed.doctor()
+
+    assert some["deliveries"]["text"].startswith("1 of the latest ")
+    assert some["deliveries"]["text"].endswith(f": {missed}")
+    assert every.code == 0, every.out
+    assert f"all {1 + len(came)} of the latest events" in every.out
+
+
+def test_the_endpoints_of_one_address_alone_are_looked_at(deployed: Deployed) -> None:
+    """Where an account has those of several deployments."""
+    deployed.another(url=URL.replace("//pay.", "//other."), status="disabled")
+    every = deployed.doctor()
+    ours = deployed.doctor("--url", "https://pay.example.com")
+    other = deployed.doctor("--url", "https://other.example.com")
+    none = deployed.doctor("--url", "https://none.example.com", "--json")
+    assert (every.code, ours.code, other.code, none.code) == (7, 0, 7, 7)
+    assert "is disabled" in every.out
+    assert "is disabled" in other.out
+    [wrong] = [it for it in none.json["items"] if it["status"] == "wrong"]
+    assert "setup --url https://none.example.com --secret-file" in wrong["remedy"]
 
 
 # What sweeps found

@@ -365,6 +365,8 @@ def test_a_run_that_breaks_off_is_gone_on_with(
         assert is_written is False
     else:
         assert is_written
+        goes_on = fault is Fault.ERROR_BEFORE
+        assert ("go on with" in again.out) is goes_on
     *old, new = place.endpoints
     assert len(old) == rolls
     assert place.secrets_of(new) == [file.read_text().strip()]
