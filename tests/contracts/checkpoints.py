@@ -50,6 +50,7 @@ class CheckpointsContract:
             await claimed(stores),
             position='{"after": "evt_ü"}',
             reached_at=NOON - MOMENT,
+            result='{"found": "ü"}',
             lease=Lease(due_at=NOON + MOMENT, attempts=3, fence=1, until=None),
         )
 

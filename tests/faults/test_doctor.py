@@ -8,21 +8,29 @@ import asyncio
 import base64
 import json
 import re
+import shlex
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import asyncpg
 import attrs
+import click
 import pytest
 import structlog
 
 from payments_adapters.jwt import generate_jwks
 from payments_adapters.postgres import schema
 from payments_adapters.stripe.api_shapes import API_VERSION
+from payments_adapters.stripe.endpoint import EVENT_TYPES
+from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
+from payments_service.cli.root import payments
 from payments_service.doctor import Finding, Status
 from payments_service.doctor.findings import Check, Findings, ok, once_well, wrong
 from payments_service.endpoint_roles import WEBHOOK_PATH, digest_of
@@ -52,8 +60,18 @@ values (
     'evt_{state}', 'invoice.paid', now(), now() - interval '1 hour', false, '{state}'
 )
 """
+_ARRIVED: Final = """
+insert into webhook_events (id, type, created_at, received_at, livemode, state)
+values ('{id}', 'charge.succeeded', now(), now(), false, 'applied')
+"""
 _BEHIND: Final = """
 update checkpoints set reached_at = now() - interval '{span}' where name = '{name}'
+"""
+_SWEPT: Final = """
+insert into checkpoints (name, due_at, attempts, lease_no)
+values ('{name}', now(), 0, 1) on conflict do nothing;
+update checkpoints set reached_at = now() - interval '{ago}', result = '{result}'
+where name = '{name}'
 """
 NOWHERE: Final = "http://127.0.0.1:1"
 _JOB: Final = """
@@ -116,6 +134,19 @@ class Deployed:
             "payments_gateway_secret": digest_of(secret),
             "payments_gateway_since": since.isoformat(),
         }
+
+    def swept(
+        self,
+        found: dict[str, int],
+        *,
+        repaired: dict[str, int] | None = None,
+        lost: int = 0,
+        by: str = "sweep",
+        ago: str = "2 hours",
+    ) -> None:
+        """Let a sweep have found so much, of each kind."""
+        result = json.dumps({"found": found, "repaired": repaired or {}, "lost": lost})
+        self.sql(_SWEPT.format(name=by, ago=ago, result=result))
 
     def doctor(self, *words: str) -> Answer:
         return self.run("doctor", *words, env=self.env)
@@ -390,6 +421,28 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
                 "('erased/1', '{}', now() - interval '25 hours')"
             ),
         ),
+        "D58": Wrong(
+            "drift",
+            "3 of 5 differences that the last sweep found, 2 h ago, are left: "
+            "card 2, payment_missing 1",
+            lambda it: it.swept(
+                {"card": 4, "payment_missing": 1},
+                repaired={"card": 2},
+                by=RECONCILIATION,
+            ),
+        ),
+        "D59": Wrong(
+            "drift",
+            "repaired what lost events left behind, 2 times",
+            lambda it: it.swept(
+                {"card": 3}, repaired={"card": 3}, lost=2, by=RECONCILIATION
+            ),
+        ),
+        "D60": Wrong(
+            "schema",
+            "it is at 'garbage', a revision that no release has",
+            lambda it: it.sql("update alembic_version set version_num = 'garbage'"),
+        ),
     }
 )
 # What follows from it, and is said, too.
@@ -404,10 +457,10 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         **{id_: {"key", "endpoints", "mode"} for id_ in ("D14", "D15")},
         "D25": {
             *("schema", "mode", "database clock", "events", "jobs", "back-fill"),
-            *("sweep", "erasure key", "erasures"),
+            *("sweep", "drift", "erasure key", "erasures"),
         },
         "D26": {
-            *("mode", "events", "jobs", "back-fill", "sweep"),
+            *("mode", "events", "jobs", "back-fill", "sweep", "drift"),
             *("erasure key", "erasures"),
         },
         "D29": {"endpoints", "deliveries"},
@@ -424,9 +477,16 @@ TOGETHER: Final = (
     ("D01", "D03", "D06", "D22"),
     (
         *("D28", "D38", "D41", "D43", "D44", "D46", "D48", "D49", "D50", "D51"),
-        *("D52", "D54", "D56", "D57"),
+        *("D52", "D54", "D56", "D57", "D58", "D60"),
     ),
     ("D39", "D53", "D55"),
+    ("D27", "D31", "D59"),
+    ("D40", "D42"),
+    ("D32", "D45"),
+)
+# What to do there is no command.
+BY_HAND: Final = frozenset(
+    {"D28", "D30", "D31", "D32", "D33", "D34", "D35", "D41", "D42", "D46", "D56"}
 )
 
 
@@ -447,8 +507,27 @@ def test_what_is_wrong_together_is_named_each(
     assert all(one["remedy"] for one in found)
     for id_ in ids:
         it = WRONGS[id_]
-        named = {one["check"] for one in found if it.words in one["text"]}
-        assert named == {it.check}, id_
+        named = [one for one in found if it.words in one["text"]]
+        assert {one["check"] for one in named} == {it.check}, id_
+        for one in named:
+            assert pasted(one["remedy"]) is not (id_ in BY_HAND), one
+
+
+def pasted(remedy: str) -> bool:
+    """Paste what is a command; say whether there was any."""
+    commands = [shlex.split(it) for it in re.findall("`([^`]+)`", remedy)]
+    for program, *words in commands:
+        command: click.Command = payments
+        if program != "payments":
+            assert program in {"psql", "curl"}
+            continue
+        while isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, remedy
+            command = found
+        # It refuses what it does not know, and what is missing.
+        command.make_context("pasted", words)
+    return bool(commands)
 
 
 @pytest.mark.parametrize("id_", WRONGS if PROVES else ALONE)
@@ -466,7 +545,7 @@ def test_what_is_wrong_is_named(deployed: Deployed, id_: str) -> None:
     [named, *_] = [one for one in found if it.words in one["text"]]
     assert (answer.code, answer.json["well"]) == (7, False)
     assert named["check"] == it.check
-    assert named["remedy"]
+    assert pasted(named["remedy"]) is not (id_ in BY_HAND)
     assert {one["check"] for one in found} == {it.check} | ALSO.get(id_, set())
     for secret in (SECRET, OTHER, deployed.sandbox.api_key, json.loads(JWKS)["keys"]):
         assert str(secret) not in answer.out + answer.err
@@ -488,8 +567,8 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
     assert len(lines) == len(answer.out.splitlines())
     assert list(lines) == [
         *("settings", "database", "schema", "mode", "erasure key", "database clock"),
-        *("events", "jobs", "back-fill", "sweep", "erasures", "key", "clock"),
-        *("endpoints", "deliveries"),
+        *("events", "jobs", "back-fill", "sweep", "drift", "erasures", "key"),
+        *("clock", "endpoints", "deliveries"),
     ]
     assert databases.digest(deployed.url) == before
 
@@ -516,10 +595,192 @@ def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
     assert answer.code == 0, answer.out
 
 
+def test_an_event_that_nobody_follows_is_not_missed(deployed: Deployed) -> None:
+    """It is listed as the others are, and nothing of it would be kept."""
+    endpoint_made_at(deployed, datetime.now(UTC) - timedelta(hours=1))
+    deployed.api.post("products", name="tea")
+    deployed.sandbox.advance(datetime.now(UTC))
+    listed = [it["type"] for it in deployed.sandbox.events()]
+    answer = deployed.doctor()
+    assert listed == ["product.created"]
+    assert answer.code == 0, answer.out
+    assert "all 0 of the latest events" in answer.out
+
+
+def test_of_what_happened_that_alone_is_missed_that_is_not_here(
+    deployed: Deployed,
+) -> None:
+    """All but one came; then all did."""
+    lost(deployed)
+    events = deployed.sandbox.events()
+    missed, *came = [it["id"] for it in events if it["type"] in EVENT_TYPES]
+    assert came
+
+    def arrive(*ids: str) -> None:
+        for id_ in ids:
+            deployed.sql(_ARRIVED.format(id=id_))
+
+    arrive(*came)
+    some = {it["check"]: it for it in deployed.doctor("--json").json["items"]}
+    arrive(missed)
+    every = deployed.doctor()
+
+    assert some["deliveries"]["text"].startswith("1 of the latest ")
+    assert some["deliveries"]["text"].endswith(f": {missed}")
+    assert every.code == 0, every.out
+    assert f"all {1 + len(came)} of the latest events" in every.out
+
+
+def test_the_endpoints_of_one_address_alone_are_looked_at(deployed: Deployed) -> None:
+    """Where an account has those of several deployments."""
+    deployed.another(url=URL.replace("//pay.", "//other."), status="disabled")
+    every = deployed.doctor()
+    ours = deployed.doctor("--url", "https://pay.example.com")
+    other = deployed.doctor("--url", "https://other.example.com")
+    none = deployed.doctor("--url", "https://none.example.com", "--json")
+    assert (every.code, ours.code, other.code, none.code) == (7, 0, 7, 7)
+    assert "is disabled" in every.out
+    assert "is disabled" in other.out
+    [wrong] = [it for it in none.json["items"] if it["status"] == "wrong"]
+    assert "setup --url https://none.example.com --secret-file" in wrong["remedy"]
+
+
+# What sweeps found
+
+
+@pytest.mark.parametrize(
+    ("found", "repaired", "remedies"),
+    [
+        ({"card": 1}, {}, {"payments reconcile --apply"}),
+        ({"unreadable": 2}, {}, {"payments reconcile"}),
+        ({"card": 3, "unreadable": 1}, {"card": 2}, None),
+    ],
+    ids=["by itself", "by a person", "both"],
+)
+def test_what_differs_still_is_repaired_or_decided(
+    deployed: Deployed,
+    found: dict[str, int],
+    repaired: dict[str, int],
+    remedies: set[str] | None,
+) -> None:
+    """What no repair can mend is named without it."""
+    deployed.swept(found, repaired=repaired)
+    answer = deployed.doctor("--json")
+    [wrong] = [it for it in answer.json["items"] if it["status"] != "ok"]
+    named = set(re.findall("`(.+?)`", wrong["remedy"]))
+    assert named == (remedies or {"payments reconcile", "payments reconcile --apply"})
+
+
+def test_what_a_sweep_repaired_is_well(deployed: Deployed) -> None:
+    """It was down, or an event was closed; a sweep that found nothing says so, too."""
+    said = []
+    for found in ({}, {"card": 2}):
+        deployed.swept(found, repaired=found)
+        answer = deployed.doctor("--json")
+        assert answer.code == 0
+        said += [it["text"] for it in answer.json["items"] if it["check"] == "drift"]
+    assert said == [
+        "the last sweep, 2 h ago, found nothing that differs",
+        "the last sweep, 2 h ago, repaired all that differed: 2",
+    ]
+
+
+@pytest.mark.parametrize("by_hand_later", [True, False])
+def test_of_a_sweep_and_a_reconciliation_by_hand_the_later_one_counts(
+    deployed: Deployed, *, by_hand_later: bool
+) -> None:
+    """Either may be the one that found something."""
+    ago = ("2 hours", "1 hour")
+    deployed.swept({"card": 1}, ago=ago[not by_hand_later])
+    deployed.swept({}, by=RECONCILIATION, ago=ago[by_hand_later])
+    assert deployed.doctor().code == (0 if by_hand_later else 7)
+
+
+# Who holds a lock
+
+
+_WAITING: Final = """
+select count(*) from pg_stat_activity
+where wait_event_type = 'Lock' and datname = current_database()
+"""
+_READ: Final = (
+    *("alembic_version", "checkpoints", "deployment", "erased_keys", "erasures"),
+    *("jobs", "webhook_events"),
+)
+
+
+@contextmanager
+def locked(url: str, *tables: str, until: int | None = None) -> Iterator[None]:
+    """Lock tables to the end, or until so many wait for them at once."""
+    held, over = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with (
+            asyncpg.create_pool(url, min_size=2, max_size=2) as pool,
+            pool.acquire() as watcher,
+            pool.acquire() as holder,
+            holder.transaction(),
+        ):
+            await holder.execute(f"lock table {', '.join(tables)}")
+            held.set()
+            if until is None:
+                await asyncio.to_thread(over.wait)
+            while not over.is_set() and await watcher.fetchval(_WAITING) < until:
+                pass
+
+    holding = threading.Thread(target=asyncio.run, args=[hold()])
+    holding.start()
+    held.wait()
+    try:
+        yield
+    finally:
+        over.set()
+        holding.join()
+
+
+def test_checks_wait_for_locks_side_by_side(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Each on a connection of its own: that one waits makes no other one wait.
+    """
+    for module in ("store", "schema"):
+        name = f"payments_adapters.postgres.{module}.COMMAND_TIMEOUT_S"
+        monkeypatch.setattr(name, 60.0)
+    # Schema, mode, erasure key, events, jobs, back-fill, sweep, drift, erasures.
+    with locked(deployed.url, *_READ, until=9):
+        answer = deployed.doctor()
+    assert answer.code == 0, answer.out
+
+
+@pytest.mark.parametrize(
+    ("table", "check"), [("jobs", "jobs"), ("alembic_version", "schema")]
+)
+def test_a_check_that_cannot_look_because_of_a_lock_is_named(
+    deployed: Deployed, table: str, check: str
+) -> None:
+    """With how to find who holds it; no other check is."""
+    name = deployed.url.rpartition("/")[2]
+    # A check that waits at all is told so: as after five seconds, but at once.
+    deployed.sql(f"alter database {name} set lock_timeout = 1")
+    try:
+        with locked(deployed.url, table):
+            answer = deployed.doctor("--json")
+    finally:
+        deployed.sql(f"alter database {name} reset lock_timeout")
+
+    [found] = [it for it in answer.json["items"] if it["status"] != "ok"]
+    assert (answer.code, found["check"], found["status"]) == (7, check, "unknown")
+    assert "locked" in found["text"]
+    assert pasted(found["remedy"])
+
+
 # What a process needs to start
 
 
-@pytest.mark.parametrize("id_", ["D01", "D11", "D20", "D25", "D26", "D28", "D56"])
+@pytest.mark.parametrize(
+    "id_", ["D01", "D11", "D20", "D25", "D26", "D28", "D56", "D60"]
+)
 def test_what_a_process_cannot_start_with_is_named(
     deployed: Deployed, id_: str
 ) -> None:

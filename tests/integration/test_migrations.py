@@ -1,5 +1,6 @@
 """Migrations make what the tables say, and can be taken back."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,6 +28,7 @@ from contracts.examples import (
 from contracts.full_values import ACCOUNTS, INTENTS, RECORDS, SUBSCRIPTIONS
 from payments_adapters.emails import read_email
 from payments_adapters.postgres import schema
+from payments_adapters.postgres.schema import SchemaState
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_core.errors import StoreUnavailable
@@ -353,6 +355,68 @@ async def test_f50_an_upgrade_that_waits_for_a_lock_gives_up(database_url: str) 
 
     await schema.upgrade(database_url)
     assert await schema.current(database_url) == schema.head()
+
+
+async def test_a_locked_version_is_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What reads it says that the database does not answer: it would wait for ever.
+    """
+    holder = await asyncpg.connect(database_url)
+    try:
+        await holder.execute("begin")
+        await holder.execute("lock table alembic_version")
+        monkeypatch.setattr(schema, "COMMAND_TIMEOUT_S", 0.01)
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(schema.current(database_url), 60)
+    finally:
+        await holder.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "revision", "state"),
+    [
+        ("select", schema.head(), SchemaState.CURRENT),
+        ("update alembic_version set version_num = '0001'", "0001", SchemaState.BEHIND),
+        ("update alembic_version set version_num = '9999'", "9999", SchemaState.LATER),
+        (
+            "update alembic_version set version_num = 'garbage'",
+            "garbage",
+            SchemaState.UNKNOWN,
+        ),
+        # No number of ours, and not greater than ours.
+        (
+            "update alembic_version set version_num = '0000'",
+            "0000",
+            SchemaState.UNKNOWN,
+        ),
+        (
+            "insert into alembic_version values ('0001')",
+            f"0001, {schema.head()}",
+            SchemaState.UNKNOWN,
+        ),
+        ("delete from alembic_version", "none", SchemaState.UNKNOWN),
+        (
+            "drop schema public cascade; create schema public",
+            None,
+            SchemaState.EMPTY,
+        ),
+    ],
+    ids=["ours", "old", "later", "garbage", "number", "two", "lost", "empty"],
+)
+async def test_a_revision_that_no_release_has_is_not_taken_for_a_later_one(
+    database_url: str, statement: str, revision: str | None, state: SchemaState
+) -> None:
+    """
+    Nor a database whose revision was lost for an empty one. An upgrade leaves it alone.
+    """
+    await databases.execute(database_url, statement)
+    before = await schema.current(database_url)
+    assert (before, schema.state_of(before)) == (revision, state)
+    if state is SchemaState.UNKNOWN:
+        await schema.upgrade(database_url)
+        assert await schema.current(database_url) == before
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

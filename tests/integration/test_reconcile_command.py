@@ -1,6 +1,7 @@
 """`payments reconcile`: what nobody heard of is reported, and repaired on request."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -104,6 +105,40 @@ def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
     shown = reconcile(stack, "--since", "2026-01-01T08:30:00+01:00")
     assert "made from 2026-01-01T07:30:00Z to 20" in shown.err
     assert "differ so far" in shown.err
+
+
+def test_what_was_found_is_told_by_the_doctor(stack: ServiceWithSandbox) -> None:
+    """
+    Until all is compared again: a part of it says nothing of the rest. With or without
+    a repair.
+    """
+
+    def run(*words: str) -> Any:
+        # In this process: to start one takes longer than what it does.
+        return answer_of(main, *words, env=stack.world.env(0, 0))
+
+    def drift() -> str:
+        found = {it["check"]: it for it in run("doctor", "--json").json["items"]}
+        return f"{found['drift']['status']} {found['drift']['text']}"
+
+    whole = ("reconcile", "--settle", "0")
+    url = stack.world.database_url
+    databases.run(databases.execute(url, _INVENTED))
+    assert run(*whole).code == 7
+    found = drift()
+    gone = "delete from payments where id = 'ch_invented'"
+    databases.run(databases.execute(url, gone))
+    lately = f"{stack.sandbox.now - timedelta(days=20):%Y-%m-%d}"
+    assert run(*whole, "--since", lately).code == 0
+    still = drift()
+    assert run(*whole, "--since", "2015-01-01", "--apply").code == 0
+    after = drift()
+
+    assert re.match(
+        "wrong 1 of 1 differences that .* ago, are left: payment_missing 1", found
+    )
+    assert still.startswith("wrong 1 of 1 differences")
+    assert re.match("ok the last sweep, .* ago, found nothing that differs", after)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from payments_adapters.stripe import endpoints
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointMarks
 from payments_core.errors import GatewayOutcomeUnknown
-from payments_service.doctor.endpoints import EndpointReview, is_ours
+from payments_service.doctor.endpoints import EndpointReview
 from payments_service.endpoint_roles import (
     WEBHOOK_PATH,
     Role,
     address_of,
     digest_of,
+    is_ours,
     since_of,
+    stripe_command,
 )
 
 NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
@@ -49,15 +51,67 @@ def endpoint(
     return Endpoint(**values)
 
 
+def found(
+    *endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,), url: str | None = None
+) -> list[tuple[str, str]]:
+    """Return what is wrong, and the remedies."""
+    review = EndpointReview(
+        endpoints=endpoints, secrets=secrets, livemode=True, at=NOW, url=url
+    )
+    return [(it.text, it.remedy) for it in review.findings() if it.remedy is not None]
+
+
 def said(*endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,)) -> list[str]:
-    review = EndpointReview(endpoints=endpoints, secrets=secrets, livemode=True, at=NOW)
-    return [it.text for it in review.findings() if it.remedy is not None]
+    return [text for text, _ in found(*endpoints, secrets=secrets)]
 
 
 def test_an_address_without_tls_is_named_in_live_mode() -> None:
     """Stripe takes none like that today; it may be an old one."""
-    [text] = said(endpoint(url=URL.replace("https", "http")))
+    [(text, remedy)] = found(endpoint(url=URL.replace("https", "http")))
     assert "without TLS" in text
+    assert "setup --url https://pay.example.com --secret-file" in remedy
+
+
+@pytest.mark.parametrize("is_thin", [False, True])
+def test_a_remedy_is_a_command_for_the_endpoint_that_it_is_about(
+    *, is_thin: bool
+) -> None:
+    """
+    Of its address and its kind, without what may be secret in it, and as a shell reads
+    it. Where none is known there is a place for one.
+    """
+    url = f"https://bob@h.com/$(x) y{WEBHOOK_PATH}?token=s"
+    disabled = endpoint(url=url, is_thin=is_thin, is_enabled=False)
+    thin = "--thin " if is_thin else ""
+
+    [remedy, *_] = [remedy for text, remedy in found(disabled) if "disabled" in text]
+
+    assert remedy == (
+        f"`payments stripe setup --url 'https://h.com/$(x) y' {thin}"
+        "--secret-file stripe-webhook-secrets`"
+    )
+    [(_, none)] = found()
+    [(_, asked)] = found(url=URL)
+    assert "--url https://YOUR-ADDRESS --secret-file" in none
+    assert "--url https://pay.example.com --secret-file" in asked
+    assert stripe_command(URL, "setup") == (
+        "`payments stripe setup --url https://pay.example.com`"
+    )
+
+
+def test_a_run_that_broke_off_is_begun_again_by_the_command_that_it_was() -> None:
+    """A roll has an endpoint of that address to take the place of."""
+    made = endpoint("we_2", Role.MADE)
+    other = endpoint(url=URL.replace("pay", "old"))
+    [(_, first), (text, again)] = found(made)
+    assert "broke off" in text
+    assert "payments stripe setup" in first
+    assert "payments stripe setup" in again
+    [(_, again)] = found(made, other)
+    assert "payments stripe setup" in again
+    [(_, again)] = found(made, endpoint())
+    assert "payments stripe roll-secret" in again
+    assert "--secret-file" in again
 
 
 HOUR: Final = timedelta(hours=1)

@@ -1,5 +1,6 @@
 """A sweep by night: once, by one process, and to its end whatever happens to it."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -13,7 +14,7 @@ from payments_core.drift import DriftKind
 from payments_core.errors import GatewayMisconfigured
 from payments_core.gateway import FetchedPayment
 from payments_core.identity import CustomerId
-from payments_core.jobs import Finding, RunSweep, SweepStep
+from payments_core.jobs import DriftCounts, Finding, RunSweep, SweepStep
 from payments_core.jobs.drift_cause import SETTLES_WITHIN
 from payments_core.jobs.run_sweep import COMPARED_FOR
 from payments_core.jobs.sweep_nightly import (
@@ -135,6 +136,91 @@ async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
     assert not any(it.repaired for it in heard.findings)
 
 
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def found_by(story: Story) -> DriftCounts:
+    """Return what the last sweep that ended has kept."""
+    result = story.deployment.database.loops[SWEEP].result
+    assert result is not None
+    return DriftCounts.of_facts(json.loads(result))
+
+
+@pytest.mark.parametrize("repairs", [True, False])
+async def test_what_a_sweep_found_is_kept_with_its_end(
+    story: Story, *, repairs: bool
+) -> None:
+    """
+    By kind, and how much of it was repaired; until the next one ends.
+    """
+    for _ in range(3):
+        story.charge()
+    await story.deployment.hear([], apply_only=True)
+    story.deployment.clock.advance(A_MOMENT)
+
+    sweep = attrs.evolve(nightly(story), repairs=repairs)
+    assert await sweep()
+    first = found_by(story)
+    story.deployment.clock.now = next_night(story.deployment.clock.now)
+    for _ in range(2):
+        assert await sweep(lambda: True)
+    under_way = found_by(story)
+    assert await sweep()
+
+    counted = {"payment_unknown": 3}
+    assert first.found == under_way.found == counted
+    assert first.repaired == (counted if repairs else {})
+    assert found_by(story).found == ({} if repairs else counted)
+
+
+async def test_a_sweep_that_goes_on_in_another_process_goes_on_counting(
+    story: Story,
+) -> None:
+    """
+    In the midst of a page, too: what was repaired is not found again, and counted, but
+    for the one thing that it was at; what was only found is counted once.
+    """
+    for _ in range(4):
+        story.charge()
+    await story.deployment.hear([], apply_only=True)
+    story.deployment.clock.advance(A_MOMENT)
+
+    @attrs.define
+    class Dying(Heard):
+        @override
+        def found(self, finding: Finding) -> None:
+            super().found(finding)
+            if len(self.findings) == 3:
+                raise Killed
+
+    for repairs in (False, True):
+        with pytest.raises(Killed):
+            await attrs.evolve(nightly(story, Dying()), repairs=repairs)()
+        story.deployment.clock.advance(LEASE)
+    assert await nightly(story)()
+
+    kept = found_by(story)
+    assert kept.found == kept.repaired == {"payment_unknown": 3}
+
+
+async def test_a_sweep_that_a_release_without_counts_began_is_gone_on_with(
+    story: Story,
+) -> None:
+    """
+    Its place has none.
+    """
+    assert await nightly(story)(lambda: True)
+    loops = story.deployment.database.loops
+    place = json.loads(loops[SWEEP].position or "")
+    del place["counts"]
+    loops[SWEEP] = attrs.evolve(loops[SWEEP], position=json.dumps(place))
+    heard = Heard()
+    assert await nightly(story, heard)()
+    assert heard.pages == list(ObjectList)[1:]
+    assert found_by(story) == DriftCounts()
+
+
 async def test_a_sweep_that_is_stopped_goes_on_in_another_process(
     story: Story,
 ) -> None:
@@ -148,10 +234,6 @@ async def test_a_sweep_that_is_stopped_goes_on_in_another_process(
     assert not await nightly(story, heard)()
     assert heard.pages == list(ObjectList)
     assert len(heard.ends) == 1
-
-
-class Killed(BaseException):
-    """The process is gone."""
 
 
 @attrs.define
@@ -263,11 +345,18 @@ async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> N
     reconcile = attrs.evolve(sweep.run.reconcile, lists=Refusing())
     refused = attrs.evolve(sweep, run=RunSweep(reconcile, sleep=no_wait))
 
-    assert await refused()
-    assert len(heard.failures) == 1
-    assert not await sweep()
-    story.deployment.clock.advance(timedelta(minutes=1))
-    assert await sweep()
+    def attempts() -> int:
+        return story.deployment.database.loops[SWEEP].lease.attempts
+
+    a_page_more, all_pages = (lambda: True), (lambda: False)
+    for stopping in (a_page_more, all_pages):
+        assert await refused()
+        assert attempts() == len(heard.failures)
+        assert not await sweep()
+        story.deployment.clock.advance(timedelta(minutes=1))
+        assert await sweep(stopping)
+        assert attempts() == 0
+        heard.failures.clear()
     assert heard.pages == list(ObjectList)
 
 
@@ -300,7 +389,8 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     assert await sweep()
     clock.advance(timedelta(days=1))
     assert await sweep()
-    clock.advance(COMPARED_FOR * 2)
+    # By day, too: the first one alone waits for a night.
+    clock.advance(COMPARED_FOR * 2 + timedelta(hours=9))
     assert await sweep()
 
     day_later = began + timedelta(days=1) - SETTLES_WITHIN

@@ -15,19 +15,22 @@ COUNTED_MAX: Final = 10_000
 
 
 @attrs.frozen(kw_only=True)
-class Backlog:
-    """Counts go up to `COUNTED_MAX`; moments are None where nothing is there.
-
-    `overdue` jobs were due before the moment that was asked for.
-    """
+class EventBacklog:
+    """Counts go up to `COUNTED_MAX`; moments are None where nothing is there."""
 
     pending: int
     pending_since: datetime | None
     quarantined: int
+    received_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class JobBacklog:
+    """As of events; `overdue` were due before the moment that was asked for."""
+
     overdue: int
     overdue_since: datetime | None
     failing: int
-    received_at: datetime | None
 
 
 def _in_state(state: EventState) -> sa.ColumnElement[bool]:
@@ -49,34 +52,46 @@ _OVERDUE: Final = sa.and_(
     sa.not_(jobs.c.dead),
     jobs.c.due_at < sa.bindparam("due_before", type_=jobs.c.due_at.type),
 )
-_BACKLOG: Final = sa.select(
+_EVENTS: Final = sa.select(
     _count(webhook_events, _PENDING).label("pending"),
     sa.select(sa.func.min(webhook_events.c.received_at))
     .where(_PENDING)
     .scalar_subquery()
     .label("pending_since"),
     _count(webhook_events, _in_state(EventState.QUARANTINED)).label("quarantined"),
+    sa.select(sa.func.max(webhook_events.c.received_at))
+    .scalar_subquery()
+    .label("received_at"),
+)
+_JOBS: Final = sa.select(
     _count(jobs, _OVERDUE).label("overdue"),
     sa.select(sa.func.min(jobs.c.due_at))
     .where(_OVERDUE)
     .scalar_subquery()
     .label("overdue_since"),
     _count(jobs, FAILING_JOB).label("failing"),
-    sa.select(sa.func.max(webhook_events.c.received_at))
-    .scalar_subquery()
-    .label("received_at"),
 )
 _NOW: Final = sa.select(sa.func.clock_timestamp().label("now"))
 
 
-async def read_backlog(store: PostgresStore, *, due_before: datetime) -> Backlog:
-    """Return what waits, in one snapshot.
+async def read_events(store: PostgresStore) -> EventBacklog:
+    """Return which events wait, in one snapshot.
 
     Raises:
         StoreUnavailable: the database does not answer.
     """
-    [row] = await store.execute(_BACKLOG, due_before=due_before)
-    return Backlog(**row)
+    [row] = await store.execute(_EVENTS)
+    return EventBacklog(**row)
+
+
+async def read_jobs(store: PostgresStore, *, due_before: datetime) -> JobBacklog:
+    """Return which jobs wait, in one snapshot.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    [row] = await store.execute(_JOBS, due_before=due_before)
+    return JobBacklog(**row)
 
 
 async def read_clock(store: PostgresStore) -> datetime:

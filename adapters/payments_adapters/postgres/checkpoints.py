@@ -46,6 +46,7 @@ _SAVE: Final = (
     .values(
         position=sa.bindparam("saved_position", type_=sa.Text),
         reached_at=sa.bindparam("saved_reached_at", type_=checkpoints.c.due_at.type),
+        result=sa.bindparam("saved_result", type_=sa.Text),
         due_at=sa.bindparam("saved_due_at", type_=checkpoints.c.due_at.type),
         attempts=sa.bindparam("saved_attempts", type_=sa.Integer),
         leased_until=_LEASED_UNTIL,
@@ -75,6 +76,7 @@ class PostgresCheckpoints:
             fence=claimed.lease.fence,
             saved_position=claimed.position,
             saved_reached_at=claimed.reached_at,
+            saved_result=claimed.result,
             saved_due_at=claimed.lease.due_at,
             saved_attempts=claimed.lease.attempts,
             until=claimed.lease.until,
@@ -90,6 +92,7 @@ def _first(rows: Sequence[Mapping[str, Any]]) -> LoopCheckpoint | None:
         name=row["name"],
         position=row["position"],
         reached_at=row["reached_at"],
+        result=row["result"],
         lease=Lease(
             due_at=row["due_at"],
             attempts=row["attempts"],

@@ -5,6 +5,8 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT_S: Final = 5.0
+# asyncpg has none by default: a COMMIT into a black hole would wait for ever.
+COMMAND_TIMEOUT_S: Final = 5.0
 
 
 def plain_dsn(dsn: str) -> str:

@@ -4,7 +4,9 @@ Alembic's context is a process-wide global: one upgrade at a time in a process. 
 number of processes may try at once; they take turns on a lock of the transaction.
 """
 
+import re
 from collections.abc import Sequence
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from payments_adapters.postgres.driver_errors import our_errors
-from payments_adapters.postgres.engine import engine_on
+from payments_adapters.postgres.engine import COMMAND_TIMEOUT_S, engine_on
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -39,13 +41,37 @@ def head() -> str:
     return str(_scripts().get_current_head())
 
 
-def is_behind(revision: str) -> bool:
-    """Say whether a database at this revision lacks migrations of this release.
+class SchemaState(Enum):
+    """What the revision of a database means to this release."""
 
-    A revision that this release does not know is a later release's.
+    EMPTY = auto()
+    # Migrations of this release are missing.
+    BEHIND = auto()
+    CURRENT = auto()
+    LATER = auto()
+    # No release of this service wrote it.
+    UNKNOWN = auto()
+
+
+def state_of(revision: str | None) -> SchemaState:
+    """Say what a revision that `current` returned means to this release.
+
+    Revisions are numbers of four digits that grow: a greater one than ours is a later
+    release's.
     """
-    known = {script.revision for script in _scripts().walk_revisions()}
-    return revision != head() and revision in known
+    if revision is None:
+        return SchemaState.EMPTY
+    if revision == head():
+        return SchemaState.CURRENT
+    if revision in {script.revision for script in _scripts().walk_revisions()}:
+        return SchemaState.BEHIND
+    is_later = re.fullmatch("[0-9]{4}", revision) and revision > head()
+    return SchemaState.LATER if is_later else SchemaState.UNKNOWN
+
+
+def is_upgradable(revision: str | None) -> bool:
+    """Say whether `upgrade` runs migrations on a database at this revision."""
+    return state_of(revision) in {SchemaState.EMPTY, SchemaState.BEHIND}
 
 
 def _scripts() -> ScriptDirectory:
@@ -53,21 +79,25 @@ def _scripts() -> ScriptDirectory:
 
 
 def _upgrade(connection: sa.Connection) -> Sequence[str]:
-    revision, findings = _current(connection), list[str]()
-    if revision is None or is_behind(revision):
+    findings = list[str]()
+    if is_upgradable(_current(connection)):
         command.upgrade(_config(connection, findings), "head")
     return findings
 
 
 def _current(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    if not revisions and sa.inspect(connection).has_table("payment_accounts"):
+        return "none"
+    return ", ".join(sorted(revisions)) or None
 
 
 async def upgrade(dsn: str) -> Sequence[str]:
     """Run the migrations that are missing, all in one transaction.
 
-    A database of a later release is left as it is: this release runs on it. Return a
-    sentence for each thing that was found and left for a person to decide.
+    A database of a later release is left as it is: this release runs on it; so is one
+    whose revision is unknown. Return a sentence for each thing that was found and left
+    for a person to decide.
 
     Raises:
         StoreUnavailable: the database does not answer.
@@ -83,10 +113,12 @@ async def upgrade(dsn: str) -> Sequence[str]:
 async def current(dsn: str) -> str | None:
     """Return the revision of the database, None for an empty one.
 
+    What is kept in its place, if it is not one revision: several, or "none".
+
     Raises:
-        StoreUnavailable: the database does not answer.
+        StoreUnavailable: the database does not answer, or somebody has locked it.
     """
-    engine = _engine(dsn)
+    engine = _engine(dsn, command_timeout=COMMAND_TIMEOUT_S)
     with our_errors():
         async with engine.connect() as connection:
             revision: str | None = await connection.run_sync(_current)
@@ -94,5 +126,5 @@ async def current(dsn: str) -> str | None:
     return revision
 
 
-def _engine(dsn: str) -> AsyncEngine:
-    return engine_on(dsn, connecting={}, poolclass=NullPool)
+def _engine(dsn: str, **connecting: object) -> AsyncEngine:
+    return engine_on(dsn, connecting=connecting, poolclass=NullPool)

@@ -15,13 +15,16 @@ from payments_adapters.postgres.driver_errors import (
     connection_errors,
     our_errors,
 )
-from payments_adapters.postgres.engine import CONNECT_TIMEOUT_S, engine_on, plain_dsn
+from payments_adapters.postgres.engine import (
+    COMMAND_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    engine_on,
+    plain_dsn,
+)
 from payments_core.errors import StoreUnavailable
 
 Connection = Any  # asyncpg ships no types
 
-# asyncpg has none by default: a COMMIT into a black hole would wait for ever.
-COMMAND_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
 # A server that is there acknowledges a cancellation at once.
 RELEASE_TIMEOUT_S: Final = 1.0
@@ -92,6 +95,7 @@ class PostgresStore:
 
     _dsn: str = attrs.field(converter=plain_dsn, repr=False)
     _pool_size: int = 8
+    _rare_size: int = RARE_CONNECTIONS_MAX
     _pool: Any = attrs.field(init=False, default=None, repr=False)
     _engine: AsyncEngine = attrs.field(init=False, repr=False)
     # The connection that was used last: the pool itself takes a task for each return.
@@ -132,7 +136,7 @@ class PostgresStore:
             },
             # Each statement is a transaction of its own: none is held while we wait.
             isolation_level="AUTOCOMMIT",
-            pool_size=RARE_CONNECTIONS_MAX,
+            pool_size=self._rare_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_S,
             pool_recycle=IDLE_FOR_S,

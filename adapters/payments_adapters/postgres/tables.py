@@ -472,10 +472,11 @@ gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
 checkpoints: Final = sa.Table(
     "checkpoints",
     METADATA,
-    # One row for each loop. The position is its own text.
+    # One row for each loop. The position and the result are its own texts.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("position", sa.Text),
     sa.Column("reached_at", _MOMENT),
+    sa.Column("result", sa.Text),
     sa.Column("due_at", _MOMENT, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False),

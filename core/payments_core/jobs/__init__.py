@@ -1,6 +1,7 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
 from payments_core.jobs.drift_cause import DriftCause
+from payments_core.jobs.drift_counts import DriftCounts
 from payments_core.jobs.import_customers import (
     ImportCustomers,
     ImportRow,
@@ -17,6 +18,7 @@ from payments_core.use_cases.patience import Patience
 
 __all__ = [
     "DriftCause",
+    "DriftCounts",
     "FailedWork",
     "Finding",
     "ImportCustomers",

@@ -6,7 +6,9 @@ Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved a
 Rule 2: the first sweep is in the first night. A sweep goes back to where the last one
         ended, and at least `COMPARED_FOR`. What was before the first one is taken in by
         hand.
-Rule 3: a gateway that is busy or refuses our key is told, and asked again later.
+Rule 3: what it found is counted, and saved with its end. What it repaired is not found
+        again: it is counted, and saved, before the next thing is compared.
+Rule 4: a gateway that is busy or refuses our key is told, and asked again later.
 """
 
 import json
@@ -18,6 +20,7 @@ import attrs
 
 from payments_core.checkpoints import LoopCheckpoint
 from payments_core.errors import StoreUnavailable
+from payments_core.jobs.drift_counts import DriftCounts
 from payments_core.jobs.reconcile import Finding
 from payments_core.jobs.run_sweep import COMPARED_FOR, RunSweep
 from payments_core.lease import BackOff
@@ -53,10 +56,11 @@ class SweepListener:
 
 @attrs.frozen
 class SweepProgress:
-    """What a sweep compares, and how far it is."""
+    """What a sweep compares, how far it is, and what it found so far."""
 
     range_: SweepRange
     place: SweepPlace
+    counts: DriftCounts = attrs.Factory(DriftCounts)
 
     @property
     def text(self) -> str:
@@ -70,6 +74,7 @@ class SweepProgress:
                 "edge": place.edge.isoformat() if place.edge else None,
                 "edge_ids": place.edge_ids,
                 "before": place.before.isoformat() if place.before else None,
+                "counts": self.counts.facts,
             }
         )
 
@@ -78,6 +83,7 @@ class SweepProgress:
         """Read what `text` returned."""
         found: Mapping[str, Any] = json.loads(text)
         until = datetime.fromisoformat(found["until"])
+        counts = found.get("counts")
         return cls(
             SweepRange(since=_moment(found["since"]), until=until),
             SweepPlace(
@@ -87,6 +93,8 @@ class SweepProgress:
                 edge_ids=tuple(found["edge_ids"]),
                 before=_moment(found["before"]),
             ),
+            # It was begun by a process that did not count.
+            DriftCounts.of_facts(counts) if counts else DriftCounts(),
         )
 
 
@@ -133,9 +141,9 @@ class SweepNightly:
             if kept.position is not None
             else SweepProgress(self._range(kept), SweepPlace())
         )
-        claim = _Claim(self, kept)
+        claim = _Claim(self, kept, progress)
         try:
-            await self._go_on(claim, progress, stopping)
+            await self._go_on(claim, stopping)
         except _TakenOver:
             return True
         except StoreUnavailable:
@@ -152,25 +160,30 @@ class SweepNightly:
         since = min(kept.reached_at, range_.until - COMPARED_FOR)
         return attrs.evolve(range_, since=since)
 
-    async def _go_on(
-        self,
-        claim: "_Claim",
-        progress: SweepProgress,
-        stopping: Callable[[], bool],
-    ) -> None:
-        range_, place = progress.range_, progress.place
-        run = attrs.evolve(self.run, on_finding=self.listener.found)
+    async def _go_on(self, claim: "_Claim", stopping: Callable[[], bool]) -> None:
+        range_, place = claim.progress.range_, claim.progress.place
+        counts = claim.progress.counts
+
+        def found(finding: Finding) -> None:
+            self.listener.found(finding)
+            if finding.repaired:
+                counts.add(finding)
+
+        run = attrs.evolve(self.run, on_finding=found)
         async for step in run(
             range_, place, repairs=self.repairs, before_each=claim.keep
         ):
             self.listener.read(place.list_, step.objects)
+            for finding in step.findings:
+                if not finding.repaired:
+                    counts.add(finding)
             if step.place is None:
                 self.listener.ended(range_.until)
-                await claim.end(range_.until)
+                await claim.end()
                 return
             place = step.place
             ends = stopping()
-            await claim.move(SweepProgress(range_, place).text, releases=ends)
+            await claim.move(place, releases=ends)
             if ends:
                 return
 
@@ -185,23 +198,33 @@ class _Claim:
 
     it: SweepNightly
     kept: LoopCheckpoint
+    progress: SweepProgress
 
     async def keep(self) -> None:
-        """Keep the claim, if it is half over."""
-        now = self.it.system_clock()
+        """Keep the claim, if it is half over, and count what was repaired."""
+        now, position = self.it.system_clock(), self.progress.text
         until = self.kept.lease.until
-        if until is None or until - now < LEASE / 2:
-            await self._save(lease=self.kept.lease.extended(now, LEASE))
+        is_half_over = until is None or until - now < LEASE / 2
+        if is_half_over or position != self.kept.position:
+            lease = self.kept.lease.extended(now, LEASE)
+            await self._save(position=position, lease=lease)
 
-    async def move(self, position: str, *, releases: bool) -> None:
+    async def move(self, place: SweepPlace, *, releases: bool) -> None:
+        self.progress = attrs.evolve(self.progress, place=place)
         now, lease = self.it.system_clock(), self.kept.lease
         after = lease.released(now) if releases else lease.extended(now, LEASE)
-        await self._save(position=position, lease=attrs.evolve(after, attempts=0))
+        await self._save(
+            position=self.progress.text, lease=attrs.evolve(after, attempts=0)
+        )
 
-    async def end(self, reached_at: datetime) -> None:
+    async def end(self) -> None:
         due_at = next_night(self.it.system_clock())
-        lease = attrs.evolve(self.kept.lease.released(due_at), attempts=0)
-        await self._save(position=None, reached_at=reached_at, lease=lease)
+        await self._save(
+            position=None,
+            reached_at=self.progress.range_.until,
+            result=json.dumps(self.progress.counts.facts),
+            lease=attrs.evolve(self.kept.lease.released(due_at), attempts=0),
+        )
 
     async def fail(self) -> None:
         now = self.it.system_clock()

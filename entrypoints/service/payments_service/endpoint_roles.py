@@ -10,6 +10,7 @@ Rule 4: an endpoint without a role was made by hand, and is in use.
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,6 +23,8 @@ from payments_adapters.stripe.endpoint import Endpoint, EndpointMarks
 
 # Below the address at which the service is reached from outside.
 WEBHOOK_PATH: Final = "/payments-gateway/api/webhooks/stripe"
+# All routes of webhooks begin so.
+_ROUTES: Final = WEBHOOK_PATH.removesuffix("stripe")
 DESCRIPTION: Final = "payments-gateway: made by `payments stripe`"
 # What an endpoint is made for, until its secret is written down: it is very rare.
 RARE_TYPES: Final = frozenset({"charge.dispute.funds_reinstated"})
@@ -40,6 +43,11 @@ class Role(StrEnum):
     IN_USE = "in_use"
     # Another one took its place.
     REPLACED = "replaced"
+
+
+def is_ours(endpoint: Endpoint) -> bool:
+    """Say whether an endpoint sends to a service like this one."""
+    return endpoint.marks.role is not None or _ROUTES in shown_url(endpoint.url)
 
 
 def shown_url(url: str) -> str:
@@ -65,6 +73,17 @@ def address_of(url: str) -> str:
     if is_usual:
         host = host.removesuffix(f":{parts.port}")
     return urlunsplit(parts._replace(netloc=user + at + host.removesuffix(":")))
+
+
+def stripe_command(url: str, name: str, *words: str, is_thin: bool = False) -> str:
+    """Return a command of `payments stripe` for the endpoint of an address.
+
+    It can be pasted; what may be secret in the address is left out.
+    """
+    base = shown_url(url).partition(_ROUTES)[0]
+    kind = ("--thin",) if is_thin else ()
+    line = ("payments", "stripe", name, "--url", base, *kind, *words)
+    return f"`{shlex.join(line)}`"
 
 
 def digest_of(secret: str) -> str:

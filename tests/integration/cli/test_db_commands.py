@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from payments_adapters.postgres import schema
+from support import databases
 from support.command_line import Inside
 from support.commands import CANARY, COMMAND, NOBODY, START_S_MAX, Dev, payments
 
@@ -57,6 +58,26 @@ def test_a_database_that_does_not_answer_is_exit_code_5(
 
     assert (answer.code, answer.out) == (5, "")
     assert "the database did not answer" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words", [["current"], ["upgrade"], ["wait", "--timeout", "1"]]
+)
+def test_a_database_at_a_revision_that_no_release_has_is_refused(
+    inside: Inside, database_url: str, nowhere: dict[str, str], words: list[str]
+) -> None:
+    """
+    Nothing is done to it, and no process starts on it: exit code 6, and who says more.
+    """
+    update = "update alembic_version set version_num = 'garbage'"
+    databases.run(databases.execute(database_url, update))
+    env = {**nowhere, "PAYMENTS_DATABASE_URL": database_url}
+
+    answer = inside("db", *words, env=env)
+
+    assert (answer.code, answer.out) == (6, "")
+    assert "'garbage'" in answer.err
+    assert "`payments doctor --start`" in answer.err
 
 
 def test_waiting_ends_in_time_where_packets_vanish(nowhere: dict[str, str]) -> None:

@@ -125,6 +125,8 @@ def test_an_endpoint_is_made_with_its_secret_in_a_file(
     assert list(place.folder.iterdir()) == [place.file]
     assert "test mode" in answer.out
     assert "Charges and refunds" in answer.err
+    assert f"write its secret to {place.file}" in answer.out
+    assert "sends version" not in again.err
     assert (again.json["did"], again.json["endpoint"]) == ([], made["id"])
     assert again.json["next"] == f"{place.file} has the secret of {made['id']}"
 
@@ -203,6 +205,10 @@ def test_what_differs_is_mended(
     [mended] = place.endpoints
     assert (dry.code, answer.code) == (0, 0)
     assert dry.json["did"] == answer.json["did"] != []
+    if "invoice.voided" in was.get("enabled_events", ()):
+        [did] = answer.json["did"]
+        assert "add charge.captured, " in did
+        assert "; drop invoice.voided" in did
     assert mended["id"] == made["id"]
     assert mended["status"] == "enabled"
     assert types_of(mended) == EVENT_TYPES
@@ -216,8 +222,30 @@ def test_another_version_is_told(place: Place) -> None:
     place.file.write_text("whsec_of_what_was_made_by_hand")
     answer = place.setup()
     assert answer.code == 0
-    assert "2025-03-31.basil" in answer.err
+    assert "sends version 2025-03-31.basil" in answer.err
     assert "payments stripe roll-secret" in answer.err
+
+
+def test_the_version_of_the_account_is_told_as_such(place: Place) -> None:
+    """Nobody pinned one."""
+    made = place.hand_made()
+    place.file.write_text("whsec_of_what_was_made_by_hand")
+    assert f"{made['id']} sends version of the account" in place.setup().err
+
+
+def test_what_only_waits_is_not_enabled_by_a_setup(place: Place) -> None:
+    """The processes may not have its secret yet; what enables it is named."""
+    place.setup()
+    place.roll()
+    old, waiting = place.endpoints
+    place.wire.client.delete(f"/v1/webhook_endpoints/{old['id']}").raise_for_status()
+
+    answer = place.setup("--json", to="third")
+
+    assert (answer.code, answer.json["did"]) == (0, [])
+    assert answer.json["endpoint"] == waiting["id"]
+    assert f"roll-secret --url {BASE} --enable" in answer.json["next"]
+    assert place.endpoints == [waiting]
 
 
 def test_a_dry_run_makes_nothing(place: Place) -> None:
@@ -240,9 +268,9 @@ def test_a_file_that_is_there_is_not_written_over(
     else:
         link = os.link
 
-        def late(beside: Path, path: Path) -> None:
-            path.write_text("whsec_of_another_one")
-            link(beside, path)
+        def late(source: str, name: str, **options: Any) -> None:
+            place.file.write_text("whsec_of_another_one")
+            link(source, name, **options)
 
         monkeypatch.setattr(os, "link", late)
 
@@ -327,10 +355,18 @@ def test_a_run_that_breaks_off_is_gone_on_with(
         early = run()
         assert early.code == 6
         assert "another run is at it" in early.err
-    place.sandbox.advance("3 minutes")
+    place.sandbox.advance("2 minutes")
+    is_written = file.exists()
     again = run()
 
     assert (broken.code, again.code) == (5, 0)
+    if call < 2:
+        assert ("delete " in again.out) == bool(lost)
+        assert is_written is False
+    else:
+        assert is_written
+        goes_on = fault is Fault.ERROR_BEFORE
+        assert ("go on with" in again.out) is goes_on
     *old, new = place.endpoints
     assert len(old) == rolls
     assert place.secrets_of(new) == [file.read_text().strip()]
@@ -459,8 +495,12 @@ def test_what_cannot_be_rolled_is_said(place: Place) -> None:
     first = place.roll()
     assert (first.code, "payments stripe setup" in first.err) == (6, True)
     place.setup()
-    for words in (("--enable",), ("--finish",)):
-        assert place.roll(*words, to=None).code == 6
+    for words, why in (
+        (("--enable",), "no endpoint waits"),
+        (("--finish",), "no endpoint replaces another one"),
+    ):
+        refused = place.roll(*words, to=None)
+        assert (refused.code, why in refused.err) == (6, True)
     assert place.roll("--enable", "--finish").code == 2
     assert place.roll(to=None).code == 2
 
@@ -472,6 +512,48 @@ def test_what_cannot_be_rolled_is_said(place: Place) -> None:
     assert len(place.endpoints) == 2
 
 
+def test_a_roll_that_is_under_way_is_not_begun_or_enabled_again(place: Place) -> None:
+    """Both send: what comes next is named, and nothing is changed."""
+    place.setup()
+    place.roll()
+    assert place.roll("--enable", "--force", to=None).code == 0
+    old, new = before = place.endpoints
+
+    begun = place.roll(to="third")
+    enabled = place.roll("--enable", "--json", to=None)
+    lacking = place.roll("--finish", "--overlap", "0m", to=None)
+
+    finish = f"roll-secret --url {BASE} --finish"
+    assert (begun.code, enabled.code, lacking.code) == (6, 0, 6)
+    assert f"{old['id']} is being replaced by {new['id']} already" in begun.err
+    assert finish in begun.err
+    assert (enabled.json["did"], enabled.json["endpoint"]) == ([], new["id"])
+    assert finish in enabled.json["next"]
+    assert "PAYMENTS_STRIPE_WEBHOOK_SECRETS here lacks the secret" in lacking.err
+    assert place.endpoints == before
+
+
+def test_a_setup_begins_no_overlap_anew_that_is_under_way(place: Place) -> None:
+    """
+    Whichever of the two it mends: the old one stays the old one, and the new one sends
+    since it was enabled.
+    """
+    place.setup()
+    place.roll()
+    place.roll("--enable", "--force", to=None)
+    place.sandbox.advance("1 hour")
+    old, new = place.endpoints
+    place.wire.post(f"webhook_endpoints/{old['id']}", disabled=True)
+    place.wire.post(f"webhook_endpoints/{new['id']}", enabled_events=["*"])
+
+    assert place.setup().code == 0
+
+    mended = place.endpoints
+    assert [it["status"] for it in mended] == ["enabled", "enabled"]
+    assert types_of(mended[1]) == EVENT_TYPES
+    assert [it["metadata"] for it in mended] == [old["metadata"], new["metadata"]]
+
+
 def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) -> None:
     """Its endpoint sent nothing yet."""
     place.setup()
@@ -479,8 +561,10 @@ def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) ->
     lost = place.endpoints[-1]
     (place.folder / "new").unlink()
 
-    assert place.roll().code == 0
+    again = place.roll()
 
+    assert again.code == 0
+    assert f"delete {lost['id']}: waits, and its secret is not here" in again.out
     old, new = place.endpoints
     assert lost["id"] not in {old["id"], new["id"]}
     assert place.secrets_of(new) == [(place.folder / "new").read_text().strip()]
@@ -616,7 +700,8 @@ def test_an_odd_endpoint_of_another_stops_nothing(place: Place) -> None:
     """What is as long as Stripe allows in our key is no mark of ours."""
     odd = {"payments_gateway": "x" * 500, "payments_gateway_secret": "y" * 500}
     place.hand_made(url="https://example.com/hooks", metadata=odd)
-    assert place.setup().code == 0
+    answer = place.setup()
+    assert (answer.code, "of ours" in answer.err) == (0, False)
     assert len(place.endpoints) == 2
 
 

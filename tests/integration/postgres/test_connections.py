@@ -215,14 +215,13 @@ async def test_a_rare_statement_that_finds_no_connection_free_is_told(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It waits no longer than for a new connection.
+    It waits no longer than for a new connection. How many there are is asked for.
     """
     lock = sa.select(sa.func.pg_advisory_xact_lock(1))
     lender = PostgresStore(database_url, 1)
     async with lender.opened(), lender.connection() as held:
-        monkeypatch.setattr("payments_adapters.postgres.store.RARE_CONNECTIONS_MAX", 1)
         monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 0.01)
-        async with PostgresStore(database_url, 1).opened() as store:
+        async with PostgresStore(database_url, 1, rare_size=1).opened() as store:
             async with held.transaction():
                 await held.execute("select pg_advisory_xact_lock(1)")
                 waiting = asyncio.create_task(store.execute(lock))

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from payments_adapters.postgres import schema
+from payments_adapters.postgres.schema import SchemaState
 from payments_core.errors import StoreUnavailable
 from payments_service.cli import environment
 from payments_service.cli.dev_folder import DevFolder
@@ -42,7 +43,8 @@ def upgrade(*, dry_run: bool) -> None:
     """
     url = _url()
     before = environment.run(schema.current(url))
-    missing = before is None or schema.is_behind(before)
+    _require_known(before)
+    missing = schema.is_upgradable(before)
     if missing and not dry_run:
         for finding in environment.run(schema.upgrade(url)):
             click.echo(finding, err=True)
@@ -65,7 +67,7 @@ def current() -> None:
     default=60,
     show_default=True,
     type=click.IntRange(0, 3600),
-    help="Seconds; then the exit code says why not: 5 no answer, 6 too old.",
+    help="Seconds; then the exit code says why not: 5 no answer, 6 too old or unknown.",
 )
 def wait(*, timeout: int) -> None:
     """Wait for the database, with the schema of this release."""
@@ -100,13 +102,23 @@ async def require_schema(url: str) -> None:
     A newer one is welcome: migrations expand first, so this release runs on it.
 
     Raises:
-        CommandError: it lacks some.
+        CommandError: it lacks some, or no release knows its revision.
         StoreUnavailable: it does not answer.
     """
     revision = await schema.current(url)
-    if revision is None or schema.is_behind(revision):
+    _require_known(revision)
+    if schema.is_upgradable(revision):
         raise CommandError(
             Exit.REFUSED,
             f"the database is at {revision or 'nothing'}, this release needs "
             f"{schema.head()}: run `payments db upgrade`",
+        )
+
+
+def _require_known(revision: str | None) -> None:
+    if schema.state_of(revision) is SchemaState.UNKNOWN:
+        raise CommandError(
+            Exit.REFUSED,
+            f"the database is at {revision!r}, a revision that this service has not: "
+            "`payments doctor --start` says what to do",
         )

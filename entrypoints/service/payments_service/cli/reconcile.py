@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 import click
 
-from payments_core.drift import FOR_A_PERSON
 from payments_core.errors import InvalidValue
-from payments_core.jobs import Finding, RunSweep, SweepStep
+from payments_core.jobs import DriftCounts, Finding, RunSweep, SweepStep
+from payments_core.jobs.drift_counts import note_reconciliation
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
 from payments_core.object_lists import ObjectList
 from payments_core.sweep import SweepPlace, SweepRange
@@ -21,6 +21,7 @@ from payments_service.cli.exit_codes import Exit
 from payments_service.cli.filters import MOMENT, SETTLE
 from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
+from payments_service.container import utc_now
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.explanation import moment_text
 
@@ -42,31 +43,24 @@ class Report:
 
     read: Counter[str] = attrs.field(factory=Counter)
     suspects: int = 0
-    found: int = 0
-    repaired: int = 0
-    for_a_person: int = 0
+    counts: DriftCounts = attrs.field(factory=DriftCounts)
     findings: list[Finding] = attrs.field(factory=list)
     began: float = attrs.field(factory=time.monotonic)
     complete: bool = False
     # None: all of one user.
     range_: SweepRange | None = None
     _said: float = 0.0
-    _told: set[tuple[str, str]] = attrs.field(factory=set)
+
+    @property
+    def found(self) -> int:
+        return self.counts.found.total()
 
     @property
     def left(self) -> int:
-        return self.found - self.repaired
+        return self.counts.left.total()
 
     def add(self, finding: Finding) -> None:
-        key = (finding.drift.kind, finding.drift.subject)
-        # Two refunds of one charge are in one list, the charge in another.
-        if key in self._told:
-            return
-        self._told.add(key)
-        self.found += 1
-        self.repaired += finding.repaired
-        self.for_a_person += finding.drift.kind in FOR_A_PERSON
-        if len(self.findings) < LISTED_MAX:
+        if self.counts.add(finding) and len(self.findings) < LISTED_MAX:
             self.findings.append(finding)
 
     def step(self, list_: ObjectList, step: SweepStep) -> None:
@@ -100,7 +94,7 @@ class Report:
             "read": {it.value: self.read[it] for it in ObjectList if it in self.read},
             "suspects": self.suspects,
             "found": self.found,
-            "repaired": self.repaired,
+            "repaired": self.found - self.left,
         }
 
 
@@ -160,8 +154,9 @@ def reconcile(
 ) -> None:
     """Compare what is kept here with what Stripe has, in both directions.
 
-    Nothing is changed without --apply. Exit code 7: something differs still. What
-    the kinds and the causes mean: docs/reconciliation.md.
+    Nothing is repaired without --apply. How much differs is kept for `payments doctor`,
+    if all was compared. Exit code 7: something differs still. What the kinds and the
+    causes mean: docs/reconciliation.md.
     """
     report = Report()
 
@@ -179,15 +174,20 @@ def reconcile(
                 known = (await status(user_named(user), caller=caller)).account
                 click.echo(f"comparing all of {known.user_id}", err=True)
                 await sweep.user(known.user_id, repairs=repairs)
+                report.complete = True
                 return
-            place = SweepPlace()
             range_ = sweep.range_now(since)
             if since is not None and not _FIRST <= since < range_.until:
                 raise InvalidValue("since", "not a time that Stripe has objects of")
-            report.range_ = range_
-            async for step in sweep(range_, place, repairs=repairs):
-                report.step(place.list_, step)
-                place = step.place or place
+            await _compare_all(sweep, range_, report, repairs=repairs)
+            if since is None or range_.until - since >= COMPARED_FOR:
+                # A run that compares less does not say what is left of the last one.
+                await note_reconciliation(
+                    container.checkpoints,
+                    report.counts,
+                    until=range_.until,
+                    now=utc_now(),
+                )
 
     if user is not None and since is not None:
         raise click.UsageError("of one user all is compared: --since has no meaning")
@@ -197,12 +197,22 @@ def reconcile(
         # Also by Ctrl-C: what was found, and repaired, until then is told first.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
-        click.echo("stopped before its end: not all was compared", err=True)
+        if not report.complete:
+            click.echo("stopped before its end: not all was compared", err=True)
         raise
-    report.complete = True
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.FOUND)
+
+
+async def _compare_all(
+    sweep: RunSweep, range_: SweepRange, report: Report, *, repairs: bool
+) -> None:
+    report.range_, place = range_, SweepPlace()
+    async for step in sweep(range_, place, repairs=repairs):
+        report.step(place.list_, step)
+        place = step.place or place
+    report.complete = True
 
 
 def _say_settle(count: int, wait_s: float) -> None:
@@ -233,8 +243,11 @@ def _show(report: Report, *, repairs: bool) -> None:
     if report.found > len(rows):
         click.echo(f"and {report.found - len(rows)} more", err=True)
     if report.found:
-        click.echo(f"{report.found} differ, {report.repaired} repaired", err=True)
-    if report.for_a_person:
-        click.echo(f"{report.for_a_person} of them a person has to look at", err=True)
-    if report.left > report.for_a_person and not repairs:
+        click.echo(
+            f"{report.found} differ, {report.found - report.left} repaired", err=True
+        )
+    for_a_person = report.counts.left_for_a_person_count
+    if for_a_person:
+        click.echo(f"{for_a_person} of them a person has to look at", err=True)
+    if report.left > for_a_person and not repairs:
         click.echo("repair them: payments reconcile --apply", err=True)

@@ -2,6 +2,8 @@
 
 Rule 1: that it can be written is known before there is a secret to write.
 Rule 2: it is there with all of the secret, or it is not there.
+Rule 3: nothing else is left of it, however the process ends: until it is whole it has
+        no name. Where a file system cannot do that (NFS), it has one beside it.
 """
 
 import contextlib
@@ -56,17 +58,24 @@ class SecretFile:
                 self._require_absent()
                 folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
                 stack.callback(os.close, folder)
-                # Only its owner may read what `mkstemp` makes.
-                handle, name = tempfile.mkstemp(prefix=".", dir=parent)
-                beside = Path(name)
-                stack.callback(beside.unlink, missing_ok=True)
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_PLACEHOLDER)
-                    file.flush()
-                    os.fsync(file.fileno())
-                yield ReservedFile(beside, self.path, folder)
+                handle, source = _unnamed(parent, stack) or self._named(parent, stack)
+                reserved = ReservedFile(handle, source, self.path, folder)
+                reserved.fill(_PLACEHOLDER)
+                yield reserved
             except OSError as error:
                 raise self._refused(error) from error
+
+    def _named(self, parent: Path, stack: contextlib.ExitStack) -> tuple[int, str]:
+        """Make a file beside it that can get its name, too."""
+        # Only its owner may read what `mkstemp` makes.
+        handle, name = tempfile.mkstemp(prefix=f".{self.path.name[:99]}.", dir=parent)
+        stack.callback(Path(name).unlink, missing_ok=True)
+        stack.callback(os.close, handle)
+        # Not every file system lets a file have two names.
+        second = f"{name}.2"
+        os.link(name, second)
+        Path(second).unlink()
+        return handle, name
 
     def _require_absent(self) -> None:
         try:
@@ -89,11 +98,39 @@ def _require_regular(handle: int) -> None:
         raise OSError(0, "not a regular file")
 
 
+def _unnamed(folder: Path, stack: contextlib.ExitStack) -> tuple[int, str] | None:
+    """Make a file without a name that its owner alone may read, where that is possible.
+
+    Return it, and by what it can be linked.
+    """
+    try:
+        # Not on every system.
+        handle = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except (AttributeError, OSError):
+        return None
+    stack.callback(os.close, handle)
+    source = f"/proc/self/fd/{handle}"
+    return (handle, source) if Path(source).exists() else None
+
+
 @attrs.frozen
 class ReservedFile:
-    _beside: Path
+    _handle: int
+    _source: str
     _path: Path
     _folder: int
+
+    def fill(self, content: bytes) -> None:
+        """Write all that the file shall have, to the disk.
+
+        Raises:
+            OSError: the disk failed, or is full.
+        """
+        with os.fdopen(self._handle, "r+b", closefd=False) as file:
+            file.write(content)
+            file.truncate()
+            file.flush()
+            os.fsync(self._handle)
 
     def write(self, secret: str) -> None:
         """Let the file be there, with the secret in it.
@@ -101,13 +138,16 @@ class ReservedFile:
         Raises:
             OSError: it is not there: somebody else made one, or the disk failed.
         """
-        with self._beside.open("r+b") as file:
-            file.write(f"{secret}\n".encode())
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
-        # Not `rename`: it would write over a file that came meanwhile.
-        os.link(self._beside, self._path)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        self.fill(f"{secret}\n".encode())
+        # Not `rename`: it would write over a file that came meanwhile. Without a folder
+        # Python would not follow the link to what has no name.
+        os.link(
+            self._source,
+            self._path.name,
+            dst_dir_fd=self._folder,
+            follow_symlinks=True,
+        )
         try:
             os.fsync(self._folder)
         except BaseException:

@@ -7,7 +7,6 @@ Rule 3: of two runs at once, the one whose endpoint was made first goes on; the 
         one takes its own back. Nothing is deleted by what was seen before.
 """
 
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -35,7 +34,6 @@ from payments_service.cli.secret_file import SecretFile
 from payments_service.endpoint_roles import (
     DESCRIPTION,
     RARE_TYPES,
-    WEBHOOK_PATH,
     EndpointsHere,
     Role,
     address_of,
@@ -44,6 +42,7 @@ from payments_service.endpoint_roles import (
     marked,
     role_of,
     shown_url,
+    stripe_command,
 )
 
 # A run that made one is at it for no longer, or has broken off.
@@ -112,13 +111,9 @@ class EndpointRun:
         self._sees_thin = found.thin_refused is None
         return EndpointsHere.of(found.it, self.url, found.at, is_thin=self.is_thin)
 
-    def command(self, *words: str) -> str:
+    def command(self, name: str, *words: str) -> str:
         """Return a command of `payments stripe` for the same endpoint, to be pasted."""
-        [name, *more] = words
-        url = ("--url", self.url.removesuffix(WEBHOOK_PATH))
-        kind = ("--thin",) if self.is_thin else ()
-        line = shlex.join(["payments", "stripe", name, *url, *kind, *more])
-        return f"`{line}`"
+        return stripe_command(self.url, name, *words, is_thin=self.is_thin)
 
     def _refuse_other_kind(self) -> None:
         if not self._sees_thin:

@@ -16,10 +16,10 @@ from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
 from payments_core.event_list import EventQuery
 from payments_core.ports import Clock
 from payments_core.use_cases.back_fill_events import PAGE_EVENTS
-from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview, is_ours
+from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview
 from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.doctor.stored import LATE, age, check_skew
-from payments_service.endpoint_roles import address_of
+from payments_service.endpoint_roles import address_of, is_ours
 
 KEY: Final = "key"
 STRIPE: Final = "stripe"
@@ -30,8 +30,9 @@ ARRIVED_BY: Final = LATE
 _LOOKED_BACK: Final = timedelta(days=3)
 _NAMED_MAX: Final = 3
 _REACH: Final = (
-    "see that this machine may reach PAYMENTS_STRIPE_API_BASE (egress rules, DNS, "
-    "certificates), and https://status.stripe.com"
+    "see why this machine does not reach it (egress rules, DNS, certificates): "
+    '`curl -sS "${PAYMENTS_STRIPE_API_BASE:-https://api.stripe.com}"`; and look at '
+    "https://status.stripe.com"
 )
 _SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a key that is valid"
 
@@ -106,6 +107,7 @@ class AtStripe:
             secrets=self.secrets,
             livemode=self.livemode,
             at=found.at,
+            url=self.url,
         )
         if found.thin_refused is None:
             return review.findings()
@@ -155,14 +157,15 @@ class AtStripe:
             text = f"all {len(due)} of the latest events that should be here are"
             return [ok("deliveries", text)]
         named = ", ".join(it.id for it in lost[-_NAMED_MAX:])
-        oldest = age(page.at, min(it.created_at for it in lost))
+        first = min(it.created_at for it in lost)
         return [
             wrong(
                 "deliveries",
                 f"{len(lost)} of the latest {len(due)} events are not here, the oldest "
-                f"since {oldest}: {named}",
-                "see that Stripe reaches the endpoint and is answered 200 "
-                "(`payments_webhooks_refused_total` says why it is not), and that "
-                "`payments worker` runs",
+                f"since {age(page.at, first)}: {named}",
+                "see that Stripe reaches the endpoint and is answered 200 (the metric "
+                "payments_webhooks_refused_total says why it is not); `payments "
+                "worker` reads what never came, and at once does "
+                f"`payments webhook recover --since {first:%Y-%m-%dT%H:%M:%SZ}`",
             )
         ]

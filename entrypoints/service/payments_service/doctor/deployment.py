@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 import attrs
 
@@ -32,6 +33,9 @@ from payments_service.settings import (
     database_url,
     stripe_access,
 )
+
+# A connection for each check: one that waits for a lock holds up no other one.
+_CHECKS_MAX: Final = 12
 
 
 @attrs.frozen(kw_only=True)
@@ -100,9 +104,8 @@ async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
     if url is None:
         # The settings say what is wrong with it.
         return None
-    return _Address(
-        url, await stack.enter_async_context(PostgresStore(url, 2).opened())
-    )
+    store = PostgresStore(url, 2, rare_size=_CHECKS_MAX)
+    return _Address(url, await stack.enter_async_context(store.opened()))
 
 
 def _of_database(

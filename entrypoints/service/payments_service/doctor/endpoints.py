@@ -19,35 +19,37 @@ from payments_service.endpoint_roles import (
     role_of,
     shown_url,
     since_of,
+    stripe_command,
 )
 
 ENDPOINTS: Final = "endpoints"
-# All routes of webhooks begin so.
-_ROUTES: Final = WEBHOOK_PATH.removesuffix("stripe")
 # The overlap is a day; who waits longer has forgotten it.
 ROLL_LATE: Final = timedelta(days=2)
-_SETUP: Final = "payments stripe setup"
-_ROLL: Final = "payments stripe roll-secret"
-
-
-def is_ours(endpoint: Endpoint) -> bool:
-    """Say whether an endpoint sends to a service like this one."""
-    return endpoint.marks.role is not None or _ROUTES in shown_url(endpoint.url)
+# Of the service, where nothing says it.
+_ITS_ADDRESS: Final = "https://YOUR-ADDRESS"
 
 
 @attrs.frozen(kw_only=True)
 class EndpointReview:
-    """What there is at Stripe by `at`, beside the `secrets` of the settings."""
+    """What there is at Stripe by `at`, beside the `secrets` of the settings.
+
+    `url` is the address that is looked at; None: every one of such services.
+    """
 
     endpoints: Sequence[Endpoint]
     secrets: Sequence[str]
     livemode: bool
     at: datetime
+    url: str | None = None
 
     def findings(self) -> Findings:
         if not self._with(Role.IN_USE):
             return [
-                wrong(ENDPOINTS, f"none sends to …{WEBHOOK_PATH}", _SETUP),
+                wrong(
+                    ENDPOINTS,
+                    f"none sends to …{WEBHOOK_PATH}",
+                    _setup(self.url or _ITS_ADDRESS),
+                ),
                 *self._of_rolls(),
             ]
         found = [
@@ -74,44 +76,55 @@ class EndpointReview:
 
     def _of(self, it: Endpoint) -> Iterable[Finding]:
         if not it.is_enabled:
-            yield wrong(ENDPOINTS, f"{it.id} is disabled", _SETUP)
+            yield wrong(ENDPOINTS, f"{it.id} is disabled", _set_up(it))
         if not it.is_thin and it.api_version != API_VERSION:
             version = it.api_version or "of the account"
             yield wrong(
                 ENDPOINTS,
                 f"{it.id} sends version {version}, not {API_VERSION}: each event costs "
                 "a call more",
-                f"{_ROLL}: a new endpoint has the right one",
+                f"{_begin_roll(it)}: a new endpoint has the right one",
             )
         if self.livemode and not it.url.startswith("https:"):
-            yield wrong(ENDPOINTS, f"{it.id} sends to an address without TLS", _SETUP)
+            yield wrong(
+                ENDPOINTS,
+                f"{it.id} sends to an address without TLS",
+                _setup(it.url.replace("http:", "https:", 1), is_thin=it.is_thin),
+            )
         if knows_secret(it, self.secrets) is False:
             yield wrong(
                 ENDPOINTS,
                 f"the secret of {it.id} is not set: what it sends is refused",
-                "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or roll it: " + _ROLL,
+                "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or roll it: "
+                + _begin_roll(it),
             )
 
     def _of_types(self) -> Iterable[Finding]:
         sent = {type_ for it in self._enabled() for type_ in it.types}
         if self._enabled() and ALL_TYPES not in sent and (lack := EVENT_TYPES - sent):
             text = f"types that nobody sends: {', '.join(sorted(lack))}"
-            yield wrong(ENDPOINTS, text, _SETUP)
+            yield wrong(ENDPOINTS, text, _set_up(self._enabled()[0]))
 
     def _of_rolls(self) -> Iterable[Finding]:
         for it in self._with(Role.MADE):
             text = f"{it.id} was made by a run that broke off"
-            yield wrong(ENDPOINTS, text, "run the same `payments stripe …` again")
+            # Which command it was is known by what it found.
+            replaces = any(
+                address_of(one.url) == address_of(it.url)
+                for one in self._with(Role.IN_USE)
+            )
+            again = _begin_roll(it) if replaces else _set_up(it)
+            yield wrong(ENDPOINTS, text, f"run it again, with its file: {again}")
         for it in self._with(Role.WAITING):
             since = since_of(it, self.at)
             if self.at - since > ROLL_LATE:
                 text = f"{it.id} has waited since {since:%F} to be enabled"
-                yield wrong(ENDPOINTS, text, f"{_ROLL} --enable")
+                yield wrong(ENDPOINTS, text, _roll(it, "--enable"))
         for rolled in self._by_address().values():
             since = since_of(rolled[-1], self.at)
             if len(rolled) > 1 and self.at - since > ROLL_LATE:
                 text = f"{rolled[0].id} and {rolled[-1].id} send the same"
-                yield wrong(ENDPOINTS, text, f"{_ROLL} --finish")
+                yield wrong(ENDPOINTS, text, _roll(rolled[-1], "--finish"))
 
     def _by_address(self) -> Mapping[tuple[str, bool], Sequence[Endpoint]]:
         found = dict[tuple[str, bool], list[Endpoint]]()
@@ -153,3 +166,20 @@ class EndpointReview:
                 f"{len(stale)} of {len(self.secrets)} secrets are of no endpoint",
                 "take what is not needed out of PAYMENTS_STRIPE_WEBHOOK_SECRETS",
             )
+
+
+def _setup(url: str, *, is_thin: bool = False) -> str:
+    file = ("--secret-file", "stripe-webhook-secrets")
+    return stripe_command(url, "setup", *file, is_thin=is_thin)
+
+
+def _set_up(it: Endpoint) -> str:
+    return _setup(it.url, is_thin=it.is_thin)
+
+
+def _roll(it: Endpoint, *words: str) -> str:
+    return stripe_command(it.url, "roll-secret", *words, is_thin=it.is_thin)
+
+
+def _begin_roll(it: Endpoint) -> str:
+    return _roll(it, "--secret-file", "new-secret")

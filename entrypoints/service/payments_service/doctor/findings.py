@@ -17,6 +17,11 @@ from payments_core.errors import PaymentsError, StoreUnavailable
 
 # Of one check; all of them run at once.
 CHECK_S: Final = 15.0
+_LOCKED: Final = (
+    "end the transaction that holds the lock, the oldest one, as a rule: "
+    '`psql "$PAYMENTS_DATABASE_URL" -c "select pid, usename, xact_start, query from '
+    'pg_stat_activity where xact_start is not null order by xact_start"`'
+)
 
 
 class Status(StrEnum):
@@ -74,7 +79,11 @@ def once_well(first: "asyncio.Future[Findings]", check: Check) -> Check:
         # Whoever stops waiting does not stop it for the others.
         if any(it.status is not Status.OK for it in await asyncio.shield(first)):
             raise StoreUnavailable
-        return await check.look()
+        try:
+            return await check.look()
+        except StoreUnavailable:
+            text = "what it reads did not answer: somebody may have locked a table"
+            return [attrs.evolve(check.unknown(text), remedy=_LOCKED)]
 
     return Check(check.name, look)
 

@@ -10,10 +10,11 @@ from typing import Final
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.deployment_mode import read_livemode
 from payments_adapters.postgres.erasures import is_erasure_key
+from payments_adapters.postgres.schema import SchemaState
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import StoreUnavailable
 from payments_core.tombstones import Tombstones
-from payments_service.doctor.findings import Check, Findings, ok, wrong
+from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.settings import Settings, SettingsError
 
 SETTINGS: Final = "settings"
@@ -21,12 +22,20 @@ DATABASE: Final = "database"
 SCHEMA: Final = "schema"
 MODE: Final = "mode"
 ERASURE_KEY: Final = "erasure key"
-_SETTINGS_PAGE: Final = "docs/settings.md says what each takes"
+_SET_RIGHT: Final = (
+    "set it right, as docs/settings.md says, and see: `payments config check`"
+)
 _GIVE_KEY: Final = (
     "give every process the PAYMENTS_ERASURE_KEY of the first erasure: without it no "
     "webhook is recorded, and no process starts"
 )
-_UPGRADE: Final = "payments db upgrade"
+_UPGRADE: Final = "`payments db upgrade`"
+_RESTORE: Final = (
+    "restore the database, or name one that is this service's in "
+    "PAYMENTS_DATABASE_URL; if its tables are known to be whole, write the revision "
+    'that they are of ({head} is this release\'s): `psql "$PAYMENTS_DATABASE_URL" '
+    "-c \"delete from alembic_version; insert into alembic_version values ('{head}')\"`"
+)
 
 
 def check_settings(
@@ -37,7 +46,7 @@ def check_settings(
         settings = Settings.from_env(env, is_option)
     except SettingsError as error:
         return None, [
-            wrong(SETTINGS, f"{name}: {reason}", f"set it right: {_SETTINGS_PAGE}")
+            wrong(SETTINGS, f"{name}: {reason}", _SET_RIGHT)
             for name, reason in error.problems.items()
         ]
     return settings, [ok(SETTINGS, f"all can be used; {settings.env}")]
@@ -60,20 +69,14 @@ def database_checks(
                     DATABASE,
                     "it does not answer, or does not let us in",
                     "see that PAYMENTS_DATABASE_URL names a server that runs, and a "
-                    "user, a password and a database that it knows",
+                    "user, a password and a database that it knows: "
+                    '`psql "$PAYMENTS_DATABASE_URL" -c "select 1"` says why not',
                 )
             ]
         return [ok(DATABASE, "it answers")]
 
     async def current() -> Findings:
-        revision = await schema.current(url)
-        if revision is None:
-            return [wrong(SCHEMA, "the database is empty", _UPGRADE)]
-        if schema.is_behind(revision):
-            text = f"it is at {revision}, this release needs {schema.head()}"
-            return [wrong(SCHEMA, text, _UPGRADE)]
-        newer = "" if revision == schema.head() else ", of a later release"
-        return [ok(SCHEMA, f"{revision}{newer}")]
+        return [_of_revision(await schema.current(url))]
 
     async def mode() -> Findings:
         stamped = await read_livemode(store)
@@ -93,6 +96,22 @@ def database_checks(
         return [ok(MODE, f"the database is of {theirs}, as the settings are")]
 
     return Check(DATABASE, reached), [Check(SCHEMA, current), Check(MODE, mode)]
+
+
+def _of_revision(revision: str | None) -> Finding:
+    match schema.state_of(revision):
+        case SchemaState.EMPTY:
+            return wrong(SCHEMA, "the database is empty", _UPGRADE)
+        case SchemaState.BEHIND:
+            text = f"it is at {revision}, this release needs {schema.head()}"
+            return wrong(SCHEMA, text, _UPGRADE)
+        case SchemaState.UNKNOWN:
+            text = f"it is at {revision!r}, a revision that no release has"
+            return wrong(SCHEMA, text, _RESTORE.format(head=schema.head()))
+        case SchemaState.LATER:
+            return ok(SCHEMA, f"{revision}, of a later release")
+        case SchemaState.CURRENT:
+            return ok(SCHEMA, f"{revision}")
 
 
 def erasure_key_check(store: PostgresStore, settings: Settings) -> Check:

@@ -1,15 +1,23 @@
 """What the database tells of the work: what waits, what failed, what is behind."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
 
-from payments_adapters.postgres.backlog import COUNTED_MAX, read_backlog, read_clock
+from payments_adapters.postgres.backlog import (
+    COUNTED_MAX,
+    read_clock,
+    read_events,
+    read_jobs,
+)
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.store import PostgresStore
+from payments_core.jobs import DriftCounts
+from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Clock, SystemClock
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
@@ -49,6 +57,46 @@ def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Find
     return ok(check, text)
 
 
+def drift_findings(counts: DriftCounts, ago: str) -> Findings:
+    """Say what a sweep found that compared all up to so long ago.
+
+    What it repaired is well again, but for events that were lost: they still are.
+    """
+    found, left = list[Finding](), counts.left
+    if left:
+        kinds = ", ".join(f"{it} {left[it]}" for it in sorted(left))
+        for_a_person = counts.left_for_a_person_count
+        remedies = []
+        if left.total() > for_a_person:
+            remedies.append("`payments reconcile --apply` repairs what it can")
+        if for_a_person:
+            remedies.append(
+                "`payments reconcile` names what a person has to decide "
+                "(docs/reconciliation.md)"
+            )
+        text = (
+            f"{left.total()} of {counts.found.total()} differences that the last sweep "
+            f"found, {ago} ago, are left"
+        )
+        found.append(wrong("drift", f"{text}: {kinds}", "; ".join(remedies)))
+    if counts.lost_count:
+        found.append(
+            wrong(
+                "drift",
+                f"the last sweep, {ago} ago, repaired what lost events left behind, "
+                f"{counts.lost_count} times: neither the endpoint nor back-fill heard "
+                "of them",
+                "see what is wrong with endpoints, deliveries and back-fill; then "
+                "`payments reconcile` has to find nothing",
+            )
+        )
+    repaired = counts.repaired.total()
+    text = f"the last sweep, {ago} ago, found nothing that differs"
+    if repaired:
+        text = f"the last sweep, {ago} ago, repaired all that differed: {repaired}"
+    return found or [ok("drift", text)]
+
+
 @attrs.frozen(kw_only=True)
 class Stored:
     """`clock` is the gateway's time, which is the sandbox's in development."""
@@ -66,6 +114,7 @@ class Stored:
             Check("jobs", self._jobs),
             Check("back-fill", self._back_fill),
             Check("sweep", self._sweep),
+            Check("drift", self._drift),
             Check("erasures", self._erasures),
         ]
 
@@ -77,7 +126,7 @@ class Stored:
 
     async def _events(self) -> Findings:
         now, found = self.clock(), list[Finding]()
-        it = await read_backlog(self.store, due_before=self.system_clock() - LATE)
+        it = await read_events(self.store)
         if it.pending_since is not None and now - it.pending_since > LATE:
             found.append(
                 wrong(
@@ -92,19 +141,20 @@ class Stored:
                 wrong(
                     "events",
                     f"{told(it.quarantined)} quarantined: kept, and not applied",
-                    "look at them: `payments webhook list --state quarantined`",
+                    "docs/quarantine.md says what to do with which: `payments webhook "
+                    "list --state quarantined`",
                 )
             )
         last = (
             f"the last one came {age(now, it.received_at)} ago"
-            if (it.received_at)
+            if it.received_at
             else "none came yet"
         )
         return found or [ok("events", f"{last}; {told(it.pending)} pending")]
 
     async def _jobs(self) -> Findings:
         now, found = self.system_clock(), list[Finding]()
-        it = await read_backlog(self.store, due_before=now - LATE)
+        it = await read_jobs(self.store, due_before=now - LATE)
         if it.overdue_since is not None:
             found.append(
                 wrong(
@@ -119,8 +169,8 @@ class Stored:
                 wrong(
                     "jobs",
                     f"{told(it.failing)} failing: they are tried once a day",
-                    "`payments jobs list --failing` says why; then `payments jobs "
-                    "retry ID`",
+                    "`payments jobs list --failing` says why; once that is mended: "
+                    "`payments jobs retry --failing`",
                 )
             )
         return found or [ok("jobs", "none is overdue, none is failing")]
@@ -137,6 +187,21 @@ class Stored:
     async def _sweep(self) -> Findings:
         return await self._loop(
             "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all is compared"
+        )
+
+    async def _drift(self) -> Findings:
+        """Tell what the last sweep found, or a later reconciliation by hand."""
+        checkpoints = PostgresCheckpoints(self.store)
+        told = [
+            (it.reached_at, it.result)
+            for name in (SWEEP, RECONCILIATION)
+            if (it := await checkpoints.find(name)) and it.reached_at and it.result
+        ]
+        if not told:
+            return [ok("drift", "no sweep has come to its end")]
+        until, result = max(told)
+        return drift_findings(
+            DriftCounts.of_facts(json.loads(result)), age(self.clock(), until)
         )
 
     async def _erasures(self) -> Findings:
