@@ -7,6 +7,9 @@ Rule 3: what is paid is a fact of its own: the period that a paid invoice covers
         latest of those whose money did not go back counts, and no order of arrival
         matters (`payments_core.paid_periods`).
 Rule 4: a trial is free until it ends, or until the subscription does.
+Rule 5: if no event comes, it is synced when something must have happened. What is owed
+        may be paid at any moment, and the longer it is owed, the rarer that is: it is
+        synced after as long again, a day at least and a week at most.
 
 Source of the table: the docstring of `stripe.Subscription.status` and
 docs.stripe.com/billing/subscriptions/overview.
@@ -31,6 +34,9 @@ QUANTITY_MAX: Final = 1_000_000
 COLLECTED_AFTER: Final = timedelta(hours=2)
 # What waits for a payment is given up, or tried again, within about a day.
 A_DAY: Final = timedelta(days=1)
+# Not the only way to hear of it: back-fill reads within minutes which events were not
+# delivered, and a sweep compares all subscriptions each night, a hundred with a call.
+A_WEEK: Final = timedelta(days=7)
 
 
 class SubscriptionStatus(StrEnum):
@@ -290,8 +296,13 @@ class Subscription:
             return None
         if self.covered and report.pending is None and report.status is not _S.PAST_DUE:
             return max(report.period_end, self.as_of) + COLLECTED_AFTER
-        collected = report.period_start + COLLECTED_AFTER
-        return collected if self.as_of < collected else self.as_of + A_DAY
+        start, end = report.period_start, report.period_end
+        began = end if self.as_of >= end else start
+        if self.as_of < began + COLLECTED_AFTER:
+            return began + COLLECTED_AFTER
+        owed_for = timedelta(0) if report.pending else self.as_of - began
+        due_at = self.as_of + min(max(owed_for, A_DAY), A_WEEK)
+        return due_at if began == end else min(due_at, end + COLLECTED_AFTER)
 
 
 def _place(period: PaidPeriod) -> tuple[datetime, datetime, str]:

@@ -27,8 +27,7 @@ from support.reconciling import Story, reconciling
 SHARES: Final = 8
 # So many of a share in the suite; all of them are resumable by their seed.
 HISTORIES: Final = 20_000 // SHARES if PROVES else 304 // SHARES
-SHORT: Final = (15, 45)
-DAYS: Final = (25, 75) if PROVES else SHORT
+DAYS: Final = (25, 75) if PROVES else (15, 45)
 ACTIVITY: Final = 0.12
 # So many things somebody does at once.
 DEEDS: Final = (1, 1, 1, 2, 3)
@@ -160,8 +159,7 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
 ) -> None:
     """
     Events come doubled, shuffled and twinned, within the hour; nobody does two things
-    in one second. Counted are all GETs of the worker, what is overdue included. The
-    longer a life, the more of it is past due here, which is asked about once a day.
+    in one second. Counted are all GETs of the worker, what is overdue included.
     """
     gets = heard = 0
     for seed in range(COUNTED):
@@ -170,9 +168,7 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
             post = post_of(deployment, dice, way)
             post.late_days = 0
             crowd = Crowd(deployment, dice, deployment.api.price(500)["id"])
-            history = History(
-                way, Lost.NOTHING, crowd, post, deeds=(1,), days=SHORT, steps=24
-            )
+            history = History(way, Lost.NOTHING, crowd, post, deeds=(1,), steps=24)
             await history.live(deployment, dice)
         gets, heard = gets + history.gets, heard + post.heard
     record_property("figure", f"{way}: {gets / heard:.2f} GETs an event, of {heard}")

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import reduce
 from itertools import permutations
@@ -246,17 +247,47 @@ HELD: Final = PendingUpdate(price="price_2", quantity=None, expires_at=NOON + DA
     ],
     ids=["unpaid", "incomplete", "past due", "held"],
 )
-def test_what_waits_for_a_payment_is_looked_at_soon_and_daily(
+def test_what_waits_for_a_payment_is_looked_at_soon_and_a_day_later(
     waiting: Subscription,
 ) -> None:
     """
-    When it must have been collected, and every day from then on.
+    When it must have been collected, and after a day.
     """
     collected = NOON + COLLECTED_AFTER
     later = attrs.evolve(waiting, as_of=collected)
 
     assert waiting.next_sync_at == collected
     assert later.next_sync_at == collected + A_DAY
+
+
+def syncs_of(subscription: Subscription, until: datetime) -> Iterator[datetime]:
+    """Yield when it is synced if each sync finds it as it was."""
+    while (at := subscription.next_sync_at) is not None and at < until:
+        assert at > subscription.as_of
+        yield at
+        subscription = attrs.evolve(subscription, as_of=at)
+
+
+def test_what_is_owed_is_looked_at_the_more_rarely_the_longer_it_is() -> None:
+    """
+    After as long again as it is owed: a day at least, a week at most. When the next
+    period begins it is looked at as any other is.
+    """
+    owing = a_subscription(a_report(status=S.PAST_DUE))
+    found = syncs_of(owing, NOON + MONTH + 3 * DAY)
+    hours = [int((at - NOON) / timedelta(hours=1)) for at in found]
+
+    end = 30 * 24
+    assert hours == [2, 26, 52, 104, 208, 376, 544, 712, end + 2, end + 26, end + 52]
+
+
+def test_a_change_that_waits_is_looked_at_daily_however_old_its_period_is() -> None:
+    """
+    It is given up within the day.
+    """
+    held = a_subscription(attrs.evolve(a_report(), pending=HELD), term=a_term())
+    late = attrs.evolve(held, as_of=NOON + 20 * DAY)
+    assert late.next_sync_at == late.as_of + A_DAY
 
 
 def pinning(
