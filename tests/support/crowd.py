@@ -326,18 +326,25 @@ async def compare(
     *,
     besides: Collection[UserId] = (),
 ) -> int:
-    records, now = GatewayRecords(deployment.engine.world, owners), deployment.clock.now
+    records = GatewayRecords(deployment.engine.world, owners)
     users = {it for it in owners.values() if it not in besides}
     for user in sorted(users):
-        account = await deployment.account(user)
-        ours = account.standing(now=now, policy=deployment.policy)
-        known = Truth(
-            ours.payment_status,
-            ours.payment_expire_date,
-            ours.entitled,
-            (account.card.id, account.card.exp_year) if account.card else None,
-            frozenset(_shown(it.report) for it in account.subscriptions),
-        )
-        truth = records.truth_of(user, now)
+        known, truth = await known_and_true(deployment, records, user)
         assert known == truth, (where, user, deployment.subscriptions_of(user))
     return len(users)
+
+
+async def known_and_true(
+    deployment: Deployment, records: GatewayRecords, user: UserId
+) -> tuple[Truth, Truth]:
+    """Return what is known of a user, and what the gateway's books say."""
+    now, account = deployment.clock.now, await deployment.account(user)
+    ours = account.standing(now=now, policy=deployment.policy)
+    known = Truth(
+        ours.payment_status,
+        ours.payment_expire_date,
+        ours.entitled,
+        (account.card.id, account.card.exp_year) if account.card else None,
+        frozenset(_shown(it.report) for it in account.subscriptions),
+    )
+    return known, records.truth_of(user, now)

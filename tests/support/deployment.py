@@ -93,6 +93,8 @@ class Fuse:
 
     at: int | None = None
     how: Break = Break.CRASH
+    # The method whose calls are counted; None: of all.
+    only: str | None = None
     calls: int = 0
     reached: bool = False
     # The method that was broken.
@@ -103,6 +105,8 @@ class Fuse:
     async def burn(self, name: str, *, is_store: bool) -> None:
         if self.how is Break.NO_ANSWER and not is_store:
             # What a gateway may answer has its own schedules.
+            return
+        if self.only not in {None, name}:
             return
         self.calls += 1
         if self.calls != self.at:

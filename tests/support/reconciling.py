@@ -15,6 +15,7 @@ from payments_adapters.memory import (
 )
 from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.jobs import Finding, Reconcile, RunSweep
+from payments_core.payment import PaymentId
 from payments_core.sweep import SweepPlace
 from payments_core.use_cases import Order
 from support.deployment import ADA, BEGINNING, Deployment, caller_of
@@ -107,6 +108,22 @@ class Story:
         [kept] = self.deployment.database.tables.subscriptions.values()
         spoilt = attrs.evolve(kept, report=attrs.evolve(kept.report, **fields))
         self.deployment.database.tables.subscriptions[kept.gateway_id] = spoilt
+
+    def invent_payment(self) -> str:
+        """Keep a payment that the gateway has not; return its id."""
+        tables = self.deployment.database.tables
+        record = next(iter(tables.payments.values()))
+        invented = attrs.evolve(record.payment, id=PaymentId("ch_invented"))
+        tables.put_payment(attrs.evolve(record, payment=invented))
+        return invented.id
+
+    def invent_subscription(self) -> str:
+        """Keep a subscription that the gateway has not; return its id."""
+        tables = self.deployment.database.tables
+        kept = next(iter(tables.subscriptions.values()))
+        invented = attrs.evolve(kept.report, gateway_id="sub_invented")
+        tables.put_subscription(attrs.evolve(kept, report=invented))
+        return invented.gateway_id
 
 
 async def no_wait(_: float) -> None:

@@ -4,25 +4,34 @@ The truth is derived from the sandbox's own objects, by the rules of docs/domain
 What is lost is nothing, one event in twenty, or all for some days, or all that ever
 was; what comes is doubled, shuffled, and twinned: once more, as another event. Events
 are snapshots of the version that we read, snapshots of an older one, or thin.
+
+Where the list of events is read as well, a sweep finds nothing but what the gateway has
+not: though two processes read and work, one of which is frozen now and then.
 """
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
 
+from payments_core.changes import Claimed
+from payments_core.drift import DriftKind as K
+from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.identity import UserId
+from payments_core.job import Job
 from payments_core.jobs import Finding
+from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
-from support.crowd import Crowd, Post, catch_up, compare, work
-from support.deployment import Deployment
+from support.crowd import Crowd, Post, catch_up, compare, known_and_true, work
+from support.deployment import CLAIMED_MAX, Break, Deployment, Fuse
 from support.profiles import PROVES
-from support.reconciling import Story, reconciling
+from support.reconciling import A_MOMENT, Story, reconciling
+from support.year_truth import GatewayRecords
 
 SHARES: Final = 8
 # So many of a share in the suite; all of them are resumable by their seed.
@@ -36,6 +45,11 @@ COUNTED: Final = 60 if PROVES else 12
 THIN: Final = "thin"
 # Half of all come as we read them.
 WAYS: Final = (NEWEST, NEWEST, NEWEST, BASIL, ACACIA, THIN)
+# So many lives of two processes, of so many days.
+PAIRS: Final = 400 if PROVES else 16
+DAYS_OF_TWO: Final = (8, 16)
+# A port's call in which the first process is frozen, if it comes to so many.
+FROZEN_AT: Final = (1, 40)
 # What an event may cost where none is lost and none is hours late, in GETs.
 GETS_MAX: Final = {NEWEST: 0.3, BASIL: 1.0, ACACIA: 1.0, THIN: 1.0}
 
@@ -173,3 +187,148 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
         gets, heard = gets + history.gets, heard + post.heard
     record_property("figure", f"{way}: {gets / heard:.2f} GETs an event, of {heard}")
     assert 0 < gets / heard <= GETS_MAX[way]
+
+
+@attrs.frozen
+class LateList:
+    """A gateway that lists some events a moment late, each at its place."""
+
+    gateway: Any
+    late: Collection[str]
+
+    async def events(self, query: EventQuery) -> ListedEvents:
+        page: ListedEvents = await self.gateway.events(query)
+        listed = [it for it in page.events if it.id not in self.late]
+        has_more = page.has_more and bool(listed)
+        return attrs.evolve(page, events=listed, has_more=has_more)
+
+
+@attrs.define
+class TwoProcesses:
+    """Both read the list and work; one is frozen until its leases have run out.
+
+    When it wakes, the other one is done, or is still at what it claimed. Then what the
+    first one asks for may not be answered.
+    """
+
+    deployment: Deployment
+    crowd: Crowd
+    post: Post
+    dice: random.Random
+    seed: int
+    frozen: int = 0
+    # What the other one had claimed when the first one woke.
+    _held: Sequence[Claimed] = ()
+
+    async def live(self, days: int) -> None:
+        for day in range(days):
+            if day in {0, 3}:
+                await self.crowd.arrive(UserId(f"user-{day}"))
+            await self.crowd.do([it for it in self.crowd.users if self._chance()])
+            # What happened in this second is listed, but for some of it.
+            await self._read_list(late=self._just_made())
+            await self._pass(timedelta(days=1), day)
+            await self._work(day)
+        await catch_up(self.deployment, self.post, days)
+
+    def _chance(self) -> bool:
+        return self.dice.random() < 0.5
+
+    def _just_made(self) -> Collection[str]:
+        engine = self.deployment.engine
+        made = (it for it in engine.world.events.values() if it.created == engine.now)
+        return {it.id for it in made if self._chance()}
+
+    async def _pass(self, by: timedelta, day: int) -> None:
+        await self.deployment.advance(by)
+        self.post.collect(day)
+        await self.post.deliver(day)
+
+    async def _read_list(self, *, late: Collection[str] = ()) -> None:
+        back_fill = self.deployment.back_fill
+        gateway: Any = LateList(back_fill.gateway, late)
+        await attrs.evolve(back_fill, gateway=gateway)()
+
+    async def _work(self, day: int) -> None:
+        deployment = self.deployment
+
+        async def go_on() -> None:
+            first, deployment.fuse = deployment.fuse, Fuse()
+            self.frozen += 1
+            await self.crowd.do(self.crowd.users * 2)
+            await self._pass(timedelta(minutes=2), day)
+            await self._read_list()
+            self._held = await deployment.run_work.claim(CLAIMED_MAX)
+            if self._chance():
+                await self._finish()
+            claims.update(self._claims())
+            deployment.line.down = self._chance()
+            deployment.fuse = first
+
+        claims = dict[str, Any]()
+        deployment.fuse = Fuse(self.dice.randint(*FROZEN_AT), Break.FREEZE)
+        deployment.fuse.meanwhile = go_on
+        if self._chance():
+            # The answer is there, and older than what is known when it is taken in.
+            deployment.fuse.at, deployment.fuse.only = 2, "subscription"
+        await self._read_list()
+        await deployment.work_once()
+        assert not claims or self._claims() == claims
+        deployment.fuse = Fuse()
+        deployment.line.down = False
+        await self._finish()
+        await deployment.advance(A_MOMENT)
+        await self._read_list()
+        await work(deployment)
+        records = GatewayRecords(deployment.engine.world, self.crowd.owners)
+        for user in self.crowd.users:
+            known, truth = await known_and_true(deployment, records, user)
+            assert known.subscriptions == truth.subscriptions, (self.seed, day, user)
+            assert known.card == truth.card, (self.seed, day, user)
+
+    async def _finish(self) -> None:
+        """Let the other process do what it has claimed."""
+        held, self._held = self._held, ()
+        for it in held:
+            await self.deployment.run_work(it)
+
+    def _claims(self) -> Mapping[str, Any]:
+        """Return by what the other process holds what it has claimed."""
+        jobs = self.deployment.database.tables.jobs
+        held = [it.work for it in self._held if isinstance(it.work, Job)]
+        loop = self.deployment.database.loops[EVENT_BACK_FILL]
+        return {EVENT_BACK_FILL: (loop.lease, loop.position)} | {
+            it.key.id: (jobs[it.key].lease.fence, jobs[it.key].lease.until)
+            for it in held
+        }
+
+
+@pytest.mark.anyio
+async def test_p27_p33_where_the_list_is_read_a_sweep_finds_nothing(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """
+    Of half of all events nothing else is heard, some are listed late, and one of two
+    processes is frozen again and again. What the gateway has not is found all the same.
+    """
+    frozen = 0
+    for seed in range(PAIRS):
+        dice = random.Random(seed)  # noqa: S311  # a seed's
+        async with (
+            Deployment.opened(seed=seed) as deployment,
+            reconciling(deployment) as story,
+        ):
+            crowd = Crowd(deployment, dice, deployment.api.price(500)["id"])
+            post = post_of(deployment, dice, dice.choice(WAYS))
+            post.lost = post.needless_lost = 0.5
+            both = TwoProcesses(deployment, crowd, post, dice, seed)
+            await both.live(dice.randint(*DAYS_OF_TWO))
+            assert await story.sweep() == [], seed
+            unknown = {K.SUBSCRIPTION_MISSING: story.invent_subscription()}
+            if deployment.database.tables.payments:
+                unknown[K.PAYMENT_MISSING] = story.invent_payment()
+            found = {it.drift.kind: it.drift.subject for it in await story.sweep()}
+            assert found == unknown, seed
+        frozen += both.frozen
+    record_property("figure", f"{PAIRS} lives of two processes, {frozen} times frozen")
+    assert frozen > PAIRS

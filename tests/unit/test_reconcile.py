@@ -24,7 +24,7 @@ from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
 from payments_core.money import Money
 from payments_core.object_lists import ObjectList
-from payments_core.payment import DisputeState, PaymentId, PaymentState
+from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
 from support.deployment import ADA, BEGINNING
@@ -287,17 +287,11 @@ async def unlink_payment(story: Story) -> None:
 
 
 async def invent_payment(story: Story) -> None:
-    tables = story.deployment.database.tables
-    [record] = tables.payments.values()
-    invented = attrs.evolve(record.payment, id=PaymentId("ch_invented"))
-    tables.put_payment(attrs.evolve(record, payment=invented))
+    story.invent_payment()
 
 
 async def invent_subscription(story: Story) -> None:
-    tables = story.deployment.database.tables
-    [kept] = tables.subscriptions.values()
-    invented = attrs.evolve(kept.report, gateway_id="sub_invented")
-    tables.put_subscription(attrs.evolve(kept, report=invented))
+    story.invent_subscription()
 
 
 async def contradict(story: Story) -> None:
