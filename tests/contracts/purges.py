@@ -189,6 +189,24 @@ class PurgesContract:
         assert now.lease.fence > again.lease.fence
         assert await stores.job(JOB) == now
 
+    async def test_p33_a_fence_goes_on_over_every_purge(self, stores: Stores) -> None:
+        """
+        Also over a later one, of a job that was claimed less often.
+        """
+        await asked(stores, a_job())
+        await claimed(stores)
+        often = await claimed(stores, hours=1)
+        await asked(stores, a_job(OTHER_JOB.subject))
+        seldom = await claimed(stores, hours=1)
+        assert often.lease.fence > seldom.lease.fence
+        for job in (often, seldom):
+            await finished(stores, job)
+            assert await purged(stores, PurgeKind.JOBS) == [1]
+
+        await asked(stores, a_job())
+        again = await claimed(stores, hours=2)
+        assert again.lease.fence > often.lease.fence
+
     async def test_expired_revocations_go(self, stores: Stores) -> None:
         """
         Of one token when it has expired; of all of a user's when none can be valid any

@@ -14,7 +14,9 @@ from payments_adapters.memory import (
     MemoryKeptObjects,
 )
 from payments_adapters.stripe.object_lists import StripeLists
+from payments_core.identity import CustomerId
 from payments_core.jobs import Finding, Reconcile, RunSweep
+from payments_core.object_lists import ObjectList, ObjectPage
 from payments_core.payment import PaymentId
 from payments_core.sweep import SweepPlace
 from payments_core.use_cases import Order
@@ -124,6 +126,32 @@ class Story:
         invented = attrs.evolve(kept.report, gateway_id="sub_invented")
         tables.put_subscription(attrs.evolve(kept, report=invented))
         return invented.gateway_id
+
+
+@attrs.frozen
+class OneByOne:
+    """Lists whose pages have one object each."""
+
+    lists: Any
+
+    async def page(
+        self,
+        list_: ObjectList,
+        created: Any,
+        *,
+        customer: CustomerId,
+        after: str | None = None,
+    ) -> ObjectPage:
+        all_: ObjectPage = await self.lists.page(
+            list_, created, customer=customer, after=None
+        )
+        place = int(after or 0)
+        is_last = place + 1 >= len(all_.objects)
+        return attrs.evolve(
+            all_,
+            objects=all_.objects[place : place + 1],
+            after=None if is_last else str(place + 1),
+        )
 
 
 async def no_wait(_: float) -> None:

@@ -386,6 +386,33 @@ async def test_a_bug_at_one_row_refuses_it_and_the_rest_goes_on(
     assert bug.__traceback__ is not None
 
 
+async def test_whose_history_is_not_all_recorded_is_refused_and_told_why(
+    story: Story,
+) -> None:
+    """
+    Bound all the same: what is left out needs a person.
+    """
+    all_ = rows(story)
+    intent = story.api.post(
+        "payment_intents",
+        amount=500,
+        currency="eur",
+        customer=all_[0].customer_id,
+        payment_method="pm_card_visa",
+        confirm=True,
+        off_session=True,
+        metadata={"user_id": "somebody"},
+    )
+
+    results = await imported(story, all_)
+
+    assert [it.state.value for it in results] == ["refused", "imported", "imported"]
+    assert results[0].field == "history"
+    assert (results[0].reason or "").startswith(f"{intent['latest_charge']}: ")
+    account = await story.deployment.account(all_[0].user_id)
+    assert account.customer_id == all_[0].customer_id
+
+
 async def test_so_many_customers_are_asked_about_at_a_time(story: Story) -> None:
     """
     No more, whatever the length of a batch.

@@ -231,6 +231,37 @@ async def test_a_payment_of_two_users_is_linked_and_then_applied(
     assert await story.sweep() == []
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_of_two_things_both_are_linked_before_anything_is_applied(
+    story: Story, people: ByPeople, *, known: bool
+) -> None:
+    """
+    Each event once. If the last thing cannot be linked, none is applied again.
+    """
+    sold = await sell_to_two(story)
+    charge = story.charge(metadata={"user_id": BOB}) if known else "ch_unknown"
+    (first,) = people.ids(EventState.QUARANTINED, "customer.subscription.created")
+    paid = event(SUCCEEDED, "twin", id=charge, customer=story.customer)
+    twin = attrs.evolve(translate(a_body(paid), livemode=False), id=first)
+    people.keep(twin, Outcome(EventState.QUARANTINED, "why"))
+    apart = len(people.rows(EventState.QUARANTINED))
+
+    if not known:
+        with pytest.raises(PaymentNotFound):
+            await people.link(first, BOB, WHY, caller=ROOT)
+        assert people.acts == [ActionByHand.LINK_SUBSCRIPTION]
+        assert len(people.rows(EventState.QUARANTINED)) == apart
+        return
+    linked = await people.link(first, BOB, WHY, caller=ROOT)
+    assert [it.id for it in linked] == [f"subscription:{sold}", f"payment:{charge}"]
+    links = [ActionByHand.LINK_SUBSCRIPTION, ActionByHand.LINK_PAYMENT]
+    assert people.acts[:2] == links
+    log = story.deployment.database.tables.changes_by_hand
+    again = [(it.subject, it.event_type) for _, it in log[2:]]
+    types = [SUCCEEDED["type"], "customer.subscription.created"]
+    assert sorted(again) == [(first, it) for it in types]
+
+
 @pytest.mark.parametrize("sells", [True, False], ids=["subscription", "payment"])
 async def test_what_is_closed_is_open_no_longer_and_differs_no_more(
     story: Story, people: ByPeople, *, sells: bool

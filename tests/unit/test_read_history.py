@@ -1,6 +1,7 @@
 """What a customer has is read from lists, or by itself where a list says too little."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 
 import attrs
@@ -23,7 +24,7 @@ from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import PaidPeriod
 from payments_core.sweep import Suspect
 from support.deployment import ADA
-from support.reconciling import OTHER, Story, no_wait, told
+from support.reconciling import OTHER, OneByOne, Story, no_wait, told
 
 pytestmark = pytest.mark.anyio
 
@@ -191,15 +192,57 @@ async def test_a_long_history_is_recorded_in_parts(
     """
     monkeypatch.setattr(read_history, "FACTS_MAX", 50)
     charges = {story.charge() for _ in range(120)}
-    saves = story.deployment.fuse.names
+    saves, ledger = story.deployment.fuse.names, _Loads(story.deployment.ledger)
 
     before = saves["MemoryLedger.save"]
-    assert await read(story) == []
+    record = attrs.evolve(story.reconcile.record, ledger=ledger)
+    assert await read(story, record=record) == []
     assert saves["MemoryLedger.save"] == before + 2
+    # What was recorded is forgotten.
+    assert max(ledger.payments) == 100
 
     payments = story.deployment.database.tables.payments.values()
     assert charges <= {it.payment.id for it in payments if it.user_id == ADA}
     assert story.deployment.line.reads["charges"] == 2
+
+
+async def test_what_was_paid_counts_for_how_much_is_kept(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Payments and periods alike: a part has no more of both together.
+    """
+    monkeypatch.setattr(read_history, "FACTS_MAX", 1)
+    story.api.post(
+        "subscriptions",
+        customer=story.customer,
+        default_payment_method=story.card,
+        items=[{"price": story.deployment.pro}],
+    )
+    for _ in range(3):
+        await story.deployment.advance(timedelta(days=31))
+    saves = story.deployment.fuse.names
+
+    before = saves["MemoryLedger.save"]
+    assert await read(story, lists=OneByOne(story.lists)) == []
+
+    assert saves["MemoryLedger.save"] == before + 8
+    assert len(story.deployment.database.tables.periods) == 8
+
+
+@attrs.frozen
+class _Loads:
+    """A ledger that notes of how many payments each load is."""
+
+    ledger: Any
+    payments: list[int] = attrs.field(factory=list)
+
+    async def load(self, lookup: Lookup) -> Any:
+        self.payments.append(len(lookup.payments))
+        return await self.ledger.load(lookup)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
 
 
 @attrs.frozen

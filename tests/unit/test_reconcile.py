@@ -28,7 +28,7 @@ from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
 from support.deployment import ADA, BEGINNING
-from support.reconciling import A_MOMENT, OTHER, Story, no_wait, told
+from support.reconciling import A_MOMENT, OTHER, OneByOne, Story, no_wait, told
 
 _A_MONTH: Final = timedelta(days=32)
 # A little more than events are waited for.
@@ -719,6 +719,20 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     await story.deployment.work()
     left = await compare(ADA, repairs=False)
     assert kinds([*left]) == expected & REPORTED_ONLY
+
+
+async def test_all_pages_of_one_user_are_compared(story: Story) -> None:
+    """
+    What differs may be on any of them.
+    """
+    sold = [story.charge() for _ in range(3)]
+    await story.deployment.hear([], apply_only=True)
+    lists: Any = OneByOne(story.lists)
+    run = RunSweep(attrs.evolve(story.reconcile, lists=lists), sleep=no_wait)
+
+    found = await run.user(ADA, repairs=False)
+
+    assert {it.drift.subject for it in found} == {*sold}
 
 
 @pytest.mark.parametrize("by_user", [True, False])

@@ -46,6 +46,8 @@ pytestmark = pytest.mark.anyio
 ROOT: Final = admin()
 SINCE: Final = NOON - timedelta(days=3)
 SECOND: Final = timedelta(seconds=1)
+# As a database reads a body whose partition was dropped.
+GONE: Final[Any] = None
 
 
 @attrs.define(eq=False)
@@ -189,6 +191,25 @@ async def test_what_is_known_is_left_alone_and_what_is_open_applied_again() -> N
     assert (found.known, found.unfollowed) == (3, 2)
     assert {*recovery.database.tables.jobs} == {*map(event_job, open_)}
     assert {it.action for it in recovery.changes} == {ActionByHand.REPLAY_EVENT}
+
+
+async def test_what_is_open_without_its_body_is_known() -> None:
+    """
+    Nothing can apply it again; its neighbour is.
+    """
+    recovery = Recovery()
+    _, with_body = recovery.happen(2)
+    events = recovery.gateway.objects.events
+    kept = events[0]
+    events[0] = attrs.evolve(kept, body=GONE)
+    recovery.keep(0, EventState.QUARANTINED)
+    recovery.keep(1, EventState.QUARANTINED)
+    events[0] = kept
+
+    found = await recovery.all()
+
+    assert (found.recorded, found.again, found.known) == ([], [with_body], 1)
+    assert {*recovery.database.tables.jobs} == {event_job(with_body)}
 
 
 async def test_it_reads_page_after_page_and_is_cheap_again() -> None:

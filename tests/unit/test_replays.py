@@ -168,6 +168,19 @@ async def test_all_open_events_are_asked_for_a_batch_a_save() -> None:
     assert len(log.database.tables.jobs) == BATCH + 2
 
 
+async def test_a_limit_of_more_than_a_batch_is_several_batches() -> None:
+    """
+    No save has more than a batch, however many are asked for.
+    """
+    log = Log()
+    for number in range(BATCH + 3):
+        log.keep(an_event(f"evt_{number:03}"), PENDING, seconds=number)
+
+    asked = log.replay(EventFilter(), limit=BATCH + 2, caller=ROOT)
+
+    assert [len(it.jobs) async for it in asked] == [BATCH, 2]
+
+
 async def test_events_are_asked_for_by_state_type_and_time() -> None:
     """
     All at once, too. What cannot be applied is told, and does not count for the limit.
