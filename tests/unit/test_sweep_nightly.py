@@ -360,6 +360,33 @@ async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> N
     assert heard.pages == list(ObjectList)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_step_that_was_taken_ends_the_longer_waits(
+    story: Story, *, ends: bool
+) -> None:
+    """
+    Whether the sweep goes on after it or is stopped there.
+    """
+
+    class Refusing:
+        async def page(self, *_: Any, **__: Any) -> ObjectPage:
+            raise GatewayMisconfigured("not now")
+
+    sweep = nightly(story)
+    lists: Any = Refusing()
+    reconcile = attrs.evolve(sweep.run.reconcile, lists=lists)
+    refused = attrs.evolve(sweep, run=RunSweep(reconcile, sleep=no_wait))
+    for attempts in (1, 2):
+        story.deployment.clock.advance(timedelta(hours=1))
+        assert await refused()
+        assert story.deployment.database.loops[SWEEP].lease.attempts == attempts
+
+    story.deployment.clock.advance(timedelta(hours=1))
+    assert await sweep(lambda: ends)
+
+    assert story.deployment.database.loops[SWEEP].lease.attempts == 0
+
+
 async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     """
     After a long outage nothing is left out. What was before the first one is taken in

@@ -11,12 +11,14 @@ Rule 3: an erasure that was cut off is finished at the end of a turn. That takes
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 import attrs
 
-from payments_core.checkpoints import LEASE, LoopCheckpoint
+from payments_core.checkpoints import LEASE
+from payments_core.jobs.loop_claim import ClaimLost, LoopClaim
 from payments_core.now import Now
 from payments_core.ports import (
     Checkpoints,
@@ -67,19 +69,23 @@ class Purge:
         kept = await self.checkpoints.claim(PURGE, now=now.system, lease=LEASE)
         if kept is None:
             return False
+        claim = LoopClaim(self.checkpoints, self.system_clock, kept, LEASE)
+        with suppress(ClaimLost):
+            await self._take(claim, now, stopping)
+        return True
+
+    async def _take(
+        self, claim: LoopClaim, now: Now, stopping: Callable[[], bool]
+    ) -> None:
         async for _ in self.batches():
             if stopping():
-                await self._save(kept, due_in=timedelta(0))
-                return True
-            extended = await self._extended(kept)
-            if extended is None:
-                # Another process has gone on.
-                return True
-            kept = extended
+                await claim.save(lease=claim.lease.released(self.system_clock()))
+                return
+            await claim.keep()
         for pseudonym in await self.erasures.left(self.clock() - CUT_OFF):
             await self.erasures.finish(pseudonym)
-        await self._save(attrs.evolve(kept, reached_at=now.at), due_in=EVERY)
-        return True
+        due_at = self.system_clock() + EVERY
+        await claim.save(reached_at=now.at, lease=claim.lease.released(due_at))
 
     async def batches(self) -> AsyncIterator[tuple[PurgeKind, int]]:
         """Delete what is old enough now; tell of each batch that it is done.
@@ -114,16 +120,3 @@ class Purge:
 
     def _now(self) -> Now:
         return Now(at=self.clock(), system=self.system_clock())
-
-    async def _extended(self, kept: LoopCheckpoint) -> LoopCheckpoint | None:
-        """Keep the claim, if it is half over; None if another process has it."""
-        now, until = self.system_clock(), kept.lease.until
-        if until is not None and until - now >= LEASE / 2:
-            return kept
-        kept = attrs.evolve(kept, lease=kept.lease.extended(now, LEASE))
-        return kept if await self.checkpoints.save(kept) else None
-
-    async def _save(self, kept: LoopCheckpoint, *, due_in: timedelta) -> None:
-        due_at = self.system_clock() + due_in
-        lease = kept.lease.released(due_at)
-        await self.checkpoints.save(attrs.evolve(kept, lease=lease))

@@ -13,6 +13,7 @@ Rule 4: a gateway that is busy or refuses our key is told, and asked again later
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ import attrs
 from payments_core.checkpoints import LoopCheckpoint
 from payments_core.errors import StoreUnavailable
 from payments_core.jobs.drift_counts import DriftCounts
+from payments_core.jobs.loop_claim import ClaimLost, LoopClaim
 from payments_core.jobs.reconcile import Finding
 from payments_core.jobs.run_sweep import COMPARED_FOR, RunSweep
 from payments_core.lease import BackOff
@@ -141,16 +143,18 @@ class SweepNightly:
             if kept.position is not None
             else SweepProgress(self._range(kept), SweepPlace())
         )
-        claim = _Claim(self, kept, progress)
+        claim = LoopClaim(self.checkpoints, self.system_clock, kept, LEASE)
         try:
-            await self._go_on(claim, stopping)
-        except _TakenOver:
+            await self._go_on(claim, progress, stopping)
+        except ClaimLost:
             return True
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # it is told, and tried again later
             self.listener.failed(error)
-            await claim.fail()
+            failed = claim.lease.failed(self.system_clock(), BACK_OFF)
+            with suppress(ClaimLost):
+                await claim.save(lease=failed)
         return True
 
     def _range(self, kept: LoopCheckpoint) -> SweepRange:
@@ -160,83 +164,45 @@ class SweepNightly:
         since = min(kept.reached_at, range_.until - COMPARED_FOR)
         return attrs.evolve(range_, since=since)
 
-    async def _go_on(self, claim: "_Claim", stopping: Callable[[], bool]) -> None:
-        range_, place = claim.progress.range_, claim.progress.place
-        counts = claim.progress.counts
+    async def _go_on(
+        self,
+        claim: LoopClaim,
+        progress: SweepProgress,
+        stopping: Callable[[], bool],
+    ) -> None:
+        range_, place, counts = progress.range_, progress.place, progress.counts
 
         def found(finding: Finding) -> None:
             self.listener.found(finding)
             if finding.repaired:
                 counts.add(finding)
 
+        async def keep() -> None:
+            # With what was repaired meanwhile: nobody finds that again.
+            await claim.keep(attrs.evolve(progress, place=place).text)
+
         run = attrs.evolve(self.run, on_finding=found)
-        async for step in run(
-            range_, place, repairs=self.repairs, before_each=claim.keep
-        ):
+        async for step in run(range_, place, repairs=self.repairs, before_each=keep):
             self.listener.read(place.list_, step.objects)
             for finding in step.findings:
                 if not finding.repaired:
                     counts.add(finding)
+            now, lease = self.system_clock(), claim.lease
+            lease = attrs.evolve(lease.extended(now, LEASE), attempts=0)
             if step.place is None:
                 self.listener.ended(range_.until)
-                await claim.end()
+                await claim.save(
+                    position=None,
+                    reached_at=range_.until,
+                    result=json.dumps(counts.facts),
+                    lease=lease.released(next_night(now)),
+                )
                 return
             place = step.place
             ends = stopping()
-            await claim.move(place, releases=ends)
+            await claim.save(
+                position=attrs.evolve(progress, place=place).text,
+                lease=lease.released(now) if ends else lease,
+            )
             if ends:
                 return
-
-
-class _TakenOver(Exception):  # noqa: N818  # it is no error
-    """Another process has the sweep by now."""
-
-
-@attrs.define
-class _Claim:
-    """The claim of this process, and what it saves with it."""
-
-    it: SweepNightly
-    kept: LoopCheckpoint
-    progress: SweepProgress
-
-    async def keep(self) -> None:
-        """Keep the claim, if it is half over, and count what was repaired."""
-        now, position = self.it.system_clock(), self.progress.text
-        until = self.kept.lease.until
-        is_half_over = until is None or until - now < LEASE / 2
-        if is_half_over or position != self.kept.position:
-            lease = self.kept.lease.extended(now, LEASE)
-            await self._save(position=position, lease=lease)
-
-    async def move(self, place: SweepPlace, *, releases: bool) -> None:
-        self.progress = attrs.evolve(self.progress, place=place)
-        now, lease = self.it.system_clock(), self.kept.lease
-        after = lease.released(now) if releases else lease.extended(now, LEASE)
-        await self._save(
-            position=self.progress.text, lease=attrs.evolve(after, attempts=0)
-        )
-
-    async def end(self) -> None:
-        due_at = next_night(self.it.system_clock())
-        await self._save(
-            position=None,
-            reached_at=self.progress.range_.until,
-            result=json.dumps(self.progress.counts.facts),
-            lease=attrs.evolve(self.kept.lease.released(due_at), attempts=0),
-        )
-
-    async def fail(self) -> None:
-        now = self.it.system_clock()
-        failed = self.kept.lease.failed(now, BACK_OFF)
-        await self.it.checkpoints.save(attrs.evolve(self.kept, lease=failed))
-
-    async def _save(self, **changes: Any) -> None:
-        """Save.
-
-        Raises:
-            _TakenOver: another process has the claim.
-        """
-        self.kept = attrs.evolve(self.kept, **changes)
-        if not await self.it.checkpoints.save(self.kept):
-            raise _TakenOver
