@@ -39,6 +39,10 @@ class EventState(StrEnum):
     CLOSED = "closed"
 
 
+# Something has to become of these.
+OPEN_STATES: Final = (EventState.PENDING, EventState.QUARANTINED)
+
+
 @attrs.frozen
 class SyncNeeded:
     """The gateway has to be asked before anything follows: a report, and a fact.

@@ -329,7 +329,7 @@ class EventLog(Protocol):
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
         """Return those of the ids under which an event is kept, of whatever type."""
 
-    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
+    async def open_about(self, object_id: str) -> Sequence[KeptEvent]:
         """Return events about an object that are pending or quarantined, some of them.
 
         Without their bodies, the latest received first.

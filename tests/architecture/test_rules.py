@@ -259,7 +259,7 @@ WRONG: Final = [
         "Layers of the command line",
     ),
     (
-        f"{SERVICE}/doctor/findings.py",
+        f"{SERVICE}/doctor/checks.py",
         "import payments_service.doctor.start",
         "Layers of the doctor",
     ),

@@ -301,9 +301,7 @@ class EventLogContract:
         assert await stores.events.known(frozenset({"evt_x"})) == frozenset()
         assert await stores.events.known(frozenset()) == frozenset()
 
-    async def test_what_is_not_settled_is_found_by_its_object(
-        self, stores: Stores
-    ) -> None:
+    async def test_what_is_open_is_found_by_its_object(self, stores: Stores) -> None:
         """
         Pending and quarantined, the latest first; what is applied says nothing.
         """
@@ -315,10 +313,10 @@ class EventLogContract:
         other = attrs.evolve(an_event("evt_9"), object_id=CH_2)
         await received(stores, (other, Outcome(EventState.PENDING)))
 
-        found = await stores.events.unsettled(CH_1)
+        found = await stores.events.open_about(CH_1)
         assert [it.key.id for it in found] == ["evt_2", "evt_0"]
         assert all(it.body is None for it in found)
-        assert not await stores.events.unsettled("ch_nobodys")
+        assert not await stores.events.open_about("ch_nobodys")
 
     async def test_it_says_whether_anything_was_received(self, stores: Stores) -> None:
         """

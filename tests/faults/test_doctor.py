@@ -31,8 +31,8 @@ from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
 from payments_service.cli.root import payments
-from payments_service.doctor import Finding, Status
-from payments_service.doctor.findings import Check, Findings, ok, once_well, wrong
+from payments_service.doctor import CheckResult, Status
+from payments_service.doctor.checks import Check, CheckResults, ok, once_well, wrong
 from payments_service.endpoint_roles import WEBHOOK_PATH, digest_of
 from support import databases
 from support.command_line import Answer, Inside
@@ -815,14 +815,14 @@ def test_a_check_that_takes_too_long_says_so() -> None:
     Its trace is in the log.
     """
 
-    async def never() -> Findings:
+    async def never() -> CheckResults:
         await asyncio.Event().wait()
         return ()
 
-    async def broken() -> Findings:
+    async def broken() -> CheckResults:
         raise ValueError(SECRET)
 
-    async def run() -> list[Finding]:
+    async def run() -> list[CheckResult]:
         checks = [Check("slow", never), Check("broken", broken)]
         return [it for one in checks for it in await one.run(within_s=0)]
 
@@ -839,11 +839,11 @@ def test_what_needs_a_database_does_not_wait_for_one_that_is_not_there() -> None
     """Each would wait for it again; they say that they could not look."""
     looked = list[str]()
 
-    async def look() -> Findings:
+    async def look() -> CheckResults:
         looked.append("looked")
         return [ok("second", "well")]
 
-    async def run(first: Finding) -> Findings:
+    async def run(first: CheckResult) -> CheckResults:
         ended = asyncio.get_running_loop().create_future()
         ended.set_result([first])
         return await once_well(ended, Check("second", look)).run()

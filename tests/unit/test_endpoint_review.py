@@ -58,7 +58,7 @@ def found(
     review = EndpointReview(
         endpoints=endpoints, secrets=secrets, livemode=True, at=NOW, url=url
     )
-    return [(it.text, it.remedy) for it in review.findings() if it.remedy is not None]
+    return [(it.text, it.remedy) for it in review.results() if it.remedy is not None]
 
 
 def said(*endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,)) -> list[str]:
@@ -194,7 +194,7 @@ def test_of_an_address_nothing_secret_is_shown(url: str, shown: str) -> None:
         at=NOW,
     )
     for found in (review, attrs.evolve(review, endpoints=[endpoint(url=url)])):
-        [text] = [it.text for it in found.findings() if " to " in it.text]
+        [text] = [it.text for it in found.results() if " to " in it.text]
         assert shown in text
         for secret in ("hunter2", "bob", "token", "\x1b"):
             assert secret not in text

@@ -41,7 +41,7 @@ from payments_core.object_lists import ObjectList
 from payments_core.payment import PaymentId
 from payments_core.use_cases import (
     CloseEvent,
-    FindOpenEvents,
+    FindUnappliedEvents,
     LinkEvent,
     LinkPayment,
     LinkSubscription,
@@ -71,12 +71,12 @@ class ByPeople:
     deployment: Deployment
 
     @property
-    def open(self) -> FindOpenEvents:
-        return FindOpenEvents(MemoryEventLog(self.deployment.database))
+    def unapplied(self) -> FindUnappliedEvents:
+        return FindUnappliedEvents(MemoryEventLog(self.deployment.database))
 
     @property
     def close(self) -> CloseEvent:
-        return CloseEvent(self.deployment.record, self.open)
+        return CloseEvent(self.deployment.record, self.unapplied)
 
     @property
     def subscriptions(self) -> LinkSubscription:
@@ -92,7 +92,7 @@ class ByPeople:
         reader = StripeEvents(
             StripeSignatures((SECRET,), it.system_clock), livemode=False
         )
-        return LinkEvent(self.open, reader, it.asked, payments, self.subscriptions)
+        return LinkEvent(self.unapplied, reader, it.asked, payments, self.subscriptions)
 
     def rows(self, state: EventState) -> Sequence[EventRow]:
         events = self.deployment.database.tables.events.values()

@@ -12,7 +12,7 @@ from payments_adapters.memory.tables import TOMBSTONES, Tables
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.erasure import SETTLED, Erasure
-from payments_core.events import EventState, Outcome
+from payments_core.events import OPEN_STATES, EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.linking import KeyKind, LinkKeys, Unlinked
 
@@ -99,7 +99,7 @@ class MemoryErasures:
                 continue
             count += 1
             state = row.outcome.state
-            if state in {EventState.PENDING, EventState.QUARANTINED}:
+            if state in OPEN_STATES:
                 state = EventState.IGNORED
             reason = None if state is EventState.APPLIED else "erased"
             outcome = Outcome(state, reason)

@@ -10,7 +10,7 @@ import attrs
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_adapters.memory.tables import EventRow, Tables
 from payments_adapters.memory.tokens import MemoryTokenStore
-from payments_core.events import EventState
+from payments_core.events import OPEN_STATES, EventState
 from payments_core.identity import UserId
 from payments_core.retention import PurgeKind
 
@@ -53,7 +53,7 @@ class MemoryPurgeStore:
                     _emptying(it)
                     for it in events
                     if it.has_body
-                    and not (it.of_day or _is_unsettled(it))
+                    and not (it.of_day or _is_open(it))
                     and it.received_at < before
                 ]
             case PurgeKind.EVENTS:
@@ -86,15 +86,15 @@ def _day(row: EventRow) -> date:
     return row.received_at.astimezone(UTC).date()
 
 
-def _is_unsettled(row: EventRow) -> bool:
-    return row.outcome.state in {EventState.PENDING, EventState.QUARANTINED}
+def _is_open(row: EventRow) -> bool:
+    return row.outcome.state in OPEN_STATES
 
 
 def _dropping(day: date) -> _Purge:
     def drop(tables: Tables) -> None:
         for it in list(tables.events.values()):
             if it.of_day and _day(it) == day:
-                kept = _is_unsettled(it)
+                kept = _is_open(it)
                 tables.put_event(attrs.evolve(it, of_day=False, has_body=kept))
 
     return drop

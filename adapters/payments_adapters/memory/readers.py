@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 import attrs
 
@@ -14,7 +13,7 @@ from payments_core.by_hand import (
     AuditPage,
     LoggedChange,
 )
-from payments_core.events import EventKey, EventState
+from payments_core.events import OPEN_STATES, EventKey, EventState
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey, JobKind, JobState
@@ -180,12 +179,12 @@ class MemoryEventLog:
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
         return event_ids & {key.id for key in self._database.tables.events}
 
-    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
+    async def open_about(self, object_id: str) -> Sequence[KeptEvent]:
         tables = self._database.tables
         found = [
             tables.kept(row, with_body=False)
             for row in tables.events.values()
-            if row.event.object_id == object_id and row.outcome.state in _UNSETTLED
+            if row.event.object_id == object_id and row.outcome.state in OPEN_STATES
         ]
         return sorted(found, key=cursor_of, reverse=True)
 
@@ -199,9 +198,6 @@ class MemoryEventLog:
         tables = self._database.tables
         kept = (tables.kept(it, with_body=False) for it in tables.events.values())
         return any(start <= it.received_at < end for it in kept)
-
-
-_UNSETTLED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
 
 
 @attrs.frozen

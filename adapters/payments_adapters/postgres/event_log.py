@@ -16,15 +16,12 @@ from payments_adapters.postgres.tables import (
     subscriptions,
     webhook_events,
 )
-from payments_core.events import EventKey, EventState
+from payments_core.events import OPEN_STATES, EventKey, EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 
 # How many events a page reads, of which it may want few. What each of them is about is
 # looked up.
 READ_MAX: Final = 1_000
-# Found by an index; of the others a page takes those that it wants.
-_INDEXED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
-
 _COLUMNS: Final = (
     webhook_events.c.id,
     webhook_events.c.type,
@@ -76,7 +73,8 @@ def _read(
 ) -> sa.Select[Any]:
     """Return what reads a page, by an index."""
     events = sa.select(*_COLUMNS).order_by(*_LATEST_FIRST).limit(sa.bindparam("most"))
-    if state in _INDEXED:
+    if state in OPEN_STATES:
+        # By an index, as the others are not: a page takes those of them that it wants.
         # As a constant: a partial index is not found by a parameter.
         named = sa.literal(state.value, literal_execute=True)
         events = events.where(webhook_events.c.state == named)
@@ -128,20 +126,20 @@ _KNOWN: Final = (
 )
 
 # As constants: a partial index is not found by parameters.
-_IS_UNSETTLED: Final = webhook_events.c.state.in_(
+_IS_OPEN: Final = webhook_events.c.state.in_(
     sa.bindparam(
-        "unsettled",
-        [EventState.PENDING.value, EventState.QUARANTINED.value],
+        "open",
+        [it.value for it in OPEN_STATES],
         expanding=True,
         literal_execute=True,
     )
 )
-_UNSETTLED_MAX: Final = 100
-_UNSETTLED: Final = (
+_OPEN_MAX: Final = 100
+_OPEN_ABOUT: Final = (
     sa.select(*_COLUMNS, *_owners(webhook_events.c.object_id))
-    .where(_IS_UNSETTLED, webhook_events.c.object_id == sa.bindparam("object_id"))
+    .where(_IS_OPEN, webhook_events.c.object_id == sa.bindparam("object_id"))
     .order_by(*_LATEST_FIRST)
-    .limit(_UNSETTLED_MAX)
+    .limit(_OPEN_MAX)
 )
 _CLOSED: Final = (
     sa.select(webhook_events.c.id)
@@ -177,7 +175,7 @@ class PostgresEventLog:
         after: EventCursor | None = None,
     ) -> EventPage:
         takes_all = (
-            not unlinked and type_ is None and (state is None or state in _INDEXED)
+            not unlinked and type_ is None and (state is None or state in OPEN_STATES)
         )
         most = limit + 1 if takes_all else max(limit, READ_MAX) + 1
         found = await self._store.execute(
@@ -210,7 +208,7 @@ class PostgresEventLog:
         return frozenset(EventKey(row["id"], row["type"]) for row in found)
 
     async def count(self, state: EventState, *, limit: int) -> int:
-        if state not in _INDEXED:
+        if state not in OPEN_STATES:
             raise ValueError(f"{state} events are not counted: no index has them")
         named = sa.literal(state.value, literal_execute=True)
         some = (
@@ -230,8 +228,8 @@ class PostgresEventLog:
         found = await self._store.execute(_KNOWN, ids=sorted(event_ids))
         return frozenset(row["id"] for row in found)
 
-    async def unsettled(self, object_id: str) -> Sequence[KeptEvent]:
-        found = await self._store.execute(_UNSETTLED, object_id=object_id)
+    async def open_about(self, object_id: str) -> Sequence[KeptEvent]:
+        found = await self._store.execute(_OPEN_ABOUT, object_id=object_id)
         return [rows.to_kept_event({**row, "body": None}) for row in found]
 
     async def has_closed(self, object_id: str) -> bool:

@@ -15,7 +15,7 @@ from payments_core.retention import PurgeKind
 from payments_core.tokens import TOKEN_AGE_MAX
 
 # As the indexes spell them (migration 0013).
-_UNSETTLED: Final = "state in ('pending', 'quarantined')"
+_OPEN: Final = "state in ('pending', 'quarantined')"
 _BODY_TO_DROP: Final = (
     "from webhook_events where body is not null"
     " and state not in ('pending', 'quarantined')"
@@ -69,7 +69,7 @@ with gone as (
     returning id, type, body
 ), kept as (
     update webhook_events e set body = gone.body from gone
-    where e.id = gone.id and e.type = gone.type and e.{_UNSETTLED}
+    where e.id = gone.id and e.type = gone.type and e.{_OPEN}
 )
 select count(*) from gone
 """  # noqa: S608  # our own names

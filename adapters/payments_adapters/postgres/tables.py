@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
-from payments_core.events import EventState
+from payments_core.events import OPEN_STATES, EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
 from payments_core.job import QUICK_ATTEMPTS, JobKind
 from payments_core.linking import KeyKind
@@ -170,9 +170,7 @@ sa.Index(
     "ix_webhook_events_unsettled",
     webhook_events.c.state,
     webhook_events.c.received_at,
-    postgresql_where=webhook_events.c.state.in_(
-        [EventState.PENDING.value, EventState.QUARANTINED.value]
-    ),
+    postgresql_where=webhook_events.c.state.in_([it.value for it in OPEN_STATES]),
 )
 sa.Index(
     "ix_webhook_events_unsettled_object",
@@ -180,9 +178,7 @@ sa.Index(
     # Nothing but one object is found by it: no list is read by it in place of its own
     # index.
     postgresql_using="hash",
-    postgresql_where=webhook_events.c.state.in_(
-        [EventState.PENDING.value, EventState.QUARANTINED.value]
-    ),
+    postgresql_where=webhook_events.c.state.in_([it.value for it in OPEN_STATES]),
 )
 # Bodies that may be purged: what is not settled needs its own.
 sa.Index(
@@ -190,9 +186,7 @@ sa.Index(
     webhook_events.c.received_at,
     postgresql_where=sa.and_(
         webhook_events.c.body.is_not(None),
-        webhook_events.c.state.not_in(
-            [EventState.PENDING.value, EventState.QUARANTINED.value]
-        ),
+        webhook_events.c.state.not_in([it.value for it in OPEN_STATES]),
     ),
 )
 sa.Index(

@@ -72,6 +72,7 @@ from payments_core.decide.targets import Targets
 from payments_core.errors import Rejected
 from payments_core.events import (
     NOTHING_FOLLOWS,
+    OPEN_STATES,
     CardReported,
     EventKey,
     EventState,
@@ -122,9 +123,8 @@ __all__ = [
 A_DAY: Final = timedelta(days=1)
 _OTHER_MODE: Final = Outcome(EventState.QUARANTINED, "livemode is not ours")
 _NEW: Final = frozenset({None})
-_REVIVED: Final = frozenset({EventState.PENDING, EventState.QUARANTINED})
 # By hand also one of which nothing followed: a later release may follow its type.
-_REAPPLIED: Final = _REVIVED | {EventState.IGNORED}
+_REAPPLIED: Final = frozenset({*OPEN_STATES, EventState.IGNORED})
 
 _T = TypeVar("_T")
 _Rule = Callable[[Group, Any, SourcedFacts], Outcome | Rejected]
@@ -200,11 +200,11 @@ def _revived(
     sources: Sequence[SourcedFacts], snapshot: Snapshot
 ) -> Sequence[SourcedFacts]:
     """Return the sources; an event that comes again is applied again (rule 8)."""
-    if not _REVIVED.intersection(snapshot.events.values()):
+    if set(OPEN_STATES).isdisjoint(snapshot.events.values()):
         return sources
     return [
         attrs.evolve(it, reapplied=True)
-        if it.event and snapshot.events.get(it.event.key) in _REVIVED
+        if it.event and snapshot.events.get(it.event.key) in OPEN_STATES
         else it
         for it in sources
     ]

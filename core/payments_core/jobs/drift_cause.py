@@ -79,8 +79,8 @@ class FindCause:
         job = await self.jobs.find(suspect.job) if suspect.job else None
         if job is not None and job.is_failing:
             return DriftCause.JOB_FAILED
-        unsettled = await self.events.unsettled(suspect.subject)
-        if any(it.outcome.state is EventState.QUARANTINED for it in unsettled):
+        open_ = await self.events.open_about(suspect.subject)
+        if any(it.outcome.state is EventState.QUARANTINED for it in open_):
             return DriftCause.EVENT_QUARANTINED
         if await self.events.has_closed(suspect.subject):
             return DriftCause.EVENT_CLOSED

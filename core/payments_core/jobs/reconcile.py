@@ -271,7 +271,7 @@ class Reconcile:
         """Say whether all that was reported of a conflict was closed by hand."""
         return await self.events.has_closed(subject) and not any(
             it.outcome.state is EventState.QUARANTINED
-            for it in await self.events.unsettled(subject)
+            for it in await self.events.open_about(subject)
         )
 
     async def _is_being_synced(self, suspect: Suspect) -> bool:

@@ -29,7 +29,7 @@ from payments_core.use_cases.payment_links import (
 from payments_core.use_cases.price_rules import FindPrice
 from payments_core.use_cases.quarantine import (
     CloseEvent,
-    FindOpenEvents,
+    FindUnappliedEvents,
     LinkEvent,
 )
 from payments_core.use_cases.record_facts import (
@@ -81,8 +81,8 @@ __all__ = [
     "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",
-    "FindOpenEvents",
     "FindPrice",
+    "FindUnappliedEvents",
     "GetAuthorizedAccount",
     "GetPaymentStatus",
     "InvalidateToken",

@@ -38,7 +38,7 @@ _LINKABLE = frozenset({JobKind.PAYMENT, JobKind.SUBSCRIPTION})
 
 
 @attrs.frozen
-class FindOpenEvents:
+class FindUnappliedEvents:
     events: EventLog
 
     async def __call__(
@@ -68,7 +68,7 @@ class FindOpenEvents:
 @attrs.frozen
 class CloseEvent:
     record: RecordFacts
-    open: FindOpenEvents
+    unapplied: FindUnappliedEvents
 
     async def __call__(
         self, event_id: str, reason: str, type_: str | None = None, *, caller: Caller
@@ -77,12 +77,12 @@ class CloseEvent:
 
         Raises:
             ScopeRequired, EventNotFound, EventApplied, EventClosed: see
-                `FindOpenEvents`.
+                `FindUnappliedEvents`.
             InvalidValue: the reason is none.
         """
         caller.require_admin()
         decided = ByHand.of(caller.user_id, reason)
-        found = await self.open(event_id, type_, caller=caller)
+        found = await self.unapplied(event_id, type_, caller=caller)
         for it in found:
             facts: tuple[Fact, ...] = (
                 CloseDecided(it.key, decided, before=it.outcome.reason),
@@ -97,7 +97,7 @@ class CloseEvent:
 
 @attrs.frozen
 class LinkEvent:
-    open: FindOpenEvents
+    unapplied: FindUnappliedEvents
     reader: EventReader
     gateway: PaymentGateway
     payments: LinkPayment
@@ -106,17 +106,17 @@ class LinkEvent:
     async def things(
         self, event_id: str, type_: str | None = None, *, caller: Caller
     ) -> tuple[Sequence[KeptEvent], Sequence[JobKey]]:
-        """Return the open events of this id, and what has to be linked: by its sync.
+        """Return the unapplied events of this id, and the syncs of what to link.
 
         Raises:
             ScopeRequired, EventNotFound, EventApplied, EventClosed: see
-                `FindOpenEvents`.
+                `FindUnappliedEvents`.
             EventOfOtherMode: nothing can follow of it.
             EventBodyGone: what it is about cannot be read any more.
             EventNotLinkable: it is about nothing that anybody could have.
             GatewayUnavailable: it could not be asked.
         """
-        found = await self.open(event_id, type_, caller=caller)
+        found = await self.unapplied(event_id, type_, caller=caller)
         things = dict[JobKey, None]()
         for it in found:
             if it.livemode is not self.payments.record.policy.livemode:
@@ -152,7 +152,7 @@ class LinkEvent:
         found, things = await self.things(event_id, type_, caller=caller)
         again = {it.key: it for it in found}
         for subject in {it.object_id for it in found if it.object_id}:
-            for it in await self.open.events.unsettled(subject):
+            for it in await self.unapplied.events.open_about(subject):
                 if it.outcome.state is EventState.QUARANTINED:
                     again.setdefault(it.key, it)
         replays = [fact for it in again.values() for fact in replay_of(it, decided)]

@@ -23,14 +23,14 @@ from payments_core.errors import (
     InvalidValue,
 )
 from payments_core.event_list import ListedEvents
-from payments_core.events import EventKey, EventState, GatewayEvent
+from payments_core.events import OPEN_STATES, EventKey, EventState, GatewayEvent
 from payments_core.facts import DoneByHand, SourcedFacts, facts_of
 from payments_core.kept_events import KeptEvent
 from payments_core.ports import EventLog, PaymentGateway
 from payments_core.use_cases.back_fill_events import PAGE_EVENTS, recorded_by_group
 from payments_core.use_cases.patience import OnWait, Patience, Sleep, untold
 from payments_core.use_cases.record_facts import Recorded, RecordFacts
-from payments_core.use_cases.replays import OPEN, replay_of
+from payments_core.use_cases.replays import replay_of
 
 
 @attrs.frozen(kw_only=True)
@@ -141,7 +141,9 @@ class RecoverEvents:
 
     async def _open(self, event_id: str) -> Sequence[KeptEvent]:
         kept = await self.events.find(event_id)
-        return [it for it in kept if it.outcome.state in OPEN and it.body is not None]
+        return [
+            it for it in kept if it.outcome.state in OPEN_STATES and it.body is not None
+        ]
 
 
 def _recovered(event: GatewayEvent, decided: ByHand) -> SourcedFacts:

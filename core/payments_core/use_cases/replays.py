@@ -26,7 +26,7 @@ from payments_core.errors import (
     InvalidValue,
     Rejected,
 )
-from payments_core.events import EventKey, EventState, SyncNeeded
+from payments_core.events import OPEN_STATES, EventKey, EventState, SyncNeeded
 from payments_core.facts import DoneByHand, Fact, SourcedFacts
 from payments_core.job import JobKey
 from payments_core.kept_events import KeptEvent
@@ -36,9 +36,7 @@ from payments_core.use_cases.record_facts import RecordFacts
 BY_HAND: Final = "asked for by hand"
 # So many are asked for with one save.
 BATCH: Final = 100
-# Without a state that is named.
-OPEN: Final = (EventState.PENDING, EventState.QUARANTINED)
-REPLAYABLE: Final = (*OPEN, EventState.IGNORED)
+REPLAYABLE: Final = (*OPEN_STATES, EventState.IGNORED)
 
 
 @attrs.frozen
@@ -73,7 +71,7 @@ class EventFilter:
 
     @property
     def states(self) -> Sequence[EventState]:
-        return OPEN if self.state is None else (self.state,)
+        return OPEN_STATES if self.state is None else (self.state,)
 
 
 @attrs.frozen

@@ -11,8 +11,8 @@ from payments_service.cli.exit_codes import Exit
 from payments_service.cli.webhook_url import webhook_url
 from payments_service.container import utc_now
 from payments_service.doctor import (
+    CheckResult,
     Deployment,
-    Finding,
     Status,
     check_all,
     check_start,
@@ -50,20 +50,20 @@ def doctor(*, only_start: bool, url: str | None, as_json: bool) -> None:
         system_clock=utc_now,
         url=url and webhook_url(url),
     )
-    findings = environment.run(
+    results = environment.run(
         check_start(deployment) if only_start else check_all(deployment)
     )
-    well = all(it.status is Status.OK for it in findings)
-    _show(findings, well=well, as_json=as_json)
+    well = all(it.status is Status.OK for it in results)
+    _show(results, well=well, as_json=as_json)
     if not well:
         raise SystemExit(Exit.FOUND)
 
 
-def _show(findings: Sequence[Finding], *, well: bool, as_json: bool) -> None:
+def _show(results: Sequence[CheckResult], *, well: bool, as_json: bool) -> None:
     if as_json:
-        items = [attrs.asdict(it) for it in findings]
+        items = [attrs.asdict(it) for it in results]
         click.echo(json.dumps({"well": well, "items": items}))
         return
-    for it in findings:
+    for it in results:
         remedy = f"; {it.remedy}" if it.remedy else ""
         click.echo(f"{it.status.value:<7}  {it.check}: {it.text}{remedy}")

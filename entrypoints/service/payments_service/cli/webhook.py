@@ -13,10 +13,9 @@ import httpx
 
 from payments_adapters.stripe import sign
 from payments_core.errors import EventNotFound
-from payments_core.events import EventState
+from payments_core.events import OPEN_STATES, EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.ports import EventLog
-from payments_core.use_cases.replays import OPEN
 from payments_service.cli import environment, filters, webhook_by_hand
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
@@ -199,7 +198,7 @@ def list_events(  # each an option, by name
     is_open = state == filters.OPEN
     if is_open and cursor is not None:
         raise click.UsageError("--cursor: of --state pending or quarantined only")
-    states = OPEN if is_open else [EventState(state) if state else None]
+    states = OPEN_STATES if is_open else [EventState(state) if state else None]
 
     async def work() -> list[EventPage]:
         async with environment.opened() as container:

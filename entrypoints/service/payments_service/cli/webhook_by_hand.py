@@ -18,7 +18,7 @@ from payments_core.payment import PaymentId
 from payments_core.use_cases import (
     CloseEvent,
     EventFilter,
-    FindOpenEvents,
+    FindUnappliedEvents,
     LinkEvent,
     LinkPayment,
     LinkSubscription,
@@ -180,7 +180,7 @@ def close(
         caller = environment.operator()
         async with environment.opened() as container:
             if dry_run:
-                find = container[FindOpenEvents]
+                find = container[FindUnappliedEvents]
                 return await find(event_id, type_, caller=caller)
             return await container[CloseEvent](event_id, reason, type_, caller=caller)
 

@@ -16,8 +16,8 @@ from payments_core.errors import GatewayMisconfigured, GatewayUnavailable
 from payments_core.event_list import EventQuery
 from payments_core.ports import Clock
 from payments_core.use_cases.back_fill_events import PAGE_EVENTS
+from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 from payments_service.doctor.endpoints import ENDPOINTS, EndpointReview
-from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
 from payments_service.doctor.stored import LATE, age, check_skew
 from payments_service.endpoint_roles import address_of, is_ours
 
@@ -55,11 +55,11 @@ class AtStripe:
             Check("deliveries", self._deliveries),
         ]
 
-    async def _key(self) -> Findings:
+    async def _key(self) -> CheckResults:
         """Look at the rights, and at the time that comes with the answers."""
         few = asyncio.Semaphore(_AT_ONCE)
 
-        async def prove(right: Right) -> Finding | None:
+        async def prove(right: Right) -> CheckResult | None:
             async with few:
                 began = self.clock()
                 try:
@@ -78,7 +78,7 @@ class AtStripe:
                 clocks.append(skew)
                 return None
 
-        clocks = list[Finding]()
+        clocks = list[CheckResult]()
         rights = [it for it in RIGHTS if not it.of_setup]
         try:
             proven = await asyncio.gather(*map(prove, rights))
@@ -95,7 +95,7 @@ class AtStripe:
         )
         return [*(lacks or [may]), *clocks[:1]]
 
-    async def _endpoints(self) -> Findings:
+    async def _endpoints(self) -> CheckResults:
         try:
             found = await self._ours()
         except GatewayMisconfigured as error:
@@ -110,11 +110,11 @@ class AtStripe:
             url=self.url,
         )
         if found.thin_refused is None:
-            return review.findings()
+            return review.results()
         unseen = "event destinations may not be seen: thin events are not looked at"
-        return [*review.findings(), self._unseen(unseen)]
+        return [*review.results(), self._unseen(unseen)]
 
-    def _unseen(self, text: str) -> Finding:
+    def _unseen(self, text: str) -> CheckResult:
         [right] = [it for it in RIGHTS if it.of_setup]
         return attrs.evolve(
             Check(ENDPOINTS, self._endpoints).unknown(text),
@@ -134,7 +134,7 @@ class AtStripe:
         ]
         return attrs.evolve(found, it=ours)
 
-    async def _deliveries(self) -> Findings:
+    async def _deliveries(self) -> CheckResults:
         """Look whether what happened lately is known here."""
         if self.store is None:
             return [Check("deliveries", self._deliveries).unknown("no database is set")]

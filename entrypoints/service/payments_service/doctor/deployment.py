@@ -11,15 +11,15 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.stripe.admin import StripeAdmin
 from payments_core.ports import Clock, SystemClock
 from payments_service.doctor.at_stripe import KEY, AtStripe
-from payments_service.doctor.endpoints import ENDPOINTS
-from payments_service.doctor.findings import (
+from payments_service.doctor.checks import (
     Check,
-    Finding,
-    Findings,
+    CheckResult,
+    CheckResults,
     Status,
     once_well,
     wrong,
 )
+from payments_service.doctor.endpoints import ENDPOINTS
 from payments_service.doctor.start import (
     check_settings,
     database_checks,
@@ -60,7 +60,7 @@ class _Address:
     store: PostgresStore
 
 
-async def check_start(it: Deployment) -> Findings:
+async def check_start(it: Deployment) -> CheckResults:
     """Look at what a process needs to start; Stripe is not asked."""
     settings, found = check_settings(it.env, it.is_option)
     async with AsyncExitStack() as stack:
@@ -68,7 +68,7 @@ async def check_start(it: Deployment) -> Findings:
         return [*found, *await _all(_of_database(it, settings, store, start=True), [])]
 
 
-async def check_all(it: Deployment) -> Findings:
+async def check_all(it: Deployment) -> CheckResults:
     """Look at everything; what cannot be looked at is said to be unknown."""
     settings, found = check_settings(it.env, it.is_option)
     async with AsyncExitStack() as stack:
@@ -86,14 +86,12 @@ async def check_all(it: Deployment) -> Findings:
         return [*found, *await _all(stored, others)]
 
 
-async def _all(stored: Sequence[Check], others: Sequence[Check]) -> Findings:
+async def _all(stored: Sequence[Check], others: Sequence[Check]) -> CheckResults:
     """Run all at once; of what is stored, the rest once the first one is well."""
     running = [asyncio.ensure_future(check.run()) for check in stored[:1]]
     waiting = [once_well(first, it) for first in running for it in stored[1:]]
     running += [asyncio.ensure_future(it.run()) for it in (*waiting, *others)]
-    return [
-        finding for findings in await asyncio.gather(*running) for finding in findings
-    ]
+    return [it for results in await asyncio.gather(*running) for it in results]
 
 
 async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
@@ -163,5 +161,5 @@ async def _at_stripe(
     )
 
 
-def _unknown(check: str, text: str) -> Finding:
-    return Finding(check=check, status=Status.UNKNOWN, text=text)
+def _unknown(check: str, text: str) -> CheckResult:
+    return CheckResult(check=check, status=Status.UNKNOWN, text=text)

@@ -9,7 +9,7 @@ import attrs
 
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.endpoint import ALL_TYPES, EVENT_TYPES, Endpoint
-from payments_service.doctor.findings import Finding, Findings, ok, wrong
+from payments_service.doctor.checks import CheckResult, CheckResults, ok, wrong
 from payments_service.endpoint_roles import (
     WEBHOOK_PATH,
     Role,
@@ -42,7 +42,7 @@ class EndpointReview:
     at: datetime
     url: str | None = None
 
-    def findings(self) -> Findings:
+    def results(self) -> CheckResults:
         if not self._with(Role.IN_USE):
             return [
                 wrong(
@@ -74,7 +74,7 @@ class EndpointReview:
         secret = "" if it.marks.secret else "; whether its secret is set is not noted"
         return f"{it.id} to {shown_url(it.url)}: enabled, {what}{secret}"
 
-    def _of(self, it: Endpoint) -> Iterable[Finding]:
+    def _of(self, it: Endpoint) -> Iterable[CheckResult]:
         if not it.is_enabled:
             yield wrong(ENDPOINTS, f"{it.id} is disabled", _set_up(it))
         if not it.is_thin and it.api_version != API_VERSION:
@@ -99,13 +99,13 @@ class EndpointReview:
                 + _begin_roll(it),
             )
 
-    def _of_types(self) -> Iterable[Finding]:
+    def _of_types(self) -> Iterable[CheckResult]:
         sent = {type_ for it in self._enabled() for type_ in it.types}
         if self._enabled() and ALL_TYPES not in sent and (lack := EVENT_TYPES - sent):
             text = f"types that nobody sends: {', '.join(sorted(lack))}"
             yield wrong(ENDPOINTS, text, _set_up(self._enabled()[0]))
 
-    def _of_rolls(self) -> Iterable[Finding]:
+    def _of_rolls(self) -> Iterable[CheckResult]:
         for it in self._with(Role.MADE):
             text = f"{it.id} was made by a run that broke off"
             # Which command it was is known by what it found.
@@ -138,7 +138,7 @@ class EndpointReview:
             }
         )
 
-    def _of_kinds(self) -> Iterable[Finding]:
+    def _of_kinds(self) -> Iterable[CheckResult]:
         addresses = self._by_address()
         for url, is_thin in addresses:
             if not is_thin and (url, True) in addresses:
@@ -149,7 +149,7 @@ class EndpointReview:
                     "disable one of them in Stripe's dashboard",
                 )
 
-    def _of_secrets(self) -> Iterable[Finding]:
+    def _of_secrets(self) -> Iterable[CheckResult]:
         noted = [it.marks.secret for it in self.endpoints]
         if None in noted:
             return

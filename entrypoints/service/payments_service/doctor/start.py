@@ -14,7 +14,7 @@ from payments_adapters.postgres.schema import SchemaState
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import StoreUnavailable
 from payments_core.tombstones import Tombstones
-from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
+from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 from payments_service.settings import Settings, SettingsError
 
 SETTINGS: Final = "settings"
@@ -40,7 +40,7 @@ _RESTORE: Final = (
 
 def check_settings(
     env: Mapping[str, str], is_option: Callable[[str], bool]
-) -> tuple[Settings | None, Findings]:
+) -> tuple[Settings | None, CheckResults]:
     """Return the settings, or None and what is wrong with each."""
     try:
         settings = Settings.from_env(env, is_option)
@@ -60,7 +60,7 @@ def database_checks(
     `livemode` is None if no mode is set.
     """
 
-    async def reached() -> Findings:
+    async def reached() -> CheckResults:
         try:
             await store.ping()
         except StoreUnavailable:
@@ -75,10 +75,10 @@ def database_checks(
             ]
         return [ok(DATABASE, "it answers")]
 
-    async def current() -> Findings:
+    async def current() -> CheckResults:
         return [_of_revision(await schema.current(url))]
 
-    async def mode() -> Findings:
+    async def mode() -> CheckResults:
         stamped = await read_livemode(store)
         if stamped is None:
             return [ok(MODE, "the database has none yet: the first start stamps it")]
@@ -98,7 +98,7 @@ def database_checks(
     return Check(DATABASE, reached), [Check(SCHEMA, current), Check(MODE, mode)]
 
 
-def _of_revision(revision: str | None) -> Finding:
+def _of_revision(revision: str | None) -> CheckResult:
     match schema.state_of(revision):
         case SchemaState.EMPTY:
             return wrong(SCHEMA, "the database is empty", _UPGRADE)
@@ -119,7 +119,9 @@ def erasure_key_check(store: PostgresStore, settings: Settings) -> Check:
     return Check(ERASURE_KEY, partial(_erasure_key, store, settings.tombstones))
 
 
-async def _erasure_key(store: PostgresStore, tombstones: Tombstones | None) -> Findings:
+async def _erasure_key(
+    store: PostgresStore, tombstones: Tombstones | None
+) -> CheckResults:
     if not await is_erasure_key(store, tombstones):
         text = "it is not the one that users were erased with"
         if tombstones is None:

@@ -21,7 +21,7 @@ from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Clock, SystemClock
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
-from payments_service.doctor.findings import Check, Finding, Findings, ok, wrong
+from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 
 # What is worked off within seconds, if a worker runs.
 LATE: Final = timedelta(minutes=15)
@@ -47,7 +47,7 @@ def age(now: datetime, moment: datetime) -> str:
     return f"{seconds} s"
 
 
-def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Finding:
+def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> CheckResult:
     """Say whether two clocks agree."""
     skew = theirs - ours
     text = f"{whose} is {abs(skew).total_seconds():.0f} s "
@@ -57,12 +57,12 @@ def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Find
     return ok(check, text)
 
 
-def drift_findings(counts: DriftCounts, ago: str) -> Findings:
+def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
     """Say what a sweep found that compared all up to so long ago.
 
     What it repaired is well again, but for events that were lost: they still are.
     """
-    found, left = list[Finding](), counts.left
+    found, left = list[CheckResult](), counts.left
     if left:
         kinds = ", ".join(f"{it} {left[it]}" for it in sorted(left))
         for_a_person = counts.left_for_a_person_count
@@ -118,14 +118,14 @@ class Stored:
             Check("erasures", self._erasures),
         ]
 
-    async def _clock(self) -> Findings:
+    async def _clock(self) -> CheckResults:
         began = self.system_clock()
         theirs = await read_clock(self.store)
         middle = began + (self.system_clock() - began) / 2
         return [check_skew("database clock", "the database", theirs, middle)]
 
-    async def _events(self) -> Findings:
-        now, found = self.clock(), list[Finding]()
+    async def _events(self) -> CheckResults:
+        now, found = self.clock(), list[CheckResult]()
         it = await read_events(self.store)
         if it.pending_since is not None and now - it.pending_since > LATE:
             found.append(
@@ -152,8 +152,8 @@ class Stored:
         )
         return found or [ok("events", f"{last}; {told(it.pending)} pending")]
 
-    async def _jobs(self) -> Findings:
-        now, found = self.system_clock(), list[Finding]()
+    async def _jobs(self) -> CheckResults:
+        now, found = self.system_clock(), list[CheckResult]()
         it = await read_jobs(self.store, due_before=now - LATE)
         if it.overdue_since is not None:
             found.append(
@@ -175,7 +175,7 @@ class Stored:
             )
         return found or [ok("jobs", "none is overdue, none is failing")]
 
-    async def _back_fill(self) -> Findings:
+    async def _back_fill(self) -> CheckResults:
         return await self._loop(
             "back-fill",
             EVENT_BACK_FILL,
@@ -184,12 +184,12 @@ class Stored:
             what="Stripe's list of events is read",
         )
 
-    async def _sweep(self) -> Findings:
+    async def _sweep(self) -> CheckResults:
         return await self._loop(
             "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all is compared"
         )
 
-    async def _drift(self) -> Findings:
+    async def _drift(self) -> CheckResults:
         """Tell what the last sweep found, or a later reconciliation by hand."""
         checkpoints = PostgresCheckpoints(self.store)
         told = [
@@ -200,11 +200,11 @@ class Stored:
         if not told:
             return [ok("drift", "no sweep has come to its end")]
         until, result = max(told)
-        return drift_findings(
+        return results_of_drift(
             DriftCounts.of_facts(json.loads(result)), age(self.clock(), until)
         )
 
-    async def _erasures(self) -> Findings:
+    async def _erasures(self) -> CheckResults:
         # It needs no key.
         erasures = PostgresErasures(self.store, None)
         left = await erasures.left(self.clock() - ERASURE_LATE)
@@ -215,7 +215,7 @@ class Stored:
 
     async def _loop(
         self, check: str, name: str, late: timedelta, *, runs: bool, what: str
-    ) -> Findings:
+    ) -> CheckResults:
         if not runs:
             return [ok(check, "off, by the settings")]
         kept, now = await PostgresCheckpoints(self.store).find(name), self.clock()

@@ -16,11 +16,11 @@ from typing_extensions import override
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import KEY, BreakerState, CircuitBreaker
 from payments_core.errors import Unavailable
+from payments_core.events import OPEN_STATES
 from payments_core.jobs.purge import PURGE
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Checkpoints, Clock, EventLog, JobDirectory
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
-from payments_core.use_cases.replays import OPEN
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
@@ -132,7 +132,7 @@ class OpenEvents:
     _gauge: Gauge
 
     async def count(self) -> None:
-        for state in OPEN:
+        for state in OPEN_STATES:
             gauge = self._gauge.labels(state.value)
             try:
                 gauge.set(await self._events.count(state, limit=COUNTED_MAX))

@@ -2,7 +2,7 @@
 
 Rule 1: a check that fails or takes too long says so itself: the others go on. Of a bug
         the log says more.
-Rule 2: no finding shows a secret, or anything of an address but what a person typed.
+Rule 2: no result shows a secret, or anything of an address but what a person typed.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Finding:
+class CheckResult:
     """One line; a remedy says what to do, where something is to be done."""
 
     check: str
@@ -41,7 +41,7 @@ class Finding:
     remedy: str | None = None
 
 
-Findings = Sequence[Finding]
+CheckResults = Sequence[CheckResult]
 
 
 @attrs.frozen
@@ -49,10 +49,10 @@ class Check:
     """A name, under which it is reported, and what looks."""
 
     name: str
-    look: Callable[[], Awaitable[Findings]]
+    look: Callable[[], Awaitable[CheckResults]]
 
-    async def run(self, *, within_s: float = CHECK_S) -> Findings:
-        """Return what it finds; what stopped it is a finding, too."""
+    async def run(self, *, within_s: float = CHECK_S) -> CheckResults:
+        """Return what it finds; what stopped it is a result, too."""
         try:
             async with asyncio.timeout(within_s):
                 return await self.look()
@@ -65,17 +65,17 @@ class Check:
             # Its text may quote what must not be shown.
             return [self.unknown(f"it cannot be told ({type(error).__name__})")]
 
-    def unknown(self, text: str) -> Finding:
-        return Finding(check=self.name, status=Status.UNKNOWN, text=text)
+    def unknown(self, text: str) -> CheckResult:
+        return CheckResult(check=self.name, status=Status.UNKNOWN, text=text)
 
 
-def once_well(first: "asyncio.Future[Findings]", check: Check) -> Check:
+def once_well(first: "asyncio.Future[CheckResults]", check: Check) -> Check:
     """Return a check that only looks if another one found all well.
 
     Where a database does not answer, each would wait for it again.
     """
 
-    async def look() -> Findings:
+    async def look() -> CheckResults:
         # Whoever stops waiting does not stop it for the others.
         if any(it.status is not Status.OK for it in await asyncio.shield(first)):
             raise StoreUnavailable
@@ -88,9 +88,9 @@ def once_well(first: "asyncio.Future[Findings]", check: Check) -> Check:
     return Check(check.name, look)
 
 
-def ok(check: str, text: str) -> Finding:
-    return Finding(check=check, status=Status.OK, text=text)
+def ok(check: str, text: str) -> CheckResult:
+    return CheckResult(check=check, status=Status.OK, text=text)
 
 
-def wrong(check: str, text: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.WRONG, text=text, remedy=remedy)
+def wrong(check: str, text: str, remedy: str) -> CheckResult:
+    return CheckResult(check=check, status=Status.WRONG, text=text, remedy=remedy)
