@@ -412,6 +412,8 @@ async def test_what_cannot_be_decided_of_is_refused(
             await people.close("evt_gone", reason, caller=caller)
         with pytest.raises(refusal):
             await people.subscriptions("sub_1", BOB, reason, caller=caller)
+    with pytest.raises(ScopeRequired):
+        await people.unapplied("evt_gone", caller=caller_of(ADA))
 
     assert story.deployment.database.tables == before
 

@@ -243,6 +243,8 @@ async def test_what_is_open_is_named_and_nothing_is_done() -> None:
         assert (whose, tuple(found)) == (ADA, refused.value.open)
         with pytest.raises(ScopeRequired):
             await erase(ADA, BY_HAND, caller=caller_of(ADA))
+        with pytest.raises(ScopeRequired):
+            await erase.what_is_open(ADA, caller=caller_of(ADA))
         for email in ("lovelace@example.com", "countess@example.com"):
             await registered(story.deployment, ADA, email)
         before = story.deployment.database.tables
