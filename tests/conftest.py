@@ -1,10 +1,12 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 settings.register_profile("default", max_examples=200, deadline=None, derandomize=False)
@@ -12,6 +14,19 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.register_profile("prove", settings.get_profile("default"), max_examples=20_000)
 _WITHOUT_A_WISH = "ci" if os.environ.get("CI") else "default"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _WITHOUT_A_WISH))
+
+# Where no test configures it: a trace as Python prints it. The default prints what all
+# local variables hold, which may be a whole world: minutes, and gigabytes.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ],
+    # Where the test that runs has its stderr.
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+)
 
 # Who runs the tests in the background ignores Ctrl-C, and so would what they start; a
 # shell cannot even change that.

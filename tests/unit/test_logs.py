@@ -65,6 +65,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """Lend what a process would log; the process that tests stays as it was."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.raiseExceptions
+    structlogs = structlog.get_config()
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     # The handlers before are pytest's: `configure` would close them.
@@ -73,7 +74,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     yield Log(stream)
     root.handlers[:], root.level, logging.raiseExceptions = before
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    structlog.configure(**structlogs)
 
 
 def by_structlog(value: object) -> None:

@@ -40,6 +40,19 @@ OUTCOME_UNKNOWN: Final = (
 )
 
 
+# What a statement reads is not there: the database is of another release, or empty.
+_OF_SCHEMA: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+
+
+def is_of_schema(error: BaseException) -> bool:
+    """Say whether a statement failed since the schema is not this release's."""
+    return isinstance(error, _OF_SCHEMA)
+
+
 @contextmanager
 def our_errors() -> Iterator[None]:
     """Translate a driver's exceptions, chained; a bug stays what it is."""

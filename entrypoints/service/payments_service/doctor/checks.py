@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 import structlog
 
+from payments_adapters.postgres.driver_errors import is_of_schema
 from payments_core.errors import PaymentsError, StoreUnavailable
 
 # Of one check; all of them run at once.
@@ -61,6 +62,8 @@ class Check:
         except PaymentsError as error:
             return [self.unknown(str(error))]
         except Exception as error:  # noqa: BLE001  # the other checks go on
+            if is_of_schema(error):
+                return [self.unknown("what it reads is not there: see `schema`")]
             structlog.get_logger().error("bug", check=self.name, exc_info=error)
             # Its text may quote what must not be shown.
             return [self.unknown(f"it cannot be told ({type(error).__name__})")]
