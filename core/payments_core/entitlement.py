@@ -312,10 +312,7 @@ def undecided(
     subscriptions: Sequence[Subscription],
     periods: Collection[PaidPeriod],
 ) -> Payment | None:
-    """Return the payment on whose invoice, which is not known, the status rests.
-
-    Only where all is over that it may have paid for: else an event will tell.
-    """
+    """Return the payment on whose invoice, which is not known, the status rests."""
     paid_invoices = frozenset(it.invoice_id for it in periods)
     latest = summary.latest.payment_id if summary.latest else None
     found = [it for it in payments if it.id == latest]
@@ -339,7 +336,10 @@ def is_unexplained(
     subscriptions: Iterable[Subscription],
     paid_invoices: AbstractSet[str] = frozenset(),
 ) -> bool:
-    """Say whether money was taken in a life that is over, and not known for what."""
+    """Say whether money was taken in a life, and nothing is to come that says for what.
+
+    The event of a first payment is: it may come after its charge.
+    """
     moment = payment.created_at
     if (
         moment is None
@@ -350,9 +350,10 @@ def is_unexplained(
     ):
         return False
     around = [it for it in subscriptions if it.lived_at(moment)]
-    return all(it.is_terminal for it in around) and any(
-        may_have_paid(payment, it) for it in around
+    is_awaited = any(
+        it.status in _AWAITS_COLLECTION and it.paid_period is None for it in around
     )
+    return not is_awaited and any(may_have_paid(payment, it) for it in around)
 
 
 def with_last_periods(

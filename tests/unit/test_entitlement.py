@@ -30,6 +30,7 @@ from payments_core import (
 )
 from payments_core.entitlement import replayed, undecided
 from payments_core.months import months_after
+from payments_core.payment import DisputeState
 
 S, P = SubscriptionStatus, PaymentStatus
 DAY: Final = timedelta(days=1)
@@ -206,34 +207,47 @@ def test_once_a_period_was_paid_for_an_upgrade_says_nothing() -> None:
     )
 
 
+DISPUTED: Final = attrs.evolve(of_invoice(FIRST), dispute=DisputeState.OPEN)
+
+
 @pytest.mark.parametrize(
-    ("status", "others", "asked"),
+    ("subscription", "others", "asked"),
     [
         # All that is known of a life that is over is that money was taken in it.
-        (S.CANCELED, [FAILED], True),
-        (S.CANCELED, [], False),
+        (of(S.CANCELED, ended_at=NOON + 9 * DAY), [FAILED], True),
+        (of(S.CANCELED, ended_at=NOON + 9 * DAY), [], False),
         # The period's own payment is known: it says no less.
-        (S.CANCELED, [of_invoice(FIRST)], False),
-        # An event of its invoice is still to come.
-        (S.ACTIVE, [FAILED], False),
+        (of(S.CANCELED, ended_at=NOON + 9 * DAY), [of_invoice(FIRST)], False),
+        # Of an open one the period says as much, or its payment something else.
+        (of(), [FAILED], False),
+        (of(), [of_invoice(FIRST)], False),
+        (of(), [DISPUTED], True),
+        # Nothing is collected of one that is paused after its trial.
+        (in_trial(S.PAUSED), [], True),
+        # The event of a first payment is still to come, or the trial says enough.
+        (of(paid=False), [], False),
+        (in_trial(), [], False),
+    ],
+    ids=[
+        *["over, failed", "over", "over, known", "open, failed", "open, known"],
+        *["open, disputed", "paused", "begun", "in a trial"],
     ],
 )
 def test_a_status_that_rests_on_what_is_not_known_is_asked_about(
-    status: SubscriptionStatus,
+    subscription: Subscription,
     others: list[Payment],
     asked: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    An upgrade that failed, and something that was paid after it: the period or not?
+    Money was taken, and it is not known for what: the period, or anything else?
     """
-    ended_at = NOON + 9 * DAY if status is S.CANCELED else None
-    subscription = of(status, ended_at=ended_at)
     taken = a_payment("ch_taken", at=NOON + 7 * DAY, customer=CUS_1)
     payments = [*others, taken]
-    summary, left = replayed(payments, [subscription], [a_term()])
+    periods = [it for it in [subscription.last_paid_period] if it]
+    summary, left = replayed(payments, [subscription], periods)
 
     wanted = taken if asked else None
-    assert undecided(summary, payments, left, [a_term()]) == wanted
+    assert undecided(summary, payments, left, periods) == wanted
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.decide.decision import QUARANTINED, subscription_job
 from payments_core.decide.group import Group
-from payments_core.entitlement import PaymentEffect, is_unexplained
+from payments_core.entitlement import PaymentEffect, is_unexplained, status_of
 from payments_core.errors import (
     AccountNotFound,
     PaymentLinked,
@@ -198,10 +198,8 @@ def _fold(
     # What it was before may have taken a period, too.
     was = before.payment if before else payment
     is_linked = payment.subscription_id is not None or was.subscription_id is not None
-    if (
-        is_linked
-        or is_unexplained(payment, subscriptions)
-        or (subscriptions and (_is_about_a_period(payment) or _is_about_a_period(was)))
+    if is_linked or (
+        subscriptions and (_is_about_a_period(payment) or _is_about_a_period(was))
     ):
         # What it paid for decides, and what else did: that takes the history.
         group.replays = True
@@ -218,7 +216,13 @@ def _fold(
     if seen or effect is None or not account.summary.takes(effect):
         group.replays = True
         return
-    group.account = account.with_summary(account.summary.advance(effect))
+    summary = account.summary.advance(effect)
+    is_other = status_of(summary, subscriptions) is not account.payment_status
+    if is_other and is_unexplained(payment, subscriptions):
+        # What it was for decides on the status.
+        group.replays = True
+        return
+    group.account = account.with_summary(summary)
 
 
 def _is_about_a_period(payment: Payment) -> bool:
