@@ -645,6 +645,21 @@ def test_the_endpoints_of_one_address_alone_are_looked_at(deployed: Deployed) ->
     assert "setup --url https://none.example.com --secret-file" in wrong["remedy"]
 
 
+def test_a_first_sweep_that_never_came_to_its_end_is_late(deployed: Deployed) -> None:
+    """As of a worker that is killed in it each time, which counts no failure."""
+    first = (
+        "update checkpoints set reached_at = null, attempts = 0, "
+        "due_at = now() - interval '{}' where name = 'sweep'"
+    )
+    codes = list[int]()
+    for ago in ("1 hour", "3 days"):
+        deployed.sql(first.format(ago))
+        answer = deployed.doctor()
+        codes.append(answer.code)
+        assert "sweep: its first turn is due at" in answer.out
+    assert codes == [0, 7]
+
+
 # What sweeps found
 
 

@@ -246,6 +246,13 @@ def test_the_first_erasure_waits_until_every_process_has_the_key(
         assert answer_of(main, *first, "--yes", "--first", env=env).code == 0
         second = ("account", "erase", users[1], *words, "--yes")
         assert answer_of(main, *second, env=env).code == 0
+        listed = answer_of(main, "audit", "list", "--json", env=env).json["items"]
+        pseudonym = listed[0]["user_id"]
+        assert pseudonym.startswith("erased/")
+        theirs = ("audit", "list", "--user", pseudonym, "--json")
+        assert answer_of(main, *theirs, env=env).json["items"] == [
+            it for it in listed if it["user_id"] == pseudonym
+        ]
 
 
 def begun(stack: ServiceWithSandbox, user: str) -> "subprocess.Popen[str]":

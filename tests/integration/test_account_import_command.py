@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,50 @@ def test_a_line_after_the_last_row_is_refused(
 
     assert (told.code, told.out) == (2, "")
     assert "no row is in line 3" in told.err
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no/such/folder/refused.csv", "No such file or directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_file_of_refused_rows_that_cannot_be_opened_is_named(
+    stack: ServiceWithSandbox, tmp_path: Path, name: str, reason: str
+) -> None:
+    """
+    Before anything is imported; it is no bug.
+    """
+    file = tmp_path / "customers.csv"
+    file.write_text("user_id,email,customer_id\nx,x@example.com,cus_lost\n")
+
+    told = run(stack, file, "--refused", tmp_path / name)
+
+    assert (told.code, told.out) == (4, "")
+    assert f"--refused: {tmp_path / name}: {reason}" in told.err
+
+
+def test_refused_rows_go_into_a_pipe_and_a_full_disk_is_named(
+    stack: ServiceWithSandbox, tmp_path: Path
+) -> None:
+    """
+    As `--refused >(gzip > refused.gz)` has it.
+    """
+    file = tmp_path / "customers.csv"
+    file.write_text("user_id,email,customer_id\nx,nobody,cus_lost\n")
+    end, into = os.pipe()
+
+    piped = run(stack, file, "--refused", f"/dev/fd/{into}")
+    full = run(stack, file, "--refused", "/dev/full")
+
+    os.close(into)
+    with open(end, encoding="utf-8") as pipe:  # noqa: PTH123  # it has no name
+        assert [it.partition(",")[0] for it in pipe] == [
+            "refused",
+            '"email: not an e-mail address"',
+        ]
+    assert piped.code == 6
+    assert full.code == 4
+    assert "--refused: /dev/full: No space left on device" in full.err
+    assert "run it again with --from-line 1." in full.err

@@ -232,6 +232,13 @@ def row(number: int, user: str, customer: str, email: str | None = None) -> Impo
         (FileFormat.JSONL, '{"a": 1}', '{"refused": "why \\"so\\", now", "a": 1}\n'),
         (FileFormat.JSONL, " {} \n", '{"refused": "why \\"so\\", now"} \n'),
         (FileFormat.JSONL, "{a\n", '{"refused": "why \\"so\\", now", a\n'),
+        # Its line ends where it did.
+        (FileFormat.JSONL, "{\n", '{"refused": "why \\"so\\", now", \n'),
+        (
+            FileFormat.JSONL,
+            '{"refused":"a"\n',
+            '{"refused": "why \\"so\\", now", \n',
+        ),
         (FileFormat.JSONL, "[7]\n", "[7]\n"),
     ],
 )

@@ -52,11 +52,19 @@ def endpoint(
 
 
 def found(
-    *endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,), url: str | None = None
+    *endpoints: Endpoint,
+    secrets: tuple[str, ...] = (OLD,),
+    url: str | None = None,
+    others: tuple[Endpoint, ...] = (),
 ) -> list[tuple[str, str]]:
     """Return what is wrong, and the remedies."""
     review = EndpointReview(
-        endpoints=endpoints, secrets=secrets, livemode=True, at=NOW, url=url
+        endpoints=endpoints,
+        others=others,
+        secrets=secrets,
+        livemode=True,
+        at=NOW,
+        url=url,
     )
     return [(it.text, it.remedy) for it in review.results() if it.remedy is not None]
 
@@ -218,3 +226,15 @@ def test_an_endpoint_that_came_without_its_secret_is_not_known_to_be_made() -> N
     assert made(endpoint, "kept").secret == "kept"
     with pytest.raises(GatewayOutcomeUnknown):
         made(endpoint, None)
+
+
+def test_a_secret_of_another_address_is_in_use() -> None:
+    """
+    One address alone is looked at; who took the other's secret out would refuse it.
+    """
+    moved = endpoint("we_2", secret=NEW, url=URL.replace("//pay.", "//other."))
+
+    assert found(endpoint(), secrets=(OLD, NEW), url=URL, others=(moved,)) == []
+    gone = attrs.evolve(moved, is_enabled=False)
+    [(text, _)] = found(endpoint(), secrets=(OLD, NEW), url=URL, others=(gone,))
+    assert "1 of 2 secrets are of no endpoint" in text

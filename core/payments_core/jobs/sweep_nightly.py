@@ -138,13 +138,13 @@ class SweepNightly:
             lease = kept.lease.released(next_night(now))
             await self.checkpoints.save(attrs.evolve(kept, lease=lease))
             return False
-        progress = (
-            SweepProgress.of_text(kept.position)
-            if kept.position is not None
-            else SweepProgress(self._range(kept), SweepPlace())
-        )
         claim = LoopClaim(self.checkpoints, self.system_clock, kept, LEASE)
         try:
+            progress = (
+                SweepProgress.of_text(kept.position)
+                if kept.position is not None
+                else SweepProgress(self._range(kept), SweepPlace())
+            )
             await self._go_on(claim, progress, stopping)
         except ClaimLost:
             return True

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import BinaryIO, Final, Self, TextIO
 
 import attrs
 import click
@@ -38,6 +38,71 @@ STDIN: Final = "-"
 
 
 @attrs.define
+class _RefusedFile:
+    """Where the refused rows go: each as it is in the file, behind why."""
+
+    name: str
+    rows: CustomerFile
+    _file: TextIO
+    # One that was begun by a run before has the headers.
+    _begun: bool
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, name: str, rows: CustomerFile, *, source: str, again: bool
+    ) -> Iterator[Self]:
+        """Lend the file; `again`: it is added to. `source` is what is imported.
+
+        Raises:
+            CommandError: it cannot be opened, or is not to be written to.
+        """
+        path = Path(name)
+        try:
+            if source != STDIN and path.exists() and path.samefile(source):
+                raise CommandError(Exit.USAGE, "--refused: this is the file to import")
+            begun = path.is_file() and path.stat().st_size > 0
+            if begun and not again:
+                raise CommandError(
+                    Exit.USAGE, f"--refused: {name} exists, and is not empty"
+                )
+            file = path.open(
+                "a" if again else "w",
+                encoding="utf-8",
+                errors="surrogateescape",
+                newline="",
+            )
+        except OSError as error:
+            raise cls._failed(name, error) from error
+        try:
+            yield cls(name, rows, file, begun)
+        finally:
+            # Each row is flushed as it is written, or was told of.
+            with suppress(OSError):
+                file.close()
+
+    def write(self, text: str, why: str) -> None:
+        """Write a row.
+
+        Raises:
+            CommandError: it cannot be written.
+        """
+        try:
+            if not self._begun:
+                self._begun = True
+                self._file.write(self.rows.refused_header)
+            self._file.write(self.rows.refused(text, why))
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(self.name, error) from error
+
+    @staticmethod
+    def _failed(name: str, error: OSError) -> CommandError:
+        reason = error.strerror or type(error).__name__
+        return CommandError(Exit.CONFIGURATION, f"--refused: {name}: {reason}")
+
+
+@attrs.define
 class _Source:
     """The rows of the file, those that cannot be read left to the report."""
 
@@ -45,10 +110,9 @@ class _Source:
     size: int | None
     file: CustomerFile
     report: ImportReport
-    refused: TextIO | None
+    refused: _RefusedFile | None
     seen: SeenRows
     from_line: int
-    _begun: bool = attrs.field(init=False, default=False)
     # As they were written, of the rows that are with the importer.
     _texts: dict[int, str] = attrs.field(init=False, factory=dict)
     _unreadable: list[tuple[FileRow, InvalidValue]] = attrs.field(
@@ -99,27 +163,17 @@ class _Source:
         for line, it in sorted(told.items()):
             if isinstance(it, RowResult):
                 self.report.add(it)
-                if it.state is RowState.REFUSED:
+                if it.state is RowState.REFUSED and self.refused is not None:
                     why = f"{it.field}: {it.reason}" if it.field else str(it.reason)
-                    self._write(self._texts[line], why)
+                    self.refused.write(self._texts[line], why)
             else:
                 row, error = it
                 self.report.unreadable(row, error)
-                self._write(row.text, str(error))
+                if self.refused is not None:
+                    self.refused.write(row.text, str(error))
             self.report.next_line = line + 1
         self._texts.clear()
         self._unreadable.clear()
-
-    def _write(self, text: str, why: str) -> None:
-        if self.refused is None:
-            return
-        if not self._begun:
-            self._begun = True
-            # One that was begun by a run before has it.
-            if not self.refused.tell():
-                self.refused.write(self.file.refused_header)
-        self.refused.write(self.file.refused(text, why))
-        self.refused.flush()
 
 
 @click.command(name="import")
@@ -239,23 +293,13 @@ def _opened(
         text = TextIOWrapper(
             raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
+        rows = CustomerFile(text, format_)
         refused = None
         if refused_file is not None:
-            path = Path(refused_file)
-            if file != STDIN and path.exists() and path.samefile(file):
-                raise CommandError(Exit.USAGE, "--refused: this is the file to import")
-            if from_line == 1 and path.is_file() and path.stat().st_size:
-                raise CommandError(
-                    Exit.USAGE, f"--refused: {refused_file} exists, and is not empty"
-                )
             refused = stack.enter_context(
-                path.open(
-                    "w" if from_line == 1 else "a",
-                    encoding="utf-8",
-                    errors="surrogateescape",
-                    newline="",
+                _RefusedFile.opened(
+                    refused_file, rows, source=file, again=from_line > 1
                 )
             )
         seen = stack.enter_context(closing(SeenRows()))
-        rows = CustomerFile(text, format_)
         yield _Source(raw, size, rows, report, refused, seen, from_line)

@@ -7,9 +7,12 @@ from typing import Final
 import click
 
 from payments_core.by_hand import ActionByHand, AuditPage, LoggedChange
+from payments_core.erasure import PSEUDONYM
+from payments_core.identity import UserId
 from payments_core.use_cases import ReadAuditLog
 from payments_service.cli import environment, filters
 from payments_service.cli.table import show_table
+from payments_service.container import Container
 from payments_service.presentation.arguments import decode_audit_cursor, encode_cursor
 from payments_service.presentation.explanation import moment_text
 
@@ -33,8 +36,8 @@ def audit() -> None:
 )
 @click.option(
     "--user",
-    help="Only what was done of this user: id or e-mail. What was done to an event by "
-    "its id is of no user.",
+    help="Only what was done of this user: id or e-mail, or the pseudonym of an erased "
+    "one. What was done to an event by its id is of no user.",
 )
 @click.option(
     "--action",
@@ -61,7 +64,7 @@ def list_changes(
     async def work() -> AuditPage:
         async with environment.opened() as container:
             filters.not_in_the_future(since, container.clock())
-            whose = None if user is None else await environment.named(container, user)
+            whose = None if user is None else await _whose(container, user)
             return await container[ReadAuditLog](
                 subject=subject,
                 user_id=whose,
@@ -81,6 +84,13 @@ def list_changes(
     show_table(_COLUMNS, rows, nothing="nothing such was done by hand", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
+
+
+async def _whose(container: Container, user: str) -> UserId:
+    """Return whose acts are asked for: a user's, or an erased user's pseudonym's."""
+    if user.startswith(PSEUDONYM):
+        return UserId(user)
+    return await environment.named(container, user)
 
 
 def _facts(logged: LoggedChange) -> dict[str, object]:

@@ -31,7 +31,7 @@ FIELDS: Final = ("user_id", "email", "customer_id")
 REFUSED: Final = "refused"
 _REFUSED_CELL: Final = re.compile(r'(?:"(?:[^"]|"")*"|[^",\r\n]*),')
 _REFUSED_MEMBER: Final = re.compile(
-    rf'\s*\{{(?:\s*"{REFUSED}"\s*:\s*"(?:[^"\\]|\\.)*"\s*,?)?\s*'
+    rf'\s*\{{(?:[ \t]*"{REFUSED}"[ \t]*:[ \t]*"(?:[^"\\]|\\.)*"[ \t]*,?)?[ \t]*'
 )
 # A user id, an e-mail and a customer id have a few hundred characters.
 LINE_LENGTH_MAX: Final = 16 * 1024

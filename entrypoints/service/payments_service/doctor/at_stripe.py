@@ -97,13 +97,15 @@ class AtStripe:
 
     async def _endpoints(self) -> CheckResults:
         try:
-            found = await self._ours()
+            every = await self.admin.endpoints()
         except GatewayMisconfigured as error:
             if not error.permission:
                 raise
             return [self._unseen("the key may not see them")]
+        found = self._looked_at(every)
         review = EndpointReview(
             endpoints=found.it,
+            others=[it for it in every.it if is_ours(it) and it not in found.it],
             secrets=self.secrets,
             livemode=self.livemode,
             at=found.at,
@@ -122,7 +124,9 @@ class AtStripe:
         )
 
     async def _ours(self) -> FoundEndpoints:
-        found = await self.admin.endpoints()
+        return self._looked_at(await self.admin.endpoints())
+
+    def _looked_at(self, found: FoundEndpoints) -> FoundEndpoints:
         ours = [
             it
             for it in found.it

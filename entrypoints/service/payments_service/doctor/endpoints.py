@@ -33,10 +33,12 @@ _ITS_ADDRESS: Final = "https://YOUR-ADDRESS"
 class EndpointReview:
     """What there is at Stripe by `at`, beside the `secrets` of the settings.
 
-    `url` is the address that is looked at; None: every one of such services.
+    `url` is the address that is looked at; None: every one of such services. `others`
+    are those of other addresses.
     """
 
     endpoints: Sequence[Endpoint]
+    others: Sequence[Endpoint] = ()
     secrets: Sequence[str]
     livemode: bool
     at: datetime
@@ -150,13 +152,15 @@ class EndpointReview:
                 )
 
     def _of_secrets(self) -> Iterable[CheckResult]:
-        noted = [it.marks.secret for it in self.endpoints]
+        # Also of those that are not looked at: their secrets are in use all the same.
+        endpoints = [*self.endpoints, *self.others]
+        noted = [it.marks.secret for it in endpoints]
         if None in noted:
             return
         # What is replaced is disabled, and signs nothing.
         signing = {
             it.marks.secret
-            for it in self.endpoints
+            for it in endpoints
             if it.is_enabled or role_of(it) is Role.WAITING
         }
         stale = [it for it in self.secrets if digest_of(it) not in signing]

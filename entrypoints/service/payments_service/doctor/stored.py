@@ -219,15 +219,16 @@ class Stored:
         if not runs:
             return [ok(check, "off, by the settings")]
         kept, now = await PostgresCheckpoints(self.store).find(name), self.clock()
-        if kept is not None and kept.reached_at is not None:
-            behind = age(now, kept.reached_at)
-            text = f"{what} up to {behind} ago"
-            if now - kept.reached_at <= late:
-                return [ok(check, text)]
-            return [wrong(check, text, _RUN_WORKER)]
         if kept is None:
             return [wrong(check, "it never ran", _RUN_WORKER)]
+        if kept.reached_at is not None:
+            text = f"{what} up to {age(now, kept.reached_at)} ago"
+            is_late = now - kept.reached_at > late
+            return [wrong(check, text, _RUN_WORKER) if is_late else ok(check, text)]
         if kept.lease.attempts:
             text = f"it failed {kept.lease.attempts} times, and never came to its end"
             return [wrong(check, text, _RUN_WORKER)]
-        return [ok(check, f"its first turn is due at {kept.lease.due_at:%F %H:%M} UTC")]
+        due_at = kept.lease.due_at
+        text = f"its first turn is due at {due_at:%F %H:%M} UTC"
+        is_late = now - due_at > late
+        return [wrong(check, text, _RUN_WORKER) if is_late else ok(check, text)]
