@@ -525,8 +525,10 @@ def pasted(remedy: str) -> bool:
             found = command.get_command(click.Context(command), words.pop(0))
             assert found is not None, remedy
             command = found
+        # A command keeps by what names its help was asked for the first time.
+        above = click.Context(payments, **payments.context_settings)
         # It refuses what it does not know, and what is missing.
-        command.make_context("pasted", words)
+        command.make_context("pasted", words, parent=above)
     return bool(commands)
 
 

@@ -217,8 +217,11 @@ def _fold(
         group.replays = True
         return
     summary = account.summary.advance(effect)
-    is_other = status_of(summary, subscriptions) is not account.payment_status
-    if is_other and is_unexplained(payment, subscriptions):
+    if (
+        subscriptions
+        and is_unexplained(payment, subscriptions)
+        and status_of(summary, subscriptions) is not account.payment_status
+    ):
         # What it was for decides on the status.
         group.replays = True
         return
