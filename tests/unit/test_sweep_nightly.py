@@ -361,24 +361,6 @@ async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> N
 
 
 @pytest.mark.parametrize("ends", [True, False])
-async def test_f09_a_kept_place_that_cannot_be_read_is_a_failure(story: Story) -> None:
-    """
-    As one of another release: it is told and counted, and tried less and less.
-    """
-    heard = Heard()
-    sweep = nightly(story, heard)
-    loops = story.deployment.database.loops
-    assert await sweep(lambda: True)
-    loops[SWEEP] = attrs.evolve(loops[SWEEP], position='{"list": "of tomorrow"}')
-    story.deployment.clock.advance(timedelta(minutes=11))
-
-    assert await sweep()
-
-    assert [type(it) for it in heard.failures] == [KeyError]
-    assert loops[SWEEP].lease.attempts == 1
-    assert not await sweep()
-
-
 async def test_a_step_that_was_taken_ends_the_longer_waits(
     story: Story, *, ends: bool
 ) -> None:
@@ -403,6 +385,24 @@ async def test_a_step_that_was_taken_ends_the_longer_waits(
     assert await sweep(lambda: ends)
 
     assert story.deployment.database.loops[SWEEP].lease.attempts == 0
+
+
+async def test_f09_a_kept_place_that_cannot_be_read_is_a_failure(story: Story) -> None:
+    """
+    As one of another release: it is told and counted, and tried less and less.
+    """
+    heard = Heard()
+    sweep = nightly(story, heard)
+    loops = story.deployment.database.loops
+    assert await sweep(lambda: True)
+    loops[SWEEP] = attrs.evolve(loops[SWEEP], position='{"list": "of tomorrow"}')
+    story.deployment.clock.advance(timedelta(minutes=11))
+
+    assert await sweep()
+
+    assert [type(it) for it in heard.failures] == [KeyError]
+    assert loops[SWEEP].lease.attempts == 1
+    assert not await sweep()
 
 
 async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
