@@ -135,7 +135,7 @@ class Deployed:
             "payments_gateway_since": since.isoformat(),
         }
 
-    def swept(
+    def swept(  # noqa: PLR0913  # each a member of the row
         self,
         found: dict[str, int],
         *,
@@ -143,9 +143,11 @@ class Deployed:
         lost: int = 0,
         by: str = "sweep",
         ago: str = "2 hours",
+        since: str | None = None,
     ) -> None:
         """Let a sweep have found so much, of each kind."""
-        result = json.dumps({"found": found, "repaired": repaired or {}, "lost": lost})
+        counts = {"found": found, "repaired": repaired or {}, "lost": lost}
+        result = json.dumps({**counts, "since": since})
         self.sql(_SWEPT.format(name=by, ago=ago, result=result))
 
     def doctor(self, *words: str) -> Answer:
@@ -711,6 +713,24 @@ def test_of_a_sweep_and_a_reconciliation_by_hand_the_later_one_counts(
     deployed.swept({"card": 1}, ago=ago[not by_hand_later])
     deployed.swept({}, by=RECONCILIATION, ago=ago[by_hand_later])
     assert deployed.doctor().code == (0 if by_hand_later else 7)
+
+
+def test_what_a_longer_run_left_is_told_beside_a_shorter_one(
+    deployed: Deployed,
+) -> None:
+    """The remedy goes back as far."""
+    long, short = "2015-01-01T00:00:00+00:00", "2026-10-01T00:00:00+00:00"
+    left = {"payment_missing": 1}
+    deployed.swept(left, by=RECONCILIATION, ago="3 hours", lost=2, since=long)
+    deployed.swept({}, since=short)
+
+    answer = deployed.doctor("--json")
+
+    told = [it for it in answer.json["items"] if it["check"] == "drift"]
+    assert [it["status"] for it in told] == ["wrong", "ok"]
+    assert "`payments reconcile --since 2015-01-01`" in told[0]["remedy"]
+    deployed.swept({}, since=long)
+    assert deployed.doctor().code == 0
 
 
 # Who holds a lock

@@ -112,8 +112,8 @@ def test_two_at_once_leave_one_endpoint_whose_secret_is_known(
     account: Sandbox, tmp_path: Path, names: tuple[str, str]
 ) -> None:
     """
-    Whoever is told that all is well has its secret; the other one is told that another
-    run is at it, or that the secret is not in its file.
+    A run that is told that all is well has its secret; the other one is told that
+    another run is at it, or that the secret is not in its file.
     """
     for number, order in enumerate(orders()):
         account.reset()

@@ -1,7 +1,7 @@
 """How much a sweep found, and how much of it is left."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -91,3 +91,32 @@ async def test_what_a_reconciliation_found_takes_the_place_of_the_one_before() -
         assert kept is not None
         assert kept.reached_at == until
         assert DriftCounts.of_facts(json.loads(kept.result or "")) == counts
+
+
+async def test_what_a_long_reconciliation_left_is_not_forgotten_by_a_short_one() -> (
+    None
+):
+    """
+    Only one that goes back as far, within a day, or what left nothing.
+    """
+    checkpoints = MemoryCheckpoints(MemoryDatabase())
+
+    async def noted(since: datetime | None, found: int) -> int:
+        counts = DriftCounts(since=since)
+        for number in range(found):
+            counts.add(finding(subject=f"cus_{number}"))
+        await note_reconciliation(checkpoints, counts, until=NOON, now=NOON)
+        kept = await checkpoints.find(RECONCILIATION)
+        assert kept is not None
+        return DriftCounts.of_facts(json.loads(kept.result or "")).found.total()
+
+    ago = NOON - timedelta(days=40)
+    assert await noted(ago, 3) == 3
+    assert await noted(ago + timedelta(days=1), 2) == 2
+    assert await noted(ago - timedelta(days=900), 1) == 1
+    assert await noted(ago, 0) == 1
+    assert await noted(ago - timedelta(days=900), 0) == 0
+    assert await noted(None, 4) == 4
+    assert await noted(ago, 0) == 4
+    assert await noted(None, 0) == 0
+    assert await noted(ago, 5) == 5

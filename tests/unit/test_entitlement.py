@@ -207,6 +207,21 @@ def test_once_a_period_was_paid_for_an_upgrade_says_nothing() -> None:
     )
 
 
+def test_a_trial_that_was_invoiced_is_no_period_that_was_paid_for() -> None:
+    """
+    Its invoice is of nothing; an upgrade in the trial is all that was paid.
+    """
+    ended = in_trial(S.CANCELED, ended_at=NOON + 9 * DAY)
+    free = attrs.evolve(
+        a_term(), starts_at=NOON, ends_at=ended.report.trial_end or NOON
+    )
+    upgrade = of_invoice(a_payment("ch_up", at=NOON + DAY, customer=CUS_1), "in_up")
+    summary, _ = replayed([upgrade], [ended], [free])
+
+    assert summary.latest is not None
+    assert summary.latest.status is P.PAID
+
+
 DISPUTED: Final = attrs.evolve(of_invoice(FIRST), dispute=DisputeState.OPEN)
 
 

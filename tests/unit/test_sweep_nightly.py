@@ -121,6 +121,23 @@ async def test_a_new_database_is_compared_in_its_first_night() -> None:
         assert heard.pages == list(ObjectList)
 
 
+async def test_a_first_sweep_that_the_morning_cuts_off_goes_on_by_day(
+    story: Story,
+) -> None:
+    """
+    Once it was begun it waits for no other night; nothing that it noted is kept.
+    """
+    heard, deployment = Heard(), story.deployment
+    assert await nightly(story, heard)(lambda: True)
+    deployment.clock.now = next_night(deployment.clock.now) - timedelta(hours=12)
+
+    assert await nightly(story, heard)()
+
+    assert set(heard.pages) == set(ObjectList)
+    assert len(heard.ends) == 1
+    assert not deployment.database.listed_customers
+
+
 async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
     """
     Then the same is told again.
@@ -218,7 +235,8 @@ async def test_a_sweep_that_a_release_without_counts_began_is_gone_on_with(
     heard = Heard()
     assert await nightly(story, heard)()
     assert heard.pages == list(ObjectList)[1:]
-    assert found_by(story) == DriftCounts()
+    since = datetime.fromisoformat(place["since"])
+    assert found_by(story) == DriftCounts(since=since)
 
 
 async def test_a_sweep_that_is_stopped_goes_on_in_another_process(
@@ -387,22 +405,27 @@ async def test_a_step_that_was_taken_ends_the_longer_waits(
     assert story.deployment.database.loops[SWEEP].lease.attempts == 0
 
 
-async def test_f09_a_kept_place_that_cannot_be_read_is_a_failure(story: Story) -> None:
+@pytest.mark.parametrize(
+    "position", ['{"list": "of tomorrow"}', "no JSON", "[]", '{"until": 1}']
+)
+async def test_f09_a_sweep_whose_place_cannot_be_read_begins_anew(
+    story: Story, position: str
+) -> None:
     """
-    As one of another release: it is told and counted, and tried less and less.
+    As another release writes it: it is told, and all is compared.
     """
     heard = Heard()
     sweep = nightly(story, heard)
     loops = story.deployment.database.loops
     assert await sweep(lambda: True)
-    loops[SWEEP] = attrs.evolve(loops[SWEEP], position='{"list": "of tomorrow"}')
-    story.deployment.clock.advance(timedelta(minutes=11))
+    loops[SWEEP] = attrs.evolve(loops[SWEEP], position=position)
+    heard.pages.clear()
 
     assert await sweep()
 
-    assert [type(it) for it in heard.failures] == [KeyError]
-    assert loops[SWEEP].lease.attempts == 1
-    assert not await sweep()
+    assert len(heard.failures) == 1
+    assert heard.pages == list(ObjectList)
+    assert (loops[SWEEP].position, loops[SWEEP].lease.attempts) == (None, 0)
 
 
 async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:

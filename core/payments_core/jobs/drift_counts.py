@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -23,16 +23,22 @@ from payments_core.ports import Checkpoints
 RECONCILIATION: Final = "reconciliation"
 # More are counted, and may be counted twice.
 TOLD_MAX: Final = 100_000
+# Runs of successive days go back equally far.
+SAME_RANGE: Final = timedelta(days=1)
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @attrs.define
 class DriftCounts:
-    """Counts by kind; `lost_count` of what was repaired because its event was lost."""
+    """Counts by kind; `lost_count` of what was repaired because its event was lost.
+
+    `since` is from when on what was made was compared; None: from the beginning.
+    """
 
     found: Counter[str] = attrs.field(factory=Counter)
     repaired: Counter[str] = attrs.field(factory=Counter)
     lost_count: int = 0
+    since: datetime | None = None
     _told: set[tuple[str, str]] = attrs.field(factory=set, eq=False, repr=False)
 
     @property
@@ -43,6 +49,14 @@ class DriftCounts:
     @property
     def left_for_a_person_count(self) -> int:
         return sum(self.left[kind] for kind in FOR_A_PERSON)
+
+    def outlives(self, later: Self) -> bool:
+        """Say whether something is left that a later run did not look at.
+
+        It went back less far, by more than `SAME_RANGE`.
+        """
+        missed = (later.since or _ALWAYS) - (self.since or _ALWAYS)
+        return bool(self.left) and missed > SAME_RANGE
 
     def add(self, finding: Finding) -> bool:
         """Count a finding; say whether it is a new one."""
@@ -65,11 +79,17 @@ class DriftCounts:
             "found": {**self.found},
             "repaired": {**self.repaired},
             "lost": self.lost_count,
+            "since": self.since.isoformat() if self.since else None,
         }
 
     @classmethod
-    def of_facts(cls, facts: Mapping[str, Any]) -> "DriftCounts":
-        return cls(Counter(facts["found"]), Counter(facts["repaired"]), facts["lost"])
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        return cls(
+            Counter(facts["found"]),
+            Counter(facts["repaired"]),
+            facts["lost"],
+            datetime.fromisoformat(since) if (since := facts.get("since")) else None,
+        )
 
 
 async def note_reconciliation(
@@ -77,13 +97,18 @@ async def note_reconciliation(
 ) -> None:
     """Keep what a reconciliation by hand of all that was made before `until` found.
 
-    Of two that end at once one is kept.
+    Of two that end at once one is kept, and of two of which the later one compared
+    less, the earlier one where it left something.
 
     Raises:
         StoreUnavailable: the database does not answer.
     """
     kept = await checkpoints.claim(RECONCILIATION, now=now, lease=timedelta(0))
     if kept is not None:
+        if kept.result and DriftCounts.of_facts(json.loads(kept.result)).outlives(
+            counts
+        ):
+            return
         # It is no work to be done: the next run may write it, by whatever clock.
         lease = kept.lease.released(_ALWAYS)
         result = json.dumps(counts.facts)

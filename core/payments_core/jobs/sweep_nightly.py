@@ -96,7 +96,9 @@ class SweepProgress:
                 before=_moment(found["before"]),
             ),
             # It was begun by a process that did not count.
-            DriftCounts.of_facts(counts) if counts else DriftCounts(),
+            DriftCounts.of_facts(counts)
+            if counts
+            else DriftCounts(since=_moment(found["since"])),
         )
 
 
@@ -140,12 +142,7 @@ class SweepNightly:
             return False
         claim = LoopClaim(self.checkpoints, self.system_clock, kept, LEASE)
         try:
-            progress = (
-                SweepProgress.of_text(kept.position)
-                if kept.position is not None
-                else SweepProgress(self._range(kept), SweepPlace())
-            )
-            await self._go_on(claim, progress, stopping)
+            await self._go_on(claim, self._progress(kept), stopping)
         except ClaimLost:
             return True
         except StoreUnavailable:
@@ -156,6 +153,17 @@ class SweepNightly:
             with suppress(ClaimLost):
                 await claim.save(lease=failed)
         return True
+
+    def _progress(self, kept: LoopCheckpoint) -> SweepProgress:
+        """Return how far the sweep is; one whose place cannot be read begins anew."""
+        if kept.position is not None:
+            try:
+                return SweepProgress.of_text(kept.position)
+            except (ValueError, LookupError, TypeError) as error:
+                # As another release writes it: what was compared is compared again.
+                self.listener.failed(error)
+        range_ = self._range(kept)
+        return SweepProgress(range_, SweepPlace(), DriftCounts(since=range_.since))
 
     def _range(self, kept: LoopCheckpoint) -> SweepRange:
         range_ = self.run.range_now()

@@ -179,6 +179,7 @@ def reconcile(
             range_ = sweep.range_now(since)
             if since is not None and not _FIRST <= since < range_.until:
                 raise InvalidValue("since", "not a time that Stripe has objects of")
+            report.counts.since = range_.since
             await _compare_all(sweep, range_, report, repairs=repairs)
             if since is None or range_.until - since >= COMPARED_FOR:
                 # A run that compares less does not say what is left of the last one.

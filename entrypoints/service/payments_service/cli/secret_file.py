@@ -35,7 +35,7 @@ class SecretFile:
             CommandError: it cannot be read.
         """
         try:
-            # Whoever opens a pipe would wait for who writes into it.
+            # Opening a pipe would wait for a process that writes into it.
             handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
             with os.fdopen(handle, "rb") as file:
                 _require_regular(handle)
@@ -151,6 +151,6 @@ class ReservedFile:
         try:
             os.fsync(self._folder)
         except BaseException:
-            # Whoever made its endpoint takes that back: the secret is of no use.
+            # The caller deletes the endpoint that it made: the secret is of no use.
             self._path.unlink(missing_ok=True)
             raise

@@ -65,7 +65,7 @@ async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
     waiting, in_use = here.with_role(Role.WAITING), here.with_role(Role.IN_USE)
     finish = run.command("roll-secret", "--finish")
     if not waiting and len(in_use) > 1:
-        # Whoever disabled it, or never enabled it: the overlap begins anew.
+        # It was disabled by hand, or never enabled: the overlap begins anew.
         waiting = [it for it in in_use[1:] if not it.is_enabled]
         if not waiting:
             run.endpoint_id, run.next = in_use[-1].id, f"it is enabled: {finish}"

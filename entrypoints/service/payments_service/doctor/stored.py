@@ -67,11 +67,14 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
         kinds = ", ".join(f"{it} {left[it]}" for it in sorted(left))
         for_a_person = counts.left_for_a_person_count
         remedies = []
+        command = "payments reconcile"
+        if counts.since is not None:
+            command += f" --since {counts.since:%Y-%m-%d}"
         if left.total() > for_a_person:
-            remedies.append("`payments reconcile --apply` repairs what it can")
+            remedies.append(f"`{command} --apply` repairs what it can")
         if for_a_person:
             remedies.append(
-                "`payments reconcile` names what a person has to decide "
+                f"`{command}` names what a person has to decide "
                 "(docs/reconciliation.md)"
             )
         text = (
@@ -190,19 +193,30 @@ class Stored:
         )
 
     async def _drift(self) -> CheckResults:
-        """Tell what the last sweep found, or a later reconciliation by hand."""
+        """Tell what the last sweep found, or a later reconciliation by hand.
+
+        And what the earlier one of them left, if the later one went back less far.
+        """
         checkpoints = PostgresCheckpoints(self.store)
-        told = [
-            (it.reached_at, it.result)
+        found = [
+            (it.reached_at, DriftCounts.of_facts(json.loads(it.result)))
             for name in (SWEEP, RECONCILIATION)
             if (it := await checkpoints.find(name)) and it.reached_at and it.result
         ]
-        if not told:
+        if not found:
             return [ok("drift", "no sweep has come to its end")]
-        until, result = max(told)
-        return results_of_drift(
-            DriftCounts.of_facts(json.loads(result)), age(self.clock(), until)
-        )
+        found.sort(key=lambda it: it[0])
+        last = found[-1][1]
+        earlier = [
+            (until, attrs.evolve(counts, lost_count=0))
+            for until, counts in found[:-1]
+            if counts.outlives(last)
+        ]
+        return [
+            result
+            for until, counts in (*earlier, found[-1])
+            for result in results_of_drift(counts, age(self.clock(), until))
+        ]
 
     async def _erasures(self) -> CheckResults:
         # It needs no key.
