@@ -4,6 +4,8 @@ Rule 1: it ends so from before its command is imported, whatever it waits for th
 Rule 2: what begins is cut off; what has begun ends in its own way, see `Ending.by`.
 Rule 3: the first signal counts. Later ones are ignored until the process is gone, also
         when Python, at its end, restores signals: the default action kills.
+Rule 4: one that comes while a loop begins or ends cuts nothing off, so that no loop and
+        no coroutine is left half made. It is noted, and counts once the loop runs.
 """
 
 import asyncio
@@ -32,7 +34,7 @@ class Ending:
 
     began: float = attrs.field(init=False, factory=time.monotonic)
     _told: bool = attrs.field(init=False, default=False)
-    _over: bool = attrs.field(init=False, default=False)
+    _only_notes: bool = attrs.field(init=False, default=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(init=False, default=None)
     _end: Callable[[], object] = attrs.field(init=False, default=lambda: None)
 
@@ -59,28 +61,27 @@ class Ending:
                 signal.signal(number, signal.SIG_IGN if ending._told else handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `work` on a loop of its own, until it ends or a signal comes."""
         # Importing it takes a moment, in which we listen already.
         from payments_service.cli import environment  # noqa: PLC0415
 
+        self._only_notes = True
         environment.run(self._until_told(work))
 
-    def step(self, work: Coroutine[Any, Any, _T]) -> _T:
+    def step(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run `work` on a loop of its own, before the one of `run`.
 
         Raises:
             SystemExit: a signal came.
         """
-        from payments_service.cli import environment  # noqa: PLC0415  # see `run`
-
         done: list[_T] = []
 
         async def noted() -> None:
-            done.append(await work)
+            done.append(await work())
 
-        environment.run(self._until_told(noted()))
-        self._over = False
+        self.run(noted)
+        self._only_notes = False
         self.go_on()
         return done[0]
 
@@ -104,11 +105,12 @@ class Ending:
         if self._told:
             stop()
 
-    async def _until_told(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    async def _until_told(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.create_task(work())
         self._end, self._loop = task.cancel, asyncio.get_running_loop()
+        self._only_notes = False
         if self._told:
-            # An import may have swallowed what `_hear` raised.
+            # While the loop began, or an import swallowed what `_hear` raised.
             task.cancel()
         try:
             await task
@@ -117,12 +119,12 @@ class Ending:
             if not self._told:
                 raise
         finally:
-            self._over, self._loop = True, None
+            self._only_notes, self._loop = True, None
 
     def _hear(self, *_: object) -> None:
         # Of two that came at once the second is ignored here: Python complains of one
         # whose handler is gone when its turn comes.
-        if self._told or self._over:
+        if self._told or self._only_notes:
             self._told = True
             return
         self._told = True

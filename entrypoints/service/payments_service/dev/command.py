@@ -136,8 +136,8 @@ def _run_in(
     )
     logs.configure(settings.log_level)
     begun.step(f"the database's schema, up to {schema.head()}")
-    begun.ending.step(schema.upgrade(database_url))
-    begun.ending.step(require_own_database(settings))
+    begun.ending.step(partial(schema.upgrade, database_url))
+    begun.ending.step(partial(require_own_database, settings))
     listen_on = partial(_listener, begun.steps, env)
     public = listen_on(settings.host, settings.port, "PAYMENTS_PORT")
     ops = listen_on(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
@@ -154,8 +154,9 @@ def _run_in(
         )
     facts = _facts(folder, settings, public, ops, sandbox)
     begun.step("the service, and a worker")
+    listeners = (public, ops)
     begun.ending.run(
-        _serve(begun, folder, settings, (public, ops), facts, then, children)
+        partial(_serve, begun, folder, settings, listeners, facts, then, children)
     )
 
 

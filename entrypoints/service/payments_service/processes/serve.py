@@ -1,5 +1,7 @@
 """The HTTP service."""
 
+from functools import partial
+
 import click
 
 from payments_service import logs
@@ -19,7 +21,7 @@ def serve(ending: Ending) -> None:
     settings = environment.settings()
     logs.configure(settings.log_level)
     container = environment.wired(settings)
-    ending.run(_serve(settings, container, ending))
+    ending.run(partial(_serve, settings, container, ending))
 
 
 async def _serve(settings: Settings, container: Container, ending: Ending) -> None:

@@ -1,6 +1,7 @@
 """The worker: sync jobs, and operations whose process ended."""
 
 import asyncio
+from functools import partial
 
 import click
 import structlog
@@ -39,7 +40,7 @@ def worker(ending: Ending, *, once: bool) -> None:
     settings = environment.settings()
     logs.configure(settings.log_level)
     container = environment.wired(settings)
-    ending.run(_work(settings, container, ending, once=once))
+    ending.run(partial(_work, settings, container, ending, once=once))
 
 
 async def _work(
