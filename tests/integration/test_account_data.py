@@ -242,6 +242,8 @@ def test_the_first_erasure_waits_until_every_process_has_the_key(
             assert (refused.code, refused.out) == (6, "")
             assert "openssl rand -base64 32" in refused.err
             assert "PAYMENTS_ERASURE_KEY" in refused.err
+            said = f"nothing of {users[0]} stands against it, but nobody was erased"
+            assert (said in refused.err) is ("--dry-run" in more)
         assert databases.digest(url) == before
         assert answer_of(main, *first, "--yes", "--first", env=env).code == 0
         second = ("account", "erase", users[1], *words, "--yes")

@@ -183,9 +183,21 @@ def test_a_quote_that_is_never_closed_costs_some_rows_and_no_more() -> None:
     body = f'{HEADER}"ada,\n' + f"{ADA}\n" * 20_000
     bad, *rest = rows(body)
 
-    assert refusal_of(bad).reason.startswith("not CSV")
+    reason = refusal_of(bad).reason
+    assert reason.startswith("not CSV")
     assert rest[-1].read().user_id == "ada"
     assert rest[-1].line == 20_002
+    assert reason.endswith(f"(lines 2 to {rest[0].line - 1})")
+
+
+def test_a_quote_that_is_closed_in_a_later_row_names_the_lines_between() -> None:
+    """
+    They are well, and nobody would look for them in a row that is refused.
+    """
+    bad, after = rows(f'{HEADER}"ada,a@b.c,cus_1\nbob,b@b.c,cus_2\n",x,cus_3\n{ADA}\n')
+
+    assert refusal_of(bad).reason.endswith("(lines 2 to 4)")
+    assert (after.line, after.read().user_id) == (5, "ada")
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,25 @@ def test_a_roll_that_is_under_way_is_well(
     assert said(*others, endpoint(), secrets=secrets) == []
 
 
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_a_secret_that_is_lost_in_a_roll_has_a_way_out_that_is_open(
+    *, is_enabled: bool
+) -> None:
+    """
+    A second roll is refused while one is under way.
+    """
+    new = endpoint("we_2", secret=NEW, ago=HOUR, is_enabled=is_enabled)
+    lost_new = dict(found(new, endpoint(), secrets=(OLD,)))
+    lost_old = dict(found(new, endpoint(), secrets=(NEW,)))
+
+    remedy = lost_new["the secret of we_2 is not set: what it sends is refused"]
+    assert "delete we_2 in Stripe's dashboard, and begin the roll again" in remedy
+    assert remedy.endswith("--secret-file new-secret`")
+    remedy = lost_old["the secret of we_1 is not set: what it sends is refused"]
+    assert "end the roll" in remedy
+    assert remedy.endswith("--finish`")
+
+
 def test_after_a_roll_the_old_secret_is_named_until_it_is_gone() -> None:
     """What is disabled signs nothing."""
     ended = [

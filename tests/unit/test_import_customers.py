@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from typing_extensions import override
 
 from contracts.faults import FaultyLedger
 from payments_adapters.memory import MemoryDatabase
@@ -22,7 +23,7 @@ from payments_core.errors import (
 )
 from payments_core.facts import UserRegistered
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.jobs import ImportRow, RowState
+from payments_core.jobs import ImportListener, ImportRow, RowState
 from payments_core.jobs.import_customers import TOGETHER
 from payments_core.subscription import SubscriptionStatus
 from support.crowd import compare
@@ -292,6 +293,30 @@ async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(
         assert [shown(await it.account(row.user_id), it) for row in all_] == whole
         assert len(it.database.tables.changes_by_hand) == len(all_)
     assert breaks > 2 * len(all_)
+
+
+@attrs.define
+class Heard(ImportListener):
+    told: list[str] = attrs.field(factory=list)
+
+    @override
+    def asked(self, count: int) -> None:
+        self.told.append(f"{count} asked")
+
+    @override
+    def read(self, count: int) -> None:
+        self.told.append(f"{count} read")
+
+
+async def test_how_far_a_batch_is_is_told(story: Story) -> None:
+    """
+    At the real gateway's pace a hundred rows take half a minute.
+    """
+    heard = Heard()
+    await attrs.evolve(importer(story), listener=heard)(rows(story), BY)
+
+    steps = [f"{it} {what}" for what in ("asked", "read") for it in (1, 2, 3)]
+    assert heard.told == steps
 
 
 async def test_a_gateway_that_is_down_ends_the_run(story: Story) -> None:

@@ -1,8 +1,8 @@
 """Who is erased stays it, whatever the gateway tells, in any order."""
 
 import random
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -28,7 +28,7 @@ from payments_core.errors import (
 from payments_core.facts import SourcedFacts, UserRegistered
 from payments_core.identity import Email, UserId
 from payments_core.jobs import Purge
-from payments_core.jobs.purge import CUT_OFF
+from payments_core.jobs.purge import CUT_OFF, PURGE
 from payments_core.retention import Retention
 from payments_core.use_cases import EraseAccount
 from support.deployment import ADA, Deployment, admin, caller_of
@@ -197,6 +197,49 @@ async def test_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> Non
 
     assert not database.tables.erasures
     assert names_in(story, customer, card) == []
+
+
+FAILING, WELL = pseudonym("1"), pseudonym("2")
+
+
+@attrs.frozen
+class OneFails(MemoryErasures):
+    """Of two erasures that were cut off, the first one meets a bug."""
+
+    finished: list[UserId] = attrs.field(factory=list)
+
+    @override
+    async def left(self, before: datetime) -> Sequence[UserId]:
+        return [FAILING, WELL]
+
+    @override
+    async def finish(self, pseudonym: UserId) -> int:
+        if pseudonym == FAILING:
+            raise ArithmeticError
+        self.finished.append(pseudonym)
+        return 0
+
+
+async def test_an_erasure_that_fails_holds_up_no_other_one(story: Story) -> None:
+    """
+    The turn notes its end, and tells the bug.
+    """
+    database, deployment = story.deployment.database, story.deployment
+    erasures = OneFails(database)
+    purge = Purge(
+        MemoryPurgeStore(database, MemoryTokenStore()),
+        erasures,
+        MemoryCheckpoints(database),
+        deployment.clock,
+        deployment.system_clock,
+        Retention(),
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        await purge()
+
+    assert [type(it) for it in caught.value.exceptions] == [ArithmeticError]
+    assert erasures.finished == [WELL]
+    assert database.loops[PURGE].reached_at == deployment.clock()
 
 
 async def registered(deployment: Deployment, user: UserId, email: str) -> None:

@@ -4,6 +4,7 @@ from payments_core.jobs.drift_cause import DriftCause
 from payments_core.jobs.drift_counts import DriftCounts
 from payments_core.jobs.import_customers import (
     ImportCustomers,
+    ImportListener,
     ImportRow,
     RowResult,
     RowState,
@@ -22,6 +23,7 @@ __all__ = [
     "FailedWork",
     "Finding",
     "ImportCustomers",
+    "ImportListener",
     "ImportRow",
     "Patience",
     "Purge",

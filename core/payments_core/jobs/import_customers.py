@@ -71,9 +71,20 @@ class RowResult:
     warnings: tuple[str, ...] = ()
 
 
+class ImportListener:
+    """Hears how far a batch is; this one drops it."""
+
+    def asked(self, count: int) -> None:
+        """Hear of how many customers of the batch the gateway was asked."""
+
+    def read(self, count: int) -> None:
+        """Hear of how many customers of the batch the history was read."""
+
+
 @attrs.frozen
 class ImportCustomers:
     history: ReadHistory
+    listener: ImportListener = attrs.Factory(ImportListener)
 
     async def __call__(
         self, rows: Sequence[ImportRow], by_hand: ByHand, *, dry_run: bool = False
@@ -85,7 +96,8 @@ class ImportCustomers:
                 stays so: import the same rows again.
             StoreUnavailable: the database does not answer. The same.
         """
-        return await _Batch(self.history, rows, by_hand).run(dry_run=dry_run)
+        batch = _Batch(self.history, rows, by_hand, self.listener)
+        return await batch.run(dry_run=dry_run)
 
 
 @attrs.define
@@ -93,6 +105,7 @@ class _Batch:
     history: ReadHistory
     rows: Sequence[ImportRow]
     by_hand: ByHand
+    listener: ImportListener
     # By the place in the batch.
     _results: dict[int, RowResult] = attrs.field(init=False, factory=dict)
     _warnings: dict[int, tuple[str, ...]] = attrs.field(init=False, factory=dict)
@@ -108,7 +121,7 @@ class _Batch:
             if decided.failure is not None:
                 self._failed(number, "user_id", decided.failure)
             self._refuse(number, decided.refusal)
-        found = await _each(self._left(), self._customer)
+        found = await _each(self._left(), self._customer, self.listener.asked)
         left = [it for it in self._left() if it in found]
         for number in left:
             self._warn(number, found[number], known)
@@ -118,7 +131,7 @@ class _Batch:
                 number: partial(self._read, account, found[number], snapshot.sequence)
                 for number, account in accounts.items()
             }
-            await _each(list(read), lambda number: read[number](number))
+            await _each(list(read), lambda it: read[it](it), self.listener.read)
         for number in self._left():
             row = self.rows[number]
             account = known.get(row.user_id)
@@ -254,14 +267,20 @@ class _Batch:
 
 
 async def _each(
-    items: Sequence[_Key], action: Callable[[_Key], Awaitable[_T]]
+    items: Sequence[_Key],
+    action: Callable[[_Key], Awaitable[_T]],
+    heard: Callable[[int], None],
 ) -> Mapping[_Key, _T]:
-    """Do it for each, some at a time; the first that fails ends the others."""
+    """Do it for each, some at a time; the first that fails ends the others.
+
+    `heard` hears after each how many are done.
+    """
     room, done = asyncio.Semaphore(TOGETHER), dict[_Key, _T]()
 
     async def one(item: _Key) -> None:
         async with room:
             done[item] = await action(item)
+            heard(len(done))
 
     tasks = [asyncio.ensure_future(one(item)) for item in items]
     try:

@@ -7,7 +7,7 @@ Rule 2: each kind is deleted in batches, until one finds nothing. What is in use
         moment is left to the next turn: nobody waits for a purge.
 Rule 3: an erasure that was cut off is finished at the end of a turn. That takes minutes
         where there are many events; if another process has the turn by then, both do
-        the same.
+        the same. One that fails holds up neither the others nor the end of the turn.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 
 from payments_core.checkpoints import LEASE
+from payments_core.errors import StoreUnavailable
 from payments_core.jobs.loop_claim import ClaimLost, LoopClaim
 from payments_core.now import Now
 from payments_core.ports import (
@@ -64,6 +65,7 @@ class Purge:
 
         Raises:
             StoreUnavailable: it is due again when its lease has run out.
+            ExceptionGroup: these erasures failed; the next turn tries them again.
         """
         now = self._now()
         kept = await self.checkpoints.claim(PURGE, now=now.system, lease=LEASE)
@@ -82,10 +84,22 @@ class Purge:
                 await claim.save(lease=claim.lease.released(self.system_clock()))
                 return
             await claim.keep()
-        for pseudonym in await self.erasures.left(self.clock() - CUT_OFF):
-            await self.erasures.finish(pseudonym)
+        failed = await self._finish_erasures()
         due_at = self.system_clock() + EVERY
         await claim.save(reached_at=now.at, lease=claim.lease.released(due_at))
+        if failed:
+            raise ExceptionGroup("erasures that were cut off", failed)
+
+    async def _finish_erasures(self) -> list[Exception]:
+        failed = list[Exception]()
+        for pseudonym in await self.erasures.left(self.clock() - CUT_OFF):
+            try:
+                await self.erasures.finish(pseudonym)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # raised at the end of the turn
+                failed.append(error)
+        return failed
 
     async def batches(self) -> AsyncIterator[tuple[PurgeKind, int]]:
         """Delete what is old enough now; tell of each batch that it is done.

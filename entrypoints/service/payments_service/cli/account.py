@@ -247,7 +247,8 @@ def erase(
         if found:
             raise AccountInUse(found)
         if is_first and not is_first_allowed:
-            raise CommandError(Exit.REFUSED, _FIRST)
+            stands = f"nothing of {whose} stands against it, but " if dry_run else ""
+            raise CommandError(Exit.REFUSED, f"{stands}{_FIRST}")
         return [whose]
 
     async def work() -> Erased:

@@ -241,20 +241,20 @@ def import_(
         with _opened(file, known, refused_file, report, from_line) as source:
             async with environment.opened() as container:
                 history = ReadHistory(container[Reconcile], Patience(on_wait=say_wait))
-                import_rows = ImportCustomers(history)
+                import_rows = ImportCustomers(history, report)
                 for rows in source.batches():
-                    report.begun = True
+                    report.begin_batch(len(rows))
                     results: Sequence[RowResult] = ()
                     if rows:
                         results = await import_rows(rows, by_hand, dry_run=dry_run)
                     source.add(results)
-                    report.step(source.share)
+                    report.end_batch(source.share)
 
     def tell() -> None:
-        if report.counts:
-            report.step(None, last=True)
-            report.tell(as_json=as_json)
         if report.begun:
+            report.step(last=True)
+            if report.counts:
+                report.tell(as_json=as_json)
             click.echo(
                 f"stopped before its end: run it again with --from-line "
                 f"{report.next_line}. What is imported stays",
@@ -264,7 +264,7 @@ def import_(
     with told_if_cut_off(tell):
         environment.run(work())
     report.complete = True
-    report.step(None, last=True)
+    report.step(last=True)
     report.tell(as_json=as_json)
     if report.refused:
         click.echo(

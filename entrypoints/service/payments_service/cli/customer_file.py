@@ -50,11 +50,15 @@ def format_of(name: str) -> FileFormat | None:
 
 @attrs.frozen
 class FileRow:
-    """A row as it was written, and what it says, or why it cannot be read."""
+    """A row as it was written, and what it says, or why it cannot be read.
+
+    It ends in `last_line`: a text in quotes may have several.
+    """
 
     line: int
     text: str
     said: Mapping[str, str] | InvalidValue
+    last_line: int = 0
 
     def read(self) -> ImportRow:
         """Read the row.
@@ -62,6 +66,16 @@ class FileRow:
         Raises:
             InvalidValue: a field is missing or wrong, or all of it.
         """
+        try:
+            return self._read()
+        except InvalidValue as error:
+            if self.last_line <= self.line:
+                raise
+            # A quote that nothing closes takes in rows that are well.
+            reason = f"{error.reason} (lines {self.line} to {self.last_line})"
+            raise InvalidValue(error.field, reason) from error
+
+    def _read(self) -> ImportRow:
         if isinstance(self.said, InvalidValue):
             raise self.said
         if self.text.encode(errors="ignore") != self.text.encode(
@@ -134,9 +148,8 @@ class CustomerFile:
         for row in rows:
             if lines.too_long:
                 reason = f"over {LINE_LENGTH_MAX} characters in a line"
-                yield attrs.evolve(row, said=InvalidValue("", reason))
-            else:
-                yield row
+                row = attrs.evolve(row, said=InvalidValue("", reason))  # noqa: PLW2901
+            yield attrs.evolve(row, last_line=lines.read)
 
     def _csv(self, lines: _Lines) -> Iterator[FileRow]:
         reader, names = csv.reader(lines, strict=True), None

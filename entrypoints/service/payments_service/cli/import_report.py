@@ -7,9 +7,10 @@ from typing import Final
 
 import attrs
 import click
+from typing_extensions import override
 
 from payments_core.errors import InvalidValue
-from payments_core.jobs import RowResult, RowState
+from payments_core.jobs import ImportListener, RowResult, RowState
 from payments_service.cli.customer_file import FileRow
 from payments_service.cli.progress import SAID_EVERY_S
 from payments_service.cli.table import show_table
@@ -25,8 +26,8 @@ _EMPTY: Final = {
 
 
 @attrs.define
-class ImportReport:
-    """What became of the rows so far."""
+class ImportReport(ImportListener):
+    """What became of the rows so far, and how far the batch is that is under way."""
 
     dry_run: bool
     counts: Counter[RowState] = attrs.field(factory=Counter)
@@ -39,8 +40,12 @@ class ImportReport:
     next_line: int = 1
     begun: bool = False
     complete: bool = False
+    # How much of the file is done, if that is known.
+    share: float | None = None
+    _batch: int = 0
+    _within: str = ""
     _began: float = attrs.field(factory=time.monotonic)
-    _said: float = 0.0
+    _said: float = attrs.field(factory=time.monotonic)
 
     @property
     def rows(self) -> int:
@@ -88,19 +93,38 @@ class ImportReport:
         else:
             self.unlisted += 1
 
-    def step(self, share: float | None, *, last: bool = False) -> None:
-        """Say how far it is; `share` is how much of the file was read."""
+    def begin_batch(self, rows: int) -> None:
+        self.begun, self._batch = True, rows
+
+    @override
+    def asked(self, count: int) -> None:
+        self._step_within(f"{count} looked up")
+
+    @override
+    def read(self, count: int) -> None:
+        self._step_within(f"{count} read")
+
+    def _step_within(self, text: str) -> None:
+        self._within = f"; of the next {self._batch} rows {text}"
+        self.step()
+
+    def end_batch(self, share: float | None) -> None:
+        self.share, self._within = share, ""
+        self.step()
+
+    def step(self, *, last: bool = False) -> None:
+        """Say how far it is, unless that was said a moment ago."""
         now = time.monotonic()
         if not last and now - self._said < SAID_EVERY_S:
             return
         self._said = now
         took_s = max(now - self._began, 0.001)
         left = ""
-        if share and not last:
-            left = f", about {took_s / share - took_s:.0f} s left"
+        if self.share and not last:
+            left = f", about {took_s / self.share - took_s:.0f} s left"
         click.echo(
             f"{self.rows} rows, to line {self.next_line - 1}: {self._counted()}; "
-            f"{self.rows / took_s:.0f} a second{left}",
+            f"{self.rows / took_s:.0f} a second{left}{self._within}",
             err=True,
         )
 

@@ -85,7 +85,7 @@ class EndpointReview:
                 ENDPOINTS,
                 f"{it.id} sends version {version}, not {API_VERSION}: each event costs "
                 "a call more",
-                f"{_begin_roll(it)}: a new endpoint has the right one",
+                f"a new endpoint has the right one: {self._replaced(it)}",
             )
         if self.livemode and not it.url.startswith("https:"):
             yield wrong(
@@ -97,9 +97,21 @@ class EndpointReview:
             yield wrong(
                 ENDPOINTS,
                 f"the secret of {it.id} is not set: what it sends is refused",
-                "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or roll it: "
-                + _begin_roll(it),
+                f"put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or {self._replaced(it)}",
             )
+
+    def _replaced(self, it: Endpoint) -> str:
+        """Return how another endpoint takes its place; a roll may be under way."""
+        in_use = self._by_address(self._with(Role.IN_USE))
+        beside = in_use[address_of(it.url), it.is_thin]
+        if len(beside) == 1:
+            return f"roll it: {_begin_roll(it)}"
+        if it is beside[-1]:
+            return (
+                f"delete {it.id} in Stripe's dashboard, and begin the roll again: "
+                + _begin_roll(it)
+            )
+        return f"end the roll, which disables it: {_roll(beside[-1], '--finish')}"
 
     def _of_types(self) -> Iterable[CheckResult]:
         sent = {type_ for it in self._enabled() for type_ in it.types}
@@ -122,16 +134,19 @@ class EndpointReview:
             if self.at - since > ROLL_LATE:
                 text = f"{it.id} has waited since {since:%F} to be enabled"
                 yield wrong(ENDPOINTS, text, _roll(it, "--enable"))
-        for rolled in self._by_address().values():
+        for rolled in self._by_address(self._enabled()).values():
             since = since_of(rolled[-1], self.at)
             if len(rolled) > 1 and self.at - since > ROLL_LATE:
                 text = f"{rolled[0].id} and {rolled[-1].id} send the same"
                 yield wrong(ENDPOINTS, text, _roll(rolled[-1], "--finish"))
 
-    def _by_address(self) -> Mapping[tuple[str, bool], Sequence[Endpoint]]:
+    def _by_address(
+        self, endpoints: Sequence[Endpoint]
+    ) -> Mapping[tuple[str, bool], Sequence[Endpoint]]:
+        """Return those of each address and kind: what replaces another is behind it."""
         found = dict[tuple[str, bool], list[Endpoint]]()
         # Stripe lists the newest first.
-        for it in self._enabled()[::-1]:
+        for it in endpoints[::-1]:
             found.setdefault((address_of(it.url), it.is_thin), []).append(it)
         return MappingProxyType(
             {
@@ -141,7 +156,7 @@ class EndpointReview:
         )
 
     def _of_kinds(self) -> Iterable[CheckResult]:
-        addresses = self._by_address()
+        addresses = self._by_address(self._enabled())
         for url, is_thin in addresses:
             if not is_thin and (url, True) in addresses:
                 yield wrong(
