@@ -182,8 +182,8 @@ class BackFillPass:
     def read(self, page: ListedEvents) -> tuple[Sequence[GatewayEvent], Self]:
         """Return which events of the page to keep, and the pass after it."""
         named = [it for it in page.events if it.type != UNREADABLE]
-        if page.has_more and not named:
-            # An id of ours is no place in their list.
+        if page.has_more and (not named or self._stands_still(named)):
+            # An id of ours is no place in their list; or the list has no end.
             return page.events, attrs.evolve(self, is_over=True, is_held=True)
         match self._place:
             case _Onward():
@@ -194,6 +194,16 @@ class BackFillPass:
                 return self._searched(search, page, named)
             case _Second() as second:
                 return page.events, self._read_second(second, page, named)
+
+    def _stands_still(self, named: Sequence[GatewayEvent]) -> bool:
+        """Say whether the next query would be this one again."""
+        match self._place:
+            case _Onward(after):
+                return named[-1].id == after
+            case _Second(before=before):
+                return named[0].id == before
+            case _:
+                return False
 
     def _read_on(
         self, page: ListedEvents, named: Sequence[GatewayEvent], begun_at: datetime

@@ -365,6 +365,24 @@ def test_an_event_without_an_id_of_theirs_is_no_place_to_go_on_from() -> None:
     assert after.position == begun.position
 
 
+def test_a_list_that_repeats_itself_ends_the_pass() -> None:
+    """
+    Onward, and within a second of more than a page; the position is held.
+    """
+    events = [
+        attrs.evolve(an_event(f"evt_{number}"), created_at=NOON) for number in range(2)
+    ]
+    page = ListedEvents(events=events, has_more=True, at=NOON + 2 * OVERLAP)
+    onward = BackFillPass.begun(Position(since=NOON, after="evt_1"))
+    assert onward.read(page)[1].is_over
+
+    reading = BackFillPass.begun(Position.at(NOON))
+    for _ in range(20):
+        _, reading = reading.read(page)
+    assert (reading.is_over, reading.is_held) == (True, True)
+    assert reading.position == Position.at(NOON)
+
+
 @pytest.mark.parametrize("after", [None, "evt_1"])
 @pytest.mark.parametrize("part", [timedelta(0), timedelta(microseconds=5)])
 def test_a_position_is_a_text_that_is_read_again(

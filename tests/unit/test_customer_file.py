@@ -140,6 +140,11 @@ def test_a_bad_row_of_csv_is_refused_and_the_rest_is_read(row: str, field: str) 
         ('{"user_id": "ada", "email": null, "customer_id": "cus_1"}', "email"),
         ('{"user_id": "ada", "email": "\udcff@b.c", "customer_id": "cus_1"}', ""),
         (f'{{"user_id": "{"a" * LINE_LENGTH_MAX}"}}', ""),
+        (
+            '{"user_id": "a", "user_id": "b", "email": "a@b.c", "customer_id": "c"}',
+            "user_id",
+        ),
+        ('{"user_id": ' + "9" * 5_000 + "}", ""),
     ],
 )
 def test_a_bad_line_of_json_is_refused_and_the_rest_is_read(
@@ -194,7 +199,8 @@ def test_a_quote_that_is_closed_in_a_later_row_names_the_lines_between() -> None
     """
     They are well, and nobody would look for them in a row that is refused.
     """
-    bad, after = rows(f'{HEADER}"ada,a@b.c,cus_1\nbob,b@b.c,cus_2\n",x,cus_3\n{ADA}\n')
+    body = f'{HEADER}"ada,a@b.c,cus_1\nbob,b@b.c,cus_2\n",x,cus_3\n{ADA}\n'
+    bad, after = rows(body)
 
     assert refusal_of(bad).reason.endswith("(lines 2 to 4)")
     assert (after.line, after.read().user_id) == (5, "ada")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from payments_core.errors import Unavailable
-from payments_service.cli.dev_folder import SANDBOX_CLOCK, DevFolder
+from payments_service.cli.dev_folder import SANDBOX_CLOCK, DevFolder, lendable
 from payments_service.dev.folder import OwnedFolder
 
 SECOND = 1_800_000_000
@@ -85,6 +85,33 @@ def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> Non
 
     (folder.path / SANDBOX_CLOCK).write_text(f"{SECOND}\n")
     assert folder.sandbox_clock().replace(microsecond=0) == SHOWN
+
+
+def test_what_a_service_was_started_with_is_lent_to_other_commands(
+    folder: DevFolder,
+) -> None:
+    """
+    As far as they have to know it as well: also what is in a file, and no port.
+    """
+    key = folder.path / "key"
+    key.write_text("the key of erasures")
+    env = {
+        "PAYMENTS_ERASURE_KEY_FILE": str(key),
+        "PAYMENTS_EVENT_BACK_FILL_S": "0",
+        "PAYMENTS_PORT": "8000",
+        "PATH": "/bin",
+    }
+    facts = {"database_url": "postgresql://of@the/service", **lendable(env)}
+    assert folder.lent() == {}
+
+    with OwnedFolder(folder.path).owned(fresh=False):
+        OwnedFolder(folder.path).publish(facts)
+        lent = folder.lent()
+
+    assert lent["PAYMENTS_ERASURE_KEY"] == "the key of erasures"
+    assert lent["PAYMENTS_EVENT_BACK_FILL_S"] == "0"
+    assert lent["PAYMENTS_DATABASE_URL"] == facts["database_url"]
+    assert not {"PAYMENTS_PORT", "PATH"} & set(lent)
 
 
 @pytest.mark.parametrize("broken_at", ["rename", "removal"])

@@ -329,6 +329,22 @@ async def test_f47_a_bug_that_one_event_meets_is_told_with_its_trace() -> None:
     assert recorded["evt_0000"] is recorded["evt_0002"] is EventState.APPLIED
     assert heard == [("evt_0001", bug)]
     assert bug.__traceback__ is not None
+    assert {it.subject for it in recovery.changes} == set(recorded)
+
+
+async def test_an_event_of_the_other_mode_is_recorded_with_who_asked_too() -> None:
+    """
+    Nothing else of it is, and all that people do is noted.
+    """
+    recovery = Recovery()
+    (other,) = recovery.happen(1)
+    events = recovery.gateway.objects.events
+    events[0] = attrs.evolve(events[0], livemode=True)
+
+    found = await recovery.all()
+
+    assert found.recorded == [(other, EventState.QUARANTINED)]
+    assert [it.subject for it in recovery.changes] == [other.id]
 
 
 async def test_only_an_administrator_may() -> None:

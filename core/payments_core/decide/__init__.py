@@ -49,6 +49,7 @@ from payments_core.decide.decision import (
     believing_nothing,
     comes_again,
     customer_job,
+    done_by_hand,
     event_group,
     event_job,
     subscription_job,
@@ -404,6 +405,7 @@ def set_aside(source: SourcedFacts, now: datetime, error: Exception) -> Decided:
         events=() if again else ((event, outcome),),
         resolved=((event.key, outcome),) if again else (),
         jobs=(later,),
+        by_hand=done_by_hand(source),
         cause=reason,
         sources=(event.id,),
     )

@@ -6,10 +6,11 @@ from typing import Final
 
 import attrs
 
+from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Changes, JobFinish, Lookup
 from payments_core.errors import Rejected
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
-from payments_core.facts import SourcedFacts
+from payments_core.facts import DoneByHand, SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import Job, JobKey, JobKind
 
@@ -53,10 +54,15 @@ def comes_again(source: SourcedFacts) -> bool:
     return source.reapplied and source.job is None
 
 
+def done_by_hand(source: SourcedFacts) -> tuple[ChangeByHand, ...]:
+    """Return what somebody did by it: that is noted, whatever else becomes of it."""
+    return tuple(it.change for it in source.facts if isinstance(it, DoneByHand))
+
+
 def believing_nothing(
     source: SourcedFacts, outcome: Outcome, now: datetime, kept: GatewayEvent | None
 ) -> Decided:
-    """Keep an event, as `kept`, and end its job: nothing else is recorded."""
+    """Keep an event, as `kept`, and end its job: nothing else of it is recorded."""
     job = source.job
     if kept is None and job is None:
         return Decided(outcome=outcome)
@@ -67,6 +73,7 @@ def believing_nothing(
         events=((kept, outcome),) if kept and new else (),
         resolved=((kept.key, outcome),) if kept and again else (),
         finished=(JobFinish(job, job.finished(), outcome, now),) if job else (),
+        by_hand=done_by_hand(source),
         cause=outcome.reason or "",
         sources=(kept.id,) if kept else (),
     )

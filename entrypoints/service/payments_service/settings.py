@@ -304,8 +304,10 @@ class _Reader:
                 content = file.read(SECRET_FILE_BYTES_MAX + 1)
             text = content.decode().strip()
         except (OSError, ValueError) as error:
+            # Without its name: a secret may have been put there by mistake.
+            why = getattr(error, "strerror", None) or type(error).__name__
             raise ValueError(
-                f"its file cannot be read ({type(error).__name__})"
+                f"the file of {name}_FILE cannot be read: {why}"
             ) from error
         if len(content) > SECRET_FILE_BYTES_MAX:
             raise ValueError(f"its file has more than {SECRET_FILE_BYTES_MAX} bytes")

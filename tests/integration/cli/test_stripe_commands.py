@@ -555,12 +555,18 @@ def test_a_setup_begins_no_overlap_anew_that_is_under_way(place: Place) -> None:
 
 
 def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) -> None:
-    """Its endpoint sent nothing yet."""
+    """
+    Its endpoint sent nothing yet. Another run may be at it for two minutes.
+    """
     place.setup()
     place.roll()
     lost = place.endpoints[-1]
     (place.folder / "new").unlink()
 
+    young = place.roll()
+    assert young.code == 6
+    assert f"{lost['id']} waits to be enabled, and it was made less than" in young.err
+    place.sandbox.advance("2 minutes")
     again = place.roll()
 
     assert again.code == 0
@@ -568,6 +574,24 @@ def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) ->
     old, new = place.endpoints
     assert lost["id"] not in {old["id"], new["id"]}
     assert place.secrets_of(new) == [(place.folder / "new").read_text().strip()]
+
+
+def test_a_second_roll_deletes_no_endpoint_whose_secret_is_set(place: Place) -> None:
+    """
+    Its processes have it already: it is to be enabled.
+    """
+    place.setup()
+    place.roll()
+    both = f"{place.secret},{(place.folder / 'new').read_text().strip()}"
+    place.sandbox.advance("1 hour")
+
+    again = place.roll(to="newer", PAYMENTS_STRIPE_WEBHOOK_SECRETS=both)
+
+    assert again.code == 6
+    assert "roll-secret" in again.err
+    assert "--enable" in again.err
+    assert len(place.endpoints) == 2
+    assert not (place.folder / "newer").exists()
 
 
 def test_it_is_not_enabled_where_the_new_secret_is_not_set(place: Place) -> None:

@@ -106,13 +106,13 @@ class _RefusedFile:
 class _Source:
     """The rows of the file, those that cannot be read left to the report."""
 
-    raw: BinaryIO
     size: int | None
     file: CustomerFile
     report: ImportReport
     refused: _RefusedFile | None
     seen: SeenRows
     from_line: int
+    _read_bytes: int = attrs.field(init=False, default=0)
     # As they were written, of the rows that are with the importer.
     _texts: dict[int, str] = attrs.field(init=False, factory=dict)
     _unreadable: list[tuple[FileRow, InvalidValue]] = attrs.field(
@@ -121,12 +121,14 @@ class _Source:
 
     @property
     def share(self) -> float | None:
-        return self.raw.tell() / self.size if self.size else None
+        """How much of the file the rows are that were given out so far."""
+        return self._read_bytes / self.size if self.size else None
 
     def batches(self) -> Iterator[list[ImportRow]]:
         """Return rows to be imported; `add` has to hear of them before the next."""
         rows, repeated = list[ImportRow](), 0
         for row in self.file.rows():
+            self._read_bytes += len(row.text.encode(errors="surrogateescape"))
             try:
                 read = row.read()
                 before = self.seen.add(read)
@@ -230,7 +232,8 @@ def import_(
     """
     known = FileFormat(format_) if format_ else format_of(file)
     if known is None:
-        raise click.UsageError("the file's name says no format: give --format")
+        formats = " or ".join(it.value for it in FileFormat)
+        raise click.UsageError(f"the file's name says no format: --format {formats}")
     if reason is None:
         name = "standard input" if file == STDIN else Path(file).name
         reason = f"imported from {name}"
@@ -302,4 +305,4 @@ def _opened(
                 )
             )
         seen = stack.enter_context(closing(SeenRows()))
-        yield _Source(raw, size, rows, report, refused, seen, from_line)
+        yield _Source(size, rows, report, refused, seen, from_line)

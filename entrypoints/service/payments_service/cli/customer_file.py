@@ -162,7 +162,7 @@ class CustomerFile:
             except StopIteration:
                 break
             except csv.Error as error:
-                said = InvalidValue("", f"not CSV: {error}")
+                said = InvalidValue("", f"not CSV: {error}; is a quote not closed?")
                 if names is None:
                     raise said from error
                 yield FileRow(line, lines.text, said)
@@ -181,7 +181,8 @@ class CustomerFile:
                 said = InvalidValue("", reason)
             yield FileRow(line, lines.text, said)
         if names is None:
-            raise InvalidValue("", "the file has no line of headers")
+            wanted = ",".join(FIELDS)
+            raise InvalidValue("", f"the file has no line of headers: {wanted}")
 
     def refused(self, text: str, reason: str) -> str:
         """Return a row as it is written again, with why it was refused."""
@@ -222,14 +223,21 @@ def _json_rows(lines: _Lines) -> Iterator[FileRow]:
 def _said(text: str) -> Mapping[str, str] | InvalidValue:
     try:
         it = msgspec.json.decode(text.encode(errors="surrogateescape"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        names = json.loads(text, object_pairs_hook=_names)
+    except (ValueError, RecursionError):
         return InvalidValue("", "not JSON")
     if not isinstance(it, dict):
         return InvalidValue("", "not a JSON object")
     for name in FIELDS:
+        if names.count(name) > 1:
+            return InvalidValue(name, "twice in the object")
         if it.get(name) is not None and not isinstance(it[name], str):
             return InvalidValue(name, "not a text")
     return {name: it[name] for name in FIELDS if it.get(name) is not None}
+
+
+def _names(pairs: list[tuple[str, object]]) -> list[str]:
+    return [name for name, _ in pairs]
 
 
 class SeenRows:

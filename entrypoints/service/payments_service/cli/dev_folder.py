@@ -29,6 +29,18 @@ PUBLISHED: Final = "dev.json"
 # Held by the service while it runs.
 LOCK: Final = "lock"
 SANDBOX_CLOCK: Final = "sandbox-clock"
+# What a service was started with, and other commands have to know as well.
+_LENT: Final = (
+    "PAYMENTS_GRACE_DAYS",
+    "PAYMENTS_SWEEP",
+    "PAYMENTS_EVENT_BACK_FILL_S",
+    "PAYMENTS_KEEP_BODIES_DAYS",
+    "PAYMENTS_KEEP_EVENTS_DAYS",
+    "PAYMENTS_KEEP_INTENTS_DAYS",
+    "PAYMENTS_KEEP_JOBS_DAYS",
+    "PAYMENTS_KEEP_REVOCATIONS_DAYS",
+    "PAYMENTS_ERASURE_KEY",
+)
 # A second of the sandbox is never left for the next one.
 _SECOND_S: Final = 0.999_999
 _NOT_RUNNING: Final = (
@@ -64,6 +76,13 @@ class SandboxClock:
                 f"{self.path} does not hold the sandbox's time: start `payments dev` "
                 "again"
             ) from error
+
+
+def lendable(env: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a service's environment it lends; a file is lent as its text."""
+    found = {name: env[name] for name in _LENT if env.get(name)}
+    files = {name: path for name in _LENT if (path := env.get(f"{name}_FILE"))}
+    return found | {name: Path(path).read_text() for name, path in files.items()}
 
 
 def not_running(path: Path) -> CommandError:
@@ -109,6 +128,14 @@ class DevFolder:
             "PAYMENTS_JWT_AUDIENCE": JWT_AUDIENCE,
             "PAYMENTS_JWT_KEYS": self.jwks(),
         }
+
+    def lent(self) -> dict[str, str]:
+        """Return the settings that the running service lends; none if none runs."""
+        facts = self.published()
+        if facts is None:
+            return {}
+        own = {name: value for name, value in facts.items() if name in _LENT}
+        return own | self.settings(facts["database_url"], facts.get("sandbox_url"))
 
     def published(self) -> dict[str, str] | None:
         """Return what the running service published; None if none runs."""

@@ -75,10 +75,7 @@ def effective() -> Mapping[str, str]:
 
 def lent() -> dict[str, str]:
     """Return the settings that a running development service lends; none if none."""
-    folder = DevFolder.of(os.environ)
-    if facts := folder.published():
-        return folder.settings(facts["database_url"], facts.get("sandbox_url"))
-    return {}
+    return DevFolder.of(os.environ).lent()
 
 
 def is_option(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Compare what is kept with what Stripe has: report, and repair on request."""
 
 import json
+import shlex
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -9,7 +10,6 @@ from typing import Final
 import attrs
 import click
 
-from payments_core.errors import InvalidValue
 from payments_core.jobs import DriftCounts, Finding, RunSweep, SweepStep
 from payments_core.jobs.drift_counts import note_reconciliation
 from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
@@ -46,9 +46,12 @@ class Report:
     counts: DriftCounts = attrs.field(factory=DriftCounts)
     findings: list[Finding] = attrs.field(factory=list)
     began: float = attrs.field(factory=time.monotonic)
+    begun: bool = False
     complete: bool = False
     # None: all of one user.
     range_: SweepRange | None = None
+    # The command that repairs what it compared.
+    repairing: str = ""
     _said: float = 0.0
 
     @property
@@ -158,7 +161,7 @@ def reconcile(
     if all was compared. Exit code 7: something differs still. What the kinds and the
     causes mean: docs/reconciliation.md.
     """
-    report = Report()
+    report = Report(repairing=_repairing(user, since))
 
     async def work() -> None:
         async with environment.opened() as container:
@@ -173,13 +176,16 @@ def reconcile(
                 status, caller = container[GetPaymentStatus], environment.operator()
                 known = (await status(user_named(user), caller=caller)).account
                 click.echo(f"comparing all of {known.user_id}", err=True)
+                report.begun = True
                 await sweep.user(known.user_id, repairs=repairs)
                 report.complete = True
                 return
             range_ = sweep.range_now(since)
             if since is not None and not _FIRST <= since < range_.until:
-                raise InvalidValue("since", "not a time that Stripe has objects of")
-            report.counts.since = range_.since
+                raise click.UsageError(
+                    f"--since: not between {_FIRST:%Y-%m-%d} and five minutes ago"
+                )
+            report.counts.since, report.begun = range_.since, True
             await _compare_all(sweep, range_, report, repairs=repairs)
             if since is None or range_.until - since >= COMPARED_FOR:
                 # A run that compares less does not say what is left of the last one.
@@ -198,12 +204,18 @@ def reconcile(
         # Also by Ctrl-C: what was found, and repaired, until then is told first.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
-        if not report.complete:
+        if report.begun and not report.complete:
             click.echo("stopped before its end: not all was compared", err=True)
         raise
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
         raise SystemExit(Exit.FOUND)
+
+
+def _repairing(user: str | None, since: datetime | None) -> str:
+    of_user = ["--user", user] if user is not None else []
+    back_to = ["--since", moment_text(since)] if since is not None else []
+    return shlex.join(["payments", "reconcile", *of_user, *back_to, "--apply"])
 
 
 async def _compare_all(
@@ -251,4 +263,4 @@ def _show(report: Report, *, repairs: bool) -> None:
     if for_a_person:
         click.echo(f"{for_a_person} of them a person has to look at", err=True)
     if report.left > for_a_person and not repairs:
-        click.echo("repair them: payments reconcile --apply", err=True)
+        click.echo(f"repair them: {report.repairing}", err=True)

@@ -46,7 +46,7 @@ from payments_service.endpoint_roles import (
 )
 
 # A run that made one is at it for no longer, or has broken off.
-_AT_IT: Final = timedelta(minutes=2)
+AT_IT: Final = timedelta(minutes=2)
 _T = TypeVar("_T")
 
 
@@ -155,9 +155,9 @@ class EndpointRun:
                 self._note(f"go on with {it.id}, whose secret is in {file.path}")
                 return None if self.dry_run else it
         settled = {it.id for it in here.endpoints if role_of(it) is not Role.MADE}
-        what = "event destination" if self.is_thin else "webhook endpoint"
+        what = "an event destination" if self.is_thin else "a webhook endpoint"
         version = "thin events" if self.is_thin else f"version {API_VERSION}"
-        creation = f"create a {what} to {self.url}: {len(EVENT_TYPES)} types, {version}"
+        creation = f"create {what} to {self.url}: {len(EVENT_TYPES)} types, {version}"
         writing = f"write its secret to {file.path}"
         with file.reserved() as reserved:
             await self._delete_broken_off()
@@ -194,7 +194,7 @@ class EndpointRun:
 
     async def _delete_broken_off(self) -> None:
         for it in (await self.look()).with_role(Role.MADE):
-            if self.at - it.made_at < _AT_IT:
+            if self.at - it.made_at < AT_IT:
                 raise refused(
                     f"another run is at it: {it.id} was made less than two minutes "
                     "ago; wait for it, or run this again then"
@@ -321,8 +321,8 @@ class EndpointRun:
 
 _RIGHT: Final = next(it for it in RIGHTS if it.of_setup)
 SETTING: Final = (
-    "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process, or name its file in "
-    "PAYMENTS_STRIPE_WEBHOOK_SECRETS_FILE, and restart them"
+    "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process, or into the file of "
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS_FILE (a secret a line), and restart them"
 )
 
 

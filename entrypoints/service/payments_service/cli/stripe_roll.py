@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from payments_adapters.stripe.endpoint import EVENT_TYPES, Endpoint, EndpointChange
 from payments_service.cli.secret_file import SecretFile
-from payments_service.cli.stripe_endpoints import SETTING, EndpointRun, refused
+from payments_service.cli.stripe_endpoints import AT_IT, SETTING, EndpointRun, refused
 from payments_service.endpoint_roles import Role, knows_secret, marked, since_of
 
 
@@ -35,11 +35,8 @@ async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
             run.endpoint_id, run.next = it.id, _enable_next(run, file)
             run.secret_in_file = True
             return
-    if waiting and file.secrets():
-        raise refused(
-            f"{waiting[0].id} waits to be enabled, and {file.path} does not have "
-            "its secret: name the file that has it, or one that is not there"
-        )
+    for it in waiting:
+        _require_abandoned(run, it, file)
     # Nothing was sent by them yet.
     for it in waiting:
         await run.delete(it, "waits, and its secret is not here")
@@ -115,6 +112,26 @@ async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> 
         to = EndpointChange(is_enabled=False, marks=marked(it, Role.REPLACED, run.at))
         await run.change(it, to, f"disable it: {new.id} takes its place")
     run.endpoint_id, run.next = new.id, _drop_old()
+
+
+def _require_abandoned(run: EndpointRun, it: Endpoint, file: SecretFile) -> None:
+    """Refuse to take back an endpoint that waits, if its secret may be in use."""
+    why = None
+    if file.secrets():
+        why = (
+            f"{file.path} does not have its secret: name the file that has it, or one "
+            "that is not there"
+        )
+    elif knows_secret(it, run.secrets):
+        enable = run.command("roll-secret", "--enable")
+        why = f"the settings here have its secret: {enable}"
+    elif run.at - it.made_at < AT_IT:
+        why = (
+            "it was made less than two minutes ago: name the file that has its secret, "
+            "or run this again then"
+        )
+    if why is not None:
+        raise refused(f"{it.id} waits to be enabled, and {why}")
 
 
 def _require_secret(run: EndpointRun, new: Endpoint, *, forced: bool) -> None:

@@ -1,6 +1,7 @@
 """What people do with events by hand; each act is in the audit log."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -30,7 +31,7 @@ from payments_core.use_cases.replays import REPLAYABLE
 from payments_service.cli import environment, filters
 from payments_service.cli.batches import LISTED_MAX, Batches
 from payments_service.cli.exit_codes import CommandError, Exit
-from payments_service.cli.progress import say_wait, told_if_cut_off
+from payments_service.cli.progress import SAID_EVERY_S, say_wait, told_if_cut_off
 from payments_service.presentation.explanation import moment_text
 
 _OPTIONS: Final = "--state, --type, --since"
@@ -205,6 +206,7 @@ class _Recovery:
     again: int = 0
     failed: list[str] = attrs.field(factory=list)
     events: list[dict[str, str | None]] = attrs.field(factory=list)
+    _said: float = attrs.field(factory=time.monotonic)
 
     def add(self, page: RecoveredPage) -> None:
         self.known += page.known
@@ -220,7 +222,9 @@ class _Recovery:
             {"id": key.id, "type": key.type, "outcome": outcome}
             for key, outcome in found[: LISTED_MAX - len(self.events)]
         ]
-        if page.read_to is not None:
+        now = time.monotonic()
+        if page.read_to is not None and now - self._said >= SAID_EVERY_S:
+            self._said = now
             click.echo(f"up to {moment_text(page.read_to)}: {self._summary}", err=True)
 
     @property

@@ -18,6 +18,7 @@ from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_sandbox.cli.client import SandboxClient
 from payments_service import logs
 from payments_service.cli import environment
+from payments_service.cli.dev_folder import lendable
 from payments_service.cli.ending import Ending
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.steps import Steps
@@ -152,7 +153,7 @@ def _run_in(
         settings = attrs.evolve(
             settings, stripe_api_base=sandbox.url, stripe_api_key=sandbox.key
         )
-    facts = _facts(folder, settings, public, ops, sandbox)
+    facts = _facts(folder, settings, public, ops, sandbox) | lendable(env)
     begun.step("the service, and a worker")
     listeners = (public, ops)
     begun.ending.run(

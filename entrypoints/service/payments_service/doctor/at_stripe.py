@@ -157,6 +157,8 @@ class AtStripe:
         ids = frozenset(it.id for it in due)
         known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()
         lost = [it for it in due if it.id not in known]
+        if not due:
+            return [ok("deliveries", "nothing happened lately that should be here")]
         if not lost:
             text = f"all {len(due)} of the latest events that should be here are"
             return [ok("deliveries", text)]

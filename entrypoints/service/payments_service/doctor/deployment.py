@@ -113,7 +113,7 @@ def _of_database(
     if at is None:
         return []
     reached, others = database_checks(at.url, at.store, livemode=_mode(it, settings))
-    key = [erasure_key_check(at.store, settings)] if settings is not None else []
+    key = [erasure_key_check(at.store, settings)]
     more = [] if start else _stored(it, settings, at.store).checks()
     return [reached, *others, *key, *more]
 

@@ -63,14 +63,14 @@ def database_checks(
     async def reached() -> CheckResults:
         try:
             await store.ping()
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             return [
                 wrong(
                     DATABASE,
-                    "it does not answer, or does not let us in",
+                    f"it does not answer, or does not let us in: {_reason(error)}",
                     "see that PAYMENTS_DATABASE_URL names a server that runs, and a "
                     "user, a password and a database that it knows: "
-                    '`psql "$PAYMENTS_DATABASE_URL" -c "select 1"` says why not',
+                    '`psql "$PAYMENTS_DATABASE_URL" -c "select 1"` has to work',
                 )
             ]
         return [ok(DATABASE, "it answers")]
@@ -98,6 +98,12 @@ def database_checks(
     return Check(DATABASE, reached), [Check(SCHEMA, current), Check(MODE, mode)]
 
 
+def _reason(error: StoreUnavailable) -> str:
+    """Return what the server or the system said; a password is in neither."""
+    cause = error.__cause__
+    return " ".join(f"{cause or ''}".split()) or "no answer in time"
+
+
 def _of_revision(revision: str | None) -> CheckResult:
     match schema.state_of(revision):
         case SchemaState.EMPTY:
@@ -114,9 +120,15 @@ def _of_revision(revision: str | None) -> CheckResult:
             return ok(SCHEMA, f"{revision}")
 
 
-def erasure_key_check(store: PostgresStore, settings: Settings) -> Check:
+def erasure_key_check(store: PostgresStore, settings: Settings | None) -> Check:
     """Return what looks whether the key is that of the erasures, if there are any."""
+    if settings is None:
+        return Check(ERASURE_KEY, _no_settings)
     return Check(ERASURE_KEY, partial(_erasure_key, store, settings.tombstones))
+
+
+async def _no_settings() -> CheckResults:
+    return [Check(ERASURE_KEY, _no_settings).unknown("the settings cannot be used")]
 
 
 async def _erasure_key(

@@ -58,7 +58,7 @@ def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Chec
 
 
 def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
-    """Say what a sweep found that compared all up to so long ago.
+    """Say what a sweep found that compared all that was made up to so long ago.
 
     What it repaired is well again, but for events that were lost: they still are.
     """
@@ -79,14 +79,14 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
             )
         text = (
             f"{left.total()} of {counts.found.total()} differences that the last sweep "
-            f"found, {ago} ago, are left"
+            f"found, of what was made up to {ago} ago, are left"
         )
         found.append(wrong("drift", f"{text}: {kinds}", "; ".join(remedies)))
     if counts.lost_count:
         found.append(
             wrong(
                 "drift",
-                f"the last sweep, {ago} ago, repaired what lost events left behind, "
+                f"the last sweep, up to {ago} ago, repaired what lost events left, "
                 f"{counts.lost_count} times: neither the endpoint nor back-fill heard "
                 "of them",
                 "see what is wrong with endpoints, deliveries and back-fill; then "
@@ -94,9 +94,11 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
             )
         )
     repaired = counts.repaired.total()
-    text = f"the last sweep, {ago} ago, found nothing that differs"
+    text = f"the last sweep, up to {ago} ago, found nothing that differs"
     if repaired:
-        text = f"the last sweep, {ago} ago, repaired all that differed: {repaired}"
+        text = (
+            f"the last sweep, up to {ago} ago, repaired all that differed: {repaired}"
+        )
     return found or [ok("drift", text)]
 
 
