@@ -197,7 +197,7 @@ async def test_a_reason_that_is_none_asks_for_nothing(reason: str) -> None:
 
 async def test_only_an_administrator_may() -> None:
     """
-    Jobs name users, and cost calls.
+    Jobs name users, and cost calls. Nothing else is said to others, not of a reason.
     """
     work, key = Work(), a_job().key
     work.put_failing()
@@ -207,6 +207,8 @@ async def test_only_an_administrator_may() -> None:
         work.read(key, caller=USER),
         work.retry.one(key, None, caller=USER),
         anext(work.retry(failing=True, caller=USER)),
+        work.retry.one(key, "", caller=USER),
+        anext(work.retry(failing=True, reason="", caller=USER)),
     ):
         with pytest.raises(ScopeRequired):
             await asked

@@ -84,8 +84,8 @@ class RetryJobs:
             ScopeRequired, JobNotFound: see `ReadJob`.
             InvalidValue: a reason is given, and it is none.
         """
-        decided = ByHand.maybe(caller.user_id, reason)
-        await self._ask([await self.read(key, caller=caller)], decided)
+        job = await self.read(key, caller=caller)
+        await self._ask([job], ByHand.maybe(caller.user_id, reason))
         return await self.read(key, caller=caller)
 
     async def __call__(  # noqa: PLR0913  # each a filter, by name
@@ -106,6 +106,7 @@ class RetryJobs:
             InvalidValue: a reason is given, and it is none.
             StoreUnavailable: what was yielded stays asked for.
         """
+        caller.require_admin()
         decided = ByHand.maybe(caller.user_id, reason)
         after, left = None, limit
         while left is None or left > 0:

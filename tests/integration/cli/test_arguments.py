@@ -163,7 +163,7 @@ def test_a_list_takes_a_cursor_of_its_own_only(
         (("webhook", "show", HUGE), 3),
         (("webhook", "replay", HUGE), 3),
         (("webhook", "replay", "--state=open", "--limit", HUGE), 0),
-        (("webhook", "link", HUGE, "ada", "--reason", "x"), 3),
+        (("webhook", "link", HUGE, "--user", "ada", "--reason", "x"), 3),
         (("webhook", "close", HUGE, "--reason", "x"), 3),
         (("audit", "list", "--since", "0001-01-01T00:00:00+23:59"), 2),
         (("jobs", "list", "--since", "9999-12-31T23:59:59.999999Z"), 0),

@@ -118,7 +118,7 @@ def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
         sent = dev.send(f"two_{number}", *values, **owner)
         assert sent.out == '200 {"outcome": "quarantined"}\n'
     charge = dev.run("webhook", "show", "evt_two_linked", "--json").json[0]["object_id"]
-    link = ("webhook", "link", "evt_two_linked", "second", "--reason", "seen")
+    link = ("webhook", "link", "evt_two_linked", "--user", "second", "--reason", "seen")
     close = ("webhook", "close", "evt_two_closed", "--reason", "a test of ours")
     kept_apart = [dev.run("webhook", "show", it[2]).out for it in (link, close)]
 
@@ -154,7 +154,7 @@ def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
     assert (act["action"], act["reason"]) == ("close_event", "a test of ours")
     assert dev.run(*close).code == 6
     assert dev.run("webhook", "replay", "evt_two_closed").code == 6
-    assert dev.run("webhook", "link", "evt_two_closed", "second").code == 2
+    assert dev.run("webhook", "link", "evt_two_closed", "--user", "second").code == 2
     assert dev.run("webhook", "close", "evt_nothing", "--reason", "x").code == 3
 
 
@@ -219,7 +219,7 @@ def test_what_stripe_does_not_have_is_not_linked(dev: Dev, *, dry_run: bool) -> 
     assert dev.asks(dev.token("asked"), "asked") == 200
     owner = {"customer": customer, "metadata": {"user_id": "asked"}}
     assert dev.send(name, **owner).out == '200 {"outcome": "quarantined"}\n'
-    words = ("webhook", "link", f"evt_{name}")
+    words = ("webhook", "link", f"evt_{name}", "--user")
 
     nobody = dev.run(*words, "nobody", "--reason", "x", *dry)
     linked = dev.run(*words, "asked@x.org", "--reason", "x", *dry)

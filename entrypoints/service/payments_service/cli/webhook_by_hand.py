@@ -102,7 +102,7 @@ def replay(  # each an option, by name
 
 @click.command()
 @click.argument("event_id", help="The event's id (evt_…).")
-@click.argument("user", help="The user whose it is: id or e-mail.")
+@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
 @_OF_TYPE
 @filters.REASON
 @filters.DRY_RUN
