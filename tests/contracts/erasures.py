@@ -35,7 +35,7 @@ from payments_core.by_hand import ByHand
 from payments_core.changes import Changes, SaveResult
 from payments_core.erasure import SETTLED, Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
-from payments_core.identity import CustomerId, UserId
+from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import IntentState
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentRecord
@@ -45,6 +45,16 @@ GONE: Final = pseudonym("1")
 AT: Final = NOON + timedelta(days=1)
 KEYS: Final = LinkKeys(
     frozenset({ADA}), frozenset({CUS_1}), frozenset({email_of(ADA).key})
+)
+# The key is as an adapter reads it: with the domain in ASCII.
+JUERGEN: Final = Email("j\u00fcrgen@ex\u00e4mple.org", "j\u00fcrgen@xn--exmple-cua.org")
+SPELLED: Final = (
+    '"j\u00fcrgen@ex\u00e4mple.org"',
+    '"J\u00dcRGEN@EX\u00c4MPLE.ORG"',
+    '"ju\u0308rgen@xn--exmple-cua.org"',
+    r'"j\u00fcrgen@ex\u00E4mple.org"',
+    r'"J\u00DCRGEN@XN--EXMPLE-CUA.ORG"',
+    r'"ju\u0308rgen@exa\u0308mple.org"',
 )
 NAMES: Final = {"user ada", f"customer {CUS_1}", f"email {email_of(ADA).key}"}
 
@@ -185,6 +195,22 @@ class ErasuresContract:
 
         (others,) = await stores.events.find("evt_6")
         assert others.body == mailed
+
+    @pytest.mark.parametrize("spelled", SPELLED)
+    async def test_an_e_mail_is_theirs_however_it_is_spelled(
+        self, stores: Stores, spelled: str
+    ) -> None:
+        """
+        Beyond ASCII: as bytes, as an escape, composed or not, in capitals.
+        """
+        body = f'{{"receipt_email": {spelled}}}'.encode()
+        await stores.keep(
+            attrs.evolve(an_account(ADA), email=JUERGEN),
+            events=[(an_event("evt_1", body=body), APPLIED)],
+        )
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+
+        assert await stores.erasures.finish(GONE) == 1
 
     async def test_what_was_decided_before_is_decided_anew(
         self, stores: Stores

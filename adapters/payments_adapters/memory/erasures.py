@@ -1,17 +1,22 @@
 """Erasing users, in memory."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import attrs
 
+from payments_adapters.emails import read_email
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_adapters.memory.tables import TOMBSTONES, Tables
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.erasure import SETTLED, Erasure
+from payments_core.errors import InvalidValue
 from payments_core.events import OPEN_STATES, EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.linking import KeyKind, LinkKeys, Unlinked
@@ -93,9 +98,7 @@ class MemoryErasures:
                 or row.received_at
                 <= tables.erased[TOMBSTONES.of(f"email {it}")] + SETTLED
             }
-            if event.object_id not in names and not any(
-                f'"{it}"' in text for it in theirs
-            ):
+            if event.object_id not in names and theirs.isdisjoint(_texts_of(text)):
                 continue
             count += 1
             state = row.outcome.state
@@ -112,6 +115,18 @@ class MemoryErasures:
         tables.end_erasure(pseudonym)
         self._database.tables = tables
         return count
+
+
+def _texts_of(body: str) -> Iterator[str]:
+    """Return each text in quotes; of an e-mail the keys as well."""
+    for literal in re.findall(r'"(?:[^"\\]|\\.)*"', body):
+        try:
+            text = json.loads(literal)
+        except ValueError:
+            continue
+        yield text
+        with suppress(InvalidValue):
+            yield from (Email.of(text).key, read_email(text).key)
 
 
 def _emails_of(

@@ -1,11 +1,18 @@
 """Who a user is in what the gateway sent: the events that mention them.
 
 No index finds them: all that is kept of events is read, page by page, each a short
-statement. The database looks for texts, and what it finds is read here.
+statement. The database finds every body that may mention them, and some others; here
+it is read whether one does.
+
+Rule 1: of names there are few: a regular expression finds them, also in a body that
+        spells them otherwise.
+Rule 2: of ids there may be very many: a body is cut at its quotes, and each piece is
+        looked up among them. What a body costs does not depend on how many there are.
 """
 
 import json
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, Self
@@ -22,32 +29,45 @@ PAGE: Final = 1_000
 PAGE_TIMEOUT_S: Final = 60.0
 _USER: Final = "user_id"
 _BEFORE_ALL: Final = (date.min, "", "")
-# In the order of the keys. The bodies are looked through as ASCII.
-_BODIES: Final = """
+# $4 are the names, $5 the ids, each as in the ASCII of the body. `is true` keeps the
+# planner from joining for each body anew: the ids are hashed once for a page.
+_MAY_MENTION: Final = """
+select case when found.text ~* $4 or exists (
+    select from unnest(string_to_array(found.text, '"')) as piece
+    where (piece in (select unnest($5::text[]))) is true
+) then {body} end as body from (select encode({body}, 'escape') as text offset 0) found
+"""
+# In the order of the keys.
+_BODIES: Final = f"""
 select received_on, id, type, body,
     case when body is not null then (
         select e.received_at from webhook_events e
-        where e.id = found.id and e.type = found.type
+        where e.id = read.id and e.type = read.type
     ) end as received_at
 from (
-    select received_on, id, type,
-        case when encode(body, 'escape') ~* $4 then body end as body
+    select received_on, id, type, ({_MAY_MENTION.format(body="page.body")}) as body
     from (
         select received_on, id, type, body from event_bodies
         where (received_on, id, type) > ($1, $2, $3)
-        order by received_on, id, type limit $5
+        order by received_on, id, type limit $6
     ) as page order by received_on, id, type offset 0
-) as found order by received_on, id, type
-"""
-_EVENTS: Final = """
-select id, type, received_at, object_id = any($3) as is_about,
-    case when encode(body, 'escape') ~* $4 then body end as body
+) as read order by received_on, id, type
+"""  # noqa: S608  # our own texts
+_EVENTS: Final = f"""
+select id, type, received_at,
+    (object_id in (select unnest($3::text[]))) is true as is_about,
+    ({_MAY_MENTION.format(body="page.body")}) as body
 from (
     select id, type, received_at, object_id, body from webhook_events
     where (id, type) > ($1, $2)
-    order by id, type limit $5
+    order by id, type limit $6
 ) as page order by id, type
-"""
+"""  # noqa: S608  # our own texts
+# What every encoder of JSON leaves as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
+# The sign of a unit, U+212A, is a k in lower case: as UTF-8, and as JSON has it.
+_KELVIN: Final = r"(?:k|\\342\\204\\252|\\\\u212a)"
+_ANYTHING: Final = r'[^"@]?\\[^"@]*'
 
 
 @attrs.frozen(kw_only=True)
@@ -83,15 +103,23 @@ class Identifiers:
 
     @property
     def pattern(self) -> str:
-        """Return a regular expression that finds each body that may mention them."""
-        quoted = "|".join(map(_escaped, sorted({self.user_id, *self.things})))
-        emails = map(_escaped, sorted(self.emails))
-        return "|".join([f'"(?:{quoted})"', *emails])
+        """Return what finds their names in the ASCII of `encode(body, 'escape')`.
+
+        A regular expression, in any case, of Postgres and of Python. It finds each body
+        in which `are_in` finds a name, and some others.
+        """
+        emails = map(_spellings_of_email, sorted(self.emails))
+        return "|".join([f'"{_spellings(self.user_id)}"', *emails])
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """Return their ids, as they stand between the quotes of that text."""
+        return sorted(map(_encoded, self.things))
 
     def are_in(self, body: bytes) -> bool:
         """Say whether a body mentions them: exactly, and not a part of another text."""
         text = body.decode(errors="replace")
-        if any(it.search(text.lower()) for it in map(_email_pattern, self.emails)):
+        if self._have_email_in(text):
             return True
         try:
             return self._are_in(json.loads(text))
@@ -117,20 +145,58 @@ class Identifiers:
             case _:
                 return False
 
+    def _have_email_in(self, text: str) -> bool:
+        lower = unicodedata.normalize("NFC", text).lower()
+        text = unicodedata.normalize("NFC", lower)
+        return any(it.search(text) for it in map(_email_pattern, self.emails))
+
     def _is_their_email(self, text: str) -> bool:
         try:
             return read_email(text).key in self.emails
         except InvalidValue:
-            return False
+            return self._have_email_in(text)
 
 
-def _escaped(text: str) -> str:
-    """Return what finds a text in the ASCII of `encode(…, 'escape')`."""
-    ascii_ = "".join(
+def _encoded(text: str) -> str:
+    """Return a text as `encode(…, 'escape')` has it: in ASCII."""
+    return "".join(
         chr(it) if it < 128 else f"\\{it:03o}"  # noqa: PLR2004  # beyond is no ASCII
         for it in text.replace("\\", "\\\\").encode()
     )
-    return re.sub(r"([^A-Za-z0-9])", r"\\\1", ascii_)
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r"([^A-Za-z0-9])", r"\\\1", text)
+
+
+def _spellings(text: str) -> str:
+    """Return what finds a text in ASCII, whatever of it a body spells otherwise.
+
+    Beyond ASCII it may have bytes or an escape of JSON, composed or not: the letter, if
+    it stands by itself, and then a backslash.
+    """
+    found = list[str]()
+    # In lower case the capital i with a dot (U+0130) is two characters.
+    for it in text.replace("i\u0307", "\u0130"):
+        if not it.isascii():
+            if found[-1:] != [_ANYTHING]:
+                found.append(_ANYTHING)
+        elif it == "k":
+            found.append(_KELVIN)
+        elif _PLAIN.fullmatch(it):
+            found.append(_quoted(it))
+        else:
+            # JSON has an escape for it, or some of its encoders do.
+            found.append(rf'(?:\\*{_quoted(it)}|\\[^"@]*)')
+    return "".join(found)
+
+
+def _spellings_of_email(key: str) -> str:
+    """Return what finds an e-mail: its domain may be spelled beyond ASCII, too."""
+    local, _, domain = key.rpartition("@")
+    others = r'[^"@]*\\'
+    domains = f"{_quoted(domain)}|{others}" if domain.isascii() else others
+    return f"{_spellings(local)}@(?:{domains})"
 
 
 def _email_pattern(key: str) -> re.Pattern[str]:
@@ -159,16 +225,17 @@ async def mentioning(
         is_later = emails_until is not None and at is not None and at > emails_until
         return bool(body) and (later if is_later else them).are_in(body)
 
+    wanted = them.pattern, them.pieces
     place: tuple[Any, ...] = _BEFORE_ALL
     while True:
-        found = await _page(store, _BODIES, *place, them.pattern, page)
+        found = await _page(store, _BODIES, *place, *wanted, page)
         yield [_key(it) for it in found if is_theirs(it)]
         if len(found) < page:
             break
         place = (found[-1]["received_on"], found[-1]["id"], found[-1]["type"])
     place, about = ("", ""), sorted(them.things)
     while True:
-        found = await _page(store, _EVENTS, *place, about, them.pattern, page)
+        found = await _page(store, _EVENTS, *place, about, *wanted, page)
         yield [_key(it) for it in found if it["is_about"] or is_theirs(it)]
         if len(found) < page:
             return
