@@ -3,7 +3,8 @@
 Rule 1: money stays: payments, paid periods and the log of the account, with amounts and
         times, are a pseudonym's from then on. All else of the user goes.
 Rule 2: a user is not erased while something is under way: a subscription that is not
-        over, an operation, a payment or a dispute that is not decided.
+        over, an operation, a payment or a dispute that is not decided. That holds for
+        all that the pseudonym would have, also for what has no owner.
 Rule 3: tombstones say for good which user, customers and e-mails were erased. What is
         learnt later of the user or of a customer is ignored, and so is what an e-mail
         alone says of the time before. Nothing of it is kept but that an event came.

@@ -35,6 +35,7 @@ from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
+from payments_core.linking import Unlinked
 from payments_core.now import Now
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
@@ -417,10 +418,17 @@ class Erasures(Protocol):
     async def left(self, before: datetime) -> Sequence[UserId]:
         """Return the pseudonyms of those that began before and are not finished."""
 
+    async def open_without_owner(self, user_id: UserId) -> Unlinked:
+        """Return what has no owner, would be the pseudonym's, and is open.
+
+        Also what a person unlinked. Open is what `payments_core.erasure` says it is.
+        """
+
     async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
         """Set tombstones, and make all but the events a pseudonym's, in one moment.
 
-        Say whether it was done: the account is still as given, and no intent is open.
+        Say whether it was done: the account is still as given, no intent is open, and
+        nothing that is the pseudonym's then.
         """
 
     async def finish(self, pseudonym: UserId) -> int:

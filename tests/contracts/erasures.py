@@ -37,8 +37,8 @@ from payments_core.erasure import SETTLED, Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import IntentState
-from payments_core.linking import LinkKeys
-from payments_core.payment import PaymentRecord
+from payments_core.linking import NOTHING_UNLINKED, LinkKeys
+from payments_core.payment import DisputeState, PaymentRecord, PaymentState
 from payments_core.subscription import SubscriptionStatus
 
 GONE: Final = pseudonym("1")
@@ -56,6 +56,14 @@ SPELLED: Final = (
     r'"J\u00DCRGEN@XN--EXMPLE-CUA.ORG"',
     r'"ju\u0308rgen@exa\u0308mple.org"',
 )
+# Of an open thing: its owner, its customer, whom it names, and whether it is ADA's.
+HELD: Final[dict[str, tuple[UserId | None, CustomerId, UserId | None, bool]]] = {
+    "owned": (ADA, CUS_1, ADA, True),
+    "of their customer": (None, CUS_1, None, True),
+    "that names them": (None, CustomerId("cus_9"), ADA, True),
+    "of another's customer": (None, CUS_2, ADA, False),
+    "owned by another": (BOB, CUS_1, ADA, False),
+}
 NAMES: Final = {"user ada", f"customer {CUS_1}", f"email {email_of(ADA).key}"}
 
 
@@ -257,6 +265,47 @@ class ErasuresContract:
         assert await stores.account(ADA) == account
         assert not await stores.erasures.is_erased(ADA)
         assert not (await stores.load(keys=KEYS)).erased
+
+    @pytest.mark.parametrize("how", HELD)
+    @pytest.mark.parametrize("what", ["subscription", "payment", "dispute"])
+    async def test_nothing_is_done_while_something_of_theirs_is_open(
+        self, stores: Stores, what: str, how: str
+    ) -> None:
+        """
+        Of all that would be the pseudonym's, whether it has an owner or not.
+        """
+        owner, customer, named, is_theirs = HELD[how]
+        names: Any = {"customer": customer, "user": named}
+        one: Any = {
+            "subscription": a_subscription(a_report(**names), owner=owner),
+            "payment": a_record(
+                a_payment(state=PaymentState.PENDING, **names), owner=owner
+            ),
+            "dispute": a_record(
+                a_payment(dispute=DisputeState.OPEN, **names), owner=owner
+            ),
+        }[what]
+        kind = "subscriptions" if what == "subscription" else "payments"
+        more: Any = {kind: [attrs.evolve(one, linked_by_hand=True)]}
+        ada, bob = an_account(ADA, customer=CUS_1), an_account(BOB, customer=CUS_2)
+        await stores.keep(ada, bob, **more)
+        account = await stores.account(ADA)
+
+        found = await stores.erasures.open_without_owner(ADA)
+        done = await stores.erasures.begin(account, an_erasure())
+
+        is_found = is_theirs and owner is None
+        assert len(getattr(found, kind)) == is_found
+        assert done is not is_theirs
+        assert await stores.erasures.is_erased(ADA) is not is_theirs
+        if is_theirs:
+            assert await stores.account(ADA) == account
+            assert not await stores.erasures.left(AT + HOUR)
+
+    async def test_who_is_not_here_has_nothing_that_is_open(
+        self, stores: Stores
+    ) -> None:
+        assert await stores.erasures.open_without_owner(ADA) == NOTHING_UNLINKED
 
     async def test_p33_a_late_workers_job_is_none_of_what_comes_later(
         self, stores: Stores

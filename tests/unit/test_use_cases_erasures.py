@@ -307,6 +307,27 @@ async def test_what_is_open_is_named_and_nothing_is_done() -> None:
             await erase(ADA, ByHand.of("o", "an adamant one asked"), caller=admin())
 
 
+async def test_what_was_unlinked_stands_against_it_too() -> None:
+    """
+    A subscription that is not over is theirs, though a person took it from them.
+    """
+    async with told() as story:
+        database = story.deployment.database
+        tables = database.tables.copy()
+        (one,) = [tables.subscriptions[it] for it in tables.subscriptions_of[ADA]]
+        tables.put_subscription(attrs.evolve(one, user_id=None, linked_by_hand=True))
+        database.tables = tables
+        erase = erasing(story.deployment)
+        open_ = f"subscription {one.gateway_id} is {one.status}"
+
+        with pytest.raises(AccountInUse) as refused:
+            await erase(ADA, BY_HAND, caller=admin())
+
+        assert refused.value.open == (open_,)
+        assert await erase.what_is_open(ADA, caller=admin()) == (ADA, [open_])
+        assert database.tables is tables
+
+
 async def test_what_changes_meanwhile_is_looked_at_again(story: Story) -> None:
     """
     Later and later, and not for ever.

@@ -15,11 +15,11 @@ from payments_adapters.memory.ledger import MemoryDatabase
 from payments_adapters.memory.tables import TOMBSTONES, Tables
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
-from payments_core.erasure import SETTLED, Erasure
+from payments_core.erasure import SETTLED, Erasure, what_is_open
 from payments_core.errors import InvalidValue
 from payments_core.events import OPEN_STATES, EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.linking import KeyKind, LinkKeys, Unlinked
+from payments_core.linking import NOTHING_UNLINKED, KeyKind, LinkKeys, Unlinked
 
 
 @attrs.frozen
@@ -44,6 +44,17 @@ class MemoryErasures:
                 return pseudonym
         return None
 
+    async def open_without_owner(self, user_id: UserId) -> Unlinked:
+        tables = self._database.tables
+        account = tables.accounts.get(user_id)
+        if account is None:
+            return NOTHING_UNLINKED
+        found = tables.carrying(user_id, _keys_of(tables, account))
+        return Unlinked(
+            tuple(it for it in found.payments if any(what_is_open([], [it], []))),
+            tuple(it for it in found.subscriptions if any(what_is_open([it], [], []))),
+        )
+
     async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
         # A database never answers at once: others run in between, here as well.
         await asyncio.sleep(0)
@@ -55,11 +66,15 @@ class MemoryErasures:
         if tables.open_intents.get(user):
             return False
         keys = _keys_of(tables, account)
-        things: set[str] = {it.payment.id for it in tables.payments_of([user])}
-        things |= tables.subscriptions_of.get(user, frozenset())
         carrying = tables.carrying(user, keys)
-        things |= {it.payment.id for it in carrying.payments}
-        things |= {it.gateway_id for it in carrying.subscriptions}
+        payments = [*tables.payments_of([user]), *carrying.payments]
+        owned = tables.subscriptions_of.get(user, frozenset())
+        subscriptions = [tables.subscriptions[it] for it in owned]
+        subscriptions += carrying.subscriptions
+        if any(what_is_open(subscriptions, payments, [])):
+            return False
+        things: set[str] = {it.payment.id for it in payments}
+        things |= {it.gateway_id for it in subscriptions}
         _, shared = _emails_of(tables, account)
         ends = {f"email {it}": until for it, until in shared.items()}
         for name in {*keys.names(), *ends}:

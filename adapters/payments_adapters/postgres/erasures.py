@@ -5,7 +5,7 @@ The classification of the columns is in `personal_data`; the statements follow f
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -19,14 +19,16 @@ from payments_adapters.postgres.personal_data import (
     of_theirs,
     shared_emails,
 )
+from payments_adapters.postgres.rows import to_payment, to_subscription
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand
-from payments_core.erasure import SETTLED, Erasure
+from payments_core.erasure import SETTLED, Erasure, what_is_open
 from payments_core.errors import ErasureKeyUnusable
 from payments_core.events import EventKey
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.linking import LinkKeys
+from payments_core.linking import NOTHING_UNLINKED, LinkKeys, Unlinked
+from payments_core.payment import DisputeState, PaymentState
 from payments_core.tombstones import Tombstones
 
 # Others who have the account are waited for, as long as no save waits for us.
@@ -140,6 +142,35 @@ def _columns(table: str) -> Mapping[str, Fate]:
 
 _ERASE: Final = tuple(_statements())
 
+# Of payments there are many: those are read that may be open.
+_MAY_BE_OPEN: Final = (
+    f"(state = '{PaymentState.PENDING.value}' or dispute = '{DisputeState.OPEN.value}')"
+)
+_OWN_PAYMENTS: Final = f"select * from payments where user_id = $1 and {_MAY_BE_OPEN}"  # noqa: S608  # our own names
+_OWN_SUBSCRIPTIONS: Final = "select * from subscriptions where user_id = $1"
+_OPEN_PAYMENTS: Final = (
+    f"select * from payments where {of_theirs('payments')}"  # noqa: S608  # our own names
+    f" and user_id is null and {_MAY_BE_OPEN}"
+)
+_OPEN_SUBSCRIPTIONS: Final = (
+    f"select * from subscriptions where {of_theirs('subscriptions')}"  # noqa: S608  # our own names
+    " and user_id is null"
+)
+
+
+class _IsOpenError(Exception):
+    """Something that would be the pseudonym's is open: all stays as it was."""
+
+
+def _open_of(payments: Sequence[Any], subscriptions: Sequence[Any]) -> Unlinked:
+    """Return what stands against an erasure of rows."""
+    records, sold = map(to_payment, payments), map(to_subscription, subscriptions)
+    return Unlinked(
+        tuple(it for it in records if any(what_is_open([], [it], []))),
+        tuple(it for it in sold if any(what_is_open([it], [], []))),
+    )
+
+
 _STRIP_BODIES: Final = """
 delete from event_bodies b using unnest($1::text[], $2::text[]) as k (id, type)
 where b.id = k.id and b.type = k.type
@@ -209,35 +240,50 @@ class PostgresErasures:
                 return UserId(pseudonym)
         return None
 
+    async def open_without_owner(self, user_id: UserId) -> Unlinked:
+        async with self._store.connection() as connection:
+            theirs = await Theirs.found(connection, user_id)
+            payments = await connection.fetch(_OPEN_PAYMENTS, *theirs)
+            subscriptions = await connection.fetch(_OPEN_SUBSCRIPTIONS, *theirs)
+        return _open_of(payments, subscriptions)
+
     async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
-        async with self._store.connection() as connection, connection.transaction():
-            for setting in _SETTINGS:
-                await connection.execute(setting)
-            user, version = account.user_id, account.version
-            if not await connection.fetchval(_LOCK, user, version):
+        async with self._store.connection() as connection:
+            try:
+                async with connection.transaction():
+                    return await self._begin(connection, account, erasure)
+            except _IsOpenError:
                 return False
-            theirs = await Theirs.found(connection, user)
-            them = await identifiers_of(connection, theirs)
-            names = dict.fromkeys(_names(theirs), erasure.at)
-            for email, until in (await shared_emails(connection, user)).items():
-                # What another had as well is theirs no longer than they had it.
-                names[f"email {email}"] = until or erasure.at
-            digests = [self._key.proof, *map(self._key.of, names)]
-            await connection.execute(_BURY, digests, [erasure.at, *names.values()])
-            pseudonym = erasure.pseudonym
-            await connection.execute(_BEGIN, pseudonym, them.text, erasure.at)
-            for statement in _ERASE:
-                await connection.execute(
-                    statement, *theirs, pseudonym, timeout=_TIMEOUT_S
-                )
-            await connection.execute(
-                _LOG,
-                erasure.at,
-                ActionByHand.ERASE_ACCOUNT.value,
-                pseudonym,
-                erasure.decided.by,
-                erasure.decided.reason,
-            )
+
+    async def _begin(
+        self, connection: Any, account: PaymentAccount, erasure: Erasure
+    ) -> bool:
+        for setting in _SETTINGS:
+            await connection.execute(setting)
+        user, version = account.user_id, account.version
+        if not await connection.fetchval(_LOCK, user, version):
+            return False
+        theirs = await Theirs.found(connection, user)
+        them = await identifiers_of(connection, theirs)
+        names = dict.fromkeys(_names(theirs), erasure.at)
+        for email, until in (await shared_emails(connection, user)).items():
+            # What another had as well is theirs no longer than they had it.
+            names[f"email {email}"] = until or erasure.at
+        digests = [self._key.proof, *map(self._key.of, names)]
+        await connection.execute(_BURY, digests, [erasure.at, *names.values()])
+        pseudonym, decided = erasure.pseudonym, erasure.decided
+        await connection.execute(_BEGIN, pseudonym, them.text, erasure.at)
+        for statement in _ERASE:
+            await connection.execute(statement, *theirs, pseudonym, timeout=_TIMEOUT_S)
+        # Looked at now that nobody else can change it any more.
+        payments = await connection.fetch(_OWN_PAYMENTS, pseudonym)
+        subscriptions = await connection.fetch(_OWN_SUBSCRIPTIONS, pseudonym)
+        if _open_of(payments, subscriptions) != NOTHING_UNLINKED:
+            raise _IsOpenError
+        action = ActionByHand.ERASE_ACCOUNT.value
+        await connection.execute(
+            _LOG, erasure.at, action, pseudonym, decided.by, decided.reason
+        )
         return True
 
     async def finish(self, pseudonym: UserId) -> int:

@@ -80,7 +80,8 @@ class EraseAccount:
         if unfinished is not None:
             return unfinished, ()
         account = await self._account(user)
-        return account.user_id, _open(account, await self._known(account))
+        known = await self._known(account)
+        return account.user_id, await self._open(account, known)
 
     async def __call__(
         self,
@@ -122,7 +123,7 @@ class EraseAccount:
             account = await self._account(user)
             known = await self._known(account)
             _refuse_naming(account, known.former_keys, by_hand)
-            if found := _open(account, known):
+            if found := await self._open(account, known):
                 raise AccountInUse(found)
             erasure = Erasure(
                 user_id=account.user_id,
@@ -156,10 +157,11 @@ class EraseAccount:
             )
         )
 
-
-def _open(account: PaymentAccount, known: Snapshot) -> Sequence[str]:
-    subscriptions, payments = account.subscriptions, known.histories
-    return [*what_is_open(subscriptions, payments, known.intents)]
+    async def _open(self, account: PaymentAccount, known: Snapshot) -> Sequence[str]:
+        others = await self.erasures.open_without_owner(account.user_id)
+        subscriptions = [*account.subscriptions, *others.subscriptions]
+        payments = [*known.histories, *others.payments]
+        return [*what_is_open(subscriptions, payments, known.intents)]
 
 
 def _refuse_naming(

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from contracts.erasures import an_erasure
 from contracts.examples import (
     ADA,
     APPLIED,
@@ -285,6 +286,23 @@ async def test_what_another_asks_for_at_this_moment_is_left_to_him(
             assert not asking.done()
     assert await asking == 0
     assert (await stores.job(a_job_key())).reason == "his"
+
+
+async def test_what_is_opened_at_this_moment_stands_against_an_erasure(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    Also of what has no owner: no account's lock holds it.
+    """
+    await stores.keep(an_account(), payments=[a_record(a_payment(user=ADA))])
+    account = await stores.account(ADA)
+    async with shared.connection() as connection, connection.transaction():
+        await connection.execute("update payments set dispute = 'open'")
+        erasing = asyncio.create_task(stores.erasures.begin(account, an_erasure()))
+        while not await fetch(shared, "select from pg_locks where not granted"):
+            assert not erasing.done()
+    assert not await erasing
+    assert await stores.account(ADA) == account
 
 
 async def test_a_body_is_found_whatever_the_day(
