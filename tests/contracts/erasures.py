@@ -1,5 +1,6 @@
 """What every store of erasures promises: one moment, and nothing comes back."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from contracts.ledger_former_keys import ADAS_FORMER, HOUR, changed_hands
 from contracts.ledger_jobs import asked, claimed
 from contracts.stores import SAVED, Stores, beside, first_page, users
 from payments_core.account import PaymentAccount
-from payments_core.by_hand import ByHand
+from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand
 from payments_core.changes import Changes, SaveResult
 from payments_core.erasure import SETTLED, Erasure, is_pseudonym, pseudonym
 from payments_core.events import EventState, Outcome
@@ -70,6 +71,18 @@ NAMES: Final = {"user ada", f"customer {CUS_1}", f"email {email_of(ADA).key}"}
 def an_erasure(name: UserId = GONE) -> Erasure:
     decided = ByHand(by="operator", reason="asked for it")
     return Erasure(user_id=ADA, pseudonym=name, decided=decided, at=AT)
+
+
+def done_by_hand(
+    action: ActionByHand, subject: str, type_: str | None = None, *, user: Any = None
+) -> ChangeByHand:
+    return ChangeByHand(
+        action=action,
+        subject=subject,
+        event_type=type_,
+        user_id=user,
+        decided=ByHand(by="operator", reason="somebody asked for it"),
+    )
 
 
 def paid(id_: str = CH_1, user: str | None = ADA) -> PaymentRecord:
@@ -265,6 +278,54 @@ class ErasuresContract:
         assert await stores.account(ADA) == account
         assert not await stores.erasures.is_erased(ADA)
         assert not (await stores.load(keys=KEYS)).erased
+
+    async def test_what_was_done_by_hand_of_theirs_has_no_reason_any_more(
+        self, stores: Stores
+    ) -> None:
+        """
+        It may say who they were: of a customer, a payment, a subscription, an event, or
+        the job of one. That it was done stays, and of what, unless that names them.
+        """
+        account, type_ = await kept(stores), "charge.succeeded"
+        theirs = [
+            done_by_hand(ActionByHand.LINK_PAYMENT, CH_1, user=ADA),
+            done_by_hand(ActionByHand.UNLINK_PAYMENT, CH_1),
+            done_by_hand(ActionByHand.UNLINK_SUBSCRIPTION, SUB_1),
+            done_by_hand(ActionByHand.RETRY_JOB, f"payment:{CH_1}"),
+            done_by_hand(ActionByHand.RETRY_JOB, f"subscription:{SUB_1}"),
+            done_by_hand(ActionByHand.CLOSE_EVENT, "evt_1", type_),
+            done_by_hand(ActionByHand.REPLAY_EVENT, "evt_2", type_),
+            done_by_hand(ActionByHand.RECOVER_EVENT, "evt_4", type_),
+            done_by_hand(ActionByHand.RETRY_JOB, f"event:evt_2:{type_}"),
+        ]
+        of_names = [
+            done_by_hand(ActionByHand.BIND_CUSTOMER, CUS_1),
+            done_by_hand(ActionByHand.RETRY_JOB, f"customer:{CUS_1}"),
+        ]
+        others = [
+            done_by_hand(ActionByHand.LINK_PAYMENT, CH_2, user=BOB),
+            done_by_hand(ActionByHand.RETRY_JOB, f"customer:{CUS_2}"),
+            done_by_hand(ActionByHand.CLOSE_EVENT, "evt_3", type_),
+            done_by_hand(ActionByHand.CLOSE_EVENT, "evt_2", "another.type"),
+            done_by_hand(ActionByHand.RETRY_JOB, "event:evt_2:another.type"),
+        ]
+        changes = (*theirs, *of_names, *others)
+        assert await stores.save(Changes(key="by hand", by_hand=changes)) == [SAVED]
+
+        assert await stores.erasures.begin(account, an_erasure())
+        await stores.erasures.finish(GONE)
+
+        page = await stores.audit.page()
+        (erased, *found) = (it.change for it in page.changes)
+        assert erased.action is ActionByHand.ERASE_ACCOUNT
+        by_subject = Counter((it.subject, it.decided.reason) for it in found)
+        assert by_subject == Counter(
+            [
+                *((it.subject, "erased") for it in theirs),
+                *((GONE, "erased") for _ in of_names),
+                *((it.subject, it.decided.reason) for it in others),
+            ]
+        )
 
     @pytest.mark.parametrize("how", HELD)
     @pytest.mark.parametrize("what", ["subscription", "payment", "dispute"])

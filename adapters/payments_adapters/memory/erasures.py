@@ -17,7 +17,7 @@ from payments_core.account import PaymentAccount
 from payments_core.by_hand import ActionByHand, ChangeByHand
 from payments_core.erasure import SETTLED, Erasure, what_is_open
 from payments_core.errors import InvalidValue
-from payments_core.events import OPEN_STATES, EventState, Outcome
+from payments_core.events import OPEN_STATES, EventKey, EventState, Outcome
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.linking import NOTHING_UNLINKED, KeyKind, LinkKeys, Unlinked
 
@@ -84,7 +84,8 @@ class MemoryErasures:
             erasure.at,
             frozenset({user, *keys.customer_ids, *keys.email_keys, *things}),
         )
-        _pseudonymise(tables, kept, erasure.pseudonym, keys, carrying)
+        _pseudonymise(tables, kept, erasure.pseudonym, carrying)
+        tables.rename_in_logs(user, erasure.pseudonym, keys.customer_ids, things)
         _forget(tables, user, keys, frozenset(things))
         change = ChangeByHand(
             action=ActionByHand.ERASE_ACCOUNT,
@@ -100,7 +101,7 @@ class MemoryErasures:
 
     async def finish(self, pseudonym: UserId) -> int:
         await asyncio.sleep(0)
-        tables, count = self._database.tables.copy(), 0
+        tables, found = self._database.tables.copy(), set[EventKey]()
         _, names = tables.erasures.get(pseudonym, (None, frozenset[str]()))
         for row in list(tables.events.values()):
             event = row.event
@@ -115,7 +116,7 @@ class MemoryErasures:
             }
             if event.object_id not in names and theirs.isdisjoint(_texts_of(text)):
                 continue
-            count += 1
+            found.add(event.key)
             state = row.outcome.state
             if state in OPEN_STATES:
                 state = EventState.IGNORED
@@ -127,9 +128,10 @@ class MemoryErasures:
             tables.put_event(
                 attrs.evolve(row, event=bare, outcome=outcome, has_body=False)
             )
+        tables.bare_by_hand(found)
         tables.end_erasure(pseudonym)
         self._database.tables = tables
-        return count
+        return len(found)
 
 
 def _texts_of(body: str) -> Iterator[str]:
@@ -190,7 +192,6 @@ def _pseudonymise(
     tables: Tables,
     account: PaymentAccount,
     pseudonym: UserId,
-    keys: LinkKeys,
     carrying: Unlinked,
 ) -> None:
     user = account.user_id
@@ -231,7 +232,6 @@ def _pseudonymise(
         )
     tables.drop_account(user)
     tables.put_account(after)
-    tables.rename_in_logs(user, pseudonym, keys.customer_ids)
 
 
 def _forget(

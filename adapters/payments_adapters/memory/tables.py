@@ -217,9 +217,16 @@ class Tables:
         self.link_versions.pop(name, None)
 
     def rename_in_logs(
-        self, user: UserId, pseudonym: UserId, customers: Collection[CustomerId]
+        self,
+        user: UserId,
+        pseudonym: UserId,
+        customers: Collection[CustomerId],
+        things: Collection[str],
     ) -> None:
-        """Let nothing that was logged name a user or what was theirs."""
+        """Let nothing that was logged name a user or what was theirs.
+
+        It stays by hand of which of `things` something was done: they name nobody.
+        """
         self._write("account_log")
         for key, entry in list(self.account_log.items()):
             if key[0] == user:
@@ -232,8 +239,28 @@ class Tables:
                 self.account_log[pseudonym, key[1]] = AccountLogEntry(
                     account, entry.at, "erased", ()
                 )
+        renamed = {name for it in customers for name in (it, f"customer:{it}")}
+        kept = {
+            name
+            for it in things
+            for name in (it, f"payment:{it}", f"subscription:{it}")
+        }
         self.changes_by_hand = tuple(
-            (at, _renamed(it, user, pseudonym, customers))
+            (at, _renamed(it, user, pseudonym, renamed, kept))
+            for at, it in self.changes_by_hand
+        )
+
+    def bare_by_hand(self, events: Collection[EventKey]) -> None:
+        """Keep of what was done by hand of events, or their jobs, that it was done."""
+        jobs = {f"event:{it.id}:{it.type}" for it in events}
+        self.changes_by_hand = tuple(
+            (
+                at,
+                _bare(it)
+                if EventKey(it.subject, it.event_type or "") in events
+                or it.subject in jobs
+                else it,
+            )
             for at, it in self.changes_by_hand
         )
 
@@ -481,17 +508,28 @@ def _renamed(
     change: ChangeByHand,
     user: UserId,
     pseudonym: UserId,
-    customers: Collection[str],
+    renamed: Collection[str],
+    kept: Collection[str],
 ) -> ChangeByHand:
-    if change.user_id != user and change.subject not in customers:
+    """Return a change without what it says of a user, by what it was done of."""
+    is_theirs = (
+        change.user_id == user
+        or change.subject in renamed
+        or change.subject in kept
+        or change.instead_of in renamed
+    )
+    if not is_theirs:
         return change
     return attrs.evolve(
-        change,
+        _bare(change),
         user_id=pseudonym if change.user_id == user else change.user_id,
-        subject=pseudonym if change.subject in customers else change.subject,
-        instead_of=None,
-        decided=attrs.evolve(change.decided, reason="erased"),
+        subject=pseudonym if change.subject in renamed else change.subject,
     )
+
+
+def _bare(change: ChangeByHand) -> ChangeByHand:
+    decided = attrs.evolve(change.decided, reason="erased")
+    return attrs.evolve(change, instead_of=None, decided=decided)
 
 
 def claims_of(intent: Intent) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import attrs
 
 from payments_adapters.postgres.mentions import Identifiers, mentioning
 from payments_adapters.postgres.personal_data import (
+    BY_HAND_OF_EVENTS,
     FATES,
     THEIRS,
     Fate,
@@ -187,6 +188,10 @@ update webhook_events e set object_id = null, body = null, waits_for = null,
 from unnest($1::text[], $2::text[]) as k (id, type)
 where e.id = k.id and e.type = k.type
 """
+_STRIP_CHANGES: Final = f"""
+update changes_by_hand set reason = 'erased', instead_of = null
+where {BY_HAND_OF_EVENTS}
+"""  # noqa: S608  # our own names
 _EVENT_JOBS: Final = _PURGE_JOBS.format(
     "kind = 'event' and subject = any("
     "select k.id || ' ' || k.type from unnest($1::text[], $2::text[]) as k (id, type))"
@@ -304,12 +309,17 @@ class PostgresErasures:
         return count
 
     async def _strip(self, keys: Sequence[EventKey]) -> int:
-        """Keep of events that they came, and no more."""
+        """Keep of events that they came, and of what was done of them by hand that."""
         if not keys:
             return 0
         names = [it.id for it in keys], [it.type for it in keys]
         async with self._store.connection() as connection, connection.transaction():
-            for statement in (_STRIP_BODIES, _STRIP_EVENTS, _EVENT_JOBS):
+            for statement in (
+                _STRIP_BODIES,
+                _STRIP_EVENTS,
+                _STRIP_CHANGES,
+                _EVENT_JOBS,
+            ):
                 await connection.execute(statement, *names)
         return len(set(keys))
 

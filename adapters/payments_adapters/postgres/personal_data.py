@@ -4,7 +4,7 @@ Every column of every table is here: a test fails for one that is not.
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -15,6 +15,7 @@ import attrs
 from payments_adapters.postgres.mentions import Identifiers, mentioning
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_core.events import EventKey
 from payments_core.identity import UserId
 
 
@@ -173,6 +174,8 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
         "changes_by_hand": (
             "user_id = $1 or subject = any($2) or subject = any($4)"
             " or subject = any(select 'customer:' || it from unnest($2::text[]) it)"
+            " or subject = any(select 'payment:' || it from unnest($4::text[]) it)"
+            " or subject = any(select 'subscription:' || it from unnest($4::text[]) it)"
             " or instead_of = any($2)"
         ),
         "intents": "user_id = $1",
@@ -278,6 +281,18 @@ left join event_bodies b on b.id = e.id and b.type = e.type
     and b.received_on = (e.received_at at time zone 'UTC')::date
 where e.id = $1 and e.type = $2
 """
+# What was done by hand of an event, or of the job that applies it: found by an index.
+BY_HAND_OF_EVENTS: Final = """
+subject = any(array(
+    select unnest($1::text[]) union all
+    select 'event:' || it.id || ':' || it.type
+    from unnest($1::text[], $2::text[]) as it (id, type)
+)) and (
+    event_type is null
+    or (subject, event_type) in (select * from unnest($1::text[], $2::text[]))
+)
+"""
+_CHANGES: Final = f"select * from changes_by_hand where {BY_HAND_OF_EVENTS} order by id"  # noqa: S608  # our own names
 _READ_TIMEOUT_S: Final = 60.0
 
 
@@ -300,18 +315,30 @@ class AccountExport:
         async with self._store.connection() as connection:
             theirs = await Theirs.found(connection, user)
             them = await identifiers_of(connection, theirs)
+        told = set[Any]()
         for table in THEIRS:
             async for row in self._rows(table, theirs):
+                if table == "changes_by_hand":
+                    told.add(row["id"])
                 yield table, row
-        told = set[Any]()
         async for keys in mentioning(self._store, them):
             for key in keys:
                 if key in told:
                     continue
                 told.add(key)
-                async with self._store.connection() as connection:
-                    for row in await connection.fetch(_EVENT, key.id, key.type):
-                        yield "webhook_events", _as_json(row)
+                for table, row in await self._of_event(key):
+                    if table == "webhook_events" or row["id"] not in told:
+                        yield table, row
+
+    async def _of_event(self, key: EventKey) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return an event with its body, and what was done by hand of it."""
+        async with self._store.connection() as connection:
+            events = await connection.fetch(_EVENT, key.id, key.type)
+            changes = await connection.fetch(_CHANGES, [key.id], [key.type])
+        return [
+            *(("webhook_events", _as_json(it)) for it in events),
+            *(("changes_by_hand", _as_json(it)) for it in changes),
+        ]
 
     async def _rows(
         self, table: str, theirs: Theirs
