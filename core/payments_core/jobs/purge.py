@@ -5,9 +5,9 @@ Rule 1: one process at a time takes a turn, once an hour
         twice is deleted.
 Rule 2: each kind is deleted in batches, until one finds nothing. What is in use at that
         moment is left to the next turn: nobody waits for a purge.
-Rule 3: an erasure that was cut off is finished at the end of a turn. That takes minutes
-        where there are many events; if another process has the turn by then, both do
-        the same. One that fails holds up neither the others nor the end of the turn.
+Rule 3: an erasure that was cut off is finished when the end of a turn is noted: that
+        takes minutes where there are many events. One that fails, whatever the
+        reason, holds up neither the others nor the next turn, which tries it again.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,7 +18,6 @@ from typing import Final
 import attrs
 
 from payments_core.checkpoints import LEASE
-from payments_core.errors import StoreUnavailable
 from payments_core.jobs.loop_claim import ClaimLost, LoopClaim
 from payments_core.now import Now
 from payments_core.ports import (
@@ -64,42 +63,46 @@ class Purge:
         Between batches it ends if `stopping` says so, and is due again at once.
 
         Raises:
-            StoreUnavailable: it is due again when its lease has run out.
-            ExceptionGroup: these erasures failed; the next turn tries them again.
+            StoreUnavailable: if its end is not noted it is due again when its lease has
+                run out.
+            ExceptionGroup: these erasures failed, or the database did not answer them;
+                the next turn tries them again.
         """
         now = self._now()
         kept = await self.checkpoints.claim(PURGE, now=now.system, lease=LEASE)
         if kept is None:
             return False
         claim = LoopClaim(self.checkpoints, self.system_clock, kept, LEASE)
+        is_over = False
         with suppress(ClaimLost):
-            await self._take(claim, now, stopping)
+            is_over = await self._take(claim, now, stopping)
+        if is_over:
+            await self._finish_erasures()
         return True
 
     async def _take(
         self, claim: LoopClaim, now: Now, stopping: Callable[[], bool]
-    ) -> None:
+    ) -> bool:
+        """Purge, and say whether all of it was done."""
         async for _ in self.batches():
             if stopping():
                 await claim.save(lease=claim.lease.released(self.system_clock()))
-                return
+                return False
             await claim.keep()
-        failed = await self._finish_erasures()
         due_at = self.system_clock() + EVERY
         await claim.save(reached_at=now.at, lease=claim.lease.released(due_at))
-        if failed:
-            raise ExceptionGroup("erasures that were cut off", failed)
+        return True
 
-    async def _finish_erasures(self) -> list[Exception]:
+    async def _finish_erasures(self) -> None:
         failed = list[Exception]()
         for pseudonym in await self.erasures.left(self.clock() - CUT_OFF):
             try:
                 await self.erasures.finish(pseudonym)
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  # raised at the end of the turn
+            except Exception as error:  # noqa: BLE001  # raised when all were tried
+                # Also where the database did not answer: it may answer the next one.
                 failed.append(error)
-        return failed
+        if failed:
+            raise ExceptionGroup("erasures that were cut off", failed)
 
     async def batches(self) -> AsyncIterator[tuple[PurgeKind, int]]:
         """Delete what is old enough now; tell of each batch that it is done.
