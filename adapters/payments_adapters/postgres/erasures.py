@@ -45,6 +45,9 @@ select version = $2 and not exists (
     select from intents where user_id = $1 and state in ('new', 'sent', 'unknown')
 ) from payment_accounts where user_id = $1 for update
 """
+_LOCK_KEYS: Final = (
+    f"select from link_keys where {of_theirs('link_keys')} order by key for update"
+)
 _BURY: Final = """
 insert into erased_keys as e (digest, at)
 select digest, at from unnest($1::bytea[], $2::timestamptz[]) as k (digest, at)
@@ -268,6 +271,9 @@ class PostgresErasures:
         user, version = account.user_id, account.version
         if not await connection.fetchval(_LOCK, user, version):
             return False
+        # Then those who keep something unlinked under one of their keys, as a save does
+        # it: first the keys, then the things.
+        await connection.execute(_LOCK_KEYS, *await Theirs.found(connection, user))
         theirs = await Theirs.found(connection, user)
         them = await identifiers_of(connection, theirs)
         names = dict.fromkeys(_names(theirs), erasure.at)

@@ -305,6 +305,28 @@ async def test_what_is_opened_at_this_moment_stands_against_an_erasure(
     assert await stores.account(ADA) == account
 
 
+async def test_what_is_kept_unlinked_at_this_moment_is_waited_for(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    A save that keeps it holds a key of the user's: then it is theirs, and may be open.
+    """
+    keyed = Changes(key="keyed", link_versions={NAME: 0})
+    await stores.keep(an_account(), payments=[a_record()])
+    assert await stores.save(keyed) == [SAVED]
+    account = await stores.account(ADA)
+    async with shared.connection() as connection, connection.transaction():
+        await connection.execute("update link_keys set version = version + 1")
+        await connection.execute(
+            "update payments set claimed_by = 'ada', dispute = 'open'"
+        )
+        erasing = asyncio.create_task(stores.erasures.begin(account, an_erasure()))
+        while not await fetch(shared, "select from pg_locks where not granted"):
+            assert not erasing.done()
+    assert not await erasing
+    assert await stores.account(ADA) == account
+
+
 async def test_a_body_is_found_whatever_the_day(
     stores: Stores, shared: PostgresStore
 ) -> None:
