@@ -51,10 +51,17 @@ class Position:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """Read what `text` returned."""
+        """Read what `text` returned.
+
+        Raises:
+            ValueError, LookupError, TypeError: it is none of that.
+        """
         fields = json.loads(text)
         since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
-        return cls(since=since, after=fields["after"])
+        after = fields["after"]
+        if not isinstance(after, str | None):
+            raise TypeError
+        return cls(since=since, after=after)
 
     @property
     def text(self) -> str:

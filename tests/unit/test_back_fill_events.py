@@ -665,3 +665,46 @@ async def test_a_store_that_does_not_answer_is_the_callers_to_hear_of() -> None:
         deployment.clock.advance(LEASE)
         await caught_up(deployment, Heard())
         await compare(deployment)
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["read before", "never"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[1]",
+        '{"v": 2}',
+        '{"since": 5, "after": null}',
+        '{"since": "2026-01-10T12:00:00+00:00", "after": 5}',
+    ],
+)
+async def test_a_place_that_cannot_be_read_is_told_and_found_anew(
+    text: str, *, reached: bool
+) -> None:
+    """
+    As another release writes it: it goes on from the time up to which all was read, or
+    where a first turn begins; the next turn finds a place that it can read.
+    """
+    async with Deployment.opened() as deployment:
+        await begun(deployment)
+        await subscribe(deployment)
+        await deployment.advance(MINUTE)
+        loops, now = deployment.database.loops, deployment.clock.now
+        begins = (await row(deployment)).reached_at if reached else now
+        assert begins is not None
+        loops[EVENT_BACK_FILL] = attrs.evolve(
+            loops[EVENT_BACK_FILL],
+            position=text,
+            reached_at=begins if reached else None,
+        )
+        heard, asked = Heard(), Asked.of(deployment.gateway)
+        turn = attrs.evolve(back_fill(deployment, heard), gateway=asked)
+        await turn()
+
+        assert len(heard.failures) == 1
+        assert isinstance(heard.failures[0], ValueError | LookupError | TypeError)
+        assert asked.queries[0].since == begins - OVERLAP
+        await caught_up(deployment, heard)
+        await compare(deployment)
+        assert len(heard.failures) == 1
+        assert (await row(deployment)).reached_at == now

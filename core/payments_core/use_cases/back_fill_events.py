@@ -67,7 +67,7 @@ class BackFillListener:
         """Hear of an event that was kept and could not be applied, by a bug."""
 
     def failed(self, error: Exception) -> None:
-        """Hear why a turn ended too early; it is tried again."""
+        """Hear why a turn ended too early, or that its place cannot be read."""
 
     def lost(self, since: datetime, until: datetime) -> None:
         """Hear of a time whose events are not listed any more."""
@@ -96,13 +96,21 @@ class BackFillEvents:
         kept = await self.checkpoints.claim(EVENT_BACK_FILL, now=now, lease=LEASE)
         if kept is None:
             return False
-        position = (
-            await self._beginning()
-            if kept.position is None
-            else Position.of_text(kept.position)
-        )
+        position = await self._position(kept)
         turn = _Turn(self, kept, BackFillPass.begun(position, kept.reached_at))
         return await turn.to_its_end(stopping)
+
+    async def _position(self, kept: LoopCheckpoint) -> Position:
+        """Return where to go on; one that cannot be read is found anew."""
+        if kept.position is not None:
+            try:
+                return Position.of_text(kept.position)
+            except (ValueError, LookupError, TypeError) as error:
+                # As another release writes it: up to then all was read.
+                self.listener.failed(error)
+        if kept.position is None or kept.reached_at is None:
+            return await self._beginning()
+        return Position.at(kept.reached_at)
 
     async def _beginning(self) -> Position:
         """Return where the first turn of all begins: with what came last.
