@@ -21,7 +21,7 @@ from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
-from payments_core.jobs import DriftCause, Finding, RunSweep
+from payments_core.jobs import DriftCause, Finding, RunSweep, reconcile
 from payments_core.money import Money
 from payments_core.object_lists import ObjectList
 from payments_core.payment import DisputeState, PaymentState
@@ -844,3 +844,37 @@ async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:
     """
     with pytest.raises(AccountNotFound):
         await story.run.user(UserId("nobody"), repairs=False)
+
+
+async def test_the_newest_payments_beside_the_customers_are_compared(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was listed with the customer does not count.
+    """
+    monkeypatch.setattr(reconcile, "PAYMENTS_MAX", 2)
+    guest = story.api.customer()
+    card = story.api.get(f"customers/{guest['id']}")["invoice_settings"]
+    sold = list[str]()
+    for _ in range(3):
+        intent = story.api.post(
+            "payment_intents",
+            amount=500,
+            currency="eur",
+            customer=guest["id"],
+            payment_method=card["default_payment_method"],
+            receipt_email=f"{ADA}@example.com",
+            confirm=True,
+            off_session=True,
+        )
+        sold.append(intent["latest_charge"])
+        await story.deployment.advance(A_MOMENT)
+    # They are the customer's, and newer.
+    for _ in range(2):
+        story.charge()
+    await story.deployment.hear()
+
+    found = await story.reconcile.suspects_of(ADA)
+
+    payments = [it.subject for it in found if it.subject.startswith("ch_")]
+    assert payments == [sold[2], sold[1]]

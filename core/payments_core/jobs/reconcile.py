@@ -170,8 +170,11 @@ class Reconcile:
             except GatewayObjectMissing:
                 # There is no such customer: it is a suspect, as all that is kept of it.
                 listed.clear()
+        payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
-        kept += [(JobKind.PAYMENT, it) for it in await self._newest_payments(user_id)]
+        # What was listed is compared above, and does not count here.
+        newest = [it for it in payments if it not in listed][:PAYMENTS_MAX]
+        kept += [(JobKind.PAYMENT, it) for it in newest]
         found += [
             Suspect(subject=id_, job=JobKey(kind, id_))
             for kind, id_ in kept
@@ -179,7 +182,8 @@ class Reconcile:
         ]
         return found
 
-    async def _newest_payments(self, user_id: UserId) -> Sequence[str]:
+    async def _payments(self, user_id: UserId) -> Sequence[str]:
+        """Return the payments of a user that have a date, the newest first."""
         user = frozenset({user_id})
         lookup = Lookup(histories=user, whole_histories=user)
         history = (await self.record.snapshot(lookup)).histories
@@ -188,7 +192,7 @@ class Reconcile:
             for it in history
             if it.payment.created_at is not None
         ]
-        return [id_ for _, id_ in sorted(dated, reverse=True)[:PAYMENTS_MAX]]
+        return [id_ for _, id_ in sorted(dated, reverse=True)]
 
     async def _pages(
         self, list_: ObjectList, customer: CustomerId
