@@ -21,9 +21,10 @@ from payments_adapters.memory import (
 from payments_core.account import PaymentAccount
 from payments_core.changes import Changes
 from payments_core.checkpoints import LEASE
+from payments_core.erasure import pseudonym
 from payments_core.errors import StoreUnavailable
 from payments_core.jobs import Purge, PurgeListener
-from payments_core.jobs.purge import BATCH, EVERY, PURGE
+from payments_core.jobs.purge import BATCH, CUT_OFF, EVERY, PURGE
 from payments_core.retention import PurgeKind, Retention
 from support.reconciling import told
 
@@ -262,3 +263,18 @@ def comparable(account: PaymentAccount) -> Any:
         account.card,
         [(it.report, it.user_id) for it in account.subscriptions],
     )
+
+
+async def test_an_erasure_that_may_be_under_way_is_left_alone() -> None:
+    """
+    Its process waits for what is being recorded: a turn does not look at its events
+    too early. An hour after it began it is finished.
+    """
+    story = Story(FixedClock(NOON), FixedClock(NOON))
+    story.database.tables.begin_erasure(pseudonym("1"), NOON, frozenset())
+    for passed, is_left in ((SECOND, True), (CUT_OFF, True), (CUT_OFF + SECOND, False)):
+        story.clock.now = NOON + passed
+        story.system_clock.advance(EVERY)
+        assert await story.purge()
+        erasures = story.database.tables.erasures
+        assert (pseudonym("1") in erasures) is is_left

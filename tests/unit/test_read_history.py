@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import count
 from typing import Any, cast
 
 import attrs
@@ -23,6 +24,7 @@ from payments_core.object_lists import ListedUnreadable, ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import PaidPeriod
 from payments_core.sweep import Suspect
+from payments_core.use_cases.record_facts import WAIT_S
 from support.deployment import ADA
 from support.reconciling import OTHER, OneByOne, Story, no_wait, told
 
@@ -36,11 +38,13 @@ async def story() -> AsyncIterator[Story]:
         yield it
 
 
-async def read(story: Story, **reconcile: Any) -> list[str]:
+async def read(
+    story: Story, patience: Patience | None = None, **reconcile: Any
+) -> list[str]:
     """Read what Ada's customer has, with another port here and there."""
     account = await story.deployment.account()
     history = ReadHistory(
-        attrs.evolve(story.reconcile, **reconcile), Patience(sleep=no_wait)
+        attrs.evolve(story.reconcile, **reconcile), patience or Patience(no_wait)
     )
     assert account.customer_id is not None
     card = (await story.deployment.gateway.customer(account.customer_id)).card
@@ -295,3 +299,29 @@ async def test_who_a_customer_is_was_read_before(story: Story) -> None:
         cast("Any", None), Suspect(subject="cus_1", job=job)
     )  # see above
     assert story.deployment.line.reads.total() == before
+
+
+async def test_what_is_locked_when_it_is_recorded_is_recorded_all_the_same(
+    story: Story,
+) -> None:
+    """
+    Once with all the others, and then by itself, until it is free.
+    """
+    charges = {story.charge() for _ in range(2)}
+    database = story.deployment.database
+    database.locked.add(f"user {ADA}")
+    waits = list[float]()
+
+    async def free(wait_s: float) -> None:
+        waits.append(wait_s)
+        database.locked.clear()
+
+    # Each time that it looks, the time for locks is over: it tries once.
+    clock = count(step=WAIT_S)
+    record = attrs.evolve(story.reconcile.record, monotonic=clock.__next__)
+
+    assert await read(story, Patience(free), record=record) == []
+
+    payments = database.tables.payments.values()
+    assert charges <= {it.payment.id for it in payments if it.user_id == ADA}
+    assert len(waits) == 1

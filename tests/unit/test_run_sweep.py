@@ -22,7 +22,7 @@ from payments_core.jobs.run_sweep import COMPARED_FOR, SETTLE_S
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.sweep import SweepPlace, SweepRange
 from payments_core.use_cases.patience import TRIES_MAX, UNANSWERED_MAX
-from support.deployment import BEGINNING
+from support.deployment import BEGINNING, Break, Fuse
 from support.reconciling import A_MOMENT, Story, no_wait, told
 
 pytestmark = pytest.mark.anyio
@@ -124,11 +124,12 @@ class _Silent:
 
     inner: Any
     times: int
+    error: PaymentsError = attrs.field(factory=lambda: GatewayOutcomeUnknown("nothing"))
 
     async def subscription(self, gateway_id: str) -> Any:
         if self.times:
             self.times -= 1
-            raise GatewayOutcomeUnknown("nothing")
+            raise self.error
         return await self.inner.subscription(gateway_id)
 
     def __getattr__(self, name: str) -> Any:
@@ -249,3 +250,44 @@ async def test_findings_are_told_as_they_are_made(story: Story) -> None:
         ):
             pass
     assert len(told_of) == 1
+
+
+@pytest.mark.parametrize("error", [GatewayNotAttempted("busy"), StoreUnavailable()])
+async def test_what_nothing_can_be_compared_without_ends_the_sweep_at_its_place(
+    story: Story, error: PaymentsError
+) -> None:
+    """
+    A gateway that stays busy, and a database that does not answer, are no finding of
+    the one thing: the page is compared later, from the same place.
+    """
+    story.api.delete(story.subscription)
+    await story.deployment.hear([], apply_only=True)
+    story.deployment.clock.advance(A_MOMENT)
+    reconcile, heard = story.reconcile, list[str]()
+    if isinstance(error, StoreUnavailable):
+        fuse = Fuse(1, Break.NO_ANSWER, only="find")
+        reconcile = attrs.evolve(reconcile, jobs=fuse.around(reconcile.jobs))
+    else:
+        gateway: Any = _Silent(story.deployment.gateway, TRIES_MAX, error)
+        reconcile = attrs.evolve(reconcile, gateway=gateway)
+    record = attrs.evolve(reconcile.record, on_bug=lambda it, _: heard.append(it))
+    run = RunSweep(attrs.evolve(reconcile, record=record), sleep=no_wait)
+    range_, places = run.range_now(BEGINNING), list[SweepPlace | None]()
+
+    async def swept() -> None:
+        async for step in run(range_, SweepPlace(), repairs=True):
+            assert not step.findings
+            places.append(step.place)
+
+    with pytest.raises(type(error)):
+        await swept()
+    assert not heard
+    [place] = places
+    assert place is not None
+    assert place.list_ is ObjectList.SUBSCRIPTIONS
+    step = await anext(run(range_, place, repairs=True))
+    assert {it.drift.kind.value for it in step.findings} == {
+        "subscription_status",
+        "subscription_end",
+    }
+    assert all(it.repaired for it in step.findings)
