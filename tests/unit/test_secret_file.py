@@ -136,3 +136,28 @@ def test_a_process_that_is_killed_leaves_no_half_of_it(
     assert len(left) == (kind == "named")
     assert all(it.name.startswith(".secret.") for it in left)
     assert all(stat.S_IMODE(it.stat().st_mode) == 0o600 for it in left)
+
+
+def test_a_folder_that_cannot_be_written_to_the_disk_keeps_no_secret(
+    system: str, file: SecretFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The file is there by then, and is taken away: its endpoint is deleted, so that the
+    secret is of no use, and the next run finds the name free.
+    """
+    synced = os.fsync
+
+    def failing(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)
+
+    def write() -> None:
+        with file.reserved() as reserved:
+            reserved.write(SECRET)
+
+    with pytest.raises(CommandError, match="Input/output error"):
+        write()
+    assert (file.secrets(), beside(file)) == ((), []), system
