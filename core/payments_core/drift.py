@@ -7,11 +7,11 @@ Rule 3: what follows from something else (the status of a user, a date) is no dr
         its own. What is only not asked for yet is none either.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
@@ -112,7 +112,6 @@ class Drift:
     since: datetime | None = None
 
 
-_Fields = Callable[[Any], Sequence[object]]
 _ReportT = TypeVar("_ReportT", SubscriptionReport, Payment)
 
 _OF_SUBSCRIPTION: Final[Mapping[DriftKind, tuple[str, ...]]] = MappingProxyType(

@@ -158,6 +158,3 @@ NOTHING_UNLINKED: Final = Unlinked()
 @attrs.frozen
 class OwnershipConflict:
     """The customer is bound to another user than the metadata names."""
-
-    metadata_user_id: UserId
-    bound_user_id: UserId

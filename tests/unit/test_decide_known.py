@@ -34,8 +34,8 @@ def known(*intents: Intent) -> Known:
     [
         (a_payment(user=ADA), ADA),
         (a_payment(user=ADA, customer=CUS_1), ADA),
-        (a_payment(user=ADA, customer=CUS_2), OwnershipConflict(ADA, BOB)),
-        (a_payment(user="eve", customer=CUS_2), OwnershipConflict(UserId("eve"), BOB)),
+        (a_payment(user=ADA, customer=CUS_2), OwnershipConflict()),
+        (a_payment(user="eve", customer=CUS_2), OwnershipConflict()),
         (a_payment(user="eve"), None),
         (a_payment(customer=CUS_2, email=email_of(ADA)), BOB),
         (a_payment(customer=CustomerId("cus_9"), email=email_of(ADA)), ADA),

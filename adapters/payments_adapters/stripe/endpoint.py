@@ -62,11 +62,6 @@ class Endpoint:
     description: str
     marks: EndpointMarks
 
-    @property
-    def missing_types(self) -> frozenset[str]:
-        """Return what is followed and not sent."""
-        return frozenset() if ALL_TYPES in self.types else EVENT_TYPES - self.types
-
 
 @attrs.frozen(kw_only=True)
 class FoundEndpoints:

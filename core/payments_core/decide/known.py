@@ -64,7 +64,7 @@ class Known:
         if thing.metadata_user_id:
             claimed = UserId(thing.metadata_user_id)
             if bound and bound != claimed:
-                return OwnershipConflict(claimed, bound)
+                return OwnershipConflict()
             return claimed if claimed in self.accounts else None
         if bound:
             return bound
