@@ -29,7 +29,8 @@ from payments_core.errors import (
 )
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventState, GatewayEvent
-from payments_core.identity import UserId
+from payments_core.facts import SourcedFacts, UserRegistered
+from payments_core.identity import Email, UserId
 from payments_core.payment import Payment
 from payments_core.use_cases import BackFillEvents, BackFillListener, Order
 from payments_core.use_cases.back_fill_events import (
@@ -37,9 +38,11 @@ from payments_core.use_cases.back_fill_events import (
     DUPLICATE,
     EVENT_BACK_FILL,
     EVERY,
+    GROUPS_FAILED_MAX,
     PAGE_EVENTS,
     PAGE_EVENTS_MIN,
     PAGES_MAX,
+    recorded_by_group,
 )
 from payments_core.use_cases.record_facts import RecordFacts
 from payments_sandbox.resources.endpoints import shown
@@ -708,3 +711,35 @@ async def test_a_place_that_cannot_be_read_is_told_and_found_anew(
         await compare(deployment)
         assert len(heard.failures) == 1
         assert (await row(deployment)).reached_at == now
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["alone as well", "together"])
+async def test_p35_of_what_cannot_be_saved_at_once_few_groups_may_fail_alone(
+    *, fails: bool
+) -> None:
+    """
+    A database that lets nothing be saved is not waited for once for each group; where
+    each can be saved by itself, all of them are.
+    """
+    async with Deployment.opened() as deployment:
+        ledger = FaultyLedger(MemoryLedger(deployment.database))
+
+        def time_out(groups: Sequence[Changes]) -> None:
+            if fails or len(groups) > 1:
+                raise SaveTimedOut
+
+        ledger.fault = time_out
+        record = attrs.evolve(deployment.record, ledger=ledger)
+        users = [UserId(f"user-{number}") for number in range(GROUPS_FAILED_MAX + 2)]
+        registered = [
+            UserRegistered(user_id=it, email=Email.of(f"{it}@example.com"))
+            for it in users
+        ]
+        recorded = await recorded_by_group(
+            record, [SourcedFacts(facts=(it,)) for it in registered]
+        )
+
+        names = [f"user {it}" for it in users]
+        alone = names[:GROUPS_FAILED_MAX] if fails else names
+        assert ledger.saves == [names, *([it] for it in alone)]
+        assert {it.is_kept for it in recorded} == {not fails}
