@@ -560,3 +560,45 @@ class ErasuresContract:
         found = (await stores.load(keys=KEYS)).erased
         assert found[f"email {email_of(ADA).key}"] == again.at
         assert found["user ada"] == AT
+
+    async def test_a_former_customer_who_bought_nothing_is_theirs(
+        self, stores: Stores
+    ) -> None:
+        """
+        It was replaced before anything was sold to it: its events name it all the same.
+        """
+        await changed_hands(stores, bobs=False)
+        bodies = {"evt_1": b'{"customer": "cus_1"}', "evt_2": b'{"customer": "cus_2"}'}
+        await stores.keep(
+            events=[(an_event(id_, body=it), APPLIED) for id_, it in bodies.items()]
+        )
+
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+
+        loaded = await stores.load(customers=frozenset({CUS_1, CUS_2}))
+        assert loaded.erased == {f"customer {CUS_1}": AT}
+        assert await stores.erasures.finish(GONE) == 1
+        (theirs,), (other,) = [await stores.events.find(it) for it in bodies]
+        assert (theirs.body, other.body) == (None, bodies["evt_2"])
+
+    async def test_a_former_customer_that_is_another_users_is_left_alone(
+        self, stores: Stores
+    ) -> None:
+        """
+        What comes of it is that user's, and so is what came.
+        """
+        await changed_hands(stores, bobs=False)
+        await stores.keep(
+            an_account(BOB, customer=CUS_1),
+            events=[(an_event(body=b'{"customer": "cus_1"}'), APPLIED)],
+        )
+        bob = await stores.account(BOB)
+
+        assert await stores.erasures.begin(await stores.account(ADA), an_erasure())
+
+        loaded = await stores.load(keys=KEYS, customers=frozenset({CUS_1}))
+        assert f"customer {CUS_1}" not in loaded.erased
+        assert await stores.erasures.finish(GONE) == 0
+        (theirs,) = await stores.events.find(an_event().id)
+        assert theirs.body == b'{"customer": "cus_1"}'
+        assert await stores.account(BOB) == bob
