@@ -321,11 +321,9 @@ class _Known:
 
     def _disputed_otherwise(self, it: ListedDispute) -> bool:
         known = self.payments.get(it.payment_id)
-        # One of several disputes that is lost decides.
-        return known is None or known.payment.dispute not in {
-            it.state,
-            DisputeState.LOST,
-        }
+        # Of several disputes each is listed: which of them decides, the payment says
+        # that is fetched.
+        return known is None or known.payment.dispute is not it.state
 
 
 def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
@@ -345,4 +343,4 @@ def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspe
 def _told(payment: Payment) -> tuple[object, ...]:
     """Return what a list tells of a payment: not how a dispute is."""
     is_disputed = payment.dispute is not DisputeState.NONE
-    return payment.state, payment.refunded_minor, is_disputed
+    return payment.state, payment.amount, payment.refunded_minor, is_disputed

@@ -24,7 +24,7 @@ from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep, reconcile
 from payments_core.money import Money
 from payments_core.object_lists import ObjectList
-from payments_core.payment import DisputeState, PaymentState
+from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
 from support.deployment import ADA, BEGINNING
@@ -421,6 +421,10 @@ DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
     ),
     "a payment has lost its user": (unlink_payment, {K.PAYMENT_OWNER}),
     "another amount here": (
+        spoilt_payment(amount=Money(10**6, "eur")),
+        {K.PAYMENT_DETAILS},
+    ),
+    "another state and amount here": (
         spoilt_payment(
             state=PaymentState.FAILED, amount=Money(1, "eur"), failure_code="any"
         ),
@@ -836,6 +840,33 @@ async def test_a_dispute_that_is_lost_long_after_is_found(story: Story) -> None:
     assert [(it.drift.kind, it.drift.subject) for it in found] == [
         (K.PAYMENT_DISPUTE, charge)
     ]
+
+
+@pytest.mark.parametrize("evidence", ["winning_evidence", None])
+async def test_a_dispute_that_is_lost_only_here_is_found(
+    story: Story, evidence: str | None
+) -> None:
+    """
+    What is kept does not hide that Stripe says otherwise: it is won there, or open.
+    """
+    charge = PaymentId(sell_disputed(story))
+    await story.deployment.hear()
+    if evidence is not None:
+        [disputed] = story.api.get("disputes", charge=charge)["data"]
+        told_ = {"uncategorized_text": evidence}
+        story.api.post(f"disputes/{disputed['id']}", evidence=told_, submit=True)
+        await story.deployment.hear()
+    tables = story.deployment.database.tables
+    record = tables.payments[charge]
+    spoilt = attrs.evolve(record.payment, dispute=DisputeState.LOST)
+    tables.put_payment(attrs.evolve(record, payment=spoilt))
+
+    [found] = await story.sweep(repairs=True)
+
+    assert (found.drift.kind, found.drift.subject) == (K.PAYMENT_DISPUTE, charge)
+    assert found.repaired
+    assert story.deployment.database.tables.payments[charge].payment == record.payment
+    assert await story.sweep() == []
 
 
 async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:

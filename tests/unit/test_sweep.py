@@ -313,8 +313,10 @@ D = DisputeState
         (D.NONE, D.OPEN, True),
         (D.OPEN, D.OPEN, False),
         (D.OPEN, D.WON, True),
-        # Another dispute of it was lost.
-        (D.LOST, D.WON, False),
+        # It may be another dispute of it that was lost: only the payment says so.
+        (D.LOST, D.WON, True),
+        (D.LOST, D.OPEN, True),
+        (D.LOST, D.LOST, False),
     ],
 )
 def test_a_dispute_that_differs_is_suspect(
