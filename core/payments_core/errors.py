@@ -156,30 +156,22 @@ class PaymentNotFound(Rejected):
 
 
 class PaymentLinked(Rejected):
-    """It is linked to another user, or to none where it is to be unlinked."""
+    """It is linked to another user."""
 
     code: ClassVar[str] = "payment_linked"
 
-    def __init__(self, user_id: str | None) -> None:
-        super().__init__(
-            f"user {user_id} has this payment: unlink it first"
-            if user_id
-            else "nobody has this payment"
-        )
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"user {user_id} has this payment: unlink it first")
         self.user_id = user_id
 
 
 class SubscriptionLinked(Rejected):
-    """It is linked to another user, or to none where it is to be unlinked."""
+    """It is linked to another user."""
 
     code: ClassVar[str] = "subscription_linked"
 
-    def __init__(self, user_id: str | None) -> None:
-        super().__init__(
-            f"user {user_id} has this subscription: unlink it first"
-            if user_id
-            else "nobody has this subscription"
-        )
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"user {user_id} has this subscription: unlink it first")
         self.user_id = user_id
 
 

@@ -80,7 +80,8 @@ class LinkDecided:
     """An administrator links a payment to a user; None: it is unlinked.
 
     `fetched` is what the gateway says of one that we have not kept, or of which we do
-    not know what it paid; `at` is the second of its answer.
+    not know what it paid; `at` is the second of its answer. One that is `missing` is
+    kept, and the gateway says that it has it not.
     """
 
     payment_id: PaymentId
@@ -88,6 +89,7 @@ class LinkDecided:
     by_hand: ByHand
     fetched: Payment | None = None
     at: datetime | None = None
+    missing: bool = False
 
 
 @attrs.frozen(kw_only=True)

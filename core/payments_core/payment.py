@@ -256,6 +256,11 @@ class PaymentRecord:
     linked_by_hand: bool = False
     as_of: datetime | None = None
 
+    @property
+    def unlinked_by_hand(self) -> bool:
+        """Whether an administrator decided that it belongs to nobody."""
+        return self.linked_by_hand and self.user_id is None
+
 
 TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED})
 

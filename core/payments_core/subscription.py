@@ -234,6 +234,11 @@ class Subscription:
         return self.report.is_terminal
 
     @property
+    def unlinked_by_hand(self) -> bool:
+        """Whether an administrator decided that it belongs to nobody."""
+        return self.linked_by_hand and self.user_id is None
+
+    @property
     def began_at(self) -> datetime:
         return self.report.created_at
 
@@ -290,9 +295,10 @@ class Subscription:
         """When to sync it if no event comes; None: never.
 
         Some events are never made. Whatever has to happen next has happened by then.
+        On one that was unlinked by hand nothing rests; the gateway may not have it.
         """
         report = self.report
-        if self.is_terminal:
+        if self.is_terminal or self.unlinked_by_hand:
             return None
         if self.covered and report.pending is None and report.status is not _S.PAST_DUE:
             return max(report.period_end, self.as_of) + COLLECTED_AFTER

@@ -38,6 +38,7 @@ from payments_core.facts import (
     LinkRequested,
     PaymentCorrected,
     PaymentReported,
+    UserRegistered,
     facts_of,
 )
 from payments_core.identity import UserId
@@ -213,7 +214,6 @@ def test_a_payment_goes_to_whom_it_is_linked_by_hand_and_back() -> None:
     ("owner", "user", "refusal"),
     [
         (ADA, BOB, PaymentLinked),
-        (None, None, PaymentLinked),
         (None, "nobody", AccountNotFound),
         ("missing", ADA, PaymentNotFound),
         ("missing", None, PaymentNotFound),
@@ -234,6 +234,24 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     (answer,) = kept.decide(found(decided(user))).decided
 
     assert isinstance(answer.refusal, refusal)
+
+
+def test_a_payment_of_nobody_is_decided_to_stay_so() -> None:
+    """
+    With a line in the log that names no user; once more changes nothing.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB))
+    kept.database.tables.put_payment(PaymentRecord(a_payment(user="carl"), None, 1))
+
+    kept.record(found(decided(None)))
+
+    assert owner_in(kept) == (None, True)
+    [(_, logged)] = kept.database.tables.changes_by_hand
+    assert (logged.action, logged.user_id) == (ActionByHand.UNLINK_PAYMENT, None)
+    assert not kept.decide(found(decided(None))).groups[0].by_hand
+    carl = UserRegistered(user_id=UserId("carl"), email=an_account("carl").email)
+    kept.record(found(carl))
+    assert owner_in(kept) == (None, True)
 
 
 @pytest.mark.parametrize("user", [ADA, None])

@@ -10,7 +10,9 @@ import pytest
 from typing_extensions import override
 
 from payments_adapters.memory import (
+    MemoryAuditLog,
     MemoryLedger,
+    MemoryPaymentDirectory,
 )
 from payments_adapters.stripe import translate
 from payments_core.back_fill import KEPT_FOR
@@ -20,14 +22,15 @@ from payments_core.errors import AccountNotFound
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind
+from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind, JobState
 from payments_core.jobs import DriftCause, Finding, RunSweep, reconcile
 from payments_core.money import Money
 from payments_core.object_lists import ObjectList
 from payments_core.payment import DisputeState, PaymentId, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_core.sweep import SweepPlace
-from support.deployment import ADA, BEGINNING
+from payments_core.use_cases import LinkPayment, LinkSubscription, ReadPaymentLink
+from support.deployment import ADA, BEGINNING, admin
 from support.reconciling import A_MOMENT, OTHER, OneByOne, Story, no_wait, told
 
 _A_MONTH: Final = timedelta(days=32)
@@ -651,6 +654,44 @@ class _Forgetful(MemoryLedger):
         self, groups: Sequence[Changes], *, at: datetime
     ) -> Sequence[SaveResult]:
         return [SaveResult.SAVED for _ in groups]
+
+
+@pytest.mark.parametrize("owned", [True, False])
+async def test_what_the_gateway_has_not_is_settled_by_hand(
+    story: Story, *, owned: bool
+) -> None:
+    """
+    A person unlinks it, of a user or of nobody: then it is told no more, and is worth
+    nothing to anybody.
+    """
+    tables = story.deployment.database.tables
+    payment, sold = PaymentId(story.invent_payment()), story.invent_subscription()
+    if not owned:
+        record, kept = tables.payments[payment], tables.subscriptions[sold]
+        tables.put_payment(attrs.evolve(record, user_id=None))
+        tables.put_subscription(attrs.evolve(kept, user_id=None))
+    assert kinds(await story.sweep(repairs=True)) == {
+        K.PAYMENT_MISSING,
+        K.SUBSCRIPTION_MISSING,
+    }
+    it, log = story.deployment, MemoryAuditLog(story.deployment.database)
+    read = ReadPaymentLink(MemoryPaymentDirectory(it.database), log)
+    unlink_sold = LinkSubscription(it.record, it.asked, log)
+
+    await unlink_sold(sold, None, "invented", caller=admin())
+    await LinkPayment(it.record, it.asked, read)(
+        payment, None, "invented", caller=admin()
+    )
+    await it.work()
+
+    assert await story.sweep() == []
+    assert [*await story.run.user(ADA, repairs=False)] == []
+    account = await it.account()
+    assert sold not in {one.gateway_id for one in account.subscriptions}
+    # Nor does anything ask for it again, however long no event comes.
+    await it.advance(timedelta(days=60))
+    key = JobKey(JobKind.SUBSCRIPTION, sold)
+    assert it.database.tables.jobs[key].state is JobState.DONE
 
 
 # The way

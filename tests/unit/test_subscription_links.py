@@ -128,7 +128,6 @@ def test_a_subscription_is_linked_by_hand_and_taken_back() -> None:
     ("owner", "user", "refusal"),
     [
         (ADA, BOB, SubscriptionLinked),
-        (None, None, SubscriptionLinked),
         (None, "nobody", AccountNotFound),
         ("missing", ADA, SubscriptionNotFound),
         ("missing", None, SubscriptionNotFound),
@@ -148,6 +147,27 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     (answer,) = kept.decide(found(decided(user))).decided
 
     assert isinstance(answer.refusal, refusal)
+
+
+def test_a_subscription_of_nobody_is_decided_to_stay_so() -> None:
+    """
+    With a line in the log that names no user; it is never overdue, for nothing rests
+    on it.
+    """
+    known = a_subscription(a_report(user="carl"))
+    assert known.next_sync_at is not None
+    kept = two_users(attrs.evolve(known, version=1))
+
+    kept.record(found(decided(None)))
+
+    assert (in_(kept).user_id, in_(kept).linked_by_hand) == (None, True)
+    assert in_(kept).next_sync_at is None
+    [(_, logged)] = kept.database.tables.changes_by_hand
+    assert (logged.action, logged.user_id) == (ActionByHand.UNLINK_SUBSCRIPTION, None)
+    assert not kept.decide(found(decided(None))).groups[0].by_hand
+    carl = UserRegistered(user_id=UserId("carl"), email=an_account("carl").email)
+    kept.record(found(carl))
+    assert in_(kept).user_id is None
 
 
 @pytest.mark.parametrize("user", [ADA, None])

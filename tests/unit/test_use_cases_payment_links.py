@@ -108,6 +108,31 @@ async def test_what_nobody_knows_cannot_be_unlinked() -> None:
     assert not links.database.tables.payments
 
 
+@pytest.mark.parametrize("paid_for", [None, SUB_1])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "asked for"])
+async def test_a_payment_that_the_gateway_has_not_is_taken_away(
+    paid_for: str | None, *, known: bool
+) -> None:
+    """
+    It is no money at all, whatever subscription it names. To link it stays refused.
+    """
+    invented = attrs.evolve(a_payment(), subscription_id=paid_for, invoice_known=known)
+    links = Links(
+        Kept.of(
+            an_account(ADA), a_subscription(owner=ADA), a_record(invented, owner=ADA)
+        ).database
+    )
+    assert await links.link.check(PAYMENT, None, caller=ROOT) is not None
+
+    taken = await links.link(PAYMENT, None, "invented", caller=ROOT)
+
+    assert (taken.record.user_id, taken.record.linked_by_hand) == (None, True)
+    assert [it.change.user_id for it in taken.changes] == [ADA]
+    if not known:
+        with pytest.raises(PaymentNotFound):
+            await links.link(PAYMENT, ADA, "why", caller=ROOT)
+
+
 async def test_only_an_administrator_links_or_reads() -> None:
     """
     Whoever else, for themselves as well.

@@ -127,18 +127,18 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
     """Link a payment to whom an administrator names, or to nobody."""
     before, user = group.payment(fact.payment_id), fact.user_id
     payment = before.payment if before else fact.fetched
-    if payment is None:
+    if payment is None or (before is None and user is None):
         return PaymentNotFound()
     owner = before.user_id if before else None
     if before is not None and before.linked_by_hand and owner == user:
         return APPLIED
     if user is not None and group.account is None:
         return AccountNotFound()
-    whose = user or owner
-    if whose is None or owner not in {None, whose}:
+    if user is not None and owner is not None and owner != user:
         return PaymentLinked(owner)
     # What becomes of a subscription's own money decides what its periods are worth.
-    paid = (fact.fetched or payment).subscription_id
+    # One that the gateway has not is no money at all.
+    paid = None if fact.missing else (fact.fetched or payment).subscription_id
     subscriber = group.subscriber_of(paid) if paid else None
     if subscriber not in {None, user} and (user or subscriber == owner):
         return PaymentOfSubscription(subscriber)
@@ -147,7 +147,7 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
         ChangeByHand(
             action=ActionByHand.LINK_PAYMENT if user else ActionByHand.UNLINK_PAYMENT,
             subject=fact.payment_id,
-            user_id=whose,
+            user_id=user or owner,
             decided=fact.by_hand,
         )
     )

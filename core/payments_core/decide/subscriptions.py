@@ -92,22 +92,21 @@ def decide_subscription_link(
     """Link a subscription to whom an administrator names, or to nobody."""
     before, user = group.subscription(fact.gateway_id), fact.user_id
     known = before or _first(fact)
-    if known is None:
+    if known is None or (before is None and user is None):
         return SubscriptionNotFound()
     owner = known.user_id
     if known.linked_by_hand and owner == user:
         return APPLIED
     if user is not None and group.account is None:
         return AccountNotFound()
-    whose = user or owner
-    if whose is None or owner not in {None, whose}:
+    if user is not None and owner is not None and owner != user:
         return SubscriptionLinked(owner)
     linked = ActionByHand.LINK_SUBSCRIPTION
     group.by_hand.append(
         ChangeByHand(
             action=linked if user else ActionByHand.UNLINK_SUBSCRIPTION,
             subject=fact.gateway_id,
-            user_id=whose,
+            user_id=user or owner,
             decided=fact.by_hand,
         )
     )
@@ -133,7 +132,7 @@ def _first(fact: SubscriptionLinkDecided) -> Subscription | None:
 
 
 def _take_away(group: Group, subscription: Subscription) -> None:
-    """Take a subscription from its user, with what it has paid for."""
+    """Take a subscription from its user, if any, with what it has paid for."""
     group.subscriptions[subscription.gateway_id] = subscription
     if group.account is None:
         return

@@ -296,12 +296,20 @@ class Reconcile:
         )
 
     async def _missing(self, suspect: Suspect) -> Sequence[Finding]:
-        """Say what is here, and not at the gateway; nothing, if it was not here."""
+        """Say what is here, and not at the gateway; nothing, if it was not here.
+
+        Nor of what a person has unlinked: it is decided that it belongs to nobody.
+        """
         kind = _MISSING.get(suspect.job.kind) if suspect.job else None
         if kind is None or suspect.since is not None:
             # It was listed, and is gone meanwhile.
             return []
         snapshot = await self.record.snapshot(_of(suspect))
+        is_settled = any(it.unlinked_by_hand for it in snapshot.payments) or any(
+            it.unlinked_by_hand for it in snapshot.subscriptions
+        )
+        if is_settled:
+            return []
         drift = _kept(snapshot, kind, suspect.subject)
         return [Finding(drift=drift, cause=DriftCause.UNKNOWN)]
 

@@ -14,7 +14,7 @@ from payments_core.errors import (
 from payments_core.facts import Fact, LinkDecided, SourcedFacts
 from payments_core.gateway import FetchedPayment
 from payments_core.identity import UserId
-from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.payment import Payment, PaymentId, PaymentRecord
 from payments_core.ports import AuditLog, PaymentDirectory, PaymentGateway
 from payments_core.use_cases.record_facts import RecordFacts
 
@@ -49,10 +49,11 @@ class ReadPaymentLink:
 
 @attrs.frozen
 class LinkPayment:
-    """Link a payment to a user, or take it away from its user: nothing else does then.
+    """Link a payment to a user, or to nobody: nothing else does then.
 
     One that we have not kept, as its events are in conflict, is fetched, and so is one
-    of which it is not known what it paid.
+    of which it is not known what it paid. One that we have kept is unlinked also where
+    the gateway has it not.
     """
 
     record: RecordFacts
@@ -75,7 +76,7 @@ class LinkPayment:
             InvalidValue: the reason is none.
             AccountNotFound: there is no such user.
             PaymentNotFound: neither we nor the gateway know the payment.
-            PaymentLinked: it is linked to another user, or is unlinked already.
+            PaymentLinked: it is linked to another user.
             PaymentOfSubscription: it paid for a subscription of another user; or it
                 is to be taken from whose subscription it paid for.
             GatewayUnavailable: it could not be asked.
@@ -89,7 +90,7 @@ class LinkPayment:
         record = await self.read.payments.find(id_)
         if record is None and user_id is None:
             raise PaymentNotFound
-        if record is None or not record.payment.invoice_known:
+        if record is None or _is_asked(record.payment, user_id):
             decided = await self._fetched(decided)
         await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(id_, caller=caller)
@@ -113,16 +114,19 @@ class LinkPayment:
             await self._asked(id_)
             return None
         payment, owner = link.record.payment, link.record.user_id
-        if not payment.invoice_known:
+        if user_id is not None and not payment.invoice_known:
             await self._asked(id_)
-        if link.record.linked_by_hand and owner == user_id:
-            return link
-        if owner is None if user_id is None else owner not in {None, user_id}:
+        if user_id is not None and owner is not None and owner != user_id:
             raise PaymentLinked(owner)
         return link
 
     async def _fetched(self, decided: LinkDecided) -> LinkDecided:
-        found = await self._asked(decided.payment_id)
+        try:
+            found = await self._asked(decided.payment_id)
+        except PaymentNotFound:
+            if decided.user_id is not None:
+                raise
+            return attrs.evolve(decided, missing=True)
         return attrs.evolve(decided, fetched=found.payment, at=found.at)
 
     async def _asked(self, id_: PaymentId) -> FetchedPayment:
@@ -130,3 +134,12 @@ class LinkPayment:
             return await self.gateway.payment(id_)
         except GatewayObjectMissing:
             raise PaymentNotFound from None
+
+
+def _is_asked(payment: Payment, user_id: UserId | None) -> bool:
+    """Say whether the gateway is asked what a payment paid that is kept.
+
+    Before one of a subscription's is taken away, too: it may be invented.
+    """
+    is_taken_away = user_id is None and payment.subscription_id is not None
+    return is_taken_away or not payment.invoice_known

@@ -34,10 +34,11 @@ class SubscriptionLink:
 
 @attrs.frozen
 class LinkSubscription:
-    """Link a subscription to a user, or take it away: nothing else does then.
+    """Link a subscription to a user, or to nobody: nothing else does then.
 
     One that we have not kept, as its events are in conflict, is fetched. What was paid
-    for it, a sync asks for.
+    for it, a sync asks for. One that we have kept is unlinked also where the gateway
+    has it not.
     """
 
     record: RecordFacts
@@ -75,7 +76,7 @@ class LinkSubscription:
             AccountNotFound: there is no such user.
             SubscriptionNotFound: neither we nor the gateway know it; or it is to be
                 unlinked, and we do not know it.
-            SubscriptionLinked: it is linked to another user, or is unlinked already.
+            SubscriptionLinked: it is linked to another user.
             GatewayUnavailable: it could not be asked.
         """
         caller.require_admin()
@@ -111,9 +112,7 @@ class LinkSubscription:
             await self._fetched(gateway_id)
             return None
         owner = link.subscription.user_id
-        if link.subscription.linked_by_hand and owner == user_id:
-            return link
-        if owner is None if user_id is None else owner not in {None, user_id}:
+        if user_id is not None and owner is not None and owner != user_id:
             raise SubscriptionLinked(owner)
         return link
 

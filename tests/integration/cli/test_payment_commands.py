@@ -209,6 +209,25 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     assert dev.run("subscription", "show", "no id").code == 2
 
 
+def test_a_payment_that_stripe_has_not_is_settled(dev: Dev) -> None:
+    """
+    An invented webhook made it, and it is linked to nobody: a reconciliation differs
+    until a person decides that it stays so.
+    """
+    assert dev.send("invented_one").code == 0
+    unlink = ("payment", "unlink", "ch_invented_one", "--reason", "invented")
+
+    dry = dev.run(*unlink, "--dry-run")
+    done = dev.run(*unlink, "--json").json
+    again = dev.run(*unlink, "--dry-run")
+
+    plan = "would belong to nobody, also if its user registers"
+    assert dry.out == f"ch_invented_one {plan}\n"
+    assert (done["user_id"], done["linked_by_hand"]) == (None, True)
+    assert [it["user_id"] for it in done["decided"]] == [None]
+    assert again.out == "ch_invented_one is unlinked by hand already\n"
+
+
 @pytest.mark.parametrize("dry_run", [True, False], ids=["dry-run", "run"])
 def test_what_stripe_does_not_have_is_not_linked(dev: Dev, *, dry_run: bool) -> None:
     """

@@ -7,6 +7,8 @@ import click
 import msgspec
 
 from payments_core.identity import UserId
+from payments_core.payment import PaymentRecord
+from payments_core.subscription import Subscription
 from payments_service.cli.table import show_table
 
 _COLUMNS: Final = ("at", "action", "user_id", "by", "reason")
@@ -24,10 +26,12 @@ def show_link(link: msgspec.Struct, *, as_json: bool) -> None:
     show_table(_COLUMNS, decided, nothing="nothing was decided by hand", empty={})
 
 
-def plan_of(id_: str, user: UserId | None, owner: UserId | None) -> str:
+def plan_of(id_: str, user: UserId | None, kept: PaymentRecord | Subscription) -> str:
     """Say what would be done of a thing that is kept, to an owner or to none."""
     if user is not None:
         return f"{id_} would be linked to {user}"
-    if owner is None:
+    if kept.unlinked_by_hand:
         return f"{id_} is unlinked by hand already"
-    return f"{id_} would be taken from {owner}"
+    if kept.user_id is None:
+        return f"{id_} would belong to nobody, also if its user registers"
+    return f"{id_} would be taken from {kept.user_id}"

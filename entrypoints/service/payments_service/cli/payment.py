@@ -63,9 +63,10 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Take a payment from its user.
+    """Let a payment belong to nobody; take it from its user, if it has one.
 
-    It stays unlinked until it is linked by hand.
+    It stays unlinked until it is linked by hand. It may be one that Stripe has not:
+    `payments reconcile` tells of it no more.
     """
     environment.run(_decide(id_, None, reason, dry_run, as_json))
 
@@ -98,4 +99,4 @@ async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> st
     link = await check(id_, user, caller=environment.operator())
     if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    return plan_of(id_, user, link.record.user_id)
+    return plan_of(id_, user, link.record)

@@ -69,9 +69,10 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Take a subscription from its user, with what it has paid for.
+    """Let a subscription belong to nobody; take it from its user, if it has one.
 
-    It stays unlinked until it is linked by hand.
+    What it has paid for goes with it. It stays unlinked until it is linked by hand. It
+    may be one that Stripe has not: `payments reconcile` tells of it no more.
     """
     environment.run(_decide(id_, None, reason, dry_run, as_json))
 
@@ -106,7 +107,7 @@ async def _plan(container: Container, id_: str, user: UserId | None) -> str:
     link = await check(id_, user, caller=environment.operator())
     if link is None:
         return f"{id_} would be asked of Stripe, and linked to {user}"
-    return plan_of(id_, user, link.subscription.user_id)
+    return plan_of(id_, user, link.subscription)
 
 
 COMMANDS: Final = (show, link, unlink)
