@@ -236,6 +236,44 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     assert isinstance(answer.refusal, refusal)
 
 
+@pytest.mark.parametrize(
+    ("whose", "owner"),
+    [
+        ({"user": ADA}, ADA),
+        ({"customer": CUS_2}, BOB),
+        ({"email": email_of(BOB)}, BOB),
+        ({"user": BOB, "customer": CUS_2}, BOB),
+        ({"user": "nobody"}, None),
+        # In conflict: a person decides.
+        ({"user": ADA, "customer": CUS_2}, None),
+    ],
+    ids=["named", "customer", "e-mail", "both", "nobody", "two"],
+)
+@pytest.mark.parametrize("heard", [True, False])
+def test_whose_a_payment_is_does_not_depend_on_its_event(
+    whose: Any, owner: UserId | None, *, heard: bool
+) -> None:
+    """
+    What would be linked by its event is not linked by hand to somebody else.
+    """
+    kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
+    fetched = a_payment(**whose)
+    if heard:
+        kept.record(found(PaymentReported(fetched)))
+
+    answers = {
+        user: kept.decide(found(decided(user, fetched=fetched))).decided[0].refusal
+        for user in (ADA, BOB)
+    }
+
+    for user, refusal in answers.items():
+        if owner is None or user == owner:
+            assert refusal is None
+        else:
+            assert isinstance(refusal, PaymentLinked)
+            assert refusal.user_id == owner
+
+
 def test_a_payment_of_nobody_is_decided_to_stay_so() -> None:
     """
     With a line in the log that names no user; once more changes nothing.

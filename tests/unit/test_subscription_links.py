@@ -149,6 +149,43 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     assert isinstance(answer.refusal, refusal)
 
 
+@pytest.mark.parametrize(
+    ("whose", "owner"),
+    [
+        ({"metadata_user_id": ADA, "customer_id": "cus_other"}, ADA),
+        ({"metadata_user_id": None, "customer_id": CUS_2}, BOB),
+        ({"metadata_user_id": BOB, "customer_id": CUS_2}, BOB),
+        ({"metadata_user_id": "nobody", "customer_id": "cus_other"}, None),
+        # In conflict: a person decides.
+        ({"metadata_user_id": ADA, "customer_id": CUS_2}, None),
+    ],
+    ids=["named", "customer", "both", "nobody", "two"],
+)
+@pytest.mark.parametrize("heard", [True, False])
+def test_whose_a_subscription_is_does_not_depend_on_its_event(
+    whose: Any, owner: UserId | None, *, heard: bool
+) -> None:
+    """
+    What would be linked by its event is not linked by hand to somebody else.
+    """
+    kept = two_users()
+    fetched = observed(**whose)
+    if heard:
+        kept.record(found(fetched))
+
+    answers = {
+        user: kept.decide(found(decided(user, observed=fetched))).decided[0].refusal
+        for user in (ADA, BOB)
+    }
+
+    for user, refusal in answers.items():
+        if owner is None or user == owner:
+            assert refusal is None
+        else:
+            assert isinstance(refusal, SubscriptionLinked)
+            assert refusal.user_id == owner
+
+
 def test_a_subscription_of_nobody_is_decided_to_stay_so() -> None:
     """
     With a line in the log that names no user; it is never overdue, for nothing rests
@@ -257,6 +294,7 @@ async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
     async with told() as story:
         it, [known] = story.deployment, story.deployment.database.tables.subscriptions
         link = LinkSubscription(it.record, it.asked, MemoryAuditLog(it.database))
+        await it.register(BOB)
         kept = await link.check(known, ADA, caller=admin())
         assert kept == await link.read(known, caller=admin())
         assert kept == await link.check(known, None, caller=admin())
@@ -274,6 +312,10 @@ async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
             "subscriptions", customer=customer, items=[{"price": it.basic}]
         )["id"]
         assert await link.check(elsewhere, ADA, caller=admin()) is None
+        hers = story.api.subscribe(story.customer, it.pro)["id"]
+        with pytest.raises(SubscriptionLinked) as refusal:
+            await link.check(hers, BOB, caller=admin())
+        assert refusal.value.user_id == ADA
         assert elsewhere not in it.database.tables.subscriptions
         for missing, user in ((elsewhere, None), ("sub_missing", ADA)):
             with pytest.raises(SubscriptionNotFound):

@@ -194,13 +194,18 @@ async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
         link, paid = LinkPayment(it.record, it.asked, read), PaymentId(story.paid)
         kept = await read(paid, caller=ROOT)
         assert await link.check(paid, ADA, caller=ROOT) == kept
-        assert await link.check(paid, None, caller=ROOT) == kept
+        with pytest.raises(PaymentOfSubscription):
+            await link.check(paid, None, caller=ROOT)
+        await it.register(BOB)
         with pytest.raises(PaymentLinked):
             await link.check(paid, BOB, caller=ROOT)
         linked = await link(paid, ADA, "asked for", caller=ROOT)
         assert await link.check(paid, ADA, caller=ROOT) == linked
 
         elsewhere = PaymentId(story.charge())
+        with pytest.raises(PaymentLinked) as refusal:
+            await link.check(elsewhere, BOB, caller=ROOT)
+        assert refusal.value.user_id == ADA
         assert await link.check(elsewhere, ADA, caller=ROOT) is None
         assert elsewhere not in it.database.tables.payments
         for missing, user in ((elsewhere, None), (PaymentId("ch_missing"), ADA)):

@@ -75,6 +75,11 @@ class Known:
             return self.by_email.get(thing.email)
         return self.holders_of(thing.email).at(thing.created_at)
 
+    def linked_to(self, thing: Payment | SubscriptionReport) -> UserId | None:
+        """Say to whom a thing that is not kept would be linked if it was heard of."""
+        owner = self.owner_of(thing)
+        return None if isinstance(owner, OwnershipConflict) else owner
+
     def holders_of(self, email: str) -> EmailHolders:
         current = self.by_email.get(email)
         since = self.accounts[current].email_since if current else None

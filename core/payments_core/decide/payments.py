@@ -129,7 +129,7 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
     payment = before.payment if before else fact.fetched
     if payment is None or (before is None and user is None):
         return PaymentNotFound()
-    owner = before.user_id if before else None
+    owner = before.user_id if before else group.known.linked_to(payment)
     if before is not None and before.linked_by_hand and owner == user:
         return APPLIED
     if user is not None and group.account is None:

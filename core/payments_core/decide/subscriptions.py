@@ -94,7 +94,7 @@ def decide_subscription_link(
     known = before or _first(fact)
     if known is None or (before is None and user is None):
         return SubscriptionNotFound()
-    owner = known.user_id
+    owner = before.user_id if before else group.known.linked_to(known.report)
     if known.linked_by_hand and owner == user:
         return APPLIED
     if user is not None and group.account is None:

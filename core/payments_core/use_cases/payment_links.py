@@ -8,7 +8,6 @@ from payments_core.by_hand import ByHand, LoggedChange
 from payments_core.caller import Caller
 from payments_core.errors import (
     GatewayObjectMissing,
-    PaymentLinked,
     PaymentNotFound,
 )
 from payments_core.facts import Fact, LinkDecided, SourcedFacts
@@ -76,22 +75,14 @@ class LinkPayment:
             InvalidValue: the reason is none.
             AccountNotFound: there is no such user.
             PaymentNotFound: neither we nor the gateway know the payment.
-            PaymentLinked: it is linked to another user.
+            PaymentLinked: it is linked to another user, or would be if it was kept.
             PaymentOfSubscription: it paid for a subscription of another user; or it
                 is to be taken from whose subscription it paid for.
             GatewayUnavailable: it could not be asked.
         """
         caller.require_admin()
-        decided = LinkDecided(
-            payment_id=id_,
-            user_id=user_id,
-            by_hand=ByHand.of(caller.user_id, reason),
-        )
-        record = await self.read.payments.find(id_)
-        if record is None and user_id is None:
-            raise PaymentNotFound
-        if record is None or _is_asked(record.payment, user_id):
-            decided = await self._fetched(decided)
+        by_hand = ByHand.of(caller.user_id, reason)
+        decided = await self._decided(id_, user_id, by_hand)
         await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(id_, caller=caller)
 
@@ -100,25 +91,31 @@ class LinkPayment:
     ) -> PaymentLink | None:
         """Return the payment if we have kept it; of another one the gateway is asked.
 
-        Nothing is saved. What it paid for is not looked at.
+        It is decided as when it is linked, and nothing is saved.
 
         Raises:
-            ScopeRequired, PaymentNotFound, PaymentLinked, GatewayUnavailable: as when
-                it is linked.
+            ScopeRequired, AccountNotFound, PaymentNotFound, PaymentLinked,
+                PaymentOfSubscription, GatewayUnavailable: as when it is linked.
         """
+        caller.require_admin()
+        by_hand = ByHand.maybe(caller.user_id, None)
+        decided = await self._decided(id_, user_id, by_hand)
+        await self.record.check(SourcedFacts(facts=(decided,)))
         try:
-            link = await self.read(id_, caller=caller)
+            return await self.read(id_, caller=caller)
         except PaymentNotFound:
-            if user_id is None:
-                raise
-            await self._asked(id_)
             return None
-        payment, owner = link.record.payment, link.record.user_id
-        if user_id is not None and not payment.invoice_known:
-            await self._asked(id_)
-        if user_id is not None and owner is not None and owner != user_id:
-            raise PaymentLinked(owner)
-        return link
+
+    async def _decided(
+        self, id_: PaymentId, user_id: UserId | None, by_hand: ByHand
+    ) -> LinkDecided:
+        decided = LinkDecided(payment_id=id_, user_id=user_id, by_hand=by_hand)
+        record = await self.read.payments.find(id_)
+        if record is None and user_id is None:
+            raise PaymentNotFound
+        if record is None or _is_asked(record.payment, user_id):
+            return await self._fetched(decided)
+        return decided
 
     async def _fetched(self, decided: LinkDecided) -> LinkDecided:
         try:

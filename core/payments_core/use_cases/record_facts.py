@@ -155,6 +155,18 @@ class RecordFacts:
             lookup |= decision.more
         raise RuntimeError(f"still not decided after {LOADS_MAX} loads: {lookup}")
 
+    async def check(self, source: SourcedFacts) -> None:
+        """Decide on the facts of one source as `one` does; nothing is saved.
+
+        Raises:
+            Rejected: a rule forbids it.
+            StoreUnavailable: the database does not answer.
+        """
+        _, decision = await self.decided([source])
+        (answer,) = decision.decided
+        if refused := answer.refusal or answer.failure:
+            raise refused
+
     async def one(self, source: SourcedFacts) -> Recorded:
         """Record the facts of one source.
 

@@ -9,7 +9,6 @@ from payments_core.caller import Caller
 from payments_core.changes import Lookup
 from payments_core.errors import (
     GatewayObjectMissing,
-    SubscriptionLinked,
     SubscriptionNotFound,
 )
 from payments_core.facts import (
@@ -76,20 +75,13 @@ class LinkSubscription:
             AccountNotFound: there is no such user.
             SubscriptionNotFound: neither we nor the gateway know it; or it is to be
                 unlinked, and we do not know it.
-            SubscriptionLinked: it is linked to another user.
+            SubscriptionLinked: it is linked to another user, or would be if it was
+                kept.
             GatewayUnavailable: it could not be asked.
         """
         caller.require_admin()
-        decided = SubscriptionLinkDecided(
-            gateway_id=gateway_id,
-            user_id=user_id,
-            by_hand=ByHand.of(caller.user_id, reason),
-        )
-        if await self._find(gateway_id) is None:
-            if user_id is None:
-                raise SubscriptionNotFound
-            observed = await self._fetched(gateway_id)
-            decided = attrs.evolve(decided, observed=observed)
+        by_hand = ByHand.of(caller.user_id, reason)
+        decided = await self._decided(gateway_id, user_id, by_hand)
         await self.record.one(SourcedFacts(facts=(decided, *also)))
         return await self.read(gateway_id, caller=caller)
 
@@ -98,23 +90,33 @@ class LinkSubscription:
     ) -> SubscriptionLink | None:
         """Return it if we have kept it; of another one the gateway is asked.
 
-        Nothing is saved.
+        It is decided as when it is linked, and nothing is saved.
 
         Raises:
-            ScopeRequired, SubscriptionNotFound, SubscriptionLinked,
+            ScopeRequired, AccountNotFound, SubscriptionNotFound, SubscriptionLinked,
                 GatewayUnavailable: as when it is linked.
         """
+        caller.require_admin()
+        by_hand = ByHand.maybe(caller.user_id, None)
+        decided = await self._decided(gateway_id, user_id, by_hand)
+        await self.record.check(SourcedFacts(facts=(decided,)))
         try:
-            link = await self.read(gateway_id, caller=caller)
+            return await self.read(gateway_id, caller=caller)
         except SubscriptionNotFound:
-            if user_id is None:
-                raise
-            await self._fetched(gateway_id)
             return None
-        owner = link.subscription.user_id
-        if user_id is not None and owner is not None and owner != user_id:
-            raise SubscriptionLinked(owner)
-        return link
+
+    async def _decided(
+        self, gateway_id: str, user_id: UserId | None, by_hand: ByHand
+    ) -> SubscriptionLinkDecided:
+        decided = SubscriptionLinkDecided(
+            gateway_id=gateway_id, user_id=user_id, by_hand=by_hand
+        )
+        if await self._find(gateway_id) is not None:
+            return decided
+        if user_id is None:
+            raise SubscriptionNotFound
+        observed = await self._fetched(gateway_id)
+        return attrs.evolve(decided, observed=observed)
 
     async def _find(self, gateway_id: str) -> Subscription | None:
         lookup = Lookup(subscriptions=frozenset({gateway_id}))
