@@ -49,6 +49,7 @@ class DriftKind(StrEnum):
     PAYMENT_DETAILS = "payment_details"
     CARD = "card"
     CUSTOMER_DELETED = "customer_deleted"
+    CUSTOMER_UNBOUND = "customer_unbound"
     CUSTOMER_MISSING = "customer_missing"
     OWNER_CONFLICT = "owner_conflict"
     UNREADABLE = "unreadable"
@@ -80,6 +81,7 @@ MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
         _K.PAYMENT_DETAILS: "Anything else of it: amount, time, customer, e-mail.",
         _K.CARD: "The card that is shown.",
         _K.CUSTOMER_DELETED: "Stripe has deleted the customer of a user.",
+        _K.CUSTOMER_UNBOUND: "A customer names a user here who has none.",
         _K.CUSTOMER_MISSING: "The customer of a user is one that Stripe has not.",
         _K.OWNER_CONFLICT: "Its metadata and its customer name different users.",
         _K.UNREADABLE: "Stripe's object cannot be read.",
@@ -181,6 +183,10 @@ def drift_of(snapshot: Snapshot, changes: Changes) -> Sequence[Drift]:
 
 
 def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
+    if (unbound := _unbound(changes)) is not None:
+        # Its card, and what is linked to its user by it, follow from it.
+        yield unbound
+        return
     known = {it.gateway_id: it for it in snapshot.subscriptions}
     for account in snapshot.accounts:
         known |= {it.gateway_id: it for it in account.subscriptions}
@@ -195,6 +201,21 @@ def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
         yield from _of_payment(payments.get(record.payment.id), record)
     if changes.before is not None and changes.after is not None:
         yield from _of_account(changes.before, changes.after)
+
+
+def _unbound(changes: Changes) -> Drift | None:
+    before, after = changes.before, changes.after
+    if before is None or before.customer_id is not None:
+        return None
+    if after is None or after.customer_id is None:
+        return None
+    return Drift(
+        kind=_K.CUSTOMER_UNBOUND,
+        subject=after.customer_id,
+        user_id=after.user_id,
+        ours=None,
+        theirs=after.customer_id,
+    )
 
 
 def _of_subscription(

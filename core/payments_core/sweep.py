@@ -17,8 +17,9 @@ import attrs
 
 from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup, Snapshot
+from payments_core.erasure import is_pseudonym
 from payments_core.facts import Fact, PeriodPaid
-from payments_core.identity import CustomerId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.object_lists import (
@@ -137,12 +138,13 @@ class Suspect:
 
     It is fetched as `job` would, or `facts` say already all that there is to say of it.
     `unreadable` says why neither is possible. `since` is when it was made at the
-    gateway.
+    gateway. `names` is the user whom a customer names, and who has none.
     """
 
     subject: str
     job: JobKey | None = None
     facts: tuple[Fact, ...] = ()
+    names: UserId | None = None
     unreadable: str | None = None
     since: datetime | None = None
 
@@ -158,7 +160,9 @@ def wanted_of(page: ObjectPage) -> Lookup:
 def _wanted(it: Listed) -> Lookup:
     match it:
         case ListedCustomer():
-            return Lookup(keys=_keys(it.customer_id))
+            named = it.metadata_user_id
+            users = LinkKeys(frozenset({UserId(named)} if named else ()))
+            return Lookup(keys=_keys(it.customer_id) | users)
         case ListedSubscription():
             id_ = frozenset({it.report.gateway_id})
             keys = _keys(it.report.customer_id)
@@ -188,7 +192,10 @@ def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
         if not known.is_erased(listed.it)
         for it in known.suspects(listed)
     ]
-    return list({(it.subject, it.job): it for it in found}.values())
+    # Of several customers who name one user the newest is theirs: it is listed first.
+    newest = {it.names: it.subject for it in reversed(found) if it.names is not None}
+    suspects = {(it.subject, it.job): it for it in found}.values()
+    return [it for it in suspects if it.names is None or newest[it.names] == it.subject]
 
 
 def missing_of(
@@ -206,6 +213,7 @@ def missing_of(
 class _Known:
     subscriptions: Mapping[str, Subscription]
     accounts: Mapping[CustomerId, PaymentAccount]
+    users: Mapping[UserId, PaymentAccount]
     payments: Mapping[PaymentId, PaymentRecord]
     periods: Mapping[tuple[str, str], PaidPeriod]
     erased: Mapping[str, datetime]
@@ -220,6 +228,7 @@ class _Known:
         return cls(
             {it.gateway_id: it for it in all_},
             {it.customer_id: it for it in accounts if it.customer_id},
+            {it.user_id: it for it in accounts},
             {it.payment.id: it for it in snapshot.payments},
             {(it.gateway_id, it.invoice_id): it for it in snapshot.periods},
             snapshot.erased,
@@ -227,8 +236,8 @@ class _Known:
 
     def is_erased(self, it: Listed) -> bool:
         """Say whether it is of a customer who was erased: it is ignored."""
-        names = _wanted(it).names() if self.erased else frozenset[str]()
-        return not names.isdisjoint(self.erased)
+        customers = _wanted(it).keys.customer_ids if self.erased else ()
+        return any(f"customer {customer}" in self.erased for customer in customers)
 
     def suspects(self, listed: ListedObject) -> Iterator[Suspect]:
         it, since = listed.it, listed.created_at
@@ -236,8 +245,8 @@ class _Known:
         match it:
             case ListedUnreadable():
                 yield Suspect(subject=listed.id, unreadable=it.reason, since=since)
-            case ListedCustomer() if self._has_other_card(it):
-                job = JobKey(JobKind.CUSTOMER, it.customer_id)
+            case ListedCustomer():
+                yield from self._of_customer(it, since)
             case ListedSubscription():
                 if self._differs(it):
                     job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
@@ -256,6 +265,14 @@ class _Known:
         if job is not None:
             yield Suspect(subject=job.subject, job=job, since=since)
 
+    def _of_customer(self, it: ListedCustomer, since: datetime) -> Iterator[Suspect]:
+        job = JobKey(JobKind.CUSTOMER, it.customer_id)
+        suspect = Suspect(subject=job.subject, job=job, since=since)
+        if self._has_other_card(it):
+            yield suspect
+        elif user := self._named_without_customer(it):
+            yield attrs.evolve(suspect, names=user)
+
     def _has_other_card(self, it: ListedCustomer) -> bool:
         account = self.accounts.get(it.customer_id)
         if account is None:
@@ -268,6 +285,16 @@ class _Known:
             return account.card != it.card
         # The list has the default card only.
         return account.card is None or account.card.id != own
+
+    def _named_without_customer(self, it: ListedCustomer) -> UserId | None:
+        """Return the user who is named by a customer that nobody has, and has none."""
+        account = self.users.get(UserId(it.metadata_user_id or ""))
+        if account is None or account.customer_id is not None:
+            return None
+        is_free = it.customer_id not in self.accounts
+        return (
+            account.user_id if is_free and not is_pseudonym(account.user_id) else None
+        )
 
     def _differs(self, it: ListedSubscription) -> bool:
         known = self.subscriptions.get(it.report.gateway_id)

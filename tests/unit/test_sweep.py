@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from contracts.examples import (
     ADA,
+    BOB,
     CH_1,
     CUS_1,
+    CUS_2,
     NOON,
     SUB_1,
     a_payment,
@@ -24,7 +26,9 @@ from contracts.examples import (
 )
 from payments_core.card import Card
 from payments_core.changes import Lookup, Snapshot
+from payments_core.erasure import PSEUDONYM
 from payments_core.facts import PeriodPaid
+from payments_core.identity import UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.object_lists import (
     CreatedBetween,
@@ -363,6 +367,51 @@ def test_a_customer_of_nobody_is_no_suspect() -> None:
     There is nothing to be compared.
     """
     assert not found(ListedCustomer(CUS_1, None, VISA))
+
+
+def test_a_customer_of_a_user_who_has_none_is_suspect() -> None:
+    """
+    If its metadata names them; it is bound then.
+    """
+    account = an_account(ADA)
+    [suspect] = found(ListedCustomer(CUS_1, ADA, None), accounts=[account])
+    assert (suspect.subject, suspect.names, suspect.since) == (CUS_1, ADA, NOON)
+    assert not found(ListedCustomer(CUS_1, None, None), accounts=[account])
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        {"accounts": [an_account(ADA, customer=CUS_2)]},
+        {"accounts": [an_account(ADA), an_account(BOB, customer=CUS_1)]},
+        {"accounts": [an_account(ADA)], "erased": {f"customer {CUS_1}": NOON}},
+    ],
+    ids=["not registered", "has another", "is another's", "erased"],
+)
+def test_a_customer_that_cannot_be_bound_is_no_suspect(known: Any) -> None:
+    """
+    Whomever its metadata names.
+    """
+    assert not found(ListedCustomer(CUS_1, ADA, None), **known)
+
+
+def test_a_customer_of_a_pseudonym_is_no_suspect() -> None:
+    """
+    Money of somebody who was erased stays the pseudonym's, and has no customer.
+    """
+    nobody = UserId(f"{PSEUDONYM}1")
+    listed_ = ListedCustomer(CUS_1, nobody, None)
+    assert not found(listed_, accounts=[an_account(nobody)])
+
+
+def test_of_two_customers_of_one_user_the_newest_is_suspect() -> None:
+    """
+    The list begins with it.
+    """
+    page = a_page(ListedCustomer(CUS_2, ADA, None), ListedCustomer(CUS_1, ADA, None))
+    snapshot = Snapshot(lookup=Lookup(), sequence=1, accounts=[an_account(ADA)])
+    assert [it.subject for it in suspects_of(page, snapshot)] == [CUS_2]
 
 
 def test_one_thing_that_is_listed_twice_is_one_suspect() -> None:

@@ -11,13 +11,14 @@ import attrs
 
 from payments_core.facts import (
     CardObserved,
+    CustomerBound,
     Fact,
     PaymentCorrected,
     PeriodPaid,
     SubscriptionObserved,
 )
 from payments_core.gateway import FetchedPayment, FetchedSubscription
-from payments_core.identity import CustomerId
+from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind
 from payments_core.payment import PaymentId
 from payments_core.ports import AccountDirectory, PaymentGateway
@@ -39,11 +40,15 @@ def facts_of_payment(found: FetchedPayment, sequence: int) -> tuple[Fact, ...]:
 
 @attrs.frozen
 class FetchedCustomerState:
-    """What there is of a customer; `facts` are about the card, or the deletion."""
+    """What there is of a customer; `facts` are about the card, or the deletion.
+
+    `metadata_user_id` is the user whom the metadata of one names that is there.
+    """
 
     facts: tuple[Fact, ...]
     subscriptions: Sequence[SubscriptionReport] = ()
     deleted: bool = False
+    metadata_user_id: str | None = None
 
 
 async def fetch_customer(
@@ -68,7 +73,27 @@ async def fetch_customer(
     if own is not None and (card is None or card.id != own):
         card = await gateway.card(customer, own) or card
     observed = CardObserved(customer_id=customer, card=card, sequence=sequence)
-    return FetchedCustomerState((observed,), sold)
+    return FetchedCustomerState(
+        (observed,), sold, metadata_user_id=found.metadata_user_id
+    )
+
+
+async def fetch_named(
+    gateway: PaymentGateway,
+    accounts: AccountDirectory,
+    customer: CustomerId,
+    user_id: UserId,
+    sequence: int,
+) -> tuple[Fact, ...]:
+    """Fetch a customer that names a user, as facts that bind it with its card.
+
+    There are none if it was deleted since, or names the user no more.
+    """
+    found = await fetch_customer(gateway, accounts, customer, sequence)
+    if found.metadata_user_id != user_id:
+        return ()
+    bound = CustomerBound(user_id=user_id, customer_id=customer, existed=True)
+    return (bound, *found.facts)
 
 
 _Fetch = Callable[

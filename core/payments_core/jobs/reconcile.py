@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from payments_core.account import PaymentAccount
 from payments_core.changes import Lookup, Snapshot
 from payments_core.drift import Drift, DriftKind, drift_of
 from payments_core.errors import (
@@ -26,7 +27,7 @@ from payments_core.facts import Fact, SourcedFacts
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobKey, JobKind, JobState
 from payments_core.jobs.drift_cause import DELIVERED_WITHIN, DriftCause, FindCause
-from payments_core.jobs.fetch import fetch
+from payments_core.jobs.fetch import fetch, fetch_named
 from payments_core.linking import LinkKeys
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId
@@ -149,7 +150,8 @@ class Reconcile:
         """Return what of one user has to be compared closely.
 
         Their customer, what it has that differs, and what is kept of them and is not
-        the customer's: that was linked by an e-mail, or is a former customer's.
+        the customer's: that was linked by an e-mail, or is a former customer's. Of who
+        has none, the customer that has their e-mail and names them.
 
         Raises:
             AccountNotFound: there is no such user.
@@ -159,11 +161,14 @@ class Reconcile:
         if account is None:
             raise AccountNotFound(user_id)
         found, listed = list[Suspect](), set[str]()
-        if account.customer_id is not None:
-            found.append(_customer(account.customer_id))
+        customer, names = account.customer_id, None
+        if customer is None:
+            customer, names = await self._named_customer(account), user_id
+        if customer is not None:
+            found.append(attrs.evolve(_customer(customer), names=names))
             try:
                 for list_ in OF_CUSTOMER:
-                    async for page in self._pages(list_, account.customer_id):
+                    async for page in self._pages(list_, customer):
                         listed.update(it.id for it in page.objects)
                         snapshot = await self.record.snapshot(wanted_of(page))
                         found += suspects_of_customer(page, snapshot)
@@ -181,6 +186,13 @@ class Reconcile:
             if id_ not in listed
         ]
         return found
+
+    async def _named_customer(self, account: PaymentAccount) -> CustomerId | None:
+        """Return the customer that names a user who has none, and is nobody's."""
+        customer = await self.gateway.customer_of(account.user_id, account.email.text)
+        if customer is None or await self.accounts.owner_of_customer(customer):
+            return None
+        return customer
 
     async def _payments(self, user_id: UserId) -> Sequence[str]:
         """Return the payments of a user that have a date, the newest first."""
@@ -251,7 +263,7 @@ class Reconcile:
             # The number of a load is greater than all before: what is fetched after it
             # is newer.
             sequence = (await self.record.snapshot(Lookup())).sequence
-            facts = await fetch(self.gateway, self.accounts, suspect.job, sequence)
+            facts = await self._fetched(suspect, suspect.job, sequence)
         snapshot, decision = await self.record.decided([SourcedFacts(facts=facts)])
         (decided,) = decision.decided
         if decided.failure is not None:
@@ -270,6 +282,16 @@ class Reconcile:
                 )
             ]
         return facts, drifts
+
+    async def _fetched(
+        self, suspect: Suspect, job: JobKey, sequence: int
+    ) -> tuple[Fact, ...]:
+        if suspect.names is None:
+            return await fetch(self.gateway, self.accounts, job, sequence)
+        customer = CustomerId(suspect.subject)
+        return await fetch_named(
+            self.gateway, self.accounts, customer, suspect.names, sequence
+        )
 
     async def _is_closed(self, subject: str) -> bool:
         """Say whether all that was reported of a conflict was closed by hand."""
@@ -301,7 +323,7 @@ class Reconcile:
         Nor of what a person has unlinked: it is decided that it belongs to nobody.
         """
         kind = _MISSING.get(suspect.job.kind) if suspect.job else None
-        if kind is None or suspect.since is not None:
+        if kind is None or suspect.since is not None or suspect.names is not None:
             # It was listed, and is gone meanwhile.
             return []
         snapshot = await self.record.snapshot(_of(suspect))

@@ -1,0 +1,173 @@
+"""A customer that names a user who has none here: found, and bound."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from payments_core.drift import DriftKind
+from payments_core.entitlement import PaymentStatus
+from payments_core.identity import CustomerId, UserId
+from payments_core.jobs import Finding
+from payments_core.payment import PaymentId
+from payments_core.use_cases import Order
+from support.deployment import ADA, Deployment, caller_of
+from support.reconciling import GOOD, Story, reconciling
+
+pytestmark = pytest.mark.anyio
+
+Deed = Callable[[Story], Awaitable[None]]
+UNBOUND = DriftKind.CUSTOMER_UNBOUND
+
+
+@pytest.fixture
+async def story() -> AsyncIterator[Story]:
+    async with Deployment.opened() as deployment, reconciling(deployment) as it:
+        await deployment.register()
+        yield it
+
+
+async def pay_once(story: Story) -> None:
+    story.charge()
+
+
+async def subscribe(story: Story) -> None:
+    deployment = story.deployment
+    order = Order(product=deployment.product)
+    await deployment.start(ADA, order, caller=caller_of(ADA), key=None)
+
+
+PAYS = pytest.mark.parametrize("pays", [pay_once, subscribe])
+
+
+async def restored(story: Story, *deeds: Deed) -> object:
+    """Let ada get a card and pay, then restore the database of before.
+
+    Return her account as it was.
+    """
+    deployment = story.deployment
+    backup = deployment.database.tables.copy()
+    await deployment.update_card(ADA, GOOD, caller=caller_of(ADA), key=None)
+    for deed in deeds:
+        await deed(story)
+    await deployment.hear()
+    await deployment.work()
+    before = await truth(deployment)
+    deployment.database.tables = backup
+    await deployment.hear([], apply_only=True)
+    return before
+
+
+async def truth(deployment: Deployment) -> object:
+    """Return what a user would notice of their account."""
+    account = await deployment.account()
+    sold = [(it.gateway_id, it.status) for it in account.subscriptions]
+    return account.customer_id, account.card, account.verdict, sold
+
+
+def told_of(findings: Sequence[Finding]) -> list[tuple[DriftKind, UserId | None, bool]]:
+    return [(it.drift.kind, it.drift.user_id, it.repaired) for it in findings]
+
+
+@PAYS
+@pytest.mark.parametrize("by_user", [True, False])
+async def test_f55_a_user_is_paid_again_after_a_backup_is_restored(
+    story: Story, pays: Deed, *, by_user: bool
+) -> None:
+    """
+    Their customer was bound after it was made: it names them, so it is bound again,
+    with its card, and all that it has is theirs.
+    """
+    before = await restored(story, pays)
+    deployment = story.deployment
+    assert (await deployment.account()).payment_status is PaymentStatus.NONE
+
+    if by_user:
+        found = [*await story.run.user(ADA, repairs=True)]
+    else:
+        found = await story.sweep(repairs=True)
+
+    assert told_of(found)[0] == (UNBOUND, ADA, True)
+    assert all(it.repaired for it in found)
+    assert await truth(deployment) == before
+    assert (await deployment.account()).payment_status is PaymentStatus.PAID
+    assert await story.sweep() == []
+    await deployment.work()
+    assert await truth(deployment) == before
+    assert await story.sweep() == []
+    assert await story.run.user(ADA, repairs=False) == []
+
+
+async def test_what_was_kept_without_an_owner_is_linked_with_the_customer(
+    story: Story,
+) -> None:
+    """
+    It is no finding of its own: it follows from the customer.
+    """
+    await restored(story)
+    charge = PaymentId(story.charge())
+    await story.deployment.hear()
+    tables = story.deployment.database.tables
+    assert tables.payments[charge].user_id is None
+
+    assert told_of(await story.sweep()) == [(UNBOUND, ADA, False)]
+    assert told_of(await story.sweep(repairs=True)) == [(UNBOUND, ADA, True)]
+
+    assert story.deployment.database.tables.payments[charge].user_id == ADA
+    account = await story.deployment.account()
+    assert account.payment_status is PaymentStatus.PAID
+
+
+async def test_of_two_customers_the_newest_is_bound(story: Story) -> None:
+    """
+    The other one is left alone, and never told of again.
+    """
+    await restored(story, pay_once)
+    older = story.customer
+    await story.deployment.advance(timedelta(minutes=1))
+    newer = story.api.post("customers", metadata={"user_id": ADA})["id"]
+    found = await story.sweep(repairs=True)
+    assert [it.drift.subject for it in found if it.drift.kind is UNBOUND] == [newer]
+    assert (await story.deployment.account()).customer_id == newer != older
+    await story.deployment.work()
+    assert UNBOUND not in {it.drift.kind for it in await story.sweep()}
+
+
+@pytest.mark.parametrize("change", ["deleted", "renamed"])
+async def test_a_customer_that_changed_since_it_was_listed_is_not_bound(
+    story: Story, change: str
+) -> None:
+    """
+    It was deleted, or names another user: nothing differs.
+    """
+    await restored(story)
+    deployment, customer = story.deployment, story.customer
+    [suspect] = await story.reconcile.suspects_of(ADA)
+    if change == "deleted":
+        story.api.delete(f"customers/{customer}")
+    else:
+        story.api.post(f"customers/{customer}", metadata={"user_id": "eve"})
+
+    assert await story.reconcile.compare(suspect, repairs=True) == []
+    assert (await deployment.account()).customer_id is None
+
+
+async def test_a_customer_that_is_another_users_is_not_bound(story: Story) -> None:
+    """
+    By hand it was: the binding stands against what its metadata says, and nothing of
+    it is compared as the other user's.
+    """
+    await restored(story)
+    eve = UserId("eve")
+    await story.deployment.register(eve)
+    tables = story.deployment.database.tables
+    account = await story.deployment.account(eve)
+    tables.put_account(
+        attrs.evolve(account, customer_id=CustomerId(story.customer), version=2)
+    )
+    story.charge()
+
+    assert await story.run.user(ADA, repairs=True) == []
+    assert UNBOUND not in {it.drift.kind for it in await story.sweep(repairs=True)}
+    assert (await story.deployment.account()).customer_id is None
