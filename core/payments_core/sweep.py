@@ -268,23 +268,11 @@ class _Known:
     def _of_customer(self, it: ListedCustomer, since: datetime) -> Iterator[Suspect]:
         job = JobKey(JobKind.CUSTOMER, it.customer_id)
         suspect = Suspect(subject=job.subject, job=job, since=since)
-        if self._has_other_card(it):
+        account = self.accounts.get(it.customer_id)
+        if account is not None and shows_another_card(account, it):
             yield suspect
         elif user := self._named_without_customer(it):
             yield attrs.evolve(suspect, names=user)
-
-    def _has_other_card(self, it: ListedCustomer) -> bool:
-        account = self.accounts.get(it.customer_id)
-        if account is None:
-            return False
-        reports = (sub.report for sub in account.subscriptions)
-        own = newest_own_card(
-            report for report in reports if report.customer_id == it.customer_id
-        )
-        if own is None or (it.card is not None and it.card.id == own):
-            return account.card != it.card
-        # The list has the default card only.
-        return account.card is None or account.card.id != own
 
     def _named_without_customer(self, it: ListedCustomer) -> UserId | None:
         """Return the user who is named by a customer that nobody has, and has none."""
@@ -351,6 +339,22 @@ class _Known:
         # Of several disputes each is listed: which of them decides, the payment says
         # that is fetched.
         return known is None or known.payment.dispute is not it.state
+
+
+def shows_another_card(account: PaymentAccount, it: ListedCustomer) -> bool:
+    """Say whether an account shows another card than its customer has.
+
+    As far as its subscriptions are known here: the card of one that is not known, or is
+    known otherwise, follows from that.
+    """
+    reports = (sub.report for sub in account.subscriptions)
+    own = newest_own_card(
+        report for report in reports if report.customer_id == it.customer_id
+    )
+    if own is None or (it.card is not None and it.card.id == own):
+        return account.card != it.card
+    # The list has the default card only.
+    return account.card is None or account.card.id != own
 
 
 def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:

@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
 
 from payments_core.drift import DriftKind
 from payments_core.entitlement import PaymentStatus
+from payments_core.errors import GatewayNotAttempted
+from payments_core.gateway import FetchedCustomer
 from payments_core.identity import CustomerId, UserId
-from payments_core.jobs import Finding
+from payments_core.jobs import Finding, RunSweep
 from payments_core.payment import PaymentId
 from payments_core.use_cases import Order
 from support.deployment import ADA, Deployment, caller_of
-from support.reconciling import GOOD, Story, reconciling
+from support.reconciling import GOOD, OTHER, Story, no_wait, reconciling
 
 pytestmark = pytest.mark.anyio
 
@@ -171,3 +174,74 @@ async def test_a_customer_that_is_another_users_is_not_bound(story: Story) -> No
     assert await story.run.user(ADA, repairs=True) == []
     assert UNBOUND not in {it.drift.kind for it in await story.sweep(repairs=True)}
     assert (await story.deployment.account()).customer_id is None
+
+
+# The card of one user
+
+
+@attrs.define
+class _BusyOnce:
+    """A gateway that has no room for the first call about a customer."""
+
+    gateway: Any
+    is_busy: bool = True
+
+    async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
+        if self.is_busy:
+            self.is_busy = False
+            raise GatewayNotAttempted("busy")
+        found: FetchedCustomer = await self.gateway.customer(customer_id)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gateway, name)
+
+
+async def test_another_default_card_of_one_user_is_found(story: Story) -> None:
+    """
+    Nothing else differs.
+    """
+    deployment = story.deployment
+    await deployment.update_card(ADA, GOOD, caller=caller_of(ADA), key=None)
+    await deployment.hear()
+    assert await story.run.user(ADA, repairs=True) == []
+    story.api.give_card(story.customer, OTHER)
+    await deployment.hear([], apply_only=True)
+
+    found = await story.run.user(ADA, repairs=True)
+
+    assert told_of(found) == [(DriftKind.CARD, ADA, True)]
+    assert await story.run.user(ADA, repairs=True) == []
+
+
+async def test_a_card_that_follows_is_none_of_its_own_if_the_gateway_is_busy(
+    story: Story,
+) -> None:
+    """
+    The customer is asked about again, and not taken for a suspect.
+    """
+    deployment = story.deployment
+    await deployment.update_card(ADA, GOOD, caller=caller_of(ADA), key=None)
+    await deployment.hear()
+    made = story.api.post(f"payment_methods/{OTHER}/attach", customer=story.customer)
+    sold = story.api.post(
+        "subscriptions",
+        customer=story.customer,
+        items=[{"price": deployment.basic}],
+        default_payment_method=made["id"],
+    )
+    await deployment.hear([], apply_only=True)
+    busy: Any = _BusyOnce(deployment.asked)
+    run = RunSweep(attrs.evolve(story.reconcile, gateway=busy), sleep=no_wait)
+
+    found = await run.user(ADA, repairs=False)
+
+    assert not busy.is_busy
+    assert sold["id"] in {it.drift.subject for it in found}
+    assert {it.drift.kind for it in found} == {
+        DriftKind.SUBSCRIPTION_UNKNOWN,
+        DriftKind.PAYMENT_UNKNOWN,
+    }
+    assert {it.drift.kind for it in await story.sweep()} == {
+        it.drift.kind for it in found
+    }

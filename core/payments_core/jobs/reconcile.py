@@ -19,6 +19,7 @@ from payments_core.changes import Lookup, Snapshot
 from payments_core.drift import Drift, DriftKind, drift_of
 from payments_core.errors import (
     AccountNotFound,
+    GatewayNotAttempted,
     GatewayObjectMissing,
     GatewayRefused,
 )
@@ -29,7 +30,12 @@ from payments_core.job import JobKey, JobKind, JobState
 from payments_core.jobs.drift_cause import DELIVERED_WITHIN, DriftCause, FindCause
 from payments_core.jobs.fetch import fetch, fetch_named
 from payments_core.linking import LinkKeys
-from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
+from payments_core.object_lists import (
+    CreatedBetween,
+    ListedCustomer,
+    ObjectList,
+    ObjectPage,
+)
 from payments_core.payment import PaymentId
 from payments_core.ports import (
     AccountDirectory,
@@ -46,6 +52,7 @@ from payments_core.sweep import (
     SweepPlace,
     SweepRange,
     missing_of,
+    shows_another_card,
     suspects_of,
     suspects_of_customer,
     wanted_of,
@@ -165,7 +172,9 @@ class Reconcile:
         if customer is None:
             customer, names = await self._named_customer(account), user_id
         if customer is not None:
-            found.append(attrs.evolve(_customer(customer), names=names))
+            named = attrs.evolve(_customer(customer), names=names)
+            if names is not None or await self._differs(account, customer):
+                found.append(named)
             try:
                 for list_ in OF_CUSTOMER:
                     async for page in self._pages(list_, customer):
@@ -193,6 +202,17 @@ class Reconcile:
         if customer is None or await self.accounts.owner_of_customer(customer):
             return None
         return customer
+
+    async def _differs(self, account: PaymentAccount, customer: CustomerId) -> bool:
+        """Say whether the customer of a user is a suspect, as it would be in a list."""
+        try:
+            found = await self.gateway.customer(customer)
+        except GatewayNotAttempted:
+            raise
+        except Exception:  # noqa: BLE001  # compared closely, it says what is wrong
+            return True
+        listed = ListedCustomer(customer, found.metadata_user_id, found.card)
+        return found.deleted or shows_another_card(account, listed)
 
     async def _payments(self, user_id: UserId) -> Sequence[str]:
         """Return the payments of a user that have a date, the newest first."""
