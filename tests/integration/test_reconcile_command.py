@@ -78,6 +78,32 @@ def test_one_user_is_reported_and_repaired(
     assert [it["cancel_at_period_end"] for it in shown] == [True]
 
 
+def test_a_customer_that_names_a_user_is_bound(
+    stack: ServiceWithSandbox, ada: Payer
+) -> None:
+    """
+    By the command; a report changes nothing.
+    """
+    ada.admin  # noqa: B018  # her first call registers her
+    email = f"{ada.id}@example.com"
+    made = stack.wire.post("customers", email=email, metadata={"user_id": ada.id})
+    user = ("--user", ada.id)
+
+    report = reconcile(stack, *user, "--json")
+    repaired = reconcile(stack, *user, "--apply")
+    after = reconcile(stack, *user)
+
+    assert (report.code, repaired.code, after.code) == (7, 0, 0)
+    [item] = json.loads(report.out)["items"]
+    told_of = {name: item[name] for name in ("kind", "subject", "user_id", "ours")}
+    assert told_of == {
+        "kind": "customer_unbound",
+        "subject": made["id"],
+        "user_id": ada.id,
+        "ours": None,
+    }
+
+
 def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
     """
     What Stripe has not is for a person, and stays; progress is on stderr.
