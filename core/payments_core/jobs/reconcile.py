@@ -183,6 +183,7 @@ class Reconcile:
                         found += suspects_of_customer(page, snapshot)
             except GatewayObjectMissing:
                 # There is no such customer: it is a suspect, as all that is kept of it.
+                found += [] if named in found else [named]
                 listed.clear()
         payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
