@@ -135,7 +135,7 @@ class MemoryErasures:
 
 
 def _texts_of(body: str) -> Iterator[str]:
-    """Return each text in quotes; of an e-mail the keys as well."""
+    """Return each text in quotes; of an e-mail the key as well."""
     for literal in re.findall(r'"(?:[^"\\]|\\.)*"', body):
         try:
             text = json.loads(literal)
@@ -143,7 +143,7 @@ def _texts_of(body: str) -> Iterator[str]:
             continue
         yield text
         with suppress(InvalidValue):
-            yield from (Email.of(text).key, read_email(text).key)
+            yield read_email(text).key
 
 
 def _emails_of(

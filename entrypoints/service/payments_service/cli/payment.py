@@ -63,7 +63,7 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Let a payment belong to nobody; take it from its user, if it has one.
+    """Take a payment from its user, if it has one: it belongs to nobody.
 
     It stays unlinked until it is linked by hand. It may be one that Stripe has not:
     `payments reconcile` tells of it no more.

@@ -69,7 +69,7 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Let a subscription belong to nobody; take it from its user, if it has one.
+    """Take a subscription from its user, if any: it belongs to nobody.
 
     What it has paid for goes with it. It stays unlinked until it is linked by hand. It
     may be one that Stripe has not: `payments reconcile` tells of it no more.
