@@ -87,6 +87,16 @@ def test_a_row_of_json_lines_is_read() -> None:
     assert [it.said for it in found] == [FIELDS_OF_ADA] * 2
 
 
+def test_how_much_was_read_is_known_row_by_row() -> None:
+    """
+    To the byte, though the stream reads ahead; the rest is not done yet.
+    """
+    row = "jürgen,j@b.c,cus_1\n"
+    file = opened(HEADER + row * 3)
+    seen = [file.read_bytes for _ in file.rows()]
+    assert seen == [count * len(row.encode()) for count in (1, 2, 3)]
+
+
 def test_lines_are_numbered_as_an_editor_does() -> None:
     """
     Blank ones count; a row of several lines is at its first.
@@ -197,7 +207,7 @@ def test_a_quote_that_is_never_closed_costs_some_rows_and_no_more() -> None:
 
 def test_a_quote_that_is_closed_in_a_later_row_names_the_lines_between() -> None:
     """
-    They are well, and nobody would look for them in a row that is refused.
+    Their rows are well, and are refused with it.
     """
     body = f'{HEADER}"ada,a@b.c,cus_1\nbob,b@b.c,cus_2\n",x,cus_3\n{ADA}\n'
     bad, after = rows(body)

@@ -315,26 +315,29 @@ class AccountExport:
         async with self._store.connection() as connection:
             theirs = await Theirs.found(connection, user)
             them = await identifiers_of(connection, theirs)
-        told = set[Any]()
+        changes, told = set[int](), set[EventKey]()
         for table in THEIRS:
             async for row in self._rows(table, theirs):
                 if table == "changes_by_hand":
-                    told.add(row["id"])
+                    changes.add(row["id"])
                 yield table, row
         async for keys in mentioning(self._store, them):
             for key in keys:
                 if key in told:
                     continue
                 told.add(key)
-                for table, row in await self._of_event(key):
-                    if table == "webhook_events" or row["id"] not in told:
-                        yield table, row
+                for table, row in await self._of_event(key, changes):
+                    yield table, row
 
-    async def _of_event(self, key: EventKey) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Return an event with its body, and what was done by hand of it."""
+    async def _of_event(
+        self, key: EventKey, told: set[int]
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return an event with its body, and what was done by hand of it, each once."""
         async with self._store.connection() as connection:
             events = await connection.fetch(_EVENT, key.id, key.type)
-            changes = await connection.fetch(_CHANGES, [key.id], [key.type])
+            found = await connection.fetch(_CHANGES, [key.id], [key.type])
+        changes = [it for it in found if it["id"] not in told]
+        told.update(it["id"] for it in changes)
         return [
             *(("webhook_events", _as_json(it)) for it in events),
             *(("changes_by_hand", _as_json(it)) for it in changes),

@@ -183,7 +183,8 @@ class Reconcile:
                         found += suspects_of_customer(page, snapshot)
             except GatewayObjectMissing:
                 # There is no such customer: it is a suspect, as all that is kept of it.
-                found += [] if named in found else [named]
+                if named not in found:
+                    found.append(named)
                 listed.clear()
         payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
@@ -198,7 +199,7 @@ class Reconcile:
         return found
 
     async def _named_customer(self, account: PaymentAccount) -> CustomerId | None:
-        """Return the customer that names a user who has none, and is nobody's."""
+        """Return the unbound customer that names a user who has none."""
         customer = await self.gateway.customer_of(account.user_id, account.email.text)
         if customer is None or await self.accounts.owner_of_customer(customer):
             return None

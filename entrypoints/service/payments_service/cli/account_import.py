@@ -112,7 +112,6 @@ class _Source:
     refused: _RefusedFile | None
     seen: SeenRows
     from_line: int
-    _read_bytes: int = attrs.field(init=False, default=0)
     # As they were written, of the rows that are with the importer.
     _texts: dict[int, str] = attrs.field(init=False, factory=dict)
     _unreadable: list[tuple[FileRow, InvalidValue]] = attrs.field(
@@ -122,13 +121,12 @@ class _Source:
     @property
     def share(self) -> float | None:
         """How much of the file the rows are that were given out so far."""
-        return self._read_bytes / self.size if self.size else None
+        return self.file.read_bytes / self.size if self.size else None
 
     def batches(self) -> Iterator[list[ImportRow]]:
         """Return rows to be imported; `add` has to hear of them before the next."""
         rows, repeated = list[ImportRow](), 0
         for row in self.file.rows():
-            self._read_bytes += len(row.text.encode(errors="surrogateescape"))
             try:
                 read = row.read()
                 before = self.seen.add(read)

@@ -128,12 +128,14 @@ class _Lines:
 class CustomerFile:
     """The rows of a stream that was opened with `newline=""`.
 
-    `refused_header` is the text that a file of its refused rows begins with.
+    `refused_header` is the text that a file of its refused rows begins with,
+    `read_bytes` how long the rows are that were given out so far.
     """
 
     _stream: TextIO
     _format: FileFormat
     refused_header: str = ""
+    read_bytes: int = 0
     # It is such a file itself.
     _has_reasons: bool = False
 
@@ -149,6 +151,7 @@ class CustomerFile:
             if lines.too_long:
                 reason = f"over {LINE_LENGTH_MAX} characters in a line"
                 row = attrs.evolve(row, said=InvalidValue("", reason))  # noqa: PLW2901
+            self.read_bytes += len(lines.text.encode(errors="surrogateescape"))
             yield attrs.evolve(row, last_line=lines.read)
 
     def _csv(self, lines: _Lines) -> Iterator[FileRow]:
