@@ -43,6 +43,23 @@ def anyio_backend() -> str:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """
+    See that a test leaves no signal ignored: what later tests start would inherit it.
+    """
+    before = ignored_signals()
+    result = yield
+    left = ignored_signals() - before
+    assert not left, f"{item.nodeid} leaves signals ignored: {left}"
+    return result
+
+
+def ignored_signals() -> set[signal.Signals]:
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return {number for number in ends if signal.getsignal(number) is signal.SIG_IGN}
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """
     Keep what is collected, which is all that is imported, from the garbage collector.

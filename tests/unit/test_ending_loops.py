@@ -43,13 +43,18 @@ class SignalAtCall:
 
 
 def run(by: str, work: Work, at: SignalAtCall) -> bool:
-    """Run it, and return whether a signal was heard."""
+    """Run it, and return whether a signal was heard.
+
+    One that was heard stays ignored, as long as the process lives: here, the tests.
+    """
+    before = signal.getsignal(signal.SIGTERM)
     with Ending.listening([signal.SIGTERM]) as ending, suppress(SystemExit):
         sys.setprofile(at)
         try:
             getattr(ending, by)(work)
         finally:
             sys.setprofile(None)
+    signal.signal(signal.SIGTERM, before)
     return ending.told
 
 
