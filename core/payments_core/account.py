@@ -8,12 +8,11 @@ import attrs
 from payments_core.card import Card
 from payments_core.entitlement import (
     NO_PAYMENTS,
+    AccountVerdict,
     PaymentStatus,
     PaymentSummary,
     Standing,
-    expire_date_of,
-    standing_of,
-    status_of,
+    verdict_of,
 )
 from payments_core.errors import CustomerTaken, SubscriptionNotFound
 from payments_core.identity import CustomerId, Email, UserId
@@ -118,23 +117,19 @@ class PaymentAccount:
         )
 
     @property
-    def verdict(self) -> tuple[PaymentStatus, datetime | None]:
-        """Return the status and the date; each change of them is logged."""
-        return (
-            status_of(self.summary, self.subscriptions),
-            expire_date_of(self.summary, self.subscriptions),
-        )
+    def verdict(self) -> AccountVerdict:
+        return verdict_of(self.summary, self.subscriptions)
 
     @property
     def payment_status(self) -> PaymentStatus:
-        return self.verdict[0]
+        return self.verdict.payment_status
 
     @property
     def payment_expire_date(self) -> datetime | None:
-        return self.verdict[1]
+        return self.verdict.payment_expire_date
 
     def standing(self, *, now: datetime, policy: Policy) -> Standing:
-        return standing_of(self.summary, self.subscriptions, now, policy)
+        return self.verdict.standing(now, policy)
 
 
 def age(subscription: Subscription) -> tuple[datetime, str]:

@@ -16,8 +16,9 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ChangeByHand
-from payments_core.entitlement import PaymentStatus
+from payments_core.entitlement import AccountVerdict
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
@@ -31,6 +32,7 @@ from payments_core.linking import (
 )
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_buckets import PaymentBucket
+from payments_core.policy import DEFAULT_POLICY, Policy
 from payments_core.subscription import PaidPeriod, Subscription
 
 
@@ -126,7 +128,7 @@ class Changes:
     version that it will have. Payments, subscriptions and intents have the version
     that they were loaded with; 0: they are new. `link_versions` are compared and
     raised. `cause` and `sources` say what it was changed by. `verdict` is that of the
-    account in `after`.
+    account in `after`, `policy` the one by which it was decided.
     """
 
     key: str
@@ -145,13 +147,12 @@ class Changes:
     intents: tuple[Intent, ...] = ()
     cause: str = ""
     sources: tuple[str, ...] = ()
+    policy: Policy = DEFAULT_POLICY
     # Derived once: it is logged, and stored beside what it is derived from.
-    verdict: tuple[PaymentStatus, datetime | None] | None = attrs.field(
-        init=False, eq=False, repr=False
-    )
+    verdict: AccountVerdict | None = attrs.field(init=False, eq=False, repr=False)
 
     @verdict.default
-    def _verdict_after(self) -> tuple[PaymentStatus, datetime | None] | None:
+    def _verdict_after(self) -> AccountVerdict | None:
         return self.after.verdict if self.after is not None else None
 
     @property
@@ -160,10 +161,29 @@ class Changes:
 
     @property
     def changes_verdict(self) -> bool:
-        """Whether the status or the date are others than before."""
+        """Whether the status, the date or the grace are others than before."""
         if self.after is None or self.after is self.before:
             return False
         return self.before is None or self.before.verdict != self.verdict
+
+    def logged(self, at: datetime) -> LoggedVerdict | None:
+        """Return the row of the log that is saved with this; None: nothing changed."""
+        after, verdict = self.after, self.verdict
+        if after is None or verdict is None or not self.changes_verdict:
+            return None
+        status_by, date_by = verdict.rests_on
+        return LoggedVerdict(
+            version=after.version,
+            at=at,
+            payment_status=verdict.payment_status,
+            payment_expire_date=verdict.payment_expire_date,
+            entitled_until=verdict.entitled_until(self.policy),
+            grace=self.policy.grace,
+            status_by=status_by,
+            date_by=date_by,
+            cause=self.cause or "changed",
+            sources=self.sources,
+        )
 
 
 class SaveResult(StrEnum):

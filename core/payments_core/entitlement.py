@@ -28,7 +28,7 @@ Rule 9: the grace after the date is for who paid once, and for who goes on after
 
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
@@ -266,6 +266,64 @@ class Standing:
     entitled: bool
 
 
+# A date that is later cannot be written.
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+# What decides on a status: the state or the paid period of a subscription, a payment.
+StatusCause = Subscription | PaymentEffect | None
+# What reaches to the date: a paid period, a subscription's trial, months bought.
+DateCause = PaidPeriod | Subscription | PrepaidMonths | None
+
+
+@attrs.frozen
+class AccountVerdict:
+    """What the facts come to, whatever time it is; each change of it is logged.
+
+    `has_grace`: access outlives the date (rule 9). `status_by` and `date_by` are the
+    facts that decide, or None: two verdicts are equal whatever they rest on.
+    """
+
+    payment_status: PaymentStatus
+    payment_expire_date: datetime | None
+    has_grace: bool
+    status_by: StatusCause = attrs.field(eq=False)
+    date_by: DateCause = attrs.field(eq=False)
+
+    def entitled_until(self, policy: Policy) -> datetime | None:
+        """Return the moment from which on there is no access; None: there is none."""
+        date = self.payment_expire_date
+        if date is None or not self.has_grace:
+            return date
+        return date + min(policy.grace, _LAST - date)
+
+    @property
+    def rests_on(self) -> tuple[str | None, str | None]:
+        """Return the names of `status_by` and `date_by`."""
+        return _name_of(self.status_by), _name_of(self.date_by)
+
+    def standing(self, now: datetime, policy: Policy) -> Standing:
+        """Say what the verdict comes to at a moment."""
+        until = self.entitled_until(policy)
+        return Standing(
+            self.payment_status,
+            self.payment_expire_date,
+            entitled=until is not None and now < until,
+        )
+
+
+def _name_of(cause: StatusCause | DateCause) -> str | None:
+    match cause:
+        case Subscription():
+            return f"subscription {cause.gateway_id}"
+        case PaymentEffect():
+            return f"payment {cause.payment_id}"
+        case PaidPeriod():
+            return f"invoice {cause.invoice_id}"
+        case PrepaidMonths():
+            return f"months {cause.months}"
+        case None:
+            return None
+
+
 def standing(
     payments: Iterable[Payment],
     subscriptions: Sequence[Subscription] = (),
@@ -280,7 +338,7 @@ def standing(
     without reading all payments again.
     """
     summary, standing_subscriptions = replayed(payments, subscriptions, periods)
-    return standing_of(summary, standing_subscriptions, now, policy)
+    return verdict_of(summary, standing_subscriptions).standing(now, policy)
 
 
 def replayed(
@@ -366,18 +424,17 @@ def with_last_periods(
     return found.values()
 
 
-def standing_of(
-    summary: PaymentSummary,
-    subscriptions: Sequence[Subscription],
-    now: datetime,
-    policy: Policy,
-) -> Standing:
-    expire_date = expire_date_of(summary, subscriptions)
-    grace = policy.grace if _has_grace(summary, subscriptions) else _NO_GRACE
-    return Standing(
-        status_of(summary, subscriptions),
+def verdict_of(
+    summary: PaymentSummary, subscriptions: Sequence[Subscription]
+) -> AccountVerdict:
+    status, status_by = _status(summary, subscriptions)
+    expire_date, date_by = _expire_date(summary, subscriptions)
+    return AccountVerdict(
+        status,
         expire_date,
-        entitled=expire_date is not None and now - expire_date < grace,
+        expire_date is not None and _has_grace(summary, subscriptions),
+        status_by,
+        date_by,
     )
 
 
@@ -390,7 +447,6 @@ def _has_grace(summary: PaymentSummary, subscriptions: Sequence[Subscription]) -
 
 
 _S = SubscriptionStatus
-_NO_GRACE: Final = timedelta()
 _AWAITS_COLLECTION: Final = frozenset({_S.TRIALING, _S.ACTIVE})
 # Of several open subscriptions the one that needs action counts, then a trial.
 _SHOWN: Final = (
@@ -404,34 +460,42 @@ def status_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> PaymentStatus:
     """Say how the account's payments are (rules 2, 6 and 7)."""
+    return _status(summary, subscriptions)[0]
+
+
+def _status(
+    summary: PaymentSummary, subscriptions: Sequence[Subscription]
+) -> tuple[PaymentStatus, StatusCause]:
     latest = summary.latest
+    of_latest = (latest.status if latest else PaymentStatus.NONE), latest
     if not subscriptions:
-        return latest.status if latest else PaymentStatus.NONE
-    statuses = {subscription.status for subscription in subscriptions}
+        return of_latest
     for these, shown in _SHOWN:
-        if statuses & these:
-            return shown
-    periods = (subscription.paid_period for subscription in subscriptions)
-    paid_from = max((it.starts_at for it in periods if it), default=None)
-    if paid_from and (latest is None or latest.created_at < paid_from):
-        return PaymentStatus.PAID
-    return latest.status if latest else PaymentStatus.NONE
+        for subscription in subscriptions:
+            if subscription.status in these:
+                return shown, subscription
+    paid = [it for it in subscriptions if it.paid_period]
+    newest = max(paid, key=_paid_from, default=None)
+    if newest and (latest is None or latest.created_at < _paid_from(newest)):
+        return PaymentStatus.PAID, newest
+    return of_latest
 
 
-def expire_date_of(
+def _paid_from(subscription: Subscription) -> datetime:
+    period = subscription.paid_period
+    return period.starts_at if period else subscription.began_at
+
+
+def _expire_date(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
-) -> datetime | None:
-    """Say until when the account has paid, or has free (rule 8)."""
-    if not subscriptions:
-        return summary.prepaid.ends_at if summary.prepaid else None
-    return max(_ends(summary, subscriptions), default=None)
-
-
-def _ends(
-    summary: PaymentSummary, subscriptions: Sequence[Subscription]
-) -> Sequence[datetime]:
-    """Return until when each thing reaches that was paid for, or is free."""
-    periods = [subscription.paid_period for subscription in subscriptions]
-    ends = [period.ends_at for period in periods if period]
-    ends += [it.free_until for it in subscriptions if it.free_until]
-    return [*ends, summary.prepaid.ends_at] if summary.prepaid else ends
+) -> tuple[datetime | None, DateCause]:
+    """Say until when the account has paid, or has free (rule 8), and by what."""
+    until = summary.prepaid.ends_at if summary.prepaid else None
+    by: DateCause = summary.prepaid
+    for subscription in subscriptions:
+        period, free_until = subscription.paid_period, subscription.free_until
+        if free_until and (until is None or free_until > until):
+            until, by = free_until, subscription
+        if period and (until is None or period.ends_at > until):
+            until, by = period.ends_at, period
+    return until, by

@@ -71,6 +71,13 @@ class AccountNotFound(Rejected):
     message: ClassVar[str] = "no such user"
 
 
+class NotRecorded(Rejected):
+    """What was known then was not logged: the account's first row is later."""
+
+    code: ClassVar[str] = "not_recorded"
+    message: ClassVar[str] = "nothing was recorded of this user by then"
+
+
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
     field: ClassVar[str] = "email"

@@ -8,7 +8,7 @@ import attrs
 
 from payments_core.card import Card
 from payments_core.identity import CustomerId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 

@@ -1,6 +1,7 @@
 """What the worker has to do: objects to sync, and events to apply again.
 
-Rule 1: a job is its kind and its subject: asked for twice, it is one job.
+Rule 1: a job is its kind and its subject (`payments_core.job_key`): asked for twice,
+        it is one job.
 Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only if it
         was not asked for again meanwhile, and only by who still has the lease.
 Rule 3: a job that fails is tried again, later and later; after the quick attempts it
@@ -16,8 +17,8 @@ from typing import Final, Self
 
 import attrs
 
-from payments_core.errors import InvalidValue
 from payments_core.identity import UserId
+from payments_core.job_key import JobKey
 from payments_core.lease import BackOff, Lease
 
 LEASE: Final = timedelta(seconds=60)
@@ -29,46 +30,9 @@ FAILING_AGAIN_AFTER: Final = timedelta(days=1)
 OVERDUE_REASON: Final = "no event came"
 
 
-class JobKind(StrEnum):
-    # Sync a subscription, a customer (their card, and what subscriptions they have),
-    # a payment, a card set-up.
-    SUBSCRIPTION = "subscription"
-    CUSTOMER = "customer"
-    PAYMENT = "payment"
-    SET_UP = "set_up"
-    # Apply an event again that could not be applied.
-    EVENT = "event"
-
-
 class JobState(StrEnum):
     OPEN = "open"
     DONE = "done"
-
-
-@attrs.frozen
-class JobKey:
-    kind: JobKind
-    subject: str
-
-    @property
-    def id(self) -> str:
-        """Return its name for people: `subscription:sub_1`, `event:evt_1:type`."""
-        return f"{self.kind}:{self.subject.replace(' ', ':')}"
-
-    @classmethod
-    def of_id(cls, text: str) -> Self:
-        """Read what `id` returned.
-
-        Raises:
-            InvalidValue: it names no job.
-        """
-        kind, _, subject = text.partition(":")
-        if kind not in set(JobKind) or not subject:
-            kinds = ", ".join(JobKind)
-            raise InvalidValue("id", f"not kind:subject; the kinds are {kinds}")
-        if kind == JobKind.EVENT:
-            subject = " ".join(subject.rsplit(":", 1))
-        return cls(JobKind(kind), subject)
 
 
 @attrs.frozen(kw_only=True)

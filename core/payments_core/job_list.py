@@ -9,7 +9,8 @@ from typing import Self
 
 import attrs
 
-from payments_core.job import Job, JobKey
+from payments_core.job import Job
+from payments_core.job_key import JobKey
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """What the owner of a deployment decides."""
 
 from datetime import timedelta
+from typing import Final
 
 import attrs
 
@@ -15,3 +16,6 @@ class Policy:
 
     grace: timedelta = timedelta(days=3)
     livemode: bool = False
+
+
+DEFAULT_POLICY: Final = Policy()

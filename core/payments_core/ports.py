@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from payments_core.account import PaymentAccount
+from payments_core.account_facts import AccountFacts
+from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
@@ -32,7 +34,8 @@ from payments_core.gateway import (
 )
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 from payments_core.linking import Unlinked
@@ -271,6 +274,18 @@ class AccountDirectory(Protocol):
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         """Return the user to whom a customer is bound."""
+
+
+class AccountHistory(Protocol):
+    async def facts(self, account: PaymentAccount) -> AccountFacts:
+        """Return what is kept about an account, the newest of each kind.
+
+        At most `FACTS_MAX` of each. The payments and paid periods that the account's
+        own state names are always there.
+        """
+
+    async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:
+        """Return the last change of verdict that was logged at a moment or before."""
 
 
 class IntentDirectory(Protocol):

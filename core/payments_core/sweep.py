@@ -20,7 +20,7 @@ from payments_core.changes import Lookup, Snapshot
 from payments_core.erasure import is_pseudonym
 from payments_core.facts import Fact, PeriodPaid
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.object_lists import (
     CreatedBetween,

@@ -178,6 +178,11 @@ WRONG: Final = [
         "Layers of deciding",
     ),
     (
+        f"{CORE}/explain/next_steps.py",
+        "import payments_core.explain.cause",
+        "Layers of explaining",
+    ),
+    (
         f"{CORE}/use_cases/record_facts.py",
         "import payments_core.use_cases.execute_operation",
         "Layers of the use cases",

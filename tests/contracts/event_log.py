@@ -24,7 +24,7 @@ from contracts.examples import (
 from contracts.stores import SAVED, Stores, first_page
 from payments_core.changes import Changes
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.kept_events import KeptEvent, cursor_of
 
 BODIES: Final = [

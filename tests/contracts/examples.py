@@ -9,7 +9,8 @@ from payments_core.events import EventKey, EventState, GatewayEvent, Outcome, Re
 from payments_core.gateway import FrozenRequest
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Call, Intent, IntentId, IntentKind, IntentState
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.lease import Lease
 from payments_core.money import Money
 from payments_core.now import Now

@@ -6,7 +6,7 @@ from contracts.examples import NOON, a_job, a_job_key
 from contracts.full_values import HOUR
 from contracts.ledger_jobs import JOB, asked, claimed, failed_often, finished
 from contracts.stores import Stores
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.job_list import JobPlace
 
 

@@ -22,7 +22,8 @@ from contracts.full_values import HOUR
 from contracts.stores import SAVED, Stores, beside, first_page
 from payments_core.changes import Changes, JobFinish
 from payments_core.events import EventKey, EventState, Outcome
-from payments_core.job import LEASE, QUICK_ATTEMPTS, Job, JobKey, JobKind, JobState
+from payments_core.job import LEASE, QUICK_ATTEMPTS, Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.lease import Lease
 
 JOB, OTHER_JOB = a_job_key(), a_job_key(SUB_2)

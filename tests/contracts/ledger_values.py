@@ -43,7 +43,7 @@ from contracts.full_values import (
 from contracts.stores import SAVED, Logged, Stores, beside, moved, opened, users
 from payments_core.changes import Changes, Lookup
 from payments_core.entitlement import PaymentStatus
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
 

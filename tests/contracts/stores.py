@@ -13,12 +13,14 @@ from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.events import GatewayEvent, Outcome
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job
+from payments_core.job_key import JobKey
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import LinkKeys
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.ports import (
     AccountDirectory,
+    AccountHistory,
     AuditLog,
     Checkpoints,
     Erasures,
@@ -64,6 +66,7 @@ class Stores:
     ledger: Ledger
     queue: WorkQueue
     accounts: AccountDirectory
+    history: AccountHistory
     payments: PaymentDirectory
     audit: AuditLog
     intents: IntentDirectory

@@ -21,7 +21,8 @@ from contracts.full_values import HOUR
 from contracts.ledger_jobs import JOB, asked, claimed, failed_often, finished
 from contracts.ledger_races import at_once
 from contracts.stores import Stores
-from payments_core.job import Job, JobKind, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKind
 from payments_core.now import Now
 from payments_core.subscription import (
     A_DAY,

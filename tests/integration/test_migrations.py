@@ -32,7 +32,7 @@ from payments_adapters.postgres.schema import SchemaState
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_core.errors import StoreUnavailable
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.linking import LinkKeys
 from payments_core.payment import DisputeState, Payment, PaymentState
 from support import databases

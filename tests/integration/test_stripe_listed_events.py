@@ -10,7 +10,7 @@ import pytest
 from payments_core.errors import GatewayOutcomeUnknown
 from payments_core.event_list import EventQuery
 from payments_core.events import UNREADABLE, QuarantineNeeded, SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import Payment
 from support.lying_stripe import answer, lying
 from support.stripe_bodies import charge, event_body

@@ -13,7 +13,7 @@ from typing import Final
 from payments_adapters.stripe import FOLLOWED, FORMER_TYPES, IGNORED, translate
 from payments_adapters.stripe.other_types import OTHER_GROUPS
 from payments_core.events import ObjectChanged, SyncNeeded
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "events.md"
 MARK: Final = "<!-- made by tests/support/event_page.py -->\n"

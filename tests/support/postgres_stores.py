@@ -7,6 +7,7 @@ from typing import Any
 from contracts.stores import Logged, Stores
 from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
@@ -22,7 +23,8 @@ from payments_adapters.postgres.tables import METADATA
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job
+from payments_core.job_key import JobKey
 from payments_core.subscription import PaidPeriod
 from payments_core.tombstones import Tombstones
 from support.stripe_bodies import a_secret
@@ -85,6 +87,7 @@ def stores_on(store: PostgresStore) -> Stores:
         ledger=PostgresLedger(store, tombstones=TOMBSTONES),
         queue=PostgresWorkQueue(store),
         accounts=PostgresDirectory(store),
+        history=PostgresAccountHistory(store),
         payments=PostgresPaymentDirectory(store),
         audit=PostgresAuditLog(store),
         intents=PostgresIntentDirectory(store),

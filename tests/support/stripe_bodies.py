@@ -15,7 +15,7 @@ from payments_core import (
     SyncNeeded,
 )
 from payments_core.events import UNREADABLE, QuarantineNeeded, Report
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 
 PAYLOADS: Final = Path(__file__).parents[1] / "payloads"

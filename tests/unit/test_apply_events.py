@@ -35,7 +35,7 @@ from payments_core.account import PaymentAccount
 from payments_core.entitlement import PaymentStatus, standing
 from payments_core.events import EventState, Outcome, Receipt, SyncNeeded
 from payments_core.facts import facts_of
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.policy import Policy
 from support.profiles import examples

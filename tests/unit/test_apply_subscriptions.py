@@ -37,7 +37,8 @@ from payments_core.events import (
     SyncNeeded,
 )
 from payments_core.facts import SourcedFacts, SubscriptionObserved, facts_of
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobKind, JobState
+from payments_core.job import QUICK_ATTEMPTS, Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.use_cases import RecordedState
 

@@ -6,7 +6,7 @@ import pytest
 
 from payments_core.errors import EventBodyGone, StoreUnavailable
 from payments_core.events import EventKey
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_service.cli.batches import LISTED_MAX, Batches
 
 JOB = JobKey(JobKind.PAYMENT, "ch_1")

@@ -27,7 +27,8 @@ from payments_core.facts import (
     facts_of,
 )
 from payments_core.intent import IntentKind, IntentState
-from payments_core.job import Job, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKind
 from payments_core.subscription import (
     SubscriptionReport,
     SubscriptionStatus,

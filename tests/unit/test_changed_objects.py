@@ -9,7 +9,7 @@ from contracts.examples import CH_1
 from payments_adapters.stripe import translate
 from payments_core.errors import GatewayObjectMissing
 from payments_core.events import EventState, ObjectChanged
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_sandbox.thin_events import thin
 from support.deployment import ADA, Deployment
 from support.operations import GOOD, start

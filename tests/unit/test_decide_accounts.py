@@ -33,7 +33,8 @@ from payments_core.facts import (
     UserRegistered,
 )
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.job import Job, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKind
 from payments_core.now import Now
 from payments_core.payment import PaymentId, PaymentRecord
 from support.deciding import Kept, found

@@ -37,7 +37,8 @@ from payments_core.facts import (
     facts_of,
 )
 from payments_core.intent import Intent, IntentKind, IntentState
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.subscription import SubscriptionReport, SubscriptionStatus
 from support.deciding import Kept, found
 from support.subscribed import fetched, only

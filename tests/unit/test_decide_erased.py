@@ -48,7 +48,7 @@ from payments_core.facts import (
     UserRegistered,
 )
 from payments_core.identity import UserId
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.linking import FormerKey, KeyKind
 from payments_core.payment import Payment
 from payments_core.policy import Policy

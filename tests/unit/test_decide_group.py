@@ -18,7 +18,8 @@ from payments_core.events import SyncNeeded
 from payments_core.facts import (
     APPLIED,
 )
-from payments_core.job import Job, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKind
 from support.deciding import Kept, found
 from support.subscribed import S, fetched, kept_with, only
 

@@ -32,7 +32,7 @@ from payments_core.facts import (
     UserRegistered,
     facts_of,
 )
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.linking import LinkKeys
 from support.deciding import found
 

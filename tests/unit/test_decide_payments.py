@@ -42,7 +42,8 @@ from payments_core.facts import (
     facts_of,
 )
 from payments_core.identity import UserId
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.months import months_after
 from payments_core.payment import (
     DisputeState,

@@ -16,7 +16,7 @@ from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.back_fill import KEPT_FOR
 from payments_core.checkpoints import LEASE
 from payments_core.facts import SubscriptionObserved
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs.drift_cause import (
     DELIVERED_WITHIN,
     SETTLES_WITHIN,

@@ -144,7 +144,7 @@ async def test_f37_two_events_of_one_change_are_one_change(life: Life) -> None:
 
 def _logged(who: Deployment) -> list[PaymentStatus]:
     log = who.database.tables.account_log.values()
-    return [it.account.payment_status for it in log]
+    return [it.payment_status for it in log]
 
 
 @pytest.mark.parametrize("backwards", [True, False])

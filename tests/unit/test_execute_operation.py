@@ -14,7 +14,7 @@ from payments_core.errors import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import IntentKind, IntentState, OperationParams
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.use_cases import OperationRequest, Order
 from payments_core.use_cases.execute_operation import CUSTOMER_WITHIN
 from support.deployment import ADA, Break, Deployment, admin

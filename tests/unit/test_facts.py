@@ -12,7 +12,7 @@ from payments_core.facts import (
     SubscriptionObserved,
     facts_of,
 )
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 
 CREATED = event_with().created_at
 

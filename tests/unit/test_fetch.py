@@ -13,7 +13,7 @@ from payments_core.facts import (
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs.fetch import fetch, fetch_customer
 from support.reconciling import OTHER, Story, told
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from contracts.examples import NOON, a_job
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.job_list import JobPlace
 
 

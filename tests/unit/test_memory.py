@@ -11,6 +11,7 @@ from contracts.token_store import TokenStoreContract
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryAccountHistory,
     MemoryAuditLog,
     MemoryCheckpoints,
     MemoryDatabase,
@@ -27,7 +28,8 @@ from payments_adapters.memory import (
 )
 from payments_adapters.memory.tables import Tables
 from payments_core.identity import UserId
-from payments_core.job import Job, JobKey
+from payments_core.job import Job
+from payments_core.job_key import JobKey
 from payments_core.ports import TokenStore
 from payments_core.subscription import PaidPeriod
 
@@ -60,8 +62,8 @@ class TestMemory:
                     user_id=user,
                     version=version,
                     at=row.at,
-                    status=row.account.payment_status.value,
-                    expires_at=row.account.payment_expire_date,
+                    status=row.payment_status.value,
+                    expires_at=row.payment_expire_date,
                     cause=row.cause,
                     sources=row.sources,
                 )
@@ -73,6 +75,7 @@ class TestMemory:
             ledger=MemoryLedger(database),
             queue=MemoryWorkQueue(database),
             accounts=MemoryAccountDirectory(database),
+            history=MemoryAccountHistory(database),
             payments=MemoryPaymentDirectory(database),
             audit=MemoryAuditLog(database),
             intents=MemoryIntentDirectory(database),

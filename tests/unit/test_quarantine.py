@@ -35,7 +35,8 @@ from payments_core.errors import (
 from payments_core.events import EventState, GatewayEvent, Outcome
 from payments_core.facts import facts_of
 from payments_core.identity import UserId
-from payments_core.job import JobKind, JobState
+from payments_core.job import JobState
+from payments_core.job_key import JobKind
 from payments_core.jobs import DriftCause
 from payments_core.object_lists import ObjectList
 from payments_core.payment import PaymentId

@@ -18,7 +18,8 @@ from payments_core.facts import (
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId
-from payments_core.job import JobKey, JobKind, JobState
+from payments_core.job import JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs import Patience, ReadHistory, read_history
 from payments_core.object_lists import ListedUnreadable, ObjectList, ObjectPage
 from payments_core.payment import DisputeState, PaymentState

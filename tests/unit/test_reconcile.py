@@ -19,7 +19,8 @@ from payments_core.back_fill import KEPT_FOR
 from payments_core.changes import Changes, SaveResult
 from payments_core.events import SyncNeeded
 from payments_core.facts import SourcedFacts
-from payments_core.job import QUICK_ATTEMPTS, JobKey, JobKind, JobState
+from payments_core.job import QUICK_ATTEMPTS, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs import DriftCause, Finding, RunSweep
 from payments_core.object_lists import ObjectList
 from payments_core.payment import DisputeState, PaymentId

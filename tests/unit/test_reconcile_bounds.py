@@ -11,7 +11,7 @@ from contracts.faults import unheard_of
 from payments_adapters.stripe.object_lists import StripeLists
 from payments_core.drift import DriftKind
 from payments_core.errors import GatewayObjectMissing
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs import DriftCause, RunSweep
 from payments_core.object_lists import ObjectList, ObjectPage
 from payments_core.sweep import Suspect

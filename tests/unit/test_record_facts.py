@@ -48,7 +48,8 @@ from payments_core.facts import (
 )
 from payments_core.identity import UserId
 from payments_core.intent import Intent, IntentOutcome, IntentState
-from payments_core.job import Job, JobKind, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKind
 from payments_core.policy import Policy
 from payments_core.subscription import SubscriptionStatus
 from payments_core.use_cases import Recorded, RecordedState, RecordFacts

@@ -9,7 +9,7 @@ import pytest
 from payments_adapters.stripe import translate
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core.events import SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.subscription import (
     PaidPeriod,
     SubscriptionReport,

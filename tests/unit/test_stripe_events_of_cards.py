@@ -9,7 +9,7 @@ from payments_adapters.stripe import translate
 from payments_core.card import Card
 from payments_core.events import CardChange, CardReported, Report, SyncNeeded
 from payments_core.identity import CustomerId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from support.stripe_bodies import (
     ABSENT,
     GENERATIONS,

@@ -3,7 +3,7 @@
 import pytest
 
 from payments_core import CustomerId, DisputeState, Money, PaymentState, SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from support.stripe_bodies import (
     ABSENT,
     CARD_TYPES,

@@ -8,7 +8,7 @@ import pytest
 
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_core.events import Report, SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.subscription import PaidPeriod
 from payments_sandbox.api_versions import ACACIA
 from support.stripe_bodies import (

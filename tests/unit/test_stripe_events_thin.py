@@ -13,7 +13,7 @@ from payments_adapters.stripe import (
     translate,
 )
 from payments_core.events import ObjectChanged, QuarantineNeeded, SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from support.stripe_bodies import ABSENT, refusal_of, without_absent
 
 CREATED: Final = "2026-01-01T12:00:00.250Z"

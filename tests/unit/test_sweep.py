@@ -29,7 +29,7 @@ from payments_core.changes import Lookup, Snapshot
 from payments_core.erasure import PSEUDONYM
 from payments_core.facts import PeriodPaid
 from payments_core.identity import UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.object_lists import (
     CreatedBetween,
     Listed,

@@ -14,7 +14,8 @@ from payments_core.decide import set_aside, subscription_job
 from payments_core.events import EventState, GatewayEvent, Outcome
 from payments_core.facts import facts_of
 from payments_core.intent import IntentKind, IntentState
-from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import PaymentId, PaymentState
 from payments_core.use_cases import Order
 from support.deployment import ADA, Break, Crash, Deployment

@@ -10,7 +10,8 @@ from payments_core.changes import Lookup
 from payments_core.facts import SourcedFacts
 from payments_core.identity import CustomerId
 from payments_core.intent import IntentState
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs.fetch import facts_of_subscription
 from payments_core.use_cases import CallOffIntent, ReadIntent
 from support.deployment import ADA, Deployment

@@ -35,7 +35,7 @@ from payments_core.errors import (
     EmailTaken,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.ports import AccountDirectory
 from payments_core.use_cases import GetAuthorizedAccount, GetPaymentStatus
 

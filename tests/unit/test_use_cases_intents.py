@@ -16,7 +16,8 @@ from payments_core.errors import (
 from payments_core.gateway import CreateSubscription
 from payments_core.identity import UserId
 from payments_core.intent import REISSUE_AFTER, Intent, IntentState, Step
-from payments_core.job import Job, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKind
 from payments_core.use_cases import CallOffIntent, ReadIntent
 from support.deployment import ADA, Deployment, caller_of
 from support.inprocess import Trouble

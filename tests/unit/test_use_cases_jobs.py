@@ -16,7 +16,8 @@ from payments_adapters.memory import (
 )
 from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand
 from payments_core.errors import InvalidValue, JobNotFound, ScopeRequired
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKind, JobState
+from payments_core.job import QUICK_ATTEMPTS, Job, JobState
+from payments_core.job_key import JobKind
 from payments_core.policy import Policy
 from payments_core.use_cases import ListJobs, ReadJob, RecordFacts, RetryJobs
 from payments_core.use_cases.jobs import BATCH

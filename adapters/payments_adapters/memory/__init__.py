@@ -5,6 +5,7 @@ writes are refused, and nothing that was handed out changes afterwards. The paym
 gateway is a small fake.
 """
 
+from payments_adapters.memory.account_history import MemoryAccountHistory
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
 from payments_adapters.memory.erasures import MemoryErasures
@@ -30,6 +31,7 @@ __all__ = [
     "FixedClock",
     "GatewayObjects",
     "MemoryAccountDirectory",
+    "MemoryAccountHistory",
     "MemoryAuditLog",
     "MemoryCheckpoints",
     "MemoryDatabase",

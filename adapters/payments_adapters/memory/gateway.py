@@ -34,7 +34,7 @@ from payments_core.gateway import (
     InvoicePaymentState,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_core.money import Money
 from payments_core.months import months_after
 from payments_core.payment import Payment, PaymentId, PaymentState

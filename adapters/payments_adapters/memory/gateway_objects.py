@@ -9,7 +9,7 @@ from payments_core.card import Card
 from payments_core.errors import GatewayObjectMissing
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import GatewayEvent
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_core.payment import Payment
 from payments_core.subscription import PaidPeriod
 from payments_core.subscription import SubscriptionReport as Report

@@ -8,7 +8,6 @@ import attrs
 
 from payments_adapters.memory.tables import (
     TOMBSTONES,
-    AccountLogEntry,
     EventRow,
     Tables,
     claims_of,
@@ -219,8 +218,8 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
     after = group.after
     if after is not None and group.changes_account:
         tables.put_account(after)
-        if group.changes_verdict:
-            tables.log_account(AccountLogEntry(after, at, group.cause, group.sources))
+        if logged := group.logged(at):
+            tables.log_account(after.user_id, logged)
     tables.add_former_keys(group.former_keys)
     tables.add_by_hand(at, group.by_hand)
     for record in group.payments:

@@ -16,7 +16,8 @@ from payments_core.by_hand import (
 from payments_core.events import OPEN_STATES, EventKey, EventState
 from payments_core.identity import CustomerId, Email, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 from payments_core.object_lists import CreatedBetween, ObjectList

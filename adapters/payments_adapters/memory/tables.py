@@ -7,12 +7,14 @@ from typing import Final, Self
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.events import EventKey, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
-from payments_core.job import Job, JobKey, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKey
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import (
     UNLINKED_MAX,
@@ -45,16 +47,6 @@ class EventRow:
     of_day: bool = True
 
 
-@attrs.frozen
-class AccountLogEntry:
-    """That a standing changed: to what, when, and why."""
-
-    account: PaymentAccount
-    at: datetime
-    cause: str
-    sources: tuple[str, ...]
-
-
 @attrs.define
 class Tables:
     """Never changed once they are saved: who changes them works on a copy.
@@ -78,7 +70,7 @@ class Tables:
     periods: dict[tuple[str, str], PaidPeriod] = attrs.field(factory=dict)
     former_keys: tuple[FormerKey, ...] = ()
     changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
-    account_log: dict[tuple[UserId, int], AccountLogEntry] = attrs.field(factory=dict)
+    account_log: dict[tuple[UserId, int], LoggedVerdict] = attrs.field(factory=dict)
     # Tombstones.
     erased: dict[bytes, datetime] = attrs.field(factory=dict)
     # Of each erasure that is under way, by what the user is known.
@@ -231,13 +223,8 @@ class Tables:
         for key, entry in list(self.account_log.items()):
             if key[0] == user:
                 del self.account_log[key]
-                account = attrs.evolve(
-                    self.accounts[pseudonym],
-                    version=key[1],
-                    summary=entry.account.summary,
-                )
-                self.account_log[pseudonym, key[1]] = AccountLogEntry(
-                    account, entry.at, "erased", ()
+                self.account_log[pseudonym, key[1]] = attrs.evolve(
+                    entry, cause="erased", sources=(), status_by=None, date_by=None
                 )
         renamed = {name for it in customers for name in (it, f"customer:{it}")}
         kept = {
@@ -292,10 +279,9 @@ class Tables:
     def add_former_keys(self, keys: Sequence[FormerKey]) -> None:
         self.former_keys = (*self.former_keys, *keys)
 
-    def log_account(self, entry: AccountLogEntry) -> None:
+    def log_account(self, user: UserId, logged: LoggedVerdict) -> None:
         self._write("account_log")
-        account = entry.account
-        self.account_log[account.user_id, account.version] = entry
+        self.account_log[user, logged.version] = logged
 
     def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
         """Return the intents that a lookup names, in the order of their ids."""

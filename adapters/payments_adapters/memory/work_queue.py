@@ -11,7 +11,8 @@ from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import Intent
-from payments_core.job import OVERDUE_REASON, Job, JobKey, JobKind, JobState
+from payments_core.job import OVERDUE_REASON, Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.now import Now
 
 

@@ -8,7 +8,8 @@ import attrs
 from payments_adapters.postgres import statements, work_rows
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import jobs
-from payments_core.job import QUICK_ATTEMPTS, Job, JobKey, JobKind
+from payments_core.job import QUICK_ATTEMPTS, Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 
 _COLUMNS: Final = ", ".join(statements.columns(jobs))

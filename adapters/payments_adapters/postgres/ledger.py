@@ -72,7 +72,7 @@ class PostgresLedger:
     async def save(
         self, groups: Sequence[Changes], *, at: datetime
     ) -> Sequence[SaveResult]:
-        values = _values(groups)
+        values = _values(groups, at)
         async with self._store.connection() as connection:
             try:
                 words = await connection.fetchval(
@@ -156,23 +156,25 @@ def _erased(
 _Rows = Iterator[tuple[str, rows.NewRow]]
 
 
-def _values(groups: Sequence[Changes]) -> Iterator[Sequence[tuple[object, ...]]]:
+def _values(
+    groups: Sequence[Changes], at: datetime
+) -> Iterator[Sequence[tuple[object, ...]]]:
     """Return the rows that `save_v1` takes, each with the number of its group."""
     tables: dict[str, list[tuple[object, ...]]] = {
         name: [] for name in statements.SAVED_ROWS
     }
     for number, group in enumerate(groups, 1):
-        for table, row in _rows(group):
+        for table, row in _rows(group, at):
             row["grp"] = number
             # By name up to here; the driver takes a tuple for less than a mapping.
             tables[table].append(statements.SAVED_ROWS[table](row))
     yield from tables.values()
 
 
-def _rows(group: Changes) -> _Rows:
+def _rows(group: Changes, at: datetime) -> _Rows:
     """Return each row of a group, with the table that it is for."""
     if group.after is not None:
-        yield from _account_rows(group, group.after)
+        yield from _account_rows(group, group.after, at)
     for record in group.payments:
         yield "payments", rows.of_payment(record)
     for event, outcome in group.events:
@@ -202,16 +204,17 @@ def _work_rows(group: Changes) -> _Rows:
         yield "intents", work_rows.of_intent(intent)
 
 
-def _account_rows(group: Changes, after: PaymentAccount) -> _Rows:
+def _account_rows(group: Changes, after: PaymentAccount, at: datetime) -> _Rows:
     before, changed = group.before, group.changes_account
     row = rows.of_summary(after.summary)
-    row["payment_status"], row["payment_expire_date"] = group.verdict or after.verdict
+    verdict = group.verdict or after.verdict
+    row["payment_status"] = verdict.payment_status
+    row["payment_expire_date"] = verdict.payment_expire_date
     row["user_id"] = after.user_id
     row["is_new"] = before is None
     row["version"] = before.version if before else 0
     row["changed"] = changed
-    row["cause"] = (group.cause or "changed") if group.changes_verdict else None
-    row["sources"] = list(group.sources)
+    row.update(rows.of_logged(group.logged(at)))
     yield "accounts", row
     if changed and (before is None or not _is_same_identity(before, after)):
         yield "identities", {**rows.of_identity(after), "is_new": before is None}

@@ -64,7 +64,9 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
             pending_expires_at paid_invoice_id paid_from paid_through known_until ticket
             plan_changed_at version linked_by_hand recorded_at updated_at
         """,
-        "account_log": "version at payment_status payment_expire_date",
+        "account_log": """
+            version at payment_status payment_expire_date entitled_until grace_s
+        """,
         "changes_by_hand": "id at action event_type decided_by",
         "webhook_events": """
             id type created_at received_at api_version livemode state
@@ -112,7 +114,16 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         ),
         "paid_periods": _K,
         "invoice_payments": _K,
-        "account_log": _but("account_log", {"user_id": _P, "cause": _E, "sources": _E}),
+        "account_log": _but(
+            "account_log",
+            {
+                "user_id": _P,
+                "cause": _E,
+                "sources": _E,
+                "status_by": _E,
+                "date_by": _E,
+            },
+        ),
         "link_keys": Fate.ROW_DELETED,
         "listed_customers": Fate.ROW_DELETED,
         "former_keys": Fate.ROW_DELETED,

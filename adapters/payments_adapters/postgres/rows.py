@@ -6,9 +6,11 @@ core again: a row that was tampered with is loud.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from payments_core.account import PaymentAccount, age
+from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand, LoggedChange
 from payments_core.card import Card
 from payments_core.entitlement import (
@@ -19,7 +21,7 @@ from payments_core.entitlement import (
 )
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, Email, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import FormerKey, KeyKind
 from payments_core.money import Money
@@ -40,6 +42,16 @@ _STATES: Final = {state.value: state for state in PaymentState}
 _DISPUTES: Final = {state.value: state for state in DisputeState}
 _STATUSES: Final = {status.value: status for status in PaymentStatus}
 _SUBSCRIPTION_STATUSES: Final = {it.value: it for it in SubscriptionStatus}
+
+
+_LOG_COLUMNS: Final = (
+    "cause",
+    "sources",
+    "entitled_until",
+    "grace_s",
+    "status_by",
+    "date_by",
+)
 
 
 def of_summary(summary: PaymentSummary) -> NewRow:
@@ -120,6 +132,35 @@ def to_former_key(row: Row) -> FormerKey:
         user_id=UserId(row["user_id"]),
         since=row["since"],
         until=row["until"],
+    )
+
+
+def of_logged(logged: LoggedVerdict | None) -> NewRow:
+    """Return the columns of the log beside those that the account has itself."""
+    if logged is None:
+        return dict.fromkeys(_LOG_COLUMNS)
+    return {
+        "cause": logged.cause,
+        "sources": list(logged.sources),
+        "entitled_until": logged.entitled_until,
+        "grace_s": int(logged.grace.total_seconds()),
+        "status_by": logged.status_by,
+        "date_by": logged.date_by,
+    }
+
+
+def to_logged(row: Row) -> LoggedVerdict:
+    return LoggedVerdict(
+        version=row["version"],
+        at=row["at"],
+        payment_status=_STATUSES[row["payment_status"]],
+        payment_expire_date=row["payment_expire_date"],
+        entitled_until=row["entitled_until"],
+        grace=timedelta(seconds=row["grace_s"]),
+        status_by=row["status_by"],
+        date_by=row["date_by"],
+        cause=row["cause"],
+        sources=tuple(row["sources"]),
     )
 
 

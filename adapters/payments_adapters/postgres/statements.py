@@ -14,7 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 
 
 def columns(table: sa.Table) -> tuple[str, ...]:

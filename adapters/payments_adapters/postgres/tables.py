@@ -14,7 +14,8 @@ from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import OPEN_STATES, EventState
 from payments_core.intent import INTENT_STEPS, IntentKind, IntentState
-from payments_core.job import QUICK_ATTEMPTS, JobKind
+from payments_core.job import QUICK_ATTEMPTS
+from payments_core.job_key import JobKind
 from payments_core.linking import KeyKind
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
@@ -161,6 +162,7 @@ webhook_events: Final = sa.Table(
     _one_of("state", EventState),
 )
 sa.Index(None, webhook_events.c.received_at)
+sa.Index(None, webhook_events.c.object_id, postgresql_using="hash")
 sa.Index(
     "ix_webhook_events_waiting",
     webhook_events.c.waits_for,
@@ -305,6 +307,12 @@ account_log: Final = sa.Table(
     sa.Column("payment_expire_date", _MOMENT),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("sources", postgresql.ARRAY(sa.Text), nullable=False),
+    # From when on there is no access, by the grace of then; and what the status and
+    # the date rest on. Null, too, in rows of before 0016, whose grace is null.
+    sa.Column("entitled_until", _MOMENT),
+    sa.Column("grace_s", sa.BigInteger),
+    sa.Column("status_by", sa.Text),
+    sa.Column("date_by", sa.Text),
 )
 
 link_keys: Final = sa.Table(

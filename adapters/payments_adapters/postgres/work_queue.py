@@ -14,7 +14,8 @@ from payments_core.identity import UserId
 from payments_core.intent import LEASE as INTENT_LEASE
 from payments_core.intent import IntentKind
 from payments_core.job import LEASE as JOB_LEASE
-from payments_core.job import OVERDUE_REASON, Job, JobKind
+from payments_core.job import OVERDUE_REASON, Job
+from payments_core.job_key import JobKind
 from payments_core.now import Now
 
 # How much due work is considered, to be fair: the oldest of it.

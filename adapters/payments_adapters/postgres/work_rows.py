@@ -20,7 +20,8 @@ from payments_core.intent import (
     IntentState,
     OperationParams,
 )
-from payments_core.job import Job, JobKey, JobKind, JobState
+from payments_core.job import Job, JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.lease import Lease
 
 

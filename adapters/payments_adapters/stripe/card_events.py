@@ -21,7 +21,7 @@ from payments_adapters.stripe.fields import Id, Malformed, Reference, decode, id
 from payments_core.errors import InvalidValue
 from payments_core.events import CardChange, CardReported, SyncNeeded
 from payments_core.identity import CustomerId, customer_id
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 
 _SOURCE_OF_CARD: Final = "card"
 

@@ -18,7 +18,7 @@ from payments_adapters.stripe.charges import Dispute, Refund, payment_id_of
 from payments_adapters.stripe.fields import Id, id_of
 from payments_adapters.stripe.invoices import InvoiceOwner, subscription_of
 from payments_core.events import ObjectChanged, ObjectKind
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 
 
 class _Dispute(Dispute, kw_only=True):

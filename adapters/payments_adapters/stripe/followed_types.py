@@ -36,7 +36,7 @@ from payments_adapters.stripe.invoices import (
     subscription_of,
 )
 from payments_core.events import QuarantineNeeded, Report, SyncNeeded
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 

@@ -73,7 +73,7 @@ from payments_core.gateway import (
     UpdateSubscription,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_core.payment import DisputeState, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 

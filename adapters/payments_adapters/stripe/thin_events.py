@@ -25,7 +25,7 @@ from payments_core.events import (
     QuarantineNeeded,
     SyncNeeded,
 )
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 
 THIN: Final = "v2.core.event"
 PREFIX: Final = "v1."

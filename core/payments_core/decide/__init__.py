@@ -162,7 +162,7 @@ def decide(
     policy: Policy,
 ) -> Decision:
     """Say what the facts come to; the order of the sources is that of the answer."""
-    known = Known.of(snapshot)
+    known = Known.of(snapshot, policy)
     sources = _revived(sources, snapshot)
     decided: list[Decided] = [Decided(duplicate=True)] * len(sources)
     groups: dict[str, tuple[UserId | None, list[int]]] = {}
@@ -314,6 +314,7 @@ def _decided_together(
         intents=tuple(intents),
         cause=group.cause,
         sources=tuple(names),
+        policy=known.policy,
     )
     return Decision(
         [

@@ -12,7 +12,8 @@ from payments_core.errors import Rejected
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.facts import DoneByHand, SourcedFacts
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 
 QUARANTINE_REASON: Final = "metadata and customer name different users"
 QUARANTINED: Final = Outcome(EventState.QUARANTINED, QUARANTINE_REASON)

@@ -35,7 +35,7 @@ from payments_core.facts import (
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId
 from payments_core.subscription import SubscriptionReport
 

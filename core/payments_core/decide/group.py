@@ -19,7 +19,8 @@ from payments_core.events import EventKey, Outcome
 from payments_core.facts import SourcedFacts
 from payments_core.identity import UserId
 from payments_core.intent import TELLS_CARD, IntentState, intent_of_key
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.linking import NO_KEYS, FormerKey, LinkKeys
 from payments_core.now import Now
 from payments_core.paid_periods import needs_invoice

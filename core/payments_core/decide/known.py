@@ -1,4 +1,4 @@
-"""A snapshot, indexed."""
+"""A snapshot, indexed, and the policy by which is decided."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,12 +17,13 @@ from payments_core.linking import (
     OwnershipConflict,
 )
 from payments_core.payment import Payment, PaymentId, PaymentRecord
+from payments_core.policy import DEFAULT_POLICY, Policy
 from payments_core.subscription import Subscription, SubscriptionReport
 
 
 @attrs.frozen
 class Known:
-    """What a snapshot has, by each of its keys."""
+    """What a snapshot has, by each of its keys, and the policy."""
 
     snapshot: Snapshot
     accounts: Mapping[UserId, PaymentAccount]
@@ -32,9 +33,10 @@ class Known:
     subscriptions: Mapping[str, Subscription]
     # Whether anything of what is known here may be of somebody who was erased.
     has_erased: bool
+    policy: Policy
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> "Known":
+    def of(cls, snapshot: Snapshot, policy: Policy = DEFAULT_POLICY) -> "Known":
         subscriptions = {it.gateway_id: it for it in snapshot.subscriptions}
         for account in snapshot.accounts:
             for it in account.subscriptions:
@@ -54,6 +56,7 @@ class Known:
             subscriptions,
             bool(snapshot.erased)
             or any(it.user_id.startswith(PSEUDONYM) for it in snapshot.accounts),
+            policy,
         )
 
     def owner_of(

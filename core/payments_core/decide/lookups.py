@@ -21,7 +21,7 @@ from payments_core.facts import (
     SubscriptionObserved,
     UserRegistered,
 )
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.linking import NO_KEYS, LinkKeys, link_keys
 
 

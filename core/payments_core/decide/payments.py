@@ -39,7 +39,7 @@ from payments_core.facts import (
     PaymentReported,
     SourcedFacts,
 )
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.linking import link_keys
 from payments_core.paid_periods import needs_invoice
 from payments_core.payment import DisputeState, Payment, PaymentRecord

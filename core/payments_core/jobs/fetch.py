@@ -19,7 +19,7 @@ from payments_core.facts import (
 )
 from payments_core.gateway import FetchedPayment, FetchedSubscription
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import PaymentId
 from payments_core.ports import AccountDirectory, PaymentGateway
 from payments_core.subscription import SubscriptionReport, newest_own_card

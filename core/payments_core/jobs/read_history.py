@@ -36,7 +36,7 @@ from payments_core.facts import (
     SubscriptionObserved,
 )
 from payments_core.identity import CustomerId
-from payments_core.job import JobKind
+from payments_core.job_key import JobKind
 from payments_core.jobs.drift_cause import DELIVERED_WITHIN
 from payments_core.jobs.fetch import fetch
 from payments_core.jobs.reconcile import Reconcile

@@ -26,7 +26,8 @@ from payments_core.errors import (
 from payments_core.events import EventState, SyncNeeded
 from payments_core.facts import Fact, SourcedFacts
 from payments_core.identity import CustomerId, UserId
-from payments_core.job import JobKey, JobKind, JobState
+from payments_core.job import JobState
+from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs.drift_cause import DELIVERED_WITHIN, DriftCause, FindCause
 from payments_core.jobs.fetch import fetch, fetch_named
 from payments_core.linking import LinkKeys

@@ -28,7 +28,8 @@ from payments_core.errors import (
 from payments_core.events import EventState, Outcome
 from payments_core.facts import LinkRequested, SourcedFacts
 from payments_core.intent import Intent
-from payments_core.job import OVERDUE_REASON, Job, JobKind
+from payments_core.job import OVERDUE_REASON, Job
+from payments_core.job_key import JobKind
 from payments_core.jobs.sync import (
     JobRun,
     apply_event,

@@ -19,6 +19,7 @@ from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
 )
+from payments_core.use_cases.explain_user import ExplainUser, PastVerdict
 from payments_core.use_cases.intents import CallOffIntent, ReadIntent
 from payments_core.use_cases.jobs import ListJobs, ReadJob, RetryJobs
 from payments_core.use_cases.payment_links import (
@@ -81,6 +82,7 @@ __all__ = [
     "EventFilter",
     "ExecuteOperation",
     "ExecutedOperation",
+    "ExplainUser",
     "FindPrice",
     "FindUnappliedEvents",
     "GetAuthorizedAccount",
@@ -94,6 +96,7 @@ __all__ = [
     "ListJobs",
     "OperationRequest",
     "Order",
+    "PastVerdict",
     "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",

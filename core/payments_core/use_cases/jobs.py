@@ -11,7 +11,8 @@ from payments_core.caller import Caller
 from payments_core.errors import JobNotFound
 from payments_core.events import SyncNeeded
 from payments_core.facts import DoneByHand, Fact, SourcedFacts
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.job_list import JobPage, JobPlace
 from payments_core.ports import JobDirectory
 from payments_core.use_cases.record_facts import RecordFacts

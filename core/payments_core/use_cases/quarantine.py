@@ -24,7 +24,7 @@ from payments_core.errors import (
 from payments_core.events import EventState, ObjectChanged, SyncNeeded
 from payments_core.facts import CloseDecided, Fact, SourcedFacts
 from payments_core.identity import UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.kept_events import KeptEvent
 from payments_core.payment import Payment, PaymentId
 from payments_core.ports import EventLog, EventReader, PaymentGateway

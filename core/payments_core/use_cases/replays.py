@@ -28,7 +28,7 @@ from payments_core.errors import (
 )
 from payments_core.events import OPEN_STATES, EventKey, EventState, SyncNeeded
 from payments_core.facts import DoneByHand, Fact, SourcedFacts
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_core.kept_events import KeptEvent
 from payments_core.ports import EventLog
 from payments_core.use_cases.record_facts import RecordFacts

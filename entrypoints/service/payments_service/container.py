@@ -18,6 +18,7 @@ import structlog
 
 from payments_adapters.jwt import JwtVerifier, KeySet
 from payments_adapters.postgres.account_directory import PostgresDirectory
+from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
@@ -60,6 +61,7 @@ from payments_core.jobs import (
 from payments_core.policy import Policy
 from payments_core.ports import (
     AccountDirectory,
+    AccountHistory,
     AuditLog,
     Checkpoints,
     Clock,
@@ -92,6 +94,7 @@ from payments_core.use_cases import (
     EndSubscription,
     EraseAccount,
     ExecuteOperation,
+    ExplainUser,
     FindPrice,
     FindUnappliedEvents,
     GetAuthorizedAccount,
@@ -134,6 +137,7 @@ USE_CASES: Final = (
     CloseEvent,
     ConfirmOpen,
     EndSubscription,
+    ExplainUser,
     FindUnappliedEvents,
     FindPrice,
     GetPaymentStatus,
@@ -288,6 +292,7 @@ def build_container(
     providers = {
         **_edges(settings, system_clock),
         **_stores(store, settings.tombstones),
+        **_directories(store),
         **_loop_stores(store, settings.tombstones),
         **_money(store, stripe, lists, breaker, system_clock),
     }
@@ -482,8 +487,22 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     def work_queue() -> WorkQueue:
         return PostgresWorkQueue(store)
 
+    def token_store() -> TokenStore:
+        return PostgresTokens(store)
+
+    return {
+        Ledger: ledger,
+        WorkQueue: work_queue,
+        TokenStore: token_store,
+    }
+
+
+def _directories(store: PostgresStore) -> _Providers:
     def directory() -> AccountDirectory:
         return PostgresDirectory(store)
+
+    def history() -> AccountHistory:
+        return PostgresAccountHistory(store)
 
     def payments() -> PaymentDirectory:
         return PostgresPaymentDirectory(store)
@@ -500,19 +519,14 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     def jobs() -> JobDirectory:
         return PostgresJobDirectory(store)
 
-    def token_store() -> TokenStore:
-        return PostgresTokens(store)
-
     return {
-        Ledger: ledger,
-        WorkQueue: work_queue,
         AccountDirectory: directory,
+        AccountHistory: history,
         PaymentDirectory: payments,
         AuditLog: audit_log,
         EventLog: event_log,
         IntentDirectory: intents,
         JobDirectory: jobs,
-        TokenStore: token_store,
     }
 
 

@@ -14,7 +14,7 @@ from payments_service.cli import environment, filters
 from payments_service.cli.table import show_table
 from payments_service.container import Container
 from payments_service.presentation.arguments import decode_audit_cursor, encode_cursor
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 _COLUMNS: Final = ("at", "by", "action", "subject", "user_id", "reason")
 _EMPTY: Final = {"user_id": "of no user, or not known", "reason": "none was given"}

@@ -10,7 +10,7 @@ import click
 
 from payments_core.errors import Rejected
 from payments_core.events import EventKey
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_service.cli.progress import SAID_EVERY_S, told_if_cut_off
 
 # More than this are counted, and not listed.

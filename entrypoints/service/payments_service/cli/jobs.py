@@ -5,13 +5,14 @@ from datetime import datetime
 
 import click
 
-from payments_core.job import Job, JobKey, JobKind
+from payments_core.job import Job
+from payments_core.job_key import JobKey, JobKind
 from payments_core.use_cases import ListJobs, ReadJob, RetryJobs
 from payments_service.cli import environment, filters
 from payments_service.cli.batches import Batches
 from payments_service.cli.table import show_table
 from payments_service.presentation.arguments import decode_job_cursor, encode_cursor
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 _COLUMNS = ("id", "state", "due_at", "attempts", "user_id", "reason")
 _EMPTY = {"user_id": "of no account, or not known"}

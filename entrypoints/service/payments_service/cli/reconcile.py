@@ -23,7 +23,7 @@ from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation.arguments import user_named
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 # More findings than this are counted, and not listed.
 LISTED_MAX: Final = 10_000

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "db": "The database's schema.",
     "dev": "Everything on this machine, in one command.",
     "doctor": "What is wrong with this deployment, and what to do about it.",
+    "explain": "Why a user has paid or not.",
     "jobs": "The worker's jobs: list, show, retry.",
     "payment": "Payments: whose one is, by hand.",
     "purge": "Delete what was kept long enough.",

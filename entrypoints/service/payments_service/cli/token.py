@@ -27,7 +27,7 @@ from payments_service.presentation.arguments import (
     encode_cursor,
     user_named,
 )
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}

@@ -23,7 +23,7 @@ from payments_service.cli.table import show_table
 from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
 from payments_service.presentation.arguments import decode_event_cursor, encode_cursor
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 _ROUTES: Final = {
     "charge.succeeded": f"{PREFIX}/webhooks/charge/succeeded",

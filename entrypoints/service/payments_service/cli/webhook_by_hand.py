@@ -13,7 +13,7 @@ from payments_core.by_hand import ByHand
 from payments_core.errors import PaymentNotFound, SubscriptionNotFound
 from payments_core.events import EventKey, EventState
 from payments_core.identity import UserId
-from payments_core.job import JobKey, JobKind
+from payments_core.job_key import JobKey, JobKind
 from payments_core.kept_events import KeptEvent
 from payments_core.payment import PaymentId
 from payments_core.use_cases import (
@@ -32,7 +32,7 @@ from payments_service.cli import environment, filters
 from payments_service.cli.batches import LISTED_MAX, Batches
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.progress import SAID_EVERY_S, say_wait, told_if_cut_off
-from payments_service.presentation.explanation import moment_text
+from payments_service.presentation.moments import moment_text
 
 _OPTIONS: Final = "--state, --type, --since"
 _OF_TYPE: Final = click.option(

@@ -14,6 +14,7 @@ from payments_core.use_cases import (
     ChangeSubscription,
     EndSubscription,
     ExecuteOperation,
+    ExplainUser,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
@@ -32,6 +33,7 @@ from payments_core.use_cases import (
 from payments_service.container import Container, opened
 from payments_service.http import (
     cards,
+    explanation,
     payments,
     problems,
     subscriptions,
@@ -49,6 +51,7 @@ _NEEDS: Final = {
     "change": ChangeSubscription,
     "revoke_all": InvalidateUserTokens,
     "end": EndSubscription,
+    "explain": ExplainUser,
     "invalidate": InvalidateToken,
     "link": LinkPayment,
     "preview": PreviewChange,
@@ -85,6 +88,7 @@ def create_app(container: Container) -> RequestContext:
         route_handlers=[
             users.put_user,
             users.get_payment_status,
+            explanation.get_explanation,
             cards.set_up_card,
             cards.update_card,
             payments.get_payment_link,

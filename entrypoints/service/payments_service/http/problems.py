@@ -28,6 +28,7 @@ STATUSES: Final = {
     errors.PriceNotAllowed: HTTPStatus.FORBIDDEN,
     errors.TrialNotAllowed: HTTPStatus.FORBIDDEN,
     errors.AccountNotFound: HTTPStatus.NOT_FOUND,
+    errors.NotRecorded: HTTPStatus.NOT_FOUND,
     errors.TokenNotFound: HTTPStatus.NOT_FOUND,
     errors.EventNotFound: HTTPStatus.NOT_FOUND,
     errors.EventApplied: HTTPStatus.CONFLICT,

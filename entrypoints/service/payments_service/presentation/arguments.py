@@ -11,7 +11,7 @@ from payments_adapters.emails import read_email
 from payments_core.by_hand import AuditCursor
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
-from payments_core.job import JobKey
+from payments_core.job_key import JobKey
 from payments_core.job_list import JobPlace
 from payments_core.kept_events import EventCursor
 from payments_core.subscription import SubscriptionId, subscription_id

@@ -1,16 +1,342 @@
-"""What people read: a moment, and why a user has access or not."""
+"""An explanation as it is shown, in JSON and as text: the one place with its sentences.
 
-from datetime import UTC, datetime
+The codes are stable; the sentences are for people, and may change.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Self
 
 import msgspec
 
-from payments_service.presentation.schemas import PaymentStatusOut
+from payments_core.explanation import (
+    AccessCode,
+    Action,
+    ActionKind,
+    Cause,
+    CauseCode,
+    ExplainedFact,
+    Explanation,
+    FactKind,
+    NextStep,
+    StepKind,
+)
+from payments_core.use_cases import PastVerdict
+from payments_service.presentation.moments import moment_text
+from payments_service.presentation.schemas import MoneyOut, PaymentStatusOut
+
+_C = CauseCode
+CAUSES: Final[Mapping[CauseCode, str]] = MappingProxyType(
+    {
+        _C.PAID_PERIOD: "a paid invoice of the subscription reaches to the date",
+        _C.PREPAID_MONTH: "payments bought months that reach to the date",
+        _C.TRIAL: "a trial is running",
+        _C.PAYMENT_DECLINED: "the bank declined the last payment",
+        _C.AUTHENTICATION_REQUIRED: "the bank wants the payer to confirm the payment"
+        " (3-D Secure)",
+        _C.PAYMENT_OVERDUE: "an invoice of the subscription is not paid",
+        _C.FIRST_PAYMENT_AWAITED: "the first payment is not made yet: the payer may"
+        " have to confirm it (3-D Secure)",
+        _C.FIRST_PAYMENT_EXPIRED: "the first payment was not made in time, and Stripe"
+        " gave the subscription up",
+        _C.PAYMENT_PENDING: "the payment is not settled yet",
+        _C.PAYMENT_CONTRADICTED: "two reports of the payment contradict each other,"
+        " and Stripe is asked",
+        _C.INVOICE_UNKNOWN: "money was taken, and it is not known yet for what",
+        _C.REFUNDED: "the payment was refunded in full",
+        _C.DISPUTED: "the payer disputes the payment at the bank",
+        _C.DISPUTE_LOST: "a dispute was lost, and the money went back to the payer",
+        _C.PERIOD_OVER: "what was paid for is over, and nothing was paid since",
+        _C.SUBSCRIPTION_ENDED: "the subscription has ended",
+        _C.SUBSCRIPTION_PAUSED: "the subscription is paused",
+        _C.TRIAL_ENDED: "the trial has ended, and nothing was paid",
+        _C.PERIOD_NOT_PAID: "no invoice of the subscription is known to be paid",
+        _C.UNLINKED: "something was paid under a key of this user, and is not linked",
+        _C.QUARANTINED: "an event about this user is quarantined",
+        _C.SYNC_PENDING: "something was heard that counts once Stripe was asked",
+        _C.NOTHING_KNOWN: "no payment and no subscription of this user is known",
+    }
+)
+_A = AccessCode
+ACCESS: Final[Mapping[AccessCode, str]] = MappingProxyType(
+    {
+        _A.PAID: "access, because it is paid for until the date",
+        _A.FREE: "access, because a trial is free until the date",
+        _A.GRACE: "access, by the grace after the date",
+        _A.GRACE_OVER: "no access: the date and the grace after it have passed",
+        _A.DATE_PASSED: "no access: the date has passed, and nothing was ever paid",
+        _A.NOTHING_PAID: "no access: nothing is paid for, or free",
+    }
+)
+_F = FactKind
+FACTS: Final[Mapping[FactKind, str]] = MappingProxyType(
+    {
+        _F.SUBSCRIPTION_BEGAN: "subscription began",
+        _F.SUBSCRIPTION_ENDED: "subscription ended",
+        _F.SUBSCRIPTION_STATUS: "subscription is",
+        _F.PAYMENT_SUCCEEDED: "payment succeeded",
+        _F.PAYMENT_FAILED: "payment failed",
+        _F.PAYMENT_PENDING: "payment is pending",
+        _F.PAYMENT_CONTRADICTED: "reports of the payment contradict each other",
+        _F.PAYMENT_REFUNDED: "payment, refunded in full since",
+        _F.PAYMENT_PARTIALLY_REFUNDED: "payment, refunded in part since",
+        _F.DISPUTE_OPEN: "payment, disputed since",
+        _F.DISPUTE_WON: "payment, whose dispute was won",
+        _F.DISPUTE_LOST: "payment, whose dispute was lost",
+        _F.PERIOD_PAID: "period paid",
+        _F.DONE_BY_HAND: "done by hand",
+        _F.PAYMENT_UNLINKED: "payment that is not linked",
+        _F.SUBSCRIPTION_UNLINKED: "subscription that is not linked",
+        _F.EVENT_PENDING: "event that is not applied yet",
+        _F.EVENT_QUARANTINED: "event that is quarantined",
+    }
+)
+_S = StepKind
+STEPS: Final[Mapping[StepKind, str]] = MappingProxyType(
+    {
+        _S.RENEWAL: "Stripe collects the next period",
+        _S.FIRST_PAYMENT: "the trial ends, and Stripe collects the first payment",
+        _S.PAYMENT_RETRIED: "Stripe tries the payment again, by its own schedule",
+        _S.FIRST_PAYMENT_EXPIRES: "Stripe gives the subscription up about 23 hours"
+        " after it began, if it is not paid",
+        _S.SUBSCRIPTION_ENDS: "the subscription ends, as it was planned",
+        _S.CHANGE_EXPIRES: "the change of plan is given up, if it is not paid",
+        _S.ACCESS_ENDS: "access ends, if nothing is paid until then",
+        _S.SYNC: "Stripe is asked",
+        _S.OPERATION_RESUMED: "an operation under way is tried again",
+    }
+)
+# Who can do it, what, and with what.
+_K = ActionKind
+ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
+    {
+        _K.UPDATE_CARD: (
+            "user",
+            "give another card; what is overdue is paid with it",
+            "PUT /users/{user}/card",
+        ),
+        _K.AUTHENTICATE: (
+            "user",
+            "confirm the payment in the browser, with its client_secret",
+            "GET /users/{user}/subscriptions",
+        ),
+        _K.SUBSCRIBE: ("user", "subscribe", "POST /users/{user}/subscriptions"),
+        _K.RESUME: ("operator", "resume the subscription at Stripe", ""),
+        _K.ANSWER_DISPUTE: ("operator", "answer the dispute at Stripe", ""),
+        _K.LINK_PAYMENT: (
+            "operator",
+            "link the payment, if it is theirs",
+            "payments payment link {object} {user} --reason …",
+        ),
+        _K.LINK_SUBSCRIPTION: (
+            "operator",
+            "link the subscription, if it is theirs",
+            "payments subscription link {object} {user} --reason …",
+        ),
+        _K.DECIDE_EVENT: (
+            "operator",
+            "decide on the quarantined event: link it, or close it",
+            "payments webhook show {object}",
+        ),
+        _K.RETRY_JOB: (
+            "operator",
+            "ask Stripe at once",
+            "payments jobs retry {object}",
+        ),
+        _K.CALL_OFF: (
+            "operator",
+            "call the operation off, if it is not to be done any more",
+            "DELETE /intents/{object}",
+        ),
+        _K.FIND_PAYMENT: (
+            "operator",
+            "look the payment up at Stripe, by the charge's id, and link it",
+            "payments payment link CHARGE {user} --reason …",
+        ),
+    }
+)
 
 
-def moment_text(at: datetime) -> str:
-    """Return a moment as the HTTP API writes it: RFC 3339, in UTC, with a `Z`."""
-    text: str = msgspec.to_builtins(at.astimezone(UTC))
-    return text
+class CauseOut(msgspec.Struct, frozen=True):
+    """Why it is so, first of all: a stable code, and a sentence for people.
+
+    `objects` are the gateway's ids, `failure_code` is the bank's word.
+    """
+
+    code: str
+    text: str
+    at: datetime | None
+    objects: Sequence[str]
+    failure_code: str | None
+
+    @classmethod
+    def of(cls, cause: Cause) -> Self:
+        return cls(
+            cause.code.value,
+            CAUSES[cause.code],
+            cause.at,
+            cause.objects,
+            cause.failure_code,
+        )
+
+
+class AccessOut(msgspec.Struct, frozen=True):
+    """Why there is access or none."""
+
+    code: str
+    text: str
+
+    @classmethod
+    def of(cls, code: AccessCode) -> Self:
+        return cls(code.value, ACCESS[code])
+
+
+class FactOut(msgspec.Struct, frozen=True):
+    """A fact that the status or the date rests on, or that is not applied.
+
+    `events` are the ids of the events that told it, the first first.
+    """
+
+    at: datetime | None
+    kind: str
+    text: str
+    objects: Sequence[str]
+    amount: MoneyOut | None
+    until: datetime | None
+    failure_code: str | None
+    detail: str | None
+    events: Sequence[str]
+
+    @classmethod
+    def of(cls, fact: ExplainedFact) -> Self:
+        money = fact.amount
+        return cls(
+            fact.at,
+            fact.kind.value,
+            FACTS[fact.kind],
+            fact.objects,
+            MoneyOut(money.amount_minor, money.currency) if money else None,
+            fact.until,
+            fact.failure_code,
+            fact.detail,
+            fact.events,
+        )
+
+
+class StepOut(msgspec.Struct, frozen=True):
+    """What happens by itself; `at` is null where Stripe's own schedule says when."""
+
+    at: datetime | None
+    kind: str
+    text: str
+    objects: Sequence[str]
+
+    @classmethod
+    def of(cls, step: NextStep) -> Self:
+        return cls(step.at, step.kind.value, STEPS[step.kind], step.objects)
+
+
+class ActionOut(msgspec.Struct, frozen=True):
+    """What a person can do: `who` is the user or an operator, `how` a route or command.
+
+    `how` is empty where it is done at Stripe.
+    """
+
+    kind: str
+    who: str
+    text: str
+    how: str
+    objects: Sequence[str]
+
+    @classmethod
+    def of(cls, action: Action, user: str) -> Self:
+        who, text, how = ACTIONS[action.kind]
+        first = action.objects[0] if action.objects else ""
+        command = how.replace("{user}", user).replace("{object}", first)
+        return cls(action.kind.value, who, text, command, action.objects)
+
+
+class RecordedOut(msgspec.Struct, frozen=True):
+    """The row of the log that held at a past moment.
+
+    `cause` says what the account was changed by, `sources` which events, jobs or
+    operations told it; `status_by` and `date_by` name what the two rest on.
+    """
+
+    at: datetime
+    version: int
+    cause: str
+    sources: Sequence[str]
+    status_by: str | None
+    date_by: str | None
+    grace_s: int
+
+
+class ExplanationOut(msgspec.Struct, frozen=True):
+    """Why a user has paid or not.
+
+    Now: `cause`, `access`, the chain of facts (the oldest first), what happens by
+    itself and what a person can do. At a past moment: `recorded`, and none of these.
+    """
+
+    user_id: str
+    at: datetime
+    payment_status: str
+    payment_expire_date: datetime | None
+    entitled: bool
+    entitled_until: datetime | None
+    cause: CauseOut | None
+    access: AccessOut | None
+    chain: Sequence[FactOut]
+    next: Sequence[StepOut]
+    actions: Sequence[ActionOut]
+    recorded: RecordedOut | None
+
+    @classmethod
+    def of(cls, found: Explanation) -> Self:
+        standing = found.standing
+        return cls(
+            found.user_id,
+            found.at,
+            standing.payment_status.value,
+            standing.payment_expire_date,
+            standing.entitled,
+            found.entitled_until,
+            CauseOut.of(found.cause),
+            AccessOut.of(found.access),
+            [FactOut.of(it) for it in found.chain],
+            [StepOut.of(it) for it in found.next],
+            [ActionOut.of(it, found.user_id) for it in found.actions],
+            None,
+        )
+
+    @classmethod
+    def past(cls, found: PastVerdict) -> Self:
+        row = found.logged
+        standing = row.standing(found.at)
+        return cls(
+            found.user_id,
+            found.at,
+            standing.payment_status.value,
+            standing.payment_expire_date,
+            standing.entitled,
+            row.entitled_until,
+            None,
+            None,
+            (),
+            (),
+            (),
+            RecordedOut(
+                row.at,
+                row.version,
+                row.cause,
+                row.sources,
+                row.status_by,
+                row.date_by,
+                int(row.grace.total_seconds()),
+            ),
+        )
 
 
 def why_entitled(status: PaymentStatusOut, now: datetime) -> str:

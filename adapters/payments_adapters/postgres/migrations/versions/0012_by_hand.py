@@ -3,12 +3,9 @@
 The release before goes on beside it: it keeps no change by hand, and does not link
 what was linked by hand. An event that is closed it does not know: its `webhook list`
 ends at one, and its worker leaves it alone.
-The functions that load and save are made anew, with what is added here.
 """
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,8 +14,6 @@ from alembic import op
 revision: Final = "0012"
 down_revision: Final = "0011"
 
-_FILES: Final = ("load_v1.sql", "history_v1.sql", "save_v1.sql")
-_FOLDER: Final = Path(__file__).parents[2]
 _ACTIONS: Final = ("bind_customer", "link_payment", "unlink_payment")
 _NEW_ACTIONS: Final = (
     *_ACTIONS,
@@ -59,7 +54,6 @@ def upgrade() -> None:
         postgresql_using="hash",
         postgresql_where=sa.text("state = 'closed'"),
     )
-    _make_functions_anew()
 
 
 def downgrade() -> None:
@@ -85,16 +79,3 @@ def _allow(table: str, column: str, words: Sequence[str]) -> None:
     op.drop_constraint(name, table, type_="check")
     listed = ", ".join(f"'{word}'" for word in words)
     op.create_check_constraint(name, table, f"{column} in ({listed})")
-
-
-def _make_functions_anew() -> None:
-    text = "\n".join((_FOLDER / name).read_text() for name in _FILES)
-    statements = re.split(r"(?m)^(?=create )", text)[1:]
-    for statement in statements:
-        if made := re.match(r"create type (\w+)", statement):
-            # With the functions that take or return them.
-            op.execute(f"drop type if exists {made[1]} cascade")
-    op.execute("drop function if exists email_holder_v1(text, timestamptz)")
-    op.execute("drop function if exists is_free_v1(text, text[])")
-    for statement in statements:
-        op.get_bind().exec_driver_sql(statement)

@@ -1,0 +1,42 @@
+"""The log of verdicts: one row for each change, never changed and never deleted.
+
+Rule 1: a row is saved with what it is derived from, or not at all.
+Rule 2: between two rows the first one holds: what it says of access is rolled forward
+        by its own date and grace, so that it needs nothing else to be read.
+"""
+
+from datetime import datetime, timedelta
+
+import attrs
+
+from payments_core.entitlement import PaymentStatus, Standing
+
+
+@attrs.frozen(kw_only=True)
+class LoggedVerdict:
+    """What was known of an account from a moment on.
+
+    `version` is the account's. `cause` says in a few words what it was changed by, and
+    `sources` which events, jobs or operations told that. `status_by` and `date_by` name
+    what the status and the date rest on, `grace` is the one of then.
+    """
+
+    version: int
+    at: datetime
+    payment_status: PaymentStatus
+    payment_expire_date: datetime | None
+    entitled_until: datetime | None
+    grace: timedelta
+    status_by: str | None
+    date_by: str | None
+    cause: str
+    sources: tuple[str, ...]
+
+    def standing(self, now: datetime) -> Standing:
+        """Say what it comes to at a moment, before the next row."""
+        until = self.entitled_until
+        return Standing(
+            self.payment_status,
+            self.payment_expire_date,
+            entitled=until is not None and now < until,
+        )

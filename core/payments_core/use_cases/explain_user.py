@@ -1,0 +1,65 @@
+"""Why a user has paid or not, now and at a past moment."""
+
+from datetime import datetime
+
+import attrs
+
+from payments_core.account_log import LoggedVerdict
+from payments_core.caller import Caller
+from payments_core.errors import InvalidValue, NotRecorded
+from payments_core.explain import explain
+from payments_core.explanation import Explanation
+from payments_core.identity import Email, UserId
+from payments_core.policy import Policy
+from payments_core.ports import AccountHistory, Clock
+from payments_core.use_cases.accounts import GetAuthorizedAccount
+
+
+@attrs.frozen
+class PastVerdict:
+    """What was known of a user at a moment: what was logged last by then."""
+
+    user_id: UserId
+    at: datetime
+    logged: LoggedVerdict
+
+
+@attrs.frozen
+class ExplainUser:
+    reach: GetAuthorizedAccount
+    history: AccountHistory
+    clock: Clock
+    policy: Policy
+
+    async def __call__(self, user: UserId | Email, *, caller: Caller) -> Explanation:
+        """Explain what is known of a user now.
+
+        What is unlinked or quarantined, and what was done by hand, an administrator
+        is told.
+
+        Raises:
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+        """
+        account = await self.reach(user, caller=caller)
+        facts = await self.history.facts(account)
+        if not caller.is_admin:
+            facts = facts.for_the_user()
+        return explain(facts, now=self.clock(), policy=self.policy)
+
+    async def at(
+        self, user: UserId | Email, moment: datetime, *, caller: Caller
+    ) -> PastVerdict:
+        """Return what was known of a user at a moment, and what it was known by.
+
+        Raises:
+            InvalidValue: the moment is yet to come.
+            NotRecorded: nothing was logged by then.
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+        """
+        account = await self.reach(user, caller=caller)
+        if moment > self.clock():
+            raise InvalidValue("at", "is yet to come")
+        logged = await self.history.verdict_at(account.user_id, moment)
+        if logged is None:
+            raise NotRecorded
+        return PastVerdict(account.user_id, moment, logged)
