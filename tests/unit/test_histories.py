@@ -29,6 +29,7 @@ from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_sandbox.api_versions import ACACIA, BASIL, NEWEST
 from support.crowd import Crowd, Post, catch_up, compare, known_and_true, work
 from support.deployment import CLAIMED_MAX, Break, Deployment, Fuse
+from support.explained import Answers, check_explanation
 from support.profiles import PROVES
 from support.reconciling import A_MOMENT, Story, reconciling
 from support.year_truth import GatewayRecords
@@ -76,6 +77,7 @@ class History:
     # How often a day events are delivered, and worked off.
     steps: int = 1
     gets: int = 0
+    answers: Answers = attrs.field(factory=Answers)
 
     @classmethod
     async def lived(cls, story: Story, dice: random.Random) -> "History":
@@ -105,6 +107,7 @@ class History:
                 await post.deliver(day)
                 await work(deployment)
                 self.gets += deployment.line.reads.total() - before
+            await self.answers.note(deployment, crowd.users)
         await catch_up(deployment, post, days)
 
     def share_lost(self, *, is_out: bool) -> float:
@@ -135,9 +138,11 @@ async def test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known(
 ) -> None:
     """
     Status, date, entitlement, card, subscriptions; and a second sweep finds nothing,
-    nor does the first one where nothing was lost.
+    nor does the first one where nothing was lost. Explanations agree with it, and what
+    was answered each day is what is logged of that moment.
     """
     found, ways, lost, users = Counter[str](), Counter[str](), 0, 0
+    answers = 0
     for number in range(HISTORIES):
         seed = share * HISTORIES + number
         dice = random.Random(seed)  # noqa: S311  # a seed's
@@ -151,6 +156,9 @@ async def test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known(
             if history.lost is Lost.NOTHING:
                 assert findings == [], seed
             users += await compare(deployment, history.crowd.owners, seed)
+            for user in history.crowd.users:
+                await check_explanation(deployment, user)
+            answers += await history.answers.hold(deployment)
             again = await story.sweep()
             assert again == list[Finding](), (seed, again)
         found.update(it.drift.kind.value for it in findings)
@@ -159,10 +167,11 @@ async def test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known(
     record_property(
         "figure",
         f"histories, share {share}: {HISTORIES} of {users} users, {lost} events lost, "
-        f"{found.total()} differences found",
+        f"{found.total()} differences found, {answers} answers were as is logged",
     )
     assert lost
     assert found
+    assert answers > HISTORIES
     assert set(ways) == set(WAYS)
 
 
