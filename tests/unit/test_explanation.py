@@ -2,11 +2,29 @@
 
 from datetime import datetime, timedelta
 
+import click
 import msgspec
 import pytest
 
 from contracts.examples import NOON, in_trial
-from payments_service.presentation.explanation import why_entitled
+from payments_core.explanation import (
+    AccessCode,
+    Action,
+    ActionKind,
+    CauseCode,
+    FactKind,
+    StepKind,
+)
+from payments_service.cli.root import payments
+from payments_service.presentation.explanation import (
+    ACCESS,
+    ACTIONS,
+    CAUSES,
+    FACTS,
+    STEPS,
+    ActionOut,
+    why_entitled,
+)
 from payments_service.presentation.schemas import (
     KnownSubscriptionOut,
     PaymentStatusOut,
@@ -70,3 +88,32 @@ def test_a_trial_is_said_to_be_one(later: timedelta, said: str) -> None:
         subscriptions=[trial],
     )
     assert why_entitled(shown, NOON).startswith(said)
+
+
+def test_each_code_has_its_sentence() -> None:
+    """
+    Without one an explanation could not be shown.
+    """
+    assert set(CAUSES) == set(CauseCode)
+    assert set(ACCESS) == set(AccessCode)
+    assert set(FACTS) == set(FactKind)
+    assert set(STEPS) == set(StepKind)
+    assert set(ACTIONS) == set(ActionKind)
+
+
+@pytest.mark.parametrize("kind", ActionKind)
+def test_what_is_to_be_typed_can_be_typed(kind: ActionKind) -> None:
+    """
+    A command of ours that takes these words, or a route; or it is done at Stripe.
+    """
+    how = ActionOut.of(Action(kind, ("x_1",)), "ada").how
+
+    if not how.startswith("payments "):
+        assert how == "" or how.split()[0] in {"GET", "PUT", "POST", "DELETE"}
+        return
+    group, name, *words = how.removeprefix("payments ").split()
+    parent = payments.get_command(click.Context(payments), group)
+    assert isinstance(parent, click.Group)
+    command = parent.get_command(click.Context(parent), name)
+    assert command is not None
+    assert command.make_context(name, words).params

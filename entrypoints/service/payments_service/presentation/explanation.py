@@ -127,12 +127,12 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
         _K.LINK_PAYMENT: (
             "operator",
             "link the payment, if it is theirs",
-            "payments payment link {object} {user} --reason …",
+            "payments payment link {object} --user {user} --reason …",
         ),
         _K.LINK_SUBSCRIPTION: (
             "operator",
             "link the subscription, if it is theirs",
-            "payments subscription link {object} {user} --reason …",
+            "payments subscription link {object} --user {user} --reason …",
         ),
         _K.DECIDE_EVENT: (
             "operator",
@@ -152,7 +152,7 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
         _K.FIND_PAYMENT: (
             "operator",
             "look the payment up at Stripe, by the charge's id, and link it",
-            "payments payment link CHARGE {user} --reason …",
+            "payments payment link CHARGE --user {user} --reason …",
         ),
     }
 )

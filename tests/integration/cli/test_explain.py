@@ -1,0 +1,41 @@
+"""`payments explain`: the verdict, its cause and a timeline, as text and as JSON."""
+
+from support.commands import Dev
+
+
+def test_why_a_user_has_paid_is_explained(dev: Dev) -> None:
+    """
+    As text: the verdict, the first cause, what happened and what to do; as JSON the
+    same, and at a past moment what was recorded.
+    """
+    assert dev.asks(dev.token("explained"), "explained") == 200
+    assert dev.send("explained_1", receipt_email="explained@x.org").code == 0
+
+    text = dev.run("explain", "explained").out
+    found = dev.run("explain", "explained@x.org", "--json").json
+    past = dev.run("explain", "explained", "--at", found["at"]).out
+
+    assert "status: paid" in text
+    assert "why: what was paid for is over, and nothing was paid since" in text
+    assert text.index("payment succeeded") < text.index("  now\n")
+    assert text.index("  now\n") < text.index("user: subscribe: POST /users/explained/")
+    assert (found["cause"]["code"], found["entitled"]) == ("period_over", False)
+    assert "changed by: payment ch_explained_1 succeeded" in past
+    assert "\x1b" not in text
+
+
+def test_what_cannot_be_explained_is_said(dev: Dev) -> None:
+    """
+    No such user, nothing recorded by then: both are not found. A day to come is
+    refused.
+    """
+    assert dev.asks(dev.token("new"), "new") == 200
+
+    missing = dev.run("explain", "nobody")
+    early = dev.run("explain", "new", "--at", "2020-01-01")
+    late = dev.run("explain", "new", "--at", "9999-12-31")
+
+    assert (missing.code, early.code) == (3, 3)
+    assert "nothing was recorded" in early.err
+    assert late.code == 2
+    assert "yet to come" in late.err
