@@ -14,7 +14,10 @@ from payments_service.dev.postgres import embedded_postgres
 LATEST: Final = Path(__file__).with_name("latest.json")
 FIRST_PORT: Final = 18_400
 PROCESSES_COUNT: Final = 2
-KEYS: Final = ("ingest", "commit", "duplicates", "hot", "reads", "locked", "slow")
+KEYS: Final = (
+    *("ingest", "commit", "duplicates", "hot"),
+    *("reads", "explain", "locked", "slow"),
+)
 
 
 def main() -> None:

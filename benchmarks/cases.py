@@ -28,6 +28,9 @@ from payments_service.presentation import PREFIX
 
 HOT_EVENTS_COUNT: Final = 50
 HELD_S: Final = 10.0
+# No other case has an account of its own there: `hot` begins at the first.
+EXPLAINED_USER: Final = USERS_COUNT - 1
+FACTS_COUNT: Final = 1_000
 SLOW_S: Final = 8
 
 Result = dict[str, float]
@@ -80,6 +83,7 @@ class Cases:
         yield self.hot()
         yield self.reads(1)
         yield self.reads(64)
+        yield self.explain()
         yield self.locked()
         yield self.slow()
 
@@ -166,8 +170,40 @@ class Cases:
             limit=lambda: self._events(HOT_EVENTS_COUNT),
         )
 
+    def explain(self) -> Case:
+        common = {
+            "connections": 1,
+            "seconds": self.seconds,
+            "ports": self.ours,
+            "headers": self._bearer,
+        }
+        user = f"{PREFIX}/users/user{EXPLAINED_USER}"
+
+        def explained() -> Result:
+            self._events(
+                1,
+                customers_count=1,
+                first_customer=EXPLAINED_USER,
+                requests_max=FACTS_COUNT,
+                seconds=HELD_S,
+            )
+            return load(**common, path=f"{user}/explanation")
+
+        return Case(
+            key="explain",
+            name=f"explanation, {FACTS_COUNT:,} facts or more | its payment-status",
+            connections=1,
+            ours=explained,
+            limit=lambda: load(**common, path=f"{user}/payment-status"),
+            measure="p99_ms",
+        )
+
+    @property
+    def _bearer(self) -> str:
+        return f"Authorization: Bearer {self.bench.token()}\r\n"
+
     def reads(self, connections: int) -> Case:
-        bearer = f"Authorization: Bearer {self.bench.token()}\r\n"
+        bearer = self._bearer
         common = {"connections": connections, "seconds": self.seconds}
         return Case(
             key="reads",

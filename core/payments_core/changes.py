@@ -18,7 +18,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ChangeByHand
-from payments_core.entitlement import AccountVerdict
+from payments_core.entitlement import AccountVerdict, verdict_of
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
@@ -153,23 +153,22 @@ class Changes:
 
     @verdict.default
     def _verdict_after(self) -> AccountVerdict | None:
-        return self.after.verdict if self.after is not None else None
+        after = self.after
+        if after is None:
+            return None
+        return verdict_of(after.summary, after.subscriptions)
 
     @property
     def changes_account(self) -> bool:
         return self.after is not self.before
 
-    @property
-    def changes_verdict(self) -> bool:
-        """Whether the status, the date or the grace are others than before."""
-        if self.after is None or self.after is self.before:
-            return False
-        return self.before is None or self.before.verdict != self.verdict
-
     def logged(self, at: datetime) -> LoggedVerdict | None:
-        """Return the row of the log that is saved with this; None: nothing changed."""
-        after, verdict = self.after, self.verdict
-        if after is None or verdict is None or not self.changes_verdict:
+        """Return the row of the log that is saved with it; None: the verdict stays."""
+        before, after, verdict = self.before, self.after, self.verdict
+        if after is None or verdict is None or after is before:
+            return None
+        # The status, the date or the grace: any of them moves the end of access.
+        if before is not None and before.verdict == verdict:
             return None
         status_by, date_by = verdict.rests_on
         return LoggedVerdict(

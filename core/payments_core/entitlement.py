@@ -26,7 +26,7 @@ Rule 9: the grace after the date is for who paid once, and for who goes on after
         or whose first payment failed, has none.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -298,7 +298,12 @@ class AccountVerdict:
     @property
     def rests_on(self) -> tuple[str | None, str | None]:
         """Return the names of `status_by` and `date_by`."""
-        return _name_of(self.status_by), _name_of(self.date_by)
+        status, date = self.status_by, self.date_by
+        # In a table: this is on the way of every webhook.
+        return (
+            None if status is None else _NAMES[type(status)].format(status),
+            None if date is None else _NAMES[type(date)].format(date),
+        )
 
     def standing(self, now: datetime, policy: Policy) -> Standing:
         """Say what the verdict comes to at a moment."""
@@ -310,18 +315,14 @@ class AccountVerdict:
         )
 
 
-def _name_of(cause: StatusCause | DateCause) -> str | None:
-    match cause:
-        case Subscription():
-            return f"subscription {cause.gateway_id}"
-        case PaymentEffect():
-            return f"payment {cause.payment_id}"
-        case PaidPeriod():
-            return f"invoice {cause.invoice_id}"
-        case PrepaidMonths():
-            return f"months {cause.months}"
-        case None:
-            return None
+_NAMES: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        Subscription: "subscription {0.gateway_id}",
+        PaymentEffect: "payment {0.payment_id}",
+        PaidPeriod: "invoice {0.invoice_id}",
+        PrepaidMonths: "months {0.months}",
+    }
+)
 
 
 def standing(
@@ -427,6 +428,16 @@ def with_last_periods(
 def verdict_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> AccountVerdict:
+    if not subscriptions:
+        # As below, without a call: on the way of every webhook, and mostly so.
+        latest, prepaid = summary.latest, summary.prepaid
+        return AccountVerdict(
+            latest.status if latest else PaymentStatus.NONE,
+            prepaid.ends_at if prepaid else None,
+            prepaid is not None,
+            latest,
+            prepaid,
+        )
     status, status_by = _status(summary, subscriptions)
     expire_date, date_by = _expire_date(summary, subscriptions)
     return AccountVerdict(
