@@ -42,10 +42,13 @@ from payments_core.linking import Unlinked
 from payments_core.now import Now
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.payment_list import PaymentPage, PaymentPlace
 from payments_core.retention import PurgeKind
 from payments_core.subscription import SubscriptionReport
+from payments_core.timeline import TimelineItem, TimelinePlace
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.user_list import EVERYBODY, UserFilter, UserPage, UserPlace
 
 
 class Clock(Protocol):
@@ -253,6 +256,15 @@ class PaymentDirectory(Protocol):
     async def find(self, id_: PaymentId) -> PaymentRecord | None:
         """Return a payment as last committed, unlocked."""
 
+    async def page(
+        self,
+        user_id: UserId,
+        *,
+        limit: int = 100,
+        after: PaymentPlace | None = None,
+    ) -> PaymentPage:
+        """Return a user's payments, in the order of `PaymentPlace`."""
+
 
 class AuditLog(Protocol):
     async def page(  # noqa: PLR0913  # each a filter, by name
@@ -286,6 +298,33 @@ class AccountHistory(Protocol):
 
     async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:
         """Return the last change of verdict that was logged at a moment or before."""
+
+
+class UserList(Protocol):
+    async def page(
+        self,
+        wanted: UserFilter = EVERYBODY,
+        *,
+        limit: int = 100,
+        after: UserPlace | None = None,
+    ) -> UserPage:
+        """Return accounts as last committed, in the order of `UserPlace`.
+
+        However few of all are wanted, a page reads no more than a thousand more than
+        `limit`, or twice that for a text: it may hold fewer, or none, and not be the
+        last.
+        """
+
+
+class Timelines(Protocol):
+    async def newest(
+        self, user_id: UserId, *, limit: int, before: TimelinePlace | None = None
+    ) -> Sequence[TimelineItem]:
+        """Return the newest things that are kept of a user, as of one moment.
+
+        In the order of `TimelinePlace`, what comes after `before`. Subscriptions are
+        not among them: the account has them.
+        """
 
 
 class IntentDirectory(Protocol):

@@ -31,7 +31,9 @@ from payments_core.ports import (
     Ledger,
     PaymentDirectory,
     PurgeStore,
+    Timelines,
     TokenStore,
+    UserList,
     WorkQueue,
 )
 from payments_core.subscription import PaidPeriod, Subscription
@@ -68,6 +70,8 @@ class Stores:
     accounts: AccountDirectory
     history: AccountHistory
     payments: PaymentDirectory
+    user_list: UserList
+    timelines: Timelines
     audit: AuditLog
     intents: IntentDirectory
     job_list: JobDirectory

@@ -20,7 +20,9 @@ from payments_adapters.postgres.payment_directory import PostgresPaymentDirector
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
+from payments_adapters.postgres.timelines import PostgresTimelines
 from payments_adapters.postgres.token_store import PostgresTokens
+from payments_adapters.postgres.user_list import PostgresUserList
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_core.identity import UserId
 from payments_core.job import Job
@@ -89,6 +91,8 @@ def stores_on(store: PostgresStore) -> Stores:
         accounts=PostgresDirectory(store),
         history=PostgresAccountHistory(store),
         payments=PostgresPaymentDirectory(store),
+        user_list=PostgresUserList(store),
+        timelines=PostgresTimelines(store),
         audit=PostgresAuditLog(store),
         intents=PostgresIntentDirectory(store),
         job_list=PostgresJobDirectory(store),

@@ -23,7 +23,9 @@ from payments_adapters.memory import (
     MemoryLedger,
     MemoryPaymentDirectory,
     MemoryPurgeStore,
+    MemoryTimelines,
     MemoryTokenStore,
+    MemoryUserList,
     MemoryWorkQueue,
 )
 from payments_adapters.memory.tables import Tables
@@ -77,6 +79,8 @@ class TestMemory:
             accounts=MemoryAccountDirectory(database),
             history=MemoryAccountHistory(database),
             payments=MemoryPaymentDirectory(database),
+            user_list=MemoryUserList(database),
+            timelines=MemoryTimelines(database),
             audit=MemoryAuditLog(database),
             intents=MemoryIntentDirectory(database),
             job_list=MemoryJobDirectory(database),

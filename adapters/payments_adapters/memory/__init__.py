@@ -24,6 +24,7 @@ from payments_adapters.memory.readers import (
     MemoryPaymentDirectory,
 )
 from payments_adapters.memory.tokens import MemoryTokenStore
+from payments_adapters.memory.user_lists import MemoryTimelines, MemoryUserList
 from payments_adapters.memory.work_queue import MemoryWorkQueue
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "MemoryLists",
     "MemoryPaymentDirectory",
     "MemoryPurgeStore",
+    "MemoryTimelines",
     "MemoryTokenStore",
+    "MemoryUserList",
     "MemoryWorkQueue",
 ]

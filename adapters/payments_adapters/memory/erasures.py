@@ -237,6 +237,8 @@ def _pseudonymise(
 def _forget(
     tables: Tables, user: UserId, keys: LinkKeys, things: frozenset[str]
 ) -> None:
+    for key in tables.events_of.get(user, frozenset()):
+        tables.put_event(attrs.evolve(tables.events[key], user_id=None))
     tables.former_keys = tuple(it for it in tables.former_keys if it.user_id != user)
     for intent in [it for it in tables.intents.values() if it.user_id == user]:
         tables.purge_intent(intent.id)

@@ -228,26 +228,45 @@ def _write(tables: Tables, group: Changes, at: datetime) -> None:
         tables.put_subscription(attrs.evolve(it, version=it.version + 1))
     for period in group.periods:
         tables.put_period(period)
-    for event, outcome in group.events:
-        tables.put_event(EventRow(event, at, outcome))
     for name, version in group.link_versions.items():
         tables.put_link_version(name, version + 1)
-    for key, outcome in group.resolved:
-        tables.put_event(attrs.evolve(tables.events[key], outcome=outcome))
+    _write_events(tables, group, at)
     _write_work(tables, group, at)
+
+
+def _write_events(tables: Tables, group: Changes, at: datetime) -> None:
+    owner = group.after.user_id if group.after else None
+    known: dict[str, UserId | None] = {
+        it.payment.id: it.user_id for it in group.payments if it.version
+    }
+    known |= {it.gateway_id: it.user_id for it in group.subscriptions if it.version}
+    for thing, user in known.items():
+        # Those of what was linked are the user's, those of what was unlinked nobody's.
+        tables.move_events(thing, whose=None if user else owner, to=user)
+    for event, outcome in group.events:
+        tables.put_event(EventRow(event, at, outcome, owner))
+    for key, outcome in group.resolved:
+        tables.put_event(_settled(tables.events[key], outcome, owner))
+
+
+def _settled(row: EventRow, outcome: Outcome, owner: UserId | None) -> EventRow:
+    return attrs.evolve(row, outcome=outcome, user_id=owner or row.user_id)
 
 
 def _write_work(tables: Tables, group: Changes, at: datetime) -> None:
     for job in group.jobs:
         known = tables.jobs.get(job.key)
         tables.put_job(job if known is None else known.requested(job))
+    owner = group.after.user_id if group.after else None
     for finish in group.finished:
-        _finish(tables, finish, at)
+        _finish(tables, finish, at, owner)
     for intent in group.intents:
         tables.put_intent(attrs.evolve(intent, version=intent.version + 1))
 
 
-def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
+def _finish(
+    tables: Tables, finish: JobFinish, at: datetime, owner: UserId | None
+) -> None:
     claimed = finish.claimed
     kept = tables.jobs.get(claimed.key)
     if kept is None or kept.lease.fence != claimed.lease.fence:
@@ -261,11 +280,13 @@ def _finish(tables: Tables, finish: JobFinish, at: datetime) -> None:
         return
     tables.put_job(finish.after, at)
     if finish.outcome is not None:
-        _settle(tables, finish, finish.outcome)
+        _settle(tables, finish, finish.outcome, owner)
 
 
-def _settle(tables: Tables, finish: JobFinish, outcome: Outcome) -> None:
+def _settle(
+    tables: Tables, finish: JobFinish, outcome: Outcome, owner: UserId | None
+) -> None:
     for key in tables.waiting.get(finish.claimed.key, frozenset()):
         row = tables.events[key]
         if row.outcome.state is EventState.PENDING:
-            tables.put_event(attrs.evolve(row, outcome=outcome))
+            tables.put_event(_settled(row, outcome, owner))

@@ -22,6 +22,7 @@ from payments_core.job_list import JobPage, JobPlace
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.payment import PaymentId, PaymentRecord
+from payments_core.payment_list import PaymentPage, PaymentPlace
 from payments_core.sweep import GIVEN_UP_AFTER
 
 
@@ -45,6 +46,20 @@ class MemoryPaymentDirectory:
 
     async def find(self, id_: PaymentId) -> PaymentRecord | None:
         return self._database.tables.payments.get(id_)
+
+    async def page(
+        self,
+        user_id: UserId,
+        *,
+        limit: int = 100,
+        after: PaymentPlace | None = None,
+    ) -> PaymentPage:
+        theirs = self._database.tables.payments_of([user_id])
+        placed = [(PaymentPlace.of(it), it) for it in theirs]
+        placed.sort(key=lambda it: it[0].order, reverse=True)
+        left = [it for it in placed if after is None or it[0].order < after.order]
+        last = left[limit - 1][0] if len(left) > limit else None
+        return PaymentPage([it for _, it in left[:limit]], last)
 
 
 @attrs.frozen

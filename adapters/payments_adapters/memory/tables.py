@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import attrs
 
@@ -29,6 +29,8 @@ from payments_core.plain_payments import PlainPayments
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionReport
 from payments_core.tombstones import Tombstones
 
+_Name = TypeVar("_Name", bound=str)
+
 # In memory there is no other key.
 TOMBSTONES: Final = Tombstones(b"in memory")
 
@@ -38,11 +40,13 @@ class EventRow:
     """An event as it came, when it came, and what became of it.
 
     `has_body` says whether its body is kept, `of_day` whether with those of its day.
+    `user_id` is in whose timeline it is.
     """
 
     event: GatewayEvent
     received_at: datetime
     outcome: Outcome
+    user_id: UserId | None = None
     has_body: bool = True
     of_day: bool = True
 
@@ -85,6 +89,9 @@ class Tables:
     # By subscription.
     invoices_of: dict[str, frozenset[str]] = attrs.field(factory=dict)
     open_intents: dict[UserId, frozenset[IntentId]] = attrs.field(factory=dict)
+    # Events by whose they are, and by their object: they follow from the rows.
+    events_of: dict[UserId, frozenset[EventKey]] = attrs.field(factory=dict, eq=False)
+    events_about: dict[str, frozenset[EventKey]] = attrs.field(factory=dict, eq=False)
     waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
     claims: dict[tuple[str, ...], IntentId] = attrs.field(factory=dict)
     # The names of the dictionaries that no other copy shares.
@@ -139,14 +146,38 @@ class Tables:
 
     def put_event(self, row: EventRow) -> None:
         """Keep an event's row, in the place of an earlier one."""
-        self._write("events", "waiting")
+        self._write("events", "waiting", "events_of", "events_about")
         key = row.event.key
-        before = self.events.get(key)
-        if before is not None and (job := before.outcome.waits_for):
-            self.waiting[job] -= {key}
+        self._unindex_event(key)
         if job := row.outcome.waits_for:
             self.waiting[job] = self.waiting.get(job, frozenset()) | {key}
+        if user := row.user_id:
+            self.events_of[user] = self.events_of.get(user, frozenset()) | {key}
+        if thing := row.event.object_id:
+            about = self.events_about.get(thing, frozenset())
+            self.events_about[thing] = about | {key}
         self.events[key] = row
+
+    def _unindex_event(self, key: EventKey) -> None:
+        before = self.events.get(key)
+        if before is None:
+            return
+        if job := before.outcome.waits_for:
+            self.waiting[job] -= {key}
+        # No name stays without an event.
+        if user := before.user_id:
+            _take_out(self.events_of, user, key)
+        if thing := before.event.object_id:
+            _take_out(self.events_about, thing, key)
+
+    def move_events(
+        self, about: str, *, whose: UserId | None, to: UserId | None
+    ) -> None:
+        """Let the events about an object that are a user's be another's."""
+        for key in self.events_about.get(about, frozenset()):
+            row = self.events[key]
+            if row.user_id == whose:
+                self.put_event(attrs.evolve(row, user_id=to))
 
     def put_intent(self, intent: Intent) -> None:
         """Keep an intent, in the place of an earlier one."""
@@ -253,7 +284,8 @@ class Tables:
 
     def purge_event(self, key: EventKey) -> None:
         """Delete an event that waits for nothing."""
-        self._write("events")
+        self._write("events", "waiting", "events_of", "events_about")
+        self._unindex_event(key)
         del self.events[key]
 
     def purge_intent(self, id_: IntentId) -> None:
@@ -488,6 +520,13 @@ class Tables:
             return None
         payment = self.payments.get(PaymentId(object_id))
         return payment or self.subscriptions.get(object_id)
+
+
+def _take_out(
+    index: dict[_Name, frozenset[EventKey]], name: _Name, key: EventKey
+) -> None:
+    if left := index.pop(name) - {key}:
+        index[name] = left
 
 
 def _renamed(

@@ -57,6 +57,8 @@ _IS_OTHER_KEY: Final = """
 select exists (select from erased_keys)
     and not exists (select from erased_keys where digest = $1)
 """
+# The events are looked through later: until then each is nobody's.
+_LET_GO: Final = "update webhook_events set user_id = null where user_id = $1"
 _BEGIN: Final = "insert into erasures (pseudonym, identifiers, at) values ($1, $2, $3)"
 _LOG: Final = """
 insert into changes_by_hand (at, action, subject, user_id, decided_by, reason)
@@ -185,6 +187,7 @@ where b.id = k.id and b.type = k.type
 """
 _STRIP_EVENTS: Final = """
 update webhook_events e set object_id = null, body = null, waits_for = null,
+    user_id = null,
     reason = case when e.state = 'applied' then null else 'erased' end,
     state = case when e.state in ('pending', 'quarantined') then 'ignored'
         else e.state end
@@ -284,6 +287,7 @@ class PostgresErasures:
         await connection.execute(_BURY, digests, [erasure.at, *names.values()])
         pseudonym, decided = erasure.pseudonym, erasure.decided
         await connection.execute(_BEGIN, pseudonym, them.text, erasure.at)
+        await connection.execute(_LET_GO, user, timeout=_TIMEOUT_S)
         for statement in _ERASE:
             await connection.execute(statement, *theirs, pseudonym, timeout=_TIMEOUT_S)
         # Looked at now that nobody else can change it any more.

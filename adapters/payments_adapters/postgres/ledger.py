@@ -17,6 +17,7 @@ from payments_core.account import PaymentAccount
 from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.errors import ErasureKeyUnusable, SaveTimedOut
 from payments_core.events import EventKey, EventState
+from payments_core.identity import UserId
 from payments_core.linking import UNLINKED_MAX, Unlinked
 from payments_core.plain_payments import WHOLE_HISTORY_MAX
 from payments_core.tombstones import Tombstones
@@ -177,8 +178,9 @@ def _rows(group: Changes, at: datetime) -> _Rows:
         yield from _account_rows(group, group.after, at)
     for record in group.payments:
         yield "payments", rows.of_payment(record)
+    owner = group.after.user_id if group.after is not None else None
     for event, outcome in group.events:
-        yield "events", rows.of_event(event, outcome)
+        yield "events", {**rows.of_event(event, outcome), "user_id": owner}
     for former in group.former_keys:
         yield "former", rows.of_former_key(former)
     for change in group.by_hand:
@@ -190,16 +192,17 @@ def _rows(group: Changes, at: datetime) -> _Rows:
         yield "subscriptions", rows.of_subscription(subscription)
     for period in group.periods:
         yield "periods", rows.of_period(period)
-    yield from _work_rows(group)
+    yield from _work_rows(group, owner)
 
 
-def _work_rows(group: Changes) -> _Rows:
+def _work_rows(group: Changes, owner: UserId | None) -> _Rows:
     for key, outcome in group.resolved:
-        yield "settled", {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
+        settled = {"id": key.id, "type": key.type, **rows.of_outcome(outcome)}
+        yield "settled", {**settled, "user_id": owner}
     for job in group.jobs:
         yield "requested", work_rows.of_job(job)
     for finish in group.finished:
-        yield "finished", work_rows.of_finish(finish)
+        yield "finished", {**work_rows.of_finish(finish), "user_id": owner}
     for intent in group.intents:
         yield "intents", work_rows.of_intent(intent)
 

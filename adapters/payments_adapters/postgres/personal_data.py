@@ -98,7 +98,13 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         ),
         "webhook_events": _but(
             "webhook_events",
-            {"object_id": _E, "reason": _E, "body": _E, "waits_for": _E},
+            {
+                "object_id": _E,
+                "reason": _E,
+                "body": _E,
+                "waits_for": _E,
+                "user_id": _E,
+            },
         ),
         "event_bodies": Fate.ROW_DELETED,
         "subscriptions": _but(
@@ -303,6 +309,8 @@ subject = any(array(
     or (subject, event_type) in (select * from unnest($1::text[], $2::text[]))
 )
 """
+# Those of their timeline: by an index, whatever their bodies say.
+_OWN_EVENTS: Final = "select id, type from webhook_events where user_id = $1"
 _CHANGES: Final = f"select * from changes_by_hand where {BY_HAND_OF_EVENTS} order by id"  # noqa: S608  # our own names
 _READ_TIMEOUT_S: Final = 60.0
 
@@ -326,11 +334,16 @@ class AccountExport:
         async with self._store.connection() as connection:
             theirs = await Theirs.found(connection, user)
             them = await identifiers_of(connection, theirs)
+            own = await connection.fetch(_OWN_EVENTS, user, timeout=_READ_TIMEOUT_S)
         changes, told = set[int](), set[EventKey]()
         for table in THEIRS:
             async for row in self._rows(table, theirs):
                 if table == "changes_by_hand":
                     changes.add(row["id"])
+                yield table, row
+        for key in (EventKey(*it) for it in own):
+            told.add(key)
+            for table, row in await self._of_event(key, changes):
                 yield table, row
         async for keys in mentioning(self._store, them):
             for key in keys:

@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0016: after its release a change is a new version of the functions and
+-- Made by migration 0017: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -68,11 +68,11 @@ create type period_change_v1 as (
 create type event_change_v1 as (
     grp int, id text, type text, object_id text, created_at timestamptz,
     api_version text, livemode boolean, state text, reason text, waits_for text,
-    body bytea
+    body bytea, user_id text
 );
 
 create type settled_event_v1 as (
-    grp int, id text, type text, state text, reason text, waits_for text
+    grp int, id text, type text, state text, reason text, waits_for text, user_id text
 );
 
 create type requested_job_v1 as (
@@ -83,7 +83,7 @@ create type requested_job_v1 as (
 create type finished_job_v1 as (
     grp int, kind text, subject text, fence bigint, asked bigint, due_at timestamptz,
     attempts int, again_at timestamptz, is_done boolean, state text, reason text,
-    waits_for text
+    waits_for text, user_id text
 );
 
 create type intent_change_v1 as (
@@ -107,6 +107,7 @@ declare
     words text[] := array_fill('saved'::text, array[groups]);
     good int[];
     all_good boolean := only_group is null;
+    some_known boolean := false;
     missed record;
     wanted bigint;
     done bigint;
@@ -247,6 +248,7 @@ begin
         where t.version = 0 and (all_good or t.grp = any(good)) order by t.id;
         get diagnostics done = row_count;
         if done < cardinality(payments) then
+            some_known := true;
             select count(*) into wanted from unnest(payments) as t
             where t.version > 0 and (all_good or t.grp = any(good));
             with held as (
@@ -329,6 +331,30 @@ begin
         if done <> wanted then
             raise exception 'a subscription' using errcode = 'PG001';
         end if;
+        some_known := some_known
+            or exists (select from unnest(subscriptions) as t where t.version > 0);
+    end if;
+    if some_known then
+        -- An event about what was linked is the user's, about what was unlinked nobody's.
+        update webhook_events e set user_id = t.user_id
+        from (
+            select p.grp, p.id, p.user_id from unnest(payments) as p where p.version > 0
+            union all
+            select s.grp, s.gateway_id, s.user_id from unnest(subscriptions) as s
+            where s.version > 0
+        ) as t
+        where e.object_id = t.id and e.user_id is null and t.user_id is not null
+            and (all_good or t.grp = any(good));
+        update webhook_events e set user_id = null
+        from (
+            select p.grp, p.id from unnest(payments) as p
+            where p.version > 0 and p.user_id is null
+            union all
+            select s.grp, s.gateway_id from unnest(subscriptions) as s
+            where s.version > 0 and s.user_id is null
+        ) as t, unnest(accounts) as a
+        where a.grp = t.grp and e.user_id = a.user_id and e.object_id = t.id
+            and (all_good or t.grp = any(good));
     end if;
     if cardinality(periods) > 0 then
         insert into paid_periods (
@@ -347,10 +373,10 @@ begin
     if cardinality(events) > 0 then
         insert into webhook_events (
             id, type, object_id, created_at, received_at, api_version, livemode, state,
-            reason, waits_for
+            reason, waits_for, user_id
         )
         select t.id, t.type, t.object_id, t.created_at, at, t.api_version, t.livemode,
-            t.state, t.reason, t.waits_for
+            t.state, t.reason, t.waits_for, t.user_id
         from unnest(events) as t
         where all_good or t.grp = any(good) order by t.id, t.type;
         insert into event_bodies (received_on, id, type, body)
@@ -360,7 +386,8 @@ begin
     end if;
     if cardinality(settled) > 0 then
         update webhook_events e set
-            state = t.state, reason = t.reason, waits_for = t.waits_for
+            state = t.state, reason = t.reason, waits_for = t.waits_for,
+            user_id = coalesce(t.user_id, e.user_id)
         from unnest(settled) as t
         where e.id = t.id and e.type = t.type and e.state not in ('applied', 'closed')
             and (all_good or t.grp = any(good));
@@ -404,10 +431,11 @@ begin
             where j.kind = t.kind and j.subject = t.subject and j.lease_no = t.fence
                 and not j.dead and (all_good or t.grp = any(good))
             returning j.kind || ' ' || j.subject as key, j.asked = t.asked as settles,
-                t.state, t.reason, t.waits_for
+                t.state, t.reason, t.waits_for, t.user_id
         )
         update webhook_events e set
-            state = done.state, reason = done.reason, waits_for = done.waits_for
+            state = done.state, reason = done.reason, waits_for = done.waits_for,
+            user_id = coalesce(done.user_id, e.user_id)
         from done
         where e.waits_for = done.key and e.state = 'pending' and done.settles
             and done.state is not null;

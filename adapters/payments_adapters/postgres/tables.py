@@ -18,7 +18,7 @@ from payments_core.job import QUICK_ATTEMPTS
 from payments_core.job_key import JobKind
 from payments_core.linking import KeyKind
 from payments_core.payment import DisputeState, PaymentState
-from payments_core.subscription import SubscriptionStatus
+from payments_core.subscription import SUBSCRIPTION_STEPS, SubscriptionStatus
 
 WRITTEN_AT: Final = "written_at"
 
@@ -94,6 +94,22 @@ for _column in (payment_accounts.c.email_key, payment_accounts.c.customer_id):
         unique=True,
         postgresql_where=_column.is_not(None),
     )
+# Lists are in the order of bytes, whatever the collation of the database: a text finds
+# by them what begins with it. What is left of users who were erased is in none of them.
+_LISTED_USER_ID: Final = sa.collate(payment_accounts.c.user_id, "C")
+_IS_LISTED: Final = sa.text("user_id not like 'erased/%'")
+sa.Index("ix_payment_accounts_listed", _LISTED_USER_ID, postgresql_where=_IS_LISTED)
+sa.Index(
+    "ix_payment_accounts_listed_email",
+    sa.collate(payment_accounts.c.email_key, "C"),
+    postgresql_where=_IS_LISTED,
+)
+sa.Index(
+    "ix_payment_accounts_listed_status",
+    payment_accounts.c.payment_status,
+    _LISTED_USER_ID,
+    postgresql_where=_IS_LISTED,
+)
 
 payments: Final = sa.Table(
     "payments",
@@ -159,6 +175,8 @@ webhook_events: Final = sa.Table(
     sa.Column("body", sa.LargeBinary),
     # The job that will settle a pending event: its kind and its subject.
     sa.Column("waits_for", sa.Text),
+    # In whose timeline it is; null if in nobody's, or if 0.1.0 kept it.
+    sa.Column("user_id", sa.Text),
     _one_of("state", EventState),
 )
 sa.Index(None, webhook_events.c.received_at)
@@ -190,6 +208,12 @@ sa.Index(
         webhook_events.c.body.is_not(None),
         webhook_events.c.state.not_in([it.value for it in OPEN_STATES]),
     ),
+)
+sa.Index(
+    "ix_webhook_events_user_id_received_at",
+    webhook_events.c.user_id,
+    webhook_events.c.received_at,
+    postgresql_where=webhook_events.c.user_id.is_not(None),
 )
 sa.Index(
     "ix_webhook_events_closed_object",
@@ -263,6 +287,18 @@ subscriptions: Final = sa.Table(
     _one_of("status", SubscriptionStatus),
 )
 sa.Index(None, subscriptions.c.user_id)
+sa.Index(
+    "ix_subscriptions_listed_product",
+    subscriptions.c.product,
+    sa.collate(subscriptions.c.user_id, "C"),
+    # As constants: a partial index is not found by parameters.
+    postgresql_where=sa.and_(
+        subscriptions.c.user_id.is_not(None),
+        subscriptions.c.status.not_in(
+            [it.value for it, steps in SUBSCRIPTION_STEPS.items() if not steps]
+        ),
+    ),
+)
 sa.Index(None, subscriptions.c.look_at)
 sa.Index(None, subscriptions.c.created_at)
 for _column in (subscriptions.c.customer_id, subscriptions.c.claimed_by):
@@ -314,6 +350,7 @@ account_log: Final = sa.Table(
     sa.Column("status_by", sa.Text),
     sa.Column("date_by", sa.Text),
 )
+sa.Index(None, account_log.c.user_id, account_log.c.at)
 
 link_keys: Final = sa.Table(
     "link_keys",

@@ -64,6 +64,12 @@ from payments_core.use_cases.tokens import (
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
+from payments_core.use_cases.user_lists import (
+    ListedUsers,
+    ListPayments,
+    ListUsers,
+    ReadTimeline,
+)
 
 __all__ = [
     "AuthenticateCaller",
@@ -94,6 +100,9 @@ __all__ = [
     "LinkSubscription",
     "ListInvalidatedTokens",
     "ListJobs",
+    "ListPayments",
+    "ListUsers",
+    "ListedUsers",
     "OperationRequest",
     "Order",
     "PastVerdict",
@@ -105,6 +114,7 @@ __all__ = [
     "ReadJob",
     "ReadPaymentLink",
     "ReadSubscriptions",
+    "ReadTimeline",
     "RecordFacts",
     "Recorded",
     "RecordedState",

@@ -32,7 +32,9 @@ from payments_adapters.postgres.payment_directory import PostgresPaymentDirector
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
+from payments_adapters.postgres.timelines import PostgresTimelines
 from payments_adapters.postgres.token_store import PostgresTokens
+from payments_adapters.postgres.user_list import PostgresUserList
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_adapters.rate_limited_gateway import (
     CallBudget,
@@ -78,8 +80,10 @@ from payments_core.ports import (
     PaymentGateway,
     PurgeStore,
     SystemClock,
+    Timelines,
     TokenStore,
     TokenVerifier,
+    UserList,
     WorkQueue,
 )
 from payments_core.tombstones import Tombstones
@@ -106,12 +110,15 @@ from payments_core.use_cases import (
     LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
+    ListPayments,
+    ListUsers,
     PreviewChange,
     ReadAuditLog,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
+    ReadTimeline,
     RecordFacts,
     RecoverEvents,
     RegisterCustomer,
@@ -148,6 +155,8 @@ USE_CASES: Final = (
     LinkSubscription,
     ListInvalidatedTokens,
     ListJobs,
+    ListPayments,
+    ListUsers,
     PreviewChange,
     GetAuthorizedAccount,
     ReadAuditLog,
@@ -155,6 +164,7 @@ USE_CASES: Final = (
     ReadJob,
     ReadPaymentLink,
     ReadSubscriptions,
+    ReadTimeline,
     RegisterCustomer,
     RegisterUser,
     ReplayEvents,
@@ -293,6 +303,7 @@ def build_container(
         **_edges(settings, system_clock),
         **_stores(store, settings.tombstones),
         **_directories(store),
+        **_lists(store),
         **_loop_stores(store, settings.tombstones),
         **_money(store, stripe, lists, breaker, system_clock),
     }
@@ -528,6 +539,16 @@ def _directories(store: PostgresStore) -> _Providers:
         IntentDirectory: intents,
         JobDirectory: jobs,
     }
+
+
+def _lists(store: PostgresStore) -> _Providers:
+    def user_list() -> UserList:
+        return PostgresUserList(store)
+
+    def timelines() -> Timelines:
+        return PostgresTimelines(store)
+
+    return {UserList: user_list, Timelines: timelines}
 
 
 def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.erasures import done_by_hand
 from contracts.examples import ADA, APPLIED, CUS_1, an_account, an_event
-from contracts.stores import SAVED, Stores
+from contracts.stores import SAVED, Stores, beside
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.by_hand import ActionByHand
@@ -44,3 +44,22 @@ async def test_what_was_done_by_hand_of_their_events_is_exported_once(
     ]
 
     assert Counter(rows) == Counter([("evt_1", None), (job, ADA), (job, None)])
+
+
+async def test_an_event_of_their_timeline_is_exported_whatever_its_body_says(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    Its body may be gone, and it may be about what nothing else of theirs names.
+    """
+    await stores.keep(an_account(ADA))
+    group = beside(await stores.account(ADA), events=((an_event("evt_1"), APPLIED),))
+    assert await stores.save(group) == [SAVED]
+
+    found = [
+        row["id"]
+        async for table, row in AccountExport(shared)(ADA)
+        if table == "webhook_events"
+    ]
+
+    assert found == ["evt_1"]
