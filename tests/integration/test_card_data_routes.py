@@ -219,6 +219,9 @@ WITHOUT_BODY = [
     ("POST", "/users/bodies/card-setup"),
     ("POST", "/users/bodies/tokens/invalidate"),
     ("GET", "/tokens/invalidated"),
+    ("GET", "/users"),
+    ("GET", "/users/bodies/payments"),
+    ("GET", "/users/bodies/timeline"),
     ("GET", "/payments/ch_1/link"),
     ("GET", "/intents/00000000-0000-0000-0000-000000000000"),
 ]

@@ -15,7 +15,10 @@ from support.service import PREFIX, ServiceProcess
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"]
 READ = {"GET", "HEAD", "OPTIONS"}
 ALLOWED = {
+    "/users": READ,
     "/users/a": {"PUT", "OPTIONS"},
+    "/users/a/payments": READ,
+    "/users/a/timeline": READ,
     "/users/a/payment-status": READ,
     "/users/a/card-setup": {"POST", "OPTIONS"},
     "/users/a/card": {"PUT", "OPTIONS"},
@@ -335,6 +338,10 @@ def test_t19_no_path_and_no_query_holds_what_postgres_does_not_take(
     asked += [
         ("GET", f"/tokens/invalidated?cursor={value}"),
         ("GET", f"/tokens/invalidated?limit={value}"),
+        ("GET", f"/users?status={value}"),
+        ("GET", f"/users?email={value}"),
+        ("GET", f"/users?cursor={value}"),
+        ("GET", f"/users?{value}=a"),
         ("DELETE", f"/users/a/subscriptions/s?when={value}"),
     ]
 

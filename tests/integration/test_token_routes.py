@@ -13,6 +13,9 @@ from support.service import ServiceProcess
 CALLS = [
     ("GET", "/users/a/payment-status"),
     ("PUT", "/users/a"),
+    ("GET", "/users"),
+    ("GET", "/users/a/payments"),
+    ("GET", "/users/a/timeline"),
     ("POST", "/tokens/invalidate"),
     ("POST", "/users/a/tokens/invalidate"),
     ("GET", "/tokens/invalidated"),

@@ -52,6 +52,16 @@ def query_value(request: HttpRequest, name: str) -> str | None:
     return given[0] if given else None
 
 
+def require_known_query(request: HttpRequest, *names: str) -> None:
+    """Refuse a query with other fields: a filter that is misspelt would find all.
+
+    Raises:
+        InvalidValue: it has one.
+    """
+    if not request.query_params.keys() <= set(names):
+        raise InvalidValue("query", f"has a field that is none of {', '.join(names)}")
+
+
 def check_json(headers: Mapping[bytes, bytes]) -> None:
     """Refuse a body that is not said to be JSON, or comes encoded.
 

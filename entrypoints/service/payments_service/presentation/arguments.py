@@ -14,7 +14,11 @@ from payments_core.identity import Email, UserId, user_id
 from payments_core.job_key import JobKey
 from payments_core.job_list import JobPlace
 from payments_core.kept_events import EventCursor
+from payments_core.payment import PaymentId
+from payments_core.payment_list import PaymentPlace
 from payments_core.subscription import SubscriptionId, subscription_id
+from payments_core.timeline import NUMBERED, TimelineKind, TimelinePlace
+from payments_core.user_list import UserPlace
 
 # What a token calls itself and its issuer: printable, and of a length.
 PrintableName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
@@ -47,6 +51,7 @@ def subscription_named(text: str) -> SubscriptionId:
 _Part = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,600}\Z")]
 # What an event calls itself: any text that Postgres takes.
 _AnyName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{1,500}\Z")]
+_MaybeName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{0,500}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _BIGINT_MAX: Final = 2**63 - 1
 _Number = Annotated[int, msgspec.Meta(ge=0, le=_BIGINT_MAX)]
@@ -105,6 +110,51 @@ def decode_job_cursor(text: str | None) -> JobPlace | None:
         return JobPlace(_in_utc(due_at), JobKey.of_id(id_))
     except InvalidValue:
         raise _not_ours() from None
+
+
+def decode_user_cursor(text: str | None) -> UserPlace | None:
+    """Read a cursor that `encode_cursor` made of a place in a list of users.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    key, user = _decoded(text, tuple[_AnyName, _Part])
+    return UserPlace(key, UserId(user))
+
+
+def decode_payment_cursor(text: str | None) -> PaymentPlace | None:
+    """Read a cursor that `encode_cursor` made of a place in a list of payments.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    created_at, id_ = _decoded(text, tuple[_Moment | None, _AnyName])
+    return PaymentPlace(created_at and _in_utc(created_at), PaymentId(id_))
+
+
+def decode_timeline_cursor(text: str | None) -> TimelinePlace | None:
+    """Read a cursor that `encode_cursor` made of a place in a timeline.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    at, kind, id_, type_ = _decoded(
+        text, tuple[_Moment, TimelineKind, _AnyName, _MaybeName]
+    )
+    if kind in NUMBERED and not _is_number(id_):
+        raise _not_ours()
+    return TimelinePlace(_in_utc(at), kind, id_, type_)
+
+
+def _is_number(text: str) -> bool:
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(_BIGINT_MAX))
+    return is_short and int(text) <= _BIGINT_MAX
 
 
 def _decoded(text: str, shape: type[_T]) -> _T:
