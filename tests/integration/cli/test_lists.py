@@ -17,6 +17,7 @@ IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
     [
         (("webhook", "list", "--state", "quarantined"), "RECEIVED_AT", "no such event"),
         (("subscription", "list", "nobody@x.org"), "ID", "no subscription is known"),
+        (("account", "list", "--text", "nosuch"), "USER_ID", "no such user"),
         (("sandbox", "events", "--type", "invoice.paid"), "CREATED", "no such event"),
     ],
 )
@@ -72,6 +73,7 @@ def test_every_moment_is_written_as_the_api_writes_it(dev: Dev) -> None:
     assert dev.run("token", "invalidate", *name).code == 0
     for words in (
         ("account", "show", "moments"),
+        ("account", "list", "--email", "moments@x.org"),
         ("token", "invalidate", "--user", "moments", "--dry-run"),
         ("token", "invalidate", "--user", "moments"),
         ("token", "list"),
@@ -88,3 +90,67 @@ def test_every_moment_is_written_as_the_api_writes_it(dev: Dev) -> None:
         moments = MOMENT.findall(plain.out + as_json.out)
         assert moments or "trigger" in words, words
         assert [it for it in moments if not IN_UTC.fullmatch(it)] == [], words
+
+
+def test_users_are_listed_by_what_they_have(
+    dev: Dev, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    As text and as JSON, page by page; several filters hold together.
+    """
+    for user in ("listed_1", "listed_2", "listed_3"):
+        assert dev.asks(dev.token(user), user) == 200
+    assert dev.send("listed_1", receipt_email="listed_2@x.org").code == 0
+    words = ("account", "list", "--text", "listed_")
+
+    table = dev.run(*words)
+    first = dev.run(*words, "--limit", "2", "--json").json
+    rest = dev.run(*words, "--cursor", first["next_cursor"], "--json").json
+    plain = dev.run(*words, "--limit", "2")
+    paid = dev.run(*words, "--status", "paid", "--json").json
+    both = dev.run(*words, "--status", "paid", "--email", "listed_1@x.org", "--json")
+
+    header, *lines = table.out.splitlines()
+    assert header.split()[:3] == ["USER_ID", "EMAIL", "PAYMENT_STATUS"]
+    assert [it.split()[0] for it in lines] == ["listed_1", "listed_2", "listed_3"]
+    assert "- in CUSTOMER_ID: no Stripe customer is bound" in table.err
+    users = [it["user_id"] for it in (*first["items"], *rest["items"])]
+    assert users == ["listed_1", "listed_2", "listed_3"]
+    assert rest["next_cursor"] is None
+    assert f"more: --cursor {first['next_cursor']}\n" in plain.err
+    assert [(it["user_id"], it["products"]) for it in paid["items"]] == [
+        ("listed_2", [])
+    ]
+    assert both.json == {"items": [], "next_cursor": None}
+    # Nobody of those that one page may read is wanted: the list goes on by itself, and
+    # says where it stopped.
+    monkeypatch.setattr("payments_adapters.postgres.user_list.READ_MAX", 1)
+    monkeypatch.setattr("payments_adapters.postgres.user_list.CHUNK", 1)
+    assert dev.run(*words, "--status", "paid", "--json").json == paid
+    monkeypatch.setattr("payments_service.cli.account_list.PAGES_MAX", 1)
+    stopped = dev.run(*words, "--status", "failed", "--limit", "1")
+    assert "no such user so far\n" in stopped.err
+    assert "more: --cursor " in stopped.err
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("--status", "expired"), "--status"),
+        (("--customer", "c d"), "customer"),
+        (("--email", "nobody"), "email"),
+        (("--product", "-"), "product"),
+        (("--text", ""), "text"),
+        (("--cursor", "x"), "cursor"),
+        (("--limit", "0"), "--limit"),
+    ],
+)
+def test_a_bad_filter_of_users_is_a_usage_error(
+    dev: Dev, words: tuple[str, str], name: str
+) -> None:
+    """
+    Exit code 2, with the name of the option.
+    """
+    answer = dev.run("account", "list", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert name in answer.err

@@ -22,6 +22,7 @@ from payments_core.use_cases import (
 from payments_core.use_cases.erasures import SETTLED_S, Erased, ErasureListener
 from payments_service.cli import environment, filters
 from payments_service.cli.account_import import import_
+from payments_service.cli.account_list import list_users
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.progress import told_if_cut_off
 from payments_service.presentation.arguments import user_named
@@ -74,6 +75,7 @@ def account() -> None:
 
 
 account.add_command(import_)
+account.add_command(list_users)
 
 
 @account.command()
