@@ -12,7 +12,8 @@ export UV_LINK_MODE := copy
 ARGS ?=
 # One more than the cores that CI has: many tests wait for processes that they started.
 WORKERS ?= 3
-PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py
+PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
+  tests/integration/postgres/test_lists_of_many.py
 # The tests that reach the core and the adapters in their own process: of the services
 # and sandboxes that others start, coverage would see little, and slow all of it down.
 COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% sandbox_% year%), \

@@ -1,6 +1,6 @@
 """Payments as last committed: one, or a page of a user's."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -11,19 +11,17 @@ from payments_core.identity import UserId
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_list import PaymentPage, PaymentPlace
 
-# By the index on the user and the time; of one second the ids are sorted.
-_UNTIMED: Final = """
-(select * from payments where user_id = $1 and created_at is null{after}
-order by id collate "C" desc limit {most})
-"""
-_TIMED: Final = """
-(select * from payments where user_id = $1 and created_at is not null{after}
+# By the index on the user and the time; of one second the ids are sorted. Each place is
+# reached by queries of which the planner knows how little they read.
+_PART: Final = """
+(select * from payments where user_id = $1 and {which}
 order by created_at desc, id collate "C" desc limit {most})
 """
-_AFTER_UNTIMED: Final = ' and id collate "C" < $2'
-_AFTER_TIMED: Final = (
-    ' and created_at <= $2 and (created_at < $2 or id collate "C" < $3)'
-)
+_UNTIMED: Final = "created_at is null"
+_TIMED: Final = "created_at is not null"
+_AFTER_UNTIMED: Final = 'created_at is null and id collate "C" < $2'
+_OF_SECOND: Final = 'created_at = $2 and id collate "C" < $3'
+_BEFORE: Final = "created_at < $2"
 
 
 @attrs.frozen
@@ -42,7 +40,7 @@ class PostgresPaymentDirectory:
         limit: int = 100,
         after: PaymentPlace | None = None,
     ) -> PaymentPage:
-        query, *more = payments_query(after, limit + 1)
+        query, more = payments_query(after, limit + 1)
         async with self._store.connection() as connection:
             read = await connection.fetch(query, user_id, *more)
         found = sorted(
@@ -56,18 +54,17 @@ class PostgresPaymentDirectory:
         return PaymentPage(page, PaymentPlace.of(page[-1]))
 
 
-def payments_query(after: PaymentPlace | None, most: int) -> Iterator[object]:
+def payments_query(
+    after: PaymentPlace | None, most: int
+) -> tuple[str, Sequence[object]]:
     """Return what reads a user's payments ($1) after a place, and its other values."""
-    if after is None or after.created_at is None:
-        untimed = _AFTER_UNTIMED if after else ""
-        yield (
-            _UNTIMED.format(after=untimed, most=most)
-            + "union all"
-            + _TIMED.format(after="", most=most)
-        )
-        if after is not None:
-            yield after.id
+    parts: Sequence[str]
+    values: Sequence[object]
+    if after is None:
+        parts, values = (_UNTIMED, _TIMED), ()
+    elif after.created_at is None:
+        parts, values = (_AFTER_UNTIMED, _TIMED), (after.id,)
     else:
-        yield _TIMED.format(after=_AFTER_TIMED, most=most)
-        yield after.created_at
-        yield after.id
+        parts, values = (_OF_SECOND, _BEFORE), (after.created_at, after.id)
+    made = [_PART.format(which=it, most=most) for it in parts]
+    return " union all ".join(made), values

@@ -105,8 +105,8 @@ select distinct user_id from (
 """  # noqa: S608  # our own names
 
 FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
-# Of each that was found, in a lateral join.
-FIND_ACCOUNT_FOUND: Final = f"{_ACCOUNT} where a.user_id = found.user_id"
+# Of each that was found, in a lateral join: the limit keeps it from being another.
+FIND_ACCOUNT_FOUND: Final = f"{_ACCOUNT} where a.user_id = found.user_id limit 1"
 FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
 FIND_PAYMENT: Final = "select * from payments where id = $1"
 FIND_CUSTOMER_OWNER: Final = (

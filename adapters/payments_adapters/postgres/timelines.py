@@ -62,10 +62,14 @@ def _in_bytes(column: _Column) -> _Column:
     return sa.collate(column, "C") if isinstance(column.type, sa.Text) else column
 
 
-def _part(
+def _parts(
     kind: TimelineKind, user: UserId, before: TimelinePlace | None, limit: int
-) -> sa.Select[Any]:
-    """Return what reads the newest of one kind after a place."""
+) -> Iterator[sa.Select[Any]]:
+    """Return what reads the newest of one kind after a place.
+
+    Of its own kind by two queries, of its moment and of those before: the planner knows
+    of each how little it reads.
+    """
     table, at, ids = _SOURCES[kind]
     parting = [_in_bytes(it) for it in ids]
     query = (
@@ -75,39 +79,43 @@ def _part(
         .limit(sa.literal(limit, literal_execute=True))
     )
     if before is None:
-        return query
-    if kind > before.kind:
-        return query.where(at < before.at)
-    query = query.where(at <= before.at)
-    if kind < before.kind:
-        return query
-    values: Sequence[object] = (before.id, before.type)[: len(ids)]
-    if kind in NUMBERED:
-        values = [int(before.id)]
-    place = sa.tuple_(*map(sa.literal, values))
-    return query.where(sa.or_(at < before.at, sa.tuple_(*parting) < place))
+        yield query
+    elif kind < before.kind:
+        yield query.where(at <= before.at)
+    else:
+        yield query.where(at < before.at)
+    if before is not None and kind is before.kind:
+        values: Sequence[object] = (before.id, before.type)[: len(ids)]
+        if kind in NUMBERED:
+            values = [int(before.id)]
+        place = sa.tuple_(*map(sa.literal, values))
+        yield query.where(at == before.at, sa.tuple_(*parting) < place)
 
 
 def timeline_query(
     user: UserId, before: TimelinePlace | None, limit: int
 ) -> sa.CompoundSelect[Any]:
     """Return what reads the newest of each kind, each in columns of its own."""
-    parts = []
-    for kind in _SOURCES:
-        own = _part(kind, user, before, limit).subquery(kind.value)
-        parts.append(
-            sa.select(
-                sa.literal(kind.value).label("kind"),
-                *(
-                    own.c[_label(other, it)].label(_label(other, it))
-                    if other is kind
-                    else sa.cast(sa.null(), it.type).label(_label(other, it))
-                    for other in _SOURCES
-                    for it in _shown(other)
-                ),
-            )
+    return sa.union_all(
+        *(
+            _widened(kind, part.subquery())
+            for kind in _SOURCES
+            for part in _parts(kind, user, before, limit)
         )
-    return sa.union_all(*parts)
+    )
+
+
+def _widened(kind: TimelineKind, own: sa.Subquery) -> sa.Select[Any]:
+    return sa.select(
+        sa.literal(kind.value).label("kind"),
+        *(
+            own.c[_label(other, it)].label(_label(other, it))
+            if other is kind
+            else sa.cast(sa.null(), it.type).label(_label(other, it))
+            for other in _SOURCES
+            for it in _shown(other)
+        ),
+    )
 
 
 @attrs.frozen

@@ -18,8 +18,8 @@ from payments_core.user_list import EVERYBODY, UserFilter, UserPage, UserPlace
 # How many users a page reads, of whom it may want few: so many at once.
 READ_MAX: Final = 1_000
 CHUNK: Final = 200
-# Behind all that begins with a text: no character is greater, and none is this one.
-_LAST: Final = "\U0010ffff"
+# Before all that is printable: what is not before a key and this one is behind the key.
+_BEHIND: Final = "\x01"
 
 # As the indexes have it: "listed" is what is left when those are gone who were erased.
 _LISTED: Final = "user_id not like 'erased/%'"
@@ -49,19 +49,17 @@ where {} = $2 and place.key collate "C" > $1
 """
 _BY_CUSTOMER: Final = _ONE.format("customer_id")
 _BY_EMAIL: Final = _ONE.format("email_key")
-# Of the ids that begin with a text, and of the e-mails that do.
-_IDS: Final = f"""
-select user_id, user_id as key from payment_accounts
-where {_LISTED} and user_id collate "C" > $1 and user_id collate "C" >= $2
-    and user_id collate "C" < $3
-order by user_id collate "C" limit {{most}}
+# Of the ids that begin with a text, and of the e-mails that do. There is no upper
+# bound: of a range that it does not know the planner expects few rows, and sorts all.
+_STREAM: Final = f"""
+select user_id, key from (
+    select user_id, {{key}} as key from payment_accounts
+    where {_LISTED} and {{key}} collate "C" >= {{start}}
+    order by {{key}} collate "C" limit {{{{most}}}}
+) as {{key}} where starts_with(key, {{text}})
 """  # noqa: S608  # our own texts
-_EMAILS: Final = f"""
-select user_id, email_key as key from payment_accounts
-where {_LISTED} and email_key collate "C" > $1 and email_key collate "C" >= $4
-    and email_key collate "C" < $5
-order by email_key collate "C" limit {{most}}
-"""  # noqa: S608  # our own texts
+_IDS: Final = _STREAM.format(key="user_id", start="$1", text="$2")
+_EMAILS: Final = _STREAM.format(key="email_key", start="$3", text="$4")
 _BY_TEXT: Final = (
     f"select user_id, key from (({_IDS}) union all ({_EMAILS})) as found"  # noqa: S608  # our own texts
     ' order by key collate "C" limit {most}'
@@ -74,35 +72,35 @@ _WHOLE: Final = (
 
 
 class Reading(NamedTuple):
-    """By which index users are found: the values are $2 and so on.
-
-    $1 is the key of the place to read after. `takes_all`: whom it finds is wanted.
-    """
+    """By which index users are found after a place; `takes_all`: each is wanted."""
 
     found: str
-    values: Sequence[object] = ()
+    values: Sequence[str]
     takes_all: bool = False
 
     def query(self, most: int) -> str:
         return _WHOLE.format(found=self.found.format(most=most))
 
 
-def reading_of(wanted: UserFilter) -> Reading:
+def reading_of(wanted: UserFilter, after: UserPlace | None) -> Reading:
     """Return how these users are found: by what finds the fewest, as a rule."""
+    place = after.key if after else ""
     given = attrs.asdict(wanted, recurse=False).values()
     is_alone = sum(it is not None for it in given) == 1
     if wanted.customer_id is not None:
-        return Reading(_BY_CUSTOMER, [wanted.customer_id])
+        return Reading(_BY_CUSTOMER, [place, wanted.customer_id])
     if wanted.email is not None:
-        return Reading(_BY_EMAIL, [wanted.email.key])
-    if (text := wanted.text) is not None:
-        email = wanted.email_prefix
-        return Reading(_BY_TEXT, [text, text + _LAST, email, email + _LAST])
+        return Reading(_BY_EMAIL, [place, wanted.email.key])
+    if wanted.text is not None:
+        texts = wanted.text, wanted.email_prefix
+        starts = [it if place < it else place + _BEHIND for it in texts]
+        return Reading(_BY_TEXT, [starts[0], texts[0], starts[1], texts[1]])
     if wanted.product is not None:
-        return Reading(_BY_PRODUCT, [wanted.product], takes_all=is_alone)
+        return Reading(_BY_PRODUCT, [place, wanted.product], takes_all=is_alone)
     if wanted.status is not None:
-        return Reading(_BY_STATUS, [wanted.status.value], takes_all=is_alone)
-    return Reading(_BY_ID, takes_all=True)
+        status = wanted.status.value
+        return Reading(_BY_STATUS, [place, status], takes_all=is_alone)
+    return Reading(_BY_ID, [place], takes_all=True)
 
 
 _Placed = tuple[UserPlace, PaymentAccount]
@@ -119,11 +117,11 @@ class PostgresUserList:
         limit: int = 100,
         after: UserPlace | None = None,
     ) -> UserPage:
-        reading = reading_of(wanted)
-        chunk = limit + 1 if reading.takes_all else max(limit + 1, CHUNK)
+        takes_all = reading_of(wanted, after).takes_all
+        chunk = limit + 1 if takes_all else max(limit + 1, CHUNK)
         listed, read, place = list[_Placed](), 0, after
         while read < READ_MAX:
-            found = await self._read(reading, place, chunk)
+            found = await self._read(reading_of(wanted, place), chunk)
             listed += [it for it in found if wanted.place_of(it[1]) == it[0]]
             if len(listed) > limit or len(found) < chunk:
                 break
@@ -133,12 +131,9 @@ class PostgresUserList:
         last = listed[limit - 1][0] if len(listed) > limit else None
         return UserPage([it for _, it in listed[:limit]], last)
 
-    async def _read(
-        self, reading: Reading, place: UserPlace | None, most: int
-    ) -> Sequence[_Placed]:
-        after = place.key if place else ""
+    async def _read(self, reading: Reading, most: int) -> Sequence[_Placed]:
         async with self._store.connection() as connection:
-            found = await connection.fetch(reading.query(most), after, *reading.values)
+            found = await connection.fetch(reading.query(most), *reading.values)
         placed = list[_Placed]()
         for row in found:
             theirs = [rows.to_subscription(it) for it in row["subscriptions"] or ()]

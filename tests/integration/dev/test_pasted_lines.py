@@ -80,9 +80,14 @@ def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     shown = done.stdout.splitlines()
-    [paid] = [json.loads(line) for line in shown if '"payment_status":"paid"' in line]
+    users = [json.loads(line) for line in shown if line.startswith('{"user_id":')]
+    [paid] = [it for it in users if it.get("payment_status") == "paid"]
     assert (paid["user_id"], paid["entitled"]) == ("ada", True)
     assert "card: visa ending in 4242, 12/" in done.stdout
     assert re.findall(r"(?m)^entitled: (.*)$", done.stdout) == ["True", "False"]
+    assert "prod_basic" in done.stdout.partition("PRODUCTS\n")[2].splitlines()[0]
+    [items] = [json.loads(line)["items"] for line in shown if '"next_cursor"' in line]
+    assert "event" in {it["kind"] for it in items}
+    assert len(items) == 5
     assert shown[-1] == '{"invalidated":true}'
     assert dev.renewals("ada@example.com") == []
