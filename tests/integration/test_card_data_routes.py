@@ -1,7 +1,6 @@
 """Where card data is looked for over HTTP: in what could be stored, or sent on."""
 
 import base64
-import inspect
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from payments_core import Email, UserId
 from payments_core.caller import ADMIN_SCOPE
 from payments_service.container import build_container
 from payments_service.http.app import create_app
-from payments_service.http.requests import no_body
+from payments_service.http.requests import HttpRequest, no_body
 from payments_service.settings import Settings
 from support import databases
 from support.events import SUCCEEDED, event
@@ -285,8 +284,6 @@ def test_an_empty_body_is_none(service: ServiceProcess, content: bytes) -> None:
     assert answer.status_code == 200
 
 
-# Litestar would have the parameters of paths declared in another way.
-@pytest.mark.filterwarnings("ignore:.*deprecated inferred style")
 def test_t58_every_route_of_callers_judges_its_body_or_refuses_one() -> None:
     """
     A new one, too.
@@ -306,5 +303,6 @@ def test_t58_every_route_of_callers_judges_its_body_or_refuses_one() -> None:
     assert len(handlers) > 10
     for handler in handlers:
         hook = handler.resolve_before_request()
-        reads = "await json_body(" in inspect.getsource(handler.fn)
+        reads = "data" in handler.parsed_fn_signature.parameters
         assert reads is not (hook is no_body), handler.handler_name
+        assert handler.resolve_request_class() is HttpRequest

@@ -108,8 +108,6 @@ async def post(app: Any, body: bytes, headers: dict[str, str]) -> int:
     return status
 
 
-# Of other routes: their parameters are in a style that Litestar 3 will not have.
-@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 @pytest.mark.anyio
 async def test_a_webhooks_body_goes_the_way_that_is_shown(
     database_url: str, record_property: Callable[[str, object], None]

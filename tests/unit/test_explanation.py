@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from contracts.examples import NOON, in_trial
+from payments_core.entitlement import PaymentStatus
 from payments_core.explanation import (
     AccessCode,
     Action,
@@ -37,7 +38,7 @@ def status(until: datetime | None, *, entitled: bool) -> PaymentStatusOut:
     return PaymentStatusOut(
         user_id="ada",
         email="ada@example.com",
-        payment_status="paid",
+        payment_status=PaymentStatus.PAID,
         payment_expire_date=until,
         entitled=entitled,
         card=None,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -38,6 +38,7 @@ from payments_service.http import (
     cards,
     explanation,
     lists,
+    openapi,
     payments,
     problems,
     subscriptions,
@@ -45,7 +46,10 @@ from payments_service.http import (
     users,
 )
 from payments_service.http.authentication import BearerAuthentication
+from payments_service.http.operations import idempotency_key
 from payments_service.http.request_context import RequestContext
+from payments_service.http.requests import HttpRequest
+from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
 from payments_service.presentation import PREFIX
@@ -74,6 +78,46 @@ _NEEDS: Final = {
     "status": GetPaymentStatus,
     "update": UpdateCard,
 }
+# What needs a token. All of it is in the OpenAPI document.
+FOR_CALLERS: Final = (
+    users.put_user,
+    users.get_payment_status,
+    explanation.get_explanation,
+    lists.get_users,
+    lists.get_payments,
+    lists.get_timeline,
+    cards.set_up_card,
+    cards.update_card,
+    payments.get_payment_link,
+    payments.link_payment,
+    payments.unlink_payment,
+    subscriptions.start_subscription,
+    subscriptions.get_subscriptions,
+    subscriptions.get_subscription,
+    subscriptions.change_subscription,
+    subscriptions.preview_change,
+    subscriptions.end_subscription,
+    subscriptions.get_intent,
+    subscriptions.call_off_intent,
+    tokens.invalidate_token,
+    tokens.invalidate_user_tokens,
+    tokens.invalidated_tokens,
+)
+# What a handler gets that is made of its request.
+OF_REQUESTS: Final = {"key": Provide(idempotency_key, sync_to_thread=False)}
+
+
+def described() -> dict[str, Any]:
+    """Return the OpenAPI document of the application."""
+    return openapi.document(
+        for_callers=FOR_CALLERS,
+        for_anybody=[webhooks_described(), openapi.get_openapi],
+        # Nothing is called: that they are there says that they are no parameters.
+        dependencies={
+            **{name: _provide(None) for name in (*_NEEDS, "document")},
+            **OF_REQUESTS,
+        },
+    )
 
 
 def create_app(container: Container) -> RequestContext:
@@ -90,34 +134,7 @@ def create_app(container: Container) -> RequestContext:
     def authenticated(app: ASGIApp) -> ASGIApp:
         return BearerAuthentication(app, container[AuthenticateCaller])
 
-    for_callers = Router(
-        "/",
-        route_handlers=[
-            users.put_user,
-            users.get_payment_status,
-            explanation.get_explanation,
-            lists.get_users,
-            lists.get_payments,
-            lists.get_timeline,
-            cards.set_up_card,
-            cards.update_card,
-            payments.get_payment_link,
-            payments.link_payment,
-            payments.unlink_payment,
-            subscriptions.start_subscription,
-            subscriptions.get_subscriptions,
-            subscriptions.get_subscription,
-            subscriptions.change_subscription,
-            subscriptions.preview_change,
-            subscriptions.end_subscription,
-            subscriptions.get_intent,
-            subscriptions.call_off_intent,
-            tokens.invalidate_token,
-            tokens.invalidate_user_tokens,
-            tokens.invalidated_tokens,
-        ],
-        middleware=[authenticated],
-    )
+    for_callers = Router("/", route_handlers=FOR_CALLERS, middleware=[authenticated])
     app = Litestar(
         [
             Router(
@@ -128,15 +145,22 @@ def create_app(container: Container) -> RequestContext:
                         container[IngestQueue],
                         container[WebhookReports],
                     ),
+                    openapi.get_openapi,
                     for_callers,
                 ],
             )
         ],
-        dependencies={name: _provide(container[kind]) for name, kind in _NEEDS.items()},
+        dependencies={
+            **{name: _provide(container[kind]) for name, kind in _NEEDS.items()},
+            "document": _provide(openapi.Document(described)),
+            **OF_REQUESTS,
+        },
+        request_class=HttpRequest,
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan],
         # `logs` has configured them.
         logging_config=None,
+        # It is served as it is finished: see `openapi`.
         openapi_config=None,
     )
     return RequestContext.of(app)

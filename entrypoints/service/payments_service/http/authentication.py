@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
 from litestar.middleware import (
     AbstractAuthenticationMiddleware,
     AuthenticationResult,
@@ -19,7 +20,7 @@ from payments_core.errors import InvalidToken
 from payments_core.use_cases import AuthenticateCaller
 from payments_service.card_data import find_card_data
 from payments_service.http.problems import HttpProblem
-from payments_service.http.requests import card_data_refused
+from payments_service.http.requests import card_data_refused, check_query
 
 HEADER_BYTES_MAX: Final = 8 * 1024
 _BEARER: Final = re.compile(rb"(?i:bearer) ([^\s]+)")
@@ -74,7 +75,22 @@ class BearerAuthentication(AbstractAuthenticationMiddleware):
     async def authenticate_request(
         self, connection: ASGIConnection[object, object, object, State]
     ) -> AuthenticationResult:
-        if query := connection.scope["query_string"]:
+        query = connection.scope["query_string"]
+        if query:
             refuse_cards_in_query(query)
         token = bearer_token(connection.scope["headers"])
-        return AuthenticationResult(user=await self._authenticate(token), auth=None)
+        caller = await self._authenticate(token)
+        if query:
+            check_query(query, connection.scope["route_handler"])
+        return AuthenticationResult(user=caller, auth=None)
+
+
+async def admin_only(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Refuse anybody but an administrator, before a body is read: a guard.
+
+    Raises:
+        ScopeRequired: 403.
+    """
+    connection.user.require_admin()

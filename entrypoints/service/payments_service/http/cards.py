@@ -4,37 +4,63 @@ from http import HTTPStatus
 
 from litestar import Response, post, put
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
+from payments_core import errors
 from payments_core.use_cases import SetUpCard, UpdateCard
-from payments_service.http.operations import answer_of, idempotency_key
+from payments_service.http.bodies import CardIn
+from payments_service.http.operations import ACCEPTED, answer_of
+from payments_service.http.parameters import UserInPath
+from payments_service.http.refusals import OPERATION, USER, refuses
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body, no_body
-from payments_service.http.schemas import CardIn
+from payments_service.http.requests import HttpRequest, no_body
+from payments_service.presentation.schemas import CardSetUpOut, CardUpdatedOut
 
 
-@post("/users/{user:str}/card-setup", before_request=no_body)
+@post(
+    "/users/{user:str}/card-setup",
+    before_request=no_body,
+    responses=ACCEPTED,
+    opt=refuses(*USER, *OPERATION),
+)
 async def set_up_card(
     request: HttpRequest,
-    user: str,
+    user: UserInPath,
     set_up: NamedDependency[SetUpCard],
-) -> Response[bytes]:
-    executed = await set_up(
-        user_in_path(user), caller=request.user, key=idempotency_key(request)
-    )
+    key: NamedDependency[str | None],
+) -> Response[CardSetUpOut]:
+    """Prepare what a browser needs to take a card in.
+
+    With the `client_secret` Stripe's own form takes the card in. It is put in place by
+    itself: its number never comes here.
+    """
+    executed = await set_up(user_in_path(user), caller=request.user, key=key)
     return answer_of(request, executed, done=HTTPStatus.CREATED)
 
 
-@put("/users/{user:str}/card")
+@put(
+    "/users/{user:str}/card",
+    responses=ACCEPTED,
+    opt=refuses(
+        *USER,
+        *OPERATION,
+        errors.CardDeclined,
+        errors.UnknownReference,
+    ),
+)
 async def update_card(
     request: HttpRequest,
-    user: str,
+    user: UserInPath,
+    data: JSONBody[CardIn],
     update: NamedDependency[UpdateCard],
-) -> Response[bytes]:
-    given = await json_body(request, CardIn)
+    key: NamedDependency[str | None],
+) -> Response[CardUpdatedOut]:
+    """Put a card in the old one's place.
+
+    What is past due is paid with it first. A card that is declined leaves the old one
+    where it is.
+    """
     executed = await update(
-        user_in_path(user),
-        given.payment_method,
-        caller=request.user,
-        key=idempotency_key(request),
+        user_in_path(user), data.payment_method, caller=request.user, key=key
     )
     return answer_of(request, executed, done=HTTPStatus.OK)

@@ -3,18 +3,33 @@
 from litestar import get
 from litestar.di import NamedDependency
 
+from payments_core import errors
 from payments_core.use_cases import ExplainUser
+from payments_service.http.parameters import At, UserInPath
+from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, no_body, query_value
+from payments_service.http.requests import HttpRequest, no_body
 from payments_service.presentation.explanation import ExplanationOut
 from payments_service.presentation.moments import moment_named
 
 
-@get("/users/{user:str}/explanation", before_request=no_body)
+@get(
+    "/users/{user:str}/explanation",
+    before_request=no_body,
+    opt=refuses(*USER, errors.NotRecorded),
+)
 async def get_explanation(
-    request: HttpRequest, user: str, explain: NamedDependency[ExplainUser]
+    request: HttpRequest,
+    user: UserInPath,
+    explain: NamedDependency[ExplainUser],
+    at: At = None,
 ) -> ExplanationOut:
-    at, named = query_value(request, "at"), user_in_path(user)
+    """Explain why a user has paid or not, now or at a past moment.
+
+    Now: the first cause, the chain of facts, what happens by itself and what a person
+    can do. At a past moment: what was known, and answered, then.
+    """
+    named = user_in_path(user)
     if at is None:
         return ExplanationOut.of(await explain(named, caller=request.user))
     moment = moment_named("at", at)

@@ -1,19 +1,23 @@
 """Lists: users, a user's payments, and what happened to a user."""
 
-from typing import Final
-
 from litestar import get
 from litestar.di import NamedDependency
 
 from payments_core.use_cases import ListPayments, ListUsers, ReadTimeline
-from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import (
-    HttpRequest,
-    no_body,
-    page_limit,
-    query_value,
-    require_known_query,
+from payments_service.http.authentication import admin_only
+from payments_service.http.parameters import (
+    Cursor,
+    CustomerFilter,
+    EmailFilter,
+    Limit,
+    ProductFilter,
+    StatusFilter,
+    TextFilter,
+    UserInPath,
 )
+from payments_service.http.refusals import USER, refuses
+from payments_service.http.request_context import user_in_path
+from payments_service.http.requests import HttpRequest, no_body, page_limit
 from payments_service.presentation.arguments import (
     decode_payment_cursor,
     decode_timeline_cursor,
@@ -26,48 +30,67 @@ from payments_service.presentation.lists import (
     users_wanted,
 )
 
-_PAGE: Final = ("limit", "cursor")
-_FILTERS: Final = ("status", "product", "customer", "email", "text")
 
-
-@get("/users", before_request=no_body)
-async def get_users(
-    request: HttpRequest, list_users: NamedDependency[ListUsers]
+@get("/users", before_request=no_body, guards=[admin_only])
+async def get_users(  # noqa: PLR0913  # each of its request or by name
+    request: HttpRequest,
+    *,
+    list_users: NamedDependency[ListUsers],
+    status: StatusFilter = None,
+    product: ProductFilter = None,
+    customer: CustomerFilter = None,
+    email: EmailFilter = None,
+    text: TextFilter = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> UsersOut:
-    request.user.require_admin()
-    require_known_query(request, *_FILTERS, *_PAGE)
+    """List users, by status, product, customer, e-mail or text.
+
+    A page may have no items, and a next one.
+    """
+    wanted = users_wanted(
+        status=status, product=product, customer=customer, email=email, text=text
+    )
     page = await list_users(
-        users_wanted(**{name: query_value(request, name) for name in _FILTERS}),
-        limit=page_limit(query_value(request, "limit")),
-        after=decode_user_cursor(query_value(request, "cursor")),
+        wanted,
+        limit=page_limit(limit),
+        after=decode_user_cursor(cursor),
         caller=request.user,
     )
     return UsersOut.of(page)
 
 
-@get("/users/{user:str}/payments", before_request=no_body)
+@get("/users/{user:str}/payments", before_request=no_body, opt=refuses(*USER))
 async def get_payments(
-    request: HttpRequest, user: str, list_payments: NamedDependency[ListPayments]
+    request: HttpRequest,
+    user: UserInPath,
+    list_payments: NamedDependency[ListPayments],
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> PaymentsOut:
-    require_known_query(request, *_PAGE)
+    """List a user's payments, the newest first."""
     page = await list_payments(
         user_in_path(user),
-        limit=page_limit(query_value(request, "limit")),
-        after=decode_payment_cursor(query_value(request, "cursor")),
+        limit=page_limit(limit),
+        after=decode_payment_cursor(cursor),
         caller=request.user,
     )
     return PaymentsOut.of(page)
 
 
-@get("/users/{user:str}/timeline", before_request=no_body)
+@get("/users/{user:str}/timeline", before_request=no_body, opt=refuses(*USER))
 async def get_timeline(
-    request: HttpRequest, user: str, read_timeline: NamedDependency[ReadTimeline]
+    request: HttpRequest,
+    user: UserInPath,
+    read_timeline: NamedDependency[ReadTimeline],
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> TimelineOut:
-    require_known_query(request, *_PAGE)
+    """List what happened to a user, the newest first."""
     page = await read_timeline(
         user_in_path(user),
-        limit=page_limit(query_value(request, "limit")),
-        after=decode_timeline_cursor(query_value(request, "cursor")),
+        limit=page_limit(limit),
+        after=decode_timeline_cursor(cursor),
         caller=request.user,
     )
     return TimelineOut.of(page, is_admin=request.user.is_admin)

@@ -5,35 +5,51 @@ once more with the same key gets the same bytes.
 """
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
-import msgspec
 from litestar import Response
 from litestar.enums import MediaType
+from litestar.openapi import ResponseSpec
 
 from payments_core.subscription import Subscription
 from payments_core.use_cases import ExecutedOperation
+from payments_service.http.parameters import IdempotencyKeyHeader
 from payments_service.http.problems import HttpProblem, of_error
 from payments_service.http.requests import HttpRequest, refuse_card_data
 from payments_service.presentation import PREFIX
 from payments_service.presentation.operations import intent_out, result_of
 from payments_service.presentation.problems import problem_of
-from payments_service.presentation.schemas import SubscribedOut
+from payments_service.presentation.schemas import IntentOut, SubscribedOut
 
+_T = TypeVar("_T")
 # Quoted, it is what the draft of the standard has: a structured string.
 _KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[A-Za-z0-9_.:-]{1,128})(?P=quote)')
 
 
-def idempotency_key(request: HttpRequest) -> str | None:
+# What took longer than an answer may is answered with its operation.
+ACCEPTED: Final[Mapping[int, ResponseSpec]] = {
+    HTTPStatus.ACCEPTED: ResponseSpec(
+        IntentOut,
+        generate_examples=False,
+        description="Stripe has not answered yet: ask for the outcome at `Location`.",
+    )
+}
+
+
+def idempotency_key(
+    request: HttpRequest, idempotency_key: IdempotencyKeyHeader = None
+) -> str | None:
     """Return the idempotency key, with its caller; None without one.
 
     Raises:
         HttpProblem: 400, it is none, or there are several; 422, it is a card's number.
     """
-    given = request.headers.getall("idempotency-key", [])
-    if not given:
+    if idempotency_key is None:
         return None
+    # Litestar gives one of several.
+    given = request.headers.getall("idempotency-key")
     match = _KEY.fullmatch(given[0])
     if len(given) > 1 or match is None:
         raise HttpProblem(
@@ -51,14 +67,14 @@ def idempotency_key(request: HttpRequest) -> str | None:
 
 def answer_of(
     request: HttpRequest, executed: ExecutedOperation, *, done: int
-) -> Response[bytes]:
+) -> Response[Any]:
     """Render an operation as the answer to the request that asked for it.
 
     `done` is the status of a success.
     """
     intent = executed.intent
     if intent.outcome is None:
-        answer = _json(intent_out(intent), HTTPStatus.ACCEPTED)
+        answer: Response[Any] = _json(intent_out(intent), HTTPStatus.ACCEPTED)
         answer.headers["Location"] = f"{PREFIX}/intents/{intent.id}"
     elif intent.outcome.refusal is not None:
         answer = of_error(request, problem_of(intent.outcome.refusal))
@@ -69,15 +85,15 @@ def answer_of(
     return answer
 
 
-def as_it_is(subscription: Subscription) -> Response[bytes]:
+def as_it_is(subscription: Subscription) -> Response[SubscribedOut]:
     """Answer that nothing had to be done."""
     body = SubscribedOut.of(subscription.report)
     return _json(body, HTTPStatus.OK)
 
 
-def _json(body: msgspec.Struct | None, status: int) -> Response[bytes]:
+def _json(body: _T, status: int) -> Response[_T]:
     return Response(
-        msgspec.json.encode(body),
+        body,
         status_code=status,
         headers={"Cache-Control": "no-store"},
         media_type=MediaType.JSON,

@@ -2,42 +2,82 @@
 
 from litestar import get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
+from payments_core import errors
 from payments_core.identity import user_id
 from payments_core.payment import PaymentId
 from payments_core.use_cases import LinkPayment, ReadPaymentLink
 from payments_core.use_cases.references import gateway_reference
-from payments_service.http.requests import HttpRequest, json_body, no_body
-from payments_service.http.schemas import LinkIn, UnlinkIn
+from payments_service.http.authentication import admin_only
+from payments_service.http.bodies import LinkIn, UnlinkIn
+from payments_service.http.parameters import PaymentInPath
+from payments_service.http.refusals import GATEWAY, refuses
+from payments_service.http.requests import HttpRequest, no_body
 from payments_service.presentation.schemas import PaymentLinkOut
 
 
-@get("/payments/{payment:str}/link", before_request=no_body)
+@get(
+    "/payments/{payment:str}/link",
+    before_request=no_body,
+    guards=[admin_only],
+    opt=refuses(errors.PaymentNotFound),
+)
 async def get_payment_link(
-    request: HttpRequest, payment: str, read_link: NamedDependency[ReadPaymentLink]
+    request: HttpRequest,
+    payment: PaymentInPath,
+    read_link: NamedDependency[ReadPaymentLink],
 ) -> PaymentLinkOut:
+    """Show whose a payment is, and who decided that and why."""
     id_ = PaymentId(gateway_reference("payment", payment))
     return PaymentLinkOut.of(await read_link(id_, caller=request.user))
 
 
-@post("/payments/{payment:str}/link", status_code=200)
+@post(
+    "/payments/{payment:str}/link",
+    status_code=200,
+    guards=[admin_only],
+    opt=refuses(
+        *GATEWAY,
+        errors.PaymentNotFound,
+        errors.AccountNotFound,
+        errors.PaymentLinked,
+        errors.PaymentOfSubscription,
+    ),
+)
 async def link_payment(
-    request: HttpRequest, payment: str, link: NamedDependency[LinkPayment]
+    request: HttpRequest,
+    payment: PaymentInPath,
+    data: JSONBody[LinkIn],
+    link: NamedDependency[LinkPayment],
 ) -> PaymentLinkOut:
-    request.user.require_admin()
+    """Link a payment to a user by hand.
+
+    The same decision once more changes nothing, and keeps the first reason.
+    """
     id_ = PaymentId(gateway_reference("payment", payment))
-    given = await json_body(request, LinkIn, ids=("user_id",))
-    user = user_id(given.user_id)
-    done = await link(id_, user, given.reason, caller=request.user)
+    user = user_id(data.user_id)
+    done = await link(id_, user, data.reason, caller=request.user)
     return PaymentLinkOut.of(done)
 
 
-@post("/payments/{payment:str}/unlink", status_code=200)
+@post(
+    "/payments/{payment:str}/unlink",
+    status_code=200,
+    guards=[admin_only],
+    opt=refuses(
+        *GATEWAY,
+        errors.PaymentNotFound,
+        errors.PaymentOfSubscription,
+    ),
+)
 async def unlink_payment(
-    request: HttpRequest, payment: str, link: NamedDependency[LinkPayment]
+    request: HttpRequest,
+    payment: PaymentInPath,
+    data: JSONBody[UnlinkIn],
+    link: NamedDependency[LinkPayment],
 ) -> PaymentLinkOut:
-    request.user.require_admin()
+    """Unlink a payment by hand: nothing else links it any more."""
     id_ = PaymentId(gateway_reference("payment", payment))
-    given = await json_body(request, UnlinkIn)
-    done = await link(id_, None, given.reason, caller=request.user)
+    done = await link(id_, None, data.reason, caller=request.user)
     return PaymentLinkOut.of(done)

@@ -119,7 +119,12 @@ def request_id_of(connection: Connection) -> str:
 
 def body_of(problem: HttpProblem, request_id: str) -> bytes:
     """Return the body of an answer, also of one that is not Litestar's."""
-    body = Problem(
+    return msgspec.json.encode(shown(problem, request_id))
+
+
+def shown(problem: HttpProblem, request_id: str) -> Problem:
+    """Return what an answer says of a problem."""
+    return Problem(
         type=f"urn:payments-gateway:problem:{problem.code}",
         title=problem.status.phrase,
         status=problem.status,
@@ -129,7 +134,6 @@ def body_of(problem: HttpProblem, request_id: str) -> bytes:
         errors=problem.fields,
         **problem.more,
     )
-    return msgspec.json.encode(body)
 
 
 async def send_problem(problem: HttpProblem, request_id: str, send: Send) -> None:

@@ -5,15 +5,20 @@ import json
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
 from litestar.types import Receive, Scope
+from typing_extensions import override
 
 from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
 from payments_service.card_data import find_card_data
+from payments_service.http.bodies import Body
 from payments_service.http.problems import FieldError, HttpProblem, pointer
 
 BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
@@ -23,8 +28,43 @@ PAGE_LENGTH_MAX: Final = 100
 # Without either there is no body (RFC 9112, section 6.3).
 _ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
-HttpRequest = Request[Any, Any, State]
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Body)
+
+
+class HttpRequest(Request[Any, Any, State]):
+    """A request whose body is read within limits and strictly, whatever asks for it.
+
+    Litestar converts what `json` returns to the type of the handler's `data`, and is
+    lenient: "1" would be a number. An instance of that type it takes as it is.
+    """
+
+    __slots__ = ("_text",)
+
+    @override
+    async def body(self) -> bytes:
+        """Return the body of a route that takes one.
+
+        Raises:
+            HttpProblem: see `check_json` and `read_body`; 400, there is none.
+        """
+        if not hasattr(self, "_text"):
+            headers = headers_of(self.scope)
+            check_json(headers)
+            self._text = await read_body(headers, self.receive)
+        if not self._text:
+            # Litestar would speak of a missing argument.
+            raise _unreadable()
+        return self._text
+
+    @override
+    async def json(self) -> Any:
+        """Return the body in the shape that its handler declares.
+
+        Raises:
+            HttpProblem: see `body` and `decoded`.
+        """
+        data = self.route_handler.parsed_fn_signature.parameters["data"]
+        return decoded(await self.body(), data.annotation)
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
@@ -40,26 +80,24 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     return found
 
 
-def query_value(request: HttpRequest, name: str) -> str | None:
-    """Return a field of the query; None without it.
+def check_query(query: bytes, handler: BaseRouteHandler) -> None:
+    """Refuse a query with a field that its route does not declare, or has twice.
 
     Raises:
-        InvalidValue: it is there twice.
+        InvalidValue: the field; "query" for a name that is none of ours.
     """
-    given: list[str] = request.query_params.getall(name, [])
-    if len(given) > 1:
-        raise InvalidValue(name, "given more than once")
-    return given[0] if given else None
-
-
-def require_known_query(request: HttpRequest, *names: str) -> None:
-    """Refuse a query with other fields: a filter that is misspelt would find all.
-
-    Raises:
-        InvalidValue: it has one.
-    """
-    if not request.query_params.keys() <= set(names):
-        raise InvalidValue("query", f"has a field that is none of {', '.join(names)}")
+    declared = {
+        parameter.kwarg_definition.name or name
+        for name, parameter in handler.parsed_fn_signature.parameters.items()
+        if isinstance(parameter.kwarg_definition, QueryParameter)
+    }
+    seen = set[str]()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in declared:
+            raise InvalidValue("query", "has a field that is not taken here")
+        if name in seen:
+            raise InvalidValue(name, "given more than once")
+        seen.add(name)
 
 
 def check_json(headers: Mapping[bytes, bytes]) -> None:
@@ -131,23 +169,17 @@ async def _whole_body(receive: Receive) -> bytes:
             return body
 
 
-async def json_body(
-    request: HttpRequest, shape: type[_T], *, ids: Collection[str] = ()
-) -> _T:
-    """Return the body in its shape; unknown fields are refused.
+def decoded(body: bytes, shape: type[_T]) -> _T:
+    """Return a body in its shape; unknown fields are refused.
 
-    `ids` are fields that hold names which others gave: of a user, of a token. Digits
-    in them are no card's.
+    Digits in the fields that `shape.names` has are no card's.
 
     Raises:
         HttpProblem: 400 with the field and the reason; 422 for card data.
     """
-    headers = headers_of(request.scope)
-    check_json(headers)
-    body = await read_body(headers, request.receive)
     try:
         text = body.decode()
-        refuse_card_data(_without(ids, msgspec.json.decode(body)))
+        refuse_card_data(_without(shape.names, msgspec.json.decode(body)))
         _refuse_duplicates(text, shape)
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
@@ -160,9 +192,13 @@ async def json_body(
             [field],
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise HttpProblem(
-            HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
-        ) from None
+        raise _unreadable() from None
+
+
+def _unreadable() -> HttpProblem:
+    return HttpProblem(
+        HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
+    )
 
 
 def _refuse_duplicates(text: str, shape: type) -> None:
@@ -192,14 +228,14 @@ def _refuse_duplicates(text: str, shape: type) -> None:
     json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
 
 
-def _without(ids: Collection[str], value: object) -> object:
-    """Return a body without its ids; what is no text is no id."""
+def _without(names: Collection[str], value: object) -> object:
+    """Return a body without its names; what is no text is no name."""
     if not isinstance(value, dict):
         return value
     return {
         name: inner
         for name, inner in value.items()
-        if not (name in ids and isinstance(inner, str))
+        if not (name in names and isinstance(inner, str))
     }
 
 
@@ -223,7 +259,7 @@ def card_data_refused(where: str) -> HttpProblem:
     )
 
 
-async def no_body(request: HttpRequest) -> None:
+async def no_body(request: Request[Any, Any, Any]) -> None:
     """Refuse a body where none is taken; an empty object is none.
 
     Raises:

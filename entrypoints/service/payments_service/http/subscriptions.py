@@ -5,7 +5,9 @@ from typing import Final
 
 from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
+from payments_core import errors
 from payments_core.errors import InvalidValue
 from payments_core.intent import intent_id
 from payments_core.use_cases import (
@@ -17,107 +19,171 @@ from payments_core.use_cases import (
     ReadSubscriptions,
     StartSubscription,
 )
-from payments_service.http.operations import (
-    answer_of,
-    as_it_is,
-    idempotency_key,
+from payments_service.http.bodies import ChangeIn, OrderIn
+from payments_service.http.operations import ACCEPTED, answer_of, as_it_is
+from payments_service.http.parameters import (
+    IntentInPath,
+    SubscriptionInPath,
+    UserInPath,
+    When,
 )
+from payments_service.http.refusals import GATEWAY, OPERATION, USER, refuses
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, json_body, no_body, query_value
-from payments_service.http.schemas import ChangeIn, OrderIn
+from payments_service.http.requests import HttpRequest, no_body
 from payments_service.presentation.arguments import subscription_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
     IntentOut,
     KnownSubscriptionOut,
     PreviewOut,
+    SubscribedOut,
     SubscriptionsOut,
 )
 
 _ALL: Final = "/users/{user:str}/subscriptions"
 _ONE: Final = f"{_ALL}/{{subscription:str}}"
 _WHEN: Final = {"now": False, "period_end": True}
+# What a change is refused for, and so is its preview.
+_CHANGE: Final = (
+    *USER,
+    errors.AlreadySubscribed,
+    errors.PeriodNotPaid,
+    errors.PreviewExpired,
+    errors.PriceNotAllowed,
+    errors.SubscriptionEnded,
+    errors.SubscriptionNotFound,
+    errors.TrialNotAllowed,
+    errors.UnknownReference,
+)
 
 
-@post(_ALL)
+@post(
+    _ALL,
+    responses=ACCEPTED,
+    opt=refuses(
+        *USER,
+        *OPERATION,
+        errors.AlreadySubscribed,
+        errors.CardDeclined,
+        errors.PriceNotAllowed,
+        errors.TrialNotAllowed,
+        errors.UnknownReference,
+    ),
+)
 async def start_subscription(
     request: HttpRequest,
-    user: str,
+    user: UserInPath,
+    data: JSONBody[OrderIn],
     start: NamedDependency[StartSubscription],
-) -> Response[bytes]:
-    given = await json_body(request, OrderIn)
+    key: NamedDependency[str | None],
+) -> Response[SubscribedOut]:
+    """Subscribe a user to a product.
+
+    Where the payer has to act in the browser, there is a `client_secret`. A user has
+    one subscription of a product that is not over.
+    """
     executed = await start(
-        user_in_path(user),
-        given.order(),
-        caller=request.user,
-        key=idempotency_key(request),
+        user_in_path(user), data.order(), caller=request.user, key=key
     )
     return answer_of(request, executed, done=HTTPStatus.CREATED)
 
 
-@get(_ALL, before_request=no_body)
+@get(_ALL, before_request=no_body, opt=refuses(*USER))
 async def get_subscriptions(
-    request: HttpRequest, user: str, read: NamedDependency[ReadSubscriptions]
+    request: HttpRequest, user: UserInPath, read: NamedDependency[ReadSubscriptions]
 ) -> SubscriptionsOut:
+    """List what is known of a user's subscriptions, and until when each is paid."""
     return SubscriptionsOut.of(await read(user_in_path(user), caller=request.user))
 
 
-@get(_ONE, before_request=no_body)
+@get(
+    _ONE,
+    before_request=no_body,
+    opt=refuses(*USER, errors.SubscriptionNotFound),
+)
 async def get_subscription(
     request: HttpRequest,
-    user: str,
-    subscription: str,
+    user: UserInPath,
+    subscription: SubscriptionInPath,
     read: NamedDependency[ReadSubscriptions],
 ) -> KnownSubscriptionOut:
+    """Show what is known of a subscription, and until when it is paid."""
     found = await read.one(
         user_in_path(user), subscription_named(subscription), caller=request.user
     )
     return KnownSubscriptionOut.known(found)
 
 
-@patch(_ONE)
-async def change_subscription(
+@patch(
+    _ONE,
+    responses=ACCEPTED,
+    opt=refuses(*_CHANGE, *OPERATION, errors.CardDeclined),
+)
+async def change_subscription(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
-    user: str,
-    subscription: str,
+    user: UserInPath,
+    subscription: SubscriptionInPath,
+    data: JSONBody[ChangeIn],
+    *,
     change: NamedDependency[ChangeSubscription],
-) -> Response[bytes]:
-    given = await json_body(request, ChangeIn)
+    key: NamedDependency[str | None],
+) -> Response[SubscribedOut]:
+    """Change a subscription: its product, its quantity, whether it ends.
+
+    What costs more is `pending_update` until it is paid.
+    """
     executed = await change(
         user_in_path(user),
         subscription_named(subscription),
-        given.change(),
+        data.change(),
         caller=request.user,
-        key=idempotency_key(request),
+        key=key,
     )
     return answer_of(request, executed, done=HTTPStatus.OK)
 
 
-@post(f"{_ONE}/preview", status_code=HTTPStatus.OK)
+@post(
+    f"{_ONE}/preview",
+    status_code=HTTPStatus.OK,
+    opt=refuses(*_CHANGE, *GATEWAY),
+)
 async def preview_change(
     request: HttpRequest,
-    user: str,
-    subscription: str,
+    user: UserInPath,
+    subscription: SubscriptionInPath,
+    data: JSONBody[ChangeIn],
     preview: NamedDependency[PreviewChange],
 ) -> PreviewOut:
-    given = await json_body(request, ChangeIn)
+    """Say what a change would cost, to the cent.
+
+    It does if it is made with the answer's `proration_date` within 600 s.
+    """
     found = await preview(
         user_in_path(user),
         subscription_named(subscription),
-        given.change(),
+        data.change(),
         caller=request.user,
     )
     return PreviewOut.of(found)
 
 
-@delete(_ONE, status_code=HTTPStatus.OK, before_request=no_body)
-async def end_subscription(
+@delete(
+    _ONE,
+    status_code=HTTPStatus.OK,
+    before_request=no_body,
+    responses=ACCEPTED,
+    opt=refuses(*USER, *OPERATION, errors.SubscriptionNotFound),
+)
+async def end_subscription(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
-    user: str,
-    subscription: str,
+    user: UserInPath,
+    subscription: SubscriptionInPath,
+    *,
     end: NamedDependency[EndSubscription],
-) -> Response[bytes]:
-    when = query_value(request, "when")
+    key: NamedDependency[str | None],
+    when: When = None,
+) -> Response[SubscribedOut]:
+    """End a subscription, now or with its period; again is the same answer."""
     when = "now" if when is None else when
     if when not in _WHEN:
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
@@ -126,22 +192,45 @@ async def end_subscription(
         subscription_named(subscription),
         at_period_end=_WHEN[when],
         caller=request.user,
-        key=idempotency_key(request),
+        key=key,
     )
     if ended.executed is None:
         return as_it_is(ended.subscription)
     return answer_of(request, ended.executed, done=HTTPStatus.OK)
 
 
-@delete("/intents/{intent:str}", status_code=HTTPStatus.OK, before_request=no_body)
+@delete(
+    "/intents/{intent:str}",
+    status_code=HTTPStatus.OK,
+    before_request=no_body,
+    opt=refuses(
+        errors.IntentNotFound,
+        errors.IntentEnded,
+        errors.NotToBeCalledOff,
+        errors.OperationInProgress,
+    ),
+)
 async def call_off_intent(
-    request: HttpRequest, intent: str, call_off: NamedDependency[CallOffIntent]
+    request: HttpRequest,
+    intent: IntentInPath,
+    call_off: NamedDependency[CallOffIntent],
 ) -> IntentOut:
+    """Call an operation off that is not known to be done.
+
+    A subscription that comes of it later is ended.
+    """
     return intent_out(await call_off(intent_id(intent), caller=request.user))
 
 
-@get("/intents/{intent:str}", before_request=no_body)
+@get(
+    "/intents/{intent:str}",
+    before_request=no_body,
+    opt=refuses(errors.IntentNotFound),
+)
 async def get_intent(
-    request: HttpRequest, intent: str, read_intent: NamedDependency[ReadIntent]
+    request: HttpRequest,
+    intent: IntentInPath,
+    read_intent: NamedDependency[ReadIntent],
 ) -> IntentOut:
+    """Show what became of an operation that was answered 202."""
     return intent_out(await read_intent(intent_id(intent), caller=request.user))

@@ -2,62 +2,86 @@
 
 from litestar import get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
+from payments_core import errors
 from payments_core.errors import InvalidValue
 from payments_core.use_cases import (
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
+from payments_service.http.authentication import admin_only
+from payments_service.http.bodies import TokenIn
+from payments_service.http.parameters import Cursor, Limit, UserInPath
+from payments_service.http.refusals import refuses
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import (
-    HttpRequest,
-    json_body,
-    no_body,
-    page_limit,
-    query_value,
-)
+from payments_service.http.requests import HttpRequest, no_body, page_limit
 from payments_service.http.schemas import (
     CutOffOut,
     RevocationsOut,
-    TokenIn,
     TokenInvalidatedOut,
 )
 from payments_service.presentation.arguments import decode_cursor
 
 
-@post("/tokens/invalidate", status_code=200)
+@post(
+    "/tokens/invalidate",
+    status_code=200,
+    opt=refuses(errors.ScopeRequired, errors.TokenNotFound),
+)
 async def invalidate_token(
-    request: HttpRequest, invalidate: NamedDependency[InvalidateToken]
+    request: HttpRequest,
+    data: JSONBody[TokenIn],
+    invalidate: NamedDependency[InvalidateToken],
 ) -> TokenInvalidatedOut:
-    given = await json_body(request, TokenIn, ids=("token", "issuer", "jti"))
-    by_id = (given.issuer, given.jti, given.expires_at)
-    if given.token is not None and by_id == (None, None, None):
-        await invalidate(given.token, caller=request.user)
-    elif given.token is None and given.issuer and given.jti and given.expires_at:
+    """Revoke a token.
+
+    By its text: one's own, or anybody's as an admin; a dead one is no error (RFC 7009).
+    By its issuer and id: as an admin.
+    """
+    by_id = (data.issuer, data.jti, data.expires_at)
+    if data.token is not None and by_id == (None, None, None):
+        await invalidate(data.token, caller=request.user)
+    elif data.token is None and data.issuer and data.jti and data.expires_at:
         await invalidate.by_id(
-            given.issuer, given.jti, given.expires_at, caller=request.user
+            data.issuer, data.jti, data.expires_at, caller=request.user
         )
     else:
         raise InvalidValue("token", "give a token, or issuer, jti and expires_at")
     return TokenInvalidatedOut()
 
 
-@post("/users/{user:str}/tokens/invalidate", status_code=200, before_request=no_body)
+@post(
+    "/users/{user:str}/tokens/invalidate",
+    status_code=200,
+    before_request=no_body,
+    opt=refuses(errors.AccountNotFound),
+)
 async def invalidate_user_tokens(
-    request: HttpRequest, user: str, revoke_all: NamedDependency[InvalidateUserTokens]
+    request: HttpRequest,
+    user: UserInPath,
+    revoke_all: NamedDependency[InvalidateUserTokens],
 ) -> CutOffOut:
+    """Revoke all tokens of a user that were issued until now.
+
+    For an admin, an id of no user we know is no error: tokens may be older.
+    """
     done = await revoke_all(user_in_path(user), caller=request.user)
     return CutOffOut(done.user_id, done.at)
 
 
-@get("/tokens/invalidated", before_request=no_body)
+@get("/tokens/invalidated", before_request=no_body, guards=[admin_only])
 async def invalidated_tokens(
-    request: HttpRequest, revocations: NamedDependency[ListInvalidatedTokens]
+    request: HttpRequest,
+    revocations: NamedDependency[ListInvalidatedTokens],
+    cursor: Cursor = None,
+    limit: Limit = None,
 ) -> RevocationsOut:
+    """List the tokens that are revoked and have not expired."""
     page = await revocations(
-        after=decode_cursor(query_value(request, "cursor")),
-        limit=page_limit(query_value(request, "limit")),
+        after=decode_cursor(cursor),
+        limit=page_limit(limit),
         caller=request.user,
     )
     return RevocationsOut.of(page)

@@ -5,18 +5,27 @@ parse, and the framework's handler would cost as much as all that follows.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Router, asgi
+from litestar import Router, asgi, post
 from litestar.exceptions import MethodNotAllowedException
-from litestar.handlers import ASGIRouteHandler
+from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody
 from litestar.types import Receive, Scope, Send
 
-from payments_core.errors import EventTypeMismatch, PaymentsError
+from payments_core.errors import (
+    BadSignature,
+    EventTypeMismatch,
+    Overloaded,
+    PaymentsError,
+    StoreUnavailable,
+)
 from payments_core.events import UNREADABLE, Receipt
 from payments_core.ports import EventReader
-from payments_service.http.problems import HttpProblem
+from payments_service.http.problems import MEDIA_TYPE, HttpProblem, Problem
+from payments_service.http.refusals import refuses
 from payments_service.http.requests import check_json, headers_of, read_body
 from payments_service.http.schemas import ReceiptOut
 from payments_service.ingest_queue import IngestQueue
@@ -28,6 +37,15 @@ TYPES: Final = {
     "/charge/failed": "charge.failed",
     "/stripe": None,
 }
+_SUMMARIES: Final = {
+    "/charge/succeeded": "Take an event of a charge that succeeded.",
+    "/charge/failed": "Take an event of a charge that failed.",
+    "/stripe": "Take an event of any type, snapshot or thin.",
+}
+_TOLD: Final = (
+    "It is answered once it is committed. One that is signed and cannot be read, or is "
+    "not for this deployment, is kept, quarantined, and answered 200."
+)
 _ALLOW: Final = (b"allow", b"OPTIONS, POST")
 
 
@@ -85,3 +103,43 @@ async def _answer(receipt: Receipt, send: Callable[[Any], Awaitable[None]]) -> N
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+Signature = Annotated[
+    str,
+    HeaderParameter(
+        name="Stripe-Signature",
+        description="`t=…,v1=…`: over the time and the body as it is, with the secret "
+        "of the endpoint.",
+    ),
+]
+
+
+def described() -> Router:
+    """Return the same routes as Litestar would have them, for the OpenAPI document.
+
+    They are never served: a test holds them against what is.
+    """
+    return Router(
+        "/webhooks",
+        route_handlers=[_description(path, only) for path, only in TYPES.items()],
+    )
+
+
+def _description(path: str, only: str | None) -> HTTPRouteHandler:
+    async def webhook(
+        data: JSONBody[dict[str, Any]], signature: Signature
+    ) -> ReceiptOut:
+        raise NotImplementedError
+
+    webhook.__doc__ = f"{_SUMMARIES[path]}\n\n{_TOLD}"
+    refused = [BadSignature] if only is None else [BadSignature, EventTypeMismatch]
+    return post(
+        path,
+        status_code=200,
+        operation_id=f"webhook{path.replace('/', '_')}",
+        responses={
+            400: ResponseSpec(Problem, generate_examples=False, media_type=MEDIA_TYPE)
+        },
+        opt=refuses(*refused, Overloaded, StoreUnavailable),
+    )(webhook)

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import msgspec
 
+from payments_core.entitlement import PaymentStatus
 from payments_core.explanation import (
     AccessCode,
     Action,
@@ -164,7 +165,7 @@ class CauseOut(msgspec.Struct, frozen=True):
     `objects` are the gateway's ids, `failure_code` is the bank's word.
     """
 
-    code: str
+    code: CauseCode
     text: str
     at: datetime | None
     objects: Sequence[str]
@@ -173,7 +174,7 @@ class CauseOut(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, cause: Cause) -> Self:
         return cls(
-            cause.code.value,
+            cause.code,
             CAUSES[cause.code],
             cause.at,
             cause.objects,
@@ -184,12 +185,12 @@ class CauseOut(msgspec.Struct, frozen=True):
 class AccessOut(msgspec.Struct, frozen=True):
     """Why there is access or none."""
 
-    code: str
+    code: AccessCode
     text: str
 
     @classmethod
     def of(cls, code: AccessCode) -> Self:
-        return cls(code.value, ACCESS[code])
+        return cls(code, ACCESS[code])
 
 
 class FactOut(msgspec.Struct, frozen=True):
@@ -199,7 +200,7 @@ class FactOut(msgspec.Struct, frozen=True):
     """
 
     at: datetime | None
-    kind: str
+    kind: FactKind
     text: str
     objects: Sequence[str]
     amount: MoneyOut | None
@@ -213,7 +214,7 @@ class FactOut(msgspec.Struct, frozen=True):
         money = fact.amount
         return cls(
             fact.at,
-            fact.kind.value,
+            fact.kind,
             FACTS[fact.kind],
             fact.objects,
             MoneyOut(money.amount_minor, money.currency) if money else None,
@@ -228,13 +229,13 @@ class StepOut(msgspec.Struct, frozen=True):
     """What happens by itself; `at` is null where Stripe's own schedule says when."""
 
     at: datetime | None
-    kind: str
+    kind: StepKind
     text: str
     objects: Sequence[str]
 
     @classmethod
     def of(cls, step: NextStep) -> Self:
-        return cls(step.at, step.kind.value, STEPS[step.kind], step.objects)
+        return cls(step.at, step.kind, STEPS[step.kind], step.objects)
 
 
 class ActionOut(msgspec.Struct, frozen=True):
@@ -243,7 +244,7 @@ class ActionOut(msgspec.Struct, frozen=True):
     `how` is empty where it is done at Stripe.
     """
 
-    kind: str
+    kind: ActionKind
     who: str
     text: str
     how: str
@@ -254,7 +255,7 @@ class ActionOut(msgspec.Struct, frozen=True):
         who, text, how = ACTIONS[action.kind]
         first = action.objects[0] if action.objects else ""
         command = how.replace("{user}", user).replace("{object}", first)
-        return cls(action.kind.value, who, text, command, action.objects)
+        return cls(action.kind, who, text, command, action.objects)
 
 
 class RecordedOut(msgspec.Struct, frozen=True):
@@ -282,7 +283,7 @@ class ExplanationOut(msgspec.Struct, frozen=True):
 
     user_id: str
     at: datetime
-    payment_status: str
+    payment_status: PaymentStatus
     payment_expire_date: datetime | None
     entitled: bool
     entitled_until: datetime | None
@@ -299,7 +300,7 @@ class ExplanationOut(msgspec.Struct, frozen=True):
         return cls(
             found.user_id,
             found.at,
-            standing.payment_status.value,
+            standing.payment_status,
             standing.payment_expire_date,
             standing.entitled,
             found.entitled_until,
@@ -318,7 +319,7 @@ class ExplanationOut(msgspec.Struct, frozen=True):
         return cls(
             found.user_id,
             found.at,
-            standing.payment_status.value,
+            standing.payment_status,
             standing.payment_expire_date,
             standing.entitled,
             row.entitled_until,

@@ -8,6 +8,7 @@ import msgspec
 from payments_core.intent import Intent, IntentKind, IntentOutcome, IntentState
 from payments_service.presentation.schemas import (
     CardOut,
+    CardOutcome,
     CardSetUpOut,
     CardUpdatedOut,
     IntentOut,
@@ -22,8 +23,8 @@ def intent_out(intent: Intent) -> IntentOut:
     ended_well = outcome is not None and intent.state is IntentState.SUCCEEDED
     return IntentOut(
         id=intent.id,
-        kind=intent.kind.value,
-        state=intent.state.value,
+        kind=intent.kind,
+        state=intent.state,
         created_at=intent.created_at,
         result=result_of(intent.kind, outcome) if ended_well and outcome else None,
         refusal=RefusalOut.of(refusal) if refusal else None,
@@ -40,7 +41,7 @@ def _set_up(outcome: IntentOutcome) -> msgspec.Struct | None:
 
 def _card(outcome: IntentOutcome) -> msgspec.Struct | None:
     return CardUpdatedOut(
-        "requires_action" if outcome.requires_action else "updated",
+        CardOutcome.REQUIRES_ACTION if outcome.requires_action else CardOutcome.UPDATED,
         CardOut.of(outcome.card) if outcome.card else None,
         outcome.client_secret,
     )

@@ -5,18 +5,21 @@ The same shapes answer a request and a command. All that is in them is explicit.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Self
+from enum import StrEnum
+from typing import Annotated, Final, Self
 
 import msgspec
 
-from payments_core.by_hand import LoggedChange
+from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.card import Card
+from payments_core.entitlement import PaymentStatus
 from payments_core.gateway import Preview
-from payments_core.intent import Refusal
+from payments_core.intent import IntentKind, IntentState, Refusal
 from payments_core.subscription import (
     PendingUpdate,
     Subscription,
     SubscriptionReport,
+    SubscriptionStatus,
     subscription_id,
 )
 from payments_core.use_cases import (
@@ -51,7 +54,7 @@ class PendingUpdateOut(msgspec.Struct, frozen=True):
 
 class SubscriptionOut(msgspec.Struct, frozen=True, kw_only=True):
     id: str
-    status: str
+    status: SubscriptionStatus
     product: str
     price: str
     quantity: int
@@ -70,7 +73,7 @@ class SubscriptionOut(msgspec.Struct, frozen=True, kw_only=True):
         pending = report.pending
         return cls(
             id=subscription_id(report.gateway_id),
-            status=report.status.value,
+            status=report.status,
             product=report.product,
             price=report.price,
             quantity=report.quantity,
@@ -101,7 +104,7 @@ class KnownSubscriptionOut(SubscriptionOut, frozen=True, kw_only=True):
 class PaymentStatusOut(msgspec.Struct, frozen=True):
     user_id: str
     email: str
-    payment_status: str
+    payment_status: PaymentStatus
     payment_expire_date: datetime | None
     entitled: bool
     card: CardOut | None
@@ -113,7 +116,7 @@ class PaymentStatusOut(msgspec.Struct, frozen=True):
         return cls(
             account.user_id,
             account.email.text,
-            standing.payment_status.value,
+            standing.payment_status,
             standing.payment_expire_date,
             standing.entitled,
             CardOut.of(account.card) if account.card else None,
@@ -125,7 +128,7 @@ class DecidedOut(msgspec.Struct, frozen=True):
     """That an administrator decided whose a payment is."""
 
     at: datetime
-    action: str
+    action: ActionByHand
     user_id: str | None
     by: str
     reason: str
@@ -135,7 +138,7 @@ class DecidedOut(msgspec.Struct, frozen=True):
         change = logged.change
         return cls(
             logged.at,
-            change.action.value,
+            change.action,
             change.user_id,
             change.decided.by,
             change.decided.reason,
@@ -197,8 +200,14 @@ class CardSetUpOut(msgspec.Struct, frozen=True):
     client_secret: str | None
 
 
+class CardOutcome(StrEnum):
+    UPDATED = "updated"
+    # The payer has to act in the browser, with `client_secret`.
+    REQUIRES_ACTION = "requires_action"
+
+
 class CardUpdatedOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    outcome: str
+    outcome: CardOutcome
     card: CardOut | None
     client_secret: str | None = None
 
@@ -245,12 +254,25 @@ class RefusalOut(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(refusal.code, refusal.reason, refusal.decline_code)
 
 
+_RESULTS: Final = [
+    *(
+        {"$ref": f"#/components/schemas/{it.__name__}"}
+        for it in (SubscribedOut, CardUpdatedOut, CardSetUpOut)
+    ),
+    {"type": "null"},
+]
+
+
 class IntentOut(msgspec.Struct, frozen=True):
     """An operation: `result` is what its own answer would be, `refusal` why not."""
 
     id: str
-    kind: str
-    state: str
+    kind: IntentKind
+    state: IntentState
     created_at: datetime
-    result: msgspec.Struct | None
+    # A union of Structs without tags, which msgspec does not know.
+    result: Annotated[
+        msgspec.Struct | None,
+        msgspec.Meta(extra_json_schema={"extra": {"one_of": None, "any_of": _RESULTS}}),
+    ]
     refusal: RefusalOut | None

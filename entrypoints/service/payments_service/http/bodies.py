@@ -1,0 +1,257 @@
+"""The bodies of requests. Unknown fields are refused.
+
+What a field has to look like is said here for the OpenAPI document only: the core's
+own readers refuse what is not so, and tests hold the two together.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Self
+
+import msgspec
+from typing_extensions import override
+
+from payments_core.by_hand import REASON_LENGTH_MAX
+from payments_core.identity import (
+    CUSTOMER_ID_LENGTH_MAX,
+    EMAIL_LENGTH_MAX,
+    USER_ID_LENGTH_MAX,
+)
+from payments_core.subscription import QUANTITY_MAX
+from payments_core.use_cases import Change, Order
+from payments_core.use_cases.references import REFERENCE_LENGTH_MAX
+from payments_core.use_cases.subscriptions import TRIAL_DAYS_MAX
+from payments_service.presentation.arguments import PrintableName
+
+
+def _shown(description: str, **schema: object) -> msgspec.Meta:
+    """Describe a field in the document; nothing here is checked by it."""
+    return msgspec.Meta(
+        description=description, extra_json_schema={"extra": schema} if schema else None
+    )
+
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_REFERENCE: Final = rf"^[A-Za-z0-9_]{{1,{REFERENCE_LENGTH_MAX}}}$"
+# No control characters, and not only spaces.
+_REASON: Final = {
+    "max_length": REASON_LENGTH_MAX,
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+}
+_PRODUCT: Final = _shown(
+    "Stripe's id of a product, sold at its default price.", pattern=_REFERENCE
+)
+_PRICE: Final = _shown("Stripe's id of a price. Admin.", pattern=_REFERENCE)
+_QUANTITY: Final = _shown("How many.", minimum=1, maximum=QUANTITY_MAX)
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request carries, and what the document says of it besides its fields."""
+
+    # Fields that hold what others are called: a user, a token. Digits in them are no
+    # card's.
+    names: ClassVar[frozenset[str]] = frozenset()
+    # Which fields go together, as JSON Schema.
+    rules: ClassVar[Mapping[str, object]] = {}
+
+    @classmethod
+    def examples(cls) -> Sequence[Self]:
+        """Return bodies that are taken."""
+        raise NotImplementedError
+
+
+class UserIn(Body, frozen=True):
+    """`customer_id` adopts a customer that the gateway has already.
+
+    With a `reason` it takes the place of another one.
+    """
+
+    email: Annotated[
+        str,
+        _shown("The user's e-mail.", format="idn-email", max_length=EMAIL_LENGTH_MAX),
+    ]
+    customer_id: Annotated[
+        str | None,
+        _shown(
+            "Stripe's id of a customer.",
+            pattern=rf"^[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}$",
+        ),
+    ] = None
+    reason: Annotated[
+        str | None, _shown("Why it takes another one's place.", **_REASON)
+    ] = None
+
+    rules: ClassVar[Mapping[str, object]] = {
+        "if": {"properties": {"reason": {"type": "string"}}, "required": ["reason"]},
+        "then": {
+            "properties": {"customer_id": {"type": "string"}},
+            "required": ["customer_id"],
+        },
+    }
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls(email="ada@example.com")]
+
+
+class LinkIn(Body, frozen=True):
+    """Whose a payment is, and why."""
+
+    user_id: Annotated[
+        str,
+        _shown(
+            "The id of a user who is registered.",
+            pattern=rf"^[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}$",
+            schema_not={"enum": [".", ".."]},
+        ),
+    ]
+    reason: Annotated[str, _shown("Why, for the audit log.", **_REASON)]
+
+    names: ClassVar[frozenset[str]] = frozenset({"user_id"})
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls("ada", "paid from a friend's computer")]
+
+
+class UnlinkIn(Body, frozen=True):
+    """Why a payment is unlinked."""
+
+    reason: Annotated[str, _shown("Why, for the audit log.", **_REASON)]
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls("it was a friend's")]
+
+
+class CardIn(Body, frozen=True):
+    """The gateway's id of a payment method; a card's number never comes here."""
+
+    payment_method: Annotated[
+        str, _shown("Stripe's id of a payment method.", pattern=_REFERENCE)
+    ]
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls("pm_card_visa")]
+
+
+class OrderIn(Body, frozen=True):
+    """`product` or `price`, one of the two; `price` and `trial_days` are an admin's."""
+
+    product: Annotated[str | msgspec.UnsetType, _PRODUCT] = msgspec.UNSET
+    price: Annotated[str | msgspec.UnsetType, _PRICE] = msgspec.UNSET
+    quantity: Annotated[int, _QUANTITY] = 1
+    payment_method: Annotated[
+        str | msgspec.UnsetType,
+        _shown("The card that pays, if not the user's own.", pattern=_REFERENCE),
+    ] = msgspec.UNSET
+    trial_days: Annotated[
+        int | msgspec.UnsetType,
+        _shown("Days that cost nothing. Admin.", minimum=1, maximum=TRIAL_DAYS_MAX),
+    ] = msgspec.UNSET
+
+    rules: ClassVar[Mapping[str, object]] = {
+        "if": {"required": ["product"]},
+        "then": {"not": {"required": ["price"]}},
+        "else": {"required": ["price"]},
+    }
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls(product="prod_basic", payment_method="pm_card_visa")]
+
+    def order(self) -> Order:
+        """Return what is ordered.
+
+        Raises:
+            InvalidValue: see `Order`.
+        """
+        return Order(**_given(self))
+
+
+class ChangeIn(Body, frozen=True):
+    """`product` or `price`, not both; `price` is an admin's.
+
+    `proration_date` is a preview's, at most 600 s old.
+    """
+
+    product: Annotated[str | msgspec.UnsetType, _PRODUCT] = msgspec.UNSET
+    price: Annotated[str | msgspec.UnsetType, _PRICE] = msgspec.UNSET
+    quantity: Annotated[int | msgspec.UnsetType, _QUANTITY] = msgspec.UNSET
+    cancel_at_period_end: Annotated[
+        bool | msgspec.UnsetType, _shown("Whether it ends with its period.")
+    ] = msgspec.UNSET
+    proration_date: Annotated[
+        _Moment | msgspec.UnsetType,
+        _shown("A preview's, so that it costs what that said."),
+    ] = msgspec.UNSET
+
+    rules: ClassVar[Mapping[str, object]] = {
+        "minProperties": 1,
+        "not": {"required": ["product", "price"]},
+        "dependentSchemas": {
+            "proration_date": {
+                "anyOf": [
+                    {"required": [field]} for field in ("product", "price", "quantity")
+                ]
+            }
+        },
+    }
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls(quantity=2), cls(cancel_at_period_end=True)]
+
+    def change(self) -> Change:
+        """Return what is to change.
+
+        Raises:
+            InvalidValue: see `Change`.
+        """
+        return Change(**_given(self))
+
+
+def _given(body: msgspec.Struct) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(body).items()
+        if value is not msgspec.UNSET
+    }
+
+
+class TokenIn(Body, frozen=True, omit_defaults=True):
+    """Either `token`, or all of the other three."""
+
+    token: Annotated[str | None, _shown("A token, as it is sent.")] = None
+    issuer: Annotated[PrintableName | None, _shown("Its issuer. Admin.")] = None
+    jti: Annotated[PrintableName | None, _shown("Its id. Admin.")] = None
+    expires_at: Annotated[_Moment | None, _shown("When it expires. Admin.")] = None
+
+    names: ClassVar[frozenset[str]] = frozenset({"token", "issuer", "jti"})
+    rules: ClassVar[Mapping[str, object]] = {
+        "if": {"properties": {"token": {"type": "string"}}, "required": ["token"]},
+        "then": {
+            "properties": {
+                field: {"type": "null"} for field in ("issuer", "jti", "expires_at")
+            }
+        },
+        "else": {
+            "properties": {
+                field: {"type": "string"} for field in ("issuer", "jti", "expires_at")
+            },
+            "required": ["issuer", "jti", "expires_at"],
+        },
+    }
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        until = datetime.fromisoformat("2030-01-01T00:00:00Z")
+        return [cls(issuer="https://users.example.com", jti="b4c1", expires_at=until)]

@@ -1,0 +1,56 @@
+"""Answers that a caller may have already: `ETag` and `If-None-Match` (RFC 9110)."""
+
+import hashlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from litestar import Response
+from litestar.datastructures import ResponseHeader
+from litestar.enums import MediaType
+from litestar.openapi import ResponseSpec
+from typing_extensions import override
+
+_T = TypeVar("_T")
+ETAG: Final = ResponseHeader(
+    name="ETag",
+    description="Names this very answer.",
+    documentation_only=True,
+    value="",
+)
+NOT_MODIFIED: Final[Mapping[int, ResponseSpec]] = {
+    HTTPStatus.NOT_MODIFIED: ResponseSpec(
+        None, description="The answer is as `If-None-Match` has it."
+    )
+}
+
+
+class _Encoded(Response[_T]):
+    """An answer that was encoded before its headers were made of that."""
+
+    encoded: bytes
+
+    @override
+    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:
+        return self.encoded
+
+
+def tagged(shape: _T, body: bytes, *, given: str | None, cache: str) -> Response[_T]:
+    """Answer with an ETag, or 304 to a caller who has this very answer.
+
+    `body` is `shape` in JSON, `given` their `If-None-Match`.
+    """
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    is_known = given is not None and not {tag, "*"}.isdisjoint(_tags(given))
+    answer = _Encoded(
+        shape,
+        status_code=HTTPStatus.NOT_MODIFIED if is_known else None,
+        headers={"ETag": tag, "Cache-Control": cache},
+        media_type=MediaType.JSON,
+    )
+    answer.encoded = b"" if is_known else body
+    return answer
+
+
+def _tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}

@@ -1,0 +1,183 @@
+"""Answers as the OpenAPI document shows them, of one user in one year."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from payments_core.by_hand import ActionByHand
+from payments_core.entitlement import PaymentStatus
+from payments_core.explanation import AccessCode, CauseCode, FactKind, StepKind
+from payments_core.intent import IntentKind, IntentState
+from payments_core.subscription import SubscriptionStatus
+from payments_service.http.schemas import (
+    CutOffOut,
+    ReceiptOut,
+    ReceiptOutcome,
+    RevocationOut,
+    RevocationsOut,
+    TokenInvalidatedOut,
+)
+from payments_service.presentation.explanation import (
+    CAUSES,
+    FACTS,
+    STEPS,
+    AccessOut,
+    CauseOut,
+    ExplanationOut,
+    FactOut,
+    StepOut,
+)
+from payments_service.presentation.lists import (
+    PaymentItemOut,
+    PaymentOut,
+    PaymentsOut,
+    TimelineOut,
+    UserOut,
+    UsersOut,
+)
+from payments_service.presentation.schemas import (
+    CardOut,
+    CardOutcome,
+    CardSetUpOut,
+    CardUpdatedOut,
+    DecidedOut,
+    IntentOut,
+    KnownSubscriptionOut,
+    MoneyOut,
+    PaymentLinkOut,
+    PaymentStatusOut,
+    PreviewLineOut,
+    PreviewOut,
+    SubscribedOut,
+    SubscriptionsOut,
+)
+
+_BEGIN: Final = datetime.fromisoformat("2026-05-01T09:30:00Z")
+_END: Final = datetime.fromisoformat("2026-06-01T09:30:00Z")
+_CARD: Final = CardOut("visa", "4242", 12, 2030)
+_SUBSCRIBED: Final = SubscribedOut(
+    id="sub-1PqX9b",
+    status=SubscriptionStatus.ACTIVE,
+    product="prod_basic",
+    price="price_basic",
+    quantity=1,
+    currency="eur",
+    created_at=_BEGIN,
+    current_period_start=_BEGIN,
+    current_period_end=_END,
+    trial_end=None,
+    cancel_at_period_end=False,
+    cancel_at=None,
+    ended_at=None,
+    pending_update=None,
+)
+_KNOWN: Final = msgspec.convert(
+    msgspec.to_builtins(_SUBSCRIBED) | {"paid_through": _END}, KnownSubscriptionOut
+)
+_PAYMENT: Final = PaymentOut(
+    id="ch_1PqX9b",
+    state="succeeded",
+    amount=MoneyOut(900, "eur"),
+    refunded_minor=0,
+    dispute="none",
+    created_at=_BEGIN,
+    invoice="in_1",
+    subscription="sub-1PqX9b",
+    failure_code=None,
+    linked_by_hand=False,
+)
+_ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
+    PaymentStatusOut(
+        user_id="ada",
+        email="ada@example.com",
+        payment_status=PaymentStatus.PAID,
+        payment_expire_date=_END,
+        entitled=True,
+        card=_CARD,
+        subscriptions=[_KNOWN],
+    ),
+    ExplanationOut(
+        user_id="ada",
+        at=_BEGIN,
+        payment_status=PaymentStatus.PAID,
+        payment_expire_date=_END,
+        entitled=True,
+        entitled_until=_END,
+        cause=CauseOut(
+            CauseCode.PAID_PERIOD, CAUSES[CauseCode.PAID_PERIOD], _BEGIN, ["in_1"], None
+        ),
+        access=AccessOut.of(AccessCode.PAID),
+        chain=[
+            FactOut(
+                at=_BEGIN,
+                kind=FactKind.PERIOD_PAID,
+                text=FACTS[FactKind.PERIOD_PAID],
+                objects=["in_1", "sub_1PqX9b"],
+                amount=MoneyOut(900, "eur"),
+                until=_END,
+                failure_code=None,
+                detail=None,
+                events=["evt_1"],
+            )
+        ],
+        next=[StepOut(_END, StepKind.RENEWAL, STEPS[StepKind.RENEWAL], ["sub_1PqX9b"])],
+        actions=[],
+        recorded=None,
+    ),
+    UsersOut(
+        [
+            UserOut(
+                user_id="ada",
+                email="ada@example.com",
+                payment_status="paid",
+                payment_expire_date=_END,
+                entitled=True,
+                customer_id="cus_1",
+                products=["prod_basic"],
+            )
+        ],
+        None,
+    ),
+    PaymentsOut([_PAYMENT], None),
+    TimelineOut([PaymentItemOut(_BEGIN, _PAYMENT)], None),
+    CardSetUpOut("seti_1PqX_secret_example"),
+    CardUpdatedOut(CardOutcome.UPDATED, _CARD),
+    _SUBSCRIBED,
+    _KNOWN,
+    SubscriptionsOut([_KNOWN]),
+    PreviewOut(
+        MoneyOut(900, "eur"),
+        _BEGIN,
+        [PreviewLineOut("1 Basic, for the rest of the period", 900)],
+    ),
+    IntentOut(
+        "5f0c6f1f-9d1b-4c35-8a2e-000000000001",
+        IntentKind.START_SUBSCRIPTION,
+        IntentState.SUCCEEDED,
+        _BEGIN,
+        _SUBSCRIBED,
+        None,
+    ),
+    PaymentLinkOut(
+        payment_id="ch_1PqX9b",
+        user_id="ada",
+        linked_by_hand=True,
+        decided=[
+            DecidedOut(
+                _BEGIN, ActionByHand.LINK_PAYMENT, "ada", "admin", "by telephone"
+            )
+        ],
+    ),
+    TokenInvalidatedOut(),
+    CutOffOut("ada", _BEGIN),
+    RevocationsOut(
+        [RevocationOut("https://users.example.com", "b4c1", "ada", _END, _BEGIN)], None
+    ),
+    ReceiptOut(ReceiptOutcome.APPLIED),
+)
+# By the name of their shape.
+EXAMPLES: Final[Mapping[str, msgspec.Struct]] = {
+    type(answer).__name__: answer for answer in _ANSWERS
+}

@@ -1,0 +1,345 @@
+"""The OpenAPI document, which Litestar makes of the handlers, and this finishes.
+
+Litestar knows parameters, bodies and answers by their types. What it does not know is
+added here, of what the routes state: who may call, every problem with its codes, the
+headers of answers, and which fields of a body go together.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
+from litestar.routes import HTTPRoute
+from litestar.types import ControllerRouterHandler
+
+from payments_core.caller import ADMIN_SCOPE
+from payments_service.http.authentication import admin_only
+from payments_service.http.bodies import Body
+from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
+from payments_service.http.examples import EXAMPLES
+from payments_service.http.parameters import IfNoneMatch
+from payments_service.http.problems import MEDIA_TYPE, HttpProblem, Problem, shown
+from payments_service.http.refusals import (
+    ADMIN,
+    ALWAYS,
+    ANY_BODY,
+    CALLER,
+    JSON_BODY,
+    KEY,
+    NO_BODY,
+    TYPED_BODY,
+    Refusal,
+    stated,
+)
+from payments_service.http.requests import HttpRequest, no_body
+from payments_service.presentation import PREFIX
+
+MAX_AGE_S: Final = 300
+_JSON: Final = "application/json"
+_SCHEME: Final = "bearer"
+_TAGS: Final = {
+    "users": "Who a user is, and whether they have paid.",
+    "explanation": "Why a user has paid or not.",
+    "lists": "Users, and what happened to one, in pages.",
+    "cards": "The card that pays.",
+    "subscriptions": "What a user subscribes to, and operations under way.",
+    "payments": "Whose a payment is, by hand.",
+    "tokens": "Bearer tokens that are revoked.",
+    "webhooks": "What Stripe reports.",
+    "openapi": "This document.",
+}
+_DESCRIPTION: Final = (
+    "Whether users have paid, and all that it takes: cards, subscriptions, webhooks of "
+    "Stripe's. JSON in and out; times are RFC 3339 in UTC; money is an amount in minor "
+    f"units and a currency. Every answer that is no success is `{MEDIA_TYPE}` "
+    "(RFC 9457), and tells its `code`. An unknown field of a body or a query is "
+    "refused, and so is one that is there twice. HEAD is answered wherever GET is."
+)
+_TOKENS: Final = (
+    "A JWT of the users micro-service. A caller reaches their own user (`sub`), and "
+    f"another's is 404. The scope `{ADMIN_SCOPE}` reaches everybody; operations that "
+    "need it name it."
+)
+_REQUEST_ID: Final = {
+    "description": "The request's `X-Request-Id`, or a new one; the log has it.",
+    "schema": {"type": "string"},
+}
+_RETRY_AFTER: Final = {
+    "description": "Seconds until the same request may be sent again.",
+    "schema": {"type": "integer"},
+}
+_HEADERS: Final[Mapping[HTTPStatus, Mapping[str, Any]]] = {
+    HTTPStatus.UNAUTHORIZED: {
+        "WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`."}
+    },
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": _RETRY_AFTER},
+}
+_REPLAYED: Final = {
+    "description": "`true`: the answer of before, to the same `Idempotency-Key`.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_LOCATION: Final = {
+    "description": "Where the operation's outcome will be.",
+    "required": True,
+    "schema": {"type": "string"},
+}
+
+Json = dict[str, Any]
+
+
+def _ref(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+class Document:
+    """The document as it is served; made once, when it is asked for first."""
+
+    def __init__(self, make: Callable[[], Json]) -> None:
+        self._make = make
+        self._made: bytes | None = None
+
+    async def __call__(self) -> bytes:
+        """Return it in JSON."""
+        if self._made is None:
+            # A tenth of a second, which webhooks need not wait for.
+            self._made = await asyncio.to_thread(
+                lambda: msgspec.json.encode(self._make())
+            )
+        return self._made
+
+
+@get(
+    "/openapi.json",
+    before_request=no_body,
+    response_headers=[ETAG],
+    responses=NOT_MODIFIED,
+)
+async def get_openapi(
+    document: NamedDependency[Document], if_none_match: IfNoneMatch = None
+) -> Response[dict[str, Any]]:
+    """Return this document."""
+    body = await document()
+    return tagged({}, body, given=if_none_match, cache=f"public, max-age={MAX_AGE_S}")
+
+
+def document(
+    *,
+    for_callers: Sequence[ControllerRouterHandler],
+    for_anybody: Sequence[ControllerRouterHandler],
+    dependencies: Mapping[str, Provide],
+) -> Json:
+    """Return the document of routes: those that need a token, and those that do not.
+
+    `dependencies` are what handlers ask for by name; nothing of them is called.
+    """
+    callers = Router("/", route_handlers=for_callers, security=[{_SCHEME: []}])
+    anybody = Router("/", route_handlers=for_anybody, security=[{}])
+    app = Litestar(
+        [Router(PREFIX, route_handlers=[callers, anybody])],
+        dependencies=dict(dependencies),
+        request_class=HttpRequest,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="payments-gateway",
+            version=version("payments-service"),
+            description=_DESCRIPTION,
+            servers=[Server(url="/")],
+            tags=[Tag(name=name, description=text) for name, text in _TAGS.items()],
+            operation_id_creator=lambda handler, *_: handler.handler_name,
+            components=Components(
+                security_schemes={
+                    _SCHEME: SecurityScheme(
+                        type="http",
+                        scheme="bearer",
+                        bearer_format="JWT",
+                        description=_TOKENS,
+                    )
+                }
+            ),
+        ),
+    )
+    made = app.openapi_schema.to_schema()
+    schemas = made["components"]["schemas"]
+    # The type of a field of which only the document says what it may be.
+    del schemas[msgspec.Struct.__name__]
+    for path, method, handler in _operations(app):
+        operation = made["paths"][path][method.lower()]
+        _finish(operation, handler)
+        _describe_body(operation, handler, schemas)
+    made["components"] = {
+        "headers": {"RequestId": _REQUEST_ID},
+        **made["components"],
+        "schemas": dict(sorted(schemas.items())),
+    }
+    for shape in _shapes(msgspec.Struct):
+        if (schema := schemas.get(shape.__name__)) and "__doc__" in shape.__dict__:
+            schema["description"] = " ".join((shape.__doc__ or "").split())
+    plain: Json = _plain(made)
+    return plain
+
+
+def _shapes(of: type) -> Iterator[type]:
+    shape: type
+    for shape in of.__subclasses__():
+        yield shape
+        yield from _shapes(shape)
+
+
+def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and route.path.startswith(PREFIX):
+            for handler in route.route_handlers:
+                for method in handler.http_methods - {"OPTIONS"}:
+                    yield route.path_format, method, handler
+
+
+def _finish(operation: Json, handler: HTTPRouteHandler) -> None:
+    """Add what Litestar does not know of an operation."""
+    summary, _, more = (handler.fn.__doc__ or "").partition("\n")
+    is_admins = admin_only in handler.resolve_guards()
+    operation["summary"] = summary
+    operation["tags"] = [handler.fn.__module__.rpartition(".")[2]]
+    operation["description"] = _described(more, is_admins=is_admins) or summary
+    if operation["security"] == [{}]:
+        operation["security"] = []
+    if is_admins:
+        operation["security"] = [{_SCHEME: [ADMIN_SCOPE]}]
+    taken = {it["name"] for it in operation.get("parameters", ())}
+    successes = {
+        status: answer
+        for status, answer in operation["responses"].items()
+        if int(status) < HTTPStatus.BAD_REQUEST
+    }
+    for status, answer in successes.items():
+        if "content" in answer and int(status) != HTTPStatus.ACCEPTED:
+            answer["description"] = HTTPStatus(int(status)).phrase
+        _show_answer(answer)
+        headers = answer.setdefault("headers", {})
+        headers["X-Request-Id"] = _ref("headers", "RequestId")
+        if "Idempotency-Key" in taken:
+            headers["Idempotent-Replayed"] = _REPLAYED
+        if int(status) == HTTPStatus.ACCEPTED:
+            headers["Location"] = _LOCATION
+    operation["responses"] = {
+        **dict(sorted(successes.items())),
+        **dict(_problems([*_refused(operation, handler, taken)])),
+    }
+
+
+def _show_answer(answer: Json) -> None:
+    content = answer.get("content", {}).get(_JSON)
+    name = (content or {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if name in EXAMPLES:
+        value = msgspec.to_builtins(EXAMPLES[name])
+        content["examples"] = {name: {"value": value}}
+
+
+def _described(more: str, *, is_admins: bool) -> str:
+    text = " ".join(line.strip() for line in more.splitlines()).strip()
+    scope = f"Needs the scope `{ADMIN_SCOPE}`." if is_admins else ""
+    return "\n\n".join(filter(None, [text, scope]))
+
+
+def _refused(
+    operation: Json, handler: HTTPRouteHandler, taken: Iterable[str]
+) -> Iterator[Refusal]:
+    yield from stated(handler.opt)
+    yield from ALWAYS
+    yield from ANY_BODY
+    is_callers = bool(operation["security"])
+    if is_callers:
+        yield from CALLER
+    if admin_only in handler.resolve_guards():
+        yield from ADMIN
+    if "Idempotency-Key" in taken:
+        yield from KEY
+    if "requestBody" not in operation:
+        yield from NO_BODY
+        return
+    yield from TYPED_BODY
+    if is_callers:
+        yield from JSON_BODY
+
+
+def _problems(refused: Sequence[Refusal]) -> Iterator[tuple[str, Json]]:
+    for status in sorted({it.status for it in refused}):
+        found = {it.code: it for it in refused if it.status is status}
+        some = dict(sorted(found.items()))
+        # What its own route says, if that says something.
+        first = next(it for it in refused if it.status is status)
+        headers = dict(_HEADERS.get(status, {}))
+        if "operation_in_progress" in some:
+            headers["Retry-After"] = _RETRY_AFTER
+        yield (
+            str(status.value),
+            {
+                "description": "\n".join(
+                    f"- `{code}`: {it.meaning}" for code, it in some.items()
+                ),
+                "headers": {**headers, "X-Request-Id": _ref("headers", "RequestId")},
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": _ref("schemas", Problem.__name__),
+                        "examples": {first.code: {"value": _example(first)}},
+                    }
+                },
+            },
+        )
+
+
+def _example(refusal: Refusal) -> Json:
+    problem = HttpProblem(refusal.status, refusal.code, refusal.meaning)
+    example: Json = msgspec.to_builtins(shown(problem, "5f0c6f1f9d1b4c35"))
+    return example
+
+
+def _describe_body(operation: Json, handler: HTTPRouteHandler, schemas: Json) -> None:
+    data = handler.parsed_fn_signature.parameters.get("data")
+    if data is None or not issubclass(data.annotation, Body):
+        return
+    shape: type[Body] = data.annotation
+    schema = schemas[shape.__name__]
+    schema.update(shape.rules)
+    schema["additionalProperties"] = False
+    operation["requestBody"]["content"][_JSON]["examples"] = {
+        f"{shape.__name__}{number}": {"value": _given(it)}
+        for number, it in enumerate(shape.examples(), 1)
+    }
+
+
+def _given(body: Body) -> Json:
+    return {
+        field.encode_name: msgspec.to_builtins(value)
+        for field in msgspec.structs.fields(body)
+        if (value := getattr(body, field.name)) is not msgspec.UNSET
+        and (field.required or value != field.default)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a part of a document without what says nothing."""
+    if isinstance(value, list):
+        return [_plain(it) for it in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: _plain(it) for name, it in value.items() if not _is_idle(name, it)}
+    if len(alternatives := plain.get("oneOf", ())) == 1:
+        del plain["oneOf"]
+        plain = {**alternatives[0], **plain}
+    return plain
+
+
+def _is_idle(name: str, value: Any) -> bool:
+    return (name, value) in (
+        ("deprecated", False),
+        ("allowEmptyValue", False),
+        ("allowReserved", False),
+    )
