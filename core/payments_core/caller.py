@@ -10,11 +10,13 @@ from payments_core.identity import Email, UserId
 from payments_core.tokens import Token
 
 ADMIN_SCOPE: Final = "payments:admin"
+# Reads every user, and changes nothing: support's.
+READ_SCOPE: Final = "payments:read"
 
 
 @attrs.frozen
 class Caller:
-    """Who asks: a user for itself, or an administrator for anybody."""
+    """Who asks: a user for itself, a reader of everybody, or an administrator."""
 
     token: Token
 
@@ -25,6 +27,10 @@ class Caller:
     @property
     def is_admin(self) -> bool:
         return ADMIN_SCOPE in self.token.scopes
+
+    @property
+    def reads_all(self) -> bool:
+        return self.is_admin or READ_SCOPE in self.token.scopes
 
     def names(self, user: UserId | Email) -> bool:
         """Say whether the caller's own token carries this id or e-mail."""
@@ -41,11 +47,14 @@ class Caller:
         if not self.is_admin:
             raise ScopeRequired(ADMIN_SCOPE)
 
-    def require_access(self, account: PaymentAccount) -> None:
+    def require_access(self, account: PaymentAccount, *, reading: bool = False) -> None:
         """Refuse an account that is not the caller's, as if it did not exist.
+
+        `reading`: nothing of it is changed, and no secret of it is shown.
 
         Raises:
             AccountNotFound: it is another's.
         """
-        if not self.is_admin and account.user_id != self.user_id:
+        reaches_all = self.reads_all if reading else self.is_admin
+        if not reaches_all and account.user_id != self.user_id:
             raise AccountNotFound

@@ -6,11 +6,12 @@ import attrs
 import pytest
 
 from contracts.examples import ADA, BOB, a_token, an_account, email_of
-from payments_core.caller import ADMIN_SCOPE, Caller
+from payments_core.caller import ADMIN_SCOPE, READ_SCOPE, Caller
 from payments_core.errors import AccountNotFound, ScopeRequired
 
 SECOND = timedelta(seconds=1)
 ADAS = Caller(attrs.evolve(a_token(), email=email_of(ADA)))
+READER = Caller(attrs.evolve(a_token(user="desk"), scopes=frozenset({READ_SCOPE})))
 ADMIN = Caller(attrs.evolve(a_token(user="root"), scopes=frozenset({ADMIN_SCOPE})))
 
 
@@ -36,3 +37,17 @@ def test_a_caller_reaches_its_own_account_and_an_administrator_every_one() -> No
         ADAS.require_access(an_account(BOB))
     with pytest.raises(ScopeRequired):
         ADAS.require_admin()
+
+
+def test_a_reader_reaches_every_account_to_read_it() -> None:
+    """
+    And none but its own to change it; an administrator may read what it may change.
+    """
+    READER.require_access(an_account(BOB), reading=True)
+    ADMIN.require_access(an_account(BOB), reading=True)
+    with pytest.raises(AccountNotFound):
+        READER.require_access(an_account(BOB))
+    with pytest.raises(AccountNotFound):
+        ADAS.require_access(an_account(BOB), reading=True)
+    with pytest.raises(ScopeRequired):
+        READER.require_admin()

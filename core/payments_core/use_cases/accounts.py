@@ -162,8 +162,10 @@ class GetAuthorizedAccount:
     directory: AccountDirectory
     register: RegisterUser
 
-    async def __call__(self, user: UserId | Email, *, caller: Caller) -> PaymentAccount:
-        """Return the account.
+    async def __call__(
+        self, user: UserId | Email, *, caller: Caller, reading: bool = False
+    ) -> PaymentAccount:
+        """Return the account; `reading`: see `Caller.require_access`.
 
         Raises:
             AccountNotFound: no account has this id or e-mail, or it is another user's.
@@ -172,7 +174,7 @@ class GetAuthorizedAccount:
         account = await self.directory.find(user)
         if account is None:
             account = await self._first_call(user, caller)
-        caller.require_access(account)
+        caller.require_access(account, reading=reading)
         return account
 
     async def _first_call(self, user: UserId | Email, caller: Caller) -> PaymentAccount:
@@ -204,7 +206,7 @@ class GetPaymentStatus:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        return self.view(await self.reach(user, caller=caller))
+        return self.view(await self.reach(user, caller=caller, reading=True))
 
     def view(self, account: PaymentAccount) -> PaymentStatusView:
         return PaymentStatusView(

@@ -215,7 +215,8 @@ class ReadSubscriptions:
         Raises:
             AccountNotFound: see `GetAuthorizedAccount`.
         """
-        return (await self.reach(user, caller=caller)).subscriptions
+        account = await self.reach(user, caller=caller, reading=True)
+        return account.subscriptions
 
     async def one(
         self, user: UserId | Email, id_: SubscriptionId, *, caller: Caller
@@ -226,7 +227,8 @@ class ReadSubscriptions:
             AccountNotFound: see `GetAuthorizedAccount`.
             SubscriptionNotFound: the user has none of this id.
         """
-        return (await self.reach(user, caller=caller)).subscription(id_)
+        account = await self.reach(user, caller=caller, reading=True)
+        return account.subscription(id_)
 
 
 @attrs.frozen

@@ -44,6 +44,8 @@ _PRODUCT: Final = _shown(
 _PRICE: Final = _shown("Stripe's id of a price. Admin.", pattern=_REFERENCE)
 _QUANTITY: Final = _shown("How many.", minimum=1, maximum=QUANTITY_MAX)
 
+_COSTING: Final = [{"required": [field]} for field in ("product", "price", "quantity")]
+
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a request carries, and what the document says of it besides its fields."""
@@ -196,11 +198,7 @@ class ChangeIn(Body, frozen=True):
         "minProperties": 1,
         "not": {"required": ["product", "price"]},
         "dependentSchemas": {
-            "proration_date": {
-                "anyOf": [
-                    {"required": [field]} for field in ("product", "price", "quantity")
-                ]
-            }
+            "proration_date": {"anyOf": _COSTING},
         },
     }
 
@@ -216,6 +214,20 @@ class ChangeIn(Body, frozen=True):
             InvalidValue: see `Change`.
         """
         return Change(**_given(self))
+
+
+class PreviewIn(ChangeIn, frozen=True):
+    """A change that costs something, or gives something back."""
+
+    rules: ClassVar[Mapping[str, object]] = {
+        "not": {"required": ["product", "price"]},
+        "anyOf": _COSTING,
+    }
+
+    @classmethod
+    @override
+    def examples(cls) -> Sequence[Self]:
+        return [cls(quantity=2)]
 
 
 def _given(body: msgspec.Struct) -> dict[str, Any]:

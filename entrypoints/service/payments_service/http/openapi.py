@@ -20,7 +20,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
 
-from payments_core.caller import ADMIN_SCOPE
+from payments_core.caller import ADMIN_SCOPE, READ_SCOPE
 from payments_service.http.authentication import admin_only
 from payments_service.http.bodies import Body
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
@@ -65,8 +65,8 @@ _DESCRIPTION: Final = (
 )
 _TOKENS: Final = (
     "A JWT of the users micro-service. A caller reaches their own user (`sub`), and "
-    f"another's is 404. The scope `{ADMIN_SCOPE}` reaches everybody; operations that "
-    "need it name it."
+    f"another's is 404. The scope `{READ_SCOPE}` reads every user (GET below "
+    f"`/users`), and `{ADMIN_SCOPE}` reaches everybody; operations that need it say so."
 )
 _REQUEST_ID: Final = {
     "description": "The request's `X-Request-Id`, or a new one; the log has it.",

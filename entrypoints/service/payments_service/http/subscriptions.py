@@ -19,7 +19,7 @@ from payments_core.use_cases import (
     ReadSubscriptions,
     StartSubscription,
 )
-from payments_service.http.bodies import ChangeIn, OrderIn
+from payments_service.http.bodies import ChangeIn, OrderIn, PreviewIn
 from payments_service.http.operations import ACCEPTED, answer_of, as_it_is
 from payments_service.http.parameters import (
     IntentInPath,
@@ -151,7 +151,7 @@ async def preview_change(
     request: HttpRequest,
     user: UserInPath,
     subscription: SubscriptionInPath,
-    data: JSONBody[ChangeIn],
+    data: JSONBody[PreviewIn],
     preview: NamedDependency[PreviewChange],
 ) -> PreviewOut:
     """Say what a change would cost, to the cent.
