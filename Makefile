@@ -13,7 +13,11 @@ ARGS ?=
 # One more than the cores that CI has: many tests wait for processes that they started.
 WORKERS ?= 3
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
-  tests/integration/postgres/test_lists_of_many.py
+  tests/integration/postgres/test_lists_of_many.py \
+  tests/integration/test_generated_client.py
+# At least, of `make fuzz`.
+CASES ?= 500
+SEED ?= 1
 # The tests that reach the core and the adapters in their own process: of the services
 # and sandboxes that others start, coverage would see little, and slow all of it down.
 COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% sandbox_% year%), \
@@ -33,7 +37,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/unit/test_histories.py::test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known[0] \
   tests/unit/test_crash_schedules.py::test_p22_p23_p29_f01_one_break_anywhere_leaves_one_truth[end-freeze]
 
-.PHONY: help install openapi run demo test coverage check prove bench release-check format clean
+.PHONY: help install openapi run demo test coverage check prove fuzz bench release-check format clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -72,6 +76,9 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 
 prove: .venv/.installed ## Run properties, schedules and faults with many more cases
 	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n $(WORKERS) --timeout 7200 $(PROVE) $(ARGS)
+
+fuzz: .venv/.installed ## Send CASES requests made of the OpenAPI document to a service
+	@PAYMENTS_LOG_LEVEL=warning PYTHONPATH=tests .venv/bin/python -m fuzz.run --cases $(CASES) --seed $(SEED) $(ARGS)
 
 bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
 	@.venv/bin/python -m benchmarks $(ARGS)

@@ -1,9 +1,15 @@
 """Requests that the OpenAPI document itself shows, with the ids of a world in them."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import attrs
+import httpx
+import jsonschema_rs
 
 from payments_service.http.app import described
 from payments_service.presentation import PREFIX
@@ -61,3 +67,51 @@ def operations() -> Iterator[Operation]:
         for method, told in item.items():
             below = path.removeprefix(PREFIX)
             yield Operation(told["operationId"], method.upper(), below, told)
+
+
+@cache
+def validator(location: str) -> jsonschema_rs.Draft202012Validator:
+    """Return what validates a value against a schema, which a JSON of it names."""
+    whole = {**json.loads(location), "components": DOCUMENT["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+def assert_valid(value: Json, schema: Json) -> None:
+    validator(json.dumps(schema)).validate(value)
+
+
+@cache
+def _templates() -> list[tuple[re.Pattern[str], Json]]:
+    return [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), item)
+        for path, item in DOCUMENT["paths"].items()
+    ]
+
+
+def assert_documented(answer: httpx.Response) -> None:
+    """Assert that an answer of the service is one that the document has.
+
+    What the document does not know is left alone: other paths and methods, answers
+    without a body.
+    """
+    path = urlsplit(str(answer.request.url)).path
+    method = answer.request.method.lower()
+    for pattern, item in _templates():
+        if pattern.fullmatch(path) and method in item:
+            _assert_stated(answer, item[method]["responses"])
+            return
+
+
+def _assert_stated(answer: httpx.Response, stated: Json) -> None:
+    told = stated.get(str(answer.status_code))
+    assert told is not None, f"{answer.status_code} is not documented: {answer.text}"
+    for name, header in told.get("headers", {}).items():
+        assert name in answer.headers or not header.get("required"), name
+    if not answer.content:
+        return
+    kind = answer.headers["content-type"]
+    assert kind in told["content"], kind
+    assert_valid(answer.json(), told["content"][kind]["schema"])
+    if answer.status_code >= 400:  # the failures
+        code = answer.json()["code"]
+        assert f"`{code}`" in told["description"], f"{code} is not documented"

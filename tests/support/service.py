@@ -23,12 +23,17 @@ from payments_adapters.stripe import sign
 from payments_core import Email, user_id
 from payments_core.caller import ADMIN_SCOPE
 from support import bound
+from support.openapi_calls import assert_documented
 from support.plain_http import TLS
 
 PREFIX = "/payments-gateway/api"
 ISSUER = "users.test"
 AUDIENCE = "payments-gateway"
 START_S_MAX = 30.0
+# How much a service says: more or less than usual, if who runs the tests wants that.
+_LOGGING = {
+    name: os.environ[name] for name in ["PAYMENTS_LOG_LEVEL"] if name in os.environ
+}
 
 
 def free_port() -> int:
@@ -111,13 +116,15 @@ class ServiceProcess:
         self, event: Any, route: str = "stripe", **headers: str
     ) -> httpx.Response:
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
-        return httpx.post(
+        answer = httpx.post(
             f"{self.url}/webhooks/{route}",
             content=body,
             headers={**self.world.signed(body), **headers},
             timeout=30,
             verify=TLS,
         )
+        assert_documented(answer)
+        return answer
 
     def register(self, user: str, email: str, customer: str | None = None) -> None:
         """Register a user; with a customer that no gateway is asked for."""
@@ -131,7 +138,7 @@ class ServiceProcess:
         self, method: str, path: str, token: str | None = None, body: Any = None
     ) -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.request(
+        answer = httpx.request(
             method,
             self.url + path,
             json=body,
@@ -139,6 +146,8 @@ class ServiceProcess:
             timeout=30,
             verify=TLS,
         )
+        assert_documented(answer)
+        return answer
 
     def status(self, user: str) -> dict[str, Any]:
         answer = self.call("GET", f"/users/{user}/payment-status", self.world.admin())
@@ -160,7 +169,7 @@ def start(
     port, ops_port = port or free_port(), free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "serve"],
-        env={**world.env(port, ops_port), **_code_of(release)},
+        env={**world.env(port, ops_port), **_LOGGING, **_code_of(release)},
     )
     service = ServiceProcess(world, port, ops_port, process)
     deadline = time.monotonic() + START_S_MAX

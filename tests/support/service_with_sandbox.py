@@ -29,6 +29,7 @@ from payments_service.container import Overrides, build_container, opened
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 from support import databases, service
+from support.openapi_calls import assert_documented
 from support.plain_http import TLS
 from support.sandbox import conforming
 from support.service import ServiceProcess, World
@@ -172,7 +173,7 @@ class Payer:
         if content is not None:
             headers["Content-Type"] = "application/json"
         where = path if path.startswith("/") else f"/users/{self.id}/{path}"
-        return httpx.request(
+        answer = httpx.request(
             method,
             self.stack.service.url + where,
             json=body,
@@ -182,6 +183,8 @@ class Payer:
             trust_env=False,
             verify=TLS,
         )
+        assert_documented(answer)
+        return answer
 
     def get(self, path: str) -> Json:
         return self.call("GET", path).raise_for_status().json()

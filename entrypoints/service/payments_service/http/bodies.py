@@ -38,6 +38,8 @@ _REASON: Final = {
     "max_length": REASON_LENGTH_MAX,
     "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
 }
+# `PrintableName`, in a union.
+_NAME: Final = {"pattern": "^[!-~]{1,255}$"}
 _PRODUCT: Final = _shown(
     "Stripe's id of a product, sold at its default price.", pattern=_REFERENCE
 )
@@ -242,8 +244,10 @@ class TokenIn(Body, frozen=True, omit_defaults=True):
     """Either `token`, or all of the other three."""
 
     token: Annotated[str | None, _shown("A token, as it is sent.")] = None
-    issuer: Annotated[PrintableName | None, _shown("Its issuer. Admin.")] = None
-    jti: Annotated[PrintableName | None, _shown("Its id. Admin.")] = None
+    issuer: Annotated[PrintableName | None, _shown("Its issuer. Admin.", **_NAME)] = (
+        None
+    )
+    jti: Annotated[PrintableName | None, _shown("Its id. Admin.", **_NAME)] = None
     expires_at: Annotated[_Moment | None, _shown("When it expires. Admin.")] = None
 
     names: ClassVar[frozenset[str]] = frozenset({"token", "issuer", "jti"})

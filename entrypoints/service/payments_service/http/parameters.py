@@ -69,7 +69,7 @@ Cursor = Annotated[
     str | None,
     QueryParameter(
         description="`next_cursor` of the page before; without it, the first page.",
-        schema_extra=_TEXT,
+        schema_extra={**_TEXT, "pattern": "^[A-Za-z0-9_-]+$"},
     ),
 ]
 Limit = Annotated[

@@ -12,7 +12,7 @@ from litestar import Router, asgi, post
 from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.openapi import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody
+from litestar.params import BodyKwarg, HeaderParameter
 from litestar.types import Receive, Scope, Send
 
 from payments_core.errors import (
@@ -127,8 +127,23 @@ def described() -> Router:
 
 
 def _description(path: str, only: str | None) -> HTTPRouteHandler:
+    taken: dict[str, object] = {"type": "string"}
+    if only is not None:
+        taken["enum"] = [only, f"v1.{only}"]
+
     async def webhook(
-        data: JSONBody[dict[str, Any]], signature: Signature
+        data: Annotated[
+            dict[str, Any],
+            BodyKwarg(
+                media_type="application/json",
+                description="The event, as Stripe sends it.",
+                schema_extra={
+                    "properties": {"id": {"type": "string"}, "type": taken},
+                    "required": ["id", "type"],
+                },
+            ),
+        ],
+        signature: Signature,
     ) -> ReceiptOut:
         raise NotImplementedError
 
