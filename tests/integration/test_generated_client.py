@@ -28,11 +28,12 @@ from generated.models import Problem, SubscribedOut
 base, token, user, product = sys.argv[1:]
 with AuthenticatedClient(base_url=base, token=token) as client:
     order = OrderIn(product=product)
-    begun = start_subscription.sync(user, client=client, body=order, idempotency_key="k")
+    ask = start_subscription.sync
+    begun = ask(user, client=client, body=order, idempotency_key="k")
     assert isinstance(begun, SubscribedOut), begun
     status = get_payment_status.sync(user, client=client)
     assert isinstance(status, PaymentStatusOut), status
-    refused = start_subscription.sync(user, client=client, body=order)
+    refused = ask(user, client=client, body=order)
     assert isinstance(refused, Problem), refused
     print(json.dumps({
         "status": status.payment_status is PaymentStatus.PAID,
