@@ -12,6 +12,7 @@ from payments_adapters.stripe import sign
 
 # By the names that paths and bodies have for them.
 KNOWN: Final[dict[str, list[str]]] = json.loads(os.environ["FUZZ_KNOWN"])
+PAST: Final = "2026-01-01T00:00:00Z"
 SECRET: Final = os.environ["FUZZ_WEBHOOK_SECRET"]
 
 
@@ -72,6 +73,9 @@ def map_case(_: HookContext, case: Case[Any]) -> Case[Any]:
             case.path_parameters = known
         if "/webhooks/" not in case.path:
             case.body = _printable(_whole(_known(case.body)))
+        # No schema knows what time it is.
+        if (case.query or {}).get("at", "") > PAST:
+            case.query["at"] = PAST
         # A cursor is ours: nobody makes one up.
         if "cursor" in (case.query or {}):
             case.query["cursor"] = KNOWN["cursor"][0]

@@ -40,7 +40,7 @@ class ExplainUser:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller)
+        account = await self.reach(user, caller=caller, reading=True)
         facts = await self.history.facts(account)
         if not caller.is_admin:
             facts = facts.for_the_user()
@@ -56,7 +56,7 @@ class ExplainUser:
             NotRecorded: nothing was logged by then.
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller)
+        account = await self.reach(user, caller=caller, reading=True)
         if moment > self.clock():
             raise InvalidValue("at", "is yet to come")
         logged = await self.history.verdict_at(account.user_id, moment)

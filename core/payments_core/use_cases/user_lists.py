@@ -70,7 +70,7 @@ class ListPayments:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller)
+        account = await self.reach(user, caller=caller, reading=True)
         return await self.payments.page(account.user_id, limit=limit, after=after)
 
 
@@ -92,7 +92,7 @@ class ReadTimeline:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller)
+        account = await self.reach(user, caller=caller, reading=True)
         most = limit + 1
         kept = await self.timelines.newest(account.user_id, limit=most, before=after)
         every = [*kept, *lives_of(account.subscriptions)]
