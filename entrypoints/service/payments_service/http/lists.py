@@ -36,7 +36,7 @@ async def get_users(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
     *,
     list_users: NamedDependency[ListUsers],
-    status: StatusFilter = None,
+    payment_status: StatusFilter = None,
     product: ProductFilter = None,
     customer: CustomerFilter = None,
     email: EmailFilter = None,
@@ -49,7 +49,11 @@ async def get_users(  # noqa: PLR0913  # each of its request or by name
     A page may have no items, and a next one.
     """
     wanted = users_wanted(
-        status=status, product=product, customer=customer, email=email, text=text
+        status=payment_status,
+        product=product,
+        customer=customer,
+        email=email,
+        text=text,
     )
     page = await list_users(
         wanted,

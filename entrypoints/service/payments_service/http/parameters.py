@@ -95,6 +95,8 @@ At = Annotated[
 StatusFilter = Annotated[
     str | None,
     QueryParameter(
+        # A dependency has that name.
+        name="status",
         description="Users of this payment status.",
         schema_extra={**_TEXT, "enum": [it.value for it in PaymentStatus]},
     ),
