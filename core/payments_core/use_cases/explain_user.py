@@ -34,15 +34,15 @@ class ExplainUser:
     async def __call__(self, user: UserId | Email, *, caller: Caller) -> Explanation:
         """Explain what is known of a user now.
 
-        What is unlinked or quarantined, and what was done by hand, an administrator
-        is told.
+        What is unlinked or quarantined, and what was done by hand, is told to who
+        reads all users.
 
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
         account = await self.reach(user, caller=caller, reading=True)
         facts = await self.history.facts(account)
-        if not caller.is_admin:
+        if not caller.reads_all:
             facts = facts.for_the_user()
         return explain(facts, now=self.clock(), policy=self.policy)
 

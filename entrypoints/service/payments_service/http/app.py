@@ -75,7 +75,7 @@ _NEEDS: Final = {
     "revocations": ListInvalidatedTokens,
     "set_up": SetUpCard,
     "start": StartSubscription,
-    "status": GetPaymentStatus,
+    "payment_status": GetPaymentStatus,
     "update": UpdateCard,
 }
 # What needs a token. All of it is in the OpenAPI document.

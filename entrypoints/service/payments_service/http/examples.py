@@ -8,8 +8,10 @@ import msgspec
 
 from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
+from payments_core.events import EventState
 from payments_core.explanation import AccessCode, CauseCode, FactKind, StepKind
 from payments_core.intent import IntentKind, IntentState
+from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_service.http.schemas import (
     CutOffOut,
@@ -30,9 +32,11 @@ from payments_service.presentation.explanation import (
     StepOut,
 )
 from payments_service.presentation.lists import (
+    EventItemOut,
     PaymentItemOut,
     PaymentOut,
     PaymentsOut,
+    StatusItemOut,
     TimelineOut,
     UserOut,
     UsersOut,
@@ -76,12 +80,13 @@ _SUBSCRIBED: Final = SubscribedOut(
 _KNOWN: Final = msgspec.convert(
     msgspec.to_builtins(_SUBSCRIBED) | {"paid_through": _END}, KnownSubscriptionOut
 )
+_PAID: Final = PaymentStatus.PAID
 _PAYMENT: Final = PaymentOut(
-    id="ch_1PqX9b",
-    state="succeeded",
+    id="ch_1",
+    state=PaymentState.SUCCEEDED,
     amount=MoneyOut(900, "eur"),
     refunded_minor=0,
-    dispute="none",
+    dispute=DisputeState.NONE,
     created_at=_BEGIN,
     invoice="in_1",
     subscription="sub-1PqX9b",
@@ -131,7 +136,7 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
             UserOut(
                 user_id="ada",
                 email="ada@example.com",
-                payment_status="paid",
+                payment_status=_PAID,
                 payment_expire_date=_END,
                 entitled=True,
                 customer_id="cus_1",
@@ -141,7 +146,22 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
         None,
     ),
     PaymentsOut([_PAYMENT], None),
-    TimelineOut([PaymentItemOut(_BEGIN, _PAYMENT)], None),
+    TimelineOut(
+        [
+            StatusItemOut(_BEGIN, _PAID, _END, "payment ch_1 succeeded", ["evt_1"]),
+            EventItemOut(
+                _BEGIN,
+                "evt_1",
+                "charge.succeeded",
+                _BEGIN,
+                EventState.APPLIED,
+                None,
+                "ch_1",
+            ),
+            PaymentItemOut(_BEGIN, _PAYMENT),
+        ],
+        None,
+    ),
     CardSetUpOut("seti_1PqX_secret_example"),
     CardUpdatedOut(CardOutcome.UPDATED, _CARD),
     _SUBSCRIBED,

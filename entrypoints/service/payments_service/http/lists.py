@@ -32,31 +32,26 @@ from payments_service.presentation.lists import (
 
 
 @get("/users", before_request=no_body, guards=[admin_only])
-async def get_users(  # noqa: PLR0913  # each of its request or by name
+async def get_users(  # noqa: PLR0913  # each a filter, by name
     request: HttpRequest,
-    *,
     list_users: NamedDependency[ListUsers],
-    payment_status: StatusFilter = None,
+    *,
+    status: StatusFilter = None,
     product: ProductFilter = None,
     customer: CustomerFilter = None,
     email: EmailFilter = None,
     text: TextFilter = None,
-    limit: Limit = None,
     cursor: Cursor = None,
+    limit: Limit = None,
 ) -> UsersOut:
-    """List users, by status, product, customer, e-mail or text.
+    """List users, by any of the filters.
 
-    A page may have no items, and a next one.
+    A page may have fewer items than `limit`, or none, and not be the last.
     """
-    wanted = users_wanted(
-        status=payment_status,
-        product=product,
-        customer=customer,
-        email=email,
-        text=text,
-    )
     page = await list_users(
-        wanted,
+        users_wanted(
+            status=status, product=product, customer=customer, email=email, text=text
+        ),
         limit=page_limit(limit),
         after=decode_user_cursor(cursor),
         caller=request.user,
@@ -69,8 +64,8 @@ async def get_payments(
     request: HttpRequest,
     user: UserInPath,
     list_payments: NamedDependency[ListPayments],
-    limit: Limit = None,
     cursor: Cursor = None,
+    limit: Limit = None,
 ) -> PaymentsOut:
     """List a user's payments, the newest first."""
     page = await list_payments(
@@ -87,14 +82,18 @@ async def get_timeline(
     request: HttpRequest,
     user: UserInPath,
     read_timeline: NamedDependency[ReadTimeline],
-    limit: Limit = None,
     cursor: Cursor = None,
+    limit: Limit = None,
 ) -> TimelineOut:
-    """List what happened to a user, the newest first."""
+    """List what happened to a user, the newest first.
+
+    Events, payments, changes of the status, acts by hand, and the lives of
+    subscriptions. `by` and `reason` are for who reads all users.
+    """
     page = await read_timeline(
         user_in_path(user),
         limit=page_limit(limit),
         after=decode_timeline_cursor(cursor),
         caller=request.user,
     )
-    return TimelineOut.of(page, is_admin=request.user.is_admin)
+    return TimelineOut.of(page, reads_all=request.user.reads_all)

@@ -48,7 +48,7 @@ _SCHEME: Final = "bearer"
 _TAGS: Final = {
     "users": "Who a user is, and whether they have paid.",
     "explanation": "Why a user has paid or not.",
-    "lists": "Users, and what happened to one, in pages.",
+    "lists": "Users, their payments, and what happened to them.",
     "cards": "The card that pays.",
     "subscriptions": "What a user subscribes to, and operations under way.",
     "payments": "Whose a payment is, by hand.",

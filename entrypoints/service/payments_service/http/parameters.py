@@ -18,7 +18,6 @@ from payments_core.use_cases.references import REFERENCE_LENGTH_MAX
 from payments_core.user_list import TEXT_LENGTH_MAX
 from payments_service.http.requests import PAGE_LENGTH_MAX
 
-_REFERENCE: Final = rf"^[A-Za-z0-9_]{{1,{REFERENCE_LENGTH_MAX}}}$"
 _KEY: Final = '^([A-Za-z0-9_.:-]{1,128}|"[A-Za-z0-9_.:-]{1,128}")$'
 # A text that may be left out is a union for Litestar; for the document it is this.
 _TEXT: Final[dict[str, Any]] = {"one_of": None, "type": "string"}
@@ -27,6 +26,7 @@ _USER_ID: Final[dict[str, Any]] = {
     "pattern": rf"^[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}$",
     "not": {"enum": [".", ".."]},
 }
+_REFERENCE: Final = rf"^[A-Za-z0-9_]{{1,{REFERENCE_LENGTH_MAX}}}$"
 _EMAIL: Final[dict[str, Any]] = {
     "type": "string",
     "format": "idn-email",
@@ -92,26 +92,31 @@ At = Annotated[
         schema_extra={**_TEXT, "format": "date-time"},
     ),
 ]
+When = Annotated[
+    str | None,
+    QueryParameter(
+        description="Whether it ends at once, or with the period that is paid for.",
+        schema_extra={**_TEXT, "enum": ["now", "period_end"], "default": "now"},
+    ),
+]
 StatusFilter = Annotated[
     str | None,
     QueryParameter(
-        # A dependency has that name.
-        name="status",
-        description="Users of this payment status.",
+        description="Only users whose status was this when it was saved last.",
         schema_extra={**_TEXT, "enum": [it.value for it in PaymentStatus]},
     ),
 ]
 ProductFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Users with a subscription of this product that is not over.",
+        description="Only users with a subscription of this product that is not over.",
         schema_extra={**_TEXT, "pattern": _REFERENCE},
     ),
 ]
 CustomerFilter = Annotated[
     str | None,
     QueryParameter(
-        description="The user with this customer of Stripe's.",
+        description="Only the user to whom this customer of Stripe's is bound.",
         schema_extra={
             **_TEXT,
             "pattern": rf"^[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}$",
@@ -121,30 +126,19 @@ CustomerFilter = Annotated[
 EmailFilter = Annotated[
     str | None,
     QueryParameter(
-        description="The user with this e-mail.",
-        schema_extra={
-            **_TEXT,
-            "format": "idn-email",
-            "max_length": EMAIL_LENGTH_MAX,
-        },
+        description="Only the user with this e-mail.",
+        schema_extra={**_TEXT, "format": "idn-email", "max_length": EMAIL_LENGTH_MAX},
     ),
 ]
 TextFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Users whose id or e-mail begins with this text.",
+        description="Only users whose id or e-mail begins with this.",
         schema_extra={
             **_TEXT,
             "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$",
             "max_length": TEXT_LENGTH_MAX,
         },
-    ),
-]
-When = Annotated[
-    str | None,
-    QueryParameter(
-        description="Whether it ends at once, or with the period that is paid for.",
-        schema_extra={**_TEXT, "enum": ["now", "period_end"], "default": "now"},
     ),
 ]
 IfNoneMatch = Annotated[

@@ -40,7 +40,7 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     *,
     register: NamedDependency[RegisterUser],
     register_customer: NamedDependency[RegisterCustomer],
-    status: NamedDependency[GetPaymentStatus],
+    payment_status: NamedDependency[GetPaymentStatus],
 ) -> PaymentStatusOut:
     """Register a user, or give them another e-mail.
 
@@ -61,7 +61,7 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     else:
         customer = customer_id(data.customer_id)
         account = await register_customer(id_, email, customer, by_hand)
-    return PaymentStatusOut.of(status.view(account))
+    return PaymentStatusOut.of(payment_status.view(account))
 
 
 @get(
@@ -74,14 +74,14 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
 async def get_payment_status(
     request: HttpRequest,
     user: UserInPath,
-    status: NamedDependency[GetPaymentStatus],
+    payment_status: NamedDependency[GetPaymentStatus],
     if_none_match: IfNoneMatch = None,
 ) -> Response[PaymentStatusOut]:
     """Say whether a user has paid, and until when.
 
     A user's first call registers them if their token carries an e-mail.
     """
-    view = await status(user_in_path(user), caller=request.user)
+    view = await payment_status(user_in_path(user), caller=request.user)
     out = PaymentStatusOut.of(view)
     body = msgspec.json.encode(out)
     return tagged(out, body, given=if_none_match, cache="private, no-cache")

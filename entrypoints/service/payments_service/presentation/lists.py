@@ -8,14 +8,19 @@ import attrs
 import msgspec
 
 from payments_adapters.emails import read_email
-from payments_core.by_hand import LoggedChange
+from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.entitlement import PaymentStatus
 from payments_core.errors import InvalidValue
+from payments_core.events import EventState
 from payments_core.identity import CustomerId, customer_id
 from payments_core.kept_events import KeptEvent
-from payments_core.payment import PaymentRecord
+from payments_core.payment import DisputeState, PaymentRecord, PaymentState
 from payments_core.payment_list import PaymentPage
-from payments_core.subscription import Subscription, subscription_id
+from payments_core.subscription import (
+    Subscription,
+    SubscriptionStatus,
+    subscription_id,
+)
 from payments_core.timeline import (
     StatusChange,
     SubscriptionBegan,
@@ -69,7 +74,7 @@ class UserOut(msgspec.Struct, frozen=True):
 
     user_id: str
     email: str
-    payment_status: str
+    payment_status: PaymentStatus
     payment_expire_date: datetime | None
     entitled: bool
     customer_id: str | None
@@ -82,7 +87,7 @@ class UserOut(msgspec.Struct, frozen=True):
         return cls(
             account.user_id,
             account.email.text,
-            standing.payment_status.value,
+            standing.payment_status,
             standing.payment_expire_date,
             standing.entitled,
             account.customer_id,
@@ -112,10 +117,10 @@ class PaymentOut(msgspec.Struct, frozen=True):
     """
 
     id: str
-    state: str
+    state: PaymentState
     amount: MoneyOut | None
     refunded_minor: int
-    dispute: str
+    dispute: DisputeState
     created_at: datetime | None
     invoice: str | None
     subscription: str | None
@@ -128,10 +133,10 @@ class PaymentOut(msgspec.Struct, frozen=True):
         amount, subscription = payment.amount, payment.subscription_id
         return cls(
             payment.id,
-            payment.state.value,
+            payment.state,
             MoneyOut(amount.amount_minor, amount.currency) if amount else None,
             payment.refunded_minor,
-            payment.dispute.value,
+            payment.dispute,
             payment.created_at,
             payment.invoice_id,
             subscription_id(subscription) if subscription else None,
@@ -156,24 +161,24 @@ class _ItemOut(msgspec.Struct, frozen=True, tag_field="kind"):
 
 
 class EventItemOut(_ItemOut, frozen=True, tag="event"):
-    """An event of Stripe's, received `at`; `reason` is for administrators."""
+    """An event of Stripe's, received `at`; `reason` is for who reads all users."""
 
     id: str
     type: str
     created_at: datetime
-    outcome: str
+    outcome: EventState
     reason: str | None
     object_id: str | None
 
     @classmethod
-    def of(cls, event: KeptEvent, *, is_admin: bool) -> Self:
+    def of(cls, event: KeptEvent, *, reads_all: bool) -> Self:
         return cls(
             event.received_at,
             event.key.id,
             event.key.type,
             event.created_at,
-            event.outcome.state.value,
-            event.outcome.reason if is_admin else None,
+            event.outcome.state,
+            event.outcome.reason if reads_all else None,
             event.object_id,
         )
 
@@ -187,7 +192,7 @@ class PaymentItemOut(_ItemOut, frozen=True, tag="payment"):
 class StatusItemOut(_ItemOut, frozen=True, tag="status"):
     """The status or the date changed; `sources` are the ids of what it came of."""
 
-    payment_status: str
+    payment_status: PaymentStatus
     payment_expire_date: datetime | None
     cause: str
     sources: Sequence[str]
@@ -196,7 +201,7 @@ class StatusItemOut(_ItemOut, frozen=True, tag="status"):
     def of(cls, change: StatusChange) -> Self:
         return cls(
             change.at,
-            change.payment_status.value,
+            change.payment_status,
             change.payment_expire_date,
             change.cause,
             change.sources,
@@ -204,24 +209,24 @@ class StatusItemOut(_ItemOut, frozen=True, tag="status"):
 
 
 class ByHandItemOut(_ItemOut, frozen=True, tag="by_hand"):
-    """Something was done by hand; `by` and `reason` are for administrators."""
+    """Something was done by hand; `by` and `reason` are for who reads all users."""
 
-    action: str
+    action: ActionByHand
     subject: str
     event_type: str | None
     by: str | None
     reason: str | None
 
     @classmethod
-    def of(cls, logged: LoggedChange, *, is_admin: bool) -> Self:
+    def of(cls, logged: LoggedChange, *, reads_all: bool) -> Self:
         change = logged.change
         return cls(
             logged.at,
-            change.action.value,
+            change.action,
             change.subject,
             change.event_type,
-            change.decided.by if is_admin else None,
-            (change.decided.reason or None) if is_admin else None,
+            change.decided.by if reads_all else None,
+            (change.decided.reason or None) if reads_all else None,
         )
 
 
@@ -229,16 +234,14 @@ class _LifeItemOut(_ItemOut, frozen=True):
     """`id` is ours (`sub-…`); `status` is that of now."""
 
     id: str
-    status: str
+    status: SubscriptionStatus
     product: str
     price: str
 
     @classmethod
     def of(cls, at: datetime, subscription: Subscription) -> Self:
         report = subscription.report
-        return cls(
-            at, subscription.id, report.status.value, report.product, report.price
-        )
+        return cls(at, subscription.id, report.status, report.product, report.price)
 
 
 class BeganItemOut(_LifeItemOut, frozen=True, tag="subscription_began"):
@@ -259,17 +262,17 @@ TimelineItemOut = (
 )
 
 
-def _item(item: TimelineItem, *, is_admin: bool) -> TimelineItemOut:
+def _item(item: TimelineItem, *, reads_all: bool) -> TimelineItemOut:
     at = place_of(item).at
     match item:
         case KeptEvent():
-            return EventItemOut.of(item, is_admin=is_admin)
+            return EventItemOut.of(item, reads_all=reads_all)
         case PaymentRecord():
             return PaymentItemOut(at, PaymentOut.of(item))
         case StatusChange():
             return StatusItemOut.of(item)
         case LoggedChange():
-            return ByHandItemOut.of(item, is_admin=is_admin)
+            return ByHandItemOut.of(item, reads_all=reads_all)
         case SubscriptionBegan(it):
             return BeganItemOut.of(at, it)
         case SubscriptionEnded(it):
@@ -283,6 +286,6 @@ class TimelineOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: TimelinePage, *, is_admin: bool) -> Self:
-        items = [_item(it, is_admin=is_admin) for it in page.items]
+    def of(cls, page: TimelinePage, *, reads_all: bool) -> Self:
+        items = [_item(it, reads_all=reads_all) for it in page.items]
         return cls(items, _cursor(page.after))
