@@ -201,28 +201,26 @@ def test_a_timeline_tells_what_happened(known: ServiceProcess) -> None:
 
 
 def test_who_did_something_by_hand_is_for_administrators(
-    service: ServiceProcess,
+    known: ServiceProcess,
 ) -> None:
     """
     The user learns that it was done.
     """
-    service.register("hand", "hand@example.com", "cus_lists_hand")
-    service.post_event(event(SUCCEEDED, "hand", at=JAN, customer="cus_lists_hand"))
-    (paid,) = got(service, "/users/hand/payments")["items"]
+    (paid,) = got(known, "/users/bob/payments")["items"]
     databases.run(
         databases.execute(
-            service.world.database_url,
+            known.world.database_url,
             "insert into changes_by_hand"  # noqa: S608  # our own id
             " (at, action, subject, user_id, decided_by, reason) values"
-            f" (now(), 'link_payment', '{paid['id']}', 'hand', 'root', 'our words')",
+            f" (now(), 'link_payment', '{paid['id']}', 'bob', 'root', 'our words')",
         )
     )
 
-    token = service.world.token("hand")
+    token = known.world.token("bob")
     shown, own = (
         next(
             it
-            for it in got(service, "/users/hand/timeline", who)["items"]
+            for it in got(known, "/users/bob/timeline", who)["items"]
             if it["kind"] == "by_hand"
         )
         for who in (None, token)

@@ -33,6 +33,8 @@ def _shown(description: str, **schema: object) -> msgspec.Meta:
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _REFERENCE: Final = rf"^[A-Za-z0-9_]{{1,{REFERENCE_LENGTH_MAX}}}$"
+# No white space, no control characters.
+EMAIL_PATTERN: Final = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$"
 # No control characters, and not only spaces.
 _REASON: Final = {
     "max_length": REASON_LENGTH_MAX,
@@ -72,7 +74,12 @@ class UserIn(Body, frozen=True):
 
     email: Annotated[
         str,
-        _shown("The user's e-mail.", format="idn-email", max_length=EMAIL_LENGTH_MAX),
+        _shown(
+            "The user's e-mail.",
+            format="idn-email",
+            pattern=EMAIL_PATTERN,
+            max_length=EMAIL_LENGTH_MAX,
+        ),
     ]
     customer_id: Annotated[
         str | None,

@@ -16,6 +16,7 @@ from payments_core.identity import (
 )
 from payments_core.use_cases.references import REFERENCE_LENGTH_MAX
 from payments_core.user_list import TEXT_LENGTH_MAX
+from payments_service.http.bodies import EMAIL_PATTERN
 from payments_service.http.requests import PAGE_LENGTH_MAX
 
 _KEY: Final = '^([A-Za-z0-9_.:-]{1,128}|"[A-Za-z0-9_.:-]{1,128}")$'
@@ -30,6 +31,7 @@ _REFERENCE: Final = rf"^[A-Za-z0-9_]{{1,{REFERENCE_LENGTH_MAX}}}$"
 _EMAIL: Final[dict[str, Any]] = {
     "type": "string",
     "format": "idn-email",
+    "pattern": EMAIL_PATTERN,
     "maxLength": EMAIL_LENGTH_MAX,
 }
 
@@ -127,7 +129,12 @@ EmailFilter = Annotated[
     str | None,
     QueryParameter(
         description="Only the user with this e-mail.",
-        schema_extra={**_TEXT, "format": "idn-email", "max_length": EMAIL_LENGTH_MAX},
+        schema_extra={
+            **_TEXT,
+            "format": "idn-email",
+            "pattern": EMAIL_PATTERN,
+            "max_length": EMAIL_LENGTH_MAX,
+        },
     ),
 ]
 TextFilter = Annotated[
