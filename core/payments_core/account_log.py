@@ -1,4 +1,4 @@
-"""The log of verdicts: one row for each change, never changed and never deleted.
+"""The log of verdicts: one row for each change, never changed but by an erasure.
 
 Rule 1: a row is saved with what it is derived from, or not at all.
 Rule 2: between two rows the first one holds: what it says of access is rolled forward

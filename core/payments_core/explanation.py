@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, Self
 
 import attrs
 
@@ -103,6 +104,21 @@ class ActionKind(StrEnum):
     FIND_PAYMENT = "find_payment"
 
 
+# A user cannot do these.
+OPERATORS_ACTIONS: Final = frozenset(
+    {
+        ActionKind.RESUME,
+        ActionKind.ANSWER_DISPUTE,
+        ActionKind.LINK_PAYMENT,
+        ActionKind.LINK_SUBSCRIPTION,
+        ActionKind.DECIDE_EVENT,
+        ActionKind.RETRY_JOB,
+        ActionKind.CALL_OFF,
+        ActionKind.FIND_PAYMENT,
+    }
+)
+
+
 @attrs.frozen(kw_only=True)
 class Cause:
     """The first cause, and the gateway's ids of what it is about."""
@@ -161,3 +177,8 @@ class Explanation:
     chain: Sequence[ExplainedFact]
     next: Sequence[NextStep]
     actions: Sequence[Action]
+
+    def for_the_user(self) -> Self:
+        """Return it without what only an operator can do."""
+        own = [it for it in self.actions if it.kind not in OPERATORS_ACTIONS]
+        return attrs.evolve(self, actions=own)

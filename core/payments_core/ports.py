@@ -292,8 +292,8 @@ class AccountHistory(Protocol):
     async def facts(self, account: PaymentAccount) -> AccountFacts:
         """Return what is kept about an account, the newest of each kind.
 
-        At most `FACTS_MAX` of each. The payments and paid periods that the account's
-        own state names are always there.
+        At most `FACTS_MAX` of each. The payments that the account's own state names
+        are always there.
         """
 
     async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:

@@ -65,7 +65,7 @@ def test_a_past_moment_is_answered_from_the_log(service: ServiceProcess) -> None
     assert (now["payment_status"], now["entitled"]) == ("paid", True)
     assert now["recorded"]["sources"] == ["evt_past_0"]
     assert now["recorded"]["status_by"] == "payment ch_past_0"
-    assert past["recorded"]["cause"].startswith("user registered")
+    assert past["recorded"]["changed_by"].startswith("user registered")
     assert past["cause"] is None
 
 

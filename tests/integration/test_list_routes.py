@@ -200,7 +200,7 @@ def test_a_timeline_tells_what_happened(known: ServiceProcess) -> None:
     assert paid["payment"]["id"] == received["object_id"]
 
 
-def test_who_did_something_by_hand_is_for_administrators(
+def test_who_did_something_by_hand_is_for_who_reads_all_users(
     known: ServiceProcess,
 ) -> None:
     """
@@ -217,16 +217,18 @@ def test_who_did_something_by_hand_is_for_administrators(
     )
 
     token = known.world.token("bob")
-    shown, own = (
+    reader = known.world.token("desk", scopes=["payments:read"])
+    shown, read, own = (
         next(
             it
             for it in got(known, "/users/bob/timeline", who)["items"]
             if it["kind"] == "by_hand"
         )
-        for who in (None, token)
+        for who in (None, reader, token)
     )
 
     assert (shown["by"], shown["reason"]) == ("root", "our words")
+    assert read == shown
     assert own == {**shown, "by": None, "reason": None}
 
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 import attrs
 
 from payments_adapters.memory import MemoryAccountHistory
+from payments_core.caller import READ_SCOPE
 from payments_core.entitlement import Standing
 from payments_core.explanation import Explanation
+from payments_core.identity import UserId
 from payments_core.use_cases import Change, ExplainUser, Order
 from support.deployment import ADA, Deployment, admin, caller_of
 
@@ -33,6 +35,10 @@ class Story:
 
     async def explained_to_herself(self) -> Explanation:
         return await self.explain(ADA, caller=caller_of(ADA))
+
+    async def explained_to_a_reader(self) -> Explanation:
+        reader = caller_of(UserId("support"), scopes=[READ_SCOPE])
+        return await self.explain(ADA, caller=reader)
 
     async def answer(self) -> tuple[datetime, Standing]:
         """Return what the API answers now, and when that is."""

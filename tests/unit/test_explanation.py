@@ -1,6 +1,8 @@
 """Why a user has access or not, as it is told."""
 
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import click
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 from contracts.examples import NOON, in_trial
 from payments_core.entitlement import PaymentStatus
 from payments_core.explanation import (
+    OPERATORS_ACTIONS,
     AccessCode,
     Action,
     ActionKind,
@@ -17,6 +20,7 @@ from payments_core.explanation import (
     StepKind,
 )
 from payments_service.cli.root import payments
+from payments_service.presentation import PREFIX
 from payments_service.presentation.explanation import (
     ACCESS,
     ACTIONS,
@@ -32,6 +36,8 @@ from payments_service.presentation.schemas import (
 )
 
 DAY = timedelta(days=1)
+ROOT = Path(__file__).parents[2]
+DOCUMENT = json.loads((ROOT / "docs" / "openapi.json").read_text())
 
 
 def status(until: datetime | None, *, entitled: bool) -> PaymentStatusOut:
@@ -100,6 +106,8 @@ def test_each_code_has_its_sentence() -> None:
     assert set(FACTS) == set(FactKind)
     assert set(STEPS) == set(StepKind)
     assert set(ACTIONS) == set(ActionKind)
+    theirs = {kind for kind, (who, _, _) in ACTIONS.items() if who == "operator"}
+    assert theirs == OPERATORS_ACTIONS
 
 
 @pytest.mark.parametrize("kind", ActionKind)
@@ -110,7 +118,10 @@ def test_what_is_to_be_typed_can_be_typed(kind: ActionKind) -> None:
     how = ActionOut.of(Action(kind, ("x_1",)), "ada").how
 
     if not how.startswith("payments "):
-        assert how == "" or how.split()[0] in {"GET", "PUT", "POST", "DELETE"}
+        if how:
+            method, path = how.split()
+            route = path.replace("/ada/", "/{user}/").replace("x_1", "{intent}")
+            assert method.lower() in DOCUMENT["paths"][f"{PREFIX}{route}"]
         return
     group, name, *words = how.removeprefix("payments ").split()
     parent = payments.get_command(click.Context(payments), group)

@@ -1,4 +1,4 @@
-"""Thirty questions of support, each answered by the explanation alone.
+"""Questions of support, each answered by the explanation alone.
 
 The questions were written down first: docs/explanation.md. Each happens in the sandbox,
 or is told by facts where a bank's word is needed that it does not say.
@@ -17,6 +17,7 @@ import pytest
 
 from payments_core.by_hand import ByHand
 from payments_core.errors import PaymentsError
+from payments_core.explanation import OPERATORS_ACTIONS
 from payments_core.explanation import AccessCode as Access
 from payments_core.explanation import ActionKind as Do
 from payments_core.explanation import CauseCode as Because
@@ -611,12 +612,14 @@ def test_the_questions_are_written_down() -> None:
 
 async def test_a_user_is_not_told_what_may_be_anothers() -> None:
     """
-    What is unlinked or quarantined, and an operator's reason, are for operators.
+    What is unlinked or quarantined, an operator's reason, and what an operator can do:
+    that is for who reads all users.
     """
     private = {
         Fact.PAYMENT_UNLINKED,
         Fact.EVENT_QUARANTINED,
         Fact.DONE_BY_HAND,
+        Fact.SUBSCRIPTION_UNLINKED,
     }
     for scene in (unlinked, quarantined, linked_by_hand):
         async with Deployment.opened() as deployment:
@@ -625,9 +628,12 @@ async def test_a_user_is_not_told_what_may_be_anothers() -> None:
             await scene(story)
 
             told, own = await story.explained(), await story.explained_to_herself()
+            read = await story.explained_to_a_reader()
 
         assert private & {it.kind for it in told.chain}
         assert not private & {it.kind for it in own.chain}
+        assert read == told
+        assert not OPERATORS_ACTIONS & {it.kind for it in own.actions}
         assert own.standing == told.standing
 
 

@@ -335,7 +335,8 @@ invoice_payments: Final = sa.Table(
 account_log: Final = sa.Table(
     "account_log",
     METADATA,
-    # One row for each change of a standing: never changed, never deleted.
+    # One row for each change of the status, the date or the grace: never changed but by
+    # an erasure, never deleted.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True),
     _written_at("at"),

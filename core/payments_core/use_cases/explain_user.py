@@ -42,9 +42,10 @@ class ExplainUser:
         """
         account = await self.reach(user, caller=caller, reading=True)
         facts = await self.history.facts(account)
-        if not caller.reads_all:
-            facts = facts.for_the_user()
-        return explain(facts, now=self.clock(), policy=self.policy)
+        now, policy = self.clock(), self.policy
+        if caller.reads_all:
+            return explain(facts, now=now, policy=policy)
+        return explain(facts.for_the_user(), now=now, policy=policy).for_the_user()
 
     async def at(
         self, user: UserId | Email, moment: datetime, *, caller: Caller

@@ -1,4 +1,4 @@
-"""Why a user has paid or not: the verdict, its cause, a timeline, what can be done."""
+"""Why a user has paid or not: the verdict, its cause, the facts, what can be done."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _NO_MOMENT = "-".ljust(len("2026-01-01T00:00:00Z"))
     "--at",
     type=filters.MOMENT,
     metavar="WHEN",
-    help="What was known at this day or moment (ISO 8601, UTC).",
+    help="What was known at this moment (ISO 8601, UTC); of a day, as it began.",
 )
 @filters.JSON
 def explain(*, user: str, at: datetime | None, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def _lines(found: ExplanationOut) -> Iterator[str]:
     if found.access is not None:
         yield f"{_INDENT}{found.access.text}"
     yield ""
-    yield "timeline:"
+    yield "facts:"
     for fact in found.chain:
         yield f"{_INDENT}{_moment(fact.at)}  {_told(fact)}"
     yield f"{_INDENT}{click.style(_moment(found.at), bold=True)}  now"
@@ -102,7 +102,7 @@ def _until(found: ExplanationOut) -> str:
 
 def _recorded(row: RecordedOut) -> Iterator[str]:
     yield f"recorded: {_moment(row.at)}, version {row.version} of the account"
-    yield f"changed by: {row.cause}"
+    yield f"changed by: {row.changed_by}"
     yield f"told by: {' '.join(row.sources) or '-'}"
     yield f"the status rests on: {row.status_by or '-'}"
     yield f"the date rests on: {row.date_by or '-'}"

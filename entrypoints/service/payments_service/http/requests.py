@@ -94,7 +94,8 @@ def check_query(query: bytes, handler: BaseRouteHandler) -> None:
     seen = set[str]()
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in declared:
-            raise InvalidValue("query", "has a field that is not taken here")
+            taken = ", ".join(sorted(declared)) or "none is taken"
+            raise InvalidValue("query", f"has a field that is none of: {taken}")
         if name in seen:
             raise InvalidValue(name, "given more than once")
         seen.add(name)

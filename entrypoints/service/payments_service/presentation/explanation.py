@@ -66,7 +66,7 @@ ACCESS: Final[Mapping[AccessCode, str]] = MappingProxyType(
         _A.FREE: "access, because a trial is free until the date",
         _A.GRACE: "access, by the grace after the date",
         _A.GRACE_OVER: "no access: the date and the grace after it have passed",
-        _A.DATE_PASSED: "no access: the date has passed, and nothing was ever paid",
+        _A.DATE_PASSED: "no access: the date has passed, and no grace follows",
         _A.NOTHING_PAID: "no access: nothing is paid for, or free",
     }
 )
@@ -119,8 +119,8 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
         ),
         _K.AUTHENTICATE: (
             "user",
-            "confirm the payment in the browser, with its client_secret",
-            "GET /users/{user}/subscriptions",
+            "confirm the payment in the browser, with this answer's client_secret",
+            "PUT /users/{user}/card",
         ),
         _K.SUBSCRIBE: ("user", "subscribe", "POST /users/{user}/subscriptions"),
         _K.RESUME: ("operator", "resume the subscription at Stripe", ""),
@@ -261,13 +261,13 @@ class ActionOut(msgspec.Struct, frozen=True):
 class RecordedOut(msgspec.Struct, frozen=True):
     """The row of the log that held at a past moment.
 
-    `cause` says what the account was changed by, `sources` which events, jobs or
+    `changed_by` says what the account was changed by, `sources` which events, jobs or
     operations told it; `status_by` and `date_by` name what the two rest on.
     """
 
     at: datetime
     version: int
-    cause: str
+    changed_by: str
     sources: Sequence[str]
     status_by: str | None
     date_by: str | None

@@ -47,7 +47,7 @@ def upgrade() -> None:
         " where state = 'pending' and waits_for is null"
     )
     _drop_functions()
-    # They read what migration 0016 adds, which makes them anew.
+    # They read what migration 0017 adds, which makes them anew.
     op.execute("set local check_function_bodies = off")
     for statement in (*_statements(_TRIGGER), *_functions()):
         op.get_bind().exec_driver_sql(statement)
