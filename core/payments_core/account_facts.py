@@ -47,12 +47,18 @@ class AccountFacts:
 
         What is unlinked may be another's, and an operator's reasons are for operators.
         """
-        held = {EventState.QUARANTINED}
+        own = attrs.evolve(self, unlinked=NOTHING_UNLINKED, by_hand=())
+        named = set(own.objects())
         return attrs.evolve(
-            self,
-            unlinked=NOTHING_UNLINKED,
-            by_hand=(),
-            events=[it for it in self.events if it.outcome.state not in held],
+            own,
+            # Some were found by what is unlinked.
+            jobs=[it for it in self.jobs if it.key.subject in named],
+            events=[
+                it
+                for it in self.events
+                if it.object_id in named
+                and it.outcome.state is not EventState.QUARANTINED
+            ],
         )
 
     def objects(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ from payments_core.identity import Email, UserId
 from payments_core.tokens import Token
 
 ADMIN_SCOPE: Final = "payments:admin"
-# Reads every user, and changes nothing: support's.
+# Reads every user, and changes nothing of theirs: support's.
 READ_SCOPE: Final = "payments:read"
 
 

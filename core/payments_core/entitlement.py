@@ -170,6 +170,11 @@ class PrepaidMonths:
     # Asked for several times on the way of every webhook, and worked out once.
     ends_at: datetime = attrs.field(init=False, eq=False, repr=False)
 
+    def has(self, payment: Payment) -> bool:
+        """Say whether a payment may have bought one of them."""
+        made_at = payment.created_at
+        return payment.money_stayed and made_at is not None and made_at >= self.anchor
+
     @ends_at.default
     def _months_after_anchor(self) -> datetime:
         return months_after(self.anchor, self.months)

@@ -179,6 +179,10 @@ class Explanation:
     actions: Sequence[Action]
 
     def for_the_user(self) -> Self:
-        """Return it without what only an operator can do."""
+        """Return it without what only an operator can do, and is told."""
         own = [it for it in self.actions if it.kind not in OPERATORS_ACTIONS]
-        return attrs.evolve(self, actions=own)
+        chain = [
+            attrs.evolve(it, detail=None) if it.kind is FactKind.EVENT_PENDING else it
+            for it in self.chain
+        ]
+        return attrs.evolve(self, actions=own, chain=chain)

@@ -289,8 +289,12 @@ class AccountDirectory(Protocol):
 
 
 class AccountHistory(Protocol):
-    async def facts(self, account: PaymentAccount) -> AccountFacts:
+    async def facts(
+        self, account: PaymentAccount, *, whole: bool = True
+    ) -> AccountFacts:
         """Return what is kept about an account, the newest of each kind.
+
+        Not `whole`: without what is unlinked, and what only names it and is kept apart.
 
         At most `FACTS_MAX` of each. The payments that the account's own state names
         are always there.

@@ -6,6 +6,7 @@ from contracts.examples import (
     BOB,
     CUS_1,
     NOON,
+    a_job,
     a_payment,
     a_record,
     a_report,
@@ -20,18 +21,19 @@ from payments_core.account_facts import (
     names_in_bodies,
 )
 from payments_core.events import EventState, Outcome
+from payments_core.job_key import JobKind
 from payments_core.kept_events import KeptEvent
 from payments_core.linking import NOTHING_UNLINKED, Unlinked
 
 
-def kept(id_: str, state: EventState) -> KeptEvent:
+def kept(id_: str, state: EventState, about: str | None) -> KeptEvent:
     event = an_event(id_)
     return KeptEvent(
         key=event.key,
         outcome=APPLIED if state is EventState.APPLIED else Outcome(state, "why"),
         created_at=NOON,
         received_at=NOON,
-        object_id=None,
+        object_id=about,
         livemode=False,
         user_id=ADA,
     )
@@ -62,19 +64,28 @@ def test_all_that_events_may_be_about_is_named() -> None:
 
 def test_a_user_is_told_what_is_surely_theirs() -> None:
     """
-    What waits is; what is quarantined or unlinked may be another's.
+    What waits is; what is quarantined or unlinked may be another's, and so are the
+    jobs and events that are about it.
     """
     facts = AccountFacts(
         account=an_account(ADA),
-        unlinked=Unlinked([a_record()]),
-        events=[kept(it.value, it) for it in EventState],
+        payments=[a_record(a_payment("ch_1"), owner=ADA)],
+        unlinked=Unlinked([a_record(a_payment("ch_2"))]),
+        jobs=[a_job("ch_1", JobKind.PAYMENT), a_job("ch_2", JobKind.PAYMENT)],
+        events=[
+            kept(f"{it.value}_{about}", it, about)
+            for it in EventState
+            for about in ("ch_1", "ch_2", None)
+        ],
     )
 
     own = facts.for_the_user()
 
     assert own.unlinked == NOTHING_UNLINKED
-    assert EventState.QUARANTINED not in {it.outcome.state for it in own.events}
-    assert len(own.events) == len(EventState) - 1
+    assert [it.key.subject for it in own.jobs] == ["ch_1"]
+    assert {it.object_id for it in own.events} == {"ch_1"}
+    told = {it.outcome.state for it in own.events}
+    assert told == set(EventState) - {EventState.QUARANTINED}
 
 
 def test_names_are_those_of_json() -> None:

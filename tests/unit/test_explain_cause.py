@@ -1,5 +1,7 @@
 """The first cause where what was paid and what was heard do not fit together."""
 
+from datetime import timedelta
+
 import attrs
 import pytest
 
@@ -19,14 +21,16 @@ from contracts.examples import (
     of_invoice,
 )
 from payments_core.account_facts import AccountFacts
-from payments_core.entitlement import replayed
+from payments_core.entitlement import PaymentStatus, replayed
 from payments_core.explain.cause import first_cause
 from payments_core.explanation import Cause, CauseCode
-from payments_core.payment import Payment, PaymentState
+from payments_core.identity import CustomerId
+from payments_core.payment import DisputeState, Payment, PaymentState
 from payments_core.policy import Policy
 from payments_core.subscription import PaidPeriod, Subscription
 from payments_core.subscription import SubscriptionStatus as S
 
+DAY = timedelta(days=1)
 LATER = NOON + 10 * MONTH
 
 
@@ -143,3 +147,54 @@ def test_a_job_that_waits_is_a_reason_to_know_nothing() -> None:
     facts = attrs.evolve(facts_of(), jobs=[a_job("cus_1")])
 
     assert cause_of(facts) == Cause(code=CauseCode.SYNC_PENDING, objects=("cus_1",))
+
+
+def test_a_decline_of_what_was_paid_since_explains_nothing() -> None:
+    """
+    Of the same invoice, or before a payment that succeeded.
+    """
+    own = a_subscription(a_report(status=S.PAST_DUE), owner=ADA, term=a_term())
+    failed = of_invoice(a_payment("ch_1", PaymentState.FAILED, at=NOON + DAY))
+    bare = a_payment("ch_1", PaymentState.FAILED, at=NOON + DAY, customer=CUS_1)
+    paid = a_payment("ch_2", at=NOON + 2 * DAY, customer=CUS_1)
+
+    of_it = cause_of(facts_of(failed, subscriptions=(own,), periods=(a_term(),)))
+    before = cause_of(facts_of(bare, paid, subscriptions=(own,), periods=(a_term(),)))
+
+    assert {of_it.code, before.code} == {CauseCode.PAYMENT_OVERDUE}
+
+
+def test_months_are_explained_by_what_bought_them() -> None:
+    """
+    Not by a payment that failed since, nor by one that was refunded.
+    """
+    bought = a_payment("ch_1", at=NOON)
+    back = a_payment("ch_2", PaymentState.REFUNDED, at=NOON + DAY)
+    facts = facts_of(bought, back)
+    status = attrs.evolve(facts.account.verdict, payment_status=PaymentStatus.PAID)
+
+    cause = first_cause(facts, status, status.standing(NOON, Policy()))
+
+    assert (cause.code, cause.objects) == (CauseCode.PREPAID_MONTH, ("ch_1",))
+
+
+def test_a_contradicted_dispute_is_a_contradiction() -> None:
+    """
+    Nobody has to answer it before it is known.
+    """
+    disputed = a_payment("ch_1", dispute=DisputeState.CONTRADICTED)
+
+    assert cause_of(facts_of(disputed)).code is CauseCode.PAYMENT_CONTRADICTED
+
+
+def test_another_customers_failure_ends_no_subscription() -> None:
+    """
+    Though it was in the life of one that has ended since.
+    """
+    ended = a_subscription(a_report(status=S.CANCELED, ended_at=NOON + MONTH))
+    other = CustomerId("cus_9")
+    failed = a_payment("ch_1", PaymentState.FAILED, at=NOON + DAY, customer=other)
+
+    cause = cause_of(facts_of(failed, subscriptions=(ended,)))
+
+    assert cause.code is CauseCode.PAYMENT_DECLINED

@@ -15,6 +15,7 @@ from contracts.examples import (
     a_term,
     an_account,
     an_event,
+    in_trial,
 )
 from payments_core.account_facts import AccountFacts
 from payments_core.entitlement import PaymentSummary
@@ -23,7 +24,9 @@ from payments_core.explain.cause import first_cause
 from payments_core.explain.chain import CHAIN_MAX, chain_of
 from payments_core.explanation import ExplainedFact, FactKind
 from payments_core.kept_events import KeptEvent
+from payments_core.payment import PaymentState
 from payments_core.policy import Policy
+from payments_core.subscription import SubscriptionStatus as S
 
 DAY = timedelta(days=1)
 
@@ -106,6 +109,37 @@ def test_an_event_that_waits_is_told_with_its_reason() -> None:
     assert paid.events == ("evt_1", "evt_2")
     assert (pending.kind, pending.detail) == (FactKind.EVENT_PENDING, "unknown")
     assert pending.events == ("evt_2",)
+
+
+def test_what_the_cause_names_is_told_however_much_came_since() -> None:
+    """
+    Many refunds, and a trial that ended beside another subscription.
+    """
+    failed = a_payment("ch_f", PaymentState.FAILED, at=NOON + 40 * DAY)
+    older = [
+        a_payment(f"ch_{n}", PaymentState.REFUNDED, at=NOON + n * DAY)
+        for n in range(CHAIN_MAX + 2)
+    ]
+    account = an_account(ADA).with_summary(PaymentSummary.replay([failed, *older]))
+    records = [a_record(it, owner=ADA) for it in (*reversed(older), failed)]
+
+    found = chain(AccountFacts(account=account, payments=records))
+
+    assert ("ch_f",) in [it.objects for it in found]
+
+
+def test_a_subscription_that_the_date_rests_on_is_told() -> None:
+    """
+    Though it has ended, and another one is open.
+    """
+    trial = in_trial(S.CANCELED, ended_at=NOON + DAY)
+    trial = attrs.evolve(trial, last_paid_period=None)
+    paused = a_subscription(a_report("sub_2", S.PAUSED))
+    account = an_account(ADA).with_subscription(trial).with_subscription(paused)
+
+    told = {it.objects[0] for it in chain(AccountFacts(account=account))}
+
+    assert told == {"sub_1", "sub_2"}
 
 
 APPLIED = Outcome(EventState.APPLIED)

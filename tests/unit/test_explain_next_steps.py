@@ -18,7 +18,7 @@ from payments_core.explain.next_steps import ACTIONS_MAX, actions_of, steps_of
 from payments_core.explanation import Action, ActionKind, Cause, CauseCode, StepKind
 from payments_core.linking import Unlinked
 from payments_core.policy import Policy
-from payments_core.subscription import PendingUpdate
+from payments_core.subscription import PendingUpdate, SubscriptionStatus
 
 POLICY = Policy()
 
@@ -80,3 +80,16 @@ def test_what_is_held_back_can_be_decided_one_by_one() -> None:
     jobs = [it.objects for it in found if it.kind is ActionKind.RETRY_JOB]
     assert len(links) == ACTIONS_MAX
     assert jobs == [("subscription:sub_1",)]
+
+
+def test_a_paused_subscription_can_be_resumed_where_nothing_else_helps() -> None:
+    """
+    The gateway would refuse another one beside it.
+    """
+    paused = a_subscription(a_report("sub_2", SubscriptionStatus.PAUSED))
+    facts = AccountFacts(account=an_account(ADA).with_subscription(paused))
+    standing = facts.account.standing(now=NOON, policy=POLICY)
+
+    found = actions_of(facts, Cause(code=CauseCode.SUBSCRIPTION_ENDED), standing)
+
+    assert found == [Action(ActionKind.RESUME, ("sub_2",))]

@@ -1,11 +1,17 @@
 """Who is told why a user has paid, and of which moments."""
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 
+import attrs
 import pytest
 
+from payments_adapters.memory import MemoryAccountHistory
+from payments_core.account import PaymentAccount
+from payments_core.account_facts import AccountFacts
+from payments_core.account_log import LoggedVerdict
 from payments_core.errors import AccountNotFound, InvalidValue, NotRecorded
+from payments_core.explanation import CauseCode, FactKind
 from payments_core.identity import UserId
 from support.deployment import ADA, Deployment, admin, caller_of
 from support.support_story import Story
@@ -45,3 +51,40 @@ async def test_a_moment_has_to_be_recorded(story: Story) -> None:
         await story.explain.at(ADA, now + A_SECOND, caller=admin())
     past = await story.explain.at(ADA, now, caller=admin())
     assert (past.user_id, past.at, past.logged.version) == (ADA, now, 1)
+
+
+@attrs.define
+class Overtaken:
+    """A history of an account that is changed while it is first read."""
+
+    history: MemoryAccountHistory
+    change: Callable[[], Awaitable[None]]
+    reads: int = 0
+
+    async def facts(
+        self, account: PaymentAccount, *, whole: bool = True
+    ) -> AccountFacts:
+        self.reads += 1
+        if self.reads == 1:
+            await self.change()
+        return await self.history.facts(account, whole=whole)
+
+    async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:
+        return await self.history.verdict_at(user_id, at)
+
+
+async def test_facts_and_verdict_are_of_one_moment(story: Story) -> None:
+    """
+    A refund comes while the facts of a payment are read: both are read again.
+    """
+    await story.card()
+    await story.buy()
+    history = MemoryAccountHistory(story.deployment.database)
+    overtaken = Overtaken(history, story.refund)
+    explain = attrs.evolve(story.explain, history=overtaken)
+
+    found = await explain(ADA, caller=admin())
+
+    assert found.cause.code is CauseCode.REFUNDED
+    assert [it.kind for it in found.chain] == [FactKind.PAYMENT_REFUNDED]
+    assert overtaken.reads == 2

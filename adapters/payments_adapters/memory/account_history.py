@@ -22,7 +22,7 @@ from payments_core.identity import UserId
 from payments_core.job import JobState
 from payments_core.job_key import JobKind
 from payments_core.kept_events import cursor_of
-from payments_core.linking import Unlinked
+from payments_core.linking import NOTHING_UNLINKED, Unlinked
 from payments_core.payment import Payment, PaymentRecord
 from payments_core.subscription import PaidPeriod, Subscription
 
@@ -33,7 +33,9 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 class MemoryAccountHistory:
     _database: MemoryDatabase
 
-    async def facts(self, account: PaymentAccount) -> AccountFacts:
+    async def facts(
+        self, account: PaymentAccount, *, whole: bool = True
+    ) -> AccountFacts:
         user = account.user_id
         intents = self._database.tables.intents.values()
         opened = [it for it in intents if it.user_id == user and it.open]
@@ -43,11 +45,11 @@ class MemoryAccountHistory:
             account=account,
             payments=self._payments(account),
             periods=self._periods({it.gateway_id for it in account.subscriptions}),
-            unlinked=self._unlinked(account),
+            unlinked=self._unlinked(account) if whole else NOTHING_UNLINKED,
             intents=opened[:FACTS_MAX],
             by_hand=self._by_hand(user),
         )
-        return self._with_work(facts, set(facts.objects()))
+        return self._with_work(facts, set(facts.objects()), whole=whole)
 
     def _payments(self, account: PaymentAccount) -> list[PaymentRecord]:
         kept = self._database.tables.payments.values()
@@ -104,7 +106,9 @@ class MemoryAccountHistory:
         own.sort(key=lambda it: (it.at, it.number), reverse=True)
         return own[:FACTS_MAX]
 
-    def _with_work(self, facts: AccountFacts, about: Collection[str]) -> AccountFacts:
+    def _with_work(
+        self, facts: AccountFacts, about: Collection[str], *, whole: bool
+    ) -> AccountFacts:
         tables = self._database.tables
         jobs = [
             it
@@ -120,7 +124,7 @@ class MemoryAccountHistory:
         names = names_in_bodies(facts.account)
         naming = {
             it.key
-            for it in held[:QUARANTINED_MAX]
+            for it in held[: QUARANTINED_MAX if whole else 0]
             if any(name in (it.body or b"") for name in names)
         }
         events = [

@@ -49,8 +49,12 @@ _Found = Sequence[Mapping[str, Any]]
 def _unlinked(table: sa.Table, *columns: str) -> sa.Select[Any]:
     """Return what has no owner and carries one of the keys, each by its own index."""
     by_key = [
-        sa.select(table).where(
-            table.c.user_id.is_(None), table.c[name] == sa.bindparam(name)
+        sa.select(
+            sa.select(table)
+            .where(table.c.user_id.is_(None), table.c[name] == sa.bindparam(name))
+            .order_by(table.c.created_at.desc())
+            .limit(FACTS_MAX)
+            .subquery()
         )
         for name in columns
     ]
@@ -198,9 +202,11 @@ class _Reader:
 class PostgresAccountHistory:
     _store: PostgresStore
 
-    async def facts(self, account: PaymentAccount) -> AccountFacts:
+    async def facts(
+        self, account: PaymentAccount, *, whole: bool = True
+    ) -> AccountFacts:
         async with self._store.connection() as connection:
-            return await _facts(_Reader(connection), account)
+            return await _facts(_Reader(connection), account, whole=whole)
 
     async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:
         async with self._store.connection() as connection:
@@ -208,11 +214,16 @@ class PostgresAccountHistory:
         return rows.to_logged(found[0]) if found else None
 
 
-async def _facts(read: _Reader, account: PaymentAccount) -> AccountFacts:
+async def _facts(
+    read: _Reader, account: PaymentAccount, *, whole: bool
+) -> AccountFacts:
     user = account.user_id
     keys = {"customer_id": account.customer_id, "claimed_by": user}
-    unlinked = await read(_UNLINKED_PAYMENTS, **keys, email_key=account.email.key)
-    others = await read(_UNLINKED_SUBSCRIPTIONS, **keys)
+    unlinked: _Found = ()
+    others: _Found = ()
+    if whole:
+        unlinked = await read(_UNLINKED_PAYMENTS, **keys, email_key=account.email.key)
+        others = await read(_UNLINKED_SUBSCRIPTIONS, **keys)
     ours = [it.gateway_id for it in account.subscriptions]
     facts = AccountFacts(
         account=account,
@@ -229,7 +240,7 @@ async def _facts(read: _Reader, account: PaymentAccount) -> AccountFacts:
     return attrs.evolve(
         facts,
         jobs=[work_rows.to_job(it) for it in await read(_JOBS, ids=about)],
-        events=await _events(read, account, about),
+        events=await _events(read, account, about, whole=whole),
     )
 
 
@@ -246,12 +257,14 @@ async def _payments(read: _Reader, account: PaymentAccount) -> _Found:
 
 
 async def _events(
-    read: _Reader, account: PaymentAccount, about: Sequence[str]
+    read: _Reader, account: PaymentAccount, about: Sequence[str], *, whole: bool
 ) -> Sequence[KeptEvent]:
     user, *others = names_in_bodies(account)
     customer = others[0] if others else None
     found = await read(_EVENTS, ids=about)
-    naming = await read(_QUARANTINED, user=user, customer=customer)
+    naming: _Found = ()
+    if whole:
+        naming = await read(_QUARANTINED, user=user, customer=customer)
     kept = [_event_of(row, account.user_id) for row in (*found, *naming)]
     by_key = {it.key: it for it in kept}
     return sorted(by_key.values(), key=cursor_of, reverse=True)[:FACTS_MAX]

@@ -55,14 +55,15 @@ def _cause_of_owed(
     facts: AccountFacts, subscription: Subscription, otherwise: CauseCode
 ) -> Cause:
     """Say why what is owed was not paid: by the last attempt, if there was one."""
-    failed = [
-        it
-        for it in _payments_of(subscription, facts)
-        if it.state is PaymentState.FAILED and _is_owed(it, subscription)
-    ]
-    if not failed:
-        return _about(otherwise, subscription)
-    return _declined(failed[0], subscription.gateway_id)
+    paid = {it.invoice_id for it in facts.periods}
+    for payment in _payments_of(subscription, facts):
+        if payment.money_stayed:
+            # What was declined before it was of something that is paid by now.
+            break
+        is_owed = _is_owed(payment, subscription) and payment.invoice_id not in paid
+        if payment.state is PaymentState.FAILED and is_owed:
+            return _declined(payment, subscription.gateway_id)
+    return _about(otherwise, subscription)
 
 
 def _is_owed(payment: Payment, subscription: Subscription) -> bool:
@@ -107,7 +108,7 @@ def _cause_of_payment(
             return _cause_of_failed(facts, payment)
         case PaymentStatus.DISPUTED, Payment(dispute=DisputeState.LOST):
             code = CauseCode.DISPUTE_LOST
-        case PaymentStatus.PENDING, Payment(contradicted=True):
+        case PaymentStatus.PENDING | PaymentStatus.DISPUTED, Payment(contradicted=True):
             code = CauseCode.PAYMENT_CONTRADICTED
         case PaymentStatus.PAID, Payment() if _decides(payment, facts, verdict):
             code = CauseCode.INVOICE_UNKNOWN
@@ -128,7 +129,11 @@ _OF_PAYMENT: Final[Mapping[PaymentStatus, CauseCode]] = {
 def _cause_of_failed(facts: AccountFacts, payment: Payment) -> Cause:
     """Say why the last payment failed, or that its subscription ended with it."""
     made_at, subscriptions = payment.created_at, facts.account.subscriptions
-    lived = [it for it in subscriptions if made_at and it.lived_at(made_at)]
+    lived = [
+        it
+        for it in subscriptions
+        if made_at and it.lived_at(made_at) and may_have_paid(payment, it)
+    ]
     if not lived or any(not it.is_terminal for it in subscriptions):
         return _declined(payment)
     return Cause(
@@ -171,12 +176,12 @@ def _cause_of_paid(
                 objects=(period.gateway_id, period.invoice_id),
             )
         case PrepaidMonths() as months:
-            latest = facts.account.summary.latest
             is_held = standing.entitled
+            bought = [it.payment.id for it in facts.payments if months.has(it.payment)]
             return Cause(
                 code=CauseCode.PREPAID_MONTH if is_held else CauseCode.PERIOD_OVER,
                 at=months.anchor,
-                objects=(latest.payment_id,) if latest else (),
+                objects=tuple(bought[:1]),
             )
         case Subscription() as trial:
             is_held = standing.entitled

@@ -50,8 +50,15 @@ def _facts(
 ) -> Iterator[ExplainedFact]:
     by, until = verdict.status_by, verdict.date_by
     subscriptions = facts.account.subscriptions
-    shown = [it for it in subscriptions if not it.is_terminal or it is by]
-    for subscription in (shown or subscriptions)[-CHAIN_MAX:]:
+    reached = until.gateway_id if isinstance(until, PaidPeriod | Subscription) else None
+    decide = {reached, *cause.objects}
+    shown = [
+        it
+        for it in reversed(subscriptions)
+        if not it.is_terminal or it is by or it.gateway_id in decide
+    ]
+    shown.sort(key=lambda it: it.gateway_id not in decide)
+    for subscription in (shown or subscriptions[::-1])[:CHAIN_MAX]:
         yield from _facts_of_subscription(subscription)
     invoices = set[str]()
     if isinstance(until, PaidPeriod):
@@ -67,8 +74,10 @@ def _facts(
         or it.payment.money_returned
         or it.payment.dispute is not DisputeState.NONE
         or it.payment.contradicted
-        or (isinstance(until, PrepaidMonths) and _bought(it.payment, until))
+        or (isinstance(until, PrepaidMonths) and until.has(it.payment))
     ]
+    # What the cause names is there, however much came since.
+    deciding.sort(key=lambda it: it.id not in cause.objects)
     for payment in deciding[:CHAIN_MAX]:
         yield from _facts_of_payment(payment)
     for change in facts.by_hand[:CHAIN_MAX]:
@@ -78,11 +87,6 @@ def _facts(
             objects=(change.change.subject,),
             detail=f"{change.change.action}: {change.change.decided.reason}",
         )
-
-
-def _bought(payment: Payment, months: PrepaidMonths) -> bool:
-    made_at = payment.created_at
-    return payment.money_stayed and made_at is not None and made_at >= months.anchor
 
 
 def _facts_of_subscription(subscription: Subscription) -> Iterator[ExplainedFact]:

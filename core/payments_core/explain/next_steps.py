@@ -98,6 +98,13 @@ def actions_of(
     is_open = any(not it.is_terminal for it in facts.account.subscriptions)
     if standing.entitled or is_open:
         found = [it for it in found if it.kind is not ActionKind.SUBSCRIBE]
+    paused = (
+        it.gateway_id
+        for it in facts.account.subscriptions
+        if it.status is SubscriptionStatus.PAUSED
+    )
+    if not found and not standing.entitled:
+        found += _each(ActionKind.RESUME, paused)
     found += _each(
         ActionKind.LINK_PAYMENT, (it.payment.id for it in facts.unlinked.payments)
     )

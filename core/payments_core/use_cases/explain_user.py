@@ -1,9 +1,11 @@
 """Why a user has paid or not, now and at a past moment."""
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 
+from payments_core.account_facts import AccountFacts
 from payments_core.account_log import LoggedVerdict
 from payments_core.caller import Caller
 from payments_core.errors import InvalidValue, NotRecorded
@@ -13,6 +15,9 @@ from payments_core.identity import Email, UserId
 from payments_core.policy import Policy
 from payments_core.ports import AccountHistory, Clock
 from payments_core.use_cases.accounts import GetAuthorizedAccount
+
+# Who changes an account all the time is explained all the same.
+READS_MAX: Final = 3
 
 
 @attrs.frozen
@@ -40,12 +45,27 @@ class ExplainUser:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller, reading=True)
-        facts = await self.history.facts(account)
+        facts = await self._facts(user, caller)
         now, policy = self.clock(), self.policy
         if caller.reads_all:
             return explain(facts, now=now, policy=policy)
         return explain(facts.for_the_user(), now=now, policy=policy).for_the_user()
+
+    async def _facts(self, user: UserId | Email, caller: Caller) -> AccountFacts:
+        """Return what is kept; of an account that is being changed, at last the newest.
+
+        The facts are read one kind after the other: they are those of one moment if the
+        account has the same version before and after.
+        """
+        account = await self.reach(user, caller=caller, reading=True)
+        whole = caller.reads_all
+        facts = await self.history.facts(account, whole=whole)
+        for _ in range(READS_MAX - 1):
+            again = await self.reach(account.user_id, caller=caller, reading=True)
+            if again.version == account.version:
+                break
+            account, facts = again, await self.history.facts(again, whole=whole)
+        return facts
 
     async def at(
         self, user: UserId | Email, moment: datetime, *, caller: Caller
