@@ -34,9 +34,5 @@ class LoggedVerdict:
 
     def standing(self, now: datetime) -> Standing:
         """Say what it comes to at a moment, before the next row."""
-        until = self.entitled_until
-        return Standing(
-            self.payment_status,
-            self.payment_expire_date,
-            entitled=until is not None and now < until,
-        )
+        date = self.payment_expire_date
+        return Standing.until(self.payment_status, date, self.entitled_until, now)

@@ -270,6 +270,18 @@ class Standing:
     payment_expire_date: datetime | None
     entitled: bool
 
+    @classmethod
+    def until(
+        cls,
+        status: PaymentStatus,
+        date: datetime | None,
+        entitled_until: datetime | None,
+        now: datetime,
+    ) -> Self:
+        """Return what is known at a moment of who has access until another."""
+        entitled = entitled_until is not None and now < entitled_until
+        return cls(status, date, entitled=entitled)
+
 
 # A date that is later cannot be written.
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -313,11 +325,8 @@ class AccountVerdict:
     def standing(self, now: datetime, policy: Policy) -> Standing:
         """Say what the verdict comes to at a moment."""
         until = self.entitled_until(policy)
-        return Standing(
-            self.payment_status,
-            self.payment_expire_date,
-            entitled=until is not None and now < until,
-        )
+        date = self.payment_expire_date
+        return Standing.until(self.payment_status, date, until, now)
 
 
 _NAMES: Final[Mapping[type, str]] = MappingProxyType(

@@ -6,7 +6,7 @@ Rule 2: things of one moment are in the descending order of their kinds, and tho
         one kind of what they are known by.
 Rule 3: an event is of the user whose account it was recorded with, and moves with the
         payment or the subscription that it is about. One that was not applied yet, or
-        that nothing followed from, may be nobody's.
+        that nothing followed from, may be in none.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -214,13 +214,13 @@ class TimelinesContract:
         self, stores: Stores
     ) -> None:
         """
-        At once, or once it is settled; one that nothing follows from is nobody's.
+        At once, or once it is settled; one that nothing follows from is in none.
         """
         await stores.keep(an_account(), an_account(BOB))
         ada = await stores.account(ADA)
         pending = Outcome(EventState.PENDING, "later")
         nobodys = Changes(
-            key="nobody's",
+            key="no user's",
             events=tuple((an_event(f"evt_{it}"), pending) for it in (2, 3)),
         )
         assert await stores.save(nobodys) == [SAVED]

@@ -257,7 +257,7 @@ class PaymentPagesContract:
     ) -> None:
         """
         The newest first; before them those whose time is not known; of one moment by
-        their ids. Another's and nobody's are not among them.
+        their ids. Another's, and what has no user, are not among them.
         """
         seconds = (5, 3, None, 5, 5, 4, None, 3, 1)
         records = [

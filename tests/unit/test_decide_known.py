@@ -20,12 +20,14 @@ from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent
 from payments_core.linking import OwnershipConflict
 from payments_core.payment import Payment
+from payments_core.policy import Policy
 
 
 def known(*intents: Intent) -> Known:
     accounts = (an_account(ADA, customer=CUS_1), an_account(BOB, customer=CUS_2))
     return Known.of(
-        Snapshot(lookup=Lookup(), sequence=1, accounts=accounts, intents=intents)
+        Snapshot(lookup=Lookup(), sequence=1, accounts=accounts, intents=intents),
+        Policy(),
     )
 
 
@@ -61,9 +63,9 @@ def test_a_subscription_is_known_by_itself_and_by_its_account() -> None:
     own = a_subscription(owner=ADA, sequence=2)
     of_account = Snapshot(lookup=Lookup(), sequence=1, accounts=(account,))
 
-    assert Known.of(of_account).subscriptions["sub_1"].sequence == 1
+    assert Known.of(of_account, Policy()).subscriptions["sub_1"].sequence == 1
     both = attrs.evolve(of_account, subscriptions=(own,))
-    assert Known.of(both).subscriptions["sub_1"] is own
+    assert Known.of(both, Policy()).subscriptions["sub_1"] is own
 
 
 def test_an_intent_is_ours_to_save_while_its_version_is_the_same() -> None:

@@ -34,6 +34,7 @@ from payments_core.facts import (
 )
 from payments_core.identity import CustomerId, UserId
 from payments_core.payment import PaymentRecord
+from payments_core.policy import Policy
 from support.deciding import found, reported
 
 CUS_9 = CustomerId("cus_9")
@@ -55,7 +56,7 @@ def targets_of(
     snapshot = Snapshot(
         lookup=Lookup(), sequence=1, accounts=accounts, payments=payments
     )
-    targets = Targets(Known.of(snapshot), sources)
+    targets = Targets(Known.of(snapshot, Policy()), sources)
     return [targets.of(source) for source in sources]
 
 

@@ -241,7 +241,7 @@ def _write_events(tables: Tables, group: Changes, at: datetime) -> None:
     }
     known |= {it.gateway_id: it.user_id for it in group.subscriptions if it.version}
     for thing, user in known.items():
-        # Those of what was linked are the user's, those of what was unlinked nobody's.
+        # Those of what was linked are the user's, of what was unlinked no user's.
         tables.move_events(thing, whose=None if user else owner, to=user)
     for event, outcome in group.events:
         tables.put_event(EventRow(event, at, outcome, owner))

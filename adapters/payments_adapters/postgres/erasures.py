@@ -57,7 +57,7 @@ _IS_OTHER_KEY: Final = """
 select exists (select from erased_keys)
     and not exists (select from erased_keys where digest = $1)
 """
-# The events are looked through later: until then each is nobody's.
+# The events are looked through later: until then each is without a user.
 _LET_GO: Final = "update webhook_events set user_id = null where user_id = $1"
 _BEGIN: Final = "insert into erasures (pseudonym, identifiers, at) values ($1, $2, $3)"
 _LOG: Final = """

@@ -335,7 +335,7 @@ begin
             or exists (select from unnest(subscriptions) as t where t.version > 0);
     end if;
     if some_known then
-        -- An event about what was linked is the user's, about what was unlinked nobody's.
+        -- An event about what was linked is the user's, about what was unlinked no user's.
         update webhook_events e set user_id = t.user_id
         from (
             select p.grp, p.id, p.user_id from unnest(payments) as p where p.version > 0

@@ -175,7 +175,7 @@ webhook_events: Final = sa.Table(
     sa.Column("body", sa.LargeBinary),
     # The job that will settle a pending event: its kind and its subject.
     sa.Column("waits_for", sa.Text),
-    # In whose timeline it is; null if in nobody's, or if 0.1.0 kept it.
+    # In whose timeline it is; null if in none, or if 0.1.0 kept it.
     sa.Column("user_id", sa.Text),
     _one_of("state", EventState),
 )

@@ -17,7 +17,7 @@ from payments_core.linking import (
     OwnershipConflict,
 )
 from payments_core.payment import Payment, PaymentId, PaymentRecord
-from payments_core.policy import DEFAULT_POLICY, Policy
+from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionReport
 
 
@@ -36,7 +36,7 @@ class Known:
     policy: Policy
 
     @classmethod
-    def of(cls, snapshot: Snapshot, policy: Policy = DEFAULT_POLICY) -> "Known":
+    def of(cls, snapshot: Snapshot, policy: Policy) -> "Known":
         subscriptions = {it.gateway_id: it for it in snapshot.subscriptions}
         for account in snapshot.accounts:
             for it in account.subscriptions:

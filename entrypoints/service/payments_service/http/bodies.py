@@ -62,7 +62,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def examples(cls) -> Sequence[Self]:
-        """Return bodies that are taken."""
+        """Return bodies that are taken: each kind of body has its own."""
         raise NotImplementedError
 
 

@@ -145,6 +145,7 @@ def _description(path: str, only: str | None) -> HTTPRouteHandler:
         ],
         signature: Signature,
     ) -> ReceiptOut:
+        # It is described, and never served: `webhooks` has the route itself.
         raise NotImplementedError
 
     webhook.__doc__ = f"{_SUMMARIES[path]}\n\n{_TOLD}"

@@ -1,7 +1,7 @@
 """List users, and what happened to each, by index.
 
 0.1.0 runs on it: it only has more indexes to write. What it writes is listed, but for
-the events that it keeps: they are in nobody's timeline, as those of before are.
+the events that it keeps: they are in no timeline, as those of before are.
 The functions that load and save are made anew, with what is added since.
 """
 
