@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus, Standing
 
 
@@ -18,7 +19,8 @@ class LoggedVerdict:
 
     `version` is the account's. `cause` says in a few words what it was changed by, and
     `sources` which events, jobs or operations told that. `status_by` and `date_by` name
-    what the status and the date rest on, `grace` is the one of then.
+    what the status and the date rest on, `grace` is the one of then. `grants` are what
+    gave access, `catalogue` is the version of the one of then; None: not logged.
     """
 
     version: int
@@ -31,6 +33,8 @@ class LoggedVerdict:
     date_by: str | None
     cause: str
     sources: tuple[str, ...]
+    grants: tuple[Grant, ...] | None = None
+    catalogue: str | None = None
 
     def standing(self, now: datetime) -> Standing:
         """Say what it comes to at a moment, before the next row."""

@@ -18,6 +18,7 @@ import attrs
 from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ChangeByHand
+from payments_core.catalogue import NO_VERSION
 from payments_core.entitlement import AccountVerdict, verdict_of
 from payments_core.events import EventKey, EventState, GatewayEvent, Outcome
 from payments_core.identity import CustomerId, UserId
@@ -167,10 +168,11 @@ class Changes:
         before, after, verdict = self.before, self.after, self.verdict
         if after is None or verdict is None or after is before:
             return None
-        # The status, the date or the grace: any of them moves the end of access.
+        # The status, the date, the grace or what gives access: each moves an end.
         if before is not None and before.verdict == verdict:
             return None
         status_by, date_by = verdict.rests_on
+        catalogue = self.policy.catalogue
         return LoggedVerdict(
             version=after.version,
             at=at,
@@ -182,6 +184,8 @@ class Changes:
             date_by=date_by,
             cause=self.cause or "changed",
             sources=self.sources,
+            grants=verdict.grants,
+            catalogue=catalogue.version if catalogue else NO_VERSION,
         )
 
 

@@ -24,14 +24,17 @@ Rule 8: the date is the latest of all. "Expired" is not a status; it is what the
 Rule 9: the grace after the date is for who paid once, and for who goes on after a
         trial: its first payment is collected an hour later. A trial that was ended,
         or whose first payment failed, has none.
+Rule 10: each thing that gives access is a grant with an end and a grace of its own
+        (`payments_core.access`). The grace of what reaches to the date is the account's
+        (rule 9), so who is entitled has access to a product, and the other way round.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
@@ -44,6 +47,9 @@ from payments_core.paid_periods import (
 from payments_core.payment import DisputeState, Payment, PaymentId, PaymentState
 from payments_core.policy import Policy
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
+
+if TYPE_CHECKING:
+    from payments_core.access import Grant
 
 
 class PaymentStatus(StrEnum):
@@ -296,7 +302,8 @@ class AccountVerdict:
     """What the facts come to, whatever time it is; each change of it is logged.
 
     `has_grace`: access outlives the date (rule 9). `status_by` and `date_by` are the
-    facts that decide, or None: two verdicts are equal whatever they rest on.
+    facts that decide, or None: two verdicts are equal whatever they rest on. `grants`
+    are what gives access, or gave it.
     """
 
     payment_status: PaymentStatus
@@ -304,12 +311,15 @@ class AccountVerdict:
     has_grace: bool
     status_by: StatusCause = attrs.field(eq=False)
     date_by: DateCause = attrs.field(eq=False)
+    grants: "tuple[Grant, ...]" = ()
 
     def entitled_until(self, policy: Policy) -> datetime | None:
         """Return the moment from which on there is no access; None: there is none."""
         date = self.payment_expire_date
         if date is None or not self.has_grace:
             return date
+        if policy.catalogue is not None and policy.catalogue.days_after_end:
+            return max(it.until(policy) for it in self.grants)
         return date + min(policy.grace, _LAST - date)
 
     @property
@@ -442,25 +452,59 @@ def with_last_periods(
 def verdict_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> AccountVerdict:
+    # Not before it is needed: it would be a part of each import of the rules.
+    from payments_core.access import PREPAID_MONTHS, Grant  # noqa: PLC0415
+    from payments_core.catalogue import PREPAID  # noqa: PLC0415
+
+    latest, prepaid = summary.latest, summary.prepaid
+    grants: tuple[Grant, ...] = ()
+    if prepaid is not None:
+        grants = (
+            Grant(
+                PREPAID,
+                None,
+                prepaid.ends_at,
+                has_grace=True,
+                because=PREPAID_MONTHS,
+            ),
+        )
     if not subscriptions:
         # As below, without a call: on the way of every webhook, and mostly so.
-        latest, prepaid = summary.latest, summary.prepaid
         return AccountVerdict(
             latest.status if latest else PaymentStatus.NONE,
             prepaid.ends_at if prepaid else None,
             prepaid is not None,
             latest,
             prepaid,
+            grants,
         )
     status, status_by = _status(summary, subscriptions)
     expire_date, date_by = _expire_date(summary, subscriptions)
+    has_grace = expire_date is not None and _has_grace(summary, subscriptions)
+    given = _grants(subscriptions, expire_date if has_grace else None)
     return AccountVerdict(
-        status,
-        expire_date,
-        expire_date is not None and _has_grace(summary, subscriptions),
-        status_by,
-        date_by,
+        status, expire_date, has_grace, status_by, date_by, (*grants, *given)
     )
+
+
+def _grants(
+    subscriptions: Sequence[Subscription], with_grace: datetime | None
+) -> "Iterator[Grant]":
+    """Return what subscriptions give; the end `with_grace` has the account's grace."""
+    from payments_core.access import Grant, GrantKind, GrantSource  # noqa: PLC0415
+
+    for it in subscriptions:
+        product, price = it.report.product, it.report.price
+        period, free_until = it.paid_period, it.free_until
+        if period is not None:
+            source = GrantSource(GrantKind.PAID_PERIOD, period.invoice_id)
+            yield Grant(product, price, period.ends_at, has_grace=True, because=source)
+        if free_until is None or (period and free_until <= period.ends_at):
+            continue
+        goes_on = it.status in _AWAITS_COLLECTION or period is not None
+        grace = goes_on or free_until == with_grace
+        source = GrantSource(GrantKind.TRIAL, it.gateway_id)
+        yield Grant(product, price, free_until, has_grace=grace, because=source)
 
 
 def _has_grace(summary: PaymentSummary, subscriptions: Sequence[Subscription]) -> bool:

@@ -219,5 +219,7 @@ class AccountHistoryContract:
             date_by="months 1",
             cause="payment ch_1 succeeded",
             sources=("evt_1",),
+            grants=after.verdict.grants,
+            catalogue="none",
         )
         assert await read(ADA, at + DAY) == await read(ADA, at)

@@ -25,6 +25,7 @@ from contracts.examples import (
     an_event,
     an_intent,
     email_of,
+    in_trial,
     moments_in,
 )
 from contracts.full_values import (
@@ -41,12 +42,17 @@ from contracts.full_values import (
     THEIR_SUBSCRIPTIONS,
 )
 from contracts.stores import SAVED, Logged, Stores, beside, moved, opened, users
+from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.changes import Changes, Lookup
 from payments_core.entitlement import PaymentStatus
 from payments_core.job_key import JobKind
 from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
+from payments_core.policy import Policy
+from payments_core.subscription import SubscriptionStatus as S
 
+CATALOGUE: Final = Catalogue.of([CatalogueProduct(product="prod_2")])
+SOLD: Final = Policy(catalogue=CATALOGUE)
 UTC_OFFSET: Final = {timedelta(0)}
 KEYS_OF_ADA: Final = (
     users(ADA),
@@ -467,3 +473,32 @@ class LedgerValuesContract:
         assert await stores.save(moved(ada, longer)) == [SAVED]
 
         assert [it.version for it in await stores.account_log()] == [1, 2]
+
+    async def test_a_row_is_logged_where_only_what_gives_access_changed(
+        self, stores: Stores
+    ) -> None:
+        """
+        A second subscription that ends earlier: neither the status nor the date moves.
+        """
+        long = a_subscription(owner=ADA, term=a_term(ends_at=NOON + 30 * DAY))
+        await stores.keep(an_account(ADA).with_subscription(long), subscriptions=[long])
+        ada = await stores.account(ADA)
+        trial = in_trial(S.CANCELED, ended_at=NOON + DAY)
+        report = attrs.evolve(trial.report, gateway_id=SUB_2, product="prod_2")
+        tried = attrs.evolve(trial, report=report, user_id=ADA)
+        after = ada.with_subscription(tried)
+        assert after.verdict.payment_expire_date == ada.verdict.payment_expire_date
+        group = attrs.evolve(moved(ada, after), subscriptions=(tried,), policy=SOLD)
+        assert await stores.save(group, seconds=1) == [SAVED]
+
+        later = NOON + timedelta(seconds=1)
+        before = await stores.history.verdict_at(ADA, NOON)
+        row = await stores.history.verdict_at(ADA, later)
+        assert before is not None
+        assert row is not None
+        assert row.grants == after.verdict.grants != before.grants
+        assert [(it.product, it.has_grace) for it in row.grants or ()] == [
+            (long.report.product, True),
+            ("prod_2", False),
+        ]
+        assert (before.catalogue, row.catalogue) == ("none", CATALOGUE.version)

@@ -20,7 +20,9 @@ from contracts.examples import (
     of_invoice,
 )
 from payments_core import DisputeState, Payment, PaymentState, Policy
+from payments_core.access import access_of
 from payments_core.account import PaymentAccount
+from payments_core.catalogue import PREPAID, Catalogue, CatalogueProduct
 from payments_core.entitlement import Standing, replayed, standing
 from payments_core.facts import (
     Fact,
@@ -43,6 +45,15 @@ from support.profiles import examples
 S: Final = SubscriptionStatus
 DAY: Final = timedelta(days=1)
 POLICY: Final = Policy()
+NO_GRACE: Final = Policy(grace=timedelta(0))
+OWN_DAYS: Final = Policy(
+    catalogue=Catalogue.of(
+        [
+            CatalogueProduct(product=PREPAID, days_after_end=40),
+            CatalogueProduct(product=a_report().product, days_after_end=1),
+        ]
+    )
+)
 # Around the beginnings and the ends of lives and terms, to the second.
 MOMENTS: Final = [
     NOON + days * DAY + seconds * timedelta(seconds=1)
@@ -160,6 +171,19 @@ class Shelf:
             [it for it in self.subscriptions.values() if it.user_id],
         )
 
+    def assert_granted_is_entitled(self) -> None:
+        """The account has access up to the latest end of what gives it, and no more."""
+        if self.account is None:
+            return
+        verdict = self.account.verdict
+        for policy in (POLICY, NO_GRACE, OWN_DAYS):
+            ends = [it.until(policy) for it in verdict.grants]
+            assert verdict.entitled_until(policy) == max(ends, default=None)
+            for now in MOMENTS:
+                access = access_of(verdict.grants, policy, now)
+                some = any(it.granted for it in access.products.values())
+                assert some is self.account.standing(now=now, policy=policy).entitled
+
     def assert_folded_is_replayed(self) -> None:
         if self.account is None:
             return
@@ -201,6 +225,37 @@ def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
         shelf.assert_folded_is_replayed()
     shelf.record(an_account())
     shelf.assert_folded_is_replayed()
+
+
+@settings(max_examples=examples(1_000))
+@given(items)
+# Both paid once and long ago, and free since.
+@example(
+    [
+        a_payment("ch_0", at=MOMENTS[0], user=ADA),
+        Observation(
+            report=attrs.evolve(
+                a_report(status=S.CANCELED, ended_at=NOON + 10 * DAY, user=ADA),
+                trial_start=NOON,
+                trial_end=NOON + 14 * DAY,
+            ),
+            at=NOON + 10 * DAY,
+            sequence=1,
+            fetched=True,
+        ),
+    ]
+)
+def test_who_is_entitled_has_access_to_a_product_and_the_other_way_round(
+    story: list[Item],
+) -> None:
+    """
+    By the plain grace, by none, and by days of a product's own, at any moment.
+    """
+    shelf = Shelf()
+    shelf.record(an_account())
+    for item in story:
+        shelf.record(item)
+    shelf.assert_granted_is_entitled()
 
 
 @given(

@@ -255,7 +255,12 @@ class Tables:
             if key[0] == user:
                 del self.account_log[key]
                 self.account_log[pseudonym, key[1]] = attrs.evolve(
-                    entry, cause="erased", sources=(), status_by=None, date_by=None
+                    entry,
+                    cause="erased",
+                    sources=(),
+                    status_by=None,
+                    date_by=None,
+                    grants=None,
                 )
         renamed = {name for it in customers for name in (it, f"customer:{it}")}
         kept = {

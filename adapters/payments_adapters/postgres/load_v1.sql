@@ -4,7 +4,7 @@
 -- looked like at that moment; each part is run only if it was asked for. Its rows have
 -- types of their own: a later column does not change what a connection has learnt.
 --
--- Made by migration 0017: after its release a change is a new version of the functions and
+-- Made by migration 0018: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type loaded_subscription_v1 as (

@@ -66,6 +66,7 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         """,
         "account_log": """
             version at payment_status payment_expire_date entitled_until grace_s
+            catalogue
         """,
         "changes_by_hand": "id at action event_type decided_by",
         "webhook_events": """
@@ -128,6 +129,7 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
                 "sources": _E,
                 "status_by": _E,
                 "date_by": _E,
+                "grants": _E,
             },
         ),
         "link_keys": Fate.ROW_DELETED,

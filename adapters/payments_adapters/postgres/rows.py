@@ -5,10 +5,12 @@ too. A word of ours (a `StrEnum`) is text as it is. Reading runs the validators 
 core again: a row that was tampered with is loud.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from payments_core.access import Grant, GrantKind, GrantSource
 from payments_core.account import PaymentAccount, age
 from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ActionByHand, ByHand, ChangeByHand, LoggedChange
@@ -51,6 +53,8 @@ _LOG_COLUMNS: Final = (
     "grace_s",
     "status_by",
     "date_by",
+    "grants",
+    "catalogue",
 )
 
 
@@ -146,7 +150,32 @@ def of_logged(logged: LoggedVerdict | None) -> NewRow:
         "grace_s": int(logged.grace.total_seconds()),
         "status_by": logged.status_by,
         "date_by": logged.date_by,
+        # Here and not in a function of its own: on the way of every webhook.
+        "grants": json.dumps(
+            [
+                {
+                    "product": it.product,
+                    "price": it.price,
+                    "paid_until": it.paid_until.isoformat(),
+                    "has_grace": it.has_grace,
+                    "because": {"kind": it.because.kind, "id": it.because.id},
+                }
+                for it in logged.grants or ()
+            ]
+        ),
+        "catalogue": logged.catalogue,
     }
+
+
+def _to_grant(grant: Mapping[str, Any]) -> Grant:
+    because = grant["because"]
+    return Grant(
+        product=grant["product"],
+        price=grant["price"],
+        paid_until=datetime.fromisoformat(grant["paid_until"]),
+        has_grace=grant["has_grace"],
+        because=GrantSource(GrantKind(because["kind"]), because["id"]),
+    )
 
 
 def to_logged(row: Row) -> LoggedVerdict:
@@ -161,7 +190,17 @@ def to_logged(row: Row) -> LoggedVerdict:
         date_by=row["date_by"],
         cause=row["cause"],
         sources=tuple(row["sources"]),
+        grants=to_grants(row["grants"]),
+        catalogue=row["catalogue"],
     )
+
+
+def to_grants(stored: Any) -> tuple[Grant, ...] | None:  # JSON, read or not
+    """Return what a row of the log says that gave access; None: it says nothing."""
+    if stored is None:
+        return None
+    grants = json.loads(stored) if isinstance(stored, str) else stored
+    return tuple(_to_grant(it) for it in grants)
 
 
 def to_account(row: Row, subscriptions: Sequence[Subscription]) -> PaymentAccount:

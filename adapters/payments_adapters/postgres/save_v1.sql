@@ -9,7 +9,7 @@
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0017: after its release a change is a new version of the functions and
+-- Made by migration 0018: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -19,7 +19,8 @@ create type account_change_v1 as (
     latest_precedence smallint, latest_payment_id text, latest_buys_month boolean,
     latest_status text, latest_returned boolean, term_anchor timestamptz,
     term_months int, returned_at timestamptz, some_disputed boolean, cause text,
-    sources text[], entitled_until timestamptz, grace_s bigint, status_by text, date_by text
+    sources text[], entitled_until timestamptz, grace_s bigint, status_by text, date_by text,
+    grants jsonb, catalogue text
 );
 
 create type identity_change_v1 as (
@@ -471,10 +472,11 @@ begin
 
     insert into account_log (
         user_id, version, at, payment_status, payment_expire_date, cause, sources,
-        entitled_until, grace_s, status_by, date_by
+        entitled_until, grace_s, status_by, date_by, grants, catalogue
     )
     select t.user_id, t.version + 1, at, t.payment_status, t.payment_expire_date,
-        t.cause, t.sources, t.entitled_until, t.grace_s, t.status_by, t.date_by
+        t.cause, t.sources, t.entitled_until, t.grace_s, t.status_by, t.date_by,
+        t.grants, t.catalogue
     from unnest(accounts) as t
     where t.cause is not null and (all_good or t.grp = any(good)) order by t.user_id;
     return words;

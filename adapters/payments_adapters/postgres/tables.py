@@ -335,8 +335,8 @@ invoice_payments: Final = sa.Table(
 account_log: Final = sa.Table(
     "account_log",
     METADATA,
-    # One row for each change of the status, the date or the grace: never changed but by
-    # an erasure, never deleted.
+    # One row for each change of the status, the date, the grace or what gives access:
+    # never changed but by an erasure, never deleted.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True),
     _written_at("at"),
@@ -350,6 +350,10 @@ account_log: Final = sa.Table(
     sa.Column("grace_s", sa.BigInteger),
     sa.Column("status_by", sa.Text),
     sa.Column("date_by", sa.Text),
+    # What gave access (`payments_core.access`), and the version of the catalogue of
+    # then. Null, too, in rows of before 0018.
+    sa.Column("grants", postgresql.JSONB),
+    sa.Column("catalogue", sa.Text),
 )
 sa.Index(None, account_log.c.user_id, account_log.c.at)
 

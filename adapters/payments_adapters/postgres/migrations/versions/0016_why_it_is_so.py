@@ -1,6 +1,6 @@
 """Log until when there is access, and what a verdict rests on; find events by object.
 
-0.1.0 runs on it: it logs nothing of this. What saves it is made by migration 0017.
+0.1.0 runs on it: it logs nothing of this. What saves it is made by migration 0018.
 """
 
 from collections.abc import Mapping

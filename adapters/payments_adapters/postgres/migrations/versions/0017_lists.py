@@ -2,11 +2,9 @@
 
 0.1.0 runs on it: it only has more indexes to write. What it writes is listed, but for
 the events that it keeps: they are in no timeline, as those of before are.
-The functions that load and save are made anew, with what is added since.
+What saves them is made by migration 0018.
 """
 
-import re
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,8 +13,6 @@ from alembic import op
 revision: Final = "0017"
 down_revision: Final = "0016"
 
-_FILES: Final = ("load_v1.sql", "history_v1.sql", "save_v1.sql")
-_FOLDER: Final = Path(__file__).parents[2]
 _IS_LISTED: Final = "user_id not like 'erased/%'"
 _BYTES: Final = 'user_id collate "C"'
 # Name, table, columns, and of which rows.
@@ -59,23 +55,9 @@ def upgrade() -> None:
             [sa.text(it) for it in columns],
             postgresql_where=sa.text(rows) if rows else None,
         )
-    _make_functions_anew()
 
 
 def downgrade() -> None:
     for name, table, _, _ in reversed(_INDEXES):
         op.drop_index(op.f(name), table)
     op.drop_column("webhook_events", "user_id")
-
-
-def _make_functions_anew() -> None:
-    text = "\n".join((_FOLDER / name).read_text() for name in _FILES)
-    statements = re.split(r"(?m)^(?=create )", text)[1:]
-    for statement in statements:
-        if made := re.match(r"create type (\w+)", statement):
-            # With the functions that take or return them.
-            op.execute(f"drop type if exists {made[1]} cascade")
-    op.execute("drop function if exists email_holder_v1(text, timestamptz)")
-    op.execute("drop function if exists is_free_v1(text, text[])")
-    for statement in statements:
-        op.get_bind().exec_driver_sql(statement)
