@@ -78,6 +78,13 @@ class NotRecorded(Rejected):
     message: ClassVar[str] = "nothing was recorded of this user by then"
 
 
+class FeatureNotFound(Rejected):
+    """The catalogue names no such feature."""
+
+    code: ClassVar[str] = "feature_not_found"
+    message: ClassVar[str] = "the catalogue names no such feature"
+
+
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
     field: ClassVar[str] = "email"
@@ -104,13 +111,15 @@ class ScopeRequired(Rejected):
 
 
 class PriceNotAllowed(Rejected):
-    """Only an administrator names a price; anybody else names a product."""
+    """Only an administrator names any price; others one that the catalogue lists."""
 
     code: ClassVar[str] = "price_not_allowed"
 
-    def __init__(self) -> None:
+    def __init__(
+        self, reason: str = "name a product: a price is an administrator's to choose"
+    ) -> None:
         self.field = "price"
-        self.reason = "name a product: a price is an administrator's to choose"
+        self.reason = reason
         super().__init__(f"{self.field}: {self.reason}")
 
 
@@ -122,7 +131,7 @@ class TrialNotAllowed(Rejected):
     def __init__(
         self,
         field: str = "trial_days",
-        reason: str = "a trial is an administrator's to give",
+        reason: str = "a trial is an administrator's to give, or the catalogue's",
     ) -> None:
         self.field = field
         self.reason = reason

@@ -21,6 +21,8 @@ ALLOWED = {
     "/users/a/timeline": READ,
     "/users/a/payment-status": READ,
     "/users/a/explanation": READ,
+    "/users/a/access": READ,
+    "/catalogue": READ,
     "/users/a/card-setup": {"POST", "OPTIONS"},
     "/users/a/card": {"PUT", "OPTIONS"},
     "/users/a/subscriptions": READ | {"POST"},
@@ -304,6 +306,7 @@ def test_t15_t20_a_header_that_occurs_twice_has_no_one_value(
     [
         ("GET", "/tokens/invalidated?limit=1&limit=2", "limit"),
         ("GET", "/users/a/explanation?at=1&at=1", "at"),
+        ("GET", "/users/a/access?feature=a&feature=b", "feature"),
         ("GET", "/tokens/invalidated?cursor=&cursor=e30", "cursor"),
         ("DELETE", "/users/a/subscriptions/s?when=now&when=now", "when"),
         # A slip in `when` would end it now.
@@ -355,6 +358,7 @@ def test_t19_no_path_and_no_query_holds_what_postgres_does_not_take(
         ("GET", f"/users?cursor={value}"),
         ("GET", f"/users?{value}=a"),
         ("GET", f"/users/a/explanation?at={value}"),
+        ("GET", f"/users/a/access?feature={value}"),
         ("DELETE", f"/users/a/subscriptions/s?when={value}"),
     ]
 

@@ -31,7 +31,7 @@ from payments_core.facts import facts_of
 from payments_core.identity import Email, UserId
 from payments_core.intent import Intent
 from payments_core.jobs import RunWork
-from payments_core.policy import Policy
+from payments_core.policy import DEFAULT_POLICY, Policy
 from payments_core.tokens import Token
 from payments_core.use_cases import (
     BackFillEvents,
@@ -194,6 +194,7 @@ class Deployment:
     )
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     fuse: Fuse = attrs.field(factory=Fuse)
+    policy: Policy = DEFAULT_POLICY
     crashes: int = 0
     _answered: int = 0
     # How many ids of intents were made.
@@ -281,10 +282,6 @@ class Deployment:
     def new_id(self) -> str:
         self._made += 1
         return f"intent-{self._made}"
-
-    @property
-    def policy(self) -> Policy:
-        return Policy()
 
     @property
     def directory(self) -> Any:
@@ -384,7 +381,7 @@ class Deployment:
 
     @property
     def prices(self) -> FindPrice:
-        return FindPrice(self.asked)
+        return FindPrice(self.asked, self.policy)
 
     @property
     def confirm(self) -> ConfirmOpen:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.retention import Retention
 from payments_service.settings import (
     SECRET_FILE_BYTES_MAX,
@@ -110,6 +111,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "connections_max": 512,
         "keep_alive_s": 5,
         "grace": timedelta(days=3),
+        "catalogue": None,
         "drain_s": 0,
         "event_back_fill_s": 60,
         "sweep": "repair",
@@ -218,6 +220,12 @@ READ: list[tuple[str, str, str, Any]] = [
     ),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
     (
+        "PAYMENTS_CATALOGUE",
+        "[prepaid]\nfeatures = ['a']",
+        "catalogue",
+        Catalogue.of([CatalogueProduct(product="prepaid", features=("a",))]),
+    ),
+    (
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
         f"{SECRETS[0]}, {SECRETS[1]}\n{SECRETS[2]},,",
         "stripe_webhook_secrets",
@@ -276,6 +284,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,b:x/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a:5432,,b/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@a,{CANARY}@b/d"),
+    ("PAYMENTS_CATALOGUE", CANARY),
     ("PAYMENTS_DATABASE_POOL_SIZE", "0"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "101"),
     ("PAYMENTS_DATABASE_POOL_SIZE", "-1"),

@@ -7,6 +7,7 @@ from datetime import datetime
 import stripe
 
 from payments_adapters.stripe import endpoints, rights
+from payments_adapters.stripe.api_reader import PRICE, PRODUCT, Reading
 from payments_adapters.stripe.client import Client
 from payments_adapters.stripe.endpoint import (
     Endpoint,
@@ -16,7 +17,9 @@ from payments_adapters.stripe.endpoint import (
     MadeEndpoint,
 )
 from payments_adapters.stripe.listed_events import listed_events
+from payments_adapters.stripe.prices import price_of
 from payments_core.event_list import EventQuery, ListedEvents
+from payments_core.gateway import Price
 
 
 class StripeAdmin:
@@ -60,3 +63,19 @@ class StripeAdmin:
     async def events(self, query: EventQuery) -> ListedEvents:
         """Return a page of the list of events."""
         return await listed_events(self._client, query, livemode=self._livemode)
+
+    async def price(self, price_id: str) -> Price:
+        """Return a price.
+
+        Raises:
+            GatewayObjectMissing: there is none.
+        """
+        return price_of((await Reading(self._client).one(PRICE, price_id)).it)
+
+    async def is_active(self, product_id: str) -> bool:
+        """Say whether a product is sold.
+
+        Raises:
+            GatewayObjectMissing: there is none.
+        """
+        return (await Reading(self._client).one(PRODUCT, product_id)).it.active

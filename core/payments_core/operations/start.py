@@ -6,10 +6,12 @@ Rule 2: one idempotency key is one operation. Who asks for the very same without
         while it is open means the same operation.
 Rule 3: of a kind only one operation is open on a subject.
 Rule 4: who asks again goes on in the place of a process that is gone.
+Rule 5: a trial that is offered is given once, however many begin at once: with it the
+        account's version grows, so of two that rest on the same one is decided anew.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
@@ -31,6 +33,7 @@ from payments_core.lease import Lease
 from payments_core.linking import LinkKeys
 from payments_core.now import Now
 from payments_core.ports import NewId
+from payments_core.subscription import SubscriptionStatus
 
 # These cannot begin before the user has a customer at the gateway.
 NEED_CUSTOMER: Final = frozenset(
@@ -56,7 +59,8 @@ class OperationRequest:
     `about` is what the path of the request names. `requested` is the request as it
     came, where `wanted` is more precise (a product's price). Both are for the
     fingerprint.
-    Only one operation of a kind may be open on a `subject`.
+    Only one operation of a kind may be open on a `subject`. `offered_trial_days` are
+    free for a user who has not had them (`offered_to`).
     """
 
     user_id: UserId
@@ -66,6 +70,7 @@ class OperationRequest:
     requested: OperationParams | None = None
     subject: str = ""
     key: str | None = None
+    offered_trial_days: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -181,10 +186,47 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
     if started is None:
         rule(account)
         customer = customer_for(request.kind, snapshot, new.id, new_id=new_id, now=now)
+        trial_days = request.offered_trial_days
+        if trial_days is not None and offered_to(account, snapshot.intents):
+            wanted = attrs.evolve(new.wanted, trial_days=trial_days)
+            new = attrs.evolve(new, wanted=wanted)
+            started = StartedOperation(new, StartState.LEASED, customer)
+            # Nobody else begins one meanwhile: the account is another one by then.
+            after = account.saved_as(account.version + 1)
+            changes = attrs.evolve(beginning(account, started), after=after)
+            return attrs.evolve(started, changes=changes)
         started = StartedOperation(new, StartState.LEASED, customer)
     elif started.intent in snapshot.intents:
         return started
     return attrs.evolve(started, changes=beginning(account, started))
+
+
+_BOUGHT: Final = frozenset(SubscriptionStatus) - {
+    SubscriptionStatus.INCOMPLETE,
+    SubscriptionStatus.INCOMPLETE_EXPIRED,
+    SubscriptionStatus.CANCELED,
+}
+
+
+def offered_to(account: PaymentAccount, intents: Iterable[Intent]) -> bool:
+    """Say whether a user gets the trial that is offered: once, and the first time.
+
+    Not who has had a subscription of any product, in a trial or paid for, nor for whom
+    one with a trial is being begun. One whose first payment was never made is none.
+    """
+    returned = account.summary.returned_at is not None
+    return not any(
+        it.status in _BOUGHT
+        or it.free_until is not None
+        or it.last_paid_period is not None
+        or (it.status is SubscriptionStatus.CANCELED and returned)
+        for it in account.subscriptions
+    ) and not any(
+        it.open
+        and it.kind is IntentKind.START_SUBSCRIPTION
+        and it.wanted.trial_days is not None
+        for it in intents
+    )
 
 
 def find_under_key(

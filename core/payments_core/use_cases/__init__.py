@@ -33,6 +33,11 @@ from payments_core.use_cases.quarantine import (
     FindUnappliedEvents,
     LinkEvent,
 )
+from payments_core.use_cases.read_access import (
+    ReadAccess,
+    ReadCatalogue,
+    UserAccess,
+)
 from payments_core.use_cases.record_facts import (
     Recorded,
     RecordedState,
@@ -109,7 +114,9 @@ __all__ = [
     "PaymentLink",
     "PaymentStatusView",
     "PreviewChange",
+    "ReadAccess",
     "ReadAuditLog",
+    "ReadCatalogue",
     "ReadIntent",
     "ReadJob",
     "ReadPaymentLink",
@@ -129,4 +136,5 @@ __all__ = [
     "StartSubscription",
     "SubscriptionLink",
     "UpdateCard",
+    "UserAccess",
 ]

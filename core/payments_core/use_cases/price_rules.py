@@ -1,9 +1,13 @@
 """What a caller may decide about what a subscription costs.
 
 Rule 1: an administrator may name a price. Anybody else names a product, and pays its
-        default price.
-Rule 2: only an administrator may give a trial. It is of one price and quantity: while
-        it lasts, nobody else moves it to another price, or to a greater quantity.
+        default price; or a price that the catalogue lists, of the product that it is
+        listed under.
+Rule 2: only an administrator may give a trial, or the catalogue: what it offers is
+        given to whoever has no subscription behind them (`offered_to` in
+        `payments_core.operations.start`), and no caller names another number. A trial
+        is of one price and quantity: while it lasts, nobody else moves it to another
+        price, or to a greater quantity.
 Rule 3: a proration date is accepted for 600 s after it, and inside the current period
         of the subscription. This holds for administrators too: the date makes a
         change cost what its preview said, and any other date is a discount.
@@ -33,6 +37,7 @@ from payments_core.errors import (
     UnknownReference,
 )
 from payments_core.gateway import Price
+from payments_core.policy import Policy
 from payments_core.ports import PaymentGateway
 from payments_core.subscription import Subscription, SubscriptionStatus
 
@@ -44,6 +49,13 @@ class FindPrice:
     """What a product or a price is sold for."""
 
     gateway: PaymentGateway
+    policy: Policy
+
+    def offer(self, product: str, *, caller: Caller) -> int | None:
+        """Return the free days that the catalogue offers; an administrator says it."""
+        if caller.is_admin or self.policy.catalogue is None:
+            return None
+        return self.policy.catalogue.trial_days(product)
 
     async def __call__(
         self,
@@ -58,8 +70,9 @@ class FindPrice:
             PriceNotAllowed: see rule 1.
             UnknownReference: there is none, or it is not sold so.
         """
+        listed_under = None
         if price is not None and not caller.is_admin:
-            raise PriceNotAllowed
+            listed_under = self._product_of(price)
         field, id_ = ("price", price) if price else ("product", product or "")
         find = self.gateway.price if price else self.gateway.price_of
         try:
@@ -68,7 +81,19 @@ class FindPrice:
             raise UnknownReference(field, f"no such {error.what}") from error
         if not (found.active and found.recurring):
             raise UnknownReference(field, "not sold as a subscription")
+        if listed_under not in {None, found.product}:
+            raise PriceNotAllowed("the catalogue lists it under another product")
         return found
+
+    def _product_of(self, price: str) -> str:
+        """Return the product under which the catalogue lists a price."""
+        catalogue = self.policy.catalogue
+        if catalogue is None:
+            raise PriceNotAllowed
+        product = catalogue.product_of(price)
+        if product is None:
+            raise PriceNotAllowed("the catalogue lists no such price")
+        return product
 
 
 def require_trial_allowed(caller: Caller, trial_days: int | None) -> None:

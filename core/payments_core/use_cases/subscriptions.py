@@ -164,6 +164,7 @@ class StartSubscription:
             wanted=attrs.evolve(order.wanted, price=price.id, product=price.product),
             subject=price.product,
             requested=order.wanted,
+            offered_trial_days=self.price.offer(price.product, caller=caller),
         )
         rule = not_subscribed_to(price.product)
         try:

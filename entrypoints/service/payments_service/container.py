@@ -113,7 +113,9 @@ from payments_core.use_cases import (
     ListPayments,
     ListUsers,
     PreviewChange,
+    ReadAccess,
     ReadAuditLog,
+    ReadCatalogue,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
@@ -145,6 +147,8 @@ USE_CASES: Final = (
     ConfirmOpen,
     EndSubscription,
     ExplainUser,
+    ReadAccess,
+    ReadCatalogue,
     FindUnappliedEvents,
     FindPrice,
     GetPaymentStatus,
@@ -461,7 +465,11 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
         return system_clock
 
     def policy() -> Policy:
-        return Policy(grace=settings.grace, livemode=settings.livemode)
+        return Policy(
+            grace=settings.grace,
+            livemode=settings.livemode,
+            catalogue=settings.catalogue,
+        )
 
     def verifier() -> TokenVerifier:
         return JwtVerifier(

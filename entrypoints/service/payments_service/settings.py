@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from payments_adapters.guessable import weakness_of
+from payments_core.catalogue import Catalogue
 from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
@@ -104,6 +105,7 @@ class Settings:
     connections_max: int = CONNECTIONS_MAX
     keep_alive_s: int = KEEP_ALIVE_S
     grace: timedelta = timedelta(days=3)
+    catalogue: Catalogue | None = None
     drain_s: int = 0
     event_back_fill_s: int = EVENT_BACK_FILL_S
     sweep: str = REPAIRS
@@ -177,6 +179,7 @@ class Settings:
                 "PAYMENTS_KEEP_ALIVE_S", _whole(1, 3_600), KEEP_ALIVE_S
             ),
             "grace": given.get("PAYMENTS_GRACE_DAYS", _days, timedelta(days=3)),
+            "catalogue": given.get("PAYMENTS_CATALOGUE", _catalogue, None),
             "drain_s": given.get("PAYMENTS_DRAIN_S", _whole(0, 300), 5 if live else 0),
             "event_back_fill_s": given.get(
                 "PAYMENTS_EVENT_BACK_FILL_S", _whole(0, 3_600), EVENT_BACK_FILL_S
@@ -344,6 +347,13 @@ def _seconds(least: int, most: int) -> Callable[[str], timedelta]:
 
 def _days(text: str) -> timedelta:
     return timedelta(days=_whole(0, 366)(text))
+
+
+def _catalogue(text: str) -> Catalogue:
+    # Imported here: `--help` reads no settings.
+    from payments_service.catalogue_file import read_catalogue  # noqa: PLC0415
+
+    return read_catalogue(text)
 
 
 def _retention(given: _Reader) -> Retention:

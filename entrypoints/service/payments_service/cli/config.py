@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 import click
 
+from payments_core.catalogue import NO_VERSION, Catalogue
 from payments_core.retention import Retention
 from payments_service.cli import environment
 from payments_service.settings import Settings
@@ -54,6 +55,10 @@ def _shown(settings: Settings) -> dict[str, str]:
             for kept, days in attrs.asdict(value).items():
                 name = f"PAYMENTS_KEEP_{kept.upper()}_DAYS"
                 shown[name] = str(days.days if days else 0)
+            continue
+        if field.name == "catalogue":
+            version = value.version if isinstance(value, Catalogue) else NO_VERSION
+            shown["PAYMENTS_CATALOGUE"] = version
             continue
         name, unit = _DURATIONS.get(field.name, (field.name, None))
         if not field.repr:

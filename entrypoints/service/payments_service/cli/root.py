@@ -20,6 +20,7 @@ _DEV: Final = {
 }
 _DEV_PACKAGES: Final = ("payments_sandbox", "payments_service.dev")
 _COMMANDS: Final = {
+    "access": "What a user has access to, by product and feature.",
     "account": "Accounts: who has paid, with what card, for which subscriptions.",
     "audit": "What was done by hand: by whom, when, why.",
     "config": "What the environment says, and whether it can be used.",

@@ -11,6 +11,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.stripe.admin import StripeAdmin
 from payments_core.ports import Clock, SystemClock
 from payments_service.doctor.at_stripe import KEY, AtStripe
+from payments_service.doctor.catalogue import CatalogueReview
 from payments_service.doctor.checks import (
     Check,
     CheckResult,
@@ -75,7 +76,11 @@ async def check_all(it: Deployment) -> CheckResults:
         store, access = await _store(it, stack), _access(it)
         others = list[Check]()
         if access is not None:
-            others += (await _at_stripe(it, access, store, stack)).checks()
+            at_stripe = await _at_stripe(it, access, store, stack)
+            others += at_stripe.checks()
+            if settings is not None and settings.catalogue is not None:
+                review = CatalogueReview(at_stripe.admin, settings.catalogue)
+                others.append(review.check())
         elif settings is not None:
             remedy = "set PAYMENTS_STRIPE_API_KEY: without it Stripe is not asked"
             found = [*found, wrong(KEY, "none is set", remedy)]

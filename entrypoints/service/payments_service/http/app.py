@@ -23,6 +23,8 @@ from payments_core.use_cases import (
     ListPayments,
     ListUsers,
     PreviewChange,
+    ReadAccess,
+    ReadCatalogue,
     ReadIntent,
     ReadPaymentLink,
     ReadSubscriptions,
@@ -35,6 +37,7 @@ from payments_core.use_cases import (
 )
 from payments_service.container import Container, opened
 from payments_service.http import (
+    access,
     cards,
     explanation,
     lists,
@@ -66,6 +69,8 @@ _NEEDS: Final = {
     "list_users": ListUsers,
     "preview": PreviewChange,
     "read": ReadSubscriptions,
+    "read_access": ReadAccess,
+    "read_catalogue": ReadCatalogue,
     "read_intent": ReadIntent,
     "call_off": CallOffIntent,
     "read_link": ReadPaymentLink,
@@ -82,6 +87,8 @@ _NEEDS: Final = {
 FOR_CALLERS: Final = (
     users.put_user,
     users.get_payment_status,
+    access.get_access,
+    access.get_catalogue,
     explanation.get_explanation,
     lists.get_users,
     lists.get_payments,

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from payments_core.access import GrantKind
 from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
@@ -20,6 +21,15 @@ from payments_service.http.schemas import (
     RevocationOut,
     RevocationsOut,
     TokenInvalidatedOut,
+)
+from payments_service.presentation.access import (
+    BecauseOut,
+    CatalogueOut,
+    CatalogueProductOut,
+    FeatureAccessOut,
+    FeatureItemOut,
+    ProductAccessOut,
+    UserAccessOut,
 )
 from payments_service.presentation.explanation import (
     CAUSES,
@@ -93,6 +103,7 @@ _PAYMENT: Final = PaymentOut(
     failure_code=None,
     linked_by_hand=False,
 )
+_BECAUSE: Final = BecauseOut(GrantKind.PAID_PERIOD, "in_1")
 _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
     PaymentStatusOut(
         user_id="ada",
@@ -102,6 +113,47 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
         entitled=True,
         card=_CARD,
         subscriptions=[_KNOWN],
+    ),
+    UserAccessOut(
+        user_id="ada",
+        entitled=True,
+        entitled_until=_END,
+        catalogue="2f3d06cbd6b4",
+        products=[
+            ProductAccessOut("prod_basic", granted=True, until=_END, because=_BECAUSE)
+        ],
+        features=[
+            FeatureItemOut(
+                "reports",
+                granted=True,
+                until=_END,
+                product="prod_basic",
+                because=_BECAUSE,
+            )
+        ],
+    ),
+    FeatureAccessOut(
+        "ada",
+        "reports",
+        granted=True,
+        until=_END,
+        product="prod_basic",
+        because=_BECAUSE,
+    ),
+    CatalogueOut(
+        version="2f3d06cbd6b4",
+        products=[
+            CatalogueProductOut(
+                product="prod_basic",
+                name="Basic",
+                prices=["price_basic"],
+                features=["reports"],
+                price_features={},
+                trial_days=14,
+                grace_s=259_200,
+            )
+        ],
+        prepaid=None,
     ),
     ExplanationOut(
         user_id="ada",

@@ -47,6 +47,7 @@ _JSON: Final = "application/json"
 _SCHEME: Final = "bearer"
 _TAGS: Final = {
     "users": "Who a user is, and whether they have paid.",
+    "access": "What a user has access to, by product and feature.",
     "explanation": "Why a user has paid or not.",
     "lists": "Users, their payments, and what happened to them.",
     "cards": "The card that pays.",

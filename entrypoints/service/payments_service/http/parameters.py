@@ -94,6 +94,16 @@ At = Annotated[
         schema_extra={**_TEXT, "format": "date-time"},
     ),
 ]
+Feature = Annotated[
+    str | None,
+    QueryParameter(
+        description="A feature of the catalogue: only access to this one is said.",
+        schema_extra={
+            **_TEXT,
+            "pattern": rf"^[A-Za-z0-9_.:-]{{1,{REFERENCE_LENGTH_MAX}}}$",
+        },
+    ),
+]
 When = Annotated[
     str | None,
     QueryParameter(

@@ -29,6 +29,7 @@ STATUSES: Final = {
     errors.TrialNotAllowed: HTTPStatus.FORBIDDEN,
     errors.AccountNotFound: HTTPStatus.NOT_FOUND,
     errors.NotRecorded: HTTPStatus.NOT_FOUND,
+    errors.FeatureNotFound: HTTPStatus.NOT_FOUND,
     errors.TokenNotFound: HTTPStatus.NOT_FOUND,
     errors.EventNotFound: HTTPStatus.NOT_FOUND,
     errors.EventApplied: HTTPStatus.CONFLICT,

@@ -1,0 +1,78 @@
+"""What a user has access to, and what there is to have."""
+
+from datetime import datetime
+
+import attrs
+
+from payments_core.access import NO_ACCESS, Access, AccessTo, access_of
+from payments_core.caller import Caller
+from payments_core.catalogue import NO_CATALOGUE, Catalogue
+from payments_core.entitlement import Standing
+from payments_core.errors import FeatureNotFound
+from payments_core.identity import Email, UserId
+from payments_core.policy import Policy
+from payments_core.ports import Clock
+from payments_core.use_cases.accounts import GetAuthorizedAccount
+from payments_core.use_cases.references import feature_name
+
+
+@attrs.frozen(kw_only=True)
+class UserAccess:
+    """What a user has access to at a moment, by a version of the catalogue."""
+
+    user_id: UserId
+    standing: Standing
+    entitled_until: datetime | None
+    access: Access
+    catalogue: str
+
+
+@attrs.frozen
+class ReadAccess:
+    reach: GetAuthorizedAccount
+    clock: Clock
+    policy: Policy
+
+    async def __call__(self, user: UserId | Email, *, caller: Caller) -> UserAccess:
+        """Return what a user has access to now, by product and by feature.
+
+        Raises:
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+        """
+        account = await self.reach(user, caller=caller, reading=True)
+        verdict, now, policy = account.verdict, self.clock(), self.policy
+        return UserAccess(
+            user_id=account.user_id,
+            standing=verdict.standing(now, policy),
+            entitled_until=verdict.entitled_until(policy),
+            access=access_of(verdict.grants, policy, now),
+            catalogue=(policy.catalogue or NO_CATALOGUE).version,
+        )
+
+    async def to_feature(
+        self, user: UserId | Email, feature: str, *, caller: Caller
+    ) -> tuple[UserId, AccessTo]:
+        """Return whose access it is, and whether they have it to a feature now.
+
+        Without a catalogue any product may be one.
+
+        Raises:
+            InvalidValue: it cannot be a feature's name.
+            FeatureNotFound: the catalogue names no such feature.
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+        """
+        feature_name("feature", feature)
+        found = await self(user, caller=caller)
+        features = found.access.features
+        if self.policy.catalogue is not None and feature not in features:
+            raise FeatureNotFound
+        return found.user_id, features.get(feature, NO_ACCESS)
+
+
+@attrs.frozen
+class ReadCatalogue:
+    policy: Policy
+
+    def __call__(self) -> tuple[Catalogue, Policy]:
+        """Return what is sold, and by which policy access to it ends."""
+        return self.policy.catalogue or NO_CATALOGUE, self.policy
