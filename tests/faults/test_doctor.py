@@ -255,6 +255,32 @@ def lacking(*resources: str) -> Deed:
     return do
 
 
+def selling(named: str | None = None, **changed: str) -> Deed:
+    """Return what sells a product by a catalogue that names its price.
+
+    Or another price in its place; the price is otherwise as `changed` says.
+    """
+
+    def do(it: Deployed) -> None:
+        for id_ in ("prod_sold", "prod_other"):
+            it.api.post("products", id=id_, name=id_)
+        active = changed.get("active", "true")
+        price = it.api.post(
+            "prices",
+            currency="eur",
+            unit_amount=900,
+            product=changed.get("product", "prod_sold"),
+            active=active,
+            **({} if "recurring" in changed else {"recurring": {"interval": "month"}}),
+        )
+        it.set(
+            CATALOGUE=f"[products.prod_sold]\nprices = ['{named or price['id']}']\n"
+            "[prepaid]"
+        )
+
+    return do
+
+
 LIVE: Final = {"ENV": "production", "STRIPE_API_BASE": None}
 WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
     {
@@ -450,6 +476,19 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
             "it is at 'garbage', a revision that no release has",
             lambda it: it.sql("update alembic_version set version_num = 'garbage'"),
         ),
+        "D61": setting(
+            "PAYMENTS_CATALOGUE: products.prod_a.name: empty",
+            CATALOGUE="[products.prod_a]\nname = ''",
+        ),
+        "D62": Wrong(
+            "catalogue",
+            "prod_none: Stripe has none",
+            lambda it: it.set(CATALOGUE="[products.prod_none]"),
+        ),
+        "D63": Wrong("catalogue", "price_none: Stripe has none", selling("price_none")),
+        "D64": Wrong("catalogue", "not active", selling(active="false")),
+        "D65": Wrong("catalogue", "not recurring", selling(recurring="")),
+        "D66": Wrong("catalogue", "but of prod", selling(product="prod_other")),
     }
 )
 # What follows from it, and is said, too.
@@ -478,9 +517,22 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
 
 
 # Those that need a deployment of their own; the others are in `TOGETHER`, too.
-ALONE: Final = ("D25", "D26", "D30", "D35", "D36", "D37", "D47")
+ALONE: Final = ("D25", "D26", "D30", "D35", "D36", "D37", "D47", "D66")
 TOGETHER: Final = (
-    ("D02", "D05", "D08", "D12", "D13", "D16", "D17", "D18", "D20", "D21", "D24"),
+    (
+        "D02",
+        "D05",
+        "D08",
+        "D12",
+        "D13",
+        "D16",
+        "D17",
+        "D18",
+        "D20",
+        "D21",
+        "D24",
+        "D61",
+    ),
     ("D01", "D03", "D06", "D22"),
     (
         *("D28", "D38", "D41", "D43", "D44", "D46", "D48", "D49", "D50", "D51"),
@@ -489,11 +541,15 @@ TOGETHER: Final = (
     ("D39", "D53", "D55"),
     ("D27", "D31", "D59"),
     ("D40", "D42"),
-    ("D32", "D45"),
+    ("D32", "D45", "D62"),
+    ("D64",),
+    ("D65",),
+    ("D63",),
 )
 # What to do there is no command.
 BY_HAND: Final = frozenset(
     {"D28", "D30", "D31", "D32", "D33", "D34", "D35", "D41", "D42", "D46", "D56"}
+    | {"D62", "D63", "D64", "D65", "D66"}
 )
 
 
@@ -580,6 +636,15 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
         *("clock", "endpoints", "deliveries"),
     ]
     assert databases.digest(deployed.url) == before
+
+
+def test_a_catalogue_is_compared_with_what_is_sold(deployed: Deployed) -> None:
+    """Its version is said, so that it is known which one was looked at."""
+    selling()(deployed)
+    answer = deployed.doctor("--json")
+    [found] = [it for it in answer.json["items"] if it["check"] == "catalogue"]
+    assert (answer.code, found["status"]) == (0, "ok")
+    assert re.fullmatch("all that version [0-9a-f]{12} names is sold", found["text"])
 
 
 def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from payments_adapters.jwt import generate_jwks
 from payments_core.use_cases import RecordFacts
+from payments_service.catalogue_file import read_catalogue
 from payments_service.cli.root import payments
 from payments_service.container import build_container
 from payments_service.http.protocol import GRACE_S
@@ -521,6 +522,34 @@ def test_the_service_starts_with_these_settings(
     settings = settings_with_secrets(overlay, tmp_path, mode=MODES[overlay.name])
 
     assert isinstance(build_container(settings)[RecordFacts], RecordFacts)
+
+
+def test_a_catalogue_is_a_key_of_the_config_map(tmp_path: Path) -> None:
+    """
+    As the README has it: the pods read it as a variable, without another volume.
+    """
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl, which renders the overlays, is not here")
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    overlay = tmp_path / "deploy/overlays/production"
+    [said] = re.findall(
+        r"(?m)^    files:\n      - \S+$", (DEPLOY / "README.md").read_text()
+    )
+    made = overlay / "kustomization.yaml"
+    made.write_text(made.read_text().replace("    literals:", f"{said}\n    literals:"))
+    text = '[products.prod_a]\nfeatures = ["a", "b"]\n'
+    (overlay / "catalogue.toml").write_text(text)
+
+    done = subprocess.run(
+        [kubectl, "kustomize", overlay], capture_output=True, text=True, check=True
+    )
+
+    [config] = [
+        it for it in yaml.safe_load_all(done.stdout) if it["kind"] == "ConfigMap"
+    ]
+    assert config["data"]["PAYMENTS_CATALOGUE"] == text
+    assert read_catalogue(text).features == ("a", "b")
 
 
 def test_a_key_of_the_other_mode_is_refused(overlay: Overlay, tmp_path: Path) -> None:

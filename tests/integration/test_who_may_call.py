@@ -117,6 +117,9 @@ def refused(operation: Operation, caller: str) -> tuple[int, str | None] | None:
         return None if caller == "admin" else (403, "scope_required")
     if operation.parameters:
         return 404, None
+    if operation.method == "GET":
+        # It is the same for everybody, and names nobody.
+        return None
     # It names something of everybody's in its body.
     return 403, "scope_required"
 

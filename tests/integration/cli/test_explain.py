@@ -1,4 +1,7 @@
-"""`payments explain`: the verdict, its cause and a timeline, as text and as JSON."""
+"""`payments explain` and `payments access`, as text and as JSON.
+
+The verdict, its cause and a timeline; and what a user has access to.
+"""
 
 from support.commands import Dev
 
@@ -39,3 +42,35 @@ def test_what_cannot_be_explained_is_said(dev: Dev) -> None:
     assert "nothing was recorded" in early.err
     assert late.code == 2
     assert "yet to come" in late.err
+
+
+def test_what_a_user_has_access_to_is_said(dev: Dev) -> None:
+    """
+    By product and by feature, or of one; without a catalogue they are the same.
+    """
+    assert dev.asks(dev.token("having"), "having") == 200
+    assert dev.send("having_1", receipt_email="having@x.org").code == 0
+
+    text = dev.run("access", "having").out
+    found = dev.run("access", "having@x.org", "--json").json
+    one = dev.run("access", "having", "--feature", "prepaid").out
+    other = dev.run("access", "having", "--feature", "prod_x", "--json").json
+
+    [product] = found["products"]
+    word = "yes until" if product["granted"] else "no since"
+    assert "having: catalogue none\nproducts:\n" in text
+    assert f"\n  prepaid: {word} " in text
+    assert f"prepaid: {word} " in one
+    assert one.endswith("by prepaid (prepaid)\n")
+    assert (found["catalogue"], product["product"]) == ("none", "prepaid")
+    assert (other["feature"], other["granted"]) == ("prod_x", False)
+    assert "\x1b" not in text
+
+
+def test_who_is_not_there_has_no_access(dev: Dev) -> None:
+    """
+    A name that no feature can have is a usage error.
+    """
+    assert dev.asks(dev.token("without"), "without") == 200
+    assert dev.run("access", "nobody").code == 3
+    assert dev.run("access", "without", "--feature", "a b").code == 2

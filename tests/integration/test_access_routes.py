@@ -1,0 +1,178 @@
+"""Access by feature, over real HTTP and on a real Postgres, by a catalogue."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+import httpx
+import pytest
+from typing_extensions import override
+
+from support import databases
+from support.events import SUCCEEDED, event
+from support.plain_http import TLS
+from support.service import ServiceProcess, World, running
+
+CATALOGUE: Final = """
+[products.prod_pro]
+name = "Pro"
+prices = ["price_pro_month", "price_pro_year"]
+features = ["api", "reports"]
+trial_days = 14
+[products.prod_pro.price_features]
+price_pro_year = ["support"]
+[prepaid]
+features = ["reports"]
+days_after_end = 5
+"""
+GRACE_S: Final = 3 * 86_400
+
+
+@attrs.frozen
+class SoldWorld(World):
+    @override
+    def env(self, port: int, ops_port: int) -> dict[str, str]:
+        found = World.env(self, port, ops_port)
+        return {**found, "PAYMENTS_CATALOGUE": CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
+    with (
+        databases.copy_of(postgres, template) as dsn,
+        running(SoldWorld(dsn)) as [service],
+    ):
+        yield service
+
+
+def pay(service: ServiceProcess, user: str) -> None:
+    service.register(user, f"{user}@example.com")
+    now = datetime.now(UTC)
+    paid = event(SUCCEEDED, user, at=now, receipt_email=f"{user}@example.com")
+    assert service.post_event(paid).status_code == 200
+
+
+def test_access_is_told_by_product_and_feature(service: ServiceProcess) -> None:
+    """
+    Also what the user has not; what gives it, until when, by which catalogue.
+    """
+    pay(service, "ada")
+    token, status = service.world.token("ada"), service.status("ada")
+    found = service.call("GET", "/users/ada/access", token).raise_for_status().json()
+
+    features = {it.pop("feature"): it for it in found["features"]}
+    products = {it.pop("product"): it for it in found["products"]}
+    date = datetime.fromisoformat(status["payment_expire_date"])
+    until = datetime.fromisoformat(found["entitled_until"])
+    none = {"granted": False, "until": None, "because": None}
+    prepaid = {
+        "granted": True,
+        "until": found["entitled_until"],
+        "because": {"kind": "prepaid", "id": None},
+    }
+    assert (found["user_id"], found["entitled"]) == ("ada", status["entitled"])
+    assert (until - date).days == 5
+    assert products == {"prod_pro": none, "prepaid": prepaid}
+    assert features == {
+        "api": {**none, "product": None},
+        "reports": {**prepaid, "product": "prepaid"},
+        "support": {**none, "product": None},
+    }
+    catalogue = service.call("GET", "/catalogue", token).json()
+    assert found["catalogue"] == catalogue["version"] != "none"
+
+
+def test_one_feature_is_asked_for(service: ServiceProcess) -> None:
+    """
+    One that the catalogue does not name is not found, and a text that is no name of a
+    feature is refused.
+    """
+    pay(service, "bob")
+    token = service.world.token("bob")
+
+    def ask(feature: str) -> httpx.Response:
+        return service.call("GET", f"/users/bob/access?feature={feature}", token)
+
+    found, none = ask("reports").json(), ask("api").json()
+    assert (found["user_id"], found["feature"]) == ("bob", "reports")
+    assert (found["granted"], found["product"]) == (True, "prepaid")
+    assert (none["granted"], none["until"], none["product"]) == (False, None, None)
+    for feature, status, code in (
+        ("report", 404, "feature_not_found"),
+        ("", 400, "invalid_value"),
+        ("a%20b", 400, "invalid_value"),
+    ):
+        answer = ask(feature)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_the_catalogue_is_told_to_any_caller(service: ServiceProcess) -> None:
+    """
+    What is sold, what it gives, and how long access outlives what was paid.
+    """
+    token = service.world.token("anybody")
+    found = service.call("GET", "/catalogue", token).raise_for_status().json()
+
+    assert found == {
+        "version": found["version"],
+        "products": [
+            {
+                "product": "prod_pro",
+                "name": "Pro",
+                "prices": ["price_pro_month", "price_pro_year"],
+                "features": ["api", "reports"],
+                "price_features": {"price_pro_year": ["support"]},
+                "trial_days": 14,
+                "grace_s": GRACE_S,
+            }
+        ],
+        "prepaid": {
+            "product": "prepaid",
+            "name": None,
+            "prices": [],
+            "features": ["reports"],
+            "price_features": {},
+            "trial_days": None,
+            "grace_s": 5 * 86_400,
+        },
+    }
+    assert service.call("GET", "/catalogue").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/users/cyd/access", "/users/cyd/access?feature=api", "/catalogue"]
+)
+def test_what_a_caller_has_already_is_not_sent_again(
+    service: ServiceProcess, path: str
+) -> None:
+    """
+    As of a payment status: 304 to who names the very same answer.
+    """
+    service.register("cyd", "cyd@example.com")
+    url, token = service.url + path, service.world.token("cyd")
+    bearer = {"Authorization": f"Bearer {token}"}
+    first = httpx.get(url, headers=bearer, verify=TLS)
+    tag = first.headers["etag"]
+    again, other = (
+        httpx.get(url, headers={**bearer, "If-None-Match": it}, verify=TLS)
+        for it in (f'"x", {tag}', '"x"')
+    )
+
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == tag
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+def test_another_users_access_does_not_exist(service: ServiceProcess) -> None:
+    """
+    Whatever feature is asked for.
+    """
+    service.register("eve", "eve@example.com")
+    service.register("mal", "mal@example.com")
+    for query in ("", "?feature=api", "?feature=none"):
+        answer = service.call(
+            "GET", f"/users/eve/access{query}", service.world.token("mal")
+        )
+        assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
