@@ -9,7 +9,7 @@ Source of the form: toml.io/en/v1.0.0.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -87,11 +87,13 @@ class _Reading:
             f"{key}.price_features", table.get("price_features", {}), None
         )
         for price in of_prices:
-            self.texts(f"{key}.price_features", [price], _price)
+            self.texts(f"{key}.price_features", [price], gateway_reference)
         return CatalogueProduct(
             product=id_,
             name=self.name(f"{key}.name", table.get("name")),
-            prices=self.texts(f"{key}.prices", table.get("prices", []), _price),
+            prices=self.texts(
+                f"{key}.prices", table.get("prices", []), gateway_reference
+            ),
             features=self.texts(
                 f"{key}.features", table.get("features", []), feature_name
             ),
@@ -121,12 +123,14 @@ class _Reading:
             return {}
         if allowed is None:
             return value
-        for name in value.keys() - allowed:
+        for name in sorted(value.keys() - allowed):
             below = f"{key}.{_shown(name)}" if key else _shown(name)
             self.wrong(below, f"not one of {', '.join(sorted(allowed))}")
         return {name: it for name, it in value.items() if name in allowed}
 
-    def texts(self, key: str, value: Toml, read: Any) -> tuple[str, ...]:
+    def texts(
+        self, key: str, value: Toml, read: Callable[[str, str], object]
+    ) -> tuple[str, ...]:
         """Return a list of texts, each once."""
         if not isinstance(value, list):
             self.wrong(key, "not a list of texts")
@@ -176,10 +180,6 @@ class _Reading:
                 other = owners.setdefault(price, it.product)
                 if other != it.product:
                     self.wrong(f"products.{it.product}", f"{price} is also of {other}")
-
-
-def _price(key: str, text: str) -> None:
-    gateway_reference(key, text)
 
 
 def _shown(key: str) -> str:
