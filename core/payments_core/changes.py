@@ -169,7 +169,9 @@ class Changes:
         if after is None or verdict is None or after is before:
             return None
         # The status, the date, the grace or what gives access: each moves an end.
-        if before is not None and before.verdict == verdict:
+        if before is not None and verdict == verdict_of(
+            before.summary, before.subscriptions
+        ):
             return None
         status_by, date_by = verdict.rests_on
         catalogue = self.policy.catalogue

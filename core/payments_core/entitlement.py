@@ -302,8 +302,8 @@ class AccountVerdict:
     """What the facts come to, whatever time it is; each change of it is logged.
 
     `has_grace`: access outlives the date (rule 9). `status_by` and `date_by` are the
-    facts that decide, or None: two verdicts are equal whatever they rest on. `grants`
-    are what gives access, or gave it.
+    facts that decide, or None: two verdicts are equal whatever they rest on. What gives
+    access are months that are prepaid until `prepaid_until`, and `of_subscriptions`.
     """
 
     payment_status: PaymentStatus
@@ -311,7 +311,22 @@ class AccountVerdict:
     has_grace: bool
     status_by: StatusCause = attrs.field(eq=False)
     date_by: DateCause = attrs.field(eq=False)
-    grants: "tuple[Grant, ...]" = ()
+    prepaid_until: datetime | None = None
+    of_subscriptions: "tuple[Grant, ...]" = ()
+
+    @property
+    def grants(self) -> "tuple[Grant, ...]":
+        """Return all that gives access, or gave it: made when it is asked for."""
+        if self.prepaid_until is None:
+            return self.of_subscriptions
+        # Not before it is needed: it would be a part of each import of the rules.
+        from payments_core.access import PREPAID_MONTHS, Grant  # noqa: PLC0415
+        from payments_core.catalogue import PREPAID  # noqa: PLC0415
+
+        prepaid = Grant(
+            PREPAID, None, self.prepaid_until, has_grace=True, because=PREPAID_MONTHS
+        )
+        return (prepaid, *self.of_subscriptions)
 
     def entitled_until(self, policy: Policy) -> datetime | None:
         """Return the moment from which on there is no access; None: there is none."""
@@ -452,38 +467,28 @@ def with_last_periods(
 def verdict_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> AccountVerdict:
-    # Not before it is needed: it would be a part of each import of the rules.
-    from payments_core.access import PREPAID_MONTHS, Grant  # noqa: PLC0415
-    from payments_core.catalogue import PREPAID  # noqa: PLC0415
-
-    latest, prepaid = summary.latest, summary.prepaid
-    grants: tuple[Grant, ...] = ()
-    if prepaid is not None:
-        grants = (
-            Grant(
-                PREPAID,
-                None,
-                prepaid.ends_at,
-                has_grace=True,
-                because=PREPAID_MONTHS,
-            ),
-        )
     if not subscriptions:
         # As below, without a call: on the way of every webhook, and mostly so.
+        latest, prepaid = summary.latest, summary.prepaid
         return AccountVerdict(
             latest.status if latest else PaymentStatus.NONE,
             prepaid.ends_at if prepaid else None,
             prepaid is not None,
             latest,
             prepaid,
-            grants,
+            prepaid.ends_at if prepaid else None,
         )
     status, status_by = _status(summary, subscriptions)
     expire_date, date_by = _expire_date(summary, subscriptions)
     has_grace = expire_date is not None and _has_grace(summary, subscriptions)
-    given = _grants(subscriptions, expire_date if has_grace else None)
     return AccountVerdict(
-        status, expire_date, has_grace, status_by, date_by, (*grants, *given)
+        status,
+        expire_date,
+        has_grace,
+        status_by,
+        date_by,
+        summary.prepaid.ends_at if summary.prepaid else None,
+        tuple(_grants(subscriptions, expire_date if has_grace else None)),
     )
 
 
@@ -491,6 +496,7 @@ def _grants(
     subscriptions: Sequence[Subscription], with_grace: datetime | None
 ) -> "Iterator[Grant]":
     """Return what subscriptions give; the end `with_grace` has the account's grace."""
+    # As above: not before it is needed.
     from payments_core.access import Grant, GrantKind, GrantSource  # noqa: PLC0415
 
     for it in subscriptions:
