@@ -85,6 +85,13 @@ class FeatureNotFound(Rejected):
     message: ClassVar[str] = "the catalogue names no such feature"
 
 
+class PassesNotOffered(Rejected):
+    """There is no key here that signs access passes."""
+
+    code: ClassVar[str] = "access_pass_not_offered"
+    message: ClassVar[str] = "no access passes are issued here: ask for the access"
+
+
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
     field: ClassVar[str] = "email"

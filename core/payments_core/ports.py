@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from payments_core.access_pass import AccessPass, PublishedKey
 from payments_core.account import PaymentAccount
 from payments_core.account_facts import AccountFacts
 from payments_core.account_log import LoggedVerdict
@@ -80,6 +81,21 @@ class EventReader(Protocol):
 
     def reread(self, body: bytes) -> GatewayEvent:
         """Translate a body that was verified when it came."""
+
+
+class PassSigner(Protocol):
+    """Signs access passes with keys that are published."""
+
+    @property
+    def published(self) -> Sequence[PublishedKey]:
+        """Return all keys that a pass may be signed with; none: no pass is issued."""
+
+    def sign(self, access_pass: AccessPass) -> str:
+        """Return the pass as a JWT.
+
+        Raises:
+            PassesNotOffered: there are no keys.
+        """
 
 
 class NewId(Protocol):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from payments_adapters.jwt import add_pass_key
 from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.retention import Retention
 from payments_service.settings import (
@@ -123,6 +124,9 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
             "revocations": timedelta(days=30),
         },
         "erasure_key": None,
+        "access_pass_keys": None,
+        "access_pass_issuer": "payments-gateway",
+        "access_pass_lifetime": timedelta(minutes=5),
         "log_level": "info",
     }
     assert not settings.livemode
@@ -355,6 +359,9 @@ WEAK: list[tuple[str, str]] = [
     ("PAYMENTS_JWT_KEYS", jwks(b64(webhook_secret().encode()))),
     ("PAYMENTS_JWT_KEYS", jwks(CANARY + CANARY[::-1], CANARY + CANARY[::-1])),
     ("PAYMENTS_JWT_KEYS", f"{CANARY}"),
+    # A key of callers' must sign no pass.
+    ("PAYMENTS_ACCESS_PASS_KEYS", JWKS),
+    ("PAYMENTS_ACCESS_PASS_KEYS", f"{CANARY}"),
 ]
 
 
@@ -368,6 +375,24 @@ def test_t09_t48_a_secret_that_protects_nothing_stops_the_start(
     assert list(problems(development(**{variable: text}))) == [variable]
     wrong = {variable: text, "PAYMENTS_PORT": "x", "PAYMENTS_DRAIN_SECONDS": "1"}
     assert set(problems(development(**wrong))) == set(wrong)
+
+
+def test_a_key_of_callers_signs_no_access_pass() -> None:
+    """
+    Who could sign passes with it could sign bearer tokens.
+    """
+    keys = add_pass_key("k1")
+    both = {"PAYMENTS_JWT_KEYS": keys, "PAYMENTS_ACCESS_PASS_KEYS": keys}
+
+    assert list(problems(development(**both))) == ["PAYMENTS_ACCESS_PASS_KEYS"]
+    settings = Settings.from_env(
+        development(
+            PAYMENTS_ACCESS_PASS_KEYS=keys, PAYMENTS_ACCESS_PASS_LIFETIME_S="30"
+        )
+    )
+    assert settings.access_pass_keys == keys
+    assert settings.access_pass_lifetime == timedelta(seconds=30)
+    assert keys not in repr(settings)
 
 
 def test_an_unknown_setting_stops_the_start() -> None:

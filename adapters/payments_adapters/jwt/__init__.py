@@ -1,7 +1,19 @@
-"""Bearer tokens of the users micro-service: keys, verification, and making some."""
+"""Bearer tokens of the users micro-service, and access passes of ours.
 
+Keys, verification, and making some.
+"""
+
+from payments_adapters.jwt.access_pass import PassKeys, PassSigning, add_pass_key
 from payments_adapters.jwt.issuing import issue
 from payments_adapters.jwt.keys import KeySet, generate_jwks
 from payments_adapters.jwt.verification import JwtVerifier
 
-__all__ = ["JwtVerifier", "KeySet", "generate_jwks", "issue"]
+__all__ = [
+    "JwtVerifier",
+    "KeySet",
+    "PassKeys",
+    "PassSigning",
+    "add_pass_key",
+    "generate_jwks",
+    "issue",
+]

@@ -31,7 +31,7 @@ RSA_BITS_MIN: Final = 2048
 # Enforcing the length once more costs nothing, should a key come past `from_jwks`.
 SIGNATURES: Final = PyJWS(options={"enforce_minimum_key_length": True})
 
-_KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 # RFC 7518, section 6, and RFC 8037, section 2: what a key is made of.
 _NUMBERS: Final = ("k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
@@ -107,7 +107,7 @@ def generate_jwks(kid: str) -> str:
     Raises:
         InvalidValue: the id is not 1 to 64 of `A-Z a-z 0-9 _ -`.
     """
-    if _KID.fullmatch(kid) is None:
+    if KID.fullmatch(kid) is None:
         raise InvalidValue("kid", "not 1 to 64 of A-Z a-z 0-9 _ -")
     secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES_MIN))
     key = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": kid}
@@ -165,7 +165,7 @@ def _read(at: int, jwk: object) -> Key:
     if not isinstance(jwk, dict):
         raise _refused(at, "is not an object")
     kid, alg = jwk.get("kid"), jwk.get("alg")
-    if not isinstance(kid, str) or _KID.fullmatch(kid) is None:
+    if not isinstance(kid, str) or KID.fullmatch(kid) is None:
         raise _refused(at, "needs a kid: 1 to 64 of A-Z a-z 0-9 _ -")
     if not isinstance(alg, str) or alg not in _KINDS:
         raise _refused(kid, f"needs an alg, one of {', '.join(_KINDS)}")

@@ -1,6 +1,7 @@
 """One class per thing that the service can do."""
 
 from payments_core.operations.start import OperationRequest
+from payments_core.use_cases.access_passes import ReadPassKeys
 from payments_core.use_cases.accounts import (
     GetAuthorizedAccount,
     GetPaymentStatus,
@@ -119,6 +120,7 @@ __all__ = [
     "ReadCatalogue",
     "ReadIntent",
     "ReadJob",
+    "ReadPassKeys",
     "ReadPaymentLink",
     "ReadSubscriptions",
     "ReadTimeline",

@@ -16,7 +16,7 @@ import attrs
 import punq
 import structlog
 
-from payments_adapters.jwt import JwtVerifier, KeySet
+from payments_adapters.jwt import JwtVerifier, KeySet, PassKeys, PassSigning
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
@@ -76,6 +76,7 @@ from payments_core.ports import (
     KeptObjects,
     Ledger,
     NewId,
+    PassSigner,
     PaymentDirectory,
     PaymentGateway,
     PurgeStore,
@@ -118,6 +119,7 @@ from payments_core.use_cases import (
     ReadCatalogue,
     ReadIntent,
     ReadJob,
+    ReadPassKeys,
     ReadPaymentLink,
     ReadSubscriptions,
     ReadTimeline,
@@ -167,6 +169,7 @@ USE_CASES: Final = (
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
+    ReadPassKeys,
     ReadSubscriptions,
     ReadTimeline,
     RegisterCustomer,
@@ -179,6 +182,7 @@ USE_CASES: Final = (
 )
 
 _CHECKED: Final[Mapping[Any, str]] = {
+    PassSigner: "PAYMENTS_ACCESS_PASS_KEYS",
     TokenVerifier: "PAYMENTS_JWT_KEYS",
     EventReader: "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
 }
@@ -480,6 +484,12 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
             max_age=settings.jwt_max_age,
         )
 
+    def pass_signer() -> PassSigner:
+        keys = settings.access_pass_keys
+        return PassSigning(
+            PassKeys.from_jwks(keys) if keys else None, settings.access_pass_issuer
+        )
+
     def new_id() -> NewId:
         return _uuid
 
@@ -492,6 +502,7 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
     return {
         Clock: clock,
         SystemClock: real_clock,
+        PassSigner: pass_signer,
         NewId: new_id,
         Policy: policy,
         TokenVerifier: verifier,

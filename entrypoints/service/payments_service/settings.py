@@ -35,6 +35,9 @@ CONNECTIONS_MAX: Final = 512
 KEEP_ALIVE_S: Final = 5
 EVENT_BACK_FILL_S: Final = 60
 ERASURE_KEY_BYTES_MIN: Final = 32
+ISSUER_OF_PASSES: Final = "payments-gateway"
+# What is revoked or ends before its time goes on for as long.
+LIFETIME_OF_PASSES: Final = timedelta(minutes=5)
 _TOKEN_AGE_MAX_S: Final = int(TOKEN_AGE_MAX.total_seconds())
 # The least and the most days for which something is kept that is not kept for good.
 # Stripe delivers and lists an event for 30 days; a key is repeated for a day.
@@ -111,6 +114,9 @@ class Settings:
     sweep: str = REPAIRS
     retention: Retention = attrs.Factory(Retention)
     erasure_key: bytes | None = attrs.field(default=None, repr=False)
+    access_pass_keys: str | None = attrs.field(default=None, repr=False)
+    access_pass_issuer: str = ISSUER_OF_PASSES
+    access_pass_lifetime: timedelta = LIFETIME_OF_PASSES
     log_level: str = "info"
 
     @property
@@ -187,6 +193,17 @@ class Settings:
             "sweep": given.get("PAYMENTS_SWEEP", _one_of(_SWEEPS), REPAIRS),
             "retention": _retention(given),
             "erasure_key": given.get("PAYMENTS_ERASURE_KEY", _erasure_key, None),
+            "access_pass_keys": given.get(
+                "PAYMENTS_ACCESS_PASS_KEYS", _access_pass_keys, None
+            ),
+            "access_pass_issuer": given.get(
+                "PAYMENTS_ACCESS_PASS_ISSUER", _text, ISSUER_OF_PASSES
+            ),
+            "access_pass_lifetime": given.get(
+                "PAYMENTS_ACCESS_PASS_LIFETIME_S",
+                _seconds(30, 3_600),
+                LIFETIME_OF_PASSES,
+            ),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:
@@ -195,6 +212,10 @@ class Settings:
         if _is_key_also_stripes(values):
             given.problems["PAYMENTS_JWT_KEYS"] = (
                 "a key is also a secret of Stripe's: each needs one of its own"
+            )
+        if _is_key_also_of_callers(values):
+            given.problems["PAYMENTS_ACCESS_PASS_KEYS"] = (
+                "a key is also one of PAYMENTS_JWT_KEYS: each needs one of its own"  # noqa: S105  # a reason
             )
         if given.problems:
             raise SettingsError(given.problems)
@@ -421,6 +442,27 @@ def _jwt_keys(text: str) -> str:
 
     KeySet.from_jwks(text)
     return text
+
+
+def _access_pass_keys(text: str) -> str:
+    from payments_adapters.jwt.access_pass import PassKeys  # noqa: PLC0415  # see above
+
+    PassKeys.from_jwks(text)
+    return text
+
+
+def _is_key_also_of_callers(values: Mapping[str, object]) -> bool:
+    from payments_adapters.jwt.keys import KeySet  # noqa: PLC0415  # see above
+
+    match values:
+        case {"jwt_keys": str(of_callers), "access_pass_keys": str(of_passes)}:
+            one, other = (
+                {it.fingerprint for it in KeySet.from_jwks(text).keys.values()}
+                for text in (of_callers, of_passes)
+            )
+            return not one.isdisjoint(other)
+        case _:
+            return False
 
 
 def _is_key_also_stripes(values: Mapping[str, object]) -> bool:

@@ -15,6 +15,7 @@ from payments_service.settings import Settings
 # The variables that say their unit, and how many of it a duration is.
 _DURATIONS: Final = {
     "jwt_max_age": ("jwt_max_age_s", timedelta(seconds=1)),
+    "access_pass_lifetime": ("access_pass_lifetime_s", timedelta(seconds=1)),
     "grace": ("grace_days", timedelta(days=1)),
 }
 

@@ -22,6 +22,7 @@ JWT_ISSUER: Final = "payments-dev"
 JWT_AUDIENCE: Final = "payments-gateway"
 # What its owner makes once; it outlives a run, but not `--fresh`.
 JWKS: Final = "jwks.json"
+KEYS_OF_PASSES: Final = "access-pass-keys.json"
 STRIPE_API_KEY: Final = "stripe-api-key"
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105  # the name of a file
 # There only while the service runs.
@@ -110,6 +111,9 @@ class DevFolder:
     def jwks(self) -> str:
         return (self.path / JWKS).read_text()
 
+    def access_pass_keys(self) -> str:
+        return (self.path / KEYS_OF_PASSES).read_text()
+
     def settings(self, database_url: str, sandbox_url: str | None) -> dict[str, str]:
         """Return a development service's settings, as an environment would.
 
@@ -127,6 +131,7 @@ class DevFolder:
             "PAYMENTS_JWT_ISSUER": JWT_ISSUER,
             "PAYMENTS_JWT_AUDIENCE": JWT_AUDIENCE,
             "PAYMENTS_JWT_KEYS": self.jwks(),
+            "PAYMENTS_ACCESS_PASS_KEYS": self.access_pass_keys(),
         }
 
     def lent(self) -> dict[str, str]:

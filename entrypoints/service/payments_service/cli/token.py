@@ -1,16 +1,17 @@
-"""Bearer tokens: issue for development, invalidate, list."""
+"""Bearer tokens: issue for development, invalidate, list; keys of access passes."""
 
 import json
 import os
 import uuid
 from datetime import datetime, timedelta
-from typing import Final
+from typing import IO, Final
 
 import click
 
 from payments_adapters.emails import read_email
-from payments_adapters.jwt import KeySet, issue
+from payments_adapters.jwt import KeySet, add_pass_key, issue
 from payments_core.caller import ADMIN_SCOPE
+from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
 from payments_core.use_cases import (
     InvalidateToken,
@@ -29,6 +30,7 @@ from payments_service.presentation.arguments import (
 )
 from payments_service.presentation.moments import moment_text
 
+KEY_SET_BYTES_MAX: Final = 64 * 1024
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -37,7 +39,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing.")
 
 @click.group()
 def token() -> None:
-    """Bearer tokens: issue for development, invalidate, list."""
+    """Bearer tokens: issue for development, invalidate, list; keys of access passes."""
 
 
 def admin_token(folder: DevFolder, lifetime: timedelta) -> str:
@@ -209,3 +211,26 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
     show_table(_COLUMNS, items, nothing="no token is invalidated", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
+
+
+@token.command("pass-key")
+@click.argument("kid")
+@click.option(
+    "--add-to",
+    type=click.File("rb"),
+    help="A key set (- is stdin) whose keys come before the new one.",
+)
+def pass_key(*, kid: str, add_to: IO[bytes] | None) -> None:
+    """Print a key set for access passes, with one fresh key named KID.
+
+    It is a secret: PAYMENTS_ACCESS_PASS_KEYS_FILE names its file. The first key of the
+    set signs. To rotate, add a key; once all verifiers have it, move it to the first
+    place; once passes of the old one have expired, remove that.
+    """
+    text = None
+    if add_to is not None:
+        try:
+            text = add_to.read(KEY_SET_BYTES_MAX + 1).decode()
+        except ValueError as error:
+            raise InvalidValue("add_to", "not UTF-8") from error
+    click.echo(add_pass_key(kid, text))

@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
-from payments_adapters.jwt import generate_jwks
+from payments_adapters.jwt import add_pass_key, generate_jwks
 from payments_service.cli.dev_folder import (
     JWKS,
+    KEYS_OF_PASSES,
     LOCK,
     PUBLISHED,
     SANDBOX_CLOCK,
@@ -33,6 +34,7 @@ LOCK_POLL_S: Final = 0.05
 
 _SECRETS: Final[Mapping[str, Callable[[], str]]] = {
     JWKS: lambda: generate_jwks("dev"),
+    KEYS_OF_PASSES: lambda: add_pass_key("dev"),
     STRIPE_API_KEY: lambda: f"sk_test_{secrets.token_hex(16)}",
     WEBHOOK_SECRET: lambda: f"whsec_{secrets.token_urlsafe(32)}",
 }

@@ -26,6 +26,7 @@ from payments_core.use_cases import (
     ReadAccess,
     ReadCatalogue,
     ReadIntent,
+    ReadPassKeys,
     ReadPaymentLink,
     ReadSubscriptions,
     ReadTimeline,
@@ -38,6 +39,7 @@ from payments_core.use_cases import (
 from payments_service.container import Container, opened
 from payments_service.http import (
     access,
+    access_pass,
     cards,
     explanation,
     lists,
@@ -65,6 +67,7 @@ _NEEDS: Final = {
     "explain": ExplainUser,
     "invalidate": InvalidateToken,
     "link": LinkPayment,
+    "pass_keys": ReadPassKeys,
     "list_payments": ListPayments,
     "list_users": ListUsers,
     "preview": PreviewChange,
@@ -110,6 +113,8 @@ FOR_CALLERS: Final = (
     tokens.invalidate_user_tokens,
     tokens.invalidated_tokens,
 )
+# What anybody may read, besides webhooks.
+FOR_ANYBODY: Final = (access_pass.get_pass_keys, openapi.get_openapi)
 # What a handler gets that is made of its request.
 OF_REQUESTS: Final = {"key": Provide(idempotency_key, sync_to_thread=False)}
 
@@ -118,7 +123,7 @@ def described() -> dict[str, Any]:
     """Return the OpenAPI document of the application."""
     return openapi.document(
         for_callers=FOR_CALLERS,
-        for_anybody=[webhooks_described(), openapi.get_openapi],
+        for_anybody=[webhooks_described(), *FOR_ANYBODY],
         # Nothing is called: that they are there says that they are no parameters.
         dependencies={
             **{name: _provide(None) for name in (*_NEEDS, "document")},
@@ -152,7 +157,7 @@ def create_app(container: Container) -> RequestContext:
                         container[IngestQueue],
                         container[WebhookReports],
                     ),
-                    openapi.get_openapi,
+                    *FOR_ANYBODY,
                     for_callers,
                 ],
             )

@@ -55,6 +55,7 @@ _TAGS: Final = {
     "payments": "Whose a payment is, by hand.",
     "tokens": "Bearer tokens that are revoked.",
     "webhooks": "What Stripe reports.",
+    "access_pass": "Signed access, for checks without this service.",
     "openapi": "This document.",
 }
 _DESCRIPTION: Final = (
