@@ -1,6 +1,7 @@
 """The environment: what it may say, and what is said about what it may not."""
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Any
 
 import attrs
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from payments_adapters.jwt import add_pass_key
 from payments_core.catalogue import Catalogue, CatalogueProduct
@@ -54,6 +57,26 @@ def jwks(*secrets: str) -> str:
 
 
 JWKS = jwks(CANARY + CANARY[::-1])
+
+
+@functools.cache
+def key_set_for(alg: str) -> str:
+    """Return a key set with one key of this kind."""
+    match alg:
+        case "RS256":
+            jwk = RSAAlgorithm.to_jwk(
+                rsa.generate_private_key(65537, 2048).public_key(), as_dict=True
+            )
+        case "ES256":
+            jwk = ECAlgorithm.to_jwk(
+                ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True
+            )
+        case "EdDSA":
+            public = ed25519.Ed25519PrivateKey.generate().public_key()
+            jwk = OKPAlgorithm.to_jwk(public, as_dict=True)
+        case _:
+            return JWKS
+    return json.dumps({"keys": [{**jwk, "alg": alg, "kid": "k1"}]})
 
 
 def webhook_secret() -> str:
@@ -375,6 +398,16 @@ def test_t09_t48_a_secret_that_protects_nothing_stops_the_start(
     assert list(problems(development(**{variable: text}))) == [variable]
     wrong = {variable: text, "PAYMENTS_PORT": "x", "PAYMENTS_DRAIN_SECONDS": "1"}
     assert set(problems(development(**wrong))) == set(wrong)
+
+
+@pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "EdDSA"])
+def test_callers_may_be_known_by_keys_of_each_kind(alg: str) -> None:
+    """
+    Also beside a secret of Stripe's, with which they are compared.
+    """
+    settings = Settings.from_env(production(PAYMENTS_JWT_KEYS=key_set_for(alg)))
+
+    assert settings.jwt_keys == key_set_for(alg)
 
 
 def test_a_key_of_callers_signs_no_access_pass() -> None:

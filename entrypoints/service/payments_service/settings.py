@@ -472,7 +472,9 @@ def _is_key_also_stripes(values: Mapping[str, object]) -> bool:
         case {"jwt_keys": str(jwks), "stripe_webhook_secrets": tuple(secrets)}:
             stripes = {str(it).encode() for it in (*secrets, values["stripe_api_key"])}
             keys = KeySet.from_jwks(jwks).keys.values()
-            return any(it.verifying in stripes for it in keys)
+            # Only those: keys of curves have no hash.
+            shared = (it.verifying for it in keys if isinstance(it.verifying, bytes))
+            return not stripes.isdisjoint(shared)
         case _:
             # One of them could not be read.
             return False
