@@ -1,26 +1,19 @@
 """Access passes, and the keys that they are verified with."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from payments_core.access_pass import PublishedKey
 from payments_core.use_cases import ReadPassKeys
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
 from payments_service.http.parameters import IfNoneMatch
 from payments_service.http.requests import no_body
+from payments_service.http.schemas import KeySetOut
 
 # A key is published for as long before it signs.
 KEYS_MAX_AGE_S: Final = 300
-
-
-class KeySetOut(msgspec.Struct, frozen=True):
-    """A JWK Set (RFC 7517) of the keys that verify access passes."""
-
-    keys: Sequence[PublishedKey]
 
 
 @get(

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from payments_core.access import GrantKind
+from payments_core.access_pass import PublishedKey
 from payments_core.by_hand import ActionByHand
 from payments_core.entitlement import PaymentStatus
 from payments_core.events import EventState
@@ -16,6 +17,7 @@ from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_service.http.schemas import (
     CutOffOut,
+    KeySetOut,
     ReceiptOut,
     ReceiptOutcome,
     RevocationOut,
@@ -105,6 +107,9 @@ _PAYMENT: Final = PaymentOut(
 )
 _BECAUSE: Final = BecauseOut(GrantKind.PAID_PERIOD, "in_1")
 _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
+    KeySetOut(
+        [PublishedKey(kid="2026-05", x="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
+    ),
     PaymentStatusOut(
         user_id="ada",
         email="ada@example.com",

@@ -7,6 +7,7 @@ from typing import Self
 
 import msgspec
 
+from payments_core.access_pass import PublishedKey
 from payments_core.events import EventState, Receipt
 from payments_core.token_list import RevocationPage
 from payments_service.presentation.arguments import encode_cursor
@@ -63,3 +64,9 @@ class ReceiptOut(msgspec.Struct, frozen=True):
         if receipt.outcome is None:
             return cls(ReceiptOutcome.DUPLICATE)
         return cls(ReceiptOutcome(receipt.outcome.state))
+
+
+class KeySetOut(msgspec.Struct, frozen=True):
+    """A JWK Set (RFC 7517) of the keys that verify access passes."""
+
+    keys: Sequence[PublishedKey]
