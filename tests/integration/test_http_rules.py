@@ -34,6 +34,7 @@ ALLOWED = {
     "/payments/ch_1/unlink": {"POST", "OPTIONS"},
     "/tokens/invalidate": {"POST", "OPTIONS"},
     "/tokens/invalidated": READ,
+    "/users/a/access-pass": {"POST", "OPTIONS"},
     "/.well-known/jwks.json": READ,
     "/openapi.json": READ,
     "/webhooks/charge/succeeded": {"POST", "OPTIONS"},

@@ -18,6 +18,7 @@ import attrs
 import httpx
 from typing_extensions import override
 
+from payments_adapters.jwt import add_pass_key
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.ports import Clock
@@ -54,6 +55,7 @@ class SalesWorld(World):
 
     stripe_base: str = attrs.field(kw_only=True)
     stripe_key: str = attrs.field(kw_only=True)
+    pass_keys: str = attrs.field(factory=lambda: add_pass_key("test"), kw_only=True)
 
     @override
     def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
@@ -63,6 +65,7 @@ class SalesWorld(World):
             "PAYMENTS_STRIPE_API_BASE": self.stripe_base,
             "PAYMENTS_STRIPE_API_KEY": self.stripe_key,
             "PAYMENTS_ERASURE_KEY": a_secret("erasure"),
+            "PAYMENTS_ACCESS_PASS_KEYS": self.pass_keys,
         }
 
 

@@ -166,8 +166,3 @@ def test_a_key_needs_a_readable_id(kid: str) -> None:
 def test_a_key_needs_an_id_of_its_own() -> None:
     with pytest.raises(InvalidValue, match="appears more than once"):
         add_pass_key("k1", add_pass_key("k1"))
-
-
-def test_the_keys_are_read_by_anybody() -> None:
-    signer = signing(add_pass_key("k1"))
-    assert ReadPassKeys(signer)() == signer.published

@@ -1,7 +1,11 @@
 """One class per thing that the service can do."""
 
 from payments_core.operations.start import OperationRequest
-from payments_core.use_cases.access_passes import ReadPassKeys
+from payments_core.use_cases.access_passes import (
+    IssueAccessPass,
+    ReadPassKeys,
+    SignedPass,
+)
 from payments_core.use_cases.accounts import (
     GetAuthorizedAccount,
     GetPaymentStatus,
@@ -101,6 +105,7 @@ __all__ = [
     "GetPaymentStatus",
     "InvalidateToken",
     "InvalidateUserTokens",
+    "IssueAccessPass",
     "LinkEvent",
     "LinkPayment",
     "LinkSubscription",
@@ -135,6 +140,7 @@ __all__ = [
     "Replayed",
     "RetryJobs",
     "SetUpCard",
+    "SignedPass",
     "StartSubscription",
     "SubscriptionLink",
     "UpdateCard",

@@ -1,11 +1,72 @@
-"""Access passes, and the keys that they are verified with."""
+"""Access passes, and the keys that they are verified with.
+
+Rule 1: a pass is for the user and for administrators: who has it has the access.
+Rule 2: it is checked by the real time. Where the clock that decides on access is
+        another one, beside a sandbox, what is left of an access counts.
+"""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import attrs
 
-from payments_core.access_pass import PublishedKey
-from payments_core.ports import PassSigner
+from payments_core.access_pass import AccessPass, PublishedKey
+from payments_core.caller import Caller
+from payments_core.errors import PassesNotOffered
+from payments_core.identity import Email, UserId
+from payments_core.ports import PassSigner, SystemClock
+from payments_core.use_cases.read_access import ReadAccess
+
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@attrs.frozen
+class SignedPass:
+    """A pass as a JWT, and what it says."""
+
+    text: str
+    content: AccessPass
+
+
+@attrs.frozen
+class IssueAccessPass:
+    access: ReadAccess
+    signer: PassSigner
+    system_clock: SystemClock
+    lifetime: timedelta
+
+    async def __call__(self, user: UserId | Email, *, caller: Caller) -> SignedPass:
+        """Sign what a user has access to now.
+
+        Raises:
+            PassesNotOffered: there is no key that signs.
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+        """
+        account = await self.access.reach(user, caller=caller)
+        if not self.signer.published:
+            raise PassesNotOffered
+        now = self.system_clock()
+        ahead = now - self.access.clock()
+        found = self.access.of(account)
+        until = found.entitled_until
+        content = AccessPass(
+            user_id=account.user_id,
+            issued_at=now,
+            expires_at=now + self.lifetime,
+            entitled_until=None if until is None else _moved(until, ahead),
+            features={
+                name: _moved(to.until, ahead)
+                for name, to in found.access.features.items()
+                if to.granted and to.until is not None
+            },
+        )
+        return SignedPass(self.signer.sign(content), content)
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    # A date that is later cannot be written.
+    return moment + min(by, _LAST - moment)
 
 
 @attrs.frozen

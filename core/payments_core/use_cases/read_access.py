@@ -5,6 +5,7 @@ from datetime import datetime
 import attrs
 
 from payments_core.access import NO_ACCESS, Access, AccessTo, access_of
+from payments_core.account import PaymentAccount
 from payments_core.caller import Caller
 from payments_core.catalogue import NO_CATALOGUE, Catalogue
 from payments_core.entitlement import Standing
@@ -39,7 +40,9 @@ class ReadAccess:
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
-        account = await self.reach(user, caller=caller, reading=True)
+        return self.of(await self.reach(user, caller=caller, reading=True))
+
+    def of(self, account: PaymentAccount) -> UserAccess:
         verdict, now, policy = account.verdict, self.clock(), self.policy
         return UserAccess(
             user_id=account.user_id,

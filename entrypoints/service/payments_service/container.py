@@ -106,6 +106,7 @@ from payments_core.use_cases import (
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
+    IssueAccessPass,
     LinkEvent,
     LinkPayment,
     LinkSubscription,
@@ -366,6 +367,7 @@ def build_container(
         (ExecuteOperation, execute),
         (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
+        (IssueAccessPass, _issue_access_pass(settings, container)),
         (RunWork, run_work),
     ):
         container.register(it, provider, scope=punq.Scope.singleton)
@@ -414,6 +416,20 @@ def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
         )
 
     return erase
+
+
+def _issue_access_pass(
+    settings: Settings, container: punq.Container
+) -> Callable[[], IssueAccessPass]:
+    def issue() -> IssueAccessPass:
+        return IssueAccessPass(
+            container.resolve(ReadAccess),
+            container.resolve(PassSigner),
+            container.resolve(SystemClock),
+            settings.access_pass_lifetime,
+        )
+
+    return issue
 
 
 def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]:

@@ -1,19 +1,41 @@
 """Access passes, and the keys that they are verified with."""
 
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from payments_core.use_cases import ReadPassKeys
+from payments_core import errors
+from payments_core.use_cases import IssueAccessPass, ReadPassKeys
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
-from payments_service.http.parameters import IfNoneMatch
-from payments_service.http.requests import no_body
-from payments_service.http.schemas import KeySetOut
+from payments_service.http.parameters import IfNoneMatch, UserInPath
+from payments_service.http.refusals import USER, refuses
+from payments_service.http.request_context import user_in_path
+from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.schemas import AccessPassOut, KeySetOut
 
 # A key is published for as long before it signs.
 KEYS_MAX_AGE_S: Final = 300
+
+
+@post(
+    "/users/{user:str}/access-pass",
+    status_code=HTTPStatus.OK,
+    before_request=no_body,
+    opt=refuses(*USER, errors.PassesNotOffered),
+)
+async def issue_access_pass(
+    request: HttpRequest, user: UserInPath, issue: NamedDependency[IssueAccessPass]
+) -> AccessPassOut:
+    """Sign what a user has access to, for checks without this service.
+
+    A JWT (EdDSA) of some minutes: `features` are those that the user has, each with the
+    second in which it ends. `/.well-known/jwks.json` has the keys.
+    """
+    signed = await issue(user_in_path(user), caller=request.user)
+    return AccessPassOut(signed.text, signed.content.expires_at)
 
 
 @get(

@@ -16,6 +16,7 @@ from payments_core.intent import IntentKind, IntentState
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.subscription import SubscriptionStatus
 from payments_service.http.schemas import (
+    AccessPassOut,
     CutOffOut,
     KeySetOut,
     ReceiptOut,
@@ -107,6 +108,7 @@ _PAYMENT: Final = PaymentOut(
 )
 _BECAUSE: Final = BecauseOut(GrantKind.PAID_PERIOD, "in_1")
 _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
+    AccessPassOut("eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl", _BEGIN),
     KeySetOut(
         [PublishedKey(kid="2026-05", x="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     ),

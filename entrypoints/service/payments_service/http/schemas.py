@@ -66,6 +66,13 @@ class ReceiptOut(msgspec.Struct, frozen=True):
         return cls(ReceiptOutcome(receipt.outcome.state))
 
 
+class AccessPassOut(msgspec.Struct, frozen=True, rename={"access_pass": "pass"}):
+    """`pass` is a JWT, of no use after `expires_at`."""
+
+    access_pass: str
+    expires_at: datetime
+
+
 class KeySetOut(msgspec.Struct, frozen=True):
     """A JWK Set (RFC 7517) of the keys that verify access passes."""
 
