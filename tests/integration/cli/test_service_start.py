@@ -1,6 +1,7 @@
 """`payments serve` as a process: what stops its start, and how that is said."""
 
 import json
+import re
 import socket
 from collections.abc import Mapping
 
@@ -236,6 +237,24 @@ def test_t61_the_configuration_is_shown_without_secrets(
     lines = dict(line.split(" = ") for line in in_words.out.splitlines())
     assert lines == shown.json
     assert (checked.code, checked.out) == (0, "ok\n")
+
+
+def test_of_a_catalogue_the_version_is_shown(
+    inside: Inside, nowhere: dict[str, str]
+) -> None:
+    """
+    As the routes tell it, so that it is known which one is read; a wrong one is named.
+    """
+    env = {**nowhere, **secretive()}
+    sold = {**env, "PAYMENTS_CATALOGUE": "[products.prod_a]"}
+    wrong = {**env, "PAYMENTS_CATALOGUE": "[products.prod_a]\nfeature = []"}
+
+    shown = inside("config", "show", "--json", env=sold).json
+    checked = inside("config", "check", env=wrong)
+
+    assert re.fullmatch("version [0-9a-f]{12}", shown["PAYMENTS_CATALOGUE"])
+    assert checked.code == 4
+    assert "PAYMENTS_CATALOGUE: products.prod_a.feature: not one of" in checked.err
 
 
 def plain(shown: Mapping[str, str]) -> dict[str, str]:

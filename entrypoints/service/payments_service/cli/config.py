@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 import click
 
-from payments_core.catalogue import NO_VERSION, Catalogue
+from payments_core.catalogue import Catalogue
 from payments_core.retention import Retention
 from payments_service.cli import environment
 from payments_service.settings import Settings
@@ -58,8 +58,9 @@ def _shown(settings: Settings) -> dict[str, str]:
                 shown[name] = str(days.days if days else 0)
             continue
         if field.name == "catalogue":
-            version = value.version if isinstance(value, Catalogue) else NO_VERSION
-            shown["PAYMENTS_CATALOGUE"] = version
+            # Not the whole text of it; without one what is empty says the same.
+            is_set = isinstance(value, Catalogue)
+            shown["PAYMENTS_CATALOGUE"] = f"version {value.version}" if is_set else ""
             continue
         name, unit = _DURATIONS.get(field.name, (field.name, None))
         if not field.repr:
