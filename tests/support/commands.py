@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import httpx
 
+from payments_adapters.jwt import add_pass_key
 from payments_service.cli import main
 from support import databases
 from support.command_line import Answer, answer_of
@@ -95,6 +96,7 @@ def secretive(**others: str) -> dict[str, str]:
         "PAYMENTS_STRIPE_API_KEY": f"sk_test_{CANARY}",
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS": f"whsec_{CANARY}",
         "PAYMENTS_ERASURE_KEY": f"erasure-{CANARY}",
+        "PAYMENTS_ACCESS_PASS_KEYS": add_pass_key(CANARY),
         "PAYMENTS_JWT_ISSUER": "users",
         "PAYMENTS_JWT_AUDIENCE": "payments",
         "PAYMENTS_JWT_KEYS": json.dumps({"keys": [keys]}),

@@ -258,4 +258,5 @@ def test_of_a_catalogue_the_version_is_shown(
 
 
 def plain(shown: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in shown.items() if value != "set"}
+    secrets = {"set", "not set"}
+    return {name: value for name, value in shown.items() if value not in secrets}
