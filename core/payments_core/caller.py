@@ -12,6 +12,8 @@ from payments_core.tokens import Token
 ADMIN_SCOPE: Final = "payments:admin"
 # Reads every user, and changes nothing of theirs: support's.
 READ_SCOPE: Final = "payments:read"
+# Reads the feed, and nothing else: another service's.
+FEED_SCOPE: Final = "payments:feed"
 
 
 @attrs.frozen
@@ -46,6 +48,15 @@ class Caller:
         """
         if not self.is_admin:
             raise ScopeRequired(ADMIN_SCOPE)
+
+    def require_feed(self) -> None:
+        """Refuse who may not read the feed.
+
+        Raises:
+            ScopeRequired: the token lacks the scope.
+        """
+        if not self.is_admin and FEED_SCOPE not in self.token.scopes:
+            raise ScopeRequired(FEED_SCOPE)
 
     def require_access(self, account: PaymentAccount, *, reading: bool = False) -> None:
         """Refuse an account that is not the caller's, as if it did not exist.

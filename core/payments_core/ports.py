@@ -20,6 +20,7 @@ from payments_core.checkpoints import LoopCheckpoint
 from payments_core.erasure import Erasure
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import EventKey, EventState, GatewayEvent, ObjectChanged
+from payments_core.feed import FeedPage
 from payments_core.gateway import (
     Answer,
     FetchedCustomer,
@@ -345,6 +346,29 @@ class Timelines(Protocol):
         In the order of `TimelinePlace`, what comes after `before`. Subscriptions are
         not among them: the account has them.
         """
+
+
+class FeedSequencer(Protocol):
+    async def give(self, limit: int) -> int:
+        """Give positions to about so many changes that have none, the oldest first.
+
+        Return to how many. 0: there are none, or another process gives them at this
+        moment. A change that is not committed is not waited for; it gets its position
+        once it is. Of a user, all that came before a change has a smaller one.
+        """
+
+
+class FeedReader(Protocol):
+    async def page(self, after: int, limit: int, *, latest: bool = False) -> FeedPage:
+        """Return changes whose positions are greater, in their order.
+
+        `latest`: of each user the last one only. Those of users who were erased are
+        left out. However few of all are wanted, a page reads no more than a thousand
+        more than `limit`: it may hold fewer, or none, and not be the last.
+        """
+
+    async def last(self) -> int:
+        """Return the position that was given last; 0: none was."""
 
 
 class IntentDirectory(Protocol):

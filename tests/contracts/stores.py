@@ -25,6 +25,8 @@ from payments_core.ports import (
     Checkpoints,
     Erasures,
     EventLog,
+    FeedReader,
+    FeedSequencer,
     IntentDirectory,
     JobDirectory,
     KeptObjects,
@@ -62,7 +64,7 @@ class Logged:
 class Stores:
     """`hold` locks an account as somebody else's save would, while it is entered.
 
-    What no port reads is read by `jobs`, `periods` and `account_log`.
+    What no port reads is read by `jobs`, `periods`, `account_log` and `access_ends`.
     """
 
     ledger: Ledger
@@ -85,6 +87,9 @@ class Stores:
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]
     account_log: Callable[[], Awaitable[list[Logged]]]
+    sequencer: FeedSequencer
+    feed: FeedReader
+    access_ends: Callable[[], Awaitable[dict[UserId, datetime]]]
 
     async def save(self, *groups: Changes, seconds: float = 0) -> list[SaveResult]:
         at = NOON + timedelta(seconds=seconds)

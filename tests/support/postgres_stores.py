@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from contracts.stores import Logged, Stores
@@ -12,6 +13,7 @@ from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
+from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
@@ -85,6 +87,10 @@ def stores_on(store: PostgresStore) -> Stores:
             )
         ]
 
+    async def access_ends() -> dict[UserId, datetime]:
+        found = await fetch(store, "select user_id, due_at from access_ends")
+        return {UserId(user): due_at for user, due_at in found}
+
     return Stores(
         ledger=PostgresLedger(store, tombstones=TOMBSTONES),
         queue=PostgresWorkQueue(store),
@@ -106,4 +112,7 @@ def stores_on(store: PostgresStore) -> Stores:
         jobs=jobs,
         periods=periods,
         account_log=account_log,
+        sequencer=PostgresFeedSequencer(store),
+        feed=PostgresFeedReader(store),
+        access_ends=access_ends,
     )

@@ -17,6 +17,8 @@ from payments_adapters.memory import (
     MemoryDatabase,
     MemoryErasures,
     MemoryEventLog,
+    MemoryFeedReader,
+    MemoryFeedSequencer,
     MemoryIntentDirectory,
     MemoryJobDirectory,
     MemoryKeptObjects,
@@ -72,6 +74,9 @@ class TestMemory:
                 for (user, version), row in sorted(database.tables.account_log.items())
             ]
 
+        async def access_ends() -> dict[UserId, datetime]:
+            return database.tables.access_ends
+
         tokens = MemoryTokenStore()
         return Stores(
             ledger=MemoryLedger(database),
@@ -94,6 +99,9 @@ class TestMemory:
             jobs=jobs,
             periods=periods,
             account_log=account_log,
+            sequencer=MemoryFeedSequencer(database),
+            feed=MemoryFeedReader(database),
+            access_ends=access_ends,
         )
 
 

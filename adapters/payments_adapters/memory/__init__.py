@@ -9,6 +9,7 @@ from payments_adapters.memory.account_history import MemoryAccountHistory
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
 from payments_adapters.memory.erasures import MemoryErasures
+from payments_adapters.memory.feed import MemoryFeedReader, MemoryFeedSequencer
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
@@ -38,6 +39,8 @@ __all__ = [
     "MemoryDatabase",
     "MemoryErasures",
     "MemoryEventLog",
+    "MemoryFeedReader",
+    "MemoryFeedSequencer",
     "MemoryGateway",
     "MemoryIntentDirectory",
     "MemoryJobDirectory",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Final, Self, TypeVar
 
 import attrs
@@ -10,7 +11,9 @@ from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
+from payments_core.erasure import PSEUDONYM
 from payments_core.events import EventKey, GatewayEvent, Outcome
+from payments_core.feed import next_end
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobState
@@ -75,6 +78,11 @@ class Tables:
     former_keys: tuple[FormerKey, ...] = ()
     changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
     account_log: dict[tuple[UserId, int], LoggedVerdict] = attrs.field(factory=dict)
+    # Of each change of the log that has one, and the one that was given last.
+    positions: dict[tuple[UserId, int], int] = attrs.field(factory=dict)
+    last_position: int = 0
+    # When some access of a user ends next.
+    access_ends: dict[UserId, datetime] = attrs.field(factory=dict)
     # Tombstones.
     erased: dict[bytes, datetime] = attrs.field(factory=dict)
     # Of each erasure that is under way, by what the user is known.
@@ -250,10 +258,13 @@ class Tables:
 
         It stays by hand of which of `things` something was done: they name nobody.
         """
-        self._write("account_log")
+        self._write("account_log", "positions", "access_ends")
+        self.access_ends.pop(user, None)
         for key, entry in list(self.account_log.items()):
             if key[0] == user:
                 del self.account_log[key]
+                if position := self.positions.pop(key, 0):
+                    self.positions[pseudonym, key[1]] = position
                 self.account_log[pseudonym, key[1]] = attrs.evolve(
                     entry,
                     cause="erased",
@@ -319,6 +330,34 @@ class Tables:
     def log_account(self, user: UserId, logged: LoggedVerdict) -> None:
         self._write("account_log")
         self.account_log[user, logged.version] = logged
+
+    def give_positions(self, limit: int) -> int:
+        """Give positions to about so many changes that have none, the oldest first."""
+        left = sorted(
+            (it.at, *key)
+            for key, it in self.account_log.items()
+            if key not in self.positions
+        )
+        newest = dict[UserId, int]()
+        for _, user, version in left[:limit]:
+            newest[user] = max(version, newest.get(user, 0))
+        # With all that came before of the same user: clocks may differ.
+        ready_at = dict[UserId, datetime]()
+        ready = list[tuple[datetime, UserId, int]]()
+        for at, user, version in sorted(left, key=itemgetter(2)):
+            if version <= newest.get(user, 0):
+                ready_at[user] = max(at, ready_at.get(user, at))
+                ready.append((ready_at[user], user, version))
+        self._write("positions", "access_ends")
+        for _, user, version in sorted(ready):
+            self.last_position += 1
+            self.positions[user, version] = self.last_position
+        for user, version in newest.items():
+            self.access_ends.pop(user, None)
+            due_at = next_end(self.account_log[user, version])
+            if due_at is not None and not user.startswith(PSEUDONYM):
+                self.access_ends[user] = due_at
+        return len(ready)
 
     def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
         """Return the intents that a lookup names, in the order of their ids."""

@@ -67,6 +67,7 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "account_log": """
             version at payment_status payment_expire_date entitled_until grace_s
             catalogue
+            position
         """,
         "changes_by_hand": "id at action event_type decided_by",
         "webhook_events": """
@@ -132,6 +133,8 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
                 "grants": _E,
             },
         ),
+        "feed_head": Fate.OF_NO_USER,
+        "access_ends": Fate.ROW_DELETED,
         "link_keys": Fate.ROW_DELETED,
         "listed_customers": Fate.ROW_DELETED,
         "former_keys": Fate.ROW_DELETED,
@@ -183,6 +186,7 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
         "paid_periods": "subscription_id = any($4)",
         "invoice_payments": "invoice_id = any($5) and payment_id = any($4)",
         "account_log": "user_id = $1",
+        "access_ends": "user_id = $1",
         "link_keys": (
             "key = 'user ' || $1"
             " or key = any(select 'customer ' || it from unnest($2::text[]) it)"

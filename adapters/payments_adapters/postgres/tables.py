@@ -354,8 +354,42 @@ account_log: Final = sa.Table(
     # then. Null, too, in rows of before 0018.
     sa.Column("grants", postgresql.JSONB),
     sa.Column("catalogue", sa.Text),
+    # Where it is in the feed: given after the commit (`feed_v1.sql`).
+    sa.Column("position", sa.BigInteger),
 )
 sa.Index(None, account_log.c.user_id, account_log.c.at)
+sa.Index(
+    None,
+    account_log.c.position,
+    unique=True,
+    postgresql_where=account_log.c.position.is_not(None),
+)
+sa.Index(
+    "ix_account_log_unnumbered",
+    account_log.c.at,
+    postgresql_where=account_log.c.position.is_(None),
+)
+
+feed_head: Final = sa.Table(
+    "feed_head",
+    METADATA,
+    # One row, which the sequencer locks: the position that was given last. What ended
+    # before `begun_at` is not told.
+    sa.Column("singleton", sa.Boolean, primary_key=True),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("begun_at", _MOMENT),
+    sa.CheckConstraint("singleton", name="singleton"),
+)
+
+access_ends: Final = sa.Table(
+    "access_ends",
+    METADATA,
+    # When some access of a user ends next, by what was logged last; gone once that is a
+    # job.
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("due_at", _MOMENT, nullable=False),
+)
+sa.Index(None, access_ends.c.due_at)
 
 link_keys: Final = sa.Table(
     "link_keys",

@@ -2,6 +2,7 @@
 
 from payments_core.jobs.drift_cause import DriftCause
 from payments_core.jobs.drift_counts import DriftCounts
+from payments_core.jobs.give_positions import GivePositions
 from payments_core.jobs.import_customers import (
     ImportCustomers,
     ImportListener,
@@ -22,6 +23,7 @@ __all__ = [
     "DriftCounts",
     "FailedWork",
     "Finding",
+    "GivePositions",
     "ImportCustomers",
     "ImportListener",
     "ImportRow",

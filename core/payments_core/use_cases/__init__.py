@@ -43,6 +43,7 @@ from payments_core.use_cases.read_access import (
     ReadCatalogue,
     UserAccess,
 )
+from payments_core.use_cases.read_feed import ReadFeed
 from payments_core.use_cases.record_facts import (
     Recorded,
     RecordedState,
@@ -123,6 +124,7 @@ __all__ = [
     "ReadAccess",
     "ReadAuditLog",
     "ReadCatalogue",
+    "ReadFeed",
     "ReadIntent",
     "ReadJob",
     "ReadPassKeys",

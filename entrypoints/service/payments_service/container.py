@@ -24,6 +24,7 @@ from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
+from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
 from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
@@ -54,6 +55,7 @@ from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
 from payments_core.jobs import (
     FailedWork,
+    GivePositions,
     Purge,
     Reconcile,
     RunSweep,
@@ -70,6 +72,8 @@ from payments_core.ports import (
     Erasures,
     EventLog,
     EventReader,
+    FeedReader,
+    FeedSequencer,
     GatewayLists,
     IntentDirectory,
     JobDirectory,
@@ -118,6 +122,7 @@ from payments_core.use_cases import (
     ReadAccess,
     ReadAuditLog,
     ReadCatalogue,
+    ReadFeed,
     ReadIntent,
     ReadJob,
     ReadPassKeys,
@@ -155,6 +160,7 @@ USE_CASES: Final = (
     FindUnappliedEvents,
     FindPrice,
     GetPaymentStatus,
+    GivePositions,
     InvalidateToken,
     InvalidateUserTokens,
     LinkEvent,
@@ -368,6 +374,7 @@ def build_container(
         (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
         (IssueAccessPass, _issue_access_pass(settings, container)),
+        (ReadFeed, _read_feed(container)),
         (RunWork, run_work),
     ):
         container.register(it, provider, scope=punq.Scope.singleton)
@@ -403,6 +410,13 @@ def _event_lists(
         )
 
     return {BackFillEvents: back_fill, RecoverEvents: recover}
+
+
+def _read_feed(container: punq.Container) -> Callable[[], ReadFeed]:
+    def read_feed() -> ReadFeed:
+        return ReadFeed(container.resolve(FeedReader))
+
+    return read_feed
 
 
 def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
@@ -583,7 +597,18 @@ def _lists(store: PostgresStore) -> _Providers:
     def timelines() -> Timelines:
         return PostgresTimelines(store)
 
-    return {UserList: user_list, Timelines: timelines}
+    def feed_reader() -> FeedReader:
+        return PostgresFeedReader(store)
+
+    def feed_sequencer() -> FeedSequencer:
+        return PostgresFeedSequencer(store)
+
+    return {
+        UserList: user_list,
+        Timelines: timelines,
+        FeedReader: feed_reader,
+        FeedSequencer: feed_sequencer,
+    }
 
 
 def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:

@@ -5,8 +5,9 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill, the nightly sweep and the purge run beside all that, each one turn
-        after the other: however long they take, no job waits for them.
+Rule 4: back-fill, the nightly sweep, the purge and the sequencer of the feed run beside
+        all that, each one turn after the other: however long they take, no job waits
+        for them.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
-from payments_core.jobs import Purge, RunWork, SweepNightly
+from payments_core.jobs import GivePositions, Purge, RunWork, SweepNightly
 from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
 
@@ -36,6 +37,8 @@ PREPARE_EVERY_S: Final = 3600.0
 # How often it is asked whether a turn of a loop is due: one small statement.
 LOOP_POLL_S: Final = 5.0
 LOOP_WAIT_MAX_S: Final = 300.0
+# A change reaches the feed within this: one statement that mostly finds nothing.
+FEED_POLL_S: Final = 0.15
 
 Chore = Callable[[], Awaitable[object]]
 # Takes a turn, if one is due, and ends between pages once it is to stop. It says
@@ -44,6 +47,7 @@ Loop = Callable[[Callable[[], bool]], Awaitable[bool]]
 BACK_FILL: Final = "back-fill"
 SWEEP: Final = "sweep"
 PURGE: Final = "purge"
+FEED: Final = "feed"
 
 
 @attrs.define
@@ -66,7 +70,10 @@ class Worker:
         cls, container: Container, *, back_fills: bool = False, sweeps: bool = False
     ) -> "Worker":
         work = container[RunWork]
-        loops: dict[str, Loop] = {PURGE: container[Purge]}
+        loops: dict[str, Loop] = {
+            PURGE: container[Purge],
+            FEED: container[GivePositions],
+        }
         if back_fills:
             loops[BACK_FILL] = container[BackFillEvents]
         if sweeps:
@@ -126,16 +133,27 @@ class Worker:
         while back_fill is not None and goes_on and not self._stop.is_set():
             goes_on = await back_fill(self._stop.is_set)
 
+    async def give_positions(self) -> None:
+        """Give positions to all that has none.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        give, goes_on = self._loops.get(FEED), True
+        while give is not None and goes_on and not self._stop.is_set():
+            goes_on = await give(self._stop.is_set)
+
     async def _regularly(self, name: str, loop: Loop) -> None:
-        wait_s = LOOP_POLL_S
+        poll_s = FEED_POLL_S if name == FEED else LOOP_POLL_S
+        wait_s = poll_s
         while not self._stop.is_set():
             try:
                 if await loop(self._stop.is_set):
                     continue
-                wait_s = LOOP_POLL_S
+                wait_s = poll_s
             except StoreUnavailable:
-                # The loop of jobs asks more often, and tells it.
-                wait_s = IDLE_MAX_S
+                # The loop of jobs tells it.
+                wait_s = min(max(wait_s * 2, IDLE_S), IDLE_MAX_S)
             except Exception:  # noqa: BLE001  # a bug must not end it
                 wait_s = min(wait_s * 2, LOOP_WAIT_MAX_S)
                 structlog.get_logger().exception(f"{name} failed", wait_s=wait_s)

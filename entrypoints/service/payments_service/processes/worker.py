@@ -56,6 +56,7 @@ async def _work(
             await working.back_fill()
             while await working.once():
                 continue
+            await working.give_positions()
             return
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
         breaker = container[CircuitBreaker]

@@ -1,0 +1,102 @@
+-- Give positions to changes of the log that are committed and have none: the only way that
+-- they get one.
+--
+-- The row of `feed_head` is locked first, and only then is anything read: each statement
+-- here has a snapshot of its own, so who has the lock sees all positions that were given.
+-- Another sequencer is not waited for. A change that is not committed is not seen: it gets
+-- its position when it is, greater than all before.
+--
+-- Made by migration 0019: after its release a change is a new version of the function, made
+-- by a migration of its own.
+
+-- Numbers about `most` changes, the oldest first, and returns how many.
+create function give_positions_v1(most int) returns int language plpgsql
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+    head feed_head%rowtype;
+    given int;
+begin
+    -- Mostly there is nothing, and nothing is locked.
+    if not exists (select from account_log where position is null) then
+        return 0;
+    end if;
+    select * into head from feed_head for no key update skip locked;
+    if not found then
+        -- Another one has it; or it is not there, and the feed would end here.
+        insert into feed_head (singleton, last)
+        select true, coalesce(max(position), 0) from account_log
+        on conflict do nothing;
+        select * into head from feed_head for no key update skip locked;
+        if not found then
+            return 0;
+        end if;
+    end if;
+
+    with oldest as (
+        select user_id, version from account_log where position is null
+        order by at limit most
+    ), wanted as (
+        -- With all that came before of the same user: clocks may differ.
+        select l.user_id, l.version from (
+            select user_id, max(version) as version from oldest group by user_id
+        ) as o
+        join account_log l on l.user_id = o.user_id and l.version <= o.version
+        where l.position is null
+    ), held as (
+        select l.user_id, l.version, l.at from wanted w
+        join account_log l on l.user_id = w.user_id and l.version = w.version
+        where l.position is null
+        order by l.user_id, l.version for no key update of l skip locked
+    ), whole as (
+        -- A user of whom somebody holds a row is left to the next time.
+        select w.user_id from wanted w
+        left join held h on h.user_id = w.user_id and h.version = w.version
+        group by w.user_id having count(h.user_id) = count(*)
+    ), numbered as (
+        select user_id, version,
+            row_number() over (order by ready_at, user_id collate "C", version) as number
+        from (
+            select h.user_id, h.version,
+                max(h.at) over (partition by h.user_id order by h.version) as ready_at
+            from held h join whole w on w.user_id = h.user_id
+        ) as ready
+    )
+    update account_log l set position = head.last + n.number
+    from numbered n where l.user_id = n.user_id and l.version = n.version;
+    get diagnostics given = row_count;
+    if given = 0 then
+        return 0;
+    end if;
+    update feed_head set last = head.last + given;
+
+    -- When access ends next: the first of these moments that its last change does not know
+    -- as past. What ended before there was a feed is not told.
+    with newest as (
+        select distinct on (user_id) * from account_log
+        where position > head.last and position <= head.last + given
+            and user_id not like 'erased/%'
+        order by user_id, version desc
+    ), ends as (
+        select n.user_id, (
+            select min(moment) from unnest(array[
+                -- Rows of before 0016 do not say until when: the date is early at worst.
+                case when n.grace_s is null then n.payment_expire_date
+                    else n.entitled_until end
+            ]) as moment
+            where moment > greatest(n.at, head.begun_at)
+        ) as due_at
+        from newest n
+    ), gone as (
+        delete from access_ends e using ends
+        where e.user_id = ends.user_id and ends.due_at is null
+    )
+    insert into access_ends as e (user_id, due_at)
+    select user_id, due_at from ends where due_at is not null order by user_id
+    on conflict (user_id) do update set due_at = excluded.due_at
+    where e.due_at <> excluded.due_at;
+    return given;
+end $$;

@@ -1,0 +1,103 @@
+"""Read the feed, and wait for what is not there yet.
+
+Rule 1: what is there is answered at once; else the answer comes with the next change,
+        and without one after as long as was asked for.
+Rule 2: however many wait, the database is asked once for all of them.
+Rule 3: who waits no more, because of a change, the time, a stop, or because they went
+        away, leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+
+from payments_core.caller import Caller
+from payments_core.errors import Overloaded
+from payments_core.feed import BEGINNING, FeedPage
+from payments_core.ports import FeedReader
+
+PAGE_LENGTH_MAX: Final = 1_000
+WAIT_MAX_S: Final = 30
+# Each keeps a connection open.
+WAITING_MAX: Final = 256
+# A change reaches who waits within a second: this is a small part of it.
+POLL_S: Final = 0.15
+
+
+@attrs.define(eq=False)
+class ReadFeed:
+    _feed: FeedReader
+    _waiting_max: int = WAITING_MAX
+    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # After which position each waits; the answer says whether there is something.
+    _waiting: "dict[asyncio.Future[bool], int]" = attrs.field(init=False, factory=dict)
+    _polling: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
+    _is_stopped: bool = attrs.field(init=False, default=False)
+
+    async def __call__(
+        self,
+        *,
+        after: int = BEGINNING,
+        limit: int = PAGE_LENGTH_MAX,
+        latest: bool = False,
+        wait_s: int = 0,
+        caller: Caller,
+    ) -> FeedPage:
+        """Return the changes that come after a position: see `FeedReader`.
+
+        Raises:
+            ScopeRequired: the caller may not read the feed.
+            Overloaded: as many wait as may.
+            StoreUnavailable: the database does not answer.
+        """
+        caller.require_feed()
+        until = asyncio.get_running_loop().time() + wait_s
+        page = await self._feed.page(after, limit, latest=latest)
+        while not (page.changes or page.has_more):
+            if not wait_s or not await self._is_more_than(page.next, until):
+                break
+            page = await self._feed.page(page.next, limit, latest=latest)
+        return page
+
+    def stop(self) -> None:
+        """Let nobody wait any more: who does is answered at once."""
+        self._is_stopped = True
+        for each in self._waiting:
+            if not each.done():
+                each.set_result(False)
+        if self._polling is not None:
+            self._polling.cancel()
+
+    async def _is_more_than(self, position: int, until: float) -> bool:
+        """Return once there is more; False if this is not to wait any more."""
+        if self._is_stopped:
+            return False
+        if len(self._waiting) >= self._waiting_max:
+            raise Overloaded
+        it: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[it] = position
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout_at(until):
+                return await it
+        except TimeoutError:
+            return False
+        finally:
+            del self._waiting[it]
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            try:
+                last = await self._feed.last()
+            except Exception as error:  # noqa: BLE001  # it is those who wait that tell it
+                for each in self._waiting:
+                    if not each.done():
+                        each.set_exception(error)
+                return
+            for each, after in self._waiting.items():
+                if last > after and not each.done():
+                    each.set_result(True)
+            await self._sleep(POLL_S)

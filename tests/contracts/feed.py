@@ -1,0 +1,229 @@
+"""What every feed promises: positions that skip nothing, and when access ends next."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from contracts.examples import ADA, BOB, NOON, an_account
+from contracts.stores import SAVED, Stores, moved, opened
+from payments_core.by_hand import ByHand
+from payments_core.entitlement import PaymentStatus, PaymentSummary, PrepaidMonths
+from payments_core.erasure import Erasure
+from payments_core.feed import BEGINNING, FeedChange
+from payments_core.identity import UserId
+from payments_core.months import months_after
+from payments_core.policy import DEFAULT_POLICY
+
+ALL: Final = 100
+GONE: Final = UserId("erased/1")
+Named = tuple[UserId, int]
+
+
+def prepaid(months: int) -> PaymentSummary:
+    return PaymentSummary(prepaid=PrepaidMonths(NOON, months))
+
+
+def end_of(months: int) -> datetime:
+    return months_after(NOON, months) + DEFAULT_POLICY.grace
+
+
+async def change(stores: Stores, user: UserId, months: int, *, at: float = 0) -> None:
+    """Save a change of a user, so many seconds after noon."""
+    before = await stores.account(user)
+    after = attrs.evolve(before, summary=prepaid(months))
+    done = moved(before, after, cause=f"{months} months")
+    assert await stores.save(done, seconds=at) == [SAVED]
+
+
+async def read(
+    stores: Stores, *, latest: bool = False, limit: int = ALL
+) -> list[FeedChange]:
+    """Read the feed from its beginning to its end, page by page."""
+    found, after, has_more = list[FeedChange](), BEGINNING, True
+    while has_more:
+        page = await stores.feed.page(after, limit, latest=latest)
+        assert len(page.changes) <= limit
+        found += page.changes
+        after, has_more = page.next, page.has_more
+    assert await stores.feed.last() >= after
+    return found
+
+
+def named(changes: Sequence[FeedChange]) -> list[Named]:
+    return [(it.user_id, it.version) for it in changes]
+
+
+class FeedContract:
+    async def test_of_nothing_there_is_nothing(self, stores: Stores) -> None:
+        """
+        Nothing has a position that was not given.
+        """
+        assert await stores.sequencer.give(ALL) == 0
+        assert await stores.feed.last() == BEGINNING
+        await stores.keep(an_account())
+        page = await stores.feed.page(BEGINNING, ALL)
+        assert (page.changes, page.next, page.has_more) == ([], BEGINNING, False)
+
+    async def test_a_change_is_read_as_it_was_saved(self, stores: Stores) -> None:
+        """
+        With what it says of access by the grace of then.
+        """
+        await stores.keep(an_account())
+        await change(stores, ADA, 1, at=1)
+        await stores.sequencer.give(ALL)
+        first, second = await read(stores)
+
+        assert first == FeedChange(
+            position=first.position,
+            user_id=ADA,
+            version=1,
+            at=NOON,
+            payment_status=PaymentStatus.NONE,
+            payment_expire_date=None,
+            entitled_until=None,
+            cause="user registered",
+        )
+        assert second == FeedChange(
+            position=second.position,
+            user_id=ADA,
+            version=2,
+            at=NOON + timedelta(seconds=1),
+            payment_status=PaymentStatus.NONE,
+            payment_expire_date=months_after(NOON, 1),
+            entitled_until=end_of(1),
+            cause="1 months",
+        )
+        assert first.position < second.position == await stores.feed.last()
+
+    async def test_positions_are_given_once_the_oldest_first(
+        self, stores: Stores
+    ) -> None:
+        """
+        A little at a time, until none is left; what comes later comes after.
+        """
+        for number, user in enumerate(("c", "b", "a")):
+            await stores.keep(an_account(user), seconds=number)
+        assert await stores.sequencer.give(2) == 2
+        assert named(await read(stores)) == [("c", 1), ("b", 1)]
+        assert await stores.sequencer.give(2) == 1
+        assert await stores.sequencer.give(2) == 0
+        before = await read(stores)
+        assert named(before) == [("c", 1), ("b", 1), ("a", 1)]
+
+        # It was saved by a clock that is behind.
+        await stores.keep(an_account("d"), seconds=-60)
+        assert await stores.sequencer.give(2) == 1
+        assert named(await read(stores)) == [*named(before), ("d", 1)]
+        assert (await read(stores))[:3] == before
+
+    async def test_p32_of_a_user_positions_follow_the_versions(
+        self, stores: Stores
+    ) -> None:
+        """
+        Also where each was saved by a clock that was behind the one before, and where
+        only one of them is asked for.
+        """
+        await stores.keep(an_account(ADA), an_account(BOB))
+        for number in range(1, 5):
+            await change(stores, ADA, number, at=-number)
+        given = await stores.sequencer.give(1)
+        assert given == 5
+        await stores.sequencer.give(ALL)
+
+        found = await read(stores)
+        assert [it.version for it in found if it.user_id == ADA] == [1, 2, 3, 4, 5]
+        assert len(named(found)) == len({*named(found)}) == 6
+
+    async def test_pages_follow_each_other(self, stores: Stores) -> None:
+        """
+        Each has as many as asked for, and says whether there is more.
+        """
+        await stores.keep(*(an_account(f"u{number}") for number in range(5)))
+        await stores.sequencer.give(ALL)
+        sizes, after = [], BEGINNING
+        for _ in range(3):
+            page = await stores.feed.page(after, 2)
+            sizes.append((len(page.changes), page.has_more))
+            after = page.next
+        assert sizes == [(2, True), (2, True), (1, False)]
+        page = await stores.feed.page(after, 2)
+        assert (page.changes, page.next, page.has_more) == ([], after, False)
+        assert len(await read(stores, limit=5)) == len(await read(stores, limit=1)) == 5
+
+    async def test_the_latest_of_each_user_is_enough_for_a_copy(
+        self, stores: Stores
+    ) -> None:
+        """
+        One change a user, however many there were; what has no position is none.
+        """
+        await stores.keep(an_account(ADA), an_account(BOB))
+        for number in range(1, 4):
+            await change(stores, ADA, number, at=number)
+        await stores.sequencer.give(ALL)
+        await change(stores, ADA, 9)
+
+        found = await read(stores, latest=True)
+        assert named(found) == [(BOB, 1), (ADA, 4)]
+        assert found[-1].entitled_until == end_of(3)
+        assert await read(stores, latest=True, limit=1) == found
+
+    async def test_who_was_erased_is_left_out(self, stores: Stores) -> None:
+        """
+        Their positions stay: a reader goes on after them.
+        """
+        await stores.keep(an_account(ADA), an_account(BOB))
+        await change(stores, ADA, 1)
+        await stores.sequencer.give(ALL)
+        assert set(await stores.access_ends()) == {ADA}
+        erasure = Erasure(
+            user_id=ADA,
+            pseudonym=GONE,
+            decided=ByHand(by="root", reason="asked"),
+            at=NOON,
+        )
+        assert await stores.erasures.begin(await stores.account(ADA), erasure)
+        last = await stores.feed.last()
+
+        assert named(await read(stores)) == named(await read(stores, latest=True))
+        assert named(await read(stores, limit=1)) == [(BOB, 1)]
+        page = await stores.feed.page(BEGINNING, ALL)
+        assert (page.next, page.has_more) == (last, False)
+        assert await stores.access_ends() == {}
+
+    async def test_when_access_ends_is_known_once_a_change_has_its_position(
+        self, stores: Stores
+    ) -> None:
+        """
+        By the last change of a user: not before it was given, nor what it takes back.
+        """
+        await stores.keep(an_account(ADA), an_account(BOB))
+        await change(stores, ADA, 1)
+        assert await stores.access_ends() == {}
+        await stores.sequencer.give(ALL)
+        assert await stores.access_ends() == {ADA: end_of(1)}
+
+        await change(stores, ADA, 2)
+        await change(stores, ADA, 3)
+        await change(stores, BOB, 1)
+        await stores.sequencer.give(ALL)
+        assert await stores.access_ends() == {ADA: end_of(3), BOB: end_of(1)}
+
+        before = await stores.account(ADA)
+        back = moved(before, attrs.evolve(before, summary=an_account().summary))
+        assert await stores.save(back) == [SAVED]
+        await stores.sequencer.give(ALL)
+        assert await stores.access_ends() == {BOB: end_of(1)}
+
+    async def test_what_ended_before_it_was_known_does_not_end_again(
+        self, stores: Stores
+    ) -> None:
+        """
+        An old payment that is heard of late: the change says itself that it is over.
+        """
+        late = (end_of(1) - NOON).total_seconds()
+        account = attrs.evolve(an_account(), summary=prepaid(1))
+        assert await stores.save(opened(account), seconds=late) == [SAVED]
+        await stores.sequencer.give(ALL)
+        assert await stores.access_ends() == {}
