@@ -17,6 +17,7 @@ READ = {"GET", "HEAD", "OPTIONS"}
 ALLOWED = {
     "/users": READ,
     "/users/a": {"PUT", "OPTIONS"},
+    "/feed": READ,
     "/users/a/payments": READ,
     "/users/a/timeline": READ,
     "/users/a/payment-status": READ,

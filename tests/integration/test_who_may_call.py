@@ -10,7 +10,7 @@ import attrs
 import httpx
 import pytest
 
-from payments_core.caller import READ_SCOPE
+from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
 from support import databases
 from support.events import SUCCEEDED, event
 from support.openapi_calls import Operation, operations
@@ -20,6 +20,8 @@ from support.service_with_sandbox import Payer, ServiceWithSandbox, refusal
 
 ALL: Final = [*operations()]
 NEED_TOKENS: Final = [it for it in ALL if not it.is_open]
+# Who has a scope that a route may need.
+SCOPES: Final = {"admin": ADMIN_SCOPE, "service": FEED_SCOPE}
 # What a name of nothing looks like.
 NOBODY: Final = {
     "user": "nobody",
@@ -109,12 +111,13 @@ def refused(operation: Operation, caller: str) -> tuple[int, str | None] | None:
     """
     reads = operation.method == "GET" and operation.parameters[:1] == ["user"]
     may = {"admin", "user", *(["reader"] if reads else [])}
-    if operation.is_open or (caller in may and not operation.needs_admin):
+    if operation.is_open or (caller in may and not operation.scopes):
         return None
     if caller == "no token":
         return 401, "token_required"
-    if operation.needs_admin:
-        return None if caller == "admin" else (403, "scope_required")
+    if operation.scopes:
+        has_one = SCOPES.get(caller) in operation.scopes
+        return None if has_one else (403, "scope_required")
     if operation.parameters:
         return 404, None
     if operation.method == "GET":
@@ -131,6 +134,7 @@ def tokens(stack: ServiceWithSandbox, ada: Theirs, bob: Theirs) -> dict[str, Any
         "user": ada.payer.token,
         "other user": bob.payer.token,
         "reader": world.token("desk", scopes=[READ_SCOPE]),
+        "service": world.token("app", scopes=[FEED_SCOPE]),
         "admin": world.admin(),
     }
 
@@ -139,8 +143,8 @@ def test_t42_every_operation_refuses_who_may_not_call_it(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
     """
-    By nobody, the user, another, a reader and an administrator, about Ada by her id and
-    by her e-mail: 401, 403 or 404 as the document says, and nothing is changed.
+    By nobody, the user, another, a reader, a service and an administrator, about Ada by
+    her id and by her e-mail: 401, 403 or 404 as the document says; nothing is changed.
     """
     by_email = {**ada.ids, "user": quote(ada.email, safe="")}
     before = databases.digest(stack.world.database_url)
@@ -204,7 +208,8 @@ def test_every_operation_that_reads_is_answered_to_who_may_call_it(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
     """
-    To the user, a reader and an administrator, as far as the document lets them.
+    To the user, a reader, a service and an administrator, as far as the document lets
+    them.
     """
     read = set[str]()
 
@@ -215,7 +220,7 @@ def test_every_operation_that_reads_is_answered_to_who_may_call_it(
                 assert answer.status_code == 200, (operation.id, caller, answer.text)
                 read.add(caller)
 
-    assert read == {"no token", "user", "other user", "reader", "admin"}
+    assert read == {"no token", "user", "other user", "reader", "service", "admin"}
 
 
 # After the reading: it ends what is read.

@@ -37,6 +37,11 @@ class Operation:
         return bool(self.told["security"] == [{"bearer": ["payments:admin"]}])
 
     @property
+    def scopes(self) -> set[str]:
+        """Return the scopes of which a caller needs one; none: it needs no scope."""
+        return {scope for it in self.told["security"] for scope in it["bearer"]}
+
+    @property
     def successes(self) -> set[int]:
         return {int(it) for it in self.told["responses"]} & {200, 201, 202}
 

@@ -114,9 +114,9 @@ def test_every_refusal_is_a_problem_with_its_codes(
         assert "X-Request-Id" in answer["headers"]
     assert {"400", "408", "413", "429", "431", "500", "503"} <= set(told["responses"])
     assert ("401" in told["responses"]) is bool(told["security"])
-    needs_admin = told["security"] == [{"bearer": ["payments:admin"]}]
+    needs_scope = any(it["bearer"] for it in told["security"])
     assert (
-        not needs_admin or "`scope_required`" in told["responses"]["403"]["description"]
+        not needs_scope or "`scope_required`" in told["responses"]["403"]["description"]
     )
     has_key = "Idempotency-Key" in {it["name"] for it in told.get("parameters", ())}
     assert has_key is ("202" in told["responses"])

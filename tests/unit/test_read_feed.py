@@ -18,7 +18,12 @@ from payments_adapters.memory import (
     MemoryLedger,
 )
 from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE, Caller
-from payments_core.errors import Overloaded, ScopeRequired, StoreUnavailable
+from payments_core.errors import (
+    InvalidValue,
+    Overloaded,
+    ScopeRequired,
+    StoreUnavailable,
+)
 from payments_core.feed import BEGINNING, FeedPage
 from payments_core.identity import UserId
 from payments_core.tokens import Token
@@ -117,13 +122,25 @@ async def test_nobody_else_reads_it(scopes: list[str]) -> None:
     assert world.pages == 0
 
 
+async def test_a_position_that_was_never_given_is_refused() -> None:
+    """
+    After a restore of an older copy a reader would else hear of nothing.
+    """
+    world = World()
+    await world.save("a")
+    read = world.reading()
+    assert (await read(after=1, caller=SERVICE)).next == 1
+    with pytest.raises(InvalidValue, match="after"):
+        await read(after=2, wait_s=LONG_S, caller=SERVICE)
+
+
 async def test_who_does_not_wait_is_told_that_there_is_nothing() -> None:
     """
     At once, and nothing is asked over and over.
     """
     world = World()
     page = await world.reading()(caller=SERVICE)
-    assert (page.changes, page.next, world.asked) == ([], BEGINNING, 0)
+    assert (page.changes, page.next, world.pages) == ([], BEGINNING, 1)
 
 
 async def test_a_change_reaches_all_who_wait_and_they_ask_once() -> None:

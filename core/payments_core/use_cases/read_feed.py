@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from payments_core.caller import Caller
-from payments_core.errors import Overloaded
+from payments_core.errors import InvalidValue, Overloaded
 from payments_core.feed import BEGINNING, FeedPage
 from payments_core.ports import FeedReader
 
@@ -48,6 +48,7 @@ class ReadFeed:
         """Return the changes that come after a position: see `FeedReader`.
 
         Raises:
+            InvalidValue: no change was given the position that it comes after.
             ScopeRequired: the caller may not read the feed.
             Overloaded: as many wait as may.
             StoreUnavailable: the database does not answer.
@@ -55,6 +56,9 @@ class ReadFeed:
         caller.require_feed()
         until = asyncio.get_running_loop().time() + wait_s
         page = await self._feed.page(after, limit, latest=latest)
+        if page.next == after and after > await self._feed.last():
+            # Of a feed that was another one, before a restore say: it would be silent.
+            raise InvalidValue("after", "is after the end of the feed")
         while not (page.changes or page.has_more):
             if not wait_s or not await self._is_more_than(page.next, until):
                 break

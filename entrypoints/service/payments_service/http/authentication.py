@@ -94,3 +94,14 @@ async def admin_only(
         ScopeRequired: 403.
     """
     connection.user.require_admin()
+
+
+async def feed_only(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Refuse who may not read the feed: a guard.
+
+    Raises:
+        ScopeRequired: 403.
+    """
+    connection.user.require_feed()

@@ -44,6 +44,7 @@ from payments_service.presentation.explanation import (
     FactOut,
     StepOut,
 )
+from payments_service.presentation.feed import NO_CATALOGUE, ChangeOut, FeedOut
 from payments_service.presentation.lists import (
     EventItemOut,
     PaymentItemOut,
@@ -220,6 +221,24 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
             PaymentItemOut(_BEGIN, _PAYMENT),
         ],
         None,
+    ),
+    FeedOut(
+        changes=[
+            ChangeOut(
+                position=12,
+                user_id="ada",
+                version=4,
+                at=_BEGIN,
+                payment_status=_PAID,
+                payment_expire_date=_END,
+                entitled_until=_END,
+                grants=[],
+                cause="payment ch_1 succeeded",
+            )
+        ],
+        next="12",
+        has_more=False,
+        catalogue=NO_CATALOGUE,
     ),
     CardSetUpOut("seti_1PqX_secret_example"),
     CardUpdatedOut(CardOutcome.UPDATED, _CARD),

@@ -20,8 +20,8 @@ from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
 
-from payments_core.caller import ADMIN_SCOPE, READ_SCOPE
-from payments_service.http.authentication import admin_only
+from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
+from payments_service.http.authentication import admin_only, feed_only
 from payments_service.http.bodies import Body
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
 from payments_service.http.examples import EXAMPLES
@@ -50,6 +50,7 @@ _TAGS: Final = {
     "access": "What a user has access to, by product and feature.",
     "explanation": "Why a user has paid or not.",
     "lists": "Users, their payments, and what happened to them.",
+    "feed": "What has changed of users, for other services.",
     "cards": "The card that pays.",
     "subscriptions": "What a user subscribes to, and operations under way.",
     "payments": "Whose a payment is, by hand.",
@@ -95,6 +96,17 @@ _LOCATION: Final = {
 }
 
 Json = dict[str, Any]
+# Of each guard the scopes of which one is needed.
+_SCOPES: Final[Mapping[Any, Sequence[str]]] = {
+    admin_only: (ADMIN_SCOPE,),
+    feed_only: (FEED_SCOPE, ADMIN_SCOPE),
+}
+
+
+def _needed(handler: HTTPRouteHandler) -> Sequence[str]:
+    """Return the scopes of which a caller needs one; none: it needs no scope."""
+    guards = handler.resolve_guards()
+    return next((its for guard, its in _SCOPES.items() if guard in guards), ())
 
 
 def _ref(kind: str, name: str) -> Json:
@@ -206,14 +218,14 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 def _finish(operation: Json, handler: HTTPRouteHandler) -> None:
     """Add what Litestar does not know of an operation."""
     summary, _, more = (handler.fn.__doc__ or "").partition("\n")
-    is_admins = admin_only in handler.resolve_guards()
+    scopes = _needed(handler)
     operation["summary"] = summary
     operation["tags"] = [handler.fn.__module__.rpartition(".")[2]]
-    operation["description"] = _described(more, is_admins=is_admins) or summary
+    operation["description"] = _described(more, scopes) or summary
     if operation["security"] == [{}]:
         operation["security"] = []
-    if is_admins:
-        operation["security"] = [{_SCHEME: [ADMIN_SCOPE]}]
+    if scopes:
+        operation["security"] = [{_SCHEME: [it]} for it in scopes]
     taken = {it["name"] for it in operation.get("parameters", ())}
     successes = {
         status: answer
@@ -244,9 +256,10 @@ def _show_answer(answer: Json) -> None:
         content["examples"] = {name: {"value": value}}
 
 
-def _described(more: str, *, is_admins: bool) -> str:
+def _described(more: str, scopes: Sequence[str]) -> str:
     text = " ".join(line.strip() for line in more.splitlines()).strip()
-    scope = f"Needs the scope `{ADMIN_SCOPE}`." if is_admins else ""
+    named = " or ".join(f"`{it}`" for it in scopes)
+    scope = f"Needs the scope {named}." if scopes else ""
     return "\n\n".join(filter(None, [text, scope]))
 
 
@@ -259,7 +272,7 @@ def _refused(
     is_callers = bool(operation["security"])
     if is_callers:
         yield from CALLER
-    if admin_only in handler.resolve_guards():
+    if _needed(handler):
         yield from ADMIN
     if "Idempotency-Key" in taken:
         yield from KEY

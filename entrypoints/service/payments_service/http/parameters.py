@@ -14,6 +14,8 @@ from payments_core.identity import (
     EMAIL_LENGTH_MAX,
     USER_ID_LENGTH_MAX,
 )
+from payments_core.use_cases.read_feed import PAGE_LENGTH_MAX as FEED_PAGE_MAX
+from payments_core.use_cases.read_feed import WAIT_MAX_S
 from payments_core.use_cases.references import REFERENCE_LENGTH_MAX
 from payments_core.user_list import TEXT_LENGTH_MAX
 from payments_service.http.bodies import EMAIL_PATTERN
@@ -34,6 +36,17 @@ _EMAIL: Final[dict[str, Any]] = {
     "pattern": EMAIL_PATTERN,
     "maxLength": EMAIL_LENGTH_MAX,
 }
+
+
+def _number(least: int, most: int, default: int) -> dict[str, Any]:
+    return {
+        "one_of": None,
+        "type": "integer",
+        "minimum": least,
+        "maximum": most,
+        "default": default,
+    }
+
 
 UserIdInPath = Annotated[
     str,
@@ -78,13 +91,7 @@ Limit = Annotated[
     str | None,
     QueryParameter(
         description="How many items a page has at most.",
-        schema_extra={
-            "one_of": None,
-            "type": "integer",
-            "minimum": 1,
-            "maximum": PAGE_LENGTH_MAX,
-            "default": PAGE_LENGTH_MAX,
-        },
+        schema_extra=_number(1, PAGE_LENGTH_MAX, PAGE_LENGTH_MAX),
     ),
 ]
 At = Annotated[
@@ -102,6 +109,32 @@ Feature = Annotated[
             **_TEXT,
             "pattern": rf"^[A-Za-z0-9_.:-]{{1,{REFERENCE_LENGTH_MAX}}}$",
         },
+After = Annotated[
+    str | None,
+    QueryParameter(
+        description="`next` of the page before; without it, from the beginning.",
+        schema_extra={**_TEXT, "pattern": "^(0|[1-9][0-9]{0,18})$"},
+    ),
+]
+FeedLimit = Annotated[
+    str | None,
+    QueryParameter(
+        description="How many changes a page has at most.",
+        schema_extra=_number(1, FEED_PAGE_MAX, FEED_PAGE_MAX),
+    ),
+]
+WaitS = Annotated[
+    str | None,
+    QueryParameter(
+        description="How many seconds to wait for a change, if there is none.",
+        schema_extra=_number(0, WAIT_MAX_S, 0),
+    ),
+]
+Latest = Annotated[
+    str | None,
+    QueryParameter(
+        description="Whether only the last change of each user is wanted.",
+        schema_extra={"one_of": None, "type": "boolean", "default": False},
     ),
 ]
 When = Annotated[

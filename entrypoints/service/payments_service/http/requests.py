@@ -274,6 +274,35 @@ async def no_body(request: Request[Any, Any, Any]) -> None:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
 
 
+def whole_number(
+    name: str, text: str | None, least: int, most: int, default: int
+) -> int:
+    """Read a whole number of a query, written as it is shown.
+
+    Raises:
+        InvalidValue: by its name; it is none, or not in its range.
+    """
+    if text is None:
+        return default
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_number or (text != "0" and text.startswith("0")):
+        raise InvalidValue(name, f"not a whole number in {least}..{most}")
+    if not least <= int(text) <= most:
+        raise InvalidValue(name, f"not in {least}..{most}")
+    return int(text)
+
+
+def truth(name: str, text: str | None) -> bool:
+    """Read `true` or `false` of a query; without it, it is false.
+
+    Raises:
+        InvalidValue: by its name; it is neither.
+    """
+    if text not in {None, "true", "false"}:
+        raise InvalidValue(name, "neither true nor false")
+    return text == "true"
+
+
 def page_limit(text: str | None) -> int:
     """Read `limit`.
 

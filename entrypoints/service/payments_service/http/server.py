@@ -11,6 +11,7 @@ import structlog
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import CircuitBreaker
+from payments_core.use_cases import ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
@@ -76,6 +77,8 @@ class Service:
         structlog.get_logger().info("draining", seconds=self._drain_s)
         readiness.draining = True
         await asyncio.sleep(self._drain_s)
+        # Who waits for a change is answered: they would be waited for.
+        self._container[ReadFeed].stop()
         app.should_exit = True
 
 

@@ -1,0 +1,65 @@
+"""The feed: what has changed of users, for other services."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from payments_core.feed import BEGINNING, POSITION_MAX, FeedPage
+from payments_core.use_cases import ReadFeed
+from payments_core.use_cases.read_feed import PAGE_LENGTH_MAX, WAIT_MAX_S
+from payments_service.http.authentication import feed_only
+from payments_service.http.parameters import After, FeedLimit, Latest, WaitS
+from payments_service.http.requests import HttpRequest, no_body, truth, whole_number
+from payments_service.presentation.feed import FeedOut
+
+
+@get("/feed", before_request=no_body, guards=[feed_only])
+async def get_feed(  # noqa: PLR0913  # each a parameter, by name
+    request: HttpRequest,
+    read_feed: NamedDependency[ReadFeed],
+    *,
+    after: After = None,
+    limit: FeedLimit = None,
+    wait_s: WaitS = None,
+    latest: Latest = None,
+) -> FeedOut:
+    """List what has changed of users, in the order in which it became known.
+
+    Of one user in the order of versions; no change is skipped, however late it is
+    saved. `next` is the `after` of the next request, and is worth keeping. With
+    `wait_s` the answer comes with the next change: at most so many seconds later, then
+    without one. `latest` fills a copy: each user's last change only.
+    """
+    begin = whole_number("after", after, BEGINNING, POSITION_MAX, BEGINNING)
+    reading = read_feed(
+        after=begin,
+        limit=whole_number("limit", limit, 1, PAGE_LENGTH_MAX, PAGE_LENGTH_MAX),
+        wait_s=whole_number("wait_s", wait_s, 0, WAIT_MAX_S, 0),
+        latest=truth("latest", latest),
+        caller=request.user,
+    )
+    page = await _unless_gone(request, reading)
+    # Nobody reads what is answered to a client that went away.
+    return FeedOut.of(page or FeedPage([], begin, has_more=False))
+
+
+async def _unless_gone(
+    request: HttpRequest, reading: Coroutine[Any, Any, FeedPage]
+) -> FeedPage | None:
+    """Read until there is an answer; None: the client went away before."""
+    doing = asyncio.create_task(reading)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return await doing if doing.done() else None
+    finally:
+        doing.cancel()
+        gone.cancel()
+
+
+async def _gone(request: HttpRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
