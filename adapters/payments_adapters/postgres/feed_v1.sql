@@ -26,7 +26,11 @@ begin
     end if;
     select * into head from feed_head for no key update skip locked;
     if not found then
-        -- Another one has it; or it is not there, and the feed would end here.
+        if exists (select from feed_head) then
+            -- Another one has it.
+            return 0;
+        end if;
+        -- Without it the feed would end here.
         insert into feed_head (singleton, last)
         select true, coalesce(max(position), 0) from account_log
         on conflict do nothing;
