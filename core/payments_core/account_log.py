@@ -36,6 +36,12 @@ class LoggedVerdict:
     grants: tuple[Grant, ...] | None = None
     catalogue: str | None = None
 
+    @property
+    def next_end(self) -> datetime | None:
+        """Return when the first access ends that there was by this; None: never."""
+        moments = [self.entitled_until]
+        return min((it for it in moments if it and it > self.at), default=None)
+
     def standing(self, now: datetime) -> Standing:
         """Say what it comes to at a moment, before the next row."""
         date = self.payment_expire_date

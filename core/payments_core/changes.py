@@ -129,7 +129,8 @@ class Changes:
     version that it will have. Payments, subscriptions and intents have the version
     that they were loaded with; 0: they are new. `link_versions` are compared and
     raised. `cause` and `sources` say what it was changed by. `verdict` is that of the
-    account in `after`, `policy` the one by which it was decided.
+    account in `after`, `policy` the one by which it was decided. `tells_end`: it is
+    logged although it stays, for time has passed.
     """
 
     key: str
@@ -149,6 +150,7 @@ class Changes:
     cause: str = ""
     sources: tuple[str, ...] = ()
     policy: Policy = DEFAULT_POLICY
+    tells_end: bool = False
     # Derived once: it is logged, and stored beside what it is derived from.
     verdict: AccountVerdict | None = attrs.field(init=False, eq=False, repr=False)
 
@@ -172,6 +174,8 @@ class Changes:
         if before is not None and verdict == verdict_of(
             before.summary, before.subscriptions
         ):
+        # The status, the date or the grace: any of them moves the end of access.
+        if before is not None and before.verdict == verdict and not self.tells_end:
             return None
         status_by, date_by = verdict.rests_on
         catalogue = self.policy.catalogue

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import attrs
 
+from payments_core.account_log import LoggedVerdict
 from payments_core.by_hand import ByHand, ChangeByHand
 from payments_core.card import Card
 from payments_core.events import (
@@ -168,6 +169,18 @@ class CustomerBound:
     existed: bool
 
 
+@attrs.frozen(kw_only=True)
+class AccessEndDue:
+    """Some access of a user ends about now, by what was logged last.
+
+    `logged` was read after the account had `version`; None: it says nothing of that.
+    """
+
+    user_id: UserId
+    version: int
+    logged: LoggedVerdict | None
+
+
 @attrs.frozen
 class LinkRequested:
     """Something unlinked carries a key of this account: link it."""
@@ -186,6 +199,7 @@ Fact = (
     | CustomerBound
     | CustomerDeleted
     | LinkRequested
+    | AccessEndDue
     | LinkDecided
     | SubscriptionLinkDecided
     | CloseDecided

@@ -13,7 +13,6 @@ from typing import Final
 
 import attrs
 
-from payments_core.account_log import LoggedVerdict
 from payments_core.entitlement import PaymentStatus
 from payments_core.identity import UserId
 
@@ -50,9 +49,3 @@ class FeedPage:
     changes: Sequence[FeedChange]
     next: int
     has_more: bool
-
-
-def next_end(logged: LoggedVerdict) -> datetime | None:
-    """Return when the first access ends that there was by a change; None: never."""
-    moments = [logged.entitled_until]
-    return min((it for it in moments if it and it > logged.at), default=None)

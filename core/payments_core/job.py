@@ -28,6 +28,8 @@ BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=1))
 FAILING_AGAIN_AFTER: Final = timedelta(days=1)
 # Why there is a job for a subscription whose next sync is due.
 OVERDUE_REASON: Final = "no event came"
+# Why there is a job for a user whose access ends.
+ACCESS_END_REASON: Final = "access ends"
 
 
 class JobState(StrEnum):

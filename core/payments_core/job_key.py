@@ -20,6 +20,8 @@ class JobKind(StrEnum):
     SET_UP = "set_up"
     # Apply an event again that could not be applied.
     EVENT = "event"
+    # Tell that access of a user has ended, which nobody else does: time passed.
+    ACCESS_END = "access_end"
 
 
 @attrs.frozen

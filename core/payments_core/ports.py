@@ -148,6 +148,13 @@ class WorkQueue(Protocol):
         Return how many.
         """
 
+    async def request_ended(self, *, now: Now, limit: int) -> int:
+        """Request jobs for users of whom some access ends by now.
+
+        In one moment, so that none is lost: what is requested is a job until it is
+        done, and known as an end no more. Return how many.
+        """
+
     async def linkable(self, *, limit: int) -> Sequence[UserId]:
         """Return users for whom something unlinked is there, although it is theirs."""
 

@@ -169,6 +169,33 @@ class FeedContract:
         assert found[-1].entitled_until == end_of(3)
         assert await read(stores, latest=True, limit=1) == found
 
+    async def test_an_end_that_is_told_is_a_change_like_any_other(
+        self, stores: Stores
+    ) -> None:
+        """
+        Though the account is as it was; after it nothing ends any more.
+        """
+        await stores.keep(an_account())
+        await change(stores, ADA, 1)
+        await stores.sequencer.give(ALL)
+        before, late = await stores.account(ADA), (end_of(1) - NOON).total_seconds()
+        told = moved(before, before, tells_end=True, cause="access ended")
+        assert await stores.save(told, seconds=late) == [SAVED]
+        await stores.sequencer.give(ALL)
+
+        *_, paid, ended = await read(stores)
+        assert ended == attrs.evolve(
+            paid,
+            position=paid.position + 1,
+            version=3,
+            at=end_of(1),
+            cause="access ended",
+        )
+        assert await stores.access_ends() == {}
+        row = await stores.history.verdict_at(ADA, end_of(9))
+        assert row is not None
+        assert (row.version, row.next_end) == (3, None)
+
     async def test_who_was_erased_is_left_out(self, stores: Stores) -> None:
         """
         Their positions stay: a reader goes on after them.

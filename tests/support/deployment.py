@@ -14,6 +14,7 @@ import attrs
 from payments_adapters.memory import (
     FixedClock,
     MemoryAccountDirectory,
+    MemoryAccountHistory,
     MemoryCheckpoints,
     MemoryDatabase,
     MemoryEventLog,
@@ -456,6 +457,7 @@ class Deployment:
             StripeEvents(
                 StripeSignatures((SECRET,), self.system_clock), livemode=False
             ),
+            self.fuse.around(MemoryAccountHistory(self.database)),
         )
 
     @property

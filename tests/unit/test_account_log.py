@@ -1,6 +1,6 @@
 """The log of verdicts: what a row says of the moments after it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 import pytest
@@ -82,6 +82,42 @@ def test_a_grace_that_is_lost_is_logged() -> None:
     assert row is not None
     assert row.entitled_until == end
     assert before.verdict.entitled_until(POLICY) == end + GRACE
+
+
+@pytest.mark.parametrize(
+    ("until", "ends_at"),
+    [
+        (None, None),
+        (NOON - GRACE, None),
+        (NOON, None),
+        (NOON + GRACE, NOON + GRACE),
+    ],
+    ids=["none", "over", "now", "later"],
+)
+def test_access_ends_only_where_there_is_some(
+    until: datetime | None, ends_at: datetime | None
+) -> None:
+    """
+    What was over when it became known does not end any more.
+    """
+    row = logged(an_account(ADA))
+    assert row is not None
+    assert attrs.evolve(row, entitled_until=until).next_end == ends_at
+
+
+def test_a_verdict_that_stays_is_logged_once_time_has_passed() -> None:
+    """
+    Only where that is to be told.
+    """
+    before = an_account(ADA).with_summary(PaymentSummary.replay([a_payment(at=NOON)]))
+    after = before.saved_as(1)
+    assert logged(after, before) is None
+    told = Changes(
+        key="user ada", before=before, after=after, tells_end=True, cause="ended"
+    )
+    row = told.logged(NOON)
+    assert row is not None
+    assert row.cause == "ended"
 
 
 def test_a_row_names_what_the_verdict_rests_on() -> None:

@@ -10,7 +10,9 @@ def test_p19_the_kinds_are_the_documented_ones() -> None:
     """
     A kind that is added here has to be in the worker and in the database too.
     """
-    assert " ".join(JobKind) == "subscription customer payment set_up event"
+    assert " ".join(JobKind) == (
+        "subscription customer payment set_up event access_end"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from payments_core.by_hand import ChangeByHand
 from payments_core.changes import Lookup
 from payments_core.erasure import PSEUDONYM
 from payments_core.events import EventKey, GatewayEvent, Outcome
-from payments_core.feed import next_end
 from payments_core.identity import CustomerId, UserId
 from payments_core.intent import Intent, IntentId
 from payments_core.job import Job, JobState
@@ -354,10 +353,14 @@ class Tables:
             self.positions[user, version] = self.last_position
         for user, version in newest.items():
             self.access_ends.pop(user, None)
-            due_at = next_end(self.account_log[user, version])
+            due_at = self.account_log[user, version].next_end
             if due_at is not None and not user.startswith(PSEUDONYM):
                 self.access_ends[user] = due_at
         return len(ready)
+
+    def forget_access_end(self, user: UserId) -> None:
+        self._write("access_ends")
+        self.access_ends.pop(user, None)
 
     def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
         """Return the intents that a lookup names, in the order of their ids."""

@@ -11,7 +11,7 @@ from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.changes import Claimed
 from payments_core.identity import UserId
 from payments_core.intent import Intent
-from payments_core.job import OVERDUE_REASON, Job, JobState
+from payments_core.job import ACCESS_END_REASON, OVERDUE_REASON, Job, JobState
 from payments_core.job_key import JobKey, JobKind
 from payments_core.now import Now
 
@@ -82,6 +82,20 @@ class MemoryWorkQueue:
             count += 1
         self._database.tables = tables
         return count
+
+    async def request_ended(self, *, now: Now, limit: int) -> int:
+        await asyncio.sleep(0)
+        tables = self._database.tables.copy()
+        ends = sorted((due_at, user) for user, due_at in tables.access_ends.items())
+        due = [user for due_at, user in ends if due_at <= now.at][:limit]
+        for user in due:
+            tables.forget_access_end(user)
+            key = JobKey(JobKind.ACCESS_END, user)
+            job = Job.due(key, ACCESS_END_REASON, now.system, user)
+            known = tables.jobs.get(key)
+            tables.put_job(job if known is None else known.requested(job))
+        self._database.tables = tables
+        return len(due)
 
     async def linkable(self, *, limit: int) -> Sequence[UserId]:
         await asyncio.sleep(0)

@@ -13,6 +13,7 @@
 create function give_positions_v1(most int) returns int language plpgsql
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
@@ -44,30 +45,42 @@ begin
         select user_id, version from account_log where position is null
         order by at limit most
     ), wanted as (
-        -- With all that came before of the same user: clocks may differ.
-        select l.user_id, l.version from (
+        -- With all that came before of the same user: clocks may differ. That is what
+        -- comes after the last one that has a position. It is compared so that these
+        -- are found by their key, and not by the index of all that has none.
+        select l.user_id, l.version,
+            count(*) over (partition by l.user_id) as of_user
+        from (
             select user_id, max(version) as version from oldest group by user_id
         ) as o
-        join account_log l on l.user_id = o.user_id and l.version <= o.version
-        where l.position is null
+        left join lateral (
+            select n.version from account_log n
+            where n.user_id = o.user_id and n.version <= o.version
+                and coalesce(n.position, 0) <> 0
+            order by n.version desc limit 1
+        ) as given on true
+        cross join lateral (
+            select n.user_id, n.version from account_log n
+            where n.user_id = o.user_id and n.version <= o.version
+                and n.version > coalesce(given.version, 0)
+            offset 0
+        ) as l
     ), held as (
-        select l.user_id, l.version, l.at from wanted w
+        select l.user_id, l.version, l.at, w.of_user from wanted w
         join account_log l on l.user_id = w.user_id and l.version = w.version
-        where l.position is null
+        where coalesce(l.position, 0) = 0
         order by l.user_id, l.version for no key update of l skip locked
-    ), whole as (
-        -- A user of whom somebody holds a row is left to the next time.
-        select w.user_id from wanted w
-        left join held h on h.user_id = w.user_id and h.version = w.version
-        group by w.user_id having count(h.user_id) = count(*)
+    ), ready as (
+        select user_id, version, of_user, count(*) over (partition by user_id) as held,
+            max(at) over (partition by user_id order by version) as ready_at
+        from held
     ), numbered as (
+        -- A user of whom somebody holds a row is left to the next time.
         select user_id, version,
-            row_number() over (order by ready_at, user_id collate "C", version) as number
-        from (
-            select h.user_id, h.version,
-                max(h.at) over (partition by h.user_id order by h.version) as ready_at
-            from held h join whole w on w.user_id = h.user_id
-        ) as ready
+            row_number() over (
+                order by ready_at, user_id collate "C", version
+            ) as number
+        from ready where held = of_user
     )
     update account_log l set position = head.last + n.number
     from numbered n where l.user_id = n.user_id and l.version = n.version;

@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from payments_core.changes import Changes, JobFinish, Lookup, Snapshot
+from payments_core.decide.access_ends import end_access
 from payments_core.decide.accounts import (
     bind_customer,
     close_event,
@@ -46,6 +47,7 @@ from payments_core.decide.decision import (
     QUARANTINED,
     Decided,
     Decision,
+    access_end_job,
     believing_nothing,
     comes_again,
     customer_job,
@@ -85,6 +87,7 @@ from payments_core.events import (
     SyncNeeded,
 )
 from payments_core.facts import (
+    AccessEndDue,
     CardObserved,
     CloseDecided,
     CustomerBound,
@@ -103,6 +106,7 @@ from payments_core.facts import (
 from payments_core.identity import UserId
 from payments_core.intent import Intent
 from payments_core.job import Job
+from payments_core.job_key import JobKind
 from payments_core.linking import NO_KEYS
 from payments_core.now import Now
 from payments_core.policy import Policy
@@ -112,6 +116,7 @@ __all__ = [
     "SYNC_AFTER_PAYMENT",
     "Decided",
     "Decision",
+    "access_end_job",
     "customer_job",
     "decide",
     "event_job",
@@ -142,6 +147,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerBound: bind_customer,
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
+        AccessEndDue: end_access,
         LinkDecided: decide_link,
         SubscriptionLinkDecided: decide_subscription_link,
         CloseDecided: close_event,
@@ -313,8 +319,9 @@ def _decided_together(
         jobs=group.jobs,
         intents=tuple(intents),
         cause=group.cause,
-        sources=tuple(names),
+        sources=tuple(filter(None, names)),
         policy=known.policy,
+        tells_end=group.tells_end,
     )
     return Decision(
         [
@@ -373,8 +380,11 @@ def _finish(
 def _again(group: Group, source: SourcedFacts) -> datetime | None:
     """Say when a sync is due once more that found less than it should have.
 
-    A gateway whose clock is behind ours must not be asked over and over.
+    A gateway whose clock is behind ours must not be asked over and over. A job that
+    came too early is due at its time.
     """
+    if source.job is not None and source.job.key in group.rescheduled:
+        return group.rescheduled[source.job.key]
     for fact in source.facts:
         if isinstance(fact, SubscriptionObserved):
             known = group.subscription(fact.report.gateway_id)
@@ -388,7 +398,7 @@ def _name(source: SourcedFacts) -> str:
     """Return the id of what the facts came from."""
     if source.event is not None:
         return source.event.id
-    if source.job is not None:
+    if source.job is not None and source.job.key.kind is not JobKind.ACCESS_END:
         return source.job.key.subject
     return source.intent.id if source.intent is not None else ""
 

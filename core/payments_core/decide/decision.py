@@ -32,6 +32,11 @@ def event_job(key: EventKey) -> JobKey:
     return JobKey(JobKind.EVENT, f"{key.id} {key.type}")
 
 
+def access_end_job(user: UserId) -> JobKey:
+    """Return the job to tell that access has ended."""
+    return JobKey(JobKind.ACCESS_END, user)
+
+
 @attrs.frozen(kw_only=True)
 class Decided:
     """What one source's facts come to: the changes that hold them, if any.

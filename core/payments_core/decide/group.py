@@ -1,7 +1,7 @@
 """One account, or one thing without an account, while facts about it are decided on."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -56,6 +56,10 @@ class Group:
     unlinked: list[Subscription] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
+    # Some access ended, which is logged though nothing else changes.
+    tells_end: bool = attrs.field(init=False, default=False)
+    # When a job is due once more that came too early.
+    rescheduled: dict[JobKey, datetime] = attrs.field(init=False, factory=dict)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)
     _causes: list[str] = attrs.field(init=False, factory=list)
 
@@ -157,7 +161,7 @@ class Group:
             return account.saved_as(1)
         # Another save may be deciding on the periods that there were.
         keeps_more = self.payments or self.subscriptions or self.periods
-        if keeps_more or account != before:
+        if keeps_more or self.tells_end or account != before:
             return account.saved_as(before.version + 1)
         return before
 

@@ -7,6 +7,7 @@ from typing import Any
 from payments_core.changes import Lookup
 from payments_core.events import CardReported, SyncNeeded
 from payments_core.facts import (
+    AccessEndDue,
     CardObserved,
     CloseDecided,
     CustomerBound,
@@ -44,6 +45,7 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     for it in facts[SyncNeeded]:
         synced[it.job.kind].append(it.job.subject)
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
+    users += [it.user_id for it in facts[AccessEndDue]]
     users += [it.user_id for it in (*decided, *sold) if it.user_id]
     cards = (*facts[CardObserved], *facts[CardReported], *facts[CustomerDeleted])
     customers = [it.customer_id for it in cards]

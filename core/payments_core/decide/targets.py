@@ -19,6 +19,7 @@ from payments_core.events import (
     SyncNeeded,
 )
 from payments_core.facts import (
+    AccessEndDue,
     CardObserved,
     CloseDecided,
     CustomerBound,
@@ -108,7 +109,7 @@ class Targets:
                 | CustomerDeleted(customer)
             ):
                 return f"customer {customer}", self._known.bound_to(customer)
-            case UserRegistered() | CustomerBound() | LinkRequested():
+            case UserRegistered() | CustomerBound() | LinkRequested() | AccessEndDue():
                 return "", fact.user_id
             case LinkDecided() | SubscriptionLinkDecided():
                 return self._of_link(fact)

@@ -30,6 +30,7 @@ from payments_core.facts import LinkRequested, SourcedFacts
 from payments_core.intent import Intent
 from payments_core.job import OVERDUE_REASON, Job
 from payments_core.job_key import JobKind
+from payments_core.jobs.access_end import tell_access_end
 from payments_core.jobs.sync import (
     JobRun,
     apply_event,
@@ -41,6 +42,7 @@ from payments_core.jobs.sync import (
 from payments_core.now import Now
 from payments_core.ports import (
     AccountDirectory,
+    AccountHistory,
     Clock,
     EventLog,
     EventReader,
@@ -60,12 +62,15 @@ JOBS: Final[Mapping[JobKind, Callable[[JobRun, Job], Awaitable[None]]]] = (
             JobKind.SET_UP: sync_card_setup,
             JobKind.PAYMENT: sync_payment,
             JobKind.EVENT: apply_event,
+            JobKind.ACCESS_END: tell_access_end,
         }
     )
 )
 # How long a gateway that does not listen is left alone.
 PAUSE: Final = timedelta(seconds=5)
 OVERDUE_MAX: Final = 16
+# Many end in one moment, and each job is short.
+ENDED_MAX: Final = 100
 LINKED_MAX: Final = 100
 
 
@@ -89,6 +94,7 @@ class RunWork:
     intents: IntentDirectory
     events: EventLog
     reader: EventReader
+    history: AccountHistory
     on_failure: Callable[[FailedWork, Exception], None] = _ignore
 
     async def claim(self, limit: int) -> Sequence[Claimed]:
@@ -99,6 +105,7 @@ class RunWork:
         """
         now = Now(at=self.clock(), system=self.system_clock())
         await self.queue.request_overdue(now=now, limit=OVERDUE_MAX)
+        await self.queue.request_ended(now=now, limit=ENDED_MAX)
         return await self.queue.claim(now=now.system, limit=limit)
 
     async def __call__(self, claimed: Claimed) -> None:
@@ -149,6 +156,7 @@ class RunWork:
             self.intents,
             self.events,
             self.reader,
+            self.history,
             sequence,
         )
         try:

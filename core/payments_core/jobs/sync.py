@@ -34,6 +34,7 @@ from payments_core.operations.start import OperationRequest
 from payments_core.payment import PaymentId
 from payments_core.ports import (
     AccountDirectory,
+    AccountHistory,
     EventLog,
     EventReader,
     IntentDirectory,
@@ -55,6 +56,7 @@ class JobRun:
     intents: IntentDirectory
     events: EventLog
     reader: EventReader
+    history: AccountHistory
     sequence: int
 
 

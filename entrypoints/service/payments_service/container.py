@@ -362,6 +362,7 @@ def build_container(
             container.resolve(IntentDirectory),
             container.resolve(EventLog),
             container.resolve(EventReader),
+            container.resolve(AccountHistory),
             _log_work,
         )
 

@@ -2,7 +2,7 @@
 
 What was logged before gets its positions from the worker, a little at a time. 0.1.0 and
 the release of 0017 run on it: what they log gets positions, too, and they ask for
-neither.
+neither. That access ends is a job of a new kind, which they leave alone.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ down_revision: Final = "0017"
 
 _FUNCTION: Final = Path(__file__).parents[2] / "feed_v1.sql"
 _MOMENT: Final = sa.DateTime(timezone=True)
+_KINDS: Final = ("subscription", "customer", "payment", "set_up", "event")
 
 
 def upgrade() -> None:
@@ -52,11 +53,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_access_ends")),
     )
     op.create_index(op.f("ix_access_ends_due_at"), "access_ends", ["due_at"])
+    _allow((*_KINDS, "access_end"))
     _, _, function = _FUNCTION.read_text().partition("\ncreate ")
     op.get_bind().exec_driver_sql(f"create {function}")
 
 
+def _allow(kinds: tuple[str, ...]) -> None:
+    name, listed = op.f("ck_jobs_kind"), ", ".join(map(repr, kinds))
+    op.drop_constraint(name, "jobs", type_="check")
+    op.create_check_constraint(name, "jobs", f"kind in ({listed})")
+
+
 def downgrade() -> None:
+    # The schema before has no name for them, and the release before no use.
+    op.execute("delete from jobs where kind = 'access_end'")
+    _allow(_KINDS)
     op.execute("drop function give_positions_v1(int)")
     op.drop_table("access_ends")
     op.drop_table("feed_head")
