@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
@@ -15,7 +17,7 @@ from payments_core.caller import FEED_SCOPE
 from support import databases
 from support.events import SUCCEEDED, event, utc
 from support.plain_http import TLS
-from support.service import PREFIX, ServiceProcess, World, running
+from support.service import PREFIX, ServiceProcess, World, free_port, running
 
 JAN: Final = utc(2026, 1, 1)
 GIVE: Final = "select give_positions_v1(1000)"
@@ -169,6 +171,29 @@ def alone(database_url: str) -> Iterator[ServiceProcess]:
     """Lend a service that a test may end."""
     with running(World(database_url)) as [service]:
         yield service
+
+
+@pytest.fixture
+def worker(alone: ServiceProcess) -> Iterator[None]:
+    """Let a worker run beside it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_service", "worker"],
+        env=alone.world.env(free_port(), free_port()),
+    )
+    yield
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_worker_gives_the_positions(alone: ServiceProcess) -> None:
+    """
+    Nothing else has to be done: a change reaches who waits for it.
+    """
+    it = waiting(alone, "after=0&wait_s=30")
+    alone.register("ada", "ada@example.com", "cus_feed_worker")
+    status, page = answered(it)
+    assert (status, [it["user_id"] for it in page["changes"]]) == (200, ["ada"])
 
 
 def test_f07_a_process_that_ends_answers_who_waits(alone: ServiceProcess) -> None:

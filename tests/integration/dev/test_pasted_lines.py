@@ -91,5 +91,7 @@ def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(
     [items] = [json.loads(line)["items"] for line in shown if '"next_cursor"' in line]
     assert "event" in {it["kind"] for it in items}
     assert len(items) == 5
+    [feed] = [json.loads(line) for line in shown if line.startswith('{"changes":')]
+    assert "ada" in {it["user_id"] for it in feed["changes"]}
     assert shown[-1] == '{"invalidated":true}'
     assert dev.renewals("ada@example.com") == []

@@ -9,12 +9,19 @@ import asyncpg
 import attrs
 import pytest
 
-from contracts.examples import NOON, an_account
-from contracts.feed import Named, change, named
+from contracts.examples import ADA, NOON, an_account
+from contracts.feed import Named, change, end_of, named
 from contracts.stores import Stores
+from payments_adapters.memory import FixedClock
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.feed import BEGINNING
 from payments_core.identity import UserId
+from payments_core.job import Job, JobState
+from payments_core.jobs.access_end import tell_access_end
+from payments_core.jobs.sync import JobRun
+from payments_core.now import Now
+from payments_core.policy import DEFAULT_POLICY
+from payments_core.use_cases import RecordFacts
 from support.postgres_stores import fetch, stores_on
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +209,44 @@ async def test_p33_one_gives_positions_at_a_time(
     assert await stores.sequencer.give(AT_ONCE) == 1
     page = await stores.feed.page(BEGINNING, AT_ONCE)
     assert named(page.changes) == [("cyd", 1), ("ada", 1), ("bob", 1)]
+
+
+async def test_an_end_is_told_by_a_job(stores: Stores) -> None:
+    """
+    Requested when it is due, saved and finished at once; then nothing is left to do.
+    """
+    clock = FixedClock(NOON)
+    record = RecordFacts(stores.ledger, clock, clock, DEFAULT_POLICY)
+    nothing: Any = None
+    run = JobRun(
+        nothing,
+        record,
+        nothing,
+        stores.accounts,
+        nothing,
+        nothing,
+        nothing,
+        stores.history,
+        0,
+    )
+    await stores.keep(an_account())
+    await change(stores, ADA, 1)
+    await stores.sequencer.give(AT_ONCE)
+    clock.now = end_of(1)
+    now = Now(at=clock.now, system=clock.now)
+    assert await stores.queue.request_ended(now=now, limit=9) == 1
+    [claimed] = await stores.queue.claim(now=now.system, limit=9)
+    assert isinstance(claimed.work, Job)
+    await tell_access_end(run, claimed.work)
+    await stores.sequencer.give(AT_ONCE)
+
+    page = await stores.feed.page(BEGINNING, AT_ONCE)
+    last = page.changes[-1]
+    assert (last.version, last.at, last.cause) == (3, end_of(1), "access ended")
+    assert last.entitled_until == end_of(1)
+    assert (await stores.account(ADA)).version == 3
+    assert (await stores.job(claimed.work.key)).state is JobState.DONE
+    assert await stores.access_ends() == {}
 
 
 _OF_BEFORE: Final = """
