@@ -5,12 +5,14 @@ Rule 2: between two rows the first one holds: what it says of access is rolled f
         by its own date and grace, so that it needs nothing else to be read.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import attrs
 
 from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus, Standing
+from payments_core.policy import Policy
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +39,21 @@ class LoggedVerdict:
     catalogue: str | None = None
 
     @property
-    def next_end(self) -> datetime | None:
-        """Return when the first access ends that there was by this; None: never."""
-        moments = [self.entitled_until]
+    def may_end_at(self) -> datetime | None:
+        """Return when the first access ends that there was by this; None: never.
+
+        Of products beside the one that lasts longest it is too early, by their grace.
+        """
+        paid = [it.paid_until for it in self.grants or ()]
+        others = [it for it in paid if it < max(paid)]
+        return self._first([self.entitled_until, *others])
+
+    def next_end(self, policy: Policy) -> datetime | None:
+        """Return the same by the grace of a policy: no moment is too early."""
+        ends = [it.until(policy) for it in self.grants or ()]
+        return self._first([self.entitled_until, *ends])
+
+    def _first(self, moments: Iterable[datetime | None]) -> datetime | None:
         return min((it for it in moments if it and it > self.at), default=None)
 
     def standing(self, now: datetime) -> Standing:

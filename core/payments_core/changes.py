@@ -171,11 +171,11 @@ class Changes:
         if after is None or verdict is None or after is before:
             return None
         # The status, the date, the grace or what gives access: each moves an end.
-        if before is not None and verdict == verdict_of(
-            before.summary, before.subscriptions
+        if (
+            before is not None
+            and not self.tells_end
+            and verdict == verdict_of(before.summary, before.subscriptions)
         ):
-        # The status, the date or the grace: any of them moves the end of access.
-        if before is not None and before.verdict == verdict and not self.tells_end:
             return None
         status_by, date_by = verdict.rests_on
         catalogue = self.policy.catalogue

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus
 from payments_core.identity import UserId
 
@@ -27,6 +28,7 @@ class FeedChange:
     """What became known of a user; `version` is the account's.
 
     `entitled_until` is when access ends by what was known then; None: there is none.
+    `grants` are what gave access then; none of rows that do not say.
     """
 
     position: int
@@ -36,6 +38,7 @@ class FeedChange:
     payment_status: PaymentStatus
     payment_expire_date: datetime | None
     entitled_until: datetime | None
+    grants: tuple[Grant, ...]
     cause: str
 
 

@@ -6,8 +6,17 @@ from typing import Final
 
 import attrs
 
-from contracts.examples import ADA, BOB, NOON, an_account
+from contracts.examples import (
+    ADA,
+    BOB,
+    NOON,
+    a_report,
+    a_subscription,
+    a_term,
+    an_account,
+)
 from contracts.stores import SAVED, Stores, moved, opened
+from payments_core.access import PREPAID_MONTHS, Grant
 from payments_core.by_hand import ByHand
 from payments_core.entitlement import PaymentStatus, PaymentSummary, PrepaidMonths
 from payments_core.erasure import Erasure
@@ -83,6 +92,7 @@ class FeedContract:
             payment_status=PaymentStatus.NONE,
             payment_expire_date=None,
             entitled_until=None,
+            grants=(),
             cause="user registered",
         )
         assert second == FeedChange(
@@ -93,6 +103,9 @@ class FeedContract:
             payment_status=PaymentStatus.NONE,
             payment_expire_date=months_after(NOON, 1),
             entitled_until=end_of(1),
+            grants=(
+                Grant("prepaid", None, months_after(NOON, 1), True, PREPAID_MONTHS),  # noqa: FBT003  # as it is listed
+            ),
             cause="1 months",
         )
         assert first.position < second.position == await stores.feed.last()
@@ -194,7 +207,7 @@ class FeedContract:
         assert await stores.access_ends() == {}
         row = await stores.history.verdict_at(ADA, end_of(9))
         assert row is not None
-        assert (row.version, row.next_end) == (3, None)
+        assert (row.version, row.may_end_at) == (3, None)
 
     async def test_who_was_erased_is_left_out(self, stores: Stores) -> None:
         """
@@ -242,6 +255,22 @@ class FeedContract:
         assert await stores.save(back) == [SAVED]
         await stores.sequencer.give(ALL)
         assert await stores.access_ends() == {BOB: end_of(1)}
+
+    async def test_access_to_one_product_may_end_first(self, stores: Stores) -> None:
+        """
+        It is looked at when what was paid for it is over, before any grace.
+        """
+        term = a_term("sub_1")
+        plan = a_subscription(a_report("sub_1"), owner=ADA, term=term)
+        account = attrs.evolve(an_account(), summary=prepaid(3)).with_subscription(plan)
+        group = opened(account, subscriptions=(plan,))
+        assert await stores.save(group) == [SAVED]
+        await stores.sequencer.give(ALL)
+
+        assert await stores.access_ends() == {ADA: term.ends_at}
+        [it] = await read(stores)
+        assert len(it.grants) == 2
+        assert it.entitled_until == end_of(3)
 
     async def test_what_ended_before_it_was_known_does_not_end_again(
         self, stores: Stores

@@ -67,7 +67,14 @@ def test_the_feed_has_what_changed(known: ServiceProcess) -> None:
         "position": 4,
         "version": last["version"],
         "at": last["at"],
-        "grants": [],
+        "grants": [
+            {
+                "product": "prepaid",
+                "price": None,
+                "until": last["entitled_until"],
+                "because": {"kind": "prepaid", "id": None},
+            }
+        ],
         "cause": last["cause"],
     }
     assert last["entitled_until"] > last["payment_expire_date"]

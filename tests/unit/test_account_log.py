@@ -15,6 +15,7 @@ from contracts.examples import (
     an_account,
     in_trial,
 )
+from payments_core.access import PREPAID_MONTHS, Grant
 from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
 from payments_core.changes import Changes
@@ -102,7 +103,27 @@ def test_access_ends_only_where_there_is_some(
     """
     row = logged(an_account(ADA))
     assert row is not None
-    assert attrs.evolve(row, entitled_until=until).next_end == ends_at
+    changed = attrs.evolve(row, entitled_until=until)
+    assert changed.may_end_at == changed.next_end(POLICY) == ends_at
+
+
+def test_access_to_one_product_may_end_before_the_others() -> None:
+    """
+    By its own grace; where that is not asked for, rather too early.
+    """
+    day = timedelta(days=1)
+    grants = tuple(
+        Grant(name, None, NOON + number * day, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
+        for number, name in [(1, "first"), (9, "last")]
+    )
+    row = logged(an_account(ADA))
+    assert row is not None
+    row = attrs.evolve(row, entitled_until=NOON + 9 * day + GRACE, grants=grants)
+
+    assert row.may_end_at == NOON + day
+    assert row.next_end(POLICY) == NOON + day + GRACE
+    later = attrs.evolve(row, at=NOON + day + GRACE)
+    assert later.may_end_at == later.next_end(POLICY) == NOON + 9 * day + GRACE
 
 
 def test_a_verdict_that_stays_is_logged_once_time_has_passed() -> None:

@@ -7,10 +7,12 @@ import attrs
 import pytest
 
 from contracts.examples import ADA, NOON, an_account
+from payments_core.access import PREPAID_MONTHS, Grant
 from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
 from payments_core.changes import Changes, Snapshot
 from payments_core.decide import access_end_job, decide, lookup_of
+from payments_core.decide.access_ends import SLACK
 from payments_core.entitlement import PaymentSummary, PrepaidMonths
 from payments_core.events import EventState
 from payments_core.facts import AccessEndDue, SourcedFacts
@@ -83,12 +85,41 @@ def test_an_end_that_is_to_come_is_waited_for() -> None:
     """
     By the clock of jobs: as long as it is away. Nothing is saved but that.
     """
-    for before in (MOMENT, 3 * DAY):
+    for before in (MOMENT, SLACK):
         changes, row = decided(END - before, logged())
         assert (row, changes.changes_account) == (None, False)
         assert after(changes).state is JobState.OPEN
         assert after(changes).lease.due_at == NOON + DAY + before
         assert after(changes).lease.attempts == 0
+
+
+def test_an_end_that_was_logged_meanwhile_is_known_by_itself() -> None:
+    """
+    A renewal: the job ends, for the sequencer knows the later end.
+    """
+    changes, row = decided(END - SLACK - MOMENT, logged())
+    assert (row, changes.changes_account) == (None, False)
+    assert after(changes).state is JobState.DONE
+
+
+def test_the_end_of_one_product_is_told_by_its_name() -> None:
+    """
+    With its own days after the end; before that the job waits.
+    """
+    grants = tuple(
+        Grant(name, None, DATE - days * DAY, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
+        for name, days in [("first", 9), ("prepaid", 0)]
+    )
+    row = attrs.evolve(logged(), grants=grants)
+    ends_at = DATE - 8 * DAY
+    changes, told = decided(ends_at - DAY, row)
+    assert told is None
+    assert after(changes).lease.due_at == NOON + 2 * DAY
+    changes, told = decided(ends_at, row)
+    assert told is not None
+    assert told.cause == "access to first ended"
+    assert told.standing(ends_at).entitled
+    assert after(changes).state is JobState.DONE
 
 
 def test_an_end_that_was_told_is_not_told_again() -> None:
@@ -97,8 +128,8 @@ def test_an_end_that_was_told_is_not_told_again() -> None:
     """
     for row in (
         logged(at=END),
-        attrs.evolve(logged(), entitled_until=None),
-        attrs.evolve(logged(), entitled_until=NOON),
+        attrs.evolve(logged(), entitled_until=None, grants=()),
+        attrs.evolve(logged(), entitled_until=NOON, grants=()),
     ):
         changes, told = decided(END + DAY, row)
         assert (told, changes.changes_account) == (None, False)
@@ -122,7 +153,7 @@ def test_a_grace_that_is_longer_by_now_is_told() -> None:
     longer = Policy(grace=9 * DAY)
     _, row = decided(END, logged(), policy=longer)
     assert row is not None
-    assert row.entitled_until == DATE + 9 * DAY == row.next_end
+    assert row.entitled_until == DATE + 9 * DAY == row.next_end(longer)
     assert row.cause == "access goes on: the grace is another one"
 
 

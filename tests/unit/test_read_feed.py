@@ -26,6 +26,7 @@ from payments_core.errors import (
 )
 from payments_core.feed import BEGINNING, FeedPage
 from payments_core.identity import UserId
+from payments_core.policy import DEFAULT_POLICY
 from payments_core.tokens import Token
 from payments_core.use_cases import ReadFeed
 
@@ -76,7 +77,7 @@ class World:
         await MemoryFeedSequencer(self.database).give(10)
 
     def reading(self, *, waiting_max: int = 10) -> ReadFeed:
-        return ReadFeed(self, waiting_max, lambda _: asyncio.sleep(0))
+        return ReadFeed(self, DEFAULT_POLICY, waiting_max, lambda _: asyncio.sleep(0))
 
 
 def users(page: FeedPage) -> Sequence[str]:
@@ -179,7 +180,7 @@ async def test_the_wait_ends_without_a_change() -> None:
     """
     world = World()
     await world.save("a")
-    read = ReadFeed(world)
+    read = ReadFeed(world, DEFAULT_POLICY)
     page = await asyncio.wait_for(read(after=1, wait_s=1, caller=SERVICE), LONG_S)
     assert (page.changes, page.next) == ([], 1)
     assert read._waiting == {}

@@ -61,5 +61,6 @@ def _change(position: int, user: UserId, logged: LoggedVerdict) -> FeedChange:
         payment_status=logged.payment_status,
         payment_expire_date=logged.payment_expire_date,
         entitled_until=logged.entitled_until,
+        grants=logged.grants or (),
         cause=logged.cause,
     )

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import attrs
 
+from payments_adapters.postgres.rows import to_grants
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.entitlement import PaymentStatus
 from payments_core.feed import BEGINNING, FeedChange, FeedPage
@@ -21,7 +22,7 @@ _PAGE: Final = """
 select l.position, l.user_id, l.version, l.at, l.payment_status, l.payment_expire_date,
     case when l.grace_s is null then l.payment_expire_date
         else l.entitled_until end as entitled_until,
-    l.cause,
+    l.grants, l.cause,
     l.user_id not like 'erased/%' and (
         not $3 or not exists (
             select from account_log later
@@ -78,5 +79,6 @@ def _change(row: Mapping[str, Any]) -> FeedChange:
         payment_status=PaymentStatus(row["payment_status"]),
         payment_expire_date=row["payment_expire_date"],
         entitled_until=row["entitled_until"],
+        grants=to_grants(row["grants"]) or (),
         cause=row["cause"],
     )

@@ -99,11 +99,18 @@ begin
         order by user_id, version desc
     ), ends as (
         select n.user_id, (
-            select min(moment) from unnest(array[
+            select min(moment) from (
                 -- Rows of before 0016 do not say until when: the date is early at worst.
-                case when n.grace_s is null then n.payment_expire_date
-                    else n.entitled_until end
-            ]) as moment
+                select case when n.grace_s is null then n.payment_expire_date
+                    else n.entitled_until end as moment
+                union all
+                -- So is what was paid of another product than the one that lasts longest.
+                select paid_until from (
+                    select paid_until, max(paid_until) over () as last
+                    from jsonb_to_recordset(n.grants) as g (paid_until timestamptz)
+                ) as paid
+                where paid_until < last
+            ) as moments
             where moment > greatest(n.at, head.begun_at)
         ) as due_at
         from newest n

@@ -1,38 +1,57 @@
 """What it comes to that a moment has passed at which access ends.
 
-Rule 1: what was logged last says until when there is access. If that moment has passed,
-        and no row says so, one does: by the account and the policy of now.
+Rule 1: what was logged last says until when there is access, to each product. If such a
+        moment has passed, and no row says so, one does: by the account and the policy
+        of now.
 Rule 2: one that is to come is waited for; one that was told is not told again.
 Rule 3: if the account has changed since its log was read, the job looks again: the
         change may be logged, too.
 """
 
+from datetime import datetime, timedelta
+from typing import Final
+
+from payments_core.account_log import LoggedVerdict
 from payments_core.decide.decision import access_end_job
 from payments_core.decide.group import Group
 from payments_core.events import EventState, Outcome
 from payments_core.facts import AccessEndDue, SourcedFacts
+from payments_core.policy import Policy
 
-ENDED = "access ended"
-# A moment was logged by the grace of then, and there is a longer one now.
-GOES_ON = "access goes on: the grace is another one"
+# How far the clocks of two processes may be apart.
+SLACK: Final = timedelta(minutes=5)
 
 
 def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcome:
-    account, now = group.account, group.now
+    account, logged, now = group.account, fact.logged, group.now
     if account is None:
         # Erased meanwhile.
         return source.job_outcome
-    job = access_end_job(fact.user_id)
+    job, policy = access_end_job(fact.user_id), group.known.policy
     if account.version != fact.version:
         return Outcome(EventState.PENDING, "the account changed meanwhile", job)
-    until = account.verdict.entitled_until(group.known.policy)
+    until = account.verdict.entitled_until(policy)
     # Rows of before migration 0016 say nothing of it.
-    due_at = until if fact.logged is None else fact.logged.next_end
+    due_at = until if logged is None else logged.next_end(policy)
     if due_at is None:
         return source.job_outcome
     if due_at > now.at:
-        group.rescheduled[job] = now.system + (due_at - now.at)
+        later = logged.may_end_at if logged is not None else None
+        if later is None or later <= now.at + SLACK:
+            group.rescheduled[job] = now.system + (due_at - now.at)
+        # Else it was logged meanwhile, and is known with its own moment.
         return source.job_outcome
     group.tells_end = True
-    group.note(ENDED if until is None or until <= now.at else GOES_ON)
+    is_over = until is None or until <= now.at
+    group.note("access ended" if is_over else _ended(logged, policy, now.at))
     return source.job_outcome
+
+
+def _ended(logged: LoggedVerdict | None, policy: Policy, now: datetime) -> str:
+    """Say what ended of several things, or that a moment passed and nothing did."""
+    grants = (logged.grants if logged is not None else None) or ()
+    ended = {it.product for it in grants if it.until(policy) <= now}
+    ended -= {it.product for it in grants if it.until(policy) > now}
+    if ended:
+        return f"access to {', '.join(sorted(ended))} ended"
+    return "access goes on: the grace is another one"

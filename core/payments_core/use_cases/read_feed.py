@@ -16,6 +16,7 @@ import attrs
 from payments_core.caller import Caller
 from payments_core.errors import InvalidValue, Overloaded
 from payments_core.feed import BEGINNING, FeedPage
+from payments_core.policy import Policy
 from payments_core.ports import FeedReader
 
 PAGE_LENGTH_MAX: Final = 1_000
@@ -29,6 +30,8 @@ POLL_S: Final = 0.15
 @attrs.define(eq=False)
 class ReadFeed:
     _feed: FeedReader
+    # By which the ends of what gives access are shown.
+    policy: Policy
     _waiting_max: int = WAITING_MAX
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     # After which position each waits; the answer says whether there is something.

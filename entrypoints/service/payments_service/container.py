@@ -415,7 +415,7 @@ def _event_lists(
 
 def _read_feed(container: punq.Container) -> Callable[[], ReadFeed]:
     def read_feed() -> ReadFeed:
-        return ReadFeed(container.resolve(FeedReader))
+        return ReadFeed(container.resolve(FeedReader), container.resolve(Policy))
 
     return read_feed
 

@@ -9,7 +9,6 @@ import msgspec
 from payments_core.use_cases import ReadAccess
 from payments_service.cli import environment, filters
 from payments_service.presentation.access import (
-    BecauseOut,
     FeatureAccessOut,
     FeatureItemOut,
     ProductAccessOut,
@@ -17,6 +16,7 @@ from payments_service.presentation.access import (
 )
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.moments import moment_text
+from payments_service.presentation.schemas import BecauseOut
 
 _Item = ProductAccessOut | FeatureItemOut | FeatureAccessOut
 

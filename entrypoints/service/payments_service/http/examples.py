@@ -26,7 +26,6 @@ from payments_service.http.schemas import (
     TokenInvalidatedOut,
 )
 from payments_service.presentation.access import (
-    BecauseOut,
     CatalogueOut,
     CatalogueProductOut,
     FeatureAccessOut,
@@ -44,7 +43,7 @@ from payments_service.presentation.explanation import (
     FactOut,
     StepOut,
 )
-from payments_service.presentation.feed import NO_CATALOGUE, ChangeOut, FeedOut
+from payments_service.presentation.feed import ChangeOut, FeedOut, GrantOut
 from payments_service.presentation.lists import (
     EventItemOut,
     PaymentItemOut,
@@ -56,6 +55,7 @@ from payments_service.presentation.lists import (
     UsersOut,
 )
 from payments_service.presentation.schemas import (
+    BecauseOut,
     CardOut,
     CardOutcome,
     CardSetUpOut,
@@ -232,13 +232,13 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
                 payment_status=_PAID,
                 payment_expire_date=_END,
                 entitled_until=_END,
-                grants=[],
+                grants=[GrantOut("prod_basic", "price_basic", _END, _BECAUSE)],
                 cause="payment ch_1 succeeded",
             )
         ],
         next="12",
         has_more=False,
-        catalogue=NO_CATALOGUE,
+        catalogue="none",
     ),
     CardSetUpOut("seti_1PqX_secret_example"),
     CardUpdatedOut(CardOutcome.UPDATED, _CARD),

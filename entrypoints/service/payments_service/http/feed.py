@@ -43,7 +43,7 @@ async def get_feed(  # noqa: PLR0913  # each a parameter, by name
     )
     page = await _unless_gone(request, reading)
     # Nobody reads what is answered to a client that went away.
-    return FeedOut.of(page or FeedPage([], begin, has_more=False))
+    return FeedOut.of(page or FeedPage([], begin, has_more=False), read_feed.policy)
 
 
 async def _unless_gone(

@@ -109,6 +109,8 @@ Feature = Annotated[
             **_TEXT,
             "pattern": rf"^[A-Za-z0-9_.:-]{{1,{REFERENCE_LENGTH_MAX}}}$",
         },
+    ),
+]
 After = Annotated[
     str | None,
     QueryParameter(

@@ -6,25 +6,11 @@ from typing import Self
 
 import msgspec
 
-from payments_core.access import AccessTo, GrantKind, GrantSource
+from payments_core.access import AccessTo
 from payments_core.catalogue import PREPAID, Catalogue, CatalogueProduct
 from payments_core.policy import Policy
 from payments_core.use_cases import UserAccess
-
-
-class BecauseOut(msgspec.Struct, frozen=True):
-    """What gives access.
-
-    `id` is the invoice of a paid period, or the subscription at Stripe whose trial it
-    is; prepaid months have none.
-    """
-
-    kind: GrantKind
-    id: str | None
-
-    @classmethod
-    def of(cls, source: GrantSource | None) -> Self | None:
-        return None if source is None else cls(source.kind, source.id)
+from payments_service.presentation.schemas import BecauseOut
 
 
 class ProductAccessOut(msgspec.Struct, frozen=True):

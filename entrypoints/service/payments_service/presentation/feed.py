@@ -6,33 +6,33 @@ from typing import Self
 
 import msgspec
 
+from payments_core.access import Grant
+from payments_core.catalogue import NO_CATALOGUE
 from payments_core.entitlement import PaymentStatus
 from payments_core.feed import FeedChange, FeedPage
-
-# What grants give is not asked of a catalogue.
-NO_CATALOGUE = "none"
-
-
-class BecauseOut(msgspec.Struct, frozen=True):
-    """What gives access: its kind, and the id of an invoice or a subscription."""
-
-    kind: str
-    id: str | None
+from payments_core.policy import Policy
+from payments_service.presentation.schemas import BecauseOut
 
 
 class GrantOut(msgspec.Struct, frozen=True):
-    """A product that a user has until a moment, and why."""
+    """A product that a user has until a moment, its days after the end included."""
 
     product: str
     price: str | None
     until: datetime
     because: BecauseOut
 
+    @classmethod
+    def of(cls, grant: Grant, policy: Policy) -> Self:
+        because = BecauseOut(grant.because.kind, grant.because.id)
+        return cls(grant.product, grant.price, grant.until(policy), because)
+
 
 class ChangeOut(msgspec.Struct, frozen=True):
     """What became known of a user at a moment; `position` is its place in the feed.
 
     `entitled_until` is when access ends, by what was known then; null: there is none.
+    `grants` end by the catalogue of now.
     """
 
     position: int
@@ -46,7 +46,7 @@ class ChangeOut(msgspec.Struct, frozen=True):
     cause: str
 
     @classmethod
-    def of(cls, change: FeedChange) -> Self:
+    def of(cls, change: FeedChange, policy: Policy) -> Self:
         return cls(
             position=change.position,
             user_id=change.user_id,
@@ -55,8 +55,7 @@ class ChangeOut(msgspec.Struct, frozen=True):
             payment_status=change.payment_status,
             payment_expire_date=change.payment_expire_date,
             entitled_until=change.entitled_until,
-            # Of the change's own grants, with the catalogue of now.
-            grants=[],
+            grants=[GrantOut.of(it, policy) for it in change.grants],
             cause=change.cause,
         )
 
@@ -73,6 +72,7 @@ class FeedOut(msgspec.Struct, frozen=True):
     catalogue: str
 
     @classmethod
-    def of(cls, page: FeedPage) -> Self:
-        changes = [ChangeOut.of(it) for it in page.changes]
-        return cls(changes, str(page.next), page.has_more, NO_CATALOGUE)
+    def of(cls, page: FeedPage, policy: Policy) -> Self:
+        changes = [ChangeOut.of(it, policy) for it in page.changes]
+        version = (policy.catalogue or NO_CATALOGUE).version
+        return cls(changes, str(page.next), page.has_more, version)

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Self
 
 import msgspec
 
+from payments_core.access import GrantKind, GrantSource
 from payments_core.by_hand import ActionByHand, LoggedChange
 from payments_core.card import Card
 from payments_core.entitlement import PaymentStatus
@@ -276,3 +277,18 @@ class IntentOut(msgspec.Struct, frozen=True):
         msgspec.Meta(extra_json_schema={"extra": {"one_of": None, "any_of": _RESULTS}}),
     ]
     refusal: RefusalOut | None
+
+
+class BecauseOut(msgspec.Struct, frozen=True):
+    """What gives access.
+
+    `id` is the invoice of a paid period, or the subscription at Stripe whose trial it
+    is; prepaid months have none.
+    """
+
+    kind: GrantKind
+    id: str | None
+
+    @classmethod
+    def of(cls, source: GrantSource | None) -> Self | None:
+        return None if source is None else cls(source.kind, source.id)

@@ -1,7 +1,7 @@
 """Give the changes of the log positions, and know when access ends next.
 
 What was logged before gets its positions from the worker, a little at a time. 0.1.0 and
-the release of 0017 run on it: what they log gets positions, too, and they ask for
+the release of 0018 run on it: what they log gets positions, too, and they ask for
 neither. That access ends is a job of a new kind, which they leave alone.
 """
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: Final = "0019"
-down_revision: Final = "0017"
+down_revision: Final = "0018"
 
 _FUNCTION: Final = Path(__file__).parents[2] / "feed_v1.sql"
 _MOMENT: Final = sa.DateTime(timezone=True)
