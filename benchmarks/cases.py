@@ -6,7 +6,9 @@ ratios are medians over the pairs of rounds.
 
 import asyncio
 import itertools
+import random
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from statistics import median
@@ -14,6 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 import attrs
+import httpx
 
 from benchmarks.deployment import (
     REQUESTS_MAX,
@@ -24,7 +27,16 @@ from benchmarks.deployment import (
     load,
     webhook_body,
 )
+from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
+from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.identity import Email, user_id
+from payments_core.jobs.give_positions import BATCH
+from payments_core.policy import Policy
+from payments_core.use_cases import RecordFacts, RegisterUser
+from payments_service.container import utc_now
 from payments_service.presentation import PREFIX
+from payments_service.worker import FEED_POLL_S
 
 HOT_EVENTS_COUNT: Final = 50
 HELD_S: Final = 10.0
@@ -84,6 +96,8 @@ class Cases:
         yield self.reads(1)
         yield self.reads(64)
         yield self.explain()
+        yield self.feed()
+        yield self.feed_pages()
         yield self.locked()
         yield self.slow()
 
@@ -195,6 +209,44 @@ class Cases:
             connections=1,
             ours=explained,
             limit=lambda: load(**common, path=f"{user}/payment-status"),
+            measure="p99_ms",
+        )
+
+    def feed(self) -> Case:
+        """From the commit of a change to its being read by who waits for it."""
+        status = f"{PREFIX}/users/user7/payment-status"
+        return Case(
+            key="feed",
+            name="a change reaches who waits for it | payment-status",
+            connections=1,
+            ours=lambda: asyncio.run(
+                _heard(
+                    self.bench, self.ours[0], self.bench.token(), seconds=self.seconds
+                )
+            ),
+            limit=lambda: load(
+                connections=1,
+                seconds=self.seconds,
+                ports=self.ours,
+                headers=self._bearer,
+                path=status,
+            ),
+            measure="p99_ms",
+        )
+
+    def feed_pages(self) -> Case:
+        common = {
+            "connections": 1,
+            "seconds": self.seconds,
+            "ports": self.ours,
+            "headers": self._bearer,
+        }
+        return Case(
+            key="feed",
+            name="a page of 1,000 changes | payment-status",
+            connections=1,
+            ours=lambda: load(**common, path=f"{PREFIX}/feed?limit=1000"),
+            limit=lambda: load(**common, path=f"{PREFIX}/users/user7/payment-status"),
             measure="p99_ms",
         )
 
@@ -319,4 +371,49 @@ async def _commits(dsn: str, *, seconds: float) -> Result:
         "per_second": len(ordered) / (now - started),
         "p50_ms": ordered[len(ordered) // 2] * 1e3,
         "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
+    }
+
+
+async def _heard(bench: Bench, port: int, token: str, *, seconds: float) -> Result:
+    """Register users, each while somebody waits; a loop gives positions beside it."""
+    took = list[float]()
+    headers = {"Authorization": f"Bearer {token}"}
+    # Without the system's certificates, which take a while to read.
+    async with (
+        PostgresStore(bench.database_url).opened() as store,
+        httpx.AsyncClient(headers=headers, timeout=60, verify=False) as http,  # noqa: S501  # it is plain HTTP
+    ):
+        sequencer = PostgresFeedSequencer(store)
+        register = RegisterUser(
+            RecordFacts(PostgresLedger(store), utc_now, utc_now, Policy())
+        )
+
+        async def sequence() -> None:
+            while True:
+                if not await sequencer.give(BATCH):
+                    await asyncio.sleep(FEED_POLL_S)
+
+        while await sequencer.give(BATCH):
+            continue
+        giving = asyncio.create_task(sequence())
+        after = await PostgresFeedReader(store).last()
+        ends_at = time.perf_counter() + seconds
+        while time.perf_counter() < ends_at:
+            url = f"http://127.0.0.1:{port}{PREFIX}/feed?after={after}&wait_s=30"
+            waiting = asyncio.create_task(http.get(url))
+            # At any moment of the two loops that ask.
+            await asyncio.sleep(random.uniform(0.2, 0.4))  # noqa: S311  # no secret
+            name = f"heard{uuid.uuid4().hex}"
+            await register(user_id(name), Email.of(f"{name}@example.com"))
+            saved_at = time.perf_counter()
+            page = (await waiting).raise_for_status().json()
+            took.append((time.perf_counter() - saved_at) * 1e3)
+            after = page["next"]
+        giving.cancel()
+    took.sort()
+    return {
+        "count": len(took),
+        "per_second": len(took) / seconds,
+        "p50_ms": took[len(took) // 2],
+        "p99_ms": took[-1],
     }
