@@ -32,7 +32,8 @@ def worker(ending: Ending, *, once: bool) -> None:
 
     Syncs what an event left open, goes on with operations whose process died, links
     payments to accounts, reads from Stripe's list of events what never came as a
-    webhook, compares all with Stripe at night, and deletes what was kept long enough.
+    webhook, compares all with Stripe at night, gives changes their positions in the
+    feed, and deletes what was kept long enough.
     Any number may run at once. The ops port says that it lives, how Stripe answers, how
     many jobs are failing and events are open, how far the list is read, what differed
     at night, and what was deleted; it is not ready while Stripe refuses the API key.
