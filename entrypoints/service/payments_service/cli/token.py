@@ -214,7 +214,7 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
 
 
 @token.command("pass-key")
-@click.argument("kid")
+@click.argument("kid", help="The name of the new key: its `kid`.")
 @click.option(
     "--add-to",
     type=click.File("rb"),
