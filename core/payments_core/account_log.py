@@ -5,13 +5,14 @@ Rule 2: between two rows the first one holds: what it says of access is rolled f
         by its own date and grace, so that it needs nothing else to be read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import attrs
 
 from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus, Standing
+from payments_core.identity import UserId
 from payments_core.policy import Policy
 
 
@@ -60,3 +61,19 @@ class LoggedVerdict:
         """Say what it comes to at a moment, before the next row."""
         date = self.payment_expire_date
         return Standing.until(self.payment_status, date, self.entitled_until, now)
+
+
+@attrs.frozen
+class LogGap:
+    """An account that the log does not tell of as it is, at its `version`."""
+
+    user_id: UserId
+    version: int
+
+
+@attrs.frozen
+class LogGapPage:
+    """Gaps among some accounts; `after` is where the next ones begin, None: nowhere."""
+
+    gaps: Sequence[LogGap]
+    after: UserId | None

@@ -129,8 +129,8 @@ class Changes:
     version that it will have. Payments, subscriptions and intents have the version
     that they were loaded with; 0: they are new. `link_versions` are compared and
     raised. `cause` and `sources` say what it was changed by. `verdict` is that of the
-    account in `after`, `policy` the one by which it was decided. `tells_end`: it is
-    logged although it stays, for time has passed.
+    account in `after`, `policy` the one by which it was decided. `logs_anyway`: it is
+    logged although it stays: time has passed, or the log did not say it.
     """
 
     key: str
@@ -150,7 +150,7 @@ class Changes:
     cause: str = ""
     sources: tuple[str, ...] = ()
     policy: Policy = DEFAULT_POLICY
-    tells_end: bool = False
+    logs_anyway: bool = False
     # Derived once: it is logged, and stored beside what it is derived from.
     verdict: AccountVerdict | None = attrs.field(init=False, eq=False, repr=False)
 
@@ -173,7 +173,7 @@ class Changes:
         # The status, the date, the grace or what gives access: each moves an end.
         if (
             before is not None
-            and not self.tells_end
+            and not self.logs_anyway
             and verdict == verdict_of(before.summary, before.subscriptions)
         ):
             return None

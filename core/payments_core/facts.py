@@ -181,6 +181,14 @@ class AccessEndDue:
     logged: LoggedVerdict | None
 
 
+@attrs.frozen(kw_only=True)
+class LogGapFound:
+    """The log does not say what the account is, as of its `version`."""
+
+    user_id: UserId
+    version: int
+
+
 @attrs.frozen
 class LinkRequested:
     """Something unlinked carries a key of this account: link it."""
@@ -200,6 +208,7 @@ Fact = (
     | CustomerDeleted
     | LinkRequested
     | AccessEndDue
+    | LogGapFound
     | LinkDecided
     | SubscriptionLinkDecided
     | CloseDecided

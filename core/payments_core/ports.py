@@ -12,7 +12,7 @@ from typing import Protocol
 from payments_core.access_pass import AccessPass, PublishedKey
 from payments_core.account import PaymentAccount
 from payments_core.account_facts import AccountFacts
-from payments_core.account_log import LoggedVerdict
+from payments_core.account_log import LogGapPage, LoggedVerdict
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
@@ -352,6 +352,15 @@ class Timelines(Protocol):
 
         In the order of `TimelinePlace`, what comes after `before`. Subscriptions are
         not among them: the account has them.
+        """
+
+
+class LogGaps(Protocol):
+    async def page(self, after: UserId | None, limit: int) -> LogGapPage:
+        """Look at so many accounts after a user, in the byte order of their ids.
+
+        Those are found of whom the log says nothing, or another status or date in its
+        last row than the account has. Those who were erased are passed over.
         """
 
 

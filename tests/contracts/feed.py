@@ -192,7 +192,7 @@ class FeedContract:
         await change(stores, ADA, 1)
         await stores.sequencer.give(ALL)
         before, late = await stores.account(ADA), (end_of(1) - NOON).total_seconds()
-        told = moved(before, before, tells_end=True, cause="access ended")
+        told = moved(before, before, logs_anyway=True, cause="access ended")
         assert await stores.save(told, seconds=late) == [SAVED]
         await stores.sequencer.give(ALL)
 

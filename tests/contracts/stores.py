@@ -31,6 +31,7 @@ from payments_core.ports import (
     JobDirectory,
     KeptObjects,
     Ledger,
+    LogGaps,
     PaymentDirectory,
     PurgeStore,
     Timelines,
@@ -90,6 +91,9 @@ class Stores:
     sequencer: FeedSequencer
     feed: FeedReader
     access_ends: Callable[[], Awaitable[dict[UserId, datetime]]]
+    gaps: LogGaps
+    # As a release does that has no log: a row of a user and a version is not there.
+    lose_log: Callable[[UserId, int], Awaitable[None]]
 
     async def save(self, *groups: Changes, seconds: float = 0) -> list[SaveResult]:
         at = NOON + timedelta(seconds=seconds)

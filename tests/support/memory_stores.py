@@ -19,6 +19,7 @@ from payments_adapters.memory import (
     MemoryJobDirectory,
     MemoryKeptObjects,
     MemoryLedger,
+    MemoryLogGaps,
     MemoryPaymentDirectory,
     MemoryPurgeStore,
     MemoryTimelines,
@@ -65,6 +66,9 @@ def memory_stores() -> Stores:
     async def access_ends() -> dict[UserId, datetime]:
         return database.tables.access_ends
 
+    async def lose_log(user: UserId, version: int) -> None:
+        del database.tables.account_log[user, version]
+
     tokens = MemoryTokenStore()
     return Stores(
         ledger=MemoryLedger(database),
@@ -90,4 +94,6 @@ def memory_stores() -> Stores:
         sequencer=MemoryFeedSequencer(database),
         feed=MemoryFeedReader(database),
         access_ends=access_ends,
+        gaps=MemoryLogGaps(database),
+        lose_log=lose_log,
     )

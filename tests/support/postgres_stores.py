@@ -18,6 +18,7 @@ from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.log_gaps import PostgresLogGaps
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
 from payments_adapters.postgres.store import PostgresStore
@@ -91,6 +92,10 @@ def stores_on(store: PostgresStore) -> Stores:
         found = await fetch(store, "select user_id, due_at from access_ends")
         return {UserId(user): due_at for user, due_at in found}
 
+    async def lose_log(user: UserId, version: int) -> None:
+        query = "delete from account_log where user_id = $1 and version = $2"
+        await fetch(store, query, user, version)
+
     return Stores(
         ledger=PostgresLedger(store, tombstones=TOMBSTONES),
         queue=PostgresWorkQueue(store),
@@ -115,4 +120,6 @@ def stores_on(store: PostgresStore) -> Stores:
         sequencer=PostgresFeedSequencer(store),
         feed=PostgresFeedReader(store),
         access_ends=access_ends,
+        gaps=PostgresLogGaps(store),
+        lose_log=lose_log,
     )

@@ -134,7 +134,7 @@ def test_a_verdict_that_stays_is_logged_once_time_has_passed() -> None:
     after = before.saved_as(1)
     assert logged(after, before) is None
     told = Changes(
-        key="user ada", before=before, after=after, tells_end=True, cause="ended"
+        key="user ada", before=before, after=after, logs_anyway=True, cause="ended"
     )
     row = told.logged(NOON)
     assert row is not None

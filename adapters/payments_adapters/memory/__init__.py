@@ -13,6 +13,7 @@ from payments_adapters.memory.feed import MemoryFeedReader, MemoryFeedSequencer
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
 from payments_adapters.memory.gateway_objects import GatewayObjects
 from payments_adapters.memory.ledger import MemoryDatabase, MemoryLedger
+from payments_adapters.memory.log_gaps import MemoryLogGaps
 from payments_adapters.memory.object_lists import MemoryLists
 from payments_adapters.memory.purge_store import MemoryPurgeStore
 from payments_adapters.memory.readers import (
@@ -47,6 +48,7 @@ __all__ = [
     "MemoryKeptObjects",
     "MemoryLedger",
     "MemoryLists",
+    "MemoryLogGaps",
     "MemoryPaymentDirectory",
     "MemoryPurgeStore",
     "MemoryTimelines",

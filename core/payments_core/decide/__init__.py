@@ -34,6 +34,7 @@ from payments_core.decide.accounts import (
     fail_to_read,
     keep_apart,
     link_account,
+    log_account,
     note_by_hand,
     observe_card,
     read_object,
@@ -95,6 +96,7 @@ from payments_core.facts import (
     DoneByHand,
     LinkDecided,
     LinkRequested,
+    LogGapFound,
     PaymentCorrected,
     PaymentReported,
     PeriodPaid,
@@ -147,6 +149,7 @@ _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
         CustomerBound: bind_customer,
         CustomerDeleted: release_customer,
         LinkRequested: link_account,
+        LogGapFound: log_account,
         AccessEndDue: end_access,
         LinkDecided: decide_link,
         SubscriptionLinkDecided: decide_subscription_link,
@@ -321,7 +324,7 @@ def _decided_together(
         cause=group.cause,
         sources=tuple(filter(None, names)),
         policy=known.policy,
-        tells_end=group.tells_end,
+        logs_anyway=group.logs_anyway,
     )
     return Decision(
         [

@@ -41,7 +41,7 @@ def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcom
             group.rescheduled[job] = now.system + (due_at - now.at)
         # Else it was logged meanwhile, and is known with its own moment.
         return source.job_outcome
-    group.tells_end = True
+    group.logs_anyway = True
     is_over = until is None or until <= now.at
     group.note("access ended" if is_over else _ended(logged, policy, now.at))
     return source.job_outcome

@@ -52,6 +52,7 @@ from payments_core.facts import (
     CustomerDeleted,
     DoneByHand,
     LinkRequested,
+    LogGapFound,
     SourcedFacts,
     UserRegistered,
 )
@@ -311,6 +312,15 @@ def _bind(group: Group, customer: CustomerId, *, existed: bool) -> None:
 def link_account(group: Group, _: LinkRequested, __: SourcedFacts) -> Outcome:
     if group.account is not None:
         adopt(group, _keys_of(group.account, group.known.snapshot.former_keys))
+    return APPLIED
+
+
+def log_account(group: Group, fact: LogGapFound, _: SourcedFacts) -> Outcome:
+    account = group.account
+    # What has changed it since is logged, or is found again.
+    if account is not None and account.version == fact.version:
+        group.logs_anyway = True
+        group.note("the log did not say so")
     return APPLIED
 
 

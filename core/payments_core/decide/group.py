@@ -56,8 +56,8 @@ class Group:
     unlinked: list[Subscription] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
-    # Some access ended, which is logged though nothing else changes.
-    tells_end: bool = attrs.field(init=False, default=False)
+    # Some access ended, or the log lacks what there is: nothing else changes.
+    logs_anyway: bool = attrs.field(init=False, default=False)
     # When a job is due once more that came too early.
     rescheduled: dict[JobKey, datetime] = attrs.field(init=False, factory=dict)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)
@@ -161,7 +161,7 @@ class Group:
             return account.saved_as(1)
         # Another save may be deciding on the periods that there were.
         keeps_more = self.payments or self.subscriptions or self.periods
-        if keeps_more or self.tells_end or account != before:
+        if keeps_more or self.logs_anyway or account != before:
             return account.saved_as(before.version + 1)
         return before
 

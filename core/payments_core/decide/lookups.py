@@ -14,6 +14,7 @@ from payments_core.facts import (
     CustomerDeleted,
     LinkDecided,
     LinkRequested,
+    LogGapFound,
     PaymentCorrected,
     PaymentReported,
     PeriodPaid,
@@ -45,7 +46,7 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     for it in facts[SyncNeeded]:
         synced[it.job.kind].append(it.job.subject)
     users = [it.user_id for it in (*facts[LinkRequested], *intents)]
-    users += [it.user_id for it in facts[AccessEndDue]]
+    users += [it.user_id for it in (*facts[AccessEndDue], *facts[LogGapFound])]
     users += [it.user_id for it in (*decided, *sold) if it.user_id]
     cards = (*facts[CardObserved], *facts[CardReported], *facts[CustomerDeleted])
     customers = [it.customer_id for it in cards]

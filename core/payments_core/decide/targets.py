@@ -28,6 +28,7 @@ from payments_core.facts import (
     Fact,
     LinkDecided,
     LinkRequested,
+    LogGapFound,
     PaymentCorrected,
     PaymentReported,
     PeriodPaid,
@@ -109,7 +110,13 @@ class Targets:
                 | CustomerDeleted(customer)
             ):
                 return f"customer {customer}", self._known.bound_to(customer)
-            case UserRegistered() | CustomerBound() | LinkRequested() | AccessEndDue():
+            case (
+                UserRegistered()
+                | CustomerBound()
+                | LinkRequested()
+                | AccessEndDue()
+                | LogGapFound()
+            ):
                 return "", fact.user_id
             case LinkDecided() | SubscriptionLinkDecided():
                 return self._of_link(fact)

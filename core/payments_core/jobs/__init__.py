@@ -10,6 +10,7 @@ from payments_core.jobs.import_customers import (
     RowResult,
     RowState,
 )
+from payments_core.jobs.log_accounts import LogAccounts
 from payments_core.jobs.purge import Purge, PurgeListener
 from payments_core.jobs.read_history import ReadHistory
 from payments_core.jobs.reconcile import Finding, Reconcile
@@ -27,6 +28,7 @@ __all__ = [
     "ImportCustomers",
     "ImportListener",
     "ImportRow",
+    "LogAccounts",
     "Patience",
     "Purge",
     "PurgeListener",

@@ -29,6 +29,7 @@ from payments_adapters.postgres.intent_directory import PostgresIntentDirectory
 from payments_adapters.postgres.job_directory import PostgresJobDirectory
 from payments_adapters.postgres.kept_objects import PostgresKeptObjects
 from payments_adapters.postgres.ledger import PostgresLedger
+from payments_adapters.postgres.log_gaps import PostgresLogGaps
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
@@ -56,6 +57,7 @@ from payments_core.intent import Intent
 from payments_core.jobs import (
     FailedWork,
     GivePositions,
+    LogAccounts,
     Purge,
     Reconcile,
     RunSweep,
@@ -79,6 +81,7 @@ from payments_core.ports import (
     JobDirectory,
     KeptObjects,
     Ledger,
+    LogGaps,
     NewId,
     PassSigner,
     PaymentDirectory,
@@ -375,6 +378,7 @@ def build_container(
         (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
         (IssueAccessPass, _issue_access_pass(settings, container)),
+        (LogAccounts, _log_accounts(container)),
         (ReadFeed, _read_feed(container)),
         (RunWork, run_work),
     ):
@@ -445,6 +449,17 @@ def _issue_access_pass(
         )
 
     return issue
+
+
+def _log_accounts(container: punq.Container) -> Callable[[], LogAccounts]:
+    def log_accounts() -> LogAccounts:
+        return LogAccounts(
+            container.resolve(LogGaps),
+            container.resolve(RecordFacts),
+            container.resolve(Checkpoints),
+        )
+
+    return log_accounts
 
 
 def _purge(settings: Settings, container: punq.Container) -> Callable[[], Purge]:
@@ -598,6 +613,9 @@ def _lists(store: PostgresStore) -> _Providers:
     def timelines() -> Timelines:
         return PostgresTimelines(store)
 
+    def log_gaps() -> LogGaps:
+        return PostgresLogGaps(store)
+
     def feed_reader() -> FeedReader:
         return PostgresFeedReader(store)
 
@@ -608,6 +626,7 @@ def _lists(store: PostgresStore) -> _Providers:
         UserList: user_list,
         Timelines: timelines,
         FeedReader: feed_reader,
+        LogGaps: log_gaps,
         FeedSequencer: feed_sequencer,
     }
 

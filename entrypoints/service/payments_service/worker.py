@@ -5,9 +5,9 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill, the nightly sweep, the purge and the sequencer of the feed run beside
-        all that, each one turn after the other: however long they take, no job waits
-        for them.
+Rule 4: back-fill, the nightly sweep, the purge, the sequencer of the feed and what
+        completes the log run beside all that, each one turn after the other: however
+        long they take, no job waits for them.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Claimed
 from payments_core.errors import StoreUnavailable
-from payments_core.jobs import GivePositions, Purge, RunWork, SweepNightly
+from payments_core.jobs import GivePositions, LogAccounts, Purge, RunWork, SweepNightly
 from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
 
@@ -48,6 +48,7 @@ BACK_FILL: Final = "back-fill"
 SWEEP: Final = "sweep"
 PURGE: Final = "purge"
 FEED: Final = "feed"
+LOG: Final = "log"
 
 
 @attrs.define
@@ -73,6 +74,7 @@ class Worker:
         loops: dict[str, Loop] = {
             PURGE: container[Purge],
             FEED: container[GivePositions],
+            LOG: container[LogAccounts],
         }
         if back_fills:
             loops[BACK_FILL] = container[BackFillEvents]
