@@ -6,6 +6,9 @@ Rule 1: a grant is what one thing gives: the last period of a subscription that 
 Rule 2: several grants of a product or a feature do not add up: the latest end counts.
 Rule 3: features follow from the catalogue of now; a grant holds none
         (`payments_core.catalogue`).
+Rule 4: the days after the end that a product has of its own are for who paid for this
+        product: not after a trial, nor after a period that was paid for another plan
+        and ends with this one. Those have the grace of all, if that is shorter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,7 +50,8 @@ PREPAID_MONTHS: Final = GrantSource(GrantKind.PREPAID)
 class Grant:
     """A product that a user has, at a price, until what was paid or free ends.
 
-    `has_grace`: access outlives that. `price` is None for prepaid months.
+    `has_grace`: access outlives that. `own_days`: by the days of the product, else at
+    most by the grace of all (rule 4). `price` is None for prepaid months.
     """
 
     product: str
@@ -55,12 +59,15 @@ class Grant:
     paid_until: datetime
     has_grace: bool
     because: GrantSource
+    own_days: bool = True
 
     def until(self, policy: Policy) -> datetime:
         """Return the moment from which on it gives no access."""
         if not self.has_grace:
             return self.paid_until
         grace = policy.grace_of(self.product)
+        if not self.own_days:
+            grace = min(grace, policy.grace)
         return self.paid_until + min(grace, _LAST - self.paid_until)
 
 

@@ -24,6 +24,7 @@ class LoggedVerdict:
     `sources` which events, jobs or operations told that. `status_by` and `date_by` name
     what the status and the date rest on, `grace` is the one of then. `grants` are what
     gave access, `catalogue` is the version of the one of then; None: not logged.
+    `ends_at` is when the first access ends after `at`, by the policy of then.
     """
 
     version: int
@@ -38,29 +39,24 @@ class LoggedVerdict:
     sources: tuple[str, ...]
     grants: tuple[Grant, ...] | None = None
     catalogue: str | None = None
-
-    @property
-    def may_end_at(self) -> datetime | None:
-        """Return when the first access ends that there was by this; None: never.
-
-        Of products beside the one that lasts longest it is too early, by their grace.
-        """
-        paid = [it.paid_until for it in self.grants or ()]
-        others = [it for it in paid if it < max(paid)]
-        return self._first([self.entitled_until, *others])
+    ends_at: datetime | None = None
 
     def next_end(self, policy: Policy) -> datetime | None:
-        """Return the same by the grace of a policy: no moment is too early."""
-        ends = [it.until(policy) for it in self.grants or ()]
-        return self._first([self.entitled_until, *ends])
-
-    def _first(self, moments: Iterable[datetime | None]) -> datetime | None:
-        return min((it for it in moments if it and it > self.at), default=None)
+        """Return the same as `ends_at` by the grace of another policy."""
+        grants = self.grants or ()
+        return first_end(
+            [self.entitled_until, *(it.until(policy) for it in grants)], self.at
+        )
 
     def standing(self, now: datetime) -> Standing:
         """Say what it comes to at a moment, before the next row."""
         date = self.payment_expire_date
         return Standing.until(self.payment_status, date, self.entitled_until, now)
+
+
+def first_end(moments: Iterable[datetime | None], after: datetime) -> datetime | None:
+    """Return the first of these moments that is after another; None: none is."""
+    return min((it for it in moments if it and it > after), default=None)
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from typing import Self
 import attrs
 
 from payments_core.account import PaymentAccount
-from payments_core.account_log import LoggedVerdict
+from payments_core.account_log import LoggedVerdict, first_end
 from payments_core.by_hand import ChangeByHand
 from payments_core.catalogue import NO_VERSION
 from payments_core.entitlement import AccountVerdict, verdict_of
@@ -178,20 +178,26 @@ class Changes:
         ):
             return None
         status_by, date_by = verdict.rests_on
-        catalogue = self.policy.catalogue
+        catalogue, grants = self.policy.catalogue, verdict.grants
+        until = verdict.entitled_until(self.policy)
+        # Without a call where there is one: on the way of every webhook, and mostly so.
+        ends_at = until if until is not None and until > at else None
+        if len(grants) > 1:
+            ends_at = first_end((it.until(self.policy) for it in grants), at)
         return LoggedVerdict(
             version=after.version,
             at=at,
             payment_status=verdict.payment_status,
             payment_expire_date=verdict.payment_expire_date,
-            entitled_until=verdict.entitled_until(self.policy),
+            entitled_until=until,
             grace=self.policy.grace,
             status_by=status_by,
             date_by=date_by,
             cause=self.cause or "changed",
             sources=self.sources,
-            grants=verdict.grants,
+            grants=grants,
             catalogue=catalogue.version if catalogue else NO_VERSION,
+            ends_at=ends_at,
         )
 
 

@@ -504,13 +504,15 @@ def _grants(
         period, free_until = it.paid_period, it.free_until
         if period is not None:
             source = GrantSource(GrantKind.PAID_PERIOD, period.invoice_id)
-            yield Grant(product, price, period.ends_at, has_grace=True, because=source)
+            changed_at = it.plan_changed_at
+            is_own = changed_at is None or changed_at <= period.starts_at
+            yield Grant(product, price, period.ends_at, True, source, is_own)  # noqa: FBT003  # its grace
         if free_until is None or (period and free_until <= period.ends_at):
             continue
         goes_on = it.status in _AWAITS_COLLECTION or period is not None
         grace = goes_on or free_until == with_grace
         source = GrantSource(GrantKind.TRIAL, it.gateway_id)
-        yield Grant(product, price, free_until, has_grace=grace, because=source)
+        yield Grant(product, price, free_until, grace, source, own_days=False)
 
 
 def _has_grace(summary: PaymentSummary, subscriptions: Sequence[Subscription]) -> bool:

@@ -221,5 +221,6 @@ class AccountHistoryContract:
             sources=("evt_1",),
             grants=after.verdict.grants,
             catalogue="none",
+            ends_at=ends_at + policy.grace,
         )
         assert await read(ADA, at + DAY) == await read(ADA, at)

@@ -207,7 +207,7 @@ class FeedContract:
         assert await stores.access_ends() == {}
         row = await stores.history.verdict_at(ADA, end_of(9))
         assert row is not None
-        assert (row.version, row.may_end_at) == (3, None)
+        assert (row.version, row.ends_at) == (3, None)
 
     async def test_who_was_erased_is_left_out(self, stores: Stores) -> None:
         """
@@ -258,7 +258,7 @@ class FeedContract:
 
     async def test_access_to_one_product_may_end_first(self, stores: Stores) -> None:
         """
-        It is looked at when what was paid for it is over, before any grace.
+        With its own grace, as it was when that was saved.
         """
         term = a_term("sub_1")
         plan = a_subscription(a_report("sub_1"), owner=ADA, term=term)
@@ -267,7 +267,8 @@ class FeedContract:
         assert await stores.save(group) == [SAVED]
         await stores.sequencer.give(ALL)
 
-        assert await stores.access_ends() == {ADA: term.ends_at}
+        ends_at = term.ends_at + DEFAULT_POLICY.grace
+        assert await stores.access_ends() == {ADA: ends_at}
         [it] = await read(stores)
         assert len(it.grants) == 2
         assert it.entitled_until == end_of(3)

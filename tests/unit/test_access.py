@@ -7,6 +7,8 @@ import attrs
 import pytest
 
 from contracts.examples import (
+    ADA,
+    MONTH,
     NOON,
     a_payment,
     a_report,
@@ -23,7 +25,12 @@ from payments_core.access import (
     access_of,
 )
 from payments_core.catalogue import PREPAID, Catalogue, CatalogueProduct
-from payments_core.entitlement import NO_PAYMENTS, PaymentSummary, verdict_of
+from payments_core.entitlement import (
+    NO_PAYMENTS,
+    PaymentSummary,
+    PrepaidMonths,
+    verdict_of,
+)
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription
 from payments_core.subscription import SubscriptionStatus as S
@@ -68,6 +75,38 @@ def test_a_grant_ends_with_its_grace_to_the_moment() -> None:
             found = access_of([granted()], policy, now).products["prod_pro"]
             assert (found.granted, found.until) == (is_in, end)
     assert granted(has_grace=False).until(SOLD) == NOON
+
+
+def test_days_of_a_product_are_for_who_paid_for_it() -> None:
+    """
+    After a trial, or a period of another plan, there is the grace of all, at most.
+    """
+    other = attrs.evolve(granted(), own_days=False)
+    for policy, days in ((PLAIN, 3), (SOLD, 3), (attrs.evolve(SOLD, grace=9 * DAY), 5)):
+        assert other.until(policy) == NOON + days * DAY
+    end = NOON + 14 * DAY
+    prepaid = PaymentSummary(prepaid=PrepaidMonths(NOON - 40 * DAY, 1))
+    for status in (S.TRIALING, S.CANCELED):
+        trial = of_product(in_trial(status), "prod_pro")
+        for summary in (NO_PAYMENTS, prepaid):
+            verdict = verdict_of(summary, [trial])
+            (of_trial,) = [it for it in verdict.grants if it.product == "prod_pro"]
+            assert of_trial.until(SOLD) <= end + 3 * DAY
+
+
+def test_a_plan_changed_since_the_period_began_has_no_days_of_its_own() -> None:
+    """
+    Else the last second of a cheap period would buy the days of a dear plan.
+    """
+    paid = of_product(a_subscription(owner=ADA, term=a_term()), "prod_pro")
+    for changed_at, days in (
+        (None, 5),
+        (NOON, 5),
+        (NOON + MONTH - timedelta(seconds=1), 3),
+    ):
+        changed = attrs.evolve(paid, plan_changed_at=changed_at)
+        verdict = verdict_of(NO_PAYMENTS, [changed])
+        assert verdict.entitled_until(SOLD) == NOON + MONTH + days * DAY
 
 
 def test_a_grant_that_cannot_end_later_ends_with_time() -> None:

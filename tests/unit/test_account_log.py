@@ -1,9 +1,12 @@
 """The log of verdicts: what a row says of the moments after it."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Final
 
 import attrs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from contracts.examples import (
     ADA,
@@ -15,14 +18,16 @@ from contracts.examples import (
     an_account,
     in_trial,
 )
-from payments_core.access import PREPAID_MONTHS, Grant
 from payments_core.account import PaymentAccount
 from payments_core.account_log import LoggedVerdict
+from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.changes import Changes
-from payments_core.entitlement import PaymentSummary
+from payments_core.entitlement import PaymentSummary, PrepaidMonths
+from payments_core.months import months_after
 from payments_core.policy import Policy
 from payments_core.subscription import SubscriptionStatus as S
 
+DAY: Final = timedelta(days=1)
 GRACE = timedelta(days=2)
 POLICY = Policy(grace=GRACE)
 
@@ -85,45 +90,64 @@ def test_a_grace_that_is_lost_is_logged() -> None:
     assert before.verdict.entitled_until(POLICY) == end + GRACE
 
 
-@pytest.mark.parametrize(
-    ("until", "ends_at"),
-    [
-        (None, None),
-        (NOON - GRACE, None),
-        (NOON, None),
-        (NOON + GRACE, NOON + GRACE),
-    ],
-    ids=["none", "over", "now", "later"],
-)
-def test_access_ends_only_where_there_is_some(
-    until: datetime | None, ends_at: datetime | None
-) -> None:
+def prepaid(months: int) -> PaymentAccount:
+    summary = PaymentSummary(prepaid=PrepaidMonths(NOON, months))
+    return attrs.evolve(an_account(ADA), summary=summary)
+
+
+def test_access_ends_only_where_there_is_some() -> None:
     """
     What was over when it became known does not end any more.
     """
-    row = logged(an_account(ADA))
-    assert row is not None
-    changed = attrs.evolve(row, entitled_until=until)
-    assert changed.may_end_at == changed.next_end(POLICY) == ends_at
+    date = months_after(NOON, 1)
+    for account, at, ends_at in (
+        (an_account(ADA), NOON, None),
+        (prepaid(1), NOON, date + GRACE),
+        (prepaid(1), date, date + GRACE),
+        (prepaid(1), date + GRACE, None),
+    ):
+        changes = Changes(key="user ada", after=account, policy=POLICY)
+        row = changes.logged(at)
+        assert row is not None
+        assert row.ends_at == row.next_end(POLICY) == ends_at
 
 
-def test_access_to_one_product_may_end_before_the_others() -> None:
+DAYS: Final = st.integers(0, 12).map(lambda it: timedelta(days=it))
+
+
+@given(
+    st.lists(st.tuples(DAYS, DAYS), min_size=1, max_size=3),
+    DAYS,
+    DAYS,
+)
+@example([(10 * DAY, 12 * DAY), (12 * DAY, 0 * DAY)], 3 * DAY, 11 * DAY)
+@example([(10 * DAY, 3 * DAY), (12 * DAY, 3 * DAY)], 3 * DAY, 11 * DAY)
+def test_the_first_end_is_known_whatever_grace_each_has(
+    bought: list[tuple[timedelta, timedelta]],
+    grace: timedelta,
+    at: timedelta,
+) -> None:
     """
-    By its own grace; where that is not asked for, rather too early.
+    No access ends between a row and the moment that it names, also where the days
+    after the end of one product are longer than all that was paid of another.
     """
-    day = timedelta(days=1)
-    grants = tuple(
-        Grant(name, None, NOON + number * day, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
-        for number, name in [(1, "first"), (9, "last")]
-    )
-    row = logged(an_account(ADA))
-    assert row is not None
-    row = attrs.evolve(row, entitled_until=NOON + 9 * day + GRACE, grants=grants)
+    products = [
+        CatalogueProduct(product=f"prod_{number}", days_after_end=days.days)
+        for number, (_, days) in enumerate(bought)
+    ]
+    policy = Policy(grace=grace, catalogue=Catalogue.of(products))
+    account = an_account(ADA)
+    for number, (paid, _) in enumerate(bought):
+        id_ = f"sub_{number}"
+        report = attrs.evolve(a_report(id_), product=f"prod_{number}")
+        term = a_term(id_, starts_at=NOON - DAY, ends_at=NOON + paid)
+        sold = a_subscription(report, owner=ADA, term=term)
+        account = account.with_subscription(sold)
+    row = Changes(key="user ada", after=account, policy=policy).logged(NOON + at)
 
-    assert row.may_end_at == NOON + day
-    assert row.next_end(POLICY) == NOON + day + GRACE
-    later = attrs.evolve(row, at=NOON + day + GRACE)
-    assert later.may_end_at == later.next_end(POLICY) == NOON + 9 * day + GRACE
+    assert row is not None
+    ends = [it.until(policy) for it in account.verdict.grants]
+    assert row.ends_at == min((it for it in ends if it > NOON + at), default=None)
 
 
 def test_a_verdict_that_stays_is_logged_once_time_has_passed() -> None:

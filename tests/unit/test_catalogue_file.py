@@ -106,6 +106,11 @@ def test_what_is_wrong_is_named_by_its_key(text: str, problem: str) -> None:
     assert found.startswith(problem)
 
 
+def test_a_number_that_is_too_long_is_refused() -> None:
+    text = f"[products.prod_1]\ntrial_days = {'9' * 5_000}"
+    assert problems(text) == ["not readable TOML: a number is too long"]
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """
     Nobody wants to start a service three times to learn three keys.

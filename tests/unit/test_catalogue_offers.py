@@ -247,7 +247,7 @@ def test_months_that_were_prepaid_take_no_trial() -> None:
     [
         ({}, False),
         ({"state": IntentState.REFUSED}, True),
-        ({"wanted": OperationParams(product="prod_1")}, True),
+        ({"wanted": OperationParams(product="prod_1")}, False),
         ({"kind": IntentKind.CHANGE_SUBSCRIPTION}, True),
     ],
     ids=["open", "refused", "without one", "of another kind"],

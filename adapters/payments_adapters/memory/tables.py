@@ -353,7 +353,7 @@ class Tables:
             self.positions[user, version] = self.last_position
         for user, version in newest.items():
             self.access_ends.pop(user, None)
-            due_at = self.account_log[user, version].may_end_at
+            due_at = self.account_log[user, version].ends_at
             if due_at is not None and not user.startswith(PSEUDONYM):
                 self.access_ends[user] = due_at
         return len(ready)

@@ -90,30 +90,22 @@ begin
     end if;
     update feed_head set last = head.last + given;
 
-    -- When access ends next: the first of these moments that its last change does not know
-    -- as past. What ended before there was a feed is not told.
+    -- When access ends next, by what was known when the last change was logged. What ended
+    -- before there was a feed is not told.
     with newest as (
-        select distinct on (user_id) * from account_log
+        select distinct on (user_id) *,
+            -- Rows of before 0018 say one moment, those of before 0016 say the date alone.
+            case when grants is not null then ends_at
+                when grace_s is not null then entitled_until
+                else payment_expire_date end as moment
+        from account_log
         where position > head.last and position <= head.last + given
             and user_id not like 'erased/%'
         order by user_id, version desc
     ), ends as (
-        select n.user_id, (
-            select min(moment) from (
-                -- Rows of before 0016 do not say until when: the date is early at worst.
-                select case when n.grace_s is null then n.payment_expire_date
-                    else n.entitled_until end as moment
-                union all
-                -- So is what was paid of another product than the one that lasts longest.
-                select paid_until from (
-                    select paid_until, max(paid_until) over () as last
-                    from jsonb_to_recordset(n.grants) as g (paid_until timestamptz)
-                ) as paid
-                where paid_until < last
-            ) as moments
-            where moment > greatest(n.at, head.begun_at)
-        ) as due_at
-        from newest n
+        select user_id,
+            case when moment > greatest(at, head.begun_at) then moment end as due_at
+        from newest
     ), gone as (
         delete from access_ends e using ends
         where e.user_id = ends.user_id and ends.due_at is null

@@ -66,8 +66,7 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         """,
         "account_log": """
             version at payment_status payment_expire_date entitled_until grace_s
-            catalogue
-            position
+            catalogue ends_at position
         """,
         "changes_by_hand": "id at action event_type decided_by",
         "webhook_events": """

@@ -55,6 +55,7 @@ _LOG_COLUMNS: Final = (
     "date_by",
     "grants",
     "catalogue",
+    "ends_at",
 )
 
 
@@ -159,11 +160,13 @@ def of_logged(logged: LoggedVerdict | None) -> NewRow:
                     "paid_until": it.paid_until.isoformat(),
                     "has_grace": it.has_grace,
                     "because": {"kind": it.because.kind, "id": it.because.id},
+                    "own_days": it.own_days,
                 }
                 for it in logged.grants or ()
             ]
         ),
         "catalogue": logged.catalogue,
+        "ends_at": logged.ends_at,
     }
 
 
@@ -175,6 +178,7 @@ def _to_grant(grant: Mapping[str, Any]) -> Grant:
         paid_until=datetime.fromisoformat(grant["paid_until"]),
         has_grace=grant["has_grace"],
         because=GrantSource(GrantKind(because["kind"]), because["id"]),
+        own_days=grant["own_days"],
     )
 
 
@@ -192,6 +196,7 @@ def to_logged(row: Row) -> LoggedVerdict:
         sources=tuple(row["sources"]),
         grants=to_grants(row["grants"]),
         catalogue=row["catalogue"],
+        ends_at=row["ends_at"],
     )
 
 

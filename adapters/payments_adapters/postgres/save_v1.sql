@@ -20,7 +20,7 @@ create type account_change_v1 as (
     latest_status text, latest_returned boolean, term_anchor timestamptz,
     term_months int, returned_at timestamptz, some_disputed boolean, cause text,
     sources text[], entitled_until timestamptz, grace_s bigint, status_by text, date_by text,
-    grants jsonb, catalogue text
+    grants jsonb, catalogue text, ends_at timestamptz
 );
 
 create type identity_change_v1 as (
@@ -472,11 +472,12 @@ begin
 
     insert into account_log (
         user_id, version, at, payment_status, payment_expire_date, cause, sources,
-        entitled_until, grace_s, status_by, date_by, grants, catalogue
+        entitled_until, grace_s, status_by, date_by, grants, catalogue,
+        ends_at
     )
     select t.user_id, t.version + 1, at, t.payment_status, t.payment_expire_date,
         t.cause, t.sources, t.entitled_until, t.grace_s, t.status_by, t.date_by,
-        t.grants, t.catalogue
+        t.grants, t.catalogue, t.ends_at
     from unnest(accounts) as t
     where t.cause is not null and (all_good or t.grp = any(good)) order by t.user_id;
     return words;

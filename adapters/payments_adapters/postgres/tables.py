@@ -351,9 +351,10 @@ account_log: Final = sa.Table(
     sa.Column("status_by", sa.Text),
     sa.Column("date_by", sa.Text),
     # What gave access (`payments_core.access`), and the version of the catalogue of
-    # then. Null, too, in rows of before 0018.
+    # then; and when the first of it ends after `at`. Null, too, in rows of before 0018.
     sa.Column("grants", postgresql.JSONB),
     sa.Column("catalogue", sa.Text),
+    sa.Column("ends_at", _MOMENT),
     # Where it is in the feed: given after the commit (`feed_v1.sql`).
     sa.Column("position", sa.BigInteger),
 )

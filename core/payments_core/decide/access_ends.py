@@ -36,7 +36,7 @@ def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcom
     if due_at is None:
         return source.job_outcome
     if due_at > now.at:
-        later = logged.may_end_at if logged is not None else None
+        later = logged.ends_at if logged is not None else None
         if later is None or later <= now.at + SLACK:
             group.rescheduled[job] = now.system + (due_at - now.at)
         # Else it was logged meanwhile, and is known with its own moment.

@@ -212,7 +212,7 @@ def offered_to(account: PaymentAccount, intents: Iterable[Intent]) -> bool:
     """Say whether a user gets the trial that is offered: once, and the first time.
 
     Not who has had a subscription of any product, in a trial or paid for, nor for whom
-    one with a trial is being begun. One whose first payment was never made is none.
+    one is being begun. One whose first payment was never made is none.
     """
     returned = account.summary.returned_at is not None
     return not any(
@@ -222,10 +222,7 @@ def offered_to(account: PaymentAccount, intents: Iterable[Intent]) -> bool:
         or (it.status is SubscriptionStatus.CANCELED and returned)
         for it in account.subscriptions
     ) and not any(
-        it.open
-        and it.kind is IntentKind.START_SUBSCRIPTION
-        and it.wanted.trial_days is not None
-        for it in intents
+        it.open and it.kind is IntentKind.START_SUBSCRIPTION for it in intents
     )
 
 

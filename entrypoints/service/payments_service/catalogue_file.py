@@ -44,6 +44,9 @@ def read_catalogue(text: str) -> Catalogue:
         raise ValueError(f"not readable TOML: {error}") from None
     except RecursionError:
         raise ValueError("not readable TOML: too deep") from None
+    except ValueError:
+        # What Python says of it is advice for a program.
+        raise ValueError("not readable TOML: a number is too long") from None
     reading = _Reading()
     products = list(reading.products(found))
     reading.require_one_product_a_price(products)

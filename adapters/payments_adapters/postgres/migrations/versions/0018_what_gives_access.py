@@ -1,4 +1,4 @@
-"""Log what gives access with each verdict, and by which catalogue it was decided.
+"""Log with each verdict what gives access, until when, and by which catalogue.
 
 0.1.0 runs on it: it logs nothing of this.
 The functions that load and save are made anew, with what is added since.
@@ -22,10 +22,14 @@ _FOLDER: Final = Path(__file__).parents[2]
 def upgrade() -> None:
     op.add_column("account_log", sa.Column("grants", postgresql.JSONB, nullable=True))
     op.add_column("account_log", sa.Column("catalogue", sa.Text(), nullable=True))
+    op.add_column(
+        "account_log", sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True)
+    )
     _make_functions_anew()
 
 
 def downgrade() -> None:
+    op.drop_column("account_log", "ends_at")
     op.drop_column("account_log", "catalogue")
     op.drop_column("account_log", "grants")
 
