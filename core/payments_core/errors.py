@@ -481,6 +481,17 @@ class Overloaded(Unavailable):
     message: ClassVar[str] = "too much is waiting already; try again in a moment"
 
 
+class SyncedRecently(Unavailable):
+    """The user's sync is under way, or was a moment ago: see `SYNC_EVERY_S`."""
+
+    code: ClassVar[str] = "synced_recently"
+    message: ClassVar[str] = "this user is or was just synced; try again in a moment"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
 class GatewayUnavailable(Unavailable):
     code: ClassVar[str] = "gateway_unavailable"
 

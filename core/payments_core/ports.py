@@ -220,6 +220,11 @@ class PaymentGateway(Protocol):
     async def set_up(self, set_up_id: str) -> SetUp:
         """Return how far a card set-up is."""
 
+    async def newest_set_up(
+        self, customer_id: CustomerId, *, since: datetime
+    ) -> str | None:
+        """Return a customer's newest card set-up that was begun since; None: none."""
+
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         """Return what the gateway says of a payment now, and of its invoice."""
 

@@ -1,6 +1,7 @@
 """What a payment gateway promises of customers, cards and prices."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from contracts.gateway_world import (
 )
 from payments_core.errors import GatewayObjectMissing, GatewayRefused
 from payments_core.gateway import (
+    Answer,
     AttachCard,
     CreateSetupIntent,
     FetchedCustomer,
@@ -228,6 +230,28 @@ class CardsContract:
         assert await world.gateway.find(attaching) is not None
         # Whether it pays is for somebody else to say.
         assert await world.gateway.card_of(customer) is None
+
+    async def test_the_newest_set_up_of_a_customer_is_found(
+        self, world: GatewayWorld
+    ) -> None:
+        """
+        Of those that were begun since, and of nobody else's.
+        """
+        customer, other = await a_customer(world), await a_customer(world)
+        made = list[Answer]()
+        for number, whose in enumerate((customer, customer, other)):
+            request = CreateSetupIntent(
+                customer_id=whose, user_id=ADA, intent_id=f"intent-{number}"
+            )
+            made.append(await ask(world, request))
+            world.pass_time(timedelta(minutes=1))
+        began, late = made[0].at, made[2].at
+        newest = world.gateway.newest_set_up
+
+        assert await newest(customer, since=began) == made[1].id
+        assert await newest(other, since=began) == made[2].id
+        assert await newest(customer, since=late) is None
+        assert await newest(CustomerId("cus_nothing"), since=began) is None
 
     async def test_a_price_says_what_it_is(self, world: GatewayWorld) -> None:
         """

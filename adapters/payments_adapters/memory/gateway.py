@@ -123,6 +123,7 @@ class MemoryGateway:
             case core.CreateSetupIntent(customer_id=customer):
                 _found(it.made, customer, "customer")
                 id_ = self._made("seti", request)
+                it.set_ups_begun[id_] = self._now
                 it.set_ups[id_] = core.SetUp(
                     customer_id=customer, payment_method=None, succeeded=False
                 )
@@ -289,6 +290,15 @@ class MemoryGateway:
 
     async def set_up(self, set_up_id: str) -> core.SetUp:
         return _found(self.objects.set_ups, set_up_id, "set_up")
+
+    async def newest_set_up(
+        self, customer_id: CustomerId, *, since: datetime
+    ) -> str | None:
+        for id_, begun in reversed(self.objects.set_ups_begun.items()):
+            is_theirs = self.objects.set_ups[id_].customer_id == customer_id
+            if is_theirs and begun >= since:
+                return id_
+        return None
 
     async def payment(self, payment_id: PaymentId) -> core.FetchedPayment:
         found = _found(self.objects.payments, payment_id, "payment")

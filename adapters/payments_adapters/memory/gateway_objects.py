@@ -28,6 +28,8 @@ class GatewayObjects:
     card_owners: dict[str, str] = attrs.Factory(dict)
     default_cards: dict[str, str] = attrs.Factory(dict)
     set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
+    # When each was begun, the oldest first.
+    set_ups_begun: dict[str, datetime] = attrs.Factory(dict)
     # What has to be synced when one of these changes.
     jobs_of: dict[str, tuple[JobKey, ...]] = attrs.Factory(dict)
     subscriptions: dict[str, Report] = attrs.Factory(dict)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -138,6 +139,12 @@ class RateLimitedGateway:
     async def set_up(self, set_up_id: str) -> SetUp:
         async with self._call("setup_intents"):
             return await self._gateway.set_up(set_up_id)
+
+    async def newest_set_up(
+        self, customer_id: CustomerId, *, since: datetime
+    ) -> str | None:
+        async with self._call("setup_intents"):
+            return await self._gateway.newest_set_up(customer_id, since=since)
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         async with self._call("charges"):

@@ -4,8 +4,10 @@ Sources: docs.stripe.com/api and the types of the SDK.
 """
 
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -226,6 +228,20 @@ class StripeGateway:
             payment_method=id_of(got.it.payment_method),
             succeeded=got.it.status == "succeeded",
         )
+
+    async def newest_set_up(
+        self, customer_id: CustomerId, *, since: datetime
+    ) -> str | None:
+        begun = {"gte": str(math.ceil(since.timestamp()))}
+        got = await self._reading.some(
+            SET_UP, limit=1, customer=customer_id, created=begun
+        )
+        if not got.it.data:
+            return None
+        [newest] = got.it.data
+        if id_of(newest.customer) != customer_id:
+            raise GatewayOutcomeUnknown("a list of something else")
+        return newest.id
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
         got = await self._reading.one(CHARGE, payment_id)

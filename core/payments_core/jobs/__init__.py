@@ -17,6 +17,7 @@ from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.jobs.run_sweep import RunSweep, SweepStep
 from payments_core.jobs.run_work import FailedWork, RunWork
 from payments_core.jobs.sweep_nightly import SweepListener, SweepNightly
+from payments_core.jobs.sync_user import SyncUser
 from payments_core.use_cases.patience import Patience
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "SweepListener",
     "SweepNightly",
     "SweepStep",
+    "SyncUser",
 ]

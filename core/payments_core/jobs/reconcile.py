@@ -154,12 +154,15 @@ class Reconcile:
         unlisted = await self.kept.unlisted(range_.until, limit=KEPT_MAX)
         return [*map(_customer, unlisted)]
 
-    async def suspects_of(self, user_id: UserId) -> Sequence[Suspect]:
+    async def suspects_of(
+        self, user_id: UserId, *, payments_max: int = PAYMENTS_MAX
+    ) -> Sequence[Suspect]:
         """Return what of one user has to be compared closely.
 
         Their customer, what it has that differs, and what is kept of them and is not
-        the customer's: that was linked by an e-mail, or is a former customer's. Of who
-        has none, the customer that has their e-mail and names them.
+        the customer's: that was linked by an e-mail, or is a former customer's; of such
+        payments the newest, `payments_max` of them. Of who has none, the customer that
+        has their e-mail and names them.
 
         Raises:
             AccountNotFound: there is no such user.
@@ -190,7 +193,7 @@ class Reconcile:
         payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
         # What was listed is compared above, and does not count here.
-        newest = [it for it in payments if it not in listed][:PAYMENTS_MAX]
+        newest = [it for it in payments if it not in listed][:payments_max]
         kept += [(JobKind.PAYMENT, it) for it in newest]
         found += [
             Suspect(subject=id_, job=JobKey(kind, id_))
@@ -281,12 +284,7 @@ class Reconcile:
         self, suspect: Suspect
     ) -> tuple[tuple[Fact, ...], Sequence[Drift]]:
         """Return what the gateway says, and what recording it would change."""
-        facts = suspect.facts
-        if suspect.job is not None:
-            # The number of a load is greater than all before: what is fetched after it
-            # is newer.
-            sequence = (await self.record.snapshot(Lookup())).sequence
-            facts = await self._fetched(suspect, suspect.job, sequence)
+        facts = await self.facts_of(suspect)
         snapshot, decision = await self.record.decided([SourcedFacts(facts=facts)])
         (decided,) = decision.decided
         if decided.failure is not None:
@@ -305,6 +303,20 @@ class Reconcile:
                 )
             ]
         return facts, drifts
+
+    async def facts_of(self, suspect: Suspect) -> tuple[Fact, ...]:
+        """Return what the gateway says of a thing now.
+
+        Raises:
+            GatewayUnavailable, StoreUnavailable: ask later.
+            GatewayObjectMissing, GatewayRefused: it says nothing of it.
+        """
+        if suspect.job is None:
+            return suspect.facts
+        # The number of a load is greater than all before: what is fetched after it
+        # is newer.
+        sequence = (await self.record.snapshot(Lookup())).sequence
+        return await self._fetched(suspect, suspect.job, sequence)
 
     async def _fetched(
         self, suspect: Suspect, job: JobKey, sequence: int

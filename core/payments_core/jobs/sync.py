@@ -140,15 +140,23 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
     owner = None
     if found.succeeded and found.customer_id and found.payment_method:
         owner = await run.accounts.owner_of_customer(found.customer_id)
-    if owner is not None:
-        request = OperationRequest(
-            user_id=owner,
-            kind=IntentKind.UPDATE_CARD,
-            wanted=OperationParams(payment_method=found.payment_method),
-            key=f"set-up {job.key.subject}",
+    if owner is not None and found.payment_method:
+        await _execute(
+            run, update_of_set_up(owner, job.key.subject, found.payment_method)
         )
-        await _execute(run, request)
     await run.record.one(SourcedFacts(job=job))
+
+
+def update_of_set_up(
+    user_id: UserId, set_up_id: str, payment_method: str
+) -> OperationRequest:
+    """Return what puts a card in place that was set up, once however often told."""
+    return OperationRequest(
+        user_id=user_id,
+        kind=IntentKind.UPDATE_CARD,
+        wanted=OperationParams(payment_method=payment_method),
+        key=f"set-up {set_up_id}",
+    )
 
 
 async def sync_payment(run: JobRun, job: Job) -> None:

@@ -196,6 +196,29 @@ class ExecuteOperation:
         """
         return await self._resumed(intent, await self._load(intent.user_id), None)
 
+    async def resume_open(self, user_id: UserId) -> None:
+        """Go on now with a user's open intents that no process runs, as far as it goes.
+
+        One after the other: one may need another. Those that cannot go on are as due
+        afterwards as if the worker had tried.
+
+        Raises:
+            AccountNotFound: there is no such user.
+            StoreUnavailable: see `resume`.
+        """
+        snapshot = await self._load(user_id)
+        mine = [it for it in snapshot.intents if it.open and it.user_id == user_id]
+        for intent in sorted(mine, key=lambda it: it.created_at):
+            now, until = self.system_clock(), intent.lease.until
+            if until is not None and now < until:
+                continue
+            try:
+                claimed = await self._save(intent.claimed(now))
+            except StopRun:
+                # Another process was first.
+                continue
+            await self.resume(claimed)
+
     async def call_off(self, intent: Intent) -> Intent:
         """End an open intent that nobody runs; return it as it is then.
 

@@ -63,6 +63,7 @@ from payments_core.jobs import (
     RunSweep,
     RunWork,
     SweepNightly,
+    SyncUser,
 )
 from payments_core.policy import Policy
 from payments_core.ports import (
@@ -381,6 +382,7 @@ def build_container(
         (LogAccounts, _log_accounts(container)),
         (ReadFeed, _read_feed(container)),
         (RunWork, run_work),
+        (SyncUser, _sync_user(container)),
     ):
         container.register(it, provider, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
@@ -505,6 +507,20 @@ def _sweeping(
         )
 
     return {Reconcile: reconcile, RunSweep: run_sweep, SweepNightly: sweep_nightly}
+
+
+def _sync_user(container: punq.Container) -> Callable[[], SyncUser]:
+    def sync_user() -> SyncUser:
+        # The user waits: what is fetched is asked as their operations are.
+        gateway = container.resolve(PaymentGateway)
+        return SyncUser(
+            container.resolve(GetAuthorizedAccount),
+            attrs.evolve(container.resolve(Reconcile), gateway=gateway),
+            container.resolve(ExecuteOperation),
+            container.resolve(GetPaymentStatus),
+        )
+
+    return sync_user
 
 
 def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:

@@ -81,10 +81,11 @@ def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     shown = done.stdout.splitlines()
     users = [json.loads(line) for line in shown if line.startswith('{"user_id":')]
-    [paid] = [it for it in users if it.get("payment_status") == "paid"]
+    paid, synced = [it for it in users if it.get("payment_status") == "paid"]
     assert (paid["user_id"], paid["entitled"]) == ("ada", True)
     [access] = [it for it in users if "feature" in it]
     assert (access["granted"], access["because"]["kind"]) == (True, "paid_period")
+    assert [it["status"] for it in synced["subscriptions"]] == ["active"]
     assert "card: visa ending in 4242, 12/" in done.stdout
     assert re.findall(r"(?m)^entitled: (.*)$", done.stdout) == ["True", "False"]
     assert "prod_basic" in done.stdout.partition("PRODUCTS\n")[2].splitlines()[0]

@@ -8,6 +8,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
+from payments_core.jobs import SyncUser
 from payments_core.use_cases import (
     AuthenticateCaller,
     CallOffIntent,
@@ -88,6 +89,7 @@ _NEEDS: Final = {
     "revocations": ListInvalidatedTokens,
     "set_up": SetUpCard,
     "start": StartSubscription,
+    "sync": SyncUser,
     "payment_status": GetPaymentStatus,
     "update": UpdateCard,
 }
@@ -97,6 +99,7 @@ FOR_CALLERS: Final = (
     users.get_payment_status,
     access.get_access,
     access.get_catalogue,
+    users.sync_user,
     explanation.get_explanation,
     access_pass.issue_access_pass,
     lists.get_users,
@@ -146,6 +149,7 @@ def create_app(container: Container) -> RequestContext:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with opened(container):
             yield
+            await container[SyncUser].drain()
             await container[ExecuteOperation].drain()
             await container[IngestQueue].drain()
 

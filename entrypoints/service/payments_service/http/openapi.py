@@ -291,7 +291,7 @@ def _problems(refused: Sequence[Refusal]) -> Iterator[tuple[str, Json]]:
         # What its own route says, if that says something.
         first = next(it for it in refused if it.status is status)
         headers = dict(_HEADERS.get(status, {}))
-        if "operation_in_progress" in some:
+        if {"operation_in_progress", "synced_recently"} & set(some):
             headers["Retry-After"] = _RETRY_AFTER
         yield (
             str(status.value),

@@ -58,6 +58,7 @@ STATUSES: Final = {
     errors.OperationInProgress: HTTPStatus.CONFLICT,
     errors.CardDeclined: HTTPStatus.PAYMENT_REQUIRED,
     errors.Abandoned: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.SyncedRecently: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Untrusted: HTTPStatus.UNAUTHORIZED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -176,6 +177,8 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
     if isinstance(error, errors.OperationInProgress):
         headers["Retry_After"] = str(RETRY_AFTER_S)
+    if isinstance(error, errors.SyncedRecently):
+        headers["Retry_After"] = str(error.retry_after_s)
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW_Authenticate"] = 'Bearer error="invalid_token"'
     more = {name: value for name in _MORE if (value := getattr(error, name, None))}

@@ -1,7 +1,9 @@
 """Users: registering them, and whether they have paid."""
 
+from http import HTTPStatus
+
 import msgspec
-from litestar import Response, get, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
@@ -10,6 +12,7 @@ from payments_core import errors
 from payments_core.by_hand import ByHand
 from payments_core.errors import InvalidValue
 from payments_core.identity import customer_id, user_id
+from payments_core.jobs import SyncUser
 from payments_core.use_cases import GetPaymentStatus, RegisterCustomer, RegisterUser
 from payments_service.http.authentication import admin_only
 from payments_service.http.bodies import UserIn
@@ -85,3 +88,22 @@ async def get_payment_status(
     out = PaymentStatusOut.of(view)
     body = msgspec.json.encode(out)
     return tagged(out, body, given=if_none_match, cache="private, no-cache")
+
+
+@post(
+    "/users/{user:str}/sync",
+    status_code=HTTPStatus.OK,
+    before_request=no_body,
+    opt=refuses(*USER, *GATEWAY, errors.SyncedRecently),
+)
+async def sync_user(
+    request: HttpRequest, user: UserInPath, sync: NamedDependency[SyncUser]
+) -> PaymentStatusOut:
+    """Ask Stripe now for all that concerns a user, and say whether they have paid.
+
+    After a checkout, say, whose webhook may still be on its way. Once every 5 seconds
+    per user and process: sooner is 429 with `Retry-After`. Without an answer of
+    Stripe's within 8 seconds it is 503, and what is known stays as it is.
+    """
+    view = await sync(user_in_path(user), caller=request.user)
+    return PaymentStatusOut.of(view)
