@@ -20,12 +20,13 @@ ROOT: Final = Path(__file__).parents[2]
 READS: Final = """
 import json, sys
 from generated import AuthenticatedClient
+from generated.api.lists import get_users
 from generated.api.subscriptions import start_subscription
 from generated.api.users import get_payment_status
 from generated.models import CardUpdatedOut, OrderIn, PaymentStatus, PaymentStatusOut
-from generated.models import Problem, SubscribedOut
+from generated.models import Problem, SubscribedOut, UsersOut
 
-base, token, user, product = sys.argv[1:]
+base, token, admin, user, product = sys.argv[1:]
 with AuthenticatedClient(base_url=base, token=token) as client:
     order = OrderIn(product=product)
     ask = start_subscription.sync
@@ -35,7 +36,17 @@ with AuthenticatedClient(base_url=base, token=token) as client:
     assert isinstance(status, PaymentStatusOut), status
     refused = ask(user, client=client, body=order)
     assert isinstance(refused, Problem), refused
+with AuthenticatedClient(base_url=base, token=admin) as client:
+    listed, cursor = [], {}
+    while cursor is not None:
+        page = get_users.sync(
+            client=client, status=PaymentStatus.PAID, limit=1, **cursor
+        )
+        assert isinstance(page, UsersOut), page
+        listed += page.items
+        cursor = {"cursor": page.next_cursor} if page.next_cursor else None
     print(json.dumps({
+        "listed": [[it.user_id, it.entitled, it.products] for it in listed],
         "status": status.payment_status is PaymentStatus.PAID,
         "until": status.payment_expire_date.isoformat(),
         "card": status.card.last4,
@@ -63,14 +74,15 @@ def generator(folder: Path, *words: str | Path) -> str:
 
 
 @only_in_prove
-def test_a_generated_client_subscribes_and_reads_a_status(
+def test_a_generated_client_subscribes_reads_a_status_and_lists_users(
     stack: ServiceWithSandbox, tmp_path: Path
 ) -> None:
     """
     Without a warning of the generator's; answers and problems are types, values enums.
     """
-    payer = stack.user()
+    payer, other = stack.user(), stack.user()
     payer.give_card().raise_for_status()
+    other.subscribed()
 
     said = generator(
         tmp_path,
@@ -81,11 +93,15 @@ def test_a_generated_client_subscribes_and_reads_a_status(
     read: dict[str, Any] = json.loads(
         generator(
             tmp_path,
-            *("python", "-c", READS, base, payer.token, payer.id, stack.product),
+            *("python", "-c", READS, base, payer.token, stack.world.admin()),
+            *(payer.id, stack.product),
         )
     )
 
     assert "WARNING" not in said
+    listed = read.pop("listed")
+    for whose in (payer, other):
+        assert [whose.id, True, [stack.product]] in listed
     assert read == {
         "status": True,
         "until": payer.status["payment_expire_date"].replace("Z", "+00:00"),
