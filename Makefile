@@ -45,7 +45,7 @@ help: ## Say what there is
 # Installed anew when a dependency or a member changes; a uv that was put into .venv
 # stays there.
 .venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml \
-  entrypoints/sandbox/pyproject.toml entrypoints/service/pyproject.toml
+  adapters/client/pyproject.toml entrypoints/sandbox/pyproject.toml entrypoints/service/pyproject.toml
 	@sh .ci/install "$(PYTHON)" "$(UV_VERSION)"
 
 install: .venv/.installed ## Install everything into .venv

@@ -11,7 +11,13 @@ import attrs
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-MEMBERS: Final = ("core", "adapters", "entrypoints/sandbox", "entrypoints/service")
+MEMBERS: Final = (
+    "core",
+    "adapters",
+    "adapters/client",
+    "entrypoints/sandbox",
+    "entrypoints/service",
+)
 ERRORS: Final = ROOT / "core" / "payments_core" / "errors.py"
 
 

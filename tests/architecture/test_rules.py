@@ -11,7 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-MEMBERS = ("core", "adapters", "entrypoints/sandbox", "entrypoints/service")
+MEMBERS = (
+    "core",
+    "adapters",
+    "adapters/client",
+    "entrypoints/sandbox",
+    "entrypoints/service",
+)
 CONTRACTS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
     "importlinter"
 ]["contracts"]
@@ -19,11 +25,13 @@ CONTRACTS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Copy the four members and the settings of every tool."""
+    """Copy the members and the settings of every tool."""
     for member in MEMBERS:
         shutil.copytree(
             ROOT / member,
             tmp_path / member,
+            # One is in the folder of another.
+            dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
         )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -66,6 +74,7 @@ def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
 
 CORE: Final = "core/payments_core"
 ADAPTERS: Final = "adapters/payments_adapters"
+CLIENT: Final = "adapters/client/payments_client"
 SERVICE: Final = "entrypoints/service/payments_service"
 SANDBOX: Final = "entrypoints/sandbox/payments_sandbox"
 
@@ -162,7 +171,28 @@ WRONG: Final = [
         "import stripe",
         "The sandbox knows nothing of ours",
     ),
+    (
+        f"{CLIENT}/passes.py",
+        "import payments_adapters.jwt",
+        "The client knows nothing of ours",
+    ),
+    (
+        f"{CLIENT}/shapes.py",
+        "import attrs",
+        "The client knows nothing of ours",
+    ),
+    (
+        f"{SERVICE}/http/users.py",
+        "import payments_client",
+        "Nothing of ours knows the client",
+    ),
     # Inside the packages: upwards, and between neighbours.
+    (f"{CLIENT}/rows.py", "import payments_client.local_copy", "Layers of the client"),
+    (
+        f"{CLIENT}/passes.py",
+        "import payments_client.local_copy",
+        "Layers of the client",
+    ),
     (f"{CORE}/money.py", "import payments_core.payment", "Layers of the core"),
     (f"{CORE}/payment.py", "import payments_core.subscription", "Layers of the core"),
     (f"{CORE}/facts.py", "import payments_core.ports", "Layers of the core"),

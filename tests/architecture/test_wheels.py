@@ -1,6 +1,6 @@
 """What is installed from the built wheels: in production, and by a user of the sandbox.
 
-`make prove` runs it: it builds four wheels and fills two environments.
+`make prove` runs it: it builds five wheels and fills three environments.
 """
 
 import json
@@ -23,7 +23,13 @@ from support.profiles import only_in_prove
 pytestmark = only_in_prove
 
 ROOT: Final = Path(__file__).parents[2]
-MEMBERS: Final = ("core", "adapters", "entrypoints/sandbox", "entrypoints/service")
+MEMBERS: Final = (
+    "core",
+    "adapters",
+    "adapters/client",
+    "entrypoints/sandbox",
+    "entrypoints/service",
+)
 PROGRAMS: Final = {"initdb", "pg_ctl", "postgres"}
 TIMEOUT_S: Final = 60.0
 # Calls a sandbox that is served, as a client in any language would.

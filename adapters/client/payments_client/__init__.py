@@ -1,0 +1,65 @@
+"""What an application needs of payments-gateway: who has paid, and who may use what."""
+
+from payments_client.client import PaymentsClient
+from payments_client.errors import (
+    ClientError,
+    FieldProblem,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    PassRefused,
+    Problem,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
+from payments_client.local_copy import LocalCopy
+from payments_client.passes import AccessPass, KeysAt, PassVerifier
+from payments_client.shapes import (
+    Access,
+    Because,
+    Card,
+    Catalogue,
+    CatalogueProduct,
+    Change,
+    FeatureAccess,
+    FeedPage,
+    Grant,
+    Key,
+    Keys,
+    PaymentStatus,
+    ProductAccess,
+    Subscription,
+)
+
+__all__ = [
+    "Access",
+    "AccessPass",
+    "Because",
+    "Card",
+    "Catalogue",
+    "CatalogueProduct",
+    "Change",
+    "ClientError",
+    "FeatureAccess",
+    "FeedPage",
+    "FieldProblem",
+    "Grant",
+    "Key",
+    "Keys",
+    "KeysAt",
+    "LocalCopy",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "PassRefused",
+    "PassVerifier",
+    "PaymentStatus",
+    "PaymentsClient",
+    "Problem",
+    "ProductAccess",
+    "RateLimited",
+    "Refused",
+    "Subscription",
+    "Unavailable",
+]

@@ -1,0 +1,270 @@
+"""The service's HTTP API, as far as an application needs it.
+
+Rule 1: every request has a deadline. A reading that found no connection, or was told to
+        come again soon, is made again, a few times; a change never is.
+Rule 2: what is no success is an error with the service's own code. An answer that is
+        none of the service's (of a proxy, say) counts as no answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from inspect import isawaitable
+from types import MappingProxyType, TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from payments_client.errors import (
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Problem,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
+from payments_client.shapes import (
+    Access,
+    Catalogue,
+    FeatureAccess,
+    FeedPage,
+    Keys,
+    PaymentStatus,
+)
+
+TIMEOUT_S: Final = 5.0
+# The service waits for Stripe for 8 s.
+SYNC_TIMEOUT_S: Final = 15.0
+# A service that says "come again in a minute" is not waited for.
+RETRY_AFTER_MAX_S: Final = 2.0
+RETRIES_MAX: Final = 2
+BACK_OFF_S: Final = 0.1
+WAIT_MAX_S: Final = 30
+PAGE_MAX: Final = 1_000
+
+Token = str | Callable[[], str | Awaitable[str]]
+Sleep = Callable[[float], Awaitable[None]]
+
+_T = TypeVar("_T")
+# Nothing of the request was heard, or nothing of the answer came.
+_CONNECTION: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.CloseError,
+    httpx.ReadError,
+    httpx.RemoteProtocolError,
+    httpx.WriteError,
+)
+_REFUSALS: Final[Mapping[int, type[Refused]]] = MappingProxyType(
+    {
+        HTTPStatus.UNAUTHORIZED: NotAuthenticated,
+        HTTPStatus.FORBIDDEN: NotAllowed,
+        HTTPStatus.NOT_FOUND: NotFound,
+        HTTPStatus.TOO_MANY_REQUESTS: RateLimited,
+    }
+)
+_PROBLEM: Final = "application/problem+json"
+
+
+class PaymentsClient:
+    """Asks the service; one of an application is enough, for any number of tasks.
+
+    `base_url` ends with `/payments-gateway/api`. `token` is a bearer token, or returns
+    one for each request. `timeout_s` is for one try of one request. It is open from
+    `async with` to its end, or from the first request to `close`.
+
+    All methods raise:
+        Refused: the service said no; see its subclasses.
+        Unavailable: there was no answer, or none of use.
+    """
+
+    def __init__(  # noqa: PLR0913  # each by name
+        self,
+        base_url: str,
+        token: Token,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries_max: int = RETRIES_MAX,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=base_url.rstrip("/"),
+            timeout=timeout_s,
+            transport=transport,
+            headers={"Accept": "application/json"},
+        )
+        self._token = token
+        self._timeout_s = timeout_s
+        self._retries_max = retries_max
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _: type[BaseException] | None,
+        __: BaseException | None,
+        ___: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def payment_status(self, user: str) -> PaymentStatus:
+        """Say whether a user has paid; `user` is their id or e-mail."""
+        return await self._get(f"{_of(user)}/payment-status", PaymentStatus)
+
+    async def access(self, user: str) -> Access:
+        """Return all that a user has access to."""
+        return await self._get(f"{_of(user)}/access", Access)
+
+    async def feature(self, user: str, name: str) -> FeatureAccess:
+        """Say whether a user has a feature.
+
+        Raises:
+            NotFound: no such user (`account_not_found`), or the catalogue does not
+                name the feature (`feature_not_found`).
+        """
+        path = f"{_of(user)}/access"
+        return await self._get(path, FeatureAccess, {"feature": name})
+
+    async def sync(self, user: str) -> PaymentStatus:
+        """Let the service ask Stripe now for all of a user; return the status then.
+
+        Raises:
+            RateLimited: it was done a moment ago, or is being done.
+        """
+        path = f"{_of(user)}/sync"
+        answer = await self._sent("POST", path, timeout_s=SYNC_TIMEOUT_S)
+        return _read(answer, PaymentStatus)
+
+    async def catalogue(self) -> Catalogue:
+        """Return what is sold, and which features it gives."""
+        return await self._get("/catalogue", Catalogue)
+
+    async def keys(self) -> Keys:
+        """Return the public keys that sign access passes."""
+        return await self._get("/.well-known/jwks.json", Keys)
+
+    async def feed(
+        self,
+        after: str | None = None,
+        *,
+        latest: bool = False,
+        limit: int = PAGE_MAX,
+        wait_s: int = 0,
+    ) -> FeedPage:
+        """Return the changes after a place; None: from the beginning.
+
+        With `latest` each user's latest one only. Where there is none it waits for
+        one, `wait_s` at most.
+        """
+        params = {"limit": str(limit), "wait_s": str(wait_s)}
+        if after is not None:
+            params["after"] = after
+        if latest:
+            params["latest"] = "true"
+        return await self._get(
+            "/feed", FeedPage, params, timeout_s=self._timeout_s + wait_s
+        )
+
+    async def _get(
+        self,
+        path: str,
+        shape: type[_T],
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> _T:
+        for number in range(self._retries_max):
+            try:
+                answer = await self._sent("GET", path, params, timeout_s=timeout_s)
+                return _read(answer, shape)
+            except Unavailable as error:
+                wait_s = _pause(error, number)
+                if wait_s is None:
+                    raise
+                await self._sleep(wait_s)
+        answer = await self._sent("GET", path, params, timeout_s=timeout_s)
+        return _read(answer, shape)
+
+    async def _sent(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        token = self._token() if callable(self._token) else self._token
+        if isawaitable(token):
+            token = await token
+        try:
+            # httpx's own time-outs begin anew with each part of an answer.
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                return await self._http.request(
+                    method,
+                    path,
+                    params=params,
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=timeout_s or self._timeout_s,
+                )
+        except (httpx.TransportError, TimeoutError) as error:
+            # Its text may have the address, which is the application's own.
+            raise Unavailable(f"no answer: {type(error).__name__}") from error
+
+
+def _of(user: str) -> str:
+    if user in {"", ".", ".."}:
+        raise ValueError("no id or e-mail of a user")
+    return f"/users/{quote(user, safe='')}"
+
+
+def _pause(error: Unavailable, number: int) -> float | None:
+    """Return for how long to wait before a reading is made again; None: not at all."""
+    if isinstance(error.__cause__, _CONNECTION):
+        return BACK_OFF_S * float(2**number)
+    after_s = error.retry_after_s
+    if error.status != HTTPStatus.SERVICE_UNAVAILABLE or after_s is None:
+        return None
+    return after_s if after_s <= RETRY_AFTER_MAX_S else None
+
+
+def _read(answer: httpx.Response, shape: type[_T]) -> _T:
+    status = answer.status_code
+    if not answer.is_success:
+        raise _problem(answer)
+    try:
+        return msgspec.json.decode(answer.content, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unavailable(f"an answer of another shape: {error}", status=status) from (
+            error
+        )
+
+
+def _problem(answer: httpx.Response) -> Refused | Unavailable:
+    """Return the error that an answer is."""
+    status, after_s = answer.status_code, _retry_after_s(answer)
+    try:
+        is_ours = answer.headers.get("content-type", "").startswith(_PROBLEM)
+        problem = msgspec.json.decode(answer.content, type=Problem) if is_ours else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = None
+    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_refusal and (problem is not None or status in _REFUSALS):
+        kind = _REFUSALS.get(status, Refused)
+        return kind(status, problem or Problem(), after_s)
+    words = f"{problem.code}: {problem.detail}" if problem else f"HTTP {status}"
+    return Unavailable(words, status=status, problem=problem, retry_after_s=after_s)
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    # The service says seconds; a date is some proxy's, and is not waited for.
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() else None

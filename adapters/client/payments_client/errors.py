@@ -1,0 +1,96 @@
+"""What may go wrong: whose fault it is, and whether to ask again.
+
+`Refused`: the service said no; its code says why. `Unavailable`: it did not answer, or
+said that it cannot now. `PassRefused`: an access pass is not to be believed.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    """What is wrong with a field; `pointer` is a JSON pointer (RFC 6901)."""
+
+    pointer: str = ""
+    reason: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem as the service tells it (RFC 9457)."""
+
+    code: str = ""
+    detail: str = ""
+    request_id: str = ""
+    errors: Sequence[FieldProblem] = ()
+
+
+class ClientError(Exception):
+    """Anything that this library raises on purpose."""
+
+
+class Refused(ClientError):  # noqa: N818  # the tree reads as a sentence
+    """The service refused: asked again it refuses again.
+
+    `code` is its word for the reason, `request_id` finds the request in its log.
+    `retry_after_s` is when it may be asked again after all; None: it does not say.
+    """
+
+    def __init__(
+        self, status: int, problem: Problem, retry_after_s: float | None = None
+    ) -> None:
+        words = problem.detail or f"HTTP {status}"
+        super().__init__(f"{problem.code or 'refused'}: {words}")
+        self.status = status
+        self.code = problem.code
+        self.detail = problem.detail
+        self.request_id = problem.request_id
+        self.errors = problem.errors
+        self.retry_after_s = retry_after_s
+
+    @property
+    def field(self) -> str | None:
+        """Return the JSON pointer of the first field that is wrong; None: none is."""
+        return self.errors[0].pointer if self.errors else None
+
+
+class NotAuthenticated(Refused):
+    """401: the token is missing, expired, invalidated or not one."""
+
+
+class NotAllowed(Refused):
+    """403: the token lacks a scope."""
+
+
+class NotFound(Refused):
+    """404: there is no such thing, or it is not the caller's to see."""
+
+
+class RateLimited(Refused):
+    """429: ask again after `retry_after_s`."""
+
+
+class Unavailable(ClientError):  # noqa: N818  # see Refused
+    """The service did not answer, or cannot now: ask again later.
+
+    After a change nobody knows whether it was made. `code` and `request_id` are empty
+    where there was no answer.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        problem: Problem | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.code = problem.code if problem else ""
+        self.request_id = problem.request_id if problem else ""
+        self.retry_after_s = retry_after_s
+
+
+class PassRefused(ClientError):  # noqa: N818  # see Refused
+    """An access pass is forged, expired, for somebody else, or none at all."""

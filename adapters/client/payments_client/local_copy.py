@@ -1,0 +1,211 @@
+"""Everybody's access in memory: filled once, then kept up to date by the feed.
+
+Rule 1: what a row says holds until its own dates. No row grants anything after them.
+Rule 2: all rows hold for `max_age_s` after the service was heard last, and no longer:
+        until then nobody is denied because it does not answer.
+Rule 3: after an error the feed is asked again from the same place, later and later.
+Rule 4: a page that names another version of the catalogue has the catalogue asked for
+        again. If that has changed everything is read anew, once in `REFILL_EVERY_S` at
+        most: until when a grant counts follows from it. Until then the old rows hold.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from payments_client.client import PAGE_MAX, Sleep
+from payments_client.errors import ClientError, NotFound, Unavailable
+from payments_client.rows import Features, Rows
+from payments_client.shapes import Catalogue, FeatureAccess, FeedPage
+
+MAX_AGE_S: Final = 86_400.0
+# Shorter than what proxies allow a request.
+WAIT_S: Final = 25
+READY_WITHIN_S: Final = 10.0
+BACK_OFF_FIRST_S: Final = 0.5
+BACK_OFF_MAX_S: Final = 30.0
+REFILL_EVERY_S: Final = 60.0
+# Something between us and the service may answer an empty page at once.
+EMPTY_EVERY_S: Final = 0.5
+
+_log: Final = logging.getLogger("payments_client")
+
+
+class Source(Protocol):
+    """What a copy asks of a `PaymentsClient`."""
+
+    async def feed(
+        self, after: str | None, *, latest: bool, limit: int, wait_s: int
+    ) -> FeedPage: ...
+
+    async def catalogue(self) -> Catalogue: ...
+
+    async def feature(self, user: str, name: str) -> FeatureAccess: ...
+
+
+class LocalCopy:
+    """Says who may use what, without asking; one of a process is enough.
+
+    The client's token needs the scope `payments:feed` (and for `check`
+    `payments:read`), or `payments:admin`. Between `async with` and its end the copy is
+    kept up to date. It begins when all is read, or after `READY_WITHIN_S`: an
+    application starts without the service, too.
+
+    Everybody is in memory: some hundred bytes a user.
+    """
+
+    def __init__(
+        self,
+        client: Source,
+        *,
+        max_age_s: float = MAX_AGE_S,
+        wait_s: int = WAIT_S,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._client = client
+        self._max_age_s = max_age_s
+        self._wait_s = wait_s
+        self._clock = clock
+        self._sleep = sleep
+        self._rows: Rows | None = None
+        self._after: str | None = None
+        self._heard_at = self._refilled_at = -float("inf")
+        self._ready = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._following = asyncio.create_task(self._follow())
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._ready.wait()
+        except TimeoutError:
+            _log.warning("no copy yet: the service is asked until it answers")
+        return self
+
+    async def __aexit__(
+        self,
+        _: type[BaseException] | None,
+        __: BaseException | None,
+        ___: TracebackType | None,
+    ) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    @property
+    def age_s(self) -> float:
+        """Return how long ago it was as the service is; infinite: it never was."""
+        return max(0.0, self._clock() - self._heard_at)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is young enough to grant anything."""
+        return self.age_s <= self._max_age_s
+
+    def __len__(self) -> int:
+        return len(self._rows or ())
+
+    def allows(self, user_id: str, feature: str) -> bool:
+        """Say whether a user has a feature, as far as the copy knows.
+
+        False for a user whom it does not know, and once it is too old.
+        """
+        rows, now = self._rows, self._clock()
+        if rows is None or now - self._heard_at > self._max_age_s:
+            return False
+        return now < rows.until(user_id, feature)
+
+    async def check(self, user_id: str, feature: str) -> bool:
+        """Say the same, and ask the service of a user whom the copy does not know.
+
+        Raises:
+            Unavailable: the service does not answer, either.
+            Refused: the client's token may not ask it.
+        """
+        if self._rows is not None and user_id in self._rows and self.is_usable:
+            return self.allows(user_id, feature)
+        try:
+            return (await self._client.feature(user_id, feature)).granted
+        except NotFound:
+            # No such user, or no such feature.
+            return False
+
+    async def update(self, *, wait_s: int = 0) -> None:
+        """Take in what has changed; `wait_s` is how long to wait for a first change.
+
+        Between `async with` and its end this happens by itself.
+
+        Raises:
+            Refused, Unavailable: the copy is as it was, and a little older.
+        """
+        if self._rows is None:
+            await self._fill(Features(await self._client.catalogue()), None)
+            return
+        rows = self._rows
+        page = await self._page(self._after, latest=False, wait_s=wait_s)
+        for change in page.changes:
+            rows.take(change)
+        self._after = page.next
+        if not page.has_more:
+            self._heard_at = self._clock()
+        if page.catalogue != rows.features.version:
+            await self._follow_catalogue(rows)
+
+    async def _follow_catalogue(self, rows: Rows) -> None:
+        """Read everything anew if what is sold has changed."""
+        if self._clock() - self._refilled_at < REFILL_EVERY_S:
+            return
+        features = Features(await self._client.catalogue())
+        # During a rollout one process has the new one, and another has not.
+        if features.version != rows.features.version:
+            await self._fill(features, rows)
+
+    async def _fill(self, features: Features, before: Rows | None) -> None:
+        rows, after, has_more = Rows(features), None, True
+        while has_more:
+            page = await self._page(after, latest=True, wait_s=0)
+            for change in page.changes:
+                rows.take(change)
+            after, has_more = page.next, page.has_more
+        if before is not None:
+            rows.keep_later_of(before)
+        self._rows, self._after = rows, after
+        self._heard_at = self._refilled_at = self._clock()
+        self._ready.set()
+
+    async def _page(self, after: str | None, *, latest: bool, wait_s: int) -> FeedPage:
+        return await self._client.feed(
+            after, latest=latest, limit=PAGE_MAX, wait_s=wait_s
+        )
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            began, after = self._clock(), self._after
+            try:
+                await self.update(wait_s=self._wait_s)
+            except Exception as error:  # noqa: BLE001  # whatever it is: asked again
+                if failures == 0:
+                    _log.warning(
+                        "the feed does not answer: %s",
+                        error if isinstance(error, ClientError) else type(error),
+                        exc_info=None if isinstance(error, Unavailable) else error,
+                    )
+                await self._sleep(_back_off_s(failures))
+                failures += 1
+                continue
+            if failures:
+                _log.info("the feed answers again, after %d failures", failures)
+            failures = 0
+            if self._after == after and self._clock() - began < EMPTY_EVERY_S:
+                await self._sleep(EMPTY_EVERY_S)
+
+
+def _back_off_s(failures: int) -> float:
+    longest: float = min(BACK_OFF_FIRST_S * 2 ** min(failures, 10), BACK_OFF_MAX_S)
+    return longest * random.uniform(0.5, 1)  # noqa: S311  # no secret

@@ -1,0 +1,273 @@
+"""Access passes, checked with public keys alone.
+
+Rule 1: a pass is signed with EdDSA by a key that the service publishes. The header
+        names the key, and nothing else of it chooses how it is checked.
+Rule 2: it is believed until its `exp`, to the second, and not after it.
+Rule 3: keys are asked for again in the background after `KEYS_FRESH_S`. Where that
+        fails the old ones hold for `KEYS_STALE_MAX_S`. For a key that is not known they
+        are asked for at once, and not more often than every `COOL_DOWN_S`.
+Rule 4: a pass that was checked is remembered until its `exp`, `REMEMBERED_MAX` of them:
+        one whose key is withdrawn is believed as long.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import httpx
+import jwt
+import msgspec
+
+from payments_client.errors import ClientError, PassRefused, Unavailable
+from payments_client.shapes import Key, Keys
+
+ISSUER: Final = "payments-gateway"
+AUDIENCE: Final = "access-pass"
+TYPE: Final = "access-pass+jwt"
+ALGORITHM: Final = "EdDSA"
+TOKEN_LENGTH_MAX: Final = 16_384
+KEYS_MAX: Final = 32
+KEYS_FRESH_S: Final = 300.0
+KEYS_STALE_MAX_S: Final = 86_400.0
+COOL_DOWN_S: Final = 10.0
+REMEMBERED_MAX: Final = 10_000
+# The service's clock may be ahead of ours.
+AHEAD_MAX_S: Final = 30.0
+_HEADER: Final = frozenset({"alg", "kid", "typ"})
+
+
+class AccessPass(msgspec.Struct, frozen=True):
+    """What a pass says of a user; moments are seconds since 1970, UTC.
+
+    `features` are until when the user has each; a pass ends before most of them do.
+    """
+
+    user_id: str
+    expires_at: float
+    features: Mapping[str, float]
+    entitled_until: float | None = None
+
+    def allows(self, feature: str, *, now: float | None = None) -> bool:
+        """Say whether the user has a feature at a moment; without one, now."""
+        at = time.time() if now is None else now
+        return at < self.expires_at and at < self.features.get(feature, 0.0)
+
+
+class _Claims(msgspec.Struct):
+    sub: str
+    iat: int
+    exp: int
+    features: dict[str, float]
+    entitled_until: float | None = None
+
+
+class KeySource(Protocol):
+    """A `PaymentsClient`, or `KeysAt` an address."""
+
+    async def keys(self) -> Keys:
+        """Return the public keys.
+
+        Raises:
+            ClientError: there was no answer of use.
+        """
+
+
+class KeysAt:
+    """The keys at an address: `…/payments-gateway/api/.well-known/jwks.json`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._transport = transport
+
+    async def keys(self) -> Keys:
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                httpx.AsyncClient(transport=self._transport) as http,
+            ):
+                answer = await http.get(self._url)
+            if answer.status_code == httpx.codes.OK:
+                return msgspec.json.decode(answer.content, type=Keys)
+        except (httpx.TransportError, TimeoutError, msgspec.DecodeError) as error:
+            raise Unavailable(f"no keys: {type(error).__name__}") from error
+        raise Unavailable(
+            f"no keys: HTTP {answer.status_code}", status=answer.status_code
+        )
+
+
+class PassVerifier:
+    """Checks passes; one of a process is enough.
+
+    `source` has the keys: a `PaymentsClient`, or the address of the JWK set. `issuer`
+    is the service's `PAYMENTS_ACCESS_PASS_ISSUER`.
+    """
+
+    def __init__(
+        self,
+        source: KeySource | str,
+        *,
+        issuer: str = ISSUER,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        keys = KeysAt(source) if isinstance(source, str) else source
+        self._keys = _KeySet(keys, monotonic)
+        self._issuer = issuer
+        self._clock = clock
+        # In the order in which they were checked.
+        self._known: dict[str, AccessPass] = {}
+
+    async def verify(self, token: str) -> AccessPass:
+        """Return what a pass says.
+
+        Raises:
+            PassRefused: it is forged, has ended, is for somebody else, or is none.
+            Unavailable: no key is known, and they cannot be asked for.
+        """
+        known = self._known.get(token)
+        if known is not None:
+            if self._clock() < known.expires_at:
+                return known
+            del self._known[token]
+            raise PassRefused("it has ended")
+        found = await self._checked(token)
+        if len(self._known) >= REMEMBERED_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[token] = found
+        return found
+
+    async def _checked(self, token: str) -> AccessPass:
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise PassRefused("it is too long")
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise PassRefused("it is no JWT") from error
+        kid = header.get("kid")
+        if header.keys() != _HEADER or not isinstance(kid, str):
+            raise PassRefused("it is no access pass")
+        if (header["alg"], header["typ"]) != (ALGORITHM, TYPE):
+            raise PassRefused("it is no access pass")
+        key = await self._keys.key(kid)
+        if key is None:
+            raise PassRefused("its key is not known")
+        return self._told(self._decoded(token, key))
+
+    def _decoded(self, token: str, key: jwt.PyJWK) -> _Claims:
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                options={
+                    "require": ["aud", "exp", "iat", "iss", "sub"],
+                    "strict_aud": True,
+                    # By our clock, below.
+                    "verify_exp": False,
+                    "verify_iat": False,
+                },
+            )
+            return msgspec.convert(claims, _Claims)
+        except jwt.InvalidSignatureError as error:
+            raise PassRefused("its signature is wrong") from error
+        except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError) as error:
+            raise PassRefused(f"a claim is wrong: {error}") from error
+
+    def _told(self, claims: _Claims) -> AccessPass:
+        now = self._clock()
+        if now >= claims.exp:
+            raise PassRefused("it has ended")
+        if claims.iat > now + AHEAD_MAX_S:
+            raise PassRefused("it is from the future")
+        if not claims.sub:
+            raise PassRefused("it is of no user")
+        return AccessPass(
+            user_id=claims.sub,
+            expires_at=float(claims.exp),
+            features=claims.features,
+            entitled_until=claims.entitled_until,
+        )
+
+
+class _KeySet:
+    """Keys by their ids, asked for by one at a time."""
+
+    def __init__(self, source: KeySource, monotonic: Callable[[], float]) -> None:
+        self._source = source
+        self._monotonic = monotonic
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._fetched_at = self._tried_at = -float("inf")
+        self._asking: asyncio.Task[None] | None = None
+
+    async def key(self, kid: str) -> jwt.PyJWK | None:
+        now = self._monotonic()
+        age_s = now - self._fetched_at
+        if age_s > KEYS_STALE_MAX_S:
+            if not self._may_ask(now):
+                raise Unavailable("no keys: asked a moment ago")
+            await self._fetched()
+        elif kid not in self._keys:
+            if self._may_ask(now):
+                # What is known holds, whether there is an answer or not.
+                await self._fetched_if_possible()
+        elif age_s > KEYS_FRESH_S and self._may_ask(now):
+            # Nobody waits for it.
+            self._asking = self._ask()
+        return self._keys.get(kid)
+
+    def _may_ask(self, now: float) -> bool:
+        return self._asking is not None or now - self._tried_at >= COOL_DOWN_S
+
+    def _ask(self) -> "asyncio.Task[None]":
+        if self._asking is None:
+            self._tried_at = self._monotonic()
+            self._asking = asyncio.ensure_future(self._fetch())
+            self._asking.add_done_callback(self._asked)
+        return self._asking
+
+    def _asked(self, task: "asyncio.Task[None]") -> None:
+        self._asking = None
+        if not task.cancelled():
+            # Of one that nobody waits for nothing is said: the old keys hold.
+            task.exception()
+
+    async def _fetched(self) -> None:
+        # Who waits may go; the others still wait.
+        await asyncio.shield(self._ask())
+
+    async def _fetched_if_possible(self) -> None:
+        try:
+            await self._fetched()
+        except ClientError:
+            return
+
+    async def _fetch(self) -> None:
+        found = await self._source.keys()
+        keys = _usable(found.keys)
+        if not keys:
+            raise Unavailable("no keys: none of those that were told is of use")
+        self._keys, self._fetched_at = keys, self._monotonic()
+
+
+def _usable(keys: Sequence[Key]) -> Mapping[str, jwt.PyJWK]:
+    """Return the Ed25519 keys by their ids; others are not ours to use."""
+    found: dict[str, jwt.PyJWK] = {}
+    for key in keys[:KEYS_MAX]:
+        if (key.kty, key.crv) != ("OKP", "Ed25519") or not key.kid:
+            continue
+        told: dict[str, Any] = msgspec.to_builtins(key)
+        try:
+            found[key.kid] = jwt.PyJWK.from_dict(told, algorithm=ALGORITHM)
+        except jwt.PyJWTError:
+            continue
+    return found

@@ -1,0 +1,96 @@
+"""What a copy knows of everybody: pure rules, without a clock and without a network.
+
+Rule 1: of each user the change with the greatest version counts; what comes late or
+        again changes nothing.
+Rule 2: features follow from the catalogue; without one each product is a feature of its
+        own name.
+Rule 3: of several grants of a feature the latest end counts.
+Rule 4: who has access by a change that says nothing of grants is not known: the change
+        was made by a release that logged none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from payments_client.shapes import Catalogue, Change
+
+# The version of a service that has no catalogue.
+NO_CATALOGUE: Final = "none"
+PREPAID: Final = "prepaid"
+_NOTHING: Final[Mapping[str, float]] = {}
+
+
+class Row(NamedTuple):
+    """A user: the version of what is known, and until when they have each feature.
+
+    Features are None if they are not known.
+    """
+
+    version: int
+    until: Mapping[str, float] | None
+
+
+class Features:
+    """Which features a product gives at a price."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.version = catalogue.version
+        self._products = {it.product: it for it in catalogue.products}
+        if catalogue.prepaid is not None:
+            self._products[PREPAID] = catalogue.prepaid
+
+    def of(self, product: str, price: str | None) -> Sequence[str]:
+        if self.version == NO_CATALOGUE:
+            return (product,)
+        known = self._products.get(product)
+        if known is None:
+            return ()
+        of_price = known.price_features.get(price, ()) if price else ()
+        return (*known.features, *of_price)
+
+
+class Rows:
+    """Everybody of whom something is known."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self._rows: dict[str, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, user: str) -> bool:
+        row = self._rows.get(user)
+        return row is not None and row.until is not None
+
+    def take(self, change: Change) -> None:
+        """Take a change in, unless a later one of the user is known."""
+        known = self._rows.get(change.user_id)
+        if known is not None and known.version >= change.version:
+            return
+        if change.entitled_until is not None and not change.grants:
+            self._rows[change.user_id] = Row(change.version, None)
+            return
+        until: dict[str, float] = {}
+        for grant in change.grants:
+            ends = grant.until.timestamp()
+            for feature in self.features.of(grant.product, grant.price):
+                until[feature] = max(ends, until.get(feature, ends))
+        self._rows[change.user_id] = Row(change.version, until or _NOTHING)
+
+    def keep_later_of(self, other: "Rows") -> None:
+        """Take the rows of before that are later than those that are here.
+
+        What is not here is not taken: it was erased.
+        """
+        for user, row in self._rows.items():
+            known = other._rows.get(user)  # noqa: SLF001  # its own kind
+            if known is not None and known.version > row.version:
+                self._rows[user] = known
+
+    def until(self, user: str, feature: str) -> float:
+        """Return until when a user has a feature, in seconds since 1970; 0: never."""
+        row = self._rows.get(user)
+        if row is None or row.until is None:
+            return 0.0
+        return row.until.get(feature, 0.0)

@@ -1,0 +1,442 @@
+"""A local copy: who was entitled stays so while nobody answers, and no longer."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payments_client import (
+    Catalogue,
+    CatalogueProduct,
+    Change,
+    FeatureAccess,
+    FeedPage,
+    Grant,
+    LocalCopy,
+    NotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+    local_copy,
+)
+from payments_client.local_copy import (
+    BACK_OFF_FIRST_S,
+    BACK_OFF_MAX_S,
+    EMPTY_EVERY_S,
+    MAX_AGE_S,
+    REFILL_EVERY_S,
+)
+
+pytestmark = pytest.mark.anyio
+
+NOON: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
+HOUR: Final = 3600.0
+BEFORE: Final = Catalogue(
+    version="v1", products=[CatalogueProduct(product="pro", features=["reports"])]
+)
+AFTER: Final = Catalogue(
+    version="v2",
+    products=[CatalogueProduct(product="pro", features=["reports", "api"])],
+)
+
+
+@attrs.define
+class Service:
+    """A feed as the service has it: a list, and who has been told up to where."""
+
+    now: float = NOON.timestamp()
+    changes: list[Change] = attrs.field(factory=list)
+    catalogue_now: Catalogue = BEFORE
+    # What a page says, if that is another one.
+    told_version: str | None = None
+    page: int = 1_000
+    error: Exception | None = None
+    asked: list[tuple[str | None, bool]] = attrs.field(factory=list)
+    catalogues: int = 0
+    changed: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def give(self, user: str, hours: float, version: int | None = None) -> Change:
+        """Let a user have the product from now on for so long."""
+        known = [it.version for it in self.changes if it.user_id == user]
+        until = datetime.fromtimestamp(self.now + hours * HOUR, UTC)
+        change = Change(
+            position=len(self.changes) + 1,
+            user_id=user,
+            version=version or max(known, default=0) + 1,
+            at=datetime.fromtimestamp(self.now, UTC),
+            payment_status="paid",
+            entitled_until=until,
+            grants=[Grant(product="pro", until=until)],
+        )
+        self.changes.append(change)
+        self.changed.set()
+        return change
+
+    async def feed(
+        self, after: str | None, *, latest: bool, limit: int, wait_s: int
+    ) -> FeedPage:
+        self.asked.append((after, latest))
+        if self.error is not None:
+            raise self.error
+        place = int(after or 0)
+        if wait_s and place == len(self.changes):
+            self.changed.clear()
+            await self.changed.wait()
+            if self.error is not None:
+                raise self.error
+        last = {it.user_id: it.position for it in self.changes}
+        wanted = [
+            it
+            for it in self.changes[place:]
+            if not latest or last[it.user_id] == it.position
+        ]
+        page = wanted[: min(limit, self.page)]
+        is_last = len(page) == len(wanted)
+        place = len(self.changes) if is_last else page[-1].position
+        return FeedPage(
+            changes=page,
+            next=str(place),
+            has_more=not is_last,
+            catalogue=self.told_version or self.catalogue_now.version,
+        )
+
+    async def catalogue(self) -> Catalogue:
+        self.catalogues += 1
+        if self.error is not None:
+            raise self.error
+        return self.catalogue_now
+
+    async def feature(self, user: str, name: str) -> FeatureAccess:
+        if self.error is not None:
+            raise self.error
+        for it in reversed(self.changes):
+            if it.user_id == user:
+                ends = it.grants[0].until.timestamp()
+                return FeatureAccess(feature=name, granted=self.now < ends)
+        raise NotFound(404, Problem("account_not_found"))
+
+    def copy(self, **more: Any) -> LocalCopy:
+        return LocalCopy(self, clock=lambda: self.now, **more)
+
+
+async def soon(holds: Callable[[], bool]) -> None:
+    """Let others go on until something holds.
+
+    Raises:
+        AssertionError: it never does.
+    """
+    for _ in range(1_000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never holds")
+
+
+async def filled(service: Service, **more: Any) -> LocalCopy:
+    copy = service.copy(**more)
+    await copy.update()
+    return copy
+
+
+async def test_a_copy_is_filled_page_by_page_and_then_follows() -> None:
+    """
+    With each user's last change first, then with what came since.
+    """
+    service = Service(page=2)
+    for user in ("ada", "bob", "cyd", "ada", "dan"):
+        service.give(user, 1)
+    copy = await filled(service)
+    assert len(copy) == 4
+    assert [it for it, _ in service.asked] == [None, "3"]
+    assert all(latest for _, latest in service.asked)
+    assert copy.allows("ada", "reports")
+    assert not copy.allows("ada", "api")
+    assert not copy.allows("eve", "reports")
+
+    service.give("eve", 1)
+    assert not copy.allows("eve", "reports")
+    await copy.update()
+    assert copy.allows("eve", "reports")
+    assert service.asked[-1] == ("5", False)
+
+
+async def test_a_dead_service_denies_nobody_and_grants_nothing_more() -> None:
+    """
+    For an hour, and for a day; each until their own date. Then nobody is let in.
+    """
+    service = Service()
+    service.give("short", 0.5)
+    service.give("long", 1000)
+    copy = await filled(service)
+    began = service.now
+    service.error = Unavailable("down")
+    with pytest.raises(Unavailable):
+        await copy.update()
+
+    for after_s, short, long in (
+        (0.0, True, True),
+        (0.5 * HOUR - 1, True, True),
+        (0.5 * HOUR, False, True),
+        (HOUR, False, True),
+        (MAX_AGE_S, False, True),
+        (MAX_AGE_S + 1, False, False),
+    ):
+        service.now = began + after_s
+        assert copy.allows("short", "reports") is short, after_s
+        assert copy.allows("long", "reports") is long, after_s
+        assert copy.age_s == after_s
+        assert copy.is_usable is (after_s <= MAX_AGE_S)
+
+    service.error = None
+    await copy.update()
+    assert copy.age_s == 0
+    assert copy.allows("long", "reports")
+
+
+async def test_nothing_is_known_before_the_first_answer() -> None:
+    """
+    It says so, and grants nothing.
+    """
+    copy = Service().copy()
+    assert copy.age_s == float("inf")
+    assert not copy.is_usable
+    assert not copy.allows("ada", "reports")
+    assert len(copy) == 0
+
+
+async def test_who_is_not_known_is_asked_of_the_service() -> None:
+    """
+    Only they: what is in memory is answered from there.
+    """
+    service = Service()
+    service.give("ada", 1)
+    copy = await filled(service)
+    service.give("eve", 1)
+    assert not copy.allows("eve", "reports")
+    assert await copy.check("eve", "reports")
+    assert not await copy.check("nobody", "reports")
+
+    service.error = Unavailable("down")
+    assert await copy.check("ada", "reports")
+    assert not await copy.check("ada", "api")
+    with pytest.raises(Unavailable):
+        await copy.check("eve", "reports")
+    service.now += MAX_AGE_S + 1
+    with pytest.raises(Unavailable):
+        await copy.check("ada", "reports")
+    with pytest.raises(Unavailable):
+        await service.copy().check("ada", "reports")
+    service.error = NotAllowed(403, Problem("scope_required"))
+    with pytest.raises(NotAllowed):
+        await copy.check("eve", "reports")
+
+
+async def test_a_page_that_names_another_catalogue_has_all_read_anew() -> None:
+    """
+    A new feature reaches who has the product at once; who was erased is forgotten.
+    """
+    service = Service()
+    service.give("gone", 9)
+    service.give("ada", 9)
+    copy = await filled(service)
+    service.now += REFILL_EVERY_S
+    service.changes[0] = service.changes[1]
+    service.catalogue_now = AFTER
+
+    await copy.update()
+
+    assert copy.allows("ada", "api")
+    assert not copy.allows("gone", "reports")
+    assert service.catalogues == 2
+    await copy.update()
+    assert service.catalogues == 2
+
+
+async def test_a_rollout_does_not_read_everything_again_and_again() -> None:
+    """
+    Pages of one process name the new catalogue, and the other still has the old one.
+    """
+    service = Service()
+    service.give("ada", 9)
+    copy = await filled(service)
+    service.told_version = "v2"
+    for _ in range(3):
+        await copy.update()
+    assert service.catalogues == 1
+    service.now += REFILL_EVERY_S
+    asked = len(service.asked)
+    await copy.update()
+    # The catalogue is the old one still: no row is read again.
+    assert (service.catalogues, len(service.asked)) == (2, asked + 1)
+
+
+async def test_an_older_row_changes_nothing() -> None:
+    """
+    It comes late, or again.
+    """
+    service = Service()
+    service.give("ada", 9, version=5)
+    copy = await filled(service)
+    service.give("ada", -1, version=4)
+    service.give("ada", -1, version=5)
+    await copy.update()
+    assert copy.allows("ada", "reports")
+    service.give("ada", -1, version=6)
+    await copy.update()
+    assert not copy.allows("ada", "reports")
+
+
+async def test_it_is_not_up_to_date_before_the_last_page() -> None:
+    """
+    Its age is that of what it has, not of the last answer.
+    """
+    service = Service(page=1)
+    copy = await filled(service)
+    service.now += 10
+    service.give("ada", 1)
+    service.give("bob", 1)
+    await copy.update()
+    assert copy.allows("ada", "reports")
+    assert copy.age_s == 10
+    await copy.update()
+    assert copy.age_s == 0
+
+
+async def test_it_follows_by_itself() -> None:
+    """
+    A change is there as soon as the feed tells it; the end of the copy ends its task.
+    """
+    service = Service()
+    service.give("ada", 1)
+    async with service.copy() as copy:
+        assert copy.allows("ada", "reports")
+        service.give("bob", 1)
+        await soon(lambda: copy.allows("bob", "reports"))
+    assert copy._following is not None
+    assert copy._following.cancelled()
+
+
+async def test_after_errors_it_goes_on_where_it_was(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Later and later, with jitter, and told once; a bug does not end it, either.
+    """
+    service, slept = Service(), list[float]()
+    errors = [Unavailable("down")] * 9 + [ZeroDivisionError(), None]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        service.error = errors.pop(0) if errors else None
+        await asyncio.sleep(0)
+
+    caplog.set_level(logging.INFO, "payments_client")
+    service.give("ada", 1)
+    async with service.copy(sleep=sleep) as copy:
+        service.error = errors.pop(0)
+        service.give("bob", 1)
+        await soon(lambda: copy.allows("bob", "reports"))
+    longest = [min(BACK_OFF_FIRST_S * 2**it, BACK_OFF_MAX_S) for it in range(10)]
+    waits = slept[: len(longest)]
+    for wait_s, most in zip(waits, longest, strict=True):
+        assert most / 2 <= wait_s <= most
+    told = [it for it in caplog.records if it.levelno >= logging.WARNING]
+    assert len(told) == 1
+    assert ("1", False) in service.asked
+
+
+async def test_an_application_starts_without_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    And has its copy as soon as that answers.
+    """
+    monkeypatch.setattr(local_copy, "READY_WITHIN_S", 0.0)
+    service = Service(error=Unavailable("down"))
+    service.give("ada", 1)
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    async with service.copy(sleep=sleep) as copy:
+        assert not copy.allows("ada", "reports")
+        service.error = None
+        await soon(lambda: copy.allows("ada", "reports"))
+
+
+async def test_empty_pages_are_not_asked_for_without_a_pause() -> None:
+    """
+    Something between may answer at once, and not wait.
+    """
+    service, slept = Service(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            # Never again.
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    async with service.copy(sleep=sleep, wait_s=0):
+        await soon(lambda: len(slept) == 3)
+    assert slept == [EMPTY_EVERY_S] * 3
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("give"), st.sampled_from(["ada", "bob"]), st.integers(-1, 40)
+        ),
+        st.tuples(st.just("pass"), st.floats(0, 20), st.none()),
+        st.tuples(st.just("update"), st.none(), st.none()),
+        st.tuples(st.just("down"), st.booleans(), st.none()),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+async def test_a_copy_is_as_its_model(made: Sequence[tuple[str, Any, Any]]) -> None:
+    """
+    Whatever is granted, lost and late: what the last page said holds, until its date
+    and a day after the service was heard.
+    """
+    service, copy, known = Service(), None, dict[str, float]()
+    heard_at = float("-inf")
+    copy = service.copy()
+    for step, first, second in made:
+        match step:
+            case "give":
+                service.give(first, second)
+            case "pass":
+                service.now += first * HOUR
+            case "down":
+                service.error = Unavailable("down") if first else None
+            case "update" if service.error is not None:
+                with pytest.raises(Unavailable):
+                    await copy.update()
+            case _:
+                await copy.update()
+                heard_at = service.now
+                known = {
+                    it.user_id: it.grants[0].until.timestamp() for it in service.changes
+                }
+        for user in ("ada", "bob"):
+            expected = (
+                service.now < known.get(user, 0.0)
+                and service.now - heard_at <= MAX_AGE_S
+            )
+            assert copy.allows(user, "reports") is expected
+
+
+def test_the_day_is_stated() -> None:
+    """
+    A copy is believed for a day, unless an application says otherwise.
+    """
+    assert timedelta(days=1).total_seconds() == MAX_AGE_S
