@@ -14,7 +14,7 @@ ARGS ?=
 WORKERS ?= 3
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
   tests/integration/postgres/test_lists_of_many.py \
-  tests/integration/test_generated_client.py
+  tests/integration/test_generated_client.py tests/integration/test_guarded_apps.py
 # At least, of `make fuzz`.
 CASES ?= 500
 SEED ?= 1
@@ -80,9 +80,10 @@ prove: .venv/.installed ## Run properties, schedules and faults with many more c
 fuzz: .venv/.installed ## Send CASES requests made of the OpenAPI document to a service
 	@PAYMENTS_LOG_LEVEL=warning PYTHONPATH=tests .venv/bin/python -m fuzz.run --cases $(CASES) --seed $(SEED) $(ARGS)
 
-bench: .venv/.installed ## Measure ingest and reads beside their limits, and the sandbox
+bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client
 	@.venv/bin/python -m benchmarks $(ARGS)
 	@.venv/bin/python -m benchmarks.sandbox
+	@.venv/bin/python -m benchmarks.client
 
 release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
 	@.venv/bin/python tests/architecture/release_check.py

@@ -182,6 +182,21 @@ def test_production_serves_without_them(
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_the_client_is_installed_alone(wheels: Path, tmp_path: Path) -> None:
+    """
+    Its wheel brings nothing of ours, and no framework; it is imported with its fake.
+    """
+    alone = Environment.of(tmp_path / "venv", wheels, "payments_client")
+
+    used = "import payments_client.testing as it; print(len(it.FakePayments()))"
+    done = alone.run("python", "-c", used)
+
+    ours = {name for name in alone.distributions if name.startswith("payments-")}
+    assert ours == {"payments-client"}
+    assert {"attrs", "litestar", "stripe"} & alone.distributions == set()
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_the_sandbox_is_installed_and_served_alone(
     wheels: Path, tmp_path: Path
 ) -> None:

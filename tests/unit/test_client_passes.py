@@ -199,6 +199,22 @@ async def test_what_was_not_signed_by_the_service_is_refused(service: Service) -
     assert (await verifier.verify(good)).user_id == "ada"
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "none", "HS256", "Ed25519"])
+async def test_the_algorithm_is_not_for_a_pass_to_choose(
+    service: Service, algorithm: str
+) -> None:
+    """
+    However good its signature is.
+    """
+    header = {"alg": algorithm, "typ": "access-pass+jwt", "kid": "k1"}
+    _, claims, _ = service.signed().split(".")
+    text = f"{_b64(json.dumps(header).encode())}.{claims}"
+    signature = _b64(service.private["k1"].sign(text.encode()))
+    with pytest.raises(PassRefused):
+        await service.verifier().verify(f"{text}.{signature}")
+    assert service.asked == 0
+
+
 @pytest.mark.parametrize("kid", [..., 1, ["k1"]])
 async def test_a_pass_names_its_key(service: Service, kid: Any) -> None:
     """
