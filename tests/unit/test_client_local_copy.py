@@ -1,15 +1,19 @@
 """A local copy: who was entitled stays so while nobody answers, and no longer."""
 
 import asyncio
+import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from payments_client import (
     Catalogue,
@@ -17,11 +21,13 @@ from payments_client import (
     Change,
     FeatureAccess,
     FeedPage,
+    FieldProblem,
     Grant,
     LocalCopy,
     NotAllowed,
     NotFound,
     Problem,
+    Refused,
     Unavailable,
     local_copy,
 )
@@ -31,6 +37,7 @@ from payments_client.local_copy import (
     EMPTY_EVERY_S,
     MAX_AGE_S,
     REFILL_EVERY_S,
+    SAVED_EVERY_S,
 )
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +92,9 @@ class Service:
         if self.error is not None:
             raise self.error
         place = int(after or 0)
+        if place > len(self.changes):
+            told = [FieldProblem("/after", "is after the end of the feed")]
+            raise Refused(400, Problem("invalid_value", errors=told))
         if wait_s and place == len(self.changes):
             self.changed.clear()
             await self.changed.wait()
@@ -386,6 +396,151 @@ async def test_empty_pages_are_not_asked_for_without_a_pause() -> None:
     async with service.copy(sleep=sleep, wait_s=0):
         await soon(lambda: len(slept) == 3)
     assert slept == [EMPTY_EVERY_S] * 3
+
+
+async def test_a_feed_that_is_another_one_is_read_anew() -> None:
+    """
+    The database was restored: versions that are smaller count, then.
+    """
+    service = Service()
+    for _ in range(3):
+        service.give("ada", 9)
+    copy = await filled(service)
+    del service.changes[1:]
+    service.give("bob", 9)
+    service.changes[0] = attrs.evolve(service, changes=[]).give("ada", -1, version=1)
+
+    await copy.update()
+
+    assert not copy.allows("ada", "reports")
+    assert copy.allows("bob", "reports")
+    service.error = Refused(400, Problem("invalid_value"))
+    with pytest.raises(Refused):
+        await copy.update()
+
+
+async def test_a_feed_without_an_end_is_none() -> None:
+    """
+    It is asked again later, and not for ever at once.
+    """
+
+    class Endless(Service):
+        @override
+        async def feed(self, after: str | None, **_: Any) -> FeedPage:
+            self.asked.append((after, True))
+            return FeedPage(changes=[], next="1", has_more=True)
+
+    endless = Endless()
+    with pytest.raises(Unavailable):
+        await endless.copy().update()
+    assert len(endless.asked) == 2
+
+
+async def test_what_was_known_is_kept_in_a_file(tmp_path: Path) -> None:
+    """
+    For who starts while the service is down; as old as it is, and from its own place.
+    """
+    path, service = tmp_path / "copy.json", Service()
+    service.give("ada", 1000)
+    service.give("short", 1)
+    async with service.copy(path=path) as copy:
+        assert copy.allows("ada", "reports")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208  # not blocking, says ruff
+    began, service.now = service.now, service.now + HOUR
+    service.error = Unavailable("down")
+
+    async with service.copy(path=path, sleep=forever) as again:
+        assert again.age_s == HOUR
+        assert again.allows("ada", "reports")
+        assert not again.allows("short", "reports")
+        service.now = began + MAX_AGE_S + 1
+        assert not again.allows("ada", "reports")
+
+    service.error = None
+    service.give("bob", 1)
+    async with service.copy(path=path) as third:
+        await soon(lambda: third.allows("bob", "reports"))
+    assert not [it for it in service.asked if it == (None, False)]
+    assert ("2", False) in service.asked
+
+
+async def forever(_: float) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_file_is_written_now_and_then(tmp_path: Path) -> None:
+    """
+    Not with each change, and not only at the end.
+    """
+    path, service = tmp_path / "copy.json", Service()
+    async with service.copy(path=path) as copy:
+        began = await written(copy, None)
+        first = path.read_bytes()
+        service.give("ada", 1)
+        await soon(lambda: copy.allows("ada", "reports"))
+        assert path.read_bytes() == first
+        service.now += SAVED_EVERY_S
+        service.give("bob", 1)
+        await written(copy, began)
+        assert b"bob" in path.read_bytes()
+
+
+async def written(copy: LocalCopy, before: object) -> object:
+    """Wait for the writing of the file that is not the one of before; return it."""
+    await soon(lambda: copy._writing is not before)
+    assert copy._writing is not None
+    await asyncio.wait({copy._writing})
+    return copy._writing
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 1}', None, "later", "of a time to come"]
+)
+async def test_a_file_of_no_use_is_as_none(
+    tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    It is told, unless there is none; and the copy is no younger because of it.
+    """
+    path, service = tmp_path / "copy.json", Service()
+    service.give("ada", 1000)
+    async with service.copy(path=path):
+        pass
+    kept = json.loads(path.read_text())
+    match text:
+        case None:
+            path.unlink()
+        case "later":
+            path.write_text(json.dumps({**kept, "format": 2}))
+        case "of a time to come":
+            path.write_text(json.dumps({**kept, "heard_at": service.now + 9e9}))
+        case _:
+            path.write_text(text)
+    service.error = Unavailable("down")
+    caplog.clear()
+    copy = service.copy(path=path)
+    await copy._load()
+
+    is_kept = text == "of a time to come"
+    assert copy.allows("ada", "reports") is is_kept
+    assert bool(caplog.records) is (text is not None and not is_kept)
+    service.now += MAX_AGE_S + 1
+    assert not copy.allows("ada", "reports")
+
+
+async def test_a_file_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    It is told, and the copy goes on.
+    """
+    service = Service()
+    service.give("ada", 1)
+    async with service.copy(path=tmp_path / "none" / "copy.json") as copy:
+        service.give("bob", 1)
+        await soon(lambda: copy.allows("bob", "reports"))
+    assert "cannot be kept" in caplog.text
 
 
 steps = st.lists(

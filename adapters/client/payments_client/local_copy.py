@@ -7,6 +7,10 @@ Rule 3: after an error the feed is asked again from the same place, later and la
 Rule 4: a page that names another version of the catalogue has the catalogue asked for
         again. If that has changed everything is read anew, once in `REFILL_EVERY_S` at
         most: until when a grant counts follows from it. Until then the old rows hold.
+Rule 5: a feed that has no such place is another one, of a database that was restored:
+        everything is read anew, and what was known before does not count.
+Rule 6: a file, if there is one, is what was known when it was written: the other rules
+        hold for it as for what is in memory.
 """
 
 import asyncio
@@ -14,12 +18,14 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from payments_client.client import PAGE_MAX, Sleep
-from payments_client.errors import ClientError, NotFound, Unavailable
+from payments_client.errors import ClientError, NotFound, Refused, Unavailable
 from payments_client.rows import Features, Rows
+from payments_client.saved_copy import SavedCopy, load, save
 from payments_client.shapes import Catalogue, FeatureAccess, FeedPage
 
 MAX_AGE_S: Final = 86_400.0
@@ -31,6 +37,7 @@ BACK_OFF_MAX_S: Final = 30.0
 REFILL_EVERY_S: Final = 60.0
 # Something between us and the service may answer an empty page at once.
 EMPTY_EVERY_S: Final = 0.5
+SAVED_EVERY_S: Final = 300.0
 
 _log: Final = logging.getLogger("payments_client")
 
@@ -55,21 +62,27 @@ class LocalCopy:
     kept up to date. It begins when all is read, or after `READY_WITHIN_S`: an
     application starts without the service, too.
 
-    Everybody is in memory: some hundred bytes a user.
+    Everybody is in memory: some hundred bytes a user. With a `path` they are in a file,
+    too, written every `SAVED_EVERY_S` and at the end: an application that starts while
+    the service is down has what was known then. It is one process's, and one service's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each by name
         self,
         client: Source,
         *,
         max_age_s: float = MAX_AGE_S,
         wait_s: int = WAIT_S,
+        path: Path | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._client = client
         self._max_age_s = max_age_s
         self._wait_s = wait_s
+        self._path = path
+        self._saved_at = -float("inf")
+        self._writing: asyncio.Future[None] | None = None
         self._clock = clock
         self._sleep = sleep
         self._rows: Rows | None = None
@@ -79,6 +92,7 @@ class LocalCopy:
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        await self._load()
         self._following = asyncio.create_task(self._follow())
         try:
             async with asyncio.timeout(READY_WITHIN_S):
@@ -96,6 +110,7 @@ class LocalCopy:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        await self._save()
 
     @property
     def age_s(self) -> float:
@@ -147,7 +162,14 @@ class LocalCopy:
             await self._fill(Features(await self._client.catalogue()), None)
             return
         rows = self._rows
-        page = await self._page(self._after, latest=False, wait_s=wait_s)
+        try:
+            page = await self._page(self._after, latest=False, wait_s=wait_s)
+        except Refused as error:
+            if error.field != "/after":
+                raise
+            _log.warning("the feed is another one: everything is read anew")
+            await self._fill(Features(await self._client.catalogue()), None)
+            return
         for change in page.changes:
             rows.take(change)
         self._after = page.next
@@ -169,6 +191,8 @@ class LocalCopy:
         rows, after, has_more = Rows(features), None, True
         while has_more:
             page = await self._page(after, latest=True, wait_s=0)
+            if page.has_more and page.next == after:
+                raise Unavailable("a feed that goes on without an end")
             for change in page.changes:
                 rows.take(change)
             after, has_more = page.next, page.has_more
@@ -182,6 +206,40 @@ class LocalCopy:
         return await self._client.feed(
             after, latest=latest, limit=PAGE_MAX, wait_s=wait_s
         )
+
+    async def _load(self) -> None:
+        if self._path is None:
+            return
+        try:
+            found = await asyncio.to_thread(load, self._path)
+        except (OSError, ValueError) as error:
+            _log.warning("the file of the copy is of no use: %s", error)
+            return
+        if found is not None:
+            self._rows = Rows(Features(found.catalogue), found.rows)
+            self._after = found.after
+            self._heard_at = min(found.heard_at, self._clock())
+            self._ready.set()
+
+    async def _save(self) -> None:
+        if self._path is None or self._rows is None or self._after is None:
+            return
+        self._saved_at = self._clock()
+        found = SavedCopy(
+            after=self._after,
+            heard_at=self._heard_at,
+            catalogue=self._rows.features.catalogue,
+            rows=self._rows.all(),
+        )
+        if self._writing is not None:
+            # Of a task that was cancelled: a thread goes on all the same.
+            await asyncio.wait({self._writing})
+        path = self._path
+        self._writing = asyncio.ensure_future(asyncio.to_thread(save, path, found))
+        try:
+            await asyncio.shield(self._writing)
+        except OSError as error:
+            _log.warning("the copy cannot be kept in its file: %s", error)
 
     async def _follow(self) -> None:
         failures = 0
@@ -202,6 +260,8 @@ class LocalCopy:
             if failures:
                 _log.info("the feed answers again, after %d failures", failures)
             failures = 0
+            if self._clock() - self._saved_at >= SAVED_EVERY_S:
+                await self._save()
             if self._after == after and self._clock() - began < EMPTY_EVERY_S:
                 await self._sleep(EMPTY_EVERY_S)
 

@@ -34,6 +34,7 @@ class Features:
     """Which features a product gives at a price."""
 
     def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         self.version = catalogue.version
         self._products = {it.product: it for it in catalogue.products}
         if catalogue.prepaid is not None:
@@ -52,9 +53,11 @@ class Features:
 class Rows:
     """Everybody of whom something is known."""
 
-    def __init__(self, features: Features) -> None:
+    def __init__(
+        self, features: Features, rows: Mapping[str, Row] | None = None
+    ) -> None:
         self.features = features
-        self._rows: dict[str, Row] = {}
+        self._rows = dict(rows or {})
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -62,6 +65,10 @@ class Rows:
     def __contains__(self, user: str) -> bool:
         row = self._rows.get(user)
         return row is not None and row.until is not None
+
+    def all(self) -> dict[str, Row]:
+        """Return a copy of all rows, by their users."""
+        return dict(self._rows)
 
     def take(self, change: Change) -> None:
         """Take a change in, unless a later one of the user is known."""
