@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,12 +102,15 @@ def test_access_without_a_grant_is_not_known() -> None:
         version=2,
         at=NOON,
         payment_status="paid",
-        entitled_until=NOON,
+        entitled_until=NOON + timedelta(days=1),
     )
-    rows.take(unsaid)
+    rows.take(msgspec.structs.replace(unsaid, version=2, entitled_until=NOON))
+    # It had ended when that was said.
+    assert "ada" in rows
+    rows.take(msgspec.structs.replace(unsaid, version=3))
     assert "ada" not in rows
     assert rows.until("ada", "reports") == 0
-    rows.take(a_change("ada", 3, a_grant("pro", 1)))
+    rows.take(a_change("ada", 4, a_grant("pro", 1)))
     assert "ada" in rows
 
 

@@ -75,7 +75,8 @@ class Rows:
         known = self._rows.get(change.user_id)
         if known is not None and known.version >= change.version:
             return
-        if change.entitled_until is not None and not change.grants:
+        ends_at = change.entitled_until
+        if ends_at is not None and ends_at > change.at and not change.grants:
             self._rows[change.user_id] = Row(change.version, None)
             return
         until: dict[str, float] = {}
