@@ -40,6 +40,7 @@ async def test_a_status_and_access_are_read(stack: ServiceWithSandbox) -> None:
         synced = await client.sync(payer.id)
         access = await client.access(payer.id)
         feature = await client.feature(payer.id, stack.product)
+        catalogue = await client.catalogue()
         with pytest.raises(RateLimited) as early:
             await client.sync(payer.id)
         with pytest.raises(NotFound) as unknown:
@@ -54,6 +55,7 @@ async def test_a_status_and_access_are_read(stack: ServiceWithSandbox) -> None:
     assert feature.granted
     assert feature.because is not None
     assert feature.because.kind == "paid_period"
+    assert (catalogue.version, access.catalogue) == ("none", "none")
     assert (early.value.code, unknown.value.code) == (
         "synced_recently",
         "account_not_found",
