@@ -1,11 +1,13 @@
-"""The client beside the service: what it reads, and what it believes."""
+"""The client beside the service: what it reads, what it keeps, and what it believes."""
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from payments_client import (
+    LocalCopy,
     NotAuthenticated,
     NotFound,
     PassRefused,
@@ -14,6 +16,8 @@ from payments_client import (
     RateLimited,
     Unavailable,
 )
+from payments_core.caller import FEED_SCOPE, READ_SCOPE
+from support import databases
 from support.service_with_sandbox import Payer, ServiceWithSandbox
 
 pytestmark = pytest.mark.anyio
@@ -23,11 +27,29 @@ def client_of(payer: Payer) -> PaymentsClient:
     return PaymentsClient(payer.stack.service.url, payer.token)
 
 
+def client_of_app(stack: ServiceWithSandbox) -> PaymentsClient:
+    token = stack.world.token("app", scopes=[FEED_SCOPE, READ_SCOPE])
+    return PaymentsClient(stack.service.url, token)
+
+
 async def subscriber(stack: ServiceWithSandbox) -> Payer:
     """Return somebody new who has subscribed; what helps has loops of its own."""
     payer = await asyncio.to_thread(stack.user)
     await asyncio.to_thread(payer.subscribed)
+    await numbered(stack)
     return payer
+
+
+async def numbered(stack: ServiceWithSandbox) -> None:
+    """Give changes their positions, as the worker does all the time."""
+    give = "select give_positions_v1(1000)"
+    await databases.execute(stack.world.database_url, give)
+
+
+async def soon(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
 
 
 async def test_a_status_and_access_are_read(stack: ServiceWithSandbox) -> None:
@@ -64,6 +86,39 @@ async def test_a_status_and_access_are_read(stack: ServiceWithSandbox) -> None:
     async with PaymentsClient(stack.service.url, "none") as stranger:
         with pytest.raises(NotAuthenticated):
             await stranger.payment_status(payer.id)
+
+
+async def test_a_copy_hears_of_who_pays_and_of_who_gives_back(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    It agrees with the service on everybody, and hears of a change by itself.
+    """
+    before = await subscriber(stack)
+    payer = await asyncio.to_thread(stack.user)
+    async with (
+        client_of_app(stack) as client,
+        LocalCopy(client, wait_s=2) as copy,
+    ):
+        assert copy.allows(before.id, stack.product)
+        assert not copy.allows(payer.id, stack.product)
+        await asyncio.to_thread(payer.subscribed)
+        await numbered(stack)
+        await soon(lambda: copy.allows(payer.id, stack.product))
+
+        charge = payer.charges[-1]["id"]
+        await asyncio.to_thread(stack.wire.post, "refunds", charge=charge)
+        await asyncio.to_thread(stack.settle)
+        await numbered(stack)
+        await soon(lambda: not copy.allows(payer.id, stack.product))
+        for user in (before, payer):
+            access = await client.access(user.id)
+            granted = {it.feature for it in access.features if it.granted}
+            assert copy.allows(user.id, stack.product) == (stack.product in granted)
+            assert await copy.check(user.id, stack.product) == (
+                stack.product in granted
+            )
+        assert not await copy.check("nobody", stack.product)
 
 
 async def test_a_pass_of_the_service_is_believed(stack: ServiceWithSandbox) -> None:

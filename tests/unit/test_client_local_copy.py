@@ -538,6 +538,7 @@ async def test_a_file_that_cannot_be_written_ends_nothing(
     service = Service()
     service.give("ada", 1)
     async with service.copy(path=tmp_path / "none" / "copy.json") as copy:
+        await written(copy, None)
         service.give("bob", 1)
         await soon(lambda: copy.allows("bob", "reports"))
     assert "cannot be kept" in caplog.text

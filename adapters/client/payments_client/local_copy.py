@@ -110,7 +110,9 @@ class LocalCopy:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._save()
+        await self._written()
+        self._save()
+        await self._written()
 
     @property
     def age_s(self) -> float:
@@ -221,8 +223,16 @@ class LocalCopy:
             self._heard_at = min(found.heard_at, self._clock())
             self._ready.set()
 
-    async def _save(self) -> None:
+    async def _written(self) -> None:
+        """Return when no file is being written."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    def _save(self) -> None:
+        """Begin to write the file, unless that is under way: nothing waits for it."""
         if self._path is None or self._rows is None or self._after is None:
+            return
+        if self._writing is not None and not self._writing.done():
             return
         self._saved_at = self._clock()
         found = SavedCopy(
@@ -231,15 +241,10 @@ class LocalCopy:
             catalogue=self._rows.features.catalogue,
             rows=self._rows.all(),
         )
-        if self._writing is not None:
-            # Of a task that was cancelled: a thread goes on all the same.
-            await asyncio.wait({self._writing})
-        path = self._path
-        self._writing = asyncio.ensure_future(asyncio.to_thread(save, path, found))
-        try:
-            await asyncio.shield(self._writing)
-        except OSError as error:
-            _log.warning("the copy cannot be kept in its file: %s", error)
+        self._writing = asyncio.ensure_future(
+            asyncio.to_thread(save, self._path, found)
+        )
+        self._writing.add_done_callback(_told_of_writing)
 
     async def _follow(self) -> None:
         failures = 0
@@ -261,9 +266,15 @@ class LocalCopy:
                 _log.info("the feed answers again, after %d failures", failures)
             failures = 0
             if self._clock() - self._saved_at >= SAVED_EVERY_S:
-                await self._save()
+                self._save()
             if self._after == after and self._clock() - began < EMPTY_EVERY_S:
                 await self._sleep(EMPTY_EVERY_S)
+
+
+def _told_of_writing(writing: "asyncio.Future[None]") -> None:
+    error = None if writing.cancelled() else writing.exception()
+    if error is not None:
+        _log.warning("the copy cannot be kept in its file: %s", error)
 
 
 def _back_off_s(failures: int) -> float:

@@ -54,9 +54,9 @@ def save(path: Path, copy: SavedCopy) -> None:
         with os.fdopen(
             os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
         ) as file:
+            # Not synced to the disk: one that was cut off by a crash is as if it were
+            # not there.
             file.write(msgspec.json.encode(copy))
-            file.flush()
-            os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

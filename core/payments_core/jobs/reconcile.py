@@ -155,14 +155,14 @@ class Reconcile:
         return [*map(_customer, unlisted)]
 
     async def suspects_of(
-        self, user_id: UserId, *, payments_max: int = PAYMENTS_MAX
+        self, user_id: UserId, *, payments_max: int | None = None
     ) -> Sequence[Suspect]:
         """Return what of one user has to be compared closely.
 
         Their customer, what it has that differs, and what is kept of them and is not
         the customer's: that was linked by an e-mail, or is a former customer's; of such
-        payments the newest, `payments_max` of them. Of who has none, the customer that
-        has their e-mail and names them.
+        payments the newest, `payments_max` or `PAYMENTS_MAX`. Of who has none, the
+        customer that has their e-mail and names them.
 
         Raises:
             AccountNotFound: there is no such user.
@@ -193,7 +193,8 @@ class Reconcile:
         payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
         # What was listed is compared above, and does not count here.
-        newest = [it for it in payments if it not in listed][:payments_max]
+        most = PAYMENTS_MAX if payments_max is None else payments_max
+        newest = [it for it in payments if it not in listed][:most]
         kept += [(JobKind.PAYMENT, it) for it in newest]
         found += [
             Suspect(subject=id_, job=JobKey(kind, id_))

@@ -203,7 +203,9 @@ def document(
 def _shapes(of: type) -> Iterator[type]:
     shape: type
     for shape in of.__subclasses__():
-        yield shape
+        # Another package in this process may have names that are ours.
+        if shape.__module__.startswith("payments_service."):
+            yield shape
         yield from _shapes(shape)
 
 
