@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 from typing_extensions import override
 
-from payments_adapters.jwt import generate_jwks
+from payments_adapters.jwt import add_pass_key, generate_jwks
 from payments_core.use_cases import RecordFacts
 from payments_service.catalogue_file import read_catalogue
 from payments_service.cli.root import payments
@@ -176,6 +176,7 @@ def settings_with_secrets(overlay: Overlay, folder: Path, *, mode: str) -> Setti
         "stripe-api-key": f"sk_{mode}_" + "k" * 24,
         "stripe-webhook-secrets": a_secret("new"),
         "jwt-keys": generate_jwks("key"),
+        "access-pass-keys": add_pass_key("key"),
         "erasure-key": base64.b64encode(bytes(range(32))).decode(),
     }
     for name, text in secrets.items():
