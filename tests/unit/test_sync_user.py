@@ -20,6 +20,7 @@ from payments_core.identity import UserId
 from payments_core.job_key import JobKey, JobKind
 from payments_core.jobs import SyncUser, sync_user
 from payments_core.jobs.sync_user import (
+    AGAIN_S,
     PAYMENTS_MAX,
     REMEMBERED_MAX,
     RUNNING_MAX,
@@ -342,13 +343,17 @@ async def test_a_gateway_that_is_down_changes_nothing(
     story: Story, sync: Syncs
 ) -> None:
     """
-    The next one may begin at once: a circuit breaker counts these.
+    The next one may begin a second later: one that fails has asked, too.
     """
     before = await story.deployment.account()
     story.deployment.line.down = True
     for _ in range(2):
         with pytest.raises(GatewayUnavailable):
             await sync.it(ADA, caller=caller_of(ADA))
+        with pytest.raises(SyncedRecently) as refused:
+            await sync.it(ADA, caller=caller_of(ADA))
+        assert refused.value.retry_after_s == AGAIN_S
+        sync.at += AGAIN_S
     assert await story.deployment.account() == before
 
     story.deployment.line.down = False

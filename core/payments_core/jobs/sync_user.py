@@ -6,7 +6,7 @@ Rule 1: what differs from what is kept is fetched and recorded as facts, as a sy
 Rule 2: an open operation of the user goes on now, and a card that was set up in the
         browser a short time ago is put in place, as when their webhooks come.
 Rule 3: one sync of a user runs at a time in a process, and none begins sooner than
-        `SYNC_EVERY_S` after another began that did not fail.
+        `SYNC_EVERY_S` after another began, or `AGAIN_S` after one has failed.
 Rule 4: the caller waits `ANSWER_WITHIN_S` at most. The sync goes on without the caller.
 """
 
@@ -48,6 +48,8 @@ from payments_core.use_cases.execute_operation import (
 )
 
 SYNC_EVERY_S: Final = 5.0
+# So long after one that failed another one begins.
+AGAIN_S: Final = 1.0
 # So many run at once in a process; the calls of all processes are in one budget.
 RUNNING_MAX: Final = 32
 # So many users are remembered as synced; a process begins fewer in `SYNC_EVERY_S`.
@@ -107,12 +109,13 @@ class SyncUser:
             if not is_over and len(self._began) < REMEMBERED_MAX:
                 break
             del self._began[first]
-        if user_id in self._running or user_id in self._began:
-            left_s = self._began.get(user_id, -math.inf) + SYNC_EVERY_S - now
+        left_s = self._began.get(user_id, -math.inf) + SYNC_EVERY_S - now
+        if user_id in self._running or left_s > 0:
             raise SyncedRecently(math.ceil(max(1, left_s)))
         if len(self._running) >= RUNNING_MAX:
             raise Overloaded
         self._began[user_id] = now
+        self._began.move_to_end(user_id)
         running = asyncio.ensure_future(self._sync(user_id))
         self._running[user_id] = running
         running.add_done_callback(lambda task: self._ended(user_id, task))
@@ -122,7 +125,8 @@ class SyncUser:
         del self._running[user_id]
         # Whether its caller is still there or not.
         if task.cancelled() or task.exception() is not None:
-            self._began.pop(user_id, None)
+            # As if it had begun earlier: it cost calls, so not at once.
+            self._began[user_id] = self.monotonic() + AGAIN_S - SYNC_EVERY_S
 
     async def _account(self, user_id: UserId) -> PaymentAccount:
         account = await self.reconcile.accounts.find(user_id)
