@@ -285,6 +285,14 @@ class JobNotFound(Rejected):
         self.job_id = job_id
 
 
+class DeliveryNotFound(Rejected):
+    code: ClassVar[str] = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"there is no delivery {delivery_id}")
+        self.delivery_id = delivery_id
+
+
 class EventTypeMismatch(Rejected):
     """A signed event came to a route that takes another type."""
 

@@ -23,6 +23,8 @@ from payments_core.ports import (
     AccountHistory,
     AuditLog,
     Checkpoints,
+    DeliveryDirectory,
+    DeliveryQueue,
     Erasures,
     EventLog,
     FeedReader,
@@ -66,6 +68,7 @@ class Stores:
     """`hold` locks an account as somebody else's save would, while it is entered.
 
     What no port reads is read by `jobs`, `periods`, `account_log` and `access_ends`.
+    `deliveries_of` is a queue of another `open_max`.
     """
 
     ledger: Ledger
@@ -84,6 +87,9 @@ class Stores:
     tokens: TokenStore
     purges: PurgeStore
     erasures: Erasures
+    deliveries: DeliveryQueue
+    delivery_list: DeliveryDirectory
+    deliveries_of: Callable[[int], DeliveryQueue]
     hold: Callable[[UserId], AbstractAsyncContextManager[None]]
     jobs: Callable[[], Awaitable[dict[JobKey, Job]]]
     periods: Callable[[], Awaitable[list[PaidPeriod]]]

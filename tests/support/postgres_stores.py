@@ -11,6 +11,7 @@ from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.deliveries import PostgresDeliveries
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
@@ -113,6 +114,9 @@ def stores_on(store: PostgresStore) -> Stores:
         tokens=PostgresTokens(store),
         purges=PostgresPurgeStore(store),
         erasures=PostgresErasures(store, TOMBSTONES),
+        deliveries=PostgresDeliveries(store),
+        delivery_list=PostgresDeliveries(store),
+        deliveries_of=lambda most: PostgresDeliveries(store, most),
         hold=hold,
         jobs=jobs,
         periods=periods,

@@ -8,6 +8,7 @@ gateway is a small fake.
 from payments_adapters.memory.account_history import MemoryAccountHistory
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
+from payments_adapters.memory.deliveries import MemoryDeliveries
 from payments_adapters.memory.erasures import MemoryErasures
 from payments_adapters.memory.feed import MemoryFeedReader, MemoryFeedSequencer
 from payments_adapters.memory.gateway import NOT_PAYING, MemoryGateway
@@ -38,6 +39,7 @@ __all__ = [
     "MemoryAuditLog",
     "MemoryCheckpoints",
     "MemoryDatabase",
+    "MemoryDeliveries",
     "MemoryErasures",
     "MemoryEventLog",
     "MemoryFeedReader",

@@ -96,6 +96,9 @@ class MemoryErasures:
         tables.add_by_hand(erasure.at, [change])
         for listed in self._database.listed_customers.values():
             listed.difference_update(keys.customer_ids)
+        for it in list(self._database.deliveries.values()):
+            if it.user_id == user:
+                del self._database.deliveries[it.key]
         self._database.tables = tables
         return True
 

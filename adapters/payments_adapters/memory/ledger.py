@@ -14,6 +14,7 @@ from payments_adapters.memory.tables import (
 )
 from payments_core.changes import Changes, JobFinish, Lookup, SaveResult, Snapshot
 from payments_core.checkpoints import LoopCheckpoint
+from payments_core.deliveries import Delivery, DeliveryKey
 from payments_core.events import EventKey, EventState, Outcome
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import JobState
@@ -35,6 +36,9 @@ class MemoryDatabase:
     locked: set[str] = attrs.field(factory=set)
     loops: dict[str, LoopCheckpoint] = attrs.field(factory=dict)
     listed_customers: dict[datetime, set[CustomerId]] = attrs.field(factory=dict)
+    # How far each delivery endpoint is, and what is on its way there or dead.
+    delivery_cursors: dict[str, int] = attrs.field(factory=dict)
+    deliveries: dict[DeliveryKey, Delivery] = attrs.field(factory=dict)
 
     def next_sequence(self) -> int:
         self.last_sequence += 1

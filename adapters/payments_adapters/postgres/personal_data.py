@@ -134,6 +134,8 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         ),
         "feed_head": Fate.OF_NO_USER,
         "access_ends": Fate.ROW_DELETED,
+        "delivery_cursors": Fate.OF_NO_USER,
+        "deliveries": Fate.ROW_DELETED,
         "link_keys": Fate.ROW_DELETED,
         "listed_customers": Fate.ROW_DELETED,
         "former_keys": Fate.ROW_DELETED,
@@ -186,6 +188,7 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
         "invoice_payments": "invoice_id = any($5) and payment_id = any($4)",
         "account_log": "user_id = $1",
         "access_ends": "user_id = $1",
+        "deliveries": "user_id = $1",
         "link_keys": (
             "key = 'user ' || $1"
             " or key = any(select 'customer ' || it from unnest($2::text[]) it)"

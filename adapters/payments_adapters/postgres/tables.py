@@ -392,6 +392,45 @@ access_ends: Final = sa.Table(
 )
 sa.Index(None, access_ends.c.due_at)
 
+delivery_cursors: Final = sa.Table(
+    "delivery_cursors",
+    METADATA,
+    # How far the account log was taken over into deliveries to an endpoint.
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+
+deliveries: Final = sa.Table(
+    "deliveries",
+    METADATA,
+    # What is on its way to an endpoint, or dead. What is delivered is deleted.
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("due_at", _MOMENT, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease_no", sa.BigInteger, nullable=False),
+    sa.Column("leased_until", _MOMENT),
+    sa.Column("first_tried_at", _MOMENT),
+    sa.Column("dead", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+)
+sa.Index(
+    "ix_deliveries_open",
+    deliveries.c.endpoint,
+    deliveries.c.user_id,
+    deliveries.c.position,
+    postgresql_where=sa.not_(deliveries.c.dead),
+)
+sa.Index(
+    "ix_deliveries_dead",
+    deliveries.c.endpoint,
+    deliveries.c.position,
+    postgresql_where=deliveries.c.dead,
+)
+# An erasure deletes those of a user.
+sa.Index(None, deliveries.c.user_id)
+
 link_keys: Final = sa.Table(
     "link_keys",
     METADATA,

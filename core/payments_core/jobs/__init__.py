@@ -1,5 +1,6 @@
 """The worker's jobs: what they do, by their kind, and the loop that runs them."""
 
+from payments_core.jobs.deliver_changes import DeliverChanges, DeliveryListener
 from payments_core.jobs.drift_cause import DriftCause
 from payments_core.jobs.drift_counts import DriftCounts
 from payments_core.jobs.give_positions import GivePositions
@@ -21,6 +22,8 @@ from payments_core.jobs.sync_user import SyncUser
 from payments_core.use_cases.patience import Patience
 
 __all__ = [
+    "DeliverChanges",
+    "DeliveryListener",
     "DriftCause",
     "DriftCounts",
     "FailedWork",

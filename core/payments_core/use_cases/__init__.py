@@ -19,6 +19,11 @@ from payments_core.use_cases.back_fill_events import (
     BackFillListener,
 )
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
+from payments_core.use_cases.deliveries import (
+    ListDeliveries,
+    ReadDelivery,
+    ReplayDeliveries,
+)
 from payments_core.use_cases.erasures import EraseAccount, Erased
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
@@ -110,6 +115,7 @@ __all__ = [
     "LinkEvent",
     "LinkPayment",
     "LinkSubscription",
+    "ListDeliveries",
     "ListInvalidatedTokens",
     "ListJobs",
     "ListPayments",
@@ -124,6 +130,7 @@ __all__ = [
     "ReadAccess",
     "ReadAuditLog",
     "ReadCatalogue",
+    "ReadDelivery",
     "ReadFeed",
     "ReadIntent",
     "ReadJob",
@@ -138,6 +145,7 @@ __all__ = [
     "RecoveredPage",
     "RegisterCustomer",
     "RegisterUser",
+    "ReplayDeliveries",
     "ReplayEvents",
     "Replayed",
     "RetryJobs",

@@ -366,3 +366,19 @@ async def test_the_body_of_an_event_of_the_release_before_is_found(
 
     (kept,) = await stores.events.find("evt_1")
     assert kept.body == b"old"
+
+
+async def test_changes_are_taken_over_by_one_process_at_a_time(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    Another one does not wait for it, and does not move the cursor back.
+    """
+    await stores.deliveries.begin("crm", from_start=True)
+    await stores.keep(an_account())
+    assert await stores.sequencer.give(1) == 1
+
+    async with holding(shared, "select from delivery_cursors for no key update"):
+        assert not await stores.deliveries.take_over("crm", now=NOON, limit=1)
+
+    assert await stores.deliveries.take_over("crm", now=NOON, limit=1) == 1

@@ -38,6 +38,7 @@ _CODES: Final = (
     (errors.EventNotFound, Exit.NOT_FOUND),
     (errors.NotRecorded, Exit.NOT_FOUND),
     (errors.EventBodyGone, Exit.NOT_FOUND),
+    (errors.DeliveryNotFound, Exit.NOT_FOUND),
     (errors.JobNotFound, Exit.NOT_FOUND),
     (errors.PaymentNotFound, Exit.NOT_FOUND),
     (errors.TokenNotFound, Exit.NOT_FOUND),
