@@ -253,6 +253,11 @@ WRONG: Final = [
         "Layers of the JWT adapter",
     ),
     (
+        f"{ADAPTERS}/webhooks_out/signing.py",
+        "import payments_adapters.webhooks_out.sender",
+        "Layers of the outgoing webhooks",
+    ),
+    (
         f"{ADAPTERS}/rate_limited_gateway/call_budget.py",
         "import payments_adapters.rate_limited_gateway.gateway",
         "Layers of the rate-limited gateway",

@@ -1,0 +1,94 @@
+"""Which addresses are connected to: public ones, and private ones where it is allowed.
+
+Rule 1: what an address means is decided, however it is written: an IPv4 address within
+        an IPv6 address counts as itself.
+Rule 2: link-local addresses (a cloud's metadata is one), multicast, unspecified and
+        reserved ones are never connected to.
+Rule 3: what is not globally routable is connected to only where private addresses are
+        allowed.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+# Returns all addresses of a host; an OSError, if it has none.
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_NEVER: Final[Sequence[IPv4Network | IPv6Network]] = [
+    ip_network(it)
+    for it in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",
+        # Protocol assignments; Oracle's metadata.
+        "192.0.0.0/24",
+        # Alibaba's metadata.
+        "100.100.100.200/32",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+        # Metadata of AWS and of Google.
+        "fd00:ec2::/32",
+        "fd20:ce::/32",
+    )
+]
+# What of IPv6 is given out to be routed.
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+_RELAYS_V4: Final = IPv4Network("192.88.99.0/24")
+_DOCUMENTATION_V6: Final = IPv6Network("3fff::/20")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_COMPATIBLE: Final = IPv6Network("::/96")
+_V4_BITS: Final = 2**32 - 1
+
+
+def refusal_of(text: str, *, allow_private: bool) -> str | None:
+    """Return why an address is not connected to; None if it is."""
+    try:
+        address = _meant(ip_address(text))
+    except ValueError:
+        return "no address"
+    if any(address in it for it in _NEVER):
+        return "link-local, multicast or reserved"
+    if allow_private or _is_global(address):
+        return None
+    return "not globally routable, and allow_private is not set"
+
+
+def _meant(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for, if it is such a one."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _COMPATIBLE and not (address.is_loopback or address.is_unspecified):
+        return IPv4Address(int(address) & _V4_BITS)
+    if address in _NAT64:
+        return IPv4Address(int(address) & _V4_BITS)
+    tunnel = address.teredo[1] if address.teredo else None
+    return address.ipv4_mapped or address.sixtofour or tunnel or address
+
+
+def _is_global(address: Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return address.is_global and address not in _RELAYS_V4
+    return (
+        address.is_global and address in _GLOBAL_V6 and address not in _DOCUMENTATION_V6
+    )
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host, as the system orders them."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
