@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import re
+import secrets
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from payments_adapters.jwt import generate_jwks
 from payments_adapters.postgres import schema
 from payments_adapters.stripe.api_shapes import API_VERSION
 from payments_adapters.stripe.endpoint import EVENT_TYPES
+from payments_adapters.webhooks_out.signing import written
 from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_sandbox import Sandbox, shapes
 from payments_sandbox.permissions import PERMISSIONS
@@ -50,6 +52,7 @@ _WELL: Final = """
 update alembic_version set version_num = '{head}';
 delete from webhook_events; delete from jobs; delete from checkpoints;
 delete from deployment; delete from erased_keys; delete from erasures;
+delete from deliveries; delete from delivery_cursors;
 insert into deployment (singleton, livemode) values (true, false);
 insert into checkpoints (name, reached_at, due_at, attempts, lease_no)
 values ('events', now(), now(), 0, 1), ('sweep', now(), now(), 0, 1)
@@ -72,6 +75,19 @@ insert into checkpoints (name, due_at, attempts, lease_no)
 values ('{name}', now(), 0, 1) on conflict do nothing;
 update checkpoints set reached_at = now() - interval '{ago}', result = '{result}'
 where name = '{name}'
+"""
+_DELIVERY: Final = """
+insert into delivery_cursors values ('crm', 2) on conflict do nothing;
+insert into deliveries (
+    endpoint, position, user_id, due_at, attempts, lease_no, first_tried_at, dead
+) values (
+    'crm', {position}, 'ada', now(), 9, 1, now() - interval '2 hours', {dead}
+)
+"""
+CRM: Final = f"""
+[endpoints.crm]
+url = "https://crm.example/hooks"
+secrets = ["{written(secrets.token_bytes(32))}"]
 """
 NOWHERE: Final = "http://127.0.0.1:1"
 _JOB: Final = """
@@ -239,6 +255,12 @@ def thin_beside(it: Deployed) -> None:
         },
         None,
     )
+
+
+def delivering(it: Deployed, *, dead: bool) -> None:
+    """Let a delivery have failed for some time."""
+    it.set(WEBHOOKS_OUT=CRM)
+    it.sql(_DELIVERY.format(position=1 + dead, dead=dead))
 
 
 def lacking(*resources: str) -> Deed:
@@ -489,6 +511,22 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         "D64": Wrong("catalogue", "not active", selling(active="false")),
         "D65": Wrong("catalogue", "not recurring", selling(recurring="")),
         "D66": Wrong("catalogue", "but of prod", selling(product="prod_other")),
+        "D67": setting("endpoints.crm.url: missing", WEBHOOKS_OUT="[endpoints.crm]"),
+        "D68": Wrong(
+            "webhooks out",
+            "crm: 1 dead, which were tried for three days",
+            lambda it: delivering(it, dead=True),
+        ),
+        "D69": Wrong(
+            "webhooks out",
+            "crm: 1 open, one of which fails for 2 h",
+            lambda it: delivering(it, dead=False),
+        ),
+        "D70": Wrong(
+            "webhooks out",
+            "crm: no worker has begun to deliver to it",
+            lambda it: it.set(WEBHOOKS_OUT=CRM),
+        ),
     }
 )
 # What follows from it, and is said, too.
@@ -503,7 +541,7 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         **{id_: {"key", "endpoints", "mode"} for id_ in ("D14", "D15")},
         "D25": {
             *("schema", "mode", "database clock", "events", "jobs", "back-fill"),
-            *("sweep", "drift", "erasure key", "erasures"),
+            *("sweep", "drift", "erasure key", "erasures", "webhooks out"),
         },
         "D26": {
             *("mode", "events", "jobs", "back-fill", "sweep", "drift"),
@@ -523,14 +561,14 @@ TOGETHER: Final = (
         *("D02", "D05", "D08", "D12", "D13", "D16", "D17", "D18", "D20", "D21", "D24"),
         *("D61",),
     ),
-    ("D01", "D03", "D06", "D22"),
+    ("D01", "D03", "D06", "D22", "D67"),
     (
         *("D28", "D38", "D41", "D43", "D44", "D46", "D48", "D49", "D50", "D51"),
         *("D52", "D54", "D56", "D57", "D58", "D60"),
     ),
-    ("D39", "D53", "D55"),
+    ("D39", "D53", "D55", "D68", "D69"),
     ("D27", "D31", "D59"),
-    ("D40", "D42"),
+    ("D40", "D42", "D70"),
     ("D32", "D45", "D62"),
     ("D64",),
     ("D65",),
@@ -622,8 +660,8 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
     assert len(lines) == len(answer.out.splitlines())
     assert list(lines) == [
         *("settings", "database", "schema", "mode", "erasure key", "database clock"),
-        *("events", "jobs", "back-fill", "sweep", "drift", "erasures", "key"),
-        *("clock", "endpoints", "deliveries"),
+        *("events", "jobs", "back-fill", "sweep", "drift", "erasures"),
+        *("webhooks out", "key", "clock", "endpoints", "deliveries"),
     ]
     assert databases.digest(deployed.url) == before
 

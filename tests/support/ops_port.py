@@ -15,6 +15,7 @@ from payments_adapters.memory import (
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service.back_fill_reports import BackFillReports
+from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import WorkerMetrics, create_ops_app
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
@@ -26,6 +27,7 @@ class Ops:
     reports: BackFillReports = attrs.field(factory=BackFillReports)
     sweeps: SweepReports = attrs.field(factory=SweepReports)
     purges: PurgeReports = attrs.field(factory=PurgeReports)
+    deliveries: DeliveryReports = attrs.field(factory=DeliveryReports)
     events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
@@ -40,6 +42,7 @@ class Ops:
             self.reports,
             self.sweeps,
             self.purges,
+            self.deliveries,
         )
         breaker = CircuitBreaker(self.clock)
         app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)

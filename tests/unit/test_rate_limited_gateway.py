@@ -46,6 +46,7 @@ from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
 from payments_service.back_fill_reports import BackFillReports
+from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
@@ -410,6 +411,7 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
         BackFillReports(),
         SweepReports(),
         PurgeReports(),
+        DeliveryReports(),
     )
     app: Any = create_ops_app(nobody, it.breaker, WebhookReports(), shown)
     transport = httpx.ASGITransport(app=app)

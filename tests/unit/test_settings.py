@@ -150,6 +150,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "access_pass_keys": None,
         "access_pass_issuer": "payments-gateway",
         "access_pass_lifetime": timedelta(minutes=5),
+        "webhooks_out": (),
         "log_level": "info",
     }
     assert not settings.livemode

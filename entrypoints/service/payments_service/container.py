@@ -6,10 +6,12 @@ provider closes over what it needs.
 """
 
 import logging
+import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -22,6 +24,7 @@ from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.deliveries import PostgresDeliveries
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
@@ -50,11 +53,13 @@ from payments_adapters.rate_limited_gateway import (
 from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.object_lists import StripeLists
+from payments_adapters.webhooks_out import WebhookSender
 from payments_core.errors import InvalidValue
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
 from payments_core.jobs import (
+    DeliverChanges,
     FailedWork,
     GivePositions,
     LogAccounts,
@@ -72,6 +77,8 @@ from payments_core.ports import (
     AuditLog,
     Checkpoints,
     Clock,
+    DeliveryDirectory,
+    DeliveryQueue,
     Erasures,
     EventLog,
     EventReader,
@@ -118,6 +125,7 @@ from payments_core.use_cases import (
     LinkEvent,
     LinkPayment,
     LinkSubscription,
+    ListDeliveries,
     ListInvalidatedTokens,
     ListJobs,
     ListPayments,
@@ -126,6 +134,7 @@ from payments_core.use_cases import (
     ReadAccess,
     ReadAuditLog,
     ReadCatalogue,
+    ReadDelivery,
     ReadFeed,
     ReadIntent,
     ReadJob,
@@ -137,6 +146,7 @@ from payments_core.use_cases import (
     RecoverEvents,
     RegisterCustomer,
     RegisterUser,
+    ReplayDeliveries,
     ReplayEvents,
     RetryJobs,
     SetUpCard,
@@ -144,7 +154,9 @@ from payments_core.use_cases import (
     UpdateCard,
 )
 from payments_service.back_fill_reports import BackFillReports
+from payments_service.delivery_reports import DeliveryReports
 from payments_service.ingest_queue import IngestQueue
+from payments_service.presentation.deliveries import change_body
 from payments_service.purge_reports import PurgeReports
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
@@ -170,6 +182,7 @@ USE_CASES: Final = (
     LinkEvent,
     LinkPayment,
     LinkSubscription,
+    ListDeliveries,
     ListInvalidatedTokens,
     ListJobs,
     ListPayments,
@@ -177,6 +190,7 @@ USE_CASES: Final = (
     PreviewChange,
     GetAuthorizedAccount,
     ReadAuditLog,
+    ReadDelivery,
     ReadIntent,
     ReadJob,
     ReadPaymentLink,
@@ -185,6 +199,7 @@ USE_CASES: Final = (
     ReadTimeline,
     RegisterCustomer,
     RegisterUser,
+    ReplayDeliveries,
     ReplayEvents,
     RetryJobs,
     SetUpCard,
@@ -256,6 +271,12 @@ class Container:
         return found
 
     @property
+    def deliveries(self) -> Sequence[DeliverChanges]:
+        """Return what delivers to each endpoint."""
+        found: Sequence[DeliverChanges] = self._container.resolve(_Deliveries).each
+        return found
+
+    @property
     def checkpoints(self) -> Checkpoints:
         found: Checkpoints = self._container.resolve(Checkpoints)
         return found
@@ -279,6 +300,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
         container[PostgresStore].opened(),
         container[StripeGateway].opened(),
         container[StripeLists].opened(),
+        container[WebhookSender].opened(),
     ):
         yield
 
@@ -318,11 +340,15 @@ def build_container(
     container.register(BackFillReports, instance=BackFillReports())
     container.register(SweepReports, instance=SweepReports())
     container.register(PurgeReports, instance=PurgeReports())
+    container.register(DeliveryReports, instance=DeliveryReports())
+    sender = WebhookSender(settings.webhooks_out, system_clock)
+    container.register(WebhookSender, instance=sender)
     providers = {
         **_edges(settings, system_clock),
         **_stores(store, settings.tombstones),
         **_directories(store),
         **_lists(store),
+        **_deliveries(store),
         **_loop_stores(store, settings.tombstones),
         **_money(store, stripe, lists, breaker, system_clock),
     }
@@ -373,6 +399,7 @@ def build_container(
     for it, provider in (
         *_event_lists(settings, container).items(),
         (Purge, _purge(settings, container)),
+        (_Deliveries, _delivering(settings, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
@@ -392,6 +419,38 @@ def build_container(
         except InvalidValue as error:
             raise SettingsError({variable: error.reason}) from error
     return Container(container)
+
+
+@attrs.frozen
+class _Deliveries:
+    each: Sequence[DeliverChanges]
+
+
+def _delivering(
+    settings: Settings, container: punq.Container
+) -> Callable[[], _Deliveries]:
+    def deliver() -> _Deliveries:
+        reports = container.resolve(DeliveryReports)
+        for it in settings.webhooks_out:
+            reports.begin(it.name)
+        return _Deliveries(
+            [
+                DeliverChanges(
+                    it.name,
+                    container.resolve(DeliveryQueue),
+                    container.resolve(FeedReader),
+                    container.resolve(WebhookSender),
+                    partial(change_body, container.resolve(Policy)),
+                    container.resolve(SystemClock),
+                    random.random,
+                    reports,
+                    it.from_start,
+                )
+                for it in settings.webhooks_out
+            ]
+        )
+
+    return deliver
 
 
 def _event_lists(
@@ -645,6 +704,16 @@ def _lists(store: PostgresStore) -> _Providers:
         LogGaps: log_gaps,
         FeedSequencer: feed_sequencer,
     }
+
+
+def _deliveries(store: PostgresStore) -> _Providers:
+    def queue() -> DeliveryQueue:
+        return PostgresDeliveries(store)
+
+    def directory() -> DeliveryDirectory:
+        return PostgresDeliveries(store)
+
+    return {DeliveryQueue: queue, DeliveryDirectory: directory}
 
 
 def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:

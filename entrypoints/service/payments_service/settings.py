@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,6 +17,9 @@ from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
 from payments_core.tombstones import Tombstones
+
+if TYPE_CHECKING:
+    from payments_adapters.webhooks_out import DeliveryEndpoint
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
@@ -117,6 +121,7 @@ class Settings:
     access_pass_keys: str | None = attrs.field(default=None, repr=False)
     access_pass_issuer: str = ISSUER_OF_PASSES
     access_pass_lifetime: timedelta = LIFETIME_OF_PASSES
+    webhooks_out: "tuple[DeliveryEndpoint, ...]" = attrs.field(default=(), repr=False)
     log_level: str = "info"
 
     @property
@@ -204,6 +209,11 @@ class Settings:
                 _seconds(30, 3_600),
                 LIFETIME_OF_PASSES,
             ),
+            "webhooks_out": given.get(
+                "PAYMENTS_WEBHOOKS_OUT",
+                partial(_webhooks_out, env),
+                tuple["DeliveryEndpoint", ...](),
+            ),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
         if live and values["stripe_api_key"] is None:
@@ -216,6 +226,10 @@ class Settings:
         if _is_key_also_of_callers(values):
             given.problems["PAYMENTS_ACCESS_PASS_KEYS"] = (
                 "a key is also one of PAYMENTS_JWT_KEYS: each needs one of its own"  # noqa: S105  # a reason
+            )
+        if _is_endpoints_also_stripes(values):
+            given.problems["PAYMENTS_WEBHOOKS_OUT"] = (
+                "a secret is also one of Stripe's: each needs one of its own"
             )
         if given.problems:
             raise SettingsError(given.problems)
@@ -323,19 +337,26 @@ class _Reader:
             return text or None
         if text:
             raise ValueError(f"given twice: as {name} and as {name}_FILE")
-        try:
-            with Path(path).open("rb") as file:
-                content = file.read(SECRET_FILE_BYTES_MAX + 1)
-            text = content.decode().strip()
-        except (OSError, ValueError) as error:
-            # Without its name: a secret may have been put there by mistake.
-            why = getattr(error, "strerror", None) or type(error).__name__
-            raise ValueError(
-                f"the file of {name}_FILE cannot be read: {why}"
-            ) from error
-        if len(content) > SECRET_FILE_BYTES_MAX:
-            raise ValueError(f"its file has more than {SECRET_FILE_BYTES_MAX} bytes")
-        return text or None
+        return _file_text(Path(path), f"the file of {name}_FILE") or None
+
+
+def _file_text(path: Path, what: str) -> str:
+    """Return what a small file says.
+
+    Raises:
+        ValueError: it cannot be read, or is too long.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_BYTES_MAX + 1)
+        text = content.decode().strip()
+    except (OSError, ValueError) as error:
+        # Without its name: a secret may have been put there by mistake.
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise ValueError(f"{what} cannot be read: {why}") from error
+    if len(content) > SECRET_FILE_BYTES_MAX:
+        raise ValueError(f"its file has more than {SECRET_FILE_BYTES_MAX} bytes")
+    return text
 
 
 def _text(text: str) -> str:
@@ -435,6 +456,33 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
     check_secrets(secrets)
     return secrets
+
+
+def _webhooks_out(env: Mapping[str, str], text: str) -> "tuple[DeliveryEndpoint, ...]":
+    from payments_adapters.webhooks_out import read_endpoints  # noqa: PLC0415  # see above
+
+    # What it names is beside it.
+    folder = Path(env.get("PAYMENTS_WEBHOOKS_OUT_FILE") or ".").parent
+
+    def read_file(path: str) -> str:
+        return _file_text(folder / path, "it")
+
+    return read_endpoints(text, read_file)
+
+
+def _is_endpoints_also_stripes(values: Mapping[str, object]) -> bool:
+    match values:
+        case {
+            "webhooks_out": tuple(endpoints),
+            "stripe_webhook_secrets": tuple(secrets),
+        } if endpoints:
+            from payments_adapters.webhooks_out.endpoints import (  # noqa: PLC0415  # see above
+                has_secret,
+            )
+
+            return any(has_secret(it, secrets) for it in endpoints)
+        case _:
+            return False
 
 
 def _jwt_keys(text: str) -> str:

@@ -8,6 +8,8 @@ Rule 3: without work it polls after a moment; without a database, after a while.
 Rule 4: back-fill, the nightly sweep, the purge, the sequencer of the feed and what
         completes the log run beside all that, each one turn after the other: however
         long they take, no job waits for them.
+        delivers to each endpoint run beside all that, each one turn after the other:
+        however long they take, no job waits for them.
 """
 
 import asyncio
@@ -39,6 +41,9 @@ LOOP_POLL_S: Final = 5.0
 LOOP_WAIT_MAX_S: Final = 300.0
 # A change reaches the feed within this: one statement that mostly finds nothing.
 FEED_POLL_S: Final = 0.15
+# A change is on its way to an endpoint within this: two statements that mostly find
+# nothing, for each endpoint.
+DELIVERY_POLL_S: Final = 0.5
 
 Chore = Callable[[], Awaitable[object]]
 # Takes a turn, if one is due, and ends between pages once it is to stop. It says
@@ -49,6 +54,8 @@ SWEEP: Final = "sweep"
 PURGE: Final = "purge"
 FEED: Final = "feed"
 LOG: Final = "log"
+# Each endpoint has a loop of its own.
+DELIVERY: Final = "delivery "
 
 
 @attrs.define
@@ -76,6 +83,7 @@ class Worker:
             FEED: container[GivePositions],
             LOG: container[LogAccounts],
         }
+        loops.update({f"{DELIVERY}{it.endpoint}": it for it in container.deliveries})
         if back_fills:
             loops[BACK_FILL] = container[BackFillEvents]
         if sweeps:
@@ -145,8 +153,21 @@ class Worker:
         while give is not None and goes_on and not self._stop.is_set():
             goes_on = await give(self._stop.is_set)
 
+    async def deliver(self) -> None:
+        """Deliver what is due now, to all endpoints at once.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        loops = [it for name, it in self._loops.items() if name.startswith(DELIVERY)]
+        await asyncio.gather(*(it(self._stop.is_set) for it in loops))
+
     async def _regularly(self, name: str, loop: Loop) -> None:
-        poll_s = FEED_POLL_S if name == FEED else LOOP_POLL_S
+        poll_s = LOOP_POLL_S
+        if name == FEED:
+            poll_s = FEED_POLL_S
+        elif name.startswith(DELIVERY):
+            poll_s = DELIVERY_POLL_S
         wait_s = poll_s
         while not self._stop.is_set():
             try:

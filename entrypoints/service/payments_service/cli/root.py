@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "audit": "What was done by hand: by whom, when, why.",
     "config": "What the environment says, and whether it can be used.",
     "db": "The database's schema.",
+    "deliveries": "Deliveries of changes to other services: list, show, replay.",
     "dev": "Everything on this machine, in one command.",
     "doctor": "What is wrong with this deployment, and what to do about it.",
     "explain": "Why a user has paid or not.",

@@ -36,7 +36,7 @@ from payments_service.settings import (
 )
 
 # A connection for each check: one that waits for a lock holds up no other one.
-_CHECKS_MAX: Final = 12
+_CHECKS_MAX: Final = 13
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +146,7 @@ def _stored(it: Deployment, settings: Settings | None, store: PostgresStore) -> 
         system_clock=it.system_clock,
         back_fills=settings is None or settings.reads_event_list,
         sweeps=settings is None or settings.sweeps,
+        endpoints=[it.name for it in settings.webhooks_out] if settings else [],
     )
 
 

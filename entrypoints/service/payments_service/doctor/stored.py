@@ -14,8 +14,10 @@ from payments_adapters.postgres.backlog import (
     read_jobs,
 )
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
+from payments_adapters.postgres.deliveries import PostgresDeliveries
 from payments_adapters.postgres.erasures import PostgresErasures
 from payments_adapters.postgres.store import PostgresStore
+from payments_core.deliveries import EndpointBacklog
 from payments_core.jobs import DriftCounts
 from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_core.jobs.sweep_nightly import SWEEP
@@ -29,6 +31,8 @@ LATE: Final = timedelta(minutes=15)
 SWEEP_LATE: Final = timedelta(hours=50)
 # A worker finishes them within two hours.
 ERASURE_LATE: Final = timedelta(days=1)
+# A receiver that is restarted is back by then.
+DELIVERY_LATE: Final = timedelta(hours=1)
 # A token's leeway is 30 s, a signature's 300 s.
 SKEW_MAX: Final = timedelta(seconds=10)
 _RUN_WORKER: Final = "run `payments worker`; its log says why if it does"
@@ -102,6 +106,29 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
     return found or [ok("drift", text)]
 
 
+def results_of_deliveries(
+    endpoint: str, it: EndpointBacklog, now: datetime
+) -> CheckResults:
+    """Say how a delivery endpoint stands."""
+    found, command = (
+        list[CheckResult](),
+        f"payments deliveries list --endpoint {endpoint}",
+    )
+    if it.dead:
+        text = f"{endpoint}: {told(it.dead)} dead, which were tried for three days"
+        remedy = (
+            f"`{command} --dead` says why; once that is mended: `payments deliveries "
+            f"replay --endpoint {endpoint} --dead`"
+        )
+        found.append(wrong("webhooks out", text, remedy))
+    since = it.failing_since
+    if since is not None and now - since > DELIVERY_LATE:
+        text = f"{endpoint}: {told(it.open)} open, one of which fails for "
+        text += age(now, since)
+        found.append(wrong("webhooks out", text, f"`{command}` says why"))
+    return found or [ok("webhooks out", f"{endpoint}: {told(it.open)} open")]
+
+
 @attrs.frozen(kw_only=True)
 class Stored:
     """`clock` is the gateway's time, which is the sandbox's in development."""
@@ -111,6 +138,8 @@ class Stored:
     system_clock: SystemClock
     back_fills: bool
     sweeps: bool
+    # The names of the delivery endpoints that are configured.
+    endpoints: Sequence[str] = ()
 
     def checks(self) -> Sequence[Check]:
         return [
@@ -121,6 +150,7 @@ class Stored:
             Check("sweep", self._sweep),
             Check("drift", self._drift),
             Check("erasures", self._erasures),
+            Check("webhooks out", self._webhooks_out),
         ]
 
     async def _clock(self) -> CheckResults:
@@ -228,6 +258,19 @@ class Stored:
             text = f"{len(left)} began more than a day ago and are not finished"
             return [wrong("erasures", text, _RUN_WORKER)]
         return [ok("erasures", "none is unfinished for long")]
+
+    async def _webhooks_out(self) -> CheckResults:
+        if not self.endpoints:
+            return [ok("webhooks out", "no delivery endpoint is configured")]
+        now, found = self.system_clock(), list[CheckResult]()
+        backlogs = await PostgresDeliveries(self.store).backlogs()
+        for name in self.endpoints:
+            if name in backlogs:
+                found += results_of_deliveries(name, backlogs[name], now)
+            else:
+                text = f"{name}: no worker has begun to deliver to it"
+                found.append(wrong("webhooks out", text, _RUN_WORKER))
+        return found
 
     async def _loop(
         self, check: str, name: str, late: timedelta, *, runs: bool, what: str

@@ -22,6 +22,7 @@ from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Checkpoints, Clock, EventLog, JobDirectory
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_service.back_fill_reports import BackFillReports
+from payments_service.delivery_reports import DeliveryReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
@@ -233,6 +234,24 @@ class PurgeMetrics(Collector):
         yield purged
 
 
+class DeliveryMetrics(Collector):
+    """What became of attempts to deliver changes, as this process sees it."""
+
+    def __init__(self, reports: DeliveryReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        attempts = CounterMetricFamily(
+            "payments_delivery_attempts",
+            "Attempts to deliver a change: delivered, failed, or the last one (dead).",
+            labels=["endpoint", "outcome"],
+        )
+        for labels, count in self._reports.counts.items():
+            attempts.add_metric(labels, count)
+        yield attempts
+
+
 class WebhookMetrics(Collector):
     """What became of webhooks that changed nothing, as this process sees it."""
 
@@ -285,6 +304,7 @@ class WorkerMetrics:
     reports: BackFillReports
     sweeps: SweepReports
     purges: PurgeReports
+    deliveries: DeliveryReports
 
 
 @attrs.frozen
@@ -299,6 +319,7 @@ class _Measured:
 def _measured(worker: WorkerMetrics, registry: CollectorRegistry) -> _Measured:
     registry.register(BackFillMetrics(worker.reports))
     registry.register(SweepMetrics(worker.sweeps))
+    registry.register(DeliveryMetrics(worker.deliveries))
     registry.register(PurgeMetrics(worker.purges))
     failing = Gauge(
         "payments_jobs_failing",

@@ -9,6 +9,7 @@ import msgspec
 
 from payments_adapters.emails import read_email
 from payments_core.by_hand import AuditCursor
+from payments_core.deliveries import DeliveryKey
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
 from payments_core.job_key import JobKey
@@ -110,6 +111,17 @@ def decode_job_cursor(text: str | None) -> JobPlace | None:
         return JobPlace(_in_utc(due_at), JobKey.of_id(id_))
     except InvalidValue:
         raise _not_ours() from None
+
+
+def decode_delivery_cursor(text: str | None) -> DeliveryKey | None:
+    """Read a cursor that `encode_cursor` made of a delivery's key.
+
+    Raises:
+        InvalidValue: it was not made by this service.
+    """
+    if text is None:
+        return None
+    return DeliveryKey(*_decoded(text, tuple[_Part, _Number]))
 
 
 def decode_user_cursor(text: str | None) -> UserPlace | None:

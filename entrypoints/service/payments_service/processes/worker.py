@@ -14,6 +14,7 @@ from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
+from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.http.protocol import server_of
 from payments_service.processes.start import bound, require_own_database
@@ -32,8 +33,8 @@ def worker(ending: Ending, *, once: bool) -> None:
 
     Syncs what an event left open, goes on with operations whose process died, links
     payments to accounts, reads from Stripe's list of events what never came as a
-    webhook, compares all with Stripe at night, gives changes their positions in the
-    feed, and deletes what was kept long enough.
+    webhook, compares all with Stripe at night, delivers changes to other services
+    (PAYMENTS_WEBHOOKS_OUT_FILE), and deletes what was kept long enough.
     Any number may run at once. The ops port says that it lives, how Stripe answers, how
     many jobs are failing and events are open, how far the list is read, what differed
     at night, and what was deleted; it is not ready while Stripe refuses the API key.
@@ -58,6 +59,7 @@ async def _work(
             while await working.once():
                 continue
             await working.give_positions()
+            await working.deliver()
             return
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
         breaker = container[CircuitBreaker]
@@ -71,6 +73,7 @@ async def _work(
             container[BackFillReports],
             container[SweepReports],
             container[PurgeReports],
+            container[DeliveryReports],
         )
         ops_app = create_ops_app(readiness, breaker, reports, shown)
         ops = server_of(ops_app, lifespan="off")
