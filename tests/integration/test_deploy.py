@@ -163,10 +163,14 @@ def variables_of_settings() -> frozenset[str]:
     return frozenset(asked.names)
 
 
+# What a deployment may do without: a pod does not start where a file is missing.
+OPTIONAL: Final = frozenset({"PAYMENTS_ACCESS_PASS_KEYS", "PAYMENTS_WEBHOOKS_OUT"})
+
+
 def secret_settings() -> set[str]:
-    """Return the variables whose values do not print."""
+    """Return the variables whose values do not print, and that every pod has."""
     hidden = (field.name for field in attrs.fields(Settings) if not field.repr)
-    return {f"PAYMENTS_{name.upper()}" for name in hidden}
+    return {f"PAYMENTS_{name.upper()}" for name in hidden} - OPTIONAL
 
 
 def settings_with_secrets(overlay: Overlay, folder: Path, *, mode: str) -> Settings:

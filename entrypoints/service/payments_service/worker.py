@@ -5,11 +5,9 @@ Rule 1: any number of workers may run; what one of them drops, another one claim
 Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
         that off: within `FINISH_WITHIN_S`, whatever does not answer.
 Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill, the nightly sweep, the purge, the sequencer of the feed and what
-        completes the log run beside all that, each one turn after the other: however
-        long they take, no job waits for them.
-        delivers to each endpoint run beside all that, each one turn after the other:
-        however long they take, no job waits for them.
+Rule 4: back-fill, the nightly sweep, the purge, the sequencer of the feed, what
+        completes the log and what delivers to each endpoint run beside all that, each
+        one turn after the other: however long they take, no job waits for them.
 """
 
 import asyncio

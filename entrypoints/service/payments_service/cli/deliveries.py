@@ -59,10 +59,10 @@ def deliveries() -> None:
 def list_deliveries(  # each an option, by name
     *, endpoint: str | None, dead: bool, limit: int, cursor: str | None, as_json: bool
 ) -> None:
-    """List what is on its way or dead, by endpoint, in the order of the changes.
+    """List deliveries that are open or dead.
 
-    What is delivered is not kept. DUE_AT is real time, also beside a sandbox whose
-    clock was advanced.
+    By endpoint, in the order of the changes. What is delivered is not kept. DUE_AT is
+    real time, also beside a sandbox whose clock was advanced.
     """
     place = decode_delivery_cursor(cursor)
     wanted = DeliveryQuery(endpoint=endpoint, dead=dead)
@@ -84,7 +84,9 @@ def list_deliveries(  # each an option, by name
 
 
 @deliveries.command()
-@click.argument("id_", metavar="ID", help="As `deliveries list` shows it: crm:12.")
+@click.argument(
+    "id_", metavar="ID", help="The delivery's id, as `deliveries list` shows it."
+)
 @_JSON
 def show(*, id_: str, as_json: bool) -> None:
     """Show a delivery that is open or dead, with what is sent."""
@@ -115,7 +117,9 @@ def show(*, id_: str, as_json: bool) -> None:
 @click.argument(
     "id_", metavar="[ID]", required=False, help="As `deliveries list` shows it: crm:12."
 )
-@click.option("--endpoint", help="Those to this delivery endpoint: with one of these:")
+@click.option(
+    "--endpoint", help="Those to this delivery endpoint, by --dead or --since."
+)
 @click.option("--dead", is_flag=True, help="All of them that are dead.")
 @click.option(
     "--since",
@@ -141,7 +145,7 @@ def replay(  # each an option, by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Deliver again: one, all dead ones of an endpoint, or the changes of a time.
+    """Deliver again: one, all dead ones, or those of a time.
 
     Each is due at once and tried for three days anew, under the same webhook-id. It may
     be older than what the endpoint knows: that compares `version`. What is under way at
