@@ -143,7 +143,7 @@ def public_only(keys: str) -> str:
     ],
 )
 def test_keys_that_sign_no_pass_are_refused(text: str, reason: str) -> None:
-    with pytest.raises(InvalidValue, match=reason):
+    with pytest.raises(InvalidValue, match=f"keys: {reason}"):
         PassKeys.from_jwks(text)
 
 

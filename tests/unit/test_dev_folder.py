@@ -1,18 +1,38 @@
 """The time of a sandbox beside us, as it keeps it in a file."""
 
 import os
+import re
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from payments_core.errors import Unavailable
-from payments_service.cli.dev_folder import SANDBOX_CLOCK, DevFolder, lendable
+from payments_service.cli.dev_folder import (
+    JWKS,
+    KEYS_OF_PASSES,
+    SANDBOX_CLOCK,
+    STRIPE_API_KEY,
+    WEBHOOK_SECRET,
+    DevFolder,
+    lendable,
+)
 from payments_service.dev.folder import OwnedFolder
 
 SECOND = 1_800_000_000
+SETTINGS: Final = Path(__file__).parents[2] / "docs" / "settings.md"
+# What one process has for itself, and no command's answer depends on.
+OWN: Final = {
+    *("HOST", "PORT", "OPS_PORT", "CONNECTIONS_MAX", "KEEP_ALIVE_S", "DRAIN_S"),
+    *("DATABASE_POOL_SIZE", "LOG_LEVEL"),
+    # Of passes that the service alone issues.
+    *("ACCESS_PASS_ISSUER", "ACCESS_PASS_LIFETIME_S"),
+    # Its secrets lie beside its file.
+    "WEBHOOKS_OUT",
+}
 SHOWN = datetime.fromtimestamp(SECOND, UTC)
 
 
@@ -85,6 +105,22 @@ def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> Non
 
     (folder.path / SANDBOX_CLOCK).write_text(f"{SECOND}\n")
     assert folder.sandbox_clock().replace(microsecond=0) == SHOWN
+
+
+def test_each_setting_that_an_answer_depends_on_is_lent(folder: DevFolder) -> None:
+    """
+    A new one is lent, or named above: else a command and the service disagree.
+    """
+    found = set(re.findall(r"PAYMENTS_[A-Z_]+", SETTINGS.read_text()))
+    others = ("PAYMENTS_DEV_", "PAYMENTS_POSTGRES_", "PAYMENTS_TEST_")
+    known = {it for it in found if not it.endswith(("_FILE", "_"))}
+    known -= {it for it in known if it.startswith(others)}
+    lent = lendable(dict.fromkeys(known, "x"))
+    for name in (JWKS, STRIPE_API_KEY, WEBHOOK_SECRET, KEYS_OF_PASSES):
+        (folder.path / name).write_text("x")
+    made = folder.settings("postgresql://of@the/service", "http://127.0.0.1:1")
+
+    assert known == {*lent, *made, *(f"PAYMENTS_{it}" for it in OWN)}
 
 
 def test_what_a_service_was_started_with_is_lent_to_other_commands(

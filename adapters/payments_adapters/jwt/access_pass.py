@@ -48,7 +48,10 @@ class PassKeys:
         Raises:
             InvalidValue: it is something else (see `KeySet.from_jwks`).
         """
-        keys = KeySet.from_jwks(text)
+        try:
+            keys = KeySet.from_jwks(text)
+        except InvalidValue as error:
+            raise InvalidValue("keys", error.reason) from None
         listed = list(keys.keys.values())
         for key in listed:
             if key.alg != ALGORITHM:

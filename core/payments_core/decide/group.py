@@ -143,7 +143,8 @@ class Group:
 
     def note(self, cause: str) -> None:
         """Note what the account changes by."""
-        self._causes.append(cause)
+        if cause not in self._causes:
+            self._causes.append(cause)
 
     # The end
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import jwt
 import pytest
 
 from support.command_line import Inside
@@ -45,6 +46,22 @@ def test_what_is_no_valid_token_is_said_not_to_be_invalidated(dev: Dev) -> None:
     assert (cut_short.code, cut_short.out) == (3, "")
     assert "nothing was invalidated" in cut_short.err
     assert dev.asks(token, "pasted") == 200
+
+
+def test_a_token_may_have_scopes(dev: Dev) -> None:
+    """
+    Those of readers, each by its name; an app needs no administrator's.
+    """
+    words = ("token", "issue", "--user", "app", "--json")
+    scopes = ("--scope", "payments:feed", "--scope", "payments:read")
+    token = dev.run(*words, *scopes).json["token"]
+    unknown = dev.run(*words, "--scope", "payments:write")
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["scope"] == "payments:feed payments:read"
+    assert dev.asks(token, "app") == 404
+    assert unknown.code == 2
+    assert "payments:write" in unknown.err
 
 
 def test_all_of_a_users_tokens_are_invalidated(dev: Dev) -> None:

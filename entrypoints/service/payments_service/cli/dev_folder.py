@@ -32,7 +32,9 @@ LOCK: Final = "lock"
 SANDBOX_CLOCK: Final = "sandbox-clock"
 # What a service was started with, and other commands have to know as well.
 _LENT: Final = (
+    "PAYMENTS_CATALOGUE",
     "PAYMENTS_GRACE_DAYS",
+    "PAYMENTS_JWT_MAX_AGE_S",
     "PAYMENTS_SWEEP",
     "PAYMENTS_EVENT_BACK_FILL_S",
     "PAYMENTS_KEEP_BODIES_DAYS",

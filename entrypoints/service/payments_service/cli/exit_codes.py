@@ -36,6 +36,7 @@ class CommandError(Exception):
 _CODES: Final = (
     (errors.AccountNotFound, Exit.NOT_FOUND),
     (errors.EventNotFound, Exit.NOT_FOUND),
+    (errors.FeatureNotFound, Exit.NOT_FOUND),
     (errors.NotRecorded, Exit.NOT_FOUND),
     (errors.EventBodyGone, Exit.NOT_FOUND),
     (errors.DeliveryNotFound, Exit.NOT_FOUND),

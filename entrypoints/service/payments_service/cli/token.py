@@ -10,7 +10,7 @@ import click
 
 from payments_adapters.emails import read_email
 from payments_adapters.jwt import KeySet, add_pass_key, issue
-from payments_core.caller import ADMIN_SCOPE
+from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
 from payments_core.use_cases import (
@@ -72,6 +72,13 @@ def _issued(
 @click.option("--email", help="Lets the user's first call register it.")
 @click.option("--admin", is_flag=True, help=f"Add the scope {ADMIN_SCOPE}.")
 @click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([READ_SCOPE, FEED_SCOPE]),
+    help="Add this scope; may be given again.",
+)
+@click.option(
     "--lifetime",
     default=3600,
     show_default=True,
@@ -80,7 +87,13 @@ def _issued(
 )
 @_JSON
 def issue_token(
-    *, user: str, email: str | None, admin: bool, lifetime: int, as_json: bool
+    *,
+    user: str,
+    email: str | None,
+    admin: bool,
+    scopes: tuple[str, ...],
+    lifetime: int,
+    as_json: bool,
 ) -> None:
     """Issue a token with the development key.
 
@@ -98,7 +111,7 @@ def issue_token(
         folder,
         user_id(user),
         read_email(email) if email else None,
-        (ADMIN_SCOPE,) if admin else (),
+        (*scopes, ADMIN_SCOPE) if admin else scopes,
         timedelta(seconds=lifetime),
     )
     click.echo(json.dumps({"token": text}) if as_json else text)

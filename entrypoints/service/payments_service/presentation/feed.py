@@ -31,8 +31,8 @@ class GrantOut(msgspec.Struct, frozen=True):
 class ChangeOut(msgspec.Struct, frozen=True):
     """What became known of a user at a moment; `position` is its place in the feed.
 
-    `entitled_until` is when access ends, by what was known then; null: there is none.
-    `grants` end by the catalogue of now.
+    `entitled_until` is when access ends, by what was known then and the catalogue of
+    now, and so are the ends of `grants`; null: there is none.
     """
 
     position: int
@@ -47,6 +47,7 @@ class ChangeOut(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, change: FeedChange, policy: Policy) -> Self:
+        ends = [it.until(policy) for it in change.grants]
         return cls(
             position=change.position,
             user_id=change.user_id,
@@ -54,7 +55,8 @@ class ChangeOut(msgspec.Struct, frozen=True):
             at=change.at,
             payment_status=change.payment_status,
             payment_expire_date=change.payment_expire_date,
-            entitled_until=change.entitled_until,
+            # As its grants have it. Rows that name none say it themselves.
+            entitled_until=max(ends, default=change.entitled_until),
             grants=[GrantOut.of(it, policy) for it in change.grants],
             cause=change.cause,
         )
