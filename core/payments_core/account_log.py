@@ -13,7 +13,6 @@ import attrs
 from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus, Standing
 from payments_core.identity import UserId
-from payments_core.policy import Policy
 
 
 @attrs.frozen(kw_only=True)
@@ -40,13 +39,6 @@ class LoggedVerdict:
     grants: tuple[Grant, ...] | None = None
     catalogue: str | None = None
     ends_at: datetime | None = None
-
-    def next_end(self, policy: Policy) -> datetime | None:
-        """Return the same as `ends_at` by the grace of another policy."""
-        grants = self.grants or ()
-        return first_end(
-            [self.entitled_until, *(it.until(policy) for it in grants)], self.at
-        )
 
     def standing(self, now: datetime) -> Standing:
         """Say what it comes to at a moment, before the next row."""

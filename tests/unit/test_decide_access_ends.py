@@ -111,15 +111,38 @@ def test_the_end_of_one_product_is_told_by_its_name() -> None:
         Grant(name, None, DATE - days * DAY, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
         for name, days in [("first", 9), ("prepaid", 0)]
     )
-    row = attrs.evolve(logged(), grants=grants, ends_at=DATE - 9 * DAY)
     ends_at = DATE - 8 * DAY
-    changes, told = decided(ends_at - DAY, row)
+    row = attrs.evolve(logged(), grants=grants, ends_at=ends_at)
+    changes, told = decided(ends_at - SLACK, row)
     assert told is None
-    assert after(changes).lease.due_at == NOON + 2 * DAY
+    assert after(changes).lease.due_at == NOON + DAY + SLACK
     changes, told = decided(ends_at, row)
     assert told is not None
     assert told.cause == "access to first ended"
     assert told.standing(ends_at).entitled
+    assert after(changes).state is JobState.DONE
+
+
+@pytest.mark.parametrize("days", [0, 6])
+def test_the_end_that_was_logged_is_told_whatever_the_grace_is_by_now(
+    days: int,
+) -> None:
+    """
+    Of one of two products, too: who copies the row goes by what it said.
+    """
+    grants = tuple(
+        Grant(name, None, date, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
+        for name, date in [("first", DATE - 9 * DAY), ("prepaid", DATE)]
+    )
+    ends_at = DATE - 8 * DAY
+    row = attrs.evolve(logged(), grants=grants, ends_at=ends_at)
+
+    changes, told = decided(ends_at, row, policy=Policy(grace=days * DAY))
+
+    assert told is not None
+    assert told.entitled_until == DATE + days * DAY
+    goes_on = "access goes on: the grace is another one"
+    assert told.cause == (goes_on if days else "access to first ended")
     assert after(changes).state is JobState.DONE
 
 
@@ -129,8 +152,8 @@ def test_an_end_that_was_told_is_not_told_again() -> None:
     """
     for row in (
         logged(at=END),
-        attrs.evolve(logged(), entitled_until=None, grants=()),
-        attrs.evolve(logged(), entitled_until=NOON, grants=()),
+        attrs.evolve(logged(), entitled_until=None, grants=(), ends_at=None),
+        attrs.evolve(logged(), entitled_until=NOON, grants=(), ends_at=None),
     ):
         changes, told = decided(END + DAY, row)
         assert (told, changes.changes_account) == (None, False)
@@ -154,7 +177,7 @@ def test_a_grace_that_is_longer_by_now_is_told() -> None:
     longer = Policy(grace=9 * DAY)
     _, row = decided(END, logged(), policy=longer)
     assert row is not None
-    assert row.entitled_until == DATE + 9 * DAY == row.next_end(longer)
+    assert row.entitled_until == DATE + 9 * DAY == row.ends_at
     assert row.cause == "access goes on: the grace is another one"
 
 

@@ -183,6 +183,10 @@ def _to_grant(grant: Mapping[str, Any]) -> Grant:
 
 
 def to_logged(row: Row) -> LoggedVerdict:
+    grants, ends_at = to_grants(row["grants"]), row["ends_at"]
+    if grants is None and (until := row["entitled_until"]) and until > row["at"]:
+        # From before migration 0018: all ends at once.
+        ends_at = until
     return LoggedVerdict(
         version=row["version"],
         at=row["at"],
@@ -194,9 +198,9 @@ def to_logged(row: Row) -> LoggedVerdict:
         date_by=row["date_by"],
         cause=row["cause"],
         sources=tuple(row["sources"]),
-        grants=to_grants(row["grants"]),
+        grants=grants,
         catalogue=row["catalogue"],
-        ends_at=row["ends_at"],
+        ends_at=ends_at,
     )
 
 

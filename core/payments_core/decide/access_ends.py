@@ -32,12 +32,11 @@ def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcom
         return Outcome(EventState.PENDING, "the account changed meanwhile", job)
     until = account.verdict.entitled_until(policy)
     # Rows of before migration 0016 say nothing of it.
-    due_at = until if logged is None else logged.next_end(policy)
+    due_at = until if logged is None else logged.ends_at
     if due_at is None:
         return source.job_outcome
     if due_at > now.at:
-        later = logged.ends_at if logged is not None else None
-        if later is None or later <= now.at + SLACK:
+        if logged is None or due_at <= now.at + SLACK:
             group.rescheduled[job] = now.system + (due_at - now.at)
         # Else it was logged meanwhile, and is known with its own moment.
         return source.job_outcome
