@@ -1,6 +1,8 @@
 """The client's requests: what is sent, what is asked again, and what errors say."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from payments_client import (
     ClientError,
     FeatureAccess,
+    KeysAt,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -314,6 +317,120 @@ async def test_a_page_of_the_feed_says_what_is_wanted() -> None:
     assert first == {"limit": "1000", "wait_s": "0", "latest": "true"}
     assert second == {"after": "7", "limit": "5", "wait_s": "20"}
     assert service.requests[1].extensions["timeout"]["read"] > 20
+
+
+@pytest.mark.parametrize("code", ["not_found", None])
+async def test_a_wrong_address_is_hinted_at(code: str | None) -> None:
+    """
+    No route of the service answers so, or something else than the service does.
+    """
+    answer = problem(404, code) if code else httpx.Response(404, text="none")
+    with pytest.raises(NotFound, match="base_url ends with /payments-gateway/api"):
+        await Service(answer).client().payment_status("ada")
+    with pytest.raises(NotFound) as known:
+        await Service(problem(404, "account_not_found")).client().access("ada")
+    assert "base_url" not in str(known.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "payments.test/payments-gateway/api",
+        "ftp://payments.test",
+        "http://",
+        "https:///api",
+        "http://payments.test:none",
+        "http://user:hidden@",
+    ],
+)
+def test_what_is_no_address_is_refused(base_url: str) -> None:
+    """
+    When the client is made, with the name of the parameter.
+    """
+    with pytest.raises(ValueError, match=r"^base_url ") as error:
+        PaymentsClient(base_url, "t")
+    assert "hidden" not in str(error.value)
+    with pytest.raises(ValueError, match=r"^url "):
+        KeysAt(base_url)
+
+
+@pytest.mark.parametrize("token", ["", " \n"])
+def test_an_empty_token_is_refused(token: str) -> None:
+    """
+    A variable of the environment that is there and empty, say.
+    """
+    with pytest.raises(ValueError, match=r"^token is empty$"):
+        PaymentsClient(BASE, token)
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+UNTRUSTED = ssl.SSLCertVerificationError(1, "failed")
+UNTRUSTED.verify_message = "self-signed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (
+            caused(httpx.ConnectError("x"), ConnectionRefusedError(111, "refused")),
+            "cannot be reached: connection refused",
+        ),
+        (
+            caused(
+                httpx.ConnectError("x"),
+                ExceptionGroup("all", [OSError(113, "No route to host")]),
+            ),
+            "cannot be reached: no route to host",
+        ),
+        (
+            caused(httpx.ConnectError("x"), socket.gaierror(-2, "unknown")),
+            "cannot be reached: the name of the host is not known",
+        ),
+        (
+            caused(httpx.ConnectError("x"), UNTRUSTED),
+            "cannot be reached: its certificate is not trusted: self-signed",
+        ),
+        (
+            caused(httpx.ConnectError("x"), ssl.SSLError(1, "wrong version")),
+            "cannot be reached: no TLS connection can be made",
+        ),
+        (httpx.ConnectError("x"), "cannot be reached: no connection"),
+        (httpx.ConnectTimeout("x"), "cannot be reached: no connection in time"),
+        (httpx.ReadTimeout("x"), "does not answer in time"),
+        (httpx.ReadError("x"), "does not answer: the connection was cut off"),
+        (httpx.UnsupportedProtocol("x"), "cannot be asked: the request cannot be sent"),
+        (httpx.Response(502), "answered HTTP 502"),
+        (problem(500, "internal_error"), "answered internal_error: it is so"),
+    ],
+)
+async def test_no_answer_says_from_where_and_why(fault: Any, reason: str) -> None:
+    """
+    In plain words, with the address, and without a password or a token.
+    """
+    service = Service(fault)
+    client = PaymentsClient(
+        "http://user:hidden@payments.test:8000/payments-gateway/api",
+        "hidden-too",
+        transport=httpx.MockTransport(service),
+        retries_max=0,
+    )
+    with pytest.raises(Unavailable) as error:
+        await client.payment_status("ada")
+    assert str(error.value) == f"http://payments.test:8000 {reason}"
+
+
+@pytest.mark.parametrize("wrong", [None, 7])
+async def test_a_user_that_is_no_text_is_a_mistake(wrong: Any) -> None:
+    """
+    It names the parameter.
+    """
+    with pytest.raises(TypeError, match="user is no str"):
+        await Service(ok(STATUS)).client().payment_status(wrong)
 
 
 @pytest.mark.parametrize("user", ["", ".", ".."])

@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from payments_client.errors import (
+    CONNECTION,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -25,6 +26,7 @@ from payments_client.errors import (
     RateLimited,
     Refused,
     Unavailable,
+    why,
 )
 from payments_client.shapes import (
     Access,
@@ -44,20 +46,12 @@ RETRIES_MAX: Final = 2
 BACK_OFF_S: Final = 0.1
 WAIT_MAX_S: Final = 30
 PAGE_MAX: Final = 1_000
+BASE_PATH: Final = "/payments-gateway/api"
 
 Token = str | Callable[[], str | Awaitable[str]]
 Sleep = Callable[[float], Awaitable[None]]
 
 _T = TypeVar("_T")
-# Nothing of the request was heard, or nothing of the answer came.
-_CONNECTION: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.CloseError,
-    httpx.ReadError,
-    httpx.RemoteProtocolError,
-    httpx.WriteError,
-)
 _REFUSALS: Final[Mapping[int, type[Refused]]] = MappingProxyType(
     {
         HTTPStatus.UNAUTHORIZED: NotAuthenticated,
@@ -67,6 +61,8 @@ _REFUSALS: Final[Mapping[int, type[Refused]]] = MappingProxyType(
     }
 )
 _PROBLEM: Final = "application/problem+json"
+# A 404 of no route of the service, or of something else than the service.
+_NO_ROUTE: Final = frozenset({"", "not_found"})
 
 
 class PaymentsClient:
@@ -75,6 +71,9 @@ class PaymentsClient:
     `base_url` ends with `/payments-gateway/api`. `token` is a bearer token, or returns
     one for each request. `timeout_s` is for one try of one request. It is open from
     `async with` to its end, or from the first request to `close`.
+
+    Raises:
+        ValueError: `base_url` is no address of HTTP, or `token` is empty.
 
     All methods raise:
         Refused: the service said no; see its subclasses.
@@ -91,8 +90,12 @@ class PaymentsClient:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        if isinstance(token, str) and not token.strip():
+            raise ValueError("token is empty")
+        base = address("base_url", base_url)
+        self._origin = origin(base)
         self._http = httpx.AsyncClient(
-            base_url=base_url.rstrip("/"),
+            base_url=base,
             timeout=timeout_s,
             transport=transport,
             headers={"Accept": "application/json"},
@@ -142,7 +145,7 @@ class PaymentsClient:
         """
         path = f"{_of(user)}/sync"
         answer = await self._sent("POST", path, timeout_s=SYNC_TIMEOUT_S)
-        return _read(answer, PaymentStatus)
+        return self._read(answer, PaymentStatus)
 
     async def catalogue(self) -> Catalogue:
         """Return what is sold, and which features it gives."""
@@ -185,14 +188,14 @@ class PaymentsClient:
         for number in range(self._retries_max):
             try:
                 answer = await self._sent("GET", path, params, timeout_s=timeout_s)
-                return _read(answer, shape)
+                return self._read(answer, shape)
             except Unavailable as error:
                 wait_s = _pause(error, number)
                 if wait_s is None:
                     raise
                 await self._sleep(wait_s)
         answer = await self._sent("GET", path, params, timeout_s=timeout_s)
-        return _read(answer, shape)
+        return self._read(answer, shape)
 
     async def _sent(
         self,
@@ -216,11 +219,64 @@ class PaymentsClient:
                     timeout=timeout_s or self._timeout_s,
                 )
         except (httpx.TransportError, TimeoutError) as error:
-            # Its text may have the address, which is the application's own.
-            raise Unavailable(f"no answer: {type(error).__name__}") from error
+            raise Unavailable(f"{self._origin} {why(error)}") from error
+
+    def _read(self, answer: httpx.Response, shape: type[_T]) -> _T:
+        if not answer.is_success:
+            raise self._problem(answer)
+        try:
+            return msgspec.json.decode(answer.content, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(
+                f"{self._origin} gave an answer of another shape: {error}",
+                status=answer.status_code,
+            ) from error
+
+    def _problem(self, answer: httpx.Response) -> Refused | Unavailable:
+        """Return the error that an answer is."""
+        status, after_s = answer.status_code, _retry_after_s(answer)
+        problem = _told(answer)
+        is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if is_refusal and (problem is not None or status in _REFUSALS):
+            kind, found = _REFUSALS.get(status, Refused), problem or Problem()
+            is_lost = kind is NotFound and found.code in _NO_ROUTE
+            hint = f"base_url ends with {BASE_PATH}" if is_lost else ""
+            return kind(status, found, after_s, hint=hint)
+        words = f"{problem.code}: {problem.detail}" if problem else f"HTTP {status}"
+        return Unavailable(
+            f"{self._origin} answered {words}",
+            status=status,
+            problem=problem,
+            retry_after_s=after_s,
+        )
+
+
+def address(parameter: str, text: str) -> httpx.URL:
+    """Return an address of HTTP, without a slash at its end.
+
+    Raises:
+        ValueError: it is none; `parameter` is what the caller calls it.
+    """
+    try:
+        found = httpx.URL(text.rstrip("/"))
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{parameter} is no address: {error}") from error
+    if found.scheme not in {"http", "https"} or not found.host:
+        # It is not repeated: there may be a password in it.
+        raise ValueError(
+            f"{parameter} needs http or https and a host: https://HOST{BASE_PATH}"
+        )
+    return found
+
+
+def origin(url: httpx.URL) -> str:
+    """Return the scheme, the host and the port, without a password."""
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def _of(user: str) -> str:
+    if not isinstance(user, str):
+        raise TypeError(f"user is no str: {type(user).__name__}")
     if user in {"", ".", ".."}:
         raise ValueError("no id or e-mail of a user")
     return f"/users/{quote(user, safe='')}"
@@ -228,7 +284,7 @@ def _of(user: str) -> str:
 
 def _pause(error: Unavailable, number: int) -> float | None:
     """Return for how long to wait before a reading is made again; None: not at all."""
-    if isinstance(error.__cause__, _CONNECTION):
+    if isinstance(error.__cause__, CONNECTION):
         return BACK_OFF_S * float(2**number)
     after_s = error.retry_after_s
     if error.status != HTTPStatus.SERVICE_UNAVAILABLE or after_s is None:
@@ -236,32 +292,14 @@ def _pause(error: Unavailable, number: int) -> float | None:
     return after_s if after_s <= RETRY_AFTER_MAX_S else None
 
 
-def _read(answer: httpx.Response, shape: type[_T]) -> _T:
-    status = answer.status_code
-    if not answer.is_success:
-        raise _problem(answer)
+def _told(answer: httpx.Response) -> Problem | None:
+    """Return the problem that an answer tells; None: it is none of the service's."""
+    if not answer.headers.get("content-type", "").startswith(_PROBLEM):
+        return None
     try:
-        return msgspec.json.decode(answer.content, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unavailable(f"an answer of another shape: {error}", status=status) from (
-            error
-        )
-
-
-def _problem(answer: httpx.Response) -> Refused | Unavailable:
-    """Return the error that an answer is."""
-    status, after_s = answer.status_code, _retry_after_s(answer)
-    try:
-        is_ours = answer.headers.get("content-type", "").startswith(_PROBLEM)
-        problem = msgspec.json.decode(answer.content, type=Problem) if is_ours else None
+        return msgspec.json.decode(answer.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = None
-    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_refusal and (problem is not None or status in _REFUSALS):
-        kind = _REFUSALS.get(status, Refused)
-        return kind(status, problem or Problem(), after_s)
-    words = f"{problem.code}: {problem.detail}" if problem else f"HTTP {status}"
-    return Unavailable(words, status=status, problem=problem, retry_after_s=after_s)
+        return None
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:

@@ -4,9 +4,23 @@
 said that it cannot now. `PassRefused`: an access pass is not to be believed.
 """
 
-from collections.abc import Sequence
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Final
 
+import httpx
 import msgspec
+
+# Nothing of the request was heard, or nothing of the answer came.
+CONNECTION: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.CloseError,
+    httpx.ReadError,
+    httpx.RemoteProtocolError,
+    httpx.WriteError,
+)
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
@@ -37,10 +51,16 @@ class Refused(ClientError):  # noqa: N818  # the tree reads as a sentence
     """
 
     def __init__(
-        self, status: int, problem: Problem, retry_after_s: float | None = None
+        self,
+        status: int,
+        problem: Problem,
+        retry_after_s: float | None = None,
+        *,
+        hint: str = "",
     ) -> None:
         words = problem.detail or f"HTTP {status}"
-        super().__init__(f"{problem.code or 'refused'}: {words}")
+        more = f" ({hint})" if hint else ""
+        super().__init__(f"{problem.code or 'refused'}: {words}{more}")
         self.status = status
         self.code = problem.code
         self.detail = problem.detail
@@ -94,3 +114,41 @@ class Unavailable(ClientError):  # noqa: N818  # see Refused
 
 class PassRefused(ClientError):  # noqa: N818  # see Refused
     """An access pass is forged, expired, for somebody else, or none at all."""
+
+
+def why(error: Exception) -> str:
+    """Say why there is no answer, as the end of a sentence about an address."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return "cannot be reached: no connection in time"
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return "does not answer in time"
+    if isinstance(error, httpx.ConnectError):
+        return f"cannot be reached: {_of_connection(error)}"
+    if isinstance(error, CONNECTION):
+        return "does not answer: the connection was cut off"
+    return "cannot be asked: the request cannot be sent"
+
+
+def _of_connection(error: BaseException) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
+        if isinstance(cause, socket.gaierror):
+            return "the name of the host is not known"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return "no TLS connection can be made"
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            return cause.strerror.lower()
+    return "no connection"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it comes from; of several addresses each one's."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__

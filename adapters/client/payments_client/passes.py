@@ -22,7 +22,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from payments_client.errors import ClientError, PassRefused, Unavailable
+from payments_client.client import address, origin
+from payments_client.errors import ClientError, PassRefused, Unavailable, why
 from payments_client.shapes import Key, Keys
 
 ISSUER: Final = "payments-gateway"
@@ -90,7 +91,11 @@ class KeySource(Protocol):
 
 
 class KeysAt:
-    """The keys at an address: `…/payments-gateway/api/.well-known/jwks.json`."""
+    """The keys at an address: `…/payments-gateway/api/.well-known/jwks.json`.
+
+    Raises:
+        ValueError: `url` is no address of HTTP.
+    """
 
     def __init__(
         self,
@@ -99,7 +104,7 @@ class KeysAt:
         timeout_s: float = 5.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._url = url
+        self._url = address("url", url)
         self._timeout_s = timeout_s
         self._transport = transport
 
@@ -113,9 +118,12 @@ class KeysAt:
             if answer.status_code == httpx.codes.OK:
                 return msgspec.json.decode(answer.content, type=Keys)
         except (httpx.TransportError, TimeoutError, msgspec.DecodeError) as error:
-            raise Unavailable(f"no keys: {type(error).__name__}") from error
+            is_answered = isinstance(error, msgspec.DecodeError)
+            reason = "answered something else" if is_answered else why(error)
+            raise Unavailable(f"no keys: {origin(self._url)} {reason}") from error
         raise Unavailable(
-            f"no keys: HTTP {answer.status_code}", status=answer.status_code
+            f"no keys: {origin(self._url)} answered HTTP {answer.status_code}",
+            status=answer.status_code,
         )
 
 
