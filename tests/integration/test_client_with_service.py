@@ -16,6 +16,7 @@ from payments_client import (
     RateLimited,
     Unavailable,
 )
+from payments_client.client import BASE_PATH
 from payments_core.caller import FEED_SCOPE, READ_SCOPE
 from support import databases
 from support.service_with_sandbox import Payer, ServiceWithSandbox
@@ -146,6 +147,28 @@ async def test_a_pass_of_the_service_is_believed(stack: ServiceWithSandbox) -> N
         await by_address.verify(payer.token)
 
 
+async def test_a_wrong_address_or_scope_is_told(
+    stack: ServiceWithSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    It denies nobody in silence, and is not waited for.
+    """
+    host = stack.service.url.removesuffix(BASE_PATH)
+    assert host != stack.service.url
+    reads = stack.world.token("app", scopes=[READ_SCOPE])
+    for url, code in ((host, "not_found"), (stack.service.url, "scope_required")):
+        caplog.clear()
+        async with PaymentsClient(url, reads) as client, LocalCopy(client) as copy:
+            [told] = [it for it in caplog.records if it.name == "payments_client"]
+            assert (told.levelname, told.exc_info) == ("ERROR", None)
+            assert code in told.getMessage()
+            if code == "not_found":
+                with pytest.raises(NotFound, match="base_url ends with"):
+                    await copy.check("nobody", stack.product)
+            else:
+                assert not await copy.check("nobody", stack.product)
+
+
 async def test_a_service_that_is_gone_is_unavailable(stack: ServiceWithSandbox) -> None:
     """
     Nothing listens there.
@@ -154,4 +177,6 @@ async def test_a_service_that_is_gone_is_unavailable(stack: ServiceWithSandbox) 
         with pytest.raises(Unavailable) as error:
             await client.payment_status("ada")
     assert isinstance(error.value.__cause__, httpx.ConnectError)
+    told = "http://127.0.0.1:9 cannot be reached: connection refused"
+    assert str(error.value) == told
     assert stack.product

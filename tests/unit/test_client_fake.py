@@ -1,7 +1,9 @@
 """The fake for applications has the methods of what it stands for, and their errors."""
 
 import inspect
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,7 +16,7 @@ from payments_client import (
     PaymentsClient,
     Unavailable,
 )
-from payments_client.testing import A_YEAR, PASS_TTL_S, FakePayments
+from payments_client.testing import A_YEAR, PASS_TTL_S, FakePayments, sandbox_clock
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +112,37 @@ async def test_it_refuses_as_the_service_does() -> None:
         await entered.update()
         assert (entered.age_s, entered.is_usable, len(entered)) == (0, True, 1)
     await fake.close()
+
+
+async def test_no_user_has_nothing() -> None:
+    """
+    As with a copy: an empty text, and what is no text.
+    """
+    fake: Any = FakePayments()
+    fake.is_down = True
+    assert not fake.allows("", "reports")
+    assert not await fake.check("", "reports")
+    with pytest.raises(TypeError, match="user_id"):
+        fake.allows(None, "reports")
+    with pytest.raises(TypeError, match="user_id"):
+        await fake.check(None, "reports")
+
+
+def test_the_clock_of_a_sandbox_is_followed(tmp_path: Path) -> None:
+    """
+    A second of it is not left; without its file, or with half of it, it stands still.
+    """
+    path = tmp_path / "sandbox-clock"
+    with pytest.raises(FileNotFoundError):
+        sandbox_clock(path)
+    path.write_text("1800000000")
+    clock = sandbox_clock(path)
+    assert 1_800_000_000 <= clock() < 1_800_000_001
+    path.write_text("1900000000\n")
+    os.utime(path, (0, 0))
+    advanced = clock()
+    assert 1_900_000_000 < advanced < 1_900_000_001
+    path.write_text("")
+    assert clock() == advanced
+    path.unlink()
+    assert clock() == advanced

@@ -25,6 +25,7 @@ from payments_client import (
     Grant,
     LocalCopy,
     NotAllowed,
+    NotAuthenticated,
     NotFound,
     Problem,
     Refused,
@@ -38,6 +39,7 @@ from payments_client.local_copy import (
     MAX_AGE_S,
     REFILL_EVERY_S,
     SAVED_EVERY_S,
+    WARNED_MAX,
 )
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +67,7 @@ class Service:
     page: int = 1_000
     error: Exception | None = None
     asked: list[tuple[str | None, bool]] = attrs.field(factory=list)
+    waits: list[int] = attrs.field(factory=list)
     catalogues: int = 0
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -89,6 +92,7 @@ class Service:
         self, after: str | None, *, latest: bool, limit: int, wait_s: int
     ) -> FeedPage:
         self.asked.append((after, latest))
+        self.waits.append(wait_s)
         if self.error is not None:
             raise self.error
         place = int(after or 0)
@@ -247,6 +251,97 @@ async def test_who_is_not_known_is_asked_of_the_service() -> None:
         await copy.check("eve", "reports")
 
 
+@pytest.mark.parametrize("code", ["not_found", "", "gone_elsewhere"])
+async def test_a_404_of_no_user_is_no_answer(code: str) -> None:
+    """
+    Of a wrong address, say: that denies nobody in silence.
+    """
+    service = Service()
+    copy = await filled(service)
+    service.error = NotFound(404, Problem(code))
+    with pytest.raises(NotFound):
+        await copy.check("ada", "reports")
+    service.error = NotFound(404, Problem("feature_not_found"))
+    assert not await copy.check("ada", "reports")
+
+
+async def test_no_user_has_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Nothing is asked for an empty text; what is no text is a mistake of the caller.
+    """
+    service = Service()
+    copy = await filled(service)
+    service.error = Unavailable("down")
+    for user in ("", ".", ".."):
+        assert not copy.allows(user, "reports")
+        assert not await copy.check(user, "reports")
+    wrong: Any
+    for wrong in (None, 7, b"ada"):
+        with pytest.raises(TypeError, match="user_id"):
+            copy.allows(wrong, "reports")
+        with pytest.raises(TypeError, match="user_id"):
+            await copy.check(wrong, "reports")
+    assert not caplog.records
+
+
+async def test_a_feature_that_nothing_gives_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Its name may be a typo. Names that come from users are not remembered for ever.
+    """
+    service = Service()
+    service.give("ada", 1)
+    copy = await filled(service)
+    for _ in range(2):
+        assert copy.allows("ada", "reports")
+        assert not copy.allows("eve", "reports")
+        assert not copy.allows("ada", "reportz")
+        assert not await copy.check("ada", "reportz")
+    [told] = [it.getMessage() for it in caplog.records]
+    assert told == "catalogue v1… names no feature 'reportz'"
+
+    assert not await copy.check("eve", "reportx")
+    assert "reportx" in caplog.text
+    for number in range(2 * WARNED_MAX):
+        assert not copy.allows("ada", f"of a user {number}")
+    assert len(caplog.records) == WARNED_MAX
+
+
+async def test_without_a_catalogue_any_feature_may_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Each product is one, and which there are is not known.
+    """
+    service = Service(catalogue_now=Catalogue(version="none"))
+    copy = await filled(service)
+    assert not copy.allows("ada", "reports")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameter"),
+    [
+        ({"wait_s": 31}, "wait_s"),
+        ({"wait_s": -1}, "wait_s"),
+        ({"max_age_s": 25}, "max_age_s"),
+        ({"max_age_s": 59}, "max_age_s"),
+        ({"max_age_s": float("nan")}, "max_age_s"),
+        ({"wait_s": 0, "max_age_s": 0}, "max_age_s"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(
+    settings: dict[str, Any], parameter: str
+) -> None:
+    """
+    The service takes no longer wait; a copy is not too old between two answers.
+    """
+    with pytest.raises(ValueError, match=f"^{parameter} is "):
+        Service().copy(**settings)
+    Service().copy(wait_s=30, max_age_s=70)
+
+
 async def test_a_page_that_names_another_catalogue_has_all_read_anew() -> None:
     """
     A new feature reaches who has the product at once; who was erased is forgotten.
@@ -380,6 +475,83 @@ async def test_an_application_starts_without_the_service(
         await soon(lambda: copy.allows("ada", "reports"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        (NotAuthenticated, 401, "token_expired"),
+        (NotAllowed, 403, "scope_required"),
+        (NotFound, 404, "not_found"),
+    ],
+)
+async def test_a_refusal_is_not_waited_for(
+    kind: type[Refused],
+    status: int,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    It is told once, as it was answered, and the feed is asked again nevertheless.
+    """
+    monkeypatch.setattr(local_copy, "READY_WITHIN_S", 1e9)
+    service = Service(error=kind(status, Problem(code)))
+    service.give("ada", 1)
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5), service.copy(sleep=sleep) as copy:
+        assert not copy.allows("ada", "reports")
+        await soon(lambda: len(slept) >= 3)
+        [told] = caplog.records
+        assert told.levelno == logging.ERROR
+        assert told.exc_info is None
+        assert f"the service refuses the feed, HTTP {status}: {code}" in caplog.text
+        service.error = None
+        await soon(lambda: copy.allows("ada", "reports"))
+
+
+async def test_a_refusal_after_other_errors_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    The token was not right all the time: that is not hidden by what came before.
+    """
+    service, slept = Service(error=Unavailable("down")), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        service.error = NotAllowed(403, Problem("scope_required"))
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5), service.copy(sleep=sleep):
+        await soon(lambda: len(slept) >= 3)
+    levels = [it.levelno for it in caplog.records]
+    assert levels == [logging.WARNING, logging.ERROR]
+
+
+async def test_after_an_error_nothing_is_waited_for() -> None:
+    """
+    What was missed comes at once, and so does that the service answers.
+    """
+    service, slept = Service(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        service.error = None
+        await asyncio.sleep(0)
+
+    async with service.copy(sleep=sleep, wait_s=20):
+        await soon(lambda: service.waits == [0, 20])
+        service.error = Unavailable("down")
+        service.changed.set()
+        await soon(lambda: len(service.waits) == 4)
+    assert service.waits == [0, 20, 0, 20]
+    assert len(slept) == 1
+
+
 async def test_empty_pages_are_not_asked_for_without_a_pause() -> None:
     """
     Something between may answer at once, and not wait.
@@ -459,8 +631,11 @@ async def test_what_was_known_is_kept_in_a_file(tmp_path: Path) -> None:
 
     service.error = None
     service.give("bob", 1)
+    service.waits.clear()
     async with service.copy(path=path) as third:
         await soon(lambda: third.allows("bob", "reports"))
+    # Its age is not that of the file for as long as a wait.
+    assert service.waits[0] == 0
     assert not [it for it in service.asked if it == (None, False)]
     assert ("2", False) in service.asked
 

@@ -22,8 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from payments_client.client import PAGE_MAX, Sleep
-from payments_client.errors import ClientError, NotFound, Refused, Unavailable
+from payments_client.client import PAGE_MAX, TIMEOUT_S, WAIT_MAX_S, Sleep
+from payments_client.errors import (
+    ClientError,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from payments_client.rows import Features, Rows
 from payments_client.saved_copy import SavedCopy, load, save
 from payments_client.shapes import Catalogue, FeatureAccess, FeedPage
@@ -38,6 +45,12 @@ REFILL_EVERY_S: Final = 60.0
 # Something between us and the service may answer an empty page at once.
 EMPTY_EVERY_S: Final = 0.5
 SAVED_EVERY_S: Final = 300.0
+# Of names that the catalogue lacks: they may be a user's input.
+WARNED_MAX: Final = 100
+# What the service says of a user or a feature, and not of the request.
+_UNKNOWN: Final = frozenset({"account_not_found", "feature_not_found"})
+# A person has to change something first: the token, its scopes or the address.
+_LASTING: Final = (NotAuthenticated, NotAllowed, NotFound)
 
 _log: Final = logging.getLogger("payments_client")
 
@@ -59,12 +72,16 @@ class LocalCopy:
 
     The client's token needs the scope `payments:feed` (and for `check`
     `payments:read`), or `payments:admin`. Between `async with` and its end the copy is
-    kept up to date. It begins when all is read, or after `READY_WITHIN_S`: an
-    application starts without the service, too.
+    kept up to date. It begins when all is read, when the service refuses, or after
+    `READY_WITHIN_S`: an application starts without the service, too.
 
     Everybody is in memory: some hundred bytes a user. With a `path` they are in a file,
     too, written every `SAVED_EVERY_S` and at the end: an application that starts while
     the service is down has what was known then. It is one process's, and one service's.
+
+    Raises:
+        ValueError: `wait_s` is not 0 to `WAIT_MAX_S`, or `max_age_s` is shorter than
+            two requests, of which one may fail.
     """
 
     def __init__(  # noqa: PLR0913  # each by name
@@ -77,6 +94,14 @@ class LocalCopy:
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        if not 0 <= wait_s <= WAIT_MAX_S:
+            raise ValueError(f"wait_s is 0 to {WAIT_MAX_S} seconds, not {wait_s}")
+        least_s = 2 * (wait_s + TIMEOUT_S)
+        if not max_age_s >= least_s:
+            raise ValueError(
+                f"max_age_s is at least {least_s:.0f} seconds with a wait_s of {wait_s}"
+                f", not {max_age_s}"
+            )
         self._client = client
         self._max_age_s = max_age_s
         self._wait_s = wait_s
@@ -88,7 +113,9 @@ class LocalCopy:
         self._rows: Rows | None = None
         self._after: str | None = None
         self._heard_at = self._refilled_at = -float("inf")
+        # Nothing is to be gained by waiting: there is a copy, or a refusal.
         self._ready = asyncio.Event()
+        self._warned: set[str] = set()
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,25 +158,39 @@ class LocalCopy:
         """Say whether a user has a feature, as far as the copy knows.
 
         False for a user whom it does not know, and once it is too old.
+
+        Raises:
+            TypeError: `user_id` is no str.
         """
+        if not isinstance(user_id, str):
+            raise _no_user(user_id)
         rows, now = self._rows, self._clock()
         if rows is None or now - self._heard_at > self._max_age_s:
             return False
-        return now < rows.until(user_id, feature)
+        if now < rows.until(user_id, feature):
+            return True
+        self._warn_of(feature, rows.features)
+        return False
 
     async def check(self, user_id: str, feature: str) -> bool:
         """Say the same, and ask the service of a user whom the copy does not know.
 
         Raises:
             Unavailable: the service does not answer, either.
-            Refused: the client's token may not ask it.
+            Refused: the client's token may not ask it, or it has no such route.
+            TypeError: `user_id` is no str.
         """
+        if not is_user(user_id):
+            return False
         if self._rows is not None and user_id in self._rows and self.is_usable:
             return self.allows(user_id, feature)
         try:
             return (await self._client.feature(user_id, feature)).granted
-        except NotFound:
-            # No such user, or no such feature.
+        except NotFound as error:
+            if error.code not in _UNKNOWN:
+                raise
+            if self._rows is not None:
+                self._warn_of(feature, self._rows.features)
             return False
 
     async def update(self, *, wait_s: int = 0) -> None:
@@ -179,6 +220,15 @@ class LocalCopy:
             self._heard_at = self._clock()
         if page.catalogue != rows.features.version:
             await self._follow_catalogue(rows)
+
+    def _warn_of(self, feature: str, features: Features) -> None:
+        """Tell once of a feature that nothing gives: its name may be a typo."""
+        if features.names(feature) or feature in self._warned:
+            return
+        if len(self._warned) < WARNED_MAX:
+            self._warned.add(feature)
+            version = features.version
+            _log.warning("catalogue %.8s… names no feature %.100r", version, feature)
 
     async def _follow_catalogue(self, rows: Rows) -> None:
         """Read everything anew if what is sold has changed."""
@@ -247,28 +297,58 @@ class LocalCopy:
         self._writing.add_done_callback(_told_of_writing)
 
     async def _follow(self) -> None:
-        failures = 0
+        failures, is_refused = 0, False
+        # What was missed, and that the service is there again, is told without a wait.
+        wait_s = 0
         while True:
             began, after = self._clock(), self._after
             try:
-                await self.update(wait_s=self._wait_s)
+                await self.update(wait_s=wait_s)
             except Exception as error:  # noqa: BLE001  # whatever it is: asked again
-                if failures == 0:
-                    _log.warning(
-                        "the feed does not answer: %s",
-                        error if isinstance(error, ClientError) else type(error),
-                        exc_info=None if isinstance(error, Unavailable) else error,
-                    )
+                is_lasting = isinstance(error, _LASTING)
+                if failures == 0 or (is_lasting and not is_refused):
+                    _tell_of(error)
+                if is_lasting:
+                    is_refused = True
+                    self._ready.set()
                 await self._sleep(_back_off_s(failures))
-                failures += 1
+                failures, wait_s = failures + 1, 0
                 continue
             if failures:
                 _log.info("the feed answers again, after %d failures", failures)
-            failures = 0
+            failures, is_refused = 0, False
             if self._clock() - self._saved_at >= SAVED_EVERY_S:
                 self._save()
-            if self._after == after and self._clock() - began < EMPTY_EVERY_S:
+            has_waited, wait_s = wait_s == self._wait_s, self._wait_s
+            is_empty = self._after == after
+            if has_waited and is_empty and self._clock() - began < EMPTY_EVERY_S:
                 await self._sleep(EMPTY_EVERY_S)
+
+
+def is_user(user_id: str) -> bool:
+    """Say whether a text may be a user's id; `.` and `..` are no segment of a path.
+
+    Raises:
+        TypeError: it is no str.
+    """
+    if not isinstance(user_id, str):
+        raise _no_user(user_id)
+    return user_id not in {"", ".", ".."}
+
+
+def _no_user(user_id: object) -> TypeError:
+    return TypeError(f"user_id is no str: {type(user_id).__name__}")
+
+
+def _tell_of(error: Exception) -> None:
+    if isinstance(error, _LASTING):
+        _log.error("the service refuses the feed, HTTP %d: %s", error.status, error)
+    elif isinstance(error, Refused):
+        _log.warning("the service refuses the feed, HTTP %d: %s", error.status, error)
+    elif isinstance(error, ClientError):
+        _log.warning("the feed does not answer: %s", error)
+    else:
+        _log.warning("the feed cannot be read", exc_info=error)
 
 
 def _told_of_writing(writing: "asyncio.Future[None]") -> None:

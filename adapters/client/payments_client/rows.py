@@ -39,6 +39,16 @@ class Features:
         self._products = {it.product: it for it in catalogue.products}
         if catalogue.prepaid is not None:
             self._products[PREPAID] = catalogue.prepaid
+        self._names = {
+            name
+            for it in self._products.values()
+            for names in (it.features, *it.price_features.values())
+            for name in names
+        }
+
+    def names(self, feature: str) -> bool:
+        """Say whether anything gives a feature; without a catalogue any name may."""
+        return self.version == NO_CATALOGUE or feature in self._names
 
     def of(self, product: str, price: str | None) -> Sequence[str]:
         if self.version == NO_CATALOGUE:

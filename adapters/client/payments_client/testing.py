@@ -8,13 +8,16 @@ It has the methods of `PaymentsClient` that an application calls, of `LocalCopy`
 `PassVerifier`. What was not granted is not there; time passes as `clock` says.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from payments_client.errors import NotFound, PassRefused, Problem, Unavailable
+from payments_client.local_copy import is_user
 from payments_client.passes import AccessPass
 from payments_client.shapes import (
     Access,
@@ -25,6 +28,38 @@ from payments_client.shapes import (
 
 A_YEAR = timedelta(days=365)
 PASS_TTL_S = 300.0
+SANDBOX_CLOCK: Final = Path(".payments/sandbox-clock")
+# A second of the sandbox is never left for the next one.
+_SECOND_S: Final = 0.999_999
+
+
+def sandbox_clock(path: Path = SANDBOX_CLOCK) -> Callable[[], float]:
+    """Return a clock that shows the time of the sandbox of `payments dev`.
+
+    For `LocalCopy(clock=…)` beside `payments sandbox advance`. Seconds since 1970, UTC.
+    When the file is gone it stands still.
+
+    Raises:
+        OSError, ValueError: there is no such file now, or no time in it.
+    """
+    last = _sandbox_time(path)
+
+    def now() -> float:
+        nonlocal last
+        try:
+            last = _sandbox_time(path)
+        except (OSError, ValueError):
+            # The service has ended, or writes it just now.
+            return last
+        return last
+
+    return now
+
+
+def _sandbox_time(path: Path) -> float:
+    with path.open("rb") as file:
+        since_s = time.time() - os.fstat(file.fileno()).st_mtime
+        return int(file.read()) + min(max(since_s, 0.0), _SECOND_S)
 
 
 class FakePayments:
@@ -148,10 +183,12 @@ class FakePayments:
         return len(self._until)
 
     def allows(self, user_id: str, feature: str) -> bool:
+        if not is_user(user_id):
+            return False
         return self._clock() < self._until.get(user_id, {}).get(feature, 0.0)
 
     async def check(self, user_id: str, feature: str) -> bool:
-        if user_id in self._until:
+        if not is_user(user_id) or user_id in self._until:
             return self.allows(user_id, feature)
         if self.is_down:
             raise Unavailable("it is down")
