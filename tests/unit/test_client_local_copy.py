@@ -427,6 +427,44 @@ async def test_it_follows_by_itself() -> None:
     assert copy._following.cancelled()
 
 
+async def test_what_was_read_anew_meanwhile_is_not_gone_back_on() -> None:
+    """
+    A page that waited while another call read everything anew is of before: it moves
+    nothing on, so nothing between is skipped.
+    """
+    service = Service()
+    service.give("ada", 1)
+    copy = service.copy()
+    await copy.update()
+    waiting = asyncio.create_task(copy.update(wait_s=9))
+    await soon(lambda: 9 in service.waits)
+    service.now += REFILL_EVERY_S
+    service.catalogue_now = AFTER
+    await copy.update()
+    assert copy.allows("ada", "api")
+
+    service.give("ada", 0)
+    await waiting
+    await copy.update()
+
+    assert not copy.allows("ada", "reports")
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_running() -> None:
+    """
+    Its `async with` never began, so nobody would end it.
+    """
+    service = Service(error=Unavailable("down"))
+    copy = service.copy()
+    starting = asyncio.create_task(copy.__aenter__())
+    await soon(lambda: bool(service.catalogues or service.asked or copy._following))
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert copy._following is not None
+    await asyncio.gather(copy._following, return_exceptions=True)
+    assert copy._following.cancelled()
+
+
 async def test_after_errors_it_goes_on_where_it_was(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -670,7 +708,9 @@ async def written(copy: LocalCopy, before: object) -> object:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 1}', None, "later", "of a time to come"]
+    "text",
+    ["", "{", "[]", "[" * 100_000, '{"format": 1}', None, "later", "of a time to come"],
+    ids=range(8),
 )
 async def test_a_file_of_no_use_is_as_none(
     tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture

@@ -450,3 +450,26 @@ def test_every_error_is_one_of_ours() -> None:
     """
     for kind in (NotAllowed, NotAuthenticated, NotFound, RateLimited, Unavailable):
         assert issubclass(kind, ClientError)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.DecodingError("Error -3 while decompressing data"),
+        httpx.Response(200, content=b'{"keys":' + b"[" * 100_000),
+    ],
+    ids=["a broken encoding", "nested too deeply"],
+)
+async def test_an_answer_that_cannot_be_read_is_none(
+    answer: httpx.Response | Exception,
+) -> None:
+    """
+    For a guarded route that is no answer, and no error of a library's.
+    """
+    service = Service(answer)
+    transport = httpx.MockTransport(service)
+    async with PaymentsClient(BASE, "token", transport=transport) as client:
+        with pytest.raises(Unavailable):
+            await client.feature("ada", "reports")
+    with pytest.raises(Unavailable):
+        await KeysAt(f"{BASE}/keys", transport=transport).keys()

@@ -218,7 +218,7 @@ class PaymentsClient:
                     headers={"Authorization": f"Bearer {token}"},
                     timeout=timeout_s or self._timeout_s,
                 )
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.RequestError, TimeoutError) as error:
             raise Unavailable(f"{self._origin} {why(error)}") from error
 
     def _read(self, answer: httpx.Response, shape: type[_T]) -> _T:
@@ -226,7 +226,7 @@ class PaymentsClient:
             raise self._problem(answer)
         try:
             return msgspec.json.decode(answer.content, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(
                 f"{self._origin} gave an answer of another shape: {error}",
                 status=answer.status_code,

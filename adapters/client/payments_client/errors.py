@@ -124,6 +124,8 @@ def why(error: Exception) -> str:
         return "does not answer in time"
     if isinstance(error, httpx.ConnectError):
         return f"cannot be reached: {_of_connection(error)}"
+    if isinstance(error, httpx.DecodingError):
+        return "gave an answer that cannot be decoded"
     if isinstance(error, CONNECTION):
         return "does not answer: the connection was cut off"
     return "cannot be asked: the request cannot be sent"

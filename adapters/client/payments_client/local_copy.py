@@ -126,6 +126,10 @@ class LocalCopy:
                 await self._ready.wait()
         except TimeoutError:
             _log.warning("no copy yet: the service is asked until it answers")
+        except BaseException:
+            # There is no end of `async with` then.
+            self._following.cancel()
+            raise
         return self
 
     async def __aexit__(
@@ -212,6 +216,9 @@ class LocalCopy:
                 raise
             _log.warning("the feed is another one: everything is read anew")
             await self._fill(Features(await self._client.catalogue()), None)
+            return
+        if self._rows is not rows:
+            # All was read anew meanwhile, by another call: it goes on after that.
             return
         for change in page.changes:
             rows.take(change)

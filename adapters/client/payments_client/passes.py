@@ -39,6 +39,8 @@ REMEMBERED_MAX: Final = 10_000
 # The service's clock may be ahead of ours.
 AHEAD_MAX_S: Final = 30.0
 PARTS_COUNT: Final = 3
+# What a reader says of an answer that is no JSON of this shape, or one too deep.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class AccessPass(msgspec.Struct, frozen=True):
@@ -117,8 +119,8 @@ class KeysAt:
                 answer = await http.get(self._url)
             if answer.status_code == httpx.codes.OK:
                 return msgspec.json.decode(answer.content, type=Keys)
-        except (httpx.TransportError, TimeoutError, msgspec.DecodeError) as error:
-            is_answered = isinstance(error, msgspec.DecodeError)
+        except (httpx.RequestError, TimeoutError, *_UNREADABLE) as error:
+            is_answered = isinstance(error, _UNREADABLE)
             reason = "answered something else" if is_answered else why(error)
             raise Unavailable(f"no keys: {origin(self._url)} {reason}") from error
         raise Unavailable(

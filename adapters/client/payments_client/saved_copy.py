@@ -37,7 +37,10 @@ def load(path: Path) -> SavedCopy | None:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
-    found = msgspec.json.decode(text, type=SavedCopy)
+    try:
+        found = msgspec.json.decode(text, type=SavedCopy)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if found.format != FORMAT:
         raise ValueError(f"of format {found.format}, not {FORMAT}")
     return found
