@@ -33,7 +33,7 @@ from payments_core.deliveries import (
 )
 from payments_core.entitlement import PaymentStatus
 from payments_core.errors import StoreUnavailable
-from payments_core.feed import FeedChange
+from payments_core.feed import FeedChange, FeedPage
 from payments_core.identity import UserId
 from payments_core.jobs import DeliverChanges, DeliveryListener
 
@@ -212,6 +212,52 @@ async def test_a_bug_of_ours_counts_as_a_failure() -> None:
     assert world.heard.told[:2] == [("KeyError", 1), ("failed", 1)]
     [left] = world.database.deliveries.values()
     assert (left.reason, left.lease.attempts) == ("a bug: KeyError", 1)
+
+
+async def test_a_change_that_cannot_be_read_counts_as_a_failure() -> None:
+    """
+    The turn goes on with the other users; that one is put off, like any other failure.
+    """
+    world = World()
+    world.log("ada", "bob")
+
+    class Broken(MemoryFeedReader):
+        @override
+        async def page(
+            self, after: int, limit: int, *, latest: bool = False
+        ) -> FeedPage:
+            if after == 0:
+                raise ValueError("a cause that nobody knows")
+            return await super().page(after, limit, latest=latest)
+
+    await world.deliver(feed=Broken(world.database))()
+
+    assert world.texts() == ["bob 1"]
+    assert world.heard.told[:2] == [("ValueError", 1), ("failed", 1)]
+    [left] = world.database.deliveries.values()
+    assert (left.reason, left.lease.attempts) == ("a bug: ValueError", 1)
+
+
+async def test_a_change_that_the_database_does_not_give_is_no_failure() -> None:
+    """
+    The turn ends, and the delivery is left to its lease.
+    """
+    world = World()
+    world.log("ada")
+
+    class Gone(MemoryFeedReader):
+        @override
+        async def page(
+            self, after: int, limit: int, *, latest: bool = False
+        ) -> FeedPage:
+            raise StoreUnavailable
+
+    with pytest.raises(StoreUnavailable):
+        await world.deliver(feed=Gone(world.database))()
+
+    assert world.heard.told == []
+    [left] = world.database.deliveries.values()
+    assert (left.lease.attempts, left.lease.until) == (0, NOON + LEASE)
 
 
 async def test_f51_one_that_hangs_holds_up_neither_users_nor_endpoints() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from payments_core.deliveries import Delivery, SendResult
+from payments_core.errors import StoreUnavailable
 from payments_core.ports import (
     ChangeBody,
     ChangeSender,
@@ -108,18 +109,18 @@ class DeliverChanges:
             running.remove(task)
 
     async def _deliver(self, it: Delivery) -> None:
-        change = await change_at(self.feed, it.key.position)
-        if change is None:
-            # Its user was erased.
-            await self.queue.finish(it)
-            return
         try:
-            result = await self.sender.send(it.key, self.body_of(change))
+            result = await self._send(it)
+        except StoreUnavailable:
+            raise
         except Exception as error:  # noqa: BLE001  # it is told, and tried again later
             self.listener.bug(it, error)
             result = SendResult(
                 is_delivered=False, reason=f"a bug: {type(error).__name__}"
             )
+        if result is None:
+            await self.queue.finish(it)
+            return
         if result.is_delivered:
             await self.queue.finish(it)
             self.listener.delivered(it)
@@ -127,3 +128,10 @@ class DeliverChanges:
         after = it.failed(self.system_clock(), result, self.jitter())
         await self.queue.release(it, after)
         self.listener.failed(after)
+
+    async def _send(self, it: Delivery) -> SendResult | None:
+        """Send it; None: its user was erased."""
+        change = await change_at(self.feed, it.key.position)
+        if change is None:
+            return None
+        return await self.sender.send(it.key, self.body_of(change))
