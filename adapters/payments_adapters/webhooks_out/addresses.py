@@ -1,7 +1,8 @@
 """Which addresses are connected to: public ones, and private ones where it is allowed.
 
 Rule 1: what an address means is decided, however it is written: an IPv4 address within
-        an IPv6 address counts as itself.
+        an IPv6 address counts as itself. Where a network translates by a prefix of its
+        own, whatever IPv4 address may be meant counts.
 Rule 2: link-local addresses (a cloud's metadata is one), multicast, unspecified and
         reserved ones are never connected to.
 Rule 3: what is not globally routable is connected to only where private addresses are
@@ -10,7 +11,7 @@ Rule 3: what is not globally routable is connected to only where private address
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -25,31 +26,45 @@ Address = IPv4Address | IPv6Address
 # Returns all addresses of a host; an OSError, if it has none.
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_NEVER: Final[Sequence[IPv4Network | IPv6Network]] = [
-    ip_network(it)
+_METADATA_V4: Final = [
+    IPv4Network(it)
     for it in (
-        "0.0.0.0/8",
         "169.254.0.0/16",
         # Protocol assignments; Oracle's metadata.
         "192.0.0.0/24",
         # Alibaba's metadata.
         "100.100.100.200/32",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/128",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
-        # Metadata of AWS and of Google.
-        "fd00:ec2::/32",
-        "fd20:ce::/32",
+        # Azure's WireServer: globally routable, and of the host.
+        "168.63.129.16/32",
     )
+]
+_NEVER: Final[Sequence[IPv4Network | IPv6Network]] = [
+    *_METADATA_V4,
+    *(
+        ip_network(it)
+        for it in (
+            "0.0.0.0/8",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "::/128",
+            "fe80::/10",
+            "fec0::/10",
+            "ff00::/8",
+            # Metadata of AWS and of Google.
+            "fd00:ec2::/32",
+            "fd20:ce::/32",
+        )
+    ),
 ]
 # What of IPv6 is given out to be routed.
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
 _RELAYS_V4: Final = IPv4Network("192.88.99.0/24")
 _DOCUMENTATION_V6: Final = IPv6Network("3fff::/20")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+# RFC 8215: of a network's own, with a prefix of any length of RFC 6052.
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+# RFC 7915's translation without a state.
+_TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _V4_BITS: Final = 2**32 - 1
 
@@ -60,7 +75,7 @@ def refusal_of(text: str, *, allow_private: bool) -> str | None:
         address = _meant(ip_address(text))
     except ValueError:
         return "no address"
-    if any(address in it for it in _NEVER):
+    if any(address in it for it in _NEVER) or _may_mean_metadata(address):
         return "link-local, multicast or reserved"
     if allow_private or _is_global(address):
         return None
@@ -77,6 +92,27 @@ def _meant(address: Address) -> Address:
         return IPv4Address(int(address) & _V4_BITS)
     tunnel = address.teredo[1] if address.teredo else None
     return address.ipv4_mapped or address.sixtofour or tunnel or address
+
+
+def _may_mean_metadata(address: Address) -> bool:
+    """Say whether a network may translate it to what is never connected to."""
+    if isinstance(address, IPv4Address):
+        return False
+    if address in _TRANSLATED:
+        last = IPv4Address(int(address) & _V4_BITS)
+        return any(last in it for it in _NEVER)
+    # Of several readings most are of no sense: only hosts are looked for.
+    return address in _LOCAL_NAT64 and any(
+        reading in it for reading in _readings(address) for it in _METADATA_V4
+    )
+
+
+def _readings(address: IPv6Address) -> Iterator[IPv4Address]:
+    """Return what a prefix of 48, 56, 64 or 96 bits leaves (RFC 6052, 2.2)."""
+    it = address.packed
+    # The ninth byte is never a part of it.
+    for digits in (it[6:8] + it[9:11], it[7:8] + it[9:12], it[9:13], it[12:]):
+        yield IPv4Address(digits)
 
 
 def _is_global(address: Address) -> bool:
