@@ -225,6 +225,79 @@ def test_t67_an_address_that_may_be_read_in_two_ways_is_refused(url: str) -> Non
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "[1.2.3.4]",
+        "[:::::]",
+        "[::1::]",
+        "[.]",
+        "..",
+        ".",
+        "crm..example",
+        ".crm.example",
+        "a" * 64 + ".example",
+        ".".join(["a" * 63] * 4),
+        "2130706433",
+        "0x7f000001",
+        "0X7F000001",
+        "0x",
+        "127.1",
+        "127.0.0.1.",
+        "0177.0.0.1",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "crm.example.1",
+    ],
+)
+def test_t67_a_host_that_is_no_name_and_no_address_is_refused(host: str) -> None:
+    """
+    At the start, and not when it is sent to; private addresses allowed or not.
+    """
+    for allow_private in (False, True):
+        fields = {"url": f"https://{host}/", "allow_private": allow_private}
+        [reason] = faults(toml(crm={**fields, "secrets": [written(a_key())]}))
+        assert reason == (
+            "endpoints.crm.url: its host is neither a name nor an address "
+            "(IPv4 as 192.0.2.1, IPv6 as [2001:db8::1])"
+        )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "crm",
+        "crm.example.",
+        "1.crm-2.x_y.example",
+        "1crm",
+        "crm.0xy",
+        "93.184.216.34",
+        "[2606:4700:4700::1111]",
+        "[::ffff:93.184.216.34]",
+        ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61]),
+    ],
+)
+def test_a_name_or_an_address_is_taken_as_it_is(host: str) -> None:
+    """
+    Each label may begin with a digit.
+    """
+    text = toml(crm={"url": f"https://{host}/", "secrets": [written(a_key())]})
+    [found] = read_endpoints(text, files())
+    assert found.target.host == host.strip("[]")
+
+
+@pytest.mark.parametrize("field", ["secrets", "secrets_files"])
+@pytest.mark.parametrize(
+    "value", ["5", "1.5", "true", "1979-05-27", "{ a = 1 }", '""', '"whsec_longer"']
+)
+def test_what_is_no_list_of_secrets_is_named(field: str, value: str) -> None:
+    """
+    Once, whatever it is.
+    """
+    text = f'[endpoints.crm]\nurl = "{URL}"\n{field} = {value}\n'
+    assert faults(text) == [f"endpoints.crm.{field}: not a list of texts"]
+
+
+@pytest.mark.parametrize(
     ("url", "allow_private", "reason"),
     [
         ("https://127.0.0.1/", False, "its address is not globally routable"),

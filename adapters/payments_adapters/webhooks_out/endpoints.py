@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import attrs
@@ -27,6 +27,12 @@ _URL: Final = re.compile(
     r"(https?)://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:[/?](?:(?![\\#])[!-~])*)?)"
 )
+_NAME_OF_HOST: Final = re.compile(
+    r"(?=.{1,253}\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE
+)
+# Resolvers read these as an address: 2130706433, 0x7f000001, 127.1.
+_NUMBER_AT_END: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
+_AN_ADDRESS: Final = "an address (IPv4 as 192.0.2.1, IPv6 as [2001:db8::1])"
 _PORT_MAX: Final = 65_535
 _PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 _FIELDS: Final = (
@@ -170,6 +176,9 @@ class _Reader:
             self._fault(place, "not a port")
         if scheme != "https" and not allow_private:
             self._fault(place, "http is for endpoints that have allow_private only")
+        if not _is_host(host):
+            self._fault(place, f"its host is neither a name nor {_AN_ADDRESS}")
+            return None
         host = host.strip("[]")
         with suppress(ValueError):
             ip_address(host)
@@ -198,8 +207,11 @@ class _Reader:
             elif owner != name:
                 self._fault(where, f"is that of {owner}: each needs one of its own")
             found.append(key)
-        given = len(table.get("secrets") or ()) + len(table.get("secrets_files") or ())
-        if not given:
+        values = [table.get(it, []) for it in ("secrets", "secrets_files")]
+        lists = [it for it in values if isinstance(it, list)]
+        given = sum(len(it) for it in lists)
+        # What is no list is named by its own field.
+        if not given and lists == values:
             self._fault(f"{place}.secrets", "missing (or secrets_files, paths)")
         if given > SECRETS_MAX:
             self._fault(f"{place}.secrets", f"more than {SECRETS_MAX}")
@@ -209,7 +221,7 @@ class _Reader:
         self, place: str, table: Mapping[str, Any], field: str
     ) -> Iterator[tuple[str, str]]:
         values: object = table.get(field, [])
-        if not isinstance(values, Sequence) or isinstance(values, str):
+        if not isinstance(values, list):
             self._fault(f"{place}.{field}", "not a list of texts")
             return
         for number, value in enumerate(values, 1):
@@ -227,6 +239,20 @@ class _Reader:
                 yield where, self.read_file(path)
             except ValueError as error:
                 self._fault(where, str(error))
+
+
+def _is_host(text: str) -> bool:
+    """Say whether it is a name, or an address as there is one way to write it."""
+    try:
+        if text.startswith("["):
+            IPv6Address(text.strip("[]"))
+        elif _NUMBER_AT_END.fullmatch(text):
+            IPv4Address(text)
+        else:
+            return _NAME_OF_HOST.fullmatch(text) is not None
+    except ValueError:
+        return False
+    return True
 
 
 def has_secret(endpoint: DeliveryEndpoint, texts: Sequence[str]) -> bool:
