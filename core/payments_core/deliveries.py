@@ -32,6 +32,8 @@ GIVE_UP_AFTER: Final = timedelta(days=3)
 # What an endpoint may ask for by `Retry-After`.
 RETRY_AFTER_MAX: Final = timedelta(days=1)
 OPEN_MAX: Final = 10_000
+# Attempts to an endpoint that a process has under way.
+AT_ONCE: Final = 4
 REASON_LENGTH_MAX: Final = 200
 # A wait is up to a quarter shorter or longer.
 _JITTER: Final = 0.25

@@ -5,8 +5,9 @@ import secrets
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,10 @@ import attrs
 import pytest
 
 from payments_adapters.webhooks_out import DeliveryEndpoint, WebhookSender
+from payments_adapters.webhooks_out.addresses import THREADS
 from payments_adapters.webhooks_out.endpoints import Target
 from payments_adapters.webhooks_out.signing import headers_of
-from payments_core.deliveries import DeliveryKey, SendResult
+from payments_core.deliveries import AT_ONCE, DeliveryKey, SendResult
 from support.plain_http import TLS
 from support.receiver import Receiver, receiving
 from support.tls import server_and_client
@@ -48,9 +50,33 @@ class Names:
     answers: list[Sequence[str]]
     asked: list[tuple[str, int]] = attrs.field(factory=list)
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append((host, port))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@attrs.define
+class HangingNames:
+    """A look-up that answers, but of one host not until it is let go."""
+
+    host: str
+    let_go: threading.Event = attrs.field(factory=threading.Event)
+    asked: list[str] = attrs.field(factory=list)
+
+    def __call__(self, host: str, _: int) -> Sequence[str]:
+        self.asked.append(host)
+        if host == self.host:
+            self.let_go.wait()
+        return ["127.0.0.1"]
+
+
+@contextmanager
+def hanging(host: str) -> Iterator[HangingNames]:
+    names = HangingNames(host)
+    try:
+        yield names
+    finally:
+        names.let_go.set()
 
 
 def endpoint(port: int, **given: Any) -> DeliveryEndpoint:
@@ -62,7 +88,7 @@ def endpoint(port: int, **given: Any) -> DeliveryEndpoint:
 
 async def send(
     it: DeliveryEndpoint,
-    names: Callable[[str, int], Awaitable[Sequence[str]]] | None = None,
+    names: Callable[[str, int], Sequence[str]] | None = None,
     trust: ssl.SSLContext = TLS,
 ) -> SendResult:
     lookup = names or Names([["127.0.0.1"]])
@@ -259,13 +285,39 @@ async def test_a_name_server_that_hangs_is_waited_for_until_the_deadline() -> No
     The look-up is a part of the attempt.
     """
 
-    async def never(_: str, __: int) -> Sequence[str]:
-        await asyncio.Event().wait()
-        return []
+    with hanging("crm.example") as names:
+        found = await send(endpoint(1, timeout=timedelta(seconds=0.05)), names)
 
-    found = await send(endpoint(1, timeout=timedelta(seconds=0.05)), never)
+    assert found == SendResult(
+        is_delivered=False, reason="its name was not looked up within 0 s"
+    )
 
-    assert found == SendResult(is_delivered=False, reason="no answer within 0 s")
+
+async def test_f51_name_servers_that_hang_hold_up_no_other_endpoint() -> None:
+    """
+    Nor anything else that needs a thread: each endpoint has a few of its own. An
+    attempt that gets none fails, and when all is closed the threads end.
+    """
+    with receiving() as receiver, hanging("crm.example") as names:
+        hung = endpoint(1, timeout=timedelta(seconds=0.2))
+        port = port_of(receiver)
+        other = attrs.evolve(endpoint(port, host="shop.example"), name="shop")
+        sender = WebhookSender([hung, other], lambda: NOW, names, TLS)
+        async with asyncio.timeout(WITHIN_S), sender.opened():
+            # As many as the loop's own threads are at most.
+            tries = [asyncio.create_task(sender.send(KEY, BODY)) for _ in range(32)]
+            failed = await asyncio.gather(*tries)
+
+            assert await sender.send(DeliveryKey("shop", 12), BODY) == DELIVERED
+            await asyncio.to_thread(str)
+
+    reason = "its name was not looked up within 0 s"
+    assert {it.reason for it in failed} == {reason}
+    assert names.asked.count("crm.example") == AT_ONCE
+    left = [it for it in threading.enumerate() if it.name.startswith(THREADS)]
+    for it in left:
+        it.join(WITHIN_S)
+    assert not any(it.is_alive() for it in left)
 
 
 async def test_of_a_gigabyte_the_head_is_read() -> None:
@@ -337,7 +389,7 @@ async def test_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -> No
     As is one that has no address.
     """
 
-    async def fail(_: str, __: int) -> Sequence[str]:
+    def fail(_: str, __: int) -> Sequence[str]:
         raise error
 
     assert (await send(endpoint(1), fail)).reason == "its name is not known"

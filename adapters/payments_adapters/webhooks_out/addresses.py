@@ -11,7 +11,8 @@ Rule 3: what is not globally routable is connected to only where private address
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -22,9 +23,14 @@ from ipaddress import (
 )
 from typing import Final
 
+import attrs
+
+from payments_core.deliveries import AT_ONCE
+
 Address = IPv4Address | IPv6Address
-# Returns all addresses of a host; an OSError, if it has none.
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+# Returns all addresses of a host, and blocks; an OSError, if it has none.
+LookUp = Callable[[str, int], Sequence[str]]
+THREADS: Final = "names of "
 
 _METADATA_V4: Final = [
     IPv4Network(it)
@@ -123,8 +129,37 @@ def _is_global(address: Address) -> bool:
     )
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
+def look_up(host: str, port: int) -> Sequence[str]:
     """Return the addresses of a host, as the system orders them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
+
+
+@attrs.frozen
+class Resolver:
+    """Looks names up in threads of its own, which may hang and hold up no other.
+
+    Nothing ends a look-up that is under way: a name server that does not answer has
+    the thread for as long as the system waits.
+    """
+
+    _threads: ThreadPoolExecutor
+    _look_up: LookUp
+
+    @classmethod
+    def of(cls, endpoint: str, lookup: LookUp) -> "Resolver":
+        name = f"{THREADS}{endpoint}"
+        return cls(ThreadPoolExecutor(AT_ONCE, thread_name_prefix=name), lookup)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host, once there is a thread for it.
+
+        Raises:
+            OSError, UnicodeError: it has none.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._look_up, host, port)
+
+    def close(self) -> None:
+        """Look nothing more up; what is under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

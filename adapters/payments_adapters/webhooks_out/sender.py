@@ -4,7 +4,9 @@ Rule 1: the host is resolved for each attempt, its addresses are checked (see
         `webhooks_out.addresses`), and one that was checked is connected to. TLS is
         with the host's name.
 Rule 2: no redirect is followed, no proxy is used, no connection is kept.
-Rule 3: an attempt has one deadline, from the look-up of the name to the answer.
+Rule 3: an attempt has one deadline, from the look-up of the name to the answer. Names
+        of an endpoint are looked up in threads of its own: where they hang, no other
+        endpoint waits for them.
 Rule 4: any 2xx is delivered. The head of an answer is all that is read, with what
         came in the same packets.
 """
@@ -12,7 +14,7 @@ Rule 4: any 2xx is delivered. The head of an answer is all that is read, with wh
 import asyncio
 import email.utils
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -22,7 +24,12 @@ from typing import Final
 import attrs
 import httpx
 
-from payments_adapters.webhooks_out.addresses import Resolve, refusal_of, resolve
+from payments_adapters.webhooks_out.addresses import (
+    LookUp,
+    Resolver,
+    look_up,
+    refusal_of,
+)
 from payments_adapters.webhooks_out.endpoints import DeliveryEndpoint, Target
 from payments_adapters.webhooks_out.signing import headers_of
 from payments_core.deliveries import REASON_LENGTH_MAX, DeliveryKey, SendResult
@@ -37,6 +44,10 @@ _OF_ALL: Final[Mapping[str, str]] = {
     "Accept-Encoding": "identity",
 }
 _NOT_CONFIGURED: Final = "the endpoint is not configured"
+
+
+class _NameUnknownError(Exception):
+    pass
 
 
 @cache
@@ -55,17 +66,21 @@ class WebhookSender:
 
     _endpoints: Mapping[str, DeliveryEndpoint] = attrs.field(converter=_by_name)
     _clock: SystemClock
-    _resolve: Resolve = resolve
+    _look_up: LookUp = look_up
     _trust: SSLContext | None = None
     _client: httpx.AsyncClient | None = attrs.field(
         init=False, default=None, repr=False
     )
+    _resolvers: dict[str, Resolver] = attrs.field(init=False, factory=dict, repr=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["WebhookSender"]:
         try:
             yield self
         finally:
+            for resolver in self._resolvers.values():
+                resolver.close()
+            self._resolvers.clear()
             if self._client is not None:
                 await self._client.aclose()
                 self._client = None
@@ -87,24 +102,38 @@ class WebhookSender:
         endpoint = self._endpoints.get(key.endpoint)
         if endpoint is None:
             return _failed(_NOT_CONFIGURED)
+        seconds = endpoint.timeout.total_seconds()
+        missing = "its name was not looked up"
         try:
-            async with asyncio.timeout(endpoint.timeout.total_seconds()):
-                return await self._send(endpoint, key, body)
+            async with asyncio.timeout(seconds):
+                addresses = await self._addresses(endpoint)
+                missing = "no answer"
+                return await self._send(endpoint, addresses, key, body)
         except TimeoutError:
-            seconds = int(endpoint.timeout.total_seconds())
-            return _failed(f"no answer within {seconds} s")
+            return _failed(f"{missing} within {int(seconds)} s")
+        except _NameUnknownError:
+            return _failed("its name is not known")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             text = " ".join(str(error).split())
             return _failed(f"no answer: {text or type(error).__name__}")
 
-    async def _send(
-        self, endpoint: DeliveryEndpoint, key: DeliveryKey, body: bytes
-    ) -> SendResult:
-        target = endpoint.target
+    async def _addresses(self, endpoint: DeliveryEndpoint) -> Sequence[str]:
+        """Look its name up, beside other endpoints."""
+        name, target = endpoint.name, endpoint.target
+        if name not in self._resolvers:
+            self._resolvers[name] = Resolver.of(name, self._look_up)
         try:
-            addresses = await self._resolve(target.host, target.port)
-        except (socket.gaierror, UnicodeError):
-            return _failed("its name is not known")
+            return await self._resolvers[name](target.host, target.port)
+        except (socket.gaierror, UnicodeError) as error:
+            raise _NameUnknownError from error
+
+    async def _send(
+        self,
+        endpoint: DeliveryEndpoint,
+        addresses: Sequence[str],
+        key: DeliveryKey,
+        body: bytes,
+    ) -> SendResult:
         refused = "its name has no address"
         last: httpx.TransportError | None = None
         for address in dict.fromkeys(addresses):

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from payments_core.deliveries import Delivery, SendResult
+from payments_core.deliveries import AT_ONCE, Delivery, SendResult
 from payments_core.errors import StoreUnavailable
 from payments_core.ports import (
     ChangeBody,
@@ -24,7 +24,6 @@ from payments_core.ports import (
 )
 from payments_core.use_cases.deliveries import change_at
 
-AT_ONCE: Final = 4
 # A statement of some milliseconds.
 TAKEN_OVER_MAX: Final = 500
 # How long it waits for an attempt to end before it asks for more.
