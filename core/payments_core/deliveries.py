@@ -10,7 +10,8 @@ Rule 3: who claims a delivery leases it (`payments_core.lease`). It may be sent 
 Rule 4: what is sent is read from the feed when it is sent. Of a user who was erased
         nothing is sent any more.
 Rule 5: no more than `OPEN_MAX` deliveries of an endpoint are open. What comes after
-        stays in the feed, after the endpoint's cursor, until there is room.
+        stays in the feed, after the endpoint's cursor, until there is room; a replay
+        ends there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,14 @@ class Delivery:
         """Return it due at once, with all its attempts, whatever became of it."""
         lease = attrs.evolve(self.lease, due_at=now, attempts=0)
         return attrs.evolve(self, lease=lease, first_tried_at=None, dead=False)
+
+
+@attrs.frozen
+class Replayed:
+    """Deliveries that are due again, and those that there was no room for."""
+
+    due: Sequence[DeliveryKey]
+    left: Sequence[DeliveryKey] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -293,6 +293,24 @@ class DeliveryNotFound(Rejected):
         self.delivery_id = delivery_id
 
 
+class TooManyOpen(Rejected):
+    """An endpoint has as many open deliveries as it may; `left` more were wanted.
+
+    They are those after `position`.
+    """
+
+    code: ClassVar[str] = "too_many_open"
+
+    def __init__(self, endpoint: str, left: int, position: int) -> None:
+        super().__init__(
+            f"{endpoint} has as many open deliveries as it may: {left} are left, those "
+            f"after position {position}; go on there when there is room"
+        )
+        self.endpoint = endpoint
+        self.left = left
+        self.position = position
+
+
 class EventTypeMismatch(Rejected):
     """A signed event came to a route that takes another type."""
 

@@ -24,6 +24,7 @@ from payments_core.deliveries import (
     DeliveryKey,
     DeliveryPage,
     DeliveryQuery,
+    Replayed,
     SendResult,
 )
 from payments_core.erasure import Erasure
@@ -544,13 +545,12 @@ class DeliveryQueue(Protocol):
     async def release(self, claimed: Delivery, after: Delivery) -> bool:
         """Give a delivery back as it is then, if the claim still holds; say whether."""
 
-    async def replay(
-        self, keys: Sequence[DeliveryKey], *, now: datetime
-    ) -> Sequence[DeliveryKey]:
+    async def replay(self, keys: Sequence[DeliveryKey], *, now: datetime) -> Replayed:
         """Make deliveries due at once, with all their attempts; return which.
 
         Those that are kept, and anew those of changes that the endpoint's cursor has
-        passed. One that is claimed is left to who has it.
+        passed. One that is claimed is left to who has it. Those of an endpoint are made
+        due in their order, as many as there is room for: one that is open takes none.
         """
 
 

@@ -18,6 +18,7 @@ from payments_core.deliveries import (
     DeliveryKey,
     DeliveryQuery,
     EndpointBacklog,
+    Replayed,
     SendResult,
 )
 from payments_core.identity import UserId
@@ -27,6 +28,7 @@ CRM: Final = "crm"
 ALL: Final = 1_000
 MOMENT: Final = timedelta(microseconds=1)
 DAY: Final = timedelta(days=1)
+NONE: Final = Replayed([], [])
 NOT_NOW: Final = SendResult(is_delivered=False, reason="503")
 
 
@@ -277,7 +279,9 @@ class DeliveriesContract:
         [late] = await claim(stores)
         [other] = await claim(stores, later=LEASE)
         assert await stores.deliveries.finish(other)
-        assert await stores.deliveries.replay([key(1)], now=NOON) == [key(1)]
+        assert await stores.deliveries.replay([key(1)], now=NOON) == Replayed(
+            [key(1)], []
+        )
         [again] = await claim(stores)
 
         assert not await stores.deliveries.finish(late)
@@ -318,7 +322,9 @@ class DeliveriesContract:
         [first] = await claim(stores)
         assert await stores.deliveries.finish(first)
         [later] = await claim(stores)
-        assert await stores.deliveries.replay([key(1)], now=NOON) == [key(1)]
+        assert await stores.deliveries.replay([key(1)], now=NOON) == Replayed(
+            [key(1)], []
+        )
         assert await claimed(stores) == []
 
         assert await stores.deliveries.finish(later)
@@ -335,7 +341,9 @@ class DeliveriesContract:
         [it] = await claim(stores)
         assert await stores.deliveries.release(it, dead(it))
 
-        assert await stores.deliveries.replay([key(1)], now=NOON) == [key(1)]
+        assert await stores.deliveries.replay([key(1)], now=NOON) == Replayed(
+            [key(1)], []
+        )
 
         found = await stores.delivery_list.find(key(1))
         assert found is not None
@@ -361,7 +369,9 @@ class DeliveriesContract:
         wanted += [key(1, "unknown")]
 
         assert await stores.delivery_list.replayable(wanted, now=NOON) == [key(1)]
-        assert await stores.deliveries.replay(wanted, now=NOON) == [key(1)]
+        assert await stores.deliveries.replay(wanted, now=NOON) == Replayed(
+            [key(1)], []
+        )
 
         found = await stores.delivery_list.find(key(1))
         assert found is not None
@@ -369,6 +379,53 @@ class DeliveriesContract:
             key(1), UserId(ADA), NOON
         )
         assert await stores.delivery_list.find(key(2)) == bob
+
+    async def test_f51_no_more_is_replayed_than_there_is_room_for(
+        self, stores: Stores
+    ) -> None:
+        """
+        In their order, up to the first one without room. What is open takes none; what
+        is dead does.
+        """
+        await begun(stores, *"abcde")
+        first, second, third, *others = await claim(stores)
+        assert await stores.deliveries.release(first, dead(first))
+        assert await stores.deliveries.release(
+            second, second.failed(NOON, NOT_NOW, 0.5)
+        )
+        for it in (third, *others):
+            assert await stores.deliveries.finish(it)
+        every = [key(it) for it in range(1, 6)]
+
+        async def replay(open_max: int, *of: DeliveryKey) -> Replayed:
+            return await stores.deliveries_of(open_max).replay(of, now=NOON)
+
+        assert await replay(1, *every) == Replayed([], every)
+        assert await replay(0, key(2), key(3)) == Replayed([key(2)], [key(3)])
+        assert await kept(stores, dead=True) == [1]
+
+        assert await replay(3, *every) == Replayed(every[:3], every[3:])
+        assert await kept(stores) == [1, 2, 3]
+        assert await replay(3, *every) == Replayed(every[:3], every[3:])
+        assert await kept(stores, dead=True) == []
+
+    async def test_f51_many_replays_at_once_keep_to_the_room(
+        self, stores: Stores
+    ) -> None:
+        """
+        However many fill an endpoint at this moment.
+        """
+        await begun(stores, *"abcdefgh")
+        for it in await claim(stores):
+            assert await stores.deliveries.finish(it)
+        queue = stores.deliveries_of(3)
+
+        found = await asyncio.gather(
+            *(queue.replay([key(it)], now=NOON) for it in range(1, 9))
+        )
+
+        assert sum(len(it.due) for it in found) == len(await kept(stores)) == 3
+        assert sum(len(it.left) for it in found) == 5
 
     async def test_deliveries_are_listed_page_by_page(self, stores: Stores) -> None:
         """
@@ -454,7 +511,7 @@ class DeliveriesContract:
         assert await kept(stores) == [2]
         assert await take_over(stores) == 1
         assert await kept(stores) == [2]
-        assert await stores.deliveries.replay([key(1), key(3)], now=NOON) == []
+        assert await stores.deliveries.replay([key(1), key(3)], now=NOON) == NONE
         found, _ = await stores.delivery_list.passed(
             CRM, NOON, NOON + DAY, limit=ALL, after=0
         )

@@ -19,6 +19,11 @@ _DUE: Final = "update deliveries set due_at = now()"
 _LATE: Final = """
 update deliveries set first_tried_at = now() - interval '4 days' where position = 5
 """
+# Of the 10,000 that may be open one is not.
+_ALMOST_FULL: Final = """
+insert into deliveries (endpoint, position, user_id, due_at, attempts, lease_no, dead)
+select 'crm', 1000 + it, 'u', now(), 0, 0, false from generate_series(1, 9999) as it
+"""
 
 
 @attrs.frozen
@@ -167,6 +172,22 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
     cursor = first.err.split()[-1]
     assert deployed.listed("--limit", "1", "--cursor", cursor) == ["crm:3"]
 
+    deployed.sql("delete from deliveries")
+    deployed.sql(_ALMOST_FULL)
+    again = ("replay", "--endpoint", "crm", "--since", "2026-01-01")
+    full = deployed.run(*again)
+    assert (full.code, full.out) == (6, "crm:1 is due at once\n")
+    assert full.err == (
+        "1 replayed, and then it ended\n"
+        "payments: crm has as many open deliveries as it may: 2 are left, those after "
+        "position 1; go on there when there is room\n"
+    )
+    deployed.sql("delete from deliveries")
+    assert deployed.run(*again, "--after", "1", "--json").json["deliveries"] == [
+        "crm:2",
+        "crm:3",
+    ]
+
 
 @pytest.mark.parametrize(
     ("words", "code", "text"),
@@ -186,6 +207,7 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
             "with --dead, or with --since",
         ),
         (["replay", "crm:1", "--until", "2026-01-01"], 2, "with --since only"),
+        (["replay", "crm:1", "--after", "1"], 2, "with --since only"),
         (
             ["replay", "--endpoint", "crm", "--since", "2999-01-01"],
             2,

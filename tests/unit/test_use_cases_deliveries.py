@@ -10,7 +10,7 @@ from contracts.deliveries import ALL, begun, claim, dead, kept, key
 from contracts.examples import ADA, BOB, NOON
 from contracts.stores import Stores
 from payments_core.deliveries import ALL_DELIVERIES, DeliveryKey, DeliveryQuery
-from payments_core.errors import DeliveryNotFound, ScopeRequired
+from payments_core.errors import DeliveryNotFound, ScopeRequired, TooManyOpen
 from payments_core.use_cases import ListDeliveries, ReadDelivery, ReplayDeliveries
 from payments_core.use_cases.deliveries import change_at
 from support.deployment import admin, caller_of
@@ -28,8 +28,15 @@ def replaying(stores: Stores) -> ReplayDeliveries:
     return ReplayDeliveries(stores.deliveries, stores.delivery_list, lambda: NOON)
 
 
-async def all_of(batches: AsyncIterator[Sequence[DeliveryKey]]) -> list[DeliveryKey]:
-    return [it async for batch in batches for it in batch]
+async def all_of(
+    batches: AsyncIterator[Sequence[DeliveryKey]],
+    done: list[DeliveryKey] | None = None,
+) -> list[DeliveryKey]:
+    """Return what they yield, which `done` has also where they end with an error."""
+    done = [] if done is None else done
+    async for batch in batches:
+        done += batch
+    return done
 
 
 async def killed(stores: Stores) -> None:
@@ -165,6 +172,57 @@ async def test_the_changes_of_a_time_are_replayed(
     done = await all_of(again.between("crm", *time, dry_run=False, caller=admin()))
     assert done == wanted
     assert await kept(stores) == [2, 3, 4, 5, 6]
+
+
+async def test_f51_a_replay_ends_where_there_is_no_room(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It says how many are left and after which position, and goes on there later.
+    """
+    monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
+    await begun(stores, *"abcdefg")
+    for it in await claim(stores):
+        assert await stores.deliveries.finish(it)
+    queue, time = stores.deliveries_of(3), (NOON, NOON + timedelta(days=1))
+    again = ReplayDeliveries(queue, stores.delivery_list, lambda: NOON)
+    options: dict[str, Any] = {"dry_run": False, "caller": admin()}
+
+    done = list[DeliveryKey]()
+    with pytest.raises(TooManyOpen) as raised:
+        await all_of(again.between("crm", *time, **options), done)
+    full = raised.value
+    assert (full.endpoint, full.left, full.position) == ("crm", 4, 3)
+    assert done == [key(1), key(2), key(3)]
+    assert await kept(stores) == [1, 2, 3]
+    with pytest.raises(TooManyOpen, match="those after position 4"):
+        await again.one(key(5), **options)
+
+    for it in await claim(stores):
+        assert await stores.deliveries.finish(it)
+    with pytest.raises(TooManyOpen) as raised:
+        await all_of(again.between("crm", *time, after=full.position, **options))
+    assert (raised.value.left, raised.value.position) == (1, 6)
+    assert await kept(stores) == [4, 5, 6]
+
+
+async def test_f51_dead_ones_are_replayed_as_many_as_there_is_room_for(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others stay dead; the same again goes on with them.
+    """
+    monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
+    await begun(stores, *"abcde")
+    await killed(stores)
+    queue = stores.deliveries_of(1)
+    again = ReplayDeliveries(queue, stores.delivery_list, lambda: NOON)
+
+    with pytest.raises(TooManyOpen) as raised:
+        await all_of(again.dead("crm", dry_run=False, caller=admin()))
+
+    assert (raised.value.left, raised.value.position) == (4, 1)
+    assert await kept(stores, dead=True) == [2, 3, 4, 5]
 
 
 async def test_only_administrators_replay(stores: Stores) -> None:

@@ -17,6 +17,7 @@ from payments_core.deliveries import (
     DeliveryPage,
     DeliveryQuery,
     EndpointBacklog,
+    Replayed,
 )
 from payments_core.erasure import is_pseudonym
 from payments_core.identity import UserId
@@ -91,15 +92,22 @@ class MemoryDeliveries:
         self._database.deliveries[claimed.key] = after
         return True
 
-    async def replay(
-        self, keys: Sequence[DeliveryKey], *, now: datetime
-    ) -> Sequence[DeliveryKey]:
+    async def replay(self, keys: Sequence[DeliveryKey], *, now: datetime) -> Replayed:
         found = await self.replayable(keys, now=now)
         log, kept = self._log(), self._database.deliveries
-        for key in found:
-            new = Delivery.due(key, log[key.position][0], now)
-            kept[key] = kept.get(key, new).replayed(now)
-        return found
+        due, left = list[DeliveryKey](), list[DeliveryKey]()
+        for name in sorted({it.endpoint for it in found}):
+            room = max(self._open_max - len(self._open(name)), 0)
+            takes = 0
+            for key in (it for it in found if it.endpoint == name):
+                new = Delivery.due(key, log[key.position][0], now)
+                takes += kept.get(key) is None or kept[key].dead
+                if takes > room:
+                    left.append(key)
+                    continue
+                kept[key] = kept.get(key, new).replayed(now)
+                due.append(key)
+        return Replayed(due, left)
 
     async def replayable(
         self, keys: Sequence[DeliveryKey], *, now: datetime

@@ -23,6 +23,7 @@ from payments_core.deliveries import (
     DeliveryPage,
     DeliveryQuery,
     EndpointBacklog,
+    Replayed,
 )
 from payments_core.identity import UserId
 from payments_core.lease import Lease
@@ -124,17 +125,47 @@ select c.endpoint, l.position
 left join deliveries d on d.endpoint = c.endpoint and d.position = l.position
 where d.leased_until is null or d.leased_until <= $3
 """  # our own names
+# What fills an endpoint waits here; `_TAKE_OVER` goes by.
+_ALONE: Final = """
+select from delivery_cursors where endpoint = any($1::text[])
+order by endpoint for no key update
+"""
 _REPLAY: Final = f"""
-insert into deliveries as d (
-    endpoint, position, user_id, due_at, attempts, lease_no, dead
-)
-select c.endpoint, l.position, l.user_id, $3, 0, 0, false
-{_BEHIND_CURSOR}
-order by c.endpoint, l.position
-on conflict (endpoint, position) do update
-    set due_at = $3, attempts = 0, first_tried_at = null, dead = false
+with wanted as (
+    select c.endpoint, l.position, l.user_id, count(*) filter (
+        where d.dead is distinct from false
+    ) over (partition by c.endpoint order by l.position) as takes
+    {_BEHIND_CURSOR}
+    left join deliveries d on d.endpoint = c.endpoint and d.position = l.position
     where d.leased_until is null or d.leased_until <= $3
-returning endpoint, position
+),
+rooms as (
+    select c.endpoint, greatest($4 - (
+        select count(*) from (
+            select from deliveries d
+            where d.endpoint = c.endpoint and not d.dead limit $4
+        ) as opened
+    ), 0) as count
+    from delivery_cursors c where c.endpoint = any($1::text[])
+),
+made as (
+    insert into deliveries as d (
+        endpoint, position, user_id, due_at, attempts, lease_no, dead
+    )
+    select w.endpoint, w.position, w.user_id, $3, 0, 0, false
+    from wanted w join rooms on rooms.endpoint = w.endpoint
+    where w.takes <= rooms.count
+    order by w.endpoint, w.position
+    on conflict (endpoint, position) do update
+        set due_at = $3, attempts = 0, first_tried_at = null, dead = false
+        where d.leased_until is null or d.leased_until <= $3
+    returning endpoint, position
+)
+select endpoint, position, true as is_due from made
+union all
+select w.endpoint, w.position, false
+from wanted w join rooms on rooms.endpoint = w.endpoint where w.takes > rooms.count
+order by endpoint, position
 """  # noqa: S608  # our own names
 
 _FIND: Final = (
@@ -215,22 +246,23 @@ class PostgresDeliveries:
                 )
             )
 
-    async def replay(
-        self, keys: Sequence[DeliveryKey], *, now: datetime
-    ) -> Sequence[DeliveryKey]:
-        return await self._keys(_REPLAY, keys, now)
+    async def replay(self, keys: Sequence[DeliveryKey], *, now: datetime) -> Replayed:
+        wanted = _columns_of(keys)
+        async with self._store.connection() as connection, connection.transaction():
+            await connection.execute(_ALONE, wanted[0])
+            found = await connection.fetch(_REPLAY, *wanted, now, self._open_max)
+        return Replayed(
+            *(
+                [DeliveryKey(name, at) for name, at, is_due in found if is_due is these]
+                for these in (True, False)
+            )
+        )
 
     async def replayable(
         self, keys: Sequence[DeliveryKey], *, now: datetime
     ) -> Sequence[DeliveryKey]:
-        return await self._keys(_REPLAYABLE, keys, now)
-
-    async def _keys(
-        self, query: str, keys: Sequence[DeliveryKey], now: datetime
-    ) -> Sequence[DeliveryKey]:
-        names, positions = [it.endpoint for it in keys], [it.position for it in keys]
         async with self._store.connection() as connection:
-            found = await connection.fetch(query, names, positions, now)
+            found = await connection.fetch(_REPLAYABLE, *_columns_of(keys), now)
         return sorted(DeliveryKey(*it) for it in found)
 
     async def find(self, key: DeliveryKey) -> Delivery | None:
@@ -282,6 +314,10 @@ class PostgresDeliveries:
             )
             for it in found
         }
+
+
+def _columns_of(keys: Sequence[DeliveryKey]) -> tuple[list[str], list[int]]:
+    return [it.endpoint for it in keys], [it.position for it in keys]
 
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:

@@ -12,8 +12,9 @@ from payments_core.deliveries import (
     DeliveryKey,
     DeliveryPage,
     DeliveryQuery,
+    Replayed,
 )
-from payments_core.errors import DeliveryNotFound
+from payments_core.errors import DeliveryNotFound, TooManyOpen
 from payments_core.feed import FeedChange
 from payments_core.ports import (
     DeliveryDirectory,
@@ -79,7 +80,7 @@ class ReadDelivery:
 class ReplayDeliveries:
     """Deliver again: due at once, for three days anew.
 
-    What is under way at this moment is left as it is.
+    What is under way at this moment is left as it is. A dry run does not ask for room.
     """
 
     queue: DeliveryQueue
@@ -93,9 +94,13 @@ class ReplayDeliveries:
             ScopeRequired: the caller is no administrator.
             DeliveryNotFound: there is no such change, the endpoint has not come to it,
                 its user was erased, or it is under way.
+            TooManyOpen: there is no room for it.
         """
         caller.require_admin()
-        if not await self._replay([key], dry_run=dry_run):
+        done = await self._replay([key], dry_run=dry_run)
+        if done.left:
+            raise TooManyOpen(key.endpoint, 1, key.position - 1)
+        if not done.due:
             raise DeliveryNotFound(key.id)
 
     async def dead(
@@ -106,19 +111,13 @@ class ReplayDeliveries:
         Raises:
             ScopeRequired: the caller is no administrator.
             StoreUnavailable: what was yielded stays replayed.
+            TooManyOpen: there was room for what was yielded.
         """
         caller.require_admin()
-        wanted, after = DeliveryQuery(endpoint=endpoint, dead=True), None
-        while True:
-            page = await self.deliveries.page(wanted, limit=BATCH, after=after)
-            keys = [it.key for it in page.deliveries]
-            if keys:
-                yield await self._replay(keys, dry_run=dry_run)
-            after = page.after
-            if after is None:
-                return
+        async for done in self._each(self._dead(endpoint), dry_run=dry_run):
+            yield done
 
-    async def between(
+    async def between(  # noqa: PLR0913  # each a bound, by name
         self,
         endpoint: str,
         since: datetime,
@@ -126,30 +125,63 @@ class ReplayDeliveries:
         *,
         dry_run: bool,
         caller: Caller,
+        after: int = 0,
     ) -> AsyncIterator[Sequence[DeliveryKey]]:
         """Deliver again the changes of a time, delivered or not; yield each batch.
 
         Those that became known from one moment on and before another, as far as the
-        endpoint has come.
+        endpoint has come; `after` a position.
 
         Raises:
-            ScopeRequired, StoreUnavailable: see `dead`.
+            ScopeRequired, StoreUnavailable, TooManyOpen: see `dead`.
         """
         caller.require_admin()
-        after: int | None = 0
-        while after is not None:
-            found, after = await self.deliveries.passed(
-                endpoint, since, until, limit=LOOKED_AT, after=after
+        wanted = self._between(endpoint, since, until, after)
+        async for done in self._each(wanted, dry_run=dry_run):
+            yield done
+
+    async def _dead(self, endpoint: str) -> AsyncIterator[Sequence[DeliveryKey]]:
+        wanted, after = DeliveryQuery(endpoint=endpoint, dead=True), None
+        while True:
+            page = await self.deliveries.page(wanted, limit=BATCH, after=after)
+            if page.deliveries:
+                yield [it.key for it in page.deliveries]
+            after = page.after
+            if after is None:
+                return
+
+    async def _between(
+        self, endpoint: str, since: datetime, until: datetime, after: int
+    ) -> AsyncIterator[Sequence[DeliveryKey]]:
+        place: int | None = after
+        while place is not None:
+            found, place = await self.deliveries.passed(
+                endpoint, since, until, limit=LOOKED_AT, after=place
             )
             for first in range(0, len(found), BATCH):
                 batch = found[first : first + BATCH]
-                keys = [DeliveryKey(endpoint, it) for it in batch]
-                yield await self._replay(keys, dry_run=dry_run)
+                yield [DeliveryKey(endpoint, it) for it in batch]
 
-    async def _replay(
-        self, keys: Sequence[DeliveryKey], *, dry_run: bool
-    ) -> Sequence[DeliveryKey]:
+    async def _each(
+        self, wanted: AsyncIterator[Sequence[DeliveryKey]], *, dry_run: bool
+    ) -> AsyncIterator[Sequence[DeliveryKey]]:
+        """Replay in batches until there is no room; what is left then is counted."""
+        first: DeliveryKey | None = None
+        count = 0
+        async for keys in wanted:
+            if first is None:
+                done = await self._replay(keys, dry_run=dry_run)
+                yield done.due
+                left = done.left
+            else:
+                left = (await self._replay(keys, dry_run=True)).due
+            first = first or next(iter(left), None)
+            count += len(left)
+        if first is not None:
+            raise TooManyOpen(first.endpoint, count, first.position - 1)
+
+    async def _replay(self, keys: Sequence[DeliveryKey], *, dry_run: bool) -> Replayed:
         now = self.system_clock()
         if dry_run:
-            return await self.deliveries.replayable(keys, now=now)
+            return Replayed(await self.deliveries.replayable(keys, now=now))
         return await self.queue.replay(keys, now=now)

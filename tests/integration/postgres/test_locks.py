@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from contracts.deliveries import begun, claim, key
 from contracts.erasures import an_erasure
 from contracts.examples import (
     ADA,
@@ -41,6 +42,7 @@ from contracts.work_queue_overdue import SILENT_NOW, silent
 from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.changes import Changes, SaveResult
+from payments_core.deliveries import Replayed
 from payments_core.errors import SaveTimedOut
 from payments_core.identity import Email
 from payments_core.job import JobState
@@ -325,6 +327,29 @@ async def test_what_is_kept_unlinked_at_this_moment_is_waited_for(
             assert not erasing.done()
     assert not await erasing
     assert await stores.account(ADA) == account
+
+
+async def test_f51_what_fills_an_endpoint_at_this_moment_is_waited_for(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    A replay counts what is open then.
+    """
+    await begun(stores, ADA, BOB)
+    for it in await claim(stores):
+        assert await stores.deliveries.finish(it)
+    queue = stores.deliveries_of(1)
+    async with shared.connection() as connection, connection.transaction():
+        await connection.execute("update delivery_cursors set position = position")
+        await connection.execute(
+            "insert into deliveries"
+            " (endpoint, position, user_id, due_at, attempts, lease_no, dead)"
+            " values ('crm', 2, 'bob', now(), 0, 0, false)"
+        )
+        replaying = asyncio.create_task(queue.replay([key(1)], now=NOON))
+        while not await fetch(shared, "select from pg_locks where not granted"):
+            assert not replaying.done()
+    assert await replaying == Replayed([], [key(1)])
 
 
 async def test_a_body_is_found_whatever_the_day(

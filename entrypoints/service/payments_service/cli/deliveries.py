@@ -133,6 +133,12 @@ def show(*, id_: str, as_json: bool) -> None:
     metavar="WHEN",
     help="With --since: only those before this day or moment.",
 )
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    metavar="POSITION",
+    help="With --since: only those after this position, where a replay ended.",
+)
 @filters.DRY_RUN
 @_JSON
 def replay(  # each an option, by name
@@ -142,6 +148,7 @@ def replay(  # each an option, by name
     dead: bool,
     since: datetime | None,
     until: datetime | None,
+    after: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -149,7 +156,8 @@ def replay(  # each an option, by name
 
     Each is due at once and tried for three days anew, under the same webhook-id. It may
     be older than what the endpoint knows: that compares `version`. What is under way at
-    this moment is left as it is.
+    this moment is left as it is. Of an endpoint at most 10,000 are open: a replay ends
+    there, and says how many are left and where to go on (exit code 6).
     """
     if (id_ is not None) is (endpoint is not None):
         raise click.UsageError("give an id, or --endpoint: one of them")
@@ -157,8 +165,8 @@ def replay(  # each an option, by name
         raise click.UsageError("--endpoint: with --dead, or with --since: one of them")
     if id_ is not None and (dead or since is not None):
         raise click.UsageError("--dead, --since: of an --endpoint only")
-    if until is not None and since is None:
-        raise click.UsageError("--until: with --since only")
+    if since is None and (until is not None or after is not None):
+        raise click.UsageError("--until, --after: with --since only")
     done = list[str]()
     count = 0
 
@@ -166,7 +174,13 @@ def replay(  # each an option, by name
         nonlocal count
         async with environment.opened() as container:
             async for batch in _batches(
-                container, id_, endpoint, since, until, dry_run=dry_run
+                container,
+                id_,
+                endpoint,
+                since,
+                until,
+                after=after or 0,
+                dry_run=dry_run,
             ):
                 count += len(batch)
                 done.extend(it.id for it in batch[: _LISTED_MAX - len(done)])
@@ -186,6 +200,7 @@ async def _batches(
     since: datetime | None,
     until: datetime | None,
     *,
+    after: int,
     dry_run: bool,
 ) -> AsyncIterator[Sequence[DeliveryKey]]:
     again, caller = container[ReplayDeliveries], environment.operator()
@@ -203,7 +218,9 @@ async def _batches(
         end = until or container.clock()
         if end <= since:
             raise InvalidValue("until", "not after --since")
-        batches = again.between(name, since, end, dry_run=dry_run, caller=caller)
+        batches = again.between(
+            name, since, end, after=after, dry_run=dry_run, caller=caller
+        )
     async for batch in batches:
         yield batch
 
