@@ -92,6 +92,15 @@ class PassesNotOffered(Rejected):
     message: ClassVar[str] = "no access passes are issued here: ask for the access"
 
 
+class PositionNotGiven(Rejected):
+    """No change has this position yet: the feed that it is of was another one."""
+
+    code: ClassVar[str] = "position_not_given"
+    message: ClassVar[str] = (
+        "the feed ends before this position: it was restored, so read it anew"
+    )
+
+
 class EmailTaken(Rejected):
     code: ClassVar[str] = "email_taken"
     field: ClassVar[str] = "email"

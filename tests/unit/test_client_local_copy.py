@@ -21,7 +21,6 @@ from payments_client import (
     Change,
     FeatureAccess,
     FeedPage,
-    FieldProblem,
     Grant,
     LocalCopy,
     NotAllowed,
@@ -97,8 +96,7 @@ class Service:
             raise self.error
         place = int(after or 0)
         if place > len(self.changes):
-            told = [FieldProblem("/after", "is after the end of the feed")]
-            raise Refused(400, Problem("invalid_value", errors=told))
+            raise Refused(410, Problem("position_not_given"))
         if wait_s and place == len(self.changes):
             self.changed.clear()
             await self.changed.wait()

@@ -41,6 +41,8 @@ WAIT_S: Final = 25
 READY_WITHIN_S: Final = 10.0
 BACK_OFF_FIRST_S: Final = 0.5
 BACK_OFF_MAX_S: Final = 30.0
+# What the service calls a place that its feed does not have: it was restored.
+POSITION_NOT_GIVEN: Final = "position_not_given"
 REFILL_EVERY_S: Final = 60.0
 # Something between us and the service may answer an empty page at once.
 EMPTY_EVERY_S: Final = 0.5
@@ -212,7 +214,7 @@ class LocalCopy:
         try:
             page = await self._page(self._after, latest=False, wait_s=wait_s)
         except Refused as error:
-            if error.field != "/after":
+            if error.code != POSITION_NOT_GIVEN:
                 raise
             _log.warning("the feed is another one: everything is read anew")
             await self._fill(Features(await self._client.catalogue()), None)

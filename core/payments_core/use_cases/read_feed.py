@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from payments_core.caller import Caller
-from payments_core.errors import InvalidValue, Overloaded
+from payments_core.errors import Overloaded, PositionNotGiven
 from payments_core.feed import BEGINNING, FeedPage
 from payments_core.policy import Policy
 from payments_core.ports import FeedReader
@@ -51,7 +51,7 @@ class ReadFeed:
         """Return the changes that come after a position: see `FeedReader`.
 
         Raises:
-            InvalidValue: no change was given the position that it comes after.
+            PositionNotGiven: no change was given the position that it comes after.
             ScopeRequired: the caller may not read the feed.
             Overloaded: as many wait as may.
             StoreUnavailable: the database does not answer.
@@ -61,7 +61,7 @@ class ReadFeed:
         page = await self._feed.page(after, limit, latest=latest)
         if page.next == after and after > await self._feed.last():
             # Of a feed that was another one, before a restore say: it would be silent.
-            raise InvalidValue("after", "is after the end of the feed")
+            raise PositionNotGiven
         while not (page.changes or page.has_more):
             if not wait_s or not await self._is_more_than(page.next, until):
                 break

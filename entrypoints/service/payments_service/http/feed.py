@@ -7,16 +7,23 @@ from typing import Any
 from litestar import get
 from litestar.di import NamedDependency
 
+from payments_core import errors
 from payments_core.feed import BEGINNING, POSITION_MAX, FeedPage
 from payments_core.use_cases import ReadFeed
 from payments_core.use_cases.read_feed import PAGE_LENGTH_MAX, WAIT_MAX_S
 from payments_service.http.authentication import feed_only
 from payments_service.http.parameters import After, FeedLimit, Latest, WaitS
+from payments_service.http.refusals import refuses
 from payments_service.http.requests import HttpRequest, no_body, truth, whole_number
 from payments_service.presentation.feed import FeedOut
 
 
-@get("/feed", before_request=no_body, guards=[feed_only])
+@get(
+    "/feed",
+    before_request=no_body,
+    guards=[feed_only],
+    opt=refuses(errors.PositionNotGiven),
+)
 async def get_feed(  # noqa: PLR0913  # each a parameter, by name
     request: HttpRequest,
     read_feed: NamedDependency[ReadFeed],

@@ -39,6 +39,7 @@ STATUSES: Final = {
     errors.EventBodyGone: HTTPStatus.GONE,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,
+    errors.PositionNotGiven: HTTPStatus.GONE,
     errors.PassesNotOffered: HTTPStatus.CONFLICT,
     errors.CustomerTaken: HTTPStatus.CONFLICT,
     errors.AccountErased: HTTPStatus.GONE,
