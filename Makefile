@@ -31,6 +31,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/integration/cli/test_payment_commands.py tests/integration/test_reconcile_command.py \
   tests/unit/test_histories.py::test_an_event_costs_few_gets_where_none_is_lost \
   tests/integration/test_setups_at_once.py tests/integration/test_account_data.py \
+  tests/integration/test_webhook_sender.py \
   tests/integration/test_account_import_command.py tests/faults/test_doctor.py \
   tests/integration/test_event_back_fill.py tests/integration/cli/test_webhook_commands.py \
   tests/faults/test_poison_among_many.py tests/faults/test_lost_and_found.py \
