@@ -12,17 +12,15 @@ Rule 4: the days after the end that a product has of its own are for who paid fo
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import attrs
 
 from payments_core.catalogue import NO_CATALOGUE
+from payments_core.months import moved
 from payments_core.policy import Policy
-
-# A date that is later cannot be written.
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class GrantKind(StrEnum):
@@ -68,7 +66,7 @@ class Grant:
         grace = policy.grace_of(self.product)
         if not self.own_days:
             grace = min(grace, policy.grace)
-        return self.paid_until + min(grace, _LAST - self.paid_until)
+        return moved(self.paid_until, grace)
 
 
 @attrs.frozen(kw_only=True)

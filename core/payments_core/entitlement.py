@@ -31,14 +31,14 @@ Rule 10: each thing that gives access is a grant with an end and a grace of its 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
-from payments_core.months import months_after
+from payments_core.months import LAST, months_after
 from payments_core.paid_periods import (
     may_have_paid,
     some_paid_for,
@@ -289,8 +289,6 @@ class Standing:
         return cls(status, date, entitled=entitled)
 
 
-# A date that is later cannot be written.
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
 # What decides on a status: the state or the paid period of a subscription, a payment.
 StatusCause = Subscription | PaymentEffect | None
 # What reaches to the date: a paid period, a subscription's trial, months bought.
@@ -335,7 +333,8 @@ class AccountVerdict:
             return date
         if policy.catalogue is not None and policy.catalogue.days_after_end:
             return max(it.until(policy) for it in self.grants)
-        return date + min(policy.grace, _LAST - date)
+        # As `moved`, without a call: on the way of every webhook.
+        return date + min(policy.grace, LAST - date)
 
     @property
     def rests_on(self) -> tuple[str | None, str | None]:

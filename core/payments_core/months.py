@@ -5,11 +5,13 @@ each month, as Stripe's billing cycles do (docs.stripe.com/billing/subscriptions
 billing-cycle). Counting from the previous date would drift to the 28th.
 """
 
-from datetime import MAXYEAR, UTC, date, datetime
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import Final
 
 SHORTEST_MONTH_DAYS: Final = 28
 DECEMBER: Final = 12
+# A date that is later cannot be written.
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 END_OF_TIME: Final = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -28,6 +30,11 @@ def months_after(anchor: datetime, months: int) -> datetime:
     if day > SHORTEST_MONTH_DAYS:
         day = min(day, _days_in(year, month))
     return anchor.replace(year=year, month=month, day=day)
+
+
+def moved(moment: datetime, by: timedelta) -> datetime:
+    """Return the moment that is so much later, `LAST` at most."""
+    return moment + min(by, LAST - moment)
 
 
 def _days_in(year: int, month: int) -> int:

@@ -211,7 +211,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        While it is claimed, and while it is put off; another user's does not.
+        While it is claimed, and until it is tried again; another user's does not wait.
         """
         await begun(stores, ADA, ADA, BOB, BOB)
         ada, bob = await claim(stores)

@@ -67,7 +67,7 @@ class EndedContract:
         self, stores: Stores
     ) -> None:
         """
-        One that fails has its quick attempts again, one that is put off is due.
+        One that fails has its quick attempts again, one that waits for later is due.
         """
         waits, fails = job_of(ADA), job_of(BOB)
         later = REAL_TIME + timedelta(days=9)

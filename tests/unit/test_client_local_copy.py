@@ -180,7 +180,7 @@ async def test_a_copy_is_filled_page_by_page_and_then_follows() -> None:
 
 async def test_a_dead_service_denies_nobody_and_grants_nothing_more() -> None:
     """
-    For an hour, and for a day; each until their own date. Then nobody is let in.
+    For an hour, and for a day; each until their own date. Then nothing is granted.
     """
     service = Service()
     service.give("short", 0.5)

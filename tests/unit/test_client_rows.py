@@ -147,20 +147,3 @@ def test_the_greatest_version_counts_in_whatever_order(
         for user in {it.user_id for it in only.values()}
     }
     assert said(rows_of(SOLD, *shuffled)) == said(rows_of(SOLD, *latest.values()))
-
-
-@given(st.lists(changes, max_size=6), st.lists(changes, max_size=6))
-def test_what_is_read_anew_takes_nothing_back(
-    before: Sequence[Change], again: Sequence[Change]
-) -> None:
-    """
-    A later row of before stays; who is not there any more was erased.
-    """
-    old, new = rows_of(SOLD, *before), rows_of(SOLD, *again)
-    new.keep_later_of(old)
-    for user in ("ada", "bob"):
-        versions = [it.version for it in again if it.user_id == user]
-        known = [it.version for it in before if it.user_id == user]
-        assert (user in new) == bool(versions)
-        if versions and max(known, default=0) > max(versions):
-            assert new.until(user, "reports") == old.until(user, "reports")

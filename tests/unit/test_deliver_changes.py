@@ -196,7 +196,7 @@ async def test_f51_what_fails_is_tried_again_and_dead_after_three_days() -> None
 
 async def test_a_bug_of_ours_counts_as_a_failure() -> None:
     """
-    It is told, and put off: it is not tried over and over, and holds up no other user.
+    It is told, and tried again later, not at once; no other user waits for it.
     """
     world = World()
     world.log("ada", "bob")
@@ -216,7 +216,7 @@ async def test_a_bug_of_ours_counts_as_a_failure() -> None:
 
 async def test_a_change_that_cannot_be_read_counts_as_a_failure() -> None:
     """
-    The turn goes on with the other users; that one is put off, like any other failure.
+    The turn goes on with the other users; that one is tried later, like any failure.
     """
     world = World()
     world.log("ada", "bob")

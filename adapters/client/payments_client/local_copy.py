@@ -208,7 +208,7 @@ class LocalCopy:
             Refused, Unavailable: the copy is as it was, and a little older.
         """
         if self._rows is None:
-            await self._fill(Features(await self._client.catalogue()), None)
+            await self._fill(Features(await self._client.catalogue()))
             return
         rows = self._rows
         try:
@@ -217,7 +217,7 @@ class LocalCopy:
             if error.code != POSITION_NOT_GIVEN:
                 raise
             _log.warning("the feed is another one: everything is read anew")
-            await self._fill(Features(await self._client.catalogue()), None)
+            await self._fill(Features(await self._client.catalogue()))
             return
         if self._rows is not rows:
             # All was read anew meanwhile, by another call: it goes on after that.
@@ -246,9 +246,9 @@ class LocalCopy:
         features = Features(await self._client.catalogue())
         # During a rollout one process has the new one, and another has not.
         if features.version != rows.features.version:
-            await self._fill(features, rows)
+            await self._fill(features)
 
-    async def _fill(self, features: Features, before: Rows | None) -> None:
+    async def _fill(self, features: Features) -> None:
         rows, after, has_more = Rows(features), None, True
         while has_more:
             page = await self._page(after, latest=True, wait_s=0)
@@ -257,8 +257,6 @@ class LocalCopy:
             for change in page.changes:
                 rows.take(change)
             after, has_more = page.next, page.has_more
-        if before is not None:
-            rows.keep_later_of(before)
         self._rows, self._after = rows, after
         self._heard_at = self._refilled_at = self._clock()
         self._ready.set()

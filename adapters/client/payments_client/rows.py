@@ -96,16 +96,6 @@ class Rows:
                 until[feature] = max(ends, until.get(feature, ends))
         self._rows[change.user_id] = Row(change.version, until or _NOTHING)
 
-    def keep_later_of(self, other: "Rows") -> None:
-        """Take the rows of before that are later than those that are here.
-
-        What is not here is not taken: it was erased.
-        """
-        for user, row in self._rows.items():
-            known = other._rows.get(user)  # noqa: SLF001  # its own kind
-            if known is not None and known.version > row.version:
-                self._rows[user] = known
-
     def until(self, user: str, feature: str) -> float:
         """Return until when a user has a feature, in seconds since 1970; 0: never."""
         row = self._rows.get(user)

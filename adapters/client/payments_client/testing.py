@@ -123,7 +123,7 @@ class FakePayments:
         __: BaseException | None,
         ___: TracebackType | None,
     ) -> None:
-        """Leave it as it is: a test may look at it."""
+        """Change nothing: a test may read it afterwards."""
 
     async def close(self) -> None:
         """Close nothing."""

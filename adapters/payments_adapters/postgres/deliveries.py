@@ -109,64 +109,20 @@ update deliveries set due_at = $4, attempts = $5, leased_until = $6,
 where endpoint = $1 and position = $2 and lease_no = $3
 returning true
 """
-# What an endpoint has passed of those that are named.
-_BEHIND_CURSOR: Final = f"""
+# Of those that are named, what the endpoint has passed and nobody is sending.
+_REPLAYABLE: Final = f"""
+select c.endpoint, l.position
 from (
     select distinct it.endpoint, it.position
     from unnest($1::text[], $2::bigint[]) as it (endpoint, position)
-) as wanted
+) as named
 join delivery_cursors c
-    on c.endpoint = wanted.endpoint and c.position >= wanted.position
-join account_log l on l.position = wanted.position and {_IS_TOLD}
-"""  # noqa: S608  # our own names
-_REPLAYABLE: Final = f"""
-select c.endpoint, l.position
-{_BEHIND_CURSOR}
+    on c.endpoint = named.endpoint and c.position >= named.position
+join account_log l on l.position = named.position and {_IS_TOLD}
 left join deliveries d on d.endpoint = c.endpoint and d.position = l.position
 where d.leased_until is null or d.leased_until <= $3
-"""  # our own names
-# What fills an endpoint waits here; `_TAKE_OVER` goes by.
-_ALONE: Final = """
-select from delivery_cursors where endpoint = any($1::text[])
-order by endpoint for no key update
-"""
-_REPLAY: Final = f"""
-with wanted as (
-    select c.endpoint, l.position, l.user_id, count(*) filter (
-        where d.dead is distinct from false
-    ) over (partition by c.endpoint order by l.position) as takes
-    {_BEHIND_CURSOR}
-    left join deliveries d on d.endpoint = c.endpoint and d.position = l.position
-    where d.leased_until is null or d.leased_until <= $3
-),
-rooms as (
-    select c.endpoint, greatest($4 - (
-        select count(*) from (
-            select from deliveries d
-            where d.endpoint = c.endpoint and not d.dead limit $4
-        ) as opened
-    ), 0) as count
-    from delivery_cursors c where c.endpoint = any($1::text[])
-),
-made as (
-    insert into deliveries as d (
-        endpoint, position, user_id, due_at, attempts, lease_no, dead
-    )
-    select w.endpoint, w.position, w.user_id, $3, 0, 0, false
-    from wanted w join rooms on rooms.endpoint = w.endpoint
-    where w.takes <= rooms.count
-    order by w.endpoint, w.position
-    on conflict (endpoint, position) do update
-        set due_at = $3, attempts = 0, first_tried_at = null, dead = false
-        where d.leased_until is null or d.leased_until <= $3
-    returning endpoint, position
-)
-select endpoint, position, true as is_due from made
-union all
-select w.endpoint, w.position, false
-from wanted w join rooms on rooms.endpoint = w.endpoint where w.takes > rooms.count
-order by endpoint, position
 """  # noqa: S608  # our own names
+_REPLAY: Final = "select * from replay_deliveries_v1($1, $2, $3, $4)"
 
 _FIND: Final = (
     f"select {_COLUMNS} from deliveries where endpoint = $1 and position = $2"  # noqa: S608  # our own names
@@ -247,10 +203,10 @@ class PostgresDeliveries:
             )
 
     async def replay(self, keys: Sequence[DeliveryKey], *, now: datetime) -> Replayed:
-        wanted = _columns_of(keys)
-        async with self._store.connection() as connection, connection.transaction():
-            await connection.execute(_ALONE, wanted[0])
-            found = await connection.fetch(_REPLAY, *wanted, now, self._open_max)
+        async with self._store.connection() as connection:
+            found = await connection.fetch(
+                _REPLAY, *_columns_of(keys), now, self._open_max
+            )
         return Replayed(
             *(
                 [DeliveryKey(name, at) for name, at, is_due in found if is_due is these]

@@ -6,8 +6,7 @@ Rule 2: it is checked by the real time. Where the clock that decides on access i
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import timedelta
 
 import attrs
 
@@ -15,10 +14,9 @@ from payments_core.access_pass import AccessPass, PublishedKey
 from payments_core.caller import Caller
 from payments_core.errors import PassesNotOffered
 from payments_core.identity import Email, UserId
+from payments_core.months import moved
 from payments_core.ports import PassSigner, SystemClock
 from payments_core.use_cases.read_access import ReadAccess
-
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @attrs.frozen
@@ -54,19 +52,14 @@ class IssueAccessPass:
             user_id=account.user_id,
             issued_at=now,
             expires_at=now + self.lifetime,
-            entitled_until=None if until is None else _moved(until, ahead),
+            entitled_until=None if until is None else moved(until, ahead),
             features={
-                name: _moved(to.until, ahead)
+                name: moved(to.until, ahead)
                 for name, to in found.access.features.items()
                 if to.granted and to.until is not None
             },
         )
         return SignedPass(self.signer.sign(content), content)
-
-
-def _moved(moment: datetime, by: timedelta) -> datetime:
-    # A date that is later cannot be written.
-    return moment + min(by, _LAST - moment)
 
 
 @attrs.frozen

@@ -4,10 +4,9 @@ Rule 1: an administrator may name a price. Anybody else names a product, and pay
         default price; or a price that the catalogue lists, of the product that it is
         listed under.
 Rule 2: only an administrator may give a trial, or the catalogue: what it offers is
-        given to whoever has no subscription behind them (`offered_to` in
-        `payments_core.operations.start`), and no caller names another number. A trial
-        is of one price and quantity: while it lasts, nobody else moves it to another
-        price, or to a greater quantity.
+        given to each user once (`offered_to` in `payments_core.operations.start`), and
+        no caller names another number. A trial is of one price and quantity: while it
+        lasts, nobody else moves it to another price, or to a greater quantity.
 Rule 3: a proration date is accepted for 600 s after it, and inside the current period
         of the subscription. This holds for administrators too: the date makes a
         change cost what its preview said, and any other date is a discount.

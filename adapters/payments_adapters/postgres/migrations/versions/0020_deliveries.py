@@ -3,6 +3,7 @@
 0.1.0 runs on it: it writes neither of both tables, and no row that they follow from.
 """
 
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from alembic import op
 revision: Final = "0020"
 down_revision: Final = "0019"
 
+_FUNCTION: Final = Path(__file__).parents[2] / "deliveries_v1.sql"
 _MOMENT: Final = sa.DateTime(timezone=True)
 
 
@@ -48,8 +50,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("dead"),
     )
     op.create_index(op.f("ix_deliveries_user_id"), "deliveries", ["user_id"])
+    _, _, function = _FUNCTION.read_text().partition("\ncreate ")
+    op.get_bind().exec_driver_sql(f"create {function}")
 
 
 def downgrade() -> None:
+    op.execute(
+        "drop function replay_deliveries_v1(text[], bigint[], timestamptz, bigint)"
+    )
     op.drop_table("deliveries")
     op.drop_table("delivery_cursors")
