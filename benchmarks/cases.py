@@ -95,6 +95,7 @@ class Cases:
         yield self.hot()
         yield self.reads(1)
         yield self.reads(64)
+        yield self.revalidated(64)
         yield self.explain()
         yield self.feed()
         yield self.feed_pages()
@@ -268,6 +269,31 @@ class Cases:
                 path=f"{PREFIX}/users/user7/payment-status",
             ),
             limit=lambda: load(**common, ports=self.bare, path="/read/user7"),
+        )
+
+    def revalidated(self, connections: int) -> Case:
+        path = f"{PREFIX}/users/user7/payment-status"
+        common = {
+            "connections": connections,
+            "seconds": self.seconds,
+            "ports": self.ours,
+            "path": path,
+        }
+        token = self.bench.token()
+
+        def known() -> Result:
+            url = f"http://127.0.0.1:{self.ours[0]}{path}"
+            bearer = {"Authorization": f"Bearer {token}"}
+            tag = httpx.get(url, headers=bearer).raise_for_status().headers["etag"]
+            headers = f"{self._bearer}If-None-Match: {tag}\r\n"
+            return load(**common, headers=headers, status=304)
+
+        return Case(
+            key="reads",
+            name="304 of payment-status | 200 of it",
+            connections=connections,
+            ours=known,
+            limit=lambda: load(**common, headers=self._bearer),
         )
 
     def locked(self) -> Case:

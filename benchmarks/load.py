@@ -29,6 +29,8 @@ class Plan:
     `@CUSTOMER@` one of `customers_count` from `first_customer` on, `@CREATED@` one
     second after the other from `created_from` on, and it is signed with `secret`.
 
+    Each is answered with `status`, or counts as refused.
+
     With `their_each`, one more request after each so many is `their_customer`'s, on a
     connection of its own: who waits for that customer delays nobody else.
     """
@@ -38,6 +40,7 @@ class Plan:
     connections: int
     seconds: float
     headers: str = ""
+    status: int = 200
     body: str = ""
     secret: str = ""
     customers_count: int = 1
@@ -163,13 +166,15 @@ class Connection(asyncio.Protocol):
         head, found, rest = self._buffer.partition(HEADER_END)
         if not found:
             return
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        told = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+        # 304 has none, and no body.
+        length = int(told or b"0")
         if len(rest) < length:
             return
         self._buffer = b""
         self._lane.latencies_s.append(time.perf_counter() - self._started)
-        if not head.startswith(b"HTTP/1.1 200"):
-            self._lane.refusals[rest.decode()] += 1
+        if not head.startswith(b"HTTP/1.1 %d" % self._run.plan.status):
+            self._lane.refusals[rest.decode() or head.decode()] += 1
         self._send(self._run.next() if self._lane is self._run.others else None)
 
     @override

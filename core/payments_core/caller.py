@@ -4,7 +4,6 @@ from typing import Final
 
 import attrs
 
-from payments_core.account import PaymentAccount
 from payments_core.errors import AccountNotFound, ScopeRequired
 from payments_core.identity import Email, UserId
 from payments_core.tokens import Token
@@ -58,14 +57,14 @@ class Caller:
         if not self.is_admin and FEED_SCOPE not in self.token.scopes:
             raise ScopeRequired(FEED_SCOPE)
 
-    def require_access(self, account: PaymentAccount, *, reading: bool = False) -> None:
-        """Refuse an account that is not the caller's, as if it did not exist.
+    def require_access(self, owner: UserId, *, reading: bool = False) -> None:
+        """Refuse the account of another user, as if it did not exist.
 
         `reading`: nothing of it is changed, and no secret of it is shown.
 
         Raises:
-            AccountNotFound: it is another's.
+            AccountNotFound: the caller does not reach it.
         """
         reaches_all = self.reads_all if reading else self.is_admin
-        if not reaches_all and account.user_id != self.user_id:
+        if not reaches_all and owner != self.user_id:
             raise AccountNotFound

@@ -13,6 +13,7 @@ from payments_core.access_pass import AccessPass, PublishedKey
 from payments_core.account import PaymentAccount
 from payments_core.account_facts import AccountFacts
 from payments_core.account_log import LogGapPage, LoggedVerdict
+from payments_core.account_version import AccountVersion
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
@@ -322,6 +323,9 @@ class AuditLog(Protocol):
 class AccountDirectory(Protocol):
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
         """Return an account as last committed, unlocked; by e-mail its key counts."""
+
+    async def version_of(self, user: UserId | Email) -> AccountVersion | None:
+        """Return what `find` would find, and no more of it than its version."""
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         """Return the user to whom a customer is bound."""

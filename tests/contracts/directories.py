@@ -15,7 +15,8 @@ from contracts.examples import (
 )
 from contracts.full_values import FULL_ACCOUNT
 from contracts.stores import SAVED, Stores, moved
-from payments_core.identity import Email
+from payments_core.account_version import AccountVersion
+from payments_core.identity import Email, UserId
 from payments_core.intent import IntentId
 
 
@@ -42,6 +43,24 @@ class DirectoriesContract:
         assert unversioned(account) == FULL_ACCOUNT
         assert account.version == 1
         assert await stores.accounts.find(BOB) is None
+
+    async def test_the_version_of_an_account_is_found_without_the_rest(
+        self, stores: Stores
+    ) -> None:
+        """
+        By id and by e-mail, as `find` has it; there is none of who is not there.
+        """
+        await stores.keep(FULL_ACCOUNT, an_account(BOB))
+        ada = await stores.account(ADA)
+        await stores.save(moved(ada, ada.renamed(email_of("countess"), at=NOON)))
+        for user, found in (
+            (ADA, AccountVersion(ADA, 2)),
+            (email_of("countess"), AccountVersion(ADA, 2)),
+            (email_of(ADA), None),
+            (BOB, AccountVersion(BOB, 1)),
+            (UserId("eve"), None),
+        ):
+            assert await stores.accounts.version_of(user) == found
 
     @pytest.mark.parametrize("text", ["ada@exämple.org", "ADA@EXÄMPLE.ORG."])
     async def test_an_account_is_found_by_the_key_of_its_email(

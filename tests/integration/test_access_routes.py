@@ -165,6 +165,77 @@ def test_what_a_caller_has_already_is_not_sent_again(
     assert (other.status_code, other.content) == (200, first.content)
 
 
+def test_a_tag_is_of_one_route_one_user_and_one_state(service: ServiceProcess) -> None:
+    """
+    The one tag of an answer is enough to be told so; that of another one, in whatever
+    respect, is not. Who may not ask is refused, with any tag.
+    """
+    for user in ("dan", "fay"):
+        service.register(user, f"{user}@example.com")
+    admin, paths = service.world.admin(), ("", "?feature=api", "?feature=reports")
+    urls = [
+        *(f"/users/{user}/access{query}" for user in ("dan", "fay") for query in paths),
+        "/users/dan/payment-status",
+        "/users/fay/payment-status",
+    ]
+
+    def ask(url: str, tag: str, token: str = admin) -> int:
+        headers = {"Authorization": f"Bearer {token}", "If-None-Match": tag}
+        return httpx.get(service.url + url, headers=headers, verify=TLS).status_code
+
+    tags = {url: service.call("GET", url, admin).headers["etag"] for url in urls}
+    for url, tag in tags.items():
+        assert [ask(other, tag) for other in urls] == [
+            304 if other == url else 200 for other in urls
+        ]
+        assert ask(url, f"W/{tag}") == 304
+        assert ask(url, tag, service.world.token("eve")) == 404
+        assert ask(url, tag, "x") == 401
+    by_email = "/users/dan@example.com/payment-status"
+    assert ask(by_email, service.call("GET", by_email, admin).headers["etag"]) == 304
+
+    pay(service, "dan")
+    after = [ask(url, tag) for url, tag in tags.items()]
+    assert after == [200 if "/dan/" in url else 304 for url in urls]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        f'"1.{"f" * 16}..{"0" * 16}"',
+        f'"1..{"f" * 16}.{"0" * 16}"',
+        f'"{"f" * 16}...{"0" * 16}"',
+        '"1..."',
+        '"....",',
+        f'"1...{"0" * 16}", "1...{"0" * 16}"',
+    ],
+)
+def test_a_tag_that_was_made_up_is_no_error(service: ServiceProcess, tag: str) -> None:
+    """
+    Whatever moment or version it names.
+    """
+    service.register("gus", "gus@example.com")
+    url, token = f"{service.url}/users/gus/payment-status", service.world.token("gus")
+    headers = {"Authorization": f"Bearer {token}", "If-None-Match": tag}
+
+    assert httpx.get(url, headers=headers, verify=TLS).status_code == 200
+
+
+def test_a_body_is_refused_whatever_a_caller_has(service: ServiceProcess) -> None:
+    """
+    None is taken: that the answer would be the same does not matter.
+    """
+    service.register("hal", "hal@example.com")
+    url, token = f"{service.url}/users/hal/payment-status", service.world.token("hal")
+    bearer = {"Authorization": f"Bearer {token}"}
+    tag = httpx.get(url, headers=bearer, verify=TLS).headers["etag"]
+    answer = httpx.request(
+        "GET", url, headers={**bearer, "If-None-Match": tag}, content=b"x", verify=TLS
+    )
+
+    assert answer.status_code == 400
+
+
 def test_another_users_access_does_not_exist(service: ServiceProcess) -> None:
     """
     Whatever feature is asked for.

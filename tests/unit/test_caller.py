@@ -5,7 +5,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from contracts.examples import ADA, BOB, a_token, an_account, email_of
+from contracts.examples import ADA, BOB, a_token, email_of
 from payments_core.caller import ADMIN_SCOPE, READ_SCOPE, Caller
 from payments_core.errors import AccountNotFound, ScopeRequired
 
@@ -30,11 +30,11 @@ def test_a_caller_reaches_its_own_account_and_an_administrator_every_one() -> No
     """
     Another's does not exist, and what is an administrator's needs the scope.
     """
-    ADAS.require_access(an_account(ADA))
-    ADMIN.require_access(an_account(BOB))
+    ADAS.require_access(ADA)
+    ADMIN.require_access(BOB)
     ADMIN.require_admin()
     with pytest.raises(AccountNotFound):
-        ADAS.require_access(an_account(BOB))
+        ADAS.require_access(BOB)
     with pytest.raises(ScopeRequired):
         ADAS.require_admin()
 
@@ -43,11 +43,11 @@ def test_a_reader_reaches_every_account_to_read_it() -> None:
     """
     And none but its own to change it; an administrator may read what it may change.
     """
-    READER.require_access(an_account(BOB), reading=True)
-    ADMIN.require_access(an_account(BOB), reading=True)
+    READER.require_access(BOB, reading=True)
+    ADMIN.require_access(BOB, reading=True)
     with pytest.raises(AccountNotFound):
-        READER.require_access(an_account(BOB))
+        READER.require_access(BOB)
     with pytest.raises(AccountNotFound):
-        ADAS.require_access(an_account(BOB), reading=True)
+        ADAS.require_access(BOB, reading=True)
     with pytest.raises(ScopeRequired):
         READER.require_admin()

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import permutations
-from typing import Final
+from itertools import pairwise, permutations
+from typing import Any, Final
 
 import attrs
 from hypothesis import example, given, settings
@@ -22,6 +22,7 @@ from contracts.examples import (
 from payments_core import DisputeState, Payment, PaymentState, Policy
 from payments_core.access import access_of
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AnswerVersion
 from payments_core.catalogue import PREPAID, Catalogue, CatalogueProduct
 from payments_core.entitlement import Standing, replayed, standing
 from payments_core.facts import (
@@ -39,11 +40,15 @@ from payments_core.subscription import (
     SubscriptionStatus,
 )
 from payments_core.subscription_merge import Observation
+from payments_core.use_cases import GetPaymentStatus, ReadAccess
 from support.deciding import Kept, found
 from support.profiles import examples
 
 S: Final = SubscriptionStatus
 DAY: Final = timedelta(days=1)
+SHORTLY: Final = timedelta(microseconds=1)
+# An account that is there is looked for by nobody.
+NOT_REACHED: Final[Any] = None
 POLICY: Final = Policy()
 NO_GRACE: Final = Policy(grace=timedelta(0))
 OWN_DAYS: Final = Policy(
@@ -184,6 +189,22 @@ class Shelf:
                 some = any(it.granted for it in access.products.values())
                 assert some is self.account.standing(now=now, policy=policy).entitled
 
+    def assert_an_answer_holds(self) -> None:
+        """As long as an answer says, another one shows the same."""
+        account = self.account
+        if account is None:
+            return
+        for policy in (POLICY, OWN_DAYS):
+            ends = {it.until(policy) for it in account.verdict.grants}
+            around = {end + beside for end in ends for beside in (-SHORTLY, SHORTLY)}
+            for shown in (_status_at, _access_at):
+                answers = [
+                    (now, *shown(account, policy, now))
+                    for now in sorted({*MOMENTS, *ends, *around})
+                ]
+                for (_, version, before), (now, _, after) in pairwise(answers):
+                    assert before == after or not version.holds(account.version, now)
+
     def assert_folded_is_replayed(self) -> None:
         if self.account is None:
             return
@@ -204,6 +225,20 @@ class Shelf:
             assert self.account.standing(now=now, policy=POLICY) == standing(
                 paid, subscribed, periods, now=now, policy=POLICY
             )
+
+
+def _status_at(
+    account: PaymentAccount, policy: Policy, now: datetime
+) -> tuple[AnswerVersion, object]:
+    view = GetPaymentStatus(NOT_REACHED, lambda: now, policy).view(account)
+    return view.version, view.standing
+
+
+def _access_at(
+    account: PaymentAccount, policy: Policy, now: datetime
+) -> tuple[AnswerVersion, object]:
+    found = ReadAccess(NOT_REACHED, lambda: now, policy).of(account)
+    return found.version, (found.standing, found.entitled_until, found.access)
 
 
 items = st.lists(
@@ -256,6 +291,7 @@ def test_who_is_entitled_has_access_to_a_product_and_the_other_way_round(
     for item in story:
         shelf.record(item)
     shelf.assert_granted_is_entitled()
+    shelf.assert_an_answer_holds()
 
 
 @given(

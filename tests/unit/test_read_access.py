@@ -92,7 +92,7 @@ async def test_one_feature_is_asked_for() -> None:
         Email.of(f"{ADA}@example.com"), "reports", caller=caller()
     )
 
-    assert (whose, to.granted, to.product) == (ADA, True, PREPAID)
+    assert (whose.user_id, to.granted, to.product) == (ADA, True, PREPAID)
     assert to.because is not None
     assert to.because.kind is GrantKind.PREPAID
     with pytest.raises(FeatureNotFound):
@@ -111,7 +111,7 @@ async def test_without_a_catalogue_any_product_may_be_a_feature() -> None:
 
     assert (await read.to_feature(ADA, PREPAID, caller=caller()))[1].granted
     whose, to = await read.to_feature(ADA, "prod_x", caller=caller())
-    assert (whose, to) == (ADA, NO_ACCESS)
+    assert (whose.user_id, to) == (ADA, NO_ACCESS)
 
 
 def test_the_catalogue_is_the_policys() -> None:

@@ -28,6 +28,7 @@ from payments_core import (
     Policy,
 )
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AccountVersion
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.errors import (
     AccountNotFound,
@@ -218,6 +219,9 @@ class _Behind:
         if self.asked == 1:
             await self.register()
         return found
+
+    async def version_of(self, user: UserId | Email) -> AccountVersion | None:
+        return await self.directory.version_of(user)
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         return await self.directory.owner_of_customer(customer_id)

@@ -7,6 +7,7 @@ import attrs
 
 from payments_adapters.memory.ledger import MemoryDatabase
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AccountVersion
 from payments_core.by_hand import (
     ActionByHand,
     AuditCursor,
@@ -35,6 +36,10 @@ class MemoryAccountDirectory:
         id_ = tables.emails.get(user.key) if isinstance(user, Email) else user
         account = tables.accounts.get(id_) if id_ else None
         return tables.whole(account) if account else None
+
+    async def version_of(self, user: UserId | Email) -> AccountVersion | None:
+        found = await self.find(user)
+        return AccountVersion(found.user_id, found.version) if found else None
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         return self._database.tables.customers.get(customer_id)

@@ -5,6 +5,7 @@ import attrs
 from payments_adapters.postgres import rows, statements
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AccountVersion
 from payments_core.identity import CustomerId, Email, UserId
 
 
@@ -25,6 +26,17 @@ class PostgresDirectory:
             return None
         found = row["subscriptions"] or ()
         return rows.to_account(row, [rows.to_subscription(it) for it in found])
+
+    async def version_of(self, user: UserId | Email) -> AccountVersion | None:
+        by_email = isinstance(user, Email)
+        async with self._store.connection() as connection:
+            row = await connection.fetchrow(
+                statements.FIND_VERSION_BY_EMAIL
+                if by_email
+                else statements.FIND_VERSION,
+                user.key if isinstance(user, Email) else user,
+            )
+        return None if row is None else AccountVersion(UserId(row[0]), row[1])
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         async with self._store.connection() as connection:

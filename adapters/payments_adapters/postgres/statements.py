@@ -108,6 +108,9 @@ FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
 # Of each that was found, in a lateral join: the limit keeps it from being another.
 FIND_ACCOUNT_FOUND: Final = f"{_ACCOUNT} where a.user_id = found.user_id limit 1"
 FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
+_VERSION: Final = "select user_id, version from payment_accounts where"
+FIND_VERSION: Final = f"{_VERSION} user_id = $1"
+FIND_VERSION_BY_EMAIL: Final = f"{_VERSION} email_key = $1"
 FIND_PAYMENT: Final = "select * from payments where id = $1"
 FIND_CUSTOMER_OWNER: Final = (
     "select user_id from payment_accounts where customer_id = $1"

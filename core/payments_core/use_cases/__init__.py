@@ -7,6 +7,7 @@ from payments_core.use_cases.access_passes import (
     SignedPass,
 )
 from payments_core.use_cases.accounts import (
+    CheckAnswer,
     GetAuthorizedAccount,
     GetPaymentStatus,
     PaymentStatusView,
@@ -94,6 +95,7 @@ __all__ = [
     "CallOffIntent",
     "Change",
     "ChangeSubscription",
+    "CheckAnswer",
     "CheckChange",
     "CloseEvent",
     "ConfirmOpen",

@@ -3,6 +3,7 @@
 import attrs
 
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AnswerVersion
 from payments_core.by_hand import ByHand
 from payments_core.caller import Caller
 from payments_core.decide import subscription_job
@@ -153,6 +154,7 @@ class PaymentStatusView:
 
     account: PaymentAccount
     standing: Standing
+    version: AnswerVersion
 
 
 @attrs.frozen
@@ -174,7 +176,7 @@ class GetAuthorizedAccount:
         account = await self.directory.find(user)
         if account is None:
             account = await self._first_call(user, caller)
-        caller.require_access(account, reading=reading)
+        caller.require_access(account.user_id, reading=reading)
         return account
 
     async def _first_call(self, user: UserId | Email, caller: Caller) -> PaymentAccount:
@@ -209,6 +211,32 @@ class GetPaymentStatus:
         return self.view(await self.reach(user, caller=caller, reading=True))
 
     def view(self, account: PaymentAccount) -> PaymentStatusView:
+        now, verdict = self.clock(), account.verdict
+        end = verdict.entitled_until(self.policy)
         return PaymentStatusView(
-            account, account.standing(now=self.clock(), policy=self.policy)
+            account,
+            verdict.standing(now, self.policy),
+            AnswerVersion.of(account.version, () if end is None else (end,), now),
         )
+
+
+@attrs.frozen
+class CheckAnswer:
+    """Say whether an answer would show the same again, without loading the account."""
+
+    directory: AccountDirectory
+    clock: Clock
+
+    async def __call__(
+        self, user: UserId | Email, shown: AnswerVersion, *, caller: Caller
+    ) -> UserId | None:
+        """Return whose account it is, if it would; None if that is to be seen.
+
+        Raises:
+            AccountNotFound: it is another user's.
+        """
+        found = await self.directory.version_of(user)
+        if found is None:
+            return None
+        caller.require_access(found.user_id, reading=True)
+        return found.user_id if shown.holds(found.version, self.clock()) else None

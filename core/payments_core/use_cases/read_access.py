@@ -6,6 +6,7 @@ import attrs
 
 from payments_core.access import NO_ACCESS, Access, AccessTo, access_of
 from payments_core.account import PaymentAccount
+from payments_core.account_version import AnswerVersion
 from payments_core.caller import Caller
 from payments_core.catalogue import NO_CATALOGUE, Catalogue
 from payments_core.entitlement import Standing
@@ -26,6 +27,7 @@ class UserAccess:
     entitled_until: datetime | None
     access: Access
     catalogue: str
+    version: AnswerVersion
 
 
 @attrs.frozen
@@ -44,18 +46,23 @@ class ReadAccess:
 
     def of(self, account: PaymentAccount) -> UserAccess:
         verdict, now, policy = account.verdict, self.clock(), self.policy
+        grants, end = verdict.grants, verdict.entitled_until(policy)
+        ends = [it.until(policy) for it in grants]
+        if end is not None:
+            ends.append(end)
         return UserAccess(
             user_id=account.user_id,
             standing=verdict.standing(now, policy),
-            entitled_until=verdict.entitled_until(policy),
-            access=access_of(verdict.grants, policy, now),
+            entitled_until=end,
+            access=access_of(grants, policy, now),
             catalogue=(policy.catalogue or NO_CATALOGUE).version,
+            version=AnswerVersion.of(account.version, ends, now),
         )
 
     async def to_feature(
         self, user: UserId | Email, feature: str, *, caller: Caller
-    ) -> tuple[UserId, AccessTo]:
-        """Return whose access it is, and whether they have it to a feature now.
+    ) -> tuple[UserAccess, AccessTo]:
+        """Return a user's access now, and whether it is access to a feature.
 
         Without a catalogue any product may be one.
 
@@ -69,7 +76,7 @@ class ReadAccess:
         features = found.access.features
         if self.policy.catalogue is not None and feature not in features:
             raise FeatureNotFound
-        return found.user_id, features.get(feature, NO_ACCESS)
+        return found, features.get(feature, NO_ACCESS)
 
 
 @attrs.frozen

@@ -38,8 +38,8 @@ def access(*, user: str, feature: str | None, as_json: bool) -> None:
             it = container[ReadAccess]
             if feature is None:
                 return UserAccessOut.of(await it(named, caller=caller))
-            user_id, to = await it.to_feature(named, feature, caller=caller)
-            return FeatureAccessOut.of_user(user_id, feature, to)
+            of_user, to = await it.to_feature(named, feature, caller=caller)
+            return FeatureAccessOut.of_user(of_user.user_id, feature, to)
 
     found = environment.run(work())
     if as_json:

@@ -11,6 +11,7 @@ from payments_service.http.parameters import Feature, IfNoneMatch, UserInPath
 from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.revalidation import OF_ACCOUNTS, REVALIDATED, AccountTags
 from payments_service.presentation.access import (
     CatalogueOut,
     FeatureAccessOut,
@@ -23,12 +24,14 @@ from payments_service.presentation.access import (
     before_request=no_body,
     response_headers=[ETAG],
     responses=NOT_MODIFIED,
-    opt=refuses(*USER, errors.FeatureNotFound),
+    opt=refuses(*USER, errors.FeatureNotFound) | REVALIDATED,
 )
-async def get_access(
+async def get_access(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
     user: UserInPath,
+    *,
     read_access: NamedDependency[ReadAccess],
+    tags: NamedDependency[AccountTags],
     feature: Feature = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response[UserAccessOut | FeatureAccessOut]:
@@ -39,12 +42,18 @@ async def get_access(
     named, caller = user_in_path(user), request.user
     out: UserAccessOut | FeatureAccessOut
     if feature is None:
-        out = UserAccessOut.of(await read_access(named, caller=caller))
+        found = await read_access(named, caller=caller)
+        out = UserAccessOut.of(found)
     else:
-        user_id, to = await read_access.to_feature(named, feature, caller=caller)
-        out = FeatureAccessOut.of_user(user_id, feature, to)
-    body = msgspec.json.encode(out)
-    return tagged(out, body, given=if_none_match, cache="private, no-cache")
+        found, to = await read_access.to_feature(named, feature, caller=caller)
+        out = FeatureAccessOut.of_user(found.user_id, feature, to)
+    return tagged(
+        out,
+        msgspec.json.encode(out),
+        given=if_none_match,
+        cache=OF_ACCOUNTS,
+        tag=tags.of(request.scope, found.user_id, found.version),
+    )
 
 
 @get(

@@ -13,6 +13,7 @@ from payments_core.use_cases import (
     AuthenticateCaller,
     CallOffIntent,
     ChangeSubscription,
+    CheckAnswer,
     EndSubscription,
     ExecuteOperation,
     ExplainUser,
@@ -58,6 +59,7 @@ from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.operations import idempotency_key
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import HttpRequest
+from payments_service.http.revalidation import AccountTags, Revalidation
 from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
@@ -136,7 +138,7 @@ def described() -> dict[str, Any]:
         for_anybody=[webhooks_described(), *FOR_ANYBODY],
         # Nothing is called: that they are there says that they are no parameters.
         dependencies={
-            **{name: _provide(None) for name in (*_NEEDS, "document")},
+            **{name: _provide(None) for name in (*_NEEDS, "document", "tags")},
             **OF_REQUESTS,
         },
     )
@@ -157,7 +159,14 @@ def create_app(container: Container) -> RequestContext:
     def authenticated(app: ASGIApp) -> ASGIApp:
         return BearerAuthentication(app, container[AuthenticateCaller])
 
-    for_callers = Router("/", route_handlers=FOR_CALLERS, middleware=[authenticated])
+    tags = AccountTags(container[GetPaymentStatus].policy)
+
+    def revalidated(app: ASGIApp) -> ASGIApp:
+        return Revalidation(app, container[CheckAnswer], tags)
+
+    for_callers = Router(
+        "/", route_handlers=FOR_CALLERS, middleware=[authenticated, revalidated]
+    )
     app = Litestar(
         [
             Router(
@@ -176,6 +185,7 @@ def create_app(container: Container) -> RequestContext:
         dependencies={
             **{name: _provide(container[kind]) for name, kind in _NEEDS.items()},
             "document": _provide(openapi.Document(described)),
+            "tags": _provide(tags),
             **OF_REQUESTS,
         },
         request_class=HttpRequest,

@@ -35,12 +35,15 @@ class _Encoded(Response[_T]):
         return self.encoded
 
 
-def tagged(shape: _T, body: bytes, *, given: str | None, cache: str) -> Response[_T]:
+def tagged(
+    shape: _T, body: bytes, *, given: str | None, cache: str, tag: str | None = None
+) -> Response[_T]:
     """Answer with an ETag, or 304 to a caller who has this very answer.
 
-    `body` is `shape` in JSON, `given` their `If-None-Match`.
+    `body` is `shape` in JSON, `given` their `If-None-Match`. Without a `tag` it is made
+    of the body.
     """
-    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    tag = tag or f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     is_known = given is not None and not {tag, "*"}.isdisjoint(_tags(given))
     answer = _Encoded(
         shape,

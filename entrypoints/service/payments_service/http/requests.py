@@ -26,7 +26,7 @@ BODY_TIMEOUT_S: Final = 5.0
 PAGE_LENGTH_MAX: Final = 100
 
 # Without either there is no body (RFC 9112, section 6.3).
-_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
+ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 _T = TypeVar("_T", bound=Body)
 
@@ -267,7 +267,7 @@ async def no_body(request: Request[Any, Any, Any]) -> None:
         HttpProblem: 400.
     """
     headers = headers_of(request.scope)
-    if not headers.keys() & _ANNOUNCING:
+    if not headers.keys() & ANNOUNCING:
         return
     body = await read_body(headers, request.receive)
     if b"".join(body.split()) not in {b"", b"{}"}:

@@ -21,6 +21,7 @@ from payments_service.http.parameters import IfNoneMatch, UserIdInPath, UserInPa
 from payments_service.http.refusals import GATEWAY, USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.revalidation import OF_ACCOUNTS, REVALIDATED, AccountTags
 from payments_service.presentation.schemas import PaymentStatusOut
 
 
@@ -72,12 +73,13 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     before_request=no_body,
     response_headers=[ETAG],
     responses=NOT_MODIFIED,
-    opt=refuses(*USER),
+    opt=refuses(*USER) | REVALIDATED,
 )
 async def get_payment_status(
     request: HttpRequest,
     user: UserInPath,
     payment_status: NamedDependency[GetPaymentStatus],
+    tags: NamedDependency[AccountTags],
     if_none_match: IfNoneMatch = None,
 ) -> Response[PaymentStatusOut]:
     """Say whether a user has paid, and until when.
@@ -86,8 +88,13 @@ async def get_payment_status(
     """
     view = await payment_status(user_in_path(user), caller=request.user)
     out = PaymentStatusOut.of(view)
-    body = msgspec.json.encode(out)
-    return tagged(out, body, given=if_none_match, cache="private, no-cache")
+    return tagged(
+        out,
+        msgspec.json.encode(out),
+        given=if_none_match,
+        cache=OF_ACCOUNTS,
+        tag=tags.of(request.scope, view.account.user_id, view.version),
+    )
 
 
 @post(
