@@ -64,6 +64,10 @@ MODULES: Final = {
     member: [read(path) for path in sorted((ROOT / member).glob("payments_*/**/*.py"))]
     for member in MEMBERS
 }
+CLASSES: Final = {
+    member: read(ERRORS).classes().union(*(it.classes() for it in modules))
+    for member, modules in MODULES.items()
+}
 WITH_PROMISES: Final = [
     (member, module)
     for member, modules in MODULES.items()
@@ -83,9 +87,7 @@ def test_each_error_that_a_docstring_promises_exists(
     """
     A class of the same distribution, one of the core's errors, or what is imported.
     """
-    known = {*vars(builtins), *module.imported(), *read(ERRORS).classes()}
-    for neighbour in MODULES[member]:
-        known |= neighbour.classes()
+    known = {*vars(builtins), *module.imported(), *CLASSES[member]}
 
     unknown = [it for it in promises(module) if it.partition(".")[0] not in known]
 

@@ -29,7 +29,11 @@ KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
 # With two breaks the schedules multiply: CI runs only some, of all kinds.
 STRIDE = int(os.environ.get("BREAKS_STRIDE", "1"))
-STRIDES = {Break.CRASH: 1, Break.NO_ANSWER: 1, Break.FREEZE: 1 if PROVES else 2}
+STRIDES = {
+    Break.CRASH: 1,
+    Break.NO_ANSWER: 1 if PROVES else 2,
+    Break.FREEZE: 1 if PROVES else 3,
+}
 SENDS_MAX = 4
 FIGURE = "figure"
 ENDED = {"canceled", "incomplete_expired"}

@@ -246,7 +246,7 @@ items = st.lists(
 )
 
 
-@settings(max_examples=examples(3_000))
+@settings(max_examples=examples(1_500))
 @given(items)
 def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
     story: list[Item],

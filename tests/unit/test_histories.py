@@ -36,7 +36,7 @@ from support.year_truth import GatewayRecords
 
 SHARES: Final = 8
 # So many of a share in the suite; all of them are resumable by their seed.
-HISTORIES: Final = 20_000 // SHARES if PROVES else 304 // SHARES
+HISTORIES: Final = 20_000 // SHARES if PROVES else 160 // SHARES
 DAYS: Final = (25, 75) if PROVES else (15, 45)
 ACTIVITY: Final = 0.12
 # So many things somebody does at once.
