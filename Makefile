@@ -15,8 +15,9 @@ WORKERS ?= 3
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
   tests/integration/postgres/test_lists_of_many.py \
   tests/integration/test_generated_client.py tests/integration/test_guarded_apps.py
-# At least, of `make fuzz`.
+# At least, of `make fuzz`: requests, and inputs of readers.
 CASES ?= 500
+INPUTS ?= 100000
 SEED ?= 1
 # The tests that reach the core and the adapters in their own process: of the services
 # and sandboxes that others start, coverage would see little, and slow all of it down.
@@ -78,7 +79,8 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 prove: .venv/.installed ## Run properties, schedules and faults with many more cases
 	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n $(WORKERS) --timeout 7200 $(PROVE) $(ARGS)
 
-fuzz: .venv/.installed ## Send CASES requests made of the OpenAPI document to a service
+fuzz: .venv/.installed ## Send INPUTS to our readers, and CASES requests to a service
+	@PYTHONPATH=tests .venv/bin/python -m fuzz.inputs --inputs $(INPUTS) --seed $(SEED)
 	@PAYMENTS_LOG_LEVEL=warning PYTHONPATH=tests .venv/bin/python -m fuzz.run --cases $(CASES) --seed $(SEED) $(ARGS)
 
 bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client

@@ -1,6 +1,5 @@
 """A connection without a socket: what it takes, for how long, and how it says no."""
 
-import asyncio
 import inspect
 import json
 from collections.abc import Callable
@@ -11,7 +10,6 @@ import pytest
 import uvicorn
 from httptools import HttpRequestParser
 from structlog.testing import capture_logs
-from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
@@ -28,102 +26,14 @@ from payments_service.http.protocol import (
     LimitedProtocol,
     server_of,
 )
+from support.connection import KEEP_ALIVE_S, Listener, Transport, rounds
 
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HELD = b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-KEEP_ALIVE_S = 3
 READ = 64 * 1024
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written: the other side takes nothing, so it closes by an abort."""
-
-    def __init__(self, connection: LimitedProtocol) -> None:
-        super().__init__()
-        self._connection = connection
-        self.written = b""
-        self.is_aborted = self.is_paused = False
-        self._is_closing = False
-
-    @override
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    @override
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._is_closing:
-            self.written += bytes(data)
-
-    @override
-    def close(self) -> None:
-        self._is_closing = True
-
-    @override
-    def abort(self) -> None:
-        self.is_aborted = self._is_closing = True
-        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
-
-    @override
-    def is_closing(self) -> bool:
-        return self._is_closing
-
-    @override
-    def pause_reading(self) -> None:
-        self.is_paused = True
-
-    @override
-    def resume_reading(self) -> None:
-        self.is_paused = False
-
-
-class Listener:
-    """One listener and its app, which answers `/held` when `go` is set."""
-
-    def __init__(self, limit: int = 8) -> None:
-        self.connections = Connections(limit, KEEP_ALIVE_S)
-        self.go = asyncio.Event()
-        self.reads_body = False
-        self.seen: list[Any] = []
-        self._config = uvicorn.Config(
-            self.app,
-            http=LimitedProtocol,
-            ws="none",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-        )
-
-    async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        self.seen.append(scope)
-        if scope["path"] == "/held":
-            await self.go.wait()
-        while self.reads_body:
-            message = await receive()
-            if message["type"] != "http.request" or not message["more_body"]:
-                break
-        headers = [(b"content-length", b"2")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    def connect(self) -> tuple[LimitedProtocol, Transport]:
-        connection = LimitedProtocol(self._config, self.connections, {})
-        transport = Transport(connection)
-        connection.connection_made(transport)
-        return connection, transport
-
-    def after(self, seconds: float) -> None:
-        """Let the listener look after its connections, so much later."""
-        self.connections.sweep(asyncio.get_running_loop().time() + seconds)
-
-
-async def rounds() -> None:
-    """Let every task go as far as it can."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def problem(transport: Transport) -> tuple[int, str]:

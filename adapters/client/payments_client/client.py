@@ -298,7 +298,7 @@ def _told(answer: httpx.Response) -> Problem | None:
         return None
     try:
         return msgspec.json.decode(answer.content, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -15,6 +15,7 @@ from payments_adapters.stripe.fields import (
     Thing,
     Visible,
     decode,
+    require_utf_8,
 )
 from payments_core.events import EventKey
 
@@ -61,15 +62,7 @@ def envelope_of(body: bytes) -> Envelope:
     Raises:
         Malformed: it is not a snapshot event of Stripe.
     """
-    # msgspec does not look into the texts that it skips. What is raised is raised
-    # below, because a UnicodeDecodeError would carry the whole body along, into logs.
-    try:
-        body.decode()
-        is_text = True
-    except UnicodeDecodeError:
-        is_text = False
-    if not is_text:
-        raise Malformed("", "not UTF-8")
+    require_utf_8(body)
     envelope = decode(_ENVELOPE, body)
     if envelope.kind != _EVENT:
         raise Malformed("object", "not an event")

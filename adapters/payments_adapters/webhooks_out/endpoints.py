@@ -80,7 +80,7 @@ def read_endpoints(
     """
     try:
         given = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         # Where, and not what: a secret may stand there.
         place = re.search(r"\(at [a-z0-9, ]+\)", str(error))
         raise InvalidValue(
