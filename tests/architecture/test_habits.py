@@ -65,6 +65,39 @@ def test_the_workflow_runs_what_ci_runs_on_every_python() -> None:
     assert SETTINGS["project"]["requires-python"] == ">=3.11"
 
 
+def test_t76_what_is_installed_has_a_hash_that_is_kept() -> None:
+    """
+    Of each file of each package but our own; CI and the image take nothing else.
+    """
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    others = [it for it in locked if "registry" in it["source"]]
+    files = [
+        file
+        for it in others
+        for file in [*it.get("wheels", ()), *filter(None, [it.get("sdist")])]
+    ]
+    ours = {it["name"] for it in locked if it not in others}
+    commands = [
+        line
+        for path in (".ci/install", "deploy/Dockerfile")
+        for line in (ROOT / path).read_text().splitlines()
+        if " sync " in line
+    ]
+
+    assert len(others) > 50
+    assert ours == {
+        "payments-gateway",
+        *(f"payments-{it}" for it in ("adapters", "client", "core")),
+        *(f"payments-{it}" for it in ("sandbox", "service")),
+    }
+    assert [it for it in files if not it["hash"].startswith("sha256:")] == []
+    assert [
+        it["name"] for it in others if not it.get("wheels") and "sdist" not in it
+    ] == []
+    assert len(commands) >= 3
+    assert [it for it in commands if "--frozen" not in it] == []
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / ".github").rglob("*.y*ml")), ids=lambda path: path.name
 )

@@ -107,7 +107,7 @@ class CheckpointsContract:
 
         assert (again.lease.due_at, again.lease.fence) == (NOON + MINUTE / 2, 2)
 
-    async def test_of_many_at_once_one_gets_it(self, stores: Stores) -> None:
+    async def test_f48_of_many_at_once_one_gets_it(self, stores: Stores) -> None:
         """
         Of a loop that is new, and of one that is known.
         """

@@ -243,6 +243,28 @@ class LedgerJobsContract:
         assert (await stores.job(JOB)).state is JobState.DONE
         assert (await outcomes(stores))[key_of("evt_1")] == APPLIED
 
+    async def test_f43_p33_clocks_that_differ_lose_nothing_and_end_nothing_twice(
+        self, stores: Stores
+    ) -> None:
+        """
+        One that is five minutes ahead takes a job over while another one has it, whose
+        end then counts for nothing. One that was set back by two hours waits.
+        """
+        before = await waited(stores, evt_1=WAITING)
+        await stores.keep(an_account(), jobs=[a_job()])
+        holder = await claimed(stores)
+
+        ahead = await claimed(stores, hours=5 / 60)
+
+        assert ahead.lease.fence == holder.lease.fence + 1
+        await finished(stores, holder)
+        assert await stores.job(JOB) == ahead
+        assert await outcomes(stores) == before
+        assert not await stores.queue.claim(now=NOON - 2 * HOUR, limit=9)
+        await finished(stores, ahead, hours=-2)
+        assert (await stores.job(JOB)).state is JobState.DONE
+        assert await outcomes(stores) == before | {key_of("evt_1"): APPLIED}
+
     async def test_a_job_that_is_not_there_cannot_be_finished(
         self, stores: Stores
     ) -> None:

@@ -70,7 +70,7 @@ def paying(number: int, **whose: Any) -> SourcedFacts:
 
 
 class LedgerRacesContract:
-    async def test_twenty_writers_of_one_account_lose_no_update(
+    async def test_f20_t78_twenty_writers_of_one_account_lose_no_update(
         self, stores: Stores
     ) -> None:
         """
@@ -173,7 +173,7 @@ class LedgerRacesContract:
             job = await stores.job(a_job_key(subject))
             assert job == attrs.evolve(a_job(subject), requests=WORKERS_COUNT)
 
-    async def test_overlapping_saves_in_opposite_orders_all_end(
+    async def test_f18_overlapping_saves_in_opposite_orders_all_end(
         self, stores: Stores
     ) -> None:
         """

@@ -66,7 +66,7 @@ class PurgesContract:
             assert await stores.purges.count(kind, NOON, limit=9) == 0
             assert await stores.purges.purge(kind, NOON, limit=9) == 0
 
-    async def test_an_old_body_goes_unless_its_event_is_not_settled(
+    async def test_t27_an_old_body_goes_unless_its_event_is_not_settled(
         self, stores: Stores
     ) -> None:
         """
@@ -207,7 +207,7 @@ class PurgesContract:
         again = await claimed(stores, hours=2)
         assert again.lease.fence > often.lease.fence
 
-    async def test_expired_revocations_go(self, stores: Stores) -> None:
+    async def test_p31_expired_revocations_go(self, stores: Stores) -> None:
         """
         Of one token when it has expired; of all of a user's when none can be valid any
         more that was issued until then.

@@ -58,7 +58,7 @@ def events_of(everybody: Sequence[Payer]) -> list[Event]:
 
 
 @pytest.mark.parametrize("strength", ["for update", "for no key update"])
-async def test_a_locked_account_waits_alone(
+async def test_f21_a_locked_account_waits_alone(
     pair: Pair, dsn: str, everybody: list[Payer], strength: str
 ) -> None:
     """

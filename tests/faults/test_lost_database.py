@@ -105,7 +105,7 @@ async def is_alive(http: httpx.AsyncClient, service: ServiceProcess) -> bool:
     return (await http.get(f"{service.ops_url}/livez")).status_code == 200
 
 
-async def test_f11_f17_cut_connections_lose_and_repeat_nothing(
+async def test_f11_f12_f17_cut_connections_lose_and_repeat_nothing(
     ready: ServiceProcess, database: Database
 ) -> None:
     """

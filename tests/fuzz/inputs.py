@@ -18,6 +18,7 @@ import resource
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from random import Random
@@ -34,6 +35,8 @@ CPU_S_MAX: Final = 0.5
 # Beside what the process has when it begins.
 MEMORY_MAX: Final = 1 << 30
 SEEDS_MAX: Final = 500
+# Of answers that are alike but for their words.
+ALIKE_MAX: Final = 100
 _SEED_BYTES_MAX: Final = 4_000
 # Of an error: reasons are told apart, and what of them is of the input is not.
 _NO_WORDS: Final = re.compile(r"[^a-z ]")
@@ -78,28 +81,32 @@ def shown(error: BaseException) -> str:
         error = it = following
 
 
-def answer(reader: Reader, data: bytes) -> object:
-    """Return how an input is answered: where the error was raised, or what kind it is.
+# Where an error was raised, or that none was; and what was said.
+Kind = tuple[object, object]
+
+
+def answer(reader: Reader, data: bytes) -> Kind:
+    """Return how an input is answered.
 
     Raises:
         FoundError: as it must not be.
     """
     began = time.thread_time()
-    kind: object
     try:
-        kind = reader.read(data)
+        kind: Kind = (None, reader.read(data))
     except reader.errors as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         words = _NO_WORDS.sub("", str(error))[:_WORDS_MAX]
-        kind = (type(error), trace and (trace.tb_frame.f_code, trace.tb_lineno), words)
+        place = trace and (type(error), trace.tb_frame.f_code, trace.tb_lineno)
+        kind = (place, words)
         if CANARY in shown(error):
             raise FoundError("the error holds what the input keeps secret") from error
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
-        raise FoundError(f"{type(error).__name__} at {place}: {error}"[:300]) from error
+        where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+        raise FoundError(f"{type(error).__name__} at {where}: {error}"[:300]) from error
     if time.thread_time() - began > CPU_S_MAX and _is_slow(reader, data):
         raise FoundError(f"it takes more than {CPU_S_MAX} s")
     return kind
@@ -129,13 +136,14 @@ def search(reader: Reader, inputs: int, random: Random) -> Result:
     """Send a reader so many inputs, until one fails."""
     began = time.process_time()
     seeds = [Seed.of(it) for it in reader.seeds]
-    mutator, known = Mutator(random), set[object]()
+    mutator, known, places = Mutator(random), set[Kind](), Counter[object]()
     for number in range(inputs):
         is_seed = number < len(reader.seeds)
         data = (
             reader.seeds[number] if is_seed else mutator.input(seeds, reader.bytes_max)
         )
-        kind, failed = None, False
+        kind: Kind = (None, None)
+        failed = False
         try:
             kind = answer(reader, data)
         except FoundError:
@@ -145,8 +153,9 @@ def search(reader: Reader, inputs: int, random: Random) -> Result:
             failure = Failure(reader.name, *smaller(reader, data))
             seconds = time.process_time() - began
             return Result(reader.name, number + 1, seconds, len(known), failure)
-        if kind not in known:
+        if kind not in known and places[kind[0]] < ALIKE_MAX:
             known.add(kind)
+            places[kind[0]] += 1
             if not is_seed and len(seeds) < SEEDS_MAX and len(data) < _SEED_BYTES_MAX:
                 seeds.append(Seed.of(data))
     seconds = time.process_time() - began

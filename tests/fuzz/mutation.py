@@ -6,7 +6,9 @@ it are changed, or values of the JSON that it is.
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any, Final
 
@@ -24,6 +26,12 @@ _BYTES: Final = (
     *(b"[" * 1_200, b'{"a":' * 1_200),
     *(b"xn--", b"://", b"[::1]", b"t=1,", b"v1=", b"Bearer ", b"W/", b"*", b"\xfe"),
 )
+# In the place of a value, behind a name: of TOML, of settings, of headers.
+_ASSIGNED: Final = (
+    *(b'"x"', b"''", b"1", b"-1", b"1.5", b"nan", b"true", b"[]", b"{}", b"[[]]"),
+    *(b"[1]", b'["x", "x"]', b'{ a = "x" }', b"2026-01-01T00:00:00Z", b"9" * 30, b""),
+)
+_NAMED: Final = re.compile(rb"(?m)[=:] ?([^\n]*)$")
 # Written as so many lists in each other: too many for what writes JSON.
 _DEEP: Final = "<deep>"
 _DEPTHS: Final = (70, 1_200, 30_000)
@@ -51,20 +59,35 @@ _REPEATS_MAX: Final = 64
 
 @attrs.frozen
 class Seed:
-    """An input that others are made of, and the JSON that it is, if it is any."""
+    """An input that others are made of, and the JSON that it is, if it is any.
+
+    `is_lines` says that it is JSON in each line, here in one list.
+    """
 
     data: bytes
-    json: Any
+    json: Any = None
+    is_lines: bool = False
 
     @classmethod
     def of(cls, data: bytes) -> "Seed":
-        try:
-            value = json.loads(data)
-            # Changed, it is somewhat deeper, and has to be written.
-            json.dumps([[[[value]]]])
-        except (ValueError, RecursionError):
-            value = None
-        return cls(data, value if isinstance(value, dict | list) else None)
+        with suppress(ValueError, RecursionError):
+            return cls(data, _json(data))
+        with suppress(ValueError, RecursionError):
+            return cls(data, [_json(it) for it in data.split(b"\n")], is_lines=True)
+        return cls(data)
+
+
+def _json(data: bytes) -> Any:
+    """Return an object or a list.
+
+    Raises:
+        ValueError, RecursionError: it is none, or cannot be written when it is changed.
+    """
+    value = json.loads(data)
+    json.dumps([[[[value]]]])
+    if not isinstance(value, dict | list):
+        raise ValueError("a single value")  # noqa: TRY004  # of data, not of a caller
+    return value
 
 
 @attrs.frozen
@@ -83,6 +106,8 @@ class Mutator:
             value = seed.json
             for _ in range(1 + self._below(2)):
                 value = self._changed(value, seed.json)
+            if seed.is_lines and isinstance(value, list):
+                return b"\n".join(map(self._written, value))[:bytes_max]
             return self._written(value)[:bytes_max]
         data = seed.data
         for _ in range(1 + self._below(_CHANGES_MAX)):
@@ -103,7 +128,7 @@ class Mutator:
     def _edited(self, data: bytes, seeds: Sequence[Seed]) -> bytes:
         begin, end = self._span(data)
         before, after = data[:begin], data[end:]
-        match self._below(8):
+        match self._below(9):
             case 0:
                 put = b""
             case 1:
@@ -120,6 +145,9 @@ class Mutator:
                 put = other[from_:to]
             case 6:
                 put, after = b"", b"" if self.random.random() < 0.5 else after
+            case 7 if named := _NAMED.search(data, begin):
+                put, after = _ASSIGNED[self._below(len(_ASSIGNED))], data[named.end() :]
+                before = data[: named.start(1)]
             case _:
                 bit = 1 << self._below(8)
                 put = bytes(it ^ bit for it in data[begin : begin + 1])

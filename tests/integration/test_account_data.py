@@ -21,6 +21,7 @@ from support.command_line import answer_of
 from support.commands import POLL_S, START_S_MAX
 from support.events import SUCCEEDED, event
 from support.kept_of import every_row, key_of, names_of, saying
+from support.openapi_calls import operations
 from support.profiles import PROVES
 from support.service_with_sandbox import GOOD, OTHER, Payer, ServiceWithSandbox
 
@@ -69,13 +70,16 @@ def money(rows: list[tuple[str, Mapping[str, Any]]], *users: str) -> Any:
     )
 
 
-def test_nothing_names_who_was_erased_and_the_money_stays(
+def test_p38_nothing_names_who_was_erased_and_the_money_stays(
     stack: ServiceWithSandbox, left: Payer
 ) -> None:
     """
-    In no column of no table. Asked for again, it is done.
+    In no column of no table, and by no route. Asked for again, it is done.
     """
     url, names = stack.world.database_url, known_by(left)
+    [(subscription,)] = left.stored("id from subscriptions", by="id")
+    ids = {"user": left.id, "subscription": str(subscription)}
+    callers = [left, left.admin]
     before = every_row(url)
     assert saying(url, names)
 
@@ -89,9 +93,15 @@ def test_nothing_names_who_was_erased_and_the_money_stays(
     again = erase(stack, left.id)
     assert again.code == 6
     assert "already erased" in again.err
+    about = [it for it in operations() if set(it.parameters) & set(ids)]
+    for caller in callers:
+        for operation in [it for it in about if it.method == "GET"]:
+            answer = caller.call("GET", operation.at(ids))
+            assert answer.status_code in {401, 404, 410}, answer.text
+            assert [it for it in names[1:] if it in answer.text] == []
 
 
-def test_tokens_that_were_revoked_stay_so(
+def test_t44_tokens_that_were_revoked_stay_so(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """

@@ -165,7 +165,9 @@ def test_t65_who_never_ends_a_header_is_cut_off(service: ServiceProcess) -> None
     assert nothing == [b"", b""]
 
 
-def test_t65_a_connection_beyond_the_limit_is_refused(small: ServiceProcess) -> None:
+def test_t65_f53_a_connection_beyond_the_limit_is_refused(
+    small: ServiceProcess,
+) -> None:
     """
     503 at once; once another one is gone, there is room. The ops port has its own.
     """

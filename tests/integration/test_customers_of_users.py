@@ -33,7 +33,7 @@ def deleted(stack: ServiceWithSandbox, customer: str, *, heard: bool = True) -> 
         stack.settle()
 
 
-def test_only_a_customer_that_the_gateway_has_is_bound(
+def test_t68_only_a_customer_that_the_gateway_has_is_bound(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """

@@ -264,7 +264,7 @@ CONTAINER_RULES: dict[str, Callable[[Yaml], bool]] = {
 
 
 @pytest.mark.parametrize("rule", POD_RULES)
-def test_every_pod_is_restricted(overlay: Overlay, rule: str) -> None:
+def test_t77_every_pod_is_restricted(overlay: Overlay, rule: str) -> None:
     """
     Service and migration keep each rule of the pod security standard `restricted`.
     """
@@ -272,7 +272,7 @@ def test_every_pod_is_restricted(overlay: Overlay, rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", CONTAINER_RULES)
-def test_every_container_is_restricted(overlay: Overlay, rule: str) -> None:
+def test_t77_every_container_is_restricted(overlay: Overlay, rule: str) -> None:
     """
     So does each of their containers, those that run first included.
     """
@@ -282,7 +282,7 @@ def test_every_container_is_restricted(overlay: Overlay, rule: str) -> None:
     assert all(CONTAINER_RULES[rule](container) for container in every)
 
 
-def test_the_cluster_refuses_pods_that_are_not_restricted(overlay: Overlay) -> None:
+def test_t77_the_cluster_refuses_pods_that_are_not_restricted(overlay: Overlay) -> None:
     """
     Each overlay has a namespace of its own, which enforces the standard.
     """
@@ -389,7 +389,7 @@ def test_an_upgrade_takes_no_pod_away_first(overlay: Overlay) -> None:
     assert bool(overlay.all("PodDisruptionBudget")) == (spec["replicas"] > 1)
 
 
-def test_nobody_is_killed_who_still_answers(overlay: Overlay) -> None:
+def test_f08_nobody_is_killed_who_still_answers(overlay: Overlay) -> None:
     """
     The cluster waits longer than draining, ending requests and closing may take.
     """

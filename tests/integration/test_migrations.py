@@ -338,7 +338,9 @@ async def test_t69_an_email_that_the_release_before_changes_is_noted(
     assert account.email_since == former.until
 
 
-async def test_f50_an_upgrade_that_waits_for_a_lock_gives_up(database_url: str) -> None:
+async def test_f49_f50_an_upgrade_that_waits_for_a_lock_gives_up(
+    database_url: str,
+) -> None:
     """
     A reader that holds a table and does nothing would else hold up all the others.
     """

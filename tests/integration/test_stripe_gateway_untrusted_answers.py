@@ -106,7 +106,7 @@ LIES: Final[Mapping[str, bytes]] = {
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-async def test_a_lie_is_silence(lie: bytes) -> None:
+async def test_t72_a_lie_is_silence(lie: bytes) -> None:
     """
     It is neither yes nor no; the key may still tell. Nobody follows where it leads.
     """
@@ -224,7 +224,7 @@ MISTAKES: Final[list[tuple[GatewayRequest, dict[str, Any], dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("request_", "right", "wrong"), MISTAKES)
-async def test_an_answer_about_something_else_is_silence(
+async def test_t72_an_answer_about_something_else_is_silence(
     request_: GatewayRequest, right: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
     """
@@ -425,7 +425,7 @@ json_values = st.recursive(
 @example(status=200, body=b'{"object": "customer", "data": 1}')
 @example(status=402, body=b'{"error": {"payment_intent": {"object": 1}}}')
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_answered_is_an_error_of_ours(status: int, body: bytes) -> None:
+def test_t72_whatever_is_answered_is_an_error_of_ours(status: int, body: bytes) -> None:
     """
     Nothing that anybody answers is more than a refusal, or less than one.
     """

@@ -152,7 +152,9 @@ def test_a_change_of_both_that_is_refused_changes_neither(
     ],
     ids=repr,
 )
-def test_a_change_that_is_none_is_refused(begun: tuple[Payer, str], body: Any) -> None:
+def test_t78_a_change_that_is_none_is_refused(
+    begun: tuple[Payer, str], body: Any
+) -> None:
     """
     400 for the change and for its preview; the subscription stays as it is.
     """

@@ -280,7 +280,7 @@ async def test_who_hangs_is_waited_for_until_the_deadline() -> None:
     assert len(heads) == 1
 
 
-async def test_a_name_server_that_hangs_is_waited_for_until_the_deadline() -> None:
+async def test_f54_a_name_server_that_hangs_is_waited_for_until_the_deadline() -> None:
     """
     The look-up is a part of the attempt.
     """
@@ -384,7 +384,7 @@ async def test_who_resets_has_not_answered() -> None:
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "x"), UnicodeError("x")])
-async def test_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -> None:
+async def test_f54_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -> None:
     """
     As is one that has no address.
     """

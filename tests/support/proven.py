@@ -1,7 +1,9 @@
 """Which test files name which threat, fault and property; writes that into their pages.
 
 `python tests/support/proven.py` rewrites the last column of each page. What an id
-means is written by hand.
+means is written by hand. What no test proves says which layer answers it, by a file or
+folder of the repository, or that it is not taken, and why: "Layer: `deploy/base`" or
+"Not taken: …".
 """
 
 import ast
@@ -17,8 +19,12 @@ PAGES: Final = {
     "F": ROOT / "docs" / "faults.md",
     "P": ROOT / "docs" / "properties.md",
 }
+# How many ids each page has: all of them, from 1.
+LAST: Final = {"T": 80, "F": 56, "P": 38}
 _IN_NAME: Final = re.compile(r"_([tfp]\d\d)(?=_|$)")
 _IN_PROSE: Final = re.compile(r"\b[TFP]\d\d\b")
+_LAYER: Final = re.compile(r"\bLayer: `([^`]+)`")
+_NOT_TAKEN: Final = re.compile(r"\bNot taken: \w")
 _ROW: Final = re.compile(r"(?m)^\| ([TFP]\d\d) \| (.+?) \|(.*)\|$")
 
 
@@ -46,6 +52,23 @@ def _ids(module: ast.Module) -> Iterator[str]:
 def listed(page: str) -> list[str]:
     """Return the ids that a page has a row for, in its order."""
     return [row[1] for row in _ROW.finditer(page)]
+
+
+def answered(page: str) -> list[str]:
+    """Return the ids that a layer answers, or that are not taken.
+
+    Raises:
+        FileNotFoundError: what a row says is its layer is not there.
+    """
+    found = []
+    for row in _ROW.finditer(page):
+        layers = _LAYER.findall(row[2])
+        for it in layers:
+            if not (ROOT / it).exists():
+                raise FileNotFoundError(f"{row[1]}: {it}")
+        if layers or _NOT_TAKEN.search(row[2]):
+            found.append(row[1])
+    return found
 
 
 def rewritten(page: str, files: Mapping[str, list[str]]) -> str:

@@ -105,7 +105,7 @@ async def test_p23_a_customer_that_is_another_users_is_asked_for_less_and_less()
         assert waits[-1] > 10 * CUSTOMER_WITHIN
 
 
-async def test_p24_every_change_was_committed_before_it_left() -> None:
+async def test_p24_t70_every_change_was_committed_before_it_left() -> None:
     """
     With its key, byte for byte.
     """
@@ -151,7 +151,7 @@ def set_up_wanted() -> OperationRequest:
     )
 
 
-async def test_p03_a_save_whose_reply_is_lost_is_run_again_and_its_caller_waits() -> (
+async def test_p03_f13_a_save_whose_reply_is_lost_runs_again_and_its_caller_waits() -> (
     None
 ):
     """

@@ -1,6 +1,6 @@
 """Readers of hostile input raise what they state; a few inputs of `make fuzz` for each.
 
-Whatever the input is, reading it ends soon, and at worst with an error
+T66, P14, P16: whatever the input is, reading it ends soon, and at worst with an error
 that the reader states.
 """
 
@@ -20,7 +20,7 @@ INPUTS = 60
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda it: it.name)
-def test_each_reader_answers_whatever_comes(reader: Reader) -> None:
+def test_t66_each_reader_answers_whatever_comes(reader: Reader) -> None:
     """
     What it was once seen to trip over, what is valid, and what is nearly so.
     """

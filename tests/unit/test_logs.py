@@ -369,7 +369,7 @@ def test_t62_any_value_is_one_json_object(text: object) -> None:
 
 
 @given(st.text())
-def test_t66_blotting_out_twice_is_blotting_out_once(text: str) -> None:
+def test_p17_blotting_out_twice_is_blotting_out_once(text: str) -> None:
     """
     A redacted text has nothing left to redact.
     """

@@ -120,7 +120,7 @@ def test_p20_the_anchors_own_zone_does_not_matter(minutes: int, months: int) -> 
 @pytest.mark.usefixtures("zone")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(anchor=moments, months=st.integers(0, 100))
-def test_p20_the_zone_of_the_process_does_not_matter(
+def test_p20_f44_the_zone_of_the_process_does_not_matter(
     anchor: datetime, months: int
 ) -> None:
     """

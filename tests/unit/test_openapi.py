@@ -57,7 +57,7 @@ def test_the_document_is_kept() -> None:
     assert KEPT.read_text() == text_of(document()), "`make openapi` writes it anew"
 
 
-def test_no_route_is_missing_and_none_is_invented() -> None:
+def test_t80_no_route_is_missing_and_none_is_invented() -> None:
     """
     What the application routes, and what the document has: the same, webhooks included.
     """

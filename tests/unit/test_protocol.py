@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -744,3 +745,15 @@ def test_both_listeners_are_served_by_this_protocol() -> None:
         assert server.config.http_protocol_class is LimitedProtocol
         assert isinstance(server.server_state, Connections)
     assert public.config.timeout_keep_alive == 7
+
+
+def test_t25_no_header_says_where_a_caller_is() -> None:
+    """
+    uvicorn would believe `X-Forwarded-For` of a proxy that it trusts; nothing of ours
+    reads it, or one of its relatives.
+    """
+    config = server_of(lambda: None, lifespan="off").config
+    sources = Path(protocol.__file__).parent.rglob("*.py")
+
+    assert config.proxy_headers is False
+    assert [it.name for it in sources if "forwarded" in it.read_text().lower()] == []

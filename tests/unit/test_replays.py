@@ -123,7 +123,7 @@ async def test_an_event_that_was_kept_apart_is_applied_again_by_a_job() -> None:
         (attrs.evolve(an_event(EVENT), body=GONE), QUARANTINED, EventBodyGone),
     ],
 )
-async def test_what_cannot_be_applied_again_is_refused(
+async def test_t74_what_cannot_be_applied_again_is_refused(
     event: GatewayEvent, state: EventState, error: type[Exception]
 ) -> None:
     """
@@ -209,7 +209,7 @@ async def test_events_are_asked_for_by_state_type_and_time() -> None:
     assert isinstance(why, EventBodyGone)
 
 
-async def test_to_ask_twice_is_harmless() -> None:
+async def test_t74_to_ask_twice_is_harmless() -> None:
     """
     It is one job, and is applied once.
     """

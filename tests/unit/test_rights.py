@@ -14,6 +14,6 @@ def test_the_page_has_the_rights_of_the_table() -> None:
     assert table in PAGE.read_text()
 
 
-def test_what_only_setting_up_needs_is_no_right_of_the_service() -> None:
+def test_t73_what_only_setting_up_needs_is_no_right_of_the_service() -> None:
     """The service's own key may be weaker than that of who connects Stripe."""
     assert [it.path for it in RIGHTS if it.of_setup] == ["webhook_endpoints"]

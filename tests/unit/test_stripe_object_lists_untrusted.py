@@ -428,7 +428,7 @@ _FIELDS: Final = sorted(
 )
 @example(list_=ObjectList.CUSTOMERS, other={"default_source": {"id": "a", "card": {}}})
 @example(list_=ObjectList.DISPUTES, other={"status": "\0"})
-def test_whatever_one_object_says_the_others_are_read(
+def test_t72_whatever_one_object_says_the_others_are_read(
     list_: ObjectList, other: Mapping[str, Any]
 ) -> None:
     """

@@ -78,7 +78,9 @@ def _catalogue(data: bytes) -> object:
     return len(read_catalogue(data.decode(errors="surrogateescape")).products)
 
 
-_NAME_IS_SECRET: Final = re.compile(rf"{re.escape(CANARY)}[^\n=\]]*[=\]]")
+_NAME_IS_SECRET: Final = re.compile(
+    rf"""(?m)^\s*\[.*{re.escape(CANARY)}|{re.escape(CANARY)}[^\n"'\],]*["']?\s*="""
+)
 
 
 def _secret_file(_: str) -> str:

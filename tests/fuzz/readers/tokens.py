@@ -190,6 +190,17 @@ def _jwk_sets() -> list[bytes]:
     ]
 
 
+def _pass_jwk_sets() -> list[bytes]:
+    private = _PASS_KEY.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    okp = {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": _public()}
+    signing = {**okp, "kid": "p1", "d": _b64(private)}
+    other = Ed25519PrivateKey.from_private_bytes(_number("other")).public_key()
+    raw = other.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    published = {**okp, "kid": "p2", "x": _b64(raw)}
+    sets = [[signing], [signing, published], [signing, _JWK], [published]]
+    return [json.dumps({"keys": it}).encode() for it in sets]
+
+
 def _jwks(data: bytes) -> object:
     text = data.decode(errors="surrogateescape")
     return tuple(it.alg for it in KeySet.from_jwks(text).keys.values())
@@ -215,7 +226,9 @@ TOKENS: Final = (
         weight=2,
     ),
     Reader("JWK set", _jwks, _jwk_sets(), (InvalidValue,), 70_000, weight=0.3),
-    Reader("JWK set of passes", _pass_jwks, _jwk_sets(), (InvalidValue,), weight=0.2),
+    Reader(
+        "JWK set of passes", _pass_jwks, _pass_jwk_sets(), (InvalidValue,), weight=0.2
+    ),
     Reader(
         "access pass",
         _PASSES.text,

@@ -122,7 +122,7 @@ async def test_who_waits_for_the_only_connection_gets_it(
         assert waiting.exception() is None
 
 
-async def test_a_transaction_that_was_cut_off_is_nobody_elses(
+async def test_f15_a_transaction_that_was_cut_off_is_nobody_elses(
     database_url: str,
 ) -> None:
     """

@@ -102,7 +102,7 @@ def expected(user: UserId, last: int) -> list[Named]:
     return [(user, version) for version in range(1, last + 1)]
 
 
-async def test_p32_stalled_commits_hold_up_nobody_and_none_is_skipped(
+async def test_p32_f22_stalled_commits_hold_up_nobody_and_none_is_skipped(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """

@@ -189,7 +189,7 @@ async def test_what_an_account_locks_does_not_hold_up_what_only_refers_to_it(
         assert await stores.save(group) == [SAVED]
 
 
-async def test_a_save_that_takes_too_long_says_so_and_can_be_run_again(
+async def test_f14_a_save_that_takes_too_long_says_so_and_can_be_run_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """

@@ -152,7 +152,7 @@ async def test_without_a_database_all_of_the_batch_come_again(
     assert await all_of(handed_in(ingest, *events(3))) == [Receipt(APPLIED)] * 3
 
 
-async def test_p03_a_batch_whose_reply_was_lost_comes_again_and_is_a_duplicate(
+async def test_p03_f13_a_batch_whose_reply_was_lost_comes_again_and_is_a_duplicate(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """

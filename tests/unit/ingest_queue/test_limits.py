@@ -56,7 +56,7 @@ async def test_p25_a_caller_that_goes_away_loses_nothing(
         await waiting
 
 
-async def test_p36_too_many_waiting_are_refused_and_not_kept(
+async def test_p36_f16_too_many_waiting_are_refused_and_not_kept(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """

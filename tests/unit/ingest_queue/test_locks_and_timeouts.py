@@ -138,7 +138,7 @@ async def test_after_a_save_that_timed_out_each_group_is_saved_alone(
     assert len(world.database.tables.payments) == 6
 
 
-async def test_a_save_that_timed_out_but_was_done_makes_duplicates(
+async def test_f14_a_save_that_timed_out_but_was_done_makes_duplicates(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
