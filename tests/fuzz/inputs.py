@@ -36,7 +36,7 @@ CPU_S_MAX: Final = 0.5
 MEMORY_MAX: Final = 1 << 30
 SEEDS_MAX: Final = 500
 # Of answers that are alike but for their words.
-ALIKE_MAX: Final = 100
+ALIKE_MAX: Final = 250
 _SEED_BYTES_MAX: Final = 4_000
 # Of an error: reasons are told apart, and what of them is of the input is not.
 _NO_WORDS: Final = re.compile(r"[^a-z ]")
