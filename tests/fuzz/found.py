@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 _TOML_NUMBER: Final = b"9" * 5_000
+_TOML_KEY: Final = b"a." * 32_000 + b"a = 1"
 _DEEP: Final = b"[" * 5_000
 
 FOUND: Final[Mapping[str, Sequence[bytes]]] = {
@@ -28,5 +29,7 @@ FOUND: Final[Mapping[str, Sequence[bytes]]] = {
     ],
     "answer to the client": [b'30\n\n{"any":' + _DEEP],
     # Python's advice for programs came out of the settings.
-    "webhook endpoints": [b"a = " + _TOML_NUMBER],
+    "webhook endpoints": [b"a = " + _TOML_NUMBER, _TOML_KEY],
+    # The time that TOML takes grows with the cube of a key's parts.
+    "catalogue": [_TOML_KEY],
 }

@@ -43,6 +43,7 @@ _NO_WORDS: Final = re.compile(r"[^a-z ]")
 _WORDS_MAX: Final = 120
 # How often a failure is made smaller.
 _SMALLER_MAX: Final = 2_000
+_SMALLER_S_MAX: Final = 10
 _SHOWN_MAX: Final = 4_000
 
 
@@ -165,10 +166,14 @@ def search(reader: Reader, inputs: int, random: Random) -> Result:
 def smaller(reader: Reader, data: bytes) -> tuple[bytes, str]:
     """Return a part of an input that fails, too, and how."""
     told = problem(reader, data) or "once only"
-    tries, length = 0, len(data) // 2
+    tries, length, began = 0, len(data) // 2, time.process_time()
     while length:
         at = 0
-        while at < len(data) and tries < _SMALLER_MAX:
+        while (
+            at < len(data)
+            and tries < _SMALLER_MAX
+            and time.process_time() - began < _SMALLER_S_MAX
+        ):
             tries += 1
             less = data[:at] + data[at + length :]
             if (found := problem(reader, less)) is not None:

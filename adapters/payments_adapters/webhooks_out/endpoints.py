@@ -1,7 +1,6 @@
 """The file of delivery endpoints: TOML, strict; every fault is named at once."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from payments_adapters.toml_text import TomlError, read_toml
 from payments_adapters.webhooks_out.addresses import refusal_of
 from payments_adapters.webhooks_out.signing import read_secret, written
 from payments_core.deliveries import ENDPOINT_LENGTH_MAX, TIMEOUT_MAX
@@ -79,8 +79,8 @@ def read_endpoints(
             and shows no secret.
     """
     try:
-        given = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        given = read_toml(text)
+    except TomlError as error:
         # Where, and not what: a secret may stand there.
         place = re.search(r"\(at [a-z0-9, ]+\)", str(error))
         raise InvalidValue(

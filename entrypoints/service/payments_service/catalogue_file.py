@@ -8,12 +8,12 @@ Source of the form: toml.io/en/v1.0.0.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
+from payments_adapters.toml_text import TomlError, read_toml
 from payments_core.catalogue import PREPAID, Catalogue, CatalogueProduct
 from payments_core.errors import InvalidValue
 from payments_core.use_cases.references import feature_name, gateway_reference
@@ -39,14 +39,9 @@ def read_catalogue(text: str) -> Catalogue:
         ValueError: it is none; says each key that is wrong, and why.
     """
     try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        found = read_toml(text)
+    except TomlError as error:
         raise ValueError(f"not readable TOML: {error}") from None
-    except RecursionError:
-        raise ValueError("not readable TOML: too deep") from None
-    except ValueError:
-        # What Python says of it is advice for a program.
-        raise ValueError("not readable TOML: a number is too long") from None
     reading = _Reading()
     products = list(reading.products(found))
     reading.require_one_product_a_price(products)
