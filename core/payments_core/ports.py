@@ -57,6 +57,7 @@ from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_list import PaymentPage, PaymentPlace
 from payments_core.retention import PurgeKind
+from payments_core.revocations import RevocationNews, RevocationQuery
 from payments_core.subscription import SubscriptionReport
 from payments_core.timeline import TimelineItem, TimelinePlace
 from payments_core.token_list import RevocationPage
@@ -671,20 +672,59 @@ class TokenVerifier(Protocol):
         """
 
 
+class LeaseClock(Protocol):
+    """Seconds of a clock that never goes back, and that counts the time asleep."""
+
+    def __call__(self) -> float:
+        """Return the seconds since some moment."""
+
+
 class TokenStore(Protocol):
+    """Revoked tokens. What revokes returns a position: see `RevocationLog`.
+
+    Of what was revoked before, it returns that of then, or a later one.
+    """
+
     async def is_revoked(self, token: Token) -> bool:
-        """Say whether the token, or all of its user's tokens, were revoked.
+        """Say whether the token, or all tokens that it is one of, were revoked.
 
         True for every process as soon as the revocation returned.
         """
 
-    async def invalidate(self, revocation: TokenRevocation) -> None:
+    async def invalidate(self, revocation: TokenRevocation) -> int:
         """Revoke one token; revoking it again changes nothing."""
 
-    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
+    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> int:
         """Revoke a user's tokens up to a moment; an earlier moment changes nothing."""
+
+    async def revoke_all_issued_before(self, at: datetime) -> int:
+        """Revoke everybody's tokens issued up to a moment; as above."""
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
     ) -> RevocationPage:
         """Return revocations in the order of (issuer, jti)."""
+
+
+class RevocationLog(Protocol):
+    """Revocations in the order of their commits, and who heard of them.
+
+    Positions grow; each one is committed before the next is given.
+    """
+
+    async def poll(self, query: RevocationQuery) -> RevocationNews:
+        """Commit what a process has heard, and return a page of what came since.
+
+        What is committed before the call is at `head` or before it. What the process
+        had not heard is known to who asks `is_heard` before the answer comes.
+
+        Raises:
+            StoreUnavailable: nothing may be relied on; also where nothing can be
+                committed, as on a replica.
+        """
+
+    async def is_heard(self, position: int) -> bool:
+        """Say whether all processes that poll have heard of a position."""
+
+    async def leave(self, process_id: str) -> None:
+        """Forget a process that relies on nothing any more."""

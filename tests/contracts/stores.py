@@ -36,6 +36,7 @@ from payments_core.ports import (
     LogGaps,
     PaymentDirectory,
     PurgeStore,
+    RevocationLog,
     Timelines,
     TokenStore,
     UserList,
@@ -85,6 +86,7 @@ class Stores:
     loops: Checkpoints
     kept: KeptObjects
     tokens: TokenStore
+    revocations: RevocationLog
     purges: PurgeStore
     erasures: Erasures
     deliveries: DeliveryQueue

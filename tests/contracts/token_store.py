@@ -134,6 +134,19 @@ class TokenStoreContract:
         )
         assert await token_store.is_revoked(a_token(issued_at=NOON + SECOND))
 
+    async def test_t44_all_tokens_up_to_a_moment_are_dead(
+        self, token_store: TokenStore
+    ) -> None:
+        """
+        Everybody's, that very moment included; an earlier one takes nothing back.
+        """
+        for at in (NOON, NOON - SECOND):
+            await token_store.revoke_all_issued_before(at)
+
+        for user in (ADA, BOB):
+            assert await token_store.is_revoked(a_token(user=user, issued_at=NOON))
+        assert not await token_store.is_revoked(a_token(issued_at=NOON + SECOND))
+
     async def test_an_empty_store_has_one_empty_page(
         self, token_store: TokenStore
     ) -> None:

@@ -26,6 +26,7 @@ from contracts.examples import (
     an_event,
 )
 from contracts.full_values import ACCOUNTS, INTENTS, RECORDS, SUBSCRIPTIONS
+from contracts.revocation_log import names, polled, revoked
 from payments_adapters.emails import read_email
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.schema import SchemaState
@@ -439,3 +440,28 @@ async def test_f50_the_release_before_does_not_undo_a_link_by_hand(
 
     assert kept.user_id == (None if by_hand else ADA)
     assert kept.payment.state is PaymentState.REFUNDED
+
+
+async def test_p30_what_was_revoked_before_has_positions_and_is_heard(
+    database_url: str,
+) -> None:
+    """
+    In the order of their times; what is revoked afterwards comes behind all of it.
+    """
+    await _on(database_url, partial(_down, "0020"))
+    await databases.execute(
+        database_url,
+        "insert into invalidated_tokens (issuer, jti, expires_at, invalidated_at)"
+        " values ('i', 'later', now() + interval '1 h', now()),"
+        " ('i', 'first', now() + interval '1 h', now() - interval '1 h')",
+        "insert into token_cut_offs (user_id, at) values ('ada', now())",
+    )
+    await schema.upgrade(database_url)
+
+    async with PostgresStore(database_url, 2).opened() as store:
+        stores = stores_on(store)
+        news = await polled(stores)
+        assert names(news) == ["first", "later"]
+        assert [it.user_id for it in news.users] == [ADA]
+        assert (news.reached, news.head) == (3, 3)
+        assert await revoked(stores, "new") == [4]

@@ -86,6 +86,7 @@ def memory_stores() -> Stores:
         events=MemoryEventLog(database),
         loops=MemoryCheckpoints(database),
         tokens=tokens,
+        revocations=tokens,
         purges=MemoryPurgeStore(database, tokens),
         erasures=MemoryErasures(database),
         deliveries=MemoryDeliveries(database),

@@ -14,6 +14,7 @@ from payments_adapters.memory import (
 )
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.rate_limited_gateway import CircuitBreaker
+from payments_core.use_cases import FollowRevocations
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import WorkerMetrics, create_ops_app
@@ -31,6 +32,7 @@ class Ops:
     events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
+    revocations: FollowRevocations | None = None
 
     async def metrics(self) -> str:
         nobody: Any = None
@@ -45,7 +47,9 @@ class Ops:
             self.deliveries,
         )
         breaker = CircuitBreaker(self.clock)
-        app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown)
+        app: Any = create_ops_app(
+            nobody, breaker, WebhookReports(), shown, self.revocations
+        )
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://ops"

@@ -22,6 +22,7 @@ from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.log_gaps import PostgresLogGaps
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
+from payments_adapters.postgres.revocation_log import PostgresRevocationLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import METADATA
 from payments_adapters.postgres.timelines import PostgresTimelines
@@ -112,6 +113,7 @@ def stores_on(store: PostgresStore) -> Stores:
         events=PostgresEventLog(store),
         loops=PostgresCheckpoints(store),
         tokens=PostgresTokens(store),
+        revocations=PostgresRevocationLog(store, store),
         purges=PostgresPurgeStore(store),
         erasures=PostgresErasures(store, TOMBSTONES),
         deliveries=PostgresDeliveries(store),

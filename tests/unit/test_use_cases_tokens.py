@@ -26,16 +26,19 @@ from payments_core.caller import ADMIN_SCOPE
 from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
+    InvalidValue,
     ScopeRequired,
     TokenInvalidated,
     TokenNotFound,
 )
 from payments_core.use_cases import (
     AuthenticateCaller,
+    InvalidateAllTokens,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
+from support.revoking import LeaseTime, following, waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -68,20 +71,29 @@ def store() -> MemoryTokenStore:
 
 
 @pytest.fixture
-def authenticate(store: MemoryTokenStore) -> AuthenticateCaller:
-    return AuthenticateCaller(NamesAsTokens(), store)
+def time() -> LeaseTime:
+    return LeaseTime()
 
 
 @pytest.fixture
-def invalidate(store: MemoryTokenStore) -> InvalidateToken:
-    return InvalidateToken(NamesAsTokens(), store, FixedClock(NOON))
+def authenticate(store: MemoryTokenStore, time: LeaseTime) -> AuthenticateCaller:
+    return AuthenticateCaller(NamesAsTokens(), following(store, time))
+
+
+@pytest.fixture
+def invalidate(store: MemoryTokenStore, time: LeaseTime) -> InvalidateToken:
+    heard = waiting(store, time)
+    return InvalidateToken(NamesAsTokens(), store, FixedClock(NOON), heard)
 
 
 def cutting_off(
-    store: MemoryTokenStore, database: MemoryDatabase | None = None
+    store: MemoryTokenStore,
+    database: MemoryDatabase | None = None,
+    time: LeaseTime | None = None,
 ) -> InvalidateUserTokens:
     directory = MemoryAccountDirectory(database or MemoryDatabase())
-    return InvalidateUserTokens(directory, store, FixedClock(NOON))
+    heard = waiting(store, time or LeaseTime())
+    return InvalidateUserTokens(directory, store, FixedClock(NOON), heard)
 
 
 async def test_a_living_token_says_who_comes(authenticate: AuthenticateCaller) -> None:
@@ -172,6 +184,7 @@ async def test_an_administrator_ends_a_token_known_by_name_only(
     """
     A leaked token's text is not needed.
     """
+    await authenticate("ada-1")
     await invalidate.by_id(ADAS.issuer, "ada-1", ADAS.expires_at, caller=ROOT_CALLS)
     with pytest.raises(TokenInvalidated):
         await authenticate("ada-1")
@@ -211,12 +224,13 @@ async def test_an_administrator_lists_dead_tokens_page_by_page(
 
 
 async def test_p30_a_cut_off_ends_all_tokens_issued_until_now(
-    store: MemoryTokenStore, authenticate: AuthenticateCaller
+    store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
 ) -> None:
     """
     Up to the whole second that the clock shows, that second included.
     """
-    revoked = await cutting_off(store)(ADA, caller=ADA_CALLS)
+    await authenticate("ada-1")
+    revoked = await cutting_off(store, time=time)(ADA, caller=ADA_CALLS)
 
     assert revoked == UserTokenRevocation(user_id=ADA, at=ISSUED)
     with pytest.raises(TokenInvalidated):
@@ -265,3 +279,51 @@ async def test_an_administrator_cuts_off_a_user_without_an_account(
     """
     await cutting_off(store)(ADA, caller=ROOT_CALLS)
     assert await store.is_revoked(ADAS)
+
+
+async def test_t44_a_cut_off_may_be_of_an_earlier_moment(
+    store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
+) -> None:
+    """
+    What was issued later lives; a moment to come is refused, and nothing is revoked.
+    """
+    revoke = cutting_off(store, time=time)
+    with pytest.raises(InvalidValue, match="issued_before"):
+        await revoke(ADA, issued_before=NOON + SECOND, caller=ROOT_CALLS)
+    assert await authenticate("ada-1") == ADA_CALLS
+
+    early = ISSUED - SECOND
+    done = await revoke(ADA, issued_before=early, caller=ROOT_CALLS)
+    assert done == UserTokenRevocation(user_id=ADA, at=early)
+    assert await authenticate("ada-1") == ADA_CALLS
+    assert await store.is_revoked(a_token(issued_at=early))
+
+
+async def test_p30_all_tokens_issued_until_now_end_at_once(
+    store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
+) -> None:
+    """
+    Everybody's, the administrator's own as well: as after a restored backup.
+    """
+    end = InvalidateAllTokens(store, FixedClock(NOON), waiting(store, time))
+    await authenticate("ada-1")
+
+    assert await end(caller=ROOT_CALLS) == ISSUED
+    for text in ("ada-1", "bob-1", "root-1"):
+        with pytest.raises(TokenInvalidated):
+            await authenticate(text)
+    assert not await store.is_revoked(a_token(issued_at=ISSUED + SECOND))
+
+
+async def test_only_an_administrator_ends_all_tokens_and_none_of_the_future(
+    store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
+) -> None:
+    """
+    Nothing is revoked by who may not, nor by a moment to come.
+    """
+    end = InvalidateAllTokens(store, FixedClock(NOON), waiting(store, time))
+    with pytest.raises(ScopeRequired):
+        await end(caller=ADA_CALLS)
+    with pytest.raises(InvalidValue, match="issued_before"):
+        await end(issued_before=NOON + SECOND, caller=ROOT_CALLS)
+    assert await authenticate("ada-1") == ADA_CALLS

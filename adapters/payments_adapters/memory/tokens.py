@@ -1,10 +1,11 @@
-"""Revoked tokens, in memory."""
+"""Revoked tokens, in memory, and who heard of them."""
 
 from datetime import datetime
 
 import attrs
 
 from payments_core.identity import UserId
+from payments_core.revocations import BEGINNING, RevocationNews, RevocationQuery
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import (
     TOKEN_AGE_MAX,
@@ -16,25 +17,54 @@ from payments_core.tokens import (
 
 @attrs.define(eq=False)
 class MemoryTokenStore:
+    """A `TokenStore`, and its `RevocationLog`."""
+
     _revocations: dict[tuple[str, str], TokenRevocation] = attrs.field(
         init=False, factory=dict
     )
     _cut_offs: dict[UserId, UserTokenRevocation] = attrs.field(init=False, factory=dict)
+    _issued_before: datetime | None = attrs.field(init=False, default=None)
+    _head: int = attrs.field(init=False, default=BEGINNING)
+    _positions: dict[tuple[str, str] | UserId, int] = attrs.field(
+        init=False, factory=dict
+    )
+    _heard: dict[str, int] = attrs.field(init=False, factory=dict)
 
     async def is_revoked(self, token: Token) -> bool:
         revocation = self._cut_offs.get(token.user_id)
-        return (token.issuer, token.jti) in self._revocations or (
-            revocation is not None and revocation.covers(token)
+        return (
+            (token.issuer, token.jti) in self._revocations
+            or (revocation is not None and revocation.covers(token))
+            or (
+                self._issued_before is not None
+                and token.issued_at <= self._issued_before
+            )
         )
 
-    async def invalidate(self, revocation: TokenRevocation) -> None:
+    async def invalidate(self, revocation: TokenRevocation) -> int:
         key = (revocation.issuer, revocation.jti)
-        self._revocations.setdefault(key, revocation)
+        if key not in self._revocations:
+            self._revocations[key] = revocation
+            self._give(key)
+        return self._positions[key]
 
-    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
-        known = self._cut_offs.setdefault(revocation.user_id, revocation)
-        if known.at < revocation.at:
-            self._cut_offs[revocation.user_id] = revocation
+    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> int:
+        user = revocation.user_id
+        known = self._cut_offs.get(user)
+        if known is None or known.at < revocation.at:
+            self._cut_offs[user] = revocation
+            self._give(user)
+        return self._positions[user]
+
+    async def revoke_all_issued_before(self, at: datetime) -> int:
+        if self._issued_before is None or self._issued_before < at:
+            self._issued_before = at
+            self._head += 1
+        return self._head
+
+    def _give(self, key: tuple[str, str] | UserId) -> None:
+        self._head += 1
+        self._positions[key] = self._head
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
@@ -45,6 +75,36 @@ class MemoryTokenStore:
             [self._revocations[key] for key in taken],
             taken[-1] if len(keys) > len(taken) else None,
         )
+
+    async def poll(self, query: RevocationQuery) -> RevocationNews:
+        self._heard[query.process_id] = (
+            query.heard if query.heard <= self._head else BEGINNING
+        )
+        later = sorted(
+            (position, key)
+            for key, position in self._positions.items()
+            if position > query.after and self._is_needed(key, query)
+        )
+        taken = later[: query.limit]
+        keys = [key for _, key in taken]
+        return RevocationNews(
+            tokens=[key for key in keys if isinstance(key, tuple)],
+            users=[self._cut_offs[key] for key in keys if not isinstance(key, tuple)],
+            issued_before=self._issued_before,
+            reached=self._head if len(taken) < query.limit else taken[-1][0],
+            head=self._head,
+        )
+
+    def _is_needed(self, key: tuple[str, str] | UserId, query: RevocationQuery) -> bool:
+        if isinstance(key, tuple):
+            return self._revocations[key].expires_at >= query.expires_from
+        return self._cut_offs[key].at >= query.issued_from
+
+    async def is_heard(self, position: int) -> bool:
+        return all(heard >= position for heard in self._heard.values())
+
+    async def leave(self, process_id: str) -> None:
+        self._heard.pop(process_id, None)
 
     def old(self, before: datetime) -> list[tuple[str, str] | UserId]:
         """Return what revokes nothing any more: the keys of both kinds."""
@@ -62,3 +122,4 @@ class MemoryTokenStore:
             del self._revocations[key]
         else:
             del self._cut_offs[key]
+        del self._positions[key]

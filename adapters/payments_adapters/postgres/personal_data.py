@@ -72,7 +72,7 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "webhook_events": """
             id type created_at received_at api_version livemode state
         """,
-        "invalidated_tokens": "issuer jti expires_at invalidated_at",
+        "invalidated_tokens": "issuer jti expires_at invalidated_at position",
     }
 )
 # By table: of each column, or of all of them.
@@ -152,6 +152,8 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
         "gateway_budgets": Fate.OF_NO_USER,
         "invalidated_tokens": _but("invalidated_tokens", {"user_id": _E}),
         "token_cut_offs": Fate.EXPIRES,
+        "revocation_head": Fate.OF_NO_USER,
+        "revocation_heartbeats": Fate.OF_NO_USER,
         "deployment": Fate.OF_NO_USER,
     }
 )

@@ -116,8 +116,9 @@ FIND_CUSTOMER_OWNER: Final = (
     "select user_id from payment_accounts where customer_id = $1"
 )
 
-# Both rows are looked up by their keys, on every request.
+# Each row is looked up by its key; on every request, where there are too many to keep.
 IS_REVOKED: Final = """
 select exists (select from invalidated_tokens where issuer = $1 and jti = $2)
     or exists (select from token_cut_offs where user_id = $3 and at >= $4)
+    or exists (select from revocation_head where issued_before >= $4)
 """

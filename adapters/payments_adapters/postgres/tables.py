@@ -627,8 +627,11 @@ invalidated_tokens: Final = sa.Table(
     sa.Column("user_id", sa.Text),
     sa.Column("expires_at", _MOMENT, nullable=False),
     sa.Column("invalidated_at", _MOMENT, nullable=False),
+    # In the order of commits, together with those of `token_cut_offs`.
+    sa.Column("position", sa.BigInteger, nullable=False),
 )
 sa.Index(None, invalidated_tokens.c.expires_at)
+sa.Index(None, invalidated_tokens.c.position)
 
 token_cut_offs: Final = sa.Table(
     "token_cut_offs",
@@ -636,8 +639,32 @@ token_cut_offs: Final = sa.Table(
     # A row revokes all tokens of a user that were issued at this moment or before.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("at", _MOMENT, nullable=False),
+    # As above; a later moment has a later one.
+    sa.Column("position", sa.BigInteger, nullable=False),
 )
 sa.Index(None, token_cut_offs.c.at)
+sa.Index(None, token_cut_offs.c.position)
+
+revocation_head: Final = sa.Table(
+    "revocation_head",
+    METADATA,
+    # One row: the last position that was given. All tokens that were issued at this
+    # moment or before are revoked.
+    sa.Column("singleton", sa.Boolean, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("issued_before", _MOMENT),
+    sa.CheckConstraint("singleton", name="singleton"),
+)
+
+revocation_heartbeats: Final = sa.Table(
+    "revocation_heartbeats",
+    METADATA,
+    # Of each process that serves: up to which position it refuses what is revoked, by
+    # its last poll, which was at this moment of the database's clock.
+    sa.Column("process_id", sa.Text, primary_key=True),
+    sa.Column("heard", sa.BigInteger, nullable=False),
+    sa.Column("at", _MOMENT, nullable=False),
+)
 
 deployment: Final = sa.Table(
     "deployment",

@@ -5,28 +5,20 @@ from typing import Final
 
 import attrs
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from payments_adapters.postgres import statements
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.postgres.tables import (
-    invalidated_tokens,
-    token_cut_offs,
-)
+from payments_adapters.postgres.tables import invalidated_tokens
 from payments_core.identity import UserId
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
-_INVALIDATE: Final = insert(invalidated_tokens).on_conflict_do_nothing()
-_CUT_OFF_INSERT: Final = insert(token_cut_offs)
-_CUT_OFF: Final = _CUT_OFF_INSERT.on_conflict_do_update(
-    index_elements=[token_cut_offs.c.user_id],
-    set_={"at": _CUT_OFF_INSERT.excluded.at},
-    where=token_cut_offs.c.at < _CUT_OFF_INSERT.excluded.at,
-)
+_INVALIDATE: Final = "select revoke_token_v1($1, $2, $3, $4, $5)"
+_REVOKE: Final = "select revoke_issued_before_v1($1, $2)"
+_REVOKE_ALL: Final = "select revoke_all_issued_before_v1($1)"
 _KEY: Final = sa.tuple_(invalidated_tokens.c.issuer, invalidated_tokens.c.jti)
 _PAGE: Final = (
-    sa.select(invalidated_tokens)
+    sa.select(*(it for it in invalidated_tokens.c if it.name != "position"))
     .where(
         sa.tuple_(
             sa.bindparam("issuer", type_=sa.Text), sa.bindparam("jti", type_=sa.Text)
@@ -54,11 +46,26 @@ class PostgresTokens:
                 )
             )
 
-    async def invalidate(self, revocation: TokenRevocation) -> None:
-        await self._store.execute(_INVALIDATE, **attrs.asdict(revocation))
+    async def invalidate(self, revocation: TokenRevocation) -> int:
+        return await self._revoked(
+            _INVALIDATE,
+            revocation.issuer,
+            revocation.jti,
+            revocation.user_id,
+            revocation.expires_at,
+            revocation.invalidated_at,
+        )
 
-    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> None:
-        await self._store.execute(_CUT_OFF, **attrs.asdict(revocation))
+    async def revoke_issued_before(self, revocation: UserTokenRevocation) -> int:
+        return await self._revoked(_REVOKE, revocation.user_id, revocation.at)
+
+    async def revoke_all_issued_before(self, at: datetime) -> int:
+        return await self._revoked(_REVOKE_ALL, at)
+
+    async def _revoked(self, statement: str, *values: object) -> int:
+        async with self._store.connection() as connection:
+            position: int = await connection.fetchval(statement, *values)
+        return position
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100

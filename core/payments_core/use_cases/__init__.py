@@ -57,6 +57,7 @@ from payments_core.use_cases.record_facts import (
 )
 from payments_core.use_cases.recover_events import RecoveredPage, RecoverEvents
 from payments_core.use_cases.replays import EventFilter, Replayed, ReplayEvents
+from payments_core.use_cases.revocations import AwaitRevocation, FollowRevocations
 from payments_core.use_cases.subscription_changes import (
     Change,
     ChangeSubscription,
@@ -77,6 +78,7 @@ from payments_core.use_cases.subscriptions import (
 )
 from payments_core.use_cases.tokens import (
     AuthenticateCaller,
+    InvalidateAllTokens,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
@@ -90,6 +92,7 @@ from payments_core.use_cases.user_lists import (
 
 __all__ = [
     "AuthenticateCaller",
+    "AwaitRevocation",
     "BackFillEvents",
     "BackFillListener",
     "CallOffIntent",
@@ -109,8 +112,10 @@ __all__ = [
     "ExplainUser",
     "FindPrice",
     "FindUnappliedEvents",
+    "FollowRevocations",
     "GetAuthorizedAccount",
     "GetPaymentStatus",
+    "InvalidateAllTokens",
     "InvalidateToken",
     "InvalidateUserTokens",
     "IssueAccessPass",

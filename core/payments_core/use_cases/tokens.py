@@ -21,12 +21,13 @@ from payments_core.ports import (
 )
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.use_cases.revocations import AwaitRevocation, FollowRevocations
 
 
 @attrs.frozen
 class AuthenticateCaller:
     verifier: TokenVerifier
-    tokens: TokenStore
+    revocations: FollowRevocations
 
     async def __call__(self, text: str) -> Caller:
         """Return the caller that a bearer token names.
@@ -34,9 +35,12 @@ class AuthenticateCaller:
         Raises:
             InvalidToken: forged, expired, or not for us.
             TokenInvalidated: it, or all of its user's tokens, are revoked.
+            StoreUnavailable: whether it is revoked is not known.
         """
         token = self.verifier.verify(text)
-        if await self.tokens.is_revoked(token):
+        known = self.revocations
+        # Nearly always the first: nothing is waited for.
+        if not known.is_surely_valid(token) and await known.is_revoked(token):
             raise TokenInvalidated
         return Caller(token)
 
@@ -46,9 +50,12 @@ class InvalidateToken:
     verifier: TokenVerifier
     tokens: TokenStore
     clock: SystemClock
+    heard: AwaitRevocation
 
     async def __call__(self, text: str, *, caller: Caller) -> bool:
         """Revoke a token given by its text: the caller's own, or any by an admin.
+
+        It is refused everywhere when this returns.
 
         A text that is no valid token needs no revocation: no error, nothing saved, and
         False (RFC 7009, section 2.2).
@@ -62,7 +69,7 @@ class InvalidateToken:
             return False
         if not caller.is_admin and token.user_id != caller.user_id:
             raise TokenNotFound
-        await self.tokens.invalidate(self._revocation(token))
+        await self.heard(await self.tokens.invalidate(self._revocation(token)))
         return True
 
     async def by_id(
@@ -80,11 +87,12 @@ class InvalidateToken:
         except OverflowError:
             raise InvalidValue("expires_at", "not a moment in UTC") from None
         now = self.clock()
-        await self.tokens.invalidate(
+        position = await self.tokens.invalidate(
             TokenRevocation(
                 issuer=issuer, jti=jti, expires_at=expires_at, invalidated_at=now
             )
         )
+        await self.heard(position)
 
     def _revocation(self, token: Token) -> TokenRevocation:
         return TokenRevocation(
@@ -101,24 +109,30 @@ class InvalidateUserTokens:
     directory: AccountDirectory
     tokens: TokenStore
     clock: SystemClock
+    heard: AwaitRevocation
 
     async def __call__(
-        self, user: UserId | Email, *, caller: Caller
+        self,
+        user: UserId | Email,
+        *,
+        issued_before: datetime | None = None,
+        caller: Caller,
     ) -> UserTokenRevocation:
-        """Revoke all of a user's tokens issued until now; return until when.
+        """Revoke all of a user's tokens issued until a moment; return until when.
 
-        An id needs no account: tokens may be older than it.
+        The moment is now, unless another is given. They are refused everywhere when
+        this returns. An id needs no account: tokens may be older than it.
 
         Raises:
             AccountNotFound: no account has the e-mail, or it is another user's.
+            InvalidValue: the moment is in the future.
         """
         user_id = await self._id_of(user)
         if not caller.is_admin and user_id != caller.user_id:
             raise AccountNotFound
-        revocation = UserTokenRevocation(
-            user_id=user_id, at=self.clock().replace(microsecond=0)
-        )
-        await self.tokens.revoke_issued_before(revocation)
+        at = _until(issued_before, self.clock())
+        revocation = UserTokenRevocation(user_id=user_id, at=at)
+        await self.heard(await self.tokens.revoke_issued_before(revocation))
         return revocation
 
     async def _id_of(self, user: UserId | Email) -> UserId:
@@ -128,6 +142,38 @@ class InvalidateUserTokens:
         if account is None:
             raise AccountNotFound
         return account.user_id
+
+
+@attrs.frozen
+class InvalidateAllTokens:
+    tokens: TokenStore
+    clock: SystemClock
+    heard: AwaitRevocation
+
+    async def __call__(
+        self, *, issued_before: datetime | None = None, caller: Caller
+    ) -> datetime:
+        """Revoke everybody's tokens issued until a moment; return until when.
+
+        The moment is now, unless another is given. They are refused everywhere when
+        this returns.
+
+        Raises:
+            ScopeRequired: the caller is no administrator.
+            InvalidValue: the moment is in the future.
+        """
+        caller.require_admin()
+        at = _until(issued_before, self.clock())
+        await self.heard(await self.tokens.revoke_all_issued_before(at))
+        return at
+
+
+def _until(given: datetime | None, now: datetime) -> datetime:
+    """Return a whole second, as tokens carry them."""
+    if given is not None and given > now:
+        # What is issued until then would be refused as soon as it is issued.
+        raise InvalidValue("issued_before", "a moment in the future")
+    return (given or now).replace(microsecond=0)
 
 
 @attrs.frozen

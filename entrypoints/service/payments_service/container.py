@@ -7,6 +7,7 @@ provider closes over what it needs.
 
 import logging
 import random
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from payments_adapters.postgres.log_gaps import PostgresLogGaps
 from payments_adapters.postgres.payment_directory import PostgresPaymentDirectory
 from payments_adapters.postgres.personal_data import AccountExport
 from payments_adapters.postgres.purge_store import PostgresPurgeStore
+from payments_adapters.postgres.revocation_log import PostgresRevocationLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.timelines import PostgresTimelines
 from payments_adapters.postgres.token_store import PostgresTokens
@@ -54,7 +56,7 @@ from payments_adapters.stripe import StripeEvents, StripeSignatures
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.object_lists import StripeLists
 from payments_adapters.webhooks_out import WebhookSender
-from payments_core.errors import InvalidValue
+from payments_core.errors import InvalidValue, StoreUnavailable
 from payments_core.events import GatewayEvent
 from payments_core.facts import LinkRequested
 from payments_core.intent import Intent
@@ -88,6 +90,7 @@ from payments_core.ports import (
     IntentDirectory,
     JobDirectory,
     KeptObjects,
+    LeaseClock,
     Ledger,
     LogGaps,
     NewId,
@@ -95,6 +98,7 @@ from payments_core.ports import (
     PaymentDirectory,
     PaymentGateway,
     PurgeStore,
+    RevocationLog,
     SystemClock,
     Timelines,
     TokenStore,
@@ -105,6 +109,7 @@ from payments_core.ports import (
 from payments_core.tombstones import Tombstones
 from payments_core.use_cases import (
     AuthenticateCaller,
+    AwaitRevocation,
     BackFillEvents,
     CallOffIntent,
     ChangeSubscription,
@@ -118,8 +123,10 @@ from payments_core.use_cases import (
     ExplainUser,
     FindPrice,
     FindUnappliedEvents,
+    FollowRevocations,
     GetAuthorizedAccount,
     GetPaymentStatus,
+    InvalidateAllTokens,
     InvalidateToken,
     InvalidateUserTokens,
     IssueAccessPass,
@@ -179,6 +186,7 @@ USE_CASES: Final = (
     FindPrice,
     GetPaymentStatus,
     GivePositions,
+    InvalidateAllTokens,
     InvalidateToken,
     InvalidateUserTokens,
     LinkEvent,
@@ -303,12 +311,21 @@ async def opened(container: Container) -> AsyncIterator[None]:
         container[StripeGateway].opened(),
         container[StripeLists].opened(),
         container[WebhookSender].opened(),
+        container[PostgresRevocationLog].opened(),
     ):
         yield
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+# A process that was suspended with its machine must not take that time for none.
+lease_seconds: Final[LeaseClock] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
 
 
 def build_container(
@@ -343,11 +360,16 @@ def build_container(
     container.register(SweepReports, instance=SweepReports())
     container.register(PurgeReports, instance=PurgeReports())
     container.register(DeliveryReports, instance=DeliveryReports())
+    revocation_log = PostgresRevocationLog(
+        store, PostgresStore(settings.database_url, 1)
+    )
+    container.register(PostgresRevocationLog, instance=revocation_log)
     sender = WebhookSender(settings.webhooks_out, system_clock)
     container.register(WebhookSender, instance=sender)
     providers = {
         **_edges(settings, system_clock),
         **_stores(store, settings.tombstones),
+        **_revocations(revocation_log),
         **_directories(store),
         **_lists(store),
         **_deliveries(store),
@@ -410,6 +432,8 @@ def build_container(
         (IssueAccessPass, _issue_access_pass(settings, container)),
         (LogAccounts, _log_accounts(container)),
         (ReadFeed, _read_feed(container)),
+        (FollowRevocations, _follow_revocations(settings, container)),
+        (AwaitRevocation, _await_revocation(container)),
         (RunWork, run_work),
         (SyncUser, _sync_user(container)),
     ):
@@ -485,6 +509,34 @@ def _read_feed(container: punq.Container) -> Callable[[], ReadFeed]:
         return ReadFeed(container.resolve(FeedReader), container.resolve(Policy))
 
     return read_feed
+
+
+def _follow_revocations(
+    settings: Settings, container: punq.Container
+) -> Callable[[], FollowRevocations]:
+    def follow() -> FollowRevocations:
+        return FollowRevocations(
+            container.resolve(RevocationLog),
+            container.resolve(TokenStore),
+            container.resolve(LeaseClock),
+            container.resolve(SystemClock),
+            _uuid(),
+            settings.jwt_max_age,
+            _log_unheard,
+        )
+
+    return follow
+
+
+def _await_revocation(container: punq.Container) -> Callable[[], AwaitRevocation]:
+    def wait() -> AwaitRevocation:
+        return AwaitRevocation(
+            container.resolve(RevocationLog),
+            container.resolve(LeaseClock),
+            container.resolve(FollowRevocations).wake,
+        )
+
+    return wait
 
 
 def _erase(container: punq.Container) -> Callable[[], EraseAccount]:
@@ -650,6 +702,16 @@ def _stores(store: PostgresStore, tombstones: Tombstones | None) -> _Providers:
     }
 
 
+def _revocations(postgres_log: PostgresRevocationLog) -> _Providers:
+    def log() -> RevocationLog:
+        return postgres_log
+
+    def lease_clock() -> LeaseClock:
+        return lease_seconds
+
+    return {RevocationLog: log, LeaseClock: lease_clock}
+
+
 def _directories(store: PostgresStore) -> _Providers:
     def directory() -> AccountDirectory:
         return PostgresDirectory(store)
@@ -799,6 +861,14 @@ def _log_key(what: str, reason: str) -> None:
         what=what,
         reason=reason,
         advice="set PAYMENTS_STRIPE_API_KEY to a key that is valid and may do this",
+    )
+
+
+def _log_unheard(error: Exception) -> None:
+    structlog.get_logger().warning(
+        "revocations cannot be read: callers are answered 503 in a second",
+        error=str(error),
+        exc_info=None if isinstance(error, StoreUnavailable) else error,
     )
 
 

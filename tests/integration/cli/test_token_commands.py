@@ -102,6 +102,28 @@ def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
     assert ("users", "by-name") in [(item["issuer"], item["jti"]) for item in items]
 
 
+def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
+    """
+    As after a restored backup: those issued until then, after a confirmation. Of a
+    user, too; what was issued later lives.
+    """
+    words = ("token", "invalidate", "--all", "--issued-before")
+    token = dev.token("everybody")
+    early = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    one = dev.run(
+        "token", "invalidate", "--user", "everybody", "--issued-before", early
+    )
+    asked = dev.run(*words, "NOW")
+    dry = dev.run(*words, early, "--dry-run", "--json").json
+    assert (one.code, dev.asks(token, "everybody")) == (0, 200)
+    assert (asked.code, asked.out) == (6, "")
+    assert dry == {"would_invalidate_until": early.replace("+00:00", "Z")}
+
+    done = dev.run(*words, early, "--yes", "--json").json
+    assert set(done) == {"invalidated_until"}
+    assert dev.asks(token, "everybody") == 200
+
+
 EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
 
 
@@ -117,6 +139,12 @@ EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
         ["--issuer", "i", "--jti", "j", "--expires-at", "tomorrow"],
         ["--issuer", "i", "--jti", "j", "--expires-at", "2030-01-01T00:00:00"],
         ["--user", "a b"],
+        ["--all"],
+        ["--all", "--user", "u", "--issued-before", "NOW"],
+        ["--issued-before", "NOW"],
+        ["text", "--issued-before", "NOW"],
+        ["--all", "--issued-before", "now"],
+        ["--all", "--issued-before", "2999-01-01", "--yes"],
     ],
 )
 def test_it_has_to_be_clear_which_token_dies(

@@ -4,9 +4,10 @@ import json
 import os
 import uuid
 from datetime import datetime, timedelta
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import click
+from typing_extensions import override
 
 from payments_adapters.emails import read_email
 from payments_adapters.jwt import KeySet, add_pass_key, issue
@@ -14,11 +15,12 @@ from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
 from payments_core.use_cases import (
+    InvalidateAllTokens,
     InvalidateToken,
     InvalidateUserTokens,
     ListInvalidatedTokens,
 )
-from payments_service.cli import environment
+from payments_service.cli import environment, filters
 from payments_service.cli.dev_folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
@@ -31,6 +33,7 @@ from payments_service.presentation.arguments import (
 from payments_service.presentation.moments import moment_text
 
 KEY_SET_BYTES_MAX: Final = 64 * 1024
+_NOW: Final = "NOW"
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -117,11 +120,36 @@ def issue_token(
     click.echo(json.dumps({"token": text}) if as_json else text)
 
 
+class _IssuedBefore(click.ParamType[datetime | str]):
+    name = "when"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | str:
+        # Now is when it is done: somebody may be asked first.
+        return _NOW if value == _NOW else filters.MOMENT.convert(value, param, ctx)
+
+
 @token.command()
 @click.argument(
     "text", required=False, metavar="[TOKEN]", help="The token itself, if it is valid."
 )
 @click.option("--user", help="All tokens of this user (id or e-mail) until now.")
+@click.option(
+    "--all",
+    "everybodys",
+    is_flag=True,
+    help="With --issued-before: everybody's tokens, as after a restored backup.",
+)
+@click.option(
+    "--issued-before",
+    type=_IssuedBefore(),
+    metavar="WHEN",
+    help="With --user or --all: those issued until then, NOW or a moment (ISO 8601, "
+    "UTC).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
 @click.option("--issuer", help="With --jti and --expires-at: a token by its name.")
 @click.option("--jti", help="The id of that token: its claim `jti`.")
 @click.option(
@@ -135,56 +163,103 @@ def invalidate(
     *,
     text: str | None,
     user: str | None,
+    everybodys: bool,
+    issued_before: datetime | str | None,
+    yes: bool,
     issuer: str | None,
     jti: str | None,
     expires_at: datetime | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate one token, or all tokens of a user.
+    """Invalidate one token, all tokens of a user, or everybody's.
 
-    They are revoked when this returns.
+    They are refused everywhere when this returns.
     """
     name = (issuer, jti, expires_at)
-    ways = [text is not None, user is not None, any(name)]
+    ways = [text is not None, user is not None, everybodys, any(name)]
     if ways.count(True) != 1 or (any(name) and not all(name)):
         raise click.UsageError(
-            "give a TOKEN, or --user, or --issuer --jti --expires-at"
+            "give a TOKEN, or --user, or --issuer --jti --expires-at, or --all "
+            "--issued-before"
         )
-
-    async def work() -> dict[str, object]:
-        async with environment.opened() as container:
-            caller = environment.operator()
-            if user is not None:
-                named = user_named(user)
-                if dry_run:
-                    return {"would_invalidate_until": moment_text(utc_now())}
-                done = await container[InvalidateUserTokens](named, caller=caller)
-                return {
-                    "user_id": done.user_id,
-                    "invalidated_until": moment_text(done.at),
-                }
-            if dry_run:
-                return {"would_invalidate": True}
-            if text is not None:
-                if not await container[InvalidateToken](text, caller=caller):
-                    # HTTP does not say so to a caller; an operator has to know.
-                    raise CommandError(
-                        Exit.NOT_FOUND,
-                        "this is no token that is valid now: nothing was invalidated",
-                    )
-            elif issuer and jti and expires_at:
-                await container[InvalidateToken].by_id(
-                    issuer, jti, expires_at, caller=caller
-                )
-            return {"invalidated": True}
-
-    facts = environment.run(work())
+    if everybodys and issued_before is None:
+        raise click.UsageError("--all needs --issued-before: NOW, or a moment")
+    if issued_before is not None and not (everybodys or user is not None):
+        raise click.UsageError("--issued-before needs --all or --user")
+    if everybodys or user is not None:
+        until = _not_in_the_future(issued_before)
+        if everybodys and not (yes or dry_run):
+            _confirm_all(until)
+        work = _invalidate_many(user, until, dry_run=dry_run)
+    elif issuer and jti and expires_at:
+        work = _invalidate_named(issuer, jti, expires_at, dry_run=dry_run)
+    else:
+        work = _invalidate_text(text or "", dry_run=dry_run)
+    facts = environment.run(work)
     click.echo(
         json.dumps(facts)
         if as_json
         else "\n".join(f"{name}: {value}" for name, value in facts.items())
     )
+
+
+def _not_in_the_future(given: datetime | str | None) -> datetime | None:
+    """Return the moment that was given; None is now."""
+    if not isinstance(given, datetime):
+        return None
+    if given > utc_now():
+        raise InvalidValue("issued_before", "a moment in the future")
+    return given
+
+
+def _confirm_all(until: datetime | None) -> None:
+    when = "now" if until is None else moment_text(until)
+    question = f"invalidate everybody's tokens that were issued until {when}?"
+    click.confirm(question, abort=True, err=True)
+
+
+async def _invalidate_many(
+    user: str | None, until: datetime | None, *, dry_run: bool
+) -> dict[str, object]:
+    """Invalidate all tokens of a user, or of everybody."""
+    named = None if user is None else user_named(user)
+    caller = environment.operator()
+    async with environment.opened() as container:
+        if dry_run:
+            return {"would_invalidate_until": moment_text(until or utc_now())}
+        if named is None:
+            end = container[InvalidateAllTokens]
+            at = await end(issued_before=until, caller=caller)
+            return {"invalidated_until": moment_text(at)}
+        end_users = container[InvalidateUserTokens]
+        done = await end_users(named, issued_before=until, caller=caller)
+    return {"user_id": done.user_id, "invalidated_until": moment_text(done.at)}
+
+
+async def _invalidate_text(text: str, *, dry_run: bool) -> dict[str, object]:
+    async with environment.opened() as container:
+        if dry_run:
+            return {"would_invalidate": True}
+        end = container[InvalidateToken]
+        if not await end(text, caller=environment.operator()):
+            # HTTP does not say so to a caller; an operator has to know.
+            raise CommandError(
+                Exit.NOT_FOUND,
+                "this is no token that is valid now: nothing was invalidated",
+            )
+    return {"invalidated": True}
+
+
+async def _invalidate_named(
+    issuer: str, jti: str, expires_at: datetime, *, dry_run: bool
+) -> dict[str, object]:
+    async with environment.opened() as container:
+        if dry_run:
+            return {"would_invalidate": True}
+        end = container[InvalidateToken]
+        await end.by_id(issuer, jti, expires_at, caller=environment.operator())
+    return {"invalidated": True}
 
 
 @token.command("list")

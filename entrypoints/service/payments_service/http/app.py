@@ -17,6 +17,7 @@ from payments_core.use_cases import (
     EndSubscription,
     ExecuteOperation,
     ExplainUser,
+    FollowRevocations,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
@@ -149,7 +150,7 @@ def create_app(container: Container) -> RequestContext:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container):
+        async with opened(container), container[FollowRevocations].running():
             yield
             await container[SyncUser].drain()
             await container[ExecuteOperation].drain()

@@ -20,6 +20,7 @@ from payments_core.events import OPEN_STATES
 from payments_core.jobs.purge import PURGE
 from payments_core.jobs.sweep_nightly import SWEEP
 from payments_core.ports import Checkpoints, Clock, EventLog, JobDirectory
+from payments_core.use_cases import FollowRevocations
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
@@ -41,6 +42,8 @@ class Readiness:
     _store: PostgresStore
     # What else is wrong, in a few words.
     _trouble: Callable[[], str | None] = lambda: None
+    # Whether it is known which tokens are revoked.
+    _is_leased: Callable[[], bool] = lambda: True
     draining: bool = False
 
     async def reason_against(self) -> str | None:
@@ -52,7 +55,7 @@ class Readiness:
             await self._store.ping()
         except Unavailable:
             return "database unavailable"
-        return None
+        return None if self._is_leased() else "revocations not read"
 
 
 @get("/livez")
@@ -107,6 +110,37 @@ class GatewayMetrics(Collector):
             "payments_gateway_key_refusals",
             "Calls that Stripe refused because of our key.",
             value=self._breaker.key.refused_total,
+        )
+
+
+class RevocationMetrics(Collector):
+    """What this process knows of revoked tokens."""
+
+    def __init__(self, known: FollowRevocations) -> None:
+        self._known = known
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "payments_revocations_entries",
+            "Revocations in memory: of tokens, and of all tokens of a user.",
+            value=self._known.entries_count,
+        )
+        # Not a number before the first full load.
+        yield GaugeMetricFamily(
+            "payments_revocations_lease_age_seconds",
+            "How long ago the poll began by which tokens are accepted; below 1.",
+            value=self._known.lease_age_s,
+        )
+        yield CounterMetricFamily(
+            "payments_revocations_polls_failed",
+            "Polls for revocations without an answer.",
+            value=self._known.failures_count,
+        )
+        yield GaugeMetricFamily(
+            "payments_revocations_over_cap",
+            "1 while there are too many to keep: the database is asked every time.",
+            value=float(self._known.is_over_cap),
         )
 
 
@@ -361,9 +395,12 @@ def create_ops_app(
     breaker: CircuitBreaker,
     reports: WebhookReports,
     worker: WorkerMetrics | None = None,
+    revocations: FollowRevocations | None = None,
 ) -> RequestContext:
     """Return the app of the ops port; a `worker` shows what is open, and its lag."""
     registry = CollectorRegistry()
+    if revocations is not None:
+        registry.register(RevocationMetrics(revocations))
     registry.register(GatewayMetrics(breaker))
     registry.register(WebhookMetrics(reports))
     app = Litestar(

@@ -11,7 +11,7 @@ import structlog
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import CircuitBreaker
-from payments_core.use_cases import ReadFeed
+from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
@@ -44,7 +44,12 @@ class Service:
 
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`, then drain and close everything."""
-        readiness = Readiness(self._container[PostgresStore], self._trouble)
+        revocations = self._container[FollowRevocations]
+        readiness = Readiness(
+            self._container[PostgresStore],
+            self._trouble,
+            lambda: revocations.is_leased,
+        )
         app = server_of(
             create_app(self._container),
             lifespan="on",
@@ -52,7 +57,8 @@ class Service:
             keep_alive_s=self._keep_alive_s,
         )
         watched = self._container[CircuitBreaker], self._container[WebhookReports]
-        ops = server_of(create_ops_app(readiness, *watched), lifespan="off")
+        ops_app = create_ops_app(readiness, *watched, revocations=revocations)
+        ops = server_of(ops_app, lifespan="off")
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))

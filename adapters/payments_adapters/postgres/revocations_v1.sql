@@ -1,0 +1,174 @@
+-- Give revocations positions in the order of their commits, and tell processes of them.
+--
+-- Who revokes locks the row of `revocation_head` before it writes anything, and holds it to
+-- its commit: so no position is given before those below it are committed. The call is one
+-- statement and its own transaction: the lock is held over no round trip.
+--
+-- Who polls locks the same row, shared, and only then says what it has heard and reads, each
+-- with a snapshot of its own. So a revocation is committed before the poll reads, and is
+-- read; or it begins after the poll's commit, and finds there that the process has not heard
+-- of it. A row, and no advisory lock: with snapshots that are taken too early, as in
+-- `repeatable read`, a row that was changed since is an error.
+--
+-- Made by migration 0021: after its release a change is a new version of the functions,
+-- made by a migration of its own.
+
+-- Without the head nothing could be revoked.
+create function begin_revocations_v1() returns void language sql as $$
+    insert into revocation_head (singleton, position)
+    select true, greatest(
+        (select coalesce(max(t.position), 0) from invalidated_tokens t),
+        (select coalesce(max(c.position), 0) from token_cut_offs c)
+    )
+    on conflict do nothing;
+$$;
+
+create function next_revocation_v1() returns bigint language plpgsql as $$
+declare
+    given bigint;
+begin
+    loop
+        update revocation_head set position = position + 1 returning position into given;
+        if found then
+            return given;
+        end if;
+        perform begin_revocations_v1();
+    end loop;
+end $$;
+
+-- What the release before writes has no position.
+create function position_revocation_v1() returns trigger language plpgsql as $$
+begin
+    new.position := next_revocation_v1();
+    return new;
+end $$;
+
+create trigger position_revocation before insert on invalidated_tokens
+    for each row when (new.position is null)
+    execute function position_revocation_v1();
+
+create trigger position_revocation before insert on token_cut_offs
+    for each row when (new.position is null)
+    execute function position_revocation_v1();
+
+create trigger position_later_revocation before update of at on token_cut_offs
+    for each row when (new.at <> old.at and new.position = old.position)
+    execute function position_revocation_v1();
+
+-- Each of these returns the position of what revokes it: what was there already, or the
+-- new one.
+create function revoke_token_v1(
+    of_issuer text, of_jti text, whose text, expires timestamptz, moment timestamptz
+) returns bigint language plpgsql as $$
+declare
+    known bigint;
+    given bigint;
+begin
+    select t.position into known from invalidated_tokens t
+    where t.issuer = of_issuer and t.jti = of_jti;
+    if found then
+        return known;
+    end if;
+    given := next_revocation_v1();
+    insert into invalidated_tokens
+        (issuer, jti, user_id, expires_at, invalidated_at, position)
+    values (of_issuer, of_jti, whose, expires, moment, given)
+    on conflict do nothing;
+    if found then
+        return given;
+    end if;
+    -- Another one was first, and is committed: it had the head.
+    select t.position into known from invalidated_tokens t
+    where t.issuer = of_issuer and t.jti = of_jti;
+    return coalesce(known, given);
+end $$;
+
+create function revoke_issued_before_v1(whose text, moment timestamptz)
+returns bigint language plpgsql as $$
+declare
+    known bigint;
+    given bigint;
+begin
+    select c.position into known from token_cut_offs c
+    where c.user_id = whose and c.at >= moment;
+    if found then
+        return known;
+    end if;
+    given := next_revocation_v1();
+    insert into token_cut_offs as c (user_id, at, position) values (whose, moment, given)
+    on conflict (user_id) do update set at = excluded.at, position = excluded.position
+    where c.at < excluded.at;
+    if found then
+        return given;
+    end if;
+    select c.position into known from token_cut_offs c where c.user_id = whose;
+    return coalesce(known, given);
+end $$;
+
+create function revoke_all_issued_before_v1(moment timestamptz)
+returns bigint language plpgsql as $$
+declare
+    given bigint;
+begin
+    if exists (select from revocation_head where issued_before >= moment) then
+        return (select position from revocation_head);
+    end if;
+    given := next_revocation_v1();
+    update revocation_head set issued_before = greatest(issued_before, moment);
+    return given;
+end $$;
+
+-- The first row is the head, with the moment up to which all tokens are revoked. The others
+-- are what comes after a position, in its order: tokens with an issuer, and users without.
+create function poll_revocations_v1(
+    process text, applied bigint, after bigint,
+    expires_from timestamptz, issued_from timestamptz, most bigint
+) returns table (place bigint, issuer text, name text, moment timestamptz)
+language plpgsql
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+    head revocation_head%rowtype;
+begin
+    select * into head from revocation_head for share;
+    if not found then
+        perform begin_revocations_v1();
+        select * into head from revocation_head for share;
+    end if;
+
+    -- Of positions that are not given yet none was heard: they are those of another
+    -- database, of before a restore.
+    update revocation_heartbeats b
+    set heard = case when applied <= head.position then applied else 0 end,
+        at = clock_timestamp()
+    where b.process_id = process;
+    if not found then
+        insert into revocation_heartbeats (process_id, heard, at)
+        values (process, case when applied <= head.position then applied else 0 end,
+            clock_timestamp())
+        on conflict on constraint pk_revocation_heartbeats do nothing;
+        -- Of processes that were killed. A lease is a second; a clock may jump by hours.
+        delete from revocation_heartbeats b
+        where b.at < clock_timestamp() - interval '1 day';
+    end if;
+
+    return query select head.position, null::text, null::text, head.issued_before;
+    return query
+    select found_.place, found_.issuer, found_.name, found_.moment from (
+        (
+            select t.position as place, t.issuer, t.jti as name, t.expires_at as moment
+            from invalidated_tokens t
+            where t.position > after and t.expires_at >= expires_from
+            order by t.position limit most
+        )
+        union all
+        (
+            select c.position, null, c.user_id, c.at from token_cut_offs c
+            where c.position > after and c.at >= issued_from
+            order by c.position limit most
+        )
+    ) as found_
+    order by found_.place limit most;
+end $$;

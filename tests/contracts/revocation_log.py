@@ -1,0 +1,174 @@
+"""What every log of revocations promises."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from contracts.examples import ADA, BOB, NOON, a_token
+from contracts.stores import Stores
+from contracts.token_store import revocation_of
+from payments_core.revocations import RevocationNews, RevocationQuery
+from payments_core.tokens import UserTokenRevocation
+
+SECOND: Final = timedelta(seconds=1)
+LONG_AGO: Final = NOON - timedelta(days=4000)
+
+
+async def polled(
+    stores: Stores, after: int = 0, *, heard: int | None = None, **more: Any
+) -> RevocationNews:
+    return await stores.revocations.poll(
+        RevocationQuery(
+            process_id=more.pop("process_id", "one"),
+            heard=after if heard is None else heard,
+            after=after,
+            limit=more.pop("limit", 100),
+            expires_from=more.pop("expires_from", LONG_AGO),
+            issued_from=more.pop("issued_from", LONG_AGO),
+        )
+    )
+
+
+async def revoked(stores: Stores, *jtis: str) -> list[int]:
+    return [await stores.tokens.invalidate(revocation_of(a_token(it))) for it in jtis]
+
+
+async def revoked_before(stores: Stores, user: str = ADA, seconds: int = 0) -> int:
+    at = NOON + seconds * SECOND
+    one = UserTokenRevocation(user_id=a_token(user=user).user_id, at=at)
+    return await stores.tokens.revoke_issued_before(one)
+
+
+def names(news: RevocationNews) -> list[str]:
+    return [jti for _, jti in news.tokens]
+
+
+class RevocationLogContract:
+    async def test_what_is_revoked_is_told_in_its_order(self, stores: Stores) -> None:
+        """
+        Tokens by issuer and id, users with their moment; each has a later position.
+        """
+        assert await polled(stores) == RevocationNews(
+            tokens=[], users=[], reached=0, head=0
+        )
+        first, second = await revoked(stores, "b", "a")
+        third = await revoked_before(stores)
+        fourth = await stores.tokens.revoke_all_issued_before(NOON)
+        assert 0 < first < second < third < fourth
+
+        news = await polled(stores)
+        issuer = a_token().issuer
+        assert list(news.tokens) == [(issuer, "b"), (issuer, "a")]
+        assert list(news.users) == [UserTokenRevocation(user_id=ADA, at=NOON)]
+        assert (news.issued_before, news.reached, news.head) == (NOON, fourth, fourth)
+
+        later = await polled(stores, second)
+        assert (names(later), len(later.users)) == ([], 1)
+        assert (later.issued_before, later.reached) == (NOON, fourth)
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 100])
+    async def test_pages_of_revocations_lose_and_repeat_nothing(
+        self, stores: Stores, limit: int
+    ) -> None:
+        """
+        Of both kinds together; the last one reaches the head.
+        """
+        await revoked(stores, "a", "b")
+        await revoked_before(stores)
+        await revoked(stores, "c")
+        await revoked_before(stores, BOB)
+        told, after = list[object](), 0
+        while True:
+            news = await polled(stores, after, limit=limit)
+            assert len(news.tokens) + len(news.users) <= limit
+            told += [*names(news), *(it.user_id for it in news.users)]
+            if news.reached >= news.head:
+                break
+            assert news.reached > after
+            after = news.reached
+        assert sorted(map(str, told)) == sorted(["a", "b", "c", ADA, BOB])
+
+    async def test_p30_what_was_revoked_before_has_the_position_of_then(
+        self, stores: Stores
+    ) -> None:
+        """
+        So who revokes it again waits until that is heard.
+        """
+        (first,) = await revoked(stores, "a")
+        await revoked(stores, "b")
+        assert await revoked(stores, "a") == [first]
+        since = await revoked_before(stores, seconds=1)
+        assert await revoked_before(stores) == since
+        assert await revoked_before(stores, seconds=1) == since
+        every = await stores.tokens.revoke_all_issued_before(NOON)
+        assert await stores.tokens.revoke_all_issued_before(NOON - SECOND) >= every
+        assert (await polled(stores)).head == every
+
+    async def test_a_later_moment_of_a_user_is_told_again(self, stores: Stores) -> None:
+        """
+        To who has heard of the one before, too.
+        """
+        before = await revoked_before(stores)
+        after = await revoked_before(stores, seconds=1)
+        assert after > before
+        for place in (0, before):
+            news = await polled(stores, place)
+            assert [it.at for it in news.users] == [NOON + SECOND]
+
+    async def test_p31_what_nobody_can_use_is_left_out(self, stores: Stores) -> None:
+        """
+        Tokens that expired before a moment, and users' of before another.
+        """
+        token = a_token()
+        await revoked(stores, token.jti)
+        await revoked_before(stores)
+        kept = await polled(stores, expires_from=token.expires_at, issued_from=NOON)
+        assert (len(kept.tokens), len(kept.users)) == (1, 1)
+
+        moment = timedelta(microseconds=1)
+        gone = await polled(
+            stores, expires_from=token.expires_at + moment, issued_from=NOON + moment
+        )
+        assert (len(gone.tokens), len(gone.users)) == (0, 0)
+        assert gone.reached == gone.head == kept.head
+
+    async def test_t38_heard_is_what_was_applied_before_the_poll(
+        self, stores: Stores
+    ) -> None:
+        """
+        Not what the poll brings: its answer may get lost. All have to have heard it.
+        """
+        (position,) = await revoked(stores, "a")
+        assert await stores.revocations.is_heard(position)
+        for process_id in ("one", "other"):
+            await polled(stores, process_id=process_id)
+        assert not await stores.revocations.is_heard(position)
+
+        await polled(stores, position)
+        assert not await stores.revocations.is_heard(position)
+        await polled(stores, position, process_id="other")
+        assert await stores.revocations.is_heard(position)
+        assert not await stores.revocations.is_heard(position + 1)
+
+    async def test_who_left_is_not_waited_for(self, stores: Stores) -> None:
+        """
+        Who leaves twice, or was never there, is no error.
+        """
+        (position,) = await revoked(stores, "a")
+        await polled(stores)
+        for process_id in ("one", "one", "never"):
+            await stores.revocations.leave(process_id)
+        assert await stores.revocations.is_heard(position)
+
+    async def test_f55_who_heard_of_what_was_never_given_has_heard_nothing(
+        self, stores: Stores
+    ) -> None:
+        """
+        It heard of that in another database, from before a restore.
+        """
+        news = await polled(stores, 1000)
+        assert (news.head, news.tokens) == (0, [])
+        (position,) = await revoked(stores, "a")
+        assert position < 1000
+        assert not await stores.revocations.is_heard(position)

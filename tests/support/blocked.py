@@ -1,0 +1,62 @@
+"""A proxy in front of Postgres that may stop to pass anything on, and says nothing."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from support.round_trips import in_front_of
+
+_CHUNK_BYTES: Final = 65_536
+# How soon what was held back goes on.
+_HELD_S: Final = 0.01
+
+
+@attrs.define
+class Line:
+    """Open as long as `is_open` is set; what comes meanwhile is passed on later."""
+
+    _host: str
+    _port: int
+    is_open: threading.Event = attrs.field(factory=threading.Event)
+
+    async def connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there = await asyncio.open_connection(self._host, self._port)
+        passing = [
+            asyncio.create_task(self._pass(reader, there[1])),
+            asyncio.create_task(self._pass(there[0], writer)),
+        ]
+        try:
+            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in passing:
+                task.cancel()
+            for end in (writer, there[1]):
+                end.close()
+                with suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(_CHUNK_BYTES):
+            while not self.is_open.is_set():  # noqa: ASYNC110  # another thread sets it
+                await asyncio.sleep(_HELD_S)
+            writer.write(data)
+
+
+@contextmanager
+def blockable(dsn: str) -> Iterator[tuple[Line, str]]:
+    """Lend a line that is open, and the DSN that leads through it."""
+    parts = urlsplit(dsn)
+    line = Line(parts.hostname or "", parts.port or 5432)
+    line.is_open.set()
+    with in_front_of(dsn, line.connected) as through:
+        yield line, through
+        line.is_open.set()
