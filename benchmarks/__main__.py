@@ -16,7 +16,7 @@ FIRST_PORT: Final = 18_400
 PROCESSES_COUNT: Final = 2
 KEYS: Final = (
     *("ingest", "commit", "duplicates", "hot"),
-    *("reads", "explain", "feed", "locked", "slow"),
+    *("reads", "explain", "feed", "locked", "slow", "overload"),
 )
 
 
@@ -65,6 +65,12 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
         print(
             f"{'':<48} refused: {ours['refused']:.0f} of the others,"
             f" {ours['their_refused']:.0f} of its {ours['their_count']:.0f}"
+        )
+    if "after_p99_ms" in ours:
+        print(
+            f"{'':<48} refused: {ours['refused']:,.0f} of {ours['offered']:,.0f},"
+            f" memory {ours['grown_mb']:+.0f} MB; at half of it at once afterwards:"
+            f" p99 {ours['after_p99_ms']:.1f} ms, {ours['after_refused']:.0f} refused"
         )
     return result
 

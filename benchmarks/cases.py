@@ -25,6 +25,7 @@ from benchmarks.deployment import (
     Bench,
     Meter,
     load,
+    open_load,
     webhook_body,
 )
 from payments_adapters.postgres.feed import PostgresFeedReader, PostgresFeedSequencer
@@ -44,6 +45,8 @@ HELD_S: Final = 10.0
 EXPLAINED_USER: Final = USERS_COUNT - 1
 FACTS_COUNT: Final = 1_000
 SLOW_S: Final = 8
+# A proxy in front opens as many as it needs, up to the limit of both processes.
+OPEN_CONNECTIONS_MAX: Final = 900
 
 Result = dict[str, float]
 
@@ -74,6 +77,12 @@ class Case:
         }
 
 
+def _without_refusals(result: dict[str, Any]) -> Result:
+    """Print by what requests were refused; return the figures."""
+    print(f"{'':<48} {result['offered']} offered, refused: {result.pop('refusals')}")
+    return result
+
+
 def _medians(runs: Sequence[Mapping[str, float]]) -> Result:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
@@ -101,6 +110,8 @@ class Cases:
         yield self.feed_pages()
         yield self.locked()
         yield self.slow()
+        yield self.overload("webhooks", self._events, self._open_events)
+        yield self.overload("reads", self._reads, self._open_reads)
 
     def _events(self, connections: int, **plan: Any) -> Result:
         """Send new events, spread over the accounts unless the plan says otherwise."""
@@ -294,6 +305,71 @@ class Cases:
             connections=connections,
             ours=known,
             limit=lambda: load(**common, headers=self._bearer),
+        )
+
+    def overload(
+        self,
+        what: str,
+        closed: Callable[[int], Result],
+        opened: Callable[[float, float], Result],
+    ) -> Case:
+        """Twice what can be sustained, beside four fifths of it.
+
+        At once after it comes half of it: that it recovers is told, too.
+        """
+
+        def at(share: float) -> Result:
+            rate = closed(64)["per_second"]
+            result = opened(rate * share, self.seconds)
+            if share > 1:
+                after = opened(rate / 2, self.seconds / 2)
+                result["after_p99_ms"] = after["p99_ms"]
+                result["after_refused"] = after["refused"]
+            return result
+
+        return Case(
+            key="overload",
+            name=f"{what} at 2 x what is sustained | at 0.8 x",
+            connections=OPEN_CONNECTIONS_MAX,
+            ours=lambda: at(2.0),
+            limit=lambda: at(0.8),
+            measure="p99_ms",
+        )
+
+    def _open_events(self, rate: float, seconds: float) -> Result:
+        return _without_refusals(
+            open_load(
+                **self.bench.next_run(),
+                body=webhook_body(),
+                secret=self.bench.secret,
+                customers_count=USERS_COUNT,
+                ports=self.ours,
+                path=f"{PREFIX}/webhooks/stripe",
+                rate=rate,
+                seconds=seconds,
+                connections=OPEN_CONNECTIONS_MAX,
+            )
+        )
+
+    def _reads(self, connections: int) -> Result:
+        return load(
+            connections=connections,
+            seconds=self.seconds,
+            ports=self.ours,
+            headers=self._bearer,
+            path=f"{PREFIX}/users/user7/payment-status",
+        )
+
+    def _open_reads(self, rate: float, seconds: float) -> Result:
+        return _without_refusals(
+            open_load(
+                ports=self.ours,
+                headers=self._bearer,
+                path=f"{PREFIX}/users/user7/payment-status",
+                rate=rate,
+                seconds=seconds,
+                connections=OPEN_CONNECTIONS_MAX,
+            )
         )
 
     def locked(self) -> Case:

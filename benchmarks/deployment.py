@@ -127,6 +127,17 @@ def _until_answering(port: int) -> None:
 
 
 def load(**plan: Any) -> dict[str, float]:
+    """Put a load on the service; nothing of it may be refused."""
+    result = open_load(**plan)
+    refusals = result.pop("refusals")
+    # Of the one account that is locked or slow they may be.
+    if refusals:
+        raise RuntimeError(f"{result['refused']:.0f} requests were refused: {refusals}")
+    return result
+
+
+def open_load(**plan: Any) -> dict[str, Any]:
+    """Put a load on the service of which something may be refused."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(plan).encode(),
@@ -134,11 +145,13 @@ def load(**plan: Any) -> dict[str, float]:
         check=True,
     )
     result: dict[str, Any] = json.loads(done.stdout)
-    refusals = result.pop("refusals")
-    # Of the one account that is locked or slow they may be.
-    if refusals:
-        raise RuntimeError(f"{result['refused']:.0f} requests were refused: {refusals}")
     return result
+
+
+def rss_mb(pids: Sequence[int]) -> float:
+    """Return the memory of processes, in megabytes."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def webhook_body() -> str:
@@ -172,9 +185,11 @@ class Meter:
     def around(self, run: Callable[[], dict[str, float]]) -> dict[str, float]:
         """Run, and add what one request cost, in microseconds of a processor."""
         before = cpu_s(self.service), cpu_s(self.postgres)
+        rss_before = rss_mb(self.service)
         result = run()
         after = cpu_s(self.service), cpu_s(self.postgres)
         return result | {
+            "grown_mb": rss_mb(self.service) - rss_before,
             "service_us": (after[0] - before[0]) / result["count"] * 1e6,
             "postgres_us": (after[1] - before[1]) / result["count"] * 1e6,
         }

@@ -6,10 +6,11 @@ Reads a JSON plan on stdin, prints a JSON result on stdout.
 import asyncio
 import hashlib
 import hmac
+import itertools
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -31,6 +32,10 @@ class Plan:
 
     Each is answered with `status`, or counts as refused.
 
+    With a `rate`, the load is open: so many requests begin each second whatever becomes
+    of those before, on a connection that is free, or a new one, up to `connections`.
+    Behind these they wait, and the time counts from when each was to begin.
+
     With `their_each`, one more request after each so many is `their_customer`'s, on a
     connection of its own: who waits for that customer delays nobody else.
     """
@@ -48,6 +53,7 @@ class Plan:
     created_from: int = 0
     run: str = ""
     requests_max: int = 40_000
+    rate: float = 0
     their_customer: int = 0
     their_each: int = 0
 
@@ -194,7 +200,148 @@ async def connected(run: Run, lane: Lane, number: int) -> None:
     await end
 
 
+class Pooled(asyncio.Protocol):
+    """One of the connections of an open load."""
+
+    def __init__(self, run: "OpenRun") -> None:
+        self._run = run
+        self._buffer = b""
+        # When the request was to begin whose answer is awaited; None: none is.
+        self._due: float | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._run.free(self)
+
+    @property
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def send(self, request: bytes, due: float) -> None:
+        self._due = due
+        self._transport.write(request)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(HEADER_END)
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        if len(rest) < length:
+            return
+        self._buffer = b""
+        due, self._due = self._due, None
+        if due is None:
+            # Refused as a connection, before there was a request.
+            self._run.refuse("connection")
+        elif head.startswith(b"HTTP/1.1 200"):
+            self._run.latencies_s.append(time.perf_counter() - due)
+        else:
+            self._run.refuse(head[9:12].decode())
+        if b"connection: close" not in head.lower():
+            self._run.free(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._due is not None:
+            self._run.refuse("lost")
+        self._run.open_count -= 1
+
+
+@attrs.define
+class OpenRun:
+    """An open load: what is due, the connections, and how it went."""
+
+    plan: Plan
+    waiting: deque[tuple[bytes, float]] = attrs.field(factory=deque)
+    latencies_s: list[float] = attrs.field(factory=list)
+    refusals: Counter[str] = attrs.field(factory=Counter)
+    open_count: int = 0
+    _idle: list[Pooled] = attrs.field(factory=list)
+    _connecting: set["asyncio.Task[None]"] = attrs.field(factory=set)
+    _ports: "itertools.cycle[int]" = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ports = itertools.cycle(self.plan.ports)
+
+    def refuse(self, what: str) -> None:
+        self.refusals[what] += 1
+
+    def free(self, connection: Pooled) -> None:
+        """Let a connection send the next request that waits, or wait itself."""
+        if self.waiting:
+            connection.send(*self.waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def begin(self, request: bytes, due: float) -> None:
+        while self._idle:
+            # The one that was busy last, as pools do.
+            connection = self._idle.pop()
+            if not connection.is_closing:
+                connection.send(request, due)
+                return
+        self.waiting.append((request, due))
+        if self.open_count < self.plan.connections:
+            self.open_count += 1
+            task = asyncio.create_task(self._connect())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(
+                partial(Pooled, self), "127.0.0.1", next(self._ports)
+            )
+        except OSError:
+            self.open_count -= 1
+            self.refuse("no connection")
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+
+
+async def measure_open(plan: Plan) -> dict[str, Any]:
+    count = int(plan.rate * plan.seconds)
+    made, _ = requests(attrs.evolve(plan, requests_max=count))
+    run = OpenRun(plan)
+    started = time.perf_counter()
+    number = 0
+    while number < count:
+        now = time.perf_counter() - started
+        while number < min(count, int(now * plan.rate)):
+            run.begin(made[number % len(made)], started + number / plan.rate)
+            number += 1
+        await asyncio.sleep(0.001)
+    # Who is answered later than that has waited in vain.
+    for _ in range(100):
+        if len(run.latencies_s) + run.refusals.total() >= count:
+            break
+        await asyncio.sleep(0.05)
+    took_s = time.perf_counter() - started
+    run.close()
+    ordered = sorted(run.latencies_s) or [float("inf")]
+    return {
+        "count": len(run.latencies_s),
+        "per_second": len(run.latencies_s) / took_s,
+        "offered": count,
+        "p50_ms": ordered[len(ordered) // 2] * 1e3,
+        "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
+        "refused": count - len(run.latencies_s),
+        "refusals": run.refusals.most_common(5),
+    }
+
+
 async def measure(plan: Plan) -> dict[str, Any]:
+    if plan.rate:
+        return await measure_open(plan)
     others, theirs = (Lane(it, repeat=not plan.body) for it in requests(plan))
     started = time.perf_counter()
     run = Run(plan, others, theirs, until=started + plan.seconds)

@@ -527,6 +527,42 @@ class SyncedRecently(Unavailable):
         self.retry_after_s = retry_after_s
 
 
+class RateLimited(Unavailable):
+    """The caller makes more requests than `quota` in `window_s` of what `policy` names.
+
+    Nothing was done; there is room again after `retry_after_s` seconds.
+    """
+
+    code: ClassVar[str] = "rate_limited"
+    message: ClassVar[str] = "too many requests of this caller; try again later"
+
+    def __init__(
+        self, policy: str, quota: int, window_s: int, retry_after_s: int
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.quota = quota
+        self.window_s = window_s
+        self.retry_after_s = retry_after_s
+
+
+class TooManyDeclines(Unavailable):
+    """Cards of the user were declined too often within an hour.
+
+    Nothing was asked of Stripe; the oldest decline leaves the hour after
+    `retry_after_s` seconds.
+    """
+
+    code: ClassVar[str] = "too_many_declines"
+    message: ClassVar[str] = (
+        "cards of this user were declined too often within an hour; try again later"
+    )
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
 class GatewayUnavailable(Unavailable):
     code: ClassVar[str] = "gateway_unavailable"
 

@@ -25,7 +25,12 @@ from typing import Final, NewType, Self
 import attrs
 
 from payments_core.card import Card
-from payments_core.errors import GatewayMisconfigured, IllegalTransition, IntentNotFound
+from payments_core.errors import (
+    CardDeclined,
+    GatewayMisconfigured,
+    IllegalTransition,
+    IntentNotFound,
+)
 from payments_core.gateway import Answer, FrozenRequest
 from payments_core.identity import UserId
 from payments_core.lease import BackOff, Lease
@@ -288,6 +293,12 @@ class Intent:
         """Whether the gateway did not take our key: no answer to the request itself."""
         refusal = self.outcome.refusal if self.outcome else None
         return refusal is not None and refusal.code == GatewayMisconfigured.code
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether it ended with the bank's no."""
+        refusal = self.outcome.refusal if self.outcome else None
+        return refusal is not None and refusal.code == CardDeclined.code
 
     @property
     def may_be_called_off(self) -> bool:

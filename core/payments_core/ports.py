@@ -411,6 +411,14 @@ class IntentDirectory(Protocol):
     async def find(self, id_: IntentId) -> Intent | None:
         """Return an intent as last committed, unlocked."""
 
+    async def declines_of(
+        self, user_id: UserId, *, after: datetime, limit: int
+    ) -> Sequence[datetime]:
+        """Return when a user's last operations began that the bank declined.
+
+        After that moment, the newest first, at most so many.
+        """
+
 
 class JobDirectory(Protocol):
     async def find(self, key: JobKey) -> Job | None:

@@ -1,5 +1,8 @@
 """What every directory promises: accounts and intents as they were saved last."""
 
+from datetime import datetime, timedelta
+
+import attrs
 import pytest
 
 from contracts.examples import (
@@ -17,7 +20,11 @@ from contracts.full_values import FULL_ACCOUNT
 from contracts.stores import SAVED, Stores, moved
 from payments_core.account_version import AccountVersion
 from payments_core.identity import Email, UserId
-from payments_core.intent import IntentId
+from payments_core.intent import IntentId, IntentOutcome, IntentState, Refusal
+
+# As the reason may say it, too: a text of the gateway's is no code of ours.
+DECLINED = Refusal(code="card_declined", reason="the bank declined")
+GONE = Refusal(code="resource_missing", reason='no "code":"card_declined" here')
 
 
 class DirectoriesContract:
@@ -114,3 +121,42 @@ class DirectoriesContract:
             assert found.version == version
             await stores.queue.claim(now=found.lease.due_at, limit=1)
         assert await stores.intents.find(IntentId("int_9")) is None
+
+    async def test_a_users_last_declines_are_found_by_their_time(
+        self, stores: Stores
+    ) -> None:
+        """
+        The newest first, so many at most, after a moment; no other refusal, nobody
+        else's, and nothing that is open.
+        """
+        moments = {f"int_{n}": NOON + timedelta(minutes=n) for n in range(4)}
+        declined = [
+            attrs.evolve(
+                an_intent(id_, IntentState.REFUSED),
+                created_at=at,
+                outcome=IntentOutcome(refusal=DECLINED),
+            )
+            for id_, at in moments.items()
+        ]
+        await stores.keep(
+            an_account(),
+            an_account(BOB),
+            intents=[
+                *declined,
+                an_intent("int_open"),
+                attrs.evolve(
+                    an_intent("int_gone", IntentState.REFUSED),
+                    outcome=IntentOutcome(refusal=GONE),
+                ),
+                attrs.evolve(declined[0], id=IntentId("int_bobs"), user_id=BOB),
+            ],
+        )
+
+        async def found(after: datetime, limit: int = 10) -> list[datetime]:
+            return [*await stores.intents.declines_of(ADA, after=after, limit=limit)]
+
+        newest_first = sorted(moments.values(), reverse=True)
+        assert await found(NOON - timedelta(seconds=1)) == newest_first
+        assert await found(NOON) == newest_first[:-1]
+        assert await found(NOON, limit=2) == newest_first[:2]
+        assert await found(newest_first[0]) == []

@@ -43,6 +43,7 @@ from payments_core.use_cases import (
     ExecuteOperation,
     FindPrice,
     GetAuthorizedAccount,
+    LimitDeclines,
     PreviewChange,
     ReadSubscriptions,
     Recorded,
@@ -198,6 +199,8 @@ class Deployment:
     policy: Policy = DEFAULT_POLICY
     crashes: int = 0
     _answered: int = 0
+    # Without the limit: histories decline as often as they like.
+    declines_max: int = 0
     # How many ids of intents were made.
     _made: int = 0
 
@@ -393,12 +396,22 @@ class Deployment:
         return CheckChange(self.prices, self.clock)
 
     @property
+    def declines(self) -> LimitDeclines:
+        return LimitDeclines(
+            MemoryIntentDirectory(self.database), self.clock, self.declines_max
+        )
+
+    @property
     def start(self) -> StartSubscription:
-        return StartSubscription(self.reach, self.execute, self.prices, self.confirm)
+        return StartSubscription(
+            self.reach, self.execute, self.prices, self.confirm, self.declines
+        )
 
     @property
     def change(self) -> ChangeSubscription:
-        return ChangeSubscription(self.reach, self.execute, self.check, self.confirm)
+        return ChangeSubscription(
+            self.reach, self.execute, self.check, self.confirm, self.declines
+        )
 
     @property
     def preview(self) -> PreviewChange:
@@ -410,11 +423,11 @@ class Deployment:
 
     @property
     def update_card(self) -> UpdateCard:
-        return UpdateCard(self.reach, self.execute)
+        return UpdateCard(self.reach, self.execute, self.declines)
 
     @property
     def set_up_card(self) -> SetUpCard:
-        return SetUpCard(self.reach, self.execute)
+        return SetUpCard(self.reach, self.execute, self.declines)
 
     @property
     def read(self) -> ReadSubscriptions:

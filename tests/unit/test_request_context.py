@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import attrs
 import pytest
 
-from payments_service.http.request_context import RequestContext
+from payments_service.http.request_context import Lane, RequestContext
 
 pytestmark = pytest.mark.anyio
 
@@ -108,3 +109,113 @@ async def test_head_reaches_the_application_as_get() -> None:
     assert (seen, status, body) == (["GET"], 405, b"")
     assert headers["content-length"] == "2"
     assert headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@attrs.define
+class Held:
+    """An application whose requests wait until they are let go."""
+
+    waiting: list[asyncio.Event] = attrs.field(factory=list)
+    taken: list[str] = attrs.field(factory=list)
+
+    async def __call__(self, scope: Any, _: Any, send: Any) -> None:
+        gate = asyncio.Event()
+        self.waiting.append(gate)
+        self.taken.append(scope["path"])
+        await gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def let_go(self) -> None:
+        while self.waiting:
+            self.waiting.pop().set()
+
+
+@attrs.define
+class Overloaded:
+    """A few lanes around what is held."""
+
+    held: Held = attrs.field(factory=Held)
+    shed: list[str] = attrs.field(factory=list)
+    asked: "list[asyncio.Task[int]]" = attrs.field(factory=list)
+    context: RequestContext = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        lanes = [
+            Lane("webhooks", "/hooks/", 3, self.shed.append),
+            Lane("requests", "", 2, self.shed.append),
+        ]
+        self.context = RequestContext(self.held, {}, lanes)
+
+    async def ask(self, path: str, times: int) -> list[int]:
+        """Ask so often at once; return the statuses that are there at once."""
+        asked = [asyncio.create_task(self._ask(path)) for _ in range(times)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.asked += asked
+        return [it.result() for it in asked if it.done()]
+
+    async def _ask(self, path: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope: Any = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [(b"host", b"a")],
+        }
+        await self.context(scope, nothing, send)
+        start, body = sent
+        if start["status"] != 200:
+            headers = dict(start["headers"])
+            assert headers[b"retry-after"] == b"1"
+            assert headers[b"content-type"] == b"application/problem+json"
+            assert json.loads(body["body"])["code"] == "overloaded"
+        return int(start["status"])
+
+
+async def test_p36_so_many_are_in_flight_and_the_rest_is_refused_at_once() -> None:
+    """
+    Before the application hears of it; when those are answered there is room again, for
+    as many.
+    """
+    it = Overloaded()
+    for _ in range(3):
+        assert await it.ask("/users/a", 10) == [503] * 8
+        assert len(it.held.taken) == 2
+        it.held.taken.clear()
+        it.held.let_go()
+        statuses = await asyncio.gather(*it.asked)
+        assert statuses.count(200) == 2
+        it.asked.clear()
+    assert it.shed == ["requests"] * 24
+
+
+async def test_p35_callers_take_no_place_of_webhooks_nor_the_other_way() -> None:
+    """
+    Each lane is full by itself.
+    """
+    it = Overloaded()
+    assert await it.ask("/users/a", 5) == [503] * 3
+    assert await it.ask("/hooks/stripe", 5) == [503] * 2
+    assert it.held.taken == ["/users/a"] * 2 + ["/hooks/stripe"] * 3
+    it.held.let_go()
+    await asyncio.gather(*it.asked)
+
+
+async def test_who_fails_or_goes_away_gives_its_place_back() -> None:
+    """
+    Nothing leaks: a request that is cancelled, and an application that fails.
+    """
+    it = Overloaded()
+    await it.ask("/users/a", 2)
+    for each in it.asked:
+        each.cancel()
+    await asyncio.gather(*it.asked, return_exceptions=True)
+    assert await it.ask("/users/a", 3) == [503]

@@ -19,6 +19,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from payments_adapters.jwt import add_pass_key
 from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.retention import Retention
+from payments_service.rate_limits import InFlightLimits, RateLimits
 from payments_service.settings import (
     SECRET_FILE_BYTES_MAX,
     STRIPE_API_BASE,
@@ -134,6 +135,15 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "ops_port": 8001,
         "connections_max": 512,
         "keep_alive_s": 5,
+        "in_flight": {"webhooks": 512, "requests": 128},
+        "rate_limits": {
+            "reads": 1_200,
+            "changes": 120,
+            "cards": 30,
+            "feed": 6_000,
+            "admin": 0,
+        },
+        "declines_per_hour": 5,
         "grace": timedelta(days=3),
         "catalogue": None,
         "drain_s": 0,
@@ -231,6 +241,29 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_CONNECTIONS_MAX", "8", "connections_max", 8),
     ("PAYMENTS_CONNECTIONS_MAX", "100000", "connections_max", 100_000),
     ("PAYMENTS_KEEP_ALIVE_S", "3600", "keep_alive_s", 3_600),
+    (
+        "PAYMENTS_WEBHOOKS_IN_FLIGHT_MAX",
+        "1",
+        "in_flight",
+        InFlightLimits(webhooks=1),
+    ),
+    (
+        "PAYMENTS_REQUESTS_IN_FLIGHT_MAX",
+        "100000",
+        "in_flight",
+        InFlightLimits(requests=100_000),
+    ),
+    ("PAYMENTS_READS_PER_MINUTE", "0", "rate_limits", RateLimits(reads=0)),
+    ("PAYMENTS_CHANGES_PER_MINUTE", "1", "rate_limits", RateLimits(changes=1)),
+    ("PAYMENTS_CARDS_PER_MINUTE", "2", "rate_limits", RateLimits(cards=2)),
+    ("PAYMENTS_FEED_PER_MINUTE", "3", "rate_limits", RateLimits(feed=3)),
+    (
+        "PAYMENTS_ADMIN_PER_MINUTE",
+        "1000000",
+        "rate_limits",
+        RateLimits(admin=1_000_000),
+    ),
+    ("PAYMENTS_DECLINES_PER_HOUR", "0", "declines_per_hour", 0),
     ("PAYMENTS_GRACE_DAYS", "0", "grace", timedelta(0)),
     ("PAYMENTS_DRAIN_S", "300", "drain_s", 300),
     ("PAYMENTS_EVENT_BACK_FILL_S", "0", "event_back_fill_s", 0),
@@ -334,6 +367,11 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_CONNECTIONS_MAX", "100001"),
     ("PAYMENTS_KEEP_ALIVE_S", "0"),
     ("PAYMENTS_KEEP_ALIVE_S", "3601"),
+    ("PAYMENTS_WEBHOOKS_IN_FLIGHT_MAX", "0"),
+    ("PAYMENTS_REQUESTS_IN_FLIGHT_MAX", "100001"),
+    ("PAYMENTS_CARDS_PER_MINUTE", "-1"),
+    ("PAYMENTS_READS_PER_MINUTE", "1000001"),
+    ("PAYMENTS_DECLINES_PER_HOUR", "1001"),
     ("PAYMENTS_GRACE_DAYS", "367"),
     ("PAYMENTS_GRACE_DAYS", "1.5"),
     ("PAYMENTS_DRAIN_S", "301"),

@@ -110,6 +110,16 @@ class MemoryIntentDirectory:
     async def find(self, id_: IntentId) -> Intent | None:
         return self._database.tables.intents.get(id_)
 
+    async def declines_of(
+        self, user_id: UserId, *, after: datetime, limit: int
+    ) -> Sequence[datetime]:
+        declined = [
+            it.created_at
+            for it in self._database.tables.intents.values()
+            if it.user_id == user_id and it.is_declined and it.created_at > after
+        ]
+        return sorted(declined, reverse=True)[:limit]
+
 
 @attrs.frozen
 class MemoryJobDirectory:

@@ -62,6 +62,12 @@ def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
 SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_text())
 
 FIND_INTENT: Final = "select * from intents where id = $1"
+# As `ix_intents_declined` says it, so that it is used.
+DECLINES_OF: Final = """
+    select created_at from intents
+    where user_id = $1 and created_at > $2
+        and state = 'declined' and outcome::jsonb #>> '{refusal,code}' = 'card_declined'
+    order by created_at desc limit $3"""
 
 # The kinds of jobs that this release knows; a later one may know more.
 JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)

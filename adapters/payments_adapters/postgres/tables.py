@@ -544,6 +544,15 @@ sa.Index(
     unique=True,
     postgresql_where=OPEN_INTENT,
 )
+# Of those that the bank declined, and no other refusal.
+sa.Index(
+    "ix_intents_declined",
+    intents.c.user_id,
+    intents.c.created_at,
+    postgresql_where=sa.text(
+        "state = 'declined' and outcome::jsonb #>> '{refusal,code}' = 'card_declined'"
+    ),
+)
 sa.Index("ix_intents_due", intents.c.due_at, postgresql_where=OPEN_INTENT)
 sa.Index(
     "ix_intents_ended", intents.c.created_at, postgresql_where=sa.not_(OPEN_INTENT)

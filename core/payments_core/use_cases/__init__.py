@@ -20,6 +20,7 @@ from payments_core.use_cases.back_fill_events import (
     BackFillListener,
 )
 from payments_core.use_cases.cards import SetUpCard, UpdateCard
+from payments_core.use_cases.declines import LimitDeclines
 from payments_core.use_cases.deliveries import (
     ListDeliveries,
     ReadDelivery,
@@ -119,6 +120,7 @@ __all__ = [
     "InvalidateToken",
     "InvalidateUserTokens",
     "IssueAccessPass",
+    "LimitDeclines",
     "LinkEvent",
     "LinkPayment",
     "LinkSubscription",

@@ -7,6 +7,7 @@ from payments_core.identity import Email, UserId
 from payments_core.intent import IntentKind, OperationParams
 from payments_core.operations.start import OperationRequest
 from payments_core.use_cases.accounts import GetAuthorizedAccount
+from payments_core.use_cases.declines import LimitDeclines
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -19,15 +20,22 @@ from payments_core.use_cases.references import gateway_reference
 class SetUpCard:
     reach: GetAuthorizedAccount
     execute: ExecuteOperation
+    declines: LimitDeclines
 
     async def __call__(
-        self, user: UserId | Email, *, caller: Caller, key: str | None
+        self,
+        user: UserId | Email,
+        *,
+        caller: Caller,
+        key: str | None,
+        despite_declines: bool = False,
     ) -> ExecutedOperation:
         """Prepare what a browser needs to take a card in.
 
         Raises:
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
+            TooManyDeclines, ScopeRequired: see `LimitDeclines`.
         """
 
         def request(user_id: UserId) -> OperationRequest:
@@ -41,6 +49,7 @@ class SetUpCard:
         found = await find_operation(
             self.reach, self.execute, user, request, caller=caller
         )
+        await self.declines(found, caller=caller, despite=despite_declines)
         return await self.execute(found.request, found=found)
 
 
@@ -48,6 +57,7 @@ class SetUpCard:
 class UpdateCard:
     reach: GetAuthorizedAccount
     execute: ExecuteOperation
+    declines: LimitDeclines
 
     async def __call__(
         self,
@@ -56,6 +66,7 @@ class UpdateCard:
         *,
         caller: Caller,
         key: str | None,
+        despite_declines: bool = False,
     ) -> ExecutedOperation:
         """Put a card in the old one's place.
 
@@ -63,6 +74,7 @@ class UpdateCard:
             InvalidValue: that is no payment method's id.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
+            TooManyDeclines, ScopeRequired: see `LimitDeclines`.
         """
         wanted = OperationParams(
             payment_method=gateway_reference("payment_method", payment_method)
@@ -80,4 +92,5 @@ class UpdateCard:
         found = await find_operation(
             self.reach, self.execute, user, request, caller=caller
         )
+        await self.declines(found, caller=caller, despite=despite_declines)
         return await self.execute(found.request, found=found)

@@ -126,6 +126,7 @@ class ExecuteOperation:
     system_clock: SystemClock
     new_id: NewId
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    on_declined: Callable[[Intent], None] = lambda _: None
     _running: set["asyncio.Task[Intent]"] = attrs.field(init=False, factory=set)
 
     async def find(
@@ -411,6 +412,8 @@ class ExecuteOperation:
         if recorded.state is RecordedState.LEASE_LOST:
             await self._record_lost(facts)
             return await self._current(intent), account
+        if ended.is_declined:
+            self.on_declined(ended)
         after = recorded.account
         if after is None:
             after = account_in(await self._load(account.user_id))

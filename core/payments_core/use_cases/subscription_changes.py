@@ -22,6 +22,7 @@ from payments_core.operations.start import OperationRequest, Rule
 from payments_core.ports import Clock, PaymentGateway
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import GetAuthorizedAccount
+from payments_core.use_cases.declines import LimitDeclines
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -145,8 +146,9 @@ class ChangeSubscription:
     execute: ExecuteOperation
     check: CheckChange
     confirm: ConfirmOpen
+    declines: LimitDeclines
 
-    async def __call__(
+    async def __call__(  # noqa: PLR0913  # who changes what of whose
         self,
         user: UserId | Email,
         id_: SubscriptionId,
@@ -154,6 +156,7 @@ class ChangeSubscription:
         *,
         caller: Caller,
         key: str | None,
+        despite_declines: bool = False,
     ) -> ExecutedOperation:
         """Change a subscription. What costs more is held until it is paid.
 
@@ -168,6 +171,7 @@ class ChangeSubscription:
             PeriodNotPaid: it would give back what was not paid.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
+            TooManyDeclines, ScopeRequired: see `LimitDeclines`.
         """
         wanted = OperationParams(**attrs.asdict(change))
 
@@ -187,6 +191,8 @@ class ChangeSubscription:
         request = found.request
         if found.executed is not None:
             return found.executed
+        if change.costs or despite_declines:
+            await self.declines(found, caller=caller, despite=despite_declines)
         price = await self.check(change, caller=caller)
         if price is not None:
             priced = attrs.evolve(wanted, price=price.id, product=price.product)

@@ -22,6 +22,7 @@ from payments_core.operations.start import OperationRequest, Rule
 from payments_core.ports import AccountDirectory, PaymentGateway
 from payments_core.subscription import Subscription, SubscriptionId, quantity
 from payments_core.use_cases.accounts import GetAuthorizedAccount
+from payments_core.use_cases.declines import LimitDeclines
 from payments_core.use_cases.execute_operation import (
     ExecutedOperation,
     ExecuteOperation,
@@ -127,9 +128,16 @@ class StartSubscription:
     execute: ExecuteOperation
     price: FindPrice
     confirm: ConfirmOpen
+    declines: LimitDeclines
 
     async def __call__(
-        self, user: UserId | Email, order: Order, *, caller: Caller, key: str | None
+        self,
+        user: UserId | Email,
+        order: Order,
+        *,
+        caller: Caller,
+        key: str | None,
+        despite_declines: bool = False,
     ) -> ExecutedOperation:
         """Subscribe a user to a product.
 
@@ -139,6 +147,7 @@ class StartSubscription:
             AlreadySubscribed: the user has an open subscription of the product.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
+            TooManyDeclines, ScopeRequired: see `LimitDeclines`.
         """
 
         def request(user_id: UserId) -> OperationRequest:
@@ -155,6 +164,7 @@ class StartSubscription:
         )
         if found.executed is not None:
             return found.executed
+        await self.declines(found, caller=caller, despite=despite_declines)
         require_trial_allowed(caller, order.trial_days)
         price = await self.price(
             product=order.product, price=order.price, caller=caller

@@ -130,6 +130,7 @@ from payments_core.use_cases import (
     InvalidateToken,
     InvalidateUserTokens,
     IssueAccessPass,
+    LimitDeclines,
     LinkEvent,
     LinkPayment,
     LinkSubscription,
@@ -164,8 +165,10 @@ from payments_core.use_cases import (
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
 from payments_service.ingest_queue import IngestQueue
+from payments_service.limit_reports import LimitReports
 from payments_service.presentation.deliveries import change_body
 from payments_service.purge_reports import PurgeReports
+from payments_service.rate_limits import InFlightLimits, RateLimiter
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -356,6 +359,11 @@ def build_container(
     container.register(StripeLists, instance=lists)
     container.register(CircuitBreaker, instance=breaker)
     container.register(WebhookReports, instance=WebhookReports())
+    limit_reports = LimitReports()
+    container.register(LimitReports, instance=limit_reports)
+    limiter = RateLimiter(settings.rate_limits, limit_reports.limit)
+    container.register(RateLimiter, instance=limiter)
+    container.register(InFlightLimits, instance=settings.in_flight)
     container.register(BackFillReports, instance=BackFillReports())
     container.register(SweepReports, instance=SweepReports())
     container.register(PurgeReports, instance=PurgeReports())
@@ -399,6 +407,7 @@ def build_container(
             container.resolve(Clock),
             container.resolve(SystemClock),
             container.resolve(NewId),
+            on_declined=limit_reports.decline,
         )
 
     def ingest_queue() -> IngestQueue:
@@ -430,6 +439,7 @@ def build_container(
         (EraseAccount, _erase(container)),
         (IngestQueue, ingest_queue),
         (IssueAccessPass, _issue_access_pass(settings, container)),
+        (LimitDeclines, _limit_declines(settings, container)),
         (LogAccounts, _log_accounts(container)),
         (ReadFeed, _read_feed(container)),
         (FollowRevocations, _follow_revocations(settings, container)),
@@ -502,6 +512,20 @@ def _event_lists(
         )
 
     return {BackFillEvents: back_fill, RecoverEvents: recover}
+
+
+def _limit_declines(
+    settings: Settings, container: punq.Container
+) -> Callable[[], LimitDeclines]:
+    def limit_declines() -> LimitDeclines:
+        return LimitDeclines(
+            container.resolve(IntentDirectory),
+            container.resolve(Clock),
+            settings.declines_per_hour,
+            container.resolve(LimitReports).refuse_declined,
+        )
+
+    return limit_declines
 
 
 def _read_feed(container: punq.Container) -> Callable[[], ReadFeed]:

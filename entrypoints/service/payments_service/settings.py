@@ -17,6 +17,7 @@ from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
 from payments_core.tombstones import Tombstones
+from payments_service.rate_limits import InFlightLimits, RateLimits
 
 if TYPE_CHECKING:
     from payments_adapters.webhooks_out import DeliveryEndpoint
@@ -37,6 +38,8 @@ _PORT_MAX: Final = 65_535
 CONNECTIONS_MAX: Final = 512
 # uvicorn's own.
 KEEP_ALIVE_S: Final = 5
+# Of a user. A card is mistyped once or twice; a stolen one is one of hundreds.
+DECLINES_PER_HOUR: Final = 5
 EVENT_BACK_FILL_S: Final = 60
 ERASURE_KEY_BYTES_MIN: Final = 32
 ISSUER_OF_PASSES: Final = "payments-gateway"
@@ -111,6 +114,9 @@ class Settings:
     ops_port: int = 8001
     connections_max: int = CONNECTIONS_MAX
     keep_alive_s: int = KEEP_ALIVE_S
+    in_flight: InFlightLimits = attrs.Factory(InFlightLimits)
+    rate_limits: RateLimits = attrs.Factory(RateLimits)
+    declines_per_hour: int = DECLINES_PER_HOUR
     grace: timedelta = timedelta(days=3)
     catalogue: Catalogue | None = None
     drain_s: int = 0
@@ -188,6 +194,22 @@ class Settings:
             ),
             "keep_alive_s": given.get(
                 "PAYMENTS_KEEP_ALIVE_S", _whole(1, 3_600), KEEP_ALIVE_S
+            ),
+            "in_flight": InFlightLimits(
+                webhooks=given.get(
+                    "PAYMENTS_WEBHOOKS_IN_FLIGHT_MAX",
+                    _whole(1, 100_000),
+                    InFlightLimits().webhooks,
+                ),
+                requests=given.get(
+                    "PAYMENTS_REQUESTS_IN_FLIGHT_MAX",
+                    _whole(1, 100_000),
+                    InFlightLimits().requests,
+                ),
+            ),
+            "rate_limits": _rate_limits(given),
+            "declines_per_hour": given.get(
+                "PAYMENTS_DECLINES_PER_HOUR", _whole(0, 1_000), DECLINES_PER_HOUR
             ),
             "grace": given.get("PAYMENTS_GRACE_DAYS", _days, timedelta(days=3)),
             "catalogue": given.get("PAYMENTS_CATALOGUE", _catalogue, None),
@@ -405,6 +427,18 @@ def _retention(given: _Reader) -> Retention:
         days = _kept_days(least.days)
         read[name] = given.get(variable, days, getattr(usual, name))
     return Retention(**read)
+
+
+def _rate_limits(given: _Reader) -> RateLimits:
+    usual = attrs.asdict(RateLimits())
+    return RateLimits(
+        **{
+            name: given.get(
+                f"PAYMENTS_{name.upper()}_PER_MINUTE", _whole(0, 1_000_000), default
+            )
+            for name, default in usual.items()
+        }
+    )
 
 
 def _erasure_key(text: str) -> bytes:

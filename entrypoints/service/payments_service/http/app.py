@@ -41,6 +41,7 @@ from payments_core.use_cases import (
     StartSubscription,
     UpdateCard,
 )
+from payments_core.use_cases.read_feed import WAITING_MAX
 from payments_service.container import Container, opened
 from payments_service.http import (
     access,
@@ -58,13 +59,15 @@ from payments_service.http import (
 )
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.operations import idempotency_key
-from payments_service.http.request_context import RequestContext
+from payments_service.http.request_context import Lane, RequestContext
 from payments_service.http.requests import HttpRequest
 from payments_service.http.revalidation import AccountTags, Revalidation
 from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
+from payments_service.limit_reports import LimitReports
 from payments_service.presentation import PREFIX
+from payments_service.rate_limits import InFlightLimits, RateLimiter
 from payments_service.webhook_reports import WebhookReports
 
 _NEEDS: Final = {
@@ -158,7 +161,9 @@ def create_app(container: Container) -> RequestContext:
 
     # A function, because Litestar copies deeply what it is given, adapters included.
     def authenticated(app: ASGIApp) -> ASGIApp:
-        return BearerAuthentication(app, container[AuthenticateCaller])
+        return BearerAuthentication(
+            app, container[AuthenticateCaller], container[RateLimiter]
+        )
 
     tags = AccountTags(container[GetPaymentStatus].policy)
 
@@ -197,7 +202,18 @@ def create_app(container: Container) -> RequestContext:
         # It is served as it is finished: see `openapi`.
         openapi_config=None,
     )
-    return RequestContext.of(app)
+    return RequestContext.of(app, _lanes(container))
+
+
+def _lanes(container: Container) -> tuple[Lane, ...]:
+    """Return what has a limit of its own, so that callers hold up no webhook."""
+    limits, on_shed = container[InFlightLimits], container[LimitReports].shed_one
+    return (
+        Lane("webhooks", f"{PREFIX}/webhooks/", limits.webhooks, on_shed),
+        # Who waits there takes nothing but a place: `ReadFeed` has a limit of them.
+        Lane("feed", f"{PREFIX}/feed", limits.requests + WAITING_MAX, on_shed),
+        Lane("requests", "", limits.requests, on_shed),
+    )
 
 
 def _provide(it: object) -> Provide:

@@ -19,8 +19,10 @@ from typing_extensions import override
 from payments_core.errors import InvalidToken
 from payments_core.use_cases import AuthenticateCaller
 from payments_service.card_data import find_card_data
+from payments_service.http.limits import count
 from payments_service.http.problems import HttpProblem
 from payments_service.http.requests import card_data_refused, check_query
+from payments_service.rate_limits import RateLimiter
 
 HEADER_BYTES_MAX: Final = 8 * 1024
 _BEARER: Final = re.compile(rb"(?i:bearer) ([^\s]+)")
@@ -67,9 +69,12 @@ def refuse_cards_in_query(query: bytes) -> None:
 
 
 class BearerAuthentication(AbstractAuthenticationMiddleware):
-    def __init__(self, app: ASGIApp, authenticate: AuthenticateCaller) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticate: AuthenticateCaller, limiter: RateLimiter
+    ) -> None:
         super().__init__(app)
         self._authenticate = authenticate
+        self._limiter = limiter
 
     @override
     async def authenticate_request(
@@ -80,8 +85,10 @@ class BearerAuthentication(AbstractAuthenticationMiddleware):
             refuse_cards_in_query(query)
         token = bearer_token(connection.scope["headers"])
         caller = await self._authenticate(token)
+        handler = connection.scope["route_handler"]
+        count(self._limiter, caller, connection.scope["method"], handler.opt)  # type: ignore[typeddict-item]  # HTTP alone comes here
         if query:
-            check_query(query, connection.scope["route_handler"])
+            check_query(query, handler)
         return AuthenticationResult(user=caller, auth=None)
 
 

@@ -12,17 +12,19 @@ from payments_core.feed import BEGINNING, POSITION_MAX, FeedPage
 from payments_core.use_cases import ReadFeed
 from payments_core.use_cases.read_feed import PAGE_LENGTH_MAX, WAIT_MAX_S
 from payments_service.http.authentication import feed_only
+from payments_service.http.limits import counted_as
 from payments_service.http.parameters import After, FeedLimit, Latest, WaitS
 from payments_service.http.refusals import refuses
 from payments_service.http.requests import HttpRequest, no_body, truth, whole_number
 from payments_service.presentation.feed import FeedOut
+from payments_service.rate_limits import RequestKind
 
 
 @get(
     "/feed",
     before_request=no_body,
     guards=[feed_only],
-    opt=refuses(errors.PositionNotGiven),
+    opt=refuses(errors.PositionNotGiven) | counted_as(RequestKind.FEED),
 )
 async def get_feed(  # noqa: PLR0913  # each a parameter, by name
     request: HttpRequest,

@@ -27,6 +27,7 @@ from payments_service.delivery_reports import DeliveryReports
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
+from payments_service.limit_reports import LimitReports
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -315,6 +316,44 @@ class WebhookMetrics(Collector):
             yield metric
 
 
+class LimitMetrics(Collector):
+    """What limits refused, and declines of cards, as this process sees it."""
+
+    def __init__(self, reports: LimitReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        for name, label, text, counts in (
+            (
+                "payments_requests_limited",
+                "limit",
+                "Requests of callers that had too many of their kind.",
+                self._reports.limited,
+            ),
+            (
+                "payments_requests_shed",
+                "lane",
+                "Requests that were refused because too many were in flight.",
+                self._reports.shed,
+            ),
+        ):
+            metric = CounterMetricFamily(name, text, labels=[label])
+            for value, count in counts.items():
+                metric.add_metric([value], count)
+            yield metric
+        yield CounterMetricFamily(
+            "payments_cards_declined",
+            "Operations that ended with the bank's no.",
+            value=self._reports.declined_count,
+        )
+        yield CounterMetricFamily(
+            "payments_declines_refused",
+            "Operations that were refused because of declines before them.",
+            value=self._reports.declines_refused_count,
+        )
+
+
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
     if state.worker is not None:
@@ -395,7 +434,9 @@ def create_ops_app(
     breaker: CircuitBreaker,
     reports: WebhookReports,
     worker: WorkerMetrics | None = None,
+    *,
     revocations: FollowRevocations | None = None,
+    limits: LimitReports | None = None,
 ) -> RequestContext:
     """Return the app of the ops port; a `worker` shows what is open, and its lag."""
     registry = CollectorRegistry()
@@ -403,6 +444,7 @@ def create_ops_app(
         registry.register(RevocationMetrics(revocations))
     registry.register(GatewayMetrics(breaker))
     registry.register(WebhookMetrics(reports))
+    registry.register(LimitMetrics(limits or LimitReports()))
     app = Litestar(
         [livez, readyz, metrics],
         state=State(

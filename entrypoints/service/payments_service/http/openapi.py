@@ -21,10 +21,12 @@ from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
 
 from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
+from payments_core.errors import RateLimited
 from payments_service.http.authentication import admin_only, feed_only
 from payments_service.http.bodies import Body
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
 from payments_service.http.examples import EXAMPLES
+from payments_service.http.limits import is_limited
 from payments_service.http.parameters import IfNoneMatch
 from payments_service.http.problems import MEDIA_TYPE, HttpProblem, Problem, shown
 from payments_service.http.refusals import (
@@ -34,6 +36,7 @@ from payments_service.http.refusals import (
     CALLER,
     JSON_BODY,
     KEY,
+    LIMITED,
     NO_BODY,
     TYPED_BODY,
     Refusal,
@@ -79,6 +82,20 @@ _RETRY_AFTER: Final = {
     "description": "Seconds until the same request may be sent again.",
     "schema": {"type": "integer"},
 }
+_RATE_LIMIT: Final = {
+    "RateLimit-Policy": {
+        "description": 'Of `rate_limited`: the limit, as in `"reads";q=1200;w=60`.',
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "Of `rate_limited`: what is left, and for how many seconds.",
+        "schema": {"type": "string"},
+    },
+}
+# Those that say when to come again, of a status that does not always.
+_WAITING: Final = frozenset(
+    {"operation_in_progress", "rate_limited", "synced_recently", "too_many_declines"}
+)
 _HEADERS: Final[Mapping[HTTPStatus, Mapping[str, Any]]] = {
     HTTPStatus.UNAUTHORIZED: {
         "WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`."}
@@ -274,6 +291,8 @@ def _refused(
     is_callers = bool(operation["security"])
     if is_callers:
         yield from CALLER
+        if is_limited(handler.opt):
+            yield LIMITED
     if _needed(handler):
         yield from ADMIN
     if "Idempotency-Key" in taken:
@@ -293,8 +312,10 @@ def _problems(refused: Sequence[Refusal]) -> Iterator[tuple[str, Json]]:
         # What its own route says, if that says something.
         first = next(it for it in refused if it.status is status)
         headers = dict(_HEADERS.get(status, {}))
-        if {"operation_in_progress", "synced_recently"} & set(some):
+        if _WAITING & set(some):
             headers["Retry-After"] = _RETRY_AFTER
+        if RateLimited.code in some:
+            headers.update(_RATE_LIMIT)
         yield (
             str(status.value),
             {

@@ -111,6 +111,14 @@ Feature = Annotated[
         },
     ),
 ]
+DespiteDeclines = Annotated[
+    str | None,
+    QueryParameter(
+        description="`true`: an administrator goes on although cards of the user were "
+        "declined too often within an hour.",
+        schema_extra={"one_of": None, "type": "boolean", "default": False},
+    ),
+]
 After = Annotated[
     str | None,
     QueryParameter(

@@ -60,6 +60,8 @@ STATUSES: Final = {
     errors.CardDeclined: HTTPStatus.PAYMENT_REQUIRED,
     errors.Abandoned: HTTPStatus.GATEWAY_TIMEOUT,
     errors.SyncedRecently: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyDeclines: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Untrusted: HTTPStatus.UNAUTHORIZED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -178,8 +180,14 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
     if isinstance(error, errors.OperationInProgress):
         headers["Retry_After"] = str(RETRY_AFTER_S)
-    if isinstance(error, errors.SyncedRecently):
-        headers["Retry_After"] = str(error.retry_after_s)
+    if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+        headers["Retry_After"] = str(retry_after_s)
+    if isinstance(error, errors.RateLimited):
+        # As draft-ietf-httpapi-ratelimit-headers-11 has them.
+        headers["RateLimit_Policy"] = (
+            f'"{error.policy}";q={error.quota};w={error.window_s}'
+        )
+        headers["RateLimit"] = f'"{error.policy}";r=0;t={error.retry_after_s}'
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW_Authenticate"] = 'Bearer error="invalid_token"'
     more = {name: value for name in _MORE if (value := getattr(error, name, None))}

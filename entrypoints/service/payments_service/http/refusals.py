@@ -55,6 +55,8 @@ OPERATION: Final = (
     errors.IdempotencyKeyReused,
     errors.OperationInProgress,
 )
+# And trying a card, or charging one; an administrator's may go on despite that.
+DECLINES: Final = (errors.ScopeRequired, errors.TooManyDeclines)
 
 _BAD: Final = HTTPStatus.BAD_REQUEST
 # Before anything of the route is looked at.
@@ -99,6 +101,8 @@ CALLER: Final = (
     Refusal.of(errors.AccountBusy),
     Refusal.of(errors.Overloaded),
 )
+# But of those that are not limited.
+LIMITED: Final = Refusal.of(errors.RateLimited)
 ADMIN: Final = (Refusal.of(errors.ScopeRequired),)
 # Also where none is taken: one that is there is looked at.
 ANY_BODY: Final = (

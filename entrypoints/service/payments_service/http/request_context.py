@@ -9,8 +9,9 @@ import asyncio
 import logging
 import os
 import re
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from payments_core.errors import Overloaded
 from payments_core.identity import Email, UserId
 from payments_service.card_data import holds_card_number
 from payments_service.http.problems import BUG, HttpProblem, send_problem
@@ -42,6 +44,9 @@ _ENDING: Final = HttpProblem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "shutting_down",
     "this process ends before it has an answer: send the same again",
+)
+_OVERLOADED: Final = HttpProblem(
+    HTTPStatus.SERVICE_UNAVAILABLE, Overloaded.code, Overloaded.message
 )
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
@@ -126,15 +131,39 @@ class _Answer:
             await send_problem(problem, self._request_id, self)
 
 
+@attrs.define
+class Lane:
+    """Requests whose paths begin with `path`: at most `limit` are in flight.
+
+    What comes besides is refused at once, before anything of it is looked at: it would
+    wait for longer than its caller does, and have the others wait. `on_shed` hears of
+    each. A request that only waits (of the feed) has a limit of its own.
+    """
+
+    name: str
+    path: str
+    limit: int
+    on_shed: Callable[[str], None] = lambda _: None
+    in_flight_count: int = 0
+
+
+def _one_for_all() -> Sequence[Lane]:
+    return (Lane("any", "", sys.maxsize),)
+
+
 @attrs.frozen
 class RequestContext:
-    """An application in it; `_allowed` are the methods of its routes' templates."""
+    """An application in it; `_allowed` are the methods of its routes' templates.
+
+    Of the lanes the first one counts whose path a request has, or the last one.
+    """
 
     app: ASGIApp
     _allowed: Mapping[str, frozenset[bytes]] = attrs.field(factory=dict)
+    _lanes: Sequence[Lane] = attrs.field(factory=_one_for_all)
 
     @classmethod
-    def of(cls, app: Litestar) -> Self:
+    def of(cls, app: Litestar, lanes: Sequence[Lane] | None = None) -> Self:
         # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
         return cls(
             app,
@@ -142,6 +171,7 @@ class RequestContext:
                 route.path_format: frozenset(it.encode() for it in route.methods)
                 for route in app.routes
             },
+            lanes or _one_for_all(),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,6 +190,15 @@ class RequestContext:
             scope = {**scope, "method": "GET"}
         # Each request is a task with a context of its own: nothing has to be unbound.
         REQUEST_ID.set(request_id)
+        for lane in self._lanes:
+            if scope["path"].startswith(lane.path):
+                break
+        if lane.in_flight_count >= lane.limit:
+            # Not in the log: a line costs more than the answer.
+            lane.on_shed(lane.name)
+            await send_problem(_OVERLOADED, request_id, answer)
+            return
+        lane.in_flight_count += 1
         try:
             if has_good_host:
                 await self.app(scope, receive, answer)
@@ -168,6 +207,8 @@ class RequestContext:
         except BaseException as error:
             await answer.instead(error)
             raise
+        finally:
+            lane.in_flight_count -= 1
         # Each success is in the database already; the ingress counts the rest.
         if answer.status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
             structlog.get_logger().log(

@@ -16,6 +16,7 @@ from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.http.protocol import Server, server_of
+from payments_service.limit_reports import LimitReports
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
 from payments_service.webhook_reports import WebhookReports
 
@@ -57,8 +58,15 @@ class Service:
             keep_alive_s=self._keep_alive_s,
         )
         watched = self._container[CircuitBreaker], self._container[WebhookReports]
-        ops_app = create_ops_app(readiness, *watched, revocations=revocations)
-        ops = server_of(ops_app, lifespan="off")
+        ops = server_of(
+            create_ops_app(
+                readiness,
+                *watched,
+                revocations=revocations,
+                limits=self._container[LimitReports],
+            ),
+            lifespan="off",
+        )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))

@@ -20,16 +20,18 @@ from payments_core.use_cases import (
     StartSubscription,
 )
 from payments_service.http.bodies import ChangeIn, OrderIn, PreviewIn
+from payments_service.http.limits import counted_as
 from payments_service.http.operations import ACCEPTED, answer_of, as_it_is
 from payments_service.http.parameters import (
+    DespiteDeclines,
     IntentInPath,
     SubscriptionInPath,
     UserInPath,
     When,
 )
-from payments_service.http.refusals import GATEWAY, OPERATION, USER, refuses
+from payments_service.http.refusals import DECLINES, GATEWAY, OPERATION, USER, refuses
 from payments_service.http.request_context import user_in_path
-from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.requests import HttpRequest, no_body, truth
 from payments_service.presentation.arguments import subscription_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
@@ -39,6 +41,7 @@ from payments_service.presentation.schemas import (
     SubscribedOut,
     SubscriptionsOut,
 )
+from payments_service.rate_limits import RequestKind
 
 _ALL: Final = "/users/{user:str}/subscriptions"
 _ONE: Final = f"{_ALL}/{{subscription:str}}"
@@ -63,19 +66,23 @@ _CHANGE: Final = (
     opt=refuses(
         *USER,
         *OPERATION,
+        *DECLINES,
         errors.AlreadySubscribed,
         errors.CardDeclined,
         errors.PriceNotAllowed,
         errors.TrialNotAllowed,
         errors.UnknownReference,
-    ),
+    )
+    | counted_as(RequestKind.CARD),
 )
-async def start_subscription(
+async def start_subscription(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
     user: UserInPath,
     data: JSONBody[OrderIn],
+    *,
     start: NamedDependency[StartSubscription],
     key: NamedDependency[str | None],
+    despite_declines: DespiteDeclines = None,
 ) -> Response[SubscribedOut]:
     """Subscribe a user to a product.
 
@@ -83,7 +90,11 @@ async def start_subscription(
     one subscription of a product that is not over.
     """
     executed = await start(
-        user_in_path(user), data.order(), caller=request.user, key=key
+        user_in_path(user),
+        data.order(),
+        caller=request.user,
+        key=key,
+        despite_declines=truth("despite_declines", despite_declines),
     )
     return answer_of(request, executed, done=HTTPStatus.CREATED)
 
@@ -117,7 +128,8 @@ async def get_subscription(
 @patch(
     _ONE,
     responses=ACCEPTED,
-    opt=refuses(*_CHANGE, *OPERATION, errors.CardDeclined),
+    opt=refuses(*_CHANGE, *OPERATION, errors.CardDeclined, *DECLINES)
+    | counted_as(RequestKind.CARD),
 )
 async def change_subscription(  # noqa: PLR0913  # each of its request or by name
     request: HttpRequest,
@@ -127,6 +139,7 @@ async def change_subscription(  # noqa: PLR0913  # each of its request or by nam
     *,
     change: NamedDependency[ChangeSubscription],
     key: NamedDependency[str | None],
+    despite_declines: DespiteDeclines = None,
 ) -> Response[SubscribedOut]:
     """Change a subscription: its product, its quantity, whether it ends.
 
@@ -138,6 +151,7 @@ async def change_subscription(  # noqa: PLR0913  # each of its request or by nam
         data.change(),
         caller=request.user,
         key=key,
+        despite_declines=truth("despite_declines", despite_declines),
     )
     return answer_of(request, executed, done=HTTPStatus.OK)
 

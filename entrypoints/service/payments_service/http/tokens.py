@@ -13,6 +13,7 @@ from payments_core.use_cases import (
 )
 from payments_service.http.authentication import admin_only
 from payments_service.http.bodies import TokenIn
+from payments_service.http.limits import counted_as
 from payments_service.http.parameters import Cursor, Limit, UserInPath
 from payments_service.http.refusals import refuses
 from payments_service.http.request_context import user_in_path
@@ -28,7 +29,7 @@ from payments_service.presentation.arguments import decode_cursor
 @post(
     "/tokens/invalidate",
     status_code=200,
-    opt=refuses(errors.ScopeRequired, errors.TokenNotFound),
+    opt=refuses(errors.ScopeRequired, errors.TokenNotFound) | counted_as(None),
 )
 async def invalidate_token(
     request: HttpRequest,
@@ -56,7 +57,7 @@ async def invalidate_token(
     "/users/{user:str}/tokens/invalidate",
     status_code=200,
     before_request=no_body,
-    opt=refuses(errors.AccountNotFound),
+    opt=refuses(errors.AccountNotFound) | counted_as(None),
 )
 async def invalidate_user_tokens(
     request: HttpRequest,

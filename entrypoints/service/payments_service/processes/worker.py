@@ -17,6 +17,7 @@ from payments_service.container import Container, opened
 from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
 from payments_service.http.protocol import server_of
+from payments_service.limit_reports import LimitReports
 from payments_service.processes.start import bound, require_own_database
 from payments_service.purge_reports import PurgeReports
 from payments_service.settings import Settings
@@ -75,7 +76,9 @@ async def _work(
             container[PurgeReports],
             container[DeliveryReports],
         )
-        ops_app = create_ops_app(readiness, breaker, reports, shown)
+        ops_app = create_ops_app(
+            readiness, breaker, reports, shown, limits=container[LimitReports]
+        )
         ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:

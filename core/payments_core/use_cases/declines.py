@@ -1,0 +1,66 @@
+"""Who tries stolen cards is refused, before anything is asked of the gateway.
+
+Rule 1: a user whose cards were declined `declines_max` times within an hour sets up no
+        card, gives none, and begins or changes no subscription that costs, until the
+        oldest of these declines leaves the hour.
+Rule 2: a decline is an operation of ours that ended with the bank's no. What events
+        report does not count: they tell of the same declines once more, and of renewals
+        that failed, after which an honest user has to give another card.
+Rule 3: it is the user who is counted, whoever calls: an application's backend calls as
+        an administrator, and a card tester comes through it. Only who says so goes on
+        despite declines, an operator by hand, and only as an administrator.
+Rule 4: what was begun goes on, and what has ended is answered as it was.
+
+They are counted before the operation begins, so as many more may be declined as may
+be under way at once: one of a kind, and one start for each product.
+"""
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from payments_core.caller import Caller
+from payments_core.errors import TooManyDeclines
+from payments_core.identity import UserId
+from payments_core.ports import Clock, IntentDirectory
+from payments_core.use_cases.execute_operation import FoundOperation
+
+WINDOW: Final = timedelta(hours=1)
+
+
+@attrs.frozen
+class LimitDeclines:
+    """`declines_max` is for one user in an hour; 0 is no limit."""
+
+    intents: IntentDirectory
+    clock: Clock
+    declines_max: int
+    on_refused: Callable[[UserId], None] = lambda _: None
+
+    async def __call__(
+        self, found: FoundOperation, *, caller: Caller, despite: bool = False
+    ) -> None:
+        """Refuse a new operation of a user whose cards were declined too often.
+
+        `despite` lets an administrator go on.
+
+        Raises:
+            ScopeRequired: `despite`, and the caller is no administrator.
+            TooManyDeclines: not before the oldest decline has left the hour.
+        """
+        if despite:
+            caller.require_admin()
+        if despite or found.executed is not None or not self.declines_max:
+            return
+        user_id, now = found.request.user_id, self.clock()
+        declines = await self.intents.declines_of(
+            user_id, after=now - WINDOW, limit=self.declines_max
+        )
+        if len(declines) < self.declines_max:
+            return
+        self.on_refused(user_id)
+        wait = min(declines) + WINDOW - now
+        raise TooManyDeclines(max(1, math.ceil(wait.total_seconds())))

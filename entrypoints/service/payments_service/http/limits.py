@@ -1,0 +1,44 @@
+"""Which limit a route's requests are counted by.
+
+A route states it beside its handler, if it is no plain read or change. Revoking tokens
+is not limited: who holds a stolen token could use up its owner's share, and the owner
+could not revoke it. Nor are webhooks, which have no caller.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from payments_core.caller import Caller
+from payments_service.rate_limits import RateLimiter, RequestKind
+
+_STATED: Final = "counted_as"
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def counted_as(kind: RequestKind | None) -> dict[str, Any]:
+    """State how requests of a route are counted, as the `opt` of its handler.
+
+    None: they are not.
+    """
+    return {_STATED: kind}
+
+
+def is_limited(opt: Mapping[str, Any]) -> bool:
+    """Say whether a route's requests are counted; `opt` is its handler's."""
+    return opt.get(_STATED, RequestKind.READ) is not None
+
+
+def count(
+    limiter: RateLimiter, caller: Caller, method: str, opt: Mapping[str, Any]
+) -> None:
+    """Count a request of a verified caller.
+
+    Raises:
+        RateLimited: the caller has made too many of its kind.
+    """
+    if _STATED in opt:
+        kind = opt[_STATED]
+    else:
+        kind = RequestKind.READ if method in _READING else RequestKind.CHANGE
+    if kind is not None:
+        limiter.take(caller, kind)

@@ -1,0 +1,36 @@
+"""What limits refused is heard of: counted, and told once a minute."""
+
+import structlog
+
+from payments_core.identity import UserId
+from payments_service.limit_reports import WARN_EVERY_S, LimitReports
+from payments_service.rate_limits import RequestKind
+
+
+def test_each_limit_is_counted_and_told_once_a_minute() -> None:
+    """
+    With how many it stands for; a flood of one hides no other.
+    """
+    now = [0.0]
+    reports = LimitReports(lambda: now[0])
+    with structlog.testing.capture_logs() as lines:
+        for second in range(int(WARN_EVERY_S) + 1):
+            now[0] = float(second)
+            reports.limit(RequestKind.CARD)
+            reports.shed_one("webhooks")
+            reports.refuse_declined(UserId("ada"))
+
+    assert reports.limited["cards"] == reports.shed["webhooks"] == 61
+    assert reports.limited["reads"] == 0
+    assert reports.declines_refused_count == 61
+    assert {it["log_level"] for it in lines} == {"warning"}
+    told = [(it["event"], it["limit"], it["count"]) for it in lines]
+    assert told == [
+        ("requests limited", "cards", 1),
+        ("requests shed", "webhooks", 1),
+        ("operations refused after declines", "declines", 1),
+        ("requests limited", "cards", 60),
+        ("requests shed", "webhooks", 60),
+        ("operations refused after declines", "declines", 60),
+    ]
+    assert [it["user_id"] for it in lines if "user_id" in it] == ["ada", "ada"]
