@@ -16,7 +16,7 @@ FIRST_PORT: Final = 18_400
 PROCESSES_COUNT: Final = 2
 KEYS: Final = (
     *("ingest", "commit", "duplicates", "hot"),
-    *("reads", "explain", "feed", "locked", "slow", "overload"),
+    *("reads", "explain", "feed", "locked", "slow", "overload", "hostile"),
 )
 
 

@@ -24,6 +24,7 @@ from benchmarks.deployment import (
     USERS_COUNT,
     Bench,
     Meter,
+    attack,
     load,
     open_load,
     webhook_body,
@@ -45,8 +46,10 @@ HELD_S: Final = 10.0
 EXPLAINED_USER: Final = USERS_COUNT - 1
 FACTS_COUNT: Final = 1_000
 SLOW_S: Final = 8
-# A proxy in front opens as many as it needs, up to the limit of both processes.
+# As a proxy in front keeps them, if it may have as many as both processes take.
 OPEN_CONNECTIONS_MAX: Final = 900
+# Of both processes: what a thousand users' renewals are within some seconds.
+USUAL_RATE: Final = 200.0
 
 Result = dict[str, float]
 
@@ -112,6 +115,7 @@ class Cases:
         yield self.slow()
         yield self.overload("webhooks", self._events, self._open_events)
         yield self.overload("reads", self._reads, self._open_reads)
+        yield self.hostile()
 
     def _events(self, connections: int, **plan: Any) -> Result:
         """Send new events, spread over the accounts unless the plan says otherwise."""
@@ -317,22 +321,45 @@ class Cases:
 
         At once after it comes half of it: that it recovers is told, too.
         """
+        sustained = list[float]()
 
-        def at(share: float) -> Result:
-            rate = closed(64)["per_second"]
-            result = opened(rate * share, self.seconds)
-            if share > 1:
-                after = opened(rate / 2, self.seconds / 2)
-                result["after_p99_ms"] = after["p99_ms"]
-                result["after_refused"] = after["refused"]
+        def below() -> Result:
+            sustained.append(closed(64)["per_second"])
+            return opened(sustained[-1] * 0.8, self.seconds)
+
+        def above() -> Result:
+            result = opened(sustained[-1] * 2, self.seconds)
+            after = opened(sustained[-1] / 2, self.seconds / 2)
+            result["after_p99_ms"] = after["p99_ms"]
+            result["after_refused"] = after["refused"]
             return result
 
         return Case(
             key="overload",
             name=f"{what} at 2 x what is sustained | at 0.8 x",
             connections=OPEN_CONNECTIONS_MAX,
-            ours=lambda: at(2.0),
-            limit=lambda: at(0.8),
+            ours=above,
+            limit=below,
+            measure="p99_ms",
+        )
+
+    def hostile(self) -> Case:
+        """Webhooks at a usual rate, among hostile connections and without."""
+
+        def usual() -> Result:
+            return self._open_events(USUAL_RATE, self.seconds)
+
+        def attacked() -> Result:
+            path = f"{PREFIX}/webhooks/stripe"
+            with attack(ports=self.ours, path=path, seconds=self.seconds + 60):
+                return usual()
+
+        return Case(
+            key="hostile",
+            name="webhooks among hostile connections | without",
+            connections=OPEN_CONNECTIONS_MAX,
+            ours=attacked,
+            limit=usual,
             measure="p99_ms",
         )
 

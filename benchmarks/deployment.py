@@ -148,6 +148,26 @@ def open_load(**plan: Any) -> dict[str, Any]:
     return result
 
 
+@contextmanager
+def attack(**plan: Any) -> Iterator[None]:
+    """Attack the service until the end of the block, once all attackers are there."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.hostile"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            # Both are there: they were asked for.
+            stdin, stdout = process.stdin, process.stdout
+            if stdin is not None and stdout is not None:
+                stdin.write(json.dumps(plan).encode())
+                stdin.close()
+                stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
 def rss_mb(pids: Sequence[int]) -> float:
     """Return the memory of processes, in megabytes."""
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)

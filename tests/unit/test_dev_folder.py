@@ -29,7 +29,8 @@ OWN: Final = {
     *("HOST", "PORT", "OPS_PORT", "CONNECTIONS_MAX", "KEEP_ALIVE_S", "DRAIN_S"),
     *("DATABASE_POOL_SIZE", "LOG_LEVEL"),
     # Of callers, whom the commands are not.
-    *("WEBHOOKS_IN_FLIGHT_MAX", "REQUESTS_IN_FLIGHT_MAX", "DECLINES_PER_HOUR"),
+    "DECLINES_PER_HOUR",
+    *(f"{lane}_IN_FLIGHT_MAX" for lane in ("WEBHOOKS", "READS", "CHANGES")),
     *(f"{kind}_PER_MINUTE" for kind in ("READS", "CHANGES", "CARDS", "FEED", "ADMIN")),
     # Of passes that the service alone issues.
     *("ACCESS_PASS_ISSUER", "ACCESS_PASS_LIFETIME_S"),

@@ -142,20 +142,21 @@ class Overloaded:
 
     def __attrs_post_init__(self) -> None:
         lanes = [
-            Lane("webhooks", "/hooks/", 3, self.shed.append),
-            Lane("requests", "", 2, self.shed.append),
+            Lane("webhooks", "/hooks/", 3, on_shed=self.shed.append),
+            Lane("reads", "", 1, frozenset({"GET"}), self.shed.append),
+            Lane("changes", "", 2, on_shed=self.shed.append),
         ]
         self.context = RequestContext(self.held, {}, lanes)
 
-    async def ask(self, path: str, times: int) -> list[int]:
+    async def ask(self, path: str, times: int, method: str = "POST") -> list[int]:
         """Ask so often at once; return the statuses that are there at once."""
-        asked = [asyncio.create_task(self._ask(path)) for _ in range(times)]
+        asked = [asyncio.create_task(self._ask(path, method)) for _ in range(times)]
         for _ in range(3):
             await asyncio.sleep(0)
         self.asked += asked
         return [it.result() for it in asked if it.done()]
 
-    async def _ask(self, path: str) -> int:
+    async def _ask(self, path: str, method: str) -> int:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -164,7 +165,7 @@ class Overloaded:
         scope: Any = {
             "type": "http",
             "http_version": "1.1",
-            "method": "POST",
+            "method": method,
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
@@ -194,17 +195,20 @@ async def test_p36_so_many_are_in_flight_and_the_rest_is_refused_at_once() -> No
         statuses = await asyncio.gather(*it.asked)
         assert statuses.count(200) == 2
         it.asked.clear()
-    assert it.shed == ["requests"] * 24
+    assert it.shed == ["changes"] * 24
 
 
-async def test_p35_callers_take_no_place_of_webhooks_nor_the_other_way() -> None:
+async def test_p35_callers_take_no_place_of_webhooks_nor_changes_of_reads() -> None:
     """
     Each lane is full by itself.
     """
     it = Overloaded()
     assert await it.ask("/users/a", 5) == [503] * 3
     assert await it.ask("/hooks/stripe", 5) == [503] * 2
-    assert it.held.taken == ["/users/a"] * 2 + ["/hooks/stripe"] * 3
+    assert await it.ask("/users/b", 3, "GET") == [503] * 2
+    assert it.held.taken == [
+        *("/users/a", "/users/a", *["/hooks/stripe"] * 3, "/users/b")
+    ]
     it.held.let_go()
     await asyncio.gather(*it.asked)
 

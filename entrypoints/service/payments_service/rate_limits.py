@@ -58,10 +58,14 @@ class RateLimits:
 
 @attrs.frozen(kw_only=True)
 class InFlightLimits:
-    """How many requests a process has in flight at most: webhooks, and all others."""
+    """How many requests a process has in flight at most: webhooks, and callers'.
 
-    webhooks: int = 512
-    requests: int = 128
+    A change waits for Stripe, for seconds if Stripe is slow, and costs nothing then.
+    """
+
+    webhooks: int = 256
+    reads: int = 128
+    changes: int = 256
 
 
 @attrs.define

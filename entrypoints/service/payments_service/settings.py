@@ -195,18 +195,7 @@ class Settings:
             "keep_alive_s": given.get(
                 "PAYMENTS_KEEP_ALIVE_S", _whole(1, 3_600), KEEP_ALIVE_S
             ),
-            "in_flight": InFlightLimits(
-                webhooks=given.get(
-                    "PAYMENTS_WEBHOOKS_IN_FLIGHT_MAX",
-                    _whole(1, 100_000),
-                    InFlightLimits().webhooks,
-                ),
-                requests=given.get(
-                    "PAYMENTS_REQUESTS_IN_FLIGHT_MAX",
-                    _whole(1, 100_000),
-                    InFlightLimits().requests,
-                ),
-            ),
+            "in_flight": _in_flight(given),
             "rate_limits": _rate_limits(given),
             "declines_per_hour": given.get(
                 "PAYMENTS_DECLINES_PER_HOUR", _whole(0, 1_000), DECLINES_PER_HOUR
@@ -427,6 +416,18 @@ def _retention(given: _Reader) -> Retention:
         days = _kept_days(least.days)
         read[name] = given.get(variable, days, getattr(usual, name))
     return Retention(**read)
+
+
+def _in_flight(given: _Reader) -> InFlightLimits:
+    usual = attrs.asdict(InFlightLimits())
+    return InFlightLimits(
+        **{
+            name: given.get(
+                f"PAYMENTS_{name.upper()}_IN_FLIGHT_MAX", _whole(1, 100_000), default
+            )
+            for name, default in usual.items()
+        }
+    )
 
 
 def _rate_limits(given: _Reader) -> RateLimits:

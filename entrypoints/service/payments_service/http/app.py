@@ -131,6 +131,7 @@ FOR_CALLERS: Final = (
 )
 # What anybody may read, besides webhooks.
 FOR_ANYBODY: Final = (access_pass.get_pass_keys, openapi.get_openapi)
+_READING: Final = frozenset({"GET", "HEAD"})
 # What a handler gets that is made of its request.
 OF_REQUESTS: Final = {"key": Provide(idempotency_key, sync_to_thread=False)}
 
@@ -206,13 +207,18 @@ def create_app(container: Container) -> RequestContext:
 
 
 def _lanes(container: Container) -> tuple[Lane, ...]:
-    """Return what has a limit of its own, so that callers hold up no webhook."""
+    """Return what has a limit of its own.
+
+    So that callers hold up no webhook, and what waits for Stripe holds up no read.
+    """
     limits, on_shed = container[InFlightLimits], container[LimitReports].shed_one
+    # Who waits there takes nothing but a place: `ReadFeed` has a limit of them.
+    feed = limits.reads + WAITING_MAX
     return (
-        Lane("webhooks", f"{PREFIX}/webhooks/", limits.webhooks, on_shed),
-        # Who waits there takes nothing but a place: `ReadFeed` has a limit of them.
-        Lane("feed", f"{PREFIX}/feed", limits.requests + WAITING_MAX, on_shed),
-        Lane("requests", "", limits.requests, on_shed),
+        Lane("webhooks", f"{PREFIX}/webhooks/", limits.webhooks, on_shed=on_shed),
+        Lane("feed", f"{PREFIX}/feed", feed, on_shed=on_shed),
+        Lane("reads", "", limits.reads, _READING, on_shed),
+        Lane("changes", "", limits.changes, on_shed=on_shed),
     )
 
 

@@ -135,14 +135,15 @@ class _Answer:
 class Lane:
     """Requests whose paths begin with `path`: at most `limit` are in flight.
 
-    What comes besides is refused at once, before anything of it is looked at: it would
-    wait for longer than its caller does, and have the others wait. `on_shed` hears of
-    each. A request that only waits (of the feed) has a limit of its own.
+    Of all `methods`, if none are named. What comes besides is refused at once, before
+    anything of it is looked at: it would wait for longer than its caller does, and have
+    the others wait. `on_shed` hears of each.
     """
 
     name: str
     path: str
     limit: int
+    methods: frozenset[str] | None = None
     on_shed: Callable[[str], None] = lambda _: None
     in_flight_count: int = 0
 
@@ -191,7 +192,8 @@ class RequestContext:
         # Each request is a task with a context of its own: nothing has to be unbound.
         REQUEST_ID.set(request_id)
         for lane in self._lanes:
-            if scope["path"].startswith(lane.path):
+            is_method = lane.methods is None or method in lane.methods
+            if is_method and scope["path"].startswith(lane.path):
                 break
         if lane.in_flight_count >= lane.limit:
             # Not in the log: a line costs more than the answer.
