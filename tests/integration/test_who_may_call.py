@@ -170,6 +170,45 @@ def test_t42_every_operation_refuses_who_may_not_call_it(
     assert databases.digest(stack.world.database_url) == before
 
 
+_TABLES: Final = """
+    select table_name from information_schema.columns
+    where table_schema = 'public' and column_name = 'user_id' order by 1"""
+
+
+def rows_of(stack: ServiceWithSandbox, whose: Theirs) -> dict[str, list[str]]:
+    """Return all rows of a user, as they are, by table."""
+    url, user = stack.world.database_url, whose.payer.id
+    found = dict[str, list[str]]()
+    for (table,) in databases.run(databases.fetch(url, _TABLES)):
+        query = f"select t::text from {table} t where user_id = $1 order by 1"  # noqa: S608  # our own names
+        rows = databases.run(databases.fetch(url, query, user))
+        found[table] = [str(row[0]) for row in rows]
+    return found
+
+
+def test_p34_nothing_of_a_user_changes_by_what_another_calls(
+    stack: ServiceWithSandbox, ada: Theirs, client: httpx.Client
+) -> None:
+    """
+    Another calls every operation, about themselves, about Ada, and about both at once:
+    their rows change, and of hers not a bit.
+    """
+    # Whose token is revoked at the end.
+    bob = _theirs(stack)
+    before, bobs = rows_of(stack, ada), rows_of(stack, bob)
+    half = {**bob.ids, "user": ada.ids["user"]}
+    # Else the rest would be refused.
+    last = sorted(NEED_TOKENS, key=lambda it: "invalidate" in it.id)
+    for operation in last:
+        for ids in (bob.ids, ada.ids, half):
+            body = body_of(operation, stack, bob)
+            call(client, stack, operation, ids, bob.payer.token, body=body)
+
+    assert sum(map(len, before.values())) > 5
+    assert rows_of(stack, bob) != bobs
+    assert rows_of(stack, ada) == before
+
+
 def test_what_is_anothers_is_as_if_it_were_not(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
