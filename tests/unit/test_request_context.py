@@ -9,7 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
-from payments_service.http.request_context import Lane, RequestContext
+from payments_service.http.lanes import Lane
+from payments_service.http.request_context import RequestContext
+from payments_service.http.requests import read_body
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +140,7 @@ class Overloaded:
     held: Held = attrs.field(factory=Held)
     shed: list[str] = attrs.field(factory=list)
     asked: "list[asyncio.Task[int]]" = attrs.field(factory=list)
+    receive: Any = nothing
     context: RequestContext = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -171,7 +174,7 @@ class Overloaded:
             "query_string": b"",
             "headers": [(b"host", b"a")],
         }
-        await self.context(scope, nothing, send)
+        await self.context(scope, self.receive, send)
         start, body = sent
         if start["status"] != 200:
             headers = dict(start["headers"])
@@ -211,6 +214,41 @@ async def test_p35_callers_take_no_place_of_webhooks_nor_changes_of_reads() -> N
     ]
     it.held.let_go()
     await asyncio.gather(*it.asked)
+
+
+async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
+    """
+    However many do: who has sent all of it is taken. With its body each counts again.
+    """
+    it, bodies, taken = Overloaded(), list[asyncio.Event](), list[bytes]()
+
+    async def receive() -> Any:
+        arrived = asyncio.Event()
+        bodies.append(arrived)
+        await arrived.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        taken.append(await read_body({}, receive))
+        await it.held(scope, receive, send)
+
+    it.context = attrs.evolve(it.context, app=reading)
+    it.receive = receive
+    assert await it.ask("/users/slow", 2) == []
+    assert await it.ask("/users/slow", 2) == []
+    assert (len(bodies), taken) == (4, [])
+
+    for arrived in bodies:
+        arrived.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert taken == [b"{}"] * 4
+    assert await it.ask("/users/late", 2) == [503] * 2
+    it.held.let_go()
+    await asyncio.gather(*it.asked)
+    it.asked.clear()
+    for _ in range(2):
+        assert await it.ask("/users/slow", 2) == []
 
 
 async def test_who_fails_or_goes_away_gives_its_place_back() -> None:

@@ -58,8 +58,9 @@ from payments_service.http import (
     users,
 )
 from payments_service.http.authentication import BearerAuthentication
+from payments_service.http.lanes import Lane
 from payments_service.http.operations import idempotency_key
-from payments_service.http.request_context import Lane, RequestContext
+from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import HttpRequest
 from payments_service.http.revalidation import AccountTags, Revalidation
 from payments_service.http.webhooks import described as webhooks_described

@@ -9,9 +9,8 @@ import asyncio
 import logging
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import unquote
@@ -25,6 +24,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from payments_core.errors import Overloaded
 from payments_core.identity import Email, UserId
 from payments_service.card_data import holds_card_number
+from payments_service.http.lanes import LANE, Lane, unlimited
 from payments_service.http.problems import BUG, HttpProblem, send_problem
 from payments_service.logs import REQUEST_ID
 from payments_service.presentation.arguments import user_named
@@ -131,27 +131,6 @@ class _Answer:
             await send_problem(problem, self._request_id, self)
 
 
-@attrs.define
-class Lane:
-    """Requests whose paths begin with `path`: at most `limit` are in flight.
-
-    Of all `methods`, if none are named. What comes besides is refused at once, before
-    anything of it is looked at: it would wait for longer than its caller does, and have
-    the others wait. `on_shed` hears of each.
-    """
-
-    name: str
-    path: str
-    limit: int
-    methods: frozenset[str] | None = None
-    on_shed: Callable[[str], None] = lambda _: None
-    in_flight_count: int = 0
-
-
-def _one_for_all() -> Sequence[Lane]:
-    return (Lane("any", "", sys.maxsize),)
-
-
 @attrs.frozen
 class RequestContext:
     """An application in it; `_allowed` are the methods of its routes' templates.
@@ -161,7 +140,7 @@ class RequestContext:
 
     app: ASGIApp
     _allowed: Mapping[str, frozenset[bytes]] = attrs.field(factory=dict)
-    _lanes: Sequence[Lane] = attrs.field(factory=_one_for_all)
+    _lanes: Sequence[Lane] = attrs.field(factory=lambda: [unlimited()])
 
     @classmethod
     def of(cls, app: Litestar, lanes: Sequence[Lane] | None = None) -> Self:
@@ -172,7 +151,7 @@ class RequestContext:
                 route.path_format: frozenset(it.encode() for it in route.methods)
                 for route in app.routes
             },
-            lanes or _one_for_all(),
+            lanes or [unlimited()],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,6 +180,7 @@ class RequestContext:
             await send_problem(_OVERLOADED, request_id, answer)
             return
         lane.in_flight_count += 1
+        LANE.set(lane)
         try:
             if has_good_host:
                 await self.app(scope, receive, answer)

@@ -19,6 +19,7 @@ from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
 from payments_service.card_data import find_card_data
 from payments_service.http.bodies import Body
+from payments_service.http.lanes import ANY, LANE
 from payments_service.http.problems import FieldError, HttpProblem, pointer
 
 BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
@@ -125,6 +126,8 @@ def check_json(headers: Mapping[bytes, bytes]) -> None:
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     """Return the body as it came, not too large and not too slow.
 
+    While it is not there, the request is not in flight (`lanes`).
+
     Raises:
         HttpProblem: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400
             for one who left in the middle.
@@ -133,16 +136,24 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced[:20]) > BODY_BYTES_MAX:
         raise _too_large()
-    loop = asyncio.get_running_loop()
+    loop, lane, is_slow = asyncio.get_running_loop(), LANE.get(ANY), False
+
+    def wait(until: float) -> None:
+        nonlocal is_slow
+        limit.reschedule(until)
+        is_slow = True
+        lane.in_flight_count -= 1
+
     try:
         async with asyncio.timeout(None) as limit:
             # The timer is set only if the loop comes round before the body is there:
             # most come with their headers, and a timer is a tenth of a webhook's time.
-            set_timer = loop.call_soon(limit.reschedule, loop.time() + BODY_TIMEOUT_S)
+            waiting = loop.call_soon(wait, loop.time() + BODY_TIMEOUT_S)
             try:
                 return await _whole_body(receive)
             finally:
-                set_timer.cancel()
+                waiting.cancel()
+                lane.in_flight_count += is_slow
     except TimeoutError:
         raise HttpProblem(
             HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took too long"
