@@ -1,6 +1,7 @@
 """What the environment says, and whether it can be used."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +11,7 @@ import click
 from payments_core.catalogue import Catalogue
 from payments_core.retention import Retention
 from payments_service.cli import environment
+from payments_service.rate_limits import InFlightLimits, RateLimits
 from payments_service.settings import Settings
 
 # The variables that say their unit, and how many of it a duration is.
@@ -17,6 +19,11 @@ _DURATIONS: Final = {
     "jwt_max_age": ("jwt_max_age_s", timedelta(seconds=1)),
     "access_pass_lifetime": ("access_pass_lifetime_s", timedelta(seconds=1)),
     "grace": ("grace_days", timedelta(days=1)),
+}
+# And what limits of several things are called.
+_LIMITS: Final[Mapping[type, str]] = {
+    InFlightLimits: "IN_FLIGHT_MAX",
+    RateLimits: "PER_MINUTE",
 }
 
 
@@ -56,6 +63,11 @@ def _shown(settings: Settings) -> dict[str, str]:
             for kept, days in attrs.asdict(value).items():
                 name = f"PAYMENTS_KEEP_{kept.upper()}_DAYS"
                 shown[name] = str(days.days if days else 0)
+            continue
+        if isinstance(value, InFlightLimits | RateLimits):
+            unit_name = _LIMITS[type(value)]
+            for limited, count in attrs.asdict(value).items():
+                shown[f"PAYMENTS_{limited.upper()}_{unit_name}"] = str(count)
             continue
         if field.name == "catalogue":
             # Not the whole text of it; without one what is empty says the same.

@@ -85,6 +85,7 @@ ALWAYS: Final = (
     Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE, "shutting_down", "this process ends: send again"
     ),
+    Refusal.of(errors.Overloaded),
 )
 # What any route of callers' may answer.
 CALLER: Final = (
@@ -99,7 +100,6 @@ CALLER: Final = (
     ),
     Refusal.of(errors.StoreUnavailable),
     Refusal.of(errors.AccountBusy),
-    Refusal.of(errors.Overloaded),
 )
 # But of those that are not limited.
 LIMITED: Final = Refusal.of(errors.RateLimited)
