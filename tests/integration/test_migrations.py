@@ -12,6 +12,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -465,3 +466,17 @@ async def test_p30_what_was_revoked_before_has_positions_and_is_heard(
         assert [it.user_id for it in news.users] == [ADA]
         assert (news.reached, news.head) == (3, 3)
         assert await revoked(stores, "new") == [4]
+
+
+def test_the_name_of_a_file_begins_with_its_revision() -> None:
+    """
+    So what a process serves on is known without running a migration tool.
+    """
+    scripts = ScriptDirectory.from_config(schema._config())
+    (head,) = scripts.get_heads()
+    known = [it.revision for it in scripts.walk_revisions()]
+    assert schema.head() == head
+    assert all(
+        schema.state_of(it) is schema.SchemaState.BEHIND for it in known if it != head
+    )
+    assert schema.state_of(head) is schema.SchemaState.CURRENT

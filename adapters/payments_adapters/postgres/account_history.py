@@ -176,6 +176,11 @@ _VERDICT: Final = (
     .order_by(account_log.c.version.desc())
     .limit(1)
 )
+# Of which one account may have very many, and others next to nothing. By a plan for any
+# values all of them would be read and sorted.
+_SKEWED: Final = frozenset(
+    {_PAYMENTS, _UNLINKED_PAYMENTS, _UNLINKED_SUBSCRIPTIONS, _BY_HAND, _VERDICT}
+)
 
 
 @cache
@@ -193,9 +198,13 @@ class _Reader:
 
     async def __call__(self, statement: sa.Select[Any], **values: object) -> _Found:
         text, names, constants = _compiled(statement)
-        given = {**constants, **values}
-        found: _Found = await self._connection.fetch(text, *map(given.get, names))
-        return found
+        given = map({**constants, **values}.get, names)
+        if statement not in _SKEWED:
+            found: _Found = await self._connection.fetch(text, *given)
+            return found
+        # Without a name it is planned for these values.
+        asked = await self._connection.prepare(text, name="")
+        return [*await asked.fetch(*given)]
 
 
 @attrs.frozen

@@ -129,8 +129,8 @@ _FIND: Final = (
 )
 _PAGE: Final = f"""
 select {_COLUMNS} from deliveries
-where endpoint = coalesce($1, endpoint) and %s and (endpoint, position) > ($2, $3)
-order by endpoint, position limit $4
+where (endpoint, position) > ($1, $2) and %s
+order by endpoint, position limit $3
 """  # noqa: S608  # our own names
 _PASSED: Final = f"""
 select l.position, l.at >= $2 and l.at < $3 and {_IS_TOLD} as wanted
@@ -233,10 +233,12 @@ class PostgresDeliveries:
         limit: int = 100,
         after: DeliveryKey | None = None,
     ) -> DeliveryPage:
-        page = _PAGE % ("dead" if wanted.dead else "true")
+        which, more = "dead" if wanted.dead else "true", list[str]()
+        if wanted.endpoint is not None:
+            which, more = f"{which} and endpoint = $4", [wanted.endpoint]
         place = after or ("", 0)
         async with self._store.connection() as connection:
-            found = await connection.fetch(page, wanted.endpoint, *place, limit + 1)
+            found = await connection.fetch(_PAGE % which, *place, limit + 1, *more)
         listed = [_delivery(it) for it in found[:limit]]
         return DeliveryPage(listed, listed[-1].key if len(found) > limit else None)
 

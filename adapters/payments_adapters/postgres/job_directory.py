@@ -16,10 +16,12 @@ _COLUMNS: Final = ", ".join(statements.columns(jobs))
 _FIND: Final = f"select {_COLUMNS} from jobs where kind = $1 and subject = $2"  # noqa: S608  # our own names
 _FAILING: Final = f"not dead and attempts >= {QUICK_ATTEMPTS}"
 # By the partial indexes on `due_at`; the kind and the subject part jobs of one moment.
+# A filter is there if it is asked for: of one that may be null the planner expects next
+# to nothing, and sorts all.
 _PAGE: Final = f"""
 select {_COLUMNS} from jobs
-where kind in ({statements.JOB_KINDS}) and kind = coalesce($5, kind) and %s
-    and due_at >= greatest($1::timestamptz, $6::timestamptz)
+where kind in ({statements.JOB_KINDS}) and %s
+    and due_at >= greatest($1::timestamptz, $5::timestamptz)
     and (due_at, kind, subject) > ($1, $2, $3)
 order by due_at, kind, subject limit $4
 """  # noqa: S608  # our own names
@@ -47,11 +49,12 @@ class PostgresJobDirectory:
         after: JobPlace | None = None,
         limit: int = 100,
     ) -> JobPage:
-        page = _PAGE % (_FAILING if failing else "not dead")
+        wanted = _FAILING if failing else "not dead"
+        page = _PAGE % (wanted if kind is None else f"{wanted} and kind = $6")
         place = after.order if after else (_BEGINNING, "", "")
         async with self._store.connection() as connection:
             found = await connection.fetch(
-                page, *place, limit + 1, kind and kind.value, since
+                page, *place, limit + 1, since, *([kind.value] if kind else ())
             )
         listed = [work_rows.to_job(row) for row in found[:limit]]
         return JobPage(listed, JobPlace.of(listed[-1]) if len(found) > limit else None)

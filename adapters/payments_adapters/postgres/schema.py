@@ -2,31 +2,38 @@
 
 Alembic's context is a process-wide global: one upgrade at a time in a process. Any
 number of processes may try at once; they take turns on a lock of the transaction.
+
+Alembic is imported where migrations are run: a process that serves only asks where the
+database is, and would keep ten megabytes of it for good.
 """
 
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from payments_adapters.postgres.driver_errors import our_errors
 from payments_adapters.postgres.engine import COMMAND_TIMEOUT_S, engine_on
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
+# Alembic's own.
+_VERSIONS: Final = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
 def _config(
     connection: sa.Connection | None = None, findings: list[str] | None = None
-) -> Config:
+) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415  # see above
+
     config = Config()
     # Alembic reads it as a template: a percent sign in a path has to be doubled.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -38,7 +45,7 @@ def _config(
 
 def head() -> str:
     """Return the revision that this release works on."""
-    return str(_scripts().get_current_head())
+    return max(_revisions())
 
 
 class SchemaState(Enum):
@@ -63,7 +70,7 @@ def state_of(revision: str | None) -> SchemaState:
         return SchemaState.EMPTY
     if revision == head():
         return SchemaState.CURRENT
-    if revision in {script.revision for script in _scripts().walk_revisions()}:
+    if revision in _revisions():
         return SchemaState.BEHIND
     is_later = re.fullmatch("[0-9]{4}", revision) and revision > head()
     return SchemaState.LATER if is_later else SchemaState.UNKNOWN
@@ -74,11 +81,16 @@ def is_upgradable(revision: str | None) -> bool:
     return state_of(revision) in {SchemaState.EMPTY, SchemaState.BEHIND}
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+@cache
+def _revisions() -> frozenset[str]:
+    """Return the revisions of this release: the name of a file begins with its own."""
+    files = (_MIGRATIONS / "versions").glob("[0-9]*.py")
+    return frozenset(it.name.partition("_")[0] for it in files)
 
 
 def _upgrade(connection: sa.Connection) -> Sequence[str]:
+    from alembic import command  # noqa: PLC0415  # see above
+
     findings = list[str]()
     if is_upgradable(_current(connection)):
         command.upgrade(_config(connection, findings), "head")
@@ -86,8 +98,10 @@ def _upgrade(connection: sa.Connection) -> Sequence[str]:
 
 
 def _current(connection: sa.Connection) -> str | None:
-    revisions = MigrationContext.configure(connection).get_current_heads()
-    if not revisions and sa.inspect(connection).has_table("payment_accounts"):
+    tables, revisions = sa.inspect(connection), list[str]()
+    if tables.has_table(_VERSIONS.name):
+        revisions += connection.scalars(sa.select(_VERSIONS.c.version_num))
+    if not revisions and tables.has_table("payment_accounts"):
         return "none"
     return ", ".join(sorted(revisions)) or None
 

@@ -37,7 +37,8 @@ _PURGED: Final = "coalesce((select max(lease_no) from purged_jobs), 0)"
 
 # Each account's first comes before any account's second; of intents only the first is
 # claimed: it may need the others. What another process is claiming is skipped; that
-# it is due is asked once more with the row in hand.
+# it is due is asked once more with the row in hand. Each by its key: no more of the
+# candidates are looked up than are claimed or skipped, however many are due.
 _CLAIM_JOBS: Final = f"""
 with due as (
     select kind, subject, due_at, row_number() over (
@@ -51,12 +52,16 @@ with due as (
     ) as oldest
 ),
 held as (
-    select j.kind, j.subject, due.turn, due.due_at from due
-    join jobs j on j.kind = due.kind and j.subject = due.subject
-    where not j.dead and j.due_at <= $1
-        and (j.leased_until is null or j.leased_until <= $1)
-    order by due.turn, due.due_at, j.kind, j.subject limit $2
-    for no key update of j skip locked
+    select found.kind, found.subject from (
+        select * from due order by turn, due_at, kind, subject
+    ) as due
+    cross join lateral (
+        select j.kind, j.subject from jobs j
+        where j.kind = due.kind and j.subject = due.subject
+            and not j.dead and j.due_at <= $1
+            and (j.leased_until is null or j.leased_until <= $1)
+        for no key update of j skip locked
+    ) as found limit $2
 )
 update jobs j set lease_no = greatest(j.lease_no, {_PURGED}) + 1, leased_until = $3
 from held where j.kind = held.kind and j.subject = held.subject
@@ -76,10 +81,14 @@ with due as (
     ) as oldest
 ),
 held as (
-    select i.id from due join intents i on i.id = due.id
-    where due.turn = 1 and i.state in ('new', 'sent', 'unknown') and i.due_at <= $1
-    order by due.due_at, i.id limit $2
-    for no key update of i skip locked
+    select found.id from (
+        select * from due where turn = 1 order by due_at, id
+    ) as due
+    cross join lateral (
+        select i.id from intents i
+        where i.id = due.id and i.state in ('new', 'sent', 'unknown') and i.due_at <= $1
+        for no key update of i skip locked
+    ) as found limit $2
 )
 update intents i set version = i.version + 1, lease_no = i.lease_no + 1,
     due_at = $3, leased_until = $3, writer = '', updated_at = $1
