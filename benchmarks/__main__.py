@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import growth, start
 from benchmarks.cases import Cases
 from benchmarks.deployment import Bench, Meter, processes
 from payments_service.dev.postgres import embedded_postgres
@@ -18,6 +19,8 @@ KEYS: Final = (
     *("ingest", "commit", "duplicates", "hot"),
     *("reads", "explain", "feed", "locked", "slow", "overload", "hostile"),
 )
+# Each starts what it measures itself; `growth` takes minutes, most of them to fill.
+APART: Final = ("start", "growth")
 
 
 def main() -> None:
@@ -25,11 +28,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--json", action="store_true", help=f"write {LATEST.name}")
-    parser.add_argument("--only", nargs="+", choices=KEYS, default=KEYS)
+    parser.add_argument("--only", nargs="+", choices=(*KEYS, *APART), default=KEYS)
     options = parser.parse_args()
+    if "growth" in options.only:
+        growth.main(FIRST_PORT + 20, options.rounds, options.seconds)
     with embedded_postgres(durable=True) as postgres:
         bench = Bench(postgres.dsn)
-        asyncio.run(bench.prepare())
+        if set(options.only) - {"growth"}:
+            asyncio.run(bench.prepare())
+        if "start" in options.only:
+            start.main(bench, FIRST_PORT + 30, options.rounds)
+        if not set(options.only) & set(KEYS):
+            return
         ours = [FIRST_PORT + number for number in range(PROCESSES_COUNT)]
         bare = [FIRST_PORT + 10 + number for number in range(PROCESSES_COUNT)]
         commands: list[tuple[list[str], Mapping[str, str]]] = [

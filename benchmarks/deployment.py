@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,13 +81,13 @@ class Bench:
             "created_from": int(time.time()) + number * REQUESTS_MAX,
         }
 
-    async def prepare(self) -> None:
+    async def prepare(self, users: Iterable[int] = range(USERS_COUNT + 1)) -> None:
         await schema.upgrade(self.database_url)
         async with PostgresStore(self.database_url).opened() as store:
             register = RegisterUser(
                 RecordFacts(PostgresLedger(store), utc_now, utc_now, Policy())
             )
-            for number in range(USERS_COUNT + 1):
+            for number in users:
                 await register(
                     user_id(f"user{number}"),
                     Email.of(f"user{number}@example.com"),

@@ -27,8 +27,10 @@ class Plan:
     """`ports` are taken in turns by the connections; `path` starts with a slash.
 
     With a `body`, each request is a webhook of its own: `@ID@` in it becomes unique,
-    `@CUSTOMER@` one of `customers_count` from `first_customer` on, `@CREATED@` one
-    second after the other from `created_from` on, and it is signed with `secret`.
+    `@CUSTOMER@` one of `customers_count` from `first_customer` on, each
+    `customers_step` after the other, `@CREATED@` one second after the other from
+    `created_from` on, and it is signed with `secret`. Without one, the path may have
+    `@CUSTOMER@`.
 
     Each is answered with `status`, or counts as refused.
 
@@ -50,6 +52,7 @@ class Plan:
     secret: str = ""
     customers_count: int = 1
     first_customer: int = 0
+    customers_step: int = 1
     created_from: int = 0
     run: str = ""
     requests_max: int = 40_000
@@ -62,7 +65,12 @@ def requests(plan: Plan) -> tuple[list[bytes], list[bytes]]:
     """Return all requests, and those of the one customer."""
     if not plan.body:
         head = f"GET {plan.path} HTTP/1.1\r\nHost: bench\r\n{plan.headers}\r\n"
-        return [head.encode()], []
+        if "@CUSTOMER@" not in head:
+            return [head.encode()], []
+        return [
+            head.replace("@CUSTOMER@", str(_customer(plan, number))).encode()
+            for number in range(plan.requests_max)
+        ], []
     signed_at = int(time.time())
     count = plan.requests_max
     theirs = range(count // plan.their_each) if plan.their_each else ()
@@ -71,7 +79,7 @@ def requests(plan: Plan) -> tuple[list[bytes], list[bytes]]:
             _webhook(
                 plan,
                 number,
-                plan.first_customer + number % plan.customers_count,
+                _customer(plan, number),
                 signed_at,
             )
             for number in range(count)
@@ -81,6 +89,10 @@ def requests(plan: Plan) -> tuple[list[bytes], list[bytes]]:
             for number in theirs
         ],
     )
+
+
+def _customer(plan: Plan, number: int) -> int:
+    return plan.first_customer + number * plan.customers_step % plan.customers_count
 
 
 def _webhook(plan: Plan, number: int, customer: int, signed_at: int) -> bytes:
@@ -113,7 +125,8 @@ class Lane:
 
     def next(self) -> bytes | None:
         if self.repeat:
-            return self.waiting[0]
+            self.sent += 1
+            return self.waiting[self.sent % len(self.waiting)]
         if self.sent == len(self.waiting):
             return None
         self.sent += 1

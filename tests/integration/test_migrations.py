@@ -480,3 +480,23 @@ def test_the_name_of_a_file_begins_with_its_revision() -> None:
         schema.state_of(it) is schema.SchemaState.BEHIND for it in known if it != head
     )
     assert schema.state_of(head) is schema.SchemaState.CURRENT
+
+
+async def test_a_table_has_as_much_room_as_it_is_made_with(database_url: str) -> None:
+    """
+    A fillfactor is no part of a table's shape: a migration may forget it.
+    """
+    wanted = {
+        (it.name, f"fillfactor={factor}")
+        for it in METADATA.sorted_tables
+        if (
+            factor := (it.dialect_options["postgresql"]["with"] or {}).get("fillfactor")
+        )
+    }
+    found = await databases.fetch(
+        database_url,
+        "select relname, option from pg_class, unnest(reloptions) as option"
+        " where relnamespace = 'public'::regnamespace and option like 'fillfactor=%'",
+    )
+    assert wanted
+    assert set(map(tuple, found)) == wanted

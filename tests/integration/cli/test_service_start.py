@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -160,6 +162,19 @@ def test_an_unknown_setting_stops_the_start(
 
     assert set(named(answer)) == set(others)
     assert "enableServiceLinks: false" in answer.err
+
+
+def test_what_serves_keeps_no_tool_of_migrations_in_memory() -> None:
+    """
+    It asks the database where it is, and knows its own revision without one.
+    """
+    program = (
+        "import sys, payments_service.processes.serve, payments_service.cli.db;"
+        " print([it for it in sys.modules if it.partition('.')[0] == 'alembic'])"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+
+    assert printed == "[]\n"
 
 
 @pytest.mark.parametrize("variable", ["PAYMENTS_PORT", "PAYMENTS_OPS_PORT"])

@@ -28,13 +28,13 @@ START_SECONDS_MAX: Final = 120
 STOP_SECONDS_MAX: Final = 60
 PORT_ATTEMPTS_MAX: Final = 5
 LOG_TAIL_BYTES: Final = 2000
+SHARED_BUFFERS_MB: Final = 64
 
 _SETTINGS: Final = (
     "listen_addresses=127.0.0.1",
     # A socket's path may not be longer than 107 bytes; a folder's may.
     "unix_socket_directories=",
     "max_connections=100",
-    "shared_buffers=64MB",
     "timezone=UTC",
     "log_timezone=UTC",
 )
@@ -55,6 +55,7 @@ class Cluster:
     owner: Owner
     lock: int
     durable: bool
+    shared_buffers_mb: int = SHARED_BUFFERS_MB
 
     @property
     def data(self) -> Path:
@@ -133,7 +134,11 @@ class Cluster:
             raise OtherVersion(str(self.home), found, str(major(said)))
 
     def _serve_on(self, port: int) -> tuple[subprocess.Popen[bytes], int]:
-        settings = _SETTINGS if self.durable else _SETTINGS + _FAST_SETTINGS
+        settings = (
+            *_SETTINGS,
+            f"shared_buffers={self.shared_buffers_mb}MB",
+            *(() if self.durable else _FAST_SETTINGS),
+        )
         options = [option for setting in settings for option in ("-c", setting)]
         server = self._spawn("postgres", "-D", str(self.data), f"-p{port}", *options)
         self._await(server, lambda: self._is_ready(server) or server.poll() is not None)

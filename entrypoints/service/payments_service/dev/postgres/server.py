@@ -16,7 +16,11 @@ import attrs
 
 import payments_service
 from payments_service.dev.postgres.binaries import find_binaries
-from payments_service.dev.postgres.cluster import STOP_SECONDS_MAX, USER
+from payments_service.dev.postgres.cluster import (
+    SHARED_BUFFERS_MB,
+    STOP_SECONDS_MAX,
+    USER,
+)
 from payments_service.dev.postgres.errors import (
     EmbeddedPostgresError,
     FolderInUse,
@@ -58,14 +62,18 @@ class EmbeddedPostgres:
 
 @contextmanager
 def embedded_postgres(
-    folder: Path | None = None, *, port: int = 0, durable: bool | None = None
+    folder: Path | None = None,
+    *,
+    port: int = 0,
+    durable: bool | None = None,
+    shared_buffers_mb: int = SHARED_BUFFERS_MB,
 ) -> Iterator[EmbeddedPostgres]:
     """Run a server of our own until the block ends.
 
     With a `folder` the data and the password are kept there. Without one they are in
     a temporary folder that goes with the server. Port 0 takes a free one. `durable` is
     whether a commit waits for the disk: by default kept data does, ephemeral data does
-    not.
+    not. `shared_buffers_mb` is what the server keeps in memory of its pages.
 
     Raises:
         NoPostgres: no binaries were found.
@@ -78,6 +86,7 @@ def embedded_postgres(
         "ephemeral": folder is None,
         "durable": durable if durable is not None else folder is not None,
         "port": port,
+        "shared_buffers_mb": shared_buffers_mb,
     }
     supervisor = _start_supervisor(home, find_binaries(), flags)
     try:

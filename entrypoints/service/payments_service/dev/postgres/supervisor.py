@@ -24,8 +24,14 @@ from payments_service.dev.postgres.owner import Owner
 SERVER_POLL_SECONDS: Final = 0.2
 
 
-def _supervise(
-    home: Path, binaries: Path, *, ephemeral: bool, durable: bool, port: int
+def _supervise(  # noqa: PLR0913  # each a flag of the owner's, by name
+    home: Path,
+    binaries: Path,
+    *,
+    ephemeral: bool,
+    durable: bool,
+    port: int,
+    shared_buffers_mb: int,
 ) -> None:
     owner = Owner.of_this_process()
     home.mkdir(mode=0o700, parents=not ephemeral, exist_ok=not ephemeral)
@@ -35,7 +41,7 @@ def _supervise(
             after.callback(shutil.rmtree, home, ignore_errors=True)
         lock = after.enter_context(locked(home / "server.lock", ORPHAN_SECONDS_MAX))
         account, ours = _settle(home, binaries)
-        cluster = Cluster(home, ours, account, owner, lock, durable)
+        cluster = Cluster(home, ours, account, owner, lock, durable, shared_buffers_mb)
         cluster.prepare()
         server, port = cluster.serve(port)
         after.callback(stop, server)
