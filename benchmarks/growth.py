@@ -55,8 +55,9 @@ _KEYED: Final[Mapping[str, tuple[str, ...]]] = {
 _OWN_IDS: Final = frozenset({"latest_payment_id", "id", "object_id"})
 _HOT_SHARES: Final = """
 select relname, n_tup_upd as updates,
-    round(100.0 * n_tup_hot_upd / n_tup_upd) as hot, n_dead_tup as dead,
-    autovacuum_count as vacuumed
+    round(100.0 * n_tup_hot_upd / n_tup_upd) as hot, n_live_tup as live,
+    n_dead_tup as dead, autovacuum_count as vacuumed,
+    pg_relation_size(relid) / 1024 as kib
 from pg_stat_user_tables where n_tup_upd > 100 order by n_tup_upd desc
 """
 
@@ -134,8 +135,9 @@ def main(port: int, rounds: int, seconds: float) -> None:
                 PAYMENTS_COUNTS, range(FIRST, 2 * FIRST), strict=False
             ):
                 _of_one(much, payments, user, rounds, seconds)
-        for row in asyncio.run(_fetched(large.database_url, _HOT_SHARES)):
-            print("  ".join(f"{name} {value}" for name, value in row.items()))
+        for bench in (small, large):
+            for row in asyncio.run(_fetched(bench.database_url, _HOT_SHARES)):
+                print("  ".join(f"{name} {value}" for name, value in row.items()))
 
 
 def _compared(name: str, little: Side, much: Side, rounds: int, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0023"
-down_revision: Final = "0020"
+down_revision: Final = "0022"
 
 
 def upgrade() -> None:
