@@ -451,6 +451,16 @@ CALLS: Final[Sequence[Call]] = (
         2,
         lambda it: it.on.accounts.owner_of_customer(THEIR_CUSTOMER),
     ),
+    Call(
+        "PostgresDirectory.version_of",
+        2,
+        lambda it: it.on.accounts.version_of(OF_LIGHT),
+    ),
+    Call(
+        "PostgresDirectory.version_of",
+        2,
+        lambda it: it.on.accounts.version_of(THEIR_EMAIL),
+    ),
     Call("PostgresAccountHistory.facts", 1_200, _facts, planned_anew=True),
     Call(
         "PostgresAccountHistory.verdict_at",
