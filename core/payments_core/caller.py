@@ -17,7 +17,10 @@ FEED_SCOPE: Final = "payments:feed"
 
 @attrs.frozen
 class Caller:
-    """Who asks: a user for itself, a reader of everybody, or an administrator."""
+    """Who asks: a user for itself, a reader of everybody, or an administrator.
+
+    Another service is no user: nothing is its own but its tokens.
+    """
 
     token: Token
 
@@ -37,7 +40,16 @@ class Caller:
         """Say whether the caller's own token carries this id or e-mail."""
         if isinstance(user, Email):
             return self.token.email is not None and self.token.email.key == user.key
-        return self.user_id == user
+        return self.is_user(user)
+
+    def is_user(self, user_id: UserId) -> bool:
+        """Say whether the caller is this very user; a service is none."""
+        return not self.token.is_service and self.user_id == user_id
+
+    def holds(self, token: Token) -> bool:
+        """Say whether a token is one of the caller's own."""
+        same_kind = token.is_service == self.token.is_service
+        return same_kind and token.user_id == self.user_id
 
     def require_admin(self) -> None:
         """Refuse anybody but an administrator.
@@ -66,5 +78,5 @@ class Caller:
             AccountNotFound: the caller does not reach it.
         """
         reaches_all = self.reads_all if reading else self.is_admin
-        if not reaches_all and owner != self.user_id:
+        if not reaches_all and not self.is_user(owner):
             raise AccountNotFound

@@ -516,6 +516,19 @@ class Overloaded(Unavailable):
     message: ClassVar[str] = "too much is waiting already; try again in a moment"
 
 
+class KeysUnavailable(Unavailable):
+    """No token of an issuer can be verified: its keys were never read, or long ago."""
+
+    code: ClassVar[str] = "keys_unavailable"
+    message: ClassVar[str] = (
+        "the keys that verify this token cannot be read now; try again in a moment"
+    )
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__()
+        self.issuer = issuer
+
+
 class SyncedRecently(Unavailable):
     """The user's sync is under way, or was a moment ago: see `SYNC_EVERY_S`."""
 
@@ -634,11 +647,18 @@ class BadSignature(Untrusted):
 
 
 class InvalidToken(Untrusted):
+    """A token that is not accepted.
+
+    `unknown_key_of` is the issuer whose keys, as we know them, lack the one that the
+    token names; None where anything else is wrong.
+    """
+
     code: ClassVar[str] = "invalid_token"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, unknown_key_of: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.unknown_key_of = unknown_key_of
 
 
 class TokenInvalidated(Untrusted):

@@ -673,10 +673,18 @@ class Erasures(Protocol):
 
 class TokenVerifier(Protocol):
     def verify(self, text: str) -> Token:
-        """Check a bearer token's signature and claims.
+        """Check a bearer token's signature and claims, without waiting for anything.
 
         Raises:
             InvalidToken: anything is wrong with it.
+            KeysUnavailable: there are no keys of its issuer now.
+        """
+
+    async def refresh_keys(self, issuer: str) -> bool:
+        """Read an issuer's keys anew, if that may be done now; say whether it was.
+
+        Tokens choose neither what is read nor how often. It takes 5 s at most, and
+        fails without an error.
         """
 
 

@@ -17,6 +17,9 @@ class Token:
 
     A token is known by its issuer and `jti`, never by its text: one token can be
     spelled in several ways.
+
+    `is_service`: it is another service's, which is no user although it has an id. What
+    it may do follows from its scopes alone.
     """
 
     issuer: str
@@ -26,6 +29,7 @@ class Token:
     expires_at: datetime
     email: Email | None = None
     scopes: frozenset[str] = frozenset()
+    is_service: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,11 @@ from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
-from payments_service.http.health import WorkerMetrics, create_ops_app
+from payments_service.http.health import (
+    RevocationMetrics,
+    WorkerMetrics,
+    create_ops_app,
+)
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -47,9 +51,9 @@ class Ops:
             self.deliveries,
         )
         breaker = CircuitBreaker(self.clock)
-        app: Any = create_ops_app(
-            nobody, breaker, WebhookReports(), shown, self.revocations
-        )
+        known = self.revocations
+        more = [] if known is None else [RevocationMetrics(known)]
+        app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown, more=more)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://ops"

@@ -12,6 +12,7 @@ from payments_core.errors import AccountNotFound, ScopeRequired
 SECOND = timedelta(seconds=1)
 ADAS = Caller(attrs.evolve(a_token(), email=email_of(ADA)))
 READER = Caller(attrs.evolve(a_token(user="desk"), scopes=frozenset({READ_SCOPE})))
+SHOP = Caller(attrs.evolve(a_token(), is_service=True))
 ADMIN = Caller(attrs.evolve(a_token(user="root"), scopes=frozenset({ADMIN_SCOPE})))
 
 
@@ -51,3 +52,29 @@ def test_a_reader_reaches_every_account_to_read_it() -> None:
         ADAS.require_access(BOB, reading=True)
     with pytest.raises(ScopeRequired):
         READER.require_admin()
+
+
+def test_a_service_is_no_user() -> None:
+    """
+    Nothing of the user of its name is its own, and its scopes are all that it has.
+    """
+    assert not SHOP.names(ADA)
+    assert not SHOP.is_user(ADA)
+    for reading in (True, False):
+        with pytest.raises(AccountNotFound):
+            SHOP.require_access(ADA, reading=reading)
+    reads = Caller(attrs.evolve(SHOP.token, scopes=frozenset({READ_SCOPE})))
+    reads.require_access(ADA, reading=True)
+    with pytest.raises(AccountNotFound):
+        reads.require_access(ADA)
+
+
+def test_a_caller_holds_the_tokens_of_its_own_kind() -> None:
+    """
+    A user those of the user, a service those of the service.
+    """
+    assert ADAS.holds(ADAS.token)
+    assert SHOP.holds(SHOP.token)
+    assert not ADAS.holds(SHOP.token)
+    assert not SHOP.holds(ADAS.token)
+    assert not ADAS.holds(READER.token)

@@ -4,6 +4,7 @@ import itertools
 import json
 import secrets
 import traceback
+import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments_adapters.jwt import JwtVerifier, KeySet
-from payments_core.errors import InvalidToken
+from payments_adapters.jwt.key_sources import HeldKeys
+from payments_adapters.jwt.remembered_tokens import REMEMBERED_BYTES_MAX
+from payments_core.errors import InvalidToken, KeysUnavailable
 from payments_core.identity import Email
 from payments_core.ports import Clock
 
@@ -22,6 +25,7 @@ NOW_S: Final = int(NOW.timestamp())
 ISSUER: Final = "https://users.example"
 AUDIENCE: Final = "payments"
 SECRET: Final = secrets.token_bytes(32)
+OTHER_SECRET: Final = secrets.token_bytes(32)
 ABSENT: Final = object()
 HEADER: Final = {"alg": "HS256", "kid": "k1", "typ": "at+jwt"}
 CLAIMS: Final = {
@@ -38,21 +42,23 @@ def b64(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
-KEYS: Final = KeySet.from_jwks(
-    json.dumps(
-        {"keys": [{"kty": "oct", "alg": "HS256", "kid": "k1", "k": b64(SECRET)}]}
-    )
-)
+def jwks_of(secrets_: Mapping[str, bytes]) -> str:
+    oct_ = {"kty": "oct", "alg": "HS256"}
+    keys = [{**oct_, "kid": kid, "k": b64(it)} for kid, it in secrets_.items()]
+    return json.dumps({"keys": keys})
+
+
+KEYS: Final = KeySet.from_jwks(jwks_of({"k1": SECRET}))
 
 
 def a_verifier(clock: Clock = lambda: NOW, keys: KeySet = KEYS) -> JwtVerifier:
     return JwtVerifier(keys, ISSUER, AUDIENCE, clock, timedelta(minutes=15))
 
 
-def signed(header: bytes, payload: bytes) -> str:
+def signed(header: bytes, payload: bytes, secret: bytes = SECRET) -> str:
     """Sign anything: what a library would refuse to make is what we test."""
     text = f"{b64(header)}.{b64(payload)}"
-    return f"{text}.{b64(hmac.digest(SECRET, text.encode(), 'sha256'))}"
+    return f"{text}.{b64(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
 def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
@@ -376,12 +382,128 @@ def test_memory_has_a_limit_and_keeps_no_refusals() -> None:
     Neither many tokens nor many forgeries make the verifier grow; the oldest goes.
     """
     verifier = a_verifier()
-    for number in range(4100):
-        assert is_accepted(a_token(jti=f"jti_{number}"), verifier)
-        assert not is_accepted(a_token(jti=f"jti {number}"), verifier)
+    token = verifier.verify(a_token())
+    for _ in range(10):
+        assert not is_accepted(f"{a_token(x=secrets.token_hex())}A", verifier)
+    kept = verifier._remembered
+    assert len(kept) == 1
 
-    assert len(verifier._remembered) == 4096
-    assert next(iter(verifier._remembered)) == a_token(jti="jti_4")
+    texts = [f"{number:0>8192}" for number in range(1_000)]
+    for text in texts:
+        kept.keep(text, token, KEYS, NOW, NOW + timedelta(minutes=1))
+        assert kept.size <= REMEMBERED_BYTES_MAX
+
+    assert 800 < len(kept) < 900
+    assert kept.size + 10_000 > REMEMBERED_BYTES_MAX
+    assert [kept.find(text, NOW, KEYS) is not None for text in texts] == [
+        at >= 1_000 - len(kept) for at in range(1_000)
+    ]
+
+
+def test_memory_is_counted_as_it_is() -> None:
+    """
+    What a token costs besides its text is not more than what is counted for it.
+    """
+    many = " ".join(f"s{number:03}" for number in range(400))
+    for scope in ("a", many):
+        verifier = a_verifier()
+        texts = [
+            a_token(jti=f"jti_{number:0>120}", scope=scope) for number in range(200)
+        ]
+        verifier.verify(a_token(scope=scope))
+        before = verifier._remembered.size
+        tracemalloc.start()
+        try:
+            for text in texts:
+                # As HTTP does: each time another string.
+                verifier.verify(text.encode().decode())
+            took, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert took <= verifier._remembered.size - before
+
+
+def test_what_was_verified_twice_is_kept_once() -> None:
+    """
+    A token that comes again after its minute takes the place of itself.
+    """
+    times = (NOW + timedelta(seconds=61 * turn) for turn in itertools.count())
+    verifier = a_verifier(lambda: next(times))
+    text = a_token(exp=NOW_S + 900)
+    verifier.verify(text)
+    size = verifier._remembered.size
+    verifier.verify(text)
+
+    assert (len(verifier._remembered), verifier._remembered.size) == (1, size)
+
+
+@pytest.mark.parametrize("kid", ["k1", "k2"])
+def test_t48_a_key_that_is_retired_opens_nothing_from_then_on(kid: str) -> None:
+    """
+    Also no token that was verified with it a moment before; one of a key that stays is
+    verified again, and good.
+    """
+    both = jwks_of({"k1": SECRET, "k2": OTHER_SECRET})
+    held = HeldKeys(KeySet.from_jwks(both))
+    verifier = JwtVerifier(held, ISSUER, AUDIENCE, lambda: NOW, timedelta(minutes=15))
+    texts = {
+        "k1": a_token(),
+        "k2": signed(changed(HEADER, {"kid": "k2"}), changed(CLAIMS, {}), OTHER_SECRET),
+    }
+    assert all(is_accepted(text, verifier) for text in texts.values())
+
+    left = {"k1": SECRET} if kid == "k2" else {"k2": OTHER_SECRET}
+    held.current = KeySet.from_jwks(jwks_of(left))
+
+    assert {it: is_accepted(text, verifier) for it, text in texts.items()} == {
+        it: it != kid for it in texts
+    }
+    assert verifier.recall(texts[kid]) is None
+
+
+def test_without_keys_nothing_is_known_of_a_token() -> None:
+    """
+    It is neither good nor bad, unless it is none at all; also one that was good.
+    """
+    held = HeldKeys(KEYS)
+    verifier = JwtVerifier(held, ISSUER, AUDIENCE, lambda: NOW, timedelta(minutes=15))
+    verifier.verify(a_token())
+    held.current = None
+
+    for text in (
+        a_token(),
+        a_token(exp=0),
+        signed(changed(HEADER, {"kid": "x"}), b"{}"),
+    ):
+        with pytest.raises(KeysUnavailable) as refusal:
+            verifier.verify(text)
+        assert refusal.value.issuer == ISSUER
+    assert not is_accepted("a.b.c", verifier)
+    assert not is_accepted(a_token(typ="logout+jwt"), verifier)
+
+
+@pytest.mark.parametrize(
+    ("header", "asks"),
+    [
+        ({"kid": "k9"}, True),
+        ({"kid": "k9", "alg": "none"}, True),
+        ({"kid": 9}, False),
+        ({"kid": ABSENT}, False),
+        ({"kid": "k9", "jku": "https://evil.example/keys"}, False),
+        ({"kid": "k1", "alg": "RS256"}, False),
+    ],
+)
+def test_t30_t31_only_an_unknown_key_may_have_keys_read(
+    header: dict[str, object], *, asks: bool
+) -> None:
+    """
+    The refusal names the issuer, which the settings do: nothing that the token says.
+    """
+    with pytest.raises(InvalidToken) as refusal:
+        a_verifier().verify(signed(changed(HEADER, header), changed(CLAIMS, {})))
+
+    assert refusal.value.unknown_key_of == (ISSUER if asks else None)
 
 
 # P16: what each member may be, and what it may not. The reference model is this

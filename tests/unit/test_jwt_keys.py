@@ -454,7 +454,7 @@ def test_no_key_is_in_a_repr(private: dict[str, Jwk]) -> None:
     for shown in (
         repr(verifier),
         repr(verifier.keys),
-        str(verifier.keys.find("HS256")),
+        str(verifier.keys.current and verifier.keys.current.find("HS256")),
     ):
         assert "HS256" in shown
         assert not [s for s in (repr(SECRET)[2:-1], text, "PrivateKey") if s in shown]

@@ -126,10 +126,22 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "stripe_api_base": STRIPE_API_BASE,
         "stripe_api_key": None,
         "stripe_webhook_secrets": (webhook_secret(),),
+        "stripe_webhook_secrets_file": None,
         "jwt_issuer": "users",
         "jwt_audience": "payments-gateway",
         "jwt_keys": JWKS,
+        "jwt_keys_file": None,
+        "jwt_keys_url": None,
         "jwt_max_age": timedelta(days=1),
+        "kubernetes_issuer": None,
+        "kubernetes_audience": None,
+        "kubernetes_keys": None,
+        "kubernetes_keys_file": None,
+        "kubernetes_keys_url": None,
+        "kubernetes_ca_file": None,
+        "kubernetes_token_file": None,
+        "kubernetes_scopes": None,
+        "kubernetes_max_age": timedelta(days=1),
         "host": "127.0.0.1",
         "port": 8000,
         "ops_port": 8001,
@@ -216,7 +228,8 @@ def test_a_required_variable_that_says_nothing_is_missing(
     if value is not None:
         env[name] = value
 
-    assert problems(env) == {name: f"missing (or {name}_FILE, a path)"}
+    instead = ", or PAYMENTS_JWT_KEYS_URL" if name == "PAYMENTS_JWT_KEYS" else ""
+    assert problems(env) == {name: f"missing (or {name}_FILE, a path{instead})"}
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -756,3 +769,144 @@ def test_a_migration_job_needs_the_database_only(tmp_path: Path) -> None:
         database_url({name: f"mysql://{CANARY}"})
     assert list(refused.value.problems) == [name]
     assert CANARY not in str(refused.value)
+
+
+KEYS_URL = "https://users.example.com/.well-known/jwks.json"
+
+
+def with_keys_url(url: str = KEYS_URL, **others: str) -> dict[str, str]:
+    return {
+        **development(**others),
+        "PAYMENTS_JWT_KEYS": "",
+        "PAYMENTS_JWT_KEYS_URL": url,
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        KEYS_URL,
+        "https://users.example.com",
+        "https://10.0.0.1:8443/keys?set=1",
+        "https://[fd00::1]:443/keys",
+        "http://127.0.0.1:8080/keys",
+        "http://localhost/keys",
+        "http://[::1]:80/keys",
+    ],
+)
+def test_keys_may_be_at_an_address(url: str) -> None:
+    """
+    Over http only on this machine, and not in production.
+    """
+    settings = Settings.from_env(with_keys_url(url))
+    assert (settings.jwt_keys, settings.jwt_keys_url) == (None, url)
+
+    live = {**production(), **with_keys_url(url), "PAYMENTS_ENV": "production"}
+    if url.startswith("http:"):
+        assert list(problems(live)) == ["PAYMENTS_JWT_KEYS_URL"]
+    else:
+        assert Settings.from_env(live).jwt_keys_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://users.example.com/keys",
+        f"https://user:{CANARY}@users.example.com/keys",
+        f"https://{CANARY}@127.0.0.1/keys",
+        "http://127.0.0.1@evil.example/keys",
+        "http://127.0.0.1.evil.example/keys",
+        "http://localhost#@evil.example/",
+        "https://users.example.com/keys#x",
+        "https://users.example.com\\@evil.example/",
+        "https://users.example.com:65536/",
+        "https://users.example.com:/",
+        "https:///keys",
+        "ftp://users.example.com/keys",
+        "file:///etc/passwd",
+        "HTTPS://users.example.com/ keys",
+        "users.example.com",
+    ],
+)
+def test_t31_what_keys_are_not_read_from(url: str) -> None:
+    """
+    Other schemes, users, fragments, and whatever parsers disagree about.
+    """
+    assert list(problems(with_keys_url(url))) == ["PAYMENTS_JWT_KEYS_URL"]
+
+
+def test_keys_are_in_one_place() -> None:
+    """
+    In a variable, a file, or at an address: of two of them one would be a guess.
+    """
+    both = {**with_keys_url(), "PAYMENTS_JWT_KEYS": JWKS}
+    assert problems(both) == {
+        "PAYMENTS_JWT_KEYS_URL": "given besides PAYMENTS_JWT_KEYS: "
+        "one of them has to go"
+    }
+
+
+def cluster(**others: str | None) -> dict[str, str]:
+    """Return an environment with a cluster whose services may call."""
+    given = {
+        "ISSUER": "https://kubernetes.default.svc",
+        "KEYS_URL": "https://kubernetes.default.svc/openid/v1/jwks",
+        "SCOPES": "shop/shop=payments:feed payments:read",
+        **others,
+    }
+    named = {f"PAYMENTS_KUBERNETES_{name}": it for name, it in given.items() if it}
+    return development(**named)
+
+
+def test_a_clusters_services_may_call() -> None:
+    """
+    Its issuer, its keys, and who may do what; all else has a default.
+    """
+    files = {"CA_FILE": "/cluster/ca.crt", "TOKEN_FILE": "/cluster/token"}
+    settings = Settings.from_env(cluster(**files, MAX_AGE_S="7200", AUDIENCE="pay"))
+
+    assert settings.kubernetes_issuer == "https://kubernetes.default.svc"
+    assert settings.kubernetes_audience == "pay"
+    assert settings.kubernetes_ca_file == Path("/cluster/ca.crt")
+    assert settings.kubernetes_token_file == Path("/cluster/token")
+    assert settings.kubernetes_max_age == timedelta(hours=2)
+    assert settings.kubernetes_scopes is not None
+    assert settings.kubernetes_scopes.text == "shop/shop=payments:feed payments:read"
+    keys = Settings.from_env(cluster(KEYS_URL=None, KEYS=key_set_for("RS256")))
+    assert keys.kubernetes_keys == key_set_for("RS256")
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"ISSUER": None}, "ISSUER"),
+        ({"SCOPES": None}, "SCOPES"),
+        ({"KEYS_URL": None}, "KEYS"),
+        ({"KEYS": key_set_for("ES256")}, "KEYS_URL"),
+        ({"KEYS_URL": None, "KEYS": JWKS}, "KEYS"),
+        ({"KEYS_URL": "http://kubernetes.default.svc/keys"}, "KEYS_URL"),
+        ({"ISSUER": "users"}, "ISSUER"),
+        ({"SCOPES": "shop/shop=payments:everything"}, "SCOPES"),
+        ({"MAX_AGE_S": "59"}, "MAX_AGE_S"),
+        (
+            {"KEYS_URL": None, "KEYS": key_set_for("ES256"), "TOKEN_FILE": "/t"},
+            "TOKEN_FILE",
+        ),
+        ({"KEYS_URL": None, "KEYS": key_set_for("ES256"), "CA_FILE": "/c"}, "CA_FILE"),
+    ],
+)
+def test_half_a_cluster_is_refused(given: dict[str, str | None], wrong: str) -> None:
+    """
+    As are a symmetric key, a scope that there is not, and the issuer of users' tokens.
+    """
+    assert list(problems(cluster(**given))) == [f"PAYMENTS_KUBERNETES_{wrong}"]
+
+
+@pytest.mark.parametrize("name", ["AUDIENCE", "MAX_AGE_S", "SCOPES"])
+def test_what_is_said_of_no_cluster_is_refused(name: str) -> None:
+    """
+    It would have no effect.
+    """
+    said = {"AUDIENCE": "pay", "MAX_AGE_S": "60", "SCOPES": "a/b=payments:feed"}
+    refused = problems(development(**{f"PAYMENTS_KUBERNETES_{name}": said[name]}))
+    assert "PAYMENTS_KUBERNETES_ISSUER" in refused

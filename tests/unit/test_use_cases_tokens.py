@@ -27,6 +27,7 @@ from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
     InvalidValue,
+    KeysUnavailable,
     ScopeRequired,
     TokenInvalidated,
     TokenNotFound,
@@ -63,6 +64,31 @@ class NamesAsTokens:
             if token.jti == text:
                 return token
         raise InvalidToken("unknown")
+
+    async def refresh_keys(self, issuer: str) -> bool:
+        raise AssertionError(issuer)
+
+
+@attrs.define
+class Rolled:
+    """A verifier whose keys are as old as `error` says, until they are read."""
+
+    error: InvalidToken | KeysUnavailable | None
+    # What becomes of reading them: None if it may not be done now.
+    after: InvalidToken | KeysUnavailable | None = None
+    may_read: bool = True
+    read: list[str] = attrs.field(factory=list)
+
+    def verify(self, text: str) -> Token:
+        if self.error is not None:
+            raise self.error
+        return NamesAsTokens().verify(text)
+
+    async def refresh_keys(self, issuer: str) -> bool:
+        self.read.append(issuer)
+        if self.may_read:
+            self.error = self.after
+        return self.may_read
 
 
 @pytest.fixture
@@ -327,3 +353,70 @@ async def test_only_an_administrator_ends_all_tokens_and_none_of_the_future(
     with pytest.raises(InvalidValue, match="issued_before"):
         await end(issued_before=NOON + SECOND, caller=ROOT_CALLS)
     assert await authenticate("ada-1") == ADA_CALLS
+
+
+UNKNOWN: Final = InvalidToken("it names no key of ours", unknown_key_of="users")
+NO_KEYS: Final = KeysUnavailable("users")
+
+
+@pytest.mark.parametrize("error", [UNKNOWN, NO_KEYS], ids=["unknown", "none"])
+async def test_t48_a_key_that_just_came_is_read_before_a_token_is_refused(
+    store: MemoryTokenStore, error: InvalidToken | KeysUnavailable
+) -> None:
+    """
+    Also before a token that is to be revoked is called no token: others know its key.
+    """
+    asked = Rolled(error)
+    caller = await AuthenticateCaller(asked, store)("ada-1")
+    assert (caller.user_id, asked.read) == (ADA, ["users"])
+
+    revoke = InvalidateToken(Rolled(error), store, FixedClock(NOON))
+    assert await revoke("ada-1", caller=ADA_CALLS)
+    assert await store.is_revoked(ADAS)
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("error", [UNKNOWN, NO_KEYS], ids=["unknown", "none"])
+async def test_t30_keys_are_read_once_for_a_token(
+    store: MemoryTokenStore,
+    error: InvalidToken | KeysUnavailable,
+    *,
+    may_read: bool,
+) -> None:
+    """
+    What is unknown afterwards, or where it may not be done now, is refused as it was.
+    """
+    verifier = Rolled(error, after=error, may_read=may_read)
+
+    with pytest.raises(type(error)):
+        await AuthenticateCaller(verifier, store)("ada-1")
+
+    assert verifier.read == ["users"]
+
+
+async def test_without_keys_no_token_is_called_dead(store: MemoryTokenStore) -> None:
+    """
+    Whoever revokes one is told that it was not done.
+    """
+    verifier = Rolled(NO_KEYS, may_read=False)
+    revoke = InvalidateToken(verifier, store, FixedClock(NOON))
+
+    with pytest.raises(KeysUnavailable):
+        await revoke("ada-1", caller=ROOT_CALLS)
+
+
+async def test_a_service_revokes_its_own_tokens_and_nobody_elses(
+    store: MemoryTokenStore,
+) -> None:
+    """
+    Not even those of a user of the same name.
+    """
+    service = Caller(attrs.evolve(ADAS, is_service=True))
+    revoke = InvalidateToken(NamesAsTokens(), store, FixedClock(NOON))
+    with pytest.raises(TokenNotFound):
+        await revoke("ada-1", caller=service)
+    with pytest.raises(AccountNotFound):
+        await cutting_off(store)(ADA, caller=service)
+
+    own = NamesAsTokens((service.token,))
+    assert await InvalidateToken(own, store, FixedClock(NOON))("ada-1", caller=service)

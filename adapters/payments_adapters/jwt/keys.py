@@ -1,7 +1,8 @@
 """Which keys may sign a token, and how (RFC 7517).
 
 Rule 1: the algorithm belongs to the key. A token names a key, never how to check it.
-Rule 2: a key we cannot use stops the start; it is not skipped.
+Rule 2: a key we cannot use stops the start; it is not skipped. (Of what others publish
+        see `published_keys`.)
 Rule 3: no error and no repr shows more of a key than its id and its algorithm.
 """
 
@@ -35,7 +36,8 @@ KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 # RFC 7518, section 6, and RFC 8037, section 2: what a key is made of.
 _NUMBERS: Final = ("k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
-_KINDS: Final = MappingProxyType(
+# The `kty` and the `crv` of each algorithm.
+KINDS: Final = MappingProxyType(
     {
         "HS256": ("oct", None),
         "RS256": ("RSA", None),
@@ -167,17 +169,22 @@ def _read(at: int, jwk: object) -> Key:
     kid, alg = jwk.get("kid"), jwk.get("alg")
     if not isinstance(kid, str) or KID.fullmatch(kid) is None:
         raise _refused(at, "needs a kid: 1 to 64 of A-Z a-z 0-9 _ -")
-    if not isinstance(alg, str) or alg not in _KINDS:
-        raise _refused(kid, f"needs an alg, one of {', '.join(_KINDS)}")
-    if (jwk.get("kty"), jwk.get("crv")) != _KINDS[alg]:
+    if not isinstance(alg, str) or alg not in KINDS:
+        raise _refused(kid, f"needs an alg, one of {', '.join(KINDS)}")
+    if (jwk.get("kty"), jwk.get("crv")) != KINDS[alg]:
         raise _refused(kid, f"has a kty or crv that does not fit {alg}")
     if jwk.get("use", "sig") != "sig":
         raise _refused(kid, "is not for signatures")
-    return _key(kid, alg, _material(jwk, alg))
+    return read_key(kid, alg, jwk)
 
 
-def _key(kid: str, alg: str, material: VerifyingKey | SigningKey | None) -> Key:
-    match material:
+def read_key(kid: str, alg: str, jwk: Mapping[str, Any]) -> Key:
+    """Read what a key of a known algorithm is made of.
+
+    Raises:
+        InvalidValue: it cannot be read, or protects nothing.
+    """
+    match material := _material(jwk, alg):
         case None:
             raise _refused(kid, "cannot be read")
         case bytes() if len(material) < SECRET_BYTES_MIN:

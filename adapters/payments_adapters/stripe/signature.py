@@ -123,21 +123,33 @@ def _positive(_: object, __: object, value: int) -> None:
         raise InvalidValue("tolerance_s", "not a positive number of seconds")
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class StripeSignatures:
     """Verifies deliveries against each active secret of an endpoint.
 
     Made from `secrets`, of which only keyed digests stay: nothing here can print one.
+    Others may take their place while deliveries arrive (`replace`).
 
     Raises:
         InvalidValue: see `check_secrets`.
     """
 
     _keyed: tuple[hmac.HMAC, ...] = attrs.field(
-        alias="secrets", converter=_keyed, repr=False, eq=False
+        alias="secrets",
+        converter=_keyed,
+        repr=False,
+        on_setattr=attrs.setters.NO_OP,
     )
     clock: SystemClock
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
+
+    def replace(self, secrets: Iterable[str]) -> None:
+        """Verify against these secrets from now on, and no others.
+
+        Raises:
+            InvalidValue: see `check_secrets`; those before stay.
+        """
+        self._keyed = _keyed(secrets)
 
     def verify(self, body: bytes, header: str) -> datetime:
         """Return when these bytes were signed with an active secret, lately.

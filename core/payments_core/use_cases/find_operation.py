@@ -28,7 +28,7 @@ async def find_operation(  # noqa: PLR0913  # who asks whom for what
         IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
     """
     # Their own account, or an administrator asks: nothing to look up first.
-    if not isinstance(user, Email) and (caller.is_admin or user == caller.user_id):
+    if not isinstance(user, Email) and (caller.is_admin or caller.is_user(user)):
         try:
             return await execute.find(request_of(user), rule)
         except AccountNotFound:

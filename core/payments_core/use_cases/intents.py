@@ -20,7 +20,7 @@ class ReadIntent:
             IntentNotFound: there is none, or it is another's.
         """
         intent = await self.intents.find(id_)
-        if intent is None or not (caller.is_admin or intent.user_id == caller.user_id):
+        if intent is None or not (caller.is_admin or caller.is_user(intent.user_id)):
             raise IntentNotFound
         return intent
 

@@ -9,6 +9,7 @@ from payments_core.errors import (
     AccountNotFound,
     InvalidToken,
     InvalidValue,
+    KeysUnavailable,
     TokenInvalidated,
     TokenNotFound,
 )
@@ -24,6 +25,25 @@ from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 from payments_core.use_cases.revocations import AwaitRevocation, FollowRevocations
 
 
+async def _verified(verifier: TokenVerifier, text: str) -> Token:
+    """Verify a token; keys that may be newer than those we know are read once.
+
+    Raises:
+        InvalidToken, KeysUnavailable: see `TokenVerifier`.
+    """
+    try:
+        return verifier.verify(text)
+    except InvalidToken as error:
+        if error.unknown_key_of is None:
+            raise
+        if not await verifier.refresh_keys(error.unknown_key_of):
+            raise
+    except KeysUnavailable as error:
+        if not await verifier.refresh_keys(error.issuer):
+            raise
+    return verifier.verify(text)
+
+
 @attrs.frozen
 class AuthenticateCaller:
     verifier: TokenVerifier
@@ -35,9 +55,10 @@ class AuthenticateCaller:
         Raises:
             InvalidToken: forged, expired, or not for us.
             TokenInvalidated: it, or all of its user's tokens, are revoked.
+            KeysUnavailable: whether it is good cannot be told now.
             StoreUnavailable: whether it is revoked is not known.
         """
-        token = self.verifier.verify(text)
+        token = await _verified(self.verifier, text)
         known = self.revocations
         # Nearly always the first: nothing is waited for.
         if not known.is_surely_valid(token) and await known.is_revoked(token):
@@ -62,12 +83,13 @@ class InvalidateToken:
 
         Raises:
             TokenNotFound: it is another user's.
+            KeysUnavailable: whether it is valid cannot be told now.
         """
         try:
-            token = self.verifier.verify(text)
+            token = await _verified(self.verifier, text)
         except InvalidToken:
             return False
-        if not caller.is_admin and token.user_id != caller.user_id:
+        if not caller.is_admin and not caller.holds(token):
             raise TokenNotFound
         await self.heard(await self.tokens.invalidate(self._revocation(token)))
         return True
@@ -128,7 +150,7 @@ class InvalidateUserTokens:
             InvalidValue: the moment is in the future.
         """
         user_id = await self._id_of(user)
-        if not caller.is_admin and user_id != caller.user_id:
+        if not caller.is_admin and not caller.is_user(user_id):
             raise AccountNotFound
         at = _until(issued_before, self.clock())
         revocation = UserTokenRevocation(user_id=user_id, at=at)

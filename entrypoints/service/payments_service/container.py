@@ -19,7 +19,7 @@ import attrs
 import punq
 import structlog
 
-from payments_adapters.jwt import JwtVerifier, KeySet, PassKeys, PassSigning
+from payments_adapters.jwt import PassKeys, PassSigning
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
@@ -52,7 +52,7 @@ from payments_adapters.rate_limited_gateway import (
     SpareCallBudget,
     SpareGateway,
 )
-from payments_adapters.stripe import StripeEvents, StripeSignatures
+from payments_adapters.stripe import StripeEvents
 from payments_adapters.stripe.gateway import StripeGateway
 from payments_adapters.stripe.object_lists import StripeLists
 from payments_adapters.webhooks_out import WebhookSender
@@ -169,6 +169,7 @@ from payments_service.limit_reports import LimitReports
 from payments_service.presentation.deliveries import change_body
 from payments_service.purge_reports import PurgeReports
 from payments_service.rate_limits import InFlightLimits, RateLimiter
+from payments_service.refreshing import Refreshing
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
@@ -222,8 +223,6 @@ USE_CASES: Final = (
 
 _CHECKED: Final[Mapping[Any, str]] = {
     PassSigner: "PAYMENTS_ACCESS_PASS_KEYS",
-    TokenVerifier: "PAYMENTS_JWT_KEYS",
-    EventReader: "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
 }
 
 _T = TypeVar("_T")
@@ -308,13 +307,14 @@ class Container:
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
-    """Open what the container's adapters talk to: the database and the gateway."""
+    """Open what the container's adapters talk to: the database, the gateway, others."""
     async with (
         container[PostgresStore].opened(),
         container[StripeGateway].opened(),
         container[StripeLists].opened(),
         container[WebhookSender].opened(),
         container[PostgresRevocationLog].opened(),
+        container[Refreshing].opened(),
     ):
         yield
 
@@ -372,10 +372,12 @@ def build_container(
         store, PostgresStore(settings.database_url, 1)
     )
     container.register(PostgresRevocationLog, instance=revocation_log)
+    refreshing = Refreshing.of(settings, system_clock)
+    container.register(Refreshing, instance=refreshing)
     sender = WebhookSender(settings.webhooks_out, system_clock)
     container.register(WebhookSender, instance=sender)
     providers = {
-        **_edges(settings, system_clock),
+        **_edges(settings, system_clock, refreshing),
         **_stores(store, settings.tombstones),
         **_revocations(revocation_log),
         **_directories(store),
@@ -660,7 +662,9 @@ def _sync_user(container: punq.Container) -> Callable[[], SyncUser]:
     return sync_user
 
 
-def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
+def _edges(
+    settings: Settings, system_clock: SystemClock, refreshing: Refreshing
+) -> _Providers:
     def clock() -> Clock:
         return utc_now
 
@@ -675,13 +679,7 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
         )
 
     def verifier() -> TokenVerifier:
-        return JwtVerifier(
-            KeySet.from_jwks(settings.jwt_keys),
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            clock=system_clock,
-            max_age=settings.jwt_max_age,
-        )
+        return refreshing.verifier
 
     def pass_signer() -> PassSigner:
         keys = settings.access_pass_keys
@@ -693,10 +691,7 @@ def _edges(settings: Settings, system_clock: SystemClock) -> _Providers:
         return _uuid
 
     def event_reader() -> EventReader:
-        return StripeEvents(
-            StripeSignatures(settings.stripe_webhook_secrets, system_clock),
-            livemode=settings.livemode,
-        )
+        return StripeEvents(refreshing.signatures, livemode=settings.livemode)
 
     return {
         Clock: clock,

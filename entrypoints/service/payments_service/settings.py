@@ -1,7 +1,7 @@
 """Everything that the environment may decide, read once."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -20,6 +20,7 @@ from payments_core.tombstones import Tombstones
 from payments_service.rate_limits import InFlightLimits, RateLimits
 
 if TYPE_CHECKING:
+    from payments_adapters.jwt.service_accounts import ServiceAccounts
     from payments_adapters.webhooks_out import DeliveryEndpoint
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
@@ -70,6 +71,8 @@ _LINK_NAME: Final = re.compile(
 )
 _LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
 
+_CLUSTERS_MAX_AGE: Final = "PAYMENTS_KUBERNETES_MAX_AGE_S"
+
 _T = TypeVar("_T")
 
 
@@ -81,6 +84,8 @@ REQUIRED: Final = (
     "PAYMENTS_JWT_AUDIENCE",
     "PAYMENTS_JWT_KEYS",
 )
+# What may be in place of one of them.
+_INSTEAD: Final = {"PAYMENTS_JWT_KEYS": "PAYMENTS_JWT_KEYS_URL"}
 
 
 class SettingsError(Exception):
@@ -105,10 +110,22 @@ class Settings:
     stripe_api_base: str = STRIPE_API_BASE
     stripe_api_key: str | None = attrs.field(default=None, repr=False)
     stripe_webhook_secrets: tuple[str, ...] = attrs.field(repr=False)
+    stripe_webhook_secrets_file: Path | None = attrs.field(default=None, eq=False)
     jwt_issuer: str
     jwt_audience: str
-    jwt_keys: str = attrs.field(repr=False)
+    jwt_keys: str | None = attrs.field(repr=False)
+    jwt_keys_file: Path | None = attrs.field(default=None, eq=False)
+    jwt_keys_url: str | None = None
     jwt_max_age: timedelta = timedelta(days=1)
+    kubernetes_issuer: str | None = None
+    kubernetes_audience: str | None = None
+    kubernetes_keys: str | None = attrs.field(default=None, repr=False)
+    kubernetes_keys_file: Path | None = attrs.field(default=None, eq=False)
+    kubernetes_keys_url: str | None = None
+    kubernetes_ca_file: Path | None = None
+    kubernetes_token_file: Path | None = None
+    kubernetes_scopes: "ServiceAccounts | None" = None
+    kubernetes_max_age: timedelta = timedelta(days=1)
     host: str = "127.0.0.1"
     port: int = 8000
     ops_port: int = 8001
@@ -180,12 +197,16 @@ class Settings:
             ),
             "jwt_issuer": given.required("PAYMENTS_JWT_ISSUER", _text),
             "jwt_audience": given.required("PAYMENTS_JWT_AUDIENCE", _text),
-            "jwt_keys": given.required("PAYMENTS_JWT_KEYS", _jwt_keys),
+            "jwt_keys": given.get("PAYMENTS_JWT_KEYS", _jwt_keys, None),
+            "jwt_keys_url": given.get(
+                "PAYMENTS_JWT_KEYS_URL", _keys_url(live=live), None
+            ),
             "jwt_max_age": given.get(
                 "PAYMENTS_JWT_MAX_AGE_S",
                 _seconds(60, _TOKEN_AGE_MAX_S),
                 timedelta(days=1),
             ),
+            **_kubernetes(given, live=live),
             "host": given.get("PAYMENTS_HOST", _text, "127.0.0.1"),
             "port": given.get("PAYMENTS_PORT", _whole(0, _PORT_MAX), 8000),
             "ops_port": given.get("PAYMENTS_OPS_PORT", _whole(0, _PORT_MAX), 8001),
@@ -227,29 +248,51 @@ class Settings:
             ),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
         }
+        for name, (field, _) in _REREAD.items():
+            path = env.get(f"{name}_FILE")
+            values[f"{field}_file"] = Path(path) if path else None
         if live and values["stripe_api_key"] is None:
             given.problems.setdefault("PAYMENTS_STRIPE_API_KEY", "missing")
+        given.one_of(
+            *("PAYMENTS_JWT_KEYS", "PAYMENTS_JWT_KEYS_URL"),
+            (values["jwt_keys"], values["jwt_keys_url"]),
+        )
         given.refuse_others(is_option)
-        if _is_key_also_stripes(values):
-            given.problems["PAYMENTS_JWT_KEYS"] = (
-                "a key is also a secret of Stripe's: each needs one of its own"
-            )
-        if _is_key_also_of_callers(values):
-            given.problems["PAYMENTS_ACCESS_PASS_KEYS"] = (
-                "a key is also one of PAYMENTS_JWT_KEYS: each needs one of its own"  # noqa: S105  # a reason
-            )
-        if _is_endpoints_also_stripes(values):
-            given.problems["PAYMENTS_WEBHOOKS_OUT"] = (
-                "a secret is also one of Stripe's: each needs one of its own"
-            )
+        given.problems.update(_problems_between(values))
         if given.problems:
             raise SettingsError(given.problems)
         return cls(**values)  # type: ignore[arg-type]  # each was read by its own type
 
+    @property
+    def rereadable(self) -> tuple[str, ...]:
+        """The variables whose files may change while a process runs."""
+        files = {name: f"{field}_file" for name, (field, _) in _REREAD.items()}
+        return tuple(name for name, file in files.items() if getattr(self, file))
+
+    def reread(self, name: str) -> Self:
+        """Return the settings with what the file of a variable says now.
+
+        They are equal to these if it says the same.
+
+        Raises:
+            SettingsError: with that no process would start.
+        """
+        field, read = _REREAD[name]
+        given = _Reader({f"{name}_FILE": str(getattr(self, f"{field}_file"))})
+        value = given.required(name, read)
+        if given.problems:
+            raise SettingsError(given.problems)
+        changed = attrs.evolve(self, **{field: value})  # type: ignore[arg-type]  # as above
+        problems = _problems_between(attrs.asdict(changed, recurse=False))
+        if problems:
+            raise SettingsError(problems)
+        return changed
+
 
 def is_any_required_given(env: Mapping[str, str]) -> bool:
     """Say whether the environment names any of what every service has to be told."""
-    return any(env.get(f"{name}{twin}") for name in REQUIRED for twin in ("", "_FILE"))
+    names = (*REQUIRED, *_INSTEAD.values())
+    return any(env.get(f"{name}{twin}") for name in names for twin in ("", "_FILE"))
 
 
 def database_url(env: Mapping[str, str]) -> str | None:
@@ -327,6 +370,18 @@ class _Reader:
         if value is None:
             self.problems.setdefault(name, f"missing (or {name}_FILE, a path)")
         return value
+
+    def one_of(self, name: str, other: str, values: Iterable[object]) -> None:
+        """Note that two variables say nothing, or both are given."""
+        if {name, other} <= self.problems.keys():
+            return
+        if self.is_given(name) and self.is_given(other):
+            self.problems[other] = f"given besides {name}: one of them has to go"
+        elif not self.problems.keys() & {name, other} and not any(values):
+            self.problems[name] = f"missing (or {name}_FILE, a path, or {other})"
+
+    def is_given(self, name: str) -> bool:
+        return any(self.env.get(it, "").strip() for it in (name, f"{name}_FILE"))
 
     def get(self, name: str, read: Callable[[str], _T], default: _T) -> _T:
         """Read a variable or its `_FILE` variant; note what is wrong with it."""
@@ -534,6 +589,95 @@ def _access_pass_keys(text: str) -> str:
     return text
 
 
+def _cluster_keys(text: str) -> str:
+    from payments_adapters.jwt.keys import KeySet  # noqa: PLC0415  # see above
+
+    keys = KeySet.from_jwks(text).keys.values()
+    if any(isinstance(it.verifying, bytes) for it in keys):
+        raise ValueError("a cluster has no symmetric key")
+    return text
+
+
+def _keys_url(*, live: bool) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        from payments_adapters.jwt.key_url import (  # noqa: PLC0415  # see above
+            check_key_url,
+        )
+
+        return check_key_url(text, loopback=not live)
+
+    return read
+
+
+def _service_accounts(text: str) -> "ServiceAccounts":
+    from payments_adapters.jwt.service_accounts import (  # noqa: PLC0415  # see above
+        ServiceAccounts,
+    )
+
+    return ServiceAccounts.from_text(text)
+
+
+def _kubernetes(given: _Reader, *, live: bool) -> dict[str, object]:
+    """Read what is said of a cluster whose services may call: all of it, or nothing."""
+    values: dict[str, object] = {
+        "kubernetes_issuer": given.get("PAYMENTS_KUBERNETES_ISSUER", _text, None),
+        "kubernetes_audience": given.get("PAYMENTS_KUBERNETES_AUDIENCE", _text, None),
+        "kubernetes_keys": given.get("PAYMENTS_KUBERNETES_KEYS", _cluster_keys, None),
+        "kubernetes_keys_url": given.get(
+            "PAYMENTS_KUBERNETES_KEYS_URL", _keys_url(live=live), None
+        ),
+        "kubernetes_ca_file": given.get("PAYMENTS_KUBERNETES_CA_FILE", Path, None),
+        "kubernetes_token_file": given.get(
+            "PAYMENTS_KUBERNETES_TOKEN_FILE", Path, None
+        ),
+        "kubernetes_scopes": given.get(
+            "PAYMENTS_KUBERNETES_SCOPES", _service_accounts, None
+        ),
+        "kubernetes_max_age": given.get(
+            _CLUSTERS_MAX_AGE,
+            _seconds(60, _TOKEN_AGE_MAX_S),
+            timedelta(days=1),
+        ),
+    }
+    names = (*(f"PAYMENTS_{it.upper()}" for it in values), _CLUSTERS_MAX_AGE)
+    if not any(given.is_given(it) for it in names):
+        return values
+    for field in ("kubernetes_issuer", "kubernetes_scopes"):
+        if values[field] is None:
+            name = f"PAYMENTS_{field.upper()}"
+            given.problems.setdefault(name, f"missing (or {name}_FILE, a path)")
+    given.one_of(
+        *("PAYMENTS_KUBERNETES_KEYS", "PAYMENTS_KUBERNETES_KEYS_URL"),
+        (values["kubernetes_keys"], values["kubernetes_keys_url"]),
+    )
+    for name in ("PAYMENTS_KUBERNETES_CA_FILE", "PAYMENTS_KUBERNETES_TOKEN_FILE"):
+        if given.is_given(name) and not given.is_given("PAYMENTS_KUBERNETES_KEYS_URL"):
+            given.problems[name] = "only of use with PAYMENTS_KUBERNETES_KEYS_URL"
+    return values
+
+
+def _problems_between(values: Mapping[str, object]) -> dict[str, str]:
+    """Return what is wrong with settings that are right each by itself."""
+    problems = {}
+    if _is_key_also_stripes(values):
+        problems["PAYMENTS_JWT_KEYS"] = (
+            "a key is also a secret of Stripe's: each needs one of its own"
+        )
+    if _is_key_also_of_callers(values):
+        problems["PAYMENTS_ACCESS_PASS_KEYS"] = (
+            "a key is also one of PAYMENTS_JWT_KEYS: each needs one of its own"  # noqa: S105  # a reason
+        )
+    if _is_endpoints_also_stripes(values):
+        problems["PAYMENTS_WEBHOOKS_OUT"] = (
+            "a secret is also one of Stripe's: each needs one of its own"
+        )
+    if values["jwt_issuer"] == values["kubernetes_issuer"] is not None:
+        problems["PAYMENTS_KUBERNETES_ISSUER"] = (
+            "also PAYMENTS_JWT_ISSUER: each has to have a name of its own"
+        )
+    return problems
+
+
 def _is_key_also_of_callers(values: Mapping[str, object]) -> bool:
     from payments_adapters.jwt.keys import KeySet  # noqa: PLC0415  # see above
 
@@ -593,3 +737,11 @@ def _api_key(*, live: bool) -> Callable[[str], str]:
         return text
 
     return read
+
+
+# What is read again while a process runs, and how: see `Settings.reread`.
+_REREAD: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
+    "PAYMENTS_JWT_KEYS": ("jwt_keys", _jwt_keys),
+    "PAYMENTS_KUBERNETES_KEYS": ("kubernetes_keys", _cluster_keys),
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS": ("stripe_webhook_secrets", _webhook_secrets),
+}

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 import click
 
+from payments_adapters.jwt.service_accounts import ServiceAccounts
 from payments_core.catalogue import Catalogue
 from payments_core.retention import Retention
 from payments_service.cli import environment
@@ -18,6 +19,7 @@ from payments_service.settings import Settings
 _DURATIONS: Final = {
     "jwt_max_age": ("jwt_max_age_s", timedelta(seconds=1)),
     "access_pass_lifetime": ("access_pass_lifetime_s", timedelta(seconds=1)),
+    "kubernetes_max_age": ("kubernetes_max_age_s", timedelta(seconds=1)),
     "grace": ("grace_days", timedelta(days=1)),
 }
 # And what limits of several things are called.
@@ -73,6 +75,9 @@ def _shown(settings: Settings) -> dict[str, str]:
             # Not the whole text of it; without one what is empty says the same.
             is_set = isinstance(value, Catalogue)
             shown["PAYMENTS_CATALOGUE"] = f"version {value.version}" if is_set else ""
+            continue
+        if isinstance(value, ServiceAccounts):
+            shown["PAYMENTS_KUBERNETES_SCOPES"] = value.text
             continue
         name, unit = _DURATIONS.get(field.name, (field.name, None))
         if not field.repr:

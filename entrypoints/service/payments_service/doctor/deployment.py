@@ -21,6 +21,7 @@ from payments_service.doctor.checks import (
     wrong,
 )
 from payments_service.doctor.endpoints import ENDPOINTS
+from payments_service.doctor.keys import key_checks
 from payments_service.doctor.start import (
     check_settings,
     database_checks,
@@ -87,6 +88,8 @@ async def check_all(it: Deployment) -> CheckResults:
         else:
             why = "the settings do not say how to ask Stripe"
             found = [*found, *(_unknown(name, why) for name in (KEY, ENDPOINTS))]
+        if settings is not None:
+            others += key_checks(settings)
         stored = _of_database(it, settings, store, start=False)
         return [*found, *await _all(stored, others)]
 

@@ -69,6 +69,7 @@ from payments_service.ingest_queue import IngestQueue
 from payments_service.limit_reports import LimitReports
 from payments_service.presentation import PREFIX
 from payments_service.rate_limits import InFlightLimits, RateLimiter
+from payments_service.refreshing import Refreshing
 from payments_service.webhook_reports import WebhookReports
 
 _NEEDS: Final = {
@@ -155,7 +156,11 @@ def create_app(container: Container) -> RequestContext:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container), container[FollowRevocations].running():
+        async with (
+            opened(container),
+            container[Refreshing].kept(),
+            container[FollowRevocations].running(),
+        ):
             yield
             await container[SyncUser].drain()
             await container[ExecuteOperation].drain()

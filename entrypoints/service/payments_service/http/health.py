@@ -1,7 +1,7 @@
 """The second listener: whether the process lives, is ready, and how it does."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -29,6 +29,7 @@ from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
 from payments_service.limit_reports import LimitReports
 from payments_service.purge_reports import PurgeReports
+from payments_service.refreshing import Refreshing
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports
 
@@ -354,6 +355,48 @@ class LimitMetrics(Collector):
         )
 
 
+class KeyMetrics(Collector):
+    """Keys and secrets that change while this process serves."""
+
+    def __init__(self, refreshing: Refreshing) -> None:
+        self._refreshing = refreshing
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        files = self._refreshing.files
+        refused = GaugeMetricFamily(
+            "payments_setting_file_refused",
+            "1 if the file of a setting changed and cannot be used: the old one is.",
+            labels=["setting"],
+        )
+        refusals = CounterMetricFamily(
+            "payments_setting_file_refusals",
+            "How often the file of a setting became one that cannot be used.",
+            labels=["setting"],
+        )
+        for name in files.settings.rereadable:
+            refused.add_metric([name], float(name in files.refused))
+            refusals.add_metric([name], files.refusals[name])
+        yield refused
+        yield refusals
+        age = GaugeMetricFamily(
+            "payments_keys_age_seconds",
+            "How long ago the keys at an address were read; NaN: never.",
+            labels=["setting"],
+        )
+        failures = CounterMetricFamily(
+            "payments_keys_failures",
+            "How often the keys at an address could not be read.",
+            labels=["setting"],
+        )
+        for keys in self._refreshing.fetched:
+            age_s = keys.age_s
+            age.add_metric([keys.name], math.nan if age_s is None else age_s)
+            failures.add_metric([keys.name], keys.failures_total)
+        yield age
+        yield failures
+
+
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
     if state.worker is not None:
@@ -435,16 +478,15 @@ def create_ops_app(
     reports: WebhookReports,
     worker: WorkerMetrics | None = None,
     *,
-    revocations: FollowRevocations | None = None,
-    limits: LimitReports | None = None,
+    more: Iterable[Collector] = (),
 ) -> RequestContext:
-    """Return the app of the ops port; a `worker` shows what is open, and its lag."""
+    """Return the app of the ops port; a `worker` shows what is open, and its lag.
+
+    `more` is what this kind of process shows besides.
+    """
     registry = CollectorRegistry()
-    if revocations is not None:
-        registry.register(RevocationMetrics(revocations))
-    registry.register(GatewayMetrics(breaker))
-    registry.register(WebhookMetrics(reports))
-    registry.register(LimitMetrics(limits or LimitReports()))
+    for collector in (GatewayMetrics(breaker), WebhookMetrics(reports), *more):
+        registry.register(collector)
     app = Litestar(
         [livez, readyz, metrics],
         state=State(

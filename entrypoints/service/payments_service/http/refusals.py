@@ -93,6 +93,7 @@ CALLER: Final = (
     Refusal(HTTPStatus.UNAUTHORIZED, "token_required", "there is no token"),
     Refusal.of(errors.InvalidToken),
     Refusal.of(errors.TokenInvalidated),
+    Refusal.of(errors.KeysUnavailable),
     Refusal(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "card_data_refused",

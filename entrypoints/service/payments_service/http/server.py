@@ -14,9 +14,16 @@ from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.health import (
+    KeyMetrics,
+    LimitMetrics,
+    Readiness,
+    RevocationMetrics,
+    create_ops_app,
+)
 from payments_service.http.protocol import Server, server_of
 from payments_service.limit_reports import LimitReports
+from payments_service.refreshing import Refreshing
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
 from payments_service.webhook_reports import WebhookReports
 
@@ -46,9 +53,10 @@ class Service:
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`, then drain and close everything."""
         revocations = self._container[FollowRevocations]
+        refreshing = self._container[Refreshing]
         readiness = Readiness(
             self._container[PostgresStore],
-            self._trouble,
+            lambda: self._trouble() or refreshing.trouble,
             lambda: revocations.is_leased,
         )
         app = server_of(
@@ -62,8 +70,11 @@ class Service:
             create_ops_app(
                 readiness,
                 *watched,
-                revocations=revocations,
-                limits=self._container[LimitReports],
+                more=(
+                    RevocationMetrics(revocations),
+                    KeyMetrics(refreshing),
+                    LimitMetrics(self._container[LimitReports]),
+                ),
             ),
             lifespan="off",
         )

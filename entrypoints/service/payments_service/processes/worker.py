@@ -15,7 +15,12 @@ from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
 from payments_service.delivery_reports import DeliveryReports
-from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
+from payments_service.http.health import (
+    LimitMetrics,
+    Readiness,
+    WorkerMetrics,
+    create_ops_app,
+)
 from payments_service.http.protocol import server_of
 from payments_service.limit_reports import LimitReports
 from payments_service.processes.start import bound, require_own_database
@@ -77,7 +82,11 @@ async def _work(
             container[DeliveryReports],
         )
         ops_app = create_ops_app(
-            readiness, breaker, reports, shown, limits=container[LimitReports]
+            readiness,
+            breaker,
+            reports,
+            shown,
+            more=(LimitMetrics(container[LimitReports]),),
         )
         ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)

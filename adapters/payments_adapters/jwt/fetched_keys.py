@@ -1,0 +1,133 @@
+"""Keys that are at an address: read now and then, and kept while it does not answer.
+
+Rule 1: they are read every 5 minutes, and every 30 s while they cannot be.
+Rule 2: a token may ask for them once in 30 s, whatever tokens say: one that names an
+        unknown key, or comes before there is any. One reading answers all who ask.
+Rule 3: a key that left the document is retired at once; one that came verifies at once.
+Rule 4: while they cannot be read, those of the last time are good for a day. Then there
+        are none.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+
+from payments_adapters.jwt.key_url import FetchError
+from payments_adapters.jwt.keys import KeySet
+from payments_adapters.jwt.published_keys import PublishedKeys, read_published
+from payments_core.errors import InvalidValue
+
+REFRESH_S: Final = 300.0
+RETRY_S: Final = 30.0
+ASKED_S: Final = 30.0
+STALE_S: Final = 24 * 3600.0
+
+
+class FetchListener:
+    """Hears what comes of reading; this one ignores it."""
+
+    def replaced(self, name: str, published: PublishedKeys) -> None:
+        """There are other keys than before."""
+
+    def failed(self, name: str, reason: str, *, is_over: bool) -> None:
+        """They cannot be read, for the first time; `is_over`: or for too long."""
+
+
+@attrs.define(eq=False)
+class FetchedKeys:
+    """The `KeySource` of an address; `name` is the setting that has it.
+
+    `failures_total` counts the times that it could not be read.
+    """
+
+    name: str
+    _fetch: Callable[[], Awaitable[bytes]]
+    _listener: FetchListener = attrs.field(factory=FetchListener)
+    _monotonic: Callable[[], float] = time.monotonic
+    current: KeySet | None = attrs.field(init=False, default=None)
+    failures_total: int = attrs.field(init=False, default=0)
+    _is_failing: bool = attrs.field(init=False, default=False)
+    _document: bytes | None = attrs.field(init=False, default=None, repr=False)
+    _read_at: float | None = attrs.field(init=False, default=None)
+    _asked_at: float | None = attrs.field(init=False, default=None)
+    _reading: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
+
+    @property
+    def age_s(self) -> float | None:
+        """Return how long ago they were read; None if never."""
+        return None if self._read_at is None else self._monotonic() - self._read_at
+
+    async def refresh(self) -> bool:
+        """Read them because a token asks, if none did lately; say if they changed."""
+        before, now = self.current, self._monotonic()
+        if self._reading is None:
+            if self._asked_at is not None and now - self._asked_at < ASKED_S:
+                return False
+            self._asked_at = now
+        await self.read()
+        return self.current is not before
+
+    async def read(self) -> None:
+        """Read them, or wait for who does already."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+            self._reading.add_done_callback(self._end)
+        # Who gives up waiting ends nothing for the others.
+        await asyncio.shield(self._reading)
+
+    async def keep_reading(self) -> None:
+        """Read them at their times, until it is cancelled."""
+        while True:
+            self._expire()
+            await self.read()
+            await asyncio.sleep(RETRY_S if self._is_failing else REFRESH_S)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """End what reads before the loop does."""
+        try:
+            yield
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._reading
+
+    def _end(self, _: "asyncio.Task[None]") -> None:
+        self._reading = None
+
+    async def _read(self) -> None:
+        try:
+            document = await self._fetch()
+            if document == self._document and self.current is not None:
+                published = None
+            else:
+                # Trying whether a key can be guessed takes some milliseconds.
+                published = await asyncio.to_thread(read_published, document)
+        except (FetchError, InvalidValue) as error:
+            self._fail(getattr(error, "reason", str(error)))
+            return
+        self._is_failing = False
+        self._read_at, self._document = self._monotonic(), document
+        if published is not None:
+            self.current = published.keys
+            self._listener.replaced(self.name, published)
+
+    def _fail(self, reason: str) -> None:
+        self.failures_total += 1
+        if not self._is_failing:
+            self._is_failing = True
+            self._listener.failed(self.name, reason, is_over=False)
+        self._expire()
+
+    def _expire(self) -> None:
+        age_s = self.age_s
+        if self.current is not None and age_s is not None and age_s >= STALE_S:
+            self.current = None
+            reason = f"for {STALE_S / 3600:.0f} hours"
+            self._listener.failed(self.name, reason, is_over=True)

@@ -1,0 +1,45 @@
+"""Whether the keys at an address can be read, and which of them are for us."""
+
+from functools import partial
+from typing import Final
+
+from payments_adapters.jwt.key_url import FetchError, KeyUrl
+from payments_adapters.jwt.published_keys import read_published
+from payments_core.errors import InvalidValue
+from payments_service.doctor.checks import Check, CheckResults, ok, wrong
+from payments_service.refreshing import key_urls
+from payments_service.settings import Settings
+
+KEYS: Final = "signing keys"
+_READ: Final = (
+    "see that {name} is the address of a JWK Set, and that this host may reach it; "
+    "until then no token of its issuer can be verified, except with keys that were "
+    "read within a day"
+)
+_MEND: Final = (
+    "have its issuer publish keys for RS256, ES256 or EdDSA there: {name} is read as "
+    "docs/settings.md says"
+)
+_REPLACE: Final = "have its issuer replace them: whoever read them can sign"
+
+
+def key_checks(settings: Settings) -> list[Check]:
+    """Return what reads each address of keys as the service would."""
+    return [
+        Check(KEYS, partial(_read, name, url))
+        for name, url in key_urls(settings).items()
+    ]
+
+
+async def _read(name: str, url: KeyUrl) -> CheckResults:
+    try:
+        published = read_published(await url.fetch())
+    except FetchError as error:
+        return [wrong(KEYS, f"{name}: {error}", _READ.format(name=name))]
+    except InvalidValue as error:
+        return [wrong(KEYS, f"{name}: {error.reason}", _MEND.format(name=name))]
+    if published.leaked:
+        text = f"{name} has private keys: {', '.join(published.leaked)}"
+        return [wrong(KEYS, text, _REPLACE)]
+    kids = ", ".join(published.keys.keys)
+    return [ok(KEYS, f"{name} has keys for us: {kids}")]

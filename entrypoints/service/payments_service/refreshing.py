@@ -1,0 +1,228 @@
+"""Keys and secrets that change while a process serves.
+
+Rule 1: files are read again every 5 s, and compared by what they say: Kubernetes swaps
+        links, and a time says nothing. Never on the way of a request.
+Rule 2: what no process would start with is not taken: the old keys stay, it is logged
+        once, and counted until it is mended.
+Rule 3: what is at an address is read by `FetchedKeys`. Until it was read for the first
+        time the process is not ready; afterwards it stays ready, for webhooks need no
+        key of callers.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Final, Self
+
+import attrs
+import structlog
+from typing_extensions import override
+
+from payments_adapters.jwt import IssuersVerifier, JwtVerifier, KeySet
+from payments_adapters.jwt.fetched_keys import FetchedKeys, FetchListener
+from payments_adapters.jwt.key_sources import HeldKeys
+from payments_adapters.jwt.key_url import KeyUrl
+from payments_adapters.jwt.published_keys import PublishedKeys
+from payments_adapters.stripe import StripeSignatures
+from payments_core.errors import InvalidValue
+from payments_core.ports import SystemClock
+from payments_service.settings import Settings, SettingsError
+
+FILES_EVERY_S: Final = 5.0
+
+_Take = Callable[[Settings], None]
+
+
+@attrs.define(eq=False)
+class RereadFiles:
+    """The files of `Settings.rereadable`, and who takes what is new in each."""
+
+    settings: Settings
+    _takers: Mapping[str, _Take]
+    # Those that cannot be used now, and how often each became so.
+    refused: set[str] = attrs.field(init=False, factory=set)
+    refusals: Counter[str] = attrs.field(init=False, factory=Counter)
+
+    async def look(self) -> None:
+        """Read all again, and hand on what is new."""
+        for name in self.settings.rereadable:
+            try:
+                # In a thread: a disk may hang, and keys are tried for weakness.
+                changed = await asyncio.to_thread(self.settings.reread, name)
+            except SettingsError as error:
+                self._refuse(name, error)
+                continue
+            self.refused.discard(name)
+            if changed != self.settings:
+                self.settings = changed
+                self._takers[name](changed)
+                structlog.get_logger().info("read again", setting=name)
+
+    async def keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(FILES_EVERY_S)
+            await self.look()
+
+    def _refuse(self, name: str, error: SettingsError) -> None:
+        if name in self.refused:
+            return
+        self.refused.add(name)
+        self.refusals[name] += 1
+        structlog.get_logger().error(
+            "a changed file is not used",
+            setting=name,
+            problems=error.problems,
+            advice="mend it: what it said before is in use, and no process starts",
+        )
+
+
+class _Logged(FetchListener):
+    @override
+    def replaced(self, name: str, published: PublishedKeys) -> None:
+        log = structlog.get_logger()
+        log.info("keys were read", setting=name, kids=[*published.keys.keys])
+        if published.leaked:
+            log.error(
+                "private keys are published",
+                setting=name,
+                kids=published.leaked,
+                advice="their issuer has to replace them: no token of theirs is taken",
+            )
+
+    @override
+    def failed(self, name: str, reason: str, *, is_over: bool) -> None:
+        event = "keys are too old" if is_over else "keys cannot be read"
+        structlog.get_logger().error(event, setting=name, reason=reason)
+
+
+@attrs.define(eq=False)
+class Refreshing:
+    """What verifies tokens and webhooks, and what keeps its keys as they are now."""
+
+    verifier: JwtVerifier | IssuersVerifier
+    signatures: StripeSignatures
+    files: RereadFiles
+    fetched: Sequence[FetchedKeys]
+
+    @classmethod
+    def of(cls, settings: Settings, clock: SystemClock) -> Self:
+        """Make all of it; nothing is read yet but what the settings say.
+
+        Raises:
+            SettingsError: keys or secrets cannot be used.
+        """
+        takers: dict[str, _Take] = {}
+        with _blamed("PAYMENTS_STRIPE_WEBHOOK_SECRETS") as name:
+            signatures = StripeSignatures(settings.stripe_webhook_secrets, clock)
+            takers[name] = lambda it: signatures.replace(it.stripe_webhook_secrets)
+        users, clusters = _users(settings, takers), _clusters(settings, takers)
+        verifiers = [
+            JwtVerifier(
+                users,
+                issuer=settings.jwt_issuer,
+                audience=settings.jwt_audience,
+                clock=clock,
+                max_age=settings.jwt_max_age,
+            )
+        ]
+        if clusters is not None and settings.kubernetes_issuer is not None:
+            verifiers.append(
+                JwtVerifier(
+                    clusters,
+                    issuer=settings.kubernetes_issuer,
+                    audience=settings.kubernetes_audience or settings.jwt_audience,
+                    clock=clock,
+                    max_age=settings.kubernetes_max_age,
+                    service_accounts=settings.kubernetes_scopes,
+                )
+            )
+        return cls(
+            verifiers[0] if len(verifiers) == 1 else IssuersVerifier(verifiers),
+            signatures,
+            RereadFiles(settings, takers),
+            [it for it in (users, clusters) if isinstance(it, FetchedKeys)],
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what is missing for the first token; None if nothing is."""
+        missing = [it.name for it in self.fetched if it.age_s is None]
+        return f"no keys yet of {', '.join(missing)}" if missing else None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """End what a command or request still reads; only `kept` reads by itself."""
+        async with AsyncExitStack() as stack:
+            for it in self.fetched:
+                await stack.enter_async_context(it.opened())
+            yield
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep all as it is now, while this is open."""
+        loops = [it.keep_reading() for it in self.fetched]
+        if self.files.settings.rereadable:
+            loops.append(self.files.keep_looking())
+        tasks = [asyncio.ensure_future(it) for it in loops]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def key_urls(settings: Settings) -> Mapping[str, KeyUrl]:
+    """Return the addresses of keys, by the setting that has each."""
+    found = {}
+    if settings.jwt_keys_url is not None:
+        found["PAYMENTS_JWT_KEYS_URL"] = KeyUrl(settings.jwt_keys_url)
+    if settings.kubernetes_keys_url is not None:
+        found["PAYMENTS_KUBERNETES_KEYS_URL"] = KeyUrl(
+            settings.kubernetes_keys_url,
+            settings.kubernetes_ca_file,
+            settings.kubernetes_token_file,
+        )
+    return found
+
+
+def _users(settings: Settings, takers: dict[str, _Take]) -> HeldKeys | FetchedKeys:
+    source = _fetched(settings, "PAYMENTS_JWT_KEYS_URL")
+    if source is not None:
+        return source
+    with _blamed("PAYMENTS_JWT_KEYS") as name:
+        held = HeldKeys(KeySet.from_jwks(settings.jwt_keys or ""))
+    takers[name] = lambda it: _hold(held, it.jwt_keys)
+    return held
+
+
+def _clusters(
+    settings: Settings, takers: dict[str, _Take]
+) -> HeldKeys | FetchedKeys | None:
+    if settings.kubernetes_issuer is None:
+        return None
+    source = _fetched(settings, "PAYMENTS_KUBERNETES_KEYS_URL")
+    if source is not None:
+        return source
+    with _blamed("PAYMENTS_KUBERNETES_KEYS") as name:
+        held = HeldKeys(KeySet.from_jwks(settings.kubernetes_keys or ""))
+    takers[name] = lambda it: _hold(held, it.kubernetes_keys)
+    return held
+
+
+def _fetched(settings: Settings, name: str) -> FetchedKeys | None:
+    url = key_urls(settings).get(name)
+    return FetchedKeys(name, url.fetch, _Logged()) if url is not None else None
+
+
+def _hold(held: HeldKeys, keys: str | None) -> None:
+    held.current = KeySet.from_jwks(keys or "")
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[str]:
+    try:
+        yield name
+    except InvalidValue as error:
+        raise SettingsError({name: error.reason}) from error
