@@ -527,6 +527,27 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
             "crm: no worker has begun to deliver to it",
             lambda it: it.set(WEBHOOKS_OUT=CRM),
         ),
+        "D71": Wrong(
+            "signing keys",
+            "PAYMENTS_JWT_KEYS_URL: no answer",
+            lambda it: it.set(JWT_KEYS=None, JWT_KEYS_URL=f"{NOWHERE}/keys"),
+        ),
+        "D72": Wrong(
+            "signing keys",
+            "PAYMENTS_JWT_KEYS_URL: not a JWK Set",
+            lambda it: it.set(
+                JWT_KEYS=None, JWT_KEYS_URL=f"{it.sandbox.url}/_sandbox/deliveries"
+            ),
+        ),
+        "D73": setting(
+            "given besides PAYMENTS_JWT_KEYS", JWT_KEYS_URL="https://example.com/keys"
+        ),
+        "D74": setting(
+            "entry 1 has a scope that is not one of",
+            KUBERNETES_ISSUER="cluster",
+            KUBERNETES_KEYS_URL="https://example.com/keys",
+            KUBERNETES_SCOPES="shop/shop=payments:write",
+        ),
     }
 )
 # What follows from it, and is said, too.
@@ -559,7 +580,7 @@ ALONE: Final = ("D25", "D26", "D30", "D35", "D36", "D37", "D47", "D66")
 TOGETHER: Final = (
     (
         *("D02", "D05", "D08", "D12", "D13", "D16", "D17", "D18", "D20", "D21", "D24"),
-        *("D61",),
+        *("D61", "D73", "D74"),
     ),
     ("D01", "D03", "D06", "D22", "D67"),
     (
@@ -570,8 +591,8 @@ TOGETHER: Final = (
     ("D27", "D31", "D59"),
     ("D40", "D42", "D70"),
     ("D32", "D45", "D62"),
-    ("D64",),
-    ("D65",),
+    ("D64", "D71"),
+    ("D65", "D72"),
     ("D63",),
 )
 # What to do there is no command.

@@ -123,7 +123,9 @@ class KeyUrl:
 
 async def _document(response: httpx.Response) -> bytes:
     if response.status_code != HTTPStatus.OK:
-        besides = ", and redirects are not followed" if response.is_redirect else ""
+        besides = (
+            ", and redirects are not followed" if response.has_redirect_location else ""
+        )
         raise FetchError(f"it answered {response.status_code}{besides}")
     document = bytearray()
     async for chunk in response.aiter_raw():

@@ -81,12 +81,12 @@ class _Logged(FetchListener):
     @override
     def replaced(self, name: str, published: PublishedKeys) -> None:
         log = structlog.get_logger()
-        log.info("keys were read", setting=name, kids=[*published.keys.keys])
+        log.info("keys were read", setting=name, kids=", ".join(published.keys.keys))
         if published.leaked:
             log.error(
                 "private keys are published",
                 setting=name,
-                kids=published.leaked,
+                kids=", ".join(published.leaked),
                 advice="their issuer has to replace them: no token of theirs is taken",
             )
 

@@ -12,15 +12,17 @@ from payments_service.settings import Settings
 
 KEYS: Final = "signing keys"
 _READ: Final = (
-    "see that {name} is the address of a JWK Set, and that this host may reach it; "
-    "until then no token of its issuer can be verified, except with keys that were "
-    "read within a day"
+    "see that {name} is the address of a JWK Set that this host may reach: "
+    "`curl --include --max-time 5 {url}`; until then its issuer's tokens are verified "
+    "with keys that were read within a day, or not at all"
 )
 _MEND: Final = (
-    "have its issuer publish keys for RS256, ES256 or EdDSA there: {name} is read as "
-    "docs/settings.md says"
+    "have the issuer publish keys for RS256, ES256 or EdDSA there: `curl {url}` shows "
+    "what it publishes"
 )
-_REPLACE: Final = "have its issuer replace them: whoever read them can sign"
+_REPLACE: Final = (
+    "have the issuer replace them, for whoever read them can sign: `curl {url}`"
+)
 
 
 def key_checks(settings: Settings) -> list[Check]:
@@ -35,11 +37,11 @@ async def _read(name: str, url: KeyUrl) -> CheckResults:
     try:
         published = read_published(await url.fetch())
     except FetchError as error:
-        return [wrong(KEYS, f"{name}: {error}", _READ.format(name=name))]
+        return [wrong(KEYS, f"{name}: {error}", _READ.format(name=name, url=url.url))]
     except InvalidValue as error:
-        return [wrong(KEYS, f"{name}: {error.reason}", _MEND.format(name=name))]
+        return [wrong(KEYS, f"{name}: {error.reason}", _MEND.format(url=url.url))]
     if published.leaked:
         text = f"{name} has private keys: {', '.join(published.leaked)}"
-        return [wrong(KEYS, text, _REPLACE)]
+        return [wrong(KEYS, text, _REPLACE.format(url=url.url))]
     kids = ", ".join(published.keys.keys)
     return [ok(KEYS, f"{name} has keys for us: {kids}")]
