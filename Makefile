@@ -83,10 +83,11 @@ fuzz: .venv/.installed ## Send INPUTS to our readers, and CASES requests to a se
 	@PYTHONPATH=tests .venv/bin/python -m fuzz.inputs --inputs $(INPUTS) --seed $(SEED)
 	@PAYMENTS_LOG_LEVEL=warning PYTHONPATH=tests .venv/bin/python -m fuzz.run --cases $(CASES) --seed $(SEED) $(ARGS)
 
-bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client
+bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client, tokens
 	@.venv/bin/python -m benchmarks $(ARGS)
 	@.venv/bin/python -m benchmarks.sandbox
 	@.venv/bin/python -m benchmarks.client
+	@.venv/bin/python -m benchmarks.tokens
 
 release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
 	@.venv/bin/python tests/architecture/release_check.py

@@ -39,6 +39,7 @@ from payments_service.endpoint_roles import WEBHOOK_PATH, digest_of
 from support import databases
 from support.command_line import Answer, Inside
 from support.commands import NOBODY
+from support.jwks_server import serving_keys
 from support.profiles import PROVES
 from support.sandbox import Api, conforming
 from support.service import new_secret
@@ -115,6 +116,8 @@ class Deployed:
     empty_url: str
     run: Inside
     env: dict[str, str]
+    # An address with a key set that has no keys.
+    keyless_url: str
 
     @property
     def api(self) -> Api:
@@ -185,8 +188,17 @@ def stored(postgres: str, template: str) -> Iterator[tuple[str, str]]:
         yield url, none
 
 
+@pytest.fixture(scope="module")
+def keyless_url() -> Iterator[str]:
+    with serving_keys() as server:
+        server.document = b'{"keys": []}'
+        yield server.url
+
+
 @pytest.fixture
-def deployed(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Deployed:
+def deployed(
+    account: Sandbox, stored: tuple[str, str], inside: Inside, keyless_url: str
+) -> Deployed:
     env = {
         "PAYMENTS_ENV": "development",
         "PAYMENTS_DATABASE_URL": stored[0],
@@ -198,7 +210,7 @@ def deployed(account: Sandbox, stored: tuple[str, str], inside: Inside) -> Deplo
         "PAYMENTS_JWT_KEYS": JWKS,
         "PAYMENTS_DEV_DIR": "/nowhere",
     }
-    it = Deployed(account, *stored, inside, env)
+    it = Deployed(account, *stored, inside, env, keyless_url)
     it.sql(_WELL.format(head=schema.head()))
     endpoint_made_at(it, datetime.now(UTC))
     return it
@@ -534,10 +546,8 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D72": Wrong(
             "signing keys",
-            "PAYMENTS_JWT_KEYS_URL: not a JWK Set",
-            lambda it: it.set(
-                JWT_KEYS=None, JWT_KEYS_URL=f"{it.sandbox.url}/_sandbox/deliveries"
-            ),
+            "PAYMENTS_JWT_KEYS_URL: not 1 to 32 keys",
+            lambda it: it.set(JWT_KEYS=None, JWT_KEYS_URL=it.keyless_url),
         ),
         "D73": setting(
             "given besides PAYMENTS_JWT_KEYS", JWT_KEYS_URL="https://example.com/keys"

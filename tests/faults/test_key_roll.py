@@ -120,7 +120,7 @@ def under_load(running: ServiceProcess, jwks: str, secret: str) -> Iterator[Load
 
 @only_in_prove
 @pytest.mark.parametrize("what", ["keys", "secrets"])
-def test_t48_t73_f45_nothing_good_is_refused_while_it_is_rolled(
+def test_t10_t48_f45_nothing_good_is_refused_while_it_is_rolled(
     postgres: str, template: str, tmp_path: Path, what: str
 ) -> None:
     """

@@ -164,7 +164,7 @@ def variables_of_settings() -> frozenset[str]:
 
 
 # What a deployment may do without: a pod does not start where a file is missing.
-OPTIONAL: Final = frozenset({"PAYMENTS_WEBHOOKS_OUT"})
+OPTIONAL: Final = frozenset({"PAYMENTS_WEBHOOKS_OUT", "PAYMENTS_KUBERNETES_KEYS"})
 
 
 def secret_settings() -> set[str]:

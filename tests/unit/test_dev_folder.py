@@ -34,6 +34,8 @@ OWN: Final = {
     *(f"{kind}_PER_MINUTE" for kind in ("READS", "CHANGES", "CARDS", "FEED", "ADMIN")),
     # Of passes that the service alone issues.
     *("ACCESS_PASS_ISSUER", "ACCESS_PASS_LIFETIME_S"),
+    # `payments dev` has keys of its own.
+    "JWT_KEYS_URL",
     # Its secrets lie beside its file.
     "WEBHOOKS_OUT",
 }

@@ -129,7 +129,7 @@ async def test_t48_keys_roll_with_an_overlap_and_no_restart(running: Running) ->
     assert seen == [(True, False), (True, True), (False, True)]
 
 
-async def test_t73_f45_webhook_secrets_roll_without_a_restart(running: Running) -> None:
+async def test_t10_f45_webhook_secrets_roll_without_a_restart(running: Running) -> None:
     """
     While both are there, both are heard.
     """

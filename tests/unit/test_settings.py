@@ -902,11 +902,11 @@ def test_half_a_cluster_is_refused(given: dict[str, str | None], wrong: str) -> 
     assert list(problems(cluster(**given))) == [f"PAYMENTS_KUBERNETES_{wrong}"]
 
 
-@pytest.mark.parametrize("name", ["AUDIENCE", "MAX_AGE_S", "SCOPES"])
+@pytest.mark.parametrize("name", ["AUDIENCE", "CA_FILE", "SCOPES"])
 def test_what_is_said_of_no_cluster_is_refused(name: str) -> None:
     """
     It would have no effect.
     """
-    said = {"AUDIENCE": "pay", "MAX_AGE_S": "60", "SCOPES": "a/b=payments:feed"}
+    said = {"AUDIENCE": "pay", "CA_FILE": "/ca", "SCOPES": "a/b=payments:feed"}
     refused = problems(development(**{f"PAYMENTS_KUBERNETES_{name}": said[name]}))
     assert "PAYMENTS_KUBERNETES_ISSUER" in refused

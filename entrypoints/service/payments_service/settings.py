@@ -71,8 +71,6 @@ _LINK_NAME: Final = re.compile(
 )
 _LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
 
-_CLUSTERS_MAX_AGE: Final = "PAYMENTS_KUBERNETES_MAX_AGE_S"
-
 _T = TypeVar("_T")
 
 
@@ -634,13 +632,12 @@ def _kubernetes(given: _Reader, *, live: bool) -> dict[str, object]:
             "PAYMENTS_KUBERNETES_SCOPES", _service_accounts, None
         ),
         "kubernetes_max_age": given.get(
-            _CLUSTERS_MAX_AGE,
+            "PAYMENTS_KUBERNETES_MAX_AGE_S",
             _seconds(60, _TOKEN_AGE_MAX_S),
             timedelta(days=1),
         ),
     }
-    names = (*(f"PAYMENTS_{it.upper()}" for it in values), _CLUSTERS_MAX_AGE)
-    if not any(given.is_given(it) for it in names):
+    if not any(given.is_given(f"PAYMENTS_{it.upper()}") for it in values):
         return values
     for field in ("kubernetes_issuer", "kubernetes_scopes"):
         if values[field] is None:

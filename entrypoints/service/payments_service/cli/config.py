@@ -82,5 +82,8 @@ def _shown(settings: Settings) -> dict[str, str]:
         name, unit = _DURATIONS.get(field.name, (field.name, None))
         if not field.repr:
             value = "set" if value else "not set"
+        if value is None:
+            # What is empty says the same.
+            value = ""
         shown[f"PAYMENTS_{name.upper()}"] = str(value // unit if unit else value)
     return shown
