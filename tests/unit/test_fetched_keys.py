@@ -198,6 +198,27 @@ async def test_a_failure_is_said_again_once_they_were_read_between() -> None:
     assert address.heard.said == [failed, "URL: old", failed]
 
 
+async def test_whatever_goes_wrong_it_is_read_again() -> None:
+    """
+    A bug of ours is a failure like others: the keys stay, and so does what reads.
+    """
+    address = Address()
+    keys = address.keys()
+    await keys.read()
+
+    async def broken() -> bytes:
+        raise RuntimeError(OLD)
+
+    whole, keys._fetch = keys._fetch, broken
+    await keys.read()
+    assert kids(keys) == ["old"]
+    assert address.heard.said[1:] == ["URL: failed: a bug: RuntimeError"]
+
+    address.answer, keys._fetch = document("new"), whole
+    await keys.read()
+    assert kids(keys) == ["new"]
+
+
 async def test_an_end_while_it_reads_leaves_nothing_behind() -> None:
     """
     What reads is cancelled before the loop ends.

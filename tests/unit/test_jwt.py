@@ -176,7 +176,7 @@ def test_t34_t40_a_token_of_the_future_is_refused(
     assert is_accepted(a_token(iat=NOW_S + ahead_s)) == accepted
 
 
-def test_t40_a_clock_set_back_refuses_tokens_already_seen() -> None:
+def test_t40_f43_a_clock_set_back_refuses_tokens_already_seen() -> None:
     """
     A token that was good is refused when our clock says it was not issued yet.
     """

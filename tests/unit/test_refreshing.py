@@ -1,5 +1,6 @@
 """Files that are swapped below a process that serves, as Kubernetes does."""
 
+import asyncio
 import base64
 import json
 import os
@@ -17,7 +18,7 @@ from payments_adapters.stripe import sign
 from payments_core.errors import BadSignature, InvalidToken
 from payments_core.identity import UserId
 from payments_service.http.health import KeyMetrics
-from payments_service.refreshing import Refreshing
+from payments_service.refreshing import Refreshing, RereadFiles
 from payments_service.settings import Settings, SettingsError
 from support.service import AUDIENCE, ISSUER, World, new_secret
 
@@ -206,6 +207,32 @@ async def test_what_is_compared_with_is_what_is_in_use_now(running: Running) -> 
 
     assert [it["log_level"] for it in logs] == ["error"]
     assert running.takes(OLD)
+
+
+async def test_a_bug_ends_no_loop(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is logged, and the files are looked at again.
+    """
+    looked, waited = list[str](), list[float]()
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    async def broken(files: RereadFiles) -> None:
+        looked.append(files.settings.env)
+        raise RuntimeError
+
+    monkeypatch.setattr("payments_service.refreshing.asyncio.sleep", wait)
+    monkeypatch.setattr(RereadFiles, "look", broken)
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await running.refreshing.files.keep_looking()
+
+    assert (len(looked), waited) == (2, [5.0] * 3)
+    assert [it["event"] for it in logs] == ["bug", "bug"]
 
 
 async def test_variables_are_no_files() -> None:

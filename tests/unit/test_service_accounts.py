@@ -11,6 +11,8 @@ from typing import Any, Final
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import example, given
+from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
 from payments_adapters.jwt import IssuersVerifier, JwtVerifier, KeySet
@@ -56,6 +58,10 @@ OF_A_USER: Final[Mapping[str, Any]] = {
     "scope": "own",
 }
 MAP: Final = ServiceAccounts.from_text("apps/shop=payments:feed payments:read")
+
+
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 @functools.cache
@@ -249,6 +255,17 @@ def test_without_the_clusters_keys_users_are_let_in() -> None:
     with pytest.raises(KeysUnavailable) as refusal:
         verifier.verify(a_text())
     assert refusal.value.issuer == CLUSTER
+
+
+@given(st.text() | st.lists(st.binary().map(b64), max_size=5).map(".".join))
+@example("\ud800")
+@example("e30.e30.e30")
+@example("e30.W10.e30")
+def test_p16_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
+    """
+    Also where a claim is looked at before the signature.
+    """
+    assert not is_accepted(text)
 
 
 @pytest.mark.anyio

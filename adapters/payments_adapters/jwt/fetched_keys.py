@@ -112,6 +112,9 @@ class FetchedKeys:
         except (FetchError, InvalidValue) as error:
             self._fail(getattr(error, "reason", str(error)))
             return
+        except Exception as error:  # noqa: BLE001  # it is read again, whatever it was
+            self._fail(f"a bug: {type(error).__name__}")
+            return
         self._is_failing = False
         self._read_at, self._document = self._monotonic(), document
         if published is not None:

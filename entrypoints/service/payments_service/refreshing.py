@@ -62,7 +62,10 @@ class RereadFiles:
     async def keep_looking(self) -> None:
         while True:
             await asyncio.sleep(FILES_EVERY_S)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  # the next look may do better
+                structlog.get_logger().error("bug", exc_info=error)
 
     def _refuse(self, name: str, error: SettingsError) -> None:
         if name in self.refused:
