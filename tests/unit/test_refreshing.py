@@ -157,6 +157,40 @@ async def test_what_did_not_change_stays_the_very_same(running: Running) -> None
     assert logs == []
 
 
+async def test_what_says_the_same_is_not_read_as_keys(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Trying whether a key is weak takes milliseconds, and files are looked at often.
+    """
+    await running.refreshing.files.look()
+
+    def read(_: Settings, name: str, __: str) -> Settings:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(Settings, "reread", read)
+    running.mounted.swap()
+    await running.refreshing.files.look()
+
+
+async def test_what_was_refused_because_of_another_is_taken_once_that_is_mended(
+    running: Running,
+) -> None:
+    """
+    Although its own file says the same.
+    """
+    files = running.refreshing.files
+    running.mounted.swap(**{KEYS: oct_of(OLD_SECRET)})
+    await files.look()
+    assert files.refused == {KEYS}
+    running.mounted.swap(**{SECRETS: NEW_SECRET})
+    await files.look()
+    await files.look()
+
+    assert files.refused == set()
+    assert running.takes(oct_of(OLD_SECRET))
+
+
 def oct_of(text: str) -> str:
     """Return a key set whose secret is this text's."""
     k = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

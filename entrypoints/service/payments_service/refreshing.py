@@ -40,6 +40,7 @@ class RereadFiles:
 
     settings: Settings
     _takers: Mapping[str, _Take]
+    _texts: dict[str, str] = attrs.field(init=False, factory=dict, repr=False)
     # Those that cannot be used now, and how often each became so.
     refused: set[str] = attrs.field(init=False, factory=set)
     refusals: Counter[str] = attrs.field(init=False, factory=Counter)
@@ -49,15 +50,24 @@ class RereadFiles:
         for name in self.settings.rereadable:
             try:
                 # In a thread: a disk may hang, and keys are tried for weakness.
-                changed = await asyncio.to_thread(self.settings.reread, name)
+                text, changed = await asyncio.to_thread(self._changed, name)
             except SettingsError as error:
+                self._texts.pop(name, None)
                 self._refuse(name, error)
                 continue
             self.refused.discard(name)
+            self._texts[name] = text
             if changed != self.settings:
                 self.settings = changed
                 self._takers[name](changed)
                 structlog.get_logger().info("read again", setting=name)
+
+    def _changed(self, name: str) -> tuple[str, Settings]:
+        text = self.settings.file_text(name)
+        if text == self._texts.get(name):
+            # Trying keys for weakness takes long for a thing that is done all the time.
+            return text, self.settings
+        return text, self.settings.reread(name, text)
 
     async def keep_looking(self) -> None:
         while True:

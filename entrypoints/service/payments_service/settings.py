@@ -267,16 +267,27 @@ class Settings:
         files = {name: f"{field}_file" for name, (field, _) in _REREAD.items()}
         return tuple(name for name, file in files.items() if getattr(self, file))
 
-    def reread(self, name: str) -> Self:
-        """Return the settings with what the file of a variable says now.
+    def file_text(self, name: str) -> str:
+        """Return what the file of a variable says now.
 
-        They are equal to these if it says the same.
+        Raises:
+            SettingsError: it cannot be read.
+        """
+        field, _ = _REREAD[name]
+        path = getattr(self, f"{field}_file")
+        try:
+            return _file_text(path, f"the file of {name}_FILE")
+        except ValueError as error:
+            raise SettingsError({name: str(error)}) from error
+
+    def reread(self, name: str, text: str) -> Self:
+        """Return the settings with what the file of a variable says now.
 
         Raises:
             SettingsError: with that no process would start.
         """
         field, read = _REREAD[name]
-        given = _Reader({f"{name}_FILE": str(getattr(self, f"{field}_file"))})
+        given = _Reader({name: text})
         value = given.required(name, read)
         if given.problems:
             raise SettingsError(given.problems)
