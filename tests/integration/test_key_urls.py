@@ -26,6 +26,7 @@ from payments_service.http.app import create_app
 from payments_service.refreshing import Refreshing
 from payments_service.settings import Settings
 from support import databases, service
+from support.command_line import Inside
 from support.jwks_server import KeyServer, serving_keys
 from support.plain_http import TLS
 from support.service import AUDIENCE, ISSUER, World
@@ -310,7 +311,11 @@ async def test_without_keys_nobodys_token_is_called_bad() -> None:
 
 
 def test_t48_t30_a_service_follows_the_keys_of_its_issuers(
-    postgres: str, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: str,
+    template: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inside: Inside,
 ) -> None:
     """
     A key that was published a moment ago opens at once; one that nobody published is
@@ -359,6 +364,10 @@ def test_t48_t30_a_service_follows_the_keys_of_its_issuers(
             assert status(users.of_service("crm"), "/feed") == 200
             assert status(Issuer(CLUSTER, users_keys, users.keys).token()) == 401
             assert {*clusters_keys.authorizations} == {f"Bearer {TOKEN}"}
+            # A command reads the keys itself, and lets the token die everywhere.
+            dead = inside("token", "invalidate", first, "--json", env=under.env(0, 0))
+            assert (dead.code, dead.json) == (0, {"invalidated": True})
+            assert status(first) == 401
             shown = httpx.get(f"{running.ops_url}/metrics", verify=TLS).text
             assert (
                 'payments_keys_failures_total{setting="PAYMENTS_JWT_KEYS_URL"} 0.0'
