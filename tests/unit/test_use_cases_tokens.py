@@ -361,16 +361,18 @@ NO_KEYS: Final = KeysUnavailable("users")
 
 @pytest.mark.parametrize("error", [UNKNOWN, NO_KEYS], ids=["unknown", "none"])
 async def test_t48_a_key_that_just_came_is_read_before_a_token_is_refused(
-    store: MemoryTokenStore, error: InvalidToken | KeysUnavailable
+    store: MemoryTokenStore, time: LeaseTime, error: InvalidToken | KeysUnavailable
 ) -> None:
     """
     Also before a token that is to be revoked is called no token: others know its key.
     """
     asked = Rolled(error)
-    caller = await AuthenticateCaller(asked, store)("ada-1")
+    caller = await AuthenticateCaller(asked, following(store, time))("ada-1")
     assert (caller.user_id, asked.read) == (ADA, ["users"])
 
-    revoke = InvalidateToken(Rolled(error), store, FixedClock(NOON))
+    revoke = InvalidateToken(
+        Rolled(error), store, FixedClock(NOON), waiting(store, time)
+    )
     assert await revoke("ada-1", caller=ADA_CALLS)
     assert await store.is_revoked(ADAS)
 
@@ -379,6 +381,7 @@ async def test_t48_a_key_that_just_came_is_read_before_a_token_is_refused(
 @pytest.mark.parametrize("error", [UNKNOWN, NO_KEYS], ids=["unknown", "none"])
 async def test_t30_keys_are_read_once_for_a_token(
     store: MemoryTokenStore,
+    time: LeaseTime,
     error: InvalidToken | KeysUnavailable,
     *,
     may_read: bool,
@@ -389,34 +392,40 @@ async def test_t30_keys_are_read_once_for_a_token(
     verifier = Rolled(error, after=error, may_read=may_read)
 
     with pytest.raises(type(error)):
-        await AuthenticateCaller(verifier, store)("ada-1")
+        await AuthenticateCaller(verifier, following(store, time))("ada-1")
 
     assert verifier.read == ["users"]
 
 
-async def test_without_keys_no_token_is_called_dead(store: MemoryTokenStore) -> None:
+async def test_without_keys_no_token_is_called_dead(
+    store: MemoryTokenStore, time: LeaseTime
+) -> None:
     """
     Whoever revokes one is told that it was not done.
     """
     verifier = Rolled(NO_KEYS, may_read=False)
-    revoke = InvalidateToken(verifier, store, FixedClock(NOON))
+    revoke = InvalidateToken(verifier, store, FixedClock(NOON), waiting(store, time))
 
     with pytest.raises(KeysUnavailable):
         await revoke("ada-1", caller=ROOT_CALLS)
 
 
 async def test_a_service_revokes_its_own_tokens_and_nobody_elses(
-    store: MemoryTokenStore,
+    store: MemoryTokenStore, time: LeaseTime
 ) -> None:
     """
     Not even those of a user of the same name.
     """
     service = Caller(attrs.evolve(ADAS, is_service=True))
-    revoke = InvalidateToken(NamesAsTokens(), store, FixedClock(NOON))
+    revoke = InvalidateToken(
+        NamesAsTokens(), store, FixedClock(NOON), waiting(store, time)
+    )
     with pytest.raises(TokenNotFound):
         await revoke("ada-1", caller=service)
     with pytest.raises(AccountNotFound):
-        await cutting_off(store)(ADA, caller=service)
+        await cutting_off(store, time=time)(ADA, caller=service)
 
     own = NamesAsTokens((service.token,))
-    assert await InvalidateToken(own, store, FixedClock(NOON))("ada-1", caller=service)
+    assert await InvalidateToken(own, store, FixedClock(NOON), waiting(store, time))(
+        "ada-1", caller=service
+    )
