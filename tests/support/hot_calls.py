@@ -45,6 +45,7 @@ from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_list import PaymentPlace
 from payments_core.retention import PurgeKind
+from payments_core.revocations import RevocationQuery
 from payments_core.subscription import Subscription
 from payments_core.timeline import place_of
 from payments_core.tokens import TokenRevocation, UserTokenRevocation
@@ -409,14 +410,35 @@ async def _revoke(it: World) -> None:
 
 
 async def _cut_off(it: World) -> None:
-    await it.on.tokens.revoke_issued_before(
-        UserTokenRevocation(user_id=OF_LIGHT, at=LATE)
-    )
+    # One who is there, one who is new, and what was known already.
+    for user in (OF_LIGHT, it.user, it.user):
+        revocation = UserTokenRevocation(user_id=user, at=LATE)
+        await it.on.tokens.revoke_issued_before(revocation)
+
+
+async def _cut_off_all(it: World) -> None:
+    # Each walk's is later than that of the walk before.
+    at = EARLY - SECOND * len(it.mark)
+    for _ in range(2):
+        await it.on.tokens.revoke_all_issued_before(at)
 
 
 async def _revocations(it: World) -> None:
     first = await it.on.tokens.page(limit=PAGE)
     await it.on.tokens.page(limit=PAGE, after=first.after)
+
+
+async def _poll(it: World, *, after: int) -> None:
+    await it.on.revocations.poll(
+        RevocationQuery(
+            process_id=it.mark,
+            heard=0,
+            after=after,
+            limit=PAGE,
+            expires_from=EARLY,
+            issued_from=NOON - timedelta(days=10_000),
+        )
+    )
 
 
 async def _purge(it: World) -> None:
@@ -614,11 +636,21 @@ CALLS: Final[Sequence[Call]] = (
     ),
     Call(
         "PostgresTokens.is_revoked",
-        2,
+        4,
         lambda it: it.on.tokens.is_revoked(a_token("jti_7")),
     ),
-    Call("PostgresTokens.invalidate", 2, _revoke),
-    Call("PostgresTokens.revoke_issued_before", 2, _cut_off),
+    Call("PostgresTokens.invalidate", 8, _revoke),
+    Call("PostgresTokens.revoke_issued_before", 12, _cut_off),
+    Call("PostgresTokens.revoke_all_issued_before", 12, _cut_off_all),
+    Call("PostgresRevocationLog.poll", 40, lambda it: _poll(it, after=0)),
+    Call("PostgresRevocationLog.poll", 40, lambda it: _poll(it, after=COUNT)),
+    Call("PostgresRevocationLog.is_heard", 8, lambda it: it.on.revocations.is_heard(1)),
+    Call("PostgresRevocationLog.leave", 8, lambda it: it.on.revocations.leave(it.mark)),
+    Call(
+        "PostgresIntentDirectory.declines_of",
+        PAGE,
+        lambda it: it.on.intents.declines_of(OF_HEAVY, after=EARLY, limit=PAGE),
+    ),
     Call("PostgresTokens.page", 30, _revocations),
     Call("PostgresCheckpoints.find", 20, _checkpoint),
     Call("PostgresCheckpoints.claim", 20, _checkpoint),

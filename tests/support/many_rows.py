@@ -118,10 +118,14 @@ from {_ALL}
 union all
 select 'customer', 'cus_' || n, '', {_THEN}, 1, 12, 0, false, null, 'u' || n
 from {_ALL};
-insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at)
-select 'https://users.example', 'jti_' || n, 'u' || n, {_THEN}, {_THEN} from {_ALL};
-insert into token_cut_offs (user_id, at)
-select 'u' || n, timestamptz '2020-01-01' + n * interval '1 second' from {_ALL};
+insert into invalidated_tokens (issuer, jti, user_id, expires_at, invalidated_at,
+    position)
+select 'https://users.example', 'jti_' || n, 'u' || n, {_THEN}, {_THEN}, n from {_ALL};
+insert into token_cut_offs (user_id, at, position)
+select 'u' || n, timestamptz '2020-01-01' + n * interval '1 second', {COUNT} + n
+from {_ALL};
+insert into revocation_head (singleton, position) values (true, 2 * {COUNT})
+on conflict (singleton) do update set position = excluded.position;
 insert into listed_customers (sweep, customer_id)
 select timestamptz '2026-01-31 12:00Z', 'cus_' || n from {_ALL};
 insert into erased_keys (digest, at)

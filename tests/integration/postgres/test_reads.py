@@ -37,6 +37,7 @@ SMALL: Final = frozenset(
     {
         *("feed_head", "delivery_cursors", "purged_jobs", "checkpoints"),
         *("gateway_budgets", "deployment", "erasures", "alembic_version"),
+        *("revocation_head", "revocation_heartbeats"),
     }
 )
 # A row costs its page, and a way down an index of three pages at most. What is written
@@ -108,6 +109,15 @@ NOT_PLANNED: Final[Mapping[str, str]] = {
     "give_positions_v1: from feed_head": "where the row is missing, or locked",
     "give_positions_v1: into feed_head": "where the row is missing",
     "give_positions_v1: from account_log": "where the row is missing",
+    **dict.fromkeys(
+        (
+            "begin_revocations_v1: from invalidated_tokens",
+            "begin_revocations_v1: from token_cut_offs",
+            "begin_revocations_v1: into revocation_head",
+        ),
+        "where the row is missing",
+    ),
+    "revoke_issued_before_v1: from token_cut_offs": "where another one was first",
     "load_v1: from payments": "histories, which this release loads by `history_v1`",
 }
 _STATEMENT: Final = re.compile(
