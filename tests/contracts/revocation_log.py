@@ -161,12 +161,15 @@ class RevocationLogContract:
             await stores.revocations.leave(process_id)
         assert await stores.revocations.is_heard(position)
 
+    @pytest.mark.parametrize("is_known", [False, True])
     async def test_f55_who_heard_of_what_was_never_given_has_heard_nothing(
-        self, stores: Stores
+        self, stores: Stores, *, is_known: bool
     ) -> None:
         """
         It heard of that in another database, from before a restore.
         """
+        if is_known:
+            await polled(stores)
         news = await polled(stores, 1000)
         assert (news.head, news.tokens) == (0, [])
         (position,) = await revoked(stores, "a")

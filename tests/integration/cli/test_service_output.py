@@ -119,11 +119,14 @@ def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
         break_ = "alter table payment_accounts rename email_key to gone"
         databases.run(databases.execute(database_url, break_))
         broken = exercise(service)
+        # The service polls: it would be back before the database is renamed.
+        closed = f"alter database {name} allow_connections false"
         away = f"alter database {name} rename to away_{name}"
-        databases.run(databases.execute(other, end(name), away))
+        databases.run(databases.execute(other, closed, end(name), away))
         without = exercise(service)
         back = f"alter database away_{name} rename to {name}"
-        databases.run(databases.execute(other, back))
+        opened = f"alter database {name} allow_connections true"
+        databases.run(databases.execute(other, back, opened))
     text = written.path.read_text()
     hidden = [
         CANARY,

@@ -113,7 +113,7 @@ def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
     one = dev.run(
         "token", "invalidate", "--user", "everybody", "--issued-before", early
     )
-    asked = dev.run(*words, "NOW")
+    asked = payments(*words, "NOW", env=dev.env)
     dry = dev.run(*words, early, "--dry-run", "--json").json
     assert (one.code, dev.asks(token, "everybody")) == (0, 200)
     assert (asked.code, asked.out) == (6, "")
