@@ -15,7 +15,6 @@ from payments_adapters.stripe.fields import (
     Thing,
     Visible,
     decode,
-    require_utf_8,
 )
 from payments_core.events import EventKey
 
@@ -62,7 +61,6 @@ def envelope_of(body: bytes) -> Envelope:
     Raises:
         Malformed: it is not a snapshot event of Stripe.
     """
-    require_utf_8(body)
     envelope = decode(_ENVELOPE, body)
     if envelope.kind != _EVENT:
         raise Malformed("object", "not an event")

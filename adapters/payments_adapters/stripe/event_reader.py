@@ -45,6 +45,7 @@ from payments_core.identity import CUSTOMER_ID_LENGTH_MAX, CustomerId
 
 _CUSTOMER: Final = "customer"
 _NUL_IS_READ: Final = "a text that is read holds a NUL character"
+_NO_TEXT: Final = QuarantineNeeded(f"{UNREADABLE}: body: not UTF-8")
 _NEVER: Final = moment(0)
 
 
@@ -55,6 +56,12 @@ def translate(
 
     `livemode` and `at` are those of an event that does not say its own.
     """
+    try:
+        # msgspec does not look into the texts that it skips.
+        body.decode()
+    except UnicodeDecodeError:
+        # Nothing of the error is kept: it has the whole body, and logs would, too.
+        return _unread(body, _NO_TEXT, livemode=livemode, at=at or _NEVER)
     try:
         try:
             envelope = envelope_of(body)

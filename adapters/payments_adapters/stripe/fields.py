@@ -80,22 +80,6 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def require_utf_8(body: bytes) -> None:
-    """Refuse what is no text: msgspec does not look into the texts that it skips.
-
-    Raises:
-        Malformed: it is not UTF-8.
-    """
-    try:
-        body.decode()
-        is_text = True
-    except UnicodeDecodeError:
-        is_text = False
-    # Out here: a UnicodeDecodeError would carry the whole body along, into logs.
-    if not is_text:
-        raise Malformed("", "not UTF-8")
-
-
 _Decoded = TypeVar("_Decoded")
 
 

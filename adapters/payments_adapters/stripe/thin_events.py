@@ -16,15 +16,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from payments_adapters.stripe.fields import (
-    KIND,
-    Id,
-    Malformed,
-    Text,
-    Visible,
-    decode,
-    require_utf_8,
-)
+from payments_adapters.stripe.fields import KIND, Id, Malformed, Text, Visible, decode
 from payments_adapters.stripe.other_types import why_ignored
 from payments_core.events import (
     GatewayEvent,
@@ -100,7 +92,6 @@ def thin_event_of(body: bytes, followed: Mapping[str, str | None]) -> GatewayEve
     Raises:
         Malformed: it cannot be read.
     """
-    require_utf_8(body)
     event = decode(_EVENT, body)
     if not _YEAR_MIN <= event.created.year < _YEAR_MAX:
         raise Malformed("created", "not a moment of this century")
