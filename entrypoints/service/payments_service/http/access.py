@@ -1,17 +1,26 @@
 """What a user has access to, and what there is to have."""
 
+from collections.abc import Mapping
+
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
 from payments_core import errors
-from payments_core.use_cases import ReadAccess, ReadCatalogue
+from payments_core.caller import Caller
+from payments_core.identity import Email, UserId
+from payments_core.use_cases import ReadCatalogue
+from payments_service.http.account_reads import (
+    AccountReads,
+    Shown,
+    read_by,
+    tagged_read,
+)
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
 from payments_service.http.parameters import Feature, IfNoneMatch, UserInPath
 from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
-from payments_service.http.revalidation import OF_ACCOUNTS, REVALIDATED, AccountTags
 from payments_service.presentation.access import (
     CatalogueOut,
     FeatureAccessOut,
@@ -19,19 +28,32 @@ from payments_service.presentation.access import (
 )
 
 
+async def _read_access(
+    reads: AccountReads, user: UserId | Email, caller: Caller, query: Mapping[str, str]
+) -> Shown:
+    feature = query.get("feature")
+    out: UserAccessOut | FeatureAccessOut
+    if feature is None:
+        found = await reads.access(user, caller=caller)
+        out = UserAccessOut.of(found)
+    else:
+        found, to = await reads.access.to_feature(user, feature, caller=caller)
+        out = FeatureAccessOut.of_user(found.user_id, feature, to)
+    return Shown(out, found.user_id, found.version)
+
+
 @get(
     "/users/{user:str}/access",
     before_request=no_body,
     response_headers=[ETAG],
     responses=NOT_MODIFIED,
-    opt=refuses(*USER, errors.FeatureNotFound) | REVALIDATED,
+    opt=refuses(*USER, errors.FeatureNotFound) | read_by(_read_access),
 )
-async def get_access(  # noqa: PLR0913  # each of its request or by name
+async def get_access(  # each of its request or by name
     request: HttpRequest,
     user: UserInPath,
     *,
-    read_access: NamedDependency[ReadAccess],
-    tags: NamedDependency[AccountTags],
+    reads: NamedDependency[AccountReads],
     feature: Feature = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response[UserAccessOut | FeatureAccessOut]:
@@ -39,21 +61,9 @@ async def get_access(  # noqa: PLR0913  # each of its request or by name
 
     By product and by feature; with `feature`, to that one alone.
     """
-    named, caller = user_in_path(user), request.user
-    out: UserAccessOut | FeatureAccessOut
-    if feature is None:
-        found = await read_access(named, caller=caller)
-        out = UserAccessOut.of(found)
-    else:
-        found, to = await read_access.to_feature(named, feature, caller=caller)
-        out = FeatureAccessOut.of_user(found.user_id, feature, to)
-    return tagged(
-        out,
-        msgspec.json.encode(out),
-        given=if_none_match,
-        cache=OF_ACCOUNTS,
-        tag=tags.of(request.scope, found.user_id, found.version),
-    )
+    query = {} if feature is None else {"feature": feature}
+    shown = await _read_access(reads, user_in_path(user), request.user, query)
+    return tagged_read(request.scope, reads, shown, given=if_none_match)
 
 
 @get(

@@ -57,12 +57,12 @@ from payments_service.http import (
     tokens,
     users,
 )
+from payments_service.http.account_reads import AccountAnswers, AccountReads
 from payments_service.http.authentication import BearerAuthentication
 from payments_service.http.lanes import Lane
 from payments_service.http.operations import idempotency_key
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import HttpRequest
-from payments_service.http.revalidation import AccountTags, Revalidation
 from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
@@ -85,7 +85,6 @@ _NEEDS: Final = {
     "list_users": ListUsers,
     "preview": PreviewChange,
     "read": ReadSubscriptions,
-    "read_access": ReadAccess,
     "read_catalogue": ReadCatalogue,
     "read_feed": ReadFeed,
     "read_intent": ReadIntent,
@@ -145,7 +144,7 @@ def described() -> dict[str, Any]:
         for_anybody=[webhooks_described(), *FOR_ANYBODY],
         # Nothing is called: that they are there says that they are no parameters.
         dependencies={
-            **{name: _provide(None) for name in (*_NEEDS, "document", "tags")},
+            **{name: _provide(None) for name in (*_NEEDS, "document", "reads")},
             **OF_REQUESTS,
         },
     )
@@ -172,13 +171,15 @@ def create_app(container: Container) -> RequestContext:
             app, container[AuthenticateCaller], container[RateLimiter]
         )
 
-    tags = AccountTags(container[GetPaymentStatus].policy)
+    reads = AccountReads(
+        container[GetPaymentStatus], container[ReadAccess], container[CheckAnswer]
+    )
 
-    def revalidated(app: ASGIApp) -> ASGIApp:
-        return Revalidation(app, container[CheckAnswer], tags)
+    def answered(app: ASGIApp) -> ASGIApp:
+        return AccountAnswers(app, reads)
 
     for_callers = Router(
-        "/", route_handlers=FOR_CALLERS, middleware=[authenticated, revalidated]
+        "/", route_handlers=FOR_CALLERS, middleware=[authenticated, answered]
     )
     app = Litestar(
         [
@@ -198,7 +199,7 @@ def create_app(container: Container) -> RequestContext:
         dependencies={
             **{name: _provide(container[kind]) for name, kind in _NEEDS.items()},
             "document": _provide(openapi.Document(described)),
-            "tags": _provide(tags),
+            "reads": _provide(reads),
             **OF_REQUESTS,
         },
         request_class=HttpRequest,

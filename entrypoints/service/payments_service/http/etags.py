@@ -44,7 +44,7 @@ def tagged(
     of the body.
     """
     tag = tag or f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    is_known = given is not None and not {tag, "*"}.isdisjoint(_tags(given))
+    is_known = given is not None and is_given(tag, given)
     answer = _Encoded(
         shape,
         status_code=HTTPStatus.NOT_MODIFIED if is_known else None,
@@ -55,5 +55,7 @@ def tagged(
     return answer
 
 
-def _tags(header: str) -> set[str]:
-    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+def is_given(tag: str, header: str) -> bool:
+    """Say whether an `If-None-Match` names a tag, weak or strong, or any."""
+    given = {it.strip().removeprefix("W/") for it in header.split(",")}
+    return not {tag, "*"}.isdisjoint(given)

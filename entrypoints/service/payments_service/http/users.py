@@ -1,8 +1,8 @@
 """Users: registering them, and whether they have paid."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
-import msgspec
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -10,18 +10,24 @@ from litestar.params import JSONBody
 from payments_adapters.emails import read_email
 from payments_core import errors
 from payments_core.by_hand import ByHand
+from payments_core.caller import Caller
 from payments_core.errors import InvalidValue
-from payments_core.identity import customer_id, user_id
+from payments_core.identity import Email, UserId, customer_id, user_id
 from payments_core.jobs import SyncUser
 from payments_core.use_cases import GetPaymentStatus, RegisterCustomer, RegisterUser
+from payments_service.http.account_reads import (
+    AccountReads,
+    Shown,
+    read_by,
+    tagged_read,
+)
 from payments_service.http.authentication import admin_only
 from payments_service.http.bodies import UserIn
-from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
+from payments_service.http.etags import ETAG, NOT_MODIFIED
 from payments_service.http.parameters import IfNoneMatch, UserIdInPath, UserInPath
 from payments_service.http.refusals import GATEWAY, USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
-from payments_service.http.revalidation import OF_ACCOUNTS, REVALIDATED, AccountTags
 from payments_service.presentation.schemas import PaymentStatusOut
 
 
@@ -68,33 +74,32 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     return PaymentStatusOut.of(payment_status.view(account))
 
 
+async def _read_status(
+    reads: AccountReads, user: UserId | Email, caller: Caller, _: Mapping[str, str]
+) -> Shown:
+    view = await reads.payment_status(user, caller=caller)
+    return Shown(PaymentStatusOut.of(view), view.account.user_id, view.version)
+
+
 @get(
     "/users/{user:str}/payment-status",
     before_request=no_body,
     response_headers=[ETAG],
     responses=NOT_MODIFIED,
-    opt=refuses(*USER) | REVALIDATED,
+    opt=refuses(*USER) | read_by(_read_status),
 )
 async def get_payment_status(
     request: HttpRequest,
     user: UserInPath,
-    payment_status: NamedDependency[GetPaymentStatus],
-    tags: NamedDependency[AccountTags],
+    reads: NamedDependency[AccountReads],
     if_none_match: IfNoneMatch = None,
 ) -> Response[PaymentStatusOut]:
     """Say whether a user has paid, and until when.
 
     A user's first call registers them if their token carries an e-mail.
     """
-    view = await payment_status(user_in_path(user), caller=request.user)
-    out = PaymentStatusOut.of(view)
-    return tagged(
-        out,
-        msgspec.json.encode(out),
-        given=if_none_match,
-        cache=OF_ACCOUNTS,
-        tag=tags.of(request.scope, view.account.user_id, view.version),
-    )
+    shown = await _read_status(reads, user_in_path(user), request.user, {})
+    return tagged_read(request.scope, reads, shown, given=if_none_match)
 
 
 @post(
