@@ -44,15 +44,16 @@ def test_each_hop_is_a_function_of_its_file(file: str, function: str) -> None:
     assert function in functions(module)
 
 
-def test_three_ways_are_walked() -> None:
+def test_four_ways_are_walked() -> None:
     """
-    A webhook's body, a subscription's POST and a job, none of them empty.
+    A webhook's body, a read, a subscription's POST and a job, none of them empty.
     """
     section = PAGE.partition("## Walks")[2].partition("\n## ")[0]
     walks = section.split("\n### ")[1:]
 
     assert [walk.partition("\n")[0] for walk in walks] == [
         "A webhook's body",
+        "A read",
         "A subscription's POST",
         "A job",
     ]
