@@ -215,6 +215,24 @@ def test_t57_a_dot_segment_is_no_user(service: ServiceProcess, user: str) -> Non
     assert (status, json.loads(body)["code"]) == (400, "invalid_value")
 
 
+@pytest.mark.parametrize(
+    "path", ["//payments-gateway/api/feed", f"{PREFIX}//feed", f"{PREFIX}/feed//"]
+)
+def test_t57_a_doubled_slash_is_no_path_of_ours(
+    service: ServiceProcess, path: str
+) -> None:
+    """
+    What is in front sees another path, and so would the limits of what is in flight.
+    """
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        f"Authorization: Bearer {service.world.admin()}\r\n\r\n"
+    )
+    status, body = exchanged(service, "port", request.encode())
+
+    assert (status, json.loads(body)["code"]) == (404, "not_found")
+
+
 # What occurs twice
 
 

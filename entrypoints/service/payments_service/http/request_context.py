@@ -40,6 +40,11 @@ _LOG: Final = logging.getLogger()
 _BAD_HOST: Final = HttpProblem(
     HTTPStatus.BAD_REQUEST, "bad_host", "a request has one Host (RFC 9112, section 3.2)"
 )
+_NOT_FOUND: Final = HttpProblem(
+    HTTPStatus.NOT_FOUND, "not_found", HTTPStatus.NOT_FOUND.description
+)
+# Litestar takes it for one: what is in front, and the lanes, would see another path.
+_DOUBLED: Final = b"//"
 _ENDING: Final = HttpProblem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "shutting_down",
@@ -54,8 +59,8 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 _Header = tuple[bytes, bytes]
 
 
-def _read(scope: HTTPScope) -> tuple[str, bool]:
-    """Return the request's id, and whether its `Host` is as it has to be.
+def _read(scope: HTTPScope) -> tuple[str, HttpProblem | None]:
+    """Return the request's id, and what is wrong with its `Host` or its path.
 
     The id is the caller's if that is a harmless one, else a new one.
     """
@@ -66,8 +71,12 @@ def _read(scope: HTTPScope) -> tuple[str, bool]:
         elif name == b"x-request-id" and not request_id and _GIVEN_ID.fullmatch(value):
             # It is logged, and sent back.
             request_id = "" if holds_card_number(value.decode()) else value.decode()
-    is_good = hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0")
-    return request_id or os.urandom(8).hex(), is_good
+    wrong = None
+    if hosts != 1 and (hosts > 1 or scope["http_version"] != "1.0"):
+        wrong = _BAD_HOST
+    elif _DOUBLED in scope["raw_path"]:
+        wrong = _NOT_FOUND
+    return request_id or os.urandom(8).hex(), wrong
 
 
 def _allowing(name: bytes, value: bytes, known: frozenset[bytes]) -> _Header:
@@ -160,7 +169,7 @@ class RequestContext:
             return
         if b"%2" in scope["raw_path"]:
             scope["path"] = _path(scope["raw_path"])
-        request_id, has_good_host = _read(scope)
+        request_id, wrong = _read(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         answer = _Answer(scope, request_id, self._allowed, send)
@@ -182,10 +191,10 @@ class RequestContext:
         lane.in_flight_count += 1
         LANE.set(lane)
         try:
-            if has_good_host:
+            if wrong is None:
                 await self.app(scope, receive, answer)
             else:
-                await send_problem(_BAD_HOST, request_id, answer)
+                await send_problem(wrong, request_id, answer)
         except BaseException as error:
             await answer.instead(error)
             raise
