@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 import httpx
 import pytest
+from typing_extensions import override
 
 from payments_sandbox import Fault, Sandbox
 from payments_sandbox.api import ApiRequest, ApiResponse
@@ -32,6 +33,18 @@ CREATES: Final = "POST /v1/subscriptions"
 
 
 @attrs.frozen
+class WithoutLimits(SalesWorld):
+    """A user may ask as often at once as there are rivals."""
+
+    @override
+    def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
+        return {
+            **SalesWorld.env(self, port, ops_port),
+            "PAYMENTS_CARDS_PER_MINUTE": "0",
+        }
+
+
+@attrs.frozen
 class TwoServices:
     """Two processes on one database, in front of one sandbox."""
 
@@ -48,7 +61,7 @@ def pair(postgres: str, template: str) -> Iterator[TwoServices]:
         Sandbox(start=datetime.now(UTC).replace(microsecond=0)) as sandbox,
         wired(sandbox) as wire,
     ):
-        world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
+        world = WithoutLimits(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
         with running(world, 2) as services:
             stack = stocked(sandbox, wire, services[0])
             yield TwoServices(sandbox, world, services, stack)
