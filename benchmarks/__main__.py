@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import growth, start
-from benchmarks.cases import Cases
+from benchmarks.cases import Case, Cases
 from benchmarks.deployment import Bench, Meter, processes
 from payments_service.dev.postgres import embedded_postgres
 
@@ -31,12 +32,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=(*KEYS, *APART), default=KEYS)
     options = parser.parse_args()
     if "growth" in options.only:
+        _say("growth: filling two databases, for minutes")
         growth.main(FIRST_PORT + 20, options.rounds, options.seconds)
     with embedded_postgres(durable=True) as postgres:
         bench = Bench(postgres.dsn)
         if set(options.only) - {"growth"}:
+            _say("registering users")
             asyncio.run(bench.prepare())
         if "start" in options.only:
+            _say("start: starting processes, one after the other")
             start.main(bench, FIRST_PORT + 30, options.rounds)
         if not set(options.only) & set(KEYS):
             return
@@ -52,12 +56,21 @@ def main() -> None:
         with processes(commands, [*ours, *bare]) as pids:
             meter = Meter(pids[:PROCESSES_COUNT], [postgres.pid])
             results = [
-                _told(case.measured(options.rounds, meter))
+                _measured(case, options.rounds, meter)
                 for case in Cases(bench, ours, bare, options.seconds).all()
                 if case.key in options.only
             ]
     if options.json:
         LATEST.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _say(what: str) -> None:
+    print(f"{what} …", file=sys.stderr, flush=True)
+
+
+def _measured(case: Case, rounds: int, meter: Meter) -> dict[str, Any]:
+    _say(f"{case.key}: {case.name}")
+    return _told(case.measured(rounds, meter))
 
 
 def _told(result: dict[str, Any]) -> dict[str, Any]:
