@@ -1,11 +1,12 @@
 """What the owner of a deployment decides."""
 
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from payments_core.catalogue import Catalogue
+if TYPE_CHECKING:
+    from payments_core.catalogue import Catalogue
 
 
 @attrs.frozen
@@ -20,7 +21,7 @@ class Policy:
 
     grace: timedelta = timedelta(days=3)
     livemode: bool = False
-    catalogue: Catalogue | None = None
+    catalogue: "Catalogue | None" = None
 
     def grace_of(self, product: str) -> timedelta:
         """Return how long access to a product outlives what was paid."""
