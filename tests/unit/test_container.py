@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import attrs
 import pytest
 
-from contracts.examples import ADA, NOON, an_account, email_of
+from contracts.examples import ADA, NOON, a_token, an_account, email_of
 from payments_adapters.memory import (
     FixedClock,
     MemoryDatabase,
     MemoryLedger,
     MemoryLists,
+    MemoryTokenStore,
 )
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.rate_limited_gateway import (
@@ -23,11 +26,13 @@ from payments_adapters.rate_limited_gateway import (
 from payments_adapters.stripe import sign
 from payments_core.jobs import Reconcile, RunWork
 from payments_core.ports import GatewayLists
+from payments_core.tokens import UserTokenRevocation
 from payments_core.use_cases import (
     BackFillEvents,
     CheckChange,
     ExecuteOperation,
     FindPrice,
+    FollowRevocations,
     GetPaymentStatus,
     InvalidateToken,
     InvalidateUserTokens,
@@ -115,6 +120,30 @@ def test_tokens_leases_and_signatures_have_the_real_time() -> None:
     signature = sign(body, secret=NOWHERE.secrets[0], at=NOON)
     assert container.reader.read(body, signature).id
     assert usual[RecordFacts].system_clock() > datetime.now(UTC) - timedelta(minutes=1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "setting",
+    [it.name for it in attrs.fields(Settings) if it.name.endswith("_max_age")],
+)
+async def test_t44_tokens_of_every_issuer_stay_revoked_while_they_may_live(
+    setting: str,
+) -> None:
+    """
+    Also where the tokens of another issuer live shorter: of a cluster's services, say.
+    """
+    longer: dict[str, Any] = {setting: timedelta(days=30)}
+    settings = attrs.evolve(Settings.from_env(NOWHERE.env(0, 0)), **longer)
+    container = build_container(settings, Overrides(system_clock=FixedClock(NOON)))
+    store = MemoryTokenStore()
+    known = attrs.evolve(container[FollowRevocations], log=store, tokens=store)
+    at = NOON - timedelta(days=29)
+    token = a_token(issued_at=at)
+    one = UserTokenRevocation(user_id=token.user_id, at=at)
+    await store.revoke_issued_before(one)
+
+    assert await known.is_revoked(token)
 
 
 def test_lists_take_the_place_of_the_usual_ones() -> None:

@@ -547,7 +547,8 @@ def _follow_revocations(
             container.resolve(LeaseClock),
             container.resolve(SystemClock),
             _uuid(),
-            settings.jwt_max_age,
+            # Of whichever issuer: a revocation has to be known while a token lives.
+            max(settings.jwt_max_age, settings.kubernetes_max_age),
             _log_unheard,
         )
 
