@@ -7,14 +7,19 @@ Rule 2: a body goes with its day, but for one of an event that is pending or
 Rule 3: what is open is never purged: a pending event, an intent, a job. A quarantined
         event goes with its age, and its body with it.
 Rule 4: no body outlives its event.
+Rule 5: a process that says nothing for `SILENT_FOR` was killed. It has long relied on
+        nothing, while a clock that jumps makes a process look silent for hours only.
 """
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
 from payments_core.now import Now
+
+SILENT_FOR: Final = timedelta(days=1)
 
 
 class PurgeKind(StrEnum):
@@ -28,6 +33,8 @@ class PurgeKind(StrEnum):
     JOBS = "jobs"
     # Of tokens that have expired.
     REVOCATIONS = "revocations"
+    # Of processes that were killed: each revocation waits a lease out for them.
+    HEARTBEATS = "heartbeats"
 
 
 @attrs.frozen(kw_only=True)
@@ -46,8 +53,9 @@ class Retention:
     def before(self, kind: PurgeKind, now: Now) -> datetime | None:
         """Return since when what is older may go; None if nothing may."""
         kept = self._kept(kind)
-        # Tokens know nothing of a sandbox's time.
-        at = now.system if kind is PurgeKind.REVOCATIONS else now.at
+        # Tokens and processes know nothing of a sandbox's time.
+        is_real = kind in {PurgeKind.REVOCATIONS, PurgeKind.HEARTBEATS}
+        at = now.system if is_real else now.at
         return None if kept is None else at - kept
 
     def _kept(self, kind: PurgeKind) -> timedelta | None:
@@ -63,3 +71,5 @@ class Retention:
                 return self.jobs
             case PurgeKind.REVOCATIONS:
                 return self.revocations
+            case PurgeKind.HEARTBEATS:
+                return SILENT_FOR

@@ -1,6 +1,6 @@
 """What every purge promises: what is old and settled goes, and nothing else."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
@@ -18,6 +18,7 @@ from contracts.examples import (
     an_intent,
 )
 from contracts.ledger_jobs import JOB, OTHER_JOB, asked, claimed, finished, waited
+from contracts.revocation_log import polled, revoked
 from contracts.stores import SAVED, Stores, first_page
 from contracts.token_store import revocation_of
 from payments_core.changes import Changes
@@ -29,6 +30,7 @@ from payments_core.tokens import TOKEN_AGE_MAX, UserTokenRevocation
 
 MOMENT: Final = timedelta(microseconds=1)
 DAY: Final = timedelta(days=1)
+FAR_AHEAD: Final = datetime(9000, 1, 1, tzinfo=UTC)
 QUARANTINED: Final = Outcome(EventState.QUARANTINED)
 BODIES: Final = (PurgeKind.BODY_DAYS, PurgeKind.BODIES)
 OUTCOMES: Final = {it.value: Outcome(it) for it in EventState}
@@ -229,3 +231,14 @@ class PurgesContract:
         assert await purged(stores, kind, before=end + MOMENT) == [1]
         assert not await stores.tokens.is_revoked(token)
         assert await stores.tokens.is_revoked(a_token(user=BOB))
+
+    async def test_f43_no_process_that_polls_is_forgotten(self, stores: Stores) -> None:
+        """
+        Whatever the clock of who purges says: a revocation has to wait for it.
+        """
+        await polled(stores)
+        (position,) = await revoked(stores, "a")
+
+        assert not await purged(stores, PurgeKind.HEARTBEATS, before=FAR_AHEAD)
+
+        assert not await stores.revocations.is_heard(position)

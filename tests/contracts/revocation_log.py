@@ -151,6 +151,22 @@ class RevocationLogContract:
         assert await stores.revocations.is_heard(position)
         assert not await stores.revocations.is_heard(position + 1)
 
+    async def test_t38_a_later_poll_that_brings_a_revocation_has_not_heard_it(
+        self, stores: Stores
+    ) -> None:
+        """
+        Of a process that is known by then, too; nor does it forget what it had heard.
+        """
+        (first,) = await revoked(stores, "a")
+        await polled(stores, first)
+        (second,) = await revoked(stores, "b")
+        assert names(await polled(stores, first)) == ["b"]
+        assert await stores.revocations.is_heard(first)
+        assert not await stores.revocations.is_heard(second)
+
+        await polled(stores, second)
+        assert await stores.revocations.is_heard(second)
+
     async def test_who_left_is_not_waited_for(self, stores: Stores) -> None:
         """
         Who leaves twice, or was never there, is no error.

@@ -208,6 +208,7 @@ async def test_what_is_due_is_counted_and_stays(story: Story) -> None:
         PurgeKind.INTENTS: 0,
         PurgeKind.JOBS: None,
         PurgeKind.REVOCATIONS: 0,
+        PurgeKind.HEARTBEATS: 0,
     }
     assert story.left == COUNT
 

@@ -14,7 +14,9 @@ NEVER = Retention(bodies=None, events=None, intents=None, jobs=None, revocations
 LATER = Now(at=NOON + timedelta(days=1_000), system=NOON)
 
 
-@pytest.mark.parametrize("kind", list(PurgeKind))
+@pytest.mark.parametrize(
+    "kind", [it for it in PurgeKind if it is not PurgeKind.HEARTBEATS]
+)
 def test_what_is_kept_for_good_is_never_old(kind: PurgeKind) -> None:
     """
     None says so, of each kind by itself.
@@ -47,6 +49,17 @@ def test_a_token_expires_by_the_real_time() -> None:
     """
     before = Retention().before(PurgeKind.REVOCATIONS, LATER)
     assert before == NOON - timedelta(days=30)
+
+
+@pytest.mark.parametrize("retention", [NEVER, Retention()])
+def test_f43_a_process_that_is_silent_for_a_day_was_killed(
+    retention: Retention,
+) -> None:
+    """
+    By the real time, and whatever else is kept: clocks jump by hours, not by a day.
+    """
+    before = retention.before(PurgeKind.HEARTBEATS, LATER)
+    assert before == NOON - timedelta(days=1)
 
 
 @pytest.mark.parametrize("kind", [PurgeKind.BODY_DAYS, PurgeKind.BODIES])

@@ -75,8 +75,8 @@ class MemoryPurgeStore:
                     for key, at in tables.finished_at.items()
                     if at < before
                 ]
-            case PurgeKind.REVOCATIONS:
-                return [self._expired(it) for it in self._tokens.old(before)]
+            case PurgeKind.REVOCATIONS | PurgeKind.HEARTBEATS:
+                return [self._expired(it) for it in self._tokens.old(kind, before)]
 
     def _expired(self, key: tuple[str, str] | UserId) -> _Purge:
         return lambda _: self._tokens.purge(key)

@@ -5,6 +5,7 @@ from datetime import datetime
 import attrs
 
 from payments_core.identity import UserId
+from payments_core.retention import PurgeKind
 from payments_core.revocations import BEGINNING, RevocationNews, RevocationQuery
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import (
@@ -106,8 +107,11 @@ class MemoryTokenStore:
     async def leave(self, process_id: str) -> None:
         self._heard.pop(process_id, None)
 
-    def old(self, before: datetime) -> list[tuple[str, str] | UserId]:
-        """Return what revokes nothing any more: the keys of both kinds."""
+    def old(self, kind: PurgeKind, before: datetime) -> list[tuple[str, str] | UserId]:
+        """Return what revokes nothing any more: the keys of tokens and users."""
+        if kind is PurgeKind.HEARTBEATS:
+            # A process that is killed takes them with it.
+            return []
         return [
             *(k for k, it in self._revocations.items() if it.expires_at < before),
             *(

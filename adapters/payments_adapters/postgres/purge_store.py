@@ -11,7 +11,7 @@ import attrs
 
 from payments_adapters.postgres import partitions
 from payments_adapters.postgres.store import PostgresStore
-from payments_core.retention import PurgeKind
+from payments_core.retention import SILENT_FOR, PurgeKind
 from payments_core.tokens import TOKEN_AGE_MAX
 
 # As the indexes spell them (migration 0013).
@@ -41,6 +41,13 @@ _OLD_REVOCATION: Final = (
 _OLD_CUT_OFF: Final = (
     "from token_cut_offs"
     f" where at < $1::timestamptz - interval '{TOKEN_AGE_MAX.days} days' order by at"
+)
+# By the clock that wrote them, too: without its row a revocation would not wait for a
+# process that lives.
+_OLD_HEARTBEAT: Final = (
+    "from revocation_heartbeats"
+    f" where at < least($1, clock_timestamp() - interval '{SILENT_FOR.days} days')"
+    " order by at"
 )
 
 
@@ -96,6 +103,7 @@ _STATEMENTS: Final = {
         _deletion("invalidated_tokens", _OLD_REVOCATION),
         _deletion("token_cut_offs", _OLD_CUT_OFF),
     ),
+    PurgeKind.HEARTBEATS: (_deletion("revocation_heartbeats", _OLD_HEARTBEAT),),
 }
 _ROWS: Final = {
     PurgeKind.BODIES: (_BODY_TO_DROP, _BODY_OUTSIDE),
@@ -103,6 +111,7 @@ _ROWS: Final = {
     PurgeKind.INTENTS: (_OLD_INTENT,),
     PurgeKind.JOBS: (_OLD_JOB,),
     PurgeKind.REVOCATIONS: (_OLD_REVOCATION, _OLD_CUT_OFF),
+    PurgeKind.HEARTBEATS: (_OLD_HEARTBEAT,),
 }
 _COUNTS: Final = {
     kind: tuple(

@@ -149,9 +149,6 @@ begin
         values (process, case when applied <= head.position then applied else 0 end,
             clock_timestamp())
         on conflict on constraint pk_revocation_heartbeats do nothing;
-        -- Of processes that were killed. A lease is a second; a clock may jump by hours.
-        delete from revocation_heartbeats b
-        where b.at < clock_timestamp() - interval '1 day';
     end if;
 
     return query select head.position, null::text, null::text, head.issued_before;

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from contracts.examples import ADA, NOON, a_token
+from contracts.purges import FAR_AHEAD, purged
 from contracts.revocation_log import names, polled, revoked, revoked_before
 from contracts.stores import Stores
 from contracts.token_store import revocation_of
@@ -18,6 +19,7 @@ from payments_adapters.postgres.revocation_log import PostgresRevocationLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_core.errors import StoreUnavailable
+from payments_core.retention import PurgeKind
 from payments_core.use_cases import FollowRevocations
 from support import databases
 from support.pooler import pooled
@@ -204,19 +206,48 @@ async def test_a_head_that_is_lost_begins_after_what_is_there(
     assert await revoked(stores, "c") == [last + 1]
 
 
+async def known_processes(store: PostgresStore) -> set[str]:
+    rows = await fetch(store, "select process_id from revocation_heartbeats")
+    return {it["process_id"] for it in rows}
+
+
+async def test_f06_each_poll_shows_that_its_process_lives(
+    stores: Stores, shared: PostgresStore
+) -> None:
+    """
+    However long it was silent before. One that was purged meanwhile is known again.
+    """
+    for _ in range(2):
+        await polled(stores)
+        await fetch(shared, _OLDER, "one", "25 hours")
+    await polled(stores)
+    assert await purged(stores, PurgeKind.HEARTBEATS, before=FAR_AHEAD) == []
+
+    await fetch(shared, _OLDER, "one", "25 hours")
+    assert await purged(stores, PurgeKind.HEARTBEATS, before=FAR_AHEAD) == [1]
+    assert await known_processes(shared) == set()
+    await polled(stores)
+    (position,) = await revoked(stores, "a")
+    assert not await stores.revocations.is_heard(position)
+
+
 async def test_f43_a_clock_that_jumps_by_hours_forgets_no_process(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Of one that was killed the row goes a day later, when another one begins.
+    Of one that was killed the row is purged a day later, and of no other, however wrong
+    the clock of who purges is: a revocation would not wait for it.
     """
-    for name in ("lives", "killed"):
+    for name in ("lives", "silent", "killed"):
         await polled(stores, process_id=name)
-    for name, age in (("lives", "3 hours"), ("killed", "25 hours")):
+    for name, age in (("silent", "3 hours"), ("killed", "25 hours")):
         await fetch(shared, _OLDER, name, age)
     await polled(stores, process_id="new")
-    rows = await fetch(shared, "select process_id from revocation_heartbeats")
-    assert {it["process_id"] for it in rows} == {"lives", "new"}
+    assert await purged(stores, PurgeKind.HEARTBEATS, before=NOON) == []
+
+    assert await stores.purges.count(PurgeKind.HEARTBEATS, FAR_AHEAD, limit=9) == 1
+    assert await purged(stores, PurgeKind.HEARTBEATS, before=FAR_AHEAD) == [1]
+    assert await known_processes(shared) == {"lives", "silent", "new"}
 
 
 def follower(store: PostgresStore, time: LeaseTime) -> FollowRevocations:
