@@ -304,6 +304,51 @@ async def test_a_process_that_cannot_leave_ends_nevertheless(
     assert not process.is_leased
 
 
+async def test_p30_a_request_under_way_gets_no_lease_of_a_process_that_ends(
+    process: FollowRevocations, line: Line, store: MemoryTokenStore
+) -> None:
+    """
+    A revocation does not wait for it any more: it is not known, and stays so.
+    """
+    asked = list[object]()
+
+    async def ask() -> None:
+        line.meanwhile = _nothing
+        asked.extend(
+            await asyncio.gather(process.is_revoked(TOKEN), return_exceptions=True)
+        )
+
+    async with process.running():
+        await until(lambda: process.is_leased)
+        line.meanwhile = ask
+
+    assert [type(it) for it in asked] == [StoreUnavailable]
+    assert not process.is_leased
+    with pytest.raises(StoreUnavailable):
+        await process.is_revoked(TOKEN)
+    assert await store.is_heard(1)
+
+
+async def test_a_request_that_waits_for_a_poll_is_answered_when_its_process_ends(
+    process: FollowRevocations, line: Line
+) -> None:
+    """
+    That nothing is known: nobody cancelled the request.
+    """
+    never = asyncio.Event()
+
+    async def wait() -> None:
+        await never.wait()
+
+    line.meanwhile = wait
+    async with process.running():
+        asking = asyncio.create_task(process.is_revoked(TOKEN))
+        await until(lambda: bool(line.queries))
+        line.meanwhile = _nothing
+    with pytest.raises(StoreUnavailable):
+        await asking
+
+
 async def test_p31_what_expired_is_forgotten_in_five_minutes(
     store: MemoryTokenStore, line: Line, time: LeaseTime
 ) -> None:

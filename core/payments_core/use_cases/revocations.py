@@ -5,7 +5,8 @@ Rule 1: a token is checked in memory while the lease runs. When it is over, howe
 Rule 2: a process that heard something new polls again at once: that poll says so.
 Rule 3: a revocation returns once everybody has heard of it, or every lease has run out
         that was begun before it.
-Rule 4: who ends relies on nothing any more before it says that it ends.
+Rule 4: who ends relies on nothing any more before it says that it ends; and it polls
+        no more: requests that are under way cannot be told what they ask.
 """
 
 import asyncio
@@ -73,6 +74,7 @@ class FollowRevocations:
     _told: int = attrs.field(init=False, default=0)
     _polling: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
     _woken: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+    _has_ended: bool = attrs.field(init=False, default=False)
 
     def is_surely_valid(self, token: Token) -> bool:
         """Say whether a token is known not to be revoked; if not, ask `is_revoked`."""
@@ -121,6 +123,7 @@ class FollowRevocations:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Poll until the end, and then leave."""
+        self._has_ended = False
         polling = asyncio.create_task(self._run())
         try:
             yield
@@ -154,13 +157,21 @@ class FollowRevocations:
         """Poll to the end of what is new; who asks meanwhile waits for the same poll.
 
         Raises:
-            StoreUnavailable: there is no answer.
+            StoreUnavailable: there is no answer, or the process ends.
         """
+        if self._has_ended:
+            raise StoreUnavailable
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._catch_up())
             # Also where all who asked went away.
             self._polling.add_done_callback(_retrieved)
-        await asyncio.shield(self._polling)
+        polling = self._polling
+        # A request that is cancelled cancels no poll that others wait for. A poll
+        # that is cancelled, as the process ends, cancels no request.
+        await asyncio.wait([polling])
+        if polling.cancelled():
+            raise StoreUnavailable
+        polling.result()
 
     async def _catch_up(self) -> None:
         while not await self._page(self._known.begin(self._lease_clock())):
@@ -195,6 +206,7 @@ class FollowRevocations:
 
     async def _leave(self) -> None:
         """End, and let no revocation wait for this process."""
+        self._has_ended = True
         self._known.forget()
         if self._polling is not None:
             self._polling.cancel()
