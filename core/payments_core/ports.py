@@ -57,7 +57,7 @@ from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_list import PaymentPage, PaymentPlace
 from payments_core.retention import PurgeKind
-from payments_core.revocations import RevocationNews, RevocationQuery
+from payments_core.revocations import RevocationAnswer, RevocationQuery
 from payments_core.subscription import SubscriptionReport
 from payments_core.timeline import TimelineItem, TimelinePlace
 from payments_core.token_list import RevocationPage
@@ -728,7 +728,7 @@ class RevocationLog(Protocol):
     Positions grow; each one is committed before the next is given.
     """
 
-    async def poll(self, query: RevocationQuery) -> RevocationNews:
+    async def poll(self, query: RevocationQuery) -> RevocationAnswer:
         """Commit what a process has heard, and return a page of what came since.
 
         What is committed before the call is at `head` or before it. What the process

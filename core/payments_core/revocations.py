@@ -70,7 +70,7 @@ class RevocationQuery:
 
 
 @attrs.frozen(kw_only=True)
-class RevocationNews:
+class RevocationAnswer:
     """What was revoked after a position, up to `reached`; the newest has `head`.
 
     `tokens` are (issuer, jti). All tokens issued until `issued_before` are revoked.
@@ -97,23 +97,23 @@ class _Copy:
     def count(self) -> int:
         return len(self.users) + sum(map(len, self.ids.values()))
 
-    def take(self, news: RevocationNews, entries_max: int) -> None:
+    def take(self, answer: RevocationAnswer, entries_max: int) -> None:
         """Add a page; it may come twice, or late."""
-        if news.issued_before is not None:
+        if answer.issued_before is not None:
             self.issued_before = max(
-                self.issued_before or news.issued_before, news.issued_before
+                self.issued_before or answer.issued_before, answer.issued_before
             )
         if not self.is_over_cap:
-            for issuer, jti in news.tokens:
+            for issuer, jti in answer.tokens:
                 self.ids.setdefault(issuer, set()).add(jti)
-            for it in news.users:
+            for it in answer.users:
                 self.users[it.user_id] = max(self.users.get(it.user_id, it.at), it.at)
             self.is_over_cap = self.count > entries_max
         if self.is_over_cap:
             # Nothing is kept, so there is nothing to read on the way to the end.
             self.ids, self.users = {}, {}
-            self.cursor = max(self.cursor, news.head)
-        self.cursor = max(self.cursor, news.reached)
+            self.cursor = max(self.cursor, answer.head)
+        self.cursor = max(self.cursor, answer.reached)
 
 
 @attrs.frozen
@@ -181,17 +181,17 @@ class LeasedRevocations:
             self._next = _Copy()
         return RevocationPoll(now, self._main.cursor, self._next.cursor, self._next)
 
-    def apply(self, poll: RevocationPoll, news: RevocationNews) -> bool:
+    def apply(self, poll: RevocationPoll, answer: RevocationAnswer) -> bool:
         """Take an answer, committed with its heartbeat; say whether all was read."""
         copy = poll.copy
         if copy is not self._main and copy is not self._next:
             # It was given up, or another one took its place.
             return False
-        if news.head < max(poll.after, poll.heard):
+        if answer.head < max(poll.after, poll.heard):
             self.forget()
             return False
-        copy.take(news, self._entries_max)
-        if copy.cursor < news.head or copy.cursor < self._main.cursor:
+        copy.take(answer, self._entries_max)
+        if copy.cursor < answer.head or copy.cursor < self._main.cursor:
             return False
         if copy is self._next:
             self._main, self._next = copy, None

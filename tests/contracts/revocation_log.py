@@ -8,7 +8,7 @@ import pytest
 from contracts.examples import ADA, BOB, NOON, a_token
 from contracts.stores import Stores
 from contracts.token_store import revocation_of
-from payments_core.revocations import RevocationNews, RevocationQuery
+from payments_core.revocations import RevocationAnswer, RevocationQuery
 from payments_core.tokens import UserTokenRevocation
 
 SECOND: Final = timedelta(seconds=1)
@@ -17,7 +17,7 @@ LONG_AGO: Final = NOON - timedelta(days=4000)
 
 async def polled(
     stores: Stores, after: int = 0, *, heard: int | None = None, **more: Any
-) -> RevocationNews:
+) -> RevocationAnswer:
     return await stores.revocations.poll(
         RevocationQuery(
             process_id=more.pop("process_id", "one"),
@@ -40,8 +40,8 @@ async def revoked_before(stores: Stores, user: str = ADA, seconds: int = 0) -> i
     return await stores.tokens.revoke_issued_before(one)
 
 
-def names(news: RevocationNews) -> list[str]:
-    return [jti for _, jti in news.tokens]
+def names(answer: RevocationAnswer) -> list[str]:
+    return [jti for _, jti in answer.tokens]
 
 
 class RevocationLogContract:
@@ -49,7 +49,7 @@ class RevocationLogContract:
         """
         Tokens by issuer and id, users with their moment; each has a later position.
         """
-        assert await polled(stores) == RevocationNews(
+        assert await polled(stores) == RevocationAnswer(
             tokens=[], users=[], reached=0, head=0
         )
         first, second = await revoked(stores, "b", "a")
@@ -57,11 +57,15 @@ class RevocationLogContract:
         fourth = await stores.tokens.revoke_all_issued_before(NOON)
         assert 0 < first < second < third < fourth
 
-        news = await polled(stores)
+        answer = await polled(stores)
         issuer = a_token().issuer
-        assert list(news.tokens) == [(issuer, "b"), (issuer, "a")]
-        assert list(news.users) == [UserTokenRevocation(user_id=ADA, at=NOON)]
-        assert (news.issued_before, news.reached, news.head) == (NOON, fourth, fourth)
+        assert list(answer.tokens) == [(issuer, "b"), (issuer, "a")]
+        assert list(answer.users) == [UserTokenRevocation(user_id=ADA, at=NOON)]
+        assert (answer.issued_before, answer.reached, answer.head) == (
+            NOON,
+            fourth,
+            fourth,
+        )
 
         later = await polled(stores, second)
         assert (names(later), len(later.users)) == ([], 1)
@@ -80,13 +84,13 @@ class RevocationLogContract:
         await revoked_before(stores, BOB)
         told, after = list[object](), 0
         while True:
-            news = await polled(stores, after, limit=limit)
-            assert len(news.tokens) + len(news.users) <= limit
-            told += [*names(news), *(it.user_id for it in news.users)]
-            if news.reached >= news.head:
+            answer = await polled(stores, after, limit=limit)
+            assert len(answer.tokens) + len(answer.users) <= limit
+            told += [*names(answer), *(it.user_id for it in answer.users)]
+            if answer.reached >= answer.head:
                 break
-            assert news.reached > after
-            after = news.reached
+            assert answer.reached > after
+            after = answer.reached
         assert sorted(map(str, told)) == sorted(["a", "b", "c", ADA, BOB])
 
     async def test_p30_what_was_revoked_before_has_the_position_of_then(
@@ -113,8 +117,8 @@ class RevocationLogContract:
         after = await revoked_before(stores, seconds=1)
         assert after > before
         for place in (0, before):
-            news = await polled(stores, place)
-            assert [it.at for it in news.users] == [NOON + SECOND]
+            answer = await polled(stores, place)
+            assert [it.at for it in answer.users] == [NOON + SECOND]
 
     async def test_p31_what_nobody_can_use_is_left_out(self, stores: Stores) -> None:
         """
@@ -186,8 +190,8 @@ class RevocationLogContract:
         """
         if is_known:
             await polled(stores)
-        news = await polled(stores, 1000)
-        assert (news.head, news.tokens) == (0, [])
+        answer = await polled(stores, 1000)
+        assert (answer.head, answer.tokens) == (0, [])
         (position,) = await revoked(stores, "a")
         assert position < 1000
         assert not await stores.revocations.is_heard(position)

@@ -225,12 +225,12 @@ async def test_t38_p30_f06_f46_of_100_000_requests_none_is_accepted_too_late(
         tasks.create_task(trial.stop())
         tasks.create_task(trial.block())
 
-    record_property("figure", f"requests by (dead, status): {dict(trial.statuses)}")
+    record_property("figure", f"requests by (revoked, status): {dict(trial.statuses)}")
     record_property(
         "figure",
         f"{len(trial.waits)} revocations, the median in"
-        f" {sorted(trial.waits)[len(trial.waits) // 2]:.2f} s; {trial.held_count} dead"
-        " tokens asked with while nothing moved",
+        f" {sorted(trial.waits)[len(trial.waits) // 2]:.2f} s; {trial.held_count}"
+        " revoked tokens asked with while nothing moved",
     )
     assert not trial.accepted
     assert {status for _, status in trial.statuses} <= {200, 401, 503}

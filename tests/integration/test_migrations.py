@@ -461,10 +461,10 @@ async def test_p30_what_was_revoked_before_has_positions_and_is_heard(
 
     async with PostgresStore(database_url, 2).opened() as store:
         stores = stores_on(store)
-        news = await polled(stores)
-        assert names(news) == ["first", "later"]
-        assert [it.user_id for it in news.users] == [ADA]
-        assert (news.reached, news.head) == (3, 3)
+        answer = await polled(stores)
+        assert names(answer) == ["first", "later"]
+        assert [it.user_id for it in answer.users] == [ADA]
+        assert (answer.reached, answer.head) == (3, 3)
         assert await revoked(stores, "new") == [4]
 
 

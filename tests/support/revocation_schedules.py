@@ -18,7 +18,7 @@ from payments_core.revocations import (
     LEASE_MARGIN_S,
     LEASE_S,
     LeasedRevocations,
-    RevocationNews,
+    RevocationAnswer,
     RevocationPoll,
     TokenState,
 )
@@ -59,7 +59,7 @@ class Stage(Enum):
 class Poll:
     poll: RevocationPoll
     stage: Stage = Stage.BEGUN
-    news: RevocationNews | None = None
+    answer: RevocationAnswer | None = None
 
 
 @attrs.define
@@ -84,7 +84,7 @@ class Process:
             Poll(
                 attrs.evolve(it.poll, copy=copies.get(id(it.poll.copy), it.poll.copy)),
                 it.stage,
-                it.news,
+                it.answer,
             )
             for it in self.polls
         ]
@@ -108,7 +108,8 @@ class Process:
                     it.poll.copy is known._main,
                     it.poll.copy is known._next,
                     it.stage,
-                    it.news and (it.news.reached, it.news.head, tuple(it.news.tokens)),
+                    it.answer
+                    and (it.answer.reached, it.answer.head, tuple(it.answer.tokens)),
                 )
                 for it in self.polls
             ),
@@ -266,36 +267,36 @@ class World:
                 self.shared += self._locks
                 it.stage = Stage.LOCKED
             case Stage.LOCKED:
-                it.news, it.stage = self._page(it.poll.after), Stage.READ
+                it.answer, it.stage = self._page(it.poll.after), Stage.READ
             case Stage.READ:
                 self.shared -= self._locks
                 it.stage = Stage.COMMITTED
-                assert it.news is not None
+                assert it.answer is not None
                 is_early = self.flaw is Flaw.ACK_EARLY
                 if self.flaw is not Flaw.NO_HEARTBEAT:
-                    heard = it.news.reached if is_early else it.poll.heard
+                    heard = it.answer.reached if is_early else it.poll.heard
                     self.heartbeats[name] = heard
             case Stage.COMMITTED:
                 del process.polls[number]
                 self._apply(process.known, it)
 
-    def _page(self, after: int) -> RevocationNews:
+    def _page(self, after: int) -> RevocationAnswer:
         later = [row for row in self.rows if row[0] > after][: self.page_length]
         is_last = len(later) < self.page_length
         reached = self.head if is_last else later[-1][0]
         tokens = [(a_token().issuer, jti) for _, jti in later]
-        return RevocationNews(tokens=tokens, reached=reached, head=self.head)
+        return RevocationAnswer(tokens=tokens, reached=reached, head=self.head)
 
     def _apply(self, known: LeasedRevocations, it: Poll) -> None:
-        poll, news = it.poll, it.news
-        assert news is not None
+        poll, answer = it.poll, it.answer
+        assert answer is not None
         if self.flaw is Flaw.TRUST_FROM_END:
             poll = attrs.evolve(poll, started=self.now)
         if self.flaw is Flaw.INCOMPLETE:
-            news = attrs.evolve(news, head=news.reached)
+            answer = attrs.evolve(answer, head=answer.reached)
         if self.flaw is Flaw.SWAP_ANYWAY and poll.copy is known._next:
             known._main.cursor = 0
-        known.apply(poll, news)
+        known.apply(poll, answer)
 
     def revoke(self, number: int) -> None:
         it = self.revocations[number]

@@ -17,7 +17,7 @@ from payments_core.revocations import (
     LEASE_S,
     RELOAD_AFTER_S,
     LeasedRevocations,
-    RevocationNews,
+    RevocationAnswer,
     TokenState,
 )
 from payments_core.tokens import Token, UserTokenRevocation
@@ -126,16 +126,16 @@ def test_p30_the_same_checker_finds_each_near_variant_out(flaw: Flaw) -> None:
         Walk().of(World.of(**small, **more.get(flaw, {}), flaw=flaw))
 
 
-def news(
+def an_answer(
     *tokens: tuple[str, str], head: int = 0, reached: int | None = None, **more: Any
-) -> RevocationNews:
+) -> RevocationAnswer:
     reached = head if reached is None else reached
-    return RevocationNews(tokens=tokens, reached=reached, head=head, **more)
+    return RevocationAnswer(tokens=tokens, reached=reached, head=head, **more)
 
 
 def loaded(*tokens: tuple[str, str], at: float = 0.0, cap: int = 9) -> Any:
     known = LeasedRevocations(cap)
-    assert known.apply(known.begin(at), news(*tokens, head=len(tokens)))
+    assert known.apply(known.begin(at), an_answer(*tokens, head=len(tokens)))
     return known
 
 
@@ -167,7 +167,7 @@ def test_t38_t44_what_was_told_is_refused(
     ]
     known = LeasedRevocations()
     poll = known.begin(0)
-    known.apply(poll, RevocationNews(**{**told, "users": users}, reached=3, head=3))
+    known.apply(poll, RevocationAnswer(**{**told, "users": users}, reached=3, head=3))
 
     assert known.state_of(token, 0) is state
 
@@ -181,11 +181,11 @@ def test_nothing_is_valid_before_all_was_loaded() -> None:
     assert math.isnan(known.lease_age_s(0))
 
     first = known.begin(0)
-    assert not known.apply(first, news(OTHER, reached=1, head=2))
+    assert not known.apply(first, an_answer(OTHER, reached=1, head=2))
     assert known.state_of(TOKEN, 0) is TokenState.UNKNOWN
     second = known.begin(0)
     assert (second.after, second.heard) == (1, 1)
-    assert known.apply(second, news(NAME, head=2))
+    assert known.apply(second, an_answer(NAME, head=2))
     assert known.state_of(TOKEN, 0) is TokenState.REVOKED
     assert known.entries_count == 2
 
@@ -208,8 +208,8 @@ def test_an_answer_that_comes_late_takes_nothing_back() -> None:
     """
     known = LeasedRevocations()
     early, late = known.begin(1), known.begin(2)
-    known.apply(late, news(NAME, head=1))
-    assert known.apply(early, news(head=0))
+    known.apply(late, an_answer(NAME, head=1))
+    assert known.apply(early, an_answer(head=0))
 
     assert known.cursor == 1
     assert known.state_of(TOKEN, 2.9) is TokenState.REVOKED
@@ -228,7 +228,7 @@ def test_beyond_the_cap_the_store_is_asked_and_nothing_is_kept() -> None:
 
     poll = known.begin(1)
     assert poll.heard == 3
-    assert known.apply(poll, news(("k", "l"), head=4))
+    assert known.apply(poll, an_answer(("k", "l"), head=4))
     assert known.state_of(a_token("x"), 1.5) is TokenState.ASK_STORE
     assert known.entries_count == 0
 
@@ -239,7 +239,7 @@ def test_beyond_the_cap_the_rest_is_not_read() -> None:
     """
     known = LeasedRevocations(1)
     poll = known.begin(0)
-    assert known.apply(poll, news(NAME, OTHER, reached=2, head=1_000_000))
+    assert known.apply(poll, an_answer(NAME, OTHER, reached=2, head=1_000_000))
     assert known.cursor == 1_000_000
 
 
@@ -251,20 +251,20 @@ def test_a_process_keeps_200_000_revocations_and_not_one_more() -> None:
     for first in range(0, ENTRIES_MAX, page):
         poll = known.begin(0)
         names = [(issuer, str(it)) for it in range(first, first + page)]
-        known.apply(poll, news(*names, reached=first + page, head=ENTRIES_MAX))
+        known.apply(poll, an_answer(*names, reached=first + page, head=ENTRIES_MAX))
     assert known.entries_count == ENTRIES_MAX == 200_000
     assert known.state_of(a_token("199999"), 0) is TokenState.REVOKED
 
-    known.apply(known.begin(0), news(NAME, head=ENTRIES_MAX + 1))
+    known.apply(known.begin(0), an_answer(NAME, head=ENTRIES_MAX + 1))
     assert known.state_of(a_token("199999"), 0) is TokenState.ASK_STORE
     assert known.entries_count == 0
 
 
-def reloaded(known: LeasedRevocations, answer: RevocationNews) -> bool:
+def reloaded(known: LeasedRevocations, answer: RevocationAnswer) -> bool:
     """Poll until a full load is due, and take its answer."""
     for at in range(0, int(RELOAD_AFTER_S) + 1, 50):
         assert known.begin_reload(at) is None
-        assert known.apply(known.begin(at), news(head=known.cursor))
+        assert known.apply(known.begin(at), an_answer(head=known.cursor))
     poll = known.begin_reload(at)
     assert poll is not None
     assert poll.after == 0
@@ -277,7 +277,7 @@ def test_p31_what_has_expired_is_forgotten_with_a_full_load_and_not_before() -> 
     """
     known = loaded(NAME, OTHER)
     at = RELOAD_AFTER_S
-    assert reloaded(known, news(OTHER, head=2))
+    assert reloaded(known, an_answer(OTHER, head=2))
 
     assert known.entries_count == 1
     assert known.state_of(TOKEN, at + 0.5) is TokenState.VALID
@@ -291,17 +291,17 @@ def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
     """
     known = loaded(NAME)
     for at in range(0, int(RELOAD_AFTER_S) + 1, 50):
-        known.apply(known.begin(at), news(head=1))
+        known.apply(known.begin(at), an_answer(head=1))
     older = known.begin_reload(at)
     assert older is not None
-    assert known.apply(known.begin(at), news(OTHER, head=2))
-    assert not known.apply(older, news(NAME, head=1))
+    assert known.apply(known.begin(at), an_answer(OTHER, head=2))
+    assert not known.apply(older, an_answer(NAME, head=1))
     assert known.state_of(a_token("other"), at) is TokenState.REVOKED
 
     rest = known.begin_reload(at)
     assert rest is not None
     assert rest.after == 1
-    assert known.apply(rest, news(OTHER, head=2))
+    assert known.apply(rest, an_answer(OTHER, head=2))
     assert known.entries_count == 2
 
 
@@ -310,7 +310,7 @@ def test_a_full_load_brings_a_process_back_below_its_cap() -> None:
     What was too much has expired.
     """
     known = loaded(NAME, OTHER, ("i", "j"), cap=2)
-    assert reloaded(known, news(OTHER, head=3))
+    assert reloaded(known, an_answer(OTHER, head=3))
     assert not known.is_over_cap
     assert known.state_of(a_token("other"), RELOAD_AFTER_S) is TokenState.REVOKED
 
@@ -320,7 +320,7 @@ def test_a_full_load_of_too_much_keeps_nothing() -> None:
     It is over its cap then, too.
     """
     known = loaded(cap=2)
-    assert reloaded(known, news(NAME, OTHER, ("i", "j"), head=3))
+    assert reloaded(known, an_answer(NAME, OTHER, ("i", "j"), head=3))
     assert known.is_over_cap
     assert known.state_of(TOKEN, RELOAD_AFTER_S) is TokenState.ASK_STORE
 
@@ -331,12 +331,12 @@ def test_a_table_that_ends_earlier_is_read_from_its_beginning() -> None:
     """
     known = loaded(NAME, OTHER)
     poll = known.begin(0.5)
-    assert not known.apply(poll, news(head=1))
+    assert not known.apply(poll, an_answer(head=1))
     assert known.state_of(TOKEN, 0.5) is TokenState.UNKNOWN
     assert (known.begin(0.5).after, known.begin(0.5).heard) == (0, 0)
 
     known = loaded(NAME, OTHER)
-    assert not reloaded(known, news(head=1))
+    assert not reloaded(known, an_answer(head=1))
     assert known.cursor == 0
 
 
@@ -348,7 +348,7 @@ def test_who_heard_nothing_for_a_minute_begins_anew() -> None:
     assert known.begin(LEASE_S + BEGIN_ANEW_AFTER_S).after == 1
     assert known.begin(LEASE_S + BEGIN_ANEW_AFTER_S + 0.1).after == 0
     late = attrs.evolve(known.begin(99), copy=loaded()._main)
-    assert not known.apply(late, news(head=1))
+    assert not known.apply(late, an_answer(head=1))
     assert known.state_of(TOKEN, 99) is TokenState.UNKNOWN
 
 
@@ -371,7 +371,7 @@ def test_p30_what_was_applied_in_any_pages_is_refused(
         later = [row for row in rows if row[0] > poll.after][:page]
         reached = later[-1][0] if len(later) == page else len(rows)
         names = [(TOKEN.issuer, str(jti)) for _, jti in later]
-        is_whole = known.apply(poll, news(*names, reached=reached, head=len(rows)))
+        is_whole = known.apply(poll, an_answer(*names, reached=reached, head=len(rows)))
 
     for jti in {*asked, *revoked}:
         state = known.state_of(a_token(str(jti)), 0)

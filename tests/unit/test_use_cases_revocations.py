@@ -17,7 +17,7 @@ from payments_core.revocations import (
     LEASE_S,
     RELOAD_AFTER_S,
     LeasedRevocations,
-    RevocationNews,
+    RevocationAnswer,
     RevocationQuery,
 )
 from payments_core.tokens import TOKEN_AGE_MAX, UserTokenRevocation
@@ -44,11 +44,11 @@ class Line:
     meanwhile: Callable[[], Awaitable[None]] = _nothing
     queries: list[RevocationQuery] = attrs.field(factory=list)
 
-    async def poll(self, query: RevocationQuery) -> RevocationNews:
+    async def poll(self, query: RevocationQuery) -> RevocationAnswer:
         self.queries.append(query)
-        news = await self.store.poll(query)
+        answer = await self.store.poll(query)
         await self.meanwhile()
-        return news
+        return answer
 
     async def is_heard(self, position: int) -> bool:
         await self.meanwhile()
@@ -248,15 +248,15 @@ async def test_a_process_polls_all_the_time_and_says_what_it_heard_at_once(
     process: FollowRevocations, store: MemoryTokenStore, line: Line
 ) -> None:
     """
-    Woken, it polls; what was new it has heard with the poll after that. It leaves with
-    nothing that it relies on.
+    Also when it is asked to; what was new it has heard with the poll after that. It
+    leaves with nothing that it relies on.
     """
     idle = attrs.evolve(process, poll_every_s=WITHIN_S)
     async with idle.running():
         await until(lambda: idle.is_leased)
         position = await store.invalidate(revocation_of(TOKEN))
         assert not await store.is_heard(position)
-        idle.wake()
+        idle.poll_now()
         await until(lambda: line.queries[-1].heard == position)
         assert await store.is_heard(position)
         assert await idle.is_revoked(TOKEN)
@@ -387,14 +387,14 @@ async def test_p30_a_revocation_returns_as_soon_as_all_have_heard(
     process: FollowRevocations,
 ) -> None:
     """
-    It wakes the poll of its own process. Who serves nothing is not waited for.
+    Its own process polls at once. Who serves nothing is not waited for.
     """
     await waiting(store, time)(await store.invalidate(revocation_of(TOKEN)))
     assert time.now == LeaseTime().now
 
     polls = attrs.evolve(process, poll_every_s=WITHIN_S)
     async with polls.running():
-        # It has nothing left to do until it is woken.
+        # It has nothing left to do until it is asked to.
         await until(lambda: line.queries[-1:] != [] and line.queries[-1].heard == 1)
         position = await store.invalidate(revocation_of(a_token("other")))
         asleep = 0.0
@@ -404,7 +404,7 @@ async def test_p30_a_revocation_returns_as_soon_as_all_have_heard(
             asleep += seconds
             await asyncio.sleep(0)
 
-        await AwaitRevocation(store, time, polls.wake, sleep)(position)
+        await AwaitRevocation(store, time, polls.poll_now, sleep)(position)
         assert asleep < LEASE_S
         assert await polls.is_revoked(a_token("other"))
 

@@ -6,7 +6,7 @@ import attrs
 
 from payments_core.identity import UserId
 from payments_core.retention import PurgeKind
-from payments_core.revocations import BEGINNING, RevocationNews, RevocationQuery
+from payments_core.revocations import BEGINNING, RevocationAnswer, RevocationQuery
 from payments_core.token_list import RevocationPage
 from payments_core.tokens import (
     TOKEN_AGE_MAX,
@@ -77,7 +77,7 @@ class MemoryTokenStore:
             taken[-1] if len(keys) > len(taken) else None,
         )
 
-    async def poll(self, query: RevocationQuery) -> RevocationNews:
+    async def poll(self, query: RevocationQuery) -> RevocationAnswer:
         self._heard[query.process_id] = (
             query.heard if query.heard <= self._head else BEGINNING
         )
@@ -88,7 +88,7 @@ class MemoryTokenStore:
         )
         taken = later[: query.limit]
         keys = [key for _, key in taken]
-        return RevocationNews(
+        return RevocationAnswer(
             tokens=[key for key in keys if isinstance(key, tuple)],
             users=[self._cut_offs[key] for key in keys if not isinstance(key, tuple)],
             issued_before=self._issued_before,

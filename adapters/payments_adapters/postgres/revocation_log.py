@@ -8,7 +8,7 @@ import attrs
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.identity import UserId
-from payments_core.revocations import RevocationNews, RevocationQuery
+from payments_core.revocations import RevocationAnswer, RevocationQuery
 from payments_core.tokens import UserTokenRevocation
 
 _POLL: Final = (
@@ -36,7 +36,7 @@ class PostgresRevocationLog:
         async with self._polls.opened():
             yield
 
-    async def poll(self, query: RevocationQuery) -> RevocationNews:
+    async def poll(self, query: RevocationQuery) -> RevocationAnswer:
         async with self._polls.connection() as connection:
             found = await connection.fetch(
                 _POLL,
@@ -48,7 +48,7 @@ class PostgresRevocationLog:
                 query.limit,
             )
         (head, _, _, issued_before), *rest = found
-        return RevocationNews(
+        return RevocationAnswer(
             tokens=[
                 (issuer, name) for _, issuer, name, _ in rest if issuer is not None
             ],

@@ -42,12 +42,12 @@ ASK_AFTER_S: Final = 0.005
 ASK_EVERY_S: Final = 0.04
 
 
-def _untold(_: Exception) -> None:
-    """Drop it: no listener was given."""
+def _ignore(_: Exception) -> None:
+    """Do nothing: no listener was given."""
 
 
-def _nothing() -> None:
-    """Wake nobody."""
+def _poll_nothing() -> None:
+    """Poll nothing: this process does not serve."""
 
 
 @attrs.define(eq=False)
@@ -63,7 +63,7 @@ class FollowRevocations:
     _clock: SystemClock
     _process_id: str
     _token_age_max: timedelta = TOKEN_AGE_MAX
-    _on_failure: Callable[[Exception], None] = _untold
+    _on_failure: Callable[[Exception], None] = _ignore
     _known: LeasedRevocations = attrs.field(factory=LeasedRevocations)
     _poll_every_s: float = POLL_EVERY_S
     _poll_timeout_s: float = POLL_TIMEOUT_S
@@ -71,9 +71,9 @@ class FollowRevocations:
     failures_count: int = attrs.field(init=False, default=0)
     _is_failing: bool = attrs.field(init=False, default=False)
     # What the last poll that was answered said to have heard.
-    _told: int = attrs.field(init=False, default=0)
+    _acknowledged: int = attrs.field(init=False, default=0)
     _polling: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
-    _woken: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+    _is_due: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _has_ended: bool = attrs.field(init=False, default=False)
 
     def is_surely_valid(self, token: Token) -> bool:
@@ -97,9 +97,9 @@ class FollowRevocations:
                 await self._poll_once()
         raise StoreUnavailable
 
-    def wake(self) -> None:
-        """Poll now: something was revoked."""
-        self._woken.set()
+    def poll_now(self) -> None:
+        """Poll without waiting for the next turn: something was revoked."""
+        self._is_due.set()
 
     @property
     def is_leased(self) -> bool:
@@ -134,10 +134,12 @@ class FollowRevocations:
 
     async def _run(self) -> None:
         while True:
-            self._woken.clear()
+            self._is_due.clear()
             try:
                 await self._poll_once()
-                is_more = self._known.cursor > self._told or await self._reload()
+                is_more = (
+                    self._known.cursor > self._acknowledged or await self._reload()
+                )
             except Exception as error:  # noqa: BLE001  # the lease runs out: all are told
                 self._fail(error)
                 is_more = False
@@ -146,7 +148,7 @@ class FollowRevocations:
             if not is_more:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_every_s):
-                        await self._woken.wait()
+                        await self._is_due.wait()
 
     def _fail(self, error: Exception) -> None:
         if not self._is_failing:
@@ -201,7 +203,7 @@ class FollowRevocations:
         except StoreUnavailable:
             self.failures_count += 1
             raise
-        self._told = poll.heard
+        self._acknowledged = poll.heard
         return self._known.apply(poll, news)
 
     async def _leave(self) -> None:
@@ -226,12 +228,12 @@ def _retrieved(task: "asyncio.Task[None]") -> None:
 class AwaitRevocation:
     """Waits until a revocation holds in every process.
 
-    `on_revoked` is called first: it wakes the poll of this process, if there is one.
+    `on_revoked` is called first: with it this process polls at once, if it serves.
     """
 
     log: RevocationLog
     lease_clock: LeaseClock
-    on_revoked: Callable[[], None] = _nothing
+    on_revoked: Callable[[], None] = _poll_nothing
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def __call__(self, position: int) -> None:

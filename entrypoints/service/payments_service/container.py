@@ -560,7 +560,7 @@ def _await_revocation(container: punq.Container) -> Callable[[], AwaitRevocation
         return AwaitRevocation(
             container.resolve(RevocationLog),
             container.resolve(LeaseClock),
-            container.resolve(FollowRevocations).wake,
+            container.resolve(FollowRevocations).poll_now,
         )
 
     return wait

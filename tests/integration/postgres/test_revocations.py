@@ -89,8 +89,8 @@ async def test_p30_a_poll_waits_for_a_revocation_whose_commit_is_under_way(
         position = await revoking.fetchval(_REVOKE)
         poll = await waits(shared_url, polled(stores))
         await revoking.execute("commit")
-        news = await poll
-    assert (news.head, len(news.users)) == (position, 1)
+        answer = await poll
+    assert (answer.head, len(answer.users)) == (position, 1)
 
 
 async def test_p30_a_revocation_waits_for_the_heartbeat_of_a_poll_that_has_read(
@@ -147,9 +147,9 @@ async def test_positions_are_in_the_order_of_commits_without_a_gap(
     async def read() -> None:
         after = 0
         while not is_over or after < (await polled(stores, after)).head:
-            news = await polled(stores, after, limit=3)
-            told.extend(names(news))
-            after = news.reached
+            answer = await polled(stores, after, limit=3)
+            told.extend(names(answer))
+            after = answer.reached
 
     reading = asyncio.create_task(read())
     await asyncio.gather(*[revoked(stores, str(number)) for number in range(100)])
@@ -179,10 +179,10 @@ async def test_f50_what_the_release_before_revokes_is_heard(
         (_OLD_CUT_OFF, (ADA, at), [], []),
     ):
         await fetch(shared, query, *given)
-        news = await polled(stores, reached)
-        assert names(news) == tokens
-        assert [it.at for it in news.users] == moments
-        reached = news.reached
+        answer = await polled(stores, reached)
+        assert names(answer) == tokens
+        assert [it.at for it in answer.users] == moments
+        reached = answer.reached
 
     await revoked(stores, "this")
     own = (token.issuer, "this", "nobody", NOON)
