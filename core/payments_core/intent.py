@@ -248,7 +248,8 @@ class IntentOutcome:
     """What an operation came to, kept for good: every repetition gets this answer.
 
     `requires_action` says that the payer has to confirm in the browser, with the
-    `client_secret`. `subscription` is as it was then.
+    `client_secret`. `subscription` is as it was then. `decline` is the bank's no to a
+    payment of an operation that ended otherwise, as a change that waits to be paid.
     """
 
     customer_id: str | None = None
@@ -257,6 +258,15 @@ class IntentOutcome:
     client_secret: str | None = None
     requires_action: bool = False
     refusal: Refusal | None = None
+    decline: Refusal | None = None
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether the bank said no to a card, whatever the operation came to."""
+        return any(
+            it is not None and it.code == CardDeclined.code
+            for it in (self.refusal, self.decline)
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -296,9 +306,8 @@ class Intent:
 
     @property
     def is_declined(self) -> bool:
-        """Whether it ended with the bank's no."""
-        refusal = self.outcome.refusal if self.outcome else None
-        return refusal is not None and refusal.code == CardDeclined.code
+        """Whether the bank said no to a card during it; open, it is not known."""
+        return self.outcome is not None and self.outcome.is_declined
 
     @property
     def may_be_called_off(self) -> bool:

@@ -414,9 +414,9 @@ class IntentDirectory(Protocol):
     async def declines_of(
         self, user_id: UserId, *, after: datetime, limit: int
     ) -> Sequence[datetime]:
-        """Return when a user's last operations began that the bank declined.
+        """Return when a user's last operations began during which the bank declined.
 
-        After that moment, the newest first, at most so many.
+        Whatever they came to; after that moment, the newest first, at most so many.
         """
 
 

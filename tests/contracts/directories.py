@@ -126,8 +126,8 @@ class DirectoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        The newest first, so many at most, after a moment; no other refusal, nobody
-        else's, and nothing that is open.
+        The newest first, so many at most, after a moment, whatever they came to; no
+        other refusal, nobody else's, and nothing that is open.
         """
         moments = {f"int_{n}": NOON + timedelta(minutes=n) for n in range(4)}
         declined = [
@@ -138,6 +138,13 @@ class DirectoriesContract:
             )
             for id_, at in moments.items()
         ]
+        for number, state in enumerate((IntentState.SUCCEEDED, IntentState.REFUSED)):
+            refusal = GONE if state is IntentState.REFUSED else None
+            declined[number] = attrs.evolve(
+                declined[number],
+                state=state,
+                outcome=IntentOutcome(refusal=refusal, decline=DECLINED),
+            )
         await stores.keep(
             an_account(),
             an_account(BOB),
@@ -147,6 +154,10 @@ class DirectoriesContract:
                 attrs.evolve(
                     an_intent("int_gone", IntentState.REFUSED),
                     outcome=IntentOutcome(refusal=GONE),
+                ),
+                attrs.evolve(
+                    an_intent("int_paid", IntentState.SUCCEEDED),
+                    outcome=IntentOutcome(customer_id="cus_1"),
                 ),
                 attrs.evolve(declined[0], id=IntentId("int_bobs"), user_id=BOB),
             ],

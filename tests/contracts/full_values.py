@@ -276,6 +276,7 @@ FULL_INTENT: Final = Intent(
         client_secret="pi_1_secret",
         requires_action=True,
         refusal=REFUSAL,
+        decline=attrs.evolve(REFUSAL, decline_code="gestohlen: 漢字"),
     ),
     key="a key of the client's: ü",
     fingerprint="f" * 64,

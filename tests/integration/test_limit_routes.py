@@ -15,6 +15,7 @@ from support.events import SUCCEEDED, event
 from support.plain_http import TLS
 from support.service import ServiceProcess, World, running
 from support.service_with_sandbox import (
+    FAILING,
     GOOD,
     REFUSED,
     ServiceWithSandbox,
@@ -164,6 +165,28 @@ def test_t71_after_five_declines_no_card_is_tried(stack: ServiceWithSandbox) -> 
     shown = metrics(stack.service)
     assert re.search(r"payments_declines_refused_total [1-9]", shown)
     assert re.search(r"payments_cards_declined_total [1-9]", shown)
+
+
+def test_t71_changes_that_the_bank_declines_are_counted(
+    stack: ServiceWithSandbox,
+) -> None:
+    """
+    Each is 200 and waits to be paid; after the fifth neither a card nor a change is
+    tried.
+    """
+    payer = stack.user()
+    id_ = payer.subscribed()["id"]
+    for number in range(5):
+        payer.give_card(FAILING).raise_for_status()
+        answer = payer.change(id_, quantity=2 + number)
+        assert answer.status_code == 200
+        assert answer.json()["pending_update"]
+    asked, tried = len(stack.posts), len(payer.charges)
+
+    for answer in (payer.give_card(FAILING), payer.change(id_, quantity=9)):
+        assert refusal(answer) == (429, "too_many_declines")
+    assert (len(stack.posts), len(payer.charges)) == (asked, tried)
+    assert payer.change(id_, cancel_at_period_end=True).status_code == 200
 
 
 def test_declines_are_found_by_an_index(stack: ServiceWithSandbox) -> None:

@@ -2,21 +2,26 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
 
 from payments_core.errors import ScopeRequired, TooManyDeclines
 from payments_core.identity import UserId
-from payments_core.intent import IntentState
+from payments_core.intent import Intent, IntentState
 from payments_core.use_cases import Change, Order
 from payments_core.use_cases.declines import WINDOW
+from payments_sandbox.api import ApiRequest, ApiResponse
 from support.deployment import ADA, Deployment, admin, caller_of
-from support.operations import CALLER, GOOD, only
+from support.operations import CALLER, GOOD, card, change, only, start
 
 pytestmark = pytest.mark.anyio
 
 REFUSED = "pm_card_chargeDeclined"
+# It can be kept, and fails when it has to pay.
+FAILING = "pm_card_chargeCustomerFail"
+ASKING = "pm_card_authenticationRequired"
 BOB = UserId("bob")
 MINUTE = timedelta(minutes=1)
 
@@ -129,6 +134,90 @@ async def test_refusals_of_another_kind_are_no_declines() -> None:
         gone = await deployment.update_card(ADA, "pm_gone", caller=CALLER, key=None)
         assert gone.intent.state is IntentState.REFUSED
         assert not gone.intent.is_declined
+        await _give(deployment)
+
+
+async def _tried_by_a_change(it: Deployment, name: str, **more: Any) -> Intent:
+    """Keep a card, and let it pay for one more of what is subscribed to."""
+    assert (await card(it, name)).state is IntentState.SUCCEEDED
+    return await change(it, quantity=(await only(it)).report.quantity + 1, **more)
+
+
+async def test_t71_a_change_that_the_bank_declined_is_a_decline() -> None:
+    """
+    It succeeds, waits to be paid, and counts; what was declined is kept with it.
+    """
+    async with Deployment.opened() as opened:
+        deployment = attrs.evolve(opened, declines_max=3)
+        await deployment.register()
+        await _start(deployment)
+        for _ in range(3):
+            changed = await _tried_by_a_change(deployment, FAILING)
+            assert changed.state is IntentState.SUCCEEDED
+            assert changed.is_declined
+            assert changed.outcome is not None
+            assert changed.outcome.client_secret
+            assert changed.outcome.refusal is None
+            assert changed.outcome.decline is not None
+            assert changed.outcome.decline.decline_code == "generic_decline"
+        sent = list(deployment.line.changes)
+        for ask in (_give, _change):
+            with pytest.raises(TooManyDeclines):
+                await ask(deployment)
+        assert deployment.line.changes == sent
+
+
+async def test_t71_a_decline_counts_if_what_was_asked_for_next_is_refused() -> None:
+    """
+    The change of the quantity was declined; that of the planned end was refused, for
+    the subscription had ended meanwhile.
+    """
+    async with Deployment.opened() as opened:
+        deployment = attrs.evolve(opened, declines_max=1)
+        await deployment.register()
+        await _start(deployment)
+        await card(deployment, FAILING)
+        engine, [subscription] = deployment.engine, deployment.subscriptions_of(ADA)
+
+        def ends_it(request: ApiRequest, _: ApiResponse) -> None:
+            # The bank's no was read from there, and nothing else was asked since.
+            if request.path.startswith("/v1/payment_intents/"):
+                engine.watch = lambda _, __: None
+                path = f"/v1/subscriptions/{subscription['id']}"
+                engine.answer(attrs.evolve(request, method="DELETE", path=path))
+
+        engine.watch = ends_it
+        changed = await change(deployment, quantity=2, cancel_at_period_end=True)
+        assert changed.state is IntentState.REFUSED
+        assert changed.is_declined
+        with pytest.raises(TooManyDeclines):
+            await _give(deployment)
+
+
+async def test_t71_a_payer_who_has_to_confirm_was_not_declined() -> None:
+    """
+    Neither by the first payment nor by that of a change: 3-D Secure is no decline. Nor
+    is what costs nothing, though an earlier payment is still declined.
+    """
+    async with Deployment.opened() as opened:
+        deployment = attrs.evolve(opened, declines_max=2)
+        await deployment.register()
+        begun = await start(deployment, ASKING)
+        assert begun.outcome is not None
+        assert begun.outcome.requires_action
+        assert not begun.is_declined
+        [payment] = deployment.engine.world.all("payment_intent")
+        deployment.engine.authenticate(payment["id"], succeed=True)
+        await deployment.hear()
+
+        asked = await _tried_by_a_change(deployment, ASKING)
+        assert asked.outcome is not None
+        assert asked.outcome.requires_action
+        assert not asked.is_declined
+        assert (await _tried_by_a_change(deployment, FAILING)).is_declined
+        for planned in (True, False):
+            planning = await change(deployment, cancel_at_period_end=planned)
+            assert not planning.is_declined
         await _give(deployment)
 
 

@@ -66,7 +66,8 @@ FIND_INTENT: Final = "select * from intents where id = $1"
 DECLINES_OF: Final = """
     select created_at from intents
     where user_id = $1 and created_at > $2
-        and state = 'declined' and outcome::jsonb #>> '{refusal,code}' = 'card_declined'
+        and (outcome::jsonb #>> '{refusal,code}' = 'card_declined'
+            or outcome::jsonb #>> '{decline,code}' = 'card_declined')
     order by created_at desc limit $3"""
 
 # The kinds of jobs that this release knows; a later one may know more.

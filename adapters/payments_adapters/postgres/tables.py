@@ -546,13 +546,14 @@ sa.Index(
     unique=True,
     postgresql_where=OPEN_INTENT,
 )
-# Of those that the bank declined, and no other refusal.
+# Of those during which the bank declined, whatever they came to; no other refusal.
 sa.Index(
     "ix_intents_declined",
     intents.c.user_id,
     intents.c.created_at,
     postgresql_where=sa.text(
-        "state = 'declined' and outcome::jsonb #>> '{refusal,code}' = 'card_declined'"
+        "outcome::jsonb #>> '{refusal,code}' = 'card_declined'"
+        " or outcome::jsonb #>> '{decline,code}' = 'card_declined'"
     ),
 )
 sa.Index("ix_intents_due", intents.c.due_at, postgresql_where=OPEN_INTENT)

@@ -86,7 +86,7 @@ _STORED_NAMES: Final = {
     "sequence": "ticket",
     "server_error_cached": "poisoned",
 }
-_ADDED: Final = frozenset({"amount_paid_minor", "item_id", "other_items"})
+_ADDED: Final = frozenset({"amount_paid_minor", "decline", "item_id", "other_items"})
 _NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
 
 

@@ -136,10 +136,19 @@ class OperationRun:
     _save: Callable[[Intent], Awaitable[Intent]]
     # Subscriptions that were seen to be otherwise than we knew.
     touched: list[str] = attrs.field(init=False, factory=list)
+    # The bank's no to what it tried to take, whatever the operation comes to.
+    declined: Refusal | None = attrs.field(init=False, default=None)
 
     @property
     def now(self) -> datetime:
         return self._clock()
+
+    def counted(self, result: OperationResult) -> OperationResult:
+        """Return a result that says what the bank declined during the run."""
+        if self.declined is None or result.outcome.is_declined:
+            return result
+        outcome = attrs.evolve(result.outcome, decline=self.declined)
+        return attrs.evolve(result, outcome=outcome)
 
     @property
     def awaits_answer(self) -> bool:

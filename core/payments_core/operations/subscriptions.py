@@ -5,11 +5,13 @@ Rule 1: an operation comes by the same steps when it is run again: see
 Rule 2: a subscription whose first payment is declined is ended again: it must not
         stand in the way of the next attempt.
 Rule 3: what is sold already, by whomever, is not sold twice.
+Rule 4: what the bank declines during an operation is noted, whatever comes of the
+        operation: see `payments_core.use_cases.declines`.
 """
 
 from collections.abc import Sequence
 
-from payments_core.errors import AlreadySubscribed, GatewayRefused
+from payments_core.errors import AlreadySubscribed, CardDeclined, GatewayRefused
 from payments_core.facts import CardObserved, PeriodPaid, SubscriptionObserved
 from payments_core.gateway import (
     AttachCard,
@@ -65,7 +67,7 @@ async def start_subscription(run: OperationRun) -> OperationResult:
     )
     answer, call = await run.call(Step.START, request)
     began = observation_of(answer, call)
-    invoice_payment = await _first_payment(run, began.report)
+    invoice_payment = await _tried(run, began.report)
     declined = invoice_payment and invoice_payment.state is InvoicePaymentState.DECLINED
     # Once it is being undone the invoice is void, and declines no more.
     if run.intent.call(Step.UNDO_START) or (has_card and declined):
@@ -90,7 +92,22 @@ async def _require_none(run: OperationRun, customer: CustomerId) -> None:
             )
 
 
-async def _first_payment(
+async def _tried(
+    run: OperationRun, report: SubscriptionReport
+) -> InvoicePayment | None:
+    """Return what a subscription waits for after a request that tried to be paid."""
+    payment = await _awaited_payment(run, report)
+    # A bank that only wants the payer to confirm has declined nothing.
+    if payment is not None and payment.state is InvoicePaymentState.DECLINED:
+        run.declined = Refusal(
+            code=CardDeclined.code,
+            reason="the bank declined the payment",
+            decline_code=payment.decline_code,
+        )
+    return payment
+
+
+async def _awaited_payment(
     run: OperationRun, report: SubscriptionReport
 ) -> InvoicePayment | None:
     """Return how the payment is that a subscription waits for; None if for none."""
@@ -110,7 +127,7 @@ async def _undone(
         state=IntentState.REFUSED,
         outcome=IntentOutcome(
             refusal=Refusal(
-                code="card_declined",
+                code=CardDeclined.code,
                 reason="the bank declined the first payment",
                 field="payment_method",
                 decline_code=declined.decline_code if declined else None,
@@ -144,7 +161,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
     wanted = run.intent.wanted
     account = run.account
     known = account.subscription(SubscriptionId(run.intent.subject)).report
-    observed, periods = None, list[PeriodPaid]()
+    observed, payment, periods = None, None, list[PeriodPaid]()
     # What may be refused goes first: then nothing is done.
     if wanted.price is not None or wanted.quantity is not None:
         answer, call = await run.call(
@@ -159,6 +176,8 @@ async def change_subscription(run: OperationRun) -> OperationResult:
         )
         observed = observation_of(answer, call)
         periods += paid_by(answer)
+        # Before the next request: what the bank said counts if that one is refused too.
+        payment = await _tried(run, observed.report)
     if wanted.cancel_at_period_end is not None:
         answer, call = await run.call(
             Step.PLAN_END,
@@ -173,8 +192,9 @@ async def change_subscription(run: OperationRun) -> OperationResult:
         observed = observation_of(answer, call)
     if observed is None:
         raise GatewayRefused("nothing", "nothing is to be changed")
-    invoice_payment = await _first_payment(run, observed.report)
-    return _settled(observed, periods, invoice_payment)
+    if payment is None:
+        payment = await _awaited_payment(run, observed.report)
+    return _settled(observed, periods, payment)
 
 
 async def end_subscription(run: OperationRun) -> OperationResult:

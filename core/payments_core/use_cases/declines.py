@@ -3,9 +3,12 @@
 Rule 1: a user whose cards were declined `declines_max` times within an hour sets up no
         card, gives none, and begins or changes no subscription that costs, until the
         oldest of these declines leaves the hour.
-Rule 2: a decline is an operation of ours that ended with the bank's no. What events
-        report does not count: they tell of the same declines once more, and of renewals
-        that failed, after which an honest user has to give another card.
+Rule 2: a decline is an operation of ours during which the bank said no, whatever the
+        operation came to: a change that waits to be paid counts as well. A bank that
+        wants the payer to confirm has said nothing yet. What events report does not
+        count: they tell of the same declines once more, and of renewals that failed,
+        after which an honest user has to give another card. Nor does what is declined
+        in the browser: that is between the payer and the gateway.
 Rule 3: it is the user who is counted, whoever calls: an application's backend calls as
         an administrator, and a card tester comes through it. Only who says so goes on
         despite declines, an operator by hand, and only as an administrator.

@@ -376,7 +376,7 @@ class ExecuteOperation:
             # A bug costs an attempt: it is tried later and later, and not all the time.
             await self._reschedule(run.intent, RetryLater())
             raise
-        return await self._end(run.intent, account, result)
+        return await self._end(run.intent, account, run.counted(result))
 
     async def _result(self, run: OperationRun) -> OperationResult:
         try:

@@ -50,7 +50,7 @@ class LimitReports:
         self._warn("requests shed", lane)
 
     def decline(self, _: Intent) -> None:
-        """Hear that an operation ended with the bank's no."""
+        """Hear that the bank said no during an operation that ended."""
         self.declined_count += 1
 
     def refuse_declined(self, user_id: UserId) -> None:

@@ -345,7 +345,7 @@ class LimitMetrics(Collector):
             yield metric
         yield CounterMetricFamily(
             "payments_cards_declined",
-            "Operations that ended with the bank's no.",
+            "Operations during which the bank declined a card.",
             value=self._reports.declined_count,
         )
         yield CounterMetricFamily(

@@ -1,6 +1,6 @@
-"""Find by an index which operations of a user the bank declined.
+"""Find by an index during which operations of a user the bank declined.
 
-0.1.0 runs on it: it only has one more index to write, when an operation is declined.
+0.1.0 runs on it: it only has one more index to write, when the bank declined.
 """
 
 from typing import Final
@@ -12,7 +12,8 @@ revision: Final = "0022"
 down_revision: Final = "0021"
 
 _DECLINED: Final = (
-    "state = 'declined' and outcome::jsonb #>> '{refusal,code}' = 'card_declined'"
+    "outcome::jsonb #>> '{refusal,code}' = 'card_declined'"
+    " or outcome::jsonb #>> '{decline,code}' = 'card_declined'"
 )
 
 
