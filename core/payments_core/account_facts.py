@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final, Self
 
 import attrs
@@ -30,7 +31,8 @@ class AccountFacts:
     `payments` are the newest first, `periods` those that end last first. `unlinked`
     carries a key of the account's and belongs to no one, `jobs` and `intents` are open,
     `events` are about one of these objects, or the customer, or quarantined and name
-    the user or the customer; without their bodies, the latest received first.
+    the user or the customer; without their bodies, the latest received first. Before
+    `no_card_before` no card is tried, for too many were declined.
     """
 
     account: PaymentAccount
@@ -41,6 +43,7 @@ class AccountFacts:
     intents: Sequence[Intent] = ()
     by_hand: Sequence[LoggedChange] = ()
     events: Sequence[KeptEvent] = ()
+    no_card_before: datetime | None = None
 
     def for_the_user(self) -> Self:
         """Return what the user may know.

@@ -86,6 +86,7 @@ class StepKind(StrEnum):
     ACCESS_ENDS = "access_ends"
     SYNC = "sync"
     OPERATION_RESUMED = "operation_resumed"
+    CARDS_TRIED_AGAIN = "cards_tried_again"
 
 
 class ActionKind(StrEnum):
@@ -102,6 +103,7 @@ class ActionKind(StrEnum):
     RETRY_JOB = "retry_job"
     CALL_OFF = "call_off"
     FIND_PAYMENT = "find_payment"
+    TRY_DESPITE_DECLINES = "try_despite_declines"
 
 
 # A user cannot do these.
@@ -115,6 +117,7 @@ OPERATORS_ACTIONS: Final = frozenset(
         ActionKind.RETRY_JOB,
         ActionKind.CALL_OFF,
         ActionKind.FIND_PAYMENT,
+        ActionKind.TRY_DESPITE_DECLINES,
     }
 )
 

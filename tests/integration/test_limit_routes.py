@@ -19,6 +19,7 @@ from support.service_with_sandbox import (
     GOOD,
     REFUSED,
     ServiceWithSandbox,
+    moment,
     refusal,
 )
 
@@ -154,6 +155,13 @@ def test_t71_after_five_declines_no_card_is_tried(stack: ServiceWithSandbox) -> 
         for refused in (caller.call("POST", "card-setup"), caller.subscribe()):
             assert refusal(refused) == (429, "too_many_declines")
     assert len(stack.posts) == asked
+    told, own = (who.get("explanation") for who in (backend, payer))
+    for shown in (told, own):
+        [step] = [it for it in shown["next"] if it["kind"] == "cards_tried_again"]
+        until = (moment(step["at"]) - moment(shown["at"])).total_seconds()
+        assert 3_500 <= until <= 3_600
+    actions = [{it["kind"] for it in shown["actions"]} for shown in (told, own)]
+    assert ["try_despite_declines" in it for it in actions] == [True, False]
 
     body = {"payment_method": GOOD}
     answer = payer.call("PUT", "card?despite_declines=true", body)

@@ -27,7 +27,11 @@ class Story:
     def explain(self) -> ExplainUser:
         it = self.deployment
         return ExplainUser(
-            it.reach, MemoryAccountHistory(it.database), it.clock, it.policy
+            it.reach,
+            MemoryAccountHistory(it.database),
+            it.clock,
+            it.policy,
+            it.declines,
         )
 
     async def explained(self) -> Explanation:

@@ -15,7 +15,15 @@ from contracts.examples import (
 )
 from payments_core.account_facts import AccountFacts
 from payments_core.explain.next_steps import ACTIONS_MAX, actions_of, steps_of
-from payments_core.explanation import Action, ActionKind, Cause, CauseCode, StepKind
+from payments_core.explanation import (
+    OPERATORS_ACTIONS,
+    Action,
+    ActionKind,
+    Cause,
+    CauseCode,
+    NextStep,
+    StepKind,
+)
 from payments_core.linking import Unlinked
 from payments_core.policy import Policy
 from payments_core.subscription import PendingUpdate, SubscriptionStatus
@@ -45,6 +53,24 @@ def test_what_is_planned_is_told_in_its_order() -> None:
     assert StepKind.RENEWAL not in kinds
     moments = [it.at for it in found if it.at is not None]
     assert moments == sorted(moments)
+
+
+def test_t71_whose_cards_are_declined_is_told_when_one_is_tried_again() -> None:
+    """
+    It comes by itself; an operator may let one be tried before.
+    """
+    free = AccountFacts(account=an_account(ADA))
+    locked = attrs.evolve(free, no_card_before=NOON)
+    cause, verdict = Cause(code=CauseCode.NOTHING_KNOWN), free.account.verdict
+    standing = free.account.standing(now=NOON, policy=POLICY)
+    again, despite = StepKind.CARDS_TRIED_AGAIN, ActionKind.TRY_DESPITE_DECLINES
+
+    steps = steps_of(locked, verdict, NOON, POLICY)
+    assert steps == [NextStep(again, NOON)]
+    assert steps_of(free, verdict, NOON, POLICY) == []
+    assert Action(despite) in actions_of(locked, cause, standing)
+    assert Action(despite) not in actions_of(free, cause, standing)
+    assert despite in OPERATORS_ACTIONS
 
 
 def test_who_has_a_subscription_is_not_told_to_subscribe() -> None:

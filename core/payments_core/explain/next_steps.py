@@ -43,6 +43,8 @@ def _next_steps(
         yield NextStep(StepKind.SYNC, job.lease.due_at, (job.key.id,))
     for intent in facts.intents:
         yield NextStep(StepKind.OPERATION_RESUMED, intent.lease.due_at, (intent.id,))
+    if facts.no_card_before is not None:
+        yield NextStep(StepKind.CARDS_TRIED_AGAIN, facts.no_card_before)
 
 
 def _next_of(subscription: Subscription) -> Iterator[NextStep]:
@@ -105,6 +107,8 @@ def actions_of(
     )
     if not found and not standing.entitled:
         found += _each(ActionKind.RESUME, paused)
+    if facts.no_card_before is not None:
+        found.append(Action(ActionKind.TRY_DESPITE_DECLINES))
     found += _each(
         ActionKind.LINK_PAYMENT, (it.payment.id for it in facts.unlinked.payments)
     )

@@ -20,7 +20,7 @@ be under way at once: one of a kind, and one start for each product.
 
 import math
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
@@ -56,14 +56,20 @@ class LimitDeclines:
         """
         if despite:
             caller.require_admin()
-        if despite or found.executed is not None or not self.declines_max:
+        if despite or found.executed is not None:
             return
         user_id, now = found.request.user_id, self.clock()
+        until = await self.refused_until(user_id, now)
+        if until is None:
+            return
+        self.on_refused(user_id)
+        raise TooManyDeclines(max(1, math.ceil((until - now).total_seconds())))
+
+    async def refused_until(self, user_id: UserId, now: datetime) -> datetime | None:
+        """Return when a card of the user is tried again; None: now."""
+        if not self.declines_max:
+            return None
         declines = await self.intents.declines_of(
             user_id, after=now - WINDOW, limit=self.declines_max
         )
-        if len(declines) < self.declines_max:
-            return
-        self.on_refused(user_id)
-        wait = min(declines) + WINDOW - now
-        raise TooManyDeclines(max(1, math.ceil(wait.total_seconds())))
+        return min(declines) + WINDOW if len(declines) >= self.declines_max else None

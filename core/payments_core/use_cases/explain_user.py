@@ -15,6 +15,7 @@ from payments_core.identity import Email, UserId
 from payments_core.policy import Policy
 from payments_core.ports import AccountHistory, Clock
 from payments_core.use_cases.accounts import GetAuthorizedAccount
+from payments_core.use_cases.declines import LimitDeclines
 
 # Who changes an account all the time is explained all the same.
 READS_MAX: Final = 3
@@ -35,6 +36,7 @@ class ExplainUser:
     history: AccountHistory
     clock: Clock
     policy: Policy
+    declines: LimitDeclines
 
     async def __call__(self, user: UserId | Email, *, caller: Caller) -> Explanation:
         """Explain what is known of a user now.
@@ -47,6 +49,8 @@ class ExplainUser:
         """
         facts = await self._facts(user, caller)
         now, policy = self.clock(), self.policy
+        until = await self.declines.refused_until(facts.account.user_id, now)
+        facts = attrs.evolve(facts, no_card_before=until)
         if caller.reads_all:
             return explain(facts, now=now, policy=policy)
         return explain(facts.for_the_user(), now=now, policy=policy).for_the_user()

@@ -106,6 +106,8 @@ STEPS: Final[Mapping[StepKind, str]] = MappingProxyType(
         _S.ACCESS_ENDS: "access ends, if nothing is paid until then",
         _S.SYNC: "Stripe is asked",
         _S.OPERATION_RESUMED: "an operation under way is tried again",
+        _S.CARDS_TRIED_AGAIN: "too many cards were declined within an hour: one"
+        " is tried again from then on, and none before",
     }
 )
 # Who can do it, what, and with what.
@@ -154,6 +156,11 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
             "operator",
             "look the payment up at Stripe, by the charge's id, and link it",
             "payments payment link CHARGE --user {user} --reason …",
+        ),
+        _K.TRY_DESPITE_DECLINES: (
+            "operator",
+            "let a card be tried despite the declines",
+            "PUT /users/{user}/card?despite_declines=true",
         ),
     }
 )
