@@ -16,7 +16,7 @@ import pytest
 
 from faults.deliveries import Stripe
 from faults.payers import assert_each_counted_once, payers, register
-from payments_service.rate_limits import InFlightLimits
+from payments_service.lanes import InFlightLimits
 from support import databases
 from support.profiles import only_in_prove
 from support.service import PREFIX, ServiceProcess, World, running

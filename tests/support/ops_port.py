@@ -17,11 +17,8 @@ from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
-from payments_service.http.health import (
-    RevocationMetrics,
-    WorkerMetrics,
-    create_ops_app,
-)
+from payments_service.http.health import create_ops_app
+from payments_service.http.metrics import RevocationMetrics, WorkerMetrics
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports

@@ -47,7 +47,8 @@ from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
-from payments_service.http.health import Readiness, WorkerMetrics, create_ops_app
+from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.metrics import WorkerMetrics
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
 from payments_service.webhook_reports import WebhookReports

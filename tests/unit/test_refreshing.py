@@ -17,7 +17,7 @@ from payments_adapters.jwt import KeySet, generate_jwks, issue
 from payments_adapters.stripe import sign
 from payments_core.errors import BadSignature, InvalidToken
 from payments_core.identity import UserId
-from payments_service.http.health import KeyMetrics
+from payments_service.http.metrics import KeyMetrics
 from payments_service.refreshing import Refreshing, RereadFiles
 from payments_service.settings import Settings, SettingsError
 from support.service import AUDIENCE, ISSUER, World, new_secret

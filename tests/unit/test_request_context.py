@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
-from payments_service.http.lanes import Lane
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import read_body
+from payments_service.lanes import READING, Lane
 
 pytestmark = pytest.mark.anyio
 
@@ -146,7 +146,7 @@ class Overloaded:
     def __attrs_post_init__(self) -> None:
         lanes = [
             Lane("webhooks", "/hooks/", 3, on_shed=self.shed.append),
-            Lane("reads", "", 1, frozenset({"GET"}), self.shed.append),
+            Lane("reads", "", 1, READING, self.shed.append),
             Lane("changes", "", 2, on_shed=self.shed.append),
         ]
         self.context = RequestContext(self.held, {}, lanes)
@@ -180,7 +180,7 @@ class Overloaded:
             headers = dict(start["headers"])
             assert headers[b"retry-after"] == b"1"
             assert headers[b"content-type"] == b"application/problem+json"
-            assert json.loads(body["body"])["code"] == "overloaded"
+            assert method == "HEAD" or json.loads(body["body"])["code"] == "overloaded"
         return int(start["status"])
 
 
@@ -212,6 +212,18 @@ async def test_p35_callers_take_no_place_of_webhooks_nor_changes_of_reads() -> N
     assert it.held.taken == [
         *("/users/a", "/users/a", *["/hooks/stripe"] * 3, "/users/b")
     ]
+    it.held.let_go()
+    await asyncio.gather(*it.asked)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_what_changes_nothing_takes_a_place_of_reads(method: str) -> None:
+    """
+    And is counted as a read, by the same list of methods.
+    """
+    it = Overloaded()
+    assert await it.ask("/users/a", 3, method) == [503] * 2
+    assert it.shed == ["reads"] * 2
     it.held.let_go()
     await asyncio.gather(*it.asked)
 

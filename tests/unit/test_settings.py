@@ -19,7 +19,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from payments_adapters.jwt import add_pass_key
 from payments_core.catalogue import Catalogue, CatalogueProduct
 from payments_core.retention import Retention
-from payments_service.rate_limits import InFlightLimits, RateLimits
+from payments_service.lanes import InFlightLimits
+from payments_service.rate_limits import RateLimits
 from payments_service.settings import (
     SECRET_FILE_BYTES_MAX,
     STRIPE_API_BASE,

@@ -165,10 +165,11 @@ from payments_core.use_cases import (
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
 from payments_service.ingest_queue import IngestQueue
+from payments_service.lanes import InFlightLimits
 from payments_service.limit_reports import LimitReports
 from payments_service.presentation.deliveries import change_body
 from payments_service.purge_reports import PurgeReports
-from payments_service.rate_limits import InFlightLimits, RateLimiter
+from payments_service.rate_limits import RateLimiter
 from payments_service.refreshing import Refreshing
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports

@@ -56,18 +56,6 @@ class RateLimits:
     admin: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class InFlightLimits:
-    """How many requests a process has in flight at most: webhooks, and callers'.
-
-    A change waits for Stripe, for seconds if Stripe is slow, and costs nothing then.
-    """
-
-    webhooks: int = 256
-    reads: int = 128
-    changes: int = 256
-
-
 @attrs.define
 class _Shares:
     """What the subjects of one kind have left."""

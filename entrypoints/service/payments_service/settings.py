@@ -17,7 +17,8 @@ from payments_core.errors import InvalidValue
 from payments_core.retention import Retention
 from payments_core.tokens import TOKEN_AGE_MAX
 from payments_core.tombstones import Tombstones
-from payments_service.rate_limits import InFlightLimits, RateLimits
+from payments_service.lanes import InFlightLimits
+from payments_service.rate_limits import RateLimits
 
 if TYPE_CHECKING:
     from payments_adapters.jwt.service_accounts import ServiceAccounts

@@ -12,7 +12,8 @@ from payments_adapters.jwt.service_accounts import ServiceAccounts
 from payments_core.catalogue import Catalogue
 from payments_core.retention import Retention
 from payments_service.cli import environment
-from payments_service.rate_limits import InFlightLimits, RateLimits
+from payments_service.lanes import InFlightLimits
+from payments_service.rate_limits import RateLimits
 from payments_service.settings import Settings
 
 # The variables that say their unit, and how many of it a duration is.

@@ -59,16 +59,16 @@ from payments_service.http import (
 )
 from payments_service.http.account_reads import AccountAnswers, AccountReads
 from payments_service.http.authentication import BearerAuthentication
-from payments_service.http.lanes import Lane
 from payments_service.http.operations import idempotency_key
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import HttpRequest
 from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
+from payments_service.lanes import READING, InFlightLimits, Lane
 from payments_service.limit_reports import LimitReports
 from payments_service.presentation import PREFIX
-from payments_service.rate_limits import InFlightLimits, RateLimiter
+from payments_service.rate_limits import RateLimiter
 from payments_service.refreshing import Refreshing
 from payments_service.webhook_reports import WebhookReports
 
@@ -132,7 +132,6 @@ FOR_CALLERS: Final = (
 )
 # What anybody may read, besides webhooks.
 FOR_ANYBODY: Final = (access_pass.get_pass_keys, openapi.get_openapi)
-_READING: Final = frozenset({"GET", "HEAD"})
 # What a handler gets that is made of its request.
 OF_REQUESTS: Final = {"key": Provide(idempotency_key, sync_to_thread=False)}
 
@@ -224,7 +223,7 @@ def _lanes(container: Container) -> tuple[Lane, ...]:
     return (
         Lane("webhooks", f"{PREFIX}/webhooks/", limits.webhooks, on_shed=on_shed),
         Lane("feed", f"{PREFIX}/feed", feed, on_shed=on_shed),
-        Lane("reads", "", limits.reads, _READING, on_shed),
+        Lane("reads", "", limits.reads, READING, on_shed),
         Lane("changes", "", limits.changes, on_shed=on_shed),
     )
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from payments_core.caller import Caller
+from payments_service.lanes import READING
 from payments_service.rate_limits import RateLimiter, RequestKind
 
 _STATED: Final = "counted_as"
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def counted_as(kind: RequestKind | None) -> dict[str, Any]:
@@ -39,6 +39,6 @@ def count(
     if _STATED in opt:
         kind = opt[_STATED]
     else:
-        kind = RequestKind.READ if method in _READING else RequestKind.CHANGE
+        kind = RequestKind.READ if method in READING else RequestKind.CHANGE
     if kind is not None:
         limiter.take(caller, kind)

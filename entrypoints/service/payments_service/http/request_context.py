@@ -24,8 +24,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from payments_core.errors import Overloaded
 from payments_core.identity import Email, UserId
 from payments_service.card_data import holds_card_number
-from payments_service.http.lanes import LANE, Lane, unlimited
 from payments_service.http.problems import BUG, HttpProblem, send_problem
+from payments_service.lanes import LANE, Lane, unlimited
 from payments_service.logs import REQUEST_ID
 from payments_service.presentation.arguments import user_named
 
@@ -179,10 +179,7 @@ class RequestContext:
             scope = {**scope, "method": "GET"}
         # Each request is a task with a context of its own: nothing has to be unbound.
         REQUEST_ID.set(request_id)
-        for lane in self._lanes:
-            is_method = lane.methods is None or method in lane.methods
-            if is_method and scope["path"].startswith(lane.path):
-                break
+        lane = self._lane_of(scope["path"], method)
         if lane.in_flight_count >= lane.limit:
             # Not in the log: a line costs more than the answer.
             lane.on_shed(lane.name)
@@ -210,6 +207,10 @@ class RequestContext:
                 status=answer.status,
                 ms=round((time.perf_counter() - started) * 1e3, 1),
             )
+
+    def _lane_of(self, path: str, method: str) -> Lane:
+        *first, last = self._lanes
+        return next((it for it in first if it.takes(path, method)), last)
 
 
 def _template(scope: HTTPScope) -> str:

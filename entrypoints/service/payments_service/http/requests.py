@@ -19,8 +19,8 @@ from payments_core.errors import InvalidValue
 from payments_core.events import EVENT_BODY_BYTES_MAX
 from payments_service.card_data import find_card_data
 from payments_service.http.bodies import Body
-from payments_service.http.lanes import ANY, LANE
 from payments_service.http.problems import FieldError, HttpProblem, pointer
+from payments_service.lanes import ANY, LANE
 
 BODY_BYTES_MAX: Final = EVENT_BODY_BYTES_MAX
 BODY_TIMEOUT_S: Final = 5.0

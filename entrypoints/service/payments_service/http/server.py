@@ -14,13 +14,8 @@ from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
-from payments_service.http.health import (
-    KeyMetrics,
-    LimitMetrics,
-    Readiness,
-    RevocationMetrics,
-    create_ops_app,
-)
+from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.metrics import KeyMetrics, LimitMetrics, RevocationMetrics
 from payments_service.http.protocol import Server, server_of
 from payments_service.limit_reports import LimitReports
 from payments_service.refreshing import Refreshing

@@ -15,12 +15,8 @@ from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
 from payments_service.delivery_reports import DeliveryReports
-from payments_service.http.health import (
-    LimitMetrics,
-    Readiness,
-    WorkerMetrics,
-    create_ops_app,
-)
+from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.metrics import LimitMetrics, WorkerMetrics
 from payments_service.http.protocol import server_of
 from payments_service.limit_reports import LimitReports
 from payments_service.processes.start import bound, require_own_database

@@ -12,6 +12,21 @@ from typing import Final
 
 import attrs
 
+# Methods that change nothing: they are counted, and take a place, as reads.
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@attrs.frozen(kw_only=True)
+class InFlightLimits:
+    """How many requests a process has in flight at most: webhooks, and callers'.
+
+    A change waits for Stripe, for seconds if Stripe is slow, and costs nothing then.
+    """
+
+    webhooks: int = 256
+    reads: int = 128
+    changes: int = 256
+
 
 @attrs.define
 class Lane:
@@ -28,6 +43,10 @@ class Lane:
     methods: frozenset[str] | None = None
     on_shed: Callable[[str], None] = lambda _: None
     in_flight_count: int = 0
+
+    def takes(self, path: str, method: str) -> bool:
+        is_method = self.methods is None or method in self.methods
+        return is_method and path.startswith(self.path)
 
 
 def unlimited() -> Lane:
