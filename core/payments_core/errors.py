@@ -517,7 +517,10 @@ class Overloaded(Unavailable):
 
 
 class KeysUnavailable(Unavailable):
-    """No token of an issuer can be verified: its keys were never read, or long ago."""
+    """No token of an issuer can be verified: its keys were never read, or long ago.
+
+    Or too many wait for them already, while they are read.
+    """
 
     code: ClassVar[str] = "keys_unavailable"
     message: ClassVar[str] = (

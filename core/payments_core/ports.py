@@ -685,6 +685,10 @@ class TokenVerifier(Protocol):
 
         Tokens choose neither what is read nor how often. It takes 5 s at most, and
         fails without an error.
+
+        Raises:
+            KeysUnavailable: too many wait for them already; whether there is a newer
+                key is not known.
         """
 
 

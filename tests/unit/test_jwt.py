@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from payments_adapters.jwt import JwtVerifier, KeySet
-from payments_adapters.jwt.key_sources import HeldKeys
+from payments_adapters.jwt import IssuersVerifier, JwtVerifier, KeySet
+from payments_adapters.jwt.key_sources import HeldKeys, TooManyWait
 from payments_adapters.jwt.remembered_tokens import REMEMBERED_BYTES_MAX
 from payments_core.errors import InvalidToken, KeysUnavailable
 from payments_core.identity import Email
@@ -481,6 +482,32 @@ def test_without_keys_nothing_is_known_of_a_token() -> None:
         assert refusal.value.issuer == ISSUER
     assert not is_accepted("a.b.c", verifier)
     assert not is_accepted(a_token(typ="logout+jwt"), verifier)
+
+
+@attrs.frozen
+class Besieged:
+    """Keys for which too many wait already."""
+
+    current: KeySet | None = KEYS
+
+    async def refresh(self) -> bool:
+        raise TooManyWait
+
+
+@pytest.mark.anyio
+async def test_t30_while_too_many_wait_for_keys_it_is_not_said_that_there_is_none() -> (
+    None
+):
+    """
+    A key may have come: the caller is to ask again, and is not called unknown.
+    """
+    verifier = JwtVerifier(
+        Besieged(), ISSUER, AUDIENCE, lambda: NOW, timedelta(minutes=15)
+    )
+    with pytest.raises(KeysUnavailable) as refusal:
+        await IssuersVerifier([verifier]).refresh_keys(ISSUER)
+    assert refusal.value.issuer == ISSUER
+    assert not await verifier.refresh_keys("another")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from payments_adapters.jwt import KeySet, generate_jwks, issue
+from payments_adapters.jwt.key_sources import TooManyWait
 from payments_adapters.stripe import sign
 from payments_core.errors import BadSignature, InvalidToken
 from payments_core.identity import UserId
 from payments_service.http.metrics import KeyMetrics
+from payments_service.lanes import InFlightLimits
 from payments_service.refreshing import Refreshing, RereadFiles
 from payments_service.settings import Settings, SettingsError
 from support.service import AUDIENCE, ISSUER, World, new_secret
@@ -243,6 +245,30 @@ async def test_what_is_compared_with_is_what_is_in_use_now(running: Running) -> 
     assert running.takes(OLD)
 
 
+async def test_what_the_taker_fails_on_is_handed_on_again(running: Running) -> None:
+    """
+    A bug while a change is taken leaves it a change: the next look may do better.
+    """
+    taken = list[str | None]()
+
+    def take(settings: Settings) -> None:
+        taken.append(settings.jwt_keys)
+        if len(taken) == 1:
+            raise RuntimeError
+
+    settings = running.refreshing.files.settings
+    files = RereadFiles(settings, {KEYS: take, SECRETS: take})
+    running.mounted.swap(**{KEYS: NEW})
+    with pytest.raises(RuntimeError):
+        await files.look()
+    assert files.settings == settings
+    await files.look()
+    await files.look()
+
+    assert taken == [NEW, NEW]
+    assert files.settings.jwt_keys == NEW
+
+
 async def test_a_bug_ends_no_loop(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,10 +286,10 @@ async def test_a_bug_ends_no_loop(
         looked.append(files.settings.env)
         raise RuntimeError
 
-    monkeypatch.setattr("payments_service.refreshing.asyncio.sleep", wait)
     monkeypatch.setattr(RereadFiles, "look", broken)
+    files = attrs.evolve(running.refreshing.files, sleep=wait)
     with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
-        await running.refreshing.files.keep_looking()
+        await files.keep_looking()
 
     assert (len(looked), waited) == (2, [5.0] * 3)
     assert [it["event"] for it in logs] == ["bug", "bug"]
@@ -297,3 +323,26 @@ def test_a_secret_that_cannot_be_used_stops_the_start() -> None:
         with pytest.raises(SettingsError) as refused:
             Refreshing.of(given, lambda: NOW)
         assert list(refused.value.problems) == [name]
+
+
+async def test_t30_tokens_of_unknown_keys_fill_no_lane() -> None:
+    """
+    Of the smaller lane of callers an eighth waits while an address is slow.
+    """
+    settings = attrs.evolve(
+        Settings.from_env(World("postgresql://n@127.0.0.1:1/n").env(0, 0)),
+        jwt_keys=None,
+        jwt_keys_url="https://keys.example/",
+        in_flight=InFlightLimits(reads=16, changes=100),
+    )
+    [keys] = Refreshing.of(settings, lambda: NOW).fetched
+    slow: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    keys._fetch = lambda: slow
+    waiting = [asyncio.ensure_future(keys.refresh()) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(TooManyWait):
+        await keys.refresh()
+
+    slow.set_result(BOTH.encode())
+    await asyncio.gather(*waiting)

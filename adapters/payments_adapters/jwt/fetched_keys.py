@@ -2,7 +2,9 @@
 
 Rule 1: they are read every 5 minutes, and every 30 s while they cannot be.
 Rule 2: a token may ask for them once in 30 s, whatever tokens say: one that names an
-        unknown key, or comes before there is any. One reading answers all who ask.
+        unknown key, or comes before there is any. One reading answers all who wait.
+        Only so many wait, for anybody may write such a token and a slow address takes
+        5 s: the others are refused at once.
 Rule 3: a key that left the document is retired at once; one that came verifies at once.
 Rule 4: while they cannot be read, those of the last time are good for a day. Then there
         are none.
@@ -17,6 +19,7 @@ from typing import Final
 
 import attrs
 
+from payments_adapters.jwt.key_sources import TooManyWait
 from payments_adapters.jwt.key_url import FetchError
 from payments_adapters.jwt.keys import KeySet
 from payments_adapters.jwt.published_keys import PublishedKeys, read_published
@@ -26,6 +29,7 @@ REFRESH_S: Final = 300.0
 RETRY_S: Final = 30.0
 ASKED_S: Final = 30.0
 STALE_S: Final = 24 * 3600.0
+WAITING_MAX: Final = 16
 
 
 class FetchListener:
@@ -42,19 +46,23 @@ class FetchListener:
 class FetchedKeys:
     """The `KeySource` of an address; `name` is the setting that has it.
 
-    `failures_total` counts the times that it could not be read.
+    `waiting_max` tokens wait for a reading at most. `failures_total` counts the times
+    that it could not be read.
     """
 
     name: str
     _fetch: Callable[[], Awaitable[bytes]]
     _listener: FetchListener = attrs.field(factory=FetchListener)
     _monotonic: Callable[[], float] = time.monotonic
+    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _waiting_max: int = attrs.field(default=WAITING_MAX, kw_only=True)
     current: KeySet | None = attrs.field(init=False, default=None)
     failures_total: int = attrs.field(init=False, default=0)
     _is_failing: bool = attrs.field(init=False, default=False)
     _document: bytes | None = attrs.field(init=False, default=None, repr=False)
     _read_at: float | None = attrs.field(init=False, default=None)
     _asked_at: float | None = attrs.field(init=False, default=None)
+    _waiting_count: int = attrs.field(init=False, default=0)
     _reading: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
 
     @property
@@ -63,13 +71,24 @@ class FetchedKeys:
         return None if self._read_at is None else self._monotonic() - self._read_at
 
     async def refresh(self) -> bool:
-        """Read them because a token asks, if none did lately; say if they changed."""
+        """Read them because a token asks, if none did lately; say if they changed.
+
+        Raises:
+            TooManyWait: `waiting_max` others wait already.
+        """
         before, now = self.current, self._monotonic()
-        if self._reading is None:
-            if self._asked_at is not None and now - self._asked_at < ASKED_S:
-                return False
+        is_new, asked_at = self._reading is None, self._asked_at
+        if is_new and asked_at is not None and now - asked_at < ASKED_S:
+            return False
+        if self._waiting_count >= self._waiting_max:
+            raise TooManyWait
+        if is_new:
             self._asked_at = now
-        await self.read()
+        self._waiting_count += 1
+        try:
+            await self.read()
+        finally:
+            self._waiting_count -= 1
         return self.current is not before
 
     async def read(self) -> None:
@@ -85,7 +104,7 @@ class FetchedKeys:
         while True:
             self._expire()
             await self.read()
-            await asyncio.sleep(RETRY_S if self._is_failing else REFRESH_S)
+            await self._sleep(RETRY_S if self._is_failing else REFRESH_S)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -7,6 +7,10 @@ import attrs
 from payments_adapters.jwt.keys import KeySet
 
 
+class TooManyWait(Exception):  # noqa: N818  # not a failure: others wait already
+    """Keys are being read, and no more may wait for them."""
+
+
 class KeySource(Protocol):
     @property
     def current(self) -> KeySet | None:
@@ -20,6 +24,9 @@ class KeySource(Protocol):
         """Read the keys anew, if that may be done now; say whether they changed.
 
         A token asks for it, so it is done seldom, whatever tokens say.
+
+        Raises:
+            TooManyWait: it is under way, and so many wait for it that no more may.
         """
 
 

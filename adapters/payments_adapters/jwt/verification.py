@@ -21,7 +21,7 @@ import attrs
 from jwt import PyJWTError
 
 from payments_adapters.emails import read_email
-from payments_adapters.jwt.key_sources import KeySource, source_of
+from payments_adapters.jwt.key_sources import KeySource, TooManyWait, source_of
 from payments_adapters.jwt.keys import SIGNATURES, Key, KeySet, json_object
 from payments_adapters.jwt.remembered_tokens import RememberedTokens
 from payments_adapters.jwt.service_accounts import ServiceAccounts
@@ -85,8 +85,15 @@ class JwtVerifier:
         return self._remembered.find(text, self.clock(), self.keys.current)
 
     async def refresh_keys(self, issuer: str) -> bool:
-        """Read the issuer's keys anew, if that may be done now: see `KeySource`."""
-        return issuer == self.issuer and await self.keys.refresh()
+        """Read the issuer's keys anew, if that may be done now: see `KeySource`.
+
+        Raises:
+            KeysUnavailable: too many wait for them already.
+        """
+        try:
+            return issuer == self.issuer and await self.keys.refresh()
+        except TooManyWait:
+            raise KeysUnavailable(self.issuer) from None
 
     def _verified(self, text: str, now: datetime, keys: KeySet | None) -> Token:
         key = self._key_of(_header(text), keys)

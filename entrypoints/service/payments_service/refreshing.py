@@ -11,7 +11,14 @@ Rule 3: what is at an address is read by `FetchedKeys`. Until it was read for th
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, Self
 
@@ -30,6 +37,9 @@ from payments_core.ports import SystemClock
 from payments_service.settings import Settings, SettingsError
 
 FILES_EVERY_S: Final = 5.0
+# Of the smaller lane of callers, so that tokens of unknown keys never fill it, though
+# there are two issuers.
+_WAITING_PART: Final = 8
 
 _Take = Callable[[Settings], None]
 
@@ -40,6 +50,7 @@ class RereadFiles:
 
     settings: Settings
     _takers: Mapping[str, _Take]
+    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _texts: dict[str, str] = attrs.field(init=False, factory=dict, repr=False)
     # Those that cannot be used now, and how often each became so.
     refused: set[str] = attrs.field(init=False, factory=set)
@@ -56,11 +67,12 @@ class RereadFiles:
                 self._refuse(name, error)
                 continue
             self.refused.discard(name)
-            self._texts[name] = text
             if changed != self.settings:
-                self.settings = changed
+                # First: what it fails on is new at the next look too.
                 self._takers[name](changed)
+                self.settings = changed
                 structlog.get_logger().info("read again", setting=name)
+            self._texts[name] = text
 
     def _changed(self, name: str) -> tuple[str, Settings]:
         text = self.settings.file_text(name)
@@ -71,7 +83,7 @@ class RereadFiles:
 
     async def keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(FILES_EVERY_S)
+            await self._sleep(FILES_EVERY_S)
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001  # the next look may do better
@@ -129,7 +141,8 @@ class Refreshing:
         with _blamed("PAYMENTS_STRIPE_WEBHOOK_SECRETS") as name:
             signatures = StripeSignatures(settings.stripe_webhook_secrets, clock)
             takers[name] = lambda it: signatures.replace(it.stripe_webhook_secrets)
-        users, clusters = _users(settings, takers), _clusters(settings, takers)
+        users = _source(settings, takers, "PAYMENTS_JWT_KEYS", lambda it: it.jwt_keys)
+        sources = [users]
         verifiers = [
             JwtVerifier(
                 users,
@@ -139,7 +152,14 @@ class Refreshing:
                 max_age=settings.jwt_max_age,
             )
         ]
-        if clusters is not None and settings.kubernetes_issuer is not None:
+        if settings.kubernetes_issuer is not None:
+            clusters = _source(
+                settings,
+                takers,
+                "PAYMENTS_KUBERNETES_KEYS",
+                lambda it: it.kubernetes_keys,
+            )
+            sources.append(clusters)
             verifiers.append(
                 JwtVerifier(
                     clusters,
@@ -154,7 +174,7 @@ class Refreshing:
             verifiers[0] if len(verifiers) == 1 else IssuersVerifier(verifiers),
             signatures,
             RereadFiles(settings, takers),
-            [it for it in (users, clusters) if isinstance(it, FetchedKeys)],
+            [it for it in sources if isinstance(it, FetchedKeys)],
         )
 
     @property
@@ -200,33 +220,29 @@ def key_urls(settings: Settings) -> Mapping[str, KeyUrl]:
     return found
 
 
-def _users(settings: Settings, takers: dict[str, _Take]) -> HeldKeys | FetchedKeys:
-    source = _fetched(settings, "PAYMENTS_JWT_KEYS_URL")
+def _source(
+    settings: Settings,
+    takers: dict[str, _Take],
+    name: str,
+    keys_of: Callable[[Settings], str | None],
+) -> HeldKeys | FetchedKeys:
+    """Return the keys of an issuer: at an address, or else in the setting `name`."""
+    source = _fetched(settings, f"{name}_URL")
     if source is not None:
         return source
-    with _blamed("PAYMENTS_JWT_KEYS") as name:
-        held = HeldKeys(KeySet.from_jwks(settings.jwt_keys or ""))
-    takers[name] = lambda it: _hold(held, it.jwt_keys)
-    return held
-
-
-def _clusters(
-    settings: Settings, takers: dict[str, _Take]
-) -> HeldKeys | FetchedKeys | None:
-    if settings.kubernetes_issuer is None:
-        return None
-    source = _fetched(settings, "PAYMENTS_KUBERNETES_KEYS_URL")
-    if source is not None:
-        return source
-    with _blamed("PAYMENTS_KUBERNETES_KEYS") as name:
-        held = HeldKeys(KeySet.from_jwks(settings.kubernetes_keys or ""))
-    takers[name] = lambda it: _hold(held, it.kubernetes_keys)
+    with _blamed(name):
+        held = HeldKeys(KeySet.from_jwks(keys_of(settings) or ""))
+    takers[name] = lambda it: _hold(held, keys_of(it))
     return held
 
 
 def _fetched(settings: Settings, name: str) -> FetchedKeys | None:
     url = key_urls(settings).get(name)
-    return FetchedKeys(name, url.fetch, _Logged()) if url is not None else None
+    if url is None:
+        return None
+    limits = settings.in_flight
+    waiting_max = max(1, min(limits.reads, limits.changes) // _WAITING_PART)
+    return FetchedKeys(name, url.fetch, _Logged(), waiting_max=waiting_max)
 
 
 def _hold(held: HeldKeys, keys: str | None) -> None:
