@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar, Final
 
+RETRY_AFTER_S: Final = 1
+
 
 class PaymentsError(Exception):
     """Anything this library raises on purpose.
@@ -18,6 +20,8 @@ class PaymentsError(Exception):
 
     code: ClassVar[str] = "payments_error"
     message: ClassVar[str] = ""
+    # When to ask again; None if that is of no use.
+    retry_after_s: int | None = None
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or self.message)
@@ -29,6 +33,7 @@ class Rejected(PaymentsError):  # noqa: N818  # the tree reads as a sentence
 
 class Unavailable(PaymentsError):  # noqa: N818  # see Rejected
     code: ClassVar[str] = "unavailable"
+    retry_after_s = RETRY_AFTER_S
 
 
 class Untrusted(PaymentsError):  # noqa: N818  # see Rejected
@@ -393,6 +398,7 @@ class OperationInProgress(Rejected):
     """Such an operation of the user is under way; `intent_id` is it."""
 
     code: ClassVar[str] = "operation_in_progress"
+    retry_after_s = RETRY_AFTER_S
 
     def __init__(self, intent_id: str) -> None:
         super().__init__("the same is under way already; ask again in a moment")

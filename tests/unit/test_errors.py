@@ -55,3 +55,24 @@ def test_the_whole_family_lives_in_one_module() -> None:
     One table at the edge has to know them all.
     """
     assert {kind.__module__ for kind in KINDS} == {errors.__name__}
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_after_s"),
+    [
+        (errors.AccountNotFound(), None),
+        (errors.Overloaded(), 1),
+        (errors.StoreUnavailable(), 1),
+        (errors.OperationInProgress("intent-1"), 1),
+        (errors.SyncedRecently(4), 4),
+        (errors.RateLimited("reads", 1, 60, 7), 7),
+        (errors.TooManyDeclines(3_600), 3_600),
+    ],
+)
+def test_an_error_says_when_to_ask_again(
+    error: PaymentsError, retry_after_s: int | None
+) -> None:
+    """
+    One that may be retried, and one that waits for what is under way.
+    """
+    assert error.retry_after_s == retry_after_s

@@ -3,6 +3,7 @@
 import click
 import pytest
 
+from payments_core.errors import Overloaded, RateLimited, TooManyDeclines
 from payments_service.cli.exit_codes import Exit, exit_of
 
 
@@ -44,3 +45,21 @@ def test_what_was_not_confirmed_is_refused(
     """
     assert exit_of(error) == Exit.REFUSED
     assert "nothing was done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TooManyDeclines(60), Exit.REFUSED),
+        (RateLimited("reads", 1, 60, 60), Exit.REFUSED),
+        (Overloaded(), Exit.DEPENDENCY_DOWN),
+    ],
+)
+def test_what_was_asked_too_often_is_refused(
+    capsys: pytest.CaptureFixture[str], error: Exception, code: Exit
+) -> None:
+    """
+    5 says that something is down, which a script waits for.
+    """
+    assert exit_of(error) == code
+    assert "again" in capsys.readouterr().err

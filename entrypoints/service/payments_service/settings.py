@@ -73,6 +73,7 @@ _LINK_NAME: Final = re.compile(
 _LINK_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
 
 _T = TypeVar("_T")
+_Limits = TypeVar("_Limits", InFlightLimits, RateLimits)
 
 
 REQUIRED: Final = (
@@ -215,8 +216,12 @@ class Settings:
             "keep_alive_s": given.get(
                 "PAYMENTS_KEEP_ALIVE_S", _whole(1, 3_600), KEEP_ALIVE_S
             ),
-            "in_flight": _in_flight(given),
-            "rate_limits": _rate_limits(given),
+            "in_flight": _limits(
+                given, InFlightLimits(), "IN_FLIGHT_MAX", _whole(1, 100_000)
+            ),
+            "rate_limits": _limits(
+                given, RateLimits(), "PER_MINUTE", _whole(0, 1_000_000)
+            ),
             "declines_per_hour": given.get(
                 "PAYMENTS_DECLINES_PER_HOUR", _whole(0, 1_000), DECLINES_PER_HOUR
             ),
@@ -483,26 +488,14 @@ def _retention(given: _Reader) -> Retention:
     return Retention(**read)
 
 
-def _in_flight(given: _Reader) -> InFlightLimits:
-    usual = attrs.asdict(InFlightLimits())
-    return InFlightLimits(
+def _limits(
+    given: _Reader, usual: _Limits, unit: str, read: Callable[[str], int]
+) -> _Limits:
+    """Read limits of several things, each in a variable that begins with its name."""
+    return type(usual)(
         **{
-            name: given.get(
-                f"PAYMENTS_{name.upper()}_IN_FLIGHT_MAX", _whole(1, 100_000), default
-            )
-            for name, default in usual.items()
-        }
-    )
-
-
-def _rate_limits(given: _Reader) -> RateLimits:
-    usual = attrs.asdict(RateLimits())
-    return RateLimits(
-        **{
-            name: given.get(
-                f"PAYMENTS_{name.upper()}_PER_MINUTE", _whole(0, 1_000_000), default
-            )
-            for name, default in usual.items()
+            name: given.get(f"PAYMENTS_{name.upper()}_{unit}", read, default)
+            for name, default in attrs.asdict(usual).items()
         }
     )
 

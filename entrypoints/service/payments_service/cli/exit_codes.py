@@ -51,6 +51,9 @@ _CODES: Final = (
     (errors.InvalidValue, Exit.USAGE),
     (errors.Rejected, Exit.REFUSED),
     (errors.Untrusted, Exit.REFUSED),
+    # What was asked too often is refused: nothing that it needs is down.
+    (errors.TooManyDeclines, Exit.REFUSED),
+    (errors.RateLimited, Exit.REFUSED),
     (errors.Unavailable, Exit.DEPENDENCY_DOWN),
     (SettingsError, Exit.CONFIGURATION),
 )

@@ -49,6 +49,11 @@ _SUBSCRIPTION = click.argument(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+_DESPITE_DECLINES = click.option(
+    "--despite-declines",
+    is_flag=True,
+    help="Go on although cards of the user were declined too often within an hour.",
+)
 _KEY = click.option("--key", help="An idempotency key: repeat the command safely.")
 
 
@@ -129,18 +134,29 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 @click.option("--quantity", default=1, show_default=True, help="How many of it.")
 @click.option("--payment-method", help="A card; the user's default one if none.")
 @click.option("--trial-days", type=int, help="Free days before the first payment.")
+@_DESPITE_DECLINES
 @_KEY
 @_DRY_RUN
 @_JSON
 def start(
-    *, user: str, key: str | None, dry_run: bool, as_json: bool, **wanted: Any
+    *,
+    user: str,
+    despite_declines: bool,
+    key: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **wanted: Any,
 ) -> None:
     """Subscribe a user to a product."""
     order = Order(**wanted)
 
     async def work(container: Container) -> ExecutedOperation:
         return await container[StartSubscription](
-            user_named(user), order, caller=environment.operator(), key=_own(key)
+            user_named(user),
+            order,
+            caller=environment.operator(),
+            key=_own(key),
+            despite_declines=despite_declines,
         )
 
     async def check(container: Container) -> None:
@@ -173,6 +189,7 @@ def start(
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
     help="The date that --dry-run printed, at most 600 s ago: it costs what that said.",
 )
+@_DESPITE_DECLINES
 @_KEY
 @_DRY_RUN
 @_JSON
@@ -180,6 +197,7 @@ def change(
     *,
     user: str,
     id_: str,
+    despite_declines: bool,
     key: str | None,
     dry_run: bool,
     as_json: bool,
@@ -198,6 +216,7 @@ def change(
             wanted,
             caller=environment.operator(),
             key=_own(key),
+            despite_declines=despite_declines,
         )
 
     async def check(container: Container) -> None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from payments_adapters.emails import read_email
 from payments_adapters.jwt import KeySet, add_pass_key, issue
+from payments_adapters.jwt.keys import KEY_SET_BYTES_MAX
 from payments_core.caller import ADMIN_SCOPE, FEED_SCOPE, READ_SCOPE
 from payments_core.errors import InvalidValue
 from payments_core.identity import Email, UserId, user_id
@@ -32,7 +33,6 @@ from payments_service.presentation.arguments import (
 )
 from payments_service.presentation.moments import moment_text
 
-KEY_SET_BYTES_MAX: Final = 64 * 1024
 _NOW: Final = "NOW"
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}

@@ -16,7 +16,6 @@ from litestar.types import Send
 from payments_core import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_AFTER_S: Final = 1
 
 Connection = ASGIConnection[Any, Any, Any, State]
 
@@ -150,7 +149,7 @@ async def send_problem(problem: HttpProblem, request_id: str, send: Send) -> Non
         (b"content-length", str(len(body)).encode()),
     ]
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        headers.append((b"retry-after", str(errors.RETRY_AFTER_S).encode()))
     await send(
         {"type": "http.response.start", "status": problem.status, "headers": headers}
     )
@@ -176,12 +175,9 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers = {}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry_After"] = str(RETRY_AFTER_S)
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
-    if isinstance(error, errors.OperationInProgress):
-        headers["Retry_After"] = str(RETRY_AFTER_S)
-    if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
-        headers["Retry_After"] = str(retry_after_s)
+    if error.retry_after_s is not None:
+        headers["Retry_After"] = str(error.retry_after_s)
     if isinstance(error, errors.RateLimited):
         # As draft-ietf-httpapi-ratelimit-headers-11 has them.
         headers["RateLimit_Policy"] = (

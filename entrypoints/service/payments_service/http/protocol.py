@@ -32,9 +32,9 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from payments_core.errors import RETRY_AFTER_S
 from payments_service.http.problems import (
     MEDIA_TYPE,
-    RETRY_AFTER_S,
     HttpProblem,
     body_of,
 )
