@@ -4,14 +4,21 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
+from litestar import Litestar
 
+from payments_core import errors
+from payments_service.http.problems import HANDLERS, HttpProblem, send_problem
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import read_body
+from payments_service.http.webhooks import webhooks
 from payments_service.lanes import READING, Lane
+from payments_service.webhook_reports import WebhookReports
 
 pytestmark = pytest.mark.anyio
 
@@ -172,7 +179,7 @@ class Overloaded:
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
-            "headers": [(b"host", b"a")],
+            "headers": [(b"host", b"a"), (b"content-type", b"application/json")],
         }
         await self.context(scope, self.receive, send)
         start, body = sent
@@ -230,7 +237,8 @@ async def test_what_changes_nothing_takes_a_place_of_reads(method: str) -> None:
 
 async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
     """
-    However many do: who has sent all of it is taken. With its body each counts again.
+    However many do. With its body each counts again, and beyond the limit it is refused
+    then: who held the last byte back has no more places than others.
     """
     it, bodies, taken = Overloaded(), list[asyncio.Event](), list[bytes]()
 
@@ -241,7 +249,12 @@ async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     async def reading(scope: Any, receive: Any, send: Any) -> None:
-        taken.append(await read_body({}, receive))
+        try:
+            taken.append(await read_body({}, receive))
+        except errors.Overloaded:
+            problem = HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "")
+            await send_problem(problem, "", send)
+            return
         await it.held(scope, receive, send)
 
     it.context = attrs.evolve(it.context, app=reading)
@@ -254,13 +267,57 @@ async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
         arrived.set()
     for _ in range(3):
         await asyncio.sleep(0)
-    assert taken == [b"{}"] * 4
+    assert taken == [b"{}"] * 2
+    assert it.shed == ["changes"] * 2
     assert await it.ask("/users/late", 2) == [503] * 2
     it.held.let_go()
-    await asyncio.gather(*it.asked)
+    statuses = await asyncio.gather(*it.asked)
+    assert sorted(statuses) == [200, 200, *[503] * 4]
     it.asked.clear()
     for _ in range(2):
         assert await it.ask("/users/slow", 2) == []
+
+
+async def test_a_webhook_whose_place_is_gone_is_shed_and_not_called_wrong() -> None:
+    """
+    Refusals of webhooks are alerted on: something is wrong with what Stripe sends.
+    """
+    it, reports, bodies = Overloaded(), WebhookReports(), list[asyncio.Event]()
+
+    async def receive() -> Any:
+        arrived = asyncio.Event()
+        bodies.append(arrived)
+        await arrived.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def ingest(_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    reader: Any = SimpleNamespace(read=lambda *_: None)
+    waiting: Any = ingest
+    it.context = attrs.evolve(
+        it.context,
+        app=Litestar(
+            [webhooks(reader, waiting, reports)],
+            exception_handlers=HANDLERS,
+            openapi_config=None,
+            logging_config=None,
+        ),
+    )
+    it.receive = receive
+    assert await it.ask("/webhooks/stripe", 2) == []
+    assert await it.ask("/webhooks/stripe", 2) == []
+    for arrived in bodies:
+        arrived.set()
+    for _ in range(9):
+        await asyncio.sleep(0)
+
+    assert [each.result() for each in it.asked if each.done()] == [503] * 2
+    assert it.shed == ["changes"] * 2
+    assert not +reports.refused
+    for each in it.asked:
+        each.cancel()
+    await asyncio.gather(*it.asked, return_exceptions=True)
 
 
 async def test_who_fails_or_goes_away_gives_its_place_back() -> None:

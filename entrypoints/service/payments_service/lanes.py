@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-# Methods that change nothing: they are counted, and take a place, as reads.
+# Methods that change nothing: they take a place as reads, and are counted as such.
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -15,7 +15,7 @@ from litestar.params import QueryParameter
 from litestar.types import Receive, Scope
 from typing_extensions import override
 
-from payments_core.errors import InvalidValue
+from payments_core.errors import InvalidValue, Overloaded
 from payments_core.events import EVENT_BODY_BYTES_MAX
 from payments_service.card_data import find_card_data
 from payments_service.http.bodies import Body
@@ -126,9 +126,11 @@ def check_json(headers: Mapping[bytes, bytes]) -> None:
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     """Return the body as it came, not too large and not too slow.
 
-    While it is not there, the request is not in flight (`lanes`).
+    While it is not there, the request is not in flight (`lanes`). Once it is, the limit
+    is looked at again: many who held the last byte back could send it at once.
 
     Raises:
+        Overloaded: it came late, and as many as may be are in flight now.
         HttpProblem: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400
             for one who left in the middle.
     """
@@ -150,14 +152,19 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
             # most come with their headers, and a timer is a tenth of a webhook's time.
             waiting = loop.call_soon(wait, loop.time() + BODY_TIMEOUT_S)
             try:
-                return await _whole_body(receive)
+                body = await _whole_body(receive)
             finally:
                 waiting.cancel()
+                # Before it may be refused: what it has, it gives back at its end.
                 lane.in_flight_count += is_slow
     except TimeoutError:
         raise HttpProblem(
             HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took too long"
         ) from None
+    if is_slow and lane.in_flight_count > lane.limit:
+        lane.on_shed(lane.name)
+        raise Overloaded
+    return body
 
 
 def _too_large() -> HttpProblem:

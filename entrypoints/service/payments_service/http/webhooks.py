@@ -87,6 +87,9 @@ def _route(
             event = reader.read(body, signature)
             if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
                 raise EventTypeMismatch(only)  # counted as the others
+        except Overloaded:
+            # Nothing is wrong with it: it is counted as what was shed.
+            raise
         except (HttpProblem, PaymentsError) as refusal:
             reports.refuse(refusal)
             raise
