@@ -174,7 +174,9 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
     """Answer an error of the core."""
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers = {}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    is_told = isinstance(error, errors.KeysUnavailable)
+    # Why there are no keys is in the log once; who has no name has no line each time.
+    if status is HTTPStatus.SERVICE_UNAVAILABLE and not is_told:
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
     if error.retry_after_s is not None:
         headers["Retry_After"] = str(error.retry_after_s)
