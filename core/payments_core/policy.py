@@ -1,12 +1,11 @@
 """What the owner of a deployment decides."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
-if TYPE_CHECKING:
-    from payments_core.catalogue import Catalogue
+from payments_core.catalogue import Catalogue
 
 
 @attrs.frozen
@@ -21,7 +20,7 @@ class Policy:
 
     grace: timedelta = timedelta(days=3)
     livemode: bool = False
-    catalogue: "Catalogue | None" = None
+    catalogue: Catalogue | None = None
 
     def grace_of(self, product: str) -> timedelta:
         """Return how long access to a product outlives what was paid."""

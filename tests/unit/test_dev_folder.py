@@ -31,7 +31,10 @@ OWN: Final = {
     # Of callers, whom the commands are not.
     "DECLINES_PER_HOUR",
     *(f"{lane}_IN_FLIGHT_MAX" for lane in ("WEBHOOKS", "READS", "CHANGES")),
-    *(f"{kind}_PER_MINUTE" for kind in ("READS", "CHANGES", "CARDS", "FEED", "ADMIN")),
+    *(
+        f"{kind}_PER_MINUTE"
+        for kind in ("READS", "CHANGES", "CARDS", "FEED", "REVOCATIONS", "ADMIN")
+    ),
     # Of passes that the service alone issues.
     *("ACCESS_PASS_ISSUER", "ACCESS_PASS_LIFETIME_S"),
     # `payments dev` has keys of its own.

@@ -154,6 +154,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
             "changes": 120,
             "cards": 30,
             "feed": 6_000,
+            "revocations": 120,
             "admin": 0,
         },
         "declines_per_hour": 5,
@@ -277,6 +278,12 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PAYMENTS_CHANGES_PER_MINUTE", "1", "rate_limits", RateLimits(changes=1)),
     ("PAYMENTS_CARDS_PER_MINUTE", "2", "rate_limits", RateLimits(cards=2)),
     ("PAYMENTS_FEED_PER_MINUTE", "3", "rate_limits", RateLimits(feed=3)),
+    (
+        "PAYMENTS_REVOCATIONS_PER_MINUTE",
+        "4",
+        "rate_limits",
+        RateLimits(revocations=4),
+    ),
     (
         "PAYMENTS_ADMIN_PER_MINUTE",
         "1000000",

@@ -38,6 +38,8 @@ class RequestKind(StrEnum):
     # What a stolen card could be tried by.
     CARD = "cards"
     FEED = "feed"
+    # Of each token, not of each subject.
+    REVOCATION = "revocations"
     # Of administrators, on any route.
     ADMIN = "admin"
 
@@ -53,6 +55,7 @@ class RateLimits:
     changes: int = 120
     cards: int = 30
     feed: int = 6_000
+    revocations: int = 120
     admin: int = 0
 
 
@@ -102,7 +105,9 @@ class RateLimiter:
         if shares is None:
             return
         token = caller.token
-        wait_s = shares.wait_s((token.issuer, token.user_id), self._monotonic())
+        # Who holds a stolen token uses up that token's share, and not its owner's.
+        of = token.jti if kind is RequestKind.REVOCATION else token.user_id
+        wait_s = shares.wait_s((token.issuer, of), self._monotonic())
         if wait_s:
             kind = RequestKind.ADMIN if caller.is_admin else kind
             self._on_refused(kind)

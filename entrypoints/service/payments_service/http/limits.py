@@ -1,8 +1,7 @@
 """Which limit a route's requests are counted by.
 
-A route states it beside its handler, if it is no plain read or change. Revoking tokens
-is not limited: who holds a stolen token could use up its owner's share, and the owner
-could not revoke it. Nor are webhooks, which have no caller.
+A route states it beside its handler, if it is no plain read or change. Webhooks have no
+caller.
 """
 
 from collections.abc import Mapping
@@ -15,17 +14,9 @@ from payments_service.rate_limits import RateLimiter, RequestKind
 _STATED: Final = "counted_as"
 
 
-def counted_as(kind: RequestKind | None) -> dict[str, Any]:
-    """State how requests of a route are counted, as the `opt` of its handler.
-
-    None: they are not.
-    """
+def counted_as(kind: RequestKind) -> dict[str, Any]:
+    """State how requests of a route are counted, as the `opt` of its handler."""
     return {_STATED: kind}
-
-
-def is_limited(opt: Mapping[str, Any]) -> bool:
-    """Say whether a route's requests are counted; `opt` is its handler's."""
-    return opt.get(_STATED, RequestKind.READ) is not None
 
 
 def count(
@@ -40,5 +31,4 @@ def count(
         kind = opt[_STATED]
     else:
         kind = RequestKind.READ if method in READING else RequestKind.CHANGE
-    if kind is not None:
-        limiter.take(caller, kind)
+    limiter.take(caller, kind)

@@ -26,7 +26,6 @@ from payments_service.http.authentication import admin_only, feed_only
 from payments_service.http.bodies import Body
 from payments_service.http.etags import ETAG, NOT_MODIFIED, tagged
 from payments_service.http.examples import EXAMPLES
-from payments_service.http.limits import is_limited
 from payments_service.http.parameters import IfNoneMatch
 from payments_service.http.problems import MEDIA_TYPE, HttpProblem, Problem, shown
 from payments_service.http.refusals import (
@@ -291,8 +290,7 @@ def _refused(
     is_callers = bool(operation["security"])
     if is_callers:
         yield from CALLER
-        if is_limited(handler.opt):
-            yield LIMITED
+        yield LIMITED
     if _needed(handler):
         yield from ADMIN
     if "Idempotency-Key" in taken:

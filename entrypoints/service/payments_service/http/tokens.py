@@ -24,12 +24,14 @@ from payments_service.http.schemas import (
     TokenInvalidatedOut,
 )
 from payments_service.presentation.arguments import decode_cursor
+from payments_service.rate_limits import RequestKind
 
 
 @post(
     "/tokens/invalidate",
     status_code=200,
-    opt=refuses(errors.ScopeRequired, errors.TokenNotFound) | counted_as(None),
+    opt=refuses(errors.ScopeRequired, errors.TokenNotFound)
+    | counted_as(RequestKind.REVOCATION),
 )
 async def invalidate_token(
     request: HttpRequest,
@@ -57,7 +59,7 @@ async def invalidate_token(
     "/users/{user:str}/tokens/invalidate",
     status_code=200,
     before_request=no_body,
-    opt=refuses(errors.AccountNotFound) | counted_as(None),
+    opt=refuses(errors.AccountNotFound) | counted_as(RequestKind.REVOCATION),
 )
 async def invalidate_user_tokens(
     request: HttpRequest,
