@@ -712,13 +712,16 @@ class TokenStore(Protocol):
         """
 
     async def invalidate(self, revocation: TokenRevocation) -> int:
-        """Revoke one token; revoking it again changes nothing."""
+        """Revoke one token; again, it only makes `expires_at` later, if it is."""
 
     async def revoke_issued_before(self, revocation: UserTokenRevocation) -> int:
         """Revoke a user's tokens up to a moment; an earlier moment changes nothing."""
 
     async def revoke_all_issued_before(self, at: datetime) -> int:
         """Revoke everybody's tokens issued up to a moment; as above."""
+
+    async def revoked_until(self, user: UserId | None) -> datetime | None:
+        """Return the moment that holds for a user, or (None) for everybody."""
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
@@ -737,6 +740,7 @@ class RevocationLog(Protocol):
 
         What is committed before the call is at `head` or before it. What the process
         had not heard is known to who asks `is_heard` before the answer comes.
+        With a mark that was told by a table that is gone, nothing was heard.
 
         Raises:
             StoreUnavailable: nothing may be relied on; also where nothing can be

@@ -9,8 +9,9 @@ Rule 3: a process says what it had applied before the poll, never what the poll 
 Rule 4: what it knows only grows. All is loaded anew beside it, without what has
         expired, and takes its place only if it is as new.
 Rule 5: beyond its cap a process keeps nothing, goes on polling, and asks the store.
-Rule 6: a table that ends before what was applied is another one, restored from a
-        backup: all begins anew. So does a process that heard nothing for long.
+Rule 6: a table that does not know the mark it told last, or that ends before what was
+        applied, is another one: restored, or taken over by a server that had not got
+        the last commits. All begins anew. So does a process that heard nothing for long.
 Rule 7: what is not known is not valid.
 
 Times of leases are seconds of a clock that never goes back and counts time asleep.
@@ -57,12 +58,14 @@ class RevocationQuery:
     """One poll of a process.
 
     `heard` is the position up to which the process had applied all revocations before
-    this poll; `after` is where the page begins. What revokes only tokens that expired
+    this poll, `mark` the newest that it was told, None before the first poll; `after`
+    is where the page begins. What revokes only tokens that expired
     before `expires_from`, or that were issued before `issued_from`, is left out.
     """
 
     process_id: str
     heard: int
+    mark: str | None
     after: int
     limit: int
     expires_from: datetime
@@ -74,6 +77,8 @@ class RevocationAnswer:
     """What was revoked after a position, up to `reached`; the newest has `head`.
 
     `tokens` are (issuer, jti). All tokens issued until `issued_before` are revoked.
+    `mark` is of the newest, and no other one ever has it. Not `is_known`: the mark that
+    the poll came with is of another table, and so is what the process has applied.
     """
 
     tokens: Sequence[tuple[str, str]] = ()
@@ -81,6 +86,8 @@ class RevocationAnswer:
     issued_before: datetime | None = None
     reached: int
     head: int
+    mark: str | None = None
+    is_known: bool = True
 
 
 @attrs.define(eq=False)
@@ -97,8 +104,13 @@ class _Copy:
     def count(self) -> int:
         return len(self.users) + sum(map(len, self.ids.values()))
 
-    def take(self, answer: RevocationAnswer, entries_max: int) -> None:
-        """Add a page; it may come twice, or late."""
+    def take(
+        self, answer: RevocationAnswer, entries_max: int, *, is_late: bool
+    ) -> None:
+        """Add a page; it may come twice, or late.
+
+        Late, it is not gone on from: it may be the last page of a table that is gone.
+        """
         if answer.issued_before is not None:
             self.issued_before = max(
                 self.issued_before or answer.issued_before, answer.issued_before
@@ -112,8 +124,9 @@ class _Copy:
         if self.is_over_cap:
             # Nothing is kept, so there is nothing to read on the way to the end.
             self.ids, self.users = {}, {}
-            self.cursor = max(self.cursor, answer.head)
-        self.cursor = max(self.cursor, answer.reached)
+        if not is_late:
+            reached = answer.head if self.is_over_cap else answer.reached
+            self.cursor = max(self.cursor, reached)
 
 
 @attrs.frozen
@@ -122,6 +135,7 @@ class RevocationPoll:
 
     started: float
     heard: int
+    mark: str | None
     after: int
     copy: _Copy = attrs.field(eq=False, repr=False)
 
@@ -138,6 +152,9 @@ class LeasedRevocations:
     _main: _Copy = attrs.field(init=False, factory=_Copy)
     # What is loaded anew, beside it.
     _next: _Copy | None = attrs.field(init=False, default=None)
+    # The newest position that was told of, and its mark.
+    _head: int = attrs.field(init=False, default=BEGINNING)
+    _mark: str | None = attrs.field(init=False, default=None)
     # Never, as long as it was not loaded to the end.
     _trusted_until: float = attrs.field(init=False, default=_NEVER)
     _loaded_at: float = attrs.field(init=False, default=_NEVER)
@@ -171,7 +188,7 @@ class LeasedRevocations:
         """Begin a poll for what is new."""
         if _NEVER < self._trusted_until < now - BEGIN_ANEW_AFTER_S:
             self.forget()
-        return RevocationPoll(now, self._main.cursor, self._main.cursor, self._main)
+        return self._poll(now, self._main)
 
     def begin_reload(self, now: float) -> RevocationPoll | None:
         """Begin the next page of a load of all; None if none is due."""
@@ -179,7 +196,10 @@ class LeasedRevocations:
             return None
         if self._next is None:
             self._next = _Copy()
-        return RevocationPoll(now, self._main.cursor, self._next.cursor, self._next)
+        return self._poll(now, self._next)
+
+    def _poll(self, now: float, copy: _Copy) -> RevocationPoll:
+        return RevocationPoll(now, self._main.cursor, self._mark, copy.cursor, copy)
 
     def apply(self, poll: RevocationPoll, answer: RevocationAnswer) -> bool:
         """Take an answer, committed with its heartbeat; say whether all was read."""
@@ -187,10 +207,14 @@ class LeasedRevocations:
         if copy is not self._main and copy is not self._next:
             # It was given up, or another one took its place.
             return False
-        if answer.head < max(poll.after, poll.heard):
+        is_other = answer.head == self._head and self._mark not in {None, answer.mark}
+        if not answer.is_known or is_other or answer.head < max(poll.after, poll.heard):
             self.forget()
             return False
-        copy.take(answer, self._entries_max)
+        is_late = answer.head < self._head
+        if not is_late:
+            self._head, self._mark = answer.head, answer.mark
+        copy.take(answer, self._entries_max, is_late=is_late)
         if copy.cursor < answer.head or copy.cursor < self._main.cursor:
             return False
         if copy is self._next:
@@ -204,6 +228,7 @@ class LeasedRevocations:
     def forget(self) -> None:
         """Rely on nothing, and begin anew."""
         self._main, self._next = _Copy(), None
+        self._head, self._mark = BEGINNING, None
         self._trusted_until = self._loaded_at = _NEVER
 
     @property

@@ -1,8 +1,10 @@
 """What every log of revocations promises."""
 
+import uuid
 from datetime import timedelta
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from contracts.examples import ADA, BOB, NOON, a_token
@@ -18,10 +20,16 @@ LONG_AGO: Final = NOON - timedelta(days=4000)
 async def polled(
     stores: Stores, after: int = 0, *, heard: int | None = None, **more: Any
 ) -> RevocationAnswer:
+    """Poll, with the mark of now unless another is given."""
+    heard = after if heard is None else heard
+    process_id = more.pop("process_id", "one")
+    if heard and "mark" not in more:
+        more["mark"] = (await polled(stores, process_id=process_id)).mark
     return await stores.revocations.poll(
         RevocationQuery(
-            process_id=more.pop("process_id", "one"),
-            heard=after if heard is None else heard,
+            process_id=process_id,
+            heard=heard,
+            mark=more.pop("mark", None),
             after=after,
             limit=more.pop("limit", 100),
             expires_from=more.pop("expires_from", LONG_AGO),
@@ -49,9 +57,11 @@ class RevocationLogContract:
         """
         Tokens by issuer and id, users with their moment; each has a later position.
         """
-        assert await polled(stores) == RevocationAnswer(
-            tokens=[], users=[], reached=0, head=0
+        nothing = await polled(stores)
+        assert nothing == RevocationAnswer(
+            tokens=[], users=[], reached=0, head=0, mark=nothing.mark
         )
+        assert nothing.mark is not None
         first, second = await revoked(stores, "b", "a")
         third = await revoked_before(stores)
         fourth = await stores.tokens.revoke_all_issued_before(NOON)
@@ -108,6 +118,27 @@ class RevocationLogContract:
         every = await stores.tokens.revoke_all_issued_before(NOON)
         assert await stores.tokens.revoke_all_issued_before(NOON - SECOND) >= every
         assert (await polled(stores)).head == every
+
+    async def test_t38_a_later_end_of_a_token_is_told_again(
+        self, stores: Stores
+    ) -> None:
+        """
+        The one of before may have been wrong, and left the token out of all polls.
+        """
+        token = a_token()
+        wrong = attrs.evolve(revocation_of(token), expires_at=NOON - 9 * SECOND)
+        first = await stores.tokens.invalidate(wrong)
+        (other,) = await revoked(stores, "other")
+        assert names(await polled(stores, first, expires_from=NOON)) == ["other"]
+
+        (again,) = await revoked(stores, token.jti)
+        assert again > other
+        for after in (0, other):
+            answer = await polled(stores, after, expires_from=token.expires_at)
+            assert token.jti in names(answer)
+        assert await stores.tokens.invalidate(wrong) == again
+        kept = {it.jti: it for it in (await stores.tokens.page()).revocations}
+        assert kept[token.jti] == revocation_of(token)
 
     async def test_a_later_moment_of_a_user_is_told_again(self, stores: Stores) -> None:
         """
@@ -181,6 +212,31 @@ class RevocationLogContract:
             await stores.revocations.leave(process_id)
         assert await stores.revocations.is_heard(position)
 
+    async def test_f55_each_revocation_has_a_mark_of_its_own(
+        self, stores: Stores
+    ) -> None:
+        """
+        Who comes with one that it was told is known, also where its answer was lost and
+        it comes with the one before; with none, or another's, nothing was heard.
+        """
+        marks = [(await polled(stores)).mark]
+        await revoked(stores, "a")
+        marks.append((await polled(stores)).mark)
+        await revoked_before(stores)
+        marks.append((await polled(stores, 1, mark=marks[1])).mark)
+        every = await stores.tokens.revoke_all_issued_before(NOON)
+        for _ in range(3):
+            assert (await polled(stores, 1, mark=marks[1])).is_known
+            every = (await revoked(stores, f"b{every}"))[0]
+        assert len(set(marks)) == 3
+        assert await stores.revocations.is_heard(1)
+        assert not await stores.revocations.is_heard(2)
+
+        for mark in (None, str(uuid.uuid4())):
+            answer = await polled(stores, 1, mark=mark)
+            assert (answer.is_known, answer.tokens, answer.head) == (False, [], every)
+            assert not await stores.revocations.is_heard(1)
+
     @pytest.mark.parametrize("is_known", [False, True])
     async def test_f55_who_heard_of_what_was_never_given_has_heard_nothing(
         self, stores: Stores, *, is_known: bool
@@ -191,7 +247,7 @@ class RevocationLogContract:
         if is_known:
             await polled(stores)
         answer = await polled(stores, 1000)
-        assert (answer.head, answer.tokens) == (0, [])
+        assert (answer.head, answer.tokens, answer.is_known) == (0, [], False)
         (position,) = await revoked(stores, "a")
         assert position < 1000
         assert not await stores.revocations.is_heard(position)

@@ -147,6 +147,26 @@ class TokenStoreContract:
             assert await token_store.is_revoked(a_token(user=user, issued_at=NOON))
         assert not await token_store.is_revoked(a_token(issued_at=NOON + SECOND))
 
+    async def test_t44_the_moment_that_holds_is_the_latest(
+        self, token_store: TokenStore
+    ) -> None:
+        """
+        Of a user, and of everybody; none where none was given.
+        """
+        for user in (ADA, BOB, None):
+            assert await token_store.revoked_until(user) is None
+        for at in (NOON, NOON - SECOND):
+            await token_store.revoke_issued_before(
+                UserTokenRevocation(user_id=ADA, at=at)
+            )
+        assert await token_store.revoked_until(None) is None
+        for at in (NOON + SECOND, NOON):
+            await token_store.revoke_all_issued_before(at)
+
+        assert await token_store.revoked_until(ADA) == NOON
+        assert await token_store.revoked_until(BOB) is None
+        assert await token_store.revoked_until(None) == NOON + SECOND
+
     async def test_an_empty_store_has_one_empty_page(
         self, token_store: TokenStore
     ) -> None:

@@ -433,6 +433,7 @@ async def _poll(it: World, *, after: int) -> None:
         RevocationQuery(
             process_id=it.mark,
             heard=0,
+            mark=None,
             after=after,
             limit=PAGE,
             expires_from=EARLY,

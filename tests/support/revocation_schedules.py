@@ -41,7 +41,12 @@ class Flaw(Enum):
     POLL_LOCKS_NOTHING = "a poll does not lock the head"
     NO_HEARTBEAT = "a lease without a heartbeat"
     INCOMPLETE = "a lease after a page that is not the last"
+    POSITION_ALONE = "what was heard is a position without a mark"
     SWAP_ANYWAY = "a full load takes the place of what is newer"
+
+
+# Without a heartbeat there is no place for the marks that were told.
+_WITHOUT_MARKS: Final = {Flaw.POSITION_ALONE, Flaw.NO_HEARTBEAT}
 
 
 class Accepted(Exception):  # noqa: N818  # the sentence that a test looks for
@@ -78,6 +83,7 @@ class Process:
                 copies[id(it)] = attrs.evolve(it, ids=ids, users=dict(it.users))
         known._main = copies[id(self.known._main)]
         known._next = copies.get(id(self.known._next))
+        known._head, known._mark = self.known._head, self.known._mark
         known._trusted_until = self.known._trusted_until
         known._loaded_at = self.known._loaded_at
         polls = [
@@ -96,6 +102,7 @@ class Process:
         return (
             _key_of(known._main),
             _key_of(known._next),
+            known._mark,
             known._trusted_until,
             known._loaded_at == -math.inf,
             self.polls_left,
@@ -105,15 +112,19 @@ class Process:
                     it.poll.started,
                     it.poll.after,
                     it.poll.heard,
+                    it.poll.mark,
                     it.poll.copy is known._main,
                     it.poll.copy is known._next,
                     it.stage,
-                    it.answer
-                    and (it.answer.reached, it.answer.head, tuple(it.answer.tokens)),
+                    it.answer and (*_facts(it.answer), tuple(it.answer.tokens)),
                 )
                 for it in self.polls
             ),
         )
+
+
+def _facts(answer: RevocationAnswer) -> tuple[object, ...]:
+    return answer.reached, answer.head, answer.mark, answer.is_known
 
 
 def _key_of(copy: Any) -> object:
@@ -128,15 +139,31 @@ class Revocation:
     position: int = 0
     committed_at: float | None = None
     returned: bool = False
+    # Its commit went with the server that failed: its token is valid again.
+    lost: bool = False
 
     @property
     def key(self) -> object:
-        return self.position, self.committed_at, self.returned
+        return self.position, self.committed_at, self.returned, self.lost
+
+
+@attrs.frozen
+class Tables:
+    """What is committed. `mark` is the head's, and a heartbeat has all it was told."""
+
+    head: int
+    mark: str
+    rows: tuple[tuple[int, str], ...]
+    heartbeats: tuple[tuple[str, tuple[int, frozenset[str]]], ...]
 
 
 @attrs.define
 class World:
-    """`kept` tokens are revoked before it begins; a page has `page_length` of them."""
+    """`kept` tokens are revoked before it begins; a page has `page_length` of them.
+
+    With a failover another server takes over, without the last commits: none, or one of
+    them, or all. It takes longer than a lease.
+    """
 
     processes: dict[str, Process]
     revocations: list[Revocation]
@@ -149,7 +176,12 @@ class World:
     # What was given a position: without the lock it is committed later, in any order.
     drawn: int = 0
     rows: tuple[tuple[int, str], ...] = ()
-    heartbeats: dict[str, int] = attrs.field(factory=dict)
+    mark: str = "m0"
+    marks_count: int = 0
+    heartbeats: dict[str, tuple[int, frozenset[str]]] = attrs.field(factory=dict)
+    failovers_left: int = 0
+    # After each commit, as long as a failover may come.
+    history: tuple[Tables, ...] = ()
     shared: int = 0
     exclusive: bool = False
 
@@ -165,6 +197,7 @@ class World:
         flaw: Flaw = Flaw.NONE,
         in_flight_max: int = 1,
         page_length: int = 100,
+        failovers: int = 0,
     ) -> "World":
         return cls(
             {
@@ -179,7 +212,8 @@ class World:
             head=kept,
             drawn=kept,
             rows=tuple((it + 1, f"kept{it}") for it in range(kept)),
-        )
+            failovers_left=failovers,
+        )._committed()
 
     def copied(self) -> "World":
         return attrs.evolve(
@@ -198,7 +232,10 @@ class World:
             self.head,
             self.drawn,
             self.rows,
+            self.mark,
             tuple(sorted(self.heartbeats.items())),
+            self.failovers_left,
+            self.history,
             self.shared,
             self.exclusive,
         )
@@ -207,6 +244,9 @@ class World:
         """Return what may happen next; each step is run on a copy of this world."""
         if self.ticks_left:
             yield "tick", World.tick
+        if self.failovers_left:
+            for lost in range(len(self.history)):
+                yield f"fails over, {lost} lost", partial(World.fail_over, lost=lost)
         for name, process in self.processes.items():
             if len(process.polls) < self.in_flight_max:
                 if process.polls_left:
@@ -229,7 +269,7 @@ class World:
         return self.flaw not in {Flaw.NAIVE_CURSOR, Flaw.POLL_LOCKS_NOTHING}
 
     def _may_go_on(self, it: Revocation) -> bool:
-        if it.returned:
+        if it.returned or it.lost:
             return False
         if not it.position:
             is_free = not self.exclusive and not self.shared
@@ -238,12 +278,36 @@ class World:
             return True
         over = it.committed_at + LEASE_S + LEASE_MARGIN_S - _ROUNDING
         return self.now >= over or all(
-            heard >= it.position for heard in self.heartbeats.values()
+            heard >= it.position for heard, _ in self.heartbeats.values()
         )
 
     def tick(self) -> None:
         self.ticks_left -= 1
         self.now += TICK_S
+
+    def _committed(self) -> "World":
+        if self.failovers_left:
+            beats = tuple(sorted(self.heartbeats.items()))
+            tables = Tables(self.head, self.mark, self.rows, beats)
+            self.history = (*self.history, tables)
+        return self
+
+    def fail_over(self, lost: int) -> None:
+        self.failovers_left -= 1
+        self.now += 2 * TICK_S
+        tables = self.history[len(self.history) - 1 - lost]
+        self.history = () if not self.failovers_left else self.history
+        self.head, self.mark, self.rows = tables.head, tables.mark, tables.rows
+        self.drawn, self.heartbeats = tables.head, dict(tables.heartbeats)
+        self.shared, self.exclusive = 0, False
+        for process in self.processes.values():
+            # An answer that was sent may still come.
+            process.polls = [it for it in process.polls if it.stage is Stage.COMMITTED]
+        for it in self.revocations:
+            if it.committed_at is None:
+                it.position = 0
+            elif (it.position, it.token.jti) not in self.rows:
+                it.lost = True
 
     def begin(self, name: str) -> None:
         process = self.processes[name]
@@ -267,7 +331,7 @@ class World:
                 self.shared += self._locks
                 it.stage = Stage.LOCKED
             case Stage.LOCKED:
-                it.answer, it.stage = self._page(it.poll.after), Stage.READ
+                it.answer, it.stage = self._page(name, it.poll), Stage.READ
             case Stage.READ:
                 self.shared -= self._locks
                 it.stage = Stage.COMMITTED
@@ -275,17 +339,33 @@ class World:
                 is_early = self.flaw is Flaw.ACK_EARLY
                 if self.flaw is not Flaw.NO_HEARTBEAT:
                     heard = it.answer.reached if is_early else it.poll.heard
-                    self.heartbeats[name] = heard
+                    _, marks = self.heartbeats.get(name, (0, frozenset[str]()))
+                    told = frozenset((*marks, it.answer.mark or ""))
+                    self.heartbeats[name] = heard if it.answer.is_known else 0, told
+                self._committed()
             case Stage.COMMITTED:
                 del process.polls[number]
                 self._apply(process.known, it)
 
-    def _page(self, after: int) -> RevocationAnswer:
-        later = [row for row in self.rows if row[0] > after][: self.page_length]
+    def _page(self, name: str, poll: RevocationPoll) -> RevocationAnswer:
+        _, marks = self.heartbeats.get(name, (0, frozenset[str]()))
+        is_known = poll.heard == 0 or (
+            poll.heard <= self.head
+            and (poll.mark in {self.mark, *marks} or self.flaw in _WITHOUT_MARKS)
+        )
+        rows = self.rows if is_known else ()
+        later = [row for row in rows if row[0] > poll.after][: self.page_length]
         is_last = len(later) < self.page_length
         reached = self.head if is_last else later[-1][0]
         tokens = [(a_token().issuer, jti) for _, jti in later]
-        return RevocationAnswer(tokens=tokens, reached=reached, head=self.head)
+        mark = None if self.flaw in _WITHOUT_MARKS else self.mark
+        return RevocationAnswer(
+            tokens=tokens,
+            reached=reached,
+            head=self.head,
+            mark=mark,
+            is_known=is_known,
+        )
 
     def _apply(self, known: LeasedRevocations, it: Poll) -> None:
         poll, answer = it.poll, it.answer
@@ -308,7 +388,10 @@ class World:
             row = (it.position, it.token.jti)
             self.rows = tuple(sorted((*self.rows, row)))
             self.head = max(self.head, it.position)
+            self.marks_count += 1
+            self.mark = f"m{self.marks_count}"
             it.committed_at, self.exclusive = self.now, False
+            self._committed()
         else:
             it.returned = True
 
@@ -317,7 +400,7 @@ class World:
         return any(
             process.known.state_of(it.token, self.now) is TokenState.VALID
             for it in self.revocations
-            if it.returned
+            if it.returned and not it.lost
             for process in self.processes.values()
         )
 

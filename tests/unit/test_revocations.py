@@ -48,6 +48,7 @@ QUICK: Final[dict[str, dict[str, Any]]] = {
         "kept": 2,
         "page_length": 1,
     },
+    "a failover": {"polls": (3,), "revocations": 2, "ticks": 0, "failovers": 1},
     "a full load": {
         "polls": (1,),
         "reloads": 1,
@@ -72,6 +73,15 @@ THOROUGH: Final[dict[str, dict[str, Any]]] = {
         "ticks": 3,
         "in_flight_max": 2,
     },
+    "failovers": {
+        "polls": (3,),
+        "reloads": 1,
+        "revocations": 2,
+        "ticks": 1,
+        "failovers": 1,
+        "in_flight_max": 2,
+    },
+    "two failovers": {"polls": (4,), "revocations": 3, "ticks": 0, "failovers": 2},
     "pages of a full load": {
         "polls": (3,),
         "reloads": 2,
@@ -121,9 +131,10 @@ def test_p30_the_same_checker_finds_each_near_variant_out(flaw: Flaw) -> None:
     more: dict[Flaw, dict[str, Any]] = {
         Flaw.INCOMPLETE: {"kept": 1, "page_length": 1},
         Flaw.SWAP_ANYWAY: {"reloads": 1, "in_flight_max": 2},
+        Flaw.POSITION_ALONE: {"polls": (2,), "ticks": 0, "failovers": 1},
     }
     with pytest.raises(Accepted):
-        Walk().of(World.of(**small, **more.get(flaw, {}), flaw=flaw))
+        Walk().of(World.of(**{**small, **more.get(flaw, {})}, flaw=flaw))
 
 
 def an_answer(
@@ -300,7 +311,8 @@ def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
 
     rest = known.begin_reload(at)
     assert rest is not None
-    assert rest.after == 1
+    # Nor is it gone on from: its table may be gone.
+    assert rest.after == 0
     assert known.apply(rest, an_answer(OTHER, head=2))
     assert known.entries_count == 2
 
@@ -338,6 +350,27 @@ def test_a_table_that_ends_earlier_is_read_from_its_beginning() -> None:
     known = loaded(NAME, OTHER)
     assert not reloaded(known, an_answer(head=1))
     assert known.cursor == 0
+
+
+def test_f55_a_table_that_does_not_know_the_mark_is_read_from_its_beginning() -> None:
+    """
+    A failover lost what was applied last: its position was given to another token. It
+    is found out by the table, or by two marks of one position.
+    """
+    for answer in (
+        an_answer(head=1, mark="b", is_known=False),
+        an_answer(head=1, mark="b"),
+        an_answer(head=9, mark="b", is_known=False),
+    ):
+        known = LeasedRevocations()
+        assert known.begin(0).mark is None
+        assert known.apply(known.begin(0), an_answer(NAME, head=1, mark="a"))
+        poll = known.begin(0.5)
+        assert (poll.heard, poll.mark) == (1, "a")
+        assert not known.apply(poll, answer)
+        assert known.state_of(TOKEN, 0.5) is TokenState.UNKNOWN
+        anew = known.begin(0.5)
+        assert (anew.heard, anew.mark, anew.after) == (0, None, 0)
 
 
 def test_who_heard_nothing_for_a_minute_begins_anew() -> None:

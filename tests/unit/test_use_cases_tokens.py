@@ -216,6 +216,31 @@ async def test_an_administrator_ends_a_token_known_by_name_only(
         await authenticate("ada-1")
 
 
+@pytest.mark.parametrize("days", [-2, 0, 1])
+async def test_t38_an_end_that_is_wrong_lets_no_token_live(
+    store: MemoryTokenStore, time: LeaseTime, days: int
+) -> None:
+    """
+    Somebody says when a token expires that is known by its name: what revokes it is
+    kept for as long as a token may be valid, or longer.
+    """
+    invalidate = InvalidateToken(
+        NamesAsTokens(),
+        store,
+        FixedClock(NOON),
+        waiting(store, time),
+        token_age_max=timedelta(hours=2),
+    )
+    authenticate = AuthenticateCaller(NamesAsTokens(), following(store, time))
+    said = NOON + timedelta(days=days)
+    await invalidate.by_id(ADAS.issuer, "ada-1", said, caller=ROOT_CALLS)
+
+    with pytest.raises(TokenInvalidated):
+        await authenticate("ada-1")
+    (kept,) = (await store.page()).revocations
+    assert kept.expires_at == max(said, NOON + timedelta(hours=2))
+
+
 async def test_a_user_may_not_end_tokens_by_name_nor_list_them(
     store: MemoryTokenStore, invalidate: InvalidateToken
 ) -> None:
@@ -323,6 +348,40 @@ async def test_t44_a_cut_off_may_be_of_an_earlier_moment(
     assert done == UserTokenRevocation(user_id=ADA, at=early)
     assert await authenticate("ada-1") == ADA_CALLS
     assert await store.is_revoked(a_token(issued_at=early))
+
+
+async def test_t44_a_later_moment_of_before_is_the_one_that_holds(
+    store: MemoryTokenStore, time: LeaseTime
+) -> None:
+    """
+    It is what is answered, and what is shown.
+    """
+    early = ISSUED - SECOND
+    revoke = cutting_off(store, time=time)
+    end = InvalidateAllTokens(store, FixedClock(NOON), waiting(store, time))
+    shown = ListInvalidatedTokens(store)
+    assert await shown.until(ADA, caller=ROOT_CALLS) is None
+    for _ in range(2):
+        done = await revoke(ADA, issued_before=early, caller=ROOT_CALLS)
+        every = await end(issued_before=early, caller=ROOT_CALLS)
+        assert await shown.until(ADA, caller=ROOT_CALLS) == done.at
+        assert await shown.until(None, caller=ROOT_CALLS) == every
+        assert await end(caller=ROOT_CALLS) == ISSUED
+        await revoke(ADA, caller=ROOT_CALLS)
+    assert (done.at, every) == (ISSUED, ISSUED)
+    with pytest.raises(ScopeRequired):
+        await shown.until(None, caller=ADA_CALLS)
+
+
+async def test_it_is_known_whether_a_user_has_an_account(
+    store: MemoryTokenStore,
+) -> None:
+    """
+    An id without one may be mistyped.
+    """
+    revoke = cutting_off(store, (await a_world()).database)
+    assert await revoke.is_known(ADA)
+    assert not await revoke.is_known(UserId("adda"))
 
 
 async def test_p30_all_tokens_issued_until_now_end_at_once(

@@ -1,6 +1,8 @@
 """Revoked tokens, in memory, and who heard of them."""
 
+import uuid
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -16,6 +18,10 @@ from payments_core.tokens import (
 )
 
 
+def _mark() -> str:
+    return str(uuid.uuid4())
+
+
 @attrs.define(eq=False)
 class MemoryTokenStore:
     """A `TokenStore`, and its `RevocationLog`."""
@@ -29,6 +35,8 @@ class MemoryTokenStore:
     _positions: dict[tuple[str, str] | UserId, int] = attrs.field(
         init=False, factory=dict
     )
+    # Of each position, the first of which is the beginning.
+    _marks: list[str] = attrs.field(init=False, factory=lambda: [_mark()])
     _heard: dict[str, int] = attrs.field(init=False, factory=dict)
 
     async def is_revoked(self, token: Token) -> bool:
@@ -44,8 +52,14 @@ class MemoryTokenStore:
 
     async def invalidate(self, revocation: TokenRevocation) -> int:
         key = (revocation.issuer, revocation.jti)
-        if key not in self._revocations:
+        known = self._revocations.get(key)
+        if known is None:
             self._revocations[key] = revocation
+            self._give(key)
+        elif known.expires_at < revocation.expires_at:
+            self._revocations[key] = attrs.evolve(
+                known, expires_at=revocation.expires_at
+            )
             self._give(key)
         return self._positions[key]
 
@@ -60,12 +74,22 @@ class MemoryTokenStore:
     async def revoke_all_issued_before(self, at: datetime) -> int:
         if self._issued_before is None or self._issued_before < at:
             self._issued_before = at
-            self._head += 1
+            self._advance()
         return self._head
 
+    async def revoked_until(self, user: UserId | None) -> datetime | None:
+        if user is None:
+            return self._issued_before
+        known = self._cut_offs.get(user)
+        return known and known.at
+
     def _give(self, key: tuple[str, str] | UserId) -> None:
-        self._head += 1
+        self._advance()
         self._positions[key] = self._head
+
+    def _advance(self) -> None:
+        self._head += 1
+        self._marks.append(_mark())
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
@@ -78,9 +102,12 @@ class MemoryTokenStore:
         )
 
     async def poll(self, query: RevocationQuery) -> RevocationAnswer:
-        self._heard[query.process_id] = (
-            query.heard if query.heard <= self._head else BEGINNING
+        is_known = query.heard == BEGINNING or (
+            query.heard <= self._head and query.mark in self._marks
         )
+        self._heard[query.process_id] = query.heard if is_known else BEGINNING
+        if not is_known:
+            return self._answer(reached=self._head, is_known=False)
         later = sorted(
             (position, key)
             for key, position in self._positions.items()
@@ -88,12 +115,18 @@ class MemoryTokenStore:
         )
         taken = later[: query.limit]
         keys = [key for _, key in taken]
-        return RevocationAnswer(
+        return self._answer(
             tokens=[key for key in keys if isinstance(key, tuple)],
             users=[self._cut_offs[key] for key in keys if not isinstance(key, tuple)],
-            issued_before=self._issued_before,
             reached=self._head if len(taken) < query.limit else taken[-1][0],
+        )
+
+    def _answer(self, **page: Any) -> RevocationAnswer:
+        return RevocationAnswer(
+            **{"tokens": [], "users": [], **page},
+            issued_before=self._issued_before,
             head=self._head,
+            mark=self._marks[-1],
         )
 
     def _is_needed(self, key: tuple[str, str] | UserId, query: RevocationQuery) -> bool:

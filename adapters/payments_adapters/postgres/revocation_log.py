@@ -12,8 +12,8 @@ from payments_core.revocations import RevocationAnswer, RevocationQuery
 from payments_core.tokens import UserTokenRevocation
 
 _POLL: Final = (
-    "select place, issuer, name, moment"
-    " from poll_revocations_v1($1, $2, $3, $4, $5, $6)"
+    "select place, issuer, name, moment, mark, is_ours"
+    " from poll_revocations_v1($1, $2, $3, $4, $5, $6, $7)"
 )
 _IS_HEARD: Final = (
     "select not exists (select from revocation_heartbeats where heard < $1)"
@@ -42,20 +42,23 @@ class PostgresRevocationLog:
                 _POLL,
                 query.process_id,
                 query.heard,
+                query.mark,
                 query.after,
                 query.expires_from,
                 query.issued_from,
                 query.limit,
             )
-        (head, _, _, issued_before), *rest = found
+        (head, _, _, issued_before, mark, is_ours), *rest = found
         return RevocationAnswer(
             tokens=[
-                (issuer, name) for _, issuer, name, _ in rest if issuer is not None
+                (issuer, name) for _, issuer, name, *_ in rest if issuer is not None
             ],
             users=_users(rest),
             issued_before=issued_before,
             reached=head if len(rest) < query.limit else rest[-1]["place"],
             head=head,
+            mark=mark,
+            is_known=is_ours,
         )
 
     async def is_heard(self, position: int) -> bool:
@@ -70,6 +73,6 @@ class PostgresRevocationLog:
 def _users(rows: Sequence[Any]) -> Sequence[UserTokenRevocation]:
     return [
         UserTokenRevocation(user_id=UserId(name), at=moment)
-        for _, issuer, name, moment in rows
+        for _, issuer, name, moment, *_ in rows
         if issuer is None
     ]

@@ -10,6 +10,11 @@
 -- of it. A row, and no advisory lock: with snapshots that are taken too early, as in
 -- `repeatable read`, a row that was changed since is an error.
 --
+-- The head has a mark, which is random and new with each revocation: where a database has
+-- told a mark, it has all that was revoked until then. Of each process the last marks that
+-- it was told are kept. Who comes with another one was told it by a database that is gone,
+-- as where a failover lost the last commits: their positions are given anew.
+--
 -- Made by migration 0021: after its release a change is a new version of the functions,
 -- made by a migration of its own.
 
@@ -28,7 +33,8 @@ declare
     given bigint;
 begin
     loop
-        update revocation_head set position = position + 1 returning position into given;
+        update revocation_head set position = position + 1, mark = gen_random_uuid()
+        returning position into given;
         if found then
             return given;
         end if;
@@ -56,7 +62,7 @@ create trigger position_later_revocation before update of at on token_cut_offs
     execute function position_revocation_v1();
 
 -- Each of these returns the position of what revokes it: what was there already, or the
--- new one.
+-- new one. Of two moments the later one holds: given by hand, one may be too early.
 create function revoke_token_v1(
     of_issuer text, of_jti text, whose text, expires timestamptz, moment timestamptz
 ) returns bigint language plpgsql as $$
@@ -65,15 +71,17 @@ declare
     given bigint;
 begin
     select t.position into known from invalidated_tokens t
-    where t.issuer = of_issuer and t.jti = of_jti;
+    where t.issuer = of_issuer and t.jti = of_jti and t.expires_at >= expires;
     if found then
         return known;
     end if;
     given := next_revocation_v1();
-    insert into invalidated_tokens
+    insert into invalidated_tokens as t
         (issuer, jti, user_id, expires_at, invalidated_at, position)
     values (of_issuer, of_jti, whose, expires, moment, given)
-    on conflict do nothing;
+    on conflict (issuer, jti) do update
+    set expires_at = excluded.expires_at, position = excluded.position
+    where t.expires_at < excluded.expires_at;
     if found then
         return given;
     end if;
@@ -118,12 +126,16 @@ begin
     return given;
 end $$;
 
--- The first row is the head, with the moment up to which all tokens are revoked. The others
--- are what comes after a position, in its order: tokens with an issuer, and users without.
+-- The first row is the head, with the moment up to which all tokens are revoked, its mark,
+-- and whether what the process has applied is of this database: if not, it is all. The
+-- others are what comes after a position, in its order: tokens with an issuer, and users
+-- without.
 create function poll_revocations_v1(
-    process text, applied bigint, after bigint,
+    process text, applied bigint, told uuid, after bigint,
     expires_from timestamptz, issued_from timestamptz, most bigint
-) returns table (place bigint, issuer text, name text, moment timestamptz)
+) returns table (
+    place bigint, issuer text, name text, moment timestamptz, mark text, is_ours boolean
+)
 language plpgsql
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
@@ -131,6 +143,7 @@ set enable_bitmapscan = off
 as $$
 declare
     head revocation_head%rowtype;
+    ours boolean;
 begin
     select * into head from revocation_head for share;
     if not found then
@@ -138,22 +151,38 @@ begin
         select * into head from revocation_head for share;
     end if;
 
-    -- Of positions that are not given yet none was heard: they are those of another
-    -- database, of before a restore.
+    -- Of another database's positions none was heard. Those that are not given yet are
+    -- such, too.
     update revocation_heartbeats b
-    set heard = case when applied <= head.position then applied else 0 end,
-        at = clock_timestamp()
-    where b.process_id = process;
+    set heard = case
+            when applied <= head.position and (told = head.mark or told = any (b.marks))
+            then applied else 0
+        end,
+        at = clock_timestamp(),
+        -- The one that it came with stays: an answer may get lost, or be late.
+        marks = case
+            when b.marks[1] = head.mark then b.marks
+            when told = any (b.marks) then (array[head.mark, told] || b.marks)[1:4]
+            else (head.mark || b.marks)[1:4]
+        end
+    where b.process_id = process
+    returning b.heard = applied into ours;
     if not found then
-        insert into revocation_heartbeats (process_id, heard, at)
-        values (process, case when applied <= head.position then applied else 0 end,
-            clock_timestamp())
+        ours := applied = 0
+            or (applied <= head.position and told is not distinct from head.mark);
+        insert into revocation_heartbeats (process_id, heard, at, marks)
+        values (process, case when ours then applied else 0 end, clock_timestamp(),
+            array[head.mark])
         on conflict on constraint pk_revocation_heartbeats do nothing;
     end if;
 
-    return query select head.position, null::text, null::text, head.issued_before;
+    return query select head.position, null::text, null::text, head.issued_before,
+        head.mark::text, ours;
+    if not ours then
+        return;
+    end if;
     return query
-    select found_.place, found_.issuer, found_.name, found_.moment from (
+    select found_.place, found_.issuer, found_.name, found_.moment, null::text, true from (
         (
             select t.position as place, t.issuer, t.jti as name, t.expires_at as moment
             from invalidated_tokens t

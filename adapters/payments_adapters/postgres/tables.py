@@ -665,6 +665,10 @@ revocation_head: Final = sa.Table(
     sa.Column("singleton", sa.Boolean, primary_key=True),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("issued_before", _MOMENT),
+    # Random, and new with each position.
+    sa.Column(
+        "mark", sa.Uuid, nullable=False, server_default=sa.func.gen_random_uuid()
+    ),
     sa.CheckConstraint("singleton", name="singleton"),
 )
 
@@ -676,6 +680,13 @@ revocation_heartbeats: Final = sa.Table(
     sa.Column("process_id", sa.Text, primary_key=True),
     sa.Column("heard", sa.BigInteger, nullable=False),
     sa.Column("at", _MOMENT, nullable=False),
+    # Of the head, those that it was told last; the newest first.
+    sa.Column(
+        "marks",
+        postgresql.ARRAY(sa.Uuid),
+        nullable=False,
+        server_default=sa.text("'{}'"),
+    ),
 )
 
 deployment: Final = sa.Table(

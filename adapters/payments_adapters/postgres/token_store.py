@@ -16,6 +16,8 @@ from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 _INVALIDATE: Final = "select revoke_token_v1($1, $2, $3, $4, $5)"
 _REVOKE: Final = "select revoke_issued_before_v1($1, $2)"
 _REVOKE_ALL: Final = "select revoke_all_issued_before_v1($1)"
+_UNTIL_OF: Final = "select at from token_cut_offs where user_id = $1"
+_UNTIL: Final = "select issued_before from revocation_head"
 _KEY: Final = sa.tuple_(invalidated_tokens.c.issuer, invalidated_tokens.c.jti)
 _PAGE: Final = (
     sa.select(*(it for it in invalidated_tokens.c if it.name != "position"))
@@ -61,6 +63,15 @@ class PostgresTokens:
 
     async def revoke_all_issued_before(self, at: datetime) -> int:
         return await self._revoked(_REVOKE_ALL, at)
+
+    async def revoked_until(self, user: UserId | None) -> datetime | None:
+        async with self._store.connection() as connection:
+            moment: datetime | None = await (
+                connection.fetchval(_UNTIL)
+                if user is None
+                else connection.fetchval(_UNTIL_OF, user)
+            )
+        return moment
 
     async def _revoked(self, statement: str, *values: object) -> int:
         async with self._store.connection() as connection:

@@ -189,6 +189,7 @@ class FollowRevocations:
         query = RevocationQuery(
             process_id=self._process_id,
             heard=poll.heard,
+            mark=poll.mark,
             after=poll.after,
             limit=self._page_length,
             expires_from=now - KEPT_AFTER_EXPIRY,

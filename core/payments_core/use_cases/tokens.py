@@ -1,6 +1,6 @@
 """Authenticate callers, and revoke tokens before they expire."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -21,7 +21,12 @@ from payments_core.ports import (
     TokenVerifier,
 )
 from payments_core.token_list import RevocationPage
-from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
+from payments_core.tokens import (
+    TOKEN_AGE_MAX,
+    Token,
+    TokenRevocation,
+    UserTokenRevocation,
+)
 from payments_core.use_cases.revocations import AwaitRevocation, FollowRevocations
 
 
@@ -68,10 +73,16 @@ class AuthenticateCaller:
 
 @attrs.frozen
 class InvalidateToken:
+    """Revokes one token.
+
+    `token_age_max` is the longest for which any issuer's token is valid.
+    """
+
     verifier: TokenVerifier
     tokens: TokenStore
     clock: SystemClock
     heard: AwaitRevocation
+    token_age_max: timedelta = TOKEN_AGE_MAX
 
     async def __call__(self, text: str, *, caller: Caller) -> bool:
         """Revoke a token given by its text: the caller's own, or any by an admin.
@@ -99,6 +110,9 @@ class InvalidateToken:
     ) -> None:
         """Revoke a token that an administrator knows by its issuer and id only.
 
+        `expires_at` is what somebody says: the revocation is kept until then, and at
+        least for as long as any token that was issued until now may be valid.
+
         Raises:
             ScopeRequired: the caller is no administrator.
             InvalidValue: the moment is beyond the years 1 to 9999 in UTC.
@@ -111,7 +125,10 @@ class InvalidateToken:
         now = self.clock()
         position = await self.tokens.invalidate(
             TokenRevocation(
-                issuer=issuer, jti=jti, expires_at=expires_at, invalidated_at=now
+                issuer=issuer,
+                jti=jti,
+                expires_at=max(expires_at, now + self.token_age_max),
+                invalidated_at=now,
             )
         )
         await self.heard(position)
@@ -140,9 +157,9 @@ class InvalidateUserTokens:
         issued_before: datetime | None = None,
         caller: Caller,
     ) -> UserTokenRevocation:
-        """Revoke all of a user's tokens issued until a moment; return until when.
+        """Revoke all of a user's tokens issued until a moment; return what holds.
 
-        The moment is now, unless another is given. They are refused everywhere when
+        The moment is now, unless another is given; a later one of before holds. They are refused everywhere when
         this returns. An id needs no account: tokens may be older than it.
 
         Raises:
@@ -155,7 +172,12 @@ class InvalidateUserTokens:
         at = _until(issued_before, self.clock())
         revocation = UserTokenRevocation(user_id=user_id, at=at)
         await self.heard(await self.tokens.revoke_issued_before(revocation))
-        return revocation
+        held = await self.tokens.revoked_until(user_id)
+        return UserTokenRevocation(user_id=user_id, at=held or at)
+
+    async def is_known(self, user: UserId) -> bool:
+        """Say whether there is an account of this id: else it may be mistyped."""
+        return await self.directory.find(user) is not None
 
     async def _id_of(self, user: UserId | Email) -> UserId:
         if not isinstance(user, Email):
@@ -175,9 +197,9 @@ class InvalidateAllTokens:
     async def __call__(
         self, *, issued_before: datetime | None = None, caller: Caller
     ) -> datetime:
-        """Revoke everybody's tokens issued until a moment; return until when.
+        """Revoke everybody's tokens issued until a moment; return what holds.
 
-        The moment is now, unless another is given. They are refused everywhere when
+        The moment is now, unless another is given; a later one of before holds. They are refused everywhere when
         this returns.
 
         Raises:
@@ -187,7 +209,7 @@ class InvalidateAllTokens:
         caller.require_admin()
         at = _until(issued_before, self.clock())
         await self.heard(await self.tokens.revoke_all_issued_before(at))
-        return at
+        return await self.tokens.revoked_until(None) or at
 
 
 def _until(given: datetime | None, now: datetime) -> datetime:
@@ -212,3 +234,14 @@ class ListInvalidatedTokens:
         """
         caller.require_admin()
         return await self.tokens.page(after=after, limit=limit)
+
+    async def until(self, user: UserId | None, *, caller: Caller) -> datetime | None:
+        """Return the moment up to which all tokens of a user, or everybody's, are.
+
+        None: there is none.
+
+        Raises:
+            ScopeRequired: the caller is no administrator.
+        """
+        caller.require_admin()
+        return await self.tokens.revoked_until(user)

@@ -44,7 +44,9 @@ _OLD_CHECK: Final = (
     "select exists (select from invalidated_tokens where issuer = $1 and jti = $2)"
     " or exists (select from token_cut_offs where user_id = $3 and at >= $4)"
 )
-_POLL: Final = "select * from poll_revocations_v1('one', $1, $1, now(), now(), 10)"
+_POLL: Final = (
+    "select * from poll_revocations_v1('one', $1, null, $1, now(), now(), 10)"
+)
 _REVOKE: Final = "select revoke_issued_before_v1('ada', '2026-01-01Z')"
 _OLDER: Final = (
     "update revocation_heartbeats set at = now() - $2::text::interval"
@@ -273,6 +275,38 @@ async def test_f55_a_process_reads_a_restored_database_from_its_beginning(
         "delete from invalidated_tokens where position > 1",
         "update revocation_head set position = 1",
     )
+    assert await tokens.invalidate(revocation_of(a_token("new"))) == 2
+
+    time.now += 2
+    assert await process.is_revoked(a_token("new"))
+    assert await process.is_revoked(a_token("kept"))
+    assert not await process.is_revoked(a_token("lost"))
+
+
+async def test_f55_a_failover_that_lost_commits_is_found_out_by_its_marks(
+    store: PostgresStore, database_url: str
+) -> None:
+    """
+    Their positions are given anew: the head is as far as it was, and what was revoked
+    since then is refused nevertheless.
+    """
+    time, tokens = LeaseTime(), PostgresTokens(store)
+    process = follower(store, time)
+    await tokens.invalidate(revocation_of(a_token("kept")))
+    assert await process.is_revoked(a_token("kept"))
+    (then,) = await databases.fetch(
+        database_url,
+        "select h.mark, b.marks from revocation_head h, revocation_heartbeats b",
+    )
+    await tokens.invalidate(revocation_of(a_token("lost")))
+    time.now += 2
+    assert await process.is_revoked(a_token("lost"))
+    for query, *values in (
+        ("delete from invalidated_tokens where position > 1",),
+        ("update revocation_head set position = 1, mark = $1", then["mark"]),
+        ("update revocation_heartbeats set heard = 0, marks = $1", then["marks"]),
+    ):
+        await databases.fetch(database_url, query, *values)
     assert await tokens.invalidate(revocation_of(a_token("new"))) == 2
 
     time.now += 2

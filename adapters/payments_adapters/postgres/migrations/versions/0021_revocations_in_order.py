@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: Final = "0021"
 down_revision: Final = "0020"
@@ -46,6 +47,9 @@ def upgrade() -> None:
         sa.Column("singleton", sa.Boolean(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("issued_before", _MOMENT, nullable=True),
+        sa.Column(
+            "mark", sa.Uuid(), server_default=sa.func.gen_random_uuid(), nullable=False
+        ),
         sa.CheckConstraint("singleton", name=op.f("ck_revocation_head_singleton")),
         sa.PrimaryKeyConstraint("singleton", name=op.f("pk_revocation_head")),
     )
@@ -54,6 +58,12 @@ def upgrade() -> None:
         sa.Column("process_id", sa.Text(), nullable=False),
         sa.Column("heard", sa.BigInteger(), nullable=False),
         sa.Column("at", _MOMENT, nullable=False),
+        sa.Column(
+            "marks",
+            postgresql.ARRAY(sa.Uuid()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("process_id", name=op.f("pk_revocation_heartbeats")),
     )
     for statement in (_NUMBER_TOKENS, _NUMBER_CUT_OFFS, _HEAD):
@@ -67,8 +77,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "drop function poll_revocations_v1(text, bigint, bigint, timestamptz,"
-        " timestamptz, bigint)"
+        "drop function poll_revocations_v1(text, bigint, uuid, bigint,"
+        " timestamptz, timestamptz, bigint)"
     )
     op.execute("drop function revoke_all_issued_before_v1(timestamptz)")
     op.execute("drop function revoke_issued_before_v1(text, timestamptz)")
