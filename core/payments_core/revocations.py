@@ -10,8 +10,8 @@ Rule 4: what it knows only grows. All is loaded anew beside it, without what has
         expired, and takes its place only if it is as new.
 Rule 5: beyond its cap a process keeps nothing, goes on polling, and asks the store.
 Rule 6: a table that does not know the mark it told last, or that ends before what was
-        applied, is another one: restored, or taken over by a server that had not got
-        the last commits. All begins anew. So does a process that heard nothing for long.
+        applied, is another one: restored, or of a server that took over without the
+        last commits. All begins anew. So does a process that heard nothing for long.
 Rule 7: what is not known is not valid.
 
 Times of leases are seconds of a clock that never goes back and counts time asleep.

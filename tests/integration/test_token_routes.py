@@ -146,6 +146,25 @@ def test_all_of_a_users_tokens_die_together(service: ServiceProcess) -> None:
     assert foreign.status_code == 404
 
 
+@pytest.mark.parametrize("end", ["2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+def test_t38_a_token_dies_by_its_name_whatever_end_is_said(
+    service: ServiceProcess, end: str
+) -> None:
+    """
+    An end that is over already is not relied on; nor is one said before that was wrong.
+    """
+    token = service.world.token("named", email="named@example.com")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert asks(service, token) == 200
+
+    admin = service.world.admin()
+    for expires_at in ("2000-01-01T00:00:00Z", end):
+        name = {"issuer": claims["iss"], "jti": claims["jti"]}
+        body = name | {"expires_at": expires_at}
+        done = service.call("POST", "/tokens/invalidate", admin, body)
+        assert (done.status_code, asks(service, token)) == (200, 401)
+
+
 def test_an_admin_kills_a_token_by_its_name_and_lists_the_dead(
     service: ServiceProcess,
 ) -> None:

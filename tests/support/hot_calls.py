@@ -423,6 +423,11 @@ async def _cut_off_all(it: World) -> None:
         await it.on.tokens.revoke_all_issued_before(at)
 
 
+async def _revoked_until(it: World) -> None:
+    for user in (it.user, None):
+        await it.on.tokens.revoked_until(user)
+
+
 async def _revocations(it: World) -> None:
     first = await it.on.tokens.page(limit=PAGE)
     await it.on.tokens.page(limit=PAGE, after=first.after)
@@ -652,6 +657,7 @@ CALLS: Final[Sequence[Call]] = (
         PAGE,
         lambda it: it.on.intents.declines_of(OF_HEAVY, after=EARLY, limit=PAGE),
     ),
+    Call("PostgresTokens.revoked_until", 8, _revoked_until),
     Call("PostgresTokens.page", 30, _revocations),
     Call("PostgresCheckpoints.find", 20, _checkpoint),
     Call("PostgresCheckpoints.claim", 20, _checkpoint),

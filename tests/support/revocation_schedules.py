@@ -244,9 +244,7 @@ class World:
         """Return what may happen next; each step is run on a copy of this world."""
         if self.ticks_left:
             yield "tick", World.tick
-        if self.failovers_left:
-            for lost in range(len(self.history)):
-                yield f"fails over, {lost} lost", partial(World.fail_over, lost=lost)
+        yield from self._failovers()
         for name, process in self.processes.items():
             if len(process.polls) < self.in_flight_max:
                 if process.polls_left:
@@ -263,6 +261,11 @@ class World:
         for number, revocation in enumerate(self.revocations):
             if self._may_go_on(revocation):
                 yield f"v{number} goes on", partial(World.revoke, number=number)
+
+    def _failovers(self) -> Iterator[tuple[str, Callable[["World"], None]]]:
+        if self.failovers_left:
+            for lost in range(len(self.history)):
+                yield f"fails over, {lost} lost", partial(World.fail_over, lost=lost)
 
     @property
     def _locks(self) -> bool:

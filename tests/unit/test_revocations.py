@@ -73,15 +73,21 @@ THOROUGH: Final[dict[str, dict[str, Any]]] = {
         "ticks": 3,
         "in_flight_max": 2,
     },
-    "failovers": {
-        "polls": (3,),
+    "a failover and a full load": {
+        "polls": (2,),
         "reloads": 1,
         "revocations": 2,
-        "ticks": 1,
+        "ticks": 0,
         "failovers": 1,
         "in_flight_max": 2,
     },
-    "two failovers": {"polls": (4,), "revocations": 3, "ticks": 0, "failovers": 2},
+    "a failover of two processes": {
+        "polls": (2, 1),
+        "revocations": 2,
+        "ticks": 0,
+        "failovers": 1,
+    },
+    "two failovers": {"polls": (3,), "revocations": 2, "ticks": 0, "failovers": 2},
     "pages of a full load": {
         "polls": (3,),
         "reloads": 2,

@@ -81,7 +81,7 @@ class MemoryTokenStore:
         if user is None:
             return self._issued_before
         known = self._cut_offs.get(user)
-        return known and known.at
+        return None if known is None else known.at
 
     def _give(self, key: tuple[str, str] | UserId) -> None:
         self._advance()

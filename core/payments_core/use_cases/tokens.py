@@ -159,8 +159,9 @@ class InvalidateUserTokens:
     ) -> UserTokenRevocation:
         """Revoke all of a user's tokens issued until a moment; return what holds.
 
-        The moment is now, unless another is given; a later one of before holds. They are refused everywhere when
-        this returns. An id needs no account: tokens may be older than it.
+        The moment is now, unless another is given; a later one of before holds. They
+        are refused everywhere when this returns. An id needs no account: tokens may be
+        older than it.
 
         Raises:
             AccountNotFound: no account has the e-mail, or it is another user's.
@@ -199,8 +200,8 @@ class InvalidateAllTokens:
     ) -> datetime:
         """Revoke everybody's tokens issued until a moment; return what holds.
 
-        The moment is now, unless another is given; a later one of before holds. They are refused everywhere when
-        this returns.
+        The moment is now, unless another is given; a later one of before holds. They
+        are refused everywhere when this returns.
 
         Raises:
             ScopeRequired: the caller is no administrator.

@@ -192,7 +192,6 @@ USE_CASES: Final = (
     GetPaymentStatus,
     GivePositions,
     InvalidateAllTokens,
-    InvalidateToken,
     InvalidateUserTokens,
     LinkEvent,
     LinkPayment,
@@ -447,6 +446,7 @@ def build_container(
         (ReadFeed, _read_feed(container)),
         (FollowRevocations, _follow_revocations(settings, container)),
         (AwaitRevocation, _await_revocation(container)),
+        (InvalidateToken, _invalidate_token(settings, container)),
         (RunWork, run_work),
         (SyncUser, _sync_user(container)),
     ):
@@ -565,6 +565,21 @@ def _await_revocation(container: punq.Container) -> Callable[[], AwaitRevocation
         )
 
     return wait
+
+
+def _invalidate_token(
+    settings: Settings, container: punq.Container
+) -> Callable[[], InvalidateToken]:
+    def invalidate() -> InvalidateToken:
+        return InvalidateToken(
+            container.resolve(TokenVerifier),
+            container.resolve(TokenStore),
+            container.resolve(SystemClock),
+            container.resolve(AwaitRevocation),
+            max(settings.jwt_max_age, settings.kubernetes_max_age),
+        )
+
+    return invalidate
 
 
 def _erase(container: punq.Container) -> Callable[[], EraseAccount]:

@@ -46,7 +46,7 @@ def test_what_a_list_leaves_empty_is_explained(dev: Dev) -> None:
             "token",
             "invalidate",
             "--issuer",
-            "i",
+            "payments-dev",
             "--jti",
             "j",
             "--expires-at",
@@ -69,7 +69,8 @@ def test_every_moment_is_written_as_the_api_writes_it(dev: Dev) -> None:
     """
     assert dev.asks(dev.token("moments"), "moments") == 200
     assert dev.send("moment_1", receipt_email="moments@x.org").code == 0
-    name = ("--issuer", "i", "--jti", "moment", "--expires-at", "2030-01-01T00:00:00Z")
+    until = ("--expires-at", "2030-01-01T00:00:00Z")
+    name = ("--issuer", "payments-dev", "--jti", "moment", *until)
     assert dev.run("token", "invalidate", *name).code == 0
     for words in (
         ("account", "show", "moments"),

@@ -89,7 +89,7 @@ def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
     Issuer, jti and expiry are enough where nobody has the text.
     """
     expires = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    name = ["--issuer", "users", "--jti", "by-name", "--expires-at", expires]
+    name = ["--issuer", "payments-dev", "--jti", "by-name", "--expires-at", expires]
     before = dev.digest()
 
     dev.run("token", "invalidate", *name, "--dry-run")
@@ -99,7 +99,9 @@ def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
 
     assert unchanged
     assert (done.code, done.out) == (0, "invalidated: True\n")
-    assert ("users", "by-name") in [(item["issuer"], item["jti"]) for item in items]
+    assert ("payments-dev", "by-name") in [
+        (item["issuer"], item["jti"]) for item in items
+    ]
 
 
 def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
@@ -123,6 +125,37 @@ def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
     assert set(done) == {"invalidated_until"}
     assert dev.asks(token, "everybody") == 200
 
+    lower = dev.run(*words, "now", "--dry-run", "--json").json
+    assert lower["would_invalidate_until"] > dry["would_invalidate_until"]
+    listed = dev.run("token", "list", "--user", "everybody")
+    second = done["invalidated_until"]
+    assert f"everybody's: all issued until {second}" in listed.err
+    assert f"of the user everybody: all issued until {second}" in listed.err
+    assert "see --user" in dev.run("token", "list", "--json").err
+    assert "of the user other: none" in dev.run("token", "list", "--user", "other").err
+    # An earlier moment changes nothing, and what holds is answered.
+    again = dev.run(*words, "2020-01-01T00:00:00Z", "--yes", "--json").json
+    assert again == {"invalidated_until": second}
+
+
+def test_a_mistyped_name_is_said(dev: Dev) -> None:
+    """
+    An issuer that is not ours is refused. A user without an account may have tokens all
+    the same.
+    """
+    name = ["--jti", "mistyped", "--expires-at", "2030-01-01T00:00:00Z"]
+    refused = dev.run("token", "invalidate", "--issuer", "payment-dev", *name)
+    assert (refused.code, refused.out) == (2, "")
+    assert "not one of payments-dev" in refused.err
+    listed = dev.run("token", "list", "--json", "--limit", "1000").json["items"]
+    assert "mistyped" not in [it["jti"] for it in listed]
+
+    nobody = dev.run("token", "invalidate", "--user", "mistyped")
+    assert (nobody.code, "user_id: mistyped" in nobody.out) == (0, True)
+    assert "there is no account of the user mistyped" in nobody.err
+    dev.asks(dev.token("with-account"), "with-account")
+    assert not dev.run("token", "invalidate", "--user", "with-account").err
+
 
 EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
 
@@ -143,7 +176,7 @@ EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
         ["--all", "--user", "u", "--issued-before", "NOW"],
         ["--issued-before", "NOW"],
         ["text", "--issued-before", "NOW"],
-        ["--all", "--issued-before", "now"],
+        ["--all", "--issued-before", "nou", "--yes"],
         ["--all", "--issued-before", "2999-01-01", "--yes"],
     ],
 )

@@ -117,7 +117,13 @@ NOT_PLANNED: Final[Mapping[str, str]] = {
         ),
         "where the row is missing",
     ),
-    "revoke_issued_before_v1: from token_cut_offs": "where another one was first",
+    **dict.fromkeys(
+        (
+            "revoke_issued_before_v1: from token_cut_offs",
+            "revoke_token_v1: from invalidated_tokens",
+        ),
+        "where another one was first",
+    ),
     "load_v1: from payments": "histories, which this release loads by `history_v1`",
 }
 _STATEMENT: Final = re.compile(

@@ -128,7 +128,9 @@ class _IssuedBefore(click.ParamType[datetime | str]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | str:
         # Now is when it is done: somebody may be asked first.
-        return _NOW if value == _NOW else filters.MOMENT.convert(value, param, ctx)
+        if isinstance(value, str) and value.upper() == _NOW:
+            return _NOW
+        return filters.MOMENT.convert(value, param, ctx)
 
 
 @token.command()
@@ -150,12 +152,15 @@ class _IssuedBefore(click.ParamType[datetime | str]):
     "UTC).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
-@click.option("--issuer", help="With --jti and --expires-at: a token by its name.")
+@click.option(
+    "--issuer", help="With --jti and --expires-at: a token by its name. One of ours."
+)
 @click.option("--jti", help="The id of that token: its claim `jti`.")
 @click.option(
     "--expires-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-    help="When that token expires: its claim `exp`.",
+    help="When that token expires: its claim `exp`. Where it is earlier than any token "
+    "may expire, it is kept for longer.",
 )
 @_DRY_RUN
 @_JSON
@@ -233,6 +238,12 @@ async def _invalidate_many(
             at = await end(issued_before=until, caller=caller)
             return {"invalidated_until": moment_text(at)}
         end_users = container[InvalidateUserTokens]
+        if not (isinstance(named, Email) or await end_users.is_known(named)):
+            click.echo(
+                f"there is no account of the user {named}: noted all the same, tokens "
+                "may be older",
+                err=True,
+            )
         done = await end_users(named, issued_before=until, caller=caller)
     return {"user_id": done.user_id, "invalidated_until": moment_text(done.at)}
 
@@ -255,11 +266,20 @@ async def _invalidate_named(
     issuer: str, jti: str, expires_at: datetime, *, dry_run: bool
 ) -> dict[str, object]:
     async with environment.opened() as container:
+        _require_our_issuer(issuer)
         if dry_run:
             return {"would_invalidate": True}
         end = container[InvalidateToken]
         await end.by_id(issuer, jti, expires_at, caller=environment.operator())
     return {"invalidated": True}
+
+
+def _require_our_issuer(issuer: str) -> None:
+    """Refuse a name that is mistyped: no token of it is valid anyway."""
+    settings = environment.settings()
+    ours = [it for it in (settings.jwt_issuer, settings.kubernetes_issuer) if it]
+    if issuer not in ours:
+        raise click.UsageError(f"--issuer: not one of {', '.join(ours)}")
 
 
 @token.command("list")
@@ -271,15 +291,25 @@ async def _invalidate_named(
     help="How many at most.",
 )
 @click.option("--cursor", help="Where the last page ended.")
+@click.option("--user", help="Up to when all tokens of this user (id) are invalidated.")
 @_JSON
-def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
-    """List invalidated tokens, by issuer and jti."""
+def list_tokens(
+    *, limit: int, cursor: str | None, user: str | None, as_json: bool
+) -> None:
+    """List single tokens that are invalidated, by issuer and jti.
+
+    On stderr it says up to when everybody's are; with --user up to when a user's are.
+    """
+    of_user = None if user is None else user_id(user)
 
     async def work() -> tuple[list[dict[str, object]], str | None]:
         async with environment.opened() as container:
-            page = await container[ListInvalidatedTokens](
-                after=decode_cursor(cursor), limit=limit, caller=environment.operator()
+            invalidated = container[ListInvalidatedTokens]
+            caller = environment.operator()
+            page = await invalidated(
+                after=decode_cursor(cursor), limit=limit, caller=caller
             )
+            await _tell_moments(invalidated, of_user)
         items: list[dict[str, object]] = [
             {
                 "issuer": r.issuer,
@@ -299,6 +329,21 @@ def list_tokens(*, limit: int, cursor: str | None, as_json: bool) -> None:
     show_table(_COLUMNS, items, nothing="no token is invalidated", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
+
+
+async def _tell_moments(
+    invalidated: ListInvalidatedTokens, user: UserId | None
+) -> None:
+    """Say up to when all tokens of everybody, and of a user, are invalidated."""
+    every = await invalidated.until(None, caller=environment.operator())
+    if every is not None:
+        click.echo(f"everybody's: all issued until {moment_text(every)}", err=True)
+    if user is None:
+        click.echo("all tokens of a user: see --user", err=True)
+        return
+    at = await invalidated.until(user, caller=environment.operator())
+    until = "none" if at is None else f"all issued until {moment_text(at)}"
+    click.echo(f"of the user {user}: {until}", err=True)
 
 
 @token.command("pass-key")
