@@ -41,7 +41,8 @@ async def invalidate_token(
     """Revoke a token.
 
     By its text: one's own, or anybody's as an admin; a dead one is no error (RFC 7009).
-    By its issuer and id: as an admin.
+    By its issuer and id: as an admin. Where `expires_at` is earlier than any token may
+    expire, the revocation is kept for longer.
     """
     by_id = (data.issuer, data.jti, data.expires_at)
     if data.token is not None and by_id == (None, None, None):
