@@ -44,10 +44,6 @@ class Lane:
     on_shed: Callable[[str], None] = lambda _: None
     in_flight_count: int = 0
 
-    def takes(self, path: str, method: str) -> bool:
-        is_method = self.methods is None or method in self.methods
-        return is_method and path.startswith(self.path)
-
 
 def unlimited() -> Lane:
     return Lane("any", "", sys.maxsize)
