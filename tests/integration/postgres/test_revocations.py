@@ -308,6 +308,7 @@ async def test_f55_a_failover_that_lost_commits_is_found_out_by_its_marks(
     ):
         await databases.fetch(database_url, query, *values)
     assert await tokens.invalidate(revocation_of(a_token("new"))) == 2
+    assert await tokens.invalidate(revocation_of(a_token("newer"))) == 3
 
     time.now += 2
     assert await process.is_revoked(a_token("new"))
