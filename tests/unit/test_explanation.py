@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import click
 import msgspec
@@ -119,9 +120,12 @@ def test_what_is_to_be_typed_can_be_typed(kind: ActionKind) -> None:
 
     if not how.startswith("payments "):
         if how:
-            method, path = how.split()
+            method, address = how.split()
+            path, _, query = address.partition("?")
             route = path.replace("/ada/", "/{user}/").replace("x_1", "{intent}")
-            assert method.lower() in DOCUMENT["paths"][f"{PREFIX}{route}"]
+            operation = DOCUMENT["paths"][f"{PREFIX}{route}"][method.lower()]
+            taken = {it["name"] for it in operation["parameters"]}
+            assert {name for name, _ in parse_qsl(query)} <= taken
         return
     group, name, *words = how.removeprefix("payments ").split()
     parent = payments.get_command(click.Context(payments), group)
