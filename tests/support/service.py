@@ -22,6 +22,7 @@ from payments_adapters.jwt import KeySet, generate_jwks, issue
 from payments_adapters.stripe import sign
 from payments_core import Email, user_id
 from payments_core.caller import ADMIN_SCOPE
+from payments_service.cli.exit_codes import Exit
 from support import bound
 from support.openapi_calls import assert_documented
 from support.plain_http import TLS
@@ -30,6 +31,7 @@ PREFIX = "/payments-gateway/api"
 ISSUER = "users.test"
 AUDIENCE = "payments-gateway"
 START_S_MAX = 30.0
+PORTS_TRIED = 3
 # How much a service says: more or less than usual, if who runs the tests wants that.
 _LOGGING = {
     name: os.environ[name] for name in ["PAYMENTS_LOG_LEVEL"] if name in os.environ
@@ -166,18 +168,34 @@ def start(
 
     `release` is a checkout of another release, whose code it runs.
     """
-    port, ops_port = port or free_port(), free_port()
+    code = 0
+    # A port that was free may be another process's by the time that ours binds it.
+    for _ in range(1 if port else PORTS_TRIED):
+        service = _launched(world, port or free_port(), release)
+        if _is_up(service):
+            return service
+        service.process.kill()
+        code = service.process.wait()
+        if code != Exit.CONFIGURATION:
+            break
+    raise RuntimeError(f"the service did not start: {code}")
+
+
+def _launched(world: World, port: int, release: Path | None) -> ServiceProcess:
+    ops_port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "serve"],
         env={**world.env(port, ops_port), **_LOGGING, **_code_of(release)},
     )
-    service = ServiceProcess(world, port, ops_port, process)
+    return ServiceProcess(world, port, ops_port, process)
+
+
+def _is_up(service: ServiceProcess) -> bool:
     deadline = time.monotonic() + START_S_MAX
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and service.process.poll() is None:
         if _ready(service):
-            return service
-    process.kill()
-    raise RuntimeError(f"the service did not start: {process.wait()}")
+            return True
+    return False
 
 
 def _code_of(release: Path | None) -> dict[str, str]:
