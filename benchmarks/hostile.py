@@ -88,7 +88,8 @@ class Attack:
                 writer.write(first if name != "forgeries" else b"")
                 await attack(reader, writer, first)
                 writer.close()
-            except (OSError, EOFError):
+            except (OSError, EOFError, RuntimeError):
+                # uvloop raises RuntimeError for what is written after the end.
                 self.counts["broken"] += 1
             # Who forges comes again at once, but does not spin.
             await asyncio.sleep(0.1 if name == "forgeries" else AGAIN_S)
