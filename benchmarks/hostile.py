@@ -27,7 +27,7 @@ class Plan:
     """`ports` are taken in turns; `path` is a webhook's.
 
     A byte a second comes on the slow connections. A forgery is a webhook of a usual
-    size with a signature of nobody's.
+    size with a signature that no secret of ours made.
     """
 
     ports: Sequence[int]

@@ -3,15 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 
-from support.round_trips import in_front_of
+from support.round_trips import CHUNK_BYTES, in_front_of, until_one_ends
 
-_CHUNK_BYTES: Final = 65_536
 # How soon what was held back goes on.
 _HELD_S: Final = 0.01
 
@@ -28,24 +27,16 @@ class Line:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         there = await asyncio.open_connection(self._host, self._port)
-        passing = [
-            asyncio.create_task(self._pass(reader, there[1])),
-            asyncio.create_task(self._pass(there[0], writer)),
-        ]
-        try:
-            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in passing:
-                task.cancel()
-            for end in (writer, there[1]):
-                end.close()
-                with suppress(OSError):
-                    await end.wait_closed()
+        await until_one_ends(
+            (writer, there[1]),
+            self._pass(reader, there[1]),
+            self._pass(there[0], writer),
+        )
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        while data := await reader.read(_CHUNK_BYTES):
+        while data := await reader.read(CHUNK_BYTES):
             while not self.is_open.is_set():  # noqa: ASYNC110  # another thread sets it
                 await asyncio.sleep(_HELD_S)
             writer.write(data)

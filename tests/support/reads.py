@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ import attrs
 import sqlalchemy as sa
 
 from payments_adapters.postgres.store import PostgresStore
-from support.round_trips import CHUNK_BYTES, in_front_of
+from support.round_trips import CHUNK_BYTES, in_front_of, until_one_ends
 
 # Each plan is told as it is made, to the client alone.
 _TELLS_PLANS: Final = {
@@ -119,19 +119,11 @@ def told(dsn: str) -> Iterator[tuple[Told, str]]:
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         there = await asyncio.open_connection(parts.hostname, parts.port)
-        passing = [
-            asyncio.create_task(_pass(reader, there[1], found.of_client, begun=False)),
-            asyncio.create_task(_pass(there[0], writer, found.of_server, begun=True)),
-        ]
-        try:
-            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in passing:
-                task.cancel()
-            for end in (writer, there[1]):
-                end.close()
-                with suppress(OSError):
-                    await end.wait_closed()
+        await until_one_ends(
+            (writer, there[1]),
+            _pass(reader, there[1], found.of_client, begun=False),
+            _pass(there[0], writer, found.of_server, begun=True),
+        )
 
     with in_front_of(dsn, connected) as through:
         options = "&".join(f"{name}={value}" for name, value in _TELLS_PLANS.items())

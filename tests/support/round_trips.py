@@ -3,9 +3,9 @@
 import asyncio
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -30,19 +30,11 @@ class RoundTrips:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         there = await asyncio.open_connection(self.host, self.target_port)
-        passing = [
-            asyncio.create_task(self._count_and_pass(reader, there[1])),
-            asyncio.create_task(_pass(there[0], writer)),
-        ]
-        try:
-            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in passing:
-                task.cancel()
-            for end in (writer, there[1]):
-                end.close()
-                with suppress(OSError):
-                    await end.wait_closed()
+        await until_one_ends(
+            (writer, there[1]),
+            self._count_and_pass(reader, there[1]),
+            _pass(there[0], writer),
+        )
 
     async def _count_and_pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -66,6 +58,22 @@ class RoundTrips:
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(CHUNK_BYTES):
         writer.write(data)
+
+
+async def until_one_ends(
+    ends: Iterable[asyncio.StreamWriter], *passing: Coroutine[Any, Any, None]
+) -> None:
+    """Pass on, both ways at once, until one of them ends; close both ends then."""
+    tasks = [asyncio.create_task(it) for it in passing]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for end in ends:
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()
 
 
 @contextmanager

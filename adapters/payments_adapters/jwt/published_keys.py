@@ -3,7 +3,7 @@
 Rule 1: what is not for us is passed over: keys to encrypt with, of other algorithms or
         curves, without a name, too short, weak, or damaged.
 Rule 2: no secret is taken from there. A symmetric key is passed over, and a private one
-        is refused with its public part: whoever read it can sign.
+        is refused with its public part: who has read it can sign.
 Rule 3: where a key says no algorithm, its kind does: RSA is RS256, P-256 is ES256,
         Ed25519 is EdDSA.
 Rule 4: without one key for us, or with two under one name, it is no set of keys.

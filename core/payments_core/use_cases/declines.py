@@ -9,7 +9,7 @@ Rule 2: a decline is an operation of ours during which the bank said no, whateve
         count: they tell of the same declines once more, and of renewals that failed,
         after which an honest user has to give another card. Nor does what is declined
         in the browser: that is between the payer and the gateway.
-Rule 3: it is the user who is counted, whoever calls: an application's backend calls as
+Rule 3: the user is counted, and not the caller: an application's backend calls as
         an administrator, and a card tester comes through it. Only who says so goes on
         despite declines, an operator by hand, and only as an administrator.
 Rule 4: what was begun goes on, and what has ended is answered as it was.

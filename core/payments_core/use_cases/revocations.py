@@ -1,7 +1,7 @@
 """Hear of revocations while a process serves, and wait until all have heard of one.
 
 Rule 1: a token is checked in memory while the lease runs. When it is over, however many
-        ask, one poll is made for all of them; without an answer nobody is let in.
+        ask, one poll is made for all of them; without an answer none is accepted.
 Rule 2: a process that heard something new polls again at once: that poll says so.
 Rule 3: a revocation returns once everybody has heard of it, or every lease has run out
         that was begun before it.

@@ -21,7 +21,7 @@ _MEND: Final = (
     "what it publishes"
 )
 _REPLACE: Final = (
-    "have the issuer replace them, for whoever read them can sign: `curl {url}`"
+    "have the issuer replace them, for who has read them can sign: `curl {url}`"
 )
 
 
