@@ -17,7 +17,7 @@ LATEST: Final = Path(__file__).with_name("latest.json")
 FIRST_PORT: Final = 18_400
 PROCESSES_COUNT: Final = 2
 KEYS: Final = (
-    *("ingest", "commit", "duplicates", "hot"),
+    *("ingest", "steady", "commit", "duplicates", "hot"),
     *("reads", "explain", "feed", "locked", "slow", "overload", "hostile"),
 )
 # Each starts what it measures itself; `growth` takes minutes, most of them to fill.
