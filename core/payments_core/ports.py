@@ -14,6 +14,7 @@ from payments_core.account import PaymentAccount
 from payments_core.account_facts import AccountFacts
 from payments_core.account_log import LogGapPage, LoggedVerdict
 from payments_core.account_version import AccountVersion
+from payments_core.backlog import Backlog
 from payments_core.by_hand import ActionByHand, AuditCursor, AuditPage
 from payments_core.card import Card
 from payments_core.changes import Changes, Claimed, Lookup, SaveResult, Snapshot
@@ -602,6 +603,14 @@ class DeliveryDirectory(Protocol):
 
     async def backlogs(self) -> Backlogs:
         """Return how each endpoint stands that has a cursor."""
+
+
+class BacklogReader(Protocol):
+    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
+        """Return what waits, and of jobs what is due by then.
+
+        Of each no more than `limit` are counted, and of all open intents together.
+        """
 
 
 class ChangeSender(Protocol):

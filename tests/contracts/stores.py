@@ -22,6 +22,7 @@ from payments_core.ports import (
     AccountDirectory,
     AccountHistory,
     AuditLog,
+    BacklogReader,
     Checkpoints,
     DeliveryDirectory,
     DeliveryQueue,
@@ -84,6 +85,7 @@ class Stores:
     job_list: JobDirectory
     events: EventLog
     loops: Checkpoints
+    backlog: BacklogReader
     kept: KeptObjects
     tokens: TokenStore
     revocations: RevocationLog

@@ -10,6 +10,7 @@ from payments_adapters.postgres import rows, work_rows
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
+from payments_adapters.postgres.backlog import PostgresBacklog
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.deliveries import PostgresDeliveries
 from payments_adapters.postgres.erasures import PostgresErasures
@@ -112,6 +113,7 @@ def stores_on(store: PostgresStore) -> Stores:
         kept=PostgresKeptObjects(store),
         events=PostgresEventLog(store),
         loops=PostgresCheckpoints(store),
+        backlog=PostgresBacklog(store),
         tokens=PostgresTokens(store),
         revocations=PostgresRevocationLog(store, store),
         purges=PostgresPurgeStore(store),

@@ -6,6 +6,7 @@ gateway is a small fake.
 """
 
 from payments_adapters.memory.account_history import MemoryAccountHistory
+from payments_adapters.memory.backlog import MemoryBacklog
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
 from payments_adapters.memory.clock import FixedClock
 from payments_adapters.memory.deliveries import MemoryDeliveries
@@ -37,6 +38,7 @@ __all__ = [
     "MemoryAccountDirectory",
     "MemoryAccountHistory",
     "MemoryAuditLog",
+    "MemoryBacklog",
     "MemoryCheckpoints",
     "MemoryDatabase",
     "MemoryDeliveries",

@@ -1,4 +1,4 @@
-"""How much waits, how long, and what the database's clock shows: for people."""
+"""How much waits, how long, and what the database's clock shows: all of it bounded."""
 
 from datetime import datetime
 from typing import Final
@@ -8,6 +8,13 @@ import sqlalchemy as sa
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.tables import FAILING_JOB, jobs, webhook_events
+from payments_core.backlog import (
+    NOTHING,
+    OPEN_INTENT_STATES,
+    Backlog,
+    EndpointWaiting,
+    Waiting,
+)
 from payments_core.events import EventState
 
 # More is as bad.
@@ -103,3 +110,72 @@ async def read_clock(store: PostgresStore) -> datetime:
     [row] = await store.execute(_NOW)
     now: datetime = row["now"]
     return now
+
+
+# Each by its partial index, and in its order: however many there are, so many are read.
+_WORK: Final = """
+select
+    (select min(received_at) from webhook_events where state = 'pending')
+        as pending_since,
+    (select count(*) from (
+        select from payments where user_id is null and not linked_by_hand
+        order by customer_id limit $1
+    ) as unlinked) as unlinked_payments,
+    (select min(at) from account_log where position is null) as unnumbered_since,
+    due.*
+from (
+    select count(*) as due_count, min(due_at) as due_since from (
+        select due_at from jobs
+        where not dead and due_at <= $2
+            and (leased_until is null or leased_until <= $2)
+        order by due_at limit $1
+    ) as found
+) as due
+"""
+_INTENTS: Final = """
+select state, count(*) as count, min(created_at) as since from (
+    select state, created_at from intents where state in ('new', 'sent', 'unknown')
+    order by due_at limit $1
+) as found
+group by state
+"""
+_ENDPOINTS: Final = """
+select c.endpoint,
+    (select count(*) from (
+        select from deliveries d where d.endpoint = c.endpoint and d.dead limit $1
+    ) as found) as dead,
+    least(
+        (select l.at from account_log l where l.position = (
+            select min(d.position) from deliveries d
+            where d.endpoint = c.endpoint and not d.dead
+        )),
+        (select l.at from account_log l where l.position > c.position
+            order by l.position limit 1)
+    ) as since
+from delivery_cursors c
+"""
+
+
+@attrs.frozen
+class PostgresBacklog:
+    _store: PostgresStore
+
+    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
+        async with self._store.connection() as connection:
+            work = await connection.fetchrow(_WORK, limit, due_by)
+            intents = await connection.fetch(_INTENTS, limit)
+            endpoints = await connection.fetch(_ENDPOINTS, limit)
+        open_ = {it["state"]: Waiting(it["count"], it["since"]) for it in intents}
+        return Backlog(
+            pending_since=work["pending_since"],
+            due_jobs=Waiting(work["due_count"], work["due_since"]),
+            unlinked_payments=work["unlinked_payments"],
+            intents={
+                state: open_.get(state.value, NOTHING) for state in OPEN_INTENT_STATES
+            },
+            unnumbered_since=work["unnumbered_since"],
+            endpoints={
+                it["endpoint"]: EndpointWaiting(since=it["since"], dead=it["dead"])
+                for it in endpoints
+            },
+        )

@@ -46,6 +46,11 @@ select endpoint, calls from wish where calls > 0 and endpoint in (
     select endpoint from made union all select endpoint from taken
 )
 """
+_LEFT: Final = """
+select endpoint, least(
+    $1::float8, calls_left + $1 * greatest(extract(epoch from $2 - counted_at), 0)
+)::float8 as calls_left from gateway_budgets order by endpoint limit 100
+"""
 CALLS_AT_ONCE: Final = 3
 
 
@@ -70,3 +75,13 @@ class PostgresCallBudget:
             # Of an endpoint that nobody names one call is taken only out of plenty.
             taken = await connection.fetch(_TAKE, [endpoint], None, per_s, 1, now)
         return bool(taken)
+
+    async def left(self, *, per_s: float, now: datetime) -> Mapping[str, float]:
+        """Return how many calls are left, by endpoint.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        async with self._store.connection() as connection:
+            found = await connection.fetch(_LEFT, per_s, now)
+        return {it["endpoint"]: it["calls_left"] for it in found}
