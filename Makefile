@@ -39,7 +39,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/unit/test_histories.py::test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known[0] \
   tests/unit/test_crash_schedules.py::test_p22_p23_p29_f01_one_break_anywhere_leaves_one_truth[end-freeze]
 
-.PHONY: help install openapi run demo test coverage check prove fuzz bench release-check format clean
+.PHONY: help install openapi metrics run demo test coverage check prove fuzz bench release-check format clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -94,6 +94,9 @@ release-check: .venv/.installed ## Build the distributions, install them elsewhe
 
 openapi: .venv/.installed ## Write docs/openapi.json anew
 	@PYTHONPATH=tests .venv/bin/python -m support.openapi_document
+
+metrics: .venv/.installed ## Write docs/metrics.md anew
+	@PYTHONPATH=tests .venv/bin/python -m support.metrics_document
 
 format: .venv/.installed ## Format and mend what can be mended
 	@.venv/bin/ruff format .

@@ -32,8 +32,8 @@ NOTHING: Final = Waiting()
 class EndpointWaiting:
     """What a delivery endpoint has still to be told.
 
-    `since` is when the earliest change was recorded that has its position and is neither
-    delivered nor dead. `dead` are the deliveries that were given up.
+    `since` is when the earliest change was recorded that has its position and is
+    neither delivered nor dead. `dead` are the deliveries that were given up.
     """
 
     since: datetime | None
@@ -47,8 +47,8 @@ class Backlog:
     `pending_since` is when the earliest event was received that is not applied yet.
     Jobs are those that are due and that nobody works on, since they are due; intents
     those that are open, by their state, since they began. `unlinked_payments` are
-    nobody's, and no person unlinked them. `unnumbered_since` is when the earliest change
-    was recorded that has no position in the feed yet.
+    nobody's, and no person unlinked them. `unnumbered_since` is when the earliest
+    change was recorded that has no position in the feed yet.
     """
 
     pending_since: datetime | None

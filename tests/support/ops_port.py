@@ -1,5 +1,6 @@
 """The ops port of a worker, with what it measures in memory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -8,20 +9,26 @@ import httpx
 from contracts.examples import NOON
 from payments_adapters.memory import (
     FixedClock,
+    MemoryBacklog,
     MemoryDatabase,
     MemoryEventLog,
     MemoryJobDirectory,
 )
 from payments_adapters.memory.checkpoints import MemoryCheckpoints
-from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import create_ops_app
-from payments_service.http.metrics import RevocationMetrics, WorkerMetrics
+from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
+from payments_service.metrics.loops import (
+    BackFillMetrics,
+    DeliveryMetrics,
+    PurgeMetrics,
+    SweepMetrics,
+)
+from payments_service.metrics.tokens import RevocationMetrics
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
-from payments_service.webhook_reports import WebhookReports
 
 
 @attrs.define
@@ -34,23 +41,34 @@ class Ops:
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
     revocations: FollowRevocations | None = None
+    database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
+    endpoints: Sequence[str] = ()
+
+    @property
+    def readers(self) -> BacklogReaders:
+        return BacklogReaders(
+            MemoryJobDirectory(self.database),
+            self.events,
+            self.checkpoints,
+            MemoryBacklog(self.database),
+            self.clock,
+            self.clock,
+            self.endpoints,
+        )
 
     async def metrics(self) -> str:
         nobody: Any = None
-        shown = WorkerMetrics(
-            MemoryJobDirectory(MemoryDatabase()),
-            self.events,
-            self.checkpoints,
-            self.clock,
-            self.reports,
-            self.sweeps,
-            self.purges,
-            self.deliveries,
-        )
-        breaker = CircuitBreaker(self.clock)
+        backlog = BacklogMetrics(self.readers)
         known = self.revocations
-        more = [] if known is None else [RevocationMetrics(known)]
-        app: Any = create_ops_app(nobody, breaker, WebhookReports(), shown, more=more)
+        shown = [
+            BackFillMetrics(self.reports),
+            SweepMetrics(self.sweeps),
+            PurgeMetrics(self.purges),
+            DeliveryMetrics(self.deliveries),
+            backlog,
+            *([] if known is None else [RevocationMetrics(known)]),
+        ]
+        app: Any = create_ops_app(nobody, shown, backlog)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://ops"

@@ -14,6 +14,7 @@ import pytest
 from contracts.examples import a_job
 from payments_adapters.memory import (
     FixedClock,
+    MemoryBacklog,
     MemoryCheckpoints,
     MemoryDatabase,
     MemoryEventLog,
@@ -45,13 +46,9 @@ from payments_core.event_list import EventQuery
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
-from payments_service.back_fill_reports import BackFillReports
-from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import Readiness, create_ops_app
-from payments_service.http.metrics import WorkerMetrics
-from payments_service.purge_reports import PurgeReports
-from payments_service.sweep_reports import SweepReports
-from payments_service.webhook_reports import WebhookReports
+from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
+from payments_service.metrics.gateway import GatewayMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -404,17 +401,16 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
     with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     nobody: Any = None
-    shown = WorkerMetrics(
+    readers = BacklogReaders(
         MemoryJobDirectory(database),
         MemoryEventLog(database),
         MemoryCheckpoints(database),
+        MemoryBacklog(database),
         it.clock,
-        BackFillReports(),
-        SweepReports(),
-        PurgeReports(),
-        DeliveryReports(),
+        it.clock,
     )
-    app: Any = create_ops_app(nobody, it.breaker, WebhookReports(), shown)
+    backlog = BacklogMetrics(readers)
+    app: Any = create_ops_app(nobody, [GatewayMetrics(it.breaker), backlog], backlog)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text
@@ -432,7 +428,7 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     readiness = Readiness(nobody, lambda: it.breaker.key.trouble)
     with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
-    app: Any = create_ops_app(readiness, it.breaker, WebhookReports())
+    app: Any = create_ops_app(readiness, [])
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         answer = await client.get("/readyz")
@@ -447,7 +443,7 @@ async def test_the_breaker_tells_the_metrics() -> None:
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
     nobody: Any = None
-    app: Any = create_ops_app(nobody, it.breaker, WebhookReports())
+    app: Any = create_ops_app(nobody, [GatewayMetrics(it.breaker)])
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text

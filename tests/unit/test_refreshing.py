@@ -18,8 +18,8 @@ from payments_adapters.jwt.key_sources import TooManyWait
 from payments_adapters.stripe import sign
 from payments_core.errors import BadSignature, InvalidToken
 from payments_core.identity import UserId
-from payments_service.http.metrics import KeyMetrics
 from payments_service.lanes import InFlightLimits
+from payments_service.metrics.tokens import KeyMetrics
 from payments_service.refreshing import Refreshing, RereadFiles
 from payments_service.settings import Settings, SettingsError
 from support.service import AUDIENCE, ISSUER, World, new_secret

@@ -85,6 +85,15 @@ def _is_open(connection: Connection) -> bool:
         return False
 
 
+@attrs.frozen
+class Connections:
+    """How many connections of a pool are used, and idle, and how many it may have."""
+
+    used: int
+    idle: int
+    most: int
+
+
 @attrs.define
 class PostgresStore:
     """A bounded pool of connections, opened once a process by `opened`.
@@ -126,6 +135,15 @@ class PostgresStore:
             yield self
         finally:
             await self._close()
+
+    @property
+    def connections(self) -> Connections:
+        """Return how the pool stands; before it is opened, it has none."""
+        if self._pool is None:
+            return Connections(0, 0, self._pool_size)
+        # The one that was used last is idle, although the pool has lent it.
+        idle = self._pool.get_idle_size() + (self._kept is not None)
+        return Connections(self._pool.get_size() - idle, idle, self._pool_size)
 
     def _made_engine(self) -> AsyncEngine:
         return engine_on(

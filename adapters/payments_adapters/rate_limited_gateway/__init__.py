@@ -28,6 +28,7 @@ from payments_adapters.rate_limited_gateway.gateway import (
     SpareGateway,
 )
 from payments_adapters.rate_limited_gateway.key_watch import KEY, KeyWatch
+from payments_adapters.rate_limited_gateway.listener import GatewayListener
 from payments_adapters.rate_limited_gateway.object_lists import (
     RateLimitedLists,
     SpareCallBudget,
@@ -46,6 +47,7 @@ __all__ = [
     "BreakerState",
     "CallBudget",
     "CircuitBreaker",
+    "GatewayListener",
     "KeyWatch",
     "RateLimitedGateway",
     "RateLimitedLists",

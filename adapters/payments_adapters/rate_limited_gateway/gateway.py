@@ -16,6 +16,7 @@ from payments_adapters.rate_limited_gateway.call_budget import (
     TakenCalls,
 )
 from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
+from payments_adapters.rate_limited_gateway.listener import GatewayListener, heard
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
@@ -61,6 +62,7 @@ class RateLimitedGateway:
     breaker: CircuitBreaker
     _clock: SystemClock
     _wait_s: float = WAIT_S
+    _listener: GatewayListener = attrs.field(factory=GatewayListener)
     _taken: TakenCalls = attrs.field(init=False)
     _prices: RememberedPrices = attrs.field(init=False)
 
@@ -73,17 +75,22 @@ class RateLimitedGateway:
         return RememberedPrices(self._clock)
 
     @asynccontextmanager
-    async def _call(self, endpoint: str, *, alone: bool = False) -> AsyncIterator[None]:
-        self.breaker.check()
-        # Of a call that does not leave, the breaker has nothing to learn.
-        await self._take(endpoint, alone=alone)
-        async with self.breaker.call(endpoint):
-            yield
+    async def _call(
+        self, endpoint: str, operation: str, *, alone: bool = False
+    ) -> AsyncIterator[None]:
+        with heard(self._listener, operation) as leaves:
+            self.breaker.check()
+            # Of a call that does not leave, the breaker has nothing to learn.
+            await self._take(endpoint, alone=alone)
+            leaves()
+            async with self.breaker.call(endpoint):
+                yield
 
     async def _take(self, endpoint: str, *, alone: bool) -> None:
         for _ in range(WAITS_MAX):
             if await self._taken.use(endpoint, alone=alone):
                 return
+            self._listener.waited(endpoint)
             await asyncio.sleep(self._wait_s)
         raise GatewayNotAttempted("too many calls at once")
 
@@ -93,82 +100,83 @@ class RateLimitedGateway:
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
-        async with self._call(_endpoint_of(frozen)):
+        endpoint = _endpoint_of(frozen)
+        async with self._call(endpoint, f"send_{endpoint}"):
             return await self._gateway.send(
                 request, frozen, idempotency_key=idempotency_key
             )
 
     async def find(self, request: GatewayRequest) -> Answer | None:
-        async with self._call("find"):
+        async with self._call("find", "find"):
             return await self._gateway.find(request)
 
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
-        async with self._call("customers"):
+        async with self._call("customers", "customer_of"):
             return await self._gateway.customer_of(user_id, email)
 
     async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
-        async with self._call("customers"):
+        async with self._call("customers", "customer"):
             return await self._gateway.customer(customer_id)
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
-        async with self._call("subscriptions"):
+        async with self._call("subscriptions", "subscription"):
             return await self._gateway.subscription(gateway_id)
 
     async def subscriptions_of(
         self, customer_id: CustomerId
     ) -> Sequence[SubscriptionReport]:
-        async with self._call("subscriptions"):
+        async with self._call("subscriptions", "subscriptions_of"):
             return await self._gateway.subscriptions_of(customer_id)
 
     async def card_of(self, customer_id: CustomerId) -> Card | None:
-        async with self._call("customers"):
+        async with self._call("customers", "card_of"):
             return await self._gateway.card_of(customer_id)
 
     async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
-        async with self._call("payment_methods"):
+        async with self._call("payment_methods", "card"):
             return await self._gateway.card(customer_id, card_id)
 
     async def open_invoices(self, subscription: str) -> Sequence[str]:
-        async with self._call("invoices"):
+        async with self._call("invoices", "open_invoices"):
             return await self._gateway.open_invoices(subscription)
 
     async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
-        async with self._call("invoices"):
+        async with self._call("invoices", "invoice_payment"):
             return await self._gateway.invoice_payment(invoice_id)
 
     async def set_up(self, set_up_id: str) -> SetUp:
-        async with self._call("setup_intents"):
+        async with self._call("setup_intents", "set_up"):
             return await self._gateway.set_up(set_up_id)
 
     async def newest_set_up(
         self, customer_id: CustomerId, *, since: datetime
     ) -> str | None:
-        async with self._call("setup_intents"):
+        async with self._call("setup_intents", "newest_set_up"):
             return await self._gateway.newest_set_up(customer_id, since=since)
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
-        async with self._call("charges"):
+        async with self._call("charges", "payment"):
             return await self._gateway.payment(payment_id)
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
-        async with self._call(_ENDPOINTS[changed.kind]):
+        async with self._call(_ENDPOINTS[changed.kind], "jobs_of"):
             return await self._gateway.jobs_of(changed)
 
     async def events(self, query: EventQuery) -> ListedEvents:
         # Page after page it would use up what operations are to find.
-        async with self._call("events", alone=True):
+        async with self._call("events", "events", alone=True):
             return await self._gateway.events(query)
 
     async def price(self, price_id: str) -> Price:
         async def find() -> Price:
-            async with self._call("prices"):
+            async with self._call("prices", "price"):
                 return await self._gateway.price(price_id)
 
         return await self._prices.get(f"price {price_id}", find)
 
     async def price_of(self, product_id: str) -> Price:
         async def find() -> Price:
-            async with self._call("products"):
+            async with self._call("products", "price_of"):
                 return await self._gateway.price_of(product_id)
 
         return await self._prices.get(f"product {product_id}", find)
@@ -176,7 +184,7 @@ class RateLimitedGateway:
     async def preview(
         self, customer_id: CustomerId, change: UpdateSubscription
     ) -> Preview:
-        async with self._call("invoices"):
+        async with self._call("invoices", "preview"):
             return await self._gateway.preview(customer_id, change)
 
 

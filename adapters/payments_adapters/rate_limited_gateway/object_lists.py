@@ -18,6 +18,7 @@ from payments_adapters.rate_limited_gateway.call_budget import (
     WAITS_MAX,
 )
 from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
+from payments_adapters.rate_limited_gateway.listener import GatewayListener, heard
 from payments_core.errors import GatewayNotAttempted
 from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
@@ -63,6 +64,7 @@ class RateLimitedLists:
     _breaker: CircuitBreaker
     _clock: SystemClock
     _wait_s: float = WAIT_S
+    _listener: GatewayListener = attrs.field(factory=GatewayListener)
 
     async def page(
         self,
@@ -73,18 +75,21 @@ class RateLimitedLists:
         after: str | None = None,
     ) -> ObjectPage:
         endpoint = _PAYMENTS if list_ is ObjectList.PAYMENTS else list_.value
-        self._breaker.check()
-        # Of a call that does not leave, the breaker has nothing to learn.
-        await self._take(endpoint)
-        async with self._breaker.call(endpoint):
-            return await self._lists.page(
-                list_, created, customer=customer, after=after
-            )
+        with heard(self._listener, f"list_{list_.value}") as leaves:
+            self._breaker.check()
+            # Of a call that does not leave, the breaker has nothing to learn.
+            await self._take(endpoint)
+            leaves()
+            async with self._breaker.call(endpoint):
+                return await self._lists.page(
+                    list_, created, customer=customer, after=after
+                )
 
     async def _take(self, endpoint: str) -> None:
         for _ in range(WAITS_MAX):
             now = self._clock()
             if await self._budget.take_spare(endpoint, per_s=CALLS_PER_S, now=now):
                 return
+            self._listener.waited(endpoint)
             await asyncio.sleep(self._wait_s)
         raise GatewayNotAttempted("others need all the calls")

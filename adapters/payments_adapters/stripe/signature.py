@@ -142,6 +142,11 @@ class StripeSignatures:
     )
     clock: SystemClock
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
+    # Deliveries by the place of the secret that verified them. While a secret is rolled
+    # Stripe signs with both.
+    _verified: list[int] = attrs.field(
+        init=False, factory=lambda: [0] * SECRETS_MAX, repr=False
+    )
 
     def replace(self, secrets: Iterable[str]) -> None:
         """Verify against these secrets from now on, and no others.
@@ -150,6 +155,14 @@ class StripeSignatures:
             InvalidValue: see `check_secrets`; those before stay.
         """
         self._keyed = _keyed(secrets)
+
+    @property
+    def verified_counts(self) -> Sequence[int]:
+        """Return how many deliveries each of the secrets verified, in their order.
+
+        A place keeps its count when another secret takes it.
+        """
+        return self._verified[: len(self._keyed)]
 
     def verify(self, body: bytes, header: str) -> datetime:
         """Return when these bytes were signed with an active secret, lately.
@@ -168,9 +181,13 @@ class StripeSignatures:
 
     def _matches(self, timestamp: bytes, body: bytes, signatures: list[bytes]) -> bool:
         matched = False
-        for keyed in self._keyed:
+        for place, keyed in enumerate(self._keyed):
             expected = _hex_of(keyed, timestamp, body)
+            by_this = False
             for signature in signatures:
                 # No early exit: the time must not reveal which pair it was.
-                matched |= hmac.compare_digest(expected, signature)
+                by_this |= hmac.compare_digest(expected, signature)
+            # Added without a condition, for the same reason.
+            self._verified[place] += by_this
+            matched |= by_this
         return matched

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,6 +23,7 @@ from payments_adapters.jwt import PassKeys, PassSigning
 from payments_adapters.postgres.account_directory import PostgresDirectory
 from payments_adapters.postgres.account_history import PostgresAccountHistory
 from payments_adapters.postgres.audit_log import PostgresAuditLog
+from payments_adapters.postgres.backlog import PostgresBacklog
 from payments_adapters.postgres.call_budget import PostgresCallBudget
 from payments_adapters.postgres.checkpoints import PostgresCheckpoints
 from payments_adapters.postgres.deliveries import PostgresDeliveries
@@ -44,8 +45,10 @@ from payments_adapters.postgres.token_store import PostgresTokens
 from payments_adapters.postgres.user_list import PostgresUserList
 from payments_adapters.postgres.work_queue import PostgresWorkQueue
 from payments_adapters.rate_limited_gateway import (
+    CALLS_PER_S,
     CallBudget,
     CircuitBreaker,
+    GatewayListener,
     KeyWatch,
     RateLimitedGateway,
     RateLimitedLists,
@@ -77,6 +80,7 @@ from payments_core.ports import (
     AccountDirectory,
     AccountHistory,
     AuditLog,
+    BacklogReader,
     Checkpoints,
     Clock,
     DeliveryDirectory,
@@ -167,12 +171,17 @@ from payments_service.delivery_reports import DeliveryReports
 from payments_service.ingest_queue import IngestQueue
 from payments_service.lanes import InFlightLimits
 from payments_service.limit_reports import LimitReports
+from payments_service.metrics.backlog import BacklogReaders
+from payments_service.metrics.gateway import GatewayReports
+from payments_service.metrics.process import EventLoopLag
+from payments_service.metrics.use_cases import MeasuredUseCases
 from payments_service.presentation.deliveries import change_body
 from payments_service.purge_reports import PurgeReports
 from payments_service.rate_limits import RateLimiter
 from payments_service.refreshing import Refreshing
 from payments_service.settings import REPAIRS, Settings, SettingsError
 from payments_service.sweep_reports import SweepReports
+from payments_service.tallies import RequestTallies
 from payments_service.webhook_reports import WebhookReports
 
 USE_CASES: Final = (
@@ -368,6 +377,12 @@ def build_container(
     container.register(SweepReports, instance=SweepReports())
     container.register(PurgeReports, instance=PurgeReports())
     container.register(DeliveryReports, instance=DeliveryReports())
+    container.register(RequestTallies, instance=RequestTallies())
+    container.register(EventLoopLag, instance=EventLoopLag())
+    calls = GatewayReports()
+    container.register(GatewayReports, instance=calls)
+    measuring = MeasuredUseCases()
+    container.register(MeasuredUseCases, instance=measuring)
     revocation_log = PostgresRevocationLog(
         store, PostgresStore(settings.database_url, 1)
     )
@@ -384,12 +399,14 @@ def build_container(
         **_lists(store),
         **_deliveries(store),
         **_loop_stores(store, settings.tombstones),
-        **_money(store, stripe, lists, breaker, system_clock),
+        **_money(store, stripe, breaker, system_clock, calls),
+        **_gateway_lists(store, lists, breaker, system_clock, calls),
     }
     for port, provider in {**providers, **overrides.providers}.items():
         container.register(port, provider, scope=punq.Scope.singleton)
     for use_case in USE_CASES:
-        container.register(use_case, scope=punq.Scope.singleton)
+        measured = measuring.of(use_case)
+        container.register(use_case, measured, scope=punq.Scope.singleton)
 
     def record() -> RecordFacts:
         return RecordFacts(
@@ -435,6 +452,7 @@ def build_container(
         *_event_lists(settings, container).items(),
         (Purge, _purge(settings, container)),
         (_Deliveries, _delivering(settings, container)),
+        (BacklogReaders, _backlog_readers(settings, store, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
         (ExecuteOperation, execute),
@@ -450,7 +468,8 @@ def build_container(
         (RunWork, run_work),
         (SyncUser, _sync_user(container)),
     ):
-        container.register(it, provider, scope=punq.Scope.singleton)
+        made = measuring.made_by(provider)
+        container.register(it, made, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
     for eager, variable in _CHECKED.items():
         try:
@@ -470,11 +489,12 @@ def _delivering(
 ) -> Callable[[], _Deliveries]:
     def deliver() -> _Deliveries:
         reports = container.resolve(DeliveryReports)
+        deliver_changes = container.resolve(MeasuredUseCases).of(DeliverChanges)
         for it in settings.webhooks_out:
             reports.begin(it.name)
         return _Deliveries(
             [
-                DeliverChanges(
+                deliver_changes(
                     it.name,
                     container.resolve(DeliveryQueue),
                     container.resolve(FeedReader),
@@ -490,6 +510,28 @@ def _delivering(
         )
 
     return deliver
+
+
+def _backlog_readers(
+    settings: Settings, store: PostgresStore, container: punq.Container
+) -> Callable[[], BacklogReaders]:
+    def calls_left() -> Awaitable[Mapping[str, float]]:
+        now = container.resolve(SystemClock)()
+        return PostgresCallBudget(store).left(per_s=CALLS_PER_S, now=now)
+
+    def readers() -> BacklogReaders:
+        return BacklogReaders(
+            container.resolve(JobDirectory),
+            container.resolve(EventLog),
+            container.resolve(Checkpoints),
+            container.resolve(BacklogReader),
+            container.resolve(Clock),
+            container.resolve(SystemClock),
+            [it.name for it in settings.webhooks_out],
+            calls_left,
+        )
+
+    return readers
 
 
 def _event_lists(
@@ -823,6 +865,9 @@ def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Provid
     def checkpoints() -> Checkpoints:
         return PostgresCheckpoints(store)
 
+    def backlog() -> BacklogReader:
+        return PostgresBacklog(store)
+
     def kept_objects() -> KeptObjects:
         return PostgresKeptObjects(store)
 
@@ -830,6 +875,7 @@ def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Provid
         return PostgresPurgeStore(store)
 
     return {
+        BacklogReader: backlog,
         Checkpoints: checkpoints,
         KeptObjects: kept_objects,
         Erasures: erasures,
@@ -840,32 +886,45 @@ def _loop_stores(store: PostgresStore, tombstones: Tombstones | None) -> _Provid
 def _money(
     store: PostgresStore,
     stripe: StripeGateway,
-    lists: StripeLists,
     breaker: CircuitBreaker,
     system_clock: SystemClock,
+    listener: GatewayListener,
 ) -> _Providers:
     def budget() -> CallBudget:
         return PostgresCallBudget(store)
 
     def gateway() -> PaymentGateway:
-        return RateLimitedGateway(stripe, budget(), breaker, system_clock)
-
-    def gateway_lists() -> GatewayLists:
-        # The same budget and key, behind users' own operations. The breaker is its own:
-        # a page that cannot be read stops nobody else.
-        own = CircuitBreaker(system_clock, breaker.key)
-        return RateLimitedLists(lists, PostgresCallBudget(store), own, system_clock)
+        return RateLimitedGateway(
+            stripe, budget(), breaker, system_clock, listener=listener
+        )
 
     def spare_gateway() -> SpareGateway:
         spare = SpareCallBudget(PostgresCallBudget(store))
-        return SpareGateway(stripe, spare, breaker, system_clock)
+        return SpareGateway(stripe, spare, breaker, system_clock, listener=listener)
 
     return {
         CallBudget: budget,
         PaymentGateway: gateway,
-        GatewayLists: gateway_lists,
         SpareGateway: spare_gateway,
     }
+
+
+def _gateway_lists(
+    store: PostgresStore,
+    lists: StripeLists,
+    breaker: CircuitBreaker,
+    system_clock: SystemClock,
+    listener: GatewayListener,
+) -> _Providers:
+    def gateway_lists() -> GatewayLists:
+        # The same budget and key, behind users' own operations. The breaker is its own:
+        # a page that cannot be read stops nobody else.
+        own = CircuitBreaker(system_clock, breaker.key)
+        return RateLimitedLists(
+            lists, PostgresCallBudget(store), own, system_clock, listener=listener
+        )
+
+    return {GatewayLists: gateway_lists}
 
 
 def _uuid() -> str:

@@ -16,6 +16,7 @@ Rule 3: after a save that timed out, each group of it is saved alone, by one lan
 import asyncio
 import random
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from operator import attrgetter
@@ -27,6 +28,7 @@ from payments_core.errors import AccountBusy, Overloaded, StoreUnavailable
 from payments_core.events import GatewayEvent, Receipt
 from payments_core.facts import SourcedFacts, facts_of
 from payments_core.use_cases import Recorded, RecordedState, RecordFacts
+from payments_service.tallies import Tally
 
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
@@ -37,6 +39,7 @@ BACK_OFF_MAX_S: Final = 0.5
 FIRST_TRY_S: Final = 0.4
 SLOW_FOR_S: Final = 60.0
 SLOW_GROUPS_MAX: Final = 1_000
+_SIZES: Final = (1, 2, 4, 8, 16, 32, BATCH_EVENTS_MAX)
 
 
 def _ignore(_: GatewayEvent, __: Exception) -> None:
@@ -75,6 +78,19 @@ class IngestQueue:
     _lane_busy: bool = attrs.field(init=False, default=False)
     _slow_lane_busy: bool = attrs.field(init=False, default=False)
     _count: int = attrs.field(init=False, default=0)
+    # How many events were recorded together, and how often one was put back.
+    batches: Tally = attrs.field(init=False, factory=lambda: Tally(_SIZES))
+    retries_count: int = attrs.field(init=False, default=0)
+
+    @property
+    def waiting_count(self) -> int:
+        """Return how many events have no answer yet."""
+        return self._count
+
+    @property
+    def alone_count(self) -> int:
+        """Return how many groups are saved alone, at present."""
+        return len(self._avoided())
 
     async def __call__(self, event: GatewayEvent) -> Receipt:
         """Return once the event is durable.
@@ -168,6 +184,9 @@ class IngestQueue:
         return [it for it in waiting if now < it.deadline]
 
     async def _record_batch(self, batch: Sequence[_Waiting]) -> None:
+        # Without a call: it is on the way of every webhook.
+        self.batches.counts[bisect_left(_SIZES, len(batch))] += 1
+        self.batches.total += len(batch)
         try:
             recorded = await self._record(
                 [it.source for it in batch], wait_s=0, avoid=self._avoided()
@@ -215,6 +234,7 @@ class IngestQueue:
             return
         delay = min(BACK_OFF_FIRST_S * 2**waiting.tries, BACK_OFF_MAX_S)
         waiting.tries += 1
+        self.retries_count += 1
         delay *= random.uniform(0.5, 1)  # noqa: S311  # no secret
         if alone is not None:
             self._locked_alone[alone] += 1
@@ -263,6 +283,7 @@ class IngestQueue:
         first_s = None if key in self._slow else FIRST_TRY_S
         try:
             async with asyncio.timeout(first_s):
+                self.batches.add(len(batch))
                 recorded = await self._record([it.source for it in batch], wait_s=0)
         except TimeoutError:
             # Its turn comes again after the others.

@@ -6,7 +6,9 @@ else shows it: Stripe alone would know, and give up after three days.
 Rule 1: each refusal and each event that is quarantined or ignored is counted by its
         reason, of which there are few: neither a reason nor a line holds anything of
         the input. What is ignored is no trouble, and is not in the log.
-Rule 2: of each other reason one warning a minute, the first at once, with how many it
+Rule 2: each event that was verified is counted by its type and what became of it at
+        once. A type that we do not know is `other`: Stripe chooses its name.
+Rule 3: of each other reason one warning a minute, the first at once, with how many it
         stands for and what to do. Anybody may send what is refused, as often as they
         like.
 """
@@ -20,14 +22,22 @@ from typing import Final
 import attrs
 import structlog
 
-from payments_adapters.stripe import UNKNOWN_TYPE
+from payments_adapters.stripe import FOLLOWED, IGNORED, UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
-from payments_core.events import EventState, Outcome
+from payments_core.events import UNREADABLE, EventState, Outcome
 
 WARN_EVERY_S: Final = 60.0
 # Reasons are constants of ours; a bug that makes others may not fill the memory.
 REASONS_MAX: Final = 64
 OTHER: Final = "other"
+# What became of an event at once, besides the states of one that is kept.
+DUPLICATE: Final = "duplicate"
+FAILED: Final = "failed"
+_OUTCOMES: Final = frozenset({*EventState, DUPLICATE, FAILED})
+# A thin event has a type of its own.
+_TYPES: Final = frozenset(
+    {UNREADABLE, *FOLLOWED, *IGNORED, *(f"v1.{it}" for it in FOLLOWED)}
+)
 
 _ANYBODY: Final = (
     "if Stripe reports failed deliveries, see docs/api.md, Webhooks; else it is not "
@@ -80,6 +90,8 @@ class WebhookReports:
     refused: Counter[str] = attrs.field(init=False)
     quarantined: Counter[str] = attrs.field(init=False, factory=Counter)
     ignored: Counter[str] = attrs.field(init=False)
+    # By type and outcome. Who has one that is there already counts it without a call.
+    received: dict[tuple[str, str], int] = attrs.field(init=False)
     _warned_at: dict[str, float] = attrs.field(init=False, factory=dict)
     _untold: Counter[str] = attrs.field(init=False, factory=Counter)
 
@@ -91,6 +103,16 @@ class WebhookReports:
     @ignored.default
     def _none_unknown(self) -> Counter[str]:
         return Counter({UNKNOWN_TYPE: 0})
+
+    @received.default
+    def _none_received(self) -> dict[tuple[str, str], int]:
+        return {(it, EventState.APPLIED.value): 0 for it in FOLLOWED}
+
+    def receive(self, type_: str, outcome: str) -> None:
+        """Hear what became of an event that was verified."""
+        known = type_ if type_ in _TYPES else OTHER
+        key = known, outcome if outcome in _OUTCOMES else OTHER
+        self.received[key] = self.received.get(key, 0) + 1
 
     def refuse(self, error: Exception) -> None:
         """Hear that a webhook was answered with this error: nothing of it was kept."""

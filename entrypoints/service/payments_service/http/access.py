@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import msgspec
 from litestar import Response, get
-from litestar.di import NamedDependency
 
 from payments_core import errors
 from payments_core.caller import Caller
@@ -21,6 +20,7 @@ from payments_service.http.parameters import Feature, IfNoneMatch, UserInPath
 from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.wired import Wired
 from payments_service.presentation.access import (
     CatalogueOut,
     FeatureAccessOut,
@@ -53,7 +53,7 @@ async def get_access(  # each of its request or by name
     request: HttpRequest,
     user: UserInPath,
     *,
-    reads: NamedDependency[AccountReads],
+    reads: Wired[AccountReads],
     feature: Feature = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response[UserAccessOut | FeatureAccessOut]:
@@ -73,7 +73,7 @@ async def get_access(  # each of its request or by name
     responses=NOT_MODIFIED,
 )
 async def get_catalogue(
-    read_catalogue: NamedDependency[ReadCatalogue],
+    read_catalogue: Wired[ReadCatalogue],
     if_none_match: IfNoneMatch = None,
 ) -> Response[CatalogueOut]:
     """List what is sold, and which features it gives.

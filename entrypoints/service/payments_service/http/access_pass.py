@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 from litestar import Response, get, post
-from litestar.di import NamedDependency
 
 from payments_core import errors
 from payments_core.use_cases import IssueAccessPass, ReadPassKeys
@@ -15,6 +14,7 @@ from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
 from payments_service.http.schemas import AccessPassOut, KeySetOut
+from payments_service.http.wired import Wired
 
 # A key is published for as long before it signs.
 KEYS_MAX_AGE_S: Final = 300
@@ -27,7 +27,7 @@ KEYS_MAX_AGE_S: Final = 300
     opt=refuses(*USER, errors.PassesNotOffered),
 )
 async def issue_access_pass(
-    request: HttpRequest, user: UserInPath, issue: NamedDependency[IssueAccessPass]
+    request: HttpRequest, user: UserInPath, issue: Wired[IssueAccessPass]
 ) -> AccessPassOut:
     """Sign what a user has access to, for checks without this service.
 
@@ -45,7 +45,7 @@ async def issue_access_pass(
     responses=NOT_MODIFIED,
 )
 async def get_pass_keys(
-    pass_keys: NamedDependency[ReadPassKeys], if_none_match: IfNoneMatch = None
+    pass_keys: Wired[ReadPassKeys], if_none_match: IfNoneMatch = None
 ) -> Response[KeySetOut]:
     """Return the keys that access passes are verified with."""
     shape = KeySetOut(pass_keys())

@@ -70,6 +70,7 @@ from payments_service.limit_reports import LimitReports
 from payments_service.presentation import PREFIX
 from payments_service.rate_limits import RateLimiter
 from payments_service.refreshing import Refreshing
+from payments_service.tallies import RequestTallies
 from payments_service.webhook_reports import WebhookReports
 
 _NEEDS: Final = {
@@ -209,7 +210,7 @@ def create_app(container: Container) -> RequestContext:
         # It is served as it is finished: see `openapi`.
         openapi_config=None,
     )
-    return RequestContext.of(app, _lanes(container))
+    return RequestContext.of(app, _lanes(container), container[RequestTallies])
 
 
 def _lanes(container: Container) -> tuple[Lane, ...]:

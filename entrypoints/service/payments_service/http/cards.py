@@ -15,6 +15,7 @@ from payments_service.http.parameters import DespiteDeclines, UserInPath
 from payments_service.http.refusals import DECLINES, OPERATION, USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body, truth
+from payments_service.http.wired import Wired
 from payments_service.presentation.schemas import CardSetUpOut, CardUpdatedOut
 from payments_service.rate_limits import RequestKind
 
@@ -29,7 +30,7 @@ async def set_up_card(
     request: HttpRequest,
     user: UserInPath,
     *,
-    set_up: NamedDependency[SetUpCard],
+    set_up: Wired[SetUpCard],
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[CardSetUpOut]:
@@ -64,7 +65,7 @@ async def update_card(  # noqa: PLR0913  # each of its request or by name
     user: UserInPath,
     data: JSONBody[CardIn],
     *,
-    update: NamedDependency[UpdateCard],
+    update: Wired[UpdateCard],
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[CardUpdatedOut]:

@@ -1,7 +1,6 @@
 """Why a user has paid or not."""
 
 from litestar import get
-from litestar.di import NamedDependency
 
 from payments_core import errors
 from payments_core.use_cases import ExplainUser
@@ -9,6 +8,7 @@ from payments_service.http.parameters import At, UserInPath
 from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.wired import Wired
 from payments_service.presentation.explanation import ExplanationOut
 from payments_service.presentation.moments import moment_named
 
@@ -21,7 +21,7 @@ from payments_service.presentation.moments import moment_named
 async def get_explanation(
     request: HttpRequest,
     user: UserInPath,
-    explain: NamedDependency[ExplainUser],
+    explain: Wired[ExplainUser],
     at: At = None,
 ) -> ExplanationOut:
     """Explain why a user has paid or not, now or at a past moment.

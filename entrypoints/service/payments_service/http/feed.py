@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 from litestar import get
-from litestar.di import NamedDependency
 
 from payments_core import errors
 from payments_core.feed import BEGINNING, POSITION_MAX, FeedPage
@@ -16,6 +15,7 @@ from payments_service.http.limits import counted_as
 from payments_service.http.parameters import After, FeedLimit, Latest, WaitS
 from payments_service.http.refusals import refuses
 from payments_service.http.requests import HttpRequest, no_body, truth, whole_number
+from payments_service.http.wired import Wired
 from payments_service.presentation.feed import FeedOut
 from payments_service.rate_limits import RequestKind
 
@@ -28,7 +28,7 @@ from payments_service.rate_limits import RequestKind
 )
 async def get_feed(  # noqa: PLR0913  # each a parameter, by name
     request: HttpRequest,
-    read_feed: NamedDependency[ReadFeed],
+    read_feed: Wired[ReadFeed],
     *,
     after: After = None,
     limit: FeedLimit = None,

@@ -10,18 +10,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.errors import Unavailable
 from payments_service.http import problems
-from payments_service.http.metrics import (
-    GatewayMetrics,
-    WebhookMetrics,
-    WorkerMetrics,
-    measured,
-)
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
-from payments_service.webhook_reports import WebhookReports
+from payments_service.metrics.backlog import BacklogMetrics
 
 
 @attrs.define
@@ -63,11 +56,8 @@ async def readyz(state: State) -> Response[dict[str, str]]:
 
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
-    if state.worker is not None:
-        await state.worker.failing_jobs.count()
-        await state.worker.open_events.count()
-        for lag in state.worker.lags:
-            await lag.measure()
+    if state.backlog is not None:
+        await state.backlog.measure()
     return Response(
         generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
@@ -75,18 +65,15 @@ async def metrics(state: State) -> Response[bytes]:
 
 def create_ops_app(
     readiness: Readiness,
-    breaker: CircuitBreaker,
-    reports: WebhookReports,
-    worker: WorkerMetrics | None = None,
-    *,
-    more: Iterable[Collector] = (),
+    shown: Iterable[Collector],
+    backlog: BacklogMetrics | None = None,
 ) -> RequestContext:
-    """Return the app of the ops port; a `worker` shows what is open, and its lag.
+    """Return the app of the ops port.
 
-    `more` is what this kind of process shows besides.
+    `backlog` is that of what is shown which is measured each time.
     """
     registry = CollectorRegistry()
-    for collector in (GatewayMetrics(breaker), WebhookMetrics(reports), *more):
+    for collector in shown:
         registry.register(collector)
     app = Litestar(
         [livez, readyz, metrics],
@@ -94,7 +81,7 @@ def create_ops_app(
             {
                 "readiness": readiness,
                 "registry": registry,
-                "worker": measured(worker, registry) if worker else None,
+                "backlog": backlog,
             }
         ),
         before_request=no_body,

@@ -1,7 +1,6 @@
 """Lists: users, a user's payments, and what happened to a user."""
 
 from litestar import get
-from litestar.di import NamedDependency
 
 from payments_core.use_cases import ListPayments, ListUsers, ReadTimeline
 from payments_service.http.authentication import admin_only
@@ -18,6 +17,7 @@ from payments_service.http.parameters import (
 from payments_service.http.refusals import USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body, page_limit
+from payments_service.http.wired import Wired
 from payments_service.presentation.arguments import (
     decode_payment_cursor,
     decode_timeline_cursor,
@@ -34,7 +34,7 @@ from payments_service.presentation.lists import (
 @get("/users", before_request=no_body, guards=[admin_only])
 async def get_users(  # noqa: PLR0913  # each a filter, by name
     request: HttpRequest,
-    list_users: NamedDependency[ListUsers],
+    list_users: Wired[ListUsers],
     *,
     status: StatusFilter = None,
     product: ProductFilter = None,
@@ -63,7 +63,7 @@ async def get_users(  # noqa: PLR0913  # each a filter, by name
 async def get_payments(
     request: HttpRequest,
     user: UserInPath,
-    list_payments: NamedDependency[ListPayments],
+    list_payments: Wired[ListPayments],
     cursor: Cursor = None,
     limit: Limit = None,
 ) -> PaymentsOut:
@@ -81,7 +81,7 @@ async def get_payments(
 async def get_timeline(
     request: HttpRequest,
     user: UserInPath,
-    read_timeline: NamedDependency[ReadTimeline],
+    read_timeline: Wired[ReadTimeline],
     cursor: Cursor = None,
     limit: Limit = None,
 ) -> TimelineOut:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Response, Router, get
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
@@ -42,6 +42,7 @@ from payments_service.http.refusals import (
     stated,
 )
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.wired import Wired
 from payments_service.presentation import PREFIX
 
 MAX_AGE_S: Final = 300
@@ -153,7 +154,7 @@ class Document:
     responses=NOT_MODIFIED,
 )
 async def get_openapi(
-    document: NamedDependency[Document], if_none_match: IfNoneMatch = None
+    document: Wired[Document], if_none_match: IfNoneMatch = None
 ) -> Response[dict[str, Any]]:
     """Return this document."""
     body = await document()

@@ -1,7 +1,6 @@
 """Whose a payment is, by hand; for administrators."""
 
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from payments_core import errors
@@ -14,6 +13,7 @@ from payments_service.http.bodies import LinkIn, UnlinkIn
 from payments_service.http.parameters import PaymentInPath
 from payments_service.http.refusals import GATEWAY, refuses
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.wired import Wired
 from payments_service.presentation.schemas import PaymentLinkOut
 
 
@@ -26,7 +26,7 @@ from payments_service.presentation.schemas import PaymentLinkOut
 async def get_payment_link(
     request: HttpRequest,
     payment: PaymentInPath,
-    read_link: NamedDependency[ReadPaymentLink],
+    read_link: Wired[ReadPaymentLink],
 ) -> PaymentLinkOut:
     """Show whose a payment is, and who decided that and why."""
     id_ = PaymentId(gateway_reference("payment", payment))
@@ -49,7 +49,7 @@ async def link_payment(
     request: HttpRequest,
     payment: PaymentInPath,
     data: JSONBody[LinkIn],
-    link: NamedDependency[LinkPayment],
+    link: Wired[LinkPayment],
 ) -> PaymentLinkOut:
     """Link a payment to a user by hand.
 
@@ -75,7 +75,7 @@ async def unlink_payment(
     request: HttpRequest,
     payment: PaymentInPath,
     data: JSONBody[UnlinkIn],
-    link: NamedDependency[LinkPayment],
+    link: Wired[LinkPayment],
 ) -> PaymentLinkOut:
     """Unlink a payment by hand: nothing else links it any more."""
     id_ = PaymentId(gateway_reference("payment", payment))

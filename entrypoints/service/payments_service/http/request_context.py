@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
@@ -28,6 +29,7 @@ from payments_service.http.problems import BUG, HttpProblem, send_problem
 from payments_service.lanes import LANE, Lane, unlimited
 from payments_service.logs import REQUEST_ID
 from payments_service.presentation.arguments import user_named
+from payments_service.tallies import SHED, UNMATCHED, RequestTallies
 
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _FAILED: Final = 400
@@ -150,9 +152,15 @@ class RequestContext:
     app: ASGIApp
     _allowed: Mapping[str, frozenset[bytes]] = attrs.field(factory=dict)
     _lanes: Sequence[Lane] = attrs.field(factory=lambda: [unlimited()])
+    _tallies: RequestTallies = attrs.field(factory=RequestTallies)
 
     @classmethod
-    def of(cls, app: Litestar, lanes: Sequence[Lane] | None = None) -> Self:
+    def of(
+        cls,
+        app: Litestar,
+        lanes: Sequence[Lane] | None = None,
+        tallies: RequestTallies | None = None,
+    ) -> Self:
         # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
         return cls(
             app,
@@ -161,6 +169,7 @@ class RequestContext:
                 for route in app.routes
             },
             lanes or [unlimited()],
+            tallies or RequestTallies(),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,8 +199,12 @@ class RequestContext:
             # Not in the log: a line costs more than the answer.
             lane.on_shed(lane.name)
             await send_problem(_OVERLOADED, request_id, answer)
+            tally = self._tallies.of(method, SHED, answer.status)
+            tally.add(time.perf_counter() - started)
             return
         lane.in_flight_count += 1
+        tallies = self._tallies
+        tallies.in_flight_count += 1
         LANE.set(lane)
         try:
             if wrong is None:
@@ -203,6 +216,13 @@ class RequestContext:
             raise
         finally:
             lane.in_flight_count -= 1
+            tallies.in_flight_count -= 1
+            # Without a call, once there was such an answer.
+            took = time.perf_counter() - started
+            key = method, scope.get("path_template") or UNMATCHED, answer.status
+            tally = tallies.answers.get(key) or tallies.of(*key)
+            tally.counts[bisect_left(tally.bounds, took)] += 1
+            tally.total += took
         # Each success is in the database already; the ingress counts the rest.
         if answer.status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
             structlog.get_logger().log(
@@ -211,10 +231,10 @@ class RequestContext:
                 method=method,
                 path=_template(scope),
                 status=answer.status,
-                ms=round((time.perf_counter() - started) * 1e3, 1),
+                ms=round(took * 1e3, 1),
             )
 
 
 def _template(scope: HTTPScope) -> str:
     """Return the route, not the path: a path holds ids and e-mails."""
-    return str(scope.get("path_template") or "unmatched")
+    return str(scope.get("path_template") or UNMATCHED)

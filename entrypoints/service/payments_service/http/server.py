@@ -10,17 +10,15 @@ import attrs
 import structlog
 
 from payments_adapters.postgres.store import PostgresStore
-from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, create_ops_app
-from payments_service.http.metrics import KeyMetrics, LimitMetrics, RevocationMetrics
+from payments_service.http.metrics import of_service
 from payments_service.http.protocol import Server, server_of
-from payments_service.limit_reports import LimitReports
+from payments_service.metrics.process import EventLoopLag
 from payments_service.refreshing import Refreshing
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
-from payments_service.webhook_reports import WebhookReports
 
 GC_THRESHOLD: Final = 20_000
 
@@ -60,22 +58,13 @@ class Service:
             connections_max=self._connections_max,
             keep_alive_s=self._keep_alive_s,
         )
-        watched = self._container[CircuitBreaker], self._container[WebhookReports]
         ops = server_of(
-            create_ops_app(
-                readiness,
-                *watched,
-                more=(
-                    RevocationMetrics(revocations),
-                    KeyMetrics(refreshing),
-                    LimitMetrics(self._container[LimitReports]),
-                ),
-            ),
-            lifespan="off",
+            create_ops_app(readiness, of_service(self._container)), lifespan="off"
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
             tasks.create_task(ops.serve([self._ops]))
+            looking = tasks.create_task(self._container[EventLoopLag].keep_looking())
             stopping = tasks.create_task(self._drain(readiness, app))
             await asyncio.wait(
                 [serving, tasks.create_task(app.up.wait())],
@@ -88,6 +77,7 @@ class Service:
             await serving
             ops.should_exit = True
             stopping.cancel()
+            looking.cancel()
 
     async def _drain(self, readiness: Readiness, app: Server) -> None:
         """Stop being ready first: the balancer needs time to notice."""

@@ -32,6 +32,7 @@ from payments_service.http.parameters import (
 from payments_service.http.refusals import DECLINES, GATEWAY, OPERATION, USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body, truth
+from payments_service.http.wired import Wired
 from payments_service.presentation.arguments import subscription_named
 from payments_service.presentation.operations import intent_out
 from payments_service.presentation.schemas import (
@@ -80,7 +81,7 @@ async def start_subscription(  # noqa: PLR0913  # each of its request or by name
     user: UserInPath,
     data: JSONBody[OrderIn],
     *,
-    start: NamedDependency[StartSubscription],
+    start: Wired[StartSubscription],
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[SubscribedOut]:
@@ -101,7 +102,7 @@ async def start_subscription(  # noqa: PLR0913  # each of its request or by name
 
 @get(_ALL, before_request=no_body, opt=refuses(*USER))
 async def get_subscriptions(
-    request: HttpRequest, user: UserInPath, read: NamedDependency[ReadSubscriptions]
+    request: HttpRequest, user: UserInPath, read: Wired[ReadSubscriptions]
 ) -> SubscriptionsOut:
     """List what is known of a user's subscriptions, and until when each is paid."""
     return SubscriptionsOut.of(await read(user_in_path(user), caller=request.user))
@@ -116,7 +117,7 @@ async def get_subscription(
     request: HttpRequest,
     user: UserInPath,
     subscription: SubscriptionInPath,
-    read: NamedDependency[ReadSubscriptions],
+    read: Wired[ReadSubscriptions],
 ) -> KnownSubscriptionOut:
     """Show what is known of a subscription, and until when it is paid."""
     found = await read.one(
@@ -137,7 +138,7 @@ async def change_subscription(  # noqa: PLR0913  # each of its request or by nam
     subscription: SubscriptionInPath,
     data: JSONBody[ChangeIn],
     *,
-    change: NamedDependency[ChangeSubscription],
+    change: Wired[ChangeSubscription],
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[SubscribedOut]:
@@ -166,7 +167,7 @@ async def preview_change(
     user: UserInPath,
     subscription: SubscriptionInPath,
     data: JSONBody[PreviewIn],
-    preview: NamedDependency[PreviewChange],
+    preview: Wired[PreviewChange],
 ) -> PreviewOut:
     """Say what a change would cost, to the cent.
 
@@ -193,7 +194,7 @@ async def end_subscription(  # noqa: PLR0913  # each of its request or by name
     user: UserInPath,
     subscription: SubscriptionInPath,
     *,
-    end: NamedDependency[EndSubscription],
+    end: Wired[EndSubscription],
     key: NamedDependency[str | None],
     when: When = None,
 ) -> Response[SubscribedOut]:
@@ -227,7 +228,7 @@ async def end_subscription(  # noqa: PLR0913  # each of its request or by name
 async def call_off_intent(
     request: HttpRequest,
     intent: IntentInPath,
-    call_off: NamedDependency[CallOffIntent],
+    call_off: Wired[CallOffIntent],
 ) -> IntentOut:
     """Call an operation off that is not known to be done.
 
@@ -244,7 +245,7 @@ async def call_off_intent(
 async def get_intent(
     request: HttpRequest,
     intent: IntentInPath,
-    read_intent: NamedDependency[ReadIntent],
+    read_intent: Wired[ReadIntent],
 ) -> IntentOut:
     """Show what became of an operation that was answered 202."""
     return intent_out(await read_intent(intent_id(intent), caller=request.user))

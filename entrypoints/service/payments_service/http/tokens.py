@@ -1,7 +1,6 @@
 """Tokens: revoke one, revoke all of a user's, list the revoked ones."""
 
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from payments_core import errors
@@ -23,6 +22,7 @@ from payments_service.http.schemas import (
     RevocationsOut,
     TokenInvalidatedOut,
 )
+from payments_service.http.wired import Wired
 from payments_service.presentation.arguments import decode_cursor
 from payments_service.rate_limits import RequestKind
 
@@ -36,7 +36,7 @@ from payments_service.rate_limits import RequestKind
 async def invalidate_token(
     request: HttpRequest,
     data: JSONBody[TokenIn],
-    invalidate: NamedDependency[InvalidateToken],
+    invalidate: Wired[InvalidateToken],
 ) -> TokenInvalidatedOut:
     """Revoke a token.
 
@@ -65,7 +65,7 @@ async def invalidate_token(
 async def invalidate_user_tokens(
     request: HttpRequest,
     user: UserInPath,
-    revoke_all: NamedDependency[InvalidateUserTokens],
+    revoke_all: Wired[InvalidateUserTokens],
 ) -> CutOffOut:
     """Revoke all tokens of a user that were issued until now.
 
@@ -78,7 +78,7 @@ async def invalidate_user_tokens(
 @get("/tokens/invalidated", before_request=no_body, guards=[admin_only])
 async def invalidated_tokens(
     request: HttpRequest,
-    revocations: NamedDependency[ListInvalidatedTokens],
+    revocations: Wired[ListInvalidatedTokens],
     cursor: Cursor = None,
     limit: Limit = None,
 ) -> RevocationsOut:

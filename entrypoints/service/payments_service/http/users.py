@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar import Response, get, post, put
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from payments_adapters.emails import read_email
@@ -28,6 +27,7 @@ from payments_service.http.parameters import IfNoneMatch, UserIdInPath, UserInPa
 from payments_service.http.refusals import GATEWAY, USER, refuses
 from payments_service.http.request_context import user_in_path
 from payments_service.http.requests import HttpRequest, no_body
+from payments_service.http.wired import Wired
 from payments_service.presentation.schemas import PaymentStatusOut
 
 
@@ -48,9 +48,9 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     user: UserIdInPath,
     data: JSONBody[UserIn],
     *,
-    register: NamedDependency[RegisterUser],
-    register_customer: NamedDependency[RegisterCustomer],
-    payment_status: NamedDependency[GetPaymentStatus],
+    register: Wired[RegisterUser],
+    register_customer: Wired[RegisterCustomer],
+    payment_status: Wired[GetPaymentStatus],
 ) -> PaymentStatusOut:
     """Register a user, or give them another e-mail.
 
@@ -91,7 +91,7 @@ async def _read_status(
 async def get_payment_status(
     request: HttpRequest,
     user: UserInPath,
-    reads: NamedDependency[AccountReads],
+    reads: Wired[AccountReads],
     if_none_match: IfNoneMatch = None,
 ) -> Response[PaymentStatusOut]:
     """Say whether a user has paid, and until when.
@@ -109,7 +109,7 @@ async def get_payment_status(
     opt=refuses(*USER, *GATEWAY, errors.SyncedRecently),
 )
 async def sync_user(
-    request: HttpRequest, user: UserInPath, sync: NamedDependency[SyncUser]
+    request: HttpRequest, user: UserInPath, sync: Wired[SyncUser]
 ) -> PaymentStatusOut:
     """Ask Stripe now for all that concerns a user, and say whether they have paid.
 

@@ -4,7 +4,6 @@ Plain ASGI below Litestar's routing and error handling: a webhook has no paramet
 parse, and the framework's handler would cost as much as all that follows.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,14 +21,14 @@ from payments_core.errors import (
     PaymentsError,
     StoreUnavailable,
 )
-from payments_core.events import UNREADABLE, Receipt
+from payments_core.events import UNREADABLE
 from payments_core.ports import EventReader
 from payments_service.http.problems import MEDIA_TYPE, HttpProblem, Problem
 from payments_service.http.refusals import refuses
 from payments_service.http.requests import check_json, headers_of, read_body
 from payments_service.http.schemas import ReceiptOut
 from payments_service.ingest_queue import IngestQueue
-from payments_service.webhook_reports import WebhookReports
+from payments_service.webhook_reports import DUPLICATE, FAILED, WebhookReports
 
 # The brief's routes, each for the one type of event.
 TYPES: Final = {
@@ -93,19 +92,24 @@ def _route(
         except (HttpProblem, PaymentsError) as refusal:
             reports.refuse(refusal)
             raise
-        await _answer(await ingest(event), send)
+        outcome: str = FAILED
+        try:
+            receipt = await ingest(event)
+            outcome = receipt.outcome.state if receipt.outcome else DUPLICATE
+        finally:
+            # Without a call, but for the first of its kind.
+            key = event.type, outcome
+            if key in reports.received:
+                reports.received[key] += 1
+            else:
+                reports.receive(*key)
+        body = msgspec.json.encode(ReceiptOut.of(receipt))
+        length = (b"content-length", str(len(body)).encode())
+        shown = [(b"content-type", b"application/json"), length]
+        await send({"type": "http.response.start", "status": 200, "headers": shown})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     return asgi(path, copy_scope=False)(webhook)
-
-
-async def _answer(receipt: Receipt, send: Callable[[Any], Awaitable[None]]) -> None:
-    body = msgspec.json.encode(ReceiptOut.of(receipt))
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 Signature = Annotated[

@@ -9,21 +9,16 @@ import structlog
 from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.rate_limited_gateway import CircuitBreaker
 from payments_service import logs
-from payments_service.back_fill_reports import BackFillReports
 from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
-from payments_service.delivery_reports import DeliveryReports
 from payments_service.http.health import Readiness, create_ops_app
-from payments_service.http.metrics import LimitMetrics, WorkerMetrics
+from payments_service.http.metrics import of_worker
 from payments_service.http.protocol import server_of
-from payments_service.limit_reports import LimitReports
+from payments_service.metrics.process import EventLoopLag
 from payments_service.processes.start import bound, require_own_database
-from payments_service.purge_reports import PurgeReports
 from payments_service.settings import Settings
-from payments_service.sweep_reports import SweepReports
-from payments_service.webhook_reports import WebhookReports
 from payments_service.worker import Worker
 
 
@@ -66,28 +61,13 @@ async def _work(
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
         breaker = container[CircuitBreaker]
         readiness = Readiness(container[PostgresStore], lambda: breaker.key.trouble)
-        reports = container[WebhookReports]
-        shown = WorkerMetrics(
-            container.jobs,
-            container.events,
-            container.checkpoints,
-            container.clock,
-            container[BackFillReports],
-            container[SweepReports],
-            container[PurgeReports],
-            container[DeliveryReports],
-        )
-        ops_app = create_ops_app(
-            readiness,
-            breaker,
-            reports,
-            shown,
-            more=(LimitMetrics(container[LimitReports]),),
-        )
+        ops_app = create_ops_app(readiness, *of_worker(container))
         ops = server_of(ops_app, lifespan="off")
         ending.by(working.stop)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ops.serve([listener]))
+            looking = tasks.create_task(container[EventLoopLag].keep_looking())
             structlog.get_logger().info("working")
             await working.run()
             ops.should_exit = True
+            looking.cancel()

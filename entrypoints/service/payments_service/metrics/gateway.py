@@ -1,0 +1,100 @@
+"""Stripe, as this process sees it."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import attrs
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from payments_adapters.rate_limited_gateway import (
+    KEY,
+    BreakerState,
+    CircuitBreaker,
+    GatewayListener,
+)
+from payments_service.metrics import families
+from payments_service.tallies import CallTallies
+
+
+class GatewayMetrics(Collector):
+    """How the payment gateway answers, as this process sees it."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "payments_gateway_breaker",
+            "1 for the state that the circuit breaker of Stripe is in.",
+            labels=["state"],
+        )
+        for known in BreakerState:
+            state.add_metric([known.value], float(known is self._breaker.state))
+        yield state
+        yield CounterMetricFamily(
+            "payments_gateway_breaker_opened",
+            "How often the circuit breaker opened.",
+            value=self._breaker.opened,
+        )
+        yield CounterMetricFamily(
+            "payments_gateway_silent_calls",
+            "Calls to Stripe that got no definite answer.",
+            value=self._breaker.unknown_total,
+        )
+        refused = GaugeMetricFamily(
+            "payments_gateway_key_refused",
+            "1 for what Stripe refuses our key: `key` is all of it.",
+            labels=["what"],
+        )
+        for what in {KEY, *self._breaker.key.refused}:
+            refused.add_metric([what], float(what in self._breaker.key.refused))
+        yield refused
+        yield CounterMetricFamily(
+            "payments_gateway_key_refusals",
+            "Calls that Stripe refused because of our key.",
+            value=self._breaker.key.refused_total,
+        )
+
+
+@attrs.define(eq=False)
+class GatewayReports(GatewayListener):
+    """Counts calls to Stripe, and what waited for the budget of all processes."""
+
+    calls: CallTallies = attrs.field(init=False, factory=CallTallies)
+    waits: Counter[str] = attrs.field(init=False, factory=Counter)
+
+    @override
+    def called(
+        self, operation: str, error: BaseException | None, seconds: float | None
+    ) -> None:
+        self.calls.add(operation, error, seconds)
+
+    @override
+    def waited(self, endpoint: str) -> None:
+        self.waits[endpoint] += 1
+
+
+class GatewayCallMetrics(Collector):
+    """Calls to Stripe by operation, and how often the budget was used up."""
+
+    def __init__(self, reports: GatewayReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield from families.calls(
+            "payments_gateway_calls",
+            "payments_gateway_call_duration_seconds",
+            "Calls to Stripe",
+            "operation",
+            self._reports.calls,
+        )
+        yield families.counter(
+            "payments_gateway_budget_waits",
+            "Times that a call found the budget of all processes used up, and waited.",
+            "endpoint",
+            self._reports.waits,
+        )

@@ -1,0 +1,102 @@
+"""What the loops of a worker found and did, as this process sees it."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from payments_service.back_fill_reports import BackFillReports
+from payments_service.delivery_reports import DeliveryReports
+from payments_service.purge_reports import PurgeReports
+from payments_service.sweep_reports import SweepReports
+
+
+class BackFillMetrics(Collector):
+    """What back-fill found, as this process sees it."""
+
+    def __init__(self, reports: BackFillReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        found = CounterMetricFamily(
+            "payments_event_back_fill_events",
+            "Events that back-fill found, by what became of them.",
+            labels=["outcome"],
+        )
+        for outcome, count in self._reports.counts.items():
+            found.add_metric([outcome], count)
+        yield found
+        yield CounterMetricFamily(
+            "payments_event_back_fill_failures",
+            "Turns of back-fill that stopped before their end.",
+            value=self._reports.failures_count,
+        )
+
+
+class SweepMetrics(Collector):
+    """What nightly sweeps found, as this process sees it."""
+
+    def __init__(self, reports: SweepReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        drifts = CounterMetricFamily(
+            "payments_drifts",
+            "What a nightly sweep found to differ from Stripe, by its kind.",
+            labels=["kind"],
+        )
+        for kind, count in self._reports.drifts.items():
+            drifts.add_metric([kind], count)
+        yield drifts
+        objects = CounterMetricFamily(
+            "payments_sweep_objects",
+            "Stripe's objects that sweeps compared, by their list.",
+            labels=["list"],
+        )
+        for list_, count in self._reports.objects.items():
+            objects.add_metric([list_], count)
+        yield objects
+        yield CounterMetricFamily(
+            "payments_sweep_failures",
+            "How often a sweep stopped, to go on later.",
+            value=self._reports.failures_count,
+        )
+
+
+class PurgeMetrics(Collector):
+    """What was deleted as kept long enough, as this process sees it."""
+
+    def __init__(self, reports: PurgeReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        purged = CounterMetricFamily(
+            "payments_purged",
+            "What was kept long enough and deleted: rows, or days of bodies.",
+            labels=["kind"],
+        )
+        for kind, count in self._reports.counts.items():
+            purged.add_metric([kind], count)
+        yield purged
+
+
+class DeliveryMetrics(Collector):
+    """What became of attempts to deliver changes, as this process sees it."""
+
+    def __init__(self, reports: DeliveryReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        attempts = CounterMetricFamily(
+            "payments_delivery_attempts",
+            "Attempts to deliver a change: delivered, failed, or the last one (dead).",
+            labels=["endpoint", "outcome"],
+        )
+        for labels, count in self._reports.counts.items():
+            attempts.add_metric(labels, count)
+        yield attempts

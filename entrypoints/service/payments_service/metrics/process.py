@@ -1,0 +1,78 @@
+"""The process itself: its release, its event loop, its connections, its memory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import version
+from time import perf_counter
+from typing import Final
+
+import attrs
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_service.metrics import families
+from payments_service.tallies import Tally
+
+LOOK_EVERY_S: Final = 0.25
+
+
+@attrs.define(eq=False)
+class EventLoopLag:
+    """How much later than it asked for a sleeping task runs: all tasks are as late."""
+
+    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _now: Callable[[], float] = perf_counter
+    lags: Tally = attrs.field(init=False, factory=Tally)
+
+    async def look(self) -> None:
+        began = self._now()
+        await self._sleep(LOOK_EVERY_S)
+        self.lags.add(max(self._now() - began - LOOK_EVERY_S, 0.0))
+
+    async def keep_looking(self) -> None:
+        while True:
+            await self.look()
+
+
+class ProcessMetrics(Collector):
+    """What each process shows of itself."""
+
+    def __init__(self, store: PostgresStore, lag: EventLoopLag) -> None:
+        self._store = store
+        self._lag = lag
+        # Their own is the library's, which all of a process share.
+        self._others = CollectorRegistry()
+        ProcessCollector(registry=self._others)
+        GCCollector(registry=self._others)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            "payments_build_info", "1 for the release that runs.", labels=["version"]
+        )
+        build.add_metric([version("payments-service")], 1)
+        yield build
+        found = self._store.connections
+        connections = GaugeMetricFamily(
+            "payments_database_connections",
+            "Connections of the pool to the database: used at this moment, or idle.",
+            labels=["state"],
+        )
+        connections.add_metric(["used"], found.used)
+        connections.add_metric(["idle"], found.idle)
+        yield connections
+        yield GaugeMetricFamily(
+            "payments_database_connections_max",
+            "How many connections the pool may have.",
+            value=found.most,
+        )
+        yield families.histogram(
+            "payments_event_loop_lag_seconds",
+            "How much later than asked for a task runs; looked at four times a second.",
+            [],
+            [([], self._lag.lags)],
+        )
+        yield from self._others.collect()

@@ -1,0 +1,100 @@
+"""Webhooks, from their signature to the end of their batch."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from payments_adapters.stripe import StripeSignatures
+from payments_service.ingest_queue import IngestQueue
+from payments_service.metrics import families
+from payments_service.webhook_reports import WebhookReports
+
+
+class WebhookMetrics(Collector):
+    """What became of webhooks that changed nothing, as this process sees it."""
+
+    def __init__(self, reports: WebhookReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        for name, text, counts in (
+            ("refused", "Webhooks that were refused.", self._reports.refused),
+            (
+                "quarantined",
+                "Events that were kept apart.",
+                self._reports.quarantined,
+            ),
+            (
+                "ignored",
+                "Events of which nothing follows.",
+                self._reports.ignored,
+            ),
+        ):
+            metric = CounterMetricFamily(
+                f"payments_webhooks_{name}", text, labels=["reason"]
+            )
+            for reason, count in counts.items():
+                metric.add_metric([reason], count)
+            yield metric
+
+
+class ReceivedMetrics(Collector):
+    """Webhooks that were verified: by which secret, and what became of them at once."""
+
+    def __init__(self, reports: WebhookReports, signatures: StripeSignatures) -> None:
+        self._reports = reports
+        self._signatures = signatures
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily(
+            "payments_webhook_events",
+            "Events that webhooks brought, by what became of them at once; `failed` is "
+            "answered 503, and Stripe sends it again.",
+            labels=["type", "outcome"],
+        )
+        for labels, count in self._reports.received.items():
+            events.add_metric(labels, count)
+        yield events
+        verified = CounterMetricFamily(
+            "payments_webhooks_verified",
+            "Webhooks by the place, in its setting, of the secret that verified them.",
+            labels=["secret"],
+        )
+        for place, count in enumerate(self._signatures.verified_counts, 1):
+            verified.add_metric([str(place)], count)
+        yield verified
+
+
+class IngestMetrics(Collector):
+    """The queue in which events wait to be recorded together."""
+
+    def __init__(self, queue: IngestQueue) -> None:
+        self._queue = queue
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "payments_ingest_waiting",
+            "Events that wait to be recorded, or are being recorded.",
+            value=self._queue.waiting_count,
+        )
+        yield families.histogram(
+            "payments_ingest_batch_events",
+            "How many events were recorded together.",
+            [],
+            [([], self._queue.batches)],
+        )
+        yield CounterMetricFamily(
+            "payments_ingest_retries",
+            "How often an event went back into the queue because of a lock.",
+            value=self._queue.retries_count,
+        )
+        yield GaugeMetricFamily(
+            "payments_ingest_busy_accounts",
+            "Accounts that are recorded alone: they are slow, or locked.",
+            value=self._queue.alone_count,
+        )

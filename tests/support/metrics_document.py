@@ -1,0 +1,85 @@
+"""The page of metrics that docs/metrics.md keeps: `make metrics` writes it anew."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from payments_service.container import build_container
+from payments_service.http.metrics import of_service, of_worker
+from payments_service.settings import Settings
+from support.service import World
+
+KEPT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
+SERVING: Final = "serving"
+WORKER: Final = "worker"
+_NOWHERE: Final = World("postgresql://nobody@127.0.0.1:1/nothing")
+# What is above it is written by hand.
+_TABLE: Final = "| name | type | labels | process | meaning |"
+
+
+@attrs.frozen
+class Family:
+    """A family as the page tells it; `shown_by` are kinds of processes."""
+
+    name: str
+    type: str
+    labels: Sequence[str]
+    shown_by: Sequence[str]
+    text: str
+
+
+def shown_by_processes() -> dict[str, Sequence[Collector]]:
+    """Return what each kind of process shows."""
+    container = build_container(Settings.from_env(_NOWHERE.env(0, 0)))
+    worker, _ = of_worker(container)
+    return {SERVING: of_service(container), WORKER: worker}
+
+
+def families() -> Sequence[Family]:
+    """Return all families, by their names."""
+    found = dict[str, Family]()
+    for process, collectors in shown_by_processes().items():
+        for metric in _collected(collectors):
+            before = found.get(metric.name)
+            shown_by = [*(before.shown_by if before else ()), process]
+            found[metric.name] = Family(
+                metric.name,
+                metric.type,
+                _labels_of(metric),
+                shown_by,
+                metric.documentation,
+            )
+    return [family for _, family in sorted(found.items())]
+
+
+def _collected(collectors: Iterable[Collector]) -> Iterable[Metric]:
+    for collector in collectors:
+        yield from collector.collect()
+
+
+def _labels_of(metric: Metric) -> Sequence[str]:
+    # Also of a family that has no series yet.
+    named: Any = getattr(metric, "_labelnames", ())
+    return tuple(named)
+
+
+def text() -> str:
+    """Return the page: what is said by hand, and the table."""
+    rows = [_TABLE, "|---|---|---|---|---|", *(_row(it) for it in families())]
+    return KEPT.read_text().partition(_TABLE)[0] + "\n".join(rows) + "\n"
+
+
+def _row(family: Family) -> str:
+    labels = ", ".join(f"`{name}`" for name in family.labels)
+    shown_by = " and ".join(family.shown_by)
+    return (
+        f"| `{family.name}` | {family.type} | {labels} | {shown_by} | {family.text} |"
+    )
+
+
+if __name__ == "__main__":
+    KEPT.write_text(text())

@@ -1,0 +1,30 @@
+"""docs/metrics.md tells the families that are shown, and no others."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from support.metrics_document import KEPT, families, text
+
+WORDS_OF_PEOPLE: Final = {"email", "user", "user_id", "customer", "customer_id", "id"}
+
+
+def test_the_page_is_the_one_that_is_made() -> None:
+    """
+    `make metrics` writes it anew.
+    """
+    assert KEPT.read_text() == text()
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda it: it.name)
+def test_t79_no_label_is_for_what_names_somebody(family: object) -> None:
+    """
+    And each family says what it means, in a name of our own or the library's.
+    """
+    labels: Sequence[str] = getattr(family, "labels", ())
+    name, meaning = getattr(family, "name", ""), getattr(family, "text", "")
+    assert WORDS_OF_PEOPLE.isdisjoint(labels)
+    assert re.fullmatch(r"(payments|process|python_gc)_[a-z_]+", name)
+    assert meaning
