@@ -108,6 +108,27 @@ async def test_f26_a_pod_takes_several_calls_only_of_what_is_plentiful(
 
 
 @pytest.mark.anyio
+async def test_f26_what_is_left_of_the_budget_is_told_by_endpoint(
+    database_url: str,
+) -> None:
+    """
+    As it has filled up by then, and never more than it holds.
+    """
+    async with PostgresStore(database_url).opened() as store:
+        pod = PostgresCallBudget(store)
+        assert not await pod.left(per_s=15.0, now=NOON)
+        await pod.take("prices", per_s=15.0, now=NOON)
+        await pod.take_spare("customers", per_s=15.0, now=NOON)
+
+        left = 15.0 - CALLS_AT_ONCE
+        found = await pod.left(per_s=15.0, now=NOON)
+        assert found == {"customers": 14.0, "prices": left}
+        later = NOON + timedelta(seconds=0.1)
+        found = await pod.left(per_s=15.0, now=later)
+        assert found == {"customers": 15.0, "prices": left + 1.5}
+
+
+@pytest.mark.anyio
 async def test_f26_what_is_read_in_the_background_leaves_half_of_the_budget(
     database_url: str,
 ) -> None:

@@ -467,6 +467,10 @@ async def _spare_budget(it: World) -> None:
     await PostgresCallBudget(it.store).take_spare("endpoint", per_s=1, now=NOON)
 
 
+async def _calls_left(it: World) -> None:
+    await PostgresCallBudget(it.store).left(per_s=1, now=NOON)
+
+
 def _key(position: int) -> DeliveryKey:
     return DeliveryKey(ENDPOINT, position)
 
@@ -489,6 +493,13 @@ CALLS: Final[Sequence[Call]] = (
         2,
         lambda it: it.on.accounts.version_of(THEIR_EMAIL),
     ),
+    Call(
+        "PostgresBacklog.read",
+        50,
+        lambda it: it.on.backlog.read(due_by=LATE, limit=PAGE),
+        planned_anew=True,
+    ),
+    Call("PostgresCallBudget.left", 1, _calls_left),
     Call("PostgresAccountHistory.facts", 1_200, _facts, planned_anew=True),
     Call(
         "PostgresAccountHistory.verdict_at",

@@ -10,6 +10,8 @@ from typing import Any, Final
 import attrs
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from contracts.examples import a_job
 from payments_adapters.memory import (
@@ -31,6 +33,7 @@ from payments_adapters.rate_limited_gateway import (
     WAITS_MAX,
     BreakerState,
     CircuitBreaker,
+    GatewayListener,
     KeyWatch,
     RateLimitedGateway,
 )
@@ -48,7 +51,11 @@ from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
 from payments_service.http.health import Readiness, create_ops_app
 from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
-from payments_service.metrics.gateway import GatewayMetrics
+from payments_service.metrics.gateway import (
+    GatewayCallMetrics,
+    GatewayMetrics,
+    GatewayReports,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -450,3 +457,96 @@ async def test_the_breaker_tells_the_metrics() -> None:
     assert 'payments_gateway_breaker{state="open"} 1.0' in text
     assert "payments_gateway_breaker_opened_total 1.0" in text
     assert f"payments_gateway_silent_calls_total {UNKNOWN_OUTCOMES_MAX}.0" in text
+
+
+@attrs.define
+class Heard(GatewayListener):
+    """What a listener hears; of a call's time, whether it took any."""
+
+    calls: list[tuple[str, str, bool]] = attrs.field(factory=list)
+    waits: list[str] = attrs.field(factory=list)
+
+    @override
+    def called(
+        self, operation: str, error: BaseException | None, seconds: float | None
+    ) -> None:
+        outcome = type(error).__name__ if error else "ok"
+        self.calls.append((operation, outcome, seconds is not None))
+
+    @override
+    def waited(self, endpoint: str) -> None:
+        self.waits.append(endpoint)
+
+
+def listened(it: Guarded) -> Heard:
+    heard = Heard()
+    it.guarded = attrs.evolve(it.guarded, listener=heard)
+    return heard
+
+
+async def test_each_call_is_heard_of_by_its_operation_and_what_came_of_it() -> None:
+    """
+    What is read by the method that reads it, what is sent by the kind of request: no id
+    of an object is in it.
+    """
+    it = Guarded()
+    heard = listened(it)
+    await it.send()
+    with pytest.raises(GatewayRefused):
+        await it.send(GatewayRefused("a_code", "a reason"))
+    with pytest.raises(GatewayObjectMissing):
+        await it.guarded.customer(CustomerId("cus_none"))
+    await it.guarded.price(PRICE.id)
+
+    assert heard.calls == [
+        ("create_customer", "ok", True),
+        ("create_customer", "GatewayRefused", True),
+        ("customer", "GatewayObjectMissing", True),
+        ("price", "ok", True),
+    ]
+    assert heard.waits == []
+
+
+async def test_a_call_that_is_not_made_is_heard_of_without_a_time() -> None:
+    """
+    While the breaker is open, or the budget is used up: each wait for it is heard of.
+    """
+    it = Guarded(Budget(empty_for=WAITS_MAX))
+    heard = listened(it)
+    with pytest.raises(GatewayNotAttempted):
+        await it.guarded.customer_of(UserId("ada"), "ada@example.org")
+
+    assert heard.calls == [("customer_of", "GatewayNotAttempted", False)]
+    assert heard.waits == ["customers"] * WAITS_MAX
+
+    await it.be_silent(UNKNOWN_OUTCOMES_MAX)
+    with pytest.raises(GatewayNotAttempted):
+        await it.send()
+    assert heard.calls[-2:] == [
+        ("create_customer", "GatewayOutcomeUnknown", True),
+        ("create_customer", "GatewayNotAttempted", False),
+    ]
+
+
+async def test_t79_calls_and_waits_are_in_the_metrics() -> None:
+    """
+    By operation, outcome and endpoint.
+    """
+    it, reports = Guarded(Budget(empty_for=2)), GatewayReports()
+    it.guarded = attrs.evolve(it.guarded, listener=reports)
+    await it.send()
+    with pytest.raises(GatewayOutcomeUnknown):
+        await it.send(GatewayOutcomeUnknown("no answer in time"))
+    registry = CollectorRegistry()
+    registry.register(GatewayCallMetrics(reports))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    calls, operation = "payments_gateway_calls_total", "create_customer"
+    assert value(calls, operation=operation, outcome="ok") == 1
+    assert value(calls, operation=operation, outcome="gateway_silent") == 1
+    count = "payments_gateway_call_duration_seconds_count"
+    assert value(count, operation=operation) == 2
+    waits = "payments_gateway_budget_waits_total"
+    assert value(waits, endpoint="/CreateCustomer") == 2

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -330,3 +330,99 @@ async def test_who_fails_or_goes_away_gives_its_place_back() -> None:
         each.cancel()
     await asyncio.gather(*it.asked, return_exceptions=True)
     assert await it.ask("/users/a", 3) == [503]
+
+
+# What is counted
+
+
+async def answering_as_asked(scope: Any, _: Any, send: Any) -> None:
+    """Answer with the status that the path names, as the route of all such."""
+    scope["path_template"] = "/users/{user}"
+    status = int(scope["path"].removeprefix("/"))
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def counted(
+    app: Any, *requests: tuple[str, str], lanes: Any = None
+) -> dict[tuple[str, str, int], int]:
+    """Ask an application; return how many answers of each kind were counted."""
+    context = RequestContext(app, {}, lanes or [Lane("any", "", 9)])
+
+    async def send(_: Any) -> None:
+        pass
+
+    for method, path in requests:
+        scope: Any = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [(b"host", b"a")],
+        }
+        with suppress(OSError):
+            await context(scope, nothing, send)
+    assert context._tallies.in_flight_count == 0
+    return {key: it.count for key, it in context._tallies.answers.items()}
+
+
+async def test_t79_requests_are_counted_by_route_and_status() -> None:
+    """
+    Not by their paths; HEAD for itself.
+    """
+    asked = [("GET", "/200"), ("GET", "/404"), ("GET", "/200"), ("HEAD", "/200")]
+
+    assert await counted(answering_as_asked, *asked) == {
+        ("GET", "/users/{user}", 200): 2,
+        ("GET", "/users/{user}", 404): 1,
+        ("HEAD", "/users/{user}", 200): 1,
+    }
+
+
+async def test_t79_what_has_no_route_is_one_series_however_it_is_called() -> None:
+    """
+    Nor does a method that somebody makes up make one.
+    """
+
+    async def unknown(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    asked = [(f"BREW{number}", f"/made-up/{number}") for number in range(50)]
+    assert await counted(unknown, *asked) == {("other", "unmatched", 404): 50}
+
+
+async def test_what_is_refused_as_too_many_is_counted_apart() -> None:
+    """
+    Its route was not looked for; it is an answer all the same.
+    """
+    lanes = [Lane("any", "", 0)]
+    found = await counted(answering_as_asked, ("GET", "/200"), lanes=lanes)
+    assert found == {("GET", "shed", 503): 1}
+
+
+async def test_an_application_that_fails_is_counted_with_its_answer() -> None:
+    """
+    As it is answered for it.
+    """
+
+    async def failing(*_: Any) -> None:
+        raise OSError("a bug")
+
+    found = await counted(failing, ("GET", "/"))
+    assert found == {("GET", "unmatched", 500): 1}
+
+
+async def test_requests_are_in_flight_until_they_are_answered() -> None:
+    """
+    However many there are.
+    """
+    it = Overloaded()
+    await it.ask("/hooks/stripe", 3)
+    await it.ask("/users/a", 9, "GET")
+    assert it.context._tallies.in_flight_count == 4
+    it.held.let_go()
+    await asyncio.gather(*it.asked)
+    assert it.context._tallies.in_flight_count == 0

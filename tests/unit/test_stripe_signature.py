@@ -371,6 +371,27 @@ def test_t10_a_retired_secret_is_refused_and_an_overlapping_one_is_not() -> None
     assert not holds(at(NOON, SECRET), BODY, header)
 
 
+def test_t10_it_is_known_which_secrets_verify() -> None:
+    """
+    By their places: one that verifies nothing any more can be dropped. While a secret
+    is rolled Stripe signs with both.
+    """
+    signatures = at(NOON, SECRET, OLD_SECRET)
+    assert list(signatures.verified_counts) == [0, 0]
+    new = sign(BODY, secret=SECRET, at=NOON)
+    old = sign(BODY, secret=OLD_SECRET, at=NOON)
+    for header in (new, new, old, f"{new},v1={v1(secret=OLD_SECRET)}"):
+        assert holds(signatures, BODY, header)
+    # The same signature twice is one delivery.
+    assert holds(signatures, BODY, f"{new},v1={v1()}")
+    assert list(signatures.verified_counts) == [4, 2]
+
+    assert not holds(signatures, BODY, sign(BODY, secret=a_secret("third"), at=NOON))
+    assert list(signatures.verified_counts) == [4, 2]
+    signatures.replace([SECRET])
+    assert list(signatures.verified_counts) == [4]
+
+
 def test_t11_every_pair_is_compared_in_constant_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,10 +6,11 @@ import attrs
 import pytest
 import structlog
 
-from payments_adapters.stripe import UNKNOWN_TYPE
+from payments_adapters.stripe import FOLLOWED, UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
-from payments_core.events import EventState, Outcome
+from payments_core.events import UNREADABLE, EventState, Outcome
 from payments_service.webhook_reports import (
+    DUPLICATE,
     OTHER,
     REASONS_MAX,
     REMEDIES,
@@ -137,3 +138,33 @@ def test_what_is_ignored_is_counted_by_its_reason_and_not_told() -> None:
     assert not reports.quarantined
     assert reports.ignored[UNKNOWN_TYPE] == REASONS_MAX * 2
     assert len(reports.ignored) == REASONS_MAX + 1
+
+
+def test_t79_an_event_is_counted_by_a_type_that_is_known() -> None:
+    """
+    And by what became of it. Whatever else Stripe calls a type is one other.
+    """
+    reports = WebhookReports(Clock())
+    for number in range(100):
+        reports.receive(f"account.made_up_{number}", EventState.IGNORED)
+        reports.receive("charge.succeeded", EventState.APPLIED)
+    reports.receive("v1.charge.succeeded", DUPLICATE)
+    reports.receive(UNREADABLE, EventState.QUARANTINED)
+    reports.receive("charge.succeeded", "ada@example.com")
+
+    grown = {key: count for key, count in reports.received.items() if count}
+    assert grown == {
+        (OTHER, "ignored"): 100,
+        ("charge.succeeded", "applied"): 100,
+        ("v1.charge.succeeded", "duplicate"): 1,
+        (UNREADABLE, "quarantined"): 1,
+        ("charge.succeeded", OTHER): 1,
+    }
+
+
+def test_each_type_that_is_followed_is_there_from_the_start() -> None:
+    """
+    An alert on growth misses the first of a series that was not there.
+    """
+    received = WebhookReports(Clock()).received
+    assert received == {(it, "applied"): 0 for it in FOLLOWED}

@@ -1,6 +1,7 @@
 """The gateway that holds to the rules of this package."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -41,6 +42,7 @@ from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
+_CAPITAL: Final = re.compile(r"(?<!^)([A-Z])")
 # Where an object of each kind is read.
 _ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
     {
@@ -100,8 +102,7 @@ class RateLimitedGateway:
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
-        endpoint = _endpoint_of(frozen)
-        async with self._call(endpoint, f"send_{endpoint}"):
+        async with self._call(_endpoint_of(frozen), _operation_of(request)):
             return await self._gateway.send(
                 request, frozen, idempotency_key=idempotency_key
             )
@@ -197,3 +198,8 @@ def _endpoint_of(frozen: FrozenRequest) -> str:
     """Return the first word of the path that is not its version."""
     words = [word for word in frozen.path.split("/") if word]
     return words[1] if len(words) > 1 else frozen.path
+
+
+def _operation_of(request: GatewayRequest) -> str:
+    """Return what a request asks for: `create_customer`."""
+    return _CAPITAL.sub(r"_\1", type(request).__name__).lower()

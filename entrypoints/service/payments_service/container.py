@@ -468,7 +468,7 @@ def build_container(
         (RunWork, run_work),
         (SyncUser, _sync_user(container)),
     ):
-        made = measuring.made_by(provider)
+        made = measuring.made_by(it, provider)
         container.register(it, made, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
     for eager, variable in _CHECKED.items():

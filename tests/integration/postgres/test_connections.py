@@ -26,7 +26,11 @@ from contracts.ledger_jobs import finished
 from contracts.stores import SAVED, Stores, moved, users
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.ledger import PostgresLedger
-from payments_adapters.postgres.store import RARE_CONNECTIONS_MAX, PostgresStore
+from payments_adapters.postgres.store import (
+    RARE_CONNECTIONS_MAX,
+    Connections,
+    PostgresStore,
+)
 from payments_core.changes import Lookup
 from payments_core.errors import StoreUnavailable
 from payments_core.job import Job
@@ -120,6 +124,23 @@ async def test_who_waits_for_the_only_connection_gets_it(
             await connection.fetchval("select 1")
         await waiting
         assert waiting.exception() is None
+
+
+async def test_a_pool_says_how_many_connections_are_used_and_idle(
+    database_url: str,
+) -> None:
+    """
+    The one that is kept at hand is idle.
+    """
+    store = PostgresStore(database_url, 3)
+    assert store.connections == Connections(0, 0, 3)
+    async with store.opened():
+        assert store.connections == Connections(0, 0, 3)
+        async with store.connection(), store.connection():
+            assert store.connections == Connections(2, 0, 3)
+        assert store.connections == Connections(0, 2, 3)
+        async with store.connection():
+            assert store.connections == Connections(1, 1, 3)
 
 
 async def test_f15_a_transaction_that_was_cut_off_is_nobody_elses(

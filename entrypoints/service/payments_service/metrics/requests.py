@@ -20,8 +20,9 @@ class RequestMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "payments_http_requests",
-            "Requests by the template of their route; `shed` are those that were "
-            "refused as too many before it was looked for. Status `none`: no answer.",
+            "Requests by the template of their route. `unmatched`: none has path and "
+            "method; `shed`: refused as too many before it was looked for. Status "
+            "`none`: no answer.",
             labels=["method", "route", "status"],
         )
         for (method, route, status), tally in self._tallies.answers.items():

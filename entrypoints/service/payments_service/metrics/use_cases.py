@@ -48,17 +48,20 @@ class MeasuredUseCases:
             known = self._classes[cls] = _measured(cls, self.calls.of(cls.__name__))
         return cast("type[_T]", known)
 
-    def made_by(self, provide: Callable[[], _T]) -> Callable[[], _T]:
-        """Return what provides the same object, measured."""
+    def made_by(self, cls: type, provide: Callable[[], _T]) -> Callable[[], _T]:
+        """Return what provides the same object of a class, measured."""
+        # Known from now on: what was never called is shown as well.
+        self.of(cls)
         return lambda: self.measured(provide())
 
     def measured(self, it: _T) -> _T:
-        """Return the object itself, which is measured from now on."""
-        cls = type(it)
-        if cls not in self._classes.values():
-            # Their instances are laid out alike. A frozen class refuses what is set in
-            # the usual way.
-            object.__setattr__(it, "__class__", self.of(cls))
+        """Return the object itself: it is measured from now on."""
+        if type(it) not in self._classes.values():
+            cls = self.of(type(it))
+            if cls is not type(it):
+                # Their instances are laid out alike. A frozen class refuses what is
+                # set in the usual way.
+                object.__setattr__(it, "__class__", cls)
         return it
 
 
