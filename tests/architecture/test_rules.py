@@ -304,6 +304,11 @@ WRONG: Final = [
         "Layers of the command line",
     ),
     (
+        f"{SERVICE}/metrics/families.py",
+        "import payments_service.metrics.process",
+        "Layers of the metrics",
+    ),
+    (
         f"{SERVICE}/doctor/checks.py",
         "import payments_service.doctor.start",
         "Layers of the doctor",

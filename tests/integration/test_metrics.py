@@ -30,7 +30,7 @@ MARK: Final = "zq7"
 USERS_COUNT: Final = 8
 # What a process that was asked for everything of this test shows. Most of it are the
 # buckets of routes and use cases that were used.
-SERIES_MAX: Final = 1_500
+SERIES_MAX: Final = 600
 ROUTES: Final = (
     ("GET", "/users/{}/payment-status"),
     ("GET", "/users/{}/access"),
