@@ -1,6 +1,7 @@
 """The lists behind a budget and a breaker: pages are read with what others leave."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +20,7 @@ from payments_adapters.rate_limited_gateway import (
     WAITS_MAX,
     BreakerState,
     CircuitBreaker,
+    GatewayListener,
     KeyWatch,
     RateLimitedLists,
 )
@@ -200,3 +202,36 @@ async def test_a_key_that_may_not_list_is_told() -> None:
             await it.page()
     assert it.breaker.key.refused == {KEY}
     assert failing.asked == 1
+
+
+@attrs.define
+class Heard(GatewayListener):
+    """What a listener hears; of a call's time, whether it took any."""
+
+    calls: list[tuple[str, BaseException | None, bool]] = attrs.field(factory=list)
+    waits: list[str] = attrs.field(factory=list)
+
+    @override
+    def called(
+        self, operation: str, error: BaseException | None, seconds: float | None
+    ) -> None:
+        self.calls.append((operation, error, seconds is not None))
+
+    @override
+    def waited(self, endpoint: str) -> None:
+        self.waits.append(endpoint)
+
+
+async def test_each_page_is_heard_of_by_its_list() -> None:
+    """
+    With what came of it, and each wait for calls that others need.
+    """
+    heard, silent = Heard(), GatewayOutcomeUnknown("no answer in time")
+    for it in (Guarded(spare=Spare(none_for=2)), Guarded(Failing(silent))):
+        it.lists = attrs.evolve(it.lists, listener=heard)
+        with suppress(GatewayOutcomeUnknown):
+            await it.page(ObjectList.PAYMENTS)
+
+    operation = f"list_{ObjectList.PAYMENTS.value}"
+    assert heard.calls == [(operation, None, True), (operation, silent, True)]
+    assert heard.waits == ["charges"] * 2
