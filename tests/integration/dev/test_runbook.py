@@ -1,0 +1,118 @@
+"""What the runbook tells to type, typed: at a service, and read where a cluster is."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from payments_service.cli.exit_codes import Exit
+from support import databases
+from support.alerts import ROOT, RUNBOOK
+from support.commands import Dev
+from support.dev_service import DevProcess
+
+PAGE: Final = RUNBOOK.read_text()
+_LINES: Final = re.findall(r"(?m)^    (\S.*)$", PAGE)
+COMMANDS: Final = sorted({it for it in _LINES if it.startswith("payments ")})
+QUERIES: Final = sorted({it for it in _LINES if it.startswith("select ")})
+CLUSTER: Final = sorted({it for it in _LINES if it.startswith("kubectl ")})
+# What stands for something in a line, and what there is at the service of this test.
+STANDS_FOR: Final = {
+    "EVENT": "evt_runbook",
+    "USER": "runbook",
+    "JOB": "subscription:sub_runbook",
+    "YYYY-MM-DD": "2026-11-01",
+}
+_FAILING: Final = """
+insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no, dead)
+values ('subscription', 'sub_runbook', 'it failed', '2999-01-01', 1, 12, 0, false)
+on conflict (kind, subject) do nothing
+"""
+# A command that looks for what is wrong may find something.
+FINE: Final = (Exit.DONE, Exit.FOUND)
+
+
+@pytest.fixture(scope="module")
+def there(dev: DevProcess) -> Dev:
+    """A user, a failing job, and an event that is quarantined."""
+    dev.register("runbook")
+    service = Dev({"PAYMENTS_DEV_DIR": str(dev.folder)}, dev.folder)
+    databases.run(databases.execute(service.facts["database_url"], _FAILING))
+    answer = service.send("runbook", amount="a lot")
+    assert "quarantined" in answer.out, answer.err
+    return service
+
+
+def _as_there(line: str) -> str:
+    for word, value in STANDS_FOR.items():
+        line = re.sub(rf"\b{word}\b", value, line)
+    return line
+
+
+def test_every_line_is_run_or_read_here() -> None:
+    """
+    A line of the runbook is a command of ours, a query, or for a cluster.
+    """
+    assert len(COMMANDS) > 25
+    assert sorted({*COMMANDS, *QUERIES, *CLUSTER}) == sorted(set(_LINES))
+
+
+def test_the_commands_of_the_runbook_work(there: Dev, tmp_path: Path) -> None:
+    """
+    Each as it stands there, ids apart; what looks for something wrong may find it.
+    """
+    for line in COMMANDS:
+        words = shlex.split(_as_there(line))[1:]
+        words = [it.replace("new-secret", f"{tmp_path}/secret") for it in words]
+        if "roll-secret" in words:
+            # There has to be one: that of the sandbox.
+            url = there.facts["base_url"]
+            words = [it.replace("https://pay.example.com", url) for it in words]
+        answer = there.run(*words)
+        assert answer.code in FINE, (line, answer.out, answer.err)
+
+
+def test_the_queries_of_the_runbook_work(there: Dev) -> None:
+    """
+    Against the schema as it is.
+    """
+    for query in QUERIES:
+        databases.run(databases.fetch(there.facts["database_url"], query))
+
+
+def _deployed() -> Iterator[dict[str, Any]]:
+    for path in sorted((ROOT / "deploy" / "base").glob("*.yaml")):
+        yield from yaml.safe_load_all(path.read_text())
+
+
+def test_what_the_runbook_tells_a_cluster_is_of_ours() -> None:
+    """
+    Workloads, labels and the namespace of each line are those of `deploy/`, and
+    what is run in a pod is a command that was run here.
+    """
+    names = {it["metadata"]["name"] for it in _deployed() if it["kind"] == "Deployment"}
+    labels = {
+        f"{name}={value}"
+        for it in _deployed()
+        if it["kind"] == "Deployment"
+        for name, value in it["spec"]["template"]["metadata"]["labels"].items()
+    }
+
+    assert len(CLUSTER) > 10
+    for line in CLUSTER:
+        words = shlex.split(line)
+        assert words[1:3] == ["--namespace", "payments-gateway-production"], line
+        named = re.findall(r"\bdeployments?[/ ](\S+)", line)
+        assert set(named) <= names, line
+        selected = [
+            after for it, after in itertools.pairwise(words) if it == "--selector"
+        ]
+        assert set(selected) <= labels, line
+        if "payments" in words:
+            inside = shlex.join(words[words.index("payments") :])
+            assert inside in COMMANDS, line
