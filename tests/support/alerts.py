@@ -24,8 +24,6 @@ COMPONENT: Final = ROOT / "deploy" / "components" / "prometheus"
 RULES: Final = COMPONENT / "rules.yaml"
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
 DASHBOARD: Final = COMPONENT / "dashboard.json"
-# What a family of counters or histograms is shown as.
-SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count", "_created")
 # What Prometheus adds to what a pod shows: the PodMonitor, or the operator.
 OF_TARGETS: Final = frozenset(
     {"namespace", "pod", "container", "job", "instance", "component"}
@@ -325,13 +323,23 @@ def _expected(it: Firing) -> dict[str, Any]:
 
 # What an expression names. It is read by its tokens, which is enough for what is here:
 # promtool has parsed it before.
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING: Final = r'"(?:[^"\\]|\\.)*"'
 _GROUPING: Final = re.compile(
     r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)"
 )
-_SELECTED: Final = re.compile(r"([a-z_:][\w:]*)\s*\{([^}]*)\}")
-_METRIC: Final = re.compile(r"\b(?:payments|process|python)_\w+|\bup\b")
-_LABEL: Final = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+_METRIC: Final = re.compile(r"\b(?:(?:payments|process|python)_\w+|up)\b")
+_SELECTED: Final = re.compile(rf"\b([a-z]\w*)\{{((?:[^\"}}]|{_STRING})*)\}}")
+_MATCHER: Final = re.compile(rf"(\w+)\s*(=~|!~|!=|=)\s*({_STRING})")
+
+
+@attrs.frozen
+class Matcher:
+    """What selects series of a metric: a label, how it is compared, and with what."""
+
+    metric: str
+    label: str
+    how: str
+    value: str
 
 
 @attrs.frozen
@@ -339,34 +347,48 @@ class Named:
     """What an expression names."""
 
     metrics: frozenset[str]
-    # Of single metrics, by what selects them.
-    selected: frozenset[tuple[str, str]]
-    # Of all that it is about.
+    matchers: frozenset[Matcher]
+    # Labels that it is grouped or joined by.
     grouped: frozenset[str]
 
 
 def named(expression: str) -> Named:
     """Return the metrics and labels that an expression of PromQL names."""
-    text = _STRING.sub('""', expression)
-    groups = (word for it in _GROUPING.findall(text) for word in it.split(","))
-    selected = {
-        (metric, label)
-        for metric, inside in _SELECTED.findall(text)
-        for label in _LABEL.findall(inside)
-    }
+    bare = re.sub(_STRING, '""', expression)
+    groups = (word for it in _GROUPING.findall(bare) for word in it.split(","))
     return Named(
-        frozenset(_METRIC.findall(_GROUPING.sub("", text))),
-        frozenset(selected),
+        frozenset(_METRIC.findall(_GROUPING.sub("", bare))),
+        frozenset(
+            Matcher(metric, label, how, json.loads(value))
+            for metric, inside in _SELECTED.findall(expression)
+            for label, how, value in _MATCHER.findall(inside)
+        ),
         frozenset(it.strip() for it in groups if it.strip()),
     )
 
 
-def family_of(metric: str) -> str:
-    """Return the name that a metric's family is registered under."""
-    for suffix in SUFFIXES:
-        if metric.startswith("payments_") and metric.endswith(suffix):
-            return metric.removesuffix(suffix)
-    return metric
+@attrs.frozen
+class Query:
+    """A query of the dashboard, as Prometheus gets it."""
+
+    panel: str
+    expression: str
+    legend: str
+
+
+def queries() -> Sequence[Query]:
+    """Return the queries of all panels, Grafana's variables filled in."""
+    return [
+        Query(
+            panel["title"],
+            target["expr"]
+            .replace("$namespace", "production")
+            .replace("$__rate_interval", "5m"),
+            target["legendFormat"],
+        )
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
 
 
 def anchors(page: str) -> list[str]:
