@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.alert_cases import CASES, QUIET
+from support.alert_cases import CASES, FEW_WEBHOOKS, QUIET
 from support.alerts import (
     RUNBOOK,
     Scenario,
@@ -24,7 +24,7 @@ MINUTES = 70
 
 
 @pytest.mark.parametrize("group", groups())
-def test_f56_each_alert_fires_when_it_should_and_not_before(
+def test_f43_f56_t40_t71_each_alert_fires_when_it_should_and_not_before(
     group: str, tmp_path: Path
 ) -> None:
     """
@@ -52,6 +52,21 @@ def test_no_alert_fires_where_nothing_is_wrong(tmp_path: Path) -> None:
     tests = UnitTests(rules())
 
     assert tests.run(tmp_path, [tests.quiet(shown, range(5, MINUTES, 5))]) == ""
+
+
+def test_where_webhooks_are_few_their_silence_wakes_nobody(tmp_path: Path) -> None:
+    """
+    Two hours without one are usual there.
+    """
+    shown = [
+        series
+        for name, differs in FEW_WEBHOOKS.items()
+        for series in Scenario(1700, differs).series(name)
+        if "payments_webhook_events" in series["series"]
+    ]
+    tests = UnitTests([rule_of("PaymentsWebhooksSilent")], every=20)
+
+    assert tests.run(tmp_path, [tests.quiet(shown, range(1500, 1700, 20))]) == ""
 
 
 def test_no_alert_is_without_a_test() -> None:

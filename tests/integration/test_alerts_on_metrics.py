@@ -274,6 +274,23 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Yaml]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def test_the_page_says_where_the_runbook_is(tmp_path: Path) -> None:
+    """
+    Its line, pasted in a checkout, changes the address in each alert.
+    """
+    [line] = re.findall(
+        r"(?m)^    (sed .+)$", (ROOT / "deploy" / "README.md").read_text()
+    )
+    copy = tmp_path / RULES.relative_to(ROOT)
+    copy.parent.mkdir(parents=True)
+    shutil.copy(RULES, copy)
+
+    subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, check=True)
+
+    assert "git.example.com" not in copy.read_text()
+    assert copy.read_text().count("/docs/runbook.md#") == len(rules())
+
+
 def _one(documents: list[Yaml], kind: str, name: str) -> Yaml:
     [found] = [
         it for it in documents if (it["kind"], it["metadata"]["name"]) == (kind, name)

@@ -497,9 +497,23 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         "payments_keys_age": "3600x{n}",
         "payments_cards_declined": "0+0.6x{n}",
         'payments_event_back_fill_events_total{outcome="applied"': "0+0.08x{n}",
-        f'{_REQUESTS}{{{_READ},status="503"': "0+2x{n}",
+        f'{_REQUESTS}{{{_READ},status="503"': "0+2.8x{n}",
         f'{_REQUESTS}{{{_WEBHOOK},status="503"': "0+0.9x{n}",
         'payments_database_connections{state="used"': "7.2x{n}",
+        # 95 of 100 are in the bucket of 2.5 s, 99 of 100 in those of 1 s and 0.25 s.
+        f'{_DURATION}{{{_WEBHOOK},le="0': "0+5x{n}",
+        f'{_DURATION}{{{_WEBHOOK},le="1': "0+5x{n}",
+        f'{_DURATION}{{{_WEBHOOK},le="10.0"': "0+10x{n}",
+        f'{_DURATION}{{{_READ},le="0': "0+5x{n}",
+        'payments_event_loop_lag_seconds_bucket{le="0.0': "0+30x{n}",
+        'payments_event_loop_lag_seconds_bucket{le="0.1': "0+30x{n}",
+    },
+    # A small service: half an hour without a webhook says nothing.
+    "few-webhooks": {
+        "payments_webhook_events": "100x{n}",
+        "payments_webhooks_verified": "100x{n}",
+        f"{_REFUSED}mismatch": "0+0.07x{n}",
+        f"{_REFUSED}stale": "0+0.15x{n}",
     },
     # What passes before anybody could do a thing.
     "short": {
@@ -515,6 +529,9 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
     "one-failed": {
         f'{_REQUESTS}{{{_WEBHOOK},status="200"': "0x{n}",
         f'web-1 {_REQUESTS}{{{_WEBHOOK},status="503"': "0x9 1x{n}",
+        # And of four callers at night all.
+        f"{_REQUESTS}{{{_READ}": "0x{n}",
+        f'web-1 {_REQUESTS}{{{_READ},status="503"': "0x9 4x{n}",
     },
     # What anybody may send, as often as they like.
     "forged": {
@@ -522,4 +539,9 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         f"{_REFUSED}missing": "0+500x{n}",
         f"{_REFUSED}stale": "0+500x{n}",
     },
+}
+# Webhooks stopped hours ago where a dozen come in two hours, or where a day has few.
+FEW_WEBHOOKS: Final[Mapping[str, Mapping[str, str]]] = {
+    "few-in-two-hours": {"payments_webhook_events": "0+0.07x1480 104x300"},
+    "few-in-a-day": {"payments_webhook_events": "0x60 0+0.3x150 45x1500"},
 }
