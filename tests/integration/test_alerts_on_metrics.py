@@ -3,20 +3,16 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import httpx
 import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from support import databases
 from support.alert_cases import CASES
@@ -37,10 +33,10 @@ from support.alerts import (
 )
 from support.events import SUCCEEDED, event
 from support.metrics_document import families
-from support.plain_http import TLS
-from support.service import World, free_port, running
+from support.ops_scrapes import scraped as scrape
+from support.ops_scrapes import worker_running
+from support.service import World, running
 
-START_S_MAX: Final = 30
 MINUTES: Final = 60
 # Shown by a part of this release that is merged beside this one; empty after that.
 BESIDE: Final = {"payments_database_writable"}
@@ -142,28 +138,6 @@ def test_the_queries_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
     assert f"{len(recorded)} rules found" in done.stdout
 
 
-@contextmanager
-def _worker(world: World) -> Iterator[str]:
-    """Run a worker; lend the address of its ops port once it answers."""
-    ops_port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "payments_service", "worker"],
-        env=world.env(free_port(), ops_port),
-    )
-    try:
-        yield f"http://127.0.0.1:{ops_port}"
-    finally:
-        process.terminate()
-        process.wait(START_S_MAX)
-
-
-def _scraped(url: str) -> list[Metric]:
-    transport = httpx.HTTPTransport(retries=8, verify=TLS)
-    with httpx.Client(transport=transport, timeout=START_S_MAX) as client:
-        text = client.get(f"{url}/metrics").raise_for_status().text
-    return list(text_string_to_metric_families(text))
-
-
 @attrs.frozen
 class Scraped:
     """What a service and a worker that just started show."""
@@ -204,13 +178,15 @@ def scraped(postgres: str, template: str) -> Scraped:
     """A service that has taken a webhook and answered callers, and a worker."""
     with (
         databases.copy_of(postgres, template) as dsn,
-        _worker(World(dsn)) as worker,
+        worker_running(World(dsn)) as worker,
         running(World(dsn)) as [service],
     ):
         assert service.post_event(event(SUCCEEDED, "1")).is_success
         for path in ("/users", "/feed"):
             assert service.call("GET", path, service.world.admin()).is_success
-        return Scraped({"http": _scraped(service.ops_url), "worker": _scraped(worker)})
+        return Scraped(
+            {"http": scrape(service.ops_url), "worker": scrape(worker.ops_url)}
+        )
 
 
 def test_a_service_and_a_worker_that_just_started_raise_no_alert(
