@@ -62,7 +62,7 @@ def test_where_webhooks_are_few_their_silence_wakes_nobody(tmp_path: Path) -> No
         series
         for name, differs in FEW_WEBHOOKS.items()
         for series in Scenario(1700, differs).series(name)
-        if "payments_webhook_events" in series["series"]
+        if "payments_webhooks_verified" in series["series"]
     ]
     tests = UnitTests([rule_of("PaymentsWebhooksSilent")], every=20)
 

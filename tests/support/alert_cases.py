@@ -107,12 +107,23 @@ _WEBHOOKS: Final = (
             )
         ],
     ),
-    _one(
-        "PaymentsWebhooksSilent",
-        1650,
-        "payments_webhook_events_total",
-        "0+1x1520 1520x200",
-        "No webhook has come for two hours; yesterday there were many at this time",
+    # A release whose pods nobody reaches any more.
+    Case(
+        Scenario(
+            1650,
+            {
+                "web-1 payments_webhooks_verified": "0+1x1519 stale",
+                "web-2 payments_webhooks_verified": "_x1520 0x300",
+                _REFUSED: "0x{n}",
+            },
+        ),
+        [
+            Firing(
+                "PaymentsWebhooksSilent",
+                "No webhook has come for two hours; yesterday there were many at this "
+                "time",
+            )
+        ],
         every=10,
     ),
     _one(
@@ -442,7 +453,7 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         _REQUESTS: "100x{n}",
         f'{_REQUESTS}{{{_READ},status="500"': "0x{n}",
         _DURATION: "100x{n}",
-        "payments_webhook": "100x{n}",
+        "payments_webhooks": "100x{n}",
         "payments_cards_declined": "100x{n}",
         "payments_event_back_fill_events": "100x{n}",
     },
@@ -510,7 +521,6 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
     },
     # A small service: half an hour without a webhook says nothing.
     "few-webhooks": {
-        "payments_webhook_events": "100x{n}",
         "payments_webhooks_verified": "100x{n}",
         f"{_REFUSED}mismatch": "0+0.07x{n}",
         f"{_REFUSED}stale": "0+0.15x{n}",
@@ -542,6 +552,6 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
 }
 # Webhooks stopped hours ago where a dozen come in two hours, or where a day has few.
 FEW_WEBHOOKS: Final[Mapping[str, Mapping[str, str]]] = {
-    "few-in-two-hours": {"payments_webhook_events": "0+0.07x1480 104x300"},
-    "few-in-a-day": {"payments_webhook_events": "0x60 0+0.3x150 45x1500"},
+    "few-in-two-hours": {"payments_webhooks_verified": "0+0.07x1480 104x300"},
+    "few-in-a-day": {"payments_webhooks_verified": "0x60 0+0.3x150 45x1500"},
 }

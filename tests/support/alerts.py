@@ -92,11 +92,6 @@ HEALTHY: Final[Sequence[Usual]] = (
         )
     ),
     Usual("http", 'payments_webhooks_verified_total{secret="1"}', "0+10x{n}"),
-    Usual(
-        "http",
-        'payments_webhook_events_total{type="charge.succeeded",outcome="applied"}',
-        "0+9x{n}",
-    ),
     Usual("http", 'payments_requests_shed_total{lane="webhooks"}'),
     Usual("http", "payments_revocations_lease_age_seconds", "0.2x{n}"),
     Usual("http", 'payments_keys_age_seconds{setting="PAYMENTS_JWT_KEYS"}', "60x{n}"),
