@@ -977,6 +977,17 @@ def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
     assert (answer.code, answer.out.count("\n")) == (0, 5)
 
 
+def test_a_worker_is_looked_at_by_what_a_worker_needs(deployed: Deployed) -> None:
+    """It has no keys of callers and no secret of webhooks, and starts without."""
+    for name in [it for it in deployed.env if "_JWT_" in it or "WEBHOOK" in it]:
+        del deployed.env[name]
+
+    assert deployed.doctor("--start", "--worker").code == 0
+    serving = deployed.doctor("--start")
+    assert serving.code == 7
+    assert "PAYMENTS_JWT_KEYS: missing" in serving.out
+
+
 def test_a_check_that_takes_too_long_says_so() -> None:
     """The others are not held up; a bug in one is told without its text.
 

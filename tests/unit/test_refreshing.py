@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from payments_adapters.jwt import KeySet, generate_jwks, issue
 from payments_adapters.jwt.key_sources import TooManyWait
 from payments_adapters.stripe import sign
-from payments_core.errors import BadSignature, InvalidToken
+from payments_core.errors import BadSignature, InvalidToken, KeysUnavailable
 from payments_core.identity import UserId
 from payments_service.lanes import InFlightLimits
 from payments_service.metrics.tokens import KeyMetrics
@@ -323,6 +323,26 @@ def test_a_secret_that_cannot_be_used_stops_the_start() -> None:
         with pytest.raises(SettingsError) as refused:
             Refreshing.of(given, lambda: NOW)
         assert list(refused.value.problems) == [name]
+
+
+def test_t77_without_keys_and_secrets_nothing_is_believed() -> None:
+    """
+    A worker has none: whatever it were asked, no token and no webhook is verified.
+    """
+    world = World("postgresql://n@127.0.0.1:1/n")
+    env = {
+        name: text
+        for name, text in world.env(0, 0).items()
+        if name not in {KEYS, SECRETS, "PAYMENTS_JWT_ISSUER", "PAYMENTS_JWT_AUDIENCE"}
+    }
+    settings = Settings.from_env(env, serves=False)
+    refreshing = Refreshing.of(settings, lambda: NOW)
+
+    with pytest.raises(KeysUnavailable):
+        refreshing.verifier.verify(world.token("ada", at=NOW))
+    for secret in (world.secrets[0], ""):
+        with pytest.raises(BadSignature):
+            refreshing.signatures.verify(BODY, sign(BODY, secret=secret, at=NOW))
 
 
 async def test_t30_tokens_of_unknown_keys_fill_no_lane() -> None:

@@ -234,6 +234,49 @@ def test_a_required_variable_that_says_nothing_is_missing(
     assert problems(env) == {name: f"missing (or {name}_FILE, a path{instead})"}
 
 
+VERIFYING = tuple(it for it in REQUIRED if it not in REQUIRED[:2])
+
+
+def test_t77_a_worker_needs_nothing_that_verifies_callers_or_webhooks() -> None:
+    """
+    It gets only the secrets that it uses; a process that serves does not start so.
+    """
+    env = {k: v for k, v in production().items() if k not in VERIFYING}
+
+    settings = Settings.from_env(env, serves=False)
+
+    assert (settings.database_url, settings.livemode) == (DATABASE_URL, True)
+    assert settings.stripe_webhook_secrets == ()
+    assert (settings.jwt_issuer, settings.jwt_audience) == ("", "")
+    assert (settings.jwt_keys, settings.jwt_keys_url) == (None, None)
+    assert settings.rereadable == ()
+    assert tuple(problems(env)) == VERIFYING
+    # Of a cluster, whose keys are a Secret, too.
+    cluster = {
+        "PAYMENTS_KUBERNETES_ISSUER": "https://cluster.example",
+        "PAYMENTS_KUBERNETES_SCOPES": "shop/shop=payments:feed",
+    }
+    assert Settings.from_env(env | cluster, serves=False).kubernetes_keys is None
+
+
+def test_what_a_worker_is_given_has_to_be_right() -> None:
+    """
+    A setting that may be missing may not be wrong, nor given twice.
+    """
+    wrong = development(
+        PAYMENTS_JWT_KEYS="{}",
+        PAYMENTS_JWT_KEYS_URL="https://keys.example",
+        PAYMENTS_STRIPE_WEBHOOK_SECRETS="x",
+    )
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env(wrong, serves=False)
+    assert set(refused.value.problems) == {
+        "PAYMENTS_JWT_KEYS",
+        "PAYMENTS_JWT_KEYS_URL",
+        "PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+    }
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """
     Nobody wants to start a service six times to learn six names.

@@ -10,6 +10,7 @@ Rule 3: what is at an address is read by `FetchedKeys`. Until it was read for th
 """
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import (
     AsyncIterator,
@@ -40,6 +41,7 @@ FILES_EVERY_S: Final = 5.0
 # Of the smaller lane of callers, so that tokens of unknown keys never fill it, though
 # there are two issuers.
 _WAITING_PART: Final = 8
+_UNKNOWN_BYTES: Final = 32
 
 _Take = Callable[[Settings], None]
 
@@ -139,7 +141,7 @@ class Refreshing:
         """
         takers: dict[str, _Take] = {}
         with _blamed("PAYMENTS_STRIPE_WEBHOOK_SECRETS") as name:
-            signatures = StripeSignatures(settings.stripe_webhook_secrets, clock)
+            signatures = StripeSignatures(_secrets(settings), clock)
             takers[name] = lambda it: signatures.replace(it.stripe_webhook_secrets)
         users = _source(settings, takers, "PAYMENTS_JWT_KEYS", lambda it: it.jwt_keys)
         sources = [users]
@@ -220,6 +222,13 @@ def key_urls(settings: Settings) -> Mapping[str, KeyUrl]:
     return found
 
 
+def _secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the secrets of webhooks; a worker, which takes none, has its own."""
+    # Known to nothing else, so no signature is by it.
+    unknown = f"whsec_{secrets.token_hex(_UNKNOWN_BYTES)}"
+    return settings.stripe_webhook_secrets or (unknown,)
+
+
 def _source(
     settings: Settings,
     takers: dict[str, _Take],
@@ -230,8 +239,12 @@ def _source(
     source = _fetched(settings, f"{name}_URL")
     if source is not None:
         return source
+    keys = keys_of(settings)
+    if keys is None:
+        # Settings of a worker, which verifies no token: none could be.
+        return HeldKeys(None)
     with _blamed(name):
-        held = HeldKeys(KeySet.from_jwks(keys_of(settings) or ""))
+        held = HeldKeys(KeySet.from_jwks(keys))
     takers[name] = lambda it: _hold(held, keys_of(it))
     return held
 

@@ -167,17 +167,23 @@ class Settings:
 
     @classmethod
     def from_env(
-        cls, env: Mapping[str, str], is_option: Callable[[str], bool] = lambda _: False
+        cls,
+        env: Mapping[str, str],
+        is_option: Callable[[str], bool] = lambda _: False,
+        *,
+        serves: bool = True,
     ) -> Self:
         """Read every variable, or say what is wrong with all that are wrong.
 
-        `is_option` says whether a variable is an option of a command.
+        `is_option` says whether a variable is an option of a command. Of a process
+        that does not serve, a worker, what tells callers and webhooks from forged ones
+        may be missing: it is "", () or None.
 
         Raises:
             SettingsError: variables are missing, cannot be read, hold a secret that
                 protects nothing, or are none of ours although called so.
         """
-        given = _Reader(env)
+        given = _Reader(env, serves=serves)
         name = given.required("PAYMENTS_ENV", _one_of(_ENVIRONMENTS))
         live = name == "production"
         values = {
@@ -192,11 +198,11 @@ class Settings:
             "stripe_api_key": given.get(
                 "PAYMENTS_STRIPE_API_KEY", _api_key(live=live), None
             ),
-            "stripe_webhook_secrets": given.required(
-                "PAYMENTS_STRIPE_WEBHOOK_SECRETS", _webhook_secrets
+            "stripe_webhook_secrets": given.to_serve(
+                "PAYMENTS_STRIPE_WEBHOOK_SECRETS", _webhook_secrets, tuple[str, ...]()
             ),
-            "jwt_issuer": given.required("PAYMENTS_JWT_ISSUER", _text),
-            "jwt_audience": given.required("PAYMENTS_JWT_AUDIENCE", _text),
+            "jwt_issuer": given.to_serve("PAYMENTS_JWT_ISSUER", _text, ""),
+            "jwt_audience": given.to_serve("PAYMENTS_JWT_AUDIENCE", _text, ""),
             "jwt_keys": given.get("PAYMENTS_JWT_KEYS", _jwt_keys, None),
             "jwt_keys_url": given.get(
                 "PAYMENTS_JWT_KEYS_URL", _keys_url(live=live), None
@@ -360,6 +366,7 @@ def stripe_access(env: Mapping[str, str]) -> StripeAccess:
 class _Reader:
     env: Mapping[str, str]
     problems: dict[str, str] = attrs.field(factory=dict)
+    serves: bool = attrs.field(default=True, kw_only=True)
     _names: set[str] = attrs.field(init=False, factory=set)
 
     def refuse_others(self, is_option: Callable[[str], bool]) -> None:
@@ -386,13 +393,21 @@ class _Reader:
             self.problems.setdefault(name, f"missing (or {name}_FILE, a path)")
         return value
 
+    def to_serve(self, name: str, read: Callable[[str], _T], without: _T) -> _T | None:
+        """Read what is required of a process that serves."""
+        if self.serves:
+            return self.required(name, read)
+        return self.get(name, read, without)
+
     def one_of(self, name: str, other: str, values: Iterable[object]) -> None:
-        """Note that two variables say nothing, or both are given."""
+        """Note that two variables are both given, or say nothing to one that serves."""
         if {name, other} <= self.problems.keys():
             return
         if self.is_given(name) and self.is_given(other):
             self.problems[other] = f"given besides {name}: one of them has to go"
-        elif not self.problems.keys() & {name, other} and not any(values):
+        elif (
+            self.serves and not self.problems.keys() & {name, other} and not any(values)
+        ):
             self.problems[name] = f"missing (or {name}_FILE, a path, or {other})"
 
     def is_given(self, name: str) -> bool:

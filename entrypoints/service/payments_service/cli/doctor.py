@@ -28,12 +28,20 @@ from payments_service.settings import is_any_required_given
     help="Only what a process needs to start; Stripe is not asked.",
 )
 @click.option(
+    "--worker",
+    "of_worker",
+    is_flag=True,
+    help="Of a worker: it does without what verifies callers and webhooks.",
+)
+@click.option(
     "--url",
     metavar="URL",
     help="Look at the endpoints of this address alone, as in `payments stripe setup`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def doctor(*, only_start: bool, url: str | None, as_json: bool) -> None:
+def doctor(
+    *, only_start: bool, of_worker: bool, url: str | None, as_json: bool
+) -> None:
     """Look at everything, and say what is wrong and what to do about it.
 
     Settings, database, schema, mode, key, its rights, the endpoints at Stripe, clocks,
@@ -49,6 +57,7 @@ def doctor(*, only_start: bool, url: str | None, as_json: bool) -> None:
         clock=environment.gateway_clock(env),
         system_clock=utc_now,
         url=url and webhook_url(url),
+        serves=not of_worker,
     )
     results = environment.run(
         check_start(deployment) if only_start else check_all(deployment)

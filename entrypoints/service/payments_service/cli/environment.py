@@ -42,17 +42,20 @@ def hint() -> str:
     return f"{_HINT}: none runs on {folder}, `make run` or `payments dev` starts one"
 
 
-def settings() -> Settings:
+def settings(*, serves: bool = True) -> Settings:
     """Read the settings; a running development service lends its own.
+
+    `serves` is as in `Settings.from_env`.
 
     Raises:
         SettingsError: something is missing or wrong.
     """
     if "PAYMENTS_ENV" in os.environ:
-        return Settings.from_env(os.environ, is_option)
+        return Settings.from_env(os.environ, is_option, serves=serves)
     own = lent()
     try:
-        return Settings.from_env(completed(os.environ, own), is_option)
+        given = completed(os.environ, own)
+        return Settings.from_env(given, is_option, serves=serves)
     except SettingsError as error:
         raise SettingsError(error.problems, None if own else hint()) from error
 

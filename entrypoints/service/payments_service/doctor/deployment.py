@@ -45,6 +45,7 @@ class Deployment:
     """What is looked at: an environment, and the clocks that it is compared with.
 
     `clock` is Stripe's time as it should be, which in development is the sandbox's.
+    `serves` is False of a worker's environment.
     """
 
     env: Mapping[str, str]
@@ -52,6 +53,7 @@ class Deployment:
     clock: Clock
     system_clock: SystemClock
     url: str | None = None
+    serves: bool = True
 
 
 @attrs.frozen
@@ -64,7 +66,7 @@ class _Address:
 
 async def check_start(it: Deployment) -> CheckResults:
     """Look at what a process needs to start; Stripe is not asked."""
-    settings, found = check_settings(it.env, it.is_option)
+    settings, found = check_settings(it.env, it.is_option, serves=it.serves)
     async with AsyncExitStack() as stack:
         store = await _store(it, stack)
         return [*found, *await _all(_of_database(it, settings, store, start=True), [])]
@@ -72,7 +74,7 @@ async def check_start(it: Deployment) -> CheckResults:
 
 async def check_all(it: Deployment) -> CheckResults:
     """Look at everything; what cannot be looked at is said to be unknown."""
-    settings, found = check_settings(it.env, it.is_option)
+    settings, found = check_settings(it.env, it.is_option, serves=it.serves)
     async with AsyncExitStack() as stack:
         store, access = await _store(it, stack), _access(it)
         others = list[Check]()

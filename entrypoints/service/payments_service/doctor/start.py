@@ -39,11 +39,11 @@ _RESTORE: Final = (
 
 
 def check_settings(
-    env: Mapping[str, str], is_option: Callable[[str], bool]
+    env: Mapping[str, str], is_option: Callable[[str], bool], *, serves: bool = True
 ) -> tuple[Settings | None, CheckResults]:
     """Return the settings, or None and what is wrong with each."""
     try:
-        settings = Settings.from_env(env, is_option)
+        settings = Settings.from_env(env, is_option, serves=serves)
     except SettingsError as error:
         return None, [
             wrong(SETTINGS, f"{name}: {reason}", _SET_RIGHT)

@@ -36,7 +36,7 @@ def worker(ending: Ending, *, once: bool) -> None:
     many jobs are failing and events are open, how far the list is read, what differed
     at night, and what was deleted; it is not ready while Stripe refuses the API key.
     """
-    settings = environment.settings()
+    settings = environment.settings(serves=False)
     logs.configure(settings.log_level)
     container = environment.wired(settings)
     ending.run(partial(_work, settings, container, ending, once=once))
