@@ -7,6 +7,7 @@ import pytest
 
 from support.command_line import Inside
 from support.commands import Dev, payments, secretive
+from support.service import World
 
 
 def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
@@ -158,6 +159,27 @@ def test_a_mistyped_name_is_said(dev: Dev) -> None:
 
 
 EXPIRES = ["--expires-at", "2030-01-01T00:00:00Z"]
+
+
+def test_f55_a_workers_settings_are_enough(
+    inside: Inside, nowhere: dict[str, str], database_url: str
+) -> None:
+    """
+    After a restore no process serves yet: it is done in a pod of the worker, which has
+    nothing that verifies callers.
+    """
+    env = {
+        name: text
+        for name, text in World(database_url).env(0, 0).items()
+        if "_JWT_" not in name and "WEBHOOK" not in name
+    }
+
+    done = inside(
+        *("token", "invalidate", "--issued-before", "NOW", "--all", "--yes"),
+        env=nowhere | env,
+    )
+
+    assert (done.code, done.out[:19]) == (0, "invalidated_until: ")
 
 
 @pytest.mark.parametrize(

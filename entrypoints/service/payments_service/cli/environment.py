@@ -120,8 +120,10 @@ def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Container]:
+async def opened(*, serves: bool = False) -> AsyncIterator[Container]:
     """Lend a wired container whose database is open, for one command.
+
+    Without `serves` a worker's settings are enough: nothing verifies a token.
 
     Raises:
         CommandError: nothing is set, and no development service runs.
@@ -129,7 +131,7 @@ async def opened() -> AsyncIterator[Container]:
         StoreUnavailable: the database does not answer.
     """
     require_service()
-    container = wired(settings())
+    container = wired(settings(serves=serves))
     async with container_opened(container):
         yield container
 

@@ -249,7 +249,7 @@ async def _invalidate_many(
 
 
 async def _invalidate_text(text: str, *, dry_run: bool) -> dict[str, object]:
-    async with environment.opened() as container:
+    async with environment.opened(serves=True) as container:
         if dry_run:
             return {"would_invalidate": True}
         end = container[InvalidateToken]
@@ -276,7 +276,7 @@ async def _invalidate_named(
 
 def _require_our_issuer(issuer: str) -> None:
     """Refuse a name that is mistyped: no token of it is valid anyway."""
-    settings = environment.settings()
+    settings = environment.settings(serves=False)
     ours = [it for it in (settings.jwt_issuer, settings.kubernetes_issuer) if it]
     if issuer not in ours:
         raise click.UsageError(f"--issuer: not one of {', '.join(ours)}")
