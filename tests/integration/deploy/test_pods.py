@@ -383,7 +383,7 @@ def test_f08_nobody_is_killed_who_still_works(rendered: Manifests, part: str) ->
 @pytest.mark.parametrize("part", ["http", "worker"])
 def test_probes_ask_the_ops_port(rendered: Manifests, part: str) -> None:
     """
-    Only readiness asks for the database: a restart would not mend it.
+    Only readiness asks for the database, and only what the others ask for restarts it.
     """
     [main] = rendered.pods()[part]["spec"]["containers"]
     ports = {it["name"]: it["containerPort"] for it in main["ports"]}
@@ -393,7 +393,7 @@ def test_probes_ask_the_ops_port(rendered: Manifests, part: str) -> None:
         name: main[f"{name}Probe"]["httpGet"]
         for name in ("startup", "readiness", "liveness")
     } == {
-        "startup": {"path": "/readyz", "port": "ops"},
+        "startup": {"path": "/livez", "port": "ops"},
         "readiness": {"path": "/readyz", "port": "ops"},
         "liveness": {"path": "/livez", "port": "ops"},
     }
