@@ -137,6 +137,15 @@ WRONG: Final = [
         )
     ),
     *(
+        (module, "import opentelemetry", "Only what traces knows OpenTelemetry")
+        for module in (
+            f"{SERVICE}/container.py",
+            f"{SERVICE}/spans.py",
+            f"{ADAPTERS}/stripe/transport.py",
+            f"{CORE}/ports.py",
+        )
+    ),
+    *(
         (module, f"import {package}", "Only the Postgres adapter knows SQL")
         for module, package in (
             (f"{ADAPTERS}/rate_limited_gateway/gateway.py", "asyncpg"),
@@ -312,6 +321,16 @@ WRONG: Final = [
         f"{SERVICE}/doctor/checks.py",
         "import payments_service.doctor.start",
         "Layers of the doctor",
+    ),
+    (
+        f"{SERVICE}/tracing/calls.py",
+        "import payments_service.tracing.export",
+        "Layers of the traces",
+    ),
+    (
+        f"{SERVICE}/container.py",
+        "import payments_service.tracing",
+        "Layers of the service",
     ),
     (
         f"{SERVICE}/processes/start.py",

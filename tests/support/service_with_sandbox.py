@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -56,6 +57,7 @@ class SalesWorld(World):
     stripe_base: str = attrs.field(kw_only=True)
     stripe_key: str = attrs.field(kw_only=True)
     pass_keys: str = attrs.field(factory=lambda: add_pass_key("test"), kw_only=True)
+    more: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     @override
     def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
@@ -66,6 +68,7 @@ class SalesWorld(World):
             "PAYMENTS_STRIPE_API_KEY": self.stripe_key,
             "PAYMENTS_ERASURE_KEY": a_secret("erasure"),
             "PAYMENTS_ACCESS_PASS_KEYS": self.pass_keys,
+            **self.more,
         }
 
 
@@ -382,11 +385,15 @@ def moment(text: str) -> datetime:
 
 @contextmanager
 def selling(
-    postgres: str, template: str, *, ago: timedelta = timedelta(0)
+    postgres: str,
+    template: str,
+    *,
+    ago: timedelta = timedelta(0),
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ServiceWithSandbox]:
     """Lend a whole world; all that its gateway was asked and said has to conform.
 
-    It begins so long `ago`.
+    It begins so long `ago`; `more` are settings of its processes.
     """
     began = datetime.now(UTC).replace(microsecond=0) - ago
     with (
@@ -394,7 +401,9 @@ def selling(
         databases.copy_of(postgres, template) as dsn,
         wired(sandbox) as wire,
     ):
-        world = SalesWorld(dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key)
+        world = SalesWorld(
+            dsn, stripe_base=sandbox.url, stripe_key=sandbox.api_key, more=more
+        )
         with service.running(world) as [running]:
             stack = stocked(sandbox, wire, running)
 

@@ -27,7 +27,7 @@ SETTINGS: Final = Path(__file__).parents[2] / "docs" / "settings.md"
 # What one process has for itself, and no command's answer depends on.
 OWN: Final = {
     *("HOST", "PORT", "OPS_PORT", "CONNECTIONS_MAX", "KEEP_ALIVE_S", "DRAIN_S"),
-    *("DATABASE_POOL_SIZE", "LOG_LEVEL"),
+    *("DATABASE_POOL_SIZE", "LOG_LEVEL", "TRACES"),
     # Of callers, whom the commands are not.
     "DECLINES_PER_HOUR",
     *(f"{lane}_IN_FLIGHT_MAX" for lane in ("WEBHOOKS", "READS", "CHANGES")),

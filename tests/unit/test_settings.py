@@ -176,6 +176,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "access_pass_lifetime": timedelta(minutes=5),
         "webhooks_out": (),
         "log_level": "info",
+        "traces": False,
     }
     assert not settings.livemode
     live = Settings.from_env(production())
@@ -350,6 +351,8 @@ READ: list[tuple[str, str, str, Any]] = [
         )
     ),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
+    ("PAYMENTS_TRACES", "on", "traces", True),
+    ("PAYMENTS_TRACES", "off", "traces", False),
     (
         "PAYMENTS_CATALOGUE",
         "[prepaid]\nfeatures = ['a']",
@@ -457,6 +460,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_KEEP_JOBS_DAYS", "36601"),
     ("PAYMENTS_KEEP_REVOCATIONS_DAYS", "-1"),
     ("PAYMENTS_LOG_LEVEL", "INFO"),
+    ("PAYMENTS_TRACES", "yes"),
 ]
 
 

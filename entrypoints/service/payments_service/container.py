@@ -81,6 +81,7 @@ from payments_core.ports import (
     AccountHistory,
     AuditLog,
     BacklogReader,
+    ChangeSender,
     Checkpoints,
     Clock,
     DeliveryDirectory,
@@ -180,6 +181,7 @@ from payments_service.purge_reports import PurgeReports
 from payments_service.rate_limits import RateLimiter
 from payments_service.refreshing import Refreshing
 from payments_service.settings import REPAIRS, Settings, SettingsError
+from payments_service.spans import NO_SPANS, Spans
 from payments_service.sweep_reports import SweepReports
 from payments_service.tallies import RequestTallies
 from payments_service.webhook_reports import WebhookReports
@@ -274,12 +276,13 @@ _NO_OVERRIDES: Final = Overrides()
 class Container:
     """Resolves the use cases, and the few adapters that have to be opened."""
 
-    def __init__(self, container: punq.Container) -> None:
+    def __init__(self, container: punq.Container, spans: Spans = NO_SPANS) -> None:
         self._container = container
+        self.spans = spans
 
     def __getitem__(self, wanted: type[_T]) -> _T:
         resolved: _T = self._container.resolve(wanted)
-        return resolved
+        return self.spans.use_case(resolved)
 
     @property
     def jobs(self) -> JobDirectory:
@@ -341,9 +344,13 @@ lease_seconds: Final[LeaseClock] = (
 
 
 def build_container(
-    settings: Settings, overrides: Overrides = _NO_OVERRIDES
+    settings: Settings,
+    overrides: Overrides = _NO_OVERRIDES,
+    spans: Spans = NO_SPANS,
 ) -> Container:
     """Wire everything; nothing is opened, connected or started yet.
+
+    `spans` are put around ports, and around what the container is asked for.
 
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
@@ -403,7 +410,8 @@ def build_container(
         **_gateway_lists(store, lists, breaker, system_clock, calls),
     }
     for port, provider in {**providers, **overrides.providers}.items():
-        container.register(port, provider, scope=punq.Scope.singleton)
+        traced = _traced(spans, port, provider)
+        container.register(port, traced, scope=punq.Scope.singleton)
     for use_case in USE_CASES:
         measured = measuring.of(use_case)
         container.register(use_case, measured, scope=punq.Scope.singleton)
@@ -430,7 +438,10 @@ def build_container(
         )
 
     def ingest_queue() -> IngestQueue:
-        return IngestQueue(container.resolve(RecordFacts), _log_failure)
+        return spans.ingest_queue(
+            container.resolve(RecordFacts),
+            lambda record: IngestQueue(record, _log_failure),
+        )
 
     def run_work() -> RunWork:
         return RunWork(
@@ -451,7 +462,7 @@ def build_container(
     for it, provider in (
         *_event_lists(settings, container).items(),
         (Purge, _purge(settings, container)),
-        (_Deliveries, _delivering(settings, container)),
+        (_Deliveries, _delivering(settings, container, spans)),
         (BacklogReaders, _backlog_readers(settings, store, container)),
         *_sweeping(settings, container).items(),
         (RecordFacts, record),
@@ -476,7 +487,13 @@ def build_container(
             container.resolve(eager)
         except InvalidValue as error:
             raise SettingsError({variable: error.reason}) from error
-    return Container(container)
+    return Container(container, spans)
+
+
+def _traced(
+    spans: Spans, port: Any, provider: Callable[[], object]
+) -> Callable[[], object]:
+    return lambda: spans.port(port, provider())
 
 
 @attrs.frozen
@@ -485,9 +502,10 @@ class _Deliveries:
 
 
 def _delivering(
-    settings: Settings, container: punq.Container
+    settings: Settings, container: punq.Container, spans: Spans
 ) -> Callable[[], _Deliveries]:
     def deliver() -> _Deliveries:
+        sender = spans.port(ChangeSender, container.resolve(WebhookSender))
         reports = container.resolve(DeliveryReports)
         deliver_changes = container.resolve(MeasuredUseCases).of(DeliverChanges)
         for it in settings.webhooks_out:
@@ -498,7 +516,7 @@ def _delivering(
                     it.name,
                     container.resolve(DeliveryQueue),
                     container.resolve(FeedReader),
-                    container.resolve(WebhookSender),
+                    sender,
                     partial(change_body, container.resolve(Policy)),
                     container.resolve(SystemClock),
                     random.random,

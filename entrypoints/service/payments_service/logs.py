@@ -24,6 +24,8 @@ from payments_service.card_data import (
 
 # The request that a line belongs to; set for each, by `http.edge`.
 REQUEST_ID: Final = ContextVar("request_id", default="")
+# The trace that it is in, if there is one that is sampled; set by `tracing`.
+TRACE_ID: Final = ContextVar("trace_id", default="")
 
 TEXT_LENGTH_MAX: Final = 2_000
 _SECRET: Final = re.compile(
@@ -108,15 +110,17 @@ def _frames(trace: TracebackType | None) -> str:
     )
 
 
-def _name_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def name_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if request_id := REQUEST_ID.get():
         event.setdefault("request_id", request_id)
+    if trace_id := TRACE_ID.get():
+        event.setdefault("trace_id", trace_id)
     return event
 
 
 _SHARED: Final[tuple[Processor, ...]] = (
     structlog.contextvars.merge_contextvars,
-    _name_request,
+    name_request,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _places,

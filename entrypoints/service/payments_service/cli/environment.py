@@ -29,6 +29,7 @@ from payments_service.settings import (
     is_any_required_given,
 )
 from payments_service.settings import stripe_access as stripe_access_of
+from payments_service.spans import NO_SPANS, Spans
 
 _T = TypeVar("_T")
 _HINT: Final = (
@@ -149,7 +150,7 @@ def require_service() -> None:
         raise not_running(folder.path)
 
 
-def wired(settings: Settings) -> Container:
+def wired(settings: Settings, spans: Spans = NO_SPANS) -> Container:
     """Wire everything; beside the sandbox of a development service, by its clock.
 
     Raises:
@@ -157,7 +158,7 @@ def wired(settings: Settings) -> Container:
     """
     clock = gateway_clock({"PAYMENTS_STRIPE_API_BASE": settings.stripe_api_base})
     return build_container(
-        settings, Overrides(clock=clock if clock is not utc_now else None)
+        settings, Overrides(clock=clock if clock is not utc_now else None), spans
     )
 
 

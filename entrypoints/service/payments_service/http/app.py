@@ -210,7 +210,9 @@ def create_app(container: Container) -> RequestContext:
         # It is served as it is finished: see `openapi`.
         openapi_config=None,
     )
-    return RequestContext.of(app, _lanes(container), container[RequestTallies])
+    return RequestContext.of(
+        app, _lanes(container), container[RequestTallies], container.spans.routes
+    )
 
 
 def _lanes(container: Container) -> tuple[Lane, ...]:

@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Send
 
 from payments_core import errors
+from payments_service.logs import TRACE_ID
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -82,6 +83,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     code: str
     request_id: str
+    # Of a request that is traced.
+    trace_id: str | None = None
     errors: Sequence[FieldError] = ()
     # What some problems know besides: the bank's word, what stands in the way.
     decline_code: str | None = None
@@ -136,6 +139,7 @@ def shown(problem: HttpProblem, request_id: str) -> Problem:
         detail=problem.detail,
         code=problem.code,
         request_id=request_id,
+        trace_id=TRACE_ID.get() or None,
         errors=problem.fields,
         **problem.more,
     )

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import unquote
@@ -160,10 +160,11 @@ class RequestContext:
         app: Litestar,
         lanes: Sequence[Lane] | None = None,
         tallies: RequestTallies | None = None,
+        around: Callable[[ASGIApp], ASGIApp] = lambda it: it,
     ) -> Self:
         # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
         return cls(
-            app,
+            around(app),
             {
                 route.path_format: frozenset(it.encode() for it in route.methods)
                 for route in app.routes

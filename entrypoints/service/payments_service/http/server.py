@@ -53,7 +53,7 @@ class Service:
             lambda: revocations.is_leased,
         )
         app = server_of(
-            create_app(self._container),
+            self._container.spans.requests(create_app(self._container)),
             lifespan="on",
             connections_max=self._connections_max,
             keep_alive_s=self._keep_alive_s,

@@ -10,7 +10,7 @@ from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container
 from payments_service.http.server import Service
-from payments_service.processes.start import bound, require_own_database
+from payments_service.processes.start import bound, require_own_database, spans_of
 from payments_service.settings import Settings
 
 
@@ -20,8 +20,12 @@ def serve(ending: Ending) -> None:
     """Serve HTTP until SIGTERM; the ops port says when it is ready."""
     settings = environment.settings()
     logs.configure(settings.log_level)
-    container = environment.wired(settings)
-    ending.run(partial(_serve, settings, container, ending))
+    spans = spans_of(settings, "payments-service")
+    container = environment.wired(settings, spans)
+    try:
+        ending.run(partial(_serve, settings, container, ending))
+    finally:
+        spans.close()
 
 
 async def _serve(settings: Settings, container: Container, ending: Ending) -> None:

@@ -9,6 +9,7 @@ from payments_core.errors import ErasureKeyUnusable
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
+from payments_service.spans import NO_SPANS, Spans
 
 
 async def require_own_database(settings: Settings) -> None:
@@ -43,3 +44,23 @@ def bound(host: str, port: int, variable: str) -> socket.socket:
             Exit.CONFIGURATION,
             f"{variable}: {host}:{port} cannot be bound: {error.strerror}",
         ) from error
+
+
+def spans_of(settings: Settings, process: str) -> Spans:
+    """Return what traces this process, if it is to be traced.
+
+    Raises:
+        SettingsError: OpenTelemetry is not installed, or its variables ask for what
+            this release does not do.
+    """
+    if not settings.traces:
+        return NO_SPANS
+    try:
+        # What is not switched on is not imported.
+        from payments_service.tracing import tracing_spans  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("opentelemetry"):
+            raise
+        reason = "needs the extra: install payments-service[otel]"
+        raise SettingsError({"PAYMENTS_TRACES": reason}) from error
+    return tracing_spans(process)

@@ -17,7 +17,7 @@ from payments_service.http.health import Readiness, create_ops_app
 from payments_service.http.metrics import of_worker
 from payments_service.http.protocol import server_of
 from payments_service.metrics.process import EventLoopLag
-from payments_service.processes.start import bound, require_own_database
+from payments_service.processes.start import bound, require_own_database, spans_of
 from payments_service.settings import Settings
 from payments_service.worker import Worker
 
@@ -38,8 +38,12 @@ def worker(ending: Ending, *, once: bool) -> None:
     """
     settings = environment.settings(serves=False)
     logs.configure(settings.log_level)
-    container = environment.wired(settings)
-    ending.run(partial(_work, settings, container, ending, once=once))
+    spans = spans_of(settings, "payments-worker")
+    container = environment.wired(settings, spans)
+    try:
+        ending.run(partial(_work, settings, container, ending, once=once))
+    finally:
+        spans.close()
 
 
 async def _work(

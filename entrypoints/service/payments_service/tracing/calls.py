@@ -1,0 +1,193 @@
+"""Spans around calls: of ports, of use cases, and of what begins a trace.
+
+One stand-in for any port: what is no coroutine function of it is its own.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final
+
+import attrs
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
+
+from payments_core.errors import Rejected, Untrusted
+from payments_service.logs import TRACE_ID
+
+Attributes = Mapping[str, str | int | bool]
+# What a span says of the arguments of a call, and of what it returned.
+Told = Callable[..., Attributes]
+_NOTHING: Final[Attributes] = {}
+_ROOT: Final = Context()
+
+
+def _nothing(*_: object, **__: object) -> Attributes:
+    return _NOTHING
+
+
+@attrs.frozen
+class Shown:
+    """What the spans of an object's calls are named, and what they say."""
+
+    name: str
+    kind: SpanKind = SpanKind.INTERNAL
+    always: Attributes = _NOTHING
+    asked: Told = _nothing
+    answered: Told = _nothing
+
+
+def is_sampled(span: Span) -> bool:
+    return span.get_span_context().trace_flags.sampled
+
+
+def fail(span: Span, error: BaseException) -> None:
+    """Say that what a span is of failed: the kind of error, never its message.
+
+    An answer that says no is no failure of ours.
+    """
+    span.set_attribute("error.type", type(error).__name__)
+    if not isinstance(error, (Rejected, Untrusted)):
+        span.set_status(Status(StatusCode.ERROR))
+
+
+@contextmanager
+def within(span: Span) -> Iterator[Span]:
+    """Let what is done within be of a span, which ends with it."""
+    token = attach(set_span_in_context(span))
+    try:
+        yield span
+    except BaseException as error:
+        fail(span, error)
+        raise
+    finally:
+        detach(token)
+        span.end()
+
+
+@contextmanager
+def begun(span: Span) -> Iterator[Span]:
+    """Let what is done within be of a span that begins a trace here, and logs too."""
+    named = TRACE_ID.set(trace_id_of(span))
+    try:
+        with within(span):
+            yield span
+    finally:
+        TRACE_ID.reset(named)
+
+
+def trace_id_of(span: Span) -> str:
+    """Return the id of a trace that is sampled; else nothing: it cannot be found."""
+    return f"{span.get_span_context().trace_id:032x}" if is_sampled(span) else ""
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Let what is begun within, and goes on, be of no trace."""
+    token, named = attach(_ROOT), TRACE_ID.set("")
+    try:
+        yield
+    finally:
+        TRACE_ID.reset(named)
+        detach(token)
+
+
+def new_root(
+    tracer: Tracer,
+    name: str,
+    attributes: Attributes = _NOTHING,
+    *,
+    start_ns: int | None = None,
+) -> Span:
+    """Return a span that begins a trace: of work that was left for later."""
+    return tracer.start_span(
+        name, _ROOT, SpanKind.CONSUMER, attributes, start_time=start_ns
+    )
+
+
+def linked_root(tracer: Tracer, name: str, spans: list[Span]) -> Span:
+    """Return a span that begins a trace, and is linked both ways to others."""
+    links = [Link(it.get_span_context()) for it in spans]
+    made = tracer.start_span(name, _ROOT, SpanKind.CONSUMER, links=links)
+    for it in spans:
+        # One that has ended meanwhile takes none.
+        if it.is_recording():
+            it.add_link(made.get_span_context())
+    return made
+
+
+class Traced:
+    """Stands for an object; a call of a coroutine function of it is a span.
+
+    Only within a trace that is sampled. An operation goes on after its request: so may
+    the trace.
+    """
+
+    def __init__(self, it: Any, tracer: Tracer, shown: Shown) -> None:
+        self._it, self._tracer, self._shown = it, tracer, shown
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._it, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        title = f"{self._shown.name} {name}"
+        traced = _spanned(found, title, name, self._tracer, self._shown)
+        # The next time it is not looked for.
+        setattr(self, name, traced)
+        return traced
+
+
+class _TracedCalls:
+    """What an object has besides its own class whose calls are spans."""
+
+    __slots__ = ()
+
+
+def trace_calls(it: Any, tracer: Tracer) -> None:
+    """Let each call of an object be a span, if that is a coroutine function.
+
+    It stays the object that it is, for what has it already, and of its class.
+    """
+    kind = type(it)
+    call = kind.__call__ if callable(it) else None
+    if isinstance(it, _TracedCalls) or not inspect.iscoroutinefunction(call):
+        return
+    members = {
+        "__slots__": (),
+        "__module__": kind.__module__,
+        "__call__": _spanned(call, kind.__name__, "", tracer, Shown(kind.__name__)),
+    }
+    traced = type(kind.__name__, (_TracedCalls, kind), members)
+    # Most of them are frozen.
+    object.__setattr__(it, "__class__", traced)
+
+
+def _spanned(
+    call: Callable[..., Awaitable[Any]],
+    title: str,
+    name: str,
+    tracer: Tracer,
+    shown: Shown,
+) -> Callable[..., Awaitable[Any]]:
+    @wraps(call)
+    async def traced(*args: Any, **kwargs: Any) -> Any:
+        if not is_sampled(get_current_span()):
+            return await call(*args, **kwargs)
+        told = {**shown.always, **shown.asked(name, *args, **kwargs)}
+        span = tracer.start_span(title, kind=shown.kind, attributes=told)
+        with within(span):
+            answer = await call(*args, **kwargs)
+            span.set_attributes(dict(shown.answered(name, answer)))
+            return answer
+
+    return traced

@@ -1,0 +1,103 @@
+"""A span for each request, named by its route; its trace goes on from the caller's."""
+
+from typing import Final
+
+import attrs
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+)
+from opentelemetry.trace.propagation.tracecontext import (
+    TraceContextTextMapPropagator,
+)
+
+from payments_service.card_data import holds_card_number
+from payments_service.presentation import PREFIX
+from payments_service.tracing.calls import begun
+
+# What else a request may call its method is no word of ours.
+_METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+)
+_FAULT: Final = 500
+_ROUTE: Final = "route_of_trace"
+_PUBLIC: Final = f"{PREFIX}/webhooks/"
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+@attrs.frozen
+class TracedRequests:
+    """An application; each request of it is a span."""
+
+    _app: ASGIApp
+    _tracer: Tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        word = "HTTP" if method == "_OTHER" else method
+        span = self._tracer.start_span(
+            word,
+            _caller(scope),
+            SpanKind.SERVER,
+            {"http.request.method": method, "url.scheme": scope["scheme"]},
+        )
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _tell_status(span, message["status"])
+            await send(message)
+
+        # Of HEAD the application gets another scope, with the same state.
+        state = scope.setdefault("state", {})
+        with begun(span):
+            try:
+                await self._app(scope, receive, sent)
+            finally:
+                if route := state.get(_ROUTE):
+                    span.set_attribute("http.route", route)
+                    span.update_name(f"{word} {route}")
+
+
+@attrs.frozen
+class TracedRoutes:
+    """The application within, which finds the route: its template, never its path."""
+
+    _app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if template := scope.get("path_template"):
+                scope["state"][_ROUTE] = str(template)
+
+
+def _tell_status(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= _FAULT:
+        span.set_attribute("error.type", str(status))
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def _caller(scope: HTTPScope) -> Context:
+    """Return what the request goes on from: the caller's span, if it names one.
+
+    Of `tracestate` and `baggage` nothing is read: they hold what anybody writes, and
+    would be in every span. Webhooks come from anybody: their traces begin here.
+    """
+    given = [value for name, value in scope["headers"] if name == b"traceparent"]
+    if len(given) != 1 or scope["path"].startswith(_PUBLIC):
+        return Context()
+    parent = given[0].decode("latin-1")
+    if holds_card_number(parent):
+        return Context()
+    return _PROPAGATOR.extract({"traceparent": parent}, Context())

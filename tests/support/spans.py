@@ -1,0 +1,137 @@
+"""Spans of this process, kept in memory; and those that came to a collector."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext
+
+from payments_service.tracing import TracingSpans
+from payments_service.tracing.export import Export
+from support.plain_http import TLS
+from support.receiver import Receiver
+
+# Every request is in a trace, unless its traceparent says otherwise.
+ALL: Final = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+
+
+def traced_to(url: str) -> dict[str, str]:
+    """Return what a process is told that sends all its traces to a collector, soon."""
+    return {
+        **ALL,
+        "PAYMENTS_TRACES": "on",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_BSP_SCHEDULE_DELAY": "20",
+    }
+
+
+@attrs.frozen
+class Kept:
+    """What traces this process, and the spans that it made."""
+
+    spans: TracingSpans
+    _exporter: InMemorySpanExporter
+
+    @classmethod
+    def of(cls, env: Mapping[str, str] = ALL) -> "Kept":
+        """Begin; the SDK reads the sampler from `os.environ`, where `env` names one."""
+        exporter = InMemorySpanExporter()
+        export = Export.by(SimpleSpanProcessor(exporter), "payments-service", env)
+        return cls(TracingSpans(export), exporter)
+
+    @property
+    def export(self) -> Export:
+        return self.spans.export
+
+    @property
+    def ended(self) -> Sequence[ReadableSpan]:
+        return self._exporter.get_finished_spans()
+
+    @property
+    def names(self) -> list[str]:
+        return [it.name for it in self.ended]
+
+    def named(self, name: str) -> ReadableSpan:
+        [found] = [it for it in self.ended if it.name == name]
+        return found
+
+
+def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
+    return span.attributes or {}
+
+
+def context_of(span: ReadableSpan) -> SpanContext:
+    found: SpanContext | None = span.context
+    assert found is not None
+    return found
+
+
+def assert_plain(spans: Sequence[ReadableSpan], canary: str) -> None:
+    """See that a text of others' is in no span, nor what exceptions say."""
+    for it in spans:
+        assert not it.events
+        assert it.status.description is None
+        assert canary not in it.to_json().lower()
+
+
+@attrs.frozen
+class Sent:
+    """A span as it came to a collector."""
+
+    name: str
+    trace_id: str
+    id: str
+    parent: str
+    links: Sequence[str]
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+
+
+def sent_to(collector: Receiver) -> list[Sent]:
+    """Return the spans that came."""
+    found = list[Sent]()
+    for one in list(collector.received):
+        request = ExportTraceServiceRequest.FromString(one.body)
+        for of_resource in request.resource_spans:
+            resource = _plain(of_resource.resource.attributes)
+            found += [
+                Sent(
+                    name=it.name,
+                    trace_id=it.trace_id.hex(),
+                    id=it.span_id.hex(),
+                    parent=it.parent_span_id.hex(),
+                    links=[link.trace_id.hex() for link in it.links],
+                    attributes=_plain(it.attributes),
+                    resource=resource,
+                )
+                for of_scope in of_resource.scope_spans
+                for it in of_scope.spans
+            ]
+    return found
+
+
+def flush(url: str, collector: Receiver) -> list[Sent]:
+    """Return all spans of requests that were answered before: ask for one, and wait."""
+    trace_id = secrets.token_hex(16)
+    parent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
+    route = "/.well-known/jwks.json"
+    httpx.get(url + route, headers={"traceparent": parent}, verify=TLS)
+    while True:
+        came = sent_to(collector)
+        if any(it.trace_id == trace_id for it in came):
+            return came
+        collector.wait_for_one()
+
+
+def _plain(attributes: Any) -> dict[str, Any]:
+    return {
+        it.key: getattr(it.value, it.value.WhichOneof("value")) for it in attributes
+    }

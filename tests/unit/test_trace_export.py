@@ -1,0 +1,212 @@
+"""How the SDK is set up: by its own variables, and by defaults of ours."""
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import pytest
+import structlog
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import get_tracer_provider
+from typing_extensions import override
+
+from payments_service.processes.start import spans_of
+from payments_service.settings import Settings, SettingsError
+from payments_service.spans import NO_SPANS
+from payments_service.tracing.export import Export, Reporting
+from support.service import World
+
+TRIES: Final = 400
+REFUSED: Final = "this release sends traces by {} alone"
+
+
+@pytest.fixture(autouse=True)
+def levels() -> Iterator[None]:
+    """
+    Leave the loggers of libraries as they were.
+    """
+    loggers = [logging.getLogger(name) for name in ("opentelemetry", "urllib3")]
+    before = [it.level for it in loggers]
+    yield
+    for it, level in zip(loggers, before, strict=True):
+        it.setLevel(level)
+
+
+def made(env: dict[str, str]) -> tuple[Export, InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    export = Export.by(SimpleSpanProcessor(exporter), "payments-service", env)
+    return export, exporter
+
+
+def sampled(env: dict[str, str]) -> int:
+    export, exporter = made(env)
+    for _ in range(TRIES):
+        export.tracer.start_span("one").end()
+    return len(exporter.get_finished_spans())
+
+
+def test_one_of_ten_requests_is_sampled_unless_the_sdks_variable_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Of 400, 40 in the mean: less than 5 or more than 100 come once in a billion times.
+    """
+    usually = sampled({})
+    off = {"OTEL_TRACES_SAMPLER": "always_off"}
+    for name, value in off.items():
+        monkeypatch.setenv(name, value)
+
+    assert 5 <= usually <= 100
+    assert sampled(off) == 0
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ({}, "payments-service"),
+        ({"OTEL_SERVICE_NAME": "billing"}, "billing"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=billing"}, "billing"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=x"}, "payments-service"),
+    ],
+)
+def test_a_service_has_the_name_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], name: str
+) -> None:
+    """
+    By either of the SDK's variables; else it is called as its process.
+    """
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    export, exporter = made({"OTEL_TRACES_SAMPLER": "always_on", **env})
+    export.linked.start_span("one").end()
+
+    [span] = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == name
+    assert span.resource.attributes["service.version"] == version("payments-service")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "only"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "http/protobuf"),
+    ],
+)
+def test_what_the_variables_ask_for_in_vain_is_named(
+    name: str, value: str, only: str
+) -> None:
+    """
+    Rather than that nothing comes, and nobody knows why.
+    """
+    with pytest.raises(SettingsError) as raised:
+        Export.of("payments-service", {name: value})
+
+    assert raised.value.problems == {name: REFUSED.format(only)}
+
+
+def test_a_queue_that_the_sdk_cannot_make_is_an_error_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    And not a traceback.
+    """
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(SettingsError, match="OTEL_ variables cannot be used"):
+        Export.of("payments-service")
+
+
+def test_without_the_extra_it_is_said_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Where traces are switched on; else nobody looks for it.
+    """
+    for name in [it for it in sys.modules if it.startswith("payments_service.tracing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
+    env = World("postgresql://nobody@127.0.0.1:1/no").env(0, 0)
+    on = Settings.from_env({**env, "PAYMENTS_TRACES": "on"})
+
+    with pytest.raises(SettingsError) as raised:
+        spans_of(on, "payments-service")
+
+    assert "payments-service[otel]" in raised.value.problems["PAYMENTS_TRACES"]
+    assert spans_of(Settings.from_env(env), "payments-service") is NO_SPANS
+
+
+class Answering(SpanExporter):
+    """Answers one result after the other; what is an exception is raised."""
+
+    def __init__(self, *results: Any) -> None:
+        self.results = list(results)
+
+    @override
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, SpanExportResult)
+        return result
+
+
+def test_a_collector_that_is_gone_is_logged_once_and_once_when_it_is_back() -> None:
+    """
+    However often it is tried, and whatever goes wrong; the reason quotes nothing.
+    """
+    bad, good = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
+    answering = Answering(good, bad, bad, OSError("a secret"), good, good, bad)
+    reporting = Reporting(answering)
+
+    with structlog.testing.capture_logs() as lines:
+        results = [reporting.export([]) for _ in range(7)]
+
+    assert results == [good, bad, bad, bad, good, good, bad]
+    assert [it["event"] for it in lines] == [
+        "traces are dropped",
+        "traces are sent again",
+        "traces are dropped",
+    ]
+    assert "secret" not in str(lines)
+
+
+def test_nothing_is_registered_that_libraries_would_make_spans_by() -> None:
+    """
+    What is in spans of theirs, we do not know.
+    """
+    made({})
+
+    assert not isinstance(get_tracer_provider(), TracerProvider)
+
+
+def test_the_end_waits_no_longer_than_its_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    For a processor that does not end; the process ends all the same.
+    """
+    monkeypatch.setattr("payments_service.tracing.export.CLOSE_S", 0.01)
+    going_on, ended = threading.Event(), threading.Event()
+
+    class Hanging(SimpleSpanProcessor):
+        @override
+        def shutdown(self) -> None:
+            going_on.wait(30)
+            ended.set()
+
+    export = Export.by(Hanging(InMemorySpanExporter()), "payments-service", {})
+
+    export.close()
+
+    assert not ended.is_set()
+    going_on.set()
+    assert ended.wait(30)

@@ -1,0 +1,154 @@
+"""What is traced, and what its spans say: the real SDK, spans kept in memory."""
+
+import secrets
+from typing import Any, Final
+
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+from contracts.examples import ADA, NOON, an_account
+from contracts.worlds import a_world
+from payments_adapters.memory import FixedClock, MemoryLedger
+from payments_adapters.rate_limited_gateway import RateLimitedGateway
+from payments_core import ports
+from payments_core.errors import AccountNotFound, StoreUnavailable
+from payments_core.policy import Policy
+from payments_core.use_cases import GetAuthorizedAccount, RecordFacts
+from payments_service.ingest_queue import IngestQueue
+from payments_service.spans import NO_SPANS
+from payments_service.tracing.calls import begun
+from support.deployment import Deployment, admin
+from support.ingest_queue import Time, an_event_of
+from support.spans import ALL, Kept, assert_plain, attributes_of, context_of
+
+pytestmark = pytest.mark.anyio
+
+CANARY: Final = secrets.token_hex(8)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    for name, value in ALL.items():
+        monkeypatch.setenv(name, value)
+    return Kept.of()
+
+
+class Failing:
+    """A port whose calls answer what they were asked, or fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def find(self, what: str) -> str:
+        if self.error is not None:
+            raise self.error
+        return what
+
+    def freeze(self, what: str) -> str:
+        return what
+
+
+async def test_a_call_is_a_span_of_the_trace_that_it_is_in(kept: Kept) -> None:
+    """
+    Outside of one there is nothing that it belongs to.
+    """
+    port: Any = kept.spans.port(ports.IntentDirectory, Failing())
+
+    assert await port.find(CANARY) == CANARY
+    assert not kept.names
+    with begun(kept.export.tracer.start_span("outer")):
+        assert await port.find(CANARY) == CANARY
+        assert port.freeze(CANARY) == CANARY
+
+    inner, outer = kept.named("intents find"), kept.named("outer")
+    assert inner.parent is not None
+    assert inner.parent.span_id == context_of(outer).span_id
+    assert inner.kind is SpanKind.CLIENT
+    assert attributes_of(inner) == {
+        "db.system.name": "postgresql",
+        "db.operation.name": "find",
+    }
+    assert_plain(kept.ended, CANARY)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError(CANARY), StatusCode.ERROR),
+        (StoreUnavailable(), StatusCode.ERROR),
+        (AccountNotFound(), StatusCode.UNSET),
+    ],
+)
+async def test_t61_of_an_exception_its_kind_is_told_and_no_message(
+    kept: Kept, error: Exception, status: StatusCode
+) -> None:
+    """
+    A no is an answer; what did not work is a failure.
+    """
+    port: Any = kept.spans.port(ports.IntentDirectory, Failing(error))
+
+    with pytest.raises(type(error)), begun(kept.export.tracer.start_span("outer")):
+        await port.find(CANARY)
+
+    for span in kept.ended:
+        assert attributes_of(span)["error.type"] == type(error).__name__
+        assert span.status.status_code is status
+    assert len(kept.ended) == 2
+    assert_plain(kept.ended, CANARY)
+
+
+async def test_every_call_of_the_gateway_is_a_span(kept: Kept) -> None:
+    """
+    Of each method that the port has; rendering a request asks nobody.
+    """
+    methods = [it for it in vars(ports.PaymentGateway) if not it.startswith("_")]
+    gateway: Any = kept.spans.port(
+        ports.PaymentGateway,
+        RateLimitedGateway(*[Failing()] * 4),  # type: ignore[arg-type]  # not called
+    )
+
+    plain = [it for it in methods if not hasattr(getattr(gateway, it), "__wrapped__")]
+
+    assert plain == ["freeze"]
+
+
+async def test_a_use_case_is_a_span_named_by_it(kept: Kept) -> None:
+    """
+    What else it has is its own; a port is none of them.
+    """
+    async with Deployment.opened() as deployment:
+        start = kept.spans.use_case(deployment.read)
+        assert isinstance(start.reach, GetAuthorizedAccount)
+        with (
+            begun(kept.export.tracer.start_span("outer")),
+            pytest.raises(AccountNotFound),
+        ):
+            await start(ADA, caller=admin())
+    assert kept.names == ["ReadSubscriptions", "outer"]
+    assert NO_SPANS.use_case(deployment) is deployment
+
+
+def a_record(ledger: Any) -> RecordFacts:
+    clock = FixedClock(NOON)
+    return RecordFacts(ledger, clock, clock, Policy(), Time(), Time().sleep)
+
+
+async def test_a_save_says_what_becomes_of_it(kept: Kept) -> None:
+    """
+    How many groups, what became of them, and how many changes go into the outbox.
+    """
+    world = await a_world(an_account(ADA))
+    record = a_record(kept.spans.port(ports.Ledger, MemoryLedger(world.database)))
+
+    with begun(kept.export.tracer.start_span("outer")):
+        await IngestQueue(record)(an_event_of(ADA))
+
+    assert attributes_of(kept.named("ledger load"))["db.operation.name"] == "load"
+    assert attributes_of(kept.named("ledger save")) == {
+        "db.system.name": "postgresql",
+        "db.operation.name": "save",
+        "payments.groups": 1,
+        "payments.groups_saved": 1,
+        "payments.jobs_requested": 0,
+        "payments.changes_logged": 1,
+    }
