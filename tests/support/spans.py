@@ -13,11 +13,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
+from typing_extensions import override
 
 from payments_service.tracing import TracingSpans
 from payments_service.tracing.export import Export
 from support.plain_http import TLS
 from support.receiver import Receiver
+from support.service import World
 
 # Every request is in a trace, unless its traceparent says otherwise.
 ALL: Final = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
@@ -31,6 +33,18 @@ def traced_to(url: str) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "OTEL_BSP_SCHEDULE_DELAY": "20",
     }
+
+
+@attrs.frozen(kw_only=True)
+class TracedWorld(World):
+    """A deployment that sends all its traces to a collector."""
+
+    collector_url: str
+
+    @override
+    def env(self, port: int, ops_port: int) -> dict[str, str]:
+        # By its name: attrs makes a slotted class anew, and `super()` has the old one.
+        return {**World.env(self, port, ops_port), **traced_to(self.collector_url)}
 
 
 @attrs.frozen

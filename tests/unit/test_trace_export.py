@@ -1,9 +1,10 @@
 """How the SDK is set up: by its own variables, and by defaults of ours."""
 
 import logging
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -23,7 +24,9 @@ from payments_service.processes.start import spans_of
 from payments_service.settings import Settings, SettingsError
 from payments_service.spans import NO_SPANS
 from payments_service.tracing.export import Export, Reporting
-from support.service import World
+from support.receiver import receiving
+from support.service import World, free_port
+from support.spans import sent_to
 
 TRIES: Final = 400
 REFUSED: Final = "this release sends traces by {} alone"
@@ -210,3 +213,90 @@ def test_the_end_waits_no_longer_than_its_limit(
     assert not ended.is_set()
     going_on.set()
     assert ended.wait(30)
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Export]:
+    """
+    Return what sets up the SDK as a process does, with its usual queue.
+    """
+
+    def of(url: str) -> Export:
+        for name, value in {
+            "OTEL_TRACES_SAMPLER": "always_on",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        return Export.of("payments-worker")
+
+    return of
+
+
+def test_at_its_end_a_process_sends_what_is_left(
+    one_process: Callable[[str], Export],
+) -> None:
+    """
+    Though the queue is sent every 5 s: a worker may live for less.
+    """
+    with receiving() as collector:
+        export = one_process(collector.url)
+        export.tracer.start_span("one").end()
+        export.close()
+
+        [span] = sent_to(collector)
+    assert (span.name, span.resource["service.name"]) == ("one", "payments-worker")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{}", "{}"])
+def test_a_wrong_address_is_logged_once_and_fails_nothing(
+    one_process: Callable[[str], Export], caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    """
+    Where nobody listens, and what is no address. The SDK would log each try.
+    """
+    export = one_process(url.format(free_port()))
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3_000):
+            export.tracer.start_span("one").end()
+        export.close()
+
+    assert [it["event"] for it in lines] == ["traces are dropped"]
+    assert not caplog.records
+
+
+# What a process that serves imports, as it is started.
+STARTED: Final = """
+import os
+import sys
+import payments_service.processes.worker
+from payments_service.container import build_container
+from payments_service.http.app import create_app
+from payments_service.processes.serve import spans_of
+from payments_service.settings import Settings
+settings = Settings.from_env(os.environ)
+create_app(build_container(settings, spans=spans_of(settings, "payments-service")))
+print(*sys.modules)
+"""
+# Not the names of the packages alone: Litestar and Stripe's SDK look for those.
+OF_TRACES: Final = {
+    *("opentelemetry.trace", "opentelemetry.sdk", "google.protobuf"),
+    "payments_service.tracing",
+}
+
+
+@pytest.mark.parametrize(("traces", "imported"), [("off", set()), ("on", OF_TRACES)])
+def test_what_is_off_is_not_imported(traces: str, imported: set[str]) -> None:
+    """
+    Neither OpenTelemetry nor what it brings: it costs no memory, and no time.
+    """
+    env = World("postgresql://nobody@127.0.0.1:1/no").env(0, 0)
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env={**env, "PAYMENTS_TRACES": traces},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert set(done.stdout.split()) & OF_TRACES == imported

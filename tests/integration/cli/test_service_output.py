@@ -11,7 +11,9 @@ from support import databases
 from support.commands import CANARY, START_S_MAX
 from support.events import SUCCEEDED, event
 from support.plain_http import TLS
+from support.receiver import receiving
 from support.service import ServiceProcess, World, start
+from support.spans import TracedWorld, flush
 from support.written import writing
 
 
@@ -54,6 +56,44 @@ def speak_nonsense(port: int) -> None:
         line.shutdown(socket.SHUT_WR)
         while line.recv(4096):
             pass
+
+
+def test_t61_t79_a_traced_service_sends_no_secrets_and_waits_for_no_collector(
+    database_url: str, tmp_path: Path
+) -> None:
+    """
+    Applied, refused, failed by a bug: nothing of a body, a header, a path or a setting
+    is in a span. Once the collector takes connections and says nothing, requests are
+    answered as before, the process ends when it is asked to, and the log is not full.
+    """
+    with receiving() as collector:
+        world = TracedWorld(database_url=database_url, collector_url=collector.url)
+        with writing(world, tmp_path / "log") as written:
+            service = written.service
+            usual = exercise(service)
+            break_ = "alter table payment_accounts rename email_key to gone"
+            databases.run(databases.execute(database_url, break_))
+            broken = exercise(service)
+            spans = flush(service.url, collector)
+            sent = b"".join(it.body for it in collector.received)
+            collector.hold()
+            answered = exercise(service)
+            collector.wait_for_one()
+            service.process.send_signal(signal.SIGTERM)
+            # Less than the SDK waits for a collector, which is 10 s, and 30 at the end.
+            ended = service.process.wait(8)
+    hidden = [CANARY, json.loads(world.jwks)["keys"][0]["k"], database_url, "eyJ"]
+    lines = written.lines()
+
+    assert ended == 0
+    assert {200, 400, 401, 403, 404} <= set(usual)
+    assert 500 in broken
+    assert answered == broken
+    assert "error.type" in {name for it in spans for name in it.attributes}
+    assert [it for it in (*hidden, *world.secrets) if it.encode() in sent] == []
+    bugs = [it for it in lines if it["event"] == "bug"]
+    assert bugs[0]["trace_id"] in {it.trace_id for it in spans}
+    assert sum("traces" in it["event"] for it in lines) <= 1
 
 
 def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
