@@ -14,7 +14,7 @@ from support.openapi_calls import Operation, operations
 from support.plain_http import TLS
 from support.receiver import Receiver, receiving
 from support.service_with_sandbox import ServiceWithSandbox, problem_of, selling
-from support.spans import Sent, flush, traced_to
+from support.spans import Sent, flush, sent_to, traced_to
 
 CANARY: Final = secrets.token_hex(8)
 EMAIL: Final = f"{CANARY}@example.com"
@@ -93,6 +93,25 @@ def test_a_webhooks_batch_is_linked_to_its_request(
     assert request.links == [batch.trace_id]
     assert batch.links == [request.trace_id]
     assert {it.name for it in inner} == {"ledger load", "ledger save"}
+
+
+def test_a_workers_jobs_are_traces_of_its_own(
+    stack: ServiceWithSandbox, collector: Receiver
+) -> None:
+    """
+    Sent before it ends; what the job asks Stripe, reads and saves is in it.
+    """
+    payer = stack.user()
+    payer.give_card().raise_for_status()
+    payer.subscribe().raise_for_status()
+    assert stack.work_as_process() == 0
+
+    spans = sent_to(collector)
+    job, *inner = of_trace(spans, "job subscription")
+    assert job.resource["service.name"] == "payments-worker"
+    assert {"gateway subscription", "ledger load", "ledger save"} <= {
+        it.name for it in inner
+    }
 
 
 def test_stripe_is_told_of_no_trace(

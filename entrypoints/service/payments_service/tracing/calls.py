@@ -147,7 +147,7 @@ class Traced:
         return traced
 
 
-class _TracedCalls:
+class TracedCalls:
     """What an object has besides its own class whose calls are spans."""
 
     __slots__ = ()
@@ -160,14 +160,14 @@ def trace_calls(it: Any, tracer: Tracer) -> None:
     """
     kind = type(it)
     call = kind.__call__ if callable(it) else None
-    if isinstance(it, _TracedCalls) or not inspect.iscoroutinefunction(call):
+    if isinstance(it, TracedCalls) or not inspect.iscoroutinefunction(call):
         return
     members = {
         "__slots__": (),
         "__module__": kind.__module__,
         "__call__": _spanned(call, kind.__name__, "", tracer, Shown(kind.__name__)),
     }
-    traced = type(kind.__name__, (_TracedCalls, kind), members)
+    traced = type(kind.__name__, (TracedCalls, kind), members)
     # Most of them are frozen.
     object.__setattr__(it, "__class__", traced)
 

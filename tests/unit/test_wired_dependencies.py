@@ -1,0 +1,68 @@
+"""What the container made reaches the handlers that name it, traced or not."""
+
+from inspect import iscoroutinefunction
+from typing import Any, get_type_hints
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from payments_core.use_cases import RecordFacts
+from payments_service.container import USE_CASES, build_container
+from payments_service.http.app import create_app
+from payments_service.settings import Settings
+from payments_service.spans import NO_SPANS
+from payments_service.tracing.calls import TracedCalls
+from support.service import World
+from support.spans import Kept
+
+SETTINGS = Settings.from_env(World("postgresql://nobody@127.0.0.1:1/no").env(0, 0))
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_each_handler_gets_what_it_names(*, is_traced: bool) -> None:
+    """
+    Nothing validates it at a request: a wrong one would fail there.
+    """
+    spans = Kept.of({}).spans if is_traced else NO_SPANS
+    app = create_app(build_container(SETTINGS, spans=spans)).app
+    while not isinstance(app, Litestar):
+        app = vars_of(app)["app"]
+    handlers = [
+        handler
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if handler.http_methods != {"OPTIONS"}
+    ]
+
+    count = 0
+    for handler in handlers:
+        hints = get_type_hints(handler.fn)
+        for name, provider in handler.resolve_dependencies().items():
+            if name in hints and name != "key":
+                assert isinstance(provider.dependency(), hints[name]), name
+                count += 1
+    assert count > 30
+
+
+def vars_of(app: Any) -> dict[str, Any]:
+    """Return the fields of a middleware of ours, by their names."""
+    return {name.strip("_"): getattr(app, name) for name in type(app).__slots__}
+
+
+def test_every_use_case_that_is_asked_for_is_traced_and_stays_what_it_is() -> None:
+    """
+    By its class, in what it has, and for what has it already.
+    """
+    container = build_container(SETTINGS, spans=Kept.of({}).spans)
+    plain = build_container(SETTINGS)
+
+    for use_case in (*USE_CASES, RecordFacts):
+        made = container[use_case]
+        assert isinstance(made, use_case)
+        assert container[use_case] is made
+        # Others answer at once, from what they have.
+        waits = iscoroutinefunction(type(made).__call__ if callable(made) else None)
+        assert isinstance(made, TracedCalls) is waits
+        assert not isinstance(plain[use_case], TracedCalls)
