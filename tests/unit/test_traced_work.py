@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,7 +16,7 @@ from contracts.faults import FaultyLedger
 from contracts.worlds import World, a_world
 from payments_adapters.memory import FixedClock, MemoryLedger
 from payments_core import ports
-from payments_core.changes import Claimed
+from payments_core.changes import Changes, Claimed
 from payments_core.deliveries import DeliveryKey, SendResult
 from payments_core.events import Receipt
 from payments_core.identity import UserId
@@ -61,18 +62,28 @@ class Asked:
 
 @attrs.frozen
 class Batches:
-    """A queue that is traced; its first batch is held up until `ledger.may_run`."""
+    """A queue that is traced; its first batch is held up until `ledger.may_run`.
+
+    `failed` gets the trace in which it is told that an event could not be applied.
+    """
 
     kept: Kept
     queue: IngestQueue
     ledger: FaultyLedger
+    failed: list[str]
 
     @classmethod
     async def begin(cls, kept: Kept) -> "Batches":
         world: World = await a_world(an_account(ADA), an_account(BOB))
         ledger = FaultyLedger(MemoryLedger(world.database))
-        queue = kept.spans.ingest_queue(a_record(ledger), IngestQueue)
-        return cls(kept, queue, ledger)
+        failed = list[str]()
+        queue = kept.spans.ingest_queue(
+            a_record(ledger),
+            lambda record: IngestQueue(
+                record, lambda _, __: failed.append(TRACE_ID.get())
+            ),
+        )
+        return cls(kept, queue, ledger, failed)
 
     def hand_in(self, user: UserId, number: int, *, sampled: bool = True) -> Any:
         """Hand an event in, within a request of its own."""
@@ -141,13 +152,22 @@ async def test_what_a_batch_logs_is_of_its_trace_not_of_the_one_that_woke_it(
     The queue's tasks begin within one of many requests.
     """
     batches = await Batches.begin(kept)
-    seen = list[str]()
-    batches.ledger.fault = lambda _: seen.append(TRACE_ID.get())
+    seen = batches.failed
+
+    def fail_once(_: Sequence[Changes]) -> None:
+        seen.append(TRACE_ID.get())
+        if len(seen) == 1:
+            raise RuntimeError(CANARY)
+
+    batches.ledger.fault = fail_once
 
     await batches.hand_in(ADA, 0)
 
     batch = kept.named("webhook batch")
-    assert seen == [f"{context_of(batch).trace_id:032x}"]
+    trace_id = f"{context_of(batch).trace_id:032x}"
+    # What is told once it was recorded is of many requests, and of none.
+    assert seen == [trace_id, trace_id, ""]
+    assert_plain(kept.ended, CANARY)
 
 
 # Work that was left for later
