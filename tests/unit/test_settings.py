@@ -176,7 +176,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
         "access_pass_lifetime": timedelta(minutes=5),
         "webhooks_out": (),
         "log_level": "info",
-        "traces": False,
+        "traces": "off",
     }
     assert not settings.livemode
     live = Settings.from_env(production())
@@ -351,8 +351,8 @@ READ: list[tuple[str, str, str, Any]] = [
         )
     ),
     ("PAYMENTS_LOG_LEVEL", "debug", "log_level", "debug"),
-    ("PAYMENTS_TRACES", "on", "traces", True),
-    ("PAYMENTS_TRACES", "off", "traces", False),
+    ("PAYMENTS_TRACES", "on", "traces", "on"),
+    ("PAYMENTS_TRACES", "off", "traces", "off"),
     (
         "PAYMENTS_CATALOGUE",
         "[prepaid]\nfeatures = ['a']",

@@ -29,7 +29,7 @@ SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 _ENVIRONMENTS: Final = ("development", "production")
 REPAIRS: Final = "repair"
 _SWEEPS: Final = (REPAIRS, "report", "off")
-_ON: Final = "on"
+_TRACES: Final = ("on", "off")
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _API_KEY: Final = re.compile(r"(?:sk|rk)_(test|live)_[A-Za-z0-9_]+")
 # Said in full rather than parsed: parsers disagree about `@`, `\\`, `#` and tabs.
@@ -147,7 +147,7 @@ class Settings:
     access_pass_lifetime: timedelta = LIFETIME_OF_PASSES
     webhooks_out: "tuple[DeliveryEndpoint, ...]" = attrs.field(default=(), repr=False)
     log_level: str = "info"
-    traces: bool = False
+    traces: str = "off"
 
     @property
     def livemode(self) -> bool:
@@ -259,7 +259,7 @@ class Settings:
                 tuple["DeliveryEndpoint", ...](),
             ),
             "log_level": given.get("PAYMENTS_LOG_LEVEL", _one_of(_LEVELS), "info"),
-            "traces": given.get("PAYMENTS_TRACES", _on_or_off, default=False),
+            "traces": given.get("PAYMENTS_TRACES", _one_of(_TRACES), "off"),
         }
         for name, (field, _) in _REREAD.items():
             path = env.get(f"{name}_FILE")
@@ -469,10 +469,6 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return text
 
     return read
-
-
-def _on_or_off(text: str) -> bool:
-    return _one_of((_ON, "off"))(text) == _ON
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

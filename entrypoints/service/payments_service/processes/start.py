@@ -53,7 +53,7 @@ def spans_of(settings: Settings, process: str) -> Spans:
         SettingsError: OpenTelemetry is not installed, or its variables ask for what
             this release does not do.
     """
-    if not settings.traces:
+    if settings.traces == "off":
         return NO_SPANS
     try:
         # What is not switched on is not imported.
