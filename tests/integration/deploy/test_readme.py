@@ -20,8 +20,6 @@ from .test_pods import PARTS, USES
 from .test_scaling import Connections
 
 README: Final = (DEPLOY / "README.md").read_text()
-# Built beside this page.
-PLANNED: Final = frozenset(("prometheus",))
 
 
 def commands() -> list[list[str]]:
@@ -159,8 +157,7 @@ def test_each_component_is_on_the_page() -> None:
     table = README.partition("| component |")[2].partition("\n\n")[0]
     listed = set(re.findall(r"(?m)^\| `([a-z-]+)` \|", table))
 
-    assert set(COMPONENTS) <= listed
-    assert listed - set(COMPONENTS) <= PLANNED
+    assert listed == set(COMPONENTS)
 
 
 def test_what_the_page_counts_is_what_there_is() -> None:

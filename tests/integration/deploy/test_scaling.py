@@ -7,6 +7,7 @@ import pytest
 
 from payments_adapters.postgres.store import RARE_CONNECTIONS_MAX
 from support.manifests import ALL, PART, Manifests, Yaml, manifests, selects
+from support.metrics_document import WORKER, families
 
 # The one that polls for revocations.
 POLLING: Final = 1
@@ -108,6 +109,15 @@ def test_each_workload_has_a_budget_and_an_autoscaler(
     assert "replicas" not in deployment["spec"]
     aged = part == "worker" and "queue-age" in rendered.components
     assert _metrics(scaler) == {"cpu"} | (METRICS if aged else set())
+
+
+def test_an_autoscaler_asks_for_what_a_worker_shows() -> None:
+    """
+    A metric that was renamed scales nothing, and only the autoscaler's status says so.
+    """
+    shown = {it.name for it in families() if WORKER in it.shown_by}
+
+    assert shown >= METRICS
 
 
 def _metrics(scaler: Yaml) -> set[str]:
