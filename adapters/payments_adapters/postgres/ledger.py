@@ -4,6 +4,7 @@ The save is `save_v1.sql`. It is called outside of any transaction of ours, so t
 process that is frozen, slow or dead holds no lock.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -18,8 +19,9 @@ from payments_core.changes import Changes, Lookup, SaveResult, Snapshot
 from payments_core.errors import ErasureKeyUnusable, SaveTimedOut
 from payments_core.events import EventKey, EventState
 from payments_core.identity import UserId
-from payments_core.linking import UNLINKED_MAX, Unlinked
+from payments_core.linking import NO_KEYS, UNLINKED_MAX, Unlinked
 from payments_core.plain_payments import WHOLE_HISTORY_MAX
+from payments_core.subscription import Subscription
 from payments_core.tombstones import Tombstones
 
 # Far above any honest save: a lock is waited for a tenth of a second, twice at most. Of
@@ -46,7 +48,7 @@ class PostgresLedger:
         if lookup.histories:
             return await self._load_with_histories(lookup, proof, names)
         async with self._store.connection() as connection:
-            found = await connection.fetchrow(
+            found = await connection.fetchval(
                 statements.LOAD, *_wanted(lookup), proof, list(names)
             )
         return _snapshot(lookup, found, names)
@@ -60,11 +62,12 @@ class PostgresLedger:
                 *_wanted(lookup),
                 proof,
                 list(names),
+                list(lookup.histories),
                 list(lookup.whole_histories),
                 self._whole_max,
             )
         return attrs.evolve(
-            _snapshot(lookup, found, names),
+            _snapshot(lookup, found["loaded"], names),
             histories=[rows.to_payment(row) for row in found["own_payments"] or ()],
             buckets=[rows.to_bucket(row) for row in found["buckets"] or ()],
             periods=[rows.to_period(row) for row in found["all_periods"] or ()],
@@ -87,35 +90,46 @@ class PostgresLedger:
 # Loading
 
 
-def _wanted(lookup: Lookup) -> Iterator[object]:
-    keys, unlinked = lookup.keys, lookup.unlinked
-    yield from map(list, (keys.user_ids, keys.customer_ids, keys.email_keys))
-    yield list(lookup.payments)
-    events = list(lookup.events)
-    yield [key.id for key in events]
-    yield [key.type for key in events]
-    yield list(lookup.subscriptions)
-    yield list(lookup.histories)
-    yield list(lookup.periods_of)
-    names = unlinked.user_ids, unlinked.customer_ids, unlinked.email_keys
-    yield from map(list, names)
-    yield UNLINKED_MAX
-    yield list(lookup.link_keys.names())
-    yield list(lookup.intents)
-    yield list(lookup.idempotency_keys)
-    yield list(lookup.open_intents)
+def _wanted(lookup: Lookup) -> Sequence[object]:
+    """Return what `load_v1` takes, without the tombstones.
+
+    Null for what is empty: the driver looks at each array for some time, before it
+    writes that there is nothing in it.
+    """
+    keys, unlinked, events = lookup.keys, lookup.unlinked, lookup.events
+    has_unlinked = unlinked is not NO_KEYS
+    return (
+        [*keys.user_ids] or None,
+        [*keys.customer_ids] or None,
+        [*keys.email_keys] or None,
+        [*lookup.payments] or None,
+        [key.id for key in events] or None,
+        [key.type for key in events] or None,
+        [*lookup.subscriptions] or None,
+        [*lookup.periods_of] or None,
+        # All of them or none: what is none of these users' is another's.
+        [*unlinked.user_ids] if has_unlinked else None,
+        [*unlinked.customer_ids] if has_unlinked else None,
+        [*unlinked.email_keys] if has_unlinked else None,
+        UNLINKED_MAX,
+        [*lookup.link_keys.names()] or None,
+        [*lookup.intents] or None,
+        [*lookup.idempotency_keys] or None,
+        [*lookup.open_intents] or None,
+    )
 
 
 def _snapshot(
     lookup: Lookup, found: Mapping[str, Any], names: Mapping[bytes, str]
 ) -> Snapshot:
+    owned = defaultdict[str, list[Subscription]](list)
+    for row in found["owned"] or ():
+        owned[row["user_id"]].append(rows.to_subscription(row))
     return Snapshot(
         lookup=lookup,
         sequence=found["sequence"],
         accounts=[
-            rows.to_account(
-                row, [rows.to_subscription(it) for it in row["subscriptions"] or ()]
-            )
+            rows.to_account(row, owned.get(row["user_id"], ()))
             for row in found["accounts"] or ()
         ],
         payments=[rows.to_payment(row) for row in found["payments"] or ()],
@@ -139,16 +153,20 @@ def _snapshot(
         },
         former_keys=[rows.to_former_key(row) for row in found["former_keys"] or ()],
         intents=[work_rows.to_intent(row) for row in found["intents"] or ()],
-        erased=_erased(found["erased"], names) if found["erased"] else {},
+        erased=_erased(found, names) if found["erased"] else {},
     )
 
 
 def _erased(
-    found: Sequence[Mapping[str, Any]], names: Mapping[bytes, str]
+    found: Mapping[str, Any], names: Mapping[bytes, str]
 ) -> Mapping[str, datetime]:
-    if any(row["digest"] is None for row in found):
+    digests = found["erased"]
+    if None in digests:
         raise ErasureKeyUnusable
-    return {names[row["digest"]]: row["at"] for row in found}
+    return {
+        names[digest]: at
+        for digest, at in zip(digests, found["erased_at"], strict=True)
+    }
 
 
 # Saving
@@ -159,8 +177,11 @@ _Rows = Iterator[tuple[str, rows.NewRow]]
 
 def _values(
     groups: Sequence[Changes], at: datetime
-) -> Iterator[Sequence[tuple[object, ...]]]:
-    """Return the rows that `save_v1` takes, each with the number of its group."""
+) -> Iterator[Sequence[tuple[object, ...]] | None]:
+    """Return the rows that `save_v1` takes, each with the number of its group.
+
+    None for a table without any, as `_wanted` has it.
+    """
     tables: dict[str, list[tuple[object, ...]]] = {
         name: [] for name in statements.SAVED_ROWS
     }
@@ -169,7 +190,8 @@ def _values(
             row["grp"] = number
             # By name up to here; the driver takes a tuple for less than a mapping.
             tables[table].append(statements.SAVED_ROWS[table](row))
-    yield from tables.values()
+    for table_rows in tables.values():
+        yield table_rows or None
 
 
 def _rows(group: Changes, at: datetime) -> _Rows:

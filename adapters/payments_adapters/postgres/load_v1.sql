@@ -1,10 +1,14 @@
 -- Load what facts may concern: one snapshot, no lock.
 --
 -- A function, so that the plans are made once and for small lookups, whatever the tables
--- looked like at that moment; each part is run only if it was asked for. Its rows have
--- types of their own: a later column does not change what a connection has learnt.
+-- looked like at that moment. Its rows have types of their own: a later column does not
+-- change what a connection has learnt.
 --
--- Made by migration 0018: after its release a change is a new version of the functions and
+-- To begin a statement costs more than to run it, the more so the wider its rows are. So
+-- accounts come first, with a word for each other thing whether there is any: of most
+-- events nothing else is known. An array that is null is taken for an empty one.
+--
+-- Made by migration 0024: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type loaded_subscription_v1 as (
@@ -27,7 +31,7 @@ create type loaded_account_v1 as (
     term_anchor timestamptz, term_months integer, returned_at timestamptz,
     some_disputed boolean,
     card_id text, card_brand text, card_last4 text, card_exp_month smallint,
-    card_exp_year smallint, card_ticket bigint, version bigint, subscriptions loaded_subscription_v1[]
+    card_exp_year smallint, card_ticket bigint, version bigint
 );
 
 create type loaded_payment_v1 as (
@@ -58,6 +62,18 @@ create type loaded_former_key_v1 as (
 
 create type loaded_link_key_v1 as (key text, version bigint);
 
+-- `owned` are the subscriptions of the accounts. Each erased digest has its moment; null,
+-- both: the key is another than that of the tombstones (`erased_v1`).
+create type loaded_snapshot_v1 as (
+    sequence bigint, accounts loaded_account_v1[], owned loaded_subscription_v1[],
+    payments loaded_payment_v1[], subscriptions loaded_subscription_v1[],
+    events loaded_event_v1[], periods loaded_period_v1[],
+    unlinked_payments loaded_payment_v1[],
+    unlinked_subscriptions loaded_subscription_v1[], link_versions loaded_link_key_v1[],
+    former_keys loaded_former_key_v1[], intents loaded_intent_v1[],
+    erased bytea[], erased_at timestamptz[]
+);
+
 -- Inlined by the planner: a row as a load answers it.
 create function loaded_v1(p payments) returns loaded_payment_v1
 language sql immutable as $$
@@ -67,6 +83,17 @@ language sql immutable as $$
         p.invoice_id, p.subscription_id, p.invoice_known, p.failure_code, p.version,
         p.sequence, p.linked_by_hand, p.as_of
     )::loaded_payment_v1
+$$;
+
+create function loaded_v1(a payment_accounts) returns loaded_account_v1
+language sql immutable as $$
+    select row(
+        a.user_id, a.email, a.email_key, a.email_since, a.customer_id, a.payment_status,
+        a.latest_created_at, a.latest_precedence, a.latest_payment_id,
+        a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
+        a.term_months, a.returned_at, a.some_disputed, a.card_id, a.card_brand,
+        a.card_last4, a.card_exp_month, a.card_exp_year, a.card_ticket, a.version
+    )::loaded_account_v1
 $$;
 
 create function loaded_v1(s subscriptions) returns loaded_subscription_v1
@@ -123,20 +150,11 @@ $$;
 
 create function load_v1(
     user_ids text[], customer_ids text[], email_keys text[], payment_ids text[],
-    event_ids text[], event_types text[], subscription_ids text[], history_of text[],
-    periods_of text[],
+    event_ids text[], event_types text[], subscription_ids text[], periods_of text[],
     unlinked_users text[], unlinked_customers text[], unlinked_emails text[],
     unlinked_max int, link_key_names text[], intent_ids text[],
-    idempotency_keys text[], open_intents_of text[],
-    out sequence bigint, out accounts loaded_account_v1[],
-    out payments loaded_payment_v1[], out subscriptions loaded_subscription_v1[],
-    out events loaded_event_v1[], out histories loaded_payment_v1[],
-    out periods loaded_period_v1[],
-    out unlinked_payments loaded_payment_v1[],
-    out unlinked_subscriptions loaded_subscription_v1[],
-    out link_versions loaded_link_key_v1[],
-    out former_keys loaded_former_key_v1[], out intents loaded_intent_v1[]
-) language plpgsql stable
+    idempotency_keys text[], open_intents_of text[], proof bytea, digests bytea[]
+) returns loaded_snapshot_v1 language plpgsql stable
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
 set enable_hashjoin = off
@@ -144,11 +162,50 @@ set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-    users text[] := user_ids;
-begin
     -- Stable in spite of this: all that is read is of one snapshot, the caller's.
-    sequence := nextval('gateway_tickets');
-    if cardinality(payment_ids) > 0 then
+    sequence bigint := nextval('gateway_tickets');
+    users text[] := user_ids;
+    accounts loaded_account_v1[];
+    owned loaded_subscription_v1[];
+    payments loaded_payment_v1[];
+    subscriptions loaded_subscription_v1[];
+    events loaded_event_v1[];
+    periods loaded_period_v1[];
+    unlinked_payments loaded_payment_v1[];
+    unlinked_subscriptions loaded_subscription_v1[];
+    link_versions loaded_link_key_v1[];
+    former_keys loaded_former_key_v1[];
+    intents loaded_intent_v1[];
+    erased bytea[];
+    erased_at timestamptz[];
+    has_payments boolean;
+    has_events boolean;
+    has_former boolean;
+    has_owned boolean;
+    has_erased boolean;
+begin
+    select array_agg(loaded_v1(a)),
+        coalesce(bool_or(
+            exists (select from subscriptions s where s.user_id = a.user_id)
+        ), false),
+        exists (select from payments p where p.id = any(payment_ids)),
+        exists (select from webhook_events e where e.id = any(event_ids)),
+        exists (
+            select from former_keys f
+            where f.kind = 'customer' and f.key = any(customer_ids)
+        ) or exists (
+            select from former_keys f where f.kind = 'email' and f.key = any(email_keys)
+        ),
+        exists (select from erased_keys)
+    into accounts, has_owned, has_payments, has_events, has_former, has_erased
+    from payment_accounts a
+    where a.user_id = any(user_ids) or a.customer_id = any(customer_ids)
+        or a.email_key = any(email_keys);
+    if has_erased then
+        select array_agg(e.digest), array_agg(e.at) into erased, erased_at
+        from unnest(erased_v1(proof, digests)) as e;
+    end if;
+    if has_payments then
         select array_agg(loaded_v1(p)), users || array_agg(p.user_id)
             filter (where p.user_id is not null)
         into payments, users
@@ -160,12 +217,12 @@ begin
         into subscriptions, users
         from subscriptions s where s.gateway_id = any(subscription_ids);
     end if;
-    if cardinality(event_ids) > 0 then
+    if has_events then
         select array_agg(row(e.id, e.type, e.state)::loaded_event_v1) into events
         from unnest(event_ids, event_types) as k(id, type)
         join webhook_events e on e.id = k.id and e.type = k.type;
     end if;
-    if cardinality(customer_ids || email_keys || unlinked_users) > 0 then
+    if has_former or cardinality(unlinked_users) > 0 then
         select array_agg(row(f.kind, f.key, f.user_id, f.since, f.until)
             ::loaded_former_key_v1), users || coalesce(array_agg(f.user_id), '{}')
         into former_keys, users
@@ -177,34 +234,25 @@ begin
             union select f.* from former_keys f where f.user_id = any(unlinked_users)
         ) as f;
     end if;
-    select array_agg(row(
-        a.user_id, a.email, a.email_key, a.email_since, a.customer_id, a.payment_status,
-        a.latest_created_at, a.latest_precedence, a.latest_payment_id,
-        a.latest_buys_month, a.latest_status, a.latest_returned, a.term_anchor,
-        a.term_months, a.returned_at, a.some_disputed, a.card_id, a.card_brand, a.card_last4,
-        a.card_exp_month, a.card_exp_year, a.card_ticket, a.version,
-        (select array_agg(loaded_v1(s)) from subscriptions s where s.user_id = a.user_id)
-    )::loaded_account_v1) into accounts
-    from (
-        select user_id from unnest(users) as user_id
-        union select a.user_id from payment_accounts a
-        where a.customer_id = any(customer_ids)
-        union select a.user_id from payment_accounts a
-        where a.email_key = any(email_keys)
-    ) as ids join payment_accounts a on a.user_id = ids.user_id;
-    if cardinality(history_of) > 0 then
-        select array_agg(loaded_v1(p)) into histories
-        from payments p where p.user_id = any(history_of);
+    if cardinality(users) > coalesce(cardinality(user_ids), 0) then
+        -- The owners of what was found.
+        select array_agg(loaded_v1(a)), coalesce(bool_or(
+            exists (select from subscriptions s where s.user_id = a.user_id)
+        ), false)
+        into accounts, has_owned
+        from payment_accounts a
+        where a.user_id = any(users) or a.customer_id = any(customer_ids)
+            or a.email_key = any(email_keys);
     end if;
-    if cardinality(history_of || periods_of) > 0 then
+    if has_owned then
+        select array_agg(loaded_v1(s)) into owned
+        from unnest(accounts) as a join subscriptions s on s.user_id = a.user_id;
+    end if;
+    if cardinality(periods_of) > 0 then
         select array_agg(row(
             p.subscription_id, p.invoice_id, p.starts_at, p.ends_at, p.amount_paid_minor
         )::loaded_period_v1) into periods
-        from (
-            select gateway_id from unnest(periods_of) as gateway_id
-            union select s.gateway_id from subscriptions s
-            where s.user_id = any(history_of)
-        ) as owned join paid_periods p on p.subscription_id = owned.gateway_id;
+        from paid_periods p where p.subscription_id = any(periods_of);
     end if;
     if cardinality(unlinked_users || unlinked_customers || unlinked_emails) > 0 then
         select array_agg(loaded_v1(p.u)) into unlinked_payments
@@ -264,4 +312,9 @@ begin
                 and o.state in ('new', 'sent', 'unknown')
         ) as i;
     end if;
+    return row(
+        sequence, accounts, owned, payments, subscriptions, events, periods,
+        unlinked_payments, unlinked_subscriptions, link_versions, former_keys, intents,
+        erased, erased_at
+    )::loaded_snapshot_v1;
 end $$;

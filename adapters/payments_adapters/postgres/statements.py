@@ -28,20 +28,13 @@ select a.*, (
 ) as subscriptions
 from payment_accounts a
 """
-# Mostly nobody was erased, and nothing is called.
-_ERASED: Final = (
-    "case when exists (select from erased_keys) then erased_v1($18, $19) end"
-)
-# Beside it in one statement, so in one snapshot: which names were erased, and the
-# histories that most loads do not need.
-LOAD: Final = f"""
-select l.*, {_ERASED} as erased
-from load_v1({", ".join(f"${n}" for n in range(1, 18))}) l
-"""  # noqa: S608  # our own names
+# As one value: a function whose rows are columns is scanned, and each is kept twice.
+_LOAD: Final = f"load_v1({', '.join(f'${n}' for n in range(1, 19))}) as loaded"
+LOAD: Final = f"select {_LOAD}"
+# In one statement, so of one snapshot.
 LOAD_WITH_HISTORIES: Final = f"""
-select l.*, {_ERASED} as erased, h.own_payments, h.buckets, h.all_periods
-from load_v1({", ".join("'{}'" if n in {8, 9} else f"${n}" for n in range(1, 18))}) l,
-    history_v1($8, $20, $9, $4, $21) h
+select {_LOAD}, h.own_payments, h.buckets, h.all_periods
+from history_v1($19, $20, $8, $4, $21) h
 """  # noqa: S608  # our own names
 SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 16))})"
 
