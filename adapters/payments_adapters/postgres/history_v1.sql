@@ -6,7 +6,7 @@
 -- Python: a contract compares them. A function, for the reasons that `load_v1` is one; it
 -- is called beside it in one statement, and sees the same snapshot.
 --
--- Made by migration 0018: after its release a change is a new version of the function and
+-- Made by migration 0024: after its release a change is a new version of the function and
 -- its type, made by a migration of its own.
 
 create type payment_bucket_v1 as (

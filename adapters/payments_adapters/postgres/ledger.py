@@ -199,7 +199,10 @@ def _rows(group: Changes, at: datetime) -> _Rows:
     if group.after is not None:
         yield from _account_rows(group, group.after, at)
     for record in group.payments:
-        yield "payments", rows.of_payment(record)
+        row = rows.of_payment(record)
+        yield "payments", row
+        if invoice := row["invoice_id"]:
+            yield "invoiced", {"invoice_id": invoice, "payment_id": row["id"]}
     owner = group.after.user_id if group.after is not None else None
     for event, outcome in group.events:
         yield "events", {**rows.of_event(event, outcome), "user_id": owner}

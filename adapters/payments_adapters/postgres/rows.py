@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from payments_core.access import Grant, GrantKind, GrantSource
 from payments_core.account import PaymentAccount, age
 from payments_core.account_log import LoggedVerdict
@@ -152,7 +154,7 @@ def of_logged(logged: LoggedVerdict | None) -> NewRow:
         "status_by": logged.status_by,
         "date_by": logged.date_by,
         # Here and not in a function of its own: on the way of every webhook.
-        "grants": json.dumps(
+        "grants": msgspec.json.encode(
             [
                 {
                     "product": it.product,
@@ -164,7 +166,7 @@ def of_logged(logged: LoggedVerdict | None) -> NewRow:
                 }
                 for it in logged.grants or ()
             ]
-        ),
+        ).decode(),
         "catalogue": logged.catalogue,
         "ends_at": logged.ends_at,
     }

@@ -2,14 +2,15 @@
 -- subscriptions and events are written, and intents and jobs but for their claims and
 -- for syncs that are overdue (`work_queue`).
 --
--- Rows come as arrays of the types below; `grp` is the number of the group, from 1.
+-- Rows come as arrays of the types below, or null: there are none of them. `grp` is the
+-- number of the group, from 1.
 -- Versions are those that were loaded, 0 for what is new; what is saved has the next one.
 --
 -- `save_groups_v1` saves all groups with one statement a table, in one order of tables,
 -- and of keys within each. It passes over an account that is locked or was changed. What
 -- else does not hold raises an error, and `save_v1` then saves each group by itself.
 --
--- Made by migration 0018: after its release a change is a new version of the functions and
+-- Made by migration 0024: after its release a change is a new version of the functions and
 -- their types, made by a migration of its own.
 
 create type account_change_v1 as (
@@ -47,6 +48,8 @@ create type payment_change_v1 as (
     invoice_known boolean, failure_code text, version bigint, sequence bigint,
     linked_by_hand boolean, as_of timestamptz
 );
+
+create type invoice_payment_v1 as (grp int, invoice_id text, payment_id text);
 
 create type subscription_change_v1 as (
     grp int, gateway_id text, id text, user_id text, customer_id text, status text,
@@ -98,10 +101,10 @@ create function save_groups_v1(
     only_group int, at timestamptz, groups int, accounts account_change_v1[],
     identities identity_change_v1[], former former_key_change_v1[],
     by_hand change_by_hand_v1[], keys link_key_change_v1[],
-    payments payment_change_v1[], subscriptions subscription_change_v1[],
-    periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
-    requested requested_job_v1[], finished finished_job_v1[],
-    intents intent_change_v1[]
+    payments payment_change_v1[], invoiced invoice_payment_v1[],
+    subscriptions subscription_change_v1[], periods period_change_v1[],
+    events event_change_v1[], settled settled_event_v1[], requested requested_job_v1[],
+    finished finished_job_v1[], intents intent_change_v1[]
 ) returns text[] language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -121,12 +124,15 @@ begin
         ) as k;
     end if;
 
-    with held as (
-        select t.* from unnest(accounts) as t
+    -- Locked by one statement and written by another: together they would carry all
+    -- columns through each step of the plan, which costs more than a second statement.
+    select coalesce(array_agg(grp), '{}') into good from (
+        select t.grp from unnest(accounts) as t
         join payment_accounts a on a.user_id = t.user_id and a.version = t.version
         where not t.is_new and (only_group is null or t.grp = only_group)
         order by a.user_id for no key update of a skip locked
-    ), moved as (
+    ) as held;
+    if cardinality(good) > 0 then
         update payment_accounts a set
             payment_status = t.payment_status,
             payment_expire_date = t.payment_expire_date,
@@ -138,9 +144,9 @@ begin
             term_months = t.term_months, returned_at = t.returned_at,
             some_disputed = t.some_disputed,
             version = t.version + 1, updated_at = at
-        from held as t where a.user_id = t.user_id and t.changed
-    )
-    select coalesce(array_agg(grp), '{}') into good from held;
+        from unnest(accounts) as t
+        where a.user_id = t.user_id and t.changed and t.grp = any(good);
+    end if;
     if cardinality(good) < cardinality(accounts) then
         for missed in
             select t.grp, a.version = t.version as is_locked from unnest(accounts) as t
@@ -274,10 +280,12 @@ begin
                 raise exception 'a payment' using errcode = 'PG001';
             end if;
         end if;
+    end if;
+    if cardinality(invoiced) > 0 then
         insert into invoice_payments (invoice_id, payment_id, recorded_at)
-        select t.invoice_id, t.id, at from unnest(payments) as t
-        where t.invoice_id is not null and (all_good or t.grp = any(good))
-        order by t.invoice_id, t.id on conflict do nothing;
+        select t.invoice_id, t.payment_id, at from unnest(invoiced) as t
+        where all_good or t.grp = any(good)
+        order by t.invoice_id, t.payment_id on conflict do nothing;
     end if;
 
     if cardinality(subscriptions) > 0 then
@@ -372,18 +380,21 @@ begin
     end if;
 
     if cardinality(events) > 0 then
+        with new as materialized (
+            select t.* from unnest(events) as t
+            where all_good or t.grp = any(good) order by t.id, t.type
+        ), bodies as (
+            -- After the events, as what is in a `with` and is not read.
+            insert into event_bodies (received_on, id, type, body)
+            select (at at time zone 'UTC')::date, t.id, t.type, t.body from new as t
+        )
         insert into webhook_events (
             id, type, object_id, created_at, received_at, api_version, livemode, state,
             reason, waits_for, user_id
         )
         select t.id, t.type, t.object_id, t.created_at, at, t.api_version, t.livemode,
             t.state, t.reason, t.waits_for, t.user_id
-        from unnest(events) as t
-        where all_good or t.grp = any(good) order by t.id, t.type;
-        insert into event_bodies (received_on, id, type, body)
-        select (at at time zone 'UTC')::date, t.id, t.type, t.body
-        from unnest(events) as t
-        where all_good or t.grp = any(good) order by t.id, t.type;
+        from new as t;
     end if;
     if cardinality(settled) > 0 then
         update webhook_events e set
@@ -489,10 +500,10 @@ create function save_v1(
     at timestamptz, groups int, accounts account_change_v1[],
     identities identity_change_v1[], former former_key_change_v1[],
     by_hand change_by_hand_v1[], keys link_key_change_v1[],
-    payments payment_change_v1[], subscriptions subscription_change_v1[],
-    periods period_change_v1[], events event_change_v1[], settled settled_event_v1[],
-    requested requested_job_v1[], finished finished_job_v1[],
-    intents intent_change_v1[]
+    payments payment_change_v1[], invoiced invoice_payment_v1[],
+    subscriptions subscription_change_v1[], periods period_change_v1[],
+    events event_change_v1[], settled settled_event_v1[], requested requested_job_v1[],
+    finished finished_job_v1[], intents intent_change_v1[]
 ) returns text[] language plpgsql
 set lock_timeout = '100ms'
 set plan_cache_mode = 'force_generic_plan'
@@ -509,7 +520,8 @@ begin
     begin
         return save_groups_v1(
             null, at, groups, accounts, identities, former, by_hand, keys,
-            payments, subscriptions, periods, events, settled, requested, finished, intents
+            payments, invoiced, subscriptions, periods, events, settled, requested,
+            finished, intents
         );
     exception
         -- A cardinality violation: two groups hold the same row.
@@ -529,7 +541,8 @@ begin
         begin
             words[n] := (save_groups_v1(
                 n, at, groups, accounts, identities, former, by_hand, keys,
-                payments, subscriptions, periods, events, settled, requested, finished, intents
+                payments, invoiced, subscriptions, periods, events, settled, requested,
+                finished, intents
             ))[n];
         exception
             when unique_violation then

@@ -36,7 +36,7 @@ LOAD_WITH_HISTORIES: Final = f"""
 select {_LOAD}, h.own_payments, h.buckets, h.all_periods
 from history_v1($19, $20, $8, $4, $21) h
 """  # noqa: S608  # our own names
-SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 16))})"
+SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 17))})"
 
 
 def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:

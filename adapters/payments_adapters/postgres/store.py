@@ -94,7 +94,8 @@ class Connections:
     most: int
 
 
-@attrs.define
+# Without hooks: for a converter's, attrs runs Python for whatever is set.
+@attrs.define(on_setattr=attrs.setters.NO_OP)
 class PostgresStore:
     """A bounded pool of connections, opened once a process by `opened`.
 

@@ -2,8 +2,10 @@
 
 Rule 1: a batch begins when as many events wait as the last one answered or left
         waiting, for two small batches cost more than one; at the latest after as long
-        again as the last one took, and 10 ms. An event that comes after a quiet moment
-        waits for nothing. An event is recorded although its caller disconnects.
+        again as the last one took, and 10 ms. After each wait in vain the next one is
+        half as long: whose callers do not wait for answers, their events come no
+        sooner. An event that comes after a quiet moment waits for nothing. An event is
+        recorded although its caller disconnects.
 Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
         its own events wait, for five seconds at most; then they are refused as busy.
 Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
@@ -33,6 +35,8 @@ from payments_service.tallies import Tally
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
 GATHER_MAX_S: Final = 0.01
+# Callers that were answered come again within it, mostly: that is noticed.
+GATHER_MIN_S: Final = GATHER_MAX_S / 4
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.01
 BACK_OFF_MAX_S: Final = 0.5
@@ -74,6 +78,7 @@ class IngestQueue:
     _tasks: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     # How many events a batch waits for, while it is not too long after the last one.
     _expected_count: int = attrs.field(init=False, default=1)
+    _gather_s: float = attrs.field(init=False, default=GATHER_MAX_S)
     _batches_count: int = attrs.field(init=False, default=0)
     _lane_busy: bool = attrs.field(init=False, default=False)
     _slow_lane_busy: bool = attrs.field(init=False, default=False)
@@ -132,6 +137,8 @@ class IngestQueue:
     def _start_lane(self) -> None:
         if len(self._waiting) >= self._expected_count and not self._lane_busy:
             self._lane_busy = True
+            if self._expected_count > 1:
+                self._gather_s = min(self._gather_s * 2, GATHER_MAX_S)
             self._start(self._run_lane())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -162,7 +169,7 @@ class IngestQueue:
         """Let those that were answered send their next events, for a moment."""
         # A caller that went away sends nothing more.
         answered = sum(it.receipt.done() and not it.receipt.cancelled() for it in batch)
-        wait_s = min(took_s, GATHER_MAX_S)
+        wait_s = min(took_s, self._gather_s)
         count = answered + len(self._waiting) if wait_s > 0 else 1
         self._expected_count = min(max(count, 1), BATCH_EVENTS_MAX)
         self._batches_count += 1
@@ -171,8 +178,10 @@ class IngestQueue:
 
     async def _expect_no_more(self, batches_count: int, wait_s: float) -> None:
         await self._sleep(wait_s)
-        if self._batches_count == batches_count:
+        # Not if a batch has begun meanwhile: it was no wait in vain.
+        if self._batches_count == batches_count and not self._lane_busy:
             self._expected_count = 1
+            self._gather_s = max(self._gather_s / 2, GATHER_MIN_S)
             self._start_lane()
 
     def _in_time(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:

@@ -124,7 +124,6 @@ NOT_PLANNED: Final[Mapping[str, str]] = {
         ),
         "where another one was first",
     ),
-    "load_v1: from payments": "histories, which this release loads by `history_v1`",
 }
 _STATEMENT: Final = re.compile(
     r"\s*(select|with\s+\w+|insert\s+into|update|delete\s+from)\b", re.IGNORECASE

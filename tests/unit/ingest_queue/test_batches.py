@@ -12,6 +12,7 @@ from payments_service.ingest_queue import (
     BACK_OFF_MAX_S,
     BATCH_EVENTS_MAX,
     GATHER_MAX_S,
+    GATHER_MIN_S,
     IngestQueue,
 )
 from support.ingest_queue import (
@@ -58,11 +59,17 @@ async def test_while_one_batch_is_saved_the_next_one_fills(
 
 
 async def answered_after(
-    seconds: float, ledger: FaultyLedger, ingest: IngestQueue, time: Time, count: int
+    seconds: float,
+    ledger: FaultyLedger,
+    ingest: IngestQueue,
+    time: Time,
+    count: int,
+    first: int = 0,
 ) -> None:
     """Record a batch of so many events that takes so long."""
+    ledger.running.clear()
     ledger.may_run.clear()
-    waiting = handed_in(ingest, *events(count))
+    waiting = handed_in(ingest, *events(count, first=first))
     await ledger.running.wait()
     time.pass_by(seconds)
     ledger.may_run.set()
@@ -105,6 +112,51 @@ async def test_a_batch_waits_for_others_no_longer_than_the_last_one_took(
     assert ledger.batches == [2]
     await all_of(handed_in(ingest, *events(1, first=5)))
     assert ledger.batches == [2, 1]
+
+
+async def waited_in_vain(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time, first: int
+) -> float:
+    """Answer three slowly, and hand in one; return for how long it waits for others."""
+    await answered_after(3.0, ledger, ingest, time, 3, first=first)
+    waiting = handed_in(ingest, *events(1, first=first + 3))
+    await turns()
+    began = time.now
+    while not ledger.batches:
+        time.pass_by(GATHER_MIN_S / 10)
+        await turns()
+    await all_of(waiting)
+    return time.now - began
+
+
+async def test_after_a_wait_in_vain_the_next_one_is_half_as_long(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Callers that do not wait for an answer gain nothing by it; a little stays, by which
+    others are noticed.
+    """
+    waits = [await waited_in_vain(ledger, ingest, time, 4 * n) for n in range(4)]
+    assert waits == pytest.approx(
+        [GATHER_MAX_S, GATHER_MAX_S / 2, GATHER_MIN_S, GATHER_MIN_S],
+        abs=GATHER_MIN_S / 5,
+    )
+
+
+async def test_after_a_wait_for_all_that_were_expected_the_next_one_is_longer_again(
+    ledger: FaultyLedger, ingest: IngestQueue, time: Time
+) -> None:
+    """
+    Twice as long each time, up to the limit.
+    """
+    for first in (0, 4, 8):
+        await waited_in_vain(ledger, ingest, time, first)
+    await answered_after(3.0, ledger, ingest, time, 3, first=12)
+    await all_of(handed_in(ingest, *events(3, first=15)))
+
+    assert await waited_in_vain(ledger, ingest, time, 18) == pytest.approx(
+        GATHER_MAX_S / 2, abs=GATHER_MIN_S / 5
+    )
 
 
 async def test_an_event_after_a_single_one_waits_for_nothing(
