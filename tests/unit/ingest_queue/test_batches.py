@@ -1,13 +1,14 @@
 """Events that wait together share a load and a save."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from contracts.examples import ADA, APPLIED, BOB
 from contracts.faults import FaultyLedger
 from contracts.worlds import World
-from payments_core.events import Receipt
+from payments_core.events import GatewayEvent, Receipt
 from payments_service.ingest_queue import (
     BACK_OFF_MAX_S,
     BATCH_EVENTS_MAX,
@@ -63,13 +64,12 @@ async def answered_after(
     ledger: FaultyLedger,
     ingest: IngestQueue,
     time: Time,
-    count: int,
-    first: int = 0,
+    batch: Sequence[GatewayEvent],
 ) -> None:
-    """Record a batch of so many events that takes so long."""
+    """Record a batch that takes so long."""
     ledger.running.clear()
     ledger.may_run.clear()
-    waiting = handed_in(ingest, *events(count, first=first))
+    waiting = handed_in(ingest, *batch)
     await ledger.running.wait()
     time.pass_by(seconds)
     ledger.may_run.set()
@@ -83,7 +83,7 @@ async def test_a_batch_waits_for_as_many_as_were_answered_by_the_last_one(
     """
     Their callers send the next event soon; with the last of them it begins.
     """
-    await answered_after(0.004, ledger, ingest, time, 3)
+    await answered_after(0.004, ledger, ingest, time, events(3))
     first = handed_in(ingest, *events(2, first=3))
     await turns()
     assert not ledger.batches
@@ -101,7 +101,7 @@ async def test_a_batch_waits_for_others_no_longer_than_the_last_one_took(
     """
     And never longer than the limit; once it is over, nobody waits any more.
     """
-    await answered_after(took_s, ledger, ingest, time, 3)
+    await answered_after(took_s, ledger, ingest, time, events(3))
     first = handed_in(ingest, *events(2, first=3))
     await turns()
     time.pass_by(wait_s * 0.9)
@@ -118,7 +118,7 @@ async def waited_in_vain(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time, first: int
 ) -> float:
     """Answer three slowly, and hand in one; return for how long it waits for others."""
-    await answered_after(3.0, ledger, ingest, time, 3, first=first)
+    await answered_after(3.0, ledger, ingest, time, events(3, first=first))
     waiting = handed_in(ingest, *events(1, first=first + 3))
     await turns()
     began = time.now
@@ -151,7 +151,7 @@ async def test_after_a_wait_for_all_that_were_expected_the_next_one_is_longer_ag
     """
     for first in (0, 4, 8):
         await waited_in_vain(ledger, ingest, time, first)
-    await answered_after(3.0, ledger, ingest, time, 3, first=12)
+    await answered_after(3.0, ledger, ingest, time, events(3, first=12))
     await all_of(handed_in(ingest, *events(3, first=15)))
 
     assert await waited_in_vain(ledger, ingest, time, 18) == pytest.approx(
@@ -165,7 +165,7 @@ async def test_an_event_after_a_single_one_waits_for_nothing(
     """
     However long the last one took: a caller that is alone stays alone.
     """
-    await answered_after(3.0, ledger, ingest, time, 1)
+    await answered_after(3.0, ledger, ingest, time, events(1))
     await all_of(handed_in(ingest, *events(1, first=1)))
 
     assert ledger.batches == [1]
