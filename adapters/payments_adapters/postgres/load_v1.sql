@@ -185,9 +185,10 @@ declare
     has_erased boolean;
 begin
     select array_agg(loaded_v1(a)),
-        coalesce(bool_or(
-            exists (select from subscriptions s where s.user_id = a.user_id)
-        ), false),
+        -- Not by `exists`: that may be planned as one scan of all subscriptions.
+        bool_or((
+            select true from subscriptions s where s.user_id = a.user_id limit 1
+        )),
         exists (select from payments p where p.id = any(payment_ids)),
         exists (select from webhook_events e where e.id = any(event_ids)),
         exists (
@@ -236,9 +237,9 @@ begin
     end if;
     if cardinality(users) > coalesce(cardinality(user_ids), 0) then
         -- The owners of what was found.
-        select array_agg(loaded_v1(a)), coalesce(bool_or(
-            exists (select from subscriptions s where s.user_id = a.user_id)
-        ), false)
+        select array_agg(loaded_v1(a)), bool_or((
+            select true from subscriptions s where s.user_id = a.user_id limit 1
+        ))
         into accounts, has_owned
         from payment_accounts a
         where a.user_id = any(users) or a.customer_id = any(customer_ids)
