@@ -31,6 +31,7 @@ OUTAGE_AT: Final = 60
 REFUSALS: Final = 30
 SEED: Final = 11
 
+SOME: Final = 5
 _TERMINATE: Final = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where datname = $1 and application_name = 'payments-gateway'
@@ -167,12 +168,64 @@ async def test_f11_an_outage_is_told_and_outlived(
     assert [answer.status_code for answer in told] == [503, 200]
     assert told[0].json() == {
         "status": "not ready",
-        "reason": "database unavailable",
+        "reason": "database_unavailable",
+        "detail": "the database does not answer",
     }
     assert {answer.status_code for answer in during} == {503}
     assert_only_ever_unavailable(stripe)
     assert set(stripe.acknowledged) <= (await kept_ids(store)).keys()
     await assert_each_counted_once(ready.world.database_url, everybody)
+
+
+async def test_f11_a_database_that_only_reads_is_told_and_outlived(
+    ready: ServiceProcess, database: Database
+) -> None:
+    """
+    As after a failover: webhooks are 503, to be sent again, and nothing else; it is
+    not ready and says why, and lives. Once writes are back it goes on, though it has
+    sessions that only read.
+    """
+    everybody, stripe = everybody_pays(ready)
+    bell = Bell(OUTAGE_AT)
+    stripe.on_answer = bell.hear
+    told: list[tuple[int, object, bool]] = []
+
+    async def fail_over(http: httpx.AsyncClient) -> None:
+        await bell.wait()
+        await databases.only_read(ready.world.database_url, on=True)
+        await database.cut()
+        told.append(await said(http, 503))
+        before = len(stripe.answers)
+        await until(lambda: _has(stripe, before + SOME, http, ready))
+        during = {answer.status_code for answer in stripe.answers[before:]}
+        await databases.only_read(ready.world.database_url, on=False)
+        told.append(await said(http, 200))
+        assert during == {503}
+
+    async def said(http: httpx.AsyncClient, status: int) -> tuple[int, object, bool]:
+        answer = await readiness(http, ready, status)
+        if answer.is_success:
+            # What takes the writes is what is asked: a webhook may be the first.
+            await until(
+                lambda: _is_shown(http, ready, "payments_database_writable 1.0")
+            )
+        shown = await http.get(f"{ready.ops_url}/metrics")
+        writable = "payments_database_writable 1.0" in shown.text
+        return answer.status_code, answer.json().get("reason"), writable
+
+    async with client() as http, anyio.create_task_group() as tasks:
+        tasks.start_soon(fail_over, http)
+        await stripe.deliver(ready)
+
+    assert told == [(503, "database_read_only", False), (200, None, True)]
+    assert_only_ever_unavailable(stripe)
+    await assert_each_counted_once(ready.world.database_url, everybody)
+
+
+async def _is_shown(
+    http: httpx.AsyncClient, service: ServiceProcess, line: str
+) -> bool:
+    return line in (await http.get(f"{service.ops_url}/metrics")).text
 
 
 async def readiness(

@@ -326,7 +326,7 @@ async def test_t38_a_server_that_only_reads_lets_nobody_in(
         async with httpx.AsyncClient(verify=TLS) as http:
             ready = await http.get(f"{alone.ops_url}/readyz")
             shown = (await http.get(f"{alone.ops_url}/metrics")).text
-    assert (ready.status_code, ready.json()["reason"]) == (503, "revocations not read")
+    assert (ready.status_code, ready.json()["reason"]) == (503, "database_read_only")
     assert "payments_revocations_polls_failed_total 0.0" not in shown
     assert "payments_revocations_polls_failed_total" in shown
     assert "payments_revocations_over_cap 0.0" in shown

@@ -16,6 +16,7 @@ import attrs
 import httpx
 import pytest
 
+from support import databases
 from support.plain_http import TLS
 from support.profiles import only_in_prove
 from support.service import World, free_port
@@ -169,6 +170,45 @@ def test_f07_it_ends_once_however_often_it_is_told(
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.05)
         assert_ends(process, number, log)
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", pytest.param("worker", marks=only_in_prove)]
+)
+def test_f07_f11_it_starts_and_ends_while_the_database_only_reads(
+    command: str, database_url: str, tmp_path: Path
+) -> None:
+    """
+    It is not ready and says why, and lives: a restart would mend nothing.
+    """
+    ops_port, log = free_port(), tmp_path / "log"
+    # As the first process stamped it.
+    databases.run(databases.execute(database_url, _STAMP))
+    databases.run(databases.only_read(database_url, on=True))
+    url = f"http://127.0.0.1:{ops_port}"
+    env = World(database_url).env(free_port(), ops_port)
+    with begun(command, env, log) as process:
+        while reason_at(url) != "database_read_only":
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        alive = httpx.get(f"{url}/livez", timeout=5, verify=TLS)
+        shown = httpx.get(f"{url}/metrics", timeout=5, verify=TLS).text
+        assert_ends(process, signal.SIGTERM, log)
+    assert alive.status_code == 200
+    assert "payments_database_writable 0.0" in shown
+
+
+_STAMP: Final = "insert into deployment (singleton, livemode) values (true, false)"
+
+
+def reason_at(url: str) -> str | None:
+    """Return why a process is not ready; None if it is, or does not listen yet."""
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=5, verify=TLS)
+    except httpx.HTTPError:
+        return None
+    reason: str | None = answer.json().get("reason")
+    return reason
 
 
 def is_ready(url: str) -> bool:

@@ -42,6 +42,17 @@ async def fetch(dsn: str, query: str, *values: object) -> list[Any]:
         await connection.close()
 
 
+async def only_read(dsn: str, *, on: bool) -> None:
+    """Let new sessions of a database only read; those that there are stay as they are.
+
+    A failover leaves such sessions, too.
+    """
+    setting = f"default_transaction_read_only = {'on' if on else 'off'}"
+    name = dsn.rpartition("/")[2]
+    # From another database, whose sessions may write.
+    await execute(named(dsn, "postgres"), f"alter database {name} set {setting}")
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Lend a server: the one that PAYMENTS_TEST_DATABASE_URL names, or our own."""

@@ -587,6 +587,87 @@ async def test_t65_a_connection_that_is_lost_makes_room_once(
     assert len(listener.connections.connections) == 1
 
 
+# The end
+
+
+def closes(transport: Transport) -> list[bool]:
+    """Return of each answer whether it says that its connection ends."""
+    _, *answers = transport.written.split(b"HTTP/1.1 ")
+    return [b"connection: close\r\n" in it for it in answers]
+
+
+async def test_f07_each_answer_while_it_drains_says_that_the_connection_ends() -> None:
+    """
+    Of a request in flight, of one on a connection that was idle, and of a new one; no
+    connection is closed without an answer.
+    """
+    listener = Listener()
+    held, idle = listener.connect(), listener.connect()
+    held[0].data_received(HELD)
+    idle[0].data_received(GET)
+    await rounds()
+
+    listener.connections.drain()
+    assert not idle[1].is_closing()
+    new = listener.connect()
+    for connection in (idle[0], new[0]):
+        connection.data_received(GET)
+    listener.go.set()
+    await rounds()
+
+    assert [closes(it) for _, it in (held, idle, new)] == [
+        [True],
+        [False, True],
+        [True],
+    ]
+    assert all(it.is_closing() for _, it in (held, idle, new))
+
+
+async def test_f07_requests_that_wait_are_answered_before_the_connection_ends() -> None:
+    """
+    Those that came before the drain and after it: the last answer alone says so.
+    """
+    listener = Listener()
+    connection, transport = listener.connect()
+    connection.data_received(HELD + GET)
+    await rounds()
+
+    listener.connections.drain()
+    connection.data_received(GET)
+    await rounds()
+    listener.go.set()
+    await rounds(60)
+
+    assert closes(transport) == [False, False, True]
+    assert transport.is_closing()
+
+
+async def test_f07_a_header_that_has_begun_is_waited_for() -> None:
+    """
+    Until it is whole, and no longer than at any other time.
+    """
+    listener = Listener()
+    (slow, answered), (silent, refused), (_, fresh), (idle, ended) = (
+        listener.connect() for _ in range(4)
+    )
+    slow.data_received(GET[:9])
+    silent.data_received(GET[:9])
+    idle.data_received(GET)
+    await rounds()
+
+    listener.connections.drain()
+    for connection in list(listener.connections.connections):
+        connection.shutdown()
+    assert [it.is_closing() for it in (answered, refused)] == [False, False]
+    assert [it.is_closing() for it in (fresh, ended)] == [True, True]
+    slow.data_received(GET[9:])
+    await rounds()
+    listener.after(HEADER_S_MAX + 1)
+
+    assert closes(answered) == [True]
+    assert problem(refused) == (408, "slow_header")
+
+
 # What it rests on
 
 
@@ -642,6 +723,8 @@ def test_every_hook_that_is_overridden_is_uvicorns(ours: type, theirs: type) -> 
         ("send_400_response", HttpToolsProtocol.data_received),
         ("on_tick", uvicorn.Server.main_loop),
         ("should_upgrade", HttpToolsProtocol.data_received),
+        ("connection.shutdown", uvicorn.Server.shutdown),
+        ("self.shutdown", uvicorn.Server._serve),
     ],
 )
 def test_uvicorn_calls_the_hooks_that_nobody_else_calls(

@@ -49,7 +49,7 @@ from payments_core.event_list import EventQuery
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.health import Readiness, Reason, create_ops_app
 from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
 from payments_service.metrics.gateway import (
     GatewayCallMetrics,
@@ -432,7 +432,9 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     """
     it = Guarded()
     nobody: Any = None
-    readiness = Readiness(nobody, lambda: it.breaker.key.trouble)
+    readiness = Readiness(
+        nobody, {Reason.STRIPE_KEY_REFUSED: lambda: it.breaker.key.trouble}
+    )
     with pytest.raises(GatewayMisconfigured):
         await it.send(REFUSED)
     app: Any = create_ops_app(readiness, [])
@@ -440,7 +442,11 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["reason"] == f"Stripe: {REFUSED.reason}"
+    assert answer.json() == {
+        "status": "not ready",
+        "reason": "stripe_key_refused",
+        "detail": f"Stripe: {REFUSED.reason}",
+    }
 
 
 async def test_the_breaker_tells_the_metrics() -> None:

@@ -17,9 +17,15 @@ _STAMPED: Final = sa.select(deployment.c.livemode)
 
 
 async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
-    """Stamp a new database with its mode; return the mode that it has."""
-    await store.execute(_STAMP, mode=livemode)
-    return bool(await read_livemode(store))
+    """Stamp a new database with its mode; return the mode that it has.
+
+    Of one that is stamped it is read: a process starts though no write is possible.
+    """
+    stamped = await read_livemode(store)
+    if stamped is None:
+        await store.execute(_STAMP, mode=livemode)
+        stamped = await read_livemode(store)
+    return bool(stamped)
 
 
 async def read_livemode(store: PostgresStore) -> bool | None:

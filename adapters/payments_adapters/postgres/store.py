@@ -21,6 +21,7 @@ from payments_adapters.postgres.engine import (
     engine_on,
     plain_dsn,
 )
+from payments_adapters.postgres.writability import Writability
 from payments_core.errors import StoreUnavailable
 
 Connection = Any  # asyncpg ships no types
@@ -33,6 +34,10 @@ KEPT_FOR_S: Final = 10.0
 IDLE_FOR_S: Final = 240.0
 # Beside the pool: what is rare neither waits for what is hot nor takes its place.
 RARE_CONNECTIONS_MAX: Final = 2
+# How often a new session is asked, while the server only reads.
+WRITES_POLL_S: Final = 0.5
+# A standby says so, too.
+_READS_ONLY: Final = "select current_setting('transaction_read_only')::boolean"
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 
@@ -101,11 +106,15 @@ class PostgresStore:
 
     What is hot is asyncpg's own, on a `connection`; everything else is a statement of
     SQLAlchemy's that `execute` runs, on a few connections beside the pool.
+
+    A write that a server refuses, since it only reads, ends all its connections: after
+    a failover new ones lead elsewhere. Stores of one database share `writability`.
     """
 
     _dsn: str = attrs.field(converter=plain_dsn, repr=False)
     _pool_size: int = 8
     _rare_size: int = RARE_CONNECTIONS_MAX
+    writability: Writability = attrs.field(factory=Writability, kw_only=True)
     _pool: Any = attrs.field(init=False, default=None, repr=False)
     _engine: AsyncEngine = attrs.field(init=False, repr=False)
     # The connection that was used last: the pool itself takes a task for each return.
@@ -114,6 +123,11 @@ class PostgresStore:
     _acquiring: int = attrs.field(init=False, default=0)
     _closing: bool = attrs.field(init=False, default=False)
     _releasing: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
+    # Of SQLAlchemy's connections: those of an earlier one are not used again.
+    _generation: int = attrs.field(init=False, default=0)
+    _awaiting_writes: "asyncio.Task[None] | None" = attrs.field(
+        init=False, default=None, repr=False
+    )
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
@@ -147,7 +161,7 @@ class PostgresStore:
         return Connections(self._pool.get_size() - idle, idle, self._pool_size)
 
     def _made_engine(self) -> AsyncEngine:
-        return engine_on(
+        engine = engine_on(
             self._dsn,
             connecting={
                 "command_timeout": COMMAND_TIMEOUT_S,
@@ -161,12 +175,26 @@ class PostgresStore:
             pool_recycle=IDLE_FOR_S,
             pool_pre_ping=True,
         )
+        sa.event.listen(engine.sync_engine, "connect", self._mark)
+        sa.event.listen(engine.sync_engine, "checkout", self._refuse_old)
+        return engine
+
+    def _mark(self, _: object, record: Any) -> None:  # SQLAlchemy's own
+        record.info["generation"] = self._generation
+
+    def _refuse_old(self, _: object, record: Any, __: object) -> None:
+        if record.info["generation"] != self._generation:
+            # Its pool then closes it, and makes another one.
+            raise sa.exc.DisconnectionError
 
     async def _close(self) -> None:
         """Close the pool; a database that does not answer is not waited for."""
         self._closing = True
         if self._letting_go is not None:
             self._letting_go.cancel()
+        if self._awaiting_writes is not None:
+            self._awaiting_writes.cancel()
+            await asyncio.wait([self._awaiting_writes])
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 kept, self._kept = self._kept, None
@@ -199,6 +227,7 @@ class PostgresStore:
             if not self._keep(connection):
                 await self._pool.release(connection)
         except OUTCOME_UNKNOWN as error:
+            self._hear(error)
             raise StoreUnavailable from error
 
     def _release_later(self, connection: Connection) -> None:
@@ -259,26 +288,76 @@ class PostgresStore:
             StoreUnavailable: the database does not answer. Whether it did what was
                 asked for is not known.
         """
-        with our_errors():
-            connection = await self._started()
-            try:
-                result = await connection.execute(statement, values)
-                if not result.returns_rows:
-                    return []
-                names = tuple(result.keys())
-                return [dict(zip(names, row, strict=True)) for row in result]
-            finally:
-                await connection.close()
+        try:
+            with our_errors():
+                return await self._executed(statement, values)
+        except StoreUnavailable as error:
+            self._hear(error.__cause__)
+            raise
+
+    async def _executed(
+        self, statement: sa.Executable, values: Mapping[str, object]
+    ) -> Sequence[Mapping[str, Any]]:
+        connection = await self._started()
+        try:
+            result = await connection.execute(statement, values)
+            if not result.returns_rows:
+                return []
+            names = tuple(result.keys())
+            return [dict(zip(names, row, strict=True)) for row in result]
+        finally:
+            await connection.close()
 
     async def _started(self) -> AsyncConnection:
         with connection_errors():
             return await self._engine.connect()
 
     async def ping(self) -> None:
-        """Return if the database answers.
+        """Return if the database answers; see whether it takes writes.
 
         Raises:
-            StoreUnavailable: it does not.
+            StoreUnavailable: it does not answer.
         """
+        if await self._reads_only():
+            self._lose_writes()
+
+    async def _reads_only(self) -> bool:
         async with self.connection() as connection:
-            await connection.fetchval("select 1")
+            return bool(await connection.fetchval(_READS_ONLY))
+
+    def _hear(self, error: BaseException | None) -> None:
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self._lose_writes()
+
+    def _lose_writes(self) -> None:
+        self.writability.lose()
+        if self._awaiting_writes is None and not self._closing:
+            self._awaiting_writes = asyncio.create_task(self._await_writes())
+            self._awaiting_writes.add_done_callback(self._awaited)
+
+    async def _await_writes(self) -> None:
+        """Use no session of before, and ask new ones, until one takes writes."""
+        await self._renew()
+        while await self._still_reads_only():
+            await asyncio.sleep(WRITES_POLL_S)
+            await self._renew()
+        # Of those that were made meanwhile some may be of the server that only reads.
+        await self._renew()
+        self.writability.regain()
+
+    def _awaited(self, _: object) -> None:
+        self._awaiting_writes = None
+
+    async def _still_reads_only(self) -> bool:
+        try:
+            return await self._reads_only()
+        except StoreUnavailable:
+            return True
+
+    async def _renew(self) -> None:
+        """Have every connection made anew, before it is used the next time."""
+        await self._pool.expire_connections()
+        self._generation += 1
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._release_later(kept)

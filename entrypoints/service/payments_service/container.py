@@ -391,7 +391,7 @@ def build_container(
     measuring = MeasuredUseCases()
     container.register(MeasuredUseCases, instance=measuring)
     revocation_log = PostgresRevocationLog(
-        store, PostgresStore(settings.database_url, 1)
+        store, PostgresStore(settings.database_url, 1, writability=store.writability)
     )
     container.register(PostgresRevocationLog, instance=revocation_log)
     refreshing = Refreshing.of(settings, system_clock)

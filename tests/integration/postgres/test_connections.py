@@ -1,6 +1,8 @@
 """Connections of the pool that are cut, awaited or idle; no plan reads a table."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,6 +29,7 @@ from contracts.stores import SAVED, Stores, moved, users
 from payments_adapters.postgres import schema
 from payments_adapters.postgres.ledger import PostgresLedger
 from payments_adapters.postgres.store import (
+    KEPT_FOR_S,
     RARE_CONNECTIONS_MAX,
     Connections,
     PostgresStore,
@@ -251,6 +254,95 @@ async def test_a_rare_statement_that_finds_no_connection_free_is_told(
                 with pytest.raises(StoreUnavailable):
                     await store.execute(_PID)
             await waiting
+
+
+# Connections that stay are closed after this, and after minutes.
+SOON_S: Final = KEPT_FOR_S / 2
+_WRITE: Final = "update deployment set livemode = livemode"
+_RARE_WRITE: Final = sa.text(_WRITE)
+
+
+async def written(store: PostgresStore) -> bool:
+    try:
+        async with store.connection() as connection:
+            await connection.execute(_WRITE)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+async def writable(store: PostgresStore) -> bool:
+    await store.ping()
+    return not store.writability.is_lost
+
+
+async def written_rarely(store: PostgresStore) -> bool:
+    try:
+        await store.execute(_RARE_WRITE)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("write", [written, written_rarely])
+async def test_f11_no_session_of_a_server_that_only_reads_is_kept(
+    database_url: str,
+    write: Callable[[PostgresStore], Awaitable[bool]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    As after a failover: what a write is refused by is not used again. All are made
+    anew, also those that were not refused anything yet, and soon writes go on.
+    """
+    monkeypatch.setattr("payments_adapters.postgres.store.WRITES_POLL_S", 0.001)
+    await databases.only_read(database_url, on=True)
+    async with (
+        PostgresStore(database_url, 3).opened() as store,
+        AsyncExitStack() as all_,
+    ):
+        for _ in range(3):
+            await all_.enter_async_context(store.connection())
+        await store.execute(_PID)
+        await all_.aclose()
+        assert not await write(store)
+        assert store.writability.is_lost
+        assert await store.execute(_PID)
+
+        await databases.only_read(database_url, on=False)
+        async with asyncio.timeout(SOON_S):
+            while not await writable(store):
+                continue
+        assert [await written(store), await written_rarely(store)] == [True, True]
+        for _ in range(3):
+            connection = await all_.enter_async_context(store.connection())
+            await connection.execute(_WRITE)
+    assert store.writability.lost_for_s == 0
+
+
+async def test_f11_a_ping_tells_that_a_server_only_reads(database_url: str) -> None:
+    """
+    Before anything was written there; it answers all the same. Another store of the
+    same database knows it, too.
+    """
+    await databases.only_read(database_url, on=True)
+    async with PostgresStore(database_url, 1).opened() as store:
+        other = PostgresStore(database_url, 1, writability=store.writability)
+        await store.ping()
+        assert other.writability.is_lost
+        assert await store.execute(_PID)
+
+
+async def test_f11_what_waits_for_writes_ends_with_its_store(database_url: str) -> None:
+    """
+    Nothing is left behind, and a store that is opened again begins anew.
+    """
+    await databases.only_read(database_url, on=True)
+    store, before = PostgresStore(database_url, 1), asyncio.all_tasks()
+    for _ in range(2):
+        async with store.opened():
+            assert not await written(store)
+            assert asyncio.all_tasks() > before
+    assert asyncio.all_tasks() == before
 
 
 async def test_the_driver_reads_the_dsn_itself(database_url: str) -> None:

@@ -1,6 +1,8 @@
 """The second listener: whether the process lives, is ready, and how it does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Final
 
 import attrs
 from litestar import Litestar, Response, get
@@ -15,29 +17,72 @@ from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
 from payments_service.metrics.backlog import BacklogMetrics
+from payments_service.metrics.database import DatabaseMetrics
+
+# A failover that is quick is no reason to take a process from the balancer.
+READ_ONLY_S_MAX: Final = 5.0
+
+
+class Reason(StrEnum):
+    """Why a process is not ready: a word for programs, see `docs/operations.md`."""
+
+    DRAINING = "draining"
+    KEYS_NOT_READ = "keys_not_read"
+    STRIPE_KEY_REFUSED = "stripe_key_refused"
+    CHILD_PROCESS_DOWN = "child_process_down"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    DATABASE_READ_ONLY = "database_read_only"
+    REVOCATIONS_NOT_READ = "revocations_not_read"
+
+
+_DETAILS: Final = {
+    Reason.DRAINING: "it was asked to end, and answers what still comes",
+    Reason.DATABASE_UNAVAILABLE: "the database does not answer",
+    Reason.DATABASE_READ_ONLY: "the database only reads, by a failover or a setting",
+    Reason.REVOCATIONS_NOT_READ: "it is not known which tokens are revoked",
+}
+
+
+@attrs.frozen
+class NotReady:
+    """Why a process is not ready; `detail` is for people."""
+
+    reason: Reason
+    detail: str
+
+    @classmethod
+    def of(cls, reason: Reason) -> "NotReady":
+        return cls(reason, _DETAILS[reason])
 
 
 @attrs.define
 class Readiness:
-    """Whether this process takes requests; falls before the socket closes."""
+    """Whether this process takes requests; falls before the socket closes.
+
+    `troubles` say what else is wrong, in a few words; None if nothing is.
+    """
 
     _store: PostgresStore
-    # What else is wrong, in a few words.
-    _trouble: Callable[[], str | None] = lambda: None
+    _troubles: Mapping[Reason, Callable[[], str | None]] = attrs.field(factory=dict)
     # Whether it is known which tokens are revoked.
     _is_leased: Callable[[], bool] = lambda: True
     draining: bool = False
 
-    async def reason_against(self) -> str | None:
+    async def reason_against(self) -> NotReady | None:
         if self.draining:
-            return "draining"
-        if trouble := self._trouble():
-            return trouble
+            return NotReady.of(Reason.DRAINING)
+        for reason, trouble in self._troubles.items():
+            if detail := trouble():
+                return NotReady(reason, detail)
         try:
             await self._store.ping()
         except Unavailable:
-            return "database unavailable"
-        return None if self._is_leased() else "revocations not read"
+            return NotReady.of(Reason.DATABASE_UNAVAILABLE)
+        is_leased, writes = self._is_leased(), self._store.writability
+        # Without writes no lease can be had: what causes it is told.
+        if writes.lost_for_s >= READ_ONLY_S_MAX or (writes.is_lost and not is_leased):
+            return NotReady.of(Reason.DATABASE_READ_ONLY)
+        return None if is_leased else NotReady.of(Reason.REVOCATIONS_NOT_READ)
 
 
 @get("/livez")
@@ -48,14 +93,17 @@ async def livez() -> dict[str, str]:
 
 @get("/readyz")
 async def readyz(state: State) -> Response[dict[str, str]]:
-    reason = await state.readiness.reason_against()
-    if reason is None:
+    against = await state.readiness.reason_against()
+    if against is None:
         return Response({"status": "ok"})
-    return Response({"status": "not ready", "reason": reason}, status_code=503)
+    told = {"status": "not ready", "reason": against.reason, "detail": against.detail}
+    return Response(told, status_code=503)
 
 
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
+    for database in state.asked:
+        await database.ask()
     if state.backlog is not None:
         await state.backlog.measure()
     return Response(
@@ -73,6 +121,7 @@ def create_ops_app(
     `backlog` is that of what is shown which is measured each time.
     """
     registry = CollectorRegistry()
+    shown = [*shown]
     for collector in shown:
         registry.register(collector)
     app = Litestar(
@@ -82,6 +131,7 @@ def create_ops_app(
                 "readiness": readiness,
                 "registry": registry,
                 "backlog": backlog,
+                "asked": [it for it in shown if isinstance(it, DatabaseMetrics)],
             }
         ),
         before_request=no_body,

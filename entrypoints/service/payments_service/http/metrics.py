@@ -13,6 +13,7 @@ from payments_service.delivery_reports import DeliveryReports
 from payments_service.ingest_queue import IngestQueue
 from payments_service.limit_reports import LimitReports
 from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
+from payments_service.metrics.database import DatabaseMetrics
 from payments_service.metrics.gateway import (
     GatewayCallMetrics,
     GatewayMetrics,
@@ -44,6 +45,7 @@ from payments_service.webhook_reports import WebhookReports
 def of_any(container: Container) -> Sequence[Collector]:
     """Return what every process shows."""
     return (
+        DatabaseMetrics(container[PostgresStore]),
         ProcessMetrics(container[PostgresStore], container[EventLoopLag]),
         GatewayMetrics(container[CircuitBreaker]),
         GatewayCallMetrics(container[GatewayReports]),

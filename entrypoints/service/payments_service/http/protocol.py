@@ -14,6 +14,10 @@ Rule 3: one listener holds so many connections. A newcomer takes the place of th
         Half of them may be kept open between requests.
 Rule 4: who does not read an answer, nor the end of a connection, loses it.
 
+Rule 5: while it drains, each answer says that its connection ends. A request that has
+        begun to come is taken to its end, also when the listener is closed: rules 2
+        and 4 hold until the last connection is gone.
+
 Nothing is done for each byte or field of an ordinary request: sizes are added up per
 read, and deadlines are looked at once a second for all connections.
 """
@@ -29,7 +33,11 @@ from typing import Any, Final, Literal
 import structlog
 import uvicorn
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from payments_core.errors import RETRY_AFTER_S
@@ -54,6 +62,8 @@ UNREAD_S_MAX: Final = 20.0
 YOUNG_S: Final = 1.0
 # Requests in flight get this long to end once the socket is closed.
 GRACE_S: Final = 20
+# Nobody waits for a probe or a scrape of a process that is gone.
+OPS_GRACE_S: Final = 2
 # Probes and scrapes.
 OPS_CONNECTIONS_MAX: Final = 64
 # How often uvicorn ticks.
@@ -113,6 +123,14 @@ class Connections(ServerState):
         # Bytes are in the way that the other side does not take:
         self._unread = dict[LimitedProtocol, float]()
         self._refused = 0
+        self.is_draining = False
+
+    def drain(self) -> None:
+        """Keep no connection for another request: each answer says so from now on."""
+        self.is_draining = True
+        for connection in [*self.connections]:
+            if isinstance(connection, LimitedProtocol):
+                connection.close_after_answers()
 
     def admit(self, newcomer: "LimitedProtocol", now: float) -> bool:
         """Say whether there is room for one more; make it if that is possible."""
@@ -229,6 +247,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._problem: HttpProblem | None = None
         # Nothing that comes is read any more.
         self._is_refused = False
+        # Whose answer says that the connection ends, since the service does.
+        self._last: RequestResponseCycle | None = None
 
     # The connection
 
@@ -279,14 +299,34 @@ class LimitedProtocol(HttpToolsProtocol):
         is_upgrade = self.parser.should_upgrade()
         if is_upgrade and any(name in _ANNOUNCING for name, _ in self.headers):
             self._stop(UPGRADE)
+        before = self.cycle
         super().on_headers_complete()
         self._in_header, self._more_bytes = False, 0
+        if self.server_state.is_draining:
+            self._close_after(before)
         self.server_state.busy(self)
         if is_upgrade:
             # The parser would take what comes for the other protocol's.
             self._is_refused, self.cycle.keep_alive = True, False
         # The request has its fields; trailers, which come after the body, go nowhere.
         self.headers = _NOWHERE
+
+    def _close_after(self, before: RequestResponseCycle | None) -> None:
+        """Let the latest answer be the last one, and not the one `before` it."""
+        if before is not None and before is self._last and not before.response_started:
+            before.keep_alive = True
+        self.close_after_answers()
+
+    def close_after_answers(self) -> None:
+        """Let the answer to the latest request be the last one."""
+        if self._is_answering and self.cycle.keep_alive:
+            self._last, self.cycle.keep_alive = self.cycle, False
+
+    @override
+    def shutdown(self) -> None:
+        """Close if nothing is on its way; a header that has begun is waited for."""
+        if not self._in_header or self._is_answering:
+            super().shutdown()
 
     def _check_header(self) -> None:
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -408,6 +448,25 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.up.set()
 
+    def drain(self) -> None:
+        """Take what comes, and let each answer say that its connection ends."""
+        self._connections.drain()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.drain()
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        """Keep the deadlines, for which nothing ticks any more."""
+        while True:
+            await asyncio.sleep(1)
+            self._connections.sweep(asyncio.get_running_loop().time())
+
     @override
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
@@ -426,6 +485,7 @@ def server_of(
     lifespan: Literal["on", "off"],
     connections_max: int = OPS_CONNECTIONS_MAX,
     keep_alive_s: int = KEEP_ALIVE_S,
+    grace_s: int = GRACE_S,
 ) -> Server:
     """Return a server of an ASGI app."""
     config = uvicorn.Config(
@@ -439,6 +499,6 @@ def server_of(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=grace_s,
     )
     return Server(config, Connections(connections_max, keep_alive_s))

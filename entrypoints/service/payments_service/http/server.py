@@ -13,9 +13,9 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
 from payments_service.http.app import create_app
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.health import Readiness, Reason, create_ops_app
 from payments_service.http.metrics import of_service
-from payments_service.http.protocol import Server, server_of
+from payments_service.http.protocol import OPS_GRACE_S, Server, server_of
 from payments_service.metrics.process import EventLoopLag
 from payments_service.refreshing import Refreshing
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
@@ -27,7 +27,7 @@ GC_THRESHOLD: Final = 20_000
 class Service:
     """The running service: `public` and `ops` are bound listeners.
 
-    It is not ready while `trouble` names something that it needs and has not.
+    It is not ready while `trouble` names a process that it needs and that is down.
     """
 
     _container: Container
@@ -49,7 +49,10 @@ class Service:
         refreshing = self._container[Refreshing]
         readiness = Readiness(
             self._container[PostgresStore],
-            lambda: self._trouble() or refreshing.trouble,
+            {
+                Reason.CHILD_PROCESS_DOWN: self._trouble,
+                Reason.KEYS_NOT_READ: lambda: refreshing.trouble,
+            },
             lambda: revocations.is_leased,
         )
         app = server_of(
@@ -59,7 +62,9 @@ class Service:
             keep_alive_s=self._keep_alive_s,
         )
         ops = server_of(
-            create_ops_app(readiness, of_service(self._container)), lifespan="off"
+            create_ops_app(readiness, of_service(self._container)),
+            lifespan="off",
+            grace_s=OPS_GRACE_S,
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve([self._public]))
@@ -86,6 +91,7 @@ class Service:
         await app.up.wait()
         structlog.get_logger().info("draining", seconds=self._drain_s)
         readiness.draining = True
+        app.drain()
         await asyncio.sleep(self._drain_s)
         # Who waits for a change is answered: they would be waited for.
         self._container[ReadFeed].stop()

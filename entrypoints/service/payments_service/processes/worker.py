@@ -13,9 +13,9 @@ from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
-from payments_service.http.health import Readiness, create_ops_app
+from payments_service.http.health import Readiness, Reason, create_ops_app
 from payments_service.http.metrics import of_worker
-from payments_service.http.protocol import server_of
+from payments_service.http.protocol import OPS_GRACE_S, server_of
 from payments_service.metrics.process import EventLoopLag
 from payments_service.processes.start import bound, require_own_database, spans_of
 from payments_service.settings import Settings
@@ -64,10 +64,18 @@ async def _work(
             return
         listener = bound(settings.host, settings.ops_port, "PAYMENTS_OPS_PORT")
         breaker = container[CircuitBreaker]
-        readiness = Readiness(container[PostgresStore], lambda: breaker.key.trouble)
+        readiness = Readiness(
+            container[PostgresStore],
+            {Reason.STRIPE_KEY_REFUSED: lambda: breaker.key.trouble},
+        )
+
+        def stop() -> None:
+            readiness.draining = True
+            working.stop()
+
         ops_app = create_ops_app(readiness, *of_worker(container))
-        ops = server_of(ops_app, lifespan="off")
-        ending.by(working.stop)
+        ops = server_of(ops_app, lifespan="off", grace_s=OPS_GRACE_S)
+        ending.by(stop)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ops.serve([listener]))
             looking = tasks.create_task(container[EventLoopLag].keep_looking())

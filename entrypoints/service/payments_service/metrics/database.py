@@ -1,0 +1,40 @@
+"""Whether the database takes writes."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from payments_adapters.postgres.store import PostgresStore
+from payments_core.errors import Unavailable
+
+# A scrape has 10 s, and may not be all that a silent database takes.
+ASKED_S_MAX: Final = 2.0
+
+
+class DatabaseMetrics(Collector):
+    """Whether the database takes writes; asked for when it is shown."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self._is_writable = False
+
+    async def ask(self) -> None:
+        try:
+            async with asyncio.timeout(ASKED_S_MAX):
+                await self._store.ping()
+        except (Unavailable, TimeoutError):
+            self._is_writable = False
+        else:
+            self._is_writable = not self._store.writability.is_lost
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "payments_database_writable",
+            "1 while the database takes writes; 0 where it only reads, or is silent.",
+            value=float(self._is_writable),
+        )
