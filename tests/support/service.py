@@ -162,16 +162,18 @@ class ServiceProcess:
 
 
 def start(
-    world: World, port: int = 0, *, release: Path | None = None
+    world: World, port: int = 0, *, ops_port: int = 0, release: Path | None = None
 ) -> ServiceProcess:
     """Start a process and return once it says that it is ready.
 
-    `release` is a checkout of another release, whose code it runs.
+    A port that is 0 is a free one. `release` is a checkout of another release, whose
+    code it runs.
     """
     code = 0
     # A port that was free may be another process's by the time that ours binds it.
     for _ in range(1 if port else PORTS_TRIED):
-        service = _launched(world, port or free_port(), release)
+        ports = port or free_port(), ops_port or free_port()
+        service = _launched(world, ports, release)
         if _is_up(service):
             return service
         service.process.kill()
@@ -181,8 +183,10 @@ def start(
     raise RuntimeError(f"the service did not start: {code}")
 
 
-def _launched(world: World, port: int, release: Path | None) -> ServiceProcess:
-    ops_port = free_port()
+def _launched(
+    world: World, ports: tuple[int, int], release: Path | None
+) -> ServiceProcess:
+    port, ops_port = ports
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "serve"],
         env={**world.env(port, ops_port), **_LOGGING, **_code_of(release)},

@@ -28,7 +28,8 @@ from payments_service.container import Container
 
 AT_ONCE: Final = 8
 IDLE_S: Final = 0.5
-IDLE_MAX_S: Final = 10.0
+# It goes on within this once a database is back.
+IDLE_MAX_S: Final = 4.0
 # Well within the time that Kubernetes gives a pod to end.
 FINISH_WITHIN_S: Final = 15.0
 # A repair: what is linkable is linked where it is saved. It reads all that is unlinked.
