@@ -1,9 +1,10 @@
 """SIGTERM: whoever was let in gets an answer, and the answer is true."""
 
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import anyio
@@ -22,7 +23,9 @@ from faults.payers import (
     register,
 )
 from payments_adapters.postgres.store import PostgresStore
-from support.service import ServiceProcess, World, start
+from payments_core.caller import FEED_SCOPE
+from support.profiles import only_in_prove
+from support.service import PREFIX, ServiceProcess, World, start
 
 pytestmark = pytest.mark.anyio
 
@@ -31,16 +34,21 @@ MONTHS: Final = 25
 DRAIN_S: Final = 2
 # A process that waits for nobody is gone after 0.3 s; the gate holds for 5.
 STAYS_S: Final = 1.0
+# All of a test is done by then.
+LONG_S: Final = 300
+READ_BYTES: Final = 65_536
 
 
 @attrs.frozen
 class DrainingWorld(World):
     """Where a balancer needs a while to look away."""
 
+    drain_s: int = DRAIN_S
+
     @override
     def env(self, port: int, ops_port: int) -> dict[str, str]:
         env = super().env(port, ops_port)
-        return env | {"PAYMENTS_DRAIN_S": str(DRAIN_S)}
+        return env | {"PAYMENTS_DRAIN_S": str(self.drain_s)}
 
 
 @contextmanager
@@ -157,6 +165,98 @@ async def test_f07_readiness_falls_before_the_door_closes(
         assert [answer.status_code for answer in answers] == [200] * MONTHS
         assert await exit_code(service) == 0
     assert len(await kept_ids(store)) == MONTHS
+
+
+async def test_f07_each_answer_of_the_drain_ends_its_connection(
+    database_url: str,
+) -> None:
+    """
+    Whatever is asked, and however it is answered: who asks connects anew, and so to
+    another process.
+    """
+    [payer] = payers(1, 1)
+    [event] = payer.events()
+    with started(DrainingWorld(database_url, drain_s=LONG_S)) as service:
+        register(service, [payer])
+        mine = {"Authorization": f"Bearer {service.world.token(payer.user)}"}
+        app = service.world.token("app", scopes=[FEED_SCOPE])
+        status = f"/users/{payer.user}/payment-status"
+        async with client() as http, anyio.create_task_group() as tasks:
+            etag = (await http.get(service.url + status, headers=mine)).headers["etag"]
+            answers: list[httpx.Response] = []
+
+            async def ask(
+                path: str, headers: dict[str, str], body: str | None = None
+            ) -> None:
+                method = "GET" if body is None else "POST"
+                url = service.url + path
+                answers.append(
+                    await http.request(method, url, content=body, headers=headers)
+                )
+
+            async def wait(*, task_status: TaskStatus[None]) -> None:
+                task_status.started()
+                theirs = {"Authorization": f"Bearer {app}"}
+                await ask("/feed?after=0&wait_s=1", theirs)
+
+            await tasks.start(wait)
+            await _all_were_read(service)
+            service.process.send_signal(signal.SIGTERM)
+            assert await _not_ready(http, service) == "draining"
+            await ask(status, mine)
+            await ask(status, {**mine, "If-None-Match": etag})
+            await ask(status, {})
+            await ask("/nothing", {})
+            await ask("/openapi.json", {})
+            await ask("/webhooks/stripe", {"Content-Type": "application/json"}, "{}")
+            answers.append(await post(http, service, event))
+
+        statuses = sorted(it.status_code for it in answers)
+        assert statuses == [200, 200, 200, 200, 304, 400, 401, 404]
+        assert {it.headers.get("connection") for it in answers} == {"close"}
+
+
+SLOW: Final = b"POST %s/webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Type: "
+_HEADER: Final = SLOW % PREFIX.encode() + b"application/json\r\nContent-Length: 9\r\n"
+
+
+@pytest.mark.parametrize("stalls", [False, pytest.param(True, marks=only_in_prove)])
+async def test_f07_it_ends_well_whatever_its_callers_do(
+    database_url: str, *, stalls: bool
+) -> None:
+    """
+    Some are idle, some have sent nothing yet, some the half of a header or body: who
+    goes on is answered. Who does not is waited for no longer than at other times.
+    """
+    begun = [_HEADER[:20], _HEADER, _HEADER + b"\r\n", _HEADER + b"\r\n{}"]
+    whole = _HEADER + b"\r\n{}       "
+    with started(World(database_url)) as service, ExitStack() as stack:
+
+        def connect(sent: bytes) -> socket.socket:
+            address = ("127.0.0.1", service.port)
+            it = stack.enter_context(socket.create_connection(address, DEADLINE_S))
+            it.sendall(sent)
+            return it
+
+        _fresh, idle = connect(b""), connect(whole)
+        assert b" 400 " in idle.recv(READ_BYTES)
+        slow = [connect(it) for it in begun]
+        await _all_were_read(service)
+        service.process.send_signal(signal.SIGTERM)
+        await until(lambda: is_closed(service))
+        if not stalls:
+            for connection, sent in zip(slow, begun, strict=True):
+                connection.sendall(whole[len(sent) :])
+        answers = [await anyio.to_thread.run_sync(_all_of, it) for it in slow]
+
+        expected = b" 408 " if stalls else b" 400 "
+        assert [expected in it for it in answers] == [True] * len(slow), answers
+        assert all(b"connection: close" in it for it in answers)
+        assert await exit_code(service) == 0
+
+
+def _all_of(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(READ_BYTES), b""))
 
 
 async def _not_ready(http: httpx.AsyncClient, service: ServiceProcess) -> object:
