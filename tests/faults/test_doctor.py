@@ -219,6 +219,11 @@ def deployed(
 Deed = Callable[[Deployed], object]
 
 
+def only_reads(deployed: Deployed) -> str:
+    """Return the address of the database for sessions that only read."""
+    return f"{deployed.url}?default_transaction_read_only=on"
+
+
 @attrs.frozen
 class Wrong:
     """What is wrong, by what check it is named, and with which words."""
@@ -558,6 +563,11 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
             KUBERNETES_KEYS_URL="https://example.com/keys",
             KUBERNETES_SCOPES="shop/shop=payments:write",
         ),
+        "D75": Wrong(
+            "writes",
+            "the database takes none",
+            lambda it: it.set(DATABASE_URL=only_reads(it)),
+        ),
     }
 )
 # What follows from it, and is said, too.
@@ -571,8 +581,8 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         **{id_: {"key", "endpoints"} for id_ in ("D11", "D12", "D13")},
         **{id_: {"key", "endpoints", "mode"} for id_ in ("D14", "D15")},
         "D25": {
-            *("schema", "mode", "database clock", "events", "jobs", "back-fill"),
-            *("sweep", "drift", "erasure key", "erasures", "webhooks out"),
+            *("schema", "mode", "writes", "database clock", "events", "jobs"),
+            *("back-fill", "sweep", "drift", "erasure key", "erasures", "webhooks out"),
         },
         "D26": {
             *("mode", "events", "jobs", "back-fill", "sweep", "drift"),
@@ -586,7 +596,7 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
 
 
 # Those that need a deployment of their own; the others are in `TOGETHER`, too.
-ALONE: Final = ("D25", "D26", "D30", "D35", "D36", "D37", "D47", "D66")
+ALONE: Final = ("D25", "D26", "D30", "D35", "D36", "D37", "D47", "D66", "D75")
 TOGETHER: Final = (
     (
         *("D02", "D05", "D08", "D12", "D13", "D16", "D17", "D18", "D20", "D21", "D24"),
@@ -690,7 +700,8 @@ def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
     assert answer.code == 0, answer.out
     assert len(lines) == len(answer.out.splitlines())
     assert list(lines) == [
-        *("settings", "database", "schema", "mode", "erasure key", "database clock"),
+        *("settings", "database", "schema", "mode", "writes", "erasure key"),
+        "database clock",
         *("events", "jobs", "back-fill", "sweep", "drift", "erasures"),
         *("webhooks out", "key", "clock", "endpoints", "deliveries"),
     ]
@@ -967,6 +978,13 @@ def test_what_a_process_cannot_start_with_is_named(
     # No bug of ours is told of it.
     assert "Traceback" not in answer.err
     assert asked == []
+
+
+def test_a_process_can_start_while_the_database_only_reads(deployed: Deployed) -> None:
+    """It is not ready until writes are back, and need not be started for it again."""
+    WRONGS["D75"].do(deployed)
+    answer = deployed.doctor("--start")
+    assert (answer.code, answer.out.count("\n")) == (0, 5)
 
 
 def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:

@@ -9,7 +9,7 @@ import attrs
 import httpx
 import pytest
 
-from faults.deliveries import Event, Stripe, client, until
+from faults.deliveries import Event, Stripe, client, post, until
 from faults.payers import (
     Payer,
     assert_each_counted_once,
@@ -220,6 +220,42 @@ async def test_f11_a_database_that_only_reads_is_told_and_outlived(
     assert told == [(503, "database_read_only", False), (200, None, True)]
     assert_only_ever_unavailable(stripe)
     await assert_each_counted_once(ready.world.database_url, everybody)
+
+
+_FULL: Final = """
+create function no_space() returns trigger language plpgsql as $$
+begin
+    raise exception 'could not extend file' using errcode = '53100';
+end $$;
+create trigger no_space before insert on webhook_events
+    for each row execute function no_space();
+"""
+
+
+async def test_f23_a_full_disk_is_told_and_loses_nothing(
+    ready: ServiceProcess, database_url: str
+) -> None:
+    """
+    What cannot be kept is 503, to be sent again; reads are answered, and nobody is
+    taken out for it. Once there is space it is kept.
+    """
+    [payer] = payers(1, 1)
+    register(ready, [payer])
+    [event] = payer.events()
+    await databases.execute(database_url, _FULL)
+    async with client() as http:
+        refused = await post(http, ready, event)
+        token = {"Authorization": f"Bearer {ready.world.token(payer.user)}"}
+        path = f"/users/{payer.user}/payment-status"
+        read = await http.get(ready.url + path, headers=token)
+        ready_then = await http.get(f"{ready.ops_url}/readyz")
+        await databases.execute(database_url, "drop trigger no_space on webhook_events")
+        taken = await post(http, ready, event)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    assert [it.status_code for it in (read, ready_then, taken)] == [200] * 3
+    await assert_each_counted_once(database_url, [payer])
 
 
 async def _is_shown(

@@ -1,5 +1,6 @@
 """What /readyz says of a database that answers, only reads, or is silent."""
 
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -92,3 +93,12 @@ async def test_f17_a_silent_database_is_unavailable_and_not_read_only() -> None:
         with pytest.raises(StoreUnavailable):
             await store.ping()
     assert reason_of(told) == "database_unavailable"
+
+
+def test_each_reason_is_explained() -> None:
+    """
+    In `docs/lifecycle.md`, with what to do about it.
+    """
+    page = (Path(__file__).parents[2] / "docs/lifecycle.md").read_text()
+    explained = [line.split("`")[1] for line in page.splitlines() if line[:3] == "| `"]
+    assert sorted(explained) == sorted(it.value for it in Reason)

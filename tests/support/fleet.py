@@ -17,6 +17,8 @@ from support.service import ServiceProcess, World, free_port
 
 # Of the manifests, less what a cluster takes to notice.
 ENDS_WITHIN_S: Final = 35.0
+# Several start at once, beside load on few cores.
+STARTS_WITHIN_S: Final = 120.0
 _STEADY_PORTS: Final = range(15_000, 32_000)
 
 
@@ -46,7 +48,9 @@ class Serving:
 
     def start(self) -> None:
         """Start it, and return once it is ready."""
-        self.service = service.start(self.world, self.port, ops_port=self.ops_port)
+        self.service = service.start(
+            self.world, self.port, ops_port=self.ops_port, within_s=STARTS_WITHIN_S
+        )
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":

@@ -162,7 +162,12 @@ class ServiceProcess:
 
 
 def start(
-    world: World, port: int = 0, *, ops_port: int = 0, release: Path | None = None
+    world: World,
+    port: int = 0,
+    *,
+    ops_port: int = 0,
+    release: Path | None = None,
+    within_s: float = START_S_MAX,
 ) -> ServiceProcess:
     """Start a process and return once it says that it is ready.
 
@@ -174,7 +179,7 @@ def start(
     for _ in range(1 if port else PORTS_TRIED):
         ports = port or free_port(), ops_port or free_port()
         service = _launched(world, ports, release)
-        if _is_up(service):
+        if _is_up(service, within_s):
             return service
         service.process.kill()
         code = service.process.wait()
@@ -194,8 +199,8 @@ def _launched(
     return ServiceProcess(world, port, ops_port, process)
 
 
-def _is_up(service: ServiceProcess) -> bool:
-    deadline = time.monotonic() + START_S_MAX
+def _is_up(service: ServiceProcess, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and service.process.poll() is None:
         if _ready(service):
             return True

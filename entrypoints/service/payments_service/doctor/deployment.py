@@ -122,7 +122,9 @@ def _of_database(
     """Return the checks of a database: first of all, whether it answers."""
     if at is None:
         return []
-    reached, others = database_checks(at.url, at.store, livemode=_mode(it, settings))
+    reached, others = database_checks(
+        at.url, at.store, livemode=_mode(it, settings), writes=not start
+    )
     key = [erasure_key_check(at.store, settings)]
     more = [] if start else _stored(it, settings, at.store).checks()
     return [reached, *others, *key, *more]

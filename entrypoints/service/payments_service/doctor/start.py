@@ -19,6 +19,7 @@ from payments_service.settings import Settings, SettingsError
 
 SETTINGS: Final = "settings"
 DATABASE: Final = "database"
+WRITES: Final = "writes"
 SCHEMA: Final = "schema"
 MODE: Final = "mode"
 ERASURE_KEY: Final = "erasure key"
@@ -53,11 +54,11 @@ def check_settings(
 
 
 def database_checks(
-    url: str, store: PostgresStore, *, livemode: bool | None
+    url: str, store: PostgresStore, *, livemode: bool | None, writes: bool
 ) -> tuple[Check, Sequence[Check]]:
     """Return what looks whether a database answers, and what looks into it.
 
-    `livemode` is None if no mode is set.
+    `livemode` is None if no mode is set. A process starts without `writes`, and waits.
     """
 
     async def reached() -> CheckResults:
@@ -74,6 +75,21 @@ def database_checks(
                 )
             ]
         return [ok(DATABASE, "it answers")]
+
+    async def writable() -> CheckResults:
+        await store.ping()
+        if not store.writability.is_lost:
+            return [ok(WRITES, "the database takes them")]
+        return [
+            wrong(
+                WRITES,
+                "the database takes none: a standby, or set to only read",
+                "wait for a failover to end; see that PAYMENTS_DATABASE_URL names the "
+                "primary, and that it is not set to only read: "
+                '`psql "$PAYMENTS_DATABASE_URL" -c "show transaction_read_only"` has '
+                "to be off",
+            )
+        ]
 
     async def current() -> CheckResults:
         return [_of_revision(await schema.current(url))]
@@ -95,7 +111,9 @@ def database_checks(
             ]
         return [ok(MODE, f"the database is of {theirs}, as the settings are")]
 
-    return Check(DATABASE, reached), [Check(SCHEMA, current), Check(MODE, mode)]
+    more = [Check(WRITES, writable)] if writes else []
+    others = [Check(SCHEMA, current), Check(MODE, mode), *more]
+    return Check(DATABASE, reached), others
 
 
 def _reason(error: StoreUnavailable) -> str:

@@ -24,7 +24,7 @@ READ_ONLY_S_MAX: Final = 5.0
 
 
 class Reason(StrEnum):
-    """Why a process is not ready: a word for programs, see `docs/operations.md`."""
+    """Why a process is not ready: a word for programs, see `docs/lifecycle.md`."""
 
     DRAINING = "draining"
     KEYS_NOT_READ = "keys_not_read"
