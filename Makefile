@@ -19,6 +19,8 @@ PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
 CASES ?= 500
 INPUTS ?= 100000
 SEED ?= 1
+MATRIX ?= tests/integration tests/faults
+SBOM ?= dist/sbom.cdx.json
 # The tests that reach the core and the adapters in their own process: of the services
 # and sandboxes that others start, coverage would see little, and slow all of it down.
 COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% sandbox_% year%), \
@@ -39,7 +41,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/unit/test_histories.py::test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known[0] \
   tests/unit/test_crash_schedules.py::test_p22_p23_p29_f01_one_break_anywhere_leaves_one_truth[end-freeze]
 
-.PHONY: help install openapi metrics run demo test coverage check prove fuzz bench release-check format clean
+.PHONY: help install openapi metrics run demo test test-matrix coverage check prove fuzz bench image-check sbom release-check format clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -74,6 +76,7 @@ check: .venv/.installed ## Format, lint, types, imports, the core alone
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/hadolint deploy/Dockerfile
 	@.venv/bin/python tests/architecture/core_alone.py
 
 prove: .venv/.installed ## Run properties, schedules and faults with many more cases
@@ -91,6 +94,18 @@ bench: .venv/.installed ## Measure ingest and reads beside their limits, the san
 
 release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
 	@.venv/bin/python tests/architecture/release_check.py
+
+# It prints what cannot be had, and why: `ARGS="--only 15 16"` takes some.
+test-matrix: .venv/.installed ## Run MATRIX through PgBouncer, and on PostgreSQL 15, 16, 17, 18
+	@PYTHONPATH=tests .venv/bin/python -m support.matrix --workers $(WORKERS) $(MATRIX) $(ARGS)
+	@.venv/bin/python -m benchmarks --only pooler
+
+# As root, with buildah, mmdebstrap and a Debian mirror; without them it says what is missing.
+image-check: .venv/.installed ## Run the Dockerfile here, and what it makes as a cluster would
+	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 0 tests/integration/test_image.py $(ARGS)
+
+sbom: .venv/.installed ## Write dist/sbom.cdx.json: what the image installs (SBOM=path)
+	@.ci/sbom "$(SBOM)"
 
 openapi: .venv/.installed ## Write docs/openapi.json anew
 	@PYTHONPATH=tests .venv/bin/python -m support.openapi_document

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
-import asyncpg
 import attrs
 import httpx
 
@@ -24,7 +23,7 @@ Release = Callable[[], Awaitable[None]]
 @asynccontextmanager
 async def held(dsn: str, statement: str, *values: object) -> AsyncIterator[Release]:
     """Run a statement in a transaction that stays open until it is released."""
-    connection = await asyncpg.connect(dsn)
+    connection = await databases.connected(dsn)
     try:
         await connection.execute("begin")
         done = await connection.execute(statement, *values)

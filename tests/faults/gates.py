@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
 import attrs
 
 from faults.deliveries import until
+from support import databases
 
 _KEY: Final = 20_261_123
 # It asks again and again instead of waiting for the lock, because the service gives
@@ -50,7 +50,7 @@ class Gate:
 
 @asynccontextmanager
 async def closed_gate(dsn: str) -> AsyncIterator[Gate]:
-    connection = await asyncpg.connect(dsn)
+    connection = await databases.connected(dsn)
     try:
         await connection.execute(_GATE)
         await connection.execute(f"select pg_advisory_lock({_KEY})")

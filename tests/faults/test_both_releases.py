@@ -4,11 +4,15 @@ The release before is checked out from the history and runs in today's environme
 `make prove` runs it; where the history is there and it cannot run, that is a failure.
 """
 
+import os
 import random
 import shutil
 import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +30,7 @@ from contracts.examples import (
     email_of,
     in_trial,
 )
-from faults.deliveries import Stripe, client
+from faults.deliveries import DEADLINE_S, Stripe, client
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.entitlement import PaymentSummary
 from payments_core.months import months_after
@@ -34,7 +38,14 @@ from support import databases
 from support.events import SUCCEEDED, event, utc
 from support.postgres_stores import stores_on
 from support.profiles import only_in_prove
-from support.service import ServiceProcess, World, running, start
+from support.service import (
+    ServiceProcess,
+    World,
+    code_of,
+    free_port,
+    running,
+    start,
+)
 
 pytestmark = [pytest.mark.anyio, only_in_prove]
 
@@ -196,3 +207,158 @@ async def test_f50_a_trial_is_shown_by_this_release_and_read_by_the_one_before(
         (["trialing", "paid"], 200, "refunded"),
         (["trialing", "refunded"], 200, "trialing"),
     ]
+
+
+# Rows of before, which the migration goes through.
+OLD_ROWS: Final = 30_000
+PAYERS: Final = 100
+# From 2015 on, so that none of them is in the future.
+MONTHS_MAX: Final = 140
+BEFORE: Final = 200
+AFTER: Final = 400
+# As a Job tries again when a lock was not to be had.
+TRIES_MAX: Final = 6
+_FILLED: Final = """
+insert into {table} select (jsonb_populate_record(
+    null::{table},
+    to_jsonb(one) || jsonb_build_object(
+        'id', 'old_' || n, 'user_id', null, 'email_key', null, 'customer_id', null
+    )
+)).* from (select * from {table} limit 1) as one, generate_series(1, {count}) as n
+"""
+
+
+def _run_payments(
+    world: World, *words: str, release: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "payments_service", *words],
+        env={**os.environ, **world.env(free_port(), free_port()), **code_of(release)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@attrs.define
+class _Payments:
+    """Months of payers, one after the other, for as long as they are wanted."""
+
+    stripe: Stripe = attrs.field(init=False)
+    sent: int = 0
+    wanted: int = BEFORE
+    goes_on: bool = False
+    reached: anyio.Event = attrs.field(factory=anyio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.stripe = Stripe([], on_answer=self._heard)
+        self._send()
+
+    def begin(self) -> None:
+        """Send on and on: each payment that is acknowledged is followed by another."""
+        self.goes_on = True
+        for _ in range(2 * self.stripe.senders):
+            self._send()
+
+    def _send(self) -> None:
+        user, month = self.sent % PAYERS, self.sent // PAYERS
+        if month >= MONTHS_MAX:
+            return
+        whose = {"receipt_email": _email(0, user)}
+        at = months_after(START, month)
+        paid = event(SUCCEEDED, f"{user}_{month}", at=at, **whose)
+        self.stripe.waiting.append(paid)
+        self.sent += 1
+
+    def _heard(self, _: object, answer: httpx.Response) -> None:
+        if len(self.stripe.acknowledged) >= self.wanted:
+            self.reached.set()
+        if answer.is_success and self.goes_on:
+            self._send()
+
+    async def acknowledge(self, more: int) -> None:
+        """Return once so many more were acknowledged."""
+        self.wanted = len(self.stripe.acknowledged) + more
+        self.reached = anyio.Event()
+        with anyio.fail_after(DEADLINE_S):
+            await self.reached.wait()
+
+
+async def _migrated(world: World) -> int:
+    """Run this release's upgrade as a Job would; return how often it was tried."""
+    why_not = ""
+    for tried in range(1, TRIES_MAX + 1):
+        done = await anyio.to_thread.run_sync(
+            partial(_run_payments, world, "db", "upgrade")
+        )
+        if done.returncode == 0:
+            return tried
+        why_not = done.stderr
+    raise AssertionError(why_not)
+
+
+async def test_f49_f50_the_release_before_serves_while_this_one_migrates(
+    empty_database: str, previous: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """
+    It stands on its own schema, under webhooks; what is not taken meanwhile is a 503,
+    which Stripe sends again. Nothing is lost or counted twice, by either release.
+    """
+    dsn = empty_database
+    world = World(dsn)
+    begun = _run_payments(world, "db", "upgrade", release=previous)
+    assert begun.returncode == 0, begun.stderr
+    old = start(world, release=previous)
+    try:
+        async with client() as http, anyio.create_task_group() as registering:
+            for user in range(PAYERS):
+                registering.start_soon(_register, http, old, 0, user)
+        load = _Payments()
+        await load.stripe.deliver(old)
+        for table in ("webhook_events", "payments"):
+            filling = _FILLED.format(table=table, count=OLD_ROWS)
+            await databases.execute(dsn, filling, f"analyze {table}")
+        load.begin()
+        async with anyio.create_task_group() as work:
+            work.start_soon(load.stripe.deliver, old)
+            await load.acknowledge(BEFORE)
+            before = len(load.stripe.answers)
+            began = anyio.current_time()
+            tried = await _migrated(world)
+            took_s = anyio.current_time() - began
+            during = load.stripe.answers[before:]
+            await load.acknowledge(AFTER)
+            load.goes_on = False
+        with running(world) as [this]:
+            shown = [
+                [it.status(f"user-0-{user}") for user in range(PAYERS)]
+                for it in (old, this)
+            ]
+    finally:
+        old.kill()
+    refused = Counter(it.status_code for it in during)
+    record_property(
+        "figure",
+        f"migration beside 0.1.0: {took_s:.1f} s, {tried} tries, {len(during)}"
+        f" webhooks answered meanwhile, {refused[503]} of them with 503",
+    )
+    found = await databases.fetch(
+        dsn,
+        "select user_id, count(*) as count from payments where id not like 'old%'"
+        " group by user_id",
+    )
+    known = await databases.fetch(
+        dsn, "select count(distinct id) from webhook_events where id like 'evt%'"
+    )
+
+    assert set(load.stripe.statuses) <= {200, 503}
+    assert load.stripe.unanswered == 0
+    assert len(load.stripe.acknowledged) == len(set(load.stripe.acknowledged))
+    assert len(load.stripe.acknowledged) == load.sent == known[0][0]
+    months = Counter(f"user-0-{number % PAYERS}" for number in range(load.sent))
+    assert {row["user_id"]: row["count"] for row in found} == months
+    until = [months_after(START, months[f"user-0-{user}"]) for user in range(PAYERS)]
+    for statuses in shown:
+        dates = [datetime.fromisoformat(it["payment_expire_date"]) for it in statuses]
+        assert dates == until

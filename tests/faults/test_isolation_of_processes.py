@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
-import asyncpg
 import attrs
 import httpx
 import pytest
@@ -161,7 +160,7 @@ _SLOW_WRITES: Final = "select last_value, is_called from slow_writes"
 async def watched(dsn: str) -> AsyncIterator[Counter[int]]:
     """Count how often so many connections were seen with the slow account."""
     seen: Counter[int] = Counter()
-    connection: Any = await asyncpg.connect(dsn)
+    connection: Any = await databases.connected(dsn)
 
     async def watch() -> None:
         while True:

@@ -94,18 +94,13 @@ def test_the_builder_is_given_what_it_copies() -> None:
     copied = re.findall(
         r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text()
     )
-    sources = {path.split("/")[0] for line in copied for path in line.split()}
+    # Of a folder of ours all goes, and of `deploy` one file.
+    sources = {
+        path if path.startswith("deploy/") else path.split("/")[0]
+        for line in copied
+        for path in line.split()
+    }
     rules = (ROOT / ".dockerignore").read_text().splitlines()
 
     assert "*" in rules
     assert sources == {rule[1:] for rule in rules if rule.startswith("!")}
-
-
-def test_the_image_is_built_by_the_uv_of_the_project() -> None:
-    """
-    The version that resolved `uv.lock` installs from it.
-    """
-    pinned = re.compile(r"\buv==([\d.]+\d)")
-    (here,) = pinned.findall((ROOT / "pyproject.toml").read_text())
-
-    assert pinned.findall((DEPLOY / "Dockerfile").read_text()) == [here]

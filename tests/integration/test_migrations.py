@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import asyncpg
 import attrs
 import pytest
 import sqlalchemy as sa
@@ -102,7 +101,8 @@ async def test_migrations_make_what_the_tables_say(
 
 async def _on(dsn: str, work: Callable[[sa.Connection], None]) -> None:
     engine = create_async_engine(
-        dsn.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool
+        databases.direct(dsn).replace("postgresql://", "postgresql+asyncpg://", 1),
+        poolclass=NullPool,
     )
     async with engine.begin() as connection:
         await connection.run_sync(work)
@@ -347,7 +347,7 @@ async def test_f49_f50_an_upgrade_that_waits_for_a_lock_gives_up(
     A reader that holds a table and does nothing would else hold up all the others.
     """
     await _on(database_url, partial(_down, "0004"))
-    idle = await asyncpg.connect(database_url)
+    idle = await databases.connected(database_url)
     try:
         await idle.execute("begin")
         await idle.fetch("select from payment_accounts")
@@ -367,7 +367,7 @@ async def test_a_locked_version_is_not_waited_for(
     """
     What reads it says that the database does not answer: it would wait for ever.
     """
-    holder = await asyncpg.connect(database_url)
+    holder = await databases.connected(database_url)
     try:
         await holder.execute("begin")
         await holder.execute("lock table alembic_version")

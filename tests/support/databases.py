@@ -1,17 +1,29 @@
-"""Databases for tests: each a copy of one that was migrated once."""
+"""Databases for tests: each a copy of one that was migrated once.
+
+`PAYMENTS_TEST_THROUGH`, the path of a PgBouncer, has tests reach them through it in
+transaction mode, as a deployment would; `direct` leads a test around it, which asks or
+holds what a pooler's client could not.
+"""
 
 import asyncio
 import os
 import uuid
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from payments_adapters.postgres import schema
 from payments_service.dev.postgres import embedded_postgres
+from support.pgbouncer import through_pgbouncer
+
+# Of each database: tests hold several at once.
+SESSIONS_COUNT: Final = 25
+# Where a server is, by where its pooler is; and the other way.
+_SERVERS: Final = dict[str, str]()
+_POOLERS: Final = dict[str, str]()
 
 _T = TypeVar("_T")
 
@@ -25,8 +37,26 @@ def named(dsn: str, database: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
 
 
+def direct(dsn: str) -> str:
+    """Return the DSN of the same database without a pooler in between."""
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=_SERVERS.get(parts.netloc, parts.netloc)))
+
+
+def _lent(dsn: str, database: str) -> str:
+    """Return the DSN by which a test reaches a database: through a pooler, if any."""
+    parts = urlsplit(dsn)
+    netloc = _POOLERS.get(parts.netloc, parts.netloc)
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}"))
+
+
+async def connected(dsn: str) -> Any:
+    """Return a connection with a session of its own."""
+    return await asyncpg.connect(direct(dsn))
+
+
 async def execute(dsn: str, *statements: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connected(dsn)
     try:
         for statement in statements:
             await connection.execute(statement)
@@ -35,7 +65,7 @@ async def execute(dsn: str, *statements: str) -> None:
 
 
 async def fetch(dsn: str, query: str, *values: object) -> list[Any]:
-    connection = await asyncpg.connect(dsn)
+    connection = await connected(dsn)
     try:
         return list(await connection.fetch(query, *values))
     finally:
@@ -56,6 +86,16 @@ async def only_read(dsn: str, *, on: bool) -> None:
 @contextmanager
 def server() -> Iterator[str]:
     """Lend a server: the one that PAYMENTS_TEST_DATABASE_URL names, or our own."""
+    with _server() as dsn, ExitStack() as stack:
+        if path := os.environ.get("PAYMENTS_TEST_THROUGH"):
+            through = stack.enter_context(through_pgbouncer(path, dsn, SESSIONS_COUNT))
+            ours, poolers = urlsplit(dsn).netloc, urlsplit(through).netloc
+            _SERVERS[poolers], _POOLERS[ours] = ours, poolers
+        yield dsn
+
+
+@contextmanager
+def _server() -> Iterator[str]:
     if url := os.environ.get("PAYMENTS_TEST_DATABASE_URL"):
         yield url
         return
@@ -78,7 +118,7 @@ def empty(dsn: str) -> Iterator[str]:
     """Lend a database that nobody has migrated."""
     name = f"empty_{uuid.uuid4().hex}"
     run(execute(dsn, f"create database {name}"))
-    yield named(dsn, name)
+    yield _lent(dsn, name)
     run(execute(dsn, f"drop database {name} with (force)"))
 
 
@@ -91,7 +131,7 @@ def copy_of(dsn: str, template_name: str) -> Iterator[str]:
             dsn, f"create database {name} template {template_name} strategy file_copy"
         )
     )
-    yield named(dsn, name)
+    yield _lent(dsn, name)
     run(execute(dsn, f"drop database {name} with (force)"))
 
 
@@ -118,7 +158,7 @@ def digest(dsn: str) -> dict[str, str]:
     """Return what is in every table, as one hash each: equal means unchanged."""
 
     async def read() -> dict[str, str]:
-        connection = await asyncpg.connect(dsn)
+        connection = await connected(dsn)
         try:
             return {
                 table: await connection.fetchval(

@@ -10,26 +10,20 @@ import asyncio
 import itertools
 import os
 import secrets
-import socket
 import struct
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import attrs
 from typing_extensions import override
 
+from support.databases import direct
+from support.pgbouncer import through_pgbouncer
 from support.round_trips import in_front_of
-from support.service import free_port
 
 SESSIONS_COUNT: Final = 3
-START_S_MAX: Final = 30.0
 _TLS: Final = 80877103
 _CANCEL: Final = 80877102
 _NO_TRANSACTION: Final = b"I"
@@ -45,8 +39,9 @@ _PARAMETERS: Final = (
 @contextmanager
 def pooled(dsn: str) -> Iterator[str]:
     """Lend the DSN that leads to a database through a pooler."""
+    dsn = direct(dsn)
     if path := os.environ.get("PAYMENTS_TEST_PGBOUNCER"):
-        with _pgbouncer(path, dsn) as through:
+        with through_pgbouncer(path, dsn, SESSIONS_COUNT) as through:
             yield through
         return
     pooler = _Pooler(dsn)
@@ -196,44 +191,3 @@ class _Pooler:
             session.connection._cancel_current_command(
                 asyncio.get_running_loop().create_future()
             )
-
-
-@contextmanager
-def _pgbouncer(path: str, dsn: str) -> Iterator[str]:
-    parts, port = urlsplit(dsn), free_port()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "pgbouncer.ini").write_text(
-            f"[databases]\n* = host={parts.hostname} port={parts.port}"
-            f" user={parts.username} password={parts.password}\n"
-            "[pgbouncer]\nlisten_addr = 127.0.0.1\nunix_socket_dir =\n"
-            f"listen_port = {port}\nauth_type = any\npool_mode = transaction\n"
-            f"default_pool_size = {SESSIONS_COUNT}\nserver_round_robin = 1\n"
-        )
-        # It refuses to be root.
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        with subprocess.Popen(
-            [path, "-q", *user, str(folder / "pgbouncer.ini")],
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            try:
-                _await_listener(process, port)
-                login = parts.netloc.rpartition("@")[0]
-                yield urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
-            finally:
-                process.terminate()
-
-
-def _await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + START_S_MAX
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), START_S_MAX).close()
-        except ConnectionRefusedError:
-            # Blocks a moment where a sleep would.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
-        else:
-            return
-    raise RuntimeError("pgbouncer did not start")

@@ -24,6 +24,7 @@ import attrs
 import sqlalchemy as sa
 
 from payments_adapters.postgres.store import PostgresStore
+from support.databases import direct
 from support.round_trips import CHUNK_BYTES, in_front_of, until_one_ends
 
 # Each plan is told as it is made, to the client alone.
@@ -113,6 +114,8 @@ Listener = Callable[[int, bytes], None]
 def told(dsn: str) -> Iterator[tuple[Told, str]]:
     """Lend what is told, and the DSN by which it is."""
     found = Told()
+    # What the server tells, it tells the client of a session.
+    dsn = direct(dsn)
     parts = urlsplit(dsn)
 
     async def connected(

@@ -179,7 +179,7 @@ def start(
     for _ in range(1 if port else PORTS_TRIED):
         ports = port or free_port(), ops_port or free_port()
         service = _launched(world, ports, release)
-        if _is_up(service, within_s):
+        if is_up(service, within_s):
             return service
         service.process.kill()
         code = service.process.wait()
@@ -194,12 +194,13 @@ def _launched(
     port, ops_port = ports
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "serve"],
-        env={**world.env(port, ops_port), **_LOGGING, **_code_of(release)},
+        env={**world.env(port, ops_port), **_LOGGING, **code_of(release)},
     )
     return ServiceProcess(world, port, ops_port, process)
 
 
-def _is_up(service: ServiceProcess, within_s: float) -> bool:
+def is_up(service: ServiceProcess, within_s: float = START_S_MAX) -> bool:
+    """Return once it says that it is ready; False if it never does."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and service.process.poll() is None:
         if _ready(service):
@@ -207,7 +208,8 @@ def _is_up(service: ServiceProcess, within_s: float) -> bool:
     return False
 
 
-def _code_of(release: Path | None) -> dict[str, str]:
+def code_of(release: Path | None) -> dict[str, str]:
+    """Return the environment in which a checkout of another release is run."""
     if release is None:
         return {}
     # Where 0.1.0 had them.

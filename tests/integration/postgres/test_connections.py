@@ -50,35 +50,35 @@ _FILL: Final = """
 insert into payment_accounts (user_id, email, email_key, customer_id, payment_status,
     version, created_at, updated_at)
 select 'u' || n, n || '@x', n || '@x', 'c' || n, 'none', 1, now(), now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into payments (id, user_id, state, dispute, refunded_minor, claimed_by, version,
     recorded_at, updated_at)
 select 'p' || n, 'u' || n, 'succeeded', 'none', 0, 'u' || n, 1, now(), now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into webhook_events (id, type, created_at, received_at, livemode, state)
 select 'e' || n, 'charge.succeeded', now(), now(), false, 'applied'
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into subscriptions (gateway_id, id, user_id, customer_id, status, product, price,
     quantity, item_id, currency, created_at, period_start, period_end,
     cancel_at_period_end, known_until, ticket, version, recorded_at, updated_at)
 select 's' || n, 's' || n, 'u' || n, 'c' || n, 'active', 'p', 'p', 1, 'i', 'eur', now(),
     now(), now(), false, now(), 1, 1, now(), now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no, dead,
     finished_at)
 select 'payment', 'p' || n, 'done', now(), 1, 0, 1, true, now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into intents (id, user_id, kind, subject, state, wanted, calls, fingerprint,
     attempts, due_at, created_at, version, updated_at)
 select 'i' || n, 'u' || n, 'create_customer', '', 'succeeded', '{}', '[]', 'f', 0,
     now(), now(), 1, now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 insert into link_keys (key, version)
-select 'k' || n, 1 from generate_series(1, 3_000) n;
+select 'k' || n, 1 from generate_series(1, 3000) n;
 insert into paid_periods (subscription_id, invoice_id, starts_at, ends_at, source,
     recorded_at)
 select 's' || n, 'i' || n, now(), now(), 'invoice', now()
-from generate_series(1, 3_000) n;
+from generate_series(1, 3000) n;
 analyze payment_accounts, payments, webhook_events, subscriptions, jobs, intents,
     link_keys, paid_periods
 """
@@ -102,7 +102,7 @@ async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
     """
     A restart, a failover, a proxy's idle time-out: what comes next is not refused.
     """
-    async with PostgresStore(database_url, size).opened() as store:
+    async with PostgresStore(databases.direct(database_url), size).opened() as store:
         for _ in range(3):
             lost = asyncio.Event()
             async with store.connection() as connection:
@@ -167,7 +167,7 @@ async def test_a_connection_that_nobody_uses_is_closed(
     """
     monkeypatch.setattr("payments_adapters.postgres.store.KEPT_FOR_S", 0.001)
     monkeypatch.setattr("payments_adapters.postgres.store.IDLE_FOR_S", 0.001)
-    async with PostgresStore(database_url, 1).opened() as store:
+    async with PostgresStore(databases.direct(database_url), 1).opened() as store:
         closed = asyncio.Event()
         async with store.connection() as connection:
             pid = await connection.fetchval("select pg_backend_pid()")

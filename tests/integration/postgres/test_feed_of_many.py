@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
 import attrs
 import pytest
 
@@ -22,6 +21,7 @@ from payments_core.jobs.sync import JobRun
 from payments_core.now import Now
 from payments_core.policy import DEFAULT_POLICY
 from payments_core.use_cases import RecordFacts
+from support import databases
 from support.postgres_stores import fetch, stores_on
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ class Consumer:
 
 @asynccontextmanager
 async def closed_gate(dsn: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(dsn)
+    connection = await databases.connected(dsn)
     try:
         await connection.execute(_GATE)
         await connection.execute(f"select pg_advisory_lock({_KEY})")

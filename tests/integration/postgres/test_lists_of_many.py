@@ -123,7 +123,7 @@ def many_url(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def many(many_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(many_url)
+    connection = await databases.connected(many_url)
     yield connection
     await connection.close()
 

@@ -14,6 +14,7 @@ from payments_adapters.postgres import partitions, schema
 from payments_adapters.postgres.event_log import PostgresEventLog
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.events import EventState, Outcome
+from support import databases
 from support.pooler import SESSIONS_COUNT, pooled
 from support.postgres_stores import stores_on
 
@@ -106,5 +107,5 @@ async def test_statements_are_kept_only_where_a_session_is_ours(
             count: int = await connection.fetchval(_KEPT)
             return count
 
-    assert await kept(database_url) > 0
+    assert await kept(databases.direct(database_url)) > 0
     assert await kept(through) == 0

@@ -63,7 +63,7 @@ async def transaction(
     dsn: str, isolation: str = "read committed"
 ) -> AsyncIterator[Any]:
     """Lend a connection with a transaction that is open."""
-    connection = await asyncpg.connect(dsn)
+    connection = await databases.connected(dsn)
     try:
         await connection.execute(f"begin isolation level {isolation}")
         yield connection
@@ -330,7 +330,7 @@ async def test_t38_a_server_that_only_reads_gives_no_lease(
         database_url, f"alter database {name} set default_transaction_read_only = on"
     )
     time.now += 2
-    async with PostgresStore(database_url, 1).opened() as reading:
+    async with PostgresStore(databases.direct(database_url), 1).opened() as reading:
         with pytest.raises(StoreUnavailable):
             await follower(reading, time).is_revoked(a_token())
 
