@@ -86,11 +86,12 @@ fuzz: .venv/.installed ## Send INPUTS to our readers, and CASES requests to a se
 	@PYTHONPATH=tests .venv/bin/python -m fuzz.inputs --inputs $(INPUTS) --seed $(SEED)
 	@PAYMENTS_LOG_LEVEL=warning PYTHONPATH=tests .venv/bin/python -m fuzz.run --cases $(CASES) --seed $(SEED) $(ARGS)
 
-bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client, tokens
+bench: .venv/.installed ## Measure ingest and reads beside their limits, the sandbox, the client, tokens, a pooler
 	@.venv/bin/python -m benchmarks $(ARGS)
 	@.venv/bin/python -m benchmarks.sandbox
 	@.venv/bin/python -m benchmarks.client
 	@.venv/bin/python -m benchmarks.tokens
+	@PYTHONPATH=tests .venv/bin/python -m benchmarks.pooler
 
 release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
 	@.venv/bin/python tests/architecture/release_check.py
@@ -98,7 +99,6 @@ release-check: .venv/.installed ## Build the distributions, install them elsewhe
 # It prints what cannot be had, and why: `ARGS="--only 15 16"` takes some.
 test-matrix: .venv/.installed ## Run MATRIX through PgBouncer, and on PostgreSQL 15, 16, 17, 18
 	@PYTHONPATH=tests .venv/bin/python -m support.matrix --workers $(WORKERS) $(MATRIX) $(ARGS)
-	@.venv/bin/python -m benchmarks --only pooler
 
 # As root, with buildah, mmdebstrap and a Debian mirror; without them it says what is missing.
 image-check: .venv/.installed ## Run the Dockerfile here, and what it makes as a cluster would

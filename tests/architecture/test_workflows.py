@@ -41,7 +41,7 @@ def test_no_command_is_made_of_what_others_may_write(path: Path) -> None:
 
 def test_a_release_refuses_a_base_image_without_a_digest_before_it_builds() -> None:
     """
-    And names what it has built by its digest, in the overlays and in the release.
+    And names what it has built by its digest, in the overlay and in the release.
     """
     commands = [it.get("run", "") for it in _steps(RELEASE)]
     text = "\n".join(commands)
@@ -52,7 +52,7 @@ def test_a_release_refuses_a_base_image_without_a_digest_before_it_builds() -> N
     assert '--build-arg PYTHON_IMAGE="$PYTHON_IMAGE"' in commands[builds]
     assert '.ci/pinned "$name@$digest"' in commands[builds]
     assert "--provenance mode=max --sbom true" in commands[builds]
-    assert 'deploy/set-image "$(basename "$overlay")" "$NAME@$DIGEST"' in text
+    assert 'deploy/set-image production "$NAME@$DIGEST"' in text
     assert "dist/sbom.cdx.json" in text
 
 
