@@ -38,8 +38,6 @@ from support.ops_scrapes import worker_running
 from support.service import World, running
 
 MINUTES: Final = 60
-# Shown by a part of this release that is merged beside this one; empty after that.
-BESIDE: Final = {"payments_database_writable"}
 _LEGEND: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _OF_LABELS: Final = re.compile(r"\$labels\.(\w+)")
 _SUFFIXES: Final = {
@@ -58,7 +56,7 @@ def shown() -> Mapping[str, frozenset[str]]:
         for suffix in _SUFFIXES[family.type]:
             more = {"le"} if suffix == "_bucket" else set[str]()
             found[f"{family.name}{suffix}"] = frozenset({*family.labels, *more})
-    return {**found, **dict.fromkeys(BESIDE, frozenset[str]())}
+    return found
 
 
 def expressions() -> Iterator[tuple[str, str]]:
