@@ -36,7 +36,7 @@ from payments_core.identity import Email, user_id
 from payments_core.jobs.give_positions import BATCH
 from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.presentation import PREFIX
 from payments_service.worker import FEED_POLL_S
 

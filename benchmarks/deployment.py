@@ -25,7 +25,7 @@ from payments_core import Email, customer_id, user_id
 from payments_core.caller import ADMIN_SCOPE
 from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts, RegisterUser
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.dev.welcome import SAMPLES
 
 USERS_COUNT: Final = 2_000

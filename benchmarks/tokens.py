@@ -13,7 +13,7 @@ from payments_adapters.memory import MemoryTokenStore
 from payments_core import Email, user_id
 from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 from payments_core.use_cases import FollowRevocations
-from payments_service.container import lease_seconds
+from payments_service.clocks import lease_seconds
 
 ISSUERS: Final = ("https://users.example.com", "https://kubernetes.default.svc")
 AUDIENCE: Final = "payments-gateway"

@@ -323,6 +323,11 @@ WRONG: Final = [
         "Layers of the doctor",
     ),
     (
+        f"{SERVICE}/wiring/stores.py",
+        "import payments_service.wiring.use_cases",
+        "Layers of the wiring",
+    ),
+    (
         f"{SERVICE}/tracing/calls.py",
         "import payments_service.tracing.export",
         "Layers of the traces",
@@ -472,7 +477,7 @@ def test_a_wrong_adapter_is_a_type_error(tree: Path) -> None:
     """
     punq takes any object for any key; the provider's return type does not.
     """
-    path = tree / "entrypoints/service/payments_service/container.py"
+    path = tree / "entrypoints/service/payments_service/wiring/stores.py"
     text = path.read_text()
     wrong = text.replace("return PostgresTokens(store)", "return store")
     assert wrong != text

@@ -13,7 +13,8 @@ from payments_adapters.stripe.fields import decode
 from payments_core.decide import payments
 from payments_core.events import EventState
 from payments_core.use_cases import EventFilter, ReplayEvents
-from payments_service.container import Container, build_container, opened, utc_now
+from payments_service.clocks import utc_now
+from payments_service.container import Container, build_container, opened
 from payments_service.ingest_queue import IngestQueue
 from payments_service.settings import Settings
 from payments_service.worker import Worker

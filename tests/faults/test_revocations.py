@@ -25,7 +25,7 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_adapters.postgres.token_store import PostgresTokens
 from payments_core.revocations import ENTRIES_MAX
 from payments_core.use_cases import FollowRevocations
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from support import databases
 from support.blocked import Line, blockable
 from support.plain_http import TLS

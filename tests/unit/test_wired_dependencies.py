@@ -8,11 +8,12 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from payments_core.use_cases import RecordFacts
-from payments_service.container import USE_CASES, build_container
+from payments_service.container import build_container
 from payments_service.http.app import create_app
 from payments_service.settings import Settings
 from payments_service.spans import NO_SPANS
 from payments_service.tracing.calls import TracedCalls
+from payments_service.wiring.use_cases import USE_CASES
 from support.service import World
 from support.spans import Kept
 

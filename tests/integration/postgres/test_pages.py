@@ -17,7 +17,7 @@ from payments_core.by_hand import ActionByHand
 from payments_core.events import EventKey, EventState
 from payments_core.kept_events import cursor_of
 from payments_service.cli.webhook import listed
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from support import databases
 from support.postgres_stores import fetch
 

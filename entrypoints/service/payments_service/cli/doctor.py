@@ -9,7 +9,7 @@ import click
 from payments_service.cli import environment
 from payments_service.cli.exit_codes import Exit
 from payments_service.cli.webhook_url import webhook_url
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.doctor import (
     CheckResult,
     Deployment,

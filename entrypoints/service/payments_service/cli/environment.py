@@ -14,12 +14,8 @@ from payments_core.ports import Clock
 from payments_core.tokens import Token
 from payments_core.use_cases import GetAuthorizedAccount
 from payments_service.cli.dev_folder import DevFolder, not_running
-from payments_service.container import (
-    Container,
-    Overrides,
-    build_container,
-    utc_now,
-)
+from payments_service.clocks import utc_now
+from payments_service.container import Container, Overrides, build_container
 from payments_service.container import opened as container_opened
 from payments_service.presentation.arguments import user_named
 from payments_service.settings import (

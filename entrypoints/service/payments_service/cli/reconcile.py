@@ -21,7 +21,7 @@ from payments_service.cli.exit_codes import Exit
 from payments_service.cli.filters import MOMENT, SETTLE
 from payments_service.cli.progress import SAID_EVERY_S, say_wait
 from payments_service.cli.table import show_table
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.moments import moment_text
 

@@ -25,7 +25,7 @@ from payments_service.cli import environment, filters
 from payments_service.cli.dev_folder import JWT_AUDIENCE, JWT_ISSUER, DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.presentation.arguments import (
     decode_cursor,
     encode_cursor,

@@ -20,7 +20,7 @@ from payments_service.cli import environment, filters, webhook_by_hand
 from payments_service.cli.dev_folder import DevFolder
 from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.table import show_table
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.presentation import PREFIX
 from payments_service.presentation.arguments import decode_event_cursor, encode_cursor
 from payments_service.presentation.moments import moment_text

@@ -12,7 +12,7 @@ import httpx
 from payments_core.months import months_after
 from payments_sandbox.cli.client import SandboxClient
 from payments_sandbox.periods import moment
-from payments_service.container import utc_now
+from payments_service.clocks import utc_now
 from payments_service.dev.sandbox import as_ours
 from payments_service.presentation import PREFIX
 

@@ -1,0 +1,20 @@
+"""The clocks of this machine."""
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from payments_core.ports import LeaseClock
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+# A process that was suspended with its machine must not take that time for none.
+lease_seconds: Final[LeaseClock] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)

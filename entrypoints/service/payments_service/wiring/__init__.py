@@ -1,0 +1,6 @@
+"""What is wired: providers of ports, and of use cases, for the container."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Providers = Mapping[Any, Callable[[], object]]
