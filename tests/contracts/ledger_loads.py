@@ -156,6 +156,28 @@ class LedgerLoadsContract:
         assert [it.payment.id for it in found.payments] == [CH_1]
         assert list(found.subscriptions) == [bob.subscriptions[0]]
 
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_owners_of_named_things_are_found_beside_those_of_keys(
+        self, stores: Stores, way: str
+    ) -> None:
+        """
+        An account that has a customer or an e-mail stays, though that of a payment is
+        found besides: the one paid with the other's card, say.
+        """
+        await stores.keep(
+            an_account(),
+            an_account(BOB, customer=CUS_1),
+            an_account("eve"),
+            payments=[a_record(owner=ADA)],
+        )
+
+        keys = LinkKeys(
+            customer_ids=frozenset({CUS_1}),
+            email_keys=frozenset({email_of("eve").key}),
+        )
+        lookup = attrs.evolve(WAYS[way], keys=keys, payments=frozenset({CH_1}))
+        assert whose(await stores.ledger.load(lookup)) == [ADA, BOB, "eve"]
+
     async def test_what_is_nobodys_is_found_by_its_id(self, stores: Stores) -> None:
         """
         Known, and without an owner.
