@@ -57,7 +57,8 @@ from payments_service.wiring.edges import edges
 from payments_service.wiring.failure_log import log_key
 from payments_service.wiring.gateway import Gateways
 from payments_service.wiring.stores import stores
-from payments_service.wiring.use_cases import USE_CASES, Deliveries, UseCases
+from payments_service.wiring.use_cases import USE_CASES, UseCases
+from payments_service.wiring.worker import Deliveries, WorkerUseCases
 
 _CHECKED: Final[Mapping[Any, str]] = {
     PassSigner: "PAYMENTS_ACCESS_PASS_KEYS",
@@ -225,8 +226,11 @@ def build_container(
         measured = measuring.of(use_case)
         container.register(use_case, measured, scope=punq.Scope.singleton)
 
-    use_cases = UseCases(settings, store, spans, container.resolve)
-    for it, provider in use_cases.providers.items():
+    use_cases = {
+        **UseCases(settings, spans, container.resolve).providers,
+        **WorkerUseCases(settings, store, spans, container.resolve).providers,
+    }
+    for it, provider in use_cases.items():
         made = measuring.made_by(it, provider)
         container.register(it, made, scope=punq.Scope.singleton)
     # A wrong key is found now, not at the first request.
