@@ -166,8 +166,8 @@ _WORK: Final = (
         "PaymentsJobsLate",
         5,
         "worker-1 payments_jobs_oldest_due_age_seconds",
-        "7200x{n}",
-        "A job is overdue for 2h 0m 0s: the workers do not keep up",
+        "901x{n}",
+        "A job is overdue for 15m 1s: the workers do not keep up",
     ),
     _one(
         "PaymentsJobsFailing",

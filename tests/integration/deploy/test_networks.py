@@ -11,7 +11,10 @@ from support.manifests import ALL, APP, PART, Manifests, Peer, Policies, Yaml, m
 NOT_OUTSIDE: Final = (
     *("10.0.0.7", "172.20.1.1", "192.168.1.1", "100.64.0.1", "127.0.0.1"),
     *("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255"),  # noqa: S104  # an address
+    *("168.63.129.16", "192.0.0.192", "198.18.0.1"),
     *("::1", "fd00::1", "fe80::1", "::ffff:10.0.0.7"),
+    # Tunnels to 10.0.0.1.
+    *("2002:a00:1::1", "2001:0:a00:1::1"),
 )
 OUTSIDE: Final = ("54.187.174.169", "2600:1f14::1")
 DNS: Final = Peer("kube-system", {"k8s-app": "kube-dns"})

@@ -107,6 +107,7 @@ CONTAINER_RULES: Final[dict[str, Callable[[Yaml], bool]]] = {
         )
     ),
 }
+STARTING_S: Final = 30
 
 
 @pytest.mark.parametrize("rule", POD_RULES)
@@ -400,6 +401,17 @@ def test_probes_ask_the_ops_port(rendered: Manifests, part: str) -> None:
     assert str(ports["ops"]) == variables["PAYMENTS_OPS_PORT"]
     if part == "http":
         assert str(ports["http"]) == variables["PAYMENTS_PORT"]
+
+
+@pytest.mark.parametrize("part", ["http", "worker"])
+def test_a_pod_has_time_to_start(rendered: Manifests, part: str) -> None:
+    """
+    A slow node takes ten times what ours does; killed meanwhile, it would begin anew.
+    """
+    [main] = rendered.pods()[part]["spec"]["containers"]
+    probe = main["startupProbe"]
+
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= STARTING_S
 
 
 def test_a_draining_pod_is_seen_before_its_socket_closes(rendered: Manifests) -> None:

@@ -15,6 +15,7 @@ POLLING: Final = 1
 CONNECTIONS_MAX: Final = 100 - 3
 # Of the rows below, those for a migration and for pods that wait for it.
 BESIDE: Final = 6
+CALLED_AFTER_S: Final = 900
 METRICS: Final = {
     "payments_events_oldest_pending_age_seconds",
     "payments_jobs_oldest_due_age_seconds",
@@ -109,6 +110,22 @@ def test_each_workload_has_a_budget_and_an_autoscaler(
     assert "replicas" not in deployment["spec"]
     aged = part == "worker" and "queue-age" in rendered.components
     assert _metrics(scaler) == {"cpu"} | (METRICS if aged else set())
+
+
+def test_workers_are_added_before_anybody_is_called() -> None:
+    """
+    An alert tells of events and jobs that are late for 15 minutes.
+    """
+    scalers = manifests("production", "queue-age").all("HorizontalPodAutoscaler")
+    targets = {
+        it["pods"]["metric"]["name"]: int(it["pods"]["target"]["averageValue"])
+        for scaler in scalers
+        for it in scaler["spec"]["metrics"]
+        if it["type"] == "Pods"
+    }
+
+    assert set(targets) == METRICS
+    assert max(targets.values()) <= CALLED_AFTER_S / 5
 
 
 def test_an_autoscaler_asks_for_what_a_worker_shows() -> None:
