@@ -326,6 +326,18 @@ ENDED_UNKNOWN: Final = [
     ("end", 0, 0),
 ]
 
+# It had a card of its own only until it was known: the card was fetched meanwhile.
+UNPINNED_UNKNOWN: Final = [
+    *[("default", 0, 0), ("deliver", 0, 0), ("pin", 1, 0), ("fetch", 0, 0)],
+    ("unpin", 0, 0),
+]
+# It was known without, and what it had meanwhile is heard after that it lost it.
+PINNED_UNHEARD: Final = [
+    *heard(("unpin", 0, 0), ("default", 0, 0)),
+    *[("no default", 0, 0), ("deliver", 0, 0), ("pin", 1, 0), ("fetch", 0, 0)],
+    *[("record", 0, 0), ("wait", 5, 0), ("unpin", 0, 0), ("deliver", 0, 0)],
+]
+
 
 @settings(max_examples=examples(2_000))
 @given(plots, st.permutations(range(7)))
@@ -334,6 +346,8 @@ ENDED_UNKNOWN: Final = [
 @example(UPDATED_MEANWHILE, [*range(7)])
 @example(CHANGED_MEANWHILE, [*range(7)])
 @example(ENDED_UNKNOWN, [*range(7)])
+@example(UNPINNED_UNKNOWN, [*range(7)])
+@example(PINNED_UNHEARD, [*range(7)])
 def test_p01_p26_the_card_that_pays_is_shown_in_the_end(
     plot: list[tuple[str, int, int]], order: list[int]
 ) -> None:

@@ -71,6 +71,11 @@ def observe_subscription(
         if source.intent is not None and after.is_terminal and not after.covered:
             # The answer to an operation does not say what was paid last.
             group.sync(job, "ended")
+    now = result.subscription or known
+    if now is not None and report.own_card != now.report.own_card:
+        # What is older is not taken. But that card paid once: it may be the one that
+        # was fetched and is shown, though what came after it said nothing new.
+        _ask_for_card(group, report, source)
     if result.sync_reason is None:
         return APPLIED
     group.sync(job, result.sync_reason)
@@ -191,18 +196,23 @@ def put_subscription(
         return
     group.account = group.account.with_subscription(after)
     linked = before if before and before.user_id is not None else None
-    # One that has ended before it was known may have paid by the card that is shown.
-    had_card = linked is None and after.report.pinned_card is not None
-    if had_card or after.report.own_card != (
-        linked.report.own_card if linked else None
-    ):
-        is_told = source is not None and (
-            _tells_card(source) or group.is_own_card_change(source)
-        )
-        if not is_told:
-            _follow_own_card(group, after.report, changed=True)
+    # One that was not known may have paid by the card that is shown, until it ended or
+    # lost that card.
+    if linked is None or after.report.own_card != linked.report.own_card:
+        _ask_for_card(group, after.report, source)
     if _life(after) != (_life(linked) if linked else None):
         group.replays = True
+
+
+def _ask_for_card(
+    group: Group, report: SubscriptionReport, source: SourcedFacts | None
+) -> None:
+    """Ask which card pays, unless this source tells it or is a change of ours."""
+    is_told = source is not None and (
+        _tells_card(source) or group.is_own_card_change(source)
+    )
+    if not is_told:
+        _follow_own_card(group, report, changed=True)
 
 
 def _tells_card(source: SourcedFacts) -> bool:
