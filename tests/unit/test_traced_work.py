@@ -193,7 +193,7 @@ async def test_a_job_is_a_trace_of_its_own(kept: Kept, error: Exception | None) 
                 on_failure=hear,
             )
         )
-        await work(Claimed(a_job(f"sub_{CANARY}"), 1))
+        assert await work(Claimed(a_job(f"sub_{CANARY}"), 1)) is error
         assert not await work.claim(1)
 
     asked, job = kept.ended

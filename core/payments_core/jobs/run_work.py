@@ -108,16 +108,17 @@ class RunWork:
         await self.queue.request_ended(now=now, limit=ENDED_MAX)
         return await self.queue.claim(now=now.system, limit=limit)
 
-    async def __call__(self, claimed: Claimed) -> None:
+    async def __call__(self, claimed: Claimed) -> Exception | None:
         """Do one piece of work that was claimed.
+
+        Return why it is not done: it failed, or it was put off. None: it is done.
 
         Raises:
             StoreUnavailable: it is due again when its lease has run out.
         """
         if isinstance(claimed.work, Intent):
-            await self._go_on(claimed.work)
-        else:
-            await self._do(claimed.work, claimed.sequence)
+            return await self._go_on(claimed.work)
+        return await self._do(claimed.work, claimed.sequence)
 
     async def link(self) -> int:
         """Link what has no owner although its account is there by now.
@@ -138,7 +139,7 @@ class RunWork:
         }
         return sum(len(it.payments) + len(it.subscriptions) for it in done.values())
 
-    async def _go_on(self, intent: Intent) -> None:
+    async def _go_on(self, intent: Intent) -> Exception | None:
         try:
             await self.execute.resume(intent)
         except StoreUnavailable:
@@ -146,8 +147,10 @@ class RunWork:
         except Exception as error:  # noqa: BLE001  # one intent's bug is not the others'
             # Its lease runs out, and it is due again.
             self.on_failure(intent, error)
+            return error
+        return None
 
-    async def _do(self, job: Job, sequence: int) -> None:
+    async def _do(self, job: Job, sequence: int) -> Exception | None:
         run = JobRun(
             self.gateway,
             self.record,
@@ -170,8 +173,11 @@ class RunWork:
             else:
                 again_at = self.system_clock() + PAUSE
                 await self.queue.release(job, job.released(again_at))
+            return error
         except Exception as error:  # noqa: BLE001  # one job's bug is not the others'
             await self._fail(job, error)
+            return error
+        return None
 
     async def _fail(self, job: Job, error: Exception) -> None:
         self.on_failure(job, error)

@@ -59,6 +59,7 @@ from payments_service.wiring.gateway import Gateways
 from payments_service.wiring.stores import stores
 from payments_service.wiring.use_cases import USE_CASES, UseCases
 from payments_service.wiring.worker import Deliveries, WorkerUseCases
+from payments_service.work_reports import WorkReports
 
 _CHECKED: Final[Mapping[Any, str]] = {
     PassSigner: "PAYMENTS_ACCESS_PASS_KEYS",
@@ -200,6 +201,7 @@ def build_container(
     container.register(PurgeReports, instance=PurgeReports())
     container.register(DeliveryReports, instance=DeliveryReports())
     container.register(RequestTallies, instance=RequestTallies())
+    container.register(WorkReports, instance=WorkReports())
     container.register(EventLoopLag, instance=EventLoopLag())
     calls = GatewayReports()
     container.register(GatewayReports, instance=calls)

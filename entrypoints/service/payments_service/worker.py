@@ -25,6 +25,7 @@ from payments_core.errors import StoreUnavailable
 from payments_core.jobs import GivePositions, LogAccounts, Purge, RunWork, SweepNightly
 from payments_core.use_cases import BackFillEvents
 from payments_service.container import Container
+from payments_service.work_reports import WorkReports
 
 AT_ONCE: Final = 8
 IDLE_S: Final = 0.5
@@ -67,6 +68,7 @@ class Worker:
     _idle_s: float = IDLE_S
     _finish_within_s: float = FINISH_WITHIN_S
     _loops: Mapping[str, Loop] = attrs.field(factory=dict)
+    _reports: WorkReports = attrs.field(factory=WorkReports)
     _running: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _stopped_at: float = attrs.field(init=False, default=0.0)
@@ -93,7 +95,7 @@ class Worker:
             today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
-        return cls(work, prepare, loops=loops)
+        return cls(work, prepare, loops=loops, reports=container[WorkReports])
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -188,7 +190,7 @@ class Worker:
             StoreUnavailable: the database does not answer.
         """
         claimed = await self._work.claim(self._at_once)
-        await asyncio.gather(*(self._work(it) for it in claimed))
+        await asyncio.gather(*(self._reports.run(self._work, it) for it in claimed))
         return len(claimed) + await self._work.link()
 
     async def _start(self) -> int:
@@ -202,7 +204,7 @@ class Worker:
 
     async def _do(self, claimed: Claimed) -> None:
         try:
-            await self._work(claimed)
+            await self._reports.run(self._work, claimed)
         except StoreUnavailable:
             # Its lease runs out, and it is due again.
             self._store_is_gone = True

@@ -25,6 +25,7 @@ from payments_service.metrics.loops import (
     DeliveryMetrics,
     PurgeMetrics,
     SweepMetrics,
+    WorkMetrics,
 )
 from payments_service.metrics.process import EventLoopLag, ProcessMetrics
 from payments_service.metrics.requests import RequestMetrics
@@ -40,6 +41,7 @@ from payments_service.refreshing import Refreshing
 from payments_service.sweep_reports import SweepReports
 from payments_service.tallies import RequestTallies
 from payments_service.webhook_reports import WebhookReports
+from payments_service.work_reports import WorkReports
 
 
 def of_any(container: Container) -> Sequence[Collector]:
@@ -73,6 +75,7 @@ def of_worker(container: Container) -> tuple[Sequence[Collector], BacklogMetrics
     backlog = BacklogMetrics(container[BacklogReaders])
     shown = (
         *of_any(container),
+        WorkMetrics(container[WorkReports]),
         BackFillMetrics(container[BackFillReports]),
         SweepMetrics(container[SweepReports]),
         DeliveryMetrics(container[DeliveryReports]),

@@ -8,8 +8,27 @@ from typing_extensions import override
 
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.delivery_reports import DeliveryReports
+from payments_service.metrics import families
 from payments_service.purge_reports import PurgeReports
 from payments_service.sweep_reports import SweepReports
+from payments_service.work_reports import WorkReports
+
+
+class WorkMetrics(Collector):
+    """What became of jobs and intents, as this process sees it."""
+
+    def __init__(self, reports: WorkReports) -> None:
+        self._reports = reports
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield from families.calls(
+            "payments_work",
+            "payments_work_duration_seconds",
+            "Jobs and intents that were claimed",
+            "kind",
+            self._reports.calls,
+        )
 
 
 class BackFillMetrics(Collector):

@@ -245,7 +245,7 @@ class _TracedWork(Traced):
         self._do = attrs.evolve(work, on_failure=failed)
         super().__init__(self._do, tracer, Shown("work"))
 
-    async def __call__(self, claimed: Claimed) -> None:
+    async def __call__(self, claimed: Claimed) -> Exception | None:
         work = claimed.work
         what, kind = (
             ("intent", work.kind)
@@ -257,7 +257,7 @@ class _TracedWork(Traced):
             "payments.attempts": work.lease.attempts,
         }
         with begun(new_root(self._tracer, f"{what} {kind}", told)):
-            await self._do(claimed)
+            return await self._do(claimed)
 
 
 @attrs.frozen
