@@ -44,12 +44,16 @@ class Reader:
 
     backlog: Backlog | None = None
     hangs: bool = False
-    asked: int = 0
+    # A read that began ends when that is set.
+    goes_on: asyncio.Event | None = None
+    began: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def read(self, *, due_by: datetime, limit: int) -> Backlog:
-        self.asked += 1
         assert due_by == NOON
         assert limit == 10_000
+        if self.goes_on is not None:
+            self.began.set()
+            await self.goes_on.wait()
         if self.hangs:
             await asyncio.Event().wait()
         if self.backlog is None:
@@ -156,6 +160,32 @@ async def test_what_was_known_before_is_not_shown_as_if_it_still_were() -> None:
     reader.backlog = None
     await metrics.measure()
     assert math.isnan(due())
+
+
+async def test_two_scrapes_at_once_show_the_same_numbers() -> None:
+    """
+    Prometheus is run in pairs: what one of them asks for costs the other no number.
+    """
+    reader = Reader(FULL)
+    metrics = BacklogMetrics(attrs.evolve(Ops().readers, backlog=reader))
+
+    def values() -> list[float]:
+        return [
+            sample.value
+            for family in metrics.collect()
+            if family.name in {"payments_jobs_failing", "payments_jobs_due"}
+            for sample in family.samples
+        ]
+
+    await metrics.measure()
+    assert values() == [0, 7]
+    reader.goes_on = asyncio.Event()
+    other = asyncio.create_task(metrics.measure())
+    await reader.began.wait()
+    assert values() == [0, 7]
+    reader.goes_on.set()
+    await other
+    assert values() == [0, 7]
 
 
 async def test_the_calls_that_are_left_are_shown_by_endpoint() -> None:

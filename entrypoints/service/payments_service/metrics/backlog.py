@@ -8,7 +8,14 @@ Rule 2: counts go up to `COUNTED_MAX`. An age is 0 while nothing waits.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from typing import Final
 
@@ -74,42 +81,57 @@ class BacklogReaders:
 _Values = Mapping[str, float]
 
 
+@attrs.frozen
+class _Read:
+    """What one look read; of what it did not come to, nothing is a number."""
+
+    failing: float = math.nan
+    open: _Values = attrs.field(factory=dict)
+    ages: _Values = attrs.field(factory=dict)
+    backlog: Backlog | None = None
+    calls_left: _Values = attrs.field(factory=dict)
+
+
 @attrs.define(eq=False)
 class BacklogMetrics(Collector):
-    """What was there when it was last measured; before that, nothing is a number."""
+    """What was there when it was last measured; before that, nothing is a number.
+
+    Two may look at once: each shows what one of them read, never half of it.
+    """
 
     _readers: BacklogReaders
     _within_s: float = READ_WITHIN_S
-    _failing: float = attrs.field(init=False, default=math.nan)
-    _open: _Values = attrs.field(init=False, factory=dict)
-    _ages: _Values = attrs.field(init=False, factory=dict)
-    _backlog: Backlog | None = attrs.field(init=False, default=None)
-    _calls_left: _Values = attrs.field(init=False, factory=dict)
+    _read: _Read = attrs.field(init=False, factory=_Read)
 
     async def measure(self) -> None:
         """Read all of it, as far as the database answers."""
-        self._failing, self._open, self._ages = math.nan, {}, {}
-        self._backlog, self._calls_left = None, {}
+        read = _Read()
         try:
             async with asyncio.timeout(self._within_s):
-                await self._read()
+                async for it in self._reads():
+                    read = it
         except (Unavailable, TimeoutError):
             # What else would be read would be waited for as well.
-            return
+            pass
+        self._read = read
 
-    async def _read(self) -> None:
+    async def _reads(self) -> AsyncIterator[_Read]:
+        """Yield what is read so far, each time that there is more."""
         it, now = self._readers, self._readers.system_clock()
-        self._failing = await it.jobs.count_failing(limit=COUNTED_MAX)
-        self._open = {
+        yield (read := _Read(failing=await it.jobs.count_failing(limit=COUNTED_MAX)))
+        counts = {
             state.value: await it.events.count(state, limit=COUNTED_MAX)
             for state in OPEN_STATES
         }
-        self._ages = {
+        yield (read := attrs.evolve(read, open=counts))
+        ages = {
             family: await self._age_of(loop) for family, (loop, _) in _LOOPS.items()
         }
-        self._backlog = await it.backlog.read(due_by=now, limit=COUNTED_MAX)
+        yield (read := attrs.evolve(read, ages=ages))
+        backlog = await it.backlog.read(due_by=now, limit=COUNTED_MAX)
+        yield (read := attrs.evolve(read, backlog=backlog))
         if it.calls_left is not None:
-            self._calls_left = await it.calls_left()
+            yield attrs.evolve(read, calls_left=await it.calls_left())
 
     async def _age_of(self, loop: str) -> float:
         kept = await self._readers.checkpoints.find(loop)
@@ -123,17 +145,17 @@ class BacklogMetrics(Collector):
         yield _gauge(
             "payments_jobs_failing",
             "Jobs whose quick attempts are used up: they are tried once a day.",
-            self._failing,
+            self._read.failing,
         )
         yield _gauges(
             "payments_events_open",
             "Events that were kept and not applied; closed by hand, one is open no "
             "longer.",
             _STATE,
-            {it.value: self._open.get(it.value, math.nan) for it in OPEN_STATES},
+            {it.value: self._read.open.get(it.value, math.nan) for it in OPEN_STATES},
         )
         for family, (_, text) in _LOOPS.items():
-            yield _gauge(family, text, self._ages.get(family, math.nan))
+            yield _gauge(family, text, self._read.ages.get(family, math.nan))
         yield from self._waiting()
         yield from self._intents()
         yield from self._told()
@@ -141,11 +163,11 @@ class BacklogMetrics(Collector):
             "payments_gateway_budget",
             "Calls to Stripe that all processes together may make at this moment.",
             _ENDPOINT,
-            self._calls_left,
+            self._read.calls_left,
         )
 
     def _waiting(self) -> Iterator[Metric]:
-        it, clocks = self._backlog, self._readers
+        it, clocks = self._read.backlog, self._readers
         due = it.due_jobs if it else None
         yield _gauge(
             "payments_events_oldest_pending_age_seconds",
@@ -170,7 +192,7 @@ class BacklogMetrics(Collector):
 
     def _intents(self) -> Iterator[Metric]:
         now = self._readers.clock()
-        found = self._backlog.intents if self._backlog else {}
+        found = self._read.backlog.intents if self._read.backlog else {}
         counts, ages = dict[str, float](), dict[str, float]()
         for state in OPEN_INTENT_STATES:
             waiting = found.get(state)
@@ -187,7 +209,7 @@ class BacklogMetrics(Collector):
         )
 
     def _told(self) -> Iterator[Metric]:
-        it, now = self._backlog, self._readers.clock()
+        it, now = self._read.backlog, self._readers.clock()
         yield _gauge(
             "payments_feed_lag_seconds",
             "How long ago the earliest change was recorded that the feed has not yet.",
