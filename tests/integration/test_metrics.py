@@ -83,11 +83,8 @@ async def send_events(http: httpx.AsyncClient, world: World, name: str) -> set[s
 
 async def scraped(container: Container, *, worker: bool = False) -> str:
     nobody: Any = None
-    app = (
-        create_ops_app(nobody, *of_worker(container))
-        if worker
-        else create_ops_app(nobody, of_service(container))
-    )
+    shown = of_worker(container) if worker else of_service(container)
+    app = create_ops_app(nobody, shown)
     async with app_at(app, "http://ops") as http:
         return (await http.get("/metrics")).text
 

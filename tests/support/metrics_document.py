@@ -35,8 +35,7 @@ class Family:
 def shown_by_processes() -> dict[str, Sequence[Collector]]:
     """Return what each kind of process shows."""
     container = build_container(Settings.from_env(_NOWHERE.env(0, 0)))
-    worker, _ = of_worker(container)
-    return {SERVING: of_service(container), WORKER: worker}
+    return {SERVING: of_service(container), WORKER: of_worker(container)}
 
 
 def families() -> Sequence[Family]:

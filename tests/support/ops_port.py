@@ -58,17 +58,16 @@ class Ops:
 
     async def metrics(self) -> str:
         nobody: Any = None
-        backlog = BacklogMetrics(self.readers)
         known = self.revocations
         shown = [
             BackFillMetrics(self.reports),
             SweepMetrics(self.sweeps),
             PurgeMetrics(self.purges),
             DeliveryMetrics(self.deliveries),
-            backlog,
+            BacklogMetrics(self.readers),
             *([] if known is None else [RevocationMetrics(known)]),
         ]
-        app: Any = create_ops_app(nobody, shown, backlog)
+        app: Any = create_ops_app(nobody, shown)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://ops"

@@ -416,8 +416,8 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
         it.clock,
         it.clock,
     )
-    backlog = BacklogMetrics(readers)
-    app: Any = create_ops_app(nobody, [GatewayMetrics(it.breaker), backlog], backlog)
+    shown = [GatewayMetrics(it.breaker), BacklogMetrics(readers)]
+    app: Any = create_ops_app(nobody, shown)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
         text = (await client.get("/metrics")).text

@@ -16,8 +16,7 @@ from payments_core.errors import Unavailable
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
-from payments_service.metrics.backlog import BacklogMetrics
-from payments_service.metrics.database import DatabaseMetrics
+from payments_service.metrics.families import Measured
 
 # A failover that is quick is no reason to take a process from the balancer.
 READ_ONLY_S_MAX: Final = 5.0
@@ -102,26 +101,16 @@ async def readyz(state: State) -> Response[dict[str, str]]:
 
 @get("/metrics")
 async def metrics(state: State) -> Response[bytes]:
-    for database in state.asked:
-        await database.ask()
-    if state.backlog is not None:
-        await state.backlog.measure()
+    for it in state.measured:
+        await it.measure()
     return Response(
         generate_latest(state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
 
 
-def create_ops_app(
-    readiness: Readiness,
-    shown: Iterable[Collector],
-    backlog: BacklogMetrics | None = None,
-) -> RequestContext:
-    """Return the app of the ops port.
-
-    `backlog` is that of what is shown which is measured each time.
-    """
-    registry = CollectorRegistry()
-    shown = [*shown]
+def create_ops_app(readiness: Readiness, shown: Iterable[Collector]) -> RequestContext:
+    """Return the app of the ops port; all `Measured` is measured before it is shown."""
+    registry, shown = CollectorRegistry(), [*shown]
     for collector in shown:
         registry.register(collector)
     app = Litestar(
@@ -130,8 +119,7 @@ def create_ops_app(
             {
                 "readiness": readiness,
                 "registry": registry,
-                "backlog": backlog,
-                "asked": [it for it in shown if isinstance(it, DatabaseMetrics)],
+                "measured": [it for it in shown if isinstance(it, Measured)],
             }
         ),
         before_request=no_body,

@@ -70,16 +70,14 @@ def of_service(container: Container) -> Sequence[Collector]:
     )
 
 
-def of_worker(container: Container) -> tuple[Sequence[Collector], BacklogMetrics]:
-    """Return what a worker shows, and that of it which has to be measured before."""
-    backlog = BacklogMetrics(container[BacklogReaders])
-    shown = (
+def of_worker(container: Container) -> Sequence[Collector]:
+    """Return what a worker shows."""
+    return (
         *of_any(container),
         WorkMetrics(container[WorkReports]),
         BackFillMetrics(container[BackFillReports]),
         SweepMetrics(container[SweepReports]),
         DeliveryMetrics(container[DeliveryReports]),
         PurgeMetrics(container[PurgeReports]),
-        backlog,
+        BacklogMetrics(container[BacklogReaders]),
     )
-    return shown, backlog

@@ -21,7 +21,6 @@ from typing import Final
 
 import attrs
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_core.backlog import OPEN_INTENT_STATES, Backlog
@@ -38,6 +37,7 @@ from payments_core.ports import (
     SystemClock,
 )
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
+from payments_service.metrics.families import Measured
 
 # More than that is as bad.
 COUNTED_MAX: Final = 10_000
@@ -93,7 +93,7 @@ class _Read:
 
 
 @attrs.define(eq=False)
-class BacklogMetrics(Collector):
+class BacklogMetrics(Measured):
     """What was there when it was last measured; before that, nothing is a number.
 
     Two may look at once: each shows what one of them read, never half of it.
@@ -103,6 +103,7 @@ class BacklogMetrics(Collector):
     _within_s: float = READ_WITHIN_S
     _read: _Read = attrs.field(init=False, factory=_Read)
 
+    @override
     async def measure(self) -> None:
         """Read all of it, as far as the database answers."""
         read = _Read()

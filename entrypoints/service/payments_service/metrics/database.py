@@ -5,24 +5,25 @@ from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import Unavailable
+from payments_service.metrics.families import Measured
 
 # A scrape has 10 s, and may not be all that a silent database takes.
 ASKED_S_MAX: Final = 2.0
 
 
-class DatabaseMetrics(Collector):
-    """Whether the database takes writes; asked for when it is shown."""
+class DatabaseMetrics(Measured):
+    """Whether the database takes writes."""
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
         self._is_writable = False
 
-    async def ask(self) -> None:
+    @override
+    async def measure(self) -> None:
         try:
             async with asyncio.timeout(ASKED_S_MAX):
                 await self._store.ping()

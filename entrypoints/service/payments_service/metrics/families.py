@@ -1,10 +1,20 @@
-"""How a family is made of what was counted."""
+"""How a family is made of what was counted, or measured."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from payments_service.tallies import CallTallies, Tally
+
+
+class Measured(Collector):
+    """Shows what has to be asked for: the ops port measures it each time, before."""
+
+    @abstractmethod
+    async def measure(self) -> None:
+        """Ask, for a bounded time; what is not answered is shown as unknown."""
 
 
 def counter(

@@ -73,7 +73,7 @@ async def _work(
             readiness.draining = True
             working.stop()
 
-        ops_app = create_ops_app(readiness, *of_worker(container))
+        ops_app = create_ops_app(readiness, of_worker(container))
         ops = server_of(ops_app, lifespan="off", grace_s=OPS_GRACE_S)
         ending.by(stop)
         async with asyncio.TaskGroup() as tasks:

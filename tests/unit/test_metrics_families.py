@@ -1,0 +1,45 @@
+"""How families are made, and what is measured before it is shown."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from typing_extensions import override
+
+from payments_service.http.health import create_ops_app
+from payments_service.metrics.families import Measured
+
+pytestmark = pytest.mark.anyio
+
+
+@attrs.define(eq=False)
+class Looks(Measured):
+    """Shows how often it was measured."""
+
+    name: str
+    count: int = 0
+
+    @override
+    async def measure(self) -> None:
+        self.count += 1
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(self.name, "Looks.", value=self.count)
+
+
+async def test_all_that_has_to_be_measured_is_measured_for_each_scrape() -> None:
+    """
+    However many there are of it.
+    """
+    nobody: Any = None
+    app: Any = create_ops_app(nobody, [Looks("one"), Looks("other")])
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ops") as client:
+        for number in (1, 2):
+            text = (await client.get("/metrics")).text
+            assert f"one {number}.0" in text
+            assert f"other {number}.0" in text
