@@ -108,6 +108,7 @@ async def test_a_use_case_is_what_it_was_and_counted() -> None:
     assert outcomes(measuring, RegisterUser) == {OK: 1}
     assert outcomes(measuring, RecordFacts) == {OK: 1}
     assert measuring.calls.of("RegisterUser").durations.count == 1
+    assert measuring.calls.of("RegisterUser").durations.total > 0
     container[ReadFeed].stop()
     assert await container[SyncUser].drain() is None  # type: ignore[func-returns-value]  # it is there
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -151,6 +152,9 @@ def test_what_is_called_without_waiting_is_counted_too() -> None:
         container[ReadCatalogue]()
 
     assert outcomes(container[MeasuredUseCases], ReadCatalogue) == {OK: 3}
+    durations = container[MeasuredUseCases].calls.of("ReadCatalogue").durations
+    assert durations.count == 3
+    assert durations.total > 0
 
 
 def test_an_object_is_measured_once_however_often_it_is_asked_for() -> None:

@@ -14,7 +14,7 @@ from payments_core.backlog import Backlog, EndpointWaiting, Waiting
 from payments_core.errors import StoreUnavailable
 from payments_core.intent import IntentState
 from payments_service.metrics.backlog import BacklogMetrics
-from support.ops_port import Ops
+from support.ops_port import AHEAD, Ops
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ OPEN: Final = {
 }
 FULL: Final = Backlog(
     pending_since=NOON - MINUTE,
-    due_jobs=Waiting(7, NOON - 2 * MINUTE),
+    due_jobs=Waiting(7, NOON + AHEAD - 2 * MINUTE),
     unlinked_payments=4,
     intents=OPEN,
     unnumbered_since=NOON - 4 * MINUTE,
@@ -49,7 +49,7 @@ class Reader:
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def read(self, *, due_by: datetime, limit: int) -> Backlog:
-        assert due_by == NOON
+        assert due_by == NOON + AHEAD
         assert limit == 10_000
         if self.goes_on is not None:
             self.began.set()

@@ -365,6 +365,7 @@ async def counted(
         with suppress(OSError):
             await context(scope, nothing, send)
     assert context._tallies.in_flight_count == 0
+    assert all(it.total > 0 for it in context._tallies.answers.values())
     return {key: it.count for key, it in context._tallies.answers.items()}
 
 
