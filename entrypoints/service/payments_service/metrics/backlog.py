@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Final
 
 import attrs
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from typing_extensions import override
 
 from payments_core.backlog import OPEN_INTENT_STATES, Backlog
@@ -37,7 +37,7 @@ from payments_core.ports import (
     SystemClock,
 )
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
-from payments_service.metrics.families import Measured
+from payments_service.metrics import families
 
 # More than that is as bad.
 COUNTED_MAX: Final = 10_000
@@ -59,8 +59,8 @@ _LOOPS: Final[Mapping[str, tuple[str, str]]] = {
         "How long ago all that was kept long enough was deleted.",
     ),
 }
-_ENDPOINT: Final = ("endpoint",)
-_STATE: Final = ("state",)
+_ENDPOINT: Final = "endpoint"
+_STATE: Final = "state"
 
 
 @attrs.frozen
@@ -93,7 +93,7 @@ class _Read:
 
 
 @attrs.define(eq=False)
-class BacklogMetrics(Measured):
+class BacklogMetrics(families.Measured):
     """What was there when it was last measured; before that, nothing is a number.
 
     Two may look at once: each shows what one of them read, never half of it.
@@ -143,12 +143,12 @@ class BacklogMetrics(Measured):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        yield _gauge(
+        yield families.gauge(
             "payments_jobs_failing",
             "Jobs whose quick attempts are used up: they are tried once a day.",
             self._read.failing,
         )
-        yield _gauges(
+        yield families.gauges(
             "payments_events_open",
             "Events that were kept and not applied; closed by hand, one is open no "
             "longer.",
@@ -156,11 +156,11 @@ class BacklogMetrics(Measured):
             {it.value: self._read.open.get(it.value, math.nan) for it in OPEN_STATES},
         )
         for family, (_, text) in _LOOPS.items():
-            yield _gauge(family, text, self._read.ages.get(family, math.nan))
+            yield families.gauge(family, text, self._read.ages.get(family, math.nan))
         yield from self._waiting()
         yield from self._intents()
         yield from self._told()
-        yield _gauges(
+        yield families.gauges(
             "payments_gateway_budget",
             "Calls to Stripe that all processes together may make at this moment.",
             _ENDPOINT,
@@ -170,22 +170,22 @@ class BacklogMetrics(Measured):
     def _waiting(self) -> Iterator[Metric]:
         it, clocks = self._read.backlog, self._readers
         due = it.due_jobs if it else None
-        yield _gauge(
+        yield families.gauge(
             "payments_events_oldest_pending_age_seconds",
             "How long ago the event was received that is pending for longest.",
             _age(it.pending_since, clocks.clock()) if it else math.nan,
         )
-        yield _gauge(
+        yield families.gauge(
             "payments_jobs_due",
             "Jobs that are due and that nobody works on.",
             due.count if due else math.nan,
         )
-        yield _gauge(
+        yield families.gauge(
             "payments_jobs_oldest_due_age_seconds",
             "For how long the job is due that is due for longest.",
             _age(due.since, clocks.system_clock()) if due else math.nan,
         )
-        yield _gauge(
+        yield families.gauge(
             "payments_unlinked_payments",
             "Payments that are no user's; not those that a person unlinked.",
             it.unlinked_payments if it else math.nan,
@@ -199,10 +199,10 @@ class BacklogMetrics(Measured):
             waiting = found.get(state)
             counts[state.value] = waiting.count if waiting else math.nan
             ages[state.value] = _age(waiting.since, now) if waiting else math.nan
-        yield _gauges(
+        yield families.gauges(
             "payments_intents", "Operations that are not finished.", _STATE, counts
         )
-        yield _gauges(
+        yield families.gauges(
             "payments_intents_oldest_age_seconds",
             "How long ago the oldest operation began that is not finished.",
             _STATE,
@@ -211,7 +211,7 @@ class BacklogMetrics(Measured):
 
     def _told(self) -> Iterator[Metric]:
         it, now = self._read.backlog, self._readers.clock()
-        yield _gauge(
+        yield families.gauge(
             "payments_feed_lag_seconds",
             "How long ago the earliest change was recorded that the feed has not yet.",
             _age(it.unnumbered_since, now) if it else math.nan,
@@ -222,14 +222,14 @@ class BacklogMetrics(Measured):
             found = it.endpoints.get(name) if it else None
             lags[name] = _age(found.since, now) if found else math.nan
             dead[name] = found.dead if found else math.nan
-        yield _gauges(
+        yield families.gauges(
             "payments_delivery_lag_seconds",
             "How long ago the earliest change of the feed was recorded that is neither "
             "delivered nor dead.",
             _ENDPOINT,
             lags,
         )
-        yield _gauges(
+        yield families.gauges(
             "payments_deliveries_dead",
             "Deliveries that were given up.",
             _ENDPOINT,
@@ -240,14 +240,3 @@ class BacklogMetrics(Measured):
 def _age(since: datetime | None, now: datetime) -> float:
     # Another process's clock may be ahead.
     return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _gauges(name: str, text: str, labels: Sequence[str], values: _Values) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for label, value in values.items():
-        family.add_metric([label], value)
-    return family

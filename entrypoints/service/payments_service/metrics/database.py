@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from typing_extensions import override
 
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import Unavailable
-from payments_service.metrics.families import Measured
+from payments_service.metrics import families
 
 # A scrape has 10 s, and may not be all that a silent database takes.
 ASKED_S_MAX: Final = 2.0
 
 
-class DatabaseMetrics(Measured):
+class DatabaseMetrics(families.Measured):
     """Whether the database takes writes."""
 
     def __init__(self, store: PostgresStore) -> None:
@@ -34,8 +34,8 @@ class DatabaseMetrics(Measured):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_database_writable",
             "1 while the database takes writes; 0 where it only reads, or is silent.",
-            value=float(self._is_writable),
+            float(self._is_writable),
         )

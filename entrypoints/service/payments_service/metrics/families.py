@@ -3,7 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from payments_service.tallies import CallTallies, Tally
@@ -18,12 +22,30 @@ class Measured(Collector):
 
 
 def counter(
-    name: str, text: str, label: str, counts: Mapping[str, float]
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    counts: Mapping[str, float] | Mapping[tuple[str, str], float],
 ) -> CounterMetricFamily:
-    """Return a counter with one label."""
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([value], count)
+    """Return a counter of each value of its label, or of each pair of two labels."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in counts.items():
+        family.add_metric([values] if isinstance(values, str) else values, count)
+    return family
+
+
+def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    """Return a gauge without labels."""
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def gauges(
+    name: str, text: str, label: str, shown: Mapping[str, float]
+) -> GaugeMetricFamily:
+    """Return a gauge of each value of its label."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in shown.items():
+        family.add_metric([value], number)
     return family
 
 
@@ -47,14 +69,16 @@ def calls(
 
     How long: of those names that were called; each has many series.
     """
-    counts = CounterMetricFamily(
+    counts = counter(
         counted,
         f"{what}, by what they came to: `ok`, an error's code, `cancelled`, or `bug`.",
-        labels=[label, "outcome"],
+        [label, "outcome"],
+        {
+            (name, outcome): count
+            for name, tally in tallies.calls.items()
+            for outcome, count in tally.outcomes.items()
+        },
     )
-    for name, tally in tallies.calls.items():
-        for outcome, count in tally.outcomes.items():
-            counts.add_metric([name, outcome], count)
     called = [
         ([name], tally.durations)
         for name, tally in tallies.calls.items()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import attrs
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -26,14 +26,12 @@ class GatewayMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        state = GaugeMetricFamily(
+        yield families.gauges(
             "payments_gateway_breaker",
             "1 for the state that the circuit breaker of Stripe is in.",
-            labels=["state"],
+            "state",
+            {it.value: float(it is self._breaker.state) for it in BreakerState},
         )
-        for known in BreakerState:
-            state.add_metric([known.value], float(known is self._breaker.state))
-        yield state
         yield CounterMetricFamily(
             "payments_gateway_breaker_opened",
             "How often the circuit breaker opened.",
@@ -44,14 +42,13 @@ class GatewayMetrics(Collector):
             "Calls to Stripe that got no definite answer.",
             value=self._breaker.unknown_total,
         )
-        refused = GaugeMetricFamily(
+        refused = self._breaker.key.refused
+        yield families.gauges(
             "payments_gateway_key_refused",
             "1 for what Stripe refuses our key: `key` is all of it.",
-            labels=["what"],
+            "what",
+            {it: float(it in refused) for it in {KEY, *refused}},
         )
-        for what in {KEY, *self._breaker.key.refused}:
-            refused.add_metric([what], float(what in self._breaker.key.refused))
-        yield refused
         yield CounterMetricFamily(
             "payments_gateway_key_refusals",
             "Calls that Stripe refused because of our key.",
@@ -95,6 +92,6 @@ class GatewayCallMetrics(Collector):
         yield families.counter(
             "payments_gateway_budget_waits",
             "Times that a call found the budget of all processes used up, and waited.",
-            "endpoint",
+            ["endpoint"],
             self._reports.waits,
         )

@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_service.limit_reports import LimitReports
+from payments_service.metrics import families
 
 
 class LimitMetrics(Collector):
@@ -17,24 +18,18 @@ class LimitMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        for name, label, text, counts in (
-            (
-                "payments_requests_limited",
-                "limit",
-                "Requests of callers that had too many of their kind.",
-                self._reports.limited,
-            ),
-            (
-                "payments_requests_shed",
-                "lane",
-                "Requests that were refused because too many were in flight.",
-                self._reports.shed,
-            ),
-        ):
-            metric = CounterMetricFamily(name, text, labels=[label])
-            for value, count in counts.items():
-                metric.add_metric([value], count)
-            yield metric
+        yield families.counter(
+            "payments_requests_limited",
+            "Requests of callers that had too many of their kind.",
+            ["limit"],
+            self._reports.limited,
+        )
+        yield families.counter(
+            "payments_requests_shed",
+            "Requests that were refused because too many were in flight.",
+            ["lane"],
+            self._reports.shed,
+        )
         yield CounterMetricFamily(
             "payments_cards_declined",
             "Operations during which the bank declined a card.",

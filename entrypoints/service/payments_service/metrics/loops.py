@@ -39,14 +39,12 @@ class BackFillMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        found = CounterMetricFamily(
+        yield families.counter(
             "payments_event_back_fill_events",
             "Events that back-fill found, by what became of them.",
-            labels=["outcome"],
+            ["outcome"],
+            self._reports.counts,
         )
-        for outcome, count in self._reports.counts.items():
-            found.add_metric([outcome], count)
-        yield found
         yield CounterMetricFamily(
             "payments_event_back_fill_failures",
             "Turns of back-fill that stopped before their end.",
@@ -62,22 +60,18 @@ class SweepMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        drifts = CounterMetricFamily(
+        yield families.counter(
             "payments_drifts",
             "What a nightly sweep found to differ from Stripe, by its kind.",
-            labels=["kind"],
+            ["kind"],
+            self._reports.drifts,
         )
-        for kind, count in self._reports.drifts.items():
-            drifts.add_metric([kind], count)
-        yield drifts
-        objects = CounterMetricFamily(
+        yield families.counter(
             "payments_sweep_objects",
             "Stripe's objects that sweeps compared, by their list.",
-            labels=["list"],
+            ["list"],
+            self._reports.objects,
         )
-        for list_, count in self._reports.objects.items():
-            objects.add_metric([list_], count)
-        yield objects
         yield CounterMetricFamily(
             "payments_sweep_failures",
             "How often a sweep stopped, to go on later.",
@@ -93,14 +87,12 @@ class PurgeMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        purged = CounterMetricFamily(
+        yield families.counter(
             "payments_purged",
             "What was kept long enough and deleted: rows, or days of bodies.",
-            labels=["kind"],
+            ["kind"],
+            self._reports.counts,
         )
-        for kind, count in self._reports.counts.items():
-            purged.add_metric([kind], count)
-        yield purged
 
 
 class DeliveryMetrics(Collector):
@@ -111,11 +103,9 @@ class DeliveryMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        attempts = CounterMetricFamily(
+        yield families.counter(
             "payments_delivery_attempts",
             "Attempts to deliver a change: delivered, failed, or the last one (dead).",
-            labels=["endpoint", "outcome"],
+            ["endpoint", "outcome"],
+            self._reports.counts,
         )
-        for labels, count in self._reports.counts.items():
-            attempts.add_metric(labels, count)
-        yield attempts

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -50,24 +50,23 @@ class ProcessMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        build = GaugeMetricFamily(
-            "payments_build_info", "1 for the release that runs.", labels=["version"]
+        yield families.gauges(
+            "payments_build_info",
+            "1 for the release that runs.",
+            "version",
+            {version("payments-service"): 1},
         )
-        build.add_metric([version("payments-service")], 1)
-        yield build
         found = self._store.connections
-        connections = GaugeMetricFamily(
+        yield families.gauges(
             "payments_database_connections",
             "Connections of the pool to the database: used at this moment, or idle.",
-            labels=["state"],
+            "state",
+            {"used": found.used, "idle": found.idle},
         )
-        connections.add_metric(["used"], found.used)
-        connections.add_metric(["idle"], found.idle)
-        yield connections
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_database_connections_max",
             "How many connections the pool may have.",
-            value=found.most,
+            found.most,
         )
         yield families.histogram(
             "payments_event_loop_lag_seconds",

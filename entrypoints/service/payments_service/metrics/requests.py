@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -34,8 +34,8 @@ class RequestMetrics(Collector):
             ["method", "route"],
             self._tallies.durations.items(),
         )
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_http_requests_in_flight",
             "Requests whose answers are not finished.",
-            value=self._tallies.in_flight_count,
+            self._tallies.in_flight_count,
         )

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_core.use_cases import FollowRevocations
+from payments_service.metrics import families
 from payments_service.refreshing import Refreshing
 
 
@@ -19,26 +20,26 @@ class RevocationMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_revocations_entries",
             "Revocations in memory: of tokens, and of all tokens of a user.",
-            value=self._known.entries_count,
+            self._known.entries_count,
         )
         # Not a number before the first full load.
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_revocations_lease_age_seconds",
             "How long ago the poll began by which tokens are accepted; below 1.",
-            value=self._known.lease_age_s,
+            self._known.lease_age_s,
         )
         yield CounterMetricFamily(
             "payments_revocations_polls_failed",
             "Polls for revocations without an answer.",
             value=self._known.failures_count,
         )
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_revocations_over_cap",
             "1 while there are too many to keep: the database is asked every time.",
-            value=float(self._known.is_over_cap),
+            float(self._known.is_over_cap),
         )
 
 
@@ -50,35 +51,29 @@ class KeyMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        files = self._refreshing.files
-        refused = GaugeMetricFamily(
+        files, fetched = self._refreshing.files, self._refreshing.fetched
+        names = files.settings.rereadable
+        yield families.gauges(
             "payments_setting_file_refused",
             "1 if the file of a setting changed and cannot be used: the old one is.",
-            labels=["setting"],
+            "setting",
+            {name: float(name in files.refused) for name in names},
         )
-        refusals = CounterMetricFamily(
+        yield families.counter(
             "payments_setting_file_refusals",
             "How often the file of a setting became one that cannot be used.",
-            labels=["setting"],
+            ["setting"],
+            {name: files.refusals[name] for name in names},
         )
-        for name in files.settings.rereadable:
-            refused.add_metric([name], float(name in files.refused))
-            refusals.add_metric([name], files.refusals[name])
-        yield refused
-        yield refusals
-        age = GaugeMetricFamily(
+        yield families.gauges(
             "payments_keys_age_seconds",
             "How long ago the keys at an address were read; NaN: never.",
-            labels=["setting"],
+            "setting",
+            {it.name: math.nan if it.age_s is None else it.age_s for it in fetched},
         )
-        failures = CounterMetricFamily(
+        yield families.counter(
             "payments_keys_failures",
             "How often the keys at an address could not be read.",
-            labels=["setting"],
+            ["setting"],
+            {it.name: it.failures_total for it in fetched},
         )
-        for keys in self._refreshing.fetched:
-            age_s = keys.age_s
-            age.add_metric([keys.name], math.nan if age_s is None else age_s)
-            failures.add_metric([keys.name], keys.failures_total)
-        yield age
-        yield failures

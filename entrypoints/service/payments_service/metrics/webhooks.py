@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -33,12 +33,9 @@ class WebhookMetrics(Collector):
                 self._reports.ignored,
             ),
         ):
-            metric = CounterMetricFamily(
-                f"payments_webhooks_{name}", text, labels=["reason"]
+            yield families.counter(
+                f"payments_webhooks_{name}", text, ["reason"], counts
             )
-            for reason, count in counts.items():
-                metric.add_metric([reason], count)
-            yield metric
 
 
 class ReceivedMetrics(Collector):
@@ -50,23 +47,20 @@ class ReceivedMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        events = CounterMetricFamily(
+        yield families.counter(
             "payments_webhook_events",
             "Events that webhooks brought, by what became of them at once; `failed` is "
             "answered 503, and Stripe sends it again.",
-            labels=["type", "outcome"],
+            ["type", "outcome"],
+            self._reports.received,
         )
-        for labels, count in self._reports.received.items():
-            events.add_metric(labels, count)
-        yield events
-        verified = CounterMetricFamily(
+        counts = enumerate(self._signatures.verified_counts, 1)
+        yield families.counter(
             "payments_webhooks_verified",
             "Webhooks by the place, in its setting, of the secret that verified them.",
-            labels=["secret"],
+            ["secret"],
+            {str(place): count for place, count in counts},
         )
-        for place, count in enumerate(self._signatures.verified_counts, 1):
-            verified.add_metric([str(place)], count)
-        yield verified
 
 
 class IngestMetrics(Collector):
@@ -77,10 +71,10 @@ class IngestMetrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_ingest_waiting",
             "Events that wait to be recorded, or are being recorded.",
-            value=self._queue.waiting_count,
+            self._queue.waiting_count,
         )
         yield families.histogram(
             "payments_ingest_batch_events",
@@ -93,8 +87,8 @@ class IngestMetrics(Collector):
             "How often an event went back into the queue because of a lock.",
             value=self._queue.retries_count,
         )
-        yield GaugeMetricFamily(
+        yield families.gauge(
             "payments_ingest_busy_accounts",
             "Accounts that are recorded alone: they are slow, or locked.",
-            value=self._queue.alone_count,
+            self._queue.alone_count,
         )
