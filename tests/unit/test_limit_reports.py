@@ -3,7 +3,8 @@
 import structlog
 
 from payments_core.identity import UserId
-from payments_service.limit_reports import WARN_EVERY_S, LimitReports
+from payments_service.limit_reports import LimitReports
+from payments_service.rare_warnings import WARN_EVERY_S, RareWarnings
 from payments_service.rate_limits import RequestKind
 
 
@@ -12,7 +13,7 @@ def test_each_limit_is_counted_and_told_once_a_minute() -> None:
     With how many it stands for; a flood of one hides no other.
     """
     now = [0.0]
-    reports = LimitReports(lambda: now[0])
+    reports = LimitReports(RareWarnings(lambda: now[0]))
     with structlog.testing.capture_logs() as lines:
         for second in range(int(WARN_EVERY_S) + 1):
             now[0] = float(second)

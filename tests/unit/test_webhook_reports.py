@@ -9,12 +9,12 @@ import structlog
 from payments_adapters.stripe import FOLLOWED, UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
 from payments_core.events import UNREADABLE, EventState, Outcome
+from payments_service.rare_warnings import WARN_EVERY_S, RareWarnings
 from payments_service.webhook_reports import (
     DUPLICATE,
     OTHER,
     REASONS_MAX,
     REMEDIES,
-    WARN_EVERY_S,
     WebhookReports,
 )
 
@@ -39,7 +39,7 @@ def test_the_first_refusal_is_told_at_once_and_then_one_a_minute() -> None:
     With how many it stands for; whoever sends forgeries fills no log.
     """
     clock = Clock()
-    reports = WebhookReports(clock)
+    reports = WebhookReports(RareWarnings(clock))
     with structlog.testing.capture_logs() as lines:
         for second in range(150):
             clock.now = float(second)
@@ -57,7 +57,7 @@ def test_each_reason_is_told_for_itself() -> None:
     """
     A flood of one hides no other, neither of what was refused nor of what was kept.
     """
-    reports = WebhookReports(Clock())
+    reports = WebhookReports(RareWarnings(Clock()))
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             reports.refuse(FORGED)
@@ -83,7 +83,7 @@ def test_what_to_do_is_said_of_each_fault_of_a_signature(fault: SignatureFault) 
     """
     Each is there from the start, at zero: an alert on growth hears of the first.
     """
-    reports = WebhookReports(Clock())
+    reports = WebhookReports(RareWarnings(Clock()))
     assert reports.refused[fault.value] == 0
     with structlog.testing.capture_logs() as lines:
         reports.refuse(BadSignature("a reason", fault))
@@ -95,7 +95,7 @@ def test_reasons_are_few_whatever_comes() -> None:
     """
     A metric has a series for each: none is made by who sends.
     """
-    reports = WebhookReports(Clock())
+    reports = WebhookReports(RareWarnings(Clock()))
     with structlog.testing.capture_logs():
         for number in range(REASONS_MAX * 3):
             reports.keep(quarantined(f"reason {number}"))
@@ -110,7 +110,7 @@ def test_a_minute_is_a_minute() -> None:
     Not a moment earlier.
     """
     clock = Clock(1_000.0)
-    reports = WebhookReports(clock)
+    reports = WebhookReports(RareWarnings(clock))
     lines: list[Any]
     with structlog.testing.capture_logs() as lines:
         reports.refuse(FORGED)
@@ -127,7 +127,7 @@ def test_what_is_ignored_is_counted_by_its_reason_and_not_told() -> None:
     Types that are not known are there from the start, at zero: an alert hears of the
     first. There are few reasons, whatever comes.
     """
-    reports = WebhookReports(Clock())
+    reports = WebhookReports(RareWarnings(Clock()))
     assert reports.ignored == {UNKNOWN_TYPE: 0}
     with structlog.testing.capture_logs() as lines:
         for number in range(REASONS_MAX * 2):
@@ -144,7 +144,7 @@ def test_t79_an_event_is_counted_by_a_type_that_is_known() -> None:
     """
     And by what became of it. Whatever else Stripe calls a type is one other.
     """
-    reports = WebhookReports(Clock())
+    reports = WebhookReports(RareWarnings(Clock()))
     for number in range(100):
         reports.receive(f"account.made_up_{number}", EventState.IGNORED)
         reports.receive("charge.succeeded", EventState.APPLIED)
@@ -166,5 +166,5 @@ def test_each_type_that_is_followed_is_there_from_the_start() -> None:
     """
     An alert on growth misses the first of a series that was not there.
     """
-    received = WebhookReports(Clock()).received
+    received = WebhookReports(RareWarnings(Clock())).received
     assert received == {(it, "applied"): 0 for it in FOLLOWED}

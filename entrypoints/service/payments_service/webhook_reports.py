@@ -13,20 +13,17 @@ Rule 3: of each other reason one warning a minute, the first at once, with how m
         like.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
 import attrs
-import structlog
 
 from payments_adapters.stripe import FOLLOWED, IGNORED, UNKNOWN_TYPE
 from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
 from payments_core.events import UNREADABLE, EventState, Outcome
+from payments_service.rare_warnings import RareWarnings
 
-WARN_EVERY_S: Final = 60.0
 # Reasons are constants of ours; a bug that makes others may not fill the memory.
 REASONS_MAX: Final = 64
 OTHER: Final = "other"
@@ -86,14 +83,12 @@ def reason_of(error: Exception) -> str:
 class WebhookReports:
     """Counts and warnings of one process, by reason."""
 
-    _monotonic: Callable[[], float] = time.monotonic
+    _warnings: RareWarnings = attrs.field(factory=RareWarnings)
     refused: Counter[str] = attrs.field(init=False)
     quarantined: Counter[str] = attrs.field(init=False, factory=Counter)
     ignored: Counter[str] = attrs.field(init=False)
     # By type and outcome. Who has one that is there already counts it without a call.
     received: dict[tuple[str, str], int] = attrs.field(init=False)
-    _warned_at: dict[str, float] = attrs.field(init=False, factory=dict)
-    _untold: Counter[str] = attrs.field(init=False, factory=Counter)
 
     @refused.default
     def _none_yet(self) -> Counter[str]:
@@ -118,7 +113,8 @@ class WebhookReports:
         """Hear that a webhook was answered with this error: nothing of it was kept."""
         reason = _bounded(self.refused, reason_of(error))
         self.refused[reason] += 1
-        self._warn("webhook refused", reason, REMEDIES.get(reason, _ANYBODY))
+        to_do = REMEDIES.get(reason, _ANYBODY)
+        self._warnings.warn("webhook refused", reason, reason=reason, to_do=to_do)
 
     def keep(self, outcome: Outcome) -> None:
         """Hear that an event is quarantined or ignored.
@@ -132,17 +128,9 @@ class WebhookReports:
         reason = _bounded(counts, word)
         counts[reason] += 1
         if not is_ignored:
-            self._warn("event quarantined", reason, QUARANTINED)
-
-    def _warn(self, what: str, reason: str, to_do: str) -> None:
-        series, now = f"{what}: {reason}", self._monotonic()
-        self._untold[series] += 1
-        if now - self._warned_at.get(series, -WARN_EVERY_S) < WARN_EVERY_S:
-            return
-        self._warned_at[series] = now
-        structlog.get_logger().warning(
-            what, reason=reason, count=self._untold.pop(series), to_do=to_do
-        )
+            self._warnings.warn(
+                "event quarantined", reason, reason=reason, to_do=QUARANTINED
+            )
 
 
 def _bounded(counts: Counter[str], reason: str) -> str:
