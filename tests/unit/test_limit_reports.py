@@ -3,9 +3,27 @@
 import structlog
 
 from payments_core.identity import UserId
+from payments_service.container import build_container
+from payments_service.http.app import create_app
 from payments_service.limit_reports import LimitReports
 from payments_service.rare_warnings import WARN_EVERY_S, RareWarnings
 from payments_service.rate_limits import RequestKind
+from payments_service.settings import Settings
+from support.service import World
+
+
+def test_each_limit_and_each_lane_is_there_from_the_start() -> None:
+    """
+    An alert on growth misses the first of a series that was not there. The lanes are
+    those of the public port.
+    """
+    reports = LimitReports()
+    assert reports.limited == {it.value: 0 for it in RequestKind}
+    nowhere = World("postgresql://nobody@127.0.0.1:1/nothing")
+    settings = Settings.from_env(nowhere.env(0, 0))
+    lanes = create_app(build_container(settings))._lanes
+    assert reports.shed == {it.name: 0 for it in lanes}
+    assert len(lanes) == 4
 
 
 def test_each_limit_is_counted_and_told_once_a_minute() -> None:

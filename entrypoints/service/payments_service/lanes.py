@@ -8,12 +8,22 @@ keep everybody else out.
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from enum import StrEnum
 from typing import Final
 
 import attrs
 
 # Methods that change nothing: they take a place as reads, and are counted as such.
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class LaneName(StrEnum):
+    """The lanes of the public port."""
+
+    WEBHOOKS = "webhooks"
+    FEED = "feed"
+    READS = "reads"
+    CHANGES = "changes"
 
 
 @attrs.frozen(kw_only=True)

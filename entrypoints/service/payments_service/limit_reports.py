@@ -7,21 +7,24 @@ Rule 2: of each limit one warning a minute, the first at once, with how many it 
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 import attrs
 
 from payments_core.identity import UserId
 from payments_core.intent import Intent
+from payments_service.lanes import LaneName
 from payments_service.rare_warnings import RareWarnings
 from payments_service.rate_limits import RequestKind
 
 DECLINES: Final = "declines"
 
 
-def _zeros() -> Counter[str]:
+def _zeros(names: Iterable[StrEnum]) -> Counter[str]:
     # An alert on growth misses the first of a series that was not there.
-    return Counter({kind.value: 0 for kind in RequestKind})
+    return Counter({it.value: 0 for it in names})
 
 
 @attrs.define
@@ -29,8 +32,8 @@ class LimitReports:
     """Counts and warnings of one process."""
 
     _warnings: RareWarnings = attrs.field(factory=RareWarnings)
-    limited: Counter[str] = attrs.field(init=False, factory=_zeros)
-    shed: Counter[str] = attrs.field(init=False, factory=Counter)
+    limited: Counter[str] = attrs.field(init=False, factory=lambda: _zeros(RequestKind))
+    shed: Counter[str] = attrs.field(init=False, factory=lambda: _zeros(LaneName))
     declined_count: int = attrs.field(init=False, default=0)
     declines_refused_count: int = attrs.field(init=False, default=0)
 

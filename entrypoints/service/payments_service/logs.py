@@ -22,7 +22,7 @@ from payments_service.card_data import (
     without_card_data,
 )
 
-# The request that a line belongs to; set for each, by `http.edge`.
+# The request that a line belongs to; `http.request_context` sets it for each.
 REQUEST_ID: Final = ContextVar("request_id", default="")
 # The trace that it is in, if there is one that is sampled; set by `tracing`.
 TRACE_ID: Final = ContextVar("trace_id", default="")

@@ -65,7 +65,7 @@ from payments_service.http.requests import HttpRequest
 from payments_service.http.webhooks import described as webhooks_described
 from payments_service.http.webhooks import webhooks
 from payments_service.ingest_queue import IngestQueue
-from payments_service.lanes import READING, InFlightLimits, Lane
+from payments_service.lanes import READING, InFlightLimits, Lane, LaneName
 from payments_service.limit_reports import LimitReports
 from payments_service.presentation import PREFIX
 from payments_service.rate_limits import RateLimiter
@@ -223,11 +223,12 @@ def _lanes(container: Container) -> tuple[Lane, ...]:
     limits, on_shed = container[InFlightLimits], container[LimitReports].shed_one
     # Who waits there takes nothing but a place: `ReadFeed` has a limit of them.
     feed = limits.reads + WAITING_MAX
+    webhooks = f"{PREFIX}/webhooks/"
     return (
-        Lane("webhooks", f"{PREFIX}/webhooks/", limits.webhooks, on_shed=on_shed),
-        Lane("feed", f"{PREFIX}/feed", feed, on_shed=on_shed),
-        Lane("reads", "", limits.reads, READING, on_shed),
-        Lane("changes", "", limits.changes, on_shed=on_shed),
+        Lane(LaneName.WEBHOOKS, webhooks, limits.webhooks, on_shed=on_shed),
+        Lane(LaneName.FEED, f"{PREFIX}/feed", feed, on_shed=on_shed),
+        Lane(LaneName.READS, "", limits.reads, READING, on_shed),
+        Lane(LaneName.CHANGES, "", limits.changes, on_shed=on_shed),
     )
 
 
