@@ -92,7 +92,7 @@ def test_a_webhooks_batch_is_linked_to_its_request(
 
     assert request.links == [batch.trace_id]
     assert batch.links == [request.trace_id]
-    assert {it.name for it in inner} == {"ledger load", "ledger save"}
+    assert {it.name for it in inner} == {"RecordFacts", "ledger load", "ledger save"}
 
 
 def test_a_workers_jobs_are_traces_of_its_own(

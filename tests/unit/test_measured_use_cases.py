@@ -34,6 +34,7 @@ from payments_service.metrics.use_cases import (
     is_use_case,
 )
 from payments_service.settings import Settings
+from payments_service.spans import NO_SPANS
 from payments_service.tallies import BUG, CANCELLED, OK
 from support.service import World
 
@@ -130,7 +131,7 @@ async def test_an_error_goes_on_and_is_counted_by_its_code(
     """
     And how long it took until then.
     """
-    measuring = MeasuredUseCases()
+    measuring = MeasuredUseCases(NO_SPANS.call)
     directory: AccountDirectory = Directory(error)  # type: ignore[assignment]  # one method is enough
     nobody: Any = None
     read = measuring.of(GetAuthorizedAccount)(directory, nobody)
@@ -161,7 +162,7 @@ def test_an_object_is_measured_once_however_often_it_is_asked_for() -> None:
     """
     And what is made from it is measured as it.
     """
-    measuring = MeasuredUseCases()
+    measuring = MeasuredUseCases(NO_SPANS.call)
     catalogue = ReadCatalogue(wired()[ReadCatalogue].policy)
     same = measuring.measured(catalogue)
     assert same is catalogue

@@ -25,6 +25,8 @@ from payments_core.policy import Policy
 from payments_core.use_cases import RecordFacts
 from payments_service.ingest_queue import IngestQueue
 from payments_service.logs import TRACE_ID
+from payments_service.metrics.use_cases import MeasuredUseCases
+from payments_service.tallies import OK
 from payments_service.tracing.calls import begun
 from support.deployment import Deployment
 from support.ingest_queue import Time, an_event_of, turns
@@ -186,7 +188,7 @@ async def test_a_job_is_a_trace_of_its_own(kept: Kept, error: Exception | None) 
 
     async with Deployment.opened() as deployment:
         gateway: Any = Asked(error) if error else deployment.gateway
-        work = kept.spans.use_case(
+        work = kept.spans.work(
             attrs.evolve(
                 deployment.run_work,
                 gateway=kept.spans.port(ports.PaymentGateway, gateway),
@@ -213,13 +215,15 @@ async def test_a_job_is_a_trace_of_its_own(kept: Kept, error: Exception | None) 
 
 async def test_an_intent_that_a_worker_goes_on_with_is_a_trace(kept: Kept) -> None:
     """
-    Named by its kind.
+    Named by its kind, and measured as every use case: it has no span besides.
     """
+    measuring = MeasuredUseCases(kept.spans.call)
     async with Deployment.opened() as deployment:
-        work = kept.spans.use_case(deployment.run_work)
+        work = kept.spans.work(measuring.measured(deployment.run_work))
         await work(Claimed(an_intent(), 1))
 
     assert kept.names == ["intent start_subscription"]
+    assert measuring.calls.of("RunWork").outcomes == {OK: 1}
 
 
 class Given:

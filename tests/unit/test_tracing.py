@@ -6,24 +6,28 @@ from typing import Any, Final
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-from contracts.examples import ADA, NOON, an_account
+from contracts.examples import ADA, NOON, an_account, email_of
 from contracts.worlds import a_world
-from payments_adapters.memory import FixedClock, MemoryLedger
+from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
 from payments_adapters.rate_limited_gateway import RateLimitedGateway
 from payments_core import ports
 from payments_core.errors import AccountNotFound, StoreUnavailable
 from payments_core.policy import Policy
-from payments_core.use_cases import GetAuthorizedAccount, RecordFacts
+from payments_core.use_cases import ReadCatalogue, RecordFacts, RegisterUser
+from payments_service.container import Overrides, build_container
 from payments_service.ingest_queue import IngestQueue
-from payments_service.spans import NO_SPANS
+from payments_service.settings import Settings
 from payments_service.tracing.calls import begun
-from support.deployment import Deployment, admin
 from support.ingest_queue import Time, an_event_of
+from support.service import World
 from support.spans import ALL, Kept, assert_plain, attributes_of, context_of
 
 pytestmark = pytest.mark.anyio
 
 CANARY: Final = secrets.token_hex(8)
+SETTINGS: Final = Settings.from_env(
+    World("postgresql://nobody@127.0.0.1:1/no").env(0, 0)
+)
 
 
 @pytest.fixture
@@ -112,20 +116,24 @@ async def test_every_call_of_the_gateway_is_a_span(kept: Kept) -> None:
     assert plain == ["freeze"]
 
 
-async def test_a_use_case_is_a_span_named_by_it(kept: Kept) -> None:
+async def test_a_use_case_is_a_span_named_by_it_whatever_calls_it(kept: Kept) -> None:
     """
-    What else it has is its own; a port is none of them.
+    A handler, or another use case, of which nobody asked the container.
     """
-    async with Deployment.opened() as deployment:
-        start = kept.spans.use_case(deployment.read)
-        assert isinstance(start.reach, GetAuthorizedAccount)
-        with (
-            begun(kept.export.tracer.start_span("outer")),
-            pytest.raises(AccountNotFound),
-        ):
-            await start(ADA, caller=admin())
-    assert kept.names == ["ReadSubscriptions", "outer"]
-    assert NO_SPANS.use_case(deployment) is deployment
+    ledger = MemoryLedger(MemoryDatabase())
+    container = build_container(SETTINGS, Overrides(ledger=ledger), kept.spans)
+    register = container[RegisterUser]
+
+    with begun(kept.export.tracer.start_span("outer")):
+        await register(ADA, email_of(ADA))
+        container[ReadCatalogue]()
+
+    own = [it for it in kept.names if not it.startswith("ledger ")]
+    assert own == ["RecordFacts", "RegisterUser", "outer"]
+    inner, outer = kept.named("RecordFacts"), kept.named("RegisterUser")
+    assert inner.parent is not None
+    assert inner.parent.span_id == context_of(outer).span_id
+    assert attributes_of(outer) == {}
 
 
 def a_record(ledger: Any) -> RecordFacts:

@@ -110,7 +110,7 @@ class Container:
 
     def __getitem__(self, wanted: type[_T]) -> _T:
         resolved: _T = self._container.resolve(wanted)
-        return self.spans.use_case(resolved)
+        return resolved
 
     @property
     def jobs(self) -> JobDirectory:
@@ -166,7 +166,7 @@ def build_container(
 ) -> Container:
     """Wire everything; nothing is opened, connected or started yet.
 
-    `spans` are put around ports, and around what the container is asked for.
+    `spans` are put around ports and use cases.
 
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
@@ -205,7 +205,7 @@ def build_container(
     container.register(EventLoopLag, instance=EventLoopLag())
     calls = GatewayReports()
     container.register(GatewayReports, instance=calls)
-    measuring = MeasuredUseCases()
+    measuring = MeasuredUseCases(spans.call)
     container.register(MeasuredUseCases, instance=measuring)
     revocation_log = PostgresRevocationLog(
         store, PostgresStore(settings.database_url, 1, writability=store.writability)

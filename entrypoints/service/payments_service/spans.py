@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from litestar.types import ASGIApp
 
+from payments_core.jobs import RunWork
 from payments_core.use_cases import RecordFacts
 from payments_service.ingest_queue import IngestQueue
 
@@ -22,8 +23,12 @@ class Spans:
         """Return an adapter, with a span around each call of it."""
         return it
 
-    def use_case(self, it: _T) -> _T:
-        """Return what an entrypoint calls, with a span around each call."""
+    def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG002  # of those that override it
+        """Return what a use case of that name does, with a span around each call."""
+        return call
+
+    def work(self, it: RunWork) -> RunWork:
+        """Return what works off jobs and intents, each in a trace of its own."""
         return it
 
     def ingest_queue(

@@ -2,7 +2,7 @@
 
 Rule 1: of each use case that is wired the class gets a subclass, and what is wired is
         an instance of that. It is a use case as before, by its type and in all that it
-        has; only its call is measured.
+        has; only its call is measured, and is a span where traces are on.
 Rule 2: an error is counted by its code, and goes on as it is.
 """
 
@@ -34,8 +34,12 @@ def is_use_case(cls: type) -> bool:
 
 @attrs.frozen(eq=False)
 class MeasuredUseCases:
-    """Makes classes, and objects, whose calls are counted and timed."""
+    """Makes classes, and objects, whose calls are counted and timed.
 
+    `traced` is `Spans.call`: what is measured is what it returns.
+    """
+
+    _traced: Callable[[str, Callable[..., Any]], Callable[..., Any]]
     calls: CallTallies = attrs.field(init=False, factory=CallTallies)
     _classes: dict[type, type] = attrs.field(init=False, factory=dict)
 
@@ -45,7 +49,7 @@ class MeasuredUseCases:
             return cls
         known = self._classes.get(cls)
         if known is None:
-            known = self._classes[cls] = _measured(cls, self.calls.of(cls.__name__))
+            known = self._classes[cls] = self._measured(cls)
         return cast("type[_T]", known)
 
     def made_by(self, cls: type, provide: Callable[[], _T]) -> Callable[[], _T]:
@@ -64,19 +68,18 @@ class MeasuredUseCases:
                 object.__setattr__(it, "__class__", cls)
         return it
 
-
-def _measured(cls: type, tally: CallTally) -> type:
-    call = cast("Any", cls).__call__
-    measuring = _async_call if inspect.iscoroutinefunction(call) else _plain_call
-    names = {
-        "__call__": measuring(call, tally),
-        "__doc__": cls.__doc__,
-        "__module__": cls.__module__,
-        "__qualname__": cls.__qualname__,
-        # No room of its own: an instance of the class can become one of this.
-        "__slots__": (),
-    }
-    return type(cls.__name__, (cls,), names)
+    def _measured(self, cls: type) -> type:
+        call = self._traced(cls.__name__, cast("Any", cls).__call__)
+        measuring = _async_call if inspect.iscoroutinefunction(call) else _plain_call
+        names = {
+            "__call__": measuring(call, self.calls.of(cls.__name__)),
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            # No room of its own: an instance of the class can become one of this.
+            "__slots__": (),
+        }
+        return type(cls.__name__, (cls,), names)
 
 
 def _async_call(call: Callable[..., Any], tally: CallTally) -> Callable[..., Any]:

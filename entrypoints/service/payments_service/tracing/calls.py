@@ -141,44 +141,21 @@ class Traced:
         if not inspect.iscoroutinefunction(found):
             return found
         title = f"{self._shown.name} {name}"
-        traced = _spanned(found, title, name, self._tracer, self._shown)
+        traced = spanned(found, title, name, self._tracer, self._shown)
         # The next time it is not looked for.
         setattr(self, name, traced)
         return traced
 
 
-class TracedCalls:
-    """What an object has besides its own class whose calls are spans."""
-
-    __slots__ = ()
-
-
-def trace_calls(it: Any, tracer: Tracer) -> None:
-    """Let each call of an object be a span, if that is a coroutine function.
-
-    It stays the object that it is, for what has it already, and of its class.
-    """
-    kind = type(it)
-    call = kind.__call__ if callable(it) else None
-    if isinstance(it, TracedCalls) or not inspect.iscoroutinefunction(call):
-        return
-    members = {
-        "__slots__": (),
-        "__module__": kind.__module__,
-        "__call__": _spanned(call, kind.__name__, "", tracer, Shown(kind.__name__)),
-    }
-    traced = type(kind.__name__, (TracedCalls, kind), members)
-    # Most of them are frozen.
-    object.__setattr__(it, "__class__", traced)
-
-
-def _spanned(
+def spanned(
     call: Callable[..., Awaitable[Any]],
     title: str,
     name: str,
     tracer: Tracer,
     shown: Shown,
 ) -> Callable[..., Awaitable[Any]]:
+    """Return a coroutine function whose calls are spans, named by a title."""
+
     @wraps(call)
     async def traced(*args: Any, **kwargs: Any) -> Any:
         if not is_sampled(get_current_span()):

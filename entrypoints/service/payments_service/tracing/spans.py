@@ -1,5 +1,6 @@
 """What of this service is traced, and what its spans say."""
 
+import inspect
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ from payments_service.tracing.calls import (
     is_sampled,
     linked_root,
     new_root,
-    trace_calls,
+    spanned,
 )
 from payments_service.tracing.export import Export
 from payments_service.tracing.requests import TracedRequests, TracedRoutes
@@ -148,12 +149,15 @@ class TracingSpans(Spans):
         return cast("_T", traced)
 
     @override
-    def use_case(self, it: _T) -> _T:
-        if isinstance(it, RunWork):
-            return cast("_T", _TracedWork(it, self._tracer))
-        if type(it).__module__.startswith("payments_core."):
-            trace_calls(it, self._tracer)
-        return it
+    def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        # What answers at once asks nobody. Work has a trace, by `work`.
+        if call is RunWork.__call__ or not inspect.iscoroutinefunction(call):
+            return call
+        return spanned(call, name, "", self._tracer, Shown(name))
+
+    @override
+    def work(self, it: RunWork) -> RunWork:
+        return cast("RunWork", _TracedWork(it, self._tracer))
 
     @override
     def ingest_queue(

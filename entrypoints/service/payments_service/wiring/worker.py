@@ -84,7 +84,8 @@ class WorkerUseCases:
         }
 
     def run_work(self) -> RunWork:
-        return RunWork(
+        measured = self._resolve(MeasuredUseCases).of(RunWork)
+        work = measured(
             self._resolve(WorkQueue),
             self._resolve(RecordFacts),
             self._resolve(ExecuteOperation),
@@ -98,6 +99,7 @@ class WorkerUseCases:
             self._resolve(AccountHistory),
             log_work,
         )
+        return self._spans.work(work)
 
     def deliver_changes(self) -> Deliveries:
         sender = self._spans.port(ChangeSender, self._resolve(WebhookSender))
