@@ -14,6 +14,7 @@ from payments_core.errors import AccountNotFound
 from payments_service import logs
 from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
+from payments_service.lanes import Lane
 from payments_service.presentation import PREFIX
 from support.spans import ALL, Kept, assert_plain, attributes_of, context_of
 
@@ -60,7 +61,7 @@ async def client(kept: Kept) -> AsyncIterator[httpx.AsyncClient]:
         logging_config=None,
         openapi_config=None,
     )
-    traced = kept.spans.requests(RequestContext.of(app, around=kept.spans.routes))
+    traced = kept.spans.requests(RequestContext.of(app))
     transport = httpx.ASGITransport(traced, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar types it otherwise
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
         yield client
@@ -198,3 +199,21 @@ async def test_what_is_not_sampled_has_no_trace_to_be_found(
     assert answer.status_code == 404
     assert "trace_id" not in answer.json()
     assert not kept.ended
+
+
+async def test_a_request_that_is_refused_before_its_route_is_found_names_none(
+    kept: Kept,
+) -> None:
+    """
+    There are too many: it is answered at once.
+    """
+    app = Litestar([read_status], logging_config=None, openapi_config=None)
+    context = RequestContext.of(app, [Lane("any", "", 0)])
+    transport = httpx.ASGITransport(kept.spans.requests(context))  # type: ignore[arg-type]  # Litestar types it otherwise
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        answer = await client.get("/users/ada/payment-status")
+
+    [span] = kept.ended
+    assert answer.status_code == 503
+    assert span.name == "GET"
+    assert "http.route" not in attributes_of(span)

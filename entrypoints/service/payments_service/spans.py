@@ -38,11 +38,10 @@ class Spans:
         return made(record)
 
     def requests(self, app: ASGIApp) -> ASGIApp:
-        """Return an application, with a span around each request."""
-        return app
+        """Return an application, with a span around each request.
 
-    def routes(self, app: ASGIApp) -> ASGIApp:
-        """Return an application, whose spans are told of the route that was found."""
+        It says what route it found by "route" in the scope's state.
+        """
         return app
 
     def close(self) -> None:

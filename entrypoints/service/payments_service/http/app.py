@@ -210,9 +210,7 @@ def create_app(container: Container) -> RequestContext:
         # It is served as it is finished: see `openapi`.
         openapi_config=None,
     )
-    return RequestContext.of(
-        app, _lanes(container), container[RequestTallies], container.spans.routes
-    )
+    return RequestContext.of(app, _lanes(container), container[RequestTallies])
 
 
 def _lanes(container: Container) -> tuple[Lane, ...]:

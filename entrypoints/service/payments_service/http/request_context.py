@@ -11,7 +11,7 @@ import os
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import unquote
@@ -160,11 +160,10 @@ class RequestContext:
         app: Litestar,
         lanes: Sequence[Lane] | None = None,
         tallies: RequestTallies | None = None,
-        around: Callable[[ASGIApp], ASGIApp] = lambda it: it,
     ) -> Self:
         # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
         return cls(
-            around(app),
+            app,
             {
                 route.path_format: frozenset(it.encode() for it in route.methods)
                 for route in app.routes
@@ -220,7 +219,10 @@ class RequestContext:
             tallies.in_flight_count -= 1
             # Without a call, once there was such an answer.
             took = time.perf_counter() - started
-            key = method, scope.get("path_template") or UNMATCHED, answer.status
+            route = scope.get("path_template") or UNMATCHED
+            # For what is around this: a span, say.
+            scope["state"]["route"] = route
+            key = method, route, answer.status
             tally = tallies.answers.get(key) or tallies.of(*key)
             tally.counts[bisect_left(tally.bounds, took)] += 1
             tally.total += took

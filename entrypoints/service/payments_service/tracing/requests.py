@@ -19,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import (
 
 from payments_service.card_data import holds_card_number
 from payments_service.presentation import PREFIX
+from payments_service.tallies import UNMATCHED
 from payments_service.tracing.calls import begun
 
 # What else a request may call its method is no word of ours.
@@ -26,14 +27,13 @@ _METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
 _FAULT: Final = 500
-_ROUTE: Final = "route_of_trace"
 _PUBLIC: Final = f"{PREFIX}/webhooks/"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 @attrs.frozen
 class TracedRequests:
-    """An application; each request of it is a span."""
+    """An application; each request of it is a span, named by its template of a path."""
 
     _app: ASGIApp
     _tracer: Tracer
@@ -62,23 +62,10 @@ class TracedRequests:
             try:
                 await self._app(scope, receive, sent)
             finally:
-                if route := state.get(_ROUTE):
+                route = state.get("route", UNMATCHED)
+                if route != UNMATCHED:
                     span.set_attribute("http.route", route)
                     span.update_name(f"{word} {route}")
-
-
-@attrs.frozen
-class TracedRoutes:
-    """The application within, which finds the route: its template, never its path."""
-
-    _app: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if template := scope.get("path_template"):
-                scope["state"][_ROUTE] = str(template)
 
 
 def _tell_status(span: Span, status: int) -> None:

@@ -55,7 +55,7 @@ from payments_service.tracing.calls import (
     spanned,
 )
 from payments_service.tracing.export import Export
-from payments_service.tracing.requests import TracedRequests, TracedRoutes
+from payments_service.tracing.requests import TracedRequests
 
 _T = TypeVar("_T")
 # What is read of others' words is in no span: of arguments only what is counted here.
@@ -170,10 +170,6 @@ class TracingSpans(Spans):
     @override
     def requests(self, app: ASGIApp) -> ASGIApp:
         return TracedRequests(app, self._tracer)
-
-    @override
-    def routes(self, app: ASGIApp) -> ASGIApp:
-        return TracedRoutes(app)
 
     @override
     def close(self) -> None:
