@@ -70,8 +70,8 @@ def test_a_subscription_is_one_trace_from_the_request_to_the_outbox(
     assert request.resource["service.name"] == "payments-service"
     assert use_case.parent == request.id
     assert {"AuthenticateCaller", "ledger load"} <= names
-    assert [it.attributes["payments.gateway.request"] for it in sends] == [
-        "CreateSubscription"
+    assert [it.attributes["payments.gateway.operation"] for it in sends] == [
+        "create_subscription"
     ]
     assert any(it.attributes["payments.changes_logged"] for it in saves)
     assert {it.parent for it in inner} <= {it.id for it in (request, *inner)}

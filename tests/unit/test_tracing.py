@@ -1,6 +1,7 @@
 """What is traced, and what its spans say: the real SDK, spans kept in memory."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -8,14 +9,28 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from contracts.examples import ADA, NOON, an_account, email_of
 from contracts.worlds import a_world
-from payments_adapters.memory import FixedClock, MemoryDatabase, MemoryLedger
-from payments_adapters.rate_limited_gateway import RateLimitedGateway
+from payments_adapters.memory import (
+    FixedClock,
+    MemoryDatabase,
+    MemoryGateway,
+    MemoryLedger,
+    MemoryLists,
+)
+from payments_adapters.rate_limited_gateway import (
+    CircuitBreaker,
+    KeyWatch,
+    RateLimitedGateway,
+    RateLimitedLists,
+)
 from payments_core import ports
 from payments_core.errors import AccountNotFound, StoreUnavailable
+from payments_core.gateway import CreateCustomer
+from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.policy import Policy
 from payments_core.use_cases import ReadCatalogue, RecordFacts, RegisterUser
 from payments_service.container import Overrides, build_container
 from payments_service.ingest_queue import IngestQueue
+from payments_service.metrics.gateway import GatewayReports
 from payments_service.settings import Settings
 from payments_service.tracing.calls import begun
 from support.ingest_queue import Time, an_event_of
@@ -114,6 +129,53 @@ async def test_every_call_of_the_gateway_is_a_span(kept: Kept) -> None:
     plain = [it for it in methods if not hasattr(getattr(gateway, it), "__wrapped__")]
 
     assert plain == ["freeze"]
+
+
+class Ample:
+    """A budget that has a call for each."""
+
+    async def take(self, endpoint: str, **_: object) -> Mapping[str, int]:
+        return {endpoint: 1}
+
+    async def take_spare(self, _: str, **__: object) -> bool:
+        return True
+
+
+async def test_a_call_of_the_gateway_is_called_in_its_span_as_in_metrics(
+    kept: Kept,
+) -> None:
+    """
+    Whether something is sent, listed or read.
+    """
+    clock, reports = FixedClock(NOON), GatewayReports()
+    breaker = CircuitBreaker(clock, KeyWatch(clock, lambda _, __: None))
+    behind: dict[str, Any] = {
+        "budget": Ample(),
+        "breaker": breaker,
+        "clock": clock,
+        "listener": reports,
+    }
+    gateway = kept.spans.port(
+        ports.PaymentGateway,
+        RateLimitedGateway(MemoryGateway(clock), **behind),
+    )
+    lists = kept.spans.port(
+        ports.GatewayLists,
+        RateLimitedLists(MemoryLists(clock), **behind),
+    )
+    request = CreateCustomer(user_id=ADA, email="ada@example.com", intent_id="1")
+
+    with begun(kept.export.tracer.start_span("outer")):
+        await gateway.send(request, gateway.freeze(request), idempotency_key="1")
+        await gateway.find(request)
+        await gateway.customer_of(ADA, "ada@example.com")
+        await lists.page(ObjectList.PAYMENTS, CreatedBetween(start=None, end=NOON))
+
+    *calls, _ = kept.ended
+    told = [attributes_of(it)["payments.gateway.operation"] for it in calls]
+    assert told == ["create_customer", "find", "customer_of", "list_payments"]
+    assert list(reports.calls.calls) == told
+    assert {len(attributes_of(it)) for it in calls} == {2}
 
 
 async def test_a_use_case_is_a_span_named_by_it_whatever_calls_it(kept: Kept) -> None:

@@ -34,6 +34,7 @@ from payments_adapters.rate_limited_gateway.object_lists import (
     SpareCallBudget,
     SpareCalls,
 )
+from payments_adapters.rate_limited_gateway.operations import operation_of
 from payments_adapters.rate_limited_gateway.remembered_prices import PRICE_KEEPS
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "SpareCallBudget",
     "SpareCalls",
     "SpareGateway",
+    "operation_of",
 ]

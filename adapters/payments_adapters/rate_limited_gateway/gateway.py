@@ -1,7 +1,6 @@
 """The gateway that holds to the rules of this package."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -18,6 +17,7 @@ from payments_adapters.rate_limited_gateway.call_budget import (
 )
 from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
 from payments_adapters.rate_limited_gateway.listener import GatewayListener, heard
+from payments_adapters.rate_limited_gateway.operations import operation_of
 from payments_adapters.rate_limited_gateway.remembered_prices import RememberedPrices
 from payments_core.card import Card
 from payments_core.errors import GatewayNotAttempted
@@ -42,7 +42,6 @@ from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
-_CAPITAL: Final = re.compile(r"(?<!^)([A-Z])")
 # Where an object of each kind is read.
 _ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
     {
@@ -102,7 +101,7 @@ class RateLimitedGateway:
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
-        async with self._call(_endpoint_of(frozen), _operation_of(request)):
+        async with self._call(_endpoint_of(frozen), operation_of(request)):
             return await self._gateway.send(
                 request, frozen, idempotency_key=idempotency_key
             )
@@ -198,8 +197,3 @@ def _endpoint_of(frozen: FrozenRequest) -> str:
     """Return the first word of the path that is not its version."""
     words = [word for word in frozen.path.split("/") if word]
     return words[1] if len(words) > 1 else frozen.path
-
-
-def _operation_of(request: GatewayRequest) -> str:
-    """Return what a request asks for: `create_customer`."""
-    return _CAPITAL.sub(r"_\1", type(request).__name__).lower()

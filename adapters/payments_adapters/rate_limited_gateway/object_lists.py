@@ -19,6 +19,7 @@ from payments_adapters.rate_limited_gateway.call_budget import (
 )
 from payments_adapters.rate_limited_gateway.circuit_breaker import CircuitBreaker
 from payments_adapters.rate_limited_gateway.listener import GatewayListener, heard
+from payments_adapters.rate_limited_gateway.operations import operation_of
 from payments_core.errors import GatewayNotAttempted
 from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
@@ -75,7 +76,7 @@ class RateLimitedLists:
         after: str | None = None,
     ) -> ObjectPage:
         endpoint = _PAYMENTS if list_ is ObjectList.PAYMENTS else list_.value
-        with heard(self._listener, f"list_{list_.value}") as leaves:
+        with heard(self._listener, operation_of(list_)) as leaves:
             self._breaker.check()
             # Of a call that does not leave, the breaker has nothing to learn.
             await self._take(endpoint)

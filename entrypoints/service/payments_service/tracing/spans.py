@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
 from typing_extensions import override
 
-from payments_adapters.rate_limited_gateway import SpareGateway
+from payments_adapters.rate_limited_gateway import SpareGateway, operation_of
 from payments_core.changes import Changes, Claimed, SaveResult
 from payments_core.deliveries import DeliveryKey, SendResult
 from payments_core.events import EventKey, GatewayEvent, Receipt
@@ -102,11 +102,12 @@ def _answered_by_ledger(method: str, answer: object) -> Attributes:
     return {f"payments.groups_{it}": count for it, count in counts.items()}
 
 
-def _asked_of_gateway(method: str, *asked: object, **_: object) -> Attributes:
-    told: Attributes = {"payments.gateway.operation": method}
-    if method not in {"send", "find"} or not asked:
-        return told
-    return {**told, "payments.gateway.request": type(asked[0]).__name__}
+def _asked_of_gateway(
+    method: str, what: Any = None, *_: object, **__: object
+) -> Attributes:
+    # As metrics have it.
+    operation = operation_of(what) if method in {"send", "page"} else method
+    return {"payments.gateway.operation": operation}
 
 
 _STORE: Final = Shown(
