@@ -87,6 +87,12 @@ class Batches:
         )
         return cls(kept, queue, ledger, failed)
 
+    @property
+    def waiting_count(self) -> int:
+        """Return how many events are remembered: it grows, if none is forgotten."""
+        queue: Any = self.queue
+        return len(queue._batches._waiting)
+
     def hand_in(self, user: UserId, number: int, *, sampled: bool = True) -> Any:
         """Hand an event in, within a request of its own."""
 
@@ -124,6 +130,7 @@ async def test_a_batch_is_a_trace_linked_to_the_requests_whose_events_are_in_it(
         traces[f"request {it}"].trace_id for it in ("ada 1", "bob 2")
     }
     assert ids(kept.named("request ada 1")) == {context_of(second).trace_id}
+    assert batches.waiting_count == 0
     assert first.parent is second.parent is None
     assert attributes_of(second) == {
         "messaging.batch.message_count": 3,
@@ -134,6 +141,31 @@ async def test_a_batch_is_a_trace_linked_to_the_requests_whose_events_are_in_it(
 def ids(span: ReadableSpan) -> set[int]:
     """Return the traces to which a span is linked."""
     return {it.context.trace_id for it in span.links}
+
+
+async def test_one_event_in_two_requests_is_linked_to_both(kept: Kept) -> None:
+    """
+    One that went away before its batch is linked to none, and nothing is kept of it.
+    """
+    batches = await Batches.begin(kept)
+    batches.ledger.may_run.clear()
+    waiting = [batches.hand_in(BOB, 0)]
+    await batches.ledger.running.wait()
+    waiting += [batches.hand_in(ADA, 1) for _ in range(3)]
+    gone = batches.hand_in(BOB, 2)
+    await turns()
+    waiting.pop(1).cancel()
+    gone.cancel()
+    await turns()
+    batches.ledger.may_run.set()
+    await asyncio.gather(*waiting)
+
+    second = [it for it in kept.ended if it.name == "webhook batch"][1]
+    asked = [it for it in kept.ended if it.name == "request ada 1" and it.links]
+    assert len(asked) == 2
+    assert ids(second) == {context_of(it).trace_id for it in asked}
+    assert not kept.named("request bob 2").links
+    assert batches.waiting_count == 0
 
 
 async def test_a_batch_of_requests_without_a_trace_is_in_none(kept: Kept) -> None:

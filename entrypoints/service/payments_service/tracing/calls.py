@@ -120,9 +120,7 @@ def linked_root(tracer: Tracer, name: str, spans: list[Span]) -> Span:
     links = [Link(it.get_span_context()) for it in spans]
     made = tracer.start_span(name, _ROOT, SpanKind.CONSUMER, links=links)
     for it in spans:
-        # One that has ended meanwhile takes none.
-        if it.is_recording():
-            it.add_link(made.get_span_context())
+        it.add_link(made.get_span_context())
     return made
 
 

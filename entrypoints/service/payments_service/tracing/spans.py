@@ -214,7 +214,7 @@ class _Batches:
         finally:
             spans.remove(span)
             if not spans:
-                self._waiting.pop(key, None)
+                del self._waiting[key]
 
 
 class _TracedQueue(Traced):
