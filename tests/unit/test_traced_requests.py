@@ -16,6 +16,7 @@ from payments_service.http import problems
 from payments_service.http.request_context import RequestContext
 from payments_service.lanes import Lane
 from payments_service.presentation import PREFIX
+from payments_service.tallies import OTHER, UNMATCHED, RequestTallies
 from support.spans import ALL, Kept, assert_plain, attributes_of, context_of
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,25 @@ async def test_a_request_is_a_span_named_by_its_route(
         "url.scheme": "http",
     }
     assert_plain(kept.ended, CANARY)
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "PATCH", "TRACE", "BREW"])
+async def test_a_span_knows_a_method_if_metrics_do(
+    kept: Kept, client: httpx.AsyncClient, method: str
+) -> None:
+    """
+    Otherwise one would not be found by the other.
+    """
+    tallies = RequestTallies()
+    tallies.of(method, UNMATCHED, 405)
+
+    await client.request(method, "/broken")
+
+    [(told, _, _)] = tallies.answers
+    [span] = kept.ended
+    known = {OTHER: "_OTHER"}.get(told, told)
+    assert attributes_of(span)["http.request.method"] == known
+    assert (known == method) is (method != "BREW")
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ BUG: Final = "bug"
 UNMATCHED: Final = "unmatched"
 SHED: Final = "shed"
 NO_STATUS: Final = 0
-_METHODS: Final = frozenset(
-    {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+# Of RFC 9110, and PATCH: what else a request may call its method is no word of ours.
+METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
 OTHER: Final = "other"
 
@@ -107,7 +108,7 @@ class RequestTallies:
 
     def of(self, method: str, route: str, status: int) -> Tally:
         """Return where such answers are counted."""
-        key = method if method in _METHODS else OTHER, route, status
+        key = method if method in METHODS else OTHER, route, status
         return self.answers.setdefault(key, Tally())
 
     @property

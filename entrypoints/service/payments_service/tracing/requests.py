@@ -19,13 +19,9 @@ from opentelemetry.trace.propagation.tracecontext import (
 
 from payments_service.card_data import holds_card_number
 from payments_service.presentation import PREFIX
-from payments_service.tallies import UNMATCHED
+from payments_service.tallies import METHODS, UNMATCHED
 from payments_service.tracing.calls import begun
 
-# What else a request may call its method is no word of ours.
-_METHODS: Final = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-)
 _FAULT: Final = 500
 _PUBLIC: Final = f"{PREFIX}/webhooks/"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -42,7 +38,7 @@ class TracedRequests:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         word = "HTTP" if method == "_OTHER" else method
         span = self._tracer.start_span(
             word,
