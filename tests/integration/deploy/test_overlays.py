@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,70 @@ def test_t73_a_store_outside_has_what_is_mounted() -> None:
     for it in spec["data"]:
         assert it["remoteRef"]["key"] == f"payments-gateway/{it['secretKey']}"
     assert spec["refreshInterval"] == "1m"
+
+
+def test_a_store_outside_needs_no_keys_that_are_at_an_address() -> None:
+    """
+    What the store does not have would fail the ExternalSecret, and with it each pod.
+    """
+    rendered = manifests("production", "external-secrets", "jwt-keys-url")
+
+    [found] = rendered.all("ExternalSecret")
+    made = {it["secretKey"] for it in found["spec"]["data"]}
+    assert made == USES["serve"] - {"jwt-keys"}
+    mounted = {
+        item["key"]
+        for pod in rendered.pods().values()
+        for volume in pod["spec"]["volumes"]
+        if volume.get("secret", {}).get("secretName") == "payments-gateway"
+        for item in volume["secret"]["items"]
+    }
+    assert mounted == made
+
+
+def test_the_store_is_taken_before_the_keys_address() -> None:
+    """
+    The other way round the ExternalSecret would keep the keys: it is not rendered.
+    """
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which renders the overlays, is not here")
+
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        manifests("production", "jwt-keys-url", "external-secrets")
+
+    assert "PAYMENTS_JWT_KEYS_FILE" in caught.value.stderr
+
+
+def test_what_is_delivered_with_comes_from_the_store_too() -> None:
+    """
+    The example makes the Secret that `webhooks-out` mounts, from the same store.
+    """
+    text = (DEPLOY / "examples/webhooks-out-external-secret.yaml").read_text()
+    made = yaml.safe_load(text)["spec"]
+    rendered = manifests("production", "external-secrets", "webhooks-out")
+
+    mounted = {
+        volume["secret"]["secretName"]
+        for volume in rendered.pods()["worker"]["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert made["target"]["name"] in mounted
+    assert "webhooks-out.toml" in {it["secretKey"] for it in made["data"]}
+    [other] = rendered.all("ExternalSecret")
+    for field in ("refreshInterval", "secretStoreRef"):
+        assert made[field] == other["spec"][field]
+    for field in ("creationPolicy", "deletionPolicy"):
+        assert made["target"][field] == other["spec"]["target"][field]
+
+
+def test_developments_tag_is_this_release() -> None:
+    """
+    A pod of an older image would run, and not do what this one does.
+    """
+    text = (DEPLOY / "overlays/development/kustomization.yaml").read_text()
+    [image] = yaml.safe_load(text)["images"]
+
+    assert image["newTag"] == version("payments-service")
 
 
 def test_stripe_is_limited_by_no_address_and_others_are() -> None:
@@ -190,7 +255,9 @@ def test_an_overlay_that_is_not_there_is_named(copied: Path) -> None:
     image = f"payments-gateway@sha256:{DIGEST}"
 
     assert set_image(copied, "staging", image).returncode == 2
-    assert set_image(copied, "development", image).returncode == 1
+    development = set_image(copied, "development", image)
+    assert development.returncode == 2
+    assert "development takes a tag: set newTag" in development.stderr
 
 
 def test_a_catalogue_is_a_key_of_the_config_map(copied: Path) -> None:

@@ -190,6 +190,27 @@ def test_what_the_page_counts_is_what_there_is() -> None:
         assert f"within the {grace_s} s that the cluster waits" in README
 
 
+def test_the_secret_of_a_database_in_the_cluster_is_made_in_time() -> None:
+    """
+    After the database that its role's password comes from; the migration waits so long.
+    """
+    section = README.partition("### Database\n")[2]
+    rendered = manifests("production", "cloudnative-pg")
+    [cluster] = rendered.all("Cluster")
+    [migration] = rendered.all("Job")
+    applied, waited, read = (
+        section.index(it)
+        for it in ("kubectl apply", "kubectl wait", "> database-url")
+    )
+    name = cluster["metadata"]["name"]
+    deadline_s = migration["spec"]["activeDeadlineSeconds"]
+    [timeout_s] = re.findall(rf"cluster\S+/{name} --timeout=(\d+)s", section)
+
+    assert applied < waited < read
+    assert f"the migration for {deadline_s} s since the `apply`" in section
+    assert int(timeout_s) < deadline_s
+
+
 def test_t73_each_secret_can_be_rotated() -> None:
     """
     The page says how, for each file that a pod has.
