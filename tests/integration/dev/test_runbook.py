@@ -1,6 +1,7 @@
 """What the runbook tells to type, typed: at a service, and read where a cluster is."""
 
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -116,3 +117,40 @@ def test_what_the_runbook_tells_a_cluster_is_of_ours() -> None:
         if "payments" in words:
             inside = shlex.join(words[words.index("payments") :])
             assert inside in COMMANDS, line
+
+
+def test_more_pods_are_as_many_as_the_autoscalers_allow() -> None:
+    """
+    An autoscaler takes back what `kubectl scale` set, and goes to no more than its most.
+    """
+    scalers = {
+        it["metadata"]["name"]: it["spec"]
+        for it in _deployed()
+        if it["kind"] == "HorizontalPodAutoscaler"
+    }
+    patches = [
+        re.findall(r"patch horizontalpodautoscaler (\S+) --patch '(.+)'", line)[0]
+        for line in CLUSTER
+        if " patch " in line
+    ]
+
+    assert not [line for line in CLUSTER if " scale " in line]
+    assert {name for name, _ in patches} == scalers.keys()
+    for name, patch in patches:
+        most = scalers[name]["maxReplicas"]
+        assert json.loads(patch) == {"spec": {"minReplicas": most}}, name
+        assert scalers[name]["minReplicas"] < most
+
+
+def test_what_writes_a_file_is_said_to_be_run_elsewhere() -> None:
+    """
+    A pod has a read-only root: where such a command stands, the section says so.
+    """
+    sections = re.split(r"(?m)^## ", PAGE)[1:]
+    writing = [it for it in sections if re.search(r"(?m)^    .*--secret-file", it)]
+
+    assert len(writing) > 1
+    for section in writing:
+        assert "on your own machine" in " ".join(section.split()), section[:40]
+    for line in CLUSTER:
+        assert "--secret-file" not in line
