@@ -1,6 +1,6 @@
 """The page of metrics that docs/metrics.md keeps: `make metrics` writes it anew."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ KEPT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 SERVING: Final = "serving"
 WORKER: Final = "worker"
 _NOWHERE: Final = World("postgresql://nobody@127.0.0.1:1/nothing")
+# Labels of which a process knows some values, or all, before it has done anything.
+_LISTED: Final = frozenset({"kind", "limit", "list", "outcome", "reason", "state"})
 # What is above it is written by hand.
 _TABLE: Final = "| name | type | labels | process | meaning |"
 
@@ -30,6 +32,8 @@ class Family:
     labels: Sequence[str]
     shown_by: Sequence[str]
     text: str
+    # Of a label of `_LISTED`, those that are shown from the start.
+    values: Mapping[str, Sequence[str]]
 
 
 def shown_by_processes() -> dict[str, Sequence[Collector]]:
@@ -51,6 +55,7 @@ def families() -> Sequence[Family]:
                 _labels_of(metric),
                 shown_by,
                 metric.documentation,
+                _values_of(metric),
             )
     return [family for _, family in sorted(found.items())]
 
@@ -66,9 +71,25 @@ def _labels_of(metric: Metric) -> Sequence[str]:
     return tuple(named)
 
 
+def _values_of(metric: Metric) -> Mapping[str, Sequence[str]]:
+    found = dict[str, dict[str, None]]()
+    for sample in metric.samples:
+        for label in sorted(_LISTED & sample.labels.keys()):
+            found.setdefault(label, {})[sample.labels[label]] = None
+    # One alone says nothing of the others.
+    return {label: list(it) for label, it in found.items() if len(it) > 1}
+
+
 def text() -> str:
-    """Return the page: what is said by hand, and the table."""
-    rows = [_TABLE, "|---|---|---|---|---|", *(_row(it) for it in families())]
+    """Return the page: what is said by hand, and the tables."""
+    rows = [_TABLE, "|---|---|---|---|---|", *(_row(it) for it in families()), ""]
+    rows += ["## Values that are there from the start", ""]
+    rows += ["| name | label | values |", "|---|---|---|"]
+    rows += [
+        f"| `{it.name}` | `{label}` | {', '.join(f'`{value}`' for value in values)} |"
+        for it in families()
+        for label, values in it.values.items()
+    ]
     return KEPT.read_text().partition(_TABLE)[0] + "\n".join(rows) + "\n"
 
 

@@ -199,8 +199,7 @@ def test_the_secret_of_a_database_in_the_cluster_is_made_in_time() -> None:
     [cluster] = rendered.all("Cluster")
     [migration] = rendered.all("Job")
     applied, waited, read = (
-        section.index(it)
-        for it in ("kubectl apply", "kubectl wait", "> database-url")
+        section.index(it) for it in ("kubectl apply", "kubectl wait", "> database-url")
     )
     name = cluster["metadata"]["name"]
     deadline_s = migration["spec"]["activeDeadlineSeconds"]

@@ -121,7 +121,7 @@ def test_what_the_runbook_tells_a_cluster_is_of_ours() -> None:
 
 def test_more_pods_are_as_many_as_the_autoscalers_allow() -> None:
     """
-    An autoscaler takes back what `kubectl scale` set, and goes to no more than its most.
+    An autoscaler takes back what `kubectl scale` set, and has a most of its own.
     """
     scalers = {
         it["metadata"]["name"]: it["spec"]
