@@ -247,4 +247,4 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def readiness(dev: DevProcess) -> tuple[int, str]:
     answer = httpx.get(f"{dev.facts['ops_url']}/readyz", timeout=30, verify=TLS)
-    return answer.status_code, answer.json().get("reason", "")
+    return answer.status_code, answer.json().get("detail", "")

@@ -495,7 +495,8 @@ CALLS: Final[Sequence[Call]] = (
     ),
     Call(
         "PostgresBacklog.read",
-        50,
+        # A page and one of each of seven kinds, and an endpoint's position.
+        7 * (PAGE + 1) + 3,
         lambda it: it.on.backlog.read(due_by=LATE, limit=PAGE),
         planned_anew=True,
     ),
