@@ -16,8 +16,8 @@ from payments_core.use_cases import FollowRevocations, RegisterUser
 from payments_service.container import Container, build_container, opened
 from payments_service.http.app import create_app
 from payments_service.http.health import create_ops_app
-from payments_service.http.metrics import of_service, of_worker
 from payments_service.ingest_queue import IngestQueue
+from payments_service.ops_metrics import of_service, of_worker
 from payments_service.settings import Settings
 from support.events import SUCCEEDED, event
 from support.metrics_document import families

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from payments_service.container import build_container
-from payments_service.http.metrics import of_service, of_worker
+from payments_service.ops_metrics import of_service, of_worker
 from payments_service.settings import Settings
 from support.service import World
 

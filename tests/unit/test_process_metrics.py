@@ -7,11 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from payments_adapters.postgres.store import PostgresStore
-from payments_service.metrics.process import (
-    LOOK_EVERY_S,
-    EventLoopLag,
-    ProcessMetrics,
-)
+from payments_service.event_loop_lag import LOOK_EVERY_S, EventLoopLag
+from payments_service.metrics.process import ProcessMetrics
 
 pytestmark = pytest.mark.anyio
 

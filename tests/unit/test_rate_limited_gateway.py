@@ -49,12 +49,12 @@ from payments_core.event_list import EventQuery
 from payments_core.gateway import Answer, CreateCustomer, Price
 from payments_core.identity import CustomerId, UserId
 from payments_core.job import QUICK_ATTEMPTS
+from payments_service.gateway_reports import GatewayReports
 from payments_service.http.health import Readiness, Reason, create_ops_app
 from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
 from payments_service.metrics.gateway import (
     GatewayCallMetrics,
     GatewayMetrics,
-    GatewayReports,
 )
 
 pytestmark = pytest.mark.anyio

@@ -29,8 +29,8 @@ from payments_core.object_lists import CreatedBetween, ObjectList
 from payments_core.policy import Policy
 from payments_core.use_cases import ReadCatalogue, RecordFacts, RegisterUser
 from payments_service.container import Overrides, build_container
+from payments_service.gateway_reports import GatewayReports
 from payments_service.ingest_queue import IngestQueue
-from payments_service.metrics.gateway import GatewayReports
 from payments_service.settings import Settings
 from payments_service.tracing.calls import begun
 from support.ingest_queue import Time, an_event_of

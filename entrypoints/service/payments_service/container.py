@@ -39,10 +39,10 @@ from payments_core.ports import (
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.clocks import utc_now
 from payments_service.delivery_reports import DeliveryReports
+from payments_service.event_loop_lag import EventLoopLag
+from payments_service.gateway_reports import GatewayReports
 from payments_service.lanes import InFlightLimits
 from payments_service.limit_reports import LimitReports
-from payments_service.metrics.gateway import GatewayReports
-from payments_service.metrics.process import EventLoopLag
 from payments_service.metrics.use_cases import MeasuredUseCases
 from payments_service.purge_reports import PurgeReports
 from payments_service.rate_limits import RateLimiter

@@ -12,11 +12,11 @@ import structlog
 from payments_adapters.postgres.store import PostgresStore
 from payments_core.use_cases import FollowRevocations, ReadFeed
 from payments_service.container import Container
+from payments_service.event_loop_lag import EventLoopLag
 from payments_service.http.app import create_app
 from payments_service.http.health import Readiness, Reason, create_ops_app
-from payments_service.http.metrics import of_service
 from payments_service.http.protocol import OPS_GRACE_S, Server, server_of
-from payments_service.metrics.process import EventLoopLag
+from payments_service.ops_metrics import of_service
 from payments_service.refreshing import Refreshing
 from payments_service.settings import CONNECTIONS_MAX, KEEP_ALIVE_S
 

@@ -1,9 +1,7 @@
 """Stripe, as this process sees it."""
 
-from collections import Counter
 from collections.abc import Iterator
 
-import attrs
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -12,10 +10,9 @@ from payments_adapters.rate_limited_gateway import (
     KEY,
     BreakerState,
     CircuitBreaker,
-    GatewayListener,
 )
+from payments_service.gateway_reports import GatewayReports
 from payments_service.metrics import families
-from payments_service.tallies import CallTallies
 
 
 class GatewayMetrics(Collector):
@@ -54,24 +51,6 @@ class GatewayMetrics(Collector):
             "Calls that Stripe refused because of our key.",
             value=self._breaker.key.refused_total,
         )
-
-
-@attrs.define(eq=False)
-class GatewayReports(GatewayListener):
-    """Counts calls to Stripe, and what waited for the budget of all processes."""
-
-    calls: CallTallies = attrs.field(init=False, factory=CallTallies)
-    waits: Counter[str] = attrs.field(init=False, factory=Counter)
-
-    @override
-    def called(
-        self, operation: str, error: BaseException | None, seconds: float | None
-    ) -> None:
-        self.calls.add(operation, error, seconds)
-
-    @override
-    def waited(self, endpoint: str) -> None:
-        self.waits[endpoint] += 1
 
 
 class GatewayCallMetrics(Collector):

@@ -1,40 +1,16 @@
 """The process itself: its release, its event loop, its connections, its memory."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
-from time import perf_counter
-from typing import Final
 
-import attrs
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from payments_adapters.postgres.store import PostgresStore
+from payments_service.event_loop_lag import EventLoopLag
 from payments_service.metrics import families
-from payments_service.tallies import Tally
-
-LOOK_EVERY_S: Final = 0.25
-
-
-@attrs.define(eq=False)
-class EventLoopLag:
-    """How much later than it asked for a sleeping task runs: all tasks are as late."""
-
-    _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _now: Callable[[], float] = perf_counter
-    lags: Tally = attrs.field(init=False, factory=Tally)
-
-    async def look(self) -> None:
-        began = self._now()
-        await self._sleep(LOOK_EVERY_S)
-        self.lags.add(max(self._now() - began - LOOK_EVERY_S, 0.0))
-
-    async def keep_looking(self) -> None:
-        while True:
-            await self.look()
 
 
 class ProcessMetrics(Collector):

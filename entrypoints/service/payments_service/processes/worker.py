@@ -13,10 +13,10 @@ from payments_service.cli import environment
 from payments_service.cli.db import require_schema
 from payments_service.cli.ending import Ending
 from payments_service.container import Container, opened
+from payments_service.event_loop_lag import EventLoopLag
 from payments_service.http.health import Readiness, Reason, create_ops_app
-from payments_service.http.metrics import of_worker
 from payments_service.http.protocol import OPS_GRACE_S, server_of
-from payments_service.metrics.process import EventLoopLag
+from payments_service.ops_metrics import of_worker
 from payments_service.processes.start import bound, require_own_database, spans_of
 from payments_service.settings import Settings
 from payments_service.worker import Worker

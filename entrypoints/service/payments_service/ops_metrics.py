@@ -10,6 +10,8 @@ from payments_core.use_cases import FollowRevocations
 from payments_service.back_fill_reports import BackFillReports
 from payments_service.container import Container
 from payments_service.delivery_reports import DeliveryReports
+from payments_service.event_loop_lag import EventLoopLag
+from payments_service.gateway_reports import GatewayReports
 from payments_service.ingest_queue import IngestQueue
 from payments_service.limit_reports import LimitReports
 from payments_service.metrics.backlog import BacklogMetrics, BacklogReaders
@@ -17,7 +19,6 @@ from payments_service.metrics.database import DatabaseMetrics
 from payments_service.metrics.gateway import (
     GatewayCallMetrics,
     GatewayMetrics,
-    GatewayReports,
 )
 from payments_service.metrics.limits import LimitMetrics
 from payments_service.metrics.loops import (
@@ -27,7 +28,7 @@ from payments_service.metrics.loops import (
     SweepMetrics,
     WorkMetrics,
 )
-from payments_service.metrics.process import EventLoopLag, ProcessMetrics
+from payments_service.metrics.process import ProcessMetrics
 from payments_service.metrics.requests import RequestMetrics
 from payments_service.metrics.tokens import KeyMetrics, RevocationMetrics
 from payments_service.metrics.use_cases import MeasuredUseCases, UseCaseMetrics
