@@ -95,17 +95,17 @@ async def test_an_intent_is_counted_by_its_kind() -> None:
     assert outcomes(reports, INTENT) == {OK: 0, AccountNotFound.code: 1, BUG: 1}
 
 
-async def test_what_is_cut_off_is_counted_and_ends() -> None:
+async def test_what_is_ended_is_counted_and_ends() -> None:
     """
     The process ends, and another one goes on with it.
     """
     reports = WorkReports()
 
-    async def cut_off(_: Claimed) -> None:
+    async def ended(_: Claimed) -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await reports.run(cut_off, Claimed(a_job("sub_1"), 1))
+        await reports.run(ended, Claimed(a_job("sub_1"), 1))
 
     assert outcomes(reports, JOB) == {OK: 0, CANCELLED: 1}
 
