@@ -606,8 +606,10 @@ class DeliveryDirectory(Protocol):
 
 
 class BacklogReader(Protocol):
-    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
-        """Return what waits, and of jobs what is due by then.
+    async def read(
+        self, *, due_by: datetime, endpoints: Sequence[str], limit: int
+    ) -> Backlog:
+        """Return what waits, of jobs what is due by then, and for which endpoints.
 
         Of each no more than `limit` are counted, and of all open intents together.
         """

@@ -50,7 +50,7 @@ EMPTY: Final = Backlog(
 
 
 async def read(stores: Stores, *, due_by: datetime = NOON, limit: int = ALL) -> Backlog:
-    return await stores.backlog.read(due_by=due_by, limit=limit)
+    return await stores.backlog.read(due_by=due_by, endpoints=[CRM], limit=limit)
 
 
 class BacklogContract:
@@ -159,6 +159,9 @@ class BacklogContract:
         await numbered(stores)
         expected = EndpointWaiting(since=NOON, dead=0)
         assert (await read(stores)).endpoints == {CRM: expected}
+        # The cursor of what is configured no more stays, and costs nothing.
+        others = await stores.backlog.read(due_by=NOON, endpoints=["new"], limit=ALL)
+        assert others.endpoints == {}
 
         first, second = await claim(stores)
         assert await stores.deliveries.finish(first)

@@ -497,7 +497,7 @@ CALLS: Final[Sequence[Call]] = (
         "PostgresBacklog.read",
         # A page and one of each of seven kinds, and an endpoint's position.
         7 * (PAGE + 1) + 3,
-        lambda it: it.on.backlog.read(due_by=LATE, limit=PAGE),
+        lambda it: it.on.backlog.read(due_by=LATE, endpoints=[ENDPOINT], limit=PAGE),
         planned_anew=True,
     ),
     Call("PostgresCallBudget.left", 1, _calls_left),

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from support.ops_port import AHEAD, Ops
 pytestmark = pytest.mark.anyio
 
 MINUTE: Final = timedelta(minutes=1)
+ENDPOINTS: Final = ["crm", "new"]
 OPEN: Final = {
     IntentState.NEW: Waiting(),
     IntentState.SENT: Waiting(2, NOON - 3 * MINUTE),
@@ -43,14 +45,18 @@ class Reader:
     """Answers, fails, or never answers."""
 
     backlog: Backlog | None = None
+    endpoints: Sequence[str] = ()
     hangs: bool = False
     # A read that began ends when that is set.
     goes_on: asyncio.Event | None = None
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
+    async def read(
+        self, *, due_by: datetime, endpoints: Sequence[str], limit: int
+    ) -> Backlog:
         assert due_by == NOON + AHEAD
         assert limit == 10_000
+        assert endpoints == self.endpoints
         if self.goes_on is not None:
             self.began.set()
             await self.goes_on.wait()
@@ -63,9 +69,7 @@ class Reader:
 
 async def shown(reader: Any, within_s: float = 60.0, **more: Any) -> dict[str, float]:
     """Return the samples by their names and labels, after they were measured."""
-    readers = attrs.evolve(
-        Ops(endpoints=["crm", "new"]).readers, backlog=reader, **more
-    )
+    readers = attrs.evolve(Ops(endpoints=ENDPOINTS).readers, backlog=reader, **more)
     metrics = BacklogMetrics(readers, within_s)
     await metrics.measure()
     return {
@@ -79,7 +83,7 @@ async def test_what_waits_is_shown_with_its_age() -> None:
     """
     By the configured endpoints: of others nobody waits for anything.
     """
-    values = await shown(Reader(FULL))
+    values = await shown(Reader(FULL, ENDPOINTS))
 
     assert values["payments_events_oldest_pending_age_seconds"] == 60
     assert values["payments_jobs_due"] == 7
@@ -100,13 +104,13 @@ async def test_where_nothing_waits_the_age_is_zero() -> None:
     """
     Also of what another process's clock saw a moment later.
     """
-    values = await shown(Reader(EMPTY))
+    values = await shown(Reader(EMPTY, ENDPOINTS))
     ages = [it for it in values if it.endswith(("age_seconds", "feed_lag_seconds"))]
     waiting = [it for it in ages if "sweep" not in it and "purge" not in it]
     assert {values[it] for it in waiting} == {0}
 
     ahead = attrs.evolve(EMPTY, unnumbered_since=NOON + MINUTE)
-    assert (await shown(Reader(ahead)))["payments_feed_lag_seconds"] == 0
+    assert (await shown(Reader(ahead, ENDPOINTS)))["payments_feed_lag_seconds"] == 0
 
 
 async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
@@ -117,7 +121,7 @@ async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
     async def calls_left() -> dict[str, float]:
         raise AssertionError("the database is gone already")
 
-    values = await shown(Reader(None), calls_left=calls_left)
+    values = await shown(Reader(None, ENDPOINTS), calls_left=calls_left)
     assert values["payments_jobs_failing"] == 0
     assert values["payments_events_open pending"] == 0
     unknown = {
@@ -138,7 +142,7 @@ async def test_a_database_that_does_not_answer_holds_no_scrape_up() -> None:
     """
     It is given up after a while: an alarm on the rest must not wait for it.
     """
-    values = await shown(Reader(hangs=True), within_s=0.001)
+    values = await shown(Reader(endpoints=ENDPOINTS, hangs=True), within_s=0.001)
     assert math.isnan(values["payments_jobs_due"])
 
 
@@ -196,5 +200,5 @@ async def test_the_calls_that_are_left_are_shown_by_endpoint() -> None:
     async def calls_left() -> dict[str, float]:
         return {"customers": 12.5}
 
-    values = await shown(Reader(EMPTY), calls_left=calls_left)
+    values = await shown(Reader(EMPTY, ENDPOINTS), calls_left=calls_left)
     assert values["payments_gateway_budget customers"] == 12.5

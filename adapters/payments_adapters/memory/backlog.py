@@ -1,7 +1,7 @@
 """What waits, in memory."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -20,7 +20,9 @@ from payments_core.events import EventState
 class MemoryBacklog:
     _database: MemoryDatabase
 
-    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
+    async def read(
+        self, *, due_by: datetime, endpoints: Sequence[str], limit: int
+    ) -> Backlog:
         await asyncio.sleep(0)
         tables = self._database.tables
         pending = [
@@ -55,6 +57,7 @@ class MemoryBacklog:
             endpoints={
                 name: self._endpoint(name, cursor, limit)
                 for name, cursor in self._database.delivery_cursors.items()
+                if name in endpoints
             },
         )
 

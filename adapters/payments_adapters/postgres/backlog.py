@@ -1,5 +1,10 @@
-"""How much waits, how long, and what the database's clock shows: all of it bounded."""
+"""How much waits, how long, and what the database's clock shows: all of it bounded.
 
+Counts go up to a limit, and a moment is the first one of an index. Endpoints are those
+that are asked for: what is configured no more keeps its cursor.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -153,6 +158,7 @@ select c.endpoint,
             order by l.position limit 1)
     ) as since
 from delivery_cursors c
+where c.endpoint = any($2)
 """
 
 
@@ -160,11 +166,13 @@ from delivery_cursors c
 class PostgresBacklog:
     _store: PostgresStore
 
-    async def read(self, *, due_by: datetime, limit: int) -> Backlog:
+    async def read(
+        self, *, due_by: datetime, endpoints: Sequence[str], limit: int
+    ) -> Backlog:
         async with self._store.connection() as connection:
             work = await connection.fetchrow(_WORK, limit, due_by)
             intents = await connection.fetch(_INTENTS, limit)
-            endpoints = await connection.fetch(_ENDPOINTS, limit)
+            found = await connection.fetch(_ENDPOINTS, limit, [*endpoints])
         open_ = {it["state"]: Waiting(it["count"], it["since"]) for it in intents}
         return Backlog(
             pending_since=work["pending_since"],
@@ -176,6 +184,6 @@ class PostgresBacklog:
             unnumbered_since=work["unnumbered_since"],
             endpoints={
                 it["endpoint"]: EndpointWaiting(since=it["since"], dead=it["dead"])
-                for it in endpoints
+                for it in found
             },
         )

@@ -129,7 +129,9 @@ class BacklogMetrics(families.Measured):
             family: await self._age_of(loop) for family, (loop, _) in _LOOPS.items()
         }
         yield (read := attrs.evolve(read, ages=ages))
-        backlog = await it.backlog.read(due_by=now, limit=COUNTED_MAX)
+        backlog = await it.backlog.read(
+            due_by=now, endpoints=it.endpoints, limit=COUNTED_MAX
+        )
         yield (read := attrs.evolve(read, backlog=backlog))
         if it.calls_left is not None:
             yield attrs.evolve(read, calls_left=await it.calls_left())
