@@ -21,6 +21,7 @@ from payments_service.card_data import (
     holds_card_data,
     holds_card_number,
     holds_track,
+    surrounds_card_number,
     without_card_data,
 )
 from payments_service.logs import redacted
@@ -412,3 +413,23 @@ def test_t60_a_client_secret_is_not_logged() -> None:
     """
     secret = f"pi_123_secret_{'s' * 24}"
     assert "ssss" not in redacted(f"answered {secret}")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("around", ["{}", "9{}1", "ab{}00cd", "00-{}0000-aa"])
+def test_t16_a_number_within_an_id_is_found_where_it_is_looked_for(
+    number: str, around: str
+) -> None:
+    """
+    Whatever is on both sides of it, other digits too.
+    """
+    digits = "".join(filter(str.isdigit, number))
+    assert surrounds_card_number(around.format(digits))
+
+
+@pytest.mark.parametrize("text", ["", "4242", "4242424242424243", "a" * 32, "1" * 32])
+def test_what_is_no_number_surrounds_none(text: str) -> None:
+    """
+    By its check digit, its length, or how it begins.
+    """
+    assert not surrounds_card_number(text)

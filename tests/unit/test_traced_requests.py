@@ -17,12 +17,12 @@ from payments_service.http.request_context import RequestContext
 from payments_service.lanes import Lane
 from payments_service.presentation import PREFIX
 from payments_service.tallies import OTHER, UNMATCHED, RequestTallies
-from support.spans import ALL, Kept, assert_plain, attributes_of, context_of
+from support.spans import ALL, Kept, assert_plain, attributes_of, context_of, hex_id
 
 pytestmark = pytest.mark.anyio
 
 CANARY: Final = secrets.token_hex(8)
-TRACE: Final = secrets.token_hex(16)
+TRACE: Final = hex_id(32)
 CARD: Final = "4242" * 4
 
 
@@ -153,7 +153,7 @@ async def test_a_trace_goes_on_from_the_callers(
     """
     What it says of itself besides, `tracestate`, is not passed on.
     """
-    parent = f"00-{TRACE}-{secrets.token_hex(8)}-01"
+    parent = f"00-{TRACE}-{hex_id(16)}-01"
     headers = {"traceparent": parent, "tracestate": f"a={CANARY}"}
     await client.get("/users/ada/payment-status", headers=headers)
 
@@ -170,6 +170,10 @@ async def test_a_trace_goes_on_from_the_callers(
         # From anybody.
         (f"{PREFIX}/webhooks/stripe", [("traceparent", f"00-{TRACE}-{'1' * 16}-01")]),
         ("/broken", [("traceparent", f"00-{TRACE}-{CARD}-01")]),
+        ("/broken", [("traceparent", f"00-{CARD}{'0' * 16}-{'b' * 16}-01")]),
+        ("/broken", [("traceparent", f"00-{'9' * 5}{CARD}{'1' * 11}-{'b' * 16}-01")]),
+        ("/broken", [("traceparent", f"00-{'a' * 16}{CARD}-{'b' * 16}-01")]),
+        ("/broken", [("traceparent", f"00-{TRACE}-4{'2' * 12}abc-01")]),
         ("/broken", [("traceparent", f"00-{TRACE}-{'1' * 16}-01")] * 2),
         ("/broken", [("traceparent", TRACE)]),
         ("/broken", [("traceparent", "\u00ff")]),
@@ -213,7 +217,7 @@ async def test_what_is_not_sampled_has_no_trace_to_be_found(
     """
     Its id would lead to nothing.
     """
-    unsampled = f"00-{TRACE}-{secrets.token_hex(8)}-00"
+    unsampled = f"00-{TRACE}-{hex_id(16)}-00"
     answer = await client.get("/users/ada/none", headers={"traceparent": unsampled})
 
     assert answer.status_code == 404

@@ -41,6 +41,7 @@ _MARK: Final = (
 )
 _GAP: Final = _UNSEEN + _MARK + _UNSEEN
 _RUN: Final = re.compile(rf"(?<![A-Za-z_\d])\d(?:{_GAP}\d){{{DIGITS_MIN - 1},}}+")
+_DIGITS: Final = re.compile(rf"\d{{{DIGITS_MIN},}}+")
 _GLUE: Final = re.compile(r"[A-Za-z_]")
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z_])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -109,6 +110,15 @@ def is_card_field(name: str) -> bool:
 def holds_card_number(text: str) -> bool:
     """Say whether a card's number is in a text (rules 1 and 2)."""
     return next(_numbers(text), None) is not None
+
+
+def surrounds_card_number(text: str) -> bool:
+    """Say whether a card's number is in a text, also within a longer group or an id.
+
+    For what has no need to be long: of random ids of 32 hex digits it is one of a
+    thousand.
+    """
+    return any(map(_surrounds_number, _DIGITS.finditer(text)))
 
 
 def holds_track(text: str) -> bool:
@@ -250,6 +260,17 @@ def _numbers_of_run(text: str, begin: int, end: int) -> Iterator[tuple[int, int]
             total = sums[after % 2]
             if (total[after] - total[first]) % 10 == 0:
                 yield places[first], places[after - 1] + 1
+
+
+def _surrounds_number(run: re.Match[str]) -> bool:
+    digits = [int(it) for it in run[0]]
+    sums = _luhn_sums(digits)
+    return any(
+        (sums[after % 2][after] - sums[after % 2][first]) % 10 == 0
+        for first in range(len(digits) - DIGITS_MIN + 1)
+        for length in _lengths(*digits[first : first + 4])
+        if (after := first + length) <= len(digits)
+    )
 
 
 def _luhn_sums(digits: Sequence[int]) -> tuple[list[int], list[int]]:

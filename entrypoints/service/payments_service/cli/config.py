@@ -1,6 +1,7 @@
 """What the environment says, and whether it can be used."""
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from payments_service.cli import environment
 from payments_service.lanes import InFlightLimits
 from payments_service.rate_limits import RateLimits
 from payments_service.settings import Settings
+from payments_service.trace_settings import require_traceable
 
 # The variables that say their unit, and how many of it a duration is.
 _DURATIONS: Final = {
@@ -53,7 +55,9 @@ def check() -> None:
 
     Exit code 4 and the names of the variables, if something is missing or wrong.
     """
-    environment.wired(environment.settings())
+    settings = environment.settings()
+    require_traceable(settings, os.environ)
+    environment.wired(settings)
     click.echo("ok")
 
 

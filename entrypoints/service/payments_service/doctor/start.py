@@ -16,6 +16,7 @@ from payments_core.errors import StoreUnavailable
 from payments_core.tombstones import Tombstones
 from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 from payments_service.settings import Settings, SettingsError
+from payments_service.trace_settings import require_traceable
 
 SETTINGS: Final = "settings"
 DATABASE: Final = "database"
@@ -42,11 +43,13 @@ _RESTORE: Final = (
 def check_settings(
     env: Mapping[str, str], is_option: Callable[[str], bool], *, serves: bool = True
 ) -> tuple[Settings | None, CheckResults]:
-    """Return the settings, or None and what is wrong with each."""
+    """Return the settings, None if they cannot be read, and what is wrong with each."""
+    settings = None
     try:
         settings = Settings.from_env(env, is_option, serves=serves)
+        require_traceable(settings, env)
     except SettingsError as error:
-        return None, [
+        return settings, [
             wrong(SETTINGS, f"{name}: {reason}", _SET_RIGHT)
             for name, reason in error.problems.items()
         ]

@@ -1,5 +1,6 @@
 """What a process that serves makes sure of before it begins."""
 
+import os
 import socket
 
 from payments_adapters.postgres.deployment_mode import stamped_livemode
@@ -10,6 +11,7 @@ from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.listeners import listen
 from payments_service.settings import Settings, SettingsError
 from payments_service.spans import NO_SPANS, Spans
+from payments_service.trace_settings import require_traceable
 
 
 async def require_own_database(settings: Settings) -> None:
@@ -53,14 +55,10 @@ def spans_of(settings: Settings, process: str) -> Spans:
         SettingsError: OpenTelemetry is not installed, or its variables ask for what
             this release does not do.
     """
+    require_traceable(settings, os.environ)
     if settings.traces == "off":
         return NO_SPANS
-    try:
-        # What is not switched on is not imported.
-        from payments_service.tracing import tracing_spans  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("opentelemetry"):
-            raise
-        reason = "needs the extra: install payments-service[otel]"
-        raise SettingsError({"PAYMENTS_TRACES": reason}) from error
+    # What is not switched on is not imported.
+    from payments_service.tracing import tracing_spans  # noqa: PLC0415
+
     return tracing_spans(process)

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final, Self
 
@@ -17,29 +17,32 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
     SpanExportResult,
 )
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import Tracer
 from typing_extensions import override
 
 from payments_service.settings import SettingsError
+from payments_service.trace_settings import sampled_ratio, sampler_named
+from payments_service.tracing.sending import CollectorSession
 
-# Of what begins a trace here: a request without a traceparent, a job, a delivery.
-SAMPLED_RATIO: Final = 0.1
 CLOSE_S: Final = 2.0
-_SAMPLER: Final = "OTEL_TRACES_SAMPLER"
-# What else the variables may say, this release does not do.
-_ONLY: Final = {
-    "OTEL_TRACES_EXPORTER": "otlp",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-}
 
 
 @attrs.define(eq=False)
 class Reporting(SpanExporter):
-    """Says once that spans are not taken, and once that they are again."""
+    """Says once that spans are not taken, and once that they are again.
+
+    `why` returns the class of the last failure, if it is known.
+    """
 
     _exporter: SpanExporter
+    _why: Callable[[], str | None] = lambda: None
     _is_failing: bool = attrs.field(init=False, default=False)
 
     @override
@@ -49,7 +52,7 @@ class Reporting(SpanExporter):
         except Exception as error:  # noqa: BLE001  # the SDK would log each one
             result, reason = SpanExportResult.FAILURE, type(error).__name__
         else:
-            reason = "the collector cannot be reached, or refuses them"
+            reason = self._why() or "they cannot be sent"
         is_failing = result is not SpanExportResult.SUCCESS
         if is_failing and not self._is_failing:
             structlog.get_logger().warning(
@@ -83,15 +86,17 @@ class Export:
         """Set up the SDK for a process; it reads `os.environ` itself.
 
         Raises:
-            SettingsError: a variable asks for what this release does not do, or the SDK
-                cannot be made of them.
+            SettingsError: the SDK cannot be made of the variables. What is wrong with
+                one of them, `require_traceable` says before.
         """
-        _check(env)
         # It would tell of each span that is dropped and of each try. `Reporting` does.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         try:
-            processor = BatchSpanProcessor(Reporting(OTLPSpanExporter()))
+            session = CollectorSession()
+            exporter = OTLPSpanExporter(session=session)
+            reporting = Reporting(exporter, lambda: session.failure)
+            processor = BatchSpanProcessor(reporting)
             return cls.by(processor, process, env)
         except (OSError, ValueError) as error:
             reason = f"the OTEL_ variables cannot be used: {type(error).__name__}"
@@ -99,7 +104,6 @@ class Export:
 
     @classmethod
     def by(cls, processor: SpanProcessor, process: str, env: Mapping[str, str]) -> Self:
-        usual = ParentBased(TraceIdRatioBased(SAMPLED_RATIO))
         # Not registered as the provider of this process: no library makes spans of its
         # own, of which we would not know what is in them.
         providers = [
@@ -109,7 +113,7 @@ class Export:
                 # `close` has a limit, which the SDK's own end has not.
                 shutdown_on_exit=False,
             )
-            for sampler in (None if env.get(_SAMPLER) else usual, ALWAYS_ON)
+            for sampler in (_sampler(env), ALWAYS_ON)
         ]
         for it in providers:
             it.add_span_processor(processor)
@@ -124,14 +128,18 @@ class Export:
         ending.join(CLOSE_S)
 
 
-def _check(env: Mapping[str, str]) -> None:
-    problems = {
-        name: f"this release sends traces by {only} alone"
-        for name, only in _ONLY.items()
-        if env.get(name, only) not in {"", only}
-    }
-    if problems:
-        raise SettingsError(problems)
+def _sampler(env: Mapping[str, str]) -> Sampler:
+    """Return what the variables name: the SDK would keep all by one that is wrong."""
+    name = sampler_named(env)
+    root: Sampler
+    match name.removeprefix("parentbased_"):
+        case "always_on":
+            root = ALWAYS_ON
+        case "always_off":
+            root = ALWAYS_OFF
+        case _:
+            root = TraceIdRatioBased(sampled_ratio(env))
+    return ParentBased(root) if name.startswith("parentbased_") else root
 
 
 def _resource(process: str, env: Mapping[str, str]) -> Resource:

@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import (
     TraceContextTextMapPropagator,
 )
 
-from payments_service.card_data import holds_card_number
+from payments_service.card_data import holds_card_number, surrounds_card_number
 from payments_service.presentation import PREFIX
 from payments_service.tallies import METHODS, UNMATCHED
 from payments_service.tracing.calls import begun
@@ -81,6 +81,6 @@ def _caller(scope: HTTPScope) -> Context:
     if len(given) != 1 or scope["path"].startswith(_PUBLIC):
         return Context()
     parent = given[0].decode("latin-1")
-    if holds_card_number(parent):
+    if holds_card_number(parent) or surrounds_card_number(parent):
         return Context()
     return _PROPAGATOR.extract({"traceparent": parent}, Context())
