@@ -18,7 +18,9 @@ SERVING: Final = "serving"
 WORKER: Final = "worker"
 _NOWHERE: Final = World("postgresql://nobody@127.0.0.1:1/nothing")
 # Labels of which a process knows some values, or all, before it has done anything.
-_LISTED: Final = frozenset({"kind", "limit", "list", "outcome", "reason", "state"})
+_LISTED: Final = frozenset(
+    {"kind", "lane", "limit", "list", "outcome", "reason", "state"}
+)
 # What is above it is written by hand.
 _TABLE: Final = "| name | type | labels | process | meaning |"
 
