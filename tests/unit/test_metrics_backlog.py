@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+import structlog.testing
 
 from contracts.backlog import EMPTY
 from contracts.examples import NOON
@@ -47,6 +48,8 @@ class Reader:
     backlog: Backlog | None = None
     endpoints: Sequence[str] = ()
     hangs: bool = False
+    refuses: bool = False
+    looks: int = 0
     # A read that began ends when that is set.
     goes_on: asyncio.Event | None = None
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -57,6 +60,9 @@ class Reader:
         assert due_by == NOON + AHEAD
         assert limit == 10_000
         assert endpoints == self.endpoints
+        self.looks += 1
+        if self.refuses:
+            raise LookupError("no such table")
         if self.goes_on is not None:
             self.began.set()
             await self.goes_on.wait()
@@ -117,11 +123,14 @@ async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
     """
     What was read before it stays, and what comes after it is not waited for.
     """
+    asked = []
 
     async def calls_left() -> dict[str, float]:
-        raise AssertionError("the database is gone already")
+        asked.append("the database is gone already")
+        return {}
 
     values = await shown(Reader(None, ENDPOINTS), calls_left=calls_left)
+    assert asked == []
     assert values["payments_jobs_failing"] == 0
     assert values["payments_events_open pending"] == 0
     unknown = {
@@ -136,6 +145,21 @@ async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
         "payments_deliveries_dead crm",
     }
     assert [it for it in unknown if not math.isnan(values[it])] == []
+
+
+async def test_what_the_database_refuses_is_logged_and_all_else_is_there() -> None:
+    """
+    A table that is not there, a right that is missing: who reads the rest must not
+    take the worker for dead.
+    """
+    with structlog.testing.capture_logs() as logs:
+        values = await shown(Reader(FULL, ENDPOINTS, refuses=True))
+
+    assert values["payments_jobs_failing"] == 0
+    assert math.isnan(values["payments_jobs_due"])
+    assert [(it["event"], it["log_level"]) for it in logs] == [
+        ("backlog cannot be read", "error")
+    ]
 
 
 async def test_a_database_that_does_not_answer_holds_no_scrape_up() -> None:
@@ -184,12 +208,19 @@ async def test_two_scrapes_at_once_show_the_same_numbers() -> None:
     await metrics.measure()
     assert values() == [0, 7]
     reader.goes_on = asyncio.Event()
-    other = asyncio.create_task(metrics.measure())
+    one = asyncio.create_task(metrics.measure())
     await reader.began.wait()
+    other = asyncio.create_task(metrics.measure())
+    gone = asyncio.create_task(metrics.measure())
+    await asyncio.sleep(0)
+    gone.cancel()
     assert values() == [0, 7]
     reader.goes_on.set()
+    await one
     await other
     assert values() == [0, 7]
+    # Each look takes a connection, of which jobs have a few.
+    assert reader.looks == 2
 
 
 async def test_the_calls_that_are_left_are_shown_by_endpoint() -> None:

@@ -2,7 +2,8 @@
 
 Rule 1: what cannot be read is not a number: an alarm on it has to say what it does
         without one. A database that does not answer costs a look no more than
-        `READ_WITHIN_S`, and everything else is shown.
+        `READ_WITHIN_S`, and everything else is shown, also where it refuses: a bug
+        is logged.
 Rule 2: counts go up to `COUNTED_MAX`. An age is 0 while nothing waits.
 """
 
@@ -20,6 +21,7 @@ from datetime import datetime
 from typing import Final
 
 import attrs
+import structlog
 from prometheus_client.core import Metric
 from typing_extensions import override
 
@@ -96,16 +98,24 @@ class _Read:
 class BacklogMetrics(families.Measured):
     """What was there when it was last measured; before that, nothing is a number.
 
-    Two may look at once: each shows what one of them read, never half of it.
+    Those who look at once wait for one look: it takes one connection, and none of them
+    is shown half of it.
     """
 
     _readers: BacklogReaders
     _within_s: float = READ_WITHIN_S
     _read: _Read = attrs.field(init=False, factory=_Read)
+    _look: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
 
     @override
     async def measure(self) -> None:
         """Read all of it, as far as the database answers."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._measure())
+        # Who goes away ends it for nobody.
+        await asyncio.wait([self._look])
+
+    async def _measure(self) -> None:
         read = _Read()
         try:
             async with asyncio.timeout(self._within_s):
@@ -114,6 +124,8 @@ class BacklogMetrics(families.Measured):
         except (Unavailable, TimeoutError):
             # What else would be read would be waited for as well.
             pass
+        except Exception as error:  # noqa: BLE001  # all else is shown
+            structlog.get_logger().error("backlog cannot be read", exc_info=error)
         self._read = read
 
     async def _reads(self) -> AsyncIterator[_Read]:
