@@ -12,7 +12,7 @@ export UV_LINK_MODE := copy
 ARGS ?=
 # One more than the cores that CI has: many tests wait for processes that they started.
 WORKERS ?= 3
-PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py \
+PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py tests/integration/deploy \
   tests/integration/postgres/test_lists_of_many.py \
   tests/integration/test_generated_client.py tests/integration/test_guarded_apps.py
 # At least, of `make fuzz`: requests, and inputs of readers.
