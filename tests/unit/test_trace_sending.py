@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 import requests
@@ -43,9 +43,8 @@ class Pouring(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def pouring() -> Iterator[str]:
-    Pouring.poured = 0
-    server = HTTPServer(("127.0.0.1", 0), Pouring)
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -61,7 +60,8 @@ def test_of_a_huge_answer_no_more_than_its_limit_is_read() -> None:
     """
     It would be kept whole, and a collector could fill the memory of a process.
     """
-    with pouring() as url, CollectorSession() as session:
+    Pouring.poured = 0
+    with serving(Pouring) as url, CollectorSession() as session:
         answer = session.request("POST", url, data=b"spans")
 
     assert (answer.status_code, session.failure) == (200, None)
@@ -118,3 +118,35 @@ def test_a_failure_has_a_class(
         receiver.status = 200
         session.request("POST", receiver.url, data=b"spans")
         assert session.failure is None
+
+
+class Keeping(BaseHTTPRequestHandler):
+    """Answers some bytes, and keeps the connection open."""
+
+    protocol_version = "HTTP/1.1"
+    clients: ClassVar[list[Any]] = []
+
+    def do_POST(self) -> None:
+        self.clients.append(self.client_address)
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_connection_is_used_again() -> None:
+    """
+    An answer that is within the limit is read to its end.
+    """
+    Keeping.clients.clear()
+    with serving(Keeping) as url, CollectorSession() as session:
+        for _ in range(3):
+            session.request("POST", url, data=b"spans")
+        session.close()
+
+    assert (len(Keeping.clients), len(set(Keeping.clients))) == (3, 1)
