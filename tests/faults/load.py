@@ -142,23 +142,30 @@ class Load:
     async def _until_taken(
         self, what: str, ask: Callable[[], Awaitable[httpx.Response]]
     ) -> httpx.Response:
+        is_again = False
         while len(self.failures) < FAILURES_MAX:
             began_s = time.monotonic()
             try:
                 answer = await ask()
             except httpx.TransportError as error:
                 self.failures.append(Failure(what, repr(error), began_s))
+                is_again = True
                 await anyio.sleep(COMES_BACK_S)
                 continue
             if answer.is_success:
                 self.answers[what.split("/", maxsplit=1)[0].strip()] += 1
                 self.taken_s = time.monotonic()
                 return answer
-            self.failures.append(
-                Failure(what, answer.status_code, began_s, text=answer.text[:300])
-            )
+            # Its process is gone, and another one goes on with it when the lease ends.
+            goes_on = is_again and "operation_in_progress" in answer.text
+            is_again = True
+            if not goes_on:
+                self.failures.append(
+                    Failure(what, answer.status_code, began_s, text=answer.text[:300])
+                )
             # Nothing waits for it: who is refused comes back later.
-            await anyio.sleep(COMES_BACK_S)
+            said_s = float(answer.headers.get("retry-after", 0)) if goes_on else 0
+            await anyio.sleep(max(said_s, COMES_BACK_S))
         raise AssertionError(f"too much fails: {self.failures[:3]}")
 
     def _url(self, path: str) -> str:
