@@ -36,7 +36,7 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
         payments("sandbox", "trigger", name, "--user", "kim", folder=folder)
         payments("sandbox", "advance", "2 months", folder=folder)
         before, facts = state(), dev.facts
-        assert readiness(dev) == (200, "")
+        wait_for(lambda: readiness(dev) == (200, ""))
         # The one that runs keeps its file; the next one cannot read this.
         journal.rename(aside)
         journal.write_text("nonsense\n")
