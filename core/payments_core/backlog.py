@@ -46,8 +46,8 @@ class Backlog:
 
     `pending_since` is when the earliest event was received that is not applied yet.
     Jobs are those that are due and that nobody works on, since they are due; intents
-    those that are open, by their state, since they began. `unlinked_payments` are
-    nobody's, and no person unlinked them. `unnumbered_since` is when the earliest
+    those that are open, by their state, since they began. `unlinked_payments` have
+    no owner, and no person unlinked them. `unnumbered_since` is when the earliest
     change was recorded that has no position in the feed yet.
     """
 

@@ -111,7 +111,7 @@ class RunWork:
     async def __call__(self, claimed: Claimed) -> Exception | None:
         """Do one piece of work that was claimed.
 
-        Return why it is not done: it failed, or it was put off. None: it is done.
+        Return the error by which it failed or was put off; None once it is done.
 
         Raises:
             StoreUnavailable: it is due again when its lease has run out.
