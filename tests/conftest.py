@@ -9,6 +9,11 @@ import pytest
 import structlog
 from hypothesis import settings
 
+# Where the environment forbids bytecode, each worker would rewrite the asserts of 440
+# files anew, and each process that a test starts compile what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 settings.register_profile("default", max_examples=200, deadline=None, derandomize=False)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.register_profile("prove", settings.get_profile("default"), max_examples=20_000)
