@@ -4,6 +4,7 @@ import ast
 import builtins
 import re
 from collections.abc import Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,13 @@ ERRORS: Final = ROOT / "core" / "payments_core" / "errors.py"
 
 @attrs.frozen
 class Module:
-    """A module of ours: where it is, and its code."""
+    """A module of ours: where it is, and its code, which only a test has to parse."""
 
     path: Path
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text())
 
     def classes(self) -> set[str]:
         return {it.name for it in ast.walk(self.tree) if isinstance(it, ast.ClassDef)}
@@ -38,10 +42,6 @@ class Module:
             if isinstance(it, ast.Import | ast.ImportFrom)
             for alias in it.names
         }
-
-
-def read(path: Path) -> Module:
-    return Module(path, ast.parse(path.read_text()))
 
 
 def raised_in(docstring: str) -> list[str]:
@@ -61,19 +61,22 @@ def promises(module: Module) -> Iterator[str]:
 
 
 MODULES: Final = {
-    member: [read(path) for path in sorted((ROOT / member).glob("payments_*/**/*.py"))]
+    member: [Module(it) for it in sorted((ROOT / member).glob("payments_*/**/*.py"))]
     for member in MEMBERS
-}
-CLASSES: Final = {
-    member: read(ERRORS).classes().union(*(it.classes() for it in modules))
-    for member, modules in MODULES.items()
 }
 WITH_PROMISES: Final = [
     (member, module)
     for member, modules in MODULES.items()
     for module in modules
-    if list(promises(module))
+    if "Raises:" in module.path.read_text()
 ]
+
+
+@cache
+def classes_of(member: str) -> set[str]:
+    """Return the names of a distribution's classes, and of the core's errors."""
+    modules = [Module(ERRORS), *MODULES[member]]
+    return set().union(*(it.classes() for it in modules))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_each_error_that_a_docstring_promises_exists(
     """
     A class of the same distribution, one of the core's errors, or what is imported.
     """
-    known = {*vars(builtins), *module.imported(), *CLASSES[member]}
+    known = {*vars(builtins), *module.imported(), *classes_of(member)}
 
     unknown = [it for it in promises(module) if it.partition(".")[0] not in known]
 

@@ -1,20 +1,26 @@
 """The pages of threats, faults and properties say what the tests prove."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from support.proven import LAST, PAGES, ROOT, answered, listed, named, rewritten
 
-FILES = named(ROOT / "tests")
+
+@pytest.fixture(scope="module")
+def files() -> Mapping[str, list[str]]:
+    return named(ROOT / "tests")
 
 
 @pytest.mark.parametrize("letter", PAGES)
-def test_each_id_that_a_test_names_has_a_line(letter: str) -> None:
+def test_each_id_that_a_test_names_has_a_line(
+    files: Mapping[str, list[str]], letter: str
+) -> None:
     """
     Whoever meets an id in a test can look up what it means.
     """
-    of_tests = sorted(name for name in FILES if name.startswith(letter))
+    of_tests = sorted(name for name in files if name.startswith(letter))
 
     assert of_tests
     assert [it for it in of_tests if it not in listed(PAGES[letter].read_text())] == []
@@ -31,25 +37,29 @@ def test_each_id_has_a_line(letter: str) -> None:
 
 
 @pytest.mark.parametrize("letter", PAGES)
-def test_each_line_has_a_test_or_says_why_not(letter: str) -> None:
+def test_each_line_has_a_test_or_says_why_not(
+    files: Mapping[str, list[str]], letter: str
+) -> None:
     """
     A page claims nothing that no test names, but what another layer does, in a file
     that is there, and what is not taken.
     """
     page = PAGES[letter].read_text()
-    said = {*FILES, *answered(page)}
+    said = {*files, *answered(page)}
 
     assert [name for name in listed(page) if name not in said] == []
 
 
 @pytest.mark.parametrize("letter", PAGES)
-def test_each_line_names_the_files_that_prove_it(letter: str) -> None:
+def test_each_line_names_the_files_that_prove_it(
+    files: Mapping[str, list[str]], letter: str
+) -> None:
     """
     `python tests/support/proven.py` mends it.
     """
     page = PAGES[letter].read_text()
 
-    assert page == rewritten(page, FILES)
+    assert page == rewritten(page, files)
 
 
 def test_ids_are_found_where_tests_name_them(tmp_path: Path) -> None:
