@@ -93,16 +93,20 @@ class DevProcess:
         """Call the service about a user as an administrator; return the answer."""
         return self._call(method, path, None, body).raise_for_status().json()
 
+    def customers(self, **params: str) -> list[Any]:
+        """Return the customers of the sandbox."""
+        return self._stripe("customers", **params)
+
     def renewals(self, email: str) -> list[str]:
         """Return what became of each renewal of a customer of the sandbox."""
-        customer = self._stripe("customers", email=email)[0]["id"]
+        customer = self.customers(email=email)[0]["id"]
         invoices = self._stripe("invoices", customer=customer)
         renewed = "subscription_cycle"
         return [it["status"] for it in invoices if it["billing_reason"] == renewed]
 
     def card_of(self, email: str) -> str:
         """Return the payment method that a customer of the sandbox pays by."""
-        customer = self._stripe("customers", email=email)[0]
+        customer = self.customers(email=email)[0]
         return str(customer["invoice_settings"]["default_payment_method"])
 
     def _stripe(self, path: str, **params: str) -> list[Any]:

@@ -19,7 +19,7 @@ def test_an_empty_database_is_upgraded_once(
     Before: exit code 6 and what to run. Four at once, and one later, all succeed.
     """
     env = {**nowhere, "PAYMENTS_DATABASE_URL": empty_database}
-    before = payments("db", "current", env=env)
+    before = inside("db", "current", env=env)
     waited = inside("db", "wait", "--timeout", "1", env=env)
     dry = inside("db", "upgrade", "--dry-run", env=env)
     still = inside("db", "current", env=env)
@@ -28,7 +28,7 @@ def test_an_empty_database_is_upgraded_once(
         for _ in range(4)
     ]
     codes = [process.wait(START_S_MAX) for process in four]
-    again = payments("db", "upgrade", env=env)
+    again = inside("db", "upgrade", env=env)
     after = inside("db", "current", env=env)
     there = inside("db", "wait", "--timeout", "1", env=env)
 
