@@ -29,8 +29,10 @@ KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
 # With two breaks the schedules multiply: CI runs only some, of all kinds.
 STRIDE = int(os.environ.get("BREAKS_STRIDE", "1"))
+# With one break `make test` runs every second of a kind, or third, and another one with
+# each outcome; CI all crashes.
 STRIDES = {
-    Break.CRASH: 1,
+    Break.CRASH: 1 if PROVES else 2,
     Break.NO_ANSWER: 1 if PROVES else 2,
     Break.FREEZE: 1 if PROVES else 3,
 }
