@@ -339,7 +339,7 @@ PINNED_UNHEARD: Final = [
 ]
 
 
-@settings(max_examples=examples(2_000))
+@settings(max_examples=examples(750, proven=20_000))
 @given(plots, st.permutations(range(7)))
 @example(TO_AND_FRO, [*range(7)])
 @example(PINNED_MEANWHILE, [*range(7)])

@@ -246,7 +246,7 @@ items = st.lists(
 )
 
 
-@settings(max_examples=examples(1_500))
+@settings(max_examples=examples(500, proven=15_000))
 @given(items)
 def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
     story: list[Item],
@@ -262,7 +262,7 @@ def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
     shelf.assert_folded_is_replayed()
 
 
-@settings(max_examples=examples(1_000))
+@settings(max_examples=examples(400, proven=10_000))
 @given(items)
 # Both paid once and long ago, and free since.
 @example(
