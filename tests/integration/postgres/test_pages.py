@@ -67,30 +67,41 @@ from pg_stat_user_tables where relname = any(string_to_array($1, ' '))
 """
 
 
-@contextmanager
-def _full(postgres: str, template: str, *more: str) -> Iterator[str]:
-    """Lend a database that is filled once, and that its tests can only read."""
+@pytest.fixture(scope="module")
+def full(postgres: str, template: str) -> Iterator[str]:
+    """Fill a database once, of which the others are copies; return its name."""
     # Nobody tells the planner of the tables in the meantime.
     unwatched = [
         f"alter table {table} set (autovacuum_enabled = off)"
         for table in _TABLES.split()
     ]
     with databases.copy_of(postgres, template) as dsn:
-        name = urlsplit(dsn).path.removeprefix("/")
-        kept = f"alter database {name} set default_transaction_read_only = on"
-        databases.run(databases.execute(dsn, *unwatched, _FILL, *more, kept))
+        databases.run(databases.execute(dsn, *unwatched, _FILL))
+        yield _name_of(dsn)
+
+
+def _name_of(dsn: str) -> str:
+    return urlsplit(dsn).path.removeprefix("/")
+
+
+@contextmanager
+def _copied(postgres: str, full: str, *more: str) -> Iterator[str]:
+    """Lend a full database that its tests can only read."""
+    with databases.copy_of(postgres, full) as dsn:
+        kept = f"alter database {_name_of(dsn)} set default_transaction_read_only = on"
+        databases.run(databases.execute(dsn, *more, kept))
         yield dsn
 
 
 @pytest.fixture(scope="module")
-def new_url(postgres: str, template: str) -> Iterator[str]:
-    with _full(postgres, template) as dsn:
+def new_url(postgres: str, full: str) -> Iterator[str]:
+    with _copied(postgres, full) as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="module")
-def filled_url(postgres: str, template: str) -> Iterator[str]:
-    with _full(postgres, template, "analyze") as dsn:
+def filled_url(postgres: str, full: str) -> Iterator[str]:
+    with _copied(postgres, full, "analyze") as dsn:
         yield dsn
 
 
