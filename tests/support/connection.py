@@ -17,7 +17,8 @@ class Transport(asyncio.Transport):
     def __init__(self, connection: LimitedProtocol) -> None:
         super().__init__()
         self._connection = connection
-        self.written = b""
+        # Each write is a packet.
+        self.writes: list[bytes] = []
         self.is_aborted = self.is_paused = False
         self._is_closing = False
 
@@ -28,7 +29,11 @@ class Transport(asyncio.Transport):
     @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._is_closing:
-            self.written += bytes(data)
+            self.writes.append(bytes(data))
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
 
     @override
     def close(self) -> None:

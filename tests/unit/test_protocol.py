@@ -336,7 +336,7 @@ async def test_t65_a_header_has_a_deadline(
     listener = Listener()
     connection, transport = listener.connect()
     for data in sent:
-        transport.written = b""
+        transport.writes.clear()
         connection.data_received(data)
         await rounds()
 

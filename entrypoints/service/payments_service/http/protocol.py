@@ -41,6 +41,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from payments_core.errors import RETRY_AFTER_S
+from payments_service.http.answer_writer import AnswerWriter
 from payments_service.http.problems import (
     MEDIA_TYPE,
     HttpProblem,
@@ -301,6 +302,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop(UPGRADE)
         before = self.cycle
         super().on_headers_complete()
+        self.cycle.transport = AnswerWriter(self.transport, self.cycle)
         self._in_header, self._more_bytes = False, 0
         if self.server_state.is_draining:
             self._close_after(before)
