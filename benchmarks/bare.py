@@ -1,4 +1,4 @@
-"""The limits: a bare Litestar that only verifies, or only reads one row by its key.
+"""The limits: a bare Litestar, or ASGI alone, that only verifies; one SELECT by a key.
 
 Run as `python -m benchmarks.bare PORT`, with BENCH_SECRET and BENCH_DATABASE_URL.
 """
@@ -14,6 +14,8 @@ import asyncpg
 import uvicorn
 from litestar import Litestar, Request, get, post
 from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from payments_adapters.stripe import StripeSignatures
 
@@ -24,6 +26,34 @@ SIGNATURES = StripeSignatures((os.environ["BENCH_SECRET"],), lambda: datetime.no
 async def webhook(request: Request[Any, Any, State]) -> dict[str, str]:
     SIGNATURES.verify(await request.body(), request.headers["stripe-signature"])
     return {"outcome": "applied"}
+
+
+def with_bare_asgi(app: ASGIApp) -> ASGIApp:
+    """Return an application that has `/asgi` beside it, below any framework."""
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["path"] != "/asgi":
+            await app(scope, receive, send)
+            return
+        signature, body = "", b""
+        for name, value in scope["headers"]:
+            if name == b"stripe-signature":
+                signature = value.decode()
+        is_whole = False
+        while not is_whole:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message["body"]
+            is_whole = not message["more_body"]
+        SIGNATURES.verify(body, signature)
+        answer = b'{"outcome":"applied"}'
+        length = (b"content-length", b"%d" % len(answer))
+        headers = [(b"content-type", b"application/json"), length]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer, "more_body": False})
+
+    return routed
 
 
 @get("/read/{user:str}")
@@ -45,13 +75,11 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
+    litestar = Litestar(
+        [webhook, read], lifespan=[lifespan], logging_config=None, openapi_config=None
+    )
     uvicorn.run(
-        Litestar(
-            [webhook, read],
-            lifespan=[lifespan],
-            logging_config=None,
-            openapi_config=None,
-        ),
+        with_bare_asgi(litestar),
         port=int(sys.argv[1]),
         log_level="warning",
         access_log=False,
