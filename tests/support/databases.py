@@ -75,12 +75,18 @@ async def fetch(dsn: str, query: str, *values: object) -> list[Any]:
 async def only_read(dsn: str, *, on: bool) -> None:
     """Let new sessions of a database only read; those that there are stay as they are.
 
-    A failover leaves such sessions, too.
+    A failover leaves such sessions, too. It leaves none of a pooler's: these end.
     """
     setting = f"default_transaction_read_only = {'on' if on else 'off'}"
     name = dsn.rpartition("/")[2]
+    statements = [f"alter database {name} set {setting}"]
+    if direct(dsn) != dsn:
+        statements.append(
+            "select pg_terminate_backend(pid) from pg_stat_activity"  # noqa: S608  # our own name
+            f" where datname = '{name}'"
+        )
     # From another database, whose sessions may write.
-    await execute(named(dsn, "postgres"), f"alter database {name} set {setting}")
+    await execute(named(dsn, "postgres"), *statements)
 
 
 @contextmanager
