@@ -328,6 +328,11 @@ WRONG: Final = [
         "Layers of the wiring",
     ),
     (
+        f"{SERVICE}/settings/reader.py",
+        "import payments_service.settings.values",
+        "Layers of the settings",
+    ),
+    (
         f"{SERVICE}/tracing/calls.py",
         "import payments_service.tracing.export",
         "Layers of the traces",
@@ -458,7 +463,7 @@ def test_a_folder_is_not_a_package(tree: Path, folder: str) -> None:
     """
     `import core.…` would be a second copy of every class: the linter forbids it.
     """
-    path = tree / "entrypoints/service/payments_service/settings.py"
+    path = tree / "entrypoints/service/payments_service/settings/service.py"
     path.write_text(f"import {folder}.x\n" + path.read_text())
 
     done = subprocess.run(
