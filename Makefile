@@ -35,7 +35,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
   tests/unit/test_histories.py::test_an_event_costs_few_gets_where_none_is_lost \
   tests/integration/test_setups_at_once.py tests/integration/test_account_data.py \
   tests/integration/test_webhook_sender.py \
-  tests/integration/test_account_import_command.py tests/faults/test_doctor.py \
+  tests/integration/test_account_import_command.py tests/faults/doctor \
   tests/integration/test_event_back_fill.py tests/integration/cli/test_webhook_commands.py \
   tests/faults/test_poison_among_many.py tests/faults/test_lost_and_found.py \
   tests/unit/test_histories.py::test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known[0] \

@@ -1,4 +1,4 @@
-"""What `payments doctor` says of keys at an address; most of it is in `faults`."""
+"""What `payments doctor` says of keys at an address; `faults/doctor` has the rest."""
 
 import json
 from collections.abc import Iterator
