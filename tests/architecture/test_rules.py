@@ -96,7 +96,7 @@ WRONG: Final = [
         "Dependencies point inwards",
     ),
     (f"{CORE}/money.py", "import sqlalchemy", "The core knows no driver"),
-    (f"{CORE}/ports.py", "import asyncpg", "The core knows no driver"),
+    (f"{CORE}/ports/accounts.py", "import asyncpg", "The core knows no driver"),
     (f"{CORE}/events.py", "import stripe", "The core knows no driver"),
     (
         f"{ADAPTERS}/memory/__init__.py",
@@ -142,7 +142,7 @@ WRONG: Final = [
             f"{SERVICE}/container.py",
             f"{SERVICE}/spans.py",
             f"{ADAPTERS}/stripe/transport.py",
-            f"{CORE}/ports.py",
+            f"{CORE}/ports/gateway.py",
         )
     ),
     *(
@@ -220,6 +220,11 @@ WRONG: Final = [
         f"{CORE}/decide/payments.py",
         "import payments_core.decide.subscriptions",
         "Layers of deciding",
+    ),
+    (
+        f"{CORE}/ports/events.py",
+        "import payments_core.ports.gateway",
+        "Layers of the ports",
     ),
     (
         f"{CORE}/explain/next_steps.py",

@@ -33,7 +33,13 @@ ELSEWHERE: Final = {
     # Records without code: what the gateway's lists say.
     "object_lists.py": "contracts/gateway_lists.py",
     # Protocols without code: the contracts are their tests.
-    "ports.py": "contracts/stores.py",
+    **{
+        f"ports/{it}.py": "contracts/stores.py"
+        for it in ("accounts", "deletion", "deliveries", "events", "tokens", "work")
+    },
+    "ports/gateway.py": "contracts/gateway_lists.py",
+    # Any function that returns a moment: this test has one of its own.
+    "ports/clocks.py": "unit/test_jwt.py",
 }
 
 
