@@ -11,6 +11,7 @@ import pytest
 
 from faults.doctor.deployment import Deployed
 from faults.doctor.remedies import pasted
+from support.databases import direct
 
 _WAITING: Final = """
 select count(*) from pg_stat_activity
@@ -29,7 +30,7 @@ def locked(url: str, *tables: str, until: int | None = None) -> Iterator[None]:
 
     async def hold() -> None:
         async with (
-            asyncpg.create_pool(url, min_size=2, max_size=2) as pool,
+            asyncpg.create_pool(direct(url), min_size=2, max_size=2) as pool,
             pool.acquire() as watcher,
             pool.acquire() as holder,
             holder.transaction(),

@@ -16,6 +16,7 @@ from payments_core.jobs.drift_counts import RECONCILIATION
 from payments_sandbox import shapes
 from payments_sandbox.permissions import PERMISSIONS
 from support.commands import NOBODY
+from support.databases import direct
 
 _EVENT: Final = """
 insert into webhook_events (id, type, created_at, received_at, livemode, state)
@@ -61,7 +62,8 @@ Deed = Callable[[Deployed], object]
 
 def only_reads(deployed: Deployed) -> str:
     """Return the address of the database for sessions that only read."""
-    return f"{deployed.url}?default_transaction_read_only=on"
+    # A pooler takes no such setting.
+    return f"{direct(deployed.url)}?default_transaction_read_only=on"
 
 
 @attrs.frozen
