@@ -1,4 +1,4 @@
-"""Our one record of a user, and all that follows from it."""
+"""The payment account of a user, and everything that belongs to it."""
 
 from datetime import datetime
 from typing import Self
@@ -25,7 +25,7 @@ class PaymentAccount:
     """Our one record of a user.
 
     The user id is the identity. The e-mail may change; `email_since` is when it last
-    did, None if that was not noted. `customer_id` is the gateway's customer.
+    changed, None if that was not recorded. `customer_id` is the gateway's customer.
     """
 
     user_id: UserId
@@ -33,14 +33,14 @@ class PaymentAccount:
     email_since: datetime | None = None
     customer_id: CustomerId | None = None
     card: Card | None = None
-    # The sequence number with which the card was read: a greater one is newer.
+    # The sequence number with which the card was read: a greater number is newer.
     card_sequence: int = 0
     subscriptions: tuple[Subscription, ...] = ()
     summary: PaymentSummary = NO_PAYMENTS
     version: int = 0
 
     def renamed(self, email: Email, *, at: datetime) -> Self:
-        """Change the e-mail; another spelling of the same is no other e-mail."""
+        """Change the e-mail; another spelling of the same address is not a change."""
         since = self.email_since if email.key == self.email.key else at
         return attrs.evolve(self, email=email, email_since=since)
 
@@ -48,24 +48,24 @@ class PaymentAccount:
         """Bind the gateway's customer.
 
         Raises:
-            CustomerTaken: another customer is bound already.
+            CustomerTaken: another customer is already bound.
         """
         if self.customer_id not in (None, customer):
-            raise CustomerTaken("the user has another one")
+            raise CustomerTaken("the user has another customer")
         return attrs.evolve(self, customer_id=customer)
 
     def released(self) -> Self:
-        """Let go of the gateway's customer, and of the card that it had."""
+        """Unbind the gateway's customer and its card."""
         return attrs.evolve(self, customer_id=None, card=None)
 
     def with_card(self, card: Card | None, *, sequence: int) -> Self:
-        """Set the card that pays; one read with a smaller sequence number is older."""
+        """Set the card that pays, unless the known card has a newer sequence number."""
         if sequence <= self.card_sequence:
             return self
         return attrs.evolve(self, card=card, card_sequence=sequence)
 
     def with_subscription(self, subscription: Subscription) -> Self:
-        """Take in a subscription that is new or changed; the first is the first."""
+        """Add or replace a subscription; they are ordered by when they began."""
         others = [s for s in self.subscriptions if s.id != subscription.id]
         ordered = sorted((*others, subscription), key=age)
         return attrs.evolve(self, subscriptions=tuple(ordered))
@@ -78,7 +78,7 @@ class PaymentAccount:
         """Return one of the account's subscriptions.
 
         Raises:
-            SubscriptionNotFound: it has none of this id.
+            SubscriptionNotFound: the account has no subscription with this id.
         """
         for subscription in self.subscriptions:
             if subscription.id == id_:
@@ -103,7 +103,7 @@ class PaymentAccount:
         return self._with(self.summary, version)
 
     def _with(self, summary: PaymentSummary, version: int) -> Self:
-        # Spelt out: on the way of every webhook, `attrs.evolve` costs four times more.
+        # Spelt out: every webhook runs this, and `attrs.evolve` costs four times more.
         return type(self)(
             user_id=self.user_id,
             email=self.email,
@@ -133,5 +133,5 @@ class PaymentAccount:
 
 
 def age(subscription: Subscription) -> tuple[datetime, str]:
-    """Return what an account's subscriptions are ordered by."""
+    """Return the sort key of an account's subscriptions."""
     return subscription.report.created_at, subscription.gateway_id

@@ -1,8 +1,8 @@
-"""Whose fault is it, and may I retry? Three answers; the edge needs no more.
+"""Errors by whose fault they are and whether a retry helps: three base classes.
 
 `Rejected`: the caller asked for something the rules forbid. Do not retry.
-`Unavailable`: the world did not answer. Retry with the same key or event.
-`Untrusted`: the message does not come from who it claims. Do not read it.
+`Unavailable`: a dependency did not answer. Retry with the same key or event.
+`Untrusted`: the sender of the message is not verified. Do not read it.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ RETRY_AFTER_S: Final = 1
 
 
 class PaymentsError(Exception):
-    """Anything this library raises on purpose.
+    """Base class of every error that this library raises on purpose.
 
-    `message` is its text, unless it is made with one of its own.
+    `message` is the default text; an instance may be given its own.
     """
 
     code: ClassVar[str] = "payments_error"
     message: ClassVar[str] = ""
-    # When to ask again; None if that is of no use.
+    # When to retry; None if a retry does not help.
     retry_after_s: int | None = None
 
     def __init__(self, message: str = "") -> None:
@@ -41,7 +41,7 @@ class Untrusted(PaymentsError):  # noqa: N818  # see Rejected
 
 
 class InvalidValue(Rejected):
-    """A value that no rule could make sense of; `field` says which, "" the whole."""
+    """An invalid value; `field` names it, "" means the whole input."""
 
     code: ClassVar[str] = "invalid_value"
 
@@ -70,39 +70,39 @@ class IllegalTransition(Rejected):
 
 
 class AccountNotFound(Rejected):
-    """There is no such account, or the caller may not know that there is."""
+    """The account does not exist, or the caller may not know that it exists."""
 
     code: ClassVar[str] = "account_not_found"
     message: ClassVar[str] = "no such user"
 
 
 class NotRecorded(Rejected):
-    """What was known then was not logged: the account's first row is later."""
+    """The account's first row in the log is later than the requested time."""
 
     code: ClassVar[str] = "not_recorded"
-    message: ClassVar[str] = "nothing was recorded of this user by then"
+    message: ClassVar[str] = "nothing was recorded about this user by that time"
 
 
 class FeatureNotFound(Rejected):
-    """The catalogue names no such feature."""
+    """The feature is not in the catalogue."""
 
     code: ClassVar[str] = "feature_not_found"
     message: ClassVar[str] = "the catalogue names no such feature"
 
 
 class PassesNotOffered(Rejected):
-    """There is no key here that signs access passes."""
+    """No key to sign access passes is configured."""
 
     code: ClassVar[str] = "access_pass_not_offered"
-    message: ClassVar[str] = "no access passes are issued here: ask for the access"
+    message: ClassVar[str] = "no access passes are issued here: read the access instead"
 
 
 class PositionNotGiven(Rejected):
-    """No change has this position yet: the feed that it is of was another one."""
+    """The feed has no such position yet: the position is from another feed."""
 
     code: ClassVar[str] = "position_not_given"
     message: ClassVar[str] = (
-        "the feed ends before this position: it was restored, so read it anew"
+        "the feed ends before this position, so it was restored: read it from the start"
     )
 
 
@@ -132,12 +132,12 @@ class ScopeRequired(Rejected):
 
 
 class PriceNotAllowed(Rejected):
-    """Only an administrator names any price; others one that the catalogue lists."""
+    """Only an administrator may use a price that the catalogue does not list."""
 
     code: ClassVar[str] = "price_not_allowed"
 
     def __init__(
-        self, reason: str = "name a product: a price is an administrator's to choose"
+        self, reason: str = "name a product: a price needs an administrator"
     ) -> None:
         self.field = "price"
         self.reason = reason
@@ -145,14 +145,14 @@ class PriceNotAllowed(Rejected):
 
 
 class TrialNotAllowed(Rejected):
-    """Only an administrator gives a trial, or makes it one of something else."""
+    """Only an administrator may give a trial, or change what a trial is for."""
 
     code: ClassVar[str] = "trial_not_allowed"
 
     def __init__(
         self,
         field: str = "trial_days",
-        reason: str = "a trial is an administrator's to give, or the catalogue's",
+        reason: str = "only an administrator or the catalogue may give a trial",
     ) -> None:
         self.field = field
         self.reason = reason
@@ -160,97 +160,97 @@ class TrialNotAllowed(Rejected):
 
 
 class AccountErased(Rejected):
-    """The user was erased, for good."""
+    """The user was erased permanently."""
 
     code: ClassVar[str] = "account_erased"
-    message: ClassVar[str] = "this user was erased: a new one needs another id"
+    message: ClassVar[str] = "this user was erased: a new user needs another id"
 
 
 class AccountInUse(Rejected):
-    """A user is not erased while something of theirs is under way."""
+    """The user still has something open, which prevents the erasure."""
 
     code: ClassVar[str] = "account_in_use"
 
     def __init__(self, open_: Sequence[str]) -> None:
-        super().__init__("it cannot be erased yet:\n" + "\n".join(open_))
+        super().__init__("the user cannot be erased yet:\n" + "\n".join(open_))
         self.open = tuple(open_)
 
 
 class ErasureKeyUnusable(Unavailable):
-    """There are tombstones, and without their key nobody knows whom they name."""
+    """Tombstones exist, and the key that made them is not configured."""
 
     code: ClassVar[str] = "erasure_key_unusable"
     message: ClassVar[str] = (
-        "users were erased with a key that PAYMENTS_ERASURE_KEY does not give"
+        "users were erased with a key that is not in PAYMENTS_ERASURE_KEY"
     )
 
 
 class PaymentNotFound(Rejected):
-    """Neither we nor the gateway know it."""
+    """The payment exists neither here nor at the gateway."""
 
     code: ClassVar[str] = "payment_not_found"
-    message: ClassVar[str] = "there is no such payment"
+    message: ClassVar[str] = "no such payment"
 
 
 class PaymentLinked(Rejected):
-    """It is linked to another user."""
+    """The payment is linked to another user."""
 
     code: ClassVar[str] = "payment_linked"
 
     def __init__(self, user_id: str) -> None:
-        super().__init__(f"user {user_id} has this payment: unlink it first")
+        super().__init__(f"payment linked to user {user_id}: unlink it first")
         self.user_id = user_id
 
 
 class SubscriptionLinked(Rejected):
-    """It is linked to another user."""
+    """The subscription is linked to another user."""
 
     code: ClassVar[str] = "subscription_linked"
 
     def __init__(self, user_id: str) -> None:
-        super().__init__(f"user {user_id} has this subscription: unlink it first")
+        super().__init__(f"subscription linked to user {user_id}: unlink it first")
         self.user_id = user_id
 
 
 class PaymentOfSubscription(Rejected):
-    """It paid an invoice of a subscription: it is whose that is, and stays it."""
+    """The payment paid an invoice of a user's subscription: that user stays its owner."""
 
     code: ClassVar[str] = "payment_of_subscription"
 
     def __init__(self, user_id: str) -> None:
         super().__init__(
-            f"it paid an invoice of a subscription of user {user_id}, whose it stays"
+            f"it paid a subscription invoice of user {user_id}, who stays its owner"
         )
         self.user_id = user_id
 
 
 class TokenNotFound(Rejected):
-    """There is no such token, or it is not the caller's to invalidate."""
+    """The token does not exist, or the caller may not invalidate it."""
 
     code: ClassVar[str] = "token_not_found"
-    message: ClassVar[str] = "no such token of yours"
+    message: ClassVar[str] = "you have no such token"
 
 
 class EventNotFound(Rejected):
     code: ClassVar[str] = "event_not_found"
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(f"no event {event_id} was kept")
+        super().__init__(f"no event {event_id} is stored")
         self.event_id = event_id
 
 
 class EventApplied(Rejected):
-    """There is nothing to apply again: merged twice, a report changes nothing."""
+    """The event is already applied; to apply it again would change nothing."""
 
     code: ClassVar[str] = "event_applied"
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(f"event {event_id} was applied")
+        super().__init__(f"event {event_id} is already applied")
         self.event_id = event_id
 
 
 class EventClosed(Rejected):
-    """An operator has decided that nothing follows of it."""
+    """An operator closed the event: it is never applied."""
 
     code: ClassVar[str] = "event_closed"
 
@@ -260,13 +260,13 @@ class EventClosed(Rejected):
 
 
 class EventOfOtherMode(Rejected):
-    """It is of the gateway's test mode and we are live, or the other way round."""
+    """The event is from test mode and we run in live mode, or the other way round."""
 
     code: ClassVar[str] = "event_of_other_mode"
 
     def __init__(self, event_id: str) -> None:
         super().__init__(
-            f"event {event_id} is of the other mode: nothing can follow of it, close it"
+            f"event {event_id} is of the other mode, never applied: close it"
         )
         self.event_id = event_id
 
@@ -275,19 +275,17 @@ class EventNotLinkable(Rejected):
     code: ClassVar[str] = "event_not_linkable"
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(
-            f"event {event_id} is about no payment and no subscription that can be read"
-        )
+        super().__init__(f"event {event_id} names no readable payment or subscription")
         self.event_id = event_id
 
 
 class EventBodyGone(Rejected):
-    """It was not applied, and is older than bodies are kept."""
+    """The event was not applied, and is older than the retention of bodies."""
 
     code: ClassVar[str] = "event_body_gone"
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(f"the body of event {event_id} is not kept any more")
+        super().__init__(f"the body of event {event_id} is no longer stored")
         self.event_id = event_id
 
 
@@ -308,17 +306,17 @@ class DeliveryNotFound(Rejected):
 
 
 class TooManyOpen(Rejected):
-    """An endpoint has as many open deliveries as it may; `left` more were wanted.
+    """The endpoint reached its limit of open deliveries; `left` were not created.
 
-    They are those after `position`.
+    They are the changes after `position`.
     """
 
     code: ClassVar[str] = "too_many_open"
 
     def __init__(self, endpoint: str, left: int, position: int) -> None:
         super().__init__(
-            f"{endpoint} has as many open deliveries as it may: {left} are left, those "
-            f"after position {position}; go on there when there is room"
+            f"{endpoint} is at its limit of open deliveries: {left} are left, those "
+            f"after position {position}; continue there when some have ended"
         )
         self.endpoint = endpoint
         self.left = left
@@ -326,29 +324,29 @@ class TooManyOpen(Rejected):
 
 
 class EventTypeMismatch(Rejected):
-    """A signed event came to a route that takes another type."""
+    """The event is signed, but its route accepts another type only."""
 
     code: ClassVar[str] = "event_type_mismatch"
 
     def __init__(self, expected: str) -> None:
-        super().__init__(f"this route takes {expected} only")
+        super().__init__(f"this route accepts {expected} only")
         self.expected = expected
 
 
 class SubscriptionNotFound(Rejected):
-    """There is no such subscription, or it is not the user's."""
+    """The subscription does not exist, or has another owner."""
 
     code: ClassVar[str] = "subscription_not_found"
     message: ClassVar[str] = "no such subscription"
 
 
 class AlreadySubscribed(Rejected):
-    """The user has an open subscription of the product: `subscription_id`."""
+    """The user has an open subscription to the product: `subscription_id`."""
 
     code: ClassVar[str] = "already_subscribed"
 
     def __init__(self, subscription_id: str) -> None:
-        super().__init__("the user has an open subscription of this product")
+        super().__init__("the user has an open subscription to this product")
         self.subscription_id = subscription_id
 
 
@@ -356,12 +354,12 @@ class SubscriptionEnded(Rejected):
     code: ClassVar[str] = "subscription_ended"
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"the subscription is {status}: nothing can change it")
+        super().__init__(f"the subscription is {status} and can no longer be changed")
         self.status = status
 
 
 class PeriodNotPaid(Rejected):
-    """A change would give back time of the current period, whose money is not ours."""
+    """The change would refund time of a period that is unpaid or disputed."""
 
     code: ClassVar[str] = "period_not_paid"
 
@@ -372,11 +370,11 @@ class PeriodNotPaid(Rejected):
 
 
 class PreviewExpired(Rejected):
-    """The proration date is no date of a recent preview of this period."""
+    """The proration date is not from a recent preview of the current period."""
 
     code: ClassVar[str] = "preview_expired"
 
-    def __init__(self, reason: str, advice: str = "ask for a preview again") -> None:
+    def __init__(self, reason: str, advice: str = "request a new preview") -> None:
         self.field = "proration_date"
         self.reason = reason
         super().__init__(f"{self.field}: {reason}; {advice}")
@@ -388,25 +386,25 @@ class IntentNotFound(Rejected):
 
 
 class IdempotencyKeyReused(Rejected):
-    """The key came before, with another request."""
+    """The idempotency key was used before with another request."""
 
     code: ClassVar[str] = "idempotency_key_reused"
-    message: ClassVar[str] = "this idempotency key came with another request before"
+    message: ClassVar[str] = "this idempotency key was used before with another request"
 
 
 class OperationInProgress(Rejected):
-    """Such an operation of the user is under way; `intent_id` is it."""
+    """The user has such an operation in progress: `intent_id`."""
 
     code: ClassVar[str] = "operation_in_progress"
     retry_after_s = RETRY_AFTER_S
 
     def __init__(self, intent_id: str) -> None:
-        super().__init__("the same is under way already; ask again in a moment")
+        super().__init__("the same operation is in progress; try again in a moment")
         self.intent_id = intent_id
 
 
 class CalledOff(Rejected):
-    """It was called off before it was known what came of it."""
+    """The operation was called off before its outcome was known."""
 
     code: ClassVar[str] = "called_off"
     message: ClassVar[str] = "the operation was called off"
@@ -416,21 +414,21 @@ class IntentEnded(Rejected):
     code: ClassVar[str] = "intent_ended"
 
     def __init__(self, state: str) -> None:
-        super().__init__(f"the operation has ended ({state}): nothing is to call off")
+        super().__init__(f"the operation has ended ({state}): nothing to call off")
         self.state = state
 
 
 class NotToBeCalledOff(Rejected):
-    """It may have changed or taken something already that nothing gives back."""
+    """The operation may already have done something that cannot be undone."""
 
     code: ClassVar[str] = "not_to_be_called_off"
     message: ClassVar[str] = (
-        "it may have been done already, and cannot be undone: ask for its outcome"
+        "the operation may be done already and cannot be undone: read its outcome"
     )
 
 
 class CardDeclined(Rejected):
-    """The bank said no; `decline_code` is its word, where it gave one."""
+    """The bank declined the card; `decline_code` is its reason, if it gave one."""
 
     code: ClassVar[str] = "card_declined"
 
@@ -440,7 +438,7 @@ class CardDeclined(Rejected):
 
 
 class UnknownReference(Rejected):
-    """A field names something that the gateway does not have, or does not sell."""
+    """A field names something that does not exist at the gateway, or is not sold."""
 
     code: ClassVar[str] = "unknown_reference"
 
@@ -451,21 +449,21 @@ class UnknownReference(Rejected):
 
 
 class Abandoned(Rejected):
-    """It could not be done in a day, and was given up; nothing was done."""
+    """The operation was given up after a day; nothing was done."""
 
     code: ClassVar[str] = "abandoned"
     message: ClassVar[str] = "Stripe did not answer for a day: given up"
 
 
-# The refusal code of a read whose id is none of the gateway's.
+# The refusal code of a read with an id that is not one of the gateway's.
 INVALID_ID: Final = "invalid_id"
 
 
 class GatewayRefused(Rejected):
-    """The gateway said no, for good: nothing was done, nothing will be.
+    """The gateway refused the request for good: nothing was or will be done.
 
-    `field` names what it is about in our words, `refusal_code` is the gateway's own.
-    `declined` says that it was the bank.
+    `field` names the cause in our words, `refusal_code` is the gateway's own code.
+    `declined`: the bank said no.
     """
 
     code: ClassVar[str] = "gateway_refused"
@@ -498,7 +496,7 @@ class GatewayObjectMissing(Rejected):
 
 
 class StoreUnavailable(Unavailable):
-    """The database did not say whether it did it; running it again is safe."""
+    """The database did not say whether the statement ran; a retry is safe."""
 
     code: ClassVar[str] = "store_unavailable"
     message: ClassVar[str] = "the database did not answer; try again"
@@ -511,7 +509,7 @@ class SaveTimedOut(StoreUnavailable):
 
 
 class AccountBusy(Unavailable):
-    """The account stayed locked, or was changed by others all the time."""
+    """The account stayed locked, or every try met a concurrent change."""
 
     code: ClassVar[str] = "account_busy"
     message: ClassVar[str] = "the account is busy; try again in a moment"
@@ -519,13 +517,13 @@ class AccountBusy(Unavailable):
 
 class Overloaded(Unavailable):
     code: ClassVar[str] = "overloaded"
-    message: ClassVar[str] = "too much is waiting already; try again in a moment"
+    message: ClassVar[str] = "too much work is waiting; try again in a moment"
 
 
 class KeysUnavailable(Unavailable):
-    """No token of an issuer can be verified: its keys were never read, or long ago.
+    """An issuer's tokens cannot be verified: its keys were never read, or long ago.
 
-    Or too many wait for them already, while they are read.
+    Or too many requests already wait for the keys to be read.
     """
 
     code: ClassVar[str] = "keys_unavailable"
@@ -539,10 +537,12 @@ class KeysUnavailable(Unavailable):
 
 
 class SyncedRecently(Unavailable):
-    """The user's sync is under way, or was a moment ago: see `SYNC_EVERY_S`."""
+    """The user is being synced, or was synced just now: see `SYNC_EVERY_S`."""
 
     code: ClassVar[str] = "synced_recently"
-    message: ClassVar[str] = "this user is or was just synced; try again in a moment"
+    message: ClassVar[str] = (
+        "this user is being synced, or just was; try again in a moment"
+    )
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__()
@@ -550,13 +550,13 @@ class SyncedRecently(Unavailable):
 
 
 class RateLimited(Unavailable):
-    """The caller makes more requests than `quota` in `window_s` of what `policy` names.
+    """The caller sent more than `quota` requests of the kind `policy` in `window_s`.
 
-    Nothing was done; there is room again after `retry_after_s` seconds.
+    Nothing was done; a retry may succeed after `retry_after_s` seconds.
     """
 
     code: ClassVar[str] = "rate_limited"
-    message: ClassVar[str] = "too many requests of this caller; try again later"
+    message: ClassVar[str] = "too many requests from this caller; try again later"
 
     def __init__(
         self, policy: str, quota: int, window_s: int, retry_after_s: int
@@ -569,10 +569,10 @@ class RateLimited(Unavailable):
 
 
 class TooManyDeclines(Unavailable):
-    """Cards of the user were declined too often within an hour.
+    """The user's cards were declined too often within an hour.
 
-    Nothing was asked of Stripe; the oldest decline leaves the hour after
-    `retry_after_s` seconds.
+    Nothing was sent to Stripe; the oldest decline leaves the hour after `retry_after_s`
+    seconds.
     """
 
     code: ClassVar[str] = "too_many_declines"
@@ -590,27 +590,27 @@ class GatewayUnavailable(Unavailable):
 
 
 class GatewayNotAttempted(GatewayUnavailable):
-    """The gateway was not asked, or refused to listen: nothing was done."""
+    """The gateway was not called, or rejected the call: nothing was done."""
 
     code: ClassVar[str] = "gateway_busy"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"Stripe cannot be asked now: {reason}")
+        super().__init__(f"Stripe cannot be called now: {reason}")
         self.reason = reason
 
 
 class GatewayMisconfigured(GatewayNotAttempted):
-    """The gateway refuses our key, or does not permit it this: nothing was done.
+    """The gateway refuses our API key, or the key lacks a permission.
 
-    It does so until a person sets another key. `permission` says that the key is good,
-    but not for this.
+    Nothing was done, and nothing works until a person sets another key. `permission`:
+    the key is valid, but not for this call.
     """
 
     code: ClassVar[str] = "gateway_key_refused"
 
     def __init__(
         self,
-        reason: str = "it refuses the key of this service",
+        reason: str = "it refuses the API key of this service",
         *,
         permission: bool = False,
     ) -> None:
@@ -619,10 +619,10 @@ class GatewayMisconfigured(GatewayNotAttempted):
 
 
 class GatewayOutcomeUnknown(GatewayUnavailable):
-    """The gateway did not say whether it did it.
+    """The gateway did not say whether it did what was requested.
 
-    `server_error_cached` says that it answered with an error of its own, which it
-    keeps under the idempotency key: the same key will not tell more.
+    `server_error_cached`: it answered with a server error, which it stores under the
+    idempotency key, so a retry with the same key returns the same error.
     """
 
     code: ClassVar[str] = "gateway_silent"
@@ -634,13 +634,13 @@ class GatewayOutcomeUnknown(GatewayUnavailable):
 
 
 class SignatureFault(StrEnum):
-    """What is wrong with a signature, as far as its remedies differ."""
+    """What is wrong with a signature: one value for each remedy."""
 
     MISSING = "signature_missing"
     MALFORMED = "signature_malformed"
     # Too old, or from the future.
     STALE = "signature_stale"
-    # Of another secret, or of other bytes.
+    # Made with another secret, or of other bytes.
     MISMATCH = "signature_mismatch"
 
 
@@ -656,10 +656,10 @@ class BadSignature(Untrusted):
 
 
 class InvalidToken(Untrusted):
-    """A token that is not accepted.
+    """The token is not accepted.
 
-    `unknown_key_of` is the issuer whose keys, as we know them, lack the one that the
-    token names; None where anything else is wrong.
+    `unknown_key_of` is the issuer, if the token names a key that we do not know of it;
+    None if anything else is wrong.
     """
 
     code: ClassVar[str] = "invalid_token"

@@ -179,8 +179,8 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
     assert (full.code, full.out) == (6, "crm:1 is due at once\n")
     assert full.err == (
         "1 replayed, and then it ended\n"
-        "payments: crm has as many open deliveries as it may: 2 are left, those after "
-        "position 1; go on there when there is room\n"
+        "payments: crm is at its limit of open deliveries: 2 are left, those after "
+        "position 1; continue there when some have ended\n"
     )
     deployed.sql("delete from deliveries")
     assert deployed.run(*again, "--after", "1", "--json").json["deliveries"] == [

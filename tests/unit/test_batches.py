@@ -38,7 +38,7 @@ def test_what_was_asked_for_before_it_broke_off_is_told(
             {
                 "id": "evt_1",
                 "type": "charge.failed",
-                "reason": "the body of event evt_1 is not kept any more",
+                "reason": "the body of event evt_1 is no longer stored",
             }
         ],
     }

@@ -184,7 +184,7 @@ async def test_a_dry_run_checks_and_changes_nothing(story: Story) -> None:
         ),
         ("marked", "customer_id", "customer_taken", "its metadata names another user"),
         ("bobs", "customer_id", "customer_taken", "it is another user's"),
-        ("bob", "customer_id", "customer_taken", "the user has another one"),
+        ("bob", "customer_id", "customer_taken", "the user has another customer"),
         ("his mail", "email", "email_taken", "another user has this e-mail"),
     ],
 )

@@ -1,14 +1,15 @@
-"""What registrations, bindings and cards come to, and what they link.
+"""Decide on registrations, bindings and cards, and on what they link.
 
-Rule 1: an e-mail and a customer belong to one account at a time; none is taken over.
-        Who had it before is noted.
-Rule 2: a binding by an operation yields to one that was made by hand meanwhile.
-Rule 3: a card applies if nothing was heard of it since its sequence number was drawn;
-        else it is fetched again. An event about a card is a reason to fetch it, unless
-        it says nothing new, or came of an operation of ours that is not lost.
-Rule 4: what is linked is surely the account's: see `payments_core.linking`.
-Rule 5: who was erased does not register again, and their customer is not bound again:
-        see `payments_core.erasure`.
+Rule 1: an e-mail and a customer belong to one account at a time; none is taken from
+        another account. Former owners are recorded.
+Rule 2: a binding by an operation does not replace one made by hand meanwhile.
+Rule 3: a fetched card applies if no newer card is known than its sequence number;
+        otherwise it is fetched again. An event about a card causes a sync of it, unless
+        it says nothing new or was caused by an operation of ours that has not failed.
+Rule 4: only what certainly belongs to the account is linked: see
+        `payments_core.linking`.
+Rule 5: an erased user cannot register again, and their customer is not bound again: see
+        `payments_core.erasure`.
 """
 
 from collections.abc import Sequence
@@ -67,21 +68,21 @@ from payments_core.linking import (
 from payments_core.payment import Payment
 from payments_core.subscription import SubscriptionReport
 
-# The card is asked for when the customer is bound.
+# The card is synced when the customer is bound.
 _UNBOUND_CUSTOMER: Final = Outcome(EventState.IGNORED, "its customer is not bound")
 
 
 def observe_card(group: Group, fact: CardObserved, source: SourcedFacts) -> Outcome:
     account = group.account
-    # A customer that was let go has no card of ours.
+    # A customer that was unbound has no card of ours.
     if account is None or account.customer_id != fact.customer_id:
         return source.job_outcome
     if fact.sequence < account.card_sequence:
-        # Which of the two is newer, only the gateway knows.
+        # Only the gateway knows which of the two is newer.
         job, reason = customer_job(fact.customer_id), "a newer report came first"
         group.sync(job, reason)
         return Outcome(EventState.PENDING, reason, job)
-    # What an operation did is so by now; what is fetched, since its number was drawn.
+    # An operation's result holds as of now; a fetched card as of its sequence number.
     is_done = source.intent is not None
     sequence = group.known.snapshot.sequence if is_done else fact.sequence
     group.account = account.with_card(fact.card, sequence=sequence)
@@ -106,7 +107,7 @@ def report_card(group: Group, fact: CardReported, source: SourcedFacts) -> Outco
 def release_customer(
     group: Group, fact: CustomerDeleted, source: SourcedFacts
 ) -> Outcome:
-    """Let a deleted customer go: the next operation makes another one."""
+    """Unbind a deleted customer: the next operation creates another."""
     account, customer = group.account, fact.customer_id
     if account is not None and account.customer_id == customer:
         group.account = account.released()
@@ -124,7 +125,10 @@ def release_customer(
 
 
 def _second(group: Group) -> datetime:
-    """Return our now as the gateway counts it: what comes later in it is the next's."""
+    """Return our time in whole seconds, as the gateway counts.
+
+    Things made later within the second belong to the next owner.
+    """
     return group.now.at.replace(microsecond=0)
 
 
@@ -138,7 +142,7 @@ def request_sync(group: Group, fact: SyncNeeded, source: SourcedFacts) -> Outcom
 def close_event(
     group: Group, fact: CloseDecided, source: SourcedFacts
 ) -> Outcome | Rejected:
-    """Let nothing follow of an event; what was applied stays so."""
+    """Close an event, unless it was applied."""
     state = group.known.snapshot.events.get(fact.key)
     if state is None:
         return EventNotFound(fact.key.id)
@@ -166,7 +170,7 @@ def note_by_hand(group: Group, fact: DoneByHand, source: SourcedFacts) -> Outcom
 
 
 def read_object(group: Group, fact: ObjectChanged, source: SourcedFacts) -> Outcome:
-    """Let a job read the object: it applies the event again, knowing what to sync."""
+    """Request a job that reads the object and applies the event again."""
     if source.event is None:
         return source.job_outcome
     job, reason = event_job(source.event.key), f"{fact.kind} changed"
@@ -179,7 +183,7 @@ def keep_apart(_: Group, fact: QuarantineNeeded, __: SourcedFacts) -> Outcome:
 
 
 def fail_to_read(_: Group, fact: ReadFailed, __: SourcedFacts) -> Outcome:
-    """Fail as the reader did: the event is kept, and read again by a job."""
+    """Raise the reader's error: the event is stored, and a job reads it again."""
     raise fact.error
 
 
@@ -239,25 +243,25 @@ def _refusal(
 def _refused_place(
     known: Known, account: PaymentAccount, fact: UserRegistered
 ) -> Rejected | None:
-    """Say why a customer may not take the place of the one that is bound."""
+    """Return why a customer may not replace the bound one, if there is a reason."""
     if fact.imported is not None:
-        return CustomerTaken("the user has another one")
+        return CustomerTaken("the user has another customer")
     if fact.by_hand is None:
-        return CustomerTaken("the user has another one: give a reason to bind this one")
+        return CustomerTaken("another customer is bound: give a reason to replace it")
     if any(
         not it.is_terminal and it.report.customer_id == account.customer_id
         for it in account.subscriptions
     ):
-        return CustomerTaken("the user's other one has a subscription that is not over")
+        return CustomerTaken("the user's other customer has an open subscription")
     for intent in known.snapshot.intents:
         if intent.open and intent.user_id == account.user_id:
-            # It is asking for something of the other one.
+            # It may be using the bound customer.
             return OperationInProgress(intent.id)
     return None
 
 
 def _take_the_place(group: Group, fact: UserRegistered, customer: CustomerId) -> None:
-    """Let go of the customer that was bound before; any user may get it again."""
+    """Unbind the customer that was bound before; any user may be bound to it again."""
     account = group.account
     if account is None or account.customer_id is None or fact.by_hand is None:
         return
@@ -274,7 +278,7 @@ def _take_the_place(group: Group, fact: UserRegistered, customer: CustomerId) ->
 
 
 def _note_import(group: Group, fact: UserRegistered, customer: CustomerId) -> None:
-    """Keep who imported a binding, and why; who else binds one is not asked why."""
+    """Record who imported a binding, and why; other bindings need no reason."""
     if fact.imported is None:
         return
     group.by_hand.append(
@@ -317,7 +321,7 @@ def link_account(group: Group, _: LinkRequested, __: SourcedFacts) -> Outcome:
 
 def log_account(group: Group, fact: LogGapFound, _: SourcedFacts) -> Outcome:
     account = group.account
-    # What has changed it since is logged, or is found again.
+    # A later change is logged, or this gap is found again.
     if account is not None and account.version == fact.version:
         group.logs_anyway = True
         group.note("the log did not say so")
@@ -325,7 +329,7 @@ def log_account(group: Group, fact: LogGapFound, _: SourcedFacts) -> Outcome:
 
 
 def _keys_of(account: PaymentAccount, former: Sequence[FormerKey]) -> LinkKeys:
-    """Return the keys that an account has, and those that it is known to have had."""
+    """Return the keys that an account has, and its known former keys."""
     own = [it for it in former if it.user_id == account.user_id]
     customers = {it.key for it in own if it.kind is KeyKind.CUSTOMER}
     emails = {it.key for it in own if it.kind is KeyKind.EMAIL}
@@ -339,10 +343,10 @@ def _keys_of(account: PaymentAccount, former: Sequence[FormerKey]) -> LinkKeys:
 
 
 def adopt(group: Group, keys: LinkKeys) -> None:
-    """Link what has no owner, carries one of the keys, and is surely ours."""
+    """Link what is unlinked, has one of the keys and is certainly the account's."""
     snapshot = group.known.snapshot
     if keys - snapshot.lookup.unlinked:
-        # With the keys themselves: others may have had them.
+        # The accounts under the keys too: other users may have had them.
         group.need(Lookup(keys=keys, unlinked=keys))
         return
     found = snapshot.unlinked
@@ -384,7 +388,7 @@ def _is_surely_ours(
 
 
 def _holders(group: Group, email: str) -> EmailHolders:
-    """Return who had an e-mail, and has it once this group is saved."""
+    """Return who had an e-mail, and who has it after this group is saved."""
     account = group.account
     former = group.known.former_of(email, besides=group.former_keys)
     if account is not None and account.email.key == email:

@@ -1,4 +1,4 @@
-"""Who a user is, and what the world may know of their payments."""
+"""Register users, find their accounts and read their payment status."""
 
 import attrs
 
@@ -25,12 +25,12 @@ from payments_core.use_cases.record_facts import RecordFacts
 
 @attrs.frozen
 class RegisterUser:
-    """Unify a user of the users micro-service with a payment account.
+    """Create or update the payment account of a user of the users micro-service.
 
-    Registering again changes the e-mail, or nothing. Payments and subscriptions without
-    an owner that carry the user's id, customer or e-mail are linked. `by_hand` binds a
-    customer in the place of another one that has nothing any more; whether there is
-    such a customer is not asked (`RegisterCustomer`).
+    Registering again changes the e-mail, or nothing. Unlinked payments and
+    subscriptions with the user's id, customer or e-mail are linked. `by_hand` replaces
+    the bound customer by another, if the old one has nothing open. The customer is not
+    looked up at the gateway: see `RegisterCustomer`.
     """
 
     record: RecordFacts
@@ -46,8 +46,9 @@ class RegisterUser:
 
         Raises:
             EmailTaken: another user has the e-mail.
-            CustomerTaken: the customer is another user's, or the user has another.
-            AccountBusy: others change the account all the time; do it again.
+            CustomerTaken: another user has the customer, or the user has another
+                customer.
+            AccountBusy: every try met a concurrent change; call again.
         """
         fact = UserRegistered(
             user_id=user_id, email=email, customer_id=customer_id, by_hand=by_hand
@@ -61,7 +62,7 @@ class RegisterUser:
 def facts_of_deletion(
     account: PaymentAccount | None, customer: CustomerId
 ) -> tuple[Fact, ...]:
-    """Return that a customer was deleted, and that what it had was ended with it."""
+    """Return the facts of a customer's deletion, which ends its subscriptions."""
     subscriptions = account.subscriptions if account else ()
     ended = (
         SyncNeeded(subscription_job(it.gateway_id), "its customer was deleted")
@@ -74,12 +75,12 @@ def facts_of_deletion(
 async def usable_customer(
     gateway: PaymentGateway, user_id: UserId, customer_id: CustomerId
 ) -> FetchedCustomer:
-    """Return a customer; one that nothing could be sold to is refused.
+    """Fetch a customer, and refuse it if nothing could be sold to it.
 
     Raises:
         UnknownReference: the gateway has no such customer, or has deleted it.
         CustomerTaken: its metadata names another user.
-        GatewayUnavailable: it could not be asked.
+        GatewayUnavailable: the customer could not be fetched.
     """
     try:
         customer = await gateway.customer(customer_id)
@@ -95,7 +96,7 @@ async def usable_customer(
 
 @attrs.frozen
 class RegisterCustomer:
-    """Register a user with a customer that the gateway has: see `RegisterUser`."""
+    """Register a user with an existing customer: see `RegisterUser`."""
 
     register: RegisterUser
     directory: AccountDirectory
@@ -110,14 +111,14 @@ class RegisterCustomer:
     ) -> PaymentAccount:
         """Return the account.
 
-        Of a customer that another one shall take the place of the gateway is asked,
-        too: it may be gone, or have a subscription that we have not heard of.
+        If a bound customer is to be replaced, it is fetched too: it may be deleted, or
+        have a subscription that we do not know yet.
 
         Raises:
             EmailTaken, CustomerTaken, AccountBusy: see `RegisterUser`.
-            OperationInProgress: one of the user's that may use the other customer.
+            OperationInProgress: an operation of the user may use the old customer.
             UnknownReference: the gateway has no such customer, or has deleted it.
-            GatewayUnavailable: it could not be asked.
+            GatewayUnavailable: a customer could not be fetched.
         """
         known = await self.directory.find(user_id)
         before = known.customer_id if known else None
@@ -130,13 +131,13 @@ class RegisterCustomer:
     async def _check_place(
         self, known: PaymentAccount | None, before: CustomerId | None
     ) -> None:
-        """Refuse to take the place of a customer that has something not over."""
+        """Refuse to replace a customer that has an open subscription."""
         if known is None or before is None:
             return
         try:
             deleted = (await self.gateway.customer(before)).deleted
         except GatewayObjectMissing:
-            # It was never there: a slip from before customers were looked up.
+            # It never existed: customers were once bound without a look-up.
             return
         if deleted:
             facts = facts_of_deletion(known, before)
@@ -144,7 +145,7 @@ class RegisterCustomer:
             return
         sold = await self.gateway.subscriptions_of(before)
         if any(not it.is_terminal for it in sold):
-            reason = "the user's other one has a subscription that is not over"
+            reason = "the user's other customer has an open subscription"
             raise CustomerTaken(reason)
 
 
@@ -159,7 +160,7 @@ class PaymentStatusView:
 
 @attrs.frozen
 class GetAuthorizedAccount:
-    """Find the account that a request is about. The first call registers a user."""
+    """Find the account of a request. A user's first call registers the user."""
 
     directory: AccountDirectory
     register: RegisterUser
@@ -170,7 +171,7 @@ class GetAuthorizedAccount:
         """Return the account; `reading`: see `Caller.require_access`.
 
         Raises:
-            AccountNotFound: no account has this id or e-mail, or it is another user's.
+            AccountNotFound: no account has this id or e-mail, or another user has it.
             EmailTaken: the token of a new user carries another user's e-mail.
         """
         account = await self.directory.find(user)
@@ -185,8 +186,8 @@ class GetAuthorizedAccount:
             raise AccountNotFound
         known = await self.directory.find(caller.user_id)
         if known is not None:
-            # Another call was first, at this moment. But an old token with an old
-            # e-mail must not rename an account back.
+            # A concurrent call registered the user first. An old token with an old
+            # e-mail must not rename the account back.
             wanted = user.key if isinstance(user, Email) else user
             if wanted not in {known.user_id, known.email.key}:
                 raise AccountNotFound
@@ -222,7 +223,7 @@ class GetPaymentStatus:
 
 @attrs.frozen
 class CheckAnswer:
-    """Say whether an answer would show the same again, without loading the account."""
+    """Say whether an answer is still current, without loading the account."""
 
     directory: AccountDirectory
     clock: Clock
@@ -230,10 +231,10 @@ class CheckAnswer:
     async def __call__(
         self, user: UserId | Email, shown: AnswerVersion, *, caller: Caller
     ) -> UserId | None:
-        """Return whose account it is, if it would; None if that is to be seen.
+        """Return the account's owner if the answer is current; None if it may not be.
 
         Raises:
-            AccountNotFound: it is another user's.
+            AccountNotFound: another user has the account.
         """
         found = await self.directory.version_of(user)
         if found is None:

@@ -90,7 +90,7 @@ def test_an_unknown_event_is_not_found(dev: Dev) -> None:
     answer = dev.run("webhook", "show", "evt_unknown")
 
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err == "payments: no event evt_unknown was kept\n"
+    assert answer.err == "payments: no event evt_unknown is stored\n"
 
 
 def test_values_are_set_as_json_or_else_as_text(
@@ -121,7 +121,7 @@ def test_values_are_set_as_json_or_else_as_text(
     expected["data"]["object"].update(values.values())
     assert answer.json == expected
     shown = inside("webhook", "show", "evt_unsent", env=dev.env)
-    assert shown.err == "payments: no event evt_unsent was kept\n"
+    assert shown.err == "payments: no event evt_unsent is stored\n"
 
 
 @pytest.mark.parametrize(
