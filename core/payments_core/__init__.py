@@ -1,8 +1,8 @@
-"""Who has paid, and why: payments without a database, a gateway or a web server.
+"""The rules of who has paid, without a database, a gateway or a web server.
 
-The words of the domain are here. What the service does with them is in
-`payments_core.use_cases`, what it asks of the world in `payments_core.ports`: both are
-public, and cost an importer nothing until they are asked for.
+The types of the domain are here. The service's operations are in
+`payments_core.use_cases` and its interfaces in `payments_core.ports`: both are public,
+and are loaded only when imported.
 """
 
 from payments_core.account import PaymentAccount

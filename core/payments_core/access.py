@@ -1,14 +1,14 @@
 """What a user has access to, until when, and because of what.
 
-Rule 1: a grant is what one thing gives: the last period of a subscription that was
-        paid for, its trial, months that are prepaid. It says what was paid or free; the
-        policy says how long access outlives it.
-Rule 2: several grants of a product or a feature do not add up: the latest end counts.
-Rule 3: features follow from the catalogue of now; a grant holds none
+Rule 1: a grant is the access from one source: the last paid period of a subscription,
+        its trial, prepaid months. It says until when access is paid or free; the policy
+        says how long access outlives that.
+Rule 2: several grants of one product or feature do not add up: the latest end counts.
+Rule 3: features come from the current catalogue; a grant has none
         (`payments_core.catalogue`).
-Rule 4: the days after the end that a product has of its own are for who paid for this
-        product: not after a trial, nor after a period that was paid for another plan
-        and ends with this one. Those have the grace of all, if that is shorter.
+Rule 4: a product's own days after the end apply only if this product was paid for: not
+        after a trial, and not after a period that was paid for another plan and ends
+        with this one. Those have the general grace, if that is shorter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,10 +31,10 @@ class GrantKind(StrEnum):
 
 @attrs.frozen
 class GrantSource:
-    """Where a grant is from.
+    """The source of a grant.
 
-    `id` is the invoice of a paid period, or the gateway's id of the subscription whose
-    trial it is; prepaid months have none.
+    `id` is the invoice of a paid period, or the gateway's id of the subscription in
+    trial; prepaid months have none.
     """
 
     kind: GrantKind
@@ -46,10 +46,10 @@ PREPAID_MONTHS: Final = GrantSource(GrantKind.PREPAID)
 
 @attrs.frozen
 class Grant:
-    """A product that a user has, at a price, until what was paid or free ends.
+    """Access to a product, at a price, until the paid or free time ends.
 
-    `has_grace`: access outlives that. `own_days`: by the days of the product, else at
-    most by the grace of all (rule 4). `price` is None for prepaid months.
+    `has_grace`: access outlives that end. `own_days`: by the product's own days, else
+    at most by the general grace (rule 4). `price` is None for prepaid months.
     """
 
     product: str
@@ -60,7 +60,7 @@ class Grant:
     own_days: bool = True
 
     def until(self, policy: Policy) -> datetime:
-        """Return the moment from which on it gives no access."""
+        """Return the time from which it gives no access."""
         if not self.has_grace:
             return self.paid_until
         grace = policy.grace_of(self.product)
@@ -71,10 +71,10 @@ class Grant:
 
 @attrs.frozen(kw_only=True)
 class AccessTo:
-    """Whether there is access to something, until when, and because of what.
+    """Whether there is access to a product or feature, until when, and why.
 
-    `until` may have passed. Without it there never was any, as far as is known, and
-    there is no `product` that gives it.
+    `until` may have passed. Without it there never was any access, as far as is known,
+    and `product` is None.
     """
 
     granted: bool = False
@@ -88,14 +88,14 @@ NO_ACCESS: Final = AccessTo()
 
 @attrs.frozen
 class Access:
-    """By product and by feature: those of the grants, and all of the catalogue."""
+    """Access by product and by feature: those of the grants and of the catalogue."""
 
     products: Mapping[str, AccessTo]
     features: Mapping[str, AccessTo]
 
 
 def access_of(grants: Iterable[Grant], policy: Policy, now: datetime) -> Access:
-    """Say what grants give access to at a moment, by the policy's catalogue."""
+    """Return what the grants give access to at `now`, by the policy's catalogue."""
     catalogue = policy.catalogue or NO_CATALOGUE
     products: dict[str, AccessTo] = dict.fromkeys(catalogue.products, NO_ACCESS)
     features: dict[str, AccessTo] = dict.fromkeys(catalogue.features, NO_ACCESS)

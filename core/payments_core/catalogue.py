@@ -1,12 +1,12 @@
-"""What is sold, and what it gives access to: the owner's decision, from a file.
+"""The catalogue: what is sold and what it gives access to, from the owner's file.
 
-Rule 1: without a catalogue every product is a feature of its own name; so are months
-        that are prepaid, whose product is called `prepaid`.
-Rule 2: with one, a product gives its features, and a price of it those of that price
-        besides. What the catalogue does not name gives none.
-Rule 3: nothing of it is stored with a user: a feature that is added reaches everybody
-        who has the product at once.
-Rule 4: a price is of one product.
+Rule 1: without a catalogue every product is a feature of the same name; so are prepaid
+        months, whose product is called `prepaid`.
+Rule 2: with a catalogue, a product gives its features, and a price of it gives its own
+        features in addition. What the catalogue does not list gives none.
+Rule 3: none of it is stored with a user: an added feature applies at once to everybody
+        who has the product.
+Rule 4: a price belongs to one product.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,21 +16,21 @@ from typing import Final, Self
 
 import attrs
 
-# The product of months that payments outside of any subscription bought.
+# The product of months bought by payments outside of any subscription.
 PREPAID: Final = "prepaid"
-# The version of the catalogue where there is none.
+# The version where there is no catalogue.
 NO_VERSION: Final = "none"
 _NONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
 class CatalogueProduct:
-    """A product of the gateway's, or prepaid months (`PREPAID`).
+    """One of the gateway's products, or prepaid months (`PREPAID`).
 
-    `prices` are those that any caller may choose. `price_features` are features of
-    single prices, besides those of the product. `trial_days` is what a user's first
-    subscription is free for. `days_after_end` is how long access outlives what was
-    paid; None: the policy's grace.
+    `prices` are those that any caller may choose. `price_features` are additional
+    features of single prices. `trial_days` is how many days a user's first subscription
+    is free. `days_after_end` is how many days access outlives the paid time; None: the
+    policy's grace.
     """
 
     product: str
@@ -44,10 +44,10 @@ class CatalogueProduct:
 
 @attrs.frozen(kw_only=True)
 class Catalogue:
-    """All products that are named, in the order of the file, `PREPAID` among them.
+    """All listed products, in the order of the file, including `PREPAID` if listed.
 
-    `version` names the content in 12 characters; `features` are all that it names.
-    `days_after_end` is of the products that have days of their own.
+    `version` is a hash of the content, 12 characters; `features` are all that it lists.
+    `days_after_end` has the products with days of their own.
     """
 
     products: Mapping[str, CatalogueProduct]
@@ -59,7 +59,7 @@ class Catalogue:
     def of(cls, products: Iterable[CatalogueProduct]) -> Self:
         """Return the catalogue of these products, each once."""
         by_id = {it.product: it for it in products}
-        # The first of each, in order.
+        # Each once, in order of first appearance.
         features = dict.fromkeys(
             feature
             for it in by_id.values()
@@ -84,7 +84,7 @@ class Catalogue:
         return not self.products
 
     def features_of(self, product: str, price: str | None) -> tuple[str, ...]:
-        """Return what a product gives at a price; no price: what it always gives."""
+        """Return a product's features at a price; no price: the product's own."""
         if self.is_none:
             return (product,)
         known = self.products.get(product)
@@ -94,14 +94,14 @@ class Catalogue:
         return (*known.features, *(it for it in of_price if it not in known.features))
 
     def product_of(self, price: str) -> str | None:
-        """Return the product among whose prices any caller may choose this one."""
+        """Return the product that lists this price for any caller."""
         for it in self.products.values():
             if price in it.prices:
                 return it.product
         return None
 
     def trial_days(self, product: str) -> int | None:
-        """Return how long a user's first subscription is free; None: it is not."""
+        """Return the free days of a user's first subscription; None: no trial."""
         known = self.products.get(product)
         return known.trial_days if known else None
 
@@ -109,7 +109,7 @@ class Catalogue:
 def _version_of(products: Mapping[str, CatalogueProduct]) -> str:
     if not products:
         return NO_VERSION
-    # Not before it is needed: it would be a part of each import of the rules.
+    # Imported when needed, so that an import of the rules does not load it.
     import hashlib  # noqa: PLC0415
     import json  # noqa: PLC0415
 
@@ -121,5 +121,5 @@ def _version_of(products: Mapping[str, CatalogueProduct]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-# Where a policy has none.
+# Used where a policy has no catalogue.
 NO_CATALOGUE: Final = Catalogue.of(())

@@ -1,11 +1,12 @@
-"""What a load finds, and what a save does: the two halves of `Ledger`.
+"""What a load returns and what a save takes: the two halves of `Ledger`.
 
-Rule 1: a snapshot is one moment's, read without a lock. It may be out of date by the
-        time of the save, which then says so.
-Rule 2: changes come in groups: one an account, or one a thing that has no account. A
-        group is saved whole or not at all, whatever happens to its neighbours.
-Rule 3: a group names all that it rests on: the account's version, the versions of
-        unlinked things, of link keys and of intents, the state of pending events.
+Rule 1: a snapshot shows one point in time, read without a lock. It may be out of date
+        by the time of the save, which then reports that.
+Rule 2: changes come in groups: one for each account, and one for each thing without an
+        account. A group is saved whole or not at all, independent of other groups.
+Rule 3: a group names every guard that it depends on: the account's version, the
+        versions of unlinked things, of link keys and of intents, the state of pending
+        events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,16 +40,17 @@ from payments_core.subscription import PaidPeriod, Subscription
 
 @attrs.frozen(kw_only=True)
 class Lookup:
-    """What a load has to find.
+    """What a load must find.
 
-    Accounts under `keys`, and the owners of the payments and subscriptions that are
-    named, all with their subscriptions. `histories` are all payments of an account, of
-    a long history the plain ones in sums (`payments_core.plain_payments`), and all paid
-    periods of its subscriptions; `whole_histories` are those of these accounts without
-    any sums. `periods_of` are the paid periods of a subscription,
-    `unlinked` what has no owner and carries one of the keys, `link_keys` the keys
-    whose versions are wanted, `open_intents` those of whom all open ones are.
-    `customers` are named by events: like `keys` they are looked for among tombstones.
+    The accounts under `keys` and the owners of the named payments and subscriptions,
+    all with their subscriptions. `histories`: the accounts of which all payments are
+    loaded (of a long history the plain payments as sums:
+    `payments_core.plain_payments`), and all paid periods of their subscriptions;
+    `whole_histories`: the same without sums. `periods_of`: the subscriptions of which
+    the paid periods are loaded. `unlinked`: the keys of payments and subscriptions
+    without an owner. `link_keys`: the keys of which the versions are loaded.
+    `open_intents`: the users of whom all open intents are loaded. `customers` are named
+    by events: like `keys` they are looked up among tombstones.
     """
 
     keys: LinkKeys = NO_KEYS
@@ -66,7 +68,7 @@ class Lookup:
     customers: frozenset[CustomerId] = frozenset()
 
     def names(self) -> frozenset[str]:
-        """Return all that may have been erased, as `LinkKeys.names` has it."""
+        """Return all names that may be erased, in the form of `LinkKeys.names`."""
         own = (f"customer {it}" for it in self.customers)
         return frozenset((*self.keys.names(), *own))
 
@@ -81,13 +83,13 @@ class Lookup:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """What one load found, for `lookup`.
+    """The result of one load, for `lookup`.
 
-    `sequence` was drawn with it: greater than all that were drawn before. A key that
-    is not in `link_versions` has version 0. `buckets` are the payments of the histories
-    that are not in `histories` themselves. `former_keys` are those of the lookup's
-    keys that somebody had, and all that its users had for whom something unlinked is
-    looked for. `erased` are those of the lookup's names that were erased, and when.
+    `sequence` was drawn with it and is greater than all drawn before. A key that is not
+    in `link_versions` has version 0. `buckets` are the sums of the payments that are
+    not in `histories`. `former_keys` are the lookup's keys that some user had before,
+    and all former keys of the users in `unlinked` of the lookup. `erased` are the
+    lookup's names that were erased, and when.
     """
 
     lookup: Lookup
@@ -108,10 +110,10 @@ class Snapshot:
 
 @attrs.frozen
 class JobFinish:
-    """A job is done, by who claimed it with this fence.
+    """A job is finished by the process that claimed it with this fence.
 
-    The events that wait for it get the outcome. `after` is the job as it then is. One
-    that was asked for meanwhile is due again instead, at `again_at`, and no event is
+    The events that wait for it get the outcome. `after` is the finished job. A job that
+    was requested again meanwhile is due again at `again_at` instead, and no event is
     settled.
     """
 
@@ -123,14 +125,14 @@ class JobFinish:
 
 @attrs.frozen(kw_only=True)
 class Changes:
-    """All that one save does in one group, and why.
+    """Everything that one save writes in one group, and why.
 
-    `before` is the account as loaded; None with an `after`: it is new. `after` has the
-    version that it will have. Payments, subscriptions and intents have the version
-    that they were loaded with; 0: they are new. `link_versions` are compared and
-    raised. `cause` and `sources` say what it was changed by. `verdict` is that of the
-    account in `after`, `policy` the one by which it was decided. `logs_anyway`: it is
-    logged although it stays: time has passed, or the log did not say it.
+    `before` is the account as loaded; None with an `after`: it is new. `after` has its
+    version after the save. Payments, subscriptions and intents have the version that
+    they were loaded with; 0: they are new. `link_versions` are compared and raised.
+    `cause` and `sources` say what changed it. `verdict` is the verdict of `after`,
+    `policy` the policy that it was decided with. `logs_anyway`: the verdict is logged
+    although it is unchanged, because time has passed or the log had no row for it.
     """
 
     key: str
@@ -151,7 +153,7 @@ class Changes:
     sources: tuple[str, ...] = ()
     policy: Policy = DEFAULT_POLICY
     logs_anyway: bool = False
-    # Derived once: it is logged, and stored beside what it is derived from.
+    # Derived once: it is logged, and stored next to what it is derived from.
     verdict: AccountVerdict | None = attrs.field(init=False, eq=False, repr=False)
 
     @verdict.default
@@ -166,11 +168,11 @@ class Changes:
         return self.after is not self.before
 
     def logged(self, at: datetime) -> LoggedVerdict | None:
-        """Return the row of the log that is saved with it; None: the verdict stays."""
+        """Return the log row to save with it; None: the verdict is unchanged."""
         before, after, verdict = self.before, self.after, self.verdict
         if after is None or verdict is None or after is before:
             return None
-        # The status, the date, the grace or what gives access: each moves an end.
+        # A change of the status, the date, the grace or a grant can move an end.
         if (
             before is not None
             and not self.logs_anyway
@@ -180,7 +182,7 @@ class Changes:
         status_by, date_by = verdict.rests_on
         catalogue, grants = self.policy.catalogue, verdict.grants
         until = verdict.entitled_until(self.policy)
-        # Without a call where there is one: on the way of every webhook, and mostly so.
+        # Without a call if there is one grant: most webhooks take this path.
         ends_at = until if until is not None and until > at else None
         if len(grants) > 1:
             ends_at = first_end((it.until(self.policy) for it in grants), at)
@@ -202,12 +204,12 @@ class Changes:
 
 
 class SaveResult(StrEnum):
-    """What became of a group."""
+    """The result of saving a group."""
 
     SAVED = "saved"
-    # Something that it rests on is otherwise by now: load again, and decide anew.
+    # A guard no longer holds: load and decide again.
     CHANGED = "changed"
-    # Something that it writes is locked: try again in a moment.
+    # A row that it writes is locked: try again shortly.
     LOCKED = "locked"
     # Another account has the e-mail or the customer.
     TAKEN = "taken"

@@ -1,32 +1,34 @@
 """Who has paid, derived from payments and subscriptions.
 
-Rule 1: a status is never written. It follows from the facts, whatever their order.
-Rule 2: outside of any subscription's life the latest payment, by the charge's own
-        time, gives the status. Of several in one second a success counts before a
-        failure before a pending one.
-Rule 3: money that stayed buys one calendar month. Bought early, the month is added
-        to the end of the term; after a gap it starts a new term.
+Rule 1: a status is never set. It is derived from the facts, in whatever order they
+        came.
+Rule 2: outside of any subscription's life the latest payment, by the charge's own time,
+        gives the status. Of several in one second a success counts before a failure,
+        and a failure before a pending payment.
+Rule 3: a payment that was not returned buys one calendar month. Bought early, the month
+        is added to the end of the term; after a gap it starts a new term.
 Rule 4: months are counted from the term's anchor, never from the previous end.
-Rule 5: a refund in full and a lost dispute give the month back. Nothing else does.
-Rule 6: within a subscription's life the subscription is the truth: a payment there
-        buys no month, and one that did not succeed says nothing by itself. Paid is
-        what its paid invoices cover, without those whose money went back
+Rule 5: a full refund and a lost dispute take the month back. Nothing else does.
+Rule 6: within a subscription's life the subscription decides: a payment then buys no
+        month, and a payment that did not succeed does not give the status. Paid is what
+        its paid invoices cover, without those whose money was returned
         (`payments_core.paid_periods`); free is its trial. A payment of such an invoice
-        buys no month either, whenever it is made. A payment of anything else says
-        nothing within a life; one of another invoice of the subscription (an upgrade)
-        does where no period was ever paid for. While it is not known what a payment was
-        for, it says no more than that money was taken (`undecided`).
-Rule 7: `past_due` and `unpaid` show `failed`, a first payment that is awaited shows
-        `pending`, a trial `trialing`, before anything that a payment says; in this
-        order where there are several subscriptions.
-Rule 8: the date is the latest of all. "Expired" is not a status; it is what the clock
-        says about the date.
-Rule 9: the grace after the date is for who paid once, and for who goes on after a
-        trial: its first payment is collected an hour later. A trial that was ended,
-        or whose first payment failed, has none.
-Rule 10: each thing that gives access is a grant with an end and a grace of its own
-        (`payments_core.access`). The grace of what reaches to the date is the account's
-        (rule 9), so who is entitled has access to a product, and the other way round.
+        buys no month either, whenever it is made. A payment for anything else is
+        ignored within a life; a payment of another invoice of the subscription (an
+        upgrade) counts only if no period was ever paid for. While it is not known what
+        a payment was for, it only shows that money was taken (`undecided`).
+Rule 7: `past_due` and `unpaid` show `failed`, an awaited first payment shows `pending`,
+        a trial `trialing`. They take precedence over any payment; with several
+        subscriptions, in this order.
+Rule 8: the date is the latest of all. "Expired" is not a status: it follows from the
+        date and the clock.
+Rule 9: a user has the grace after the date if they ever paid, or if their subscription
+        continues after its trial, as its first payment is collected an hour later. A
+        trial that was ended, or whose first payment failed, has no grace.
+Rule 10: each source of access is a grant with its own end and grace
+        (`payments_core.access`). The grant that ends at the date has the account's
+        grace (rule 9), so a user who is entitled has access to a product, and the other
+        way round.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -69,7 +71,7 @@ _STATUSES: Final = MappingProxyType(
         PaymentState.SUCCEEDED: PaymentStatus.PAID,
         PaymentState.PARTIALLY_REFUNDED: PaymentStatus.PAID,
         PaymentState.REFUNDED: PaymentStatus.REFUNDED,
-        # Not known until the gateway is asked.
+        # Not known until the payment is fetched.
         PaymentState.CONTRADICTED: PaymentStatus.PENDING,
     }
 )
@@ -99,14 +101,14 @@ def _status_of(payment: Payment) -> PaymentStatus:
 
 @attrs.frozen
 class PaymentEffect:
-    """What one payment means to its account; the latest one gives the status."""
+    """What one payment means to its account; the latest payment gives the status."""
 
     created_at: datetime
     precedence: int
     payment_id: PaymentId
     status: PaymentStatus
     buys_month: bool
-    # Taken, and given back in full or lost since.
+    # Taken, and later refunded in full or lost in a dispute.
     returned: bool = False
 
     def __lt__(self, other: Self) -> bool:
@@ -125,12 +127,11 @@ class PaymentEffect:
         *,
         some_paid: bool = True,
     ) -> Self | None:
-        """Return what the payment means, or None where it means nothing (yet).
+        """Return what the payment means, or None if it means nothing (yet).
 
-        That is while its time is not known, where an open subscription says more than
-        a payment of its own that did not succeed, and where it paid for something that
-        is none of our business. `some_paid`: a period was paid for, which says more
-        than an upgrade.
+        None is returned while its time is not known, if it did not succeed and an open
+        subscription decides instead, and if it paid for something that we do not
+        follow. `some_paid`: a period was paid for, which decides before an upgrade.
         """
         created_at = payment.created_at
         if created_at is None:
@@ -143,8 +144,8 @@ class PaymentEffect:
         if payment.invoice_id in paid_invoices:
             buys_month = False
         elif without_money:
-            # It bought nothing, whatever invoice it was for; no open subscription
-            # says more than its status.
+            # It bought nothing, whatever invoice it was for, and no open subscription
+            # decides instead of its status.
             pass
         elif payment.subscription_id is not None:
             if some_paid or not around:
@@ -173,7 +174,7 @@ class PrepaidMonths:
 
     anchor: datetime
     months: int
-    # Asked for several times on the way of every webhook, and worked out once.
+    # Every webhook reads it several times, so it is computed once.
     ends_at: datetime = attrs.field(init=False, eq=False, repr=False)
 
     def has(self, payment: Payment) -> bool:
@@ -188,18 +189,18 @@ class PrepaidMonths:
 
 @attrs.frozen
 class PaymentSummary:
-    """All that the payments folded so far come to.
+    """The result of all payments folded so far.
 
-    Payments fold in the order of their own time. One that is not older than
-    `latest` can be taken at once; anything else folds from the start.
+    Payments are folded in the order of their own time. A payment that is not older than
+    `latest` is added at once; for any other, all are folded again from the start.
     """
 
     latest: PaymentEffect | None = None
     prepaid: PrepaidMonths | None = None
-    # When the latest of the payments was made whose money went back, whatever it paid.
-    # Nothing is decided by it here: the release before does so.
+    # The time of the latest payment whose money was returned, whatever it paid. Nothing
+    # here depends on it: the previous release does.
     returned_at: datetime | None = None
-    # Whether money of a subscriber is disputed, whatever was paid since.
+    # Whether a payment of a subscriber is disputed, whatever was paid since.
     some_disputed: bool = False
 
     @classmethod
@@ -212,10 +213,10 @@ class PaymentSummary:
         *,
         some_paid: bool = True,
     ) -> Self:
-        """Fold payments, in any order given, from the start.
+        """Fold payments, given in any order, from the start.
 
-        `summed` are months that others bought, which are not there themselves, each
-        time with their number: `payments_core.payment_buckets`. `some_paid`: see
+        `summed` are the months that payments bought which are not in `payments`: a time
+        and the number of months (`payments_core.payment_buckets`). `some_paid`: see
         `PaymentEffect.of`.
         """
         history = list(payments)
@@ -237,14 +238,14 @@ class PaymentSummary:
         return cls(latest, prepaid, returned_at, some_disputed)
 
     def takes(self, effect: PaymentEffect) -> bool:
-        """Say whether a payment new to this account can be taken at once."""
+        """Say whether a payment new to this account can be added without a replay."""
         return self.latest is None or effect.created_at >= self.latest.created_at
 
     def advance(self, effect: PaymentEffect) -> Self:
-        """Take a payment that is new and not older than the latest one.
+        """Add a payment that is new and not older than the latest.
 
-        Payments of one second are symmetric: whichever is first, the second
-        either joins its term or adds to the same one.
+        Payments of one second are symmetric: in either order the second extends the
+        term of the first.
         """
         latest = self.latest if self.latest and effect < self.latest else effect
         returned_at = self.returned_at
@@ -259,7 +260,7 @@ class PaymentSummary:
 def _with_months(
     prepaid: PrepaidMonths | None, moment: datetime, months: int
 ) -> PrepaidMonths:
-    """Add months that were bought at a moment: to the end of the term, or after it."""
+    """Add bought months to the end of the term, or start a new term after a gap."""
     if prepaid is None or prepaid.ends_at < moment:
         return PrepaidMonths(moment, months)
     return PrepaidMonths(prepaid.anchor, prepaid.months + months)
@@ -270,7 +271,7 @@ NO_PAYMENTS: Final = PaymentSummary()
 
 @attrs.frozen
 class Standing:
-    """What the world may know: whether a user has paid, until when, and may enter."""
+    """The public result: whether a user has paid, until when, and is entitled."""
 
     payment_status: PaymentStatus
     payment_expire_date: datetime | None
@@ -284,24 +285,24 @@ class Standing:
         entitled_until: datetime | None,
         now: datetime,
     ) -> Self:
-        """Return what is known at a moment of who has access until another."""
+        """Return the standing at `now` of a user who is entitled until a time."""
         entitled = entitled_until is not None and now < entitled_until
         return cls(status, date, entitled=entitled)
 
 
-# What decides on a status: the state or the paid period of a subscription, a payment.
+# What decides the status: the state or the paid period of a subscription, a payment.
 StatusCause = Subscription | PaymentEffect | None
-# What reaches to the date: a paid period, a subscription's trial, months bought.
+# What ends at the date: a paid period, a subscription's trial, prepaid months.
 DateCause = PaidPeriod | Subscription | PrepaidMonths | None
 
 
 @attrs.frozen
 class AccountVerdict:
-    """What the facts come to, whatever time it is; each change of it is logged.
+    """The result of the facts, independent of the time; each change of it is logged.
 
     `has_grace`: access outlives the date (rule 9). `status_by` and `date_by` are the
-    facts that decide, or None: two verdicts are equal whatever they rest on. What gives
-    access are months that are prepaid until `prepaid_until`, and `of_subscriptions`.
+    facts that decide, or None; they are not compared. Access comes from months prepaid
+    until `prepaid_until`, and from the grants `of_subscriptions`.
     """
 
     payment_status: PaymentStatus
@@ -314,10 +315,10 @@ class AccountVerdict:
 
     @property
     def grants(self) -> "tuple[Grant, ...]":
-        """Return all that gives access, or gave it: made when it is asked for."""
+        """Return the grants that give or gave access; they are made on each call."""
         if self.prepaid_until is None:
             return self.of_subscriptions
-        # Not before it is needed: it would be a part of each import of the rules.
+        # Imported when needed, so that an import of the rules does not load it.
         from payments_core.access import PREPAID_MONTHS, Grant  # noqa: PLC0415
         from payments_core.catalogue import PREPAID  # noqa: PLC0415
 
@@ -327,27 +328,27 @@ class AccountVerdict:
         return (prepaid, *self.of_subscriptions)
 
     def entitled_until(self, policy: Policy) -> datetime | None:
-        """Return the moment from which on there is no access; None: there is none."""
+        """Return the time from which there is no access; None: there is no date."""
         date = self.payment_expire_date
         if date is None or not self.has_grace:
             return date
         if policy.catalogue is not None and policy.catalogue.days_after_end:
             return max(it.until(policy) for it in self.grants)
-        # As `moved`, without a call: on the way of every webhook.
+        # The same as `moved`, but without a call: every webhook runs this.
         return date + min(policy.grace, LAST - date)
 
     @property
     def rests_on(self) -> tuple[str | None, str | None]:
         """Return the names of `status_by` and `date_by`."""
         status, date = self.status_by, self.date_by
-        # In a table: this is on the way of every webhook.
+        # A table lookup, because every webhook runs this.
         return (
             None if status is None else _NAMES[type(status)].format(status),
             None if date is None else _NAMES[type(date)].format(date),
         )
 
     def standing(self, now: datetime, policy: Policy) -> Standing:
-        """Say what the verdict comes to at a moment."""
+        """Return the standing that the verdict gives at a time."""
         until = self.entitled_until(policy)
         date = self.payment_expire_date
         return Standing.until(self.payment_status, date, until, now)
@@ -371,9 +372,9 @@ def standing(
     now: datetime,
     policy: Policy,
 ) -> Standing:
-    """Say what a user's payments, subscriptions and paid periods come to.
+    """Return the standing from a user's payments, subscriptions and paid periods.
 
-    The one definition; `PaymentAccount.standing` says the same from a summary,
+    This is the definition; `PaymentAccount.standing` returns the same from a summary,
     without reading all payments again.
     """
     summary, standing_subscriptions = replayed(payments, subscriptions, periods)
@@ -386,9 +387,9 @@ def replayed(
     periods: Iterable[PaidPeriod],
     summed: Iterable[tuple[datetime, int]] = (),
 ) -> tuple[PaymentSummary, Sequence[Subscription]]:
-    """Fold a whole history: the summary, and the subscriptions with what stands.
+    """Fold a whole history: the summary, and the subscriptions with standing periods.
 
-    `summed` are the months of payments that are not there themselves.
+    `summed`: see `PaymentSummary.replay`.
     """
     history, all_periods = list(payments), with_last_periods(subscriptions, periods)
     summary = PaymentSummary.replay(
@@ -409,7 +410,7 @@ def undecided(
     subscriptions: Sequence[Subscription],
     periods: Collection[PaidPeriod],
 ) -> Payment | None:
-    """Return the payment on whose invoice, which is not known, the status rests."""
+    """Return the payment with an unknown invoice on which the status depends."""
     paid_invoices = frozenset(it.invoice_id for it in periods)
     latest = summary.latest.payment_id if summary.latest else None
     found = [it for it in payments if it.id == latest]
@@ -433,9 +434,9 @@ def is_unexplained(
     subscriptions: Iterable[Subscription],
     paid_invoices: AbstractSet[str] = frozenset(),
 ) -> bool:
-    """Say whether money was taken in a life, and nothing is to come that says for what.
+    """Say whether money was taken within a life, and no event will say what for.
 
-    The event of a first payment is: it may come after its charge.
+    The event of a first payment will: it may come after its charge.
     """
     moment = payment.created_at
     if (
@@ -456,7 +457,7 @@ def is_unexplained(
 def with_last_periods(
     subscriptions: Iterable[Subscription], periods: Iterable[PaidPeriod]
 ) -> Collection[PaidPeriod]:
-    """Return these periods, and each subscription's own last one if it is another."""
+    """Return these periods, plus each subscription's last period if missing."""
     last = (it.last_paid_period for it in subscriptions)
     found = {(it.gateway_id, it.invoice_id): it for it in last if it}
     found |= {(it.gateway_id, it.invoice_id): it for it in periods}
@@ -467,7 +468,7 @@ def verdict_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> AccountVerdict:
     if not subscriptions:
-        # As below, without a call: on the way of every webhook, and mostly so.
+        # The same as below, but without a call: most webhooks take this path.
         latest, prepaid = summary.latest, summary.prepaid
         return AccountVerdict(
             latest.status if latest else PaymentStatus.NONE,
@@ -494,8 +495,8 @@ def verdict_of(
 def _grants(
     subscriptions: Sequence[Subscription], with_grace: datetime | None
 ) -> "Iterator[Grant]":
-    """Return what subscriptions give; the end `with_grace` has the account's grace."""
-    # As above: not before it is needed.
+    """Return the grants of subscriptions; the end `with_grace` has the grace."""
+    # Imported when needed, as above.
     from payments_core.access import Grant, GrantKind, GrantSource  # noqa: PLC0415
 
     for it in subscriptions:
@@ -524,7 +525,7 @@ def _has_grace(summary: PaymentSummary, subscriptions: Sequence[Subscription]) -
 
 _S = SubscriptionStatus
 _AWAITS_COLLECTION: Final = frozenset({_S.TRIALING, _S.ACTIVE})
-# Of several open subscriptions the one that needs action counts, then a trial.
+# Of several open subscriptions, one that needs action takes precedence, then a trial.
 _SHOWN: Final = (
     (frozenset({_S.PAST_DUE, _S.UNPAID}), PaymentStatus.FAILED),
     (frozenset({_S.INCOMPLETE}), PaymentStatus.PENDING),
@@ -535,7 +536,7 @@ _SHOWN: Final = (
 def status_of(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> PaymentStatus:
-    """Say how the account's payments are (rules 2, 6 and 7)."""
+    """Return the account's payment status (rules 2, 6 and 7)."""
     return _status(summary, subscriptions)[0]
 
 
@@ -565,7 +566,7 @@ def _paid_from(subscription: Subscription) -> datetime:
 def _expire_date(
     summary: PaymentSummary, subscriptions: Sequence[Subscription]
 ) -> tuple[datetime | None, DateCause]:
-    """Say until when the account has paid, or has free (rule 8), and by what."""
+    """Return until when the account is paid or free (rule 8), and by which fact."""
     until = summary.prepaid.ends_at if summary.prepaid else None
     by: DateCause = summary.prepaid
     for subscription in subscriptions:

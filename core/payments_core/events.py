@@ -1,4 +1,4 @@
-"""What a gateway may report, in our words."""
+"""The events of a gateway and what they report, in our words."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,9 +16,9 @@ EVENT_BODY_BYTES_MAX: Final = 512 * 1024
 
 
 class EventKey(NamedTuple):
-    """What makes two deliveries one event.
+    """The identity of an event: two deliveries with the same key are one event.
 
-    The id alone would do, but for Stripe's sample events: they all share one id.
+    The id alone is not enough: Stripe's sample events all have the same id.
     """
 
     id: str
@@ -26,26 +26,27 @@ class EventKey(NamedTuple):
 
 
 class EventState(StrEnum):
-    """What became of an event that was kept."""
+    """The state of a stored event."""
 
     APPLIED = "applied"
-    # Kept, and nothing to do: a type that we do not follow, nothing of any user.
+    # Stored, and nothing to do: a type that we do not follow, or no user is concerned.
     IGNORED = "ignored"
-    # Kept, not applied yet: the worker has it.
+    # Stored, not applied yet: the worker will apply it.
     PENDING = "pending"
-    # Kept apart: not for this deployment, or it contradicts what we know.
+    # Stored and not applied: not for this deployment, or in conflict with what is
+    # known.
     QUARANTINED = "quarantined"
-    # An operator says that nothing follows of it: it is never applied.
+    # Closed by an operator: never applied.
     CLOSED = "closed"
 
 
-# Something has to become of these.
+# These must still be applied or closed.
 OPEN_STATES: Final = (EventState.PENDING, EventState.QUARANTINED)
 
 
 @attrs.frozen
 class SyncNeeded:
-    """The gateway has to be asked before anything follows: a report, and a fact.
+    """An object must be fetched before anything is decided: a report, and a fact.
 
     `after` is how much later the job is due.
     """
@@ -59,15 +60,15 @@ class SyncNeeded:
         return cls(JobKey(JobKind.PAYMENT, payment_id), reason)
 
 
-# What of a gateway only says by itself which syncs a change of it asks for.
+# The kinds of objects that must be read to know which syncs their change needs.
 ObjectKind = Literal["invoice", "refund", "dispute", "card", "set_up"]
 
 
 @attrs.frozen
 class ObjectChanged:
-    """Something happened to an object that is not told: a report, and a fact.
+    """An object changed, without its content: a report, and a fact.
 
-    It has to be read before it is known what to sync: a thin event says no more.
+    The object must be read to know what to sync: a thin event has only its id.
     """
 
     kind: ObjectKind
@@ -76,9 +77,10 @@ class ObjectChanged:
 
 @attrs.frozen
 class QuarantineNeeded:
-    """Nothing may follow from the event, now or later: a report, and a fact.
+    """The event must never be applied: a report, and a fact.
 
-    It is not for us, or cannot be read; `reason` says which, and quotes no input.
+    It is not for this deployment, or cannot be read; `reason` says which, and quotes no
+    input.
     """
 
     reason: str
@@ -86,7 +88,7 @@ class QuarantineNeeded:
 
 @attrs.frozen
 class ReadFailed:
-    """A bug of ours met the body: a report, and a fact. A job reads it again."""
+    """Reading the body met a bug of ours: a report, and a fact. A job retries it."""
 
     error: Exception
 
@@ -94,21 +96,21 @@ class ReadFailed:
 class CardChange(StrEnum):
     """What happened to a customer's cards."""
 
-    # Another one pays by default, or none does.
+    # Another card pays by default, or none does.
     DEFAULT = "default"
-    # It can be made the default; it pays nothing yet.
+    # The card can be made the default; it does not pay yet.
     ATTACHED = "attached"
-    # Its expiry, say; or the bank replaced it.
+    # For example its expiry date; or the bank replaced the card.
     CHANGED = "changed"
     DETACHED = "detached"
 
 
 @attrs.frozen(kw_only=True)
 class CardReported:
-    """What an event says of a customer's cards: a report, and a fact.
+    """What an event says about a customer's cards: a report, and a fact.
 
-    `card_id` is the card that it is about; None: none pays by default any more. `card`
-    is what it says of that card. `reason` is why the gateway is asked.
+    `card_id` is the card that it is about; None: no card pays by default now. `card` is
+    the card as reported. `reason` is why the customer is synced.
     """
 
     customer_id: CustomerId
@@ -118,9 +120,10 @@ class CardReported:
     reason: str
 
     def agrees_with(self, shown: Card | None) -> bool:
-        """Say whether it tells nothing new to who shows this card as the one that pays.
+        """Say whether it changes nothing if `shown` is known as the card that pays.
 
-        Which card pays changes only with the default, here or of a subscription.
+        Only a change of the default, of the customer or of a subscription, changes
+        which card pays.
         """
         shown_id = shown.id if shown else None
         match self.change:
@@ -144,9 +147,9 @@ Report = (
     | QuarantineNeeded
     | ReadFailed
 )
-# Why an event of a followed type is ignored that says nothing of interest.
+# Why an event of a followed type is ignored if it reports nothing that we use.
 NOTHING_FOLLOWS: Final = "it changes nothing that is kept"
-# The type of a signed event whose own cannot be read.
+# The type of a signed event whose type cannot be read.
 UNREADABLE: Final = "unreadable"
 
 
@@ -154,11 +157,11 @@ UNREADABLE: Final = "unreadable"
 class GatewayEvent:
     """One event, verified and translated.
 
-    `report` is what it says, or None if nothing follows; `ignored_because` says why,
-    where it is the type. `customer_id` is the customer whom it is about, if it says so.
-    `request_key` is the idempotency key of the request that it came of, if any. `body`
-    is what was signed, byte for byte. Of a body without a readable id or type, the id
-    is made of its digest and the type is `UNREADABLE`.
+    `report` is what it says, or None if it is ignored; `ignored_because` says why, if
+    its type is the reason. `customer_id` is the customer that it is about, if it names
+    one. `request_key` is the idempotency key of the request that caused it, if any.
+    `body` is what was signed, byte for byte. If a body has no readable id or type, the
+    id is made from its digest and the type is `UNREADABLE`.
     """
 
     id: str
@@ -181,9 +184,9 @@ class GatewayEvent:
 
 @attrs.frozen
 class Outcome:
-    """What became of an event; `reason` says why it is not simply applied.
+    """The outcome of an event; `reason` says why it is not applied.
 
-    `waits_for` is the job that will settle a pending one.
+    `waits_for` is the job that will settle a pending event.
     """
 
     state: EventState
@@ -193,9 +196,9 @@ class Outcome:
 
 @attrs.frozen
 class Receipt:
-    """The answer to a delivery: the event is durable.
+    """The answer to a delivery, given after the event is stored.
 
-    `outcome` is None for a duplicate: what became of it was decided before.
+    `outcome` is None for a duplicate, whose outcome was decided before.
     """
 
     outcome: Outcome | None

@@ -1,6 +1,7 @@
-"""Why a user has paid or not, as values: codes and ids, no prose.
+"""Why a user has paid or not, as codes and ids without prose.
 
-`payments_core.explain` makes them; what people read is written in one place elsewhere.
+`payments_core.explain` makes them; the texts that people read are in one place
+elsewhere.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class CauseCode(StrEnum):
 
 
 class AccessCode(StrEnum):
-    """Why there is access, or none."""
+    """Why the user has access, or has none."""
 
     PAID = "paid"
     FREE = "free"
@@ -124,7 +125,7 @@ OPERATORS_ACTIONS: Final = frozenset(
 
 @attrs.frozen(kw_only=True)
 class Cause:
-    """The first cause, and the gateway's ids of what it is about."""
+    """The first cause, and the gateway's ids of the objects that it concerns."""
 
     code: CauseCode
     at: datetime | None = None
@@ -134,10 +135,10 @@ class Cause:
 
 @attrs.frozen(kw_only=True)
 class ExplainedFact:
-    """A fact of the chain. `at` is the gateway's own time; None: it is not known.
+    """A fact of the chain. `at` is the gateway's own time; None: not known.
 
-    `events` are the ids of events that were received about it, the first first. `until`
-    is the end of what was paid for; `detail` a status, or a reason that was given.
+    `events` are the ids of the events received about it, the oldest first. `until` is
+    the end of the paid time; `detail` is a status, or the given reason.
     """
 
     kind: FactKind
@@ -152,7 +153,7 @@ class ExplainedFact:
 
 @attrs.frozen
 class NextStep:
-    """What happens by itself, and when; None: the gateway's own schedule says."""
+    """What happens by itself, and when; None: the gateway schedules it."""
 
     kind: StepKind
     at: datetime | None
@@ -169,7 +170,7 @@ class Action:
 
 @attrs.frozen(kw_only=True)
 class Explanation:
-    """Why a user has paid or not, at a moment."""
+    """Why a user has paid or not, at a time."""
 
     user_id: str
     at: datetime
@@ -182,7 +183,7 @@ class Explanation:
     actions: Sequence[Action]
 
     def for_the_user(self) -> Self:
-        """Return it without what only an operator can do, and is told."""
+        """Return it without the actions and details that are for operators only."""
         own = [it for it in self.actions if it.kind not in OPERATORS_ACTIONS]
         chain = [
             attrs.evolve(it, detail=None) if it.kind is FactKind.EVENT_PENDING else it

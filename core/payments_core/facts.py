@@ -1,9 +1,9 @@
-"""What we learned, from whatever source.
+"""The facts: what we learned, from any source.
 
-Rule 1: a webhook, a job, an operation's result, a registration: each only produces
-        facts, and `payments_core.use_cases.RecordFacts` records them.
-Rule 2: a fact says what was learned and never what to do about it: that is
-        `payments_core.decide`.
+Rule 1: a webhook, a job, an operation's result and a registration only produce facts;
+        `payments_core.use_cases.RecordFacts` records them.
+Rule 2: a fact says what was learned, never what to do about it; `payments_core.decide`
+        decides that.
 """
 
 from datetime import datetime
@@ -42,9 +42,9 @@ class PaymentReported:
 
 @attrs.frozen
 class PaymentCorrected:
-    """What the gateway says of a payment now, in place of all reports.
+    """The payment as fetched from the gateway: it replaces all reports.
 
-    `sequence` was drawn before the gateway was asked; `at` is the second of the answer.
+    `sequence` was drawn before the fetch; `at` is the second of the answer.
     """
 
     payment: Payment
@@ -54,10 +54,10 @@ class PaymentCorrected:
 
 @attrs.frozen(kw_only=True)
 class SubscriptionObserved:
-    """One report of a subscription: an event's, or a fetched one.
+    """One report of a subscription, from an event or fetched.
 
-    `at` is the event's own second, or the answer's. `sequence` was drawn before the
-    gateway was asked; an event takes the number of the load that it is decided on.
+    `at` is the second of the event or of the answer. `sequence` was drawn before the
+    fetch; an event takes the number of the load that it is decided on.
     """
 
     report: SubscriptionReport
@@ -78,11 +78,11 @@ class PeriodPaid:
 
 @attrs.frozen(kw_only=True)
 class LinkDecided:
-    """An administrator links a payment to a user; None: it is unlinked.
+    """An administrator links a payment to a user; None: unlinks it.
 
-    `fetched` is what the gateway says of one that we have not kept, or of which we do
-    not know what it paid; `at` is the second of its answer. One that is `missing` is
-    kept, and the gateway says that it has it not.
+    `fetched` is the payment as fetched from the gateway, if it is not stored or we do
+    not know what it paid; `at` is the second of the answer. `missing`: the payment is
+    stored, but does not exist at the gateway.
     """
 
     payment_id: PaymentId
@@ -95,9 +95,9 @@ class LinkDecided:
 
 @attrs.frozen(kw_only=True)
 class SubscriptionLinkDecided:
-    """An administrator links a subscription to a user; None: it is unlinked.
+    """An administrator links a subscription to a user; None: unlinks it.
 
-    `observed` is what the gateway says of one that we have not kept.
+    `observed` is the subscription as fetched, if it is not stored.
     """
 
     gateway_id: str
@@ -108,9 +108,9 @@ class SubscriptionLinkDecided:
 
 @attrs.frozen
 class CloseDecided:
-    """An operator decides that nothing follows of an event, now or later.
+    """An operator closes an event: it is never applied.
 
-    `before` is why it was not applied, if that was said.
+    `before` is the reason why it was not applied, if it has one.
     """
 
     key: EventKey
@@ -120,7 +120,7 @@ class CloseDecided:
 
 @attrs.frozen
 class DoneByHand:
-    """Somebody caused what this is recorded with; `change` says who, and why."""
+    """A person caused the facts that are recorded with this: who, and why."""
 
     change: ChangeByHand
 
@@ -136,11 +136,11 @@ class CardObserved:
 
 @attrs.frozen(kw_only=True)
 class UserRegistered:
-    """A user of the users micro-service, and maybe the customer that is theirs.
+    """A user of the users micro-service, and optionally their customer.
 
-    `by_hand` is who binds it in the place of another customer, and why. `imported` is
-    who binds it with many others, and why: it takes no other's place, and who imports
-    it reads what it has.
+    `by_hand`: who binds the customer in place of another, and why. `imported`: who
+    binds it in an import, and why; it replaces no other customer, and the import reads
+    its history.
     """
 
     user_id: UserId
@@ -152,16 +152,16 @@ class UserRegistered:
 
 @attrs.frozen
 class CustomerDeleted:
-    """The gateway has deleted a customer: nothing can be asked of it any more."""
+    """The gateway has deleted a customer: it can no longer be used."""
 
     customer_id: CustomerId
 
 
 @attrs.frozen(kw_only=True)
 class CustomerBound:
-    """A customer was made for a user, or was found to be theirs.
+    """A customer was created for a user, or was found to be the user's.
 
-    One that `existed` may have a card and subscriptions that we do not know.
+    A customer that `existed` may have a card and subscriptions that we do not know.
     """
 
     user_id: UserId
@@ -171,9 +171,9 @@ class CustomerBound:
 
 @attrs.frozen(kw_only=True)
 class AccessEndDue:
-    """Some access of a user ends about now, by what was logged last.
+    """Some access of a user ends about now, by the last logged verdict.
 
-    `logged` was read after the account had `version`; None: it says nothing of that.
+    `logged` was read after the account had `version`; None: nothing is logged.
     """
 
     user_id: UserId
@@ -183,7 +183,7 @@ class AccessEndDue:
 
 @attrs.frozen(kw_only=True)
 class LogGapFound:
-    """The log does not say what the account is, as of its `version`."""
+    """The log has no row for the account's verdict as of its `version`."""
 
     user_id: UserId
     version: int
@@ -191,7 +191,7 @@ class LogGapFound:
 
 @attrs.frozen
 class LinkRequested:
-    """Something unlinked carries a key of this account: link it."""
+    """An unlinked payment or subscription has a key of this account: link it."""
 
     user_id: UserId
 
@@ -222,11 +222,11 @@ Fact = (
 
 @attrs.frozen(kw_only=True)
 class SourcedFacts:
-    """Facts that one source produced, and what is saved with them, or not at all.
+    """The facts of one source, and what is saved together with them.
 
-    `event` is kept with its outcome; one that is `reapplied` was kept before and was
-    not applied. `job`, as it was claimed, is finished, and the events that wait for it
-    get `job_outcome` unless the facts say otherwise. `intent` is saved as it is here.
+    `event` is stored with its outcome; `reapplied`: it was stored before and not
+    applied. `job`, as it was claimed, is finished, and the events that wait for it get
+    `job_outcome` unless the facts say otherwise. `intent` is saved as it is here.
     """
 
     facts: tuple[Fact, ...] = ()
@@ -238,7 +238,7 @@ class SourcedFacts:
 
 
 def facts_of(event: GatewayEvent) -> SourcedFacts:
-    """Return what an event says, to be recorded with it."""
+    """Return the facts of an event, to be recorded with it."""
     facts: tuple[Fact, ...]
     match event.report:
         case Payment() as payment:

@@ -1,12 +1,12 @@
 """The life of a payment, as two tables.
 
 Rule 1: a payment is one attempt to take money, known by the gateway's charge id.
-Rule 2: every report about it is a `Payment` too: what that one report says.
-Rule 3: reports merge. The tables say what two of them come to; they are symmetric,
-        so neither the order of arrival nor the number of copies can matter.
-Rule 4: progress is one-way. Two reports that cannot both be true come to
-        `contradicted`, which is never guessed at: the gateway has to be asked.
-Rule 5: this file knows no gateway. Adapters translate its words into ours.
+Rule 2: every report about it is a `Payment` too, with what that one report says.
+Rule 3: reports merge. The tables give the result of two reports; they are symmetric, so
+        the order of arrival and the number of copies cannot matter.
+Rule 4: progress is one-way. Two reports that cannot both be true give `contradicted`,
+        which is never guessed at: the payment must be fetched from the gateway.
+Rule 5: this file knows no gateway. Adapters translate the gateway's words into ours.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class DisputeState(StrEnum):
 
 def _payment_steps() -> Mapping[
     PaymentState, Mapping[PaymentState, PaymentState]
-]:  # what is known -> what a report says -> what is known then
+]:  # the known state -> the reported state -> the new state
     pending, failed, succeeded, partly, refunded, contradicted = PaymentState
     return {
         pending: {
@@ -139,8 +139,8 @@ _Known = TypeVar("_Known", bound=_Ordered)
 def _known(left: _Known | None, right: _Known | None) -> _Known | None:
     """Merge two values of a field that never changes in a payment's life.
 
-    Reports leave a field out, but they do not disagree. Should they ever, the
-    greater one wins: arbitrary, but the same in every order.
+    A report may omit a field, but two reports do not disagree on it. If they ever do,
+    the greater value wins: arbitrary, but the same in every order.
     """
     if left is None or left == right:
         return right
@@ -153,12 +153,12 @@ def _known(left: _Known | None, right: _Known | None) -> _Known | None:
 class Payment:
     """One attempt to take money, as far as it was reported.
 
-    `amount`, `created_at` and whose it is are `None` until a report says so: a
-    dispute may arrive before its charge. `created_at` is the charge's own, not
-    the event's. `metadata_user_id` is the user whom the charge's metadata names.
-    `subscription_id` is the gateway's id of the subscription whose invoice it paid.
-    Whether there is such an invoice is not known before `invoice_known`: since
-    2025-03-31 a charge does not say so, and the gateway has to be asked.
+    `amount`, `created_at` and the owner are `None` until reported: a dispute may arrive
+    before its charge. `created_at` is the charge's own, not the event's.
+    `metadata_user_id` is the user whom the charge's metadata names. `subscription_id`
+    is the gateway's id of the subscription whose invoice it paid. Until
+    `invoice_known`, it is not known whether it paid an invoice: since the API version
+    2025-03-31 a charge does not say so, and the invoice must be fetched.
     """
 
     id: PaymentId
@@ -176,7 +176,7 @@ class Payment:
     failure_code: str | None = None
 
     def merge(self, other: Self) -> Self:
-        """Return what both reports together say: the lattice join of the two.
+        """Merge two reports: the lattice join of the two.
 
         Commutative, associative, idempotent; `Payment(id=...)` is the identity.
 
@@ -205,7 +205,7 @@ class Payment:
 
     @property
     def contradicted(self) -> bool:
-        """Whether only the gateway knows what really happened."""
+        """Whether reports conflict, so that the payment must be fetched."""
         return (
             self.state is PaymentState.CONTRADICTED
             or self.dispute is DisputeState.CONTRADICTED
@@ -215,8 +215,8 @@ class Payment:
     def money_stayed(self) -> bool:
         """Whether money was taken and neither refunded in full nor lost.
 
-        A contradicted payment keeps what a report once gave it: time that was
-        paid for is taken back by a refund or a lost dispute, not by a contradiction.
+        A contradicted payment still counts as taken: a refund or a lost dispute takes
+        paid time back, a contradiction does not.
         """
         if self.dispute is DisputeState.LOST:
             return False
@@ -226,7 +226,7 @@ class Payment:
 
     @property
     def money_returned(self) -> bool:
-        """Whether money was taken, and refunded in full or lost since."""
+        """Whether money was taken, and later refunded in full or lost in a dispute."""
         lost = self.dispute is DisputeState.LOST
         return lost or self.state is PaymentState.REFUNDED
 
@@ -240,13 +240,13 @@ class Payment:
 
 @attrs.frozen
 class PaymentRecord:
-    """A payment as it is kept: the fact, whose it is, and how often it was saved.
+    """A payment as it is stored: the fact, its owner and its version.
 
-    Without a `user_id` it is *unlinked*. `sequence` is the number of the load or of
-    the fetch that it was last changed by: a correction with an older one is stale.
-    `linked_by_hand`: an administrator has linked or unlinked it,
-    and nothing else decides any more. `as_of` is the second up to which a fetched
-    answer knows it: a report from before then is not news.
+    Without a `user_id` it is *unlinked*. `sequence` is the number of the load or the
+    fetch that last changed it: a correction with an older number is stale.
+    `linked_by_hand`: an administrator has linked or unlinked it, and nothing else
+    changes its owner. `as_of` is the second of the last fetched answer: a report from
+    before it is not news.
     """
 
     payment: Payment
@@ -258,7 +258,7 @@ class PaymentRecord:
 
     @property
     def unlinked_by_hand(self) -> bool:
-        """Whether an administrator decided that it belongs to nobody."""
+        """Whether an administrator decided that it has no owner."""
         return self.linked_by_hand and self.user_id is None
 
 
@@ -266,7 +266,7 @@ TAKEN: Final = frozenset({PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDE
 
 
 def _larger(left: Money | None, right: Money | None) -> Money | None:
-    # An authorisation may be raised later; the currency never changes.
+    # The amount of an authorisation may be raised later; the currency never changes.
     if left is None or right is None:
         return left or right
     return max(left, right, key=lambda money: (money.amount_minor, money.currency))

@@ -3,13 +3,13 @@
 Rule 1: the statuses are the gateway's eight; two of them are terminal and absorb.
 Rule 2: a move that is not in the table is not applied and not dropped: the object is
         fetched.
-Rule 3: what is paid is a fact of its own: the period that a paid invoice covers. The
-        latest of those whose money did not go back counts, and no order of arrival
-        matters (`payments_core.paid_periods`).
-Rule 4: a trial is free until it ends, or until the subscription does.
-Rule 5: if no event comes, it is synced when something must have happened. What is owed
-        may be paid at any moment, and the longer it is owed, the rarer that is: it is
-        synced after as long again, a day at least and a week at most.
+Rule 3: a paid period is a fact of its own: the period that a paid invoice covers. The
+        latest period whose money was not returned counts, and the order of arrival does
+        not matter (`payments_core.paid_periods`).
+Rule 4: a trial is free until it or the subscription ends.
+Rule 5: without an event, it is synced when something must have happened. An owed
+        payment may be made at any time, and the longer it is owed, the less likely that
+        is: the next sync is after as long again, at least a day and at most a week.
 
 Source of the table: the docstring of `stripe.Subscription.status` and
 docs.stripe.com/billing/subscriptions/overview.
@@ -32,10 +32,10 @@ SubscriptionId = NewType("SubscriptionId", str)
 QUANTITY_MAX: Final = 1_000_000
 # A renewal is drafted at the period's end and collected an hour later.
 COLLECTED_AFTER: Final = timedelta(hours=2)
-# What waits for a payment is given up, or tried again, within about a day.
+# A change that waits for its payment is given up or retried within about a day.
 A_DAY: Final = timedelta(days=1)
-# Not the only way to hear of it: back-fill reads within minutes which events were not
-# delivered, and a sweep compares all subscriptions each night, a hundred with a call.
+# Not the only source: back-fill reads undelivered events within minutes, and a sweep
+# compares all subscriptions each night, a hundred with each call.
 A_WEEK: Final = timedelta(days=7)
 
 
@@ -73,7 +73,7 @@ _IDS: Final = "8c3f5a52-5c1f-5d1e-9d0b-2f6a5a4f0c11"
 @lru_cache(maxsize=4096)
 def subscription_id(gateway_id: str) -> SubscriptionId:
     """Return our id of the gateway's subscription."""
-    # Not before it is needed: it would be a part of each import of the rules.
+    # Imported when needed, so that an import of the rules does not load it.
     from uuid import UUID, uuid5  # noqa: PLC0415
 
     return SubscriptionId(f"sub-{uuid5(UUID(_IDS), gateway_id)}")
@@ -83,7 +83,7 @@ def quantity(value: int) -> int:
     """Read a quantity: 1 to 1,000,000.
 
     Raises:
-        InvalidValue: it is something else.
+        InvalidValue: it is outside of that range.
     """
     if not 1 <= value <= QUANTITY_MAX:
         raise InvalidValue("quantity", f"not in 1..{QUANTITY_MAX}")
@@ -92,7 +92,7 @@ def quantity(value: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class PendingUpdate:
-    """A change that waits for its payment: applied, or given up at `expires_at`."""
+    """A change that waits for its payment: applied, or dropped at `expires_at`."""
 
     price: str | None
     quantity: int | None
@@ -101,24 +101,24 @@ class PendingUpdate:
 
 @attrs.frozen(kw_only=True)
 class PaidPeriod:
-    """What a paid invoice covers of a subscription: from one moment to another.
+    """The period of a subscription that a paid invoice covers.
 
-    `item_id` is the item of the subscription that it covers. `amount_paid_minor` is the
-    money that paid it, in minor units: 0 if a coupon or a credit did. None: not known.
+    `item_id` is the subscription's item that it covers. `amount_paid_minor` is the
+    money that paid it, in minor units: 0 if a coupon or a credit paid; None: not known.
     """
 
     gateway_id: str
     invoice_id: str
     starts_at: datetime
     ends_at: datetime
-    # What is covered is the same without these two.
+    # Not compared: they do not change what is covered.
     item_id: str | None = attrs.field(default=None, eq=False)
     amount_paid_minor: int | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)
 class SubscriptionItem:
-    """One of several items of a subscription, with the period that it is in."""
+    """One of several items of a subscription, with its current period."""
 
     item_id: str
     product: str
@@ -131,12 +131,12 @@ class SubscriptionItem:
 
 @attrs.frozen(kw_only=True)
 class SubscriptionReport:
-    """What one report says of a subscription: a payload, or an answer.
+    """What one report says about a subscription: an event's payload, or an API answer.
 
-    `item_id` is the gateway's own name for its price and quantity; `pinned_card` pays
-    in place of the customer's default card; `metadata_user_id` and `intent_id` are
-    what we wrote into its metadata. `other_items` are items that were added to ours
-    elsewhere: `of_own_item` says which one is ours.
+    `item_id` is the gateway's id of the item with its price and quantity; `pinned_card`
+    pays in place of the customer's default card; `metadata_user_id` and `intent_id` are
+    what we wrote into its metadata. `other_items` are items that others added:
+    `of_own_item` finds ours.
     """
 
     gateway_id: str
@@ -160,7 +160,7 @@ class SubscriptionReport:
     pending: PendingUpdate | None = None
     metadata_user_id: str | None = None
     intent_id: str | None = None
-    # Told by the gateway, and not kept: the next report tells them again.
+    # Reported by the gateway and not stored: the next report has them again.
     other_items: tuple[SubscriptionItem, ...] = attrs.field(default=(), eq=False)
 
     @property
@@ -169,11 +169,11 @@ class SubscriptionReport:
 
     @property
     def own_card(self) -> str | None:
-        """The card that it pins, as long as there is something to pay."""
+        """The pinned card, until the subscription has ended."""
         return None if self.is_terminal else self.pinned_card
 
     def of_own_item(self, known: Self) -> Self:
-        """Return the report about our item: the one that is known, or has its price."""
+        """Return the report about our item, found by the known item's id or price."""
         if self.item_id == known.item_id:
             return self
         others = self.other_items
@@ -188,7 +188,7 @@ class SubscriptionReport:
 
 
 def newest_own_card(reports: Iterable[SubscriptionReport]) -> str | None:
-    """Return the card that is pinned by the newest of these that pins one."""
+    """Return the card of the newest subscription that has one pinned."""
     pinning = [it for it in reports if it.own_card is not None]
     if not pinning:
         return None
@@ -200,10 +200,10 @@ class Subscription:
     """One subscription, as far as it was reported.
 
     Without a `user_id` it is *unlinked*. `as_of` is the second up to which the report
-    may hold changes, `sequence` the number it was merged with: see
+    may include changes, `sequence` the number it was merged with: see
     `payments_core.subscription_merge`. `last_paid_period` is what the last paid invoice
-    covers whose money did not go back.
-    `plan_changed_at` is when another price or quantity was last seen; None if never.
+    covers whose money was not returned. `plan_changed_at` is when another price or
+    quantity was last seen; None if never.
     `linked_by_hand`: an administrator has linked or unlinked it.
     """
 
@@ -235,7 +235,7 @@ class Subscription:
 
     @property
     def unlinked_by_hand(self) -> bool:
-        """Whether an administrator decided that it belongs to nobody."""
+        """Whether an administrator decided that it has no owner."""
         return self.linked_by_hand and self.user_id is None
 
     @property
@@ -244,18 +244,18 @@ class Subscription:
 
     @property
     def has_lived(self) -> bool:
-        """Whether it is more than a first payment that was never made."""
+        """Whether it is more than a first payment that expired."""
         return self.status is not _S.INCOMPLETE_EXPIRED
 
     def lived_at(self, moment: datetime) -> bool:
-        """Say whether a payment of this moment is the subscription's business."""
+        """Say whether a payment at this time falls within the subscription's life."""
         if not self.has_lived or moment < self.began_at:
             return False
         return self.report.ended_at is None or moment <= self.report.ended_at
 
     @property
     def free_until(self) -> datetime | None:
-        """When its trial ends or ended; None without one."""
+        """When its trial ends or ended; None without a trial."""
         report = self.report
         if report.trial_end is None or report.status in _NEVER_LIVED:
             return None
@@ -265,19 +265,19 @@ class Subscription:
 
     @property
     def paid_period(self) -> PaidPeriod | None:
-        """The last period that was paid for; the invoice of a trial buys none."""
+        """The last period that was paid for; the invoice of a trial does not count."""
         last = self.last_paid_period
         return None if last is None or self.is_free(last) else last
 
     def is_free(self, period: PaidPeriod) -> bool:
-        """Say whether what an invoice covers is of the trial."""
+        """Say whether the period of an invoice is inside the trial."""
         start, end = self.report.trial_start, self.report.trial_end
         return bool(
             start and end and start <= period.starts_at and period.ends_at <= end
         )
 
     def paid(self, period: PaidPeriod) -> Self:
-        """Take in that an invoice was paid; an earlier period changes nothing."""
+        """Record that an invoice was paid; an earlier period changes nothing."""
         last = self.last_paid_period
         if last is not None and _place(period) <= _place(last):
             return self
@@ -285,7 +285,7 @@ class Subscription:
 
     @property
     def covered(self) -> bool:
-        """Whether all of the present period is known to be paid, or free."""
+        """Whether the whole current period is known to be paid or free."""
         last = self.last_paid_period
         ends = (last and last.ends_at, self.free_until)
         return any(known and known >= self.report.period_end for known in ends)
@@ -294,8 +294,9 @@ class Subscription:
     def next_sync_at(self) -> datetime | None:
         """When to sync it if no event comes; None: never.
 
-        Some events are never made. Whatever has to happen next has happened by then.
-        On one that was unlinked by hand nothing rests; the gateway may not have it.
+        Some events are never sent, so the time is one by which the next change must
+        have happened. A subscription that was unlinked by hand is not synced: nothing
+        depends on it, and the gateway may not have it.
         """
         report = self.report
         if self.is_terminal or self.unlinked_by_hand:

@@ -1,22 +1,22 @@
-"""What facts come to: a pure function of a snapshot, the facts, the time and policy.
+"""Decide on facts: a pure function of a snapshot, the facts, the time and the policy.
 
 Rule 1: a report of a payment merges into it; an unchanged payment changes nothing. An
         observation of a subscription merges too (`payments_core.subscription_merge`).
-Rule 2: whose a thing is says `payments_core.linking`. In conflict, the fact is not
-        applied and its event is quarantined.
-Rule 3: facts about one object are joined before its owner is found: one object is
+Rule 2: `payments_core.linking` says who owns a thing. In a conflict the fact is not
+        applied, and its event is quarantined.
+Rule 3: facts about one object are joined before its owner is determined: one object is
         in one group, and so is everything of one account.
-Rule 4: an account takes a new latest payment at once; anything else is a replay of
-        all its payments, and so are the beginning and the end of a subscription's life,
-        a paid period, and what may take one back.
-Rule 5: what has to be fetched becomes a job. A payment within a subscription's life
-        is a reason to sync it, unless it says nothing new.
-Rule 6: facts that cannot be decided on do not stop the others: their event is kept as
-        pending, with a job that applies it again.
-Rule 7: what is of a user who was erased is ignored (`payments_core.erasure`).
-Rule 8: an event that comes again is a duplicate. If it was not applied, that is tried
-        again: what it waits for is asked for, and what stood against it may be gone.
-        One that was closed by hand stays so.
+Rule 4: a new latest payment is added to the account's summary; anything else replays
+        all its payments. So do the beginning and the end of a subscription's life, a
+        paid period, and what may take a period back.
+Rule 5: what must be fetched becomes a job. A payment within a subscription's life
+        causes a sync of it, unless it says nothing new.
+Rule 6: facts that cannot be decided on, because of a bug, do not stop the others: their
+        event is stored as pending, with a job that applies it again.
+Rule 7: facts about an erased user are ignored (`payments_core.erasure`).
+Rule 8: an event that is delivered again is a duplicate. If it was not applied, it is
+        applied again: the job that it waits for is requested, and what prevented it may
+        be gone. An event that was closed by hand stays closed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -127,16 +127,16 @@ __all__ = [
     "subscription_job",
 ]
 
-# What should have happened by now at the gateway, and has not, is asked for again.
+# When to sync again if a change that is due at the gateway has not happened.
 A_DAY: Final = timedelta(days=1)
 _OTHER_MODE: Final = Outcome(EventState.QUARANTINED, "livemode is not ours")
 _NEW: Final = frozenset({None})
-# By hand also one of which nothing followed: a later release may follow its type.
+# Also ignored events, by hand: a later release may follow their type.
 _REAPPLIED: Final = frozenset({*OPEN_STATES, EventState.IGNORED})
 
 _T = TypeVar("_T")
 _Rule = Callable[[Group, Any, SourcedFacts], Outcome | Rejected]
-# Each takes one kind of fact.
+# One rule for each kind of fact.
 _RULES: Final[Mapping[type, _Rule]] = MappingProxyType(
     {
         PaymentReported: report_payment,
@@ -170,7 +170,7 @@ def decide(
     now: Now,
     policy: Policy,
 ) -> Decision:
-    """Say what the facts come to; the order of the sources is that of the answer."""
+    """Decide on the sources; the decision has them in the same order."""
     known = Known.of(snapshot, policy)
     sources = _revived(sources, snapshot)
     decided: list[Decided] = [Decided(duplicate=True)] * len(sources)
@@ -184,7 +184,7 @@ def decide(
                 continue
         is_other = event is not None and event.livemode is not policy.livemode
         try:
-            # Most are neither: nothing is called for them.
+            # Most sources need no call.
             if is_other or source.intent is not None or known.has_erased:
                 at_once = _at_once(known, source, now.system, is_other=is_other)
                 if at_once is not None:
@@ -209,7 +209,7 @@ def decide(
 def _revived(
     sources: Sequence[SourcedFacts], snapshot: Snapshot
 ) -> Sequence[SourcedFacts]:
-    """Return the sources; an event that comes again is applied again (rule 8)."""
+    """Return the sources; an open event that comes again is reapplied (rule 8)."""
     if set(OPEN_STATES).isdisjoint(snapshot.events.values()):
         return sources
     return [
@@ -223,7 +223,7 @@ def _revived(
 def _at_once(
     known: Known, source: SourcedFacts, now: datetime, *, is_other: bool
 ) -> Decided | None:
-    """Say what becomes of a source of which nothing is recorded; else None.
+    """Decide on a source of which no fact is recorded; return None for others.
 
     `is_other`: its event is of the other mode.
     """
@@ -243,9 +243,9 @@ def _decided_group(
     sources: Sequence[SourcedFacts],
     now: Now,
 ) -> Decision:
-    """Decide on one group; a source that fails is left out, and is a group of its own.
+    """Decide on one group; a source that fails becomes a group of its own.
 
-    Sources are tried one after the other only where one of them fails: rule 6.
+    Sources are tried one after the other only if one of them fails (rule 6).
     """
     try:
         return _decided_together(known, key, owner, sources, now)
@@ -285,14 +285,14 @@ def _decided_together(
     versions = group.link_versions() if group.link_keys is not NO_KEYS else {}
     if group.more is not None:
         return Decision(more=group.more)
-    # One loop in place of one for each field: this is on the way of every webhook.
+    # One loop instead of one for each field, because every webhook runs this.
     events: list[tuple[GatewayEvent, Outcome]] = []
     settled: list[tuple[EventKey, Outcome]] = []
     finished: list[JobFinish] = []
     intents: list[Intent] = []
     names: dict[str, None] = {}
     for source, answer in zip(sources, answers, strict=True):
-        # What a rule forbids has changed nothing, and is not kept.
+        # A refused source has changed nothing, and is not saved.
         if isinstance(answer, Rejected):
             continue
         names[_name(source)] = None
@@ -318,7 +318,7 @@ def _decided_together(
         former_keys=tuple(group.former_keys),
         by_hand=tuple(group.by_hand),
         finished=tuple(finished),
-        # After the jobs are finished: what they do is not asked for.
+        # Read after the jobs are finished: those are not requested again.
         jobs=group.jobs,
         intents=tuple(intents),
         cause=group.cause,
@@ -333,7 +333,7 @@ def _decided_together(
             else Decided(
                 changes=changes,
                 outcome=it,
-                # Most events are new: nothing is called for them.
+                # Most events are new and need no call.
                 duplicate=source.reapplied and comes_again(source),
             )
             for source, it in zip(sources, answers, strict=True)
@@ -346,9 +346,9 @@ def _in_order(things: Mapping[Any, _T]) -> tuple[_T, ...]:
 
 
 def _answer(group: Group, source: SourcedFacts) -> Outcome | Rejected:
-    """Take the facts of one source in; say what they come to.
+    """Apply the facts of one source; return their outcome.
 
-    Of several facts the first that is not simply applied gives the outcome.
+    The first fact that is not applied gives the outcome.
     """
     answer = None
     for fact in source.facts:
@@ -369,11 +369,11 @@ def _answer(group: Group, source: SourcedFacts) -> Outcome | Rejected:
 def _finish(
     group: Group, source: SourcedFacts, job: Job, outcome: Outcome
 ) -> JobFinish:
-    """Finish the job that the facts come from."""
+    """Finish the job that produced the facts."""
     group.is_doing(job.key)
     now = group.now.system
     if outcome.waits_for == job.key:
-        # A newer report came first; what the job was asked for may be newer still.
+        # A newer report came first; the object may have changed again since then.
         return JobFinish(job, job.requeued(now), None, now)
     again = _again(group, source)
     after = job.released(again) if again else job.finished()
@@ -381,9 +381,9 @@ def _finish(
 
 
 def _again(group: Group, source: SourcedFacts) -> datetime | None:
-    """Say when a sync is due once more that found less than it should have.
+    """Return when a job is due again that came too early, or found no due change.
 
-    A gateway whose clock is behind ours must not be asked over and over. A job that
+    A gateway with a clock behind ours must not be called again and again. A job that
     came too early is due at its time.
     """
     if source.job is not None and source.job.key in group.rescheduled:
@@ -398,7 +398,7 @@ def _again(group: Group, source: SourcedFacts) -> datetime | None:
 
 
 def _name(source: SourcedFacts) -> str:
-    """Return the id of what the facts came from."""
+    """Return the id of the source of the facts."""
     if source.event is not None:
         return source.event.id
     if source.job is not None and source.job.key.kind is not JobKind.ACCESS_END:
@@ -407,7 +407,7 @@ def _name(source: SourcedFacts) -> str:
 
 
 def set_aside(source: SourcedFacts, now: datetime, error: Exception) -> Decided:
-    """Keep an event that could not be applied, because of a bug, for the worker."""
+    """Store an event that could not be applied, because of a bug, for the worker."""
     if source.event is None or source.job is not None:
         return Decided(failure=error)
     event, reason = source.event, f"failed: {type(error).__name__}"

@@ -1,10 +1,10 @@
-"""What it comes to that a moment has passed at which access ends.
+"""Log that access has ended, after its end has passed.
 
-Rule 1: what was logged last says until when there is access, to each product. If such a
-        moment has passed, and no row says so, one does: by the account and the policy
-        of now.
-Rule 2: one that is to come is waited for; one that was told is not told again.
-Rule 3: if the account has changed since its log was read, the job looks again: the
+Rule 1: the last log row says when access to each product ends. If such an end has
+        passed and no row says so, a row is logged, by the current account and policy.
+Rule 2: for a future end the job is rescheduled; an end that was logged is not logged
+        again.
+Rule 3: if the account has changed since its log was read, the job runs again: the
         change may be logged, too.
 """
 
@@ -31,14 +31,14 @@ def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcom
     if account.version != fact.version:
         return Outcome(EventState.PENDING, "the account changed meanwhile", job)
     until = account.verdict.entitled_until(policy)
-    # Rows of before migration 0016 say nothing of it.
+    # Rows from before migration 0016 have no such end.
     due_at = until if logged is None else logged.ends_at
     if due_at is None:
         return source.job_outcome
     if due_at > now.at:
         if logged is None or due_at <= now.at + SLACK:
             group.rescheduled[job] = now.system + (due_at - now.at)
-        # Else it was logged meanwhile, and is known with its own moment.
+        # Otherwise it was logged meanwhile, with a due time of its own.
         return source.job_outcome
     group.logs_anyway = True
     is_over = until is None or until <= now.at
@@ -47,7 +47,7 @@ def end_access(group: Group, fact: AccessEndDue, source: SourcedFacts) -> Outcom
 
 
 def _ended(logged: LoggedVerdict | None, policy: Policy, now: datetime) -> str:
-    """Say what ended of several things, or that a moment passed and nothing did."""
+    """Return which of several grants ended, or that none did."""
     grants = (logged.grants if logged is not None else None) or ()
     ended = {it.product for it in grants if it.until(policy) <= now}
     ended -= {it.product for it in grants if it.until(policy) > now}

@@ -1,4 +1,4 @@
-"""What a decision is: one answer for each source, and the groups that hold them."""
+"""A decision: one answer for each source, and the groups of changes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,23 +28,23 @@ def customer_job(customer: CustomerId) -> JobKey:
 
 
 def event_job(key: EventKey) -> JobKey:
-    """Return the job to apply an event again."""
+    """Return the key of the job that applies an event again."""
     return JobKey(JobKind.EVENT, f"{key.id} {key.type}")
 
 
 def access_end_job(user: UserId) -> JobKey:
-    """Return the job to tell that access has ended."""
+    """Return the key of the job that logs that access has ended."""
     return JobKey(JobKind.ACCESS_END, user)
 
 
 @attrs.frozen(kw_only=True)
 class Decided:
-    """What one source's facts come to: the changes that hold them, if any.
+    """The decision on one source's facts, with the changes of their group, if any.
 
-    `outcome` is the event's. One that is known is a `duplicate`, with changes if
-    it is applied again; so is an intent that was saved before. `lease_lost`: another
-    process has the intent by now. A `refusal` is the rule that forbids it; a `failure`
-    the exception of a bug.
+    `outcome` is the event's. `duplicate`: the event is known (with changes if it is
+    applied again), or the intent was saved before. `lease_lost`: another process has
+    the intent now. `refusal` is the rule that forbids the facts; `failure` is the
+    exception of a bug.
     """
 
     changes: Changes | None = None
@@ -56,19 +56,19 @@ class Decided:
 
 
 def comes_again(source: SourcedFacts) -> bool:
-    """Whether it is a delivery of an event that was kept, and was not applied."""
+    """Say whether a stored, unapplied event is delivered again."""
     return source.reapplied and source.job is None
 
 
 def done_by_hand(source: SourcedFacts) -> tuple[ChangeByHand, ...]:
-    """Return what somebody did by it: that is noted, whatever else becomes of it."""
+    """Return the acts by hand of a source: they are recorded whatever its outcome."""
     return tuple(it.change for it in source.facts if isinstance(it, DoneByHand))
 
 
 def believing_nothing(
     source: SourcedFacts, outcome: Outcome, now: datetime, kept: GatewayEvent | None
 ) -> Decided:
-    """Keep an event, as `kept`, and end its job: nothing else of it is recorded."""
+    """Store an event, as `kept`, and end its job, without recording its facts."""
     job = source.job
     if kept is None and job is None:
         return Decided(outcome=outcome)
@@ -88,7 +88,7 @@ def believing_nothing(
 
 @attrs.frozen
 class Decision:
-    """One `Decided` for each source, or what has to be loaded before one can decide."""
+    """One `Decided` for each source, or what must be loaded before a decision."""
 
     decided: Sequence[Decided] = ()
     more: Lookup | None = None

@@ -1,9 +1,10 @@
-"""What is of a user who was erased: it is ignored, whatever it says.
+"""Decide on facts about erased users: they are ignored.
 
-Rule 1: what is linked is of whom it is linked to. Else a customer decides, else the
-        user whom the metadata names, else, for a payment of before, the e-mail. What is
-        bound to a user who is known, or was made while one had the e-mail, is theirs.
-Rule 2: nothing is kept of an event but that it came: no body, and not what it is about.
+Rule 1: the owner of a linked thing decides. Otherwise its customer, then the user in
+        its metadata, then, for a payment from before the erasure, its e-mail. A thing
+        whose customer is bound to a known user, or that was made while a known user had
+        the e-mail, is that user's.
+Rule 2: of an event only its arrival is stored: not its body, and not its object.
 """
 
 from datetime import datetime
@@ -47,7 +48,7 @@ def is_of_erased(known: Known, source: SourcedFacts) -> bool:
     if True in answers:
         return True
     event = source.event
-    # What a fact is linked to goes before the customer whom its event names.
+    # The owner of a fact's object takes precedence over the customer of the event.
     return (
         event is not None
         and False not in answers
@@ -56,7 +57,7 @@ def is_of_erased(known: Known, source: SourcedFacts) -> bool:
 
 
 def _of_fact(known: Known, fact: Fact) -> bool | None:
-    """Say whether a fact is of somebody who was erased; None: it does not say whose."""
+    """Say whether a fact is about an erased user; None: it does not say about whom."""
     thing: Payment | SubscriptionReport | None = None
     match fact:
         case PaymentReported(payment) | PaymentCorrected(payment):
@@ -82,7 +83,7 @@ def _of_fact(known: Known, fact: Fact) -> bool | None:
         ):
             return _is_customer(known, customer)
         case _:
-            # A registration says by itself why it is refused.
+            # A registration is refused with its own reason.
             return None
     if owner is not None:
         return is_pseudonym(owner)
@@ -124,12 +125,12 @@ def _of_thing(known: Known, thing: Payment | SubscriptionReport) -> bool | None:
     made = thing.created_at
     if until is None or (made is not None and made >= until):
         return None
-    # An erased user is among the holders no more.
+    # An erased user is no longer among the holders.
     return not known.holders_of(thing.email).had(made)
 
 
 def ignored(source: SourcedFacts, now: datetime) -> Decided:
-    """Keep that an event came, and nothing else; what waits for a job is settled."""
+    """Store only that an event came; the events that wait for a job are settled."""
     by_hand = (LinkDecided, SubscriptionLinkDecided)
     if any(isinstance(fact, by_hand) for fact in source.facts):
         return Decided(refusal=AccountErased())

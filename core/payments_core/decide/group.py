@@ -1,4 +1,4 @@
-"""One account, or one thing without an account, while facts about it are decided on."""
+"""The state of one group while its facts are decided on."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,9 +34,9 @@ CAUSES_MAX = 3
 
 @attrs.define
 class Group:
-    """What is known of it, and what has changed so far.
+    """One account, or one thing without an account, and what has changed so far.
 
-    `more` is what has to be loaded before it can be decided on.
+    `more` is what must be loaded before it can be decided on.
     """
 
     known: Known
@@ -52,13 +52,13 @@ class Group:
     former_keys: list[FormerKey] = attrs.field(init=False, factory=list)
     by_hand: list[ChangeByHand] = attrs.field(init=False, factory=list)
     closed: list[tuple[EventKey, Outcome]] = attrs.field(init=False, factory=list)
-    # Subscriptions that were theirs so far.
+    # Subscriptions that were the account's until now.
     unlinked: list[Subscription] = attrs.field(init=False, factory=list)
     replays: bool = attrs.field(init=False, default=False)
     more: Lookup | None = attrs.field(init=False, default=None)
-    # Some access ended, or the log lacks what there is: nothing else changes.
+    # Some access ended, or the log lacks a row, without another change.
     logs_anyway: bool = attrs.field(init=False, default=False)
-    # When a job is due once more that came too early.
+    # When a job that came too early is due again.
     rescheduled: dict[JobKey, datetime] = attrs.field(init=False, factory=dict)
     _jobs: dict[JobKey, tuple[str, timedelta]] = attrs.field(init=False, factory=dict)
     _causes: list[str] = attrs.field(init=False, factory=list)
@@ -76,12 +76,12 @@ class Group:
         )
 
     def has_paid(self, period: PaidPeriod) -> bool:
-        """Say whether a period was loaded, just as it is said to be now."""
+        """Say whether the period was loaded with the same values."""
         said = _said(period)
         return any(_said(it) == said for it in self.known.snapshot.periods)
 
     def may_be_ours(self, thing: Payment | SubscriptionReport) -> bool:
-        """Say whether nothing contradicts that a thing belongs to this group."""
+        """Say whether nothing contradicts that this group owns a thing."""
         if self.owner is None:
             return self.known.owner_of(thing) is None
         bound = self.known.bound_to(thing.customer_id)
@@ -96,19 +96,19 @@ class Group:
         )
 
     def sync(self, key: JobKey, reason: str, *, after: timedelta = timedelta()) -> None:
-        """Ask for a job; of two wishes for one job the earlier one counts."""
+        """Request a job; of two requests for one job the earlier time counts."""
         known = self._jobs.get(key)
         if known is None or after < known[1]:
             self._jobs[key] = (reason, after)
 
     def is_doing(self, key: JobKey) -> None:
-        """Note that the facts come from this job: it need not be asked for."""
+        """Drop the request for this job, because the facts come from it."""
         self._jobs.pop(key, None)
 
     def is_own_card_change(self, source: SourcedFacts) -> bool:
-        """Say whether a call of ours made an event, and its intent tells of the card.
+        """Say whether our own call caused an event, and its intent reports the card.
 
-        It does so when it has ended, and asks for the card if it came to nothing.
+        The intent reports it when it ends, and requests a sync of the card if it fails.
         """
         intent = intent_of_key(source.event.request_key) if source.event else None
         if intent is None:
@@ -125,13 +125,13 @@ class Group:
         )
 
     def confirm_card(self) -> None:
-        """Note that the card is as it is known, now: what is fetched may be older."""
+        """Mark the known card as current: a fetch in progress may be older."""
         if self.account is not None:
             sequence = self.known.snapshot.sequence
             self.account = self.account.with_card(self.account.card, sequence=sequence)
 
     def subscriber_of(self, subscription: str) -> UserId | None:
-        """Return whose a subscription is, if it is known and linked."""
+        """Return the owner of a subscription, if it is known and linked."""
         known = self.known
         if subscription not in known.snapshot.lookup.subscriptions:
             self.need(Lookup(subscriptions=frozenset({subscription})))
@@ -142,7 +142,7 @@ class Group:
         self.more = lookup if self.more is None else self.more | lookup
 
     def note(self, cause: str) -> None:
-        """Note what the account changes by."""
+        """Record a cause of the account's change."""
         if cause not in self._causes:
             self._causes.append(cause)
 
@@ -154,13 +154,13 @@ class Group:
 
     @property
     def after(self) -> PaymentAccount | None:
-        """Return the account as it is saved; the one before if nothing changed."""
+        """Return the account to save; the loaded one if nothing changed."""
         before, account = self.before, self.account
         if account is None:
             return None
         if before is None:
             return account.saved_as(1)
-        # Another save may be deciding on the periods that there were.
+        # A concurrent decision may rest on the rows that this save changes.
         keeps_more = self.payments or self.subscriptions or self.periods
         if keeps_more or self.logs_anyway or account != before:
             return account.saved_as(before.version + 1)
@@ -179,8 +179,8 @@ class Group:
     def replay(self) -> None:
         """Fold the account from the start, over its whole history.
 
-        Payments that were summed when it was loaded are folded as sums.
-        What its subscriptions have paid for may be otherwise then, too.
+        Payments that were loaded as sums are folded as sums. The paid periods of its
+        subscriptions may change, too.
         """
         if self.account is None or self.more is not None:
             return
@@ -192,12 +192,12 @@ class Group:
             self.need(wanted)
             return
         records = {it.payment.id: it for it in snapshot.histories} | self.payments
-        # One that is being unlinked was theirs so far.
+        # A payment that is being unlinked is no longer included.
         history = [it.payment for it in records.values() if it.user_id == user]
         subscriptions = self.account.subscriptions
         own = {it.gateway_id for it in subscriptions}
         known = [it for it in snapshot.periods if it.gateway_id in own]
-        # What is known already is not saved again.
+        # Periods that are already stored are not saved again.
         self.periods = [it for it in self.periods if not self.has_paid(it)]
         periods = [*known, *self.periods]
         buckets = [it for it in snapshot.buckets if it.user_id == user]
@@ -227,7 +227,7 @@ class Group:
             self.ask_invoice(rests_on)
 
     def _may_have_paid_unlinked(self, payment: Payment) -> bool:
-        """Say whether it would buy a month only because a subscription was unlinked."""
+        """Say whether it may buy a month only because a subscription is unlinked."""
         made_at = payment.created_at
         return (
             made_at is not None
@@ -242,7 +242,7 @@ class Group:
         history: Sequence[Payment],
         summary: PaymentSummary,
     ) -> bool:
-        """Say whether payments that were summed mean what they did when loaded.
+        """Say whether the payments loaded as sums still have the same effect.
 
         And whether none of them is the latest (`payments_core.plain_payments`).
         """
@@ -265,7 +265,7 @@ class Group:
         )
 
     def _history_of(self, account: PaymentAccount) -> Lookup:
-        """Return what a replay needs: of what is new there is no history."""
+        """Return the lookup that a replay needs; new things have no history."""
         before = self.before
         own = {it.gateway_id for it in before.subscriptions} if before else set()
         adopted = (it.gateway_id for it in account.subscriptions if it.version)
@@ -275,11 +275,11 @@ class Group:
         )
 
     def ask_invoice(self, payment: Payment) -> None:
-        """Ask for the invoice that a payment paid, if any."""
+        """Request the invoice that a payment paid, if any."""
         self.sync(JobKey(JobKind.PAYMENT, payment.id), "which invoice it paid")
 
     def link_versions(self) -> Mapping[str, int]:
-        """Return the versions of the link keys that this group rests on."""
+        """Return the versions of the link keys that this group depends on."""
         snapshot = self.known.snapshot
         if self.link_keys - snapshot.lookup.link_keys:
             self.need(Lookup(keys=self.link_keys, link_keys=self.link_keys))
@@ -291,7 +291,7 @@ class Group:
 
 
 def _said(period: PaidPeriod) -> tuple[object, ...]:
-    """Return all that is kept of a period."""
+    """Return the stored values of a period."""
     return (
         period.gateway_id,
         period.invoice_id,

@@ -1,4 +1,4 @@
-"""A snapshot, indexed, and the policy by which is decided."""
+"""A snapshot, indexed, and the policy to decide by."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ from payments_core.subscription import Subscription, SubscriptionReport
 
 @attrs.frozen
 class Known:
-    """What a snapshot has, by each of its keys, and the policy."""
+    """The contents of a snapshot by key, and the policy."""
 
     snapshot: Snapshot
     accounts: Mapping[UserId, PaymentAccount]
@@ -31,7 +31,7 @@ class Known:
     by_email: Mapping[str, UserId]
     payments: Mapping[PaymentId, PaymentRecord]
     subscriptions: Mapping[str, Subscription]
-    # Whether anything of what is known here may be of somebody who was erased.
+    # Whether anything in the snapshot may belong to an erased user.
     has_erased: bool
     policy: Policy
 
@@ -62,7 +62,7 @@ class Known:
     def owner_of(
         self, thing: Payment | SubscriptionReport
     ) -> UserId | OwnershipConflict | None:
-        """Say whose a thing is that is not linked yet."""
+        """Return the owner of a thing that is not linked yet."""
         bound = self.bound_to(thing.customer_id)
         if thing.metadata_user_id:
             claimed = UserId(thing.metadata_user_id)
@@ -74,12 +74,12 @@ class Known:
         if not isinstance(thing, Payment) or thing.email is None:
             return None
         if not self.snapshot.former_keys:
-            # At all times: before anybody had it, it is the first one's.
+            # No former owners: the current owner has it for all times.
             return self.by_email.get(thing.email)
         return self.holders_of(thing.email).at(thing.created_at)
 
     def linked_to(self, thing: Payment | SubscriptionReport) -> UserId | None:
-        """Say to whom a thing that is not kept would be linked if it was heard of."""
+        """Return the user to whom a thing that is not stored would be linked."""
         owner = self.owner_of(thing)
         return None if isinstance(owner, OwnershipConflict) else owner
 
@@ -91,7 +91,7 @@ class Known:
     def former_of(
         self, email: str, besides: Sequence[FormerKey] = ()
     ) -> Sequence[FormerKey]:
-        """Return who had an e-mail before, as was loaded or is to be saved."""
+        """Return who had an e-mail before, as loaded or about to be saved."""
         return [
             it
             for it in (*self.snapshot.former_keys, *besides)
@@ -99,7 +99,7 @@ class Known:
         ]
 
     def claim_on(self, intent: Intent) -> Decided | None:
-        """Say who else has saved an intent since; None if it is still ours to save."""
+        """Return None if an intent is still ours to save, else that it is not."""
         for kept in self.snapshot.intents:
             if kept.id == intent.id and kept.version == intent.version:
                 return None

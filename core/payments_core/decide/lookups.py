@@ -1,4 +1,4 @@
-"""What has to be loaded before anything can be decided on some facts."""
+"""Find what must be loaded before facts can be decided on."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
     reports = [it.report for it in facts[SubscriptionObserved]]
     intents = [source.intent for source in sources if source.intent]
     decided, sold = facts[LinkDecided], facts[SubscriptionLinkDecided]
-    # Whose it would be is asked for, too: that of somebody who was erased stays so.
+    # Its possible owner is loaded, too: a thing of an erased user stays ignored.
     payments += [it.fetched for it in decided if it.fetched]
     reports += [it.observed.report for it in sold if it.observed]
     synced: dict[JobKind, list[Any]] = defaultdict(list)
@@ -77,7 +77,7 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
                 *(it.key for it in facts[CloseDecided]),
             ]
         ),
-        # What an operation observes has begun or ended, most likely: that is a replay.
+        # A subscription in an operation's result has probably begun or ended: a replay.
         histories=frozenset(
             [
                 source.intent.user_id
@@ -89,7 +89,7 @@ def lookup_of(sources: Sequence[SourcedFacts]) -> Lookup:
         unlinked=claims,
         link_keys=claims,
         intents=frozenset([intent.id for intent in intents]),
-        # Another customer takes the place of one that an operation may be using.
+        # The replaced customer may be in use by an operation.
         open_intents=frozenset(
             [it.user_id for it in facts[UserRegistered] if it.by_hand is not None]
         ),

@@ -1,15 +1,16 @@
-"""What reports and corrections of payments come to.
+"""Decide on reports and corrections of payments.
 
-Rule 1: a report merges into what is known; an unchanged payment changes nothing.
-Rule 2: an account takes a new latest payment at once; anything else is a replay of all
-        its payments, and so is what is linked to a paid period, or may take one back.
-Rule 3: a correction that was fetched before what is known is fetched again.
-Rule 4: a payment within a subscription's life is a reason to sync it, unless it says
+Rule 1: a report merges into the known payment; an unchanged payment changes nothing.
+Rule 2: a new latest payment is added to the account's summary; anything else replays
+        all its payments. So does a payment that belongs to a paid period, or may take
+        one back.
+Rule 3: a correction that is older than the known payment is fetched again.
+Rule 4: a payment within a subscription's life causes a sync of it, unless it says
         nothing new.
-Rule 5: what an event says of money applies only if it was made after the last answer
-        that was fetched: a refund that failed since must not take anything again.
-        Otherwise the payment is fetched once more.
-Rule 6: whose a payment is can be decided by hand, and is then decided by nothing else.
+Rule 5: a change of money in an event applies only if the event was created after the
+        last fetched answer: a refund that has failed since must not apply again.
+        Otherwise the payment is fetched again.
+Rule 6: the owner of a payment can be set by hand, and then nothing else changes it.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ from payments_core.payment import DisputeState, Payment, PaymentRecord
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.subscription_merge import EVENT_CLOCK_SLACK
 
-# A payment comes with other events, which may make the sync needless.
+# Other events come with a payment and may make the sync unnecessary.
 SYNC_AFTER_PAYMENT: Final = timedelta(seconds=3)
 
 
@@ -67,9 +68,9 @@ def report_payment(
 
 
 def _stays(before: PaymentRecord | None, after: Payment) -> bool:
-    """Say whether a payment stays linked, though its customer is another user's now.
+    """Say whether a payment stays linked, although another user has its customer now.
 
-    What was decided by hand stands against all that it says of itself.
+    A decision by hand takes precedence over all data of the payment.
     """
     return before is not None and (
         before.linked_by_hand
@@ -82,7 +83,7 @@ def _stays(before: PaymentRecord | None, after: Payment) -> bool:
 
 
 def _is_old(before: PaymentRecord, after: Payment, source: SourcedFacts) -> bool:
-    """Say whether an event may tell of money what was known when it was fetched."""
+    """Say whether an event's change of money may be older than the last fetch."""
     if source.event is None or before.as_of is None:
         return False
     known = before.payment
@@ -115,16 +116,16 @@ def correct_payment(group: Group, fact: PaymentCorrected, _: SourcedFacts) -> Ou
 
 
 def _note_answer(group: Group, payment: Payment, at: datetime | None) -> None:
-    """Note up to when a fetched answer knows a payment that was put."""
+    """Record up to which time a fetched answer knows a payment."""
     if at is not None:
-        # The answer may hold all that happened in its second.
+        # The answer may include everything that happened in its second.
         record = group.payments[payment.id]
         until = at + EVENT_CLOCK_SLACK
         group.payments[payment.id] = attrs.evolve(record, as_of=until)
 
 
 def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | Rejected:
-    """Link a payment to whom an administrator names, or to nobody."""
+    """Link a payment to the user that an administrator chose, or unlink it."""
     before, user = group.payment(fact.payment_id), fact.user_id
     payment = before.payment if before else fact.fetched
     if payment is None or (before is None and user is None):
@@ -136,8 +137,8 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
         return AccountNotFound()
     if user is not None and owner is not None and owner != user:
         return PaymentLinked(owner)
-    # What becomes of a subscription's own money decides what its periods are worth.
-    # One that the gateway has not is no money at all.
+    # Whether a subscription's payments stand decides on its paid periods. A payment
+    # that does not exist at the gateway is no money at all.
     paid = None if fact.missing else (fact.fetched or payment).subscription_id
     subscriber = group.subscriber_of(paid) if paid else None
     if subscriber not in {None, user} and (user or subscriber == owner):
@@ -157,7 +158,7 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
         _note_answer(group, payment, fact.at)
     record = group.payments[payment.id]
     group.payments[payment.id] = attrs.evolve(record, user_id=user, linked_by_hand=True)
-    # What came of it while it was in conflict is not known, nor what it paid.
+    # Changes during a conflict are not known, and neither is what it paid.
     group.sync(JobKey(JobKind.PAYMENT, payment.id), "linked by hand")
     if group.account is not None and user is None:
         group.replays = True
@@ -167,7 +168,7 @@ def decide_link(group: Group, fact: LinkDecided, _: SourcedFacts) -> Outcome | R
 def put_payment(
     group: Group, before: PaymentRecord | None, payment: Payment, sequence: int
 ) -> None:
-    """Take a payment that is new, or changed, or was not linked before."""
+    """Put a new, changed or newly linked payment into the group."""
     version = before.version if before else 0
     group.payments[payment.id] = PaymentRecord(
         payment,
@@ -195,13 +196,13 @@ def _fold(
     payment: Payment,
 ) -> None:
     subscriptions = account.subscriptions
-    # What it was before may have taken a period, too.
+    # Its earlier state may have taken a period back, too.
     was = before.payment if before else payment
     is_linked = payment.subscription_id is not None or was.subscription_id is not None
     if is_linked or (
         subscriptions and (_is_about_a_period(payment) or _is_about_a_period(was))
     ):
-        # What it paid for decides, and what else did: that takes the history.
+        # The result depends on the other payments of that period: replay the history.
         group.replays = True
         return
     if subscriptions and needs_invoice(
@@ -222,14 +223,14 @@ def _fold(
         and is_unexplained(payment, subscriptions)
         and status_of(summary, subscriptions) is not account.payment_status
     ):
-        # What it was for decides on the status.
+        # The status depends on what it paid for.
         group.replays = True
         return
     group.account = account.with_summary(summary)
 
 
 def _is_about_a_period(payment: Payment) -> bool:
-    """Say whether a payment may be linked to a paid period, or take one back."""
+    """Say whether a payment may belong to a paid period, or take one back."""
     return (
         payment.invoice_id is not None
         or payment.money_returned
@@ -257,5 +258,5 @@ def _tells_more(payment: Payment, subscription: Subscription) -> bool:
     period = subscription.paid_period
     if period is None or not subscription.covered:
         return True
-    # A payment of another period than the one we know of.
+    # It paid for another period than the last known one.
     return not period.starts_at <= created_at < period.ends_at

@@ -1,12 +1,12 @@
-"""What observations of subscriptions, and paid periods of them, come to.
+"""Decide on observations of subscriptions and on their paid periods.
 
 Rule 1: an observation merges with what is known (`payments_core.subscription_merge`).
-Rule 2: a card that a subscription pins is shown before the default: another one, or
-        none any more, is a reason to ask which card pays.
-Rule 3: the beginning or the end of a subscription's life is a replay of all payments,
-        and so is a paid period.
-Rule 4: whose a subscription is can be decided by hand, and is then decided by nothing
-        else, whatever its customer and its metadata say.
+Rule 2: a card that a subscription pins is shown instead of the default: if that card
+        changes or is removed, the customer is synced.
+Rule 3: the beginning or the end of a subscription's life replays all payments, and so
+        does a paid period.
+Rule 4: the owner of a subscription can be set by hand, and then nothing else changes
+        it, whatever its customer and its metadata say.
 """
 
 import attrs
@@ -52,7 +52,7 @@ def observe_subscription(
     known = group.subscription(report.gateway_id)
     if not _may_be_ours(group, known, report):
         if source.intent is not None:
-            # Bound to another user meanwhile: a sync says whose it is.
+            # Its customer was bound to another user meanwhile: a sync finds the owner.
             group.sync(job, "its customer is another user's")
         return QUARANTINED
     sequence = fact.sequence
@@ -66,15 +66,16 @@ def observe_subscription(
         after = attrs.evolve(result.subscription, user_id=group.owner)
         put_subscription(group, known, after, source)
         if source.intent is not None:
-            # Events of its own calls came before it, and were not asked about.
+            # Events of its own calls came before it, and did not request a sync.
             _follow_own_card(group, report)
         if source.intent is not None and after.is_terminal and not after.covered:
-            # The answer to an operation does not say what was paid last.
+            # The answer to an operation does not have the last payment.
             group.sync(job, "ended")
     now = result.subscription or known
     if now is not None and report.own_card != now.report.own_card:
-        # What is older is not taken. But that card paid once: it may be the one that
-        # was fetched and is shown, though what came after it said nothing new.
+        # An older report is not applied. But its card paid once: it may have been
+        # fetched and be the card that is shown, although later reports said nothing
+        # new.
         _ask_for_card(group, report, source)
     if result.sync_reason is None:
         return APPLIED
@@ -94,7 +95,7 @@ def _may_be_ours(
 def decide_subscription_link(
     group: Group, fact: SubscriptionLinkDecided, _: SourcedFacts
 ) -> Outcome | Rejected:
-    """Link a subscription to whom an administrator names, or to nobody."""
+    """Link a subscription to the user that an administrator chose, or unlink it."""
     before, user = group.subscription(fact.gateway_id), fact.user_id
     known = before or _first(fact)
     if known is None or (before is None and user is None):
@@ -122,7 +123,7 @@ def decide_subscription_link(
         put_subscription(group, before, after)
     done = "linked" if user else "unlinked"
     group.note(f"subscription {fact.gateway_id} {done} by hand")
-    # What came of it while it was in conflict is not known, nor what was paid.
+    # Changes during a conflict are not known, and neither is what was paid.
     group.sync(subscription_job(fact.gateway_id), f"{done} by hand")
     return APPLIED
 
@@ -137,7 +138,7 @@ def _first(fact: SubscriptionLinkDecided) -> Subscription | None:
 
 
 def _take_away(group: Group, subscription: Subscription) -> None:
-    """Take a subscription from its user, if any, with what it has paid for."""
+    """Unlink a subscription from its user, if any, with its paid periods."""
     group.subscriptions[subscription.gateway_id] = subscription
     if group.account is None:
         return
@@ -157,7 +158,7 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
         reason = "its subscription is not known yet"
         return Outcome(EventState.PENDING, reason, job)
     if period.item_id not in {None, known.report.item_id}:
-        # Of an item that was added to ours; or ours is another one since.
+        # The period is of an item that others added; or our item has been replaced.
         if source.event is None:
             return source.job_outcome
         job, reason = subscription_job(period.gateway_id), "another item was paid"
@@ -169,12 +170,12 @@ def pay_period(group: Group, fact: PeriodPaid, source: SourcedFacts) -> Outcome:
             group.need(own)
         elif group.has_paid(period):
             return APPLIED
-        # Also where nothing changes: who links it meanwhile must hear of the period.
+        # Also if nothing changes: a concurrent link must not miss the period.
         group.link_keys |= link_keys(subscriptions=[known.report])
         put_subscription(group, known, known.paid(period))
     else:
-        # Payments of this invoice mean something from now on; their money may have
-        # gone back already.
+        # Payments of this invoice now have an effect; their money may already be
+        # returned.
         group.replays = True
     group.periods.append(period)
     return APPLIED
@@ -186,7 +187,7 @@ def put_subscription(
     after: Subscription,
     source: SourcedFacts | None = None,
 ) -> None:
-    """Take a subscription that is new, or changed, or was not linked before."""
+    """Put a new, changed or newly linked subscription into the group."""
     if after == before:
         return
     group.subscriptions[after.gateway_id] = after
@@ -196,8 +197,8 @@ def put_subscription(
         return
     group.account = group.account.with_subscription(after)
     linked = before if before and before.user_id is not None else None
-    # One that was not known may have paid by the card that is shown, until it ended or
-    # lost that card.
+    # A subscription that was not known may have paid by the shown card, until it ended
+    # or lost that card.
     if linked is None or after.report.own_card != linked.report.own_card:
         _ask_for_card(group, after.report, source)
     if _life(after) != (_life(linked) if linked else None):
@@ -207,7 +208,7 @@ def put_subscription(
 def _ask_for_card(
     group: Group, report: SubscriptionReport, source: SourcedFacts | None
 ) -> None:
-    """Ask which card pays, unless this source tells it or is a change of ours."""
+    """Request a sync of the card, unless this source has it or is our own change."""
     is_told = source is not None and (
         _tells_card(source) or group.is_own_card_change(source)
     )
@@ -216,7 +217,7 @@ def _ask_for_card(
 
 
 def _tells_card(source: SourcedFacts) -> bool:
-    """Say whether it was read together with the card that pays."""
+    """Say whether the source also has the card that pays, as fetched."""
     return source.intent is None and any(
         isinstance(it, CardObserved) for it in source.facts
     )
@@ -225,7 +226,7 @@ def _tells_card(source: SourcedFacts) -> bool:
 def _follow_own_card(
     group: Group, report: SubscriptionReport, *, changed: bool = False
 ) -> None:
-    """Ask which card pays, unless the one that is shown is what a subscription pins."""
+    """Request a sync of the card, unless the shown card is pinned by a subscription."""
     account, customer = group.account, report.customer_id
     if account is None or account.customer_id != customer:
         return
@@ -238,7 +239,7 @@ def _follow_own_card(
 
 
 def _life(subscription: Subscription) -> tuple[object, ...]:
-    """Return what of a subscription decides on the meaning of payments."""
+    """Return the values of a subscription that decide what payments mean."""
     report = subscription.report
     lived = report.status is not SubscriptionStatus.INCOMPLETE_EXPIRED
     return report.created_at, report.ended_at, not subscription.is_terminal, lived

@@ -1,6 +1,6 @@
-"""To which group the facts of each source belong.
+"""Find the group to which the facts of each source belong.
 
-Facts about one object are joined before its owner is found: one object is in one
+Facts about one object are joined before its owner is determined: one object is in one
 group.
 """
 
@@ -47,7 +47,7 @@ _Target = tuple[str, UserId | OwnershipConflict | None]
 
 @attrs.define
 class Targets:
-    """To which group the facts of each source belong (rule 3)."""
+    """Finds the group of each source's facts (rule 3 of `payments_core.decide`)."""
 
     _known: Known
     _sources: Sequence[SourcedFacts]
@@ -58,7 +58,7 @@ class Targets:
         for source in self._sources:
             for fact in source.facts:
                 if isinstance(fact, PaymentReported):
-                    # One that does not merge fails again where it is decided on.
+                    # A report that does not merge fails again when it is decided on.
                     with suppress(Exception):
                         self._join_payment(fact.payment)
                 elif isinstance(fact, SubscriptionObserved):
@@ -81,7 +81,7 @@ class Targets:
             self._owners.setdefault(report.gateway_id, found)
 
     def of(self, source: SourcedFacts) -> tuple[str, UserId | None]:
-        """Return the key of the group and its user; None if it is unlinked."""
+        """Return the key of the group and its user; None: the group has no account."""
         if source.intent is not None:
             return user_group(source.intent.user_id)
         for fact in source.facts:
@@ -98,7 +98,7 @@ class Targets:
         return "syncs", None
 
     def _of_fact(self, fact: Fact) -> _Target | None:
-        """Return what a fact is about, and whose that is."""
+        """Return the object of a fact and its owner."""
         match fact:
             case PaymentReported(payment) | PaymentCorrected(payment):
                 return self._of_payment(payment)

@@ -1,4 +1,4 @@
-"""One class per thing that the service can do."""
+"""The use cases: one class for each operation of the service."""
 
 from payments_core.operations.start import OperationRequest
 from payments_core.use_cases.access_passes import (

@@ -1,8 +1,8 @@
 """Access passes, and the keys that they are verified with.
 
-Rule 1: a pass is for the user and for administrators: who has it has the access.
-Rule 2: it is checked by the real time. Where the clock that decides on access is
-        another one, beside a sandbox, what is left of an access counts.
+Rule 1: a pass is issued to the user and to administrators only: its bearer has access.
+Rule 2: a pass is checked by the real time. If access is decided by another clock, that
+        of a sandbox, the remaining time of access is what counts.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class IssueAccessPass:
         """Sign what a user has access to now.
 
         Raises:
-            PassesNotOffered: there is no key that signs.
-            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
+            PassesNotOffered: there is no signing key. AccountNotFound, EmailTaken: see
+            `GetAuthorizedAccount`.
         """
         account = await self.access.reach(user, caller=caller)
         if not self.signer.published:

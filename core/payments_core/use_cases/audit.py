@@ -1,4 +1,4 @@
-"""The audit log, for the people who run the service: what was done by hand."""
+"""The audit log, for operators: what was done by hand."""
 
 from datetime import datetime
 

@@ -1,16 +1,18 @@
-"""Back-fill: read the gateway's own list of events, and record those that never came.
+"""Back-fill: read the gateway's list of events, and record those never received.
 
-Rule 1: a turn reads pages from where the last one ended (`payments_core.back_fill`),
-        a bounded number. The place is saved after a page's events are kept.
+Rule 1: a turn reads a bounded number of pages from where the last turn ended
+        (`payments_core.back_fill`). The position is saved after a page's events are
+        stored.
 Rule 2: one process at a time: the turn is claimed, and a process that lost its claim
-        stops. Two at once would record the same events, which are duplicates.
-Rule 3: an event that was kept is left alone, whatever became of it: the same event
-        every minute would ask for its job every minute.
-Rule 4: of a type that we do not follow nothing is kept: the list has all that happens
-        at the gateway, also what no webhook of ours was asked to send.
-Rule 5: an event that cannot be kept now holds back the place, not the reading.
-Rule 6: a gateway that is busy, silent or refuses our key is told, and asked again later
-        and later; then for fewer events at once: an answer may have been too long.
+        stops. If two run at once, the events of the second are duplicates.
+Rule 3: a stored event is not recorded again, whatever its state: otherwise each turn
+        would request its job again.
+Rule 4: events of a type that we do not follow are not stored: the list has all of the
+        gateway's events, also those that our webhook endpoints are not subscribed to.
+Rule 5: an event that cannot be stored now holds back the position, not the reading.
+Rule 6: if the gateway is busy, does not answer or refuses our key, that is reported,
+        and the call is retried with back-off and for fewer events, as the answer may
+        have been too long.
 """
 
 from collections import Counter
@@ -45,32 +47,32 @@ from payments_core.use_cases.record_facts import Recorded, RecordFacts
 EVENT_BACK_FILL: Final = "events"
 EVERY: Final = timedelta(minutes=1)
 PAGES_MAX: Final = 20
-# While an event cannot be kept, the turn reads on: of the others none has to wait.
+# While an event cannot be stored, the turn reads on: no other event must wait.
 HELD_PAGES_MAX: Final = 200
-# Half of what Stripe gives: a long answer is refused, and events have up to 20 kB.
+# Half of Stripe's maximum: a long answer is refused, and events have up to 20 kB.
 PAGE_EVENTS: Final = 50
 BACK_OFF: Final = BackOff(timedelta(seconds=15), timedelta(minutes=15))
 PAGE_EVENTS_MIN: Final = 10
-# Of a page that could not be kept at once, so many groups may fail alone.
+# If a page cannot be stored at once, how many groups may then fail alone.
 GROUPS_FAILED_MAX: Final = 2
-# What was kept before, by whatever way it came.
+# The event is already stored, from any source.
 DUPLICATE: Final = "duplicate"
 
 
 class BackFillListener:
-    """Hears of what a turn found; this one drops it."""
+    """Receives what a turn found; this class ignores it."""
 
     def found(self, outcome: str, count: int) -> None:
-        """Hear what became of so many events: a state of theirs, or `DUPLICATE`."""
+        """Receive how many events have an outcome: a state, or `DUPLICATE`."""
 
     def set_aside(self, event: GatewayEvent, error: Exception) -> None:
-        """Hear of an event that was kept and could not be applied, by a bug."""
+        """Receive an event that is stored but not applied, because of a bug."""
 
     def failed(self, error: Exception) -> None:
-        """Hear why a turn ended too early, or that its place cannot be read."""
+        """Receive why a turn ended early, or that its position cannot be read."""
 
     def lost(self, since: datetime, until: datetime) -> None:
-        """Hear of a time whose events are not listed any more."""
+        """Receive a period whose events are no longer listed."""
 
 
 @attrs.frozen
@@ -85,12 +87,12 @@ class BackFillEvents:
     listener: BackFillListener = attrs.Factory(BackFillListener)
 
     async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
-        """Take a turn, if one is due; say whether another one is due at once.
+        """Take a turn, if one is due; say whether another is due at once.
 
-        Between pages it ends if `stopping` says so.
+        It stops between pages if `stopping` returns True.
 
         Raises:
-            StoreUnavailable: the next turn goes on from the last page that was kept.
+            StoreUnavailable: the next turn continues from the last stored page.
         """
         now = self.system_clock()
         kept = await self.checkpoints.claim(EVENT_BACK_FILL, now=now, lease=LEASE)
@@ -101,28 +103,28 @@ class BackFillEvents:
         return await turn.to_its_end(stopping)
 
     async def _position(self, kept: LoopCheckpoint) -> Position:
-        """Return where to go on; one that cannot be read is found anew."""
+        """Return the position to continue from; an unreadable one is derived again."""
         if kept.position is not None:
             try:
                 return Position.of_text(kept.position)
             except (ValueError, LookupError, TypeError) as error:
-                # As another release writes it: up to then all was read.
+                # Another release wrote it: all events until `reached_at` were read.
                 self.listener.failed(error)
         if kept.position is None or kept.reached_at is None:
             return await self._beginning()
         return Position.at(kept.reached_at)
 
     async def _beginning(self) -> Position:
-        """Return where the first turn of all begins: with what came last.
+        """Return where the very first turn begins: at the latest event received.
 
-        What was before it is not known to be missing; the sweep of objects looks.
+        Whether older events are missing is not known; the sweep compares the objects.
         """
         latest = (await self.events.page(limit=1)).events
         now = self.clock()
         return Position.at(min([now, *(it.created_at for it in latest)]))
 
     async def keep(self, page: Sequence[GatewayEvent]) -> bool:
-        """Record the events of a page that are new; say whether all are kept."""
+        """Record the new events of a page; say whether all are stored."""
         followed = [it for it in page if it.report is not None]
         known = await self.events.known(frozenset(it.id for it in followed))
         new = [it for it in followed if it.id not in known]
@@ -147,10 +149,10 @@ class BackFillEvents:
 async def recorded_by_group(
     record: RecordFacts, sources: Sequence[SourcedFacts]
 ) -> Sequence[Recorded]:
-    """Record them all at once; of what is not kept then, each group by itself.
+    """Record all at once, then each group that was not stored by itself.
 
     Raises:
-        StoreUnavailable: nothing is known; record the same again.
+        StoreUnavailable: the outcome is unknown; record the same again.
     """
     if not sources:
         return ()
@@ -166,7 +168,7 @@ async def recorded_by_group(
 
 
 def _groups_left(recorded: Mapping[int, Recorded]) -> Sequence[Sequence[int]]:
-    """Return what is not kept, by what is saved together."""
+    """Return the numbers of what is not stored, by group."""
     groups = dict[object, list[int]]()
     for number, one in recorded.items():
         if not one.is_kept:
@@ -176,7 +178,7 @@ def _groups_left(recorded: Mapping[int, Recorded]) -> Sequence[Sequence[int]]:
 
 @attrs.define
 class _Turn:
-    """One turn, while it is under way."""
+    """One turn in progress."""
 
     it: BackFillEvents
     kept: LoopCheckpoint
@@ -193,12 +195,12 @@ class _Turn:
                     break
                 now = self.it.system_clock()
                 if not await self._saved(self.kept.lease.extended(now, LEASE)):
-                    # Another process goes on from what was saved last.
+                    # Another process continues from the last save.
                     return False
         except (GatewayUnavailable, GatewayRefused, GatewayObjectMissing) as error:
             return await self._failed(error)
         if self.reading.is_held:
-            # The gateway answers: its pages need not be shorter.
+            # The gateway answers, so its pages need not be shorter.
             self.it.listener.failed(AccountBusy())
             due_at = self.it.system_clock() + BACK_OFF.first
             await self._saved(self.kept.lease.released(due_at))
@@ -225,7 +227,7 @@ class _Turn:
         try:
             return await self.it.gateway.events(query)
         except GatewayObjectMissing:
-            # Events leave the list: what to go on from did.
+            # Events leave the list: the last one read did.
             self.reading = self.reading.searching()
         query = attrs.evolve(self.reading.query, limit=limit)
         return await self.it.gateway.events(query)
@@ -237,7 +239,7 @@ class _Turn:
         return False
 
     async def _saved(self, lease: Lease) -> bool:
-        """Save how far it is; say whether the claim still holds."""
+        """Save the position; say whether the claim still holds."""
         self.kept = attrs.evolve(
             self.kept,
             position=self.reading.position.text,

@@ -1,4 +1,4 @@
-"""A user's card: set up in the browser, and put in the old one's place."""
+"""A user's card: set it up in the browser, and replace the old card."""
 
 import attrs
 
@@ -30,7 +30,7 @@ class SetUpCard:
         key: str | None,
         despite_declines: bool = False,
     ) -> ExecutedOperation:
-        """Prepare what a browser needs to take a card in.
+        """Prepare what a browser needs to collect a card.
 
         Raises:
             AccountNotFound: see `GetAuthorizedAccount`.
@@ -68,10 +68,10 @@ class UpdateCard:
         key: str | None,
         despite_declines: bool = False,
     ) -> ExecutedOperation:
-        """Put a card in the old one's place.
+        """Replace the user's card.
 
         Raises:
-            InvalidValue: that is no payment method's id.
+            InvalidValue: it is not the id of a payment method.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
             TooManyDeclines, ScopeRequired: see `LimitDeclines`.

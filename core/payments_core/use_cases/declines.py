@@ -1,21 +1,22 @@
-"""Who tries stolen cards is refused, before anything is asked of the gateway.
+"""Limit declined cards, against card testing, before the gateway is called.
 
-Rule 1: a user whose cards were declined `declines_max` times within an hour sets up no
-        card, gives none, and begins or changes no subscription that costs, until the
+Rule 1: a user whose cards were declined `declines_max` times within an hour cannot set
+        up or update a card, or begin or change a subscription that costs, until the
         oldest of these declines leaves the hour.
-Rule 2: a decline is an operation of ours during which the bank said no, whatever the
-        operation came to: a change that waits to be paid counts as well. A bank that
-        wants the payer to confirm has said nothing yet. What events report does not
-        count: they tell of the same declines once more, and of renewals that failed,
-        after which an honest user has to give another card. Nor does what is declined
-        in the browser: that is between the payer and the gateway.
-Rule 3: the user is counted, and not the caller: an application's backend calls as
-        an administrator, and a card tester comes through it. Only who says so goes on
-        despite declines, an operator by hand, and only as an administrator.
-Rule 4: what was begun goes on, and what has ended is answered as it was.
+Rule 2: a decline is an operation of ours during which the bank said no, whatever its
+        outcome: a change that waits for its payment counts too. A bank that requires
+        authentication has not declined. Declines reported by events do not count: they
+        repeat the same declines, and report failed renewals, after which an honest user
+        must give another card. Declines in the browser do not count either: our service
+        does not see them.
+Rule 3: declines count for the user, not for the caller: an application's backend calls
+        as an administrator, and a card tester may come through it. Only an explicit
+        request of an administrator continues despite declines.
+Rule 4: an operation that has begun continues, and one that has ended is answered
+        unchanged.
 
-They are counted before the operation begins, so as many more may be declined as may
-be under way at once: one of a kind, and one start for each product.
+Declines are counted before the operation begins, so the limit can be exceeded by the
+operations that may run at once: one of a kind, and one start for each product.
 """
 
 import math
@@ -36,7 +37,7 @@ WINDOW: Final = timedelta(hours=1)
 
 @attrs.frozen
 class LimitDeclines:
-    """`declines_max` is for one user in an hour; 0 is no limit."""
+    """`declines_max` is per user and hour; 0 means no limit."""
 
     intents: IntentDirectory
     clock: Clock
@@ -48,11 +49,11 @@ class LimitDeclines:
     ) -> None:
         """Refuse a new operation of a user whose cards were declined too often.
 
-        `despite` lets an administrator go on.
+        `despite` skips the limit, for an administrator.
 
         Raises:
             ScopeRequired: `despite`, and the caller is no administrator.
-            TooManyDeclines: not before the oldest decline has left the hour.
+            TooManyDeclines: until the oldest decline leaves the hour.
         """
         if despite:
             caller.require_admin()
@@ -66,7 +67,7 @@ class LimitDeclines:
         raise TooManyDeclines(max(1, math.ceil((until - now).total_seconds())))
 
     async def refused_until(self, user_id: UserId, now: datetime) -> datetime | None:
-        """Return when a card of the user is tried again; None: now."""
+        """Return when a card of the user may be tried again; None: now."""
         if not self.declines_max:
             return None
         declines = await self.intents.declines_of(

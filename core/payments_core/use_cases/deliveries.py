@@ -1,4 +1,4 @@
-"""Deliveries, for the people who run the service: list, show, replay."""
+"""Deliveries, for operators: list, show, replay."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -23,13 +23,13 @@ from payments_core.ports import (
     SystemClock,
 )
 
-# So many are replayed with one statement, or looked at with one.
+# Deliveries replayed with one statement, and changes read with one.
 BATCH: Final = 500
 LOOKED_AT: Final = 10_000
 
 
 async def change_at(feed: FeedReader, position: int) -> FeedChange | None:
-    """Return the change at a position; None: there is none, or its user was erased."""
+    """Return the change at a position; None: none exists, or its user was erased."""
     page = await feed.page(position - 1, 1)
     return next((it for it in page.changes if it.position == position), None)
 
@@ -46,7 +46,7 @@ class ListDeliveries:
         limit: int,
         caller: Caller,
     ) -> DeliveryPage:
-        """Return deliveries that are open or dead, in the order of their keys.
+        """Return open and dead deliveries, in the order of their keys.
 
         Raises:
             ScopeRequired: the caller is no administrator.
@@ -63,11 +63,11 @@ class ReadDelivery:
     async def __call__(
         self, key: DeliveryKey, *, caller: Caller
     ) -> tuple[Delivery, FeedChange | None]:
-        """Return a delivery that is open or dead, and its change.
+        """Return an open or dead delivery, and its change.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            DeliveryNotFound: there is none: it is delivered, or never was one.
+            DeliveryNotFound: it does not exist: it was delivered, or never created.
         """
         caller.require_admin()
         found = await self.deliveries.find(key)
@@ -78,9 +78,9 @@ class ReadDelivery:
 
 @attrs.frozen
 class ReplayDeliveries:
-    """Deliver again: due at once, for three days anew.
+    """Replays deliveries: due at once, and tried for another three days.
 
-    What is under way at this moment is left as it is. A dry run does not ask for room.
+    A delivery in progress is unchanged. A dry run does not check the limit.
     """
 
     queue: DeliveryQueue
@@ -88,13 +88,13 @@ class ReplayDeliveries:
     system_clock: SystemClock
 
     async def one(self, key: DeliveryKey, *, dry_run: bool, caller: Caller) -> None:
-        """Deliver one again: dead, waiting, or delivered before.
+        """Replay one delivery: dead, waiting, or already delivered.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            DeliveryNotFound: there is no such change, the endpoint has not come to it,
-                its user was erased, or it is under way.
-            TooManyOpen: there is no room for it.
+            DeliveryNotFound: there is no such change, the endpoint has not reached it,
+                its user was erased, or it is in progress.
+            TooManyOpen: the endpoint is at its limit.
         """
         caller.require_admin()
         done = await self._replay([key], dry_run=dry_run)
@@ -106,12 +106,12 @@ class ReplayDeliveries:
     async def dead(
         self, endpoint: str, *, dry_run: bool, caller: Caller
     ) -> AsyncIterator[Sequence[DeliveryKey]]:
-        """Deliver again all that is dead of an endpoint; yield each batch.
+        """Replay all dead deliveries of an endpoint; yield each batch.
 
         Raises:
             ScopeRequired: the caller is no administrator.
             StoreUnavailable: what was yielded stays replayed.
-            TooManyOpen: there was room for what was yielded.
+            TooManyOpen: what was yielded is replayed, the rest is above the limit.
         """
         caller.require_admin()
         async for done in self._each(self._dead(endpoint), dry_run=dry_run):
@@ -127,10 +127,10 @@ class ReplayDeliveries:
         caller: Caller,
         after: int = 0,
     ) -> AsyncIterator[Sequence[DeliveryKey]]:
-        """Deliver again the changes of a time, delivered or not; yield each batch.
+        """Replay the changes of a period, delivered or not; yield each batch.
 
-        Those that became known from one moment on and before another, as far as the
-        endpoint has come; `after` a position.
+        The changes from `since` on and before `until`, as far as the endpoint has come,
+        and `after` a position.
 
         Raises:
             ScopeRequired, StoreUnavailable, TooManyOpen: see `dead`.
@@ -165,7 +165,7 @@ class ReplayDeliveries:
     async def _each(
         self, wanted: AsyncIterator[Sequence[DeliveryKey]], *, dry_run: bool
     ) -> AsyncIterator[Sequence[DeliveryKey]]:
-        """Replay in batches until there is no room; what is left then is counted."""
+        """Replay in batches up to the limit of open deliveries, then count the rest."""
         first: DeliveryKey | None = None
         count = 0
         async for keys in wanted:

@@ -1,12 +1,12 @@
-"""Erase a user for good, and go on with an erasure that was cut off.
+"""Erase a user permanently, and continue an interrupted erasure.
 
-Rule 1: what stands against it is said, and nothing is done. It is looked at once more
-        in the moment in which it is done.
-Rule 2: in one moment all that is found of the user is a pseudonym's, and the tombstones
-        are there: nothing that comes later is theirs. What was being recorded at that
-        moment has ended a little later; then the events are looked through.
-Rule 3: cut off, it goes on when it is asked for again. Done, it is done for good. By an
-        e-mail the user who has it now is meant first.
+Rule 1: if something open prevents the erasure, that is reported and nothing is done. It
+        is checked again in the transaction that erases.
+Rule 2: one transaction moves everything found of the user to a pseudonym and writes the
+        tombstones: nothing that arrives later is linked to the user. Saves that were
+        running then have ended a little later; then the events are searched.
+Rule 3: an interrupted erasure continues when it is requested again; a finished one
+        cannot be undone. An e-mail means first the user who has it now.
 """
 
 import asyncio
@@ -39,20 +39,20 @@ SETTLED_S: Final = SETTLED.total_seconds()
 
 @attrs.frozen(kw_only=True)
 class Erased:
-    """Who has what is left, and how many events mentioned the user."""
+    """The pseudonym that owns what is left, and how many events named the user."""
 
     pseudonym: UserId
     events: int
 
 
 class ErasureListener:
-    """Hears how far an erasure is; this one drops it."""
+    """Receives the progress of an erasure; this class ignores it."""
 
     def begun(self, wait_s: float) -> None:
-        """Hear that all but the events is done; they are looked at in `wait_s`."""
+        """Receive that all but the events is erased; they follow in `wait_s`."""
 
     def settled(self) -> None:
-        """Hear that the events are being looked through."""
+        """Receive that the events are being searched."""
 
 
 @attrs.frozen
@@ -67,13 +67,13 @@ class EraseAccount:
     async def what_is_open(
         self, user: UserId | Email, *, caller: Caller
     ) -> tuple[UserId, Sequence[str]]:
-        """Return whom it would erase, and what stands against it.
+        """Return the user it would erase, and what prevents it.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            AccountErased: it was done before.
+            AccountErased: the user is already erased.
             AccountNotFound: there is no such account.
-            ErasureKeyUnusable: there is no key for the tombstones.
+            ErasureKeyUnusable: the key of the tombstones is not configured.
         """
         caller.require_admin()
         unfinished = await self._unfinished(user)
@@ -92,14 +92,14 @@ class EraseAccount:
         settled_s: float = SETTLED_S,
         listener: ErasureListener | None = None,
     ) -> Erased:
-        """Erase a user; `settled_s` later their events.
+        """Erase a user, and their events `settled_s` later.
 
         Raises:
             ScopeRequired, AccountErased, AccountNotFound, ErasureKeyUnusable: as above.
-            AccountInUse: something of theirs is under way.
-            InvalidValue: the reason, which is kept, names the user.
-            AccountBusy: others change the account all the time; do it again.
-            StoreUnavailable: ask for it again, it goes on.
+            AccountInUse: something of the user is open.
+            InvalidValue: the reason, which is stored, names the user.
+            AccountBusy: every try met a concurrent change; call again.
+            StoreUnavailable: call again to continue.
         """
         caller.require_admin()
         whose = await self._unfinished(user)
@@ -135,7 +135,7 @@ class EraseAccount:
                 raise AccountBusy
             return erasure.pseudonym
 
-        # While others change the account.
+        # Retried while others change the account.
         return await Patience(self.sleep)(begun)
 
     async def _account(self, user: UserId | Email) -> PaymentAccount:
@@ -152,7 +152,7 @@ class EraseAccount:
                 histories=user,
                 whole_histories=user,
                 open_intents=user,
-                # It has the former e-mails and customers of these users.
+                # This loads the former e-mails and customers of these users.
                 unlinked=LinkKeys(user),
             )
         )
@@ -167,15 +167,15 @@ class EraseAccount:
 def _refuse_naming(
     account: PaymentAccount, former: Sequence[FormerKey], by_hand: ByHand
 ) -> None:
-    """Refuse a reason that says who it was.
+    """Refuse a reason that names the user.
 
     Raises:
-        InvalidValue: it does.
+        InvalidValue: the reason names the user.
     """
     said = by_hand.reason.lower()
     names = [account.email.text, account.email.key, account.customer_id]
     names += [it.key for it in former if it.user_id == account.user_id]
-    # Not in the midst of a word; whatever stands around it otherwise.
+    # Not inside a word, but next to any other character.
     user = rf"(?<![^\W_]){re.escape(account.user_id.lower())}(?![^\W_])"
     if re.search(user, said) or any(it and it.lower() in said for it in names):
-        raise InvalidValue("reason", "it names the user, and is kept for good")
+        raise InvalidValue("reason", "it names the user, and is stored permanently")

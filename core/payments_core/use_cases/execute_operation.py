@@ -1,11 +1,11 @@
-"""Execute an operation at the gateway: begun, run, answered; the same for everybody.
+"""Execute an operation at the gateway: begin, run and answer it, for every caller.
 
-Rule 1: the intent is saved before anything is asked. What runs it holds its lease;
-        when that has run out, the worker goes on, or the caller who asks again.
-Rule 2: the caller waits for a while and is answered from the intent. The operation
-        goes on without the caller.
-Rule 3: the outcome, and all facts that follow from it, are saved at once.
-Rule 4: a save whose reply was lost is run again, and recognises what it wrote.
+Rule 1: the intent is saved before anything is sent. The process that runs it holds its
+        lease; after the lease has expired, the worker or a repeated request continues.
+Rule 2: the caller waits for a limited time and is answered from the intent. The
+        operation continues without the caller.
+Rule 3: the outcome and all facts that follow from it are saved in one transaction.
+Rule 4: a save whose reply was lost is retried, and recognises what it wrote.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ from payments_core.operations.start import (
 from payments_core.ports import Clock, Ledger, NewId, PaymentGateway, SystemClock
 from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
-# A browser that waits is told where to ask after that long.
+# After that long a waiting browser gets the URL to poll.
 ANSWER_WITHIN_S: Final = 8.0
 SAVE_TRIES_MAX: Final = 5
 STARTS_MAX: Final = 25
@@ -98,7 +98,7 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class ExecutedOperation:
-    """An intent as it is when its caller is answered: ended, or still open."""
+    """An intent when its caller is answered: ended, or still open."""
 
     intent: Intent
     replayed: bool = False
@@ -106,7 +106,7 @@ class ExecutedOperation:
 
 @attrs.frozen
 class FoundOperation:
-    """What was there before an operation was begun; `executed` is the same, ended."""
+    """What exists before an operation begins; `executed`: it was requested before."""
 
     request: OperationRequest
     snapshot: Snapshot
@@ -132,15 +132,15 @@ class ExecuteOperation:
     async def find(
         self, request: OperationRequest, rule: Rule = no_rule
     ) -> FoundOperation:
-        """Return what there is before an operation begins.
+        """Return what exists before an operation begins.
 
         `rule` raises what is wrong with the account.
 
         Raises:
             AccountNotFound: there is no such user.
-            IdempotencyKeyReused: the key came with another request.
-            OperationInProgress: another process runs what the key names.
-            StoreUnavailable: ask again.
+            IdempotencyKeyReused: the key was used with another request.
+            OperationInProgress: another process runs the operation of the key.
+            StoreUnavailable: call again.
         """
         snapshot = await self.ledger.load(lookup_of(request))
         rule(account_in(snapshot))
@@ -157,16 +157,16 @@ class ExecuteOperation:
         found: FoundOperation | None = None,
         wait_s: float | None = ANSWER_WITHIN_S,
     ) -> ExecutedOperation:
-        """Return the intent of what is asked for, ended if that took no longer.
+        """Execute a request and return its intent, ended if that took at most `wait_s`.
 
-        `rule` raises what the account forbids. Without `wait_s` it is run as far as it
-        goes.
+        `rule` raises what the account forbids. `wait_s` of None: wait until it ends or
+        must be retried later.
 
         Raises:
             AccountNotFound, IdempotencyKeyReused, OperationInProgress: see `find`; or
                 another operation of the kind is open on the subject.
-            AccountBusy: the account was changed by others all the time.
-            StoreUnavailable: ask again, with the same key.
+            AccountBusy: every try met a concurrent change of the account.
+            StoreUnavailable: call again, with the same key.
         """
         started, snapshot = await self._started(
             request, rule, found.snapshot if found else None
@@ -176,32 +176,32 @@ class ExecuteOperation:
         running = asyncio.create_task(
             self._resumed(started.intent, snapshot, started.customer)
         )
-        # The loop itself keeps no strong reference to a task.
+        # The event loop keeps no strong reference to a task.
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         finished, _ = await asyncio.wait({running}, timeout=wait_s)
         return ExecutedOperation(running.result() if finished else started.intent)
 
     async def drain(self) -> None:
-        """Return when nothing runs any more."""
+        """Wait until no operation runs."""
         while self._running:
             await asyncio.wait(self._running)
 
     async def resume(self, intent: Intent) -> Intent:
-        """Go on with an intent that is leased to us, as far as it goes.
+        """Continue an intent that is leased to us, as far as possible.
 
-        Return it as it is then: ended, or open, to go on later.
+        Return it as it is then: ended, or open, to be continued later.
 
         Raises:
-            StoreUnavailable: it is open; its lease runs out, and the worker goes on.
+            StoreUnavailable: it is open; the worker continues when its lease expires.
         """
         return await self._resumed(intent, await self._load(intent.user_id), None)
 
     async def resume_open(self, user_id: UserId) -> None:
-        """Go on now with a user's open intents that no process runs, as far as it goes.
+        """Continue a user's open intents that no process runs, as far as possible.
 
-        One after the other: one may need another. Those that cannot go on are as due
-        afterwards as if the worker had tried.
+        One after the other, because one may need another. Intents that cannot continue
+        get the same due time as after an attempt of the worker.
 
         Raises:
             AccountNotFound: there is no such user.
@@ -221,12 +221,12 @@ class ExecuteOperation:
             await self.resume(claimed)
 
     async def call_off(self, intent: Intent) -> Intent:
-        """End an open intent that nobody runs; return it as it is then.
+        """End an open intent that no process runs; return it as it is then.
 
         Raises:
             NotToBeCalledOff: what it may have done cannot be undone.
-            OperationInProgress: a process runs it at this moment.
-            StoreUnavailable: ask again.
+            OperationInProgress: a process runs it now.
+            StoreUnavailable: call again.
         """
         if not intent.may_be_called_off:
             raise NotToBeCalledOff
@@ -242,7 +242,7 @@ class ExecuteOperation:
         facts, touched = [], list[str]()
         if mine.calls and account.customer_id is not None:
             job = customer_job(account.customer_id)
-            # What comes of it later is seen then, and ended.
+            # A subscription that it creates later is found by this sync, and cancelled.
             facts.append(SyncNeeded(job, _CALLED_OFF, after=REISSUE_AFTER))
             touched = await self._made_by(mine, account.customer_id)
         refusal = Refusal(code=CalledOff.code, reason=str(CalledOff()))
@@ -255,13 +255,13 @@ class ExecuteOperation:
         return (await self._end(mine, account, result))[0]
 
     async def _made_by(self, intent: Intent, customer: CustomerId) -> list[str]:
-        """Return the subscriptions that came of an intent so far, as far as we know."""
+        """Return the subscriptions known to be created by an intent so far."""
         answers = (it.answer.subscription for it in intent.calls if it.answer)
         made = [it.gateway_id for it in answers if it]
         try:
             sold = await self.gateway.subscriptions_of(customer)
         except (GatewayUnavailable, GatewayObjectMissing, GatewayRefused):
-            # Events and a later sync tell.
+            # Events and a later sync will report the rest.
             return made
         return [*made, *(it.gateway_id for it in sold if it.intent_id == intent.id)]
 
@@ -273,7 +273,7 @@ class ExecuteOperation:
     async def _started(
         self, request: OperationRequest, rule: Rule, snapshot: Snapshot | None
     ) -> tuple[StartedOperation, Snapshot]:
-        """Save the intent of what is asked for, or find it."""
+        """Save the intent of a request, or find the existing one."""
         new = new_intent(request, self.new_id, self._now())
         for _ in range(STARTS_MAX):
             if snapshot is None:
@@ -303,7 +303,7 @@ class ExecuteOperation:
     ) -> Intent:
         account = account_in(snapshot)
         if intent.state is IntentState.NEW and intent.may_be_abandoned(self.clock()):
-            # A request of the day before yesterday is not carried out any more.
+            # A request older than a day is no longer carried out.
             return (await self._end(intent, account, _ABANDONED_RESULT))[0]
         if intent.kind in NEED_CUSTOMER and account.customer_id is None:
             customer = customer or await self._customer_started(intent, snapshot)
@@ -316,21 +316,21 @@ class ExecuteOperation:
                 result = OperationResult(state=made.state, outcome=made.outcome)
                 return (await self._end(intent, account, result))[0]
             if account.customer_id is None:
-                # Another operation made the customer meanwhile.
+                # Another operation created the customer meanwhile.
                 account = account_in(await self._load(account.user_id))
             if account.customer_id is None:
-                # It was bound to another account, which no time mends by itself.
+                # It was bound to another account; waiting does not change that.
                 return await self._reschedule(intent, RetryLater())
         return (await self._run(intent, account, snapshot.sequence))[0]
 
     def _soon(self) -> RetryLater:
-        """Return when to retry, while another operation makes the customer."""
+        """Return when to retry, while another operation creates the customer."""
         return RetryLater(self.system_clock() + CUSTOMER_WITHIN)
 
     async def _customer_started(
         self, intent: Intent, snapshot: Snapshot
     ) -> Intent | None:
-        """Begin to make the customer that an intent needs; None if it has to wait."""
+        """Begin to create the customer that an intent needs; None if it must wait."""
         new = customer_for(
             intent.kind,
             snapshot,
@@ -373,7 +373,7 @@ class ExecuteOperation:
         except PaymentsError:
             raise
         except Exception:
-            # A bug costs an attempt: it is tried later and later, and not all the time.
+            # A bug costs an attempt: the intent is retried with back-off.
             await self._reschedule(run.intent, RetryLater())
             raise
         return await self._end(run.intent, account, run.counted(result))
@@ -384,7 +384,7 @@ class ExecuteOperation:
         except GatewayRefused as error:
             return _refused(run, refusal_of(error))
         except Rejected as error:
-            # Removed, here or there, since it was asked: no repetition brings it again.
+            # Deleted since the request, here or at the gateway: a retry does not help.
             return _refused(run, Refusal(code=error.code, reason=str(error)))
         except GatewayMisconfigured as error:
             if run.awaits_answer:
@@ -399,12 +399,13 @@ class ExecuteOperation:
     async def _end(
         self, intent: Intent, account: PaymentAccount, result: OperationResult
     ) -> tuple[Intent, PaymentAccount]:
-        """Save the outcome, and all that follows from it, at once."""
+        """Save the outcome and all that follows from it in one transaction."""
         ended = attrs.evolve(
             intent.ended(result.state, result.outcome), writer=self.new_id()
         )
         if ended.is_key_refused:
-            # Nobody decided on it: who asks again with its key begins anew.
+            # The operation was not decided on: a repeated request with its key begins
+            # anew.
             ended = attrs.evolve(ended, key=None)
         facts = (*result.facts, *_syncs(result.touched))
         source = SourcedFacts(facts=facts, intent=ended)
@@ -420,16 +421,16 @@ class ExecuteOperation:
         return attrs.evolve(ended, version=ended.version + 1), after
 
     async def _record_lost(self, facts: Sequence[Fact]) -> None:
-        """Record what was found although another process has the intent: it is true.
+        """Record the facts found, which hold although another process has the intent.
 
-        A subscription is synced instead: it may be one too many, and a sync ends that.
-        So is a card, which may pay nothing any more.
+        A subscription is synced instead: it may be one too many, and a sync cancels it.
+        A card is synced too: it may no longer be the one that pays.
         """
         for fact in facts:
             await self.record([SourcedFacts(facts=(_synced(fact),))])
 
     async def _reschedule(self, intent: Intent, reason: RetryLater) -> Intent:
-        """Give the intent back, to go on later."""
+        """Release the intent, to be continued later."""
         try:
             after = intent.rescheduled(self.system_clock(), reason.until)
             return await self._save(after)
@@ -437,17 +438,17 @@ class ExecuteOperation:
             return await self._current(intent)
 
     async def _current(self, intent: Intent) -> Intent:
-        """Return an intent as it is by now, whichever process has it."""
+        """Return an intent as it is now, whichever process has it."""
         snapshot = await self.ledger.load(Lookup(intents=frozenset({intent.id})))
         return next(iter(snapshot.intents), intent)
 
     # Saving
 
     async def _save(self, intent: Intent) -> Intent:
-        """Save an intent that is leased to us; return it as it is kept.
+        """Save an intent that is leased to us; return it as saved.
 
         Raises:
-            StopRun: another process has it by now.
+            StopRun: another process has it now.
             StoreUnavailable: it may or may not be saved.
         """
         intent = attrs.evolve(intent, writer=self.new_id())
@@ -470,12 +471,12 @@ class ExecuteOperation:
         try:
             (saved,) = await self.ledger.save([changes], at=self.clock())
         except SaveTimedOut as error:
-            # For the caller it is the same: the outcome is unknown, ask again.
+            # The same for the caller: the outcome is unknown, retry.
             raise StoreUnavailable from error
         return saved
 
     async def _again_if_lost(self, save: Callable[[], Awaitable[_T]]) -> _T:
-        """Run a save again whose reply was lost; what it wrote is recognised."""
+        """Retry a save whose reply was lost; it recognises what it wrote."""
         for _ in range(SAVE_TRIES_MAX - 1):
             try:
                 return await save()
@@ -500,7 +501,7 @@ def _refused(run: OperationRun, refusal: Refusal) -> OperationResult:
     customer = run.account.customer_id
     facts = []
     if customer is not None and refusal.field == "customer":
-        # Deleted, maybe, and nobody told us: then it is let go.
+        # Maybe deleted, without an event yet: a sync then unbinds it.
         facts.append(SyncNeeded(customer_job(customer), "it was refused"))
     return OperationResult(
         state=IntentState.REFUSED,
@@ -542,14 +543,14 @@ def _syncs(gateway_ids: Sequence[str]) -> list[SyncNeeded]:
 
 
 def _card_syncs(run: OperationRun) -> list[SyncNeeded]:
-    """Ask which card pays, where an intent that failed may have changed it."""
+    """Request a sync of the card, if an intent that failed may have changed it."""
     if run.intent.call(Step.MAKE_DEFAULT) is None:
         return []
     return [SyncNeeded(customer_job(run.customer_id), "a new card was made default")]
 
 
 def _touched(run: OperationRun) -> Sequence[str]:
-    """Return the subscriptions that an intent met before it failed."""
+    """Return the subscriptions that an intent touched before it failed."""
     answers = [call.answer for call in run.intent.calls if call.answer]
     made = [it.subscription.gateway_id for it in answers if it.subscription]
     return [*made, *run.touched]

@@ -1,4 +1,4 @@
-"""Why a user has paid or not, now and at a past moment."""
+"""Explain why a user has paid or not, now and at a past time."""
 
 from datetime import datetime
 from typing import Final
@@ -17,13 +17,13 @@ from payments_core.ports import AccountHistory, Clock
 from payments_core.use_cases.accounts import GetAuthorizedAccount
 from payments_core.use_cases.declines import LimitDeclines
 
-# Who changes an account all the time is explained all the same.
+# An account that changes all the time is explained after that many reads.
 READS_MAX: Final = 3
 
 
 @attrs.frozen
 class PastVerdict:
-    """What was known of a user at a moment: what was logged last by then."""
+    """What was known of a user at a time: the last verdict logged by then."""
 
     user_id: UserId
     at: datetime
@@ -41,8 +41,8 @@ class ExplainUser:
     async def __call__(self, user: UserId | Email, *, caller: Caller) -> Explanation:
         """Explain what is known of a user now.
 
-        What is unlinked or quarantined, and what was done by hand, is told to who
-        reads all users.
+        Unlinked and quarantined things, and acts by hand, are included only for a
+        caller who may read all users.
 
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
@@ -56,9 +56,9 @@ class ExplainUser:
         return explain(facts.for_the_user(), now=now, policy=policy).for_the_user()
 
     async def _facts(self, user: UserId | Email, caller: Caller) -> AccountFacts:
-        """Return what is kept; of an account that is being changed, at last the newest.
+        """Return the stored facts, read again if the account changes meanwhile.
 
-        The facts are read one kind after the other: they are those of one moment if the
+        The kinds of facts are read one after the other: they are consistent if the
         account has the same version before and after.
         """
         account = await self.reach(user, caller=caller, reading=True)
@@ -74,10 +74,10 @@ class ExplainUser:
     async def at(
         self, user: UserId | Email, moment: datetime, *, caller: Caller
     ) -> PastVerdict:
-        """Return what was known of a user at a moment, and what it was known by.
+        """Return what was known of a user at a time, and from which facts.
 
         Raises:
-            InvalidValue: the moment is yet to come.
+            InvalidValue: the time is in the future.
             NotRecorded: nothing was logged by then.
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """

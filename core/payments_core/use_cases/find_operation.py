@@ -1,4 +1,4 @@
-"""Find the account that an operation is about, and the operation, by one load."""
+"""Find an operation and its account with one load."""
 
 from collections.abc import Callable
 
@@ -19,19 +19,19 @@ async def find_operation(  # noqa: PLR0913  # who asks whom for what
     caller: Caller,
     rule: Rule = no_rule,
 ) -> FoundOperation:
-    """Return what there is before an operation begins.
+    """Return what exists before an operation begins.
 
-    `rule` raises what is wrong with the account, whatever was asked for before.
+    `rule` raises what is wrong with the account, also for a repeated request.
 
     Raises:
         AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
     """
-    # Their own account, or an administrator asks: nothing to look up first.
+    # The caller's own account, or an administrator: no look-up is needed first.
     if not isinstance(user, Email) and (caller.is_admin or caller.is_user(user)):
         try:
             return await execute.find(request_of(user), rule)
         except AccountNotFound:
-            pass  # The first call of a user registers them.
+            pass  # The first call of a user registers the user.
     account = await reach(user, caller=caller)
     return await execute.find(request_of(account.user_id), rule)

@@ -1,4 +1,4 @@
-"""Operations that were begun: read how far one is, call one off."""
+"""Operations that have begun: read their state, call them off."""
 
 import attrs
 
@@ -14,10 +14,10 @@ class ReadIntent:
     intents: IntentDirectory
 
     async def __call__(self, id_: IntentId, *, caller: Caller) -> Intent:
-        """Return an intent of the caller's, or any for an administrator.
+        """Return an intent of the caller, or any intent for an administrator.
 
         Raises:
-            IntentNotFound: there is none, or it is another's.
+            IntentNotFound: it does not exist, or is another user's.
         """
         intent = await self.intents.find(id_)
         if intent is None or not (caller.is_admin or caller.is_user(intent.user_id)):
@@ -27,7 +27,7 @@ class ReadIntent:
 
 @attrs.frozen
 class CallOffIntent:
-    """End an operation that is open, before it is known what came of it."""
+    """End an open operation before its outcome is known."""
 
     read: ReadIntent
     execute: ExecuteOperation
@@ -35,14 +35,14 @@ class CallOffIntent:
     async def __call__(self, id_: IntentId, *, caller: Caller) -> Intent:
         """Return the intent, ended; calling it off again changes nothing.
 
-        A subscription that comes of it later is ended.
+        If it creates a subscription later, that is cancelled.
 
         Raises:
-            IntentNotFound: there is none, or it is another's.
+            IntentNotFound: it does not exist, or is another user's.
             IntentEnded: it succeeded, was refused, or was given up.
             NotToBeCalledOff: what it may have done cannot be undone.
-            OperationInProgress: a process runs it at this moment.
-            StoreUnavailable: ask again.
+            OperationInProgress: a process runs it now.
+            StoreUnavailable: call again.
         """
         intent = await self.read(id_, caller=caller)
         if not intent.open:

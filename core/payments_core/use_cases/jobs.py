@@ -1,4 +1,4 @@
-"""The worker's jobs, for the people who run the service: list, show, retry."""
+"""The worker's jobs, for operators: list, show, retry."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from payments_core.ports import JobDirectory
 from payments_core.use_cases.record_facts import RecordFacts
 
 BY_HAND: Final = "asked for by hand"
-# So many are asked for with one save.
+# Jobs per save.
 BATCH: Final = 100
 
 
@@ -36,9 +36,9 @@ class ListJobs:
         limit: int,
         caller: Caller,
     ) -> JobPage:
-        """Return jobs that are open, or those of them that are failing.
+        """Return open jobs, or only the failing ones.
 
-        Of a kind, and due since a moment, if these are given.
+        `kind` and `since` (due since a time) restrict them.
 
         Raises:
             ScopeRequired: the caller is no administrator.
@@ -54,11 +54,11 @@ class ReadJob:
     jobs: JobDirectory
 
     async def __call__(self, key: JobKey, *, caller: Caller) -> Job:
-        """Return a job, also one that is done.
+        """Return a job, open or done.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            JobNotFound: there is none.
+            JobNotFound: the job does not exist.
         """
         caller.require_admin()
         job = await self.jobs.find(key)
@@ -69,9 +69,9 @@ class ReadJob:
 
 @attrs.frozen
 class RetryJobs:
-    """Ask for jobs again: they are due at once, with their quick attempts.
+    """Retry jobs: they are due at once, with their quick attempts.
 
-    To ask for one again that is open is harmless; who has it now does it once more.
+    Retrying an open job is harmless; if it runs now, it runs once more.
     """
 
     record: RecordFacts
@@ -79,11 +79,11 @@ class RetryJobs:
     read: ReadJob
 
     async def one(self, key: JobKey, reason: str | None, *, caller: Caller) -> Job:
-        """Return the job as it is then; one that was done is done again.
+        """Retry a job, also one that is done; return it as it is then.
 
         Raises:
             ScopeRequired, JobNotFound: see `ReadJob`.
-            InvalidValue: a reason is given, and it is none.
+            InvalidValue: the reason is invalid.
         """
         job = await self.read(key, caller=caller)
         await self._ask([job], ByHand.maybe(caller.user_id, reason))
@@ -100,12 +100,12 @@ class RetryJobs:
         dry_run: bool = False,
         caller: Caller,
     ) -> AsyncIterator[Sequence[JobKey]]:
-        """Ask for all open jobs that are such, a batch a save; yield each batch.
+        """Retry all matching open jobs, one save for each batch; yield each batch.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: a reason is given, and it is none.
-            StoreUnavailable: what was yielded stays asked for.
+            InvalidValue: the reason is invalid.
+            StoreUnavailable: the jobs yielded so far are retried.
         """
         caller.require_admin()
         decided = ByHand.maybe(caller.user_id, reason)

@@ -1,9 +1,8 @@
-"""Ask again where the gateway is busy, and not for ever.
+"""Retry calls to a busy gateway, a limited number of times.
 
-Rule 1: a call that was not made, or not answered, is made again, later and later. One
-        that was not made is given up after `TRIES_MAX`, one that was not answered after
-        `UNANSWERED_MAX` times.
-Rule 2: a refused key is given up at once.
+Rule 1: a call that was not made, or not answered, is retried with back-off: up to
+        `TRIES_MAX` times if it was not made, `UNANSWERED_MAX` if it was not answered.
+Rule 2: a refused key is not retried.
 """
 
 import asyncio
@@ -27,12 +26,12 @@ UNANSWERED_MAX: Final = 3
 
 _T = TypeVar("_T")
 Sleep = Callable[[float], Awaitable[None]]
-# Hears of each wait: why, and for how long.
+# Called for each wait: why, and for how many seconds.
 OnWait = Callable[[Exception, float], None]
 
 
 def untold(_: Exception, __: float) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 @attrs.frozen
@@ -41,11 +40,11 @@ class Patience:
     on_wait: OnWait = untold
 
     async def __call__(self, action: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what the action returns, as soon as it does.
+        """Run the action until it succeeds, and return its result.
 
         Raises:
-            AccountBusy, GatewayUnavailable: several times in a row.
-            GatewayMisconfigured: our key was refused; to wait does not help.
+            AccountBusy, GatewayUnavailable: it failed several times in a row.
+            GatewayMisconfigured: our key was refused; waiting does not help.
         """
         unanswered = 0
         for attempt in range(1, TRIES_MAX):

@@ -1,4 +1,4 @@
-"""Whose a payment is, by hand: an administrator decides, with a reason."""
+"""Link a payment to a user by hand: an administrator decides, with a reason."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from payments_core.use_cases.record_facts import RecordFacts
 
 @attrs.frozen
 class PaymentLink:
-    """A payment, whose it is, and the last that was decided of that by hand."""
+    """A payment with its owner, and the latest decisions by hand about the owner."""
 
     record: PaymentRecord
     changes: Sequence[LoggedChange]
@@ -32,11 +32,11 @@ class ReadPaymentLink:
     log: AuditLog
 
     async def __call__(self, id_: PaymentId, *, caller: Caller) -> PaymentLink:
-        """Return a payment that we have kept.
+        """Return a stored payment.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            PaymentNotFound: it is not known.
+            PaymentNotFound: it is not stored.
         """
         caller.require_admin()
         record = await self.payments.find(id_)
@@ -48,11 +48,11 @@ class ReadPaymentLink:
 
 @attrs.frozen
 class LinkPayment:
-    """Link a payment to a user, or to nobody: nothing else does then.
+    """Link a payment to a user, or unlink it: nothing else changes its owner then.
 
-    One that we have not kept, as its events are in conflict, is fetched, and so is one
-    of which it is not known what it paid. One that we have kept is unlinked also where
-    the gateway has it not.
+    A payment is fetched if it is not stored, because its events are in conflict, or if
+    it is not known what it paid. A stored payment can be unlinked even if the gateway
+    does not have it.
     """
 
     record: RecordFacts
@@ -68,17 +68,17 @@ class LinkPayment:
         also: Sequence[Fact] = (),
         caller: Caller,
     ) -> PaymentLink:
-        """Return the payment as it is linked then; what is `also` a fact is saved, too.
+        """Link the payment and return it; the facts in `also` are saved with it.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: the reason is none.
+            InvalidValue: the reason is invalid.
             AccountNotFound: there is no such user.
-            PaymentNotFound: neither we nor the gateway know the payment.
-            PaymentLinked: it is linked to another user, or would be if it was kept.
-            PaymentOfSubscription: it paid for a subscription of another user; or it
-                is to be taken from whose subscription it paid for.
-            GatewayUnavailable: it could not be asked.
+            PaymentNotFound: it exists neither here nor at the gateway.
+            PaymentLinked: it is linked to another user, or would be if it was stored.
+            PaymentOfSubscription: it paid for a subscription of another user, or it is
+                to be unlinked from the user of the subscription that it paid for.
+            GatewayUnavailable: it could not be fetched.
         """
         caller.require_admin()
         by_hand = ByHand.of(caller.user_id, reason)
@@ -89,9 +89,9 @@ class LinkPayment:
     async def check(
         self, id_: PaymentId, user_id: UserId | None, *, caller: Caller
     ) -> PaymentLink | None:
-        """Return the payment if we have kept it; of another one the gateway is asked.
+        """Check whether it can be linked; return it if it is stored, else fetch it.
 
-        It is decided as when it is linked, and nothing is saved.
+        The same rules apply as when it is linked, and nothing is saved.
 
         Raises:
             ScopeRequired, AccountNotFound, PaymentNotFound, PaymentLinked,
@@ -134,9 +134,9 @@ class LinkPayment:
 
 
 def _is_asked(payment: Payment, user_id: UserId | None) -> bool:
-    """Say whether the gateway is asked what a payment paid that is kept.
+    """Say whether a stored payment must be fetched to know what it paid.
 
-    Before one of a subscription's is taken away, too: it may be invented.
+    Also before a subscription's payment is unlinked: it may be invented.
     """
     is_taken_away = user_id is None and payment.subscription_id is not None
     return is_taken_away or not payment.invoice_known

@@ -1,24 +1,24 @@
 """What a caller may decide about what a subscription costs.
 
-Rule 1: an administrator may name a price. Anybody else names a product, and pays its
-        default price; or a price that the catalogue lists, of the product that it is
-        listed under.
-Rule 2: only an administrator may give a trial, or the catalogue: what it offers is
-        given to each user once (`offered_to` in `payments_core.operations.start`), and
-        no caller names another number. A trial is of one price and quantity: while it
-        lasts, nobody else moves it to another price, or to a greater quantity.
+Rule 1: an administrator may choose any price. Any other caller chooses a product, at
+        its default price, or a price that the catalogue lists under its product.
+Rule 2: only an administrator or the catalogue may give a trial: what the catalogue
+        offers is given to each user once (`offered_to` in
+        `payments_core.operations.start`), and no other caller sets the number of days.
+        A trial is for one price and quantity: while it lasts, only an administrator
+        changes its price or raises its quantity.
 Rule 3: a proration date is accepted for 600 s after it, and inside the current period
         of the subscription. This holds for administrators too: the date makes a
         change cost what its preview said, and any other date is a discount.
-Rule 4: a request whose idempotency key is known gets its answer before these rules are
-        asked: what was accepted once is answered the same at any later time.
-Rule 5: nor is one accepted from before the last change of the price or the quantity:
-        more seats from now, then fewer from ten minutes ago, would give back ten
+Rule 4: a request with a known idempotency key is answered before these rules are
+        checked: what was accepted once is answered the same at any later time.
+Rule 5: a proration date from before the last change of the price or the quantity is not
+        accepted: more seats from now, then fewer from ten minutes ago, would refund ten
         minutes that were never paid.
-Rule 6: a change gives back what is left of the period. So while the period is not paid
-        (its payment failed, is still to come or is disputed, or the money went back)
-        nobody but an administrator changes the price or lowers the quantity; nor raises
-        it while a payment is past due.
+Rule 6: a change refunds the rest of the period. So while the period is not paid (its
+        payment failed, is pending or disputed, or was returned), only an administrator
+        may change the price or lower the quantity, or raise it while a payment is past
+        due.
 """
 
 from datetime import datetime, timedelta
@@ -45,13 +45,13 @@ PREVIEW_TTL: Final = timedelta(seconds=600)
 
 @attrs.frozen
 class FindPrice:
-    """What a product or a price is sold for."""
+    """Find the price that a caller may choose."""
 
     gateway: PaymentGateway
     policy: Policy
 
     def offer(self, product: str, *, caller: Caller) -> int | None:
-        """Return the free days that the catalogue offers; an administrator says it."""
+        """Return the catalogue's free days; None: an administrator sets them."""
         if caller.is_admin or self.policy.catalogue is None:
             return None
         return self.policy.catalogue.trial_days(product)
@@ -63,11 +63,11 @@ class FindPrice:
         price: str | None = None,
         caller: Caller,
     ) -> Price:
-        """Return a price that can be subscribed to, if the caller may name it.
+        """Return a price that can be subscribed to, if the caller may choose it.
 
         Raises:
             PriceNotAllowed: see rule 1.
-            UnknownReference: there is none, or it is not sold so.
+            UnknownReference: it does not exist, or is not sold as a subscription.
         """
         listed_under = None
         if price is not None and not caller.is_admin:
@@ -119,7 +119,8 @@ def require_recent(
     if not report.period_start <= date < report.period_end:
         raise PreviewExpired("not inside the current period")
     if date > now:
-        # The gateway's clock is ahead of ours: another preview names such a date too.
+        # The gateway's clock is ahead of ours: another preview would have such a date
+        # too.
         raise PreviewExpired(
             "ahead of the clock of this service", "make the change without it"
         )
@@ -135,10 +136,10 @@ def require_paid_for(
     quantity: int | None,
     is_disputed: bool,
 ) -> None:
-    """Refuse a change by a user that would get them something for nothing.
+    """Refuse a user's change that would give something without payment.
 
-    `price` is what it would be sold for, None if that stays; so with `quantity`.
-    `is_disputed` says that some money of the user's is.
+    `price` and `quantity` are the new ones; None: unchanged. `is_disputed`: a payment
+    of the user is disputed.
 
     Raises:
         TrialNotAllowed: see rule 2.

@@ -1,9 +1,9 @@
-"""What is decided of an event that was not applied: whose it is, or that it is closed.
+"""Decide on an event that was not applied: link it to a user, or close it.
 
-Rule 1: to link an event is to link what it is about, the payment or the subscription,
-        and then to apply it again, with all that was kept apart about the same thing.
-Rule 2: to close it is to let nothing follow of it. It is open no longer, never applied,
-        and not replayed; what it is about stays as it is known here.
+Rule 1: to link an event is to link its payment or subscription, and then to apply it
+        again, with every quarantined event about the same object.
+Rule 2: a closed event is no longer open, is never applied and is not replayed; what is
+        known of its object does not change.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ class FindUnappliedEvents:
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            EventNotFound: no such event was kept.
-            EventApplied, EventClosed: all of them were.
+            EventNotFound: no such event is stored.
+            EventApplied, EventClosed: all of them are.
         """
         caller.require_admin()
         found = await self.events.find(event_id)
@@ -73,12 +73,12 @@ class CloseEvent:
     async def __call__(
         self, event_id: str, reason: str, type_: str | None = None, *, caller: Caller
     ) -> Sequence[KeptEvent]:
-        """Let nothing follow of an event that was not applied; return what was closed.
+        """Close an event that was not applied; return what was closed.
 
         Raises:
             ScopeRequired, EventNotFound, EventApplied, EventClosed: see
                 `FindUnappliedEvents`.
-            InvalidValue: the reason is none.
+            InvalidValue: the reason is invalid.
         """
         caller.require_admin()
         decided = ByHand.of(caller.user_id, reason)
@@ -89,7 +89,7 @@ class CloseEvent:
             )
             job = it.outcome.waits_for
             if job is not None and job.kind is JobKind.EVENT:
-                # It has nothing to do any more, and ends.
+                # The job then has nothing left to do, and ends.
                 facts = (*facts, SyncNeeded(job, "closed by hand"))
             await self.record.one(SourcedFacts(facts=facts))
         return found
@@ -106,15 +106,15 @@ class LinkEvent:
     async def things(
         self, event_id: str, type_: str | None = None, *, caller: Caller
     ) -> tuple[Sequence[KeptEvent], Sequence[JobKey]]:
-        """Return the unapplied events of this id, and the syncs of what to link.
+        """Return the unapplied events with this id, and the sync jobs of what to link.
 
         Raises:
             ScopeRequired, EventNotFound, EventApplied, EventClosed: see
                 `FindUnappliedEvents`.
-            EventOfOtherMode: nothing can follow of it.
-            EventBodyGone: what it is about cannot be read any more.
-            EventNotLinkable: it is about nothing that anybody could have.
-            GatewayUnavailable: it could not be asked.
+            EventOfOtherMode: it can never be applied.
+            EventBodyGone: its body is no longer stored.
+            EventNotLinkable: it is about neither a payment nor a subscription.
+            GatewayUnavailable: its object could not be fetched.
         """
         found = await self.unapplied(event_id, type_, caller=caller)
         things = dict[JobKey, None]()
@@ -137,12 +137,14 @@ class LinkEvent:
         *,
         caller: Caller,
     ) -> Sequence[JobKey]:
-        """Link what an event is about, and apply it again; return what was linked.
+        """Link an event's object to a user and apply the event again.
+
+        Return the sync jobs of what was linked.
 
         Raises:
             ScopeRequired, EventNotFound, EventApplied, EventClosed, EventOfOtherMode,
                 EventBodyGone, EventNotLinkable, GatewayUnavailable: see `things`.
-            InvalidValue: the reason is none.
+            InvalidValue: the reason is invalid.
             AccountNotFound: there is no such user.
             PaymentNotFound, PaymentLinked, PaymentOfSubscription: see `LinkPayment`.
             SubscriptionNotFound, SubscriptionLinked: see `LinkSubscription`.
@@ -157,7 +159,7 @@ class LinkEvent:
                     again.setdefault(it.key, it)
         replays = [fact for it in again.values() for fact in replay_of(it, decided)]
         for number, thing in enumerate(things, 1):
-            # With what is linked last, all of it is linked.
+            # Replayed with the last link: by then everything is linked.
             also = replays if number == len(things) else ()
             if thing.kind is JobKind.PAYMENT:
                 await self.payments(
@@ -170,7 +172,7 @@ class LinkEvent:
         return things
 
     async def _about(self, body: bytes) -> Sequence[JobKey]:
-        """Return the syncs of what an event is about, that somebody can have."""
+        """Return the sync jobs of an event's objects that a user can own."""
         jobs: Sequence[JobKey]
         match self.reader.reread(body).report:
             case Payment(id=id_):

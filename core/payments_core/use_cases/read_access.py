@@ -1,4 +1,4 @@
-"""What a user has access to, and what there is to have."""
+"""Read what a user has access to, and the catalogue."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from payments_core.use_cases.references import feature_name
 
 @attrs.frozen(kw_only=True)
 class UserAccess:
-    """What a user has access to at a moment, by a version of the catalogue."""
+    """What a user has access to at a time, by a version of the catalogue."""
 
     user_id: UserId
     standing: Standing
@@ -62,13 +62,13 @@ class ReadAccess:
     async def to_feature(
         self, user: UserId | Email, feature: str, *, caller: Caller
     ) -> tuple[UserAccess, AccessTo]:
-        """Return a user's access now, and whether it is access to a feature.
+        """Return a user's access now, and the access to one feature.
 
-        Without a catalogue any product may be one.
+        Without a catalogue every product is a feature.
 
         Raises:
             InvalidValue: it cannot be a feature's name.
-            FeatureNotFound: the catalogue names no such feature.
+            FeatureNotFound: the feature is not in the catalogue.
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
         feature_name("feature", feature)
@@ -84,5 +84,5 @@ class ReadCatalogue:
     policy: Policy
 
     def __call__(self) -> tuple[Catalogue, Policy]:
-        """Return what is sold, and by which policy access to it ends."""
+        """Return the catalogue, and the policy by which access ends."""
         return self.policy.catalogue or NO_CATALOGUE, self.policy

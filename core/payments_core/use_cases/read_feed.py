@@ -1,10 +1,10 @@
-"""Read the feed, and wait for what is not there yet.
+"""Read the feed, and wait for changes that do not exist yet.
 
-Rule 1: what is there is answered at once; else the answer comes with the next change,
-        and without one after as long as was asked for.
-Rule 2: however many wait, the database is asked once for all of them.
-Rule 3: who waits no more, because of a change, the time, a stop, or because they went
-        away, leaves nothing behind.
+Rule 1: existing changes are returned at once; otherwise the call returns with the next
+        change, or empty after the requested wait.
+Rule 2: however many calls wait, one query polls the database for all of them.
+Rule 3: a call that ends, by a change, its time, a stop or a disconnect, leaves nothing
+        behind.
 """
 
 import asyncio
@@ -21,20 +21,21 @@ from payments_core.ports import FeedReader
 
 PAGE_LENGTH_MAX: Final = 1_000
 WAIT_MAX_S: Final = 30
-# Each keeps a connection open.
+# Each waiting call keeps a connection open.
 WAITING_MAX: Final = 256
-# A change reaches who waits within a second: this is a small part of it.
+# A change reaches a waiting caller within a second: this is a small part of that.
 POLL_S: Final = 0.15
 
 
 @attrs.define(eq=False)
 class ReadFeed:
     _feed: FeedReader
-    # By which the ends of what gives access are shown.
+    # The ends of grants are shown by this policy.
     policy: Policy
     _waiting_max: int = WAITING_MAX
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    # After which position each waits; the answer says whether there is something.
+    # The position after which each call waits; the result says whether there is a
+    # change.
     _waiting: "dict[asyncio.Future[bool], int]" = attrs.field(init=False, factory=dict)
     _polling: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
     _is_stopped: bool = attrs.field(init=False, default=False)
@@ -51,16 +52,16 @@ class ReadFeed:
         """Return the changes that come after a position: see `FeedReader`.
 
         Raises:
-            PositionNotGiven: no change was given the position that it comes after.
+            PositionNotGiven: no change has the position `after`.
             ScopeRequired: the caller may not read the feed.
-            Overloaded: as many wait as may.
+            Overloaded: too many calls wait.
             StoreUnavailable: the database does not answer.
         """
         caller.require_feed()
         until = asyncio.get_running_loop().time() + wait_s
         page = await self._feed.page(after, limit, latest=latest)
         if page.next == after and after > await self._feed.last():
-            # Of a feed that was another one, before a restore say: it would be silent.
+            # The position is from before a restore, say: the caller would miss changes.
             raise PositionNotGiven
         while not (page.changes or page.has_more):
             if not wait_s or not await self._is_more_than(page.next, until):
@@ -69,7 +70,7 @@ class ReadFeed:
         return page
 
     def stop(self) -> None:
-        """Let nobody wait any more: who does is answered at once."""
+        """Stop waiting: all waiting calls return at once."""
         self._is_stopped = True
         for each in self._waiting:
             if not each.done():
@@ -78,7 +79,7 @@ class ReadFeed:
             self._polling.cancel()
 
     async def _is_more_than(self, position: int, until: float) -> bool:
-        """Return once there is more; False if this is not to wait any more."""
+        """Wait for a later change; return False at the time-out or after a stop."""
         if self._is_stopped:
             return False
         if len(self._waiting) >= self._waiting_max:
@@ -99,7 +100,7 @@ class ReadFeed:
         while self._waiting:
             try:
                 last = await self._feed.last()
-            except Exception as error:  # noqa: BLE001  # it is those who wait that tell it
+            except Exception as error:  # noqa: BLE001  # the waiting calls raise it
                 for each in self._waiting:
                     if not each.done():
                         each.set_exception(error)

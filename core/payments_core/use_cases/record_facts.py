@@ -1,11 +1,12 @@
 """Record facts: load, decide, save. The only loop that writes accounts.
 
-Rule 1: nothing is locked while we think: the save says what was changed meanwhile, and
-        that is loaded and decided anew, at once: who changed it made progress.
-Rule 2: only a lock is waited for, a little longer each time, until a deadline; then
-        that group alone is busy.
-Rule 3: a save that did not answer is not tried again here: each group of it may or
-        may not have been saved, and who asked records the same facts again.
+Rule 1: nothing is locked while we decide: the save reports what was changed meanwhile,
+        and that is loaded and decided again at once, because the other writer made
+        progress.
+Rule 2: only locks are waited for, with back-off, until a deadline; then that group
+        alone is reported as busy.
+Rule 3: a save that timed out is not retried here: each of its groups may or may not
+        have been saved, and the caller records the same facts again.
 """
 
 import asyncio
@@ -37,34 +38,34 @@ from payments_core.ports import Clock, Ledger, SystemClock
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.004
 BACK_OFF_MAX_S: Final = 0.5
-# A decision asks for more at most once for each kind of it: anything else is a bug.
+# A decision asks for each kind of lookup at most once: more loads are a bug.
 LOADS_MAX: Final = 8
-# Others may be first many times in a row; for ever they are not.
+# Other writers may be first many times in a row, but not for ever.
 ROUNDS_MAX: Final = 50
 
 
 class RecordedState(StrEnum):
     SAVED = "saved"
-    # The event was kept before, or the intent saved.
+    # The event was stored before, or the intent saved.
     DUPLICATE = "duplicate"
     # A rule forbids it: `refusal` says which.
     REFUSED = "refused"
-    # It cannot be decided on, because of a bug: `failure` says which. Its event, if it
-    # came with one, is kept all the same.
+    # A bug prevents the decision: `failure` says which. Its event, if any, is stored
+    # all the same.
     FAILED = "failed"
-    # What it concerns stayed locked, or was changed all the time: record it again.
+    # The account stayed locked, or every try met a concurrent change: record it again.
     BUSY = "busy"
-    # Another process has the intent that they come with: nothing was recorded.
+    # Another process holds the intent of these facts: nothing was recorded.
     LEASE_LOST = "lease_lost"
-    # The save took too long: it may be recorded, or not. Record it again, alone.
+    # The save timed out: it may or may not be recorded. Record it again, alone.
     TIMED_OUT = "timed_out"
-    # It is not for this save: its group is one of those to avoid.
+    # Not saved: its group is one of those to avoid.
     AVOIDED = "avoided"
 
 
 @attrs.frozen(kw_only=True)
 class Recorded:
-    """What became of the facts of one source; `group` is the key of their changes."""
+    """The result for the facts of one source; `group` is the key of their changes."""
 
     state: RecordedState
     group: str | None = None
@@ -75,7 +76,7 @@ class Recorded:
 
     @property
     def account(self) -> PaymentAccount | None:
-        """Return the account as it is with these facts; None if they have none."""
+        """Return the account after these facts; None if they have no account."""
         return self.changes.after if self.changes else None
 
     @property
@@ -94,11 +95,11 @@ _LEASE_LOST: Final = Recorded(state=RecordedState.LEASE_LOST)
 
 
 def _ignore(_: Outcome) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 def _unheard(_: str, __: Exception) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 @attrs.frozen
@@ -109,10 +110,10 @@ class RecordFacts:
     policy: Policy
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    # Hears of each event that is kept and not applied, nor will be: once it is kept.
+    # Called for each event that is stored but will not be applied, after it is stored.
     on_not_applied: Callable[[Outcome], None] = _ignore
-    # Hears of a bug that one of many things met, once, by its id: the others go on, and
-    # what is told of that thing is a word. It is who asks for many that tells it.
+    # Called by use cases that record many things, once for each that met a bug, with
+    # its id: the others continue, and the answer names only an error code.
     on_bug: Callable[[str, Exception], None] = _unheard
 
     async def __call__(
@@ -122,28 +123,27 @@ class RecordFacts:
         wait_s: float = WAIT_S,
         avoid: frozenset[str] = frozenset(),
     ) -> Sequence[Recorded]:
-        """Record what is new, in the order given; say what became of each.
+        """Record what is new, in the order given; return the result for each source.
 
-        Sources are independent of each other, but for those that concern one account.
-        Groups whose key is one of `avoid` are not saved. `wait_s` is how long locks
-        are waited for.
+        Sources are independent of each other, except those of one account. Groups with
+        a key in `avoid` are not saved. `wait_s` is how long to wait for locks.
 
         Raises:
-            StoreUnavailable: nothing is known; record the same again.
+            StoreUnavailable: the outcome is unknown; record the same again.
         """
         run = _Run(self, sources, avoid, self.monotonic() + wait_s)
         return await run.to_the_end()
 
     async def snapshot(self, lookup: Lookup) -> Snapshot:
-        """Return what is known now; what is fetched afterwards is newer."""
+        """Load a snapshot; what is fetched afterwards has a newer sequence."""
         return await self.ledger.load(lookup)
 
     async def decided(
         self, sources: Sequence[SourcedFacts]
     ) -> tuple[Snapshot, Decision]:
-        """Say what the facts come to, and from what; nothing is saved.
+        """Decide on the facts without a save; return the snapshot and the decision.
 
-        It loads, and loads more, until they can be decided on.
+        It loads more until they can be decided on.
         """
         lookup: Lookup = lookup_of(sources)
         for _ in range(LOADS_MAX):
@@ -172,8 +172,9 @@ class RecordFacts:
 
         Raises:
             Rejected: a rule forbids it.
-            AccountBusy: the account stayed locked, or was changed all the time.
-            StoreUnavailable: nothing is known; record the same again.
+            AccountBusy: the account stayed locked, or every try met a concurrent
+                change.
+            StoreUnavailable: the outcome is unknown; record the same again.
         """
         (recorded,) = await self([source])
         if recorded.refusal is not None:
@@ -189,7 +190,7 @@ class RecordFacts:
 
 @attrs.define
 class _Run:
-    """One call of `RecordFacts`, while it is under way."""
+    """One call of `RecordFacts` in progress."""
 
     record: RecordFacts
     sources: Sequence[SourcedFacts]
@@ -216,7 +217,7 @@ class _Run:
             if locked and not changed:
                 await self._back_off()
         for copy, first in self._copies.items():
-            # It is a duplicate as soon as the first one is durable.
+            # A copy is a duplicate as soon as the first one is stored.
             answer = self._answers[first]
             self._answers[copy] = _DUPLICATE if answer.is_kept else answer
         return [self._answers[number] for number in range(len(self.sources))]
@@ -227,7 +228,7 @@ class _Run:
         self._back_off_s = min(self._back_off_s * 2, BACK_OFF_MAX_S)
 
     def _firsts(self) -> list[int]:
-        """Return the sources without the copies of one event."""
+        """Return the sources without further copies of an event."""
         seen: dict[EventKey, int] = {}
         for number, source in enumerate(self.sources):
             if source.event is not None:
@@ -239,7 +240,7 @@ class _Run:
     async def _tried(self, left: Sequence[int]) -> tuple[list[int], list[int]]:
         """Save once; return what was changed meanwhile, and what is locked.
 
-        A bug concerns what it is about: after an exception each source is tried alone.
+        A bug must affect its own source only: after an exception each is tried alone.
         """
         try:
             return await self._tried_together(left)
@@ -257,7 +258,7 @@ class _Run:
         return changed, locked
 
     async def _set_aside(self, number: int, error: Exception) -> Recorded:
-        """Keep an event that cannot be applied; raises nothing but a store's errors."""
+        """Store an event that cannot be applied; raise nothing but a store's errors."""
         source, now = self.sources[number], self.record.clock()
         decided = set_aside(source, self.record.system_clock(), error)
         if decided.changes is None:
@@ -266,10 +267,10 @@ class _Run:
             (saved,) = await self.record.ledger.save([decided.changes], at=now)
         except PaymentsError:
             raise
-        except Exception as second:  # noqa: BLE001  # it goes to who asked
+        except Exception as second:  # noqa: BLE001  # it is returned to the caller
             return Recorded(state=RecordedState.FAILED, failure=second)
         if saved is SaveResult.CHANGED:
-            # The event was kept before: nothing else is in this save.
+            # The event was stored before: nothing else is in this save.
             return _DUPLICATE
         return _recorded(decided) if saved is SaveResult.SAVED else _BUSY
 
@@ -300,12 +301,12 @@ class _Run:
         return changed, locked
 
     def _tell(self, source: SourcedFacts, decided: Decided, outcome: Outcome) -> None:
-        """Tell of an event that is not applied, if it was not kept before."""
+        """Report an event that is not applied, if it was not stored before."""
         if not decided.duplicate and (source.event or source.job):
             self.record.on_not_applied(outcome)
 
     async def _saved(self, groups: Sequence[Changes]) -> dict[str, SaveResult]:
-        """Save; return what became of the groups, nothing if that is not known."""
+        """Save; return the result of each group, nothing if it is not known."""
         try:
             saved = await self.record.ledger.save(groups, at=self.record.clock())
         except SaveTimedOut:

@@ -1,11 +1,12 @@
-"""What the gateway could not deliver: asked for by hand, and recorded.
+"""Recover events that the gateway could not deliver, on request.
 
-Rule 1: it is read as back-fill reads (`payments_core.back_fill`), from the older end to
-        the newer one; a page is recorded before the next one is asked for. Who begins
-        again pays for the pages, and records nothing twice.
-Rule 2: what never came is recorded with who asked for it, and why. What was kept and
-        is still open is applied again by a job. The rest is left alone.
-Rule 3: of a type that we do not follow nothing is kept, as in back-fill.
+Rule 1: the list is read as by back-fill (`payments_core.back_fill`), the oldest events
+        first; a page is recorded before the next is fetched. A second run fetches the
+        pages again, but records nothing twice.
+Rule 2: an event that was never received is recorded with who requested it and why. A
+        stored event that is still open is applied again by a job. The rest is
+        unchanged.
+Rule 3: events of a type that we do not follow are not stored, as in back-fill.
 """
 
 import asyncio
@@ -35,11 +36,11 @@ from payments_core.use_cases.replays import replay_of
 
 @attrs.frozen(kw_only=True)
 class RecoveredPage:
-    """What a page of undelivered events came to.
+    """The result of one page of undelivered events.
 
-    `recorded` are those that never came, with their state; None: it would be recorded.
-    `again` were kept and are open: they are applied again. So many were `known`, or are
-    `unfollowed`. `failed` could not be recorded now.
+    `recorded` are events that were never received, with their state; None: it would be
+    recorded. `again` were stored and are open: they are applied again. `known` and
+    `unfollowed` are counts. `failed` could not be recorded now.
     """
 
     recorded: Sequence[tuple[EventKey, EventState | None]] = ()
@@ -66,13 +67,13 @@ class RecoverEvents:
         dry_run: bool = False,
         caller: Caller,
     ) -> AsyncIterator[RecoveredPage]:
-        """Record what was not delivered since then; yield what each page came to.
+        """Record what was not delivered since then; yield the result of each page.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: it is in the future, or older than what the gateway lists; or
-                a reason is given, and it is none.
-            GatewayUnavailable: the gateway did not answer several times.
+            InvalidValue: `since` is in the future, or older than the gateway's list; or
+                the reason is invalid.
+            GatewayUnavailable: several calls in a row failed.
             StoreUnavailable: what was yielded is recorded.
         """
         caller.require_admin()
@@ -99,7 +100,7 @@ class RecoverEvents:
         try:
             return reading, await self._asked(reading)
         except GatewayObjectMissing:
-            # Events leave the list: what to go on from did.
+            # Events leave the list: the last one read did.
             reading = reading.searching()
             return reading, await self._asked(reading)
 
@@ -147,7 +148,7 @@ class RecoverEvents:
 
 
 def _recovered(event: GatewayEvent, decided: ByHand) -> SourcedFacts:
-    """Return the event's facts, and that somebody asked for it."""
+    """Return the event's facts, and who requested the recovery."""
     source = facts_of(event)
     change = ChangeByHand(
         action=ActionByHand.RECOVER_EVENT,
@@ -159,5 +160,5 @@ def _recovered(event: GatewayEvent, decided: ByHand) -> SourcedFacts:
 
 
 def _state(recorded: Recorded) -> EventState | None:
-    """Return what became of an event; None if it came as a webhook meanwhile."""
+    """Return the state of an event; None if it came as a webhook meanwhile."""
     return recorded.outcome.state if recorded.outcome else None

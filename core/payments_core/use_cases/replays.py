@@ -1,11 +1,12 @@
-"""Kept events that were not applied, applied again by hand: one, or all that are such.
+"""Apply stored, unapplied events again by hand: one, or all that match.
 
-Rule 1: a job applies the event; asked for twice, it is one job. What became of it is
-        the event's state afterwards, as it is for one that comes again.
-Rule 2: what was applied, or closed by hand, is not applied again. What is of the other
-        mode is never applied: it can only be closed.
-Rule 3: what is ignored is asked for by name only: by then its type may be followed, or
-        what it is about be linked to a user. If not, it is ignored again.
+Rule 1: a job applies the event; requested twice, it is one job. The result is the
+        event's state afterwards, as for an event that is delivered again.
+Rule 2: an applied event, or one closed by hand, is not applied again. An event of the
+        other mode is never applied: it can only be closed.
+Rule 3: ignored events are replayed only if asked for by their state or id: by then
+        their type may be followed, or their object linked to a user. If not, they are
+        ignored again.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -34,14 +35,14 @@ from payments_core.ports import EventLog
 from payments_core.use_cases.record_facts import RecordFacts
 
 BY_HAND: Final = "asked for by hand"
-# So many are asked for with one save.
+# Events per save.
 BATCH: Final = 100
 REPLAYABLE: Final = (*OPEN_STATES, EventState.IGNORED)
 
 
 @attrs.frozen
 class Replayed:
-    """The jobs that were asked for, and the events for which none could be, and why."""
+    """The requested jobs, and the events that were refused one, with the reason."""
 
     jobs: Sequence[JobKey]
     refused: Sequence[tuple[EventKey, Rejected]] = ()
@@ -49,12 +50,13 @@ class Replayed:
 
 @attrs.frozen(kw_only=True)
 class EventFilter:
-    """Which events: of a state (else those that are open), of a type, received since.
+    """Which events: of a state (default: open ones), of a type, received since.
 
-    Ignored ones are found by reading the log: that needs a `since`.
+    Ignored events are found by reading the log: that needs a `since`.
 
     Raises:
-        InvalidValue: they cannot be applied again, or `since` is missing.
+        InvalidValue: events of the state cannot be applied again, or `since` is
+            missing.
     """
 
     state: EventState | None = None
@@ -66,7 +68,7 @@ class EventFilter:
             raise InvalidValue("state", "not pending, quarantined or ignored")
         if self.state is EventState.IGNORED and self.since is None:
             raise InvalidValue(
-                "since", "missing: of ignored events there may be millions"
+                "since", "missing: there may be millions of ignored events"
             )
 
     @property
@@ -87,12 +89,12 @@ class ReplayEvents:
         dry_run: bool = False,
         caller: Caller,
     ) -> Replayed:
-        """Ask for the event to be applied again, of each type that has this id.
+        """Request that the events with this id are applied again, one for each type.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: a reason is given, and it is none.
-            EventNotFound: no event of this id was kept.
+            InvalidValue: the reason is invalid.
+            EventNotFound: no event with this id is stored.
             EventApplied, EventClosed, EventOfOtherMode, EventBodyGone: none of them can
                 be applied again.
         """
@@ -118,12 +120,12 @@ class ReplayEvents:
         dry_run: bool = False,
         caller: Caller,
     ) -> AsyncIterator[Replayed]:
-        """Ask for all events that are such, a batch a save; yield each batch.
+        """Request all matching events, one save for each batch; yield each batch.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: a reason is given, and it is none.
-            StoreUnavailable: what was yielded stays asked for.
+            InvalidValue: the reason is invalid.
+            StoreUnavailable: what was yielded so far is requested.
         """
         caller.require_admin()
         decided, left = ByHand.maybe(caller.user_id, reason), limit
@@ -180,7 +182,7 @@ class ReplayEvents:
 
 
 def replay_of(event: KeptEvent, decided: ByHand) -> Sequence[Fact]:
-    """Return the facts that somebody asks for an event to be applied again."""
+    """Return the facts of a person's request to apply an event again."""
     change = ChangeByHand(
         action=ActionByHand.REPLAY_EVENT,
         subject=event.key.id,

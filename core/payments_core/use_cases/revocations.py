@@ -1,12 +1,13 @@
-"""Hear of revocations while a process serves, and wait until all have heard of one.
+"""Follow revocations while a process serves, and wait until all have heard of one.
 
-Rule 1: a token is checked in memory while the lease runs. When it is over, however many
-        ask, one poll is made for all of them; without an answer none is accepted.
-Rule 2: a process that heard something new polls again at once: that poll says so.
-Rule 3: a revocation returns once everybody has heard of it, or every lease has run out
-        that was begun before it.
-Rule 4: who ends relies on nothing any more before it says that it ends; and it polls
-        no more: requests that are under way cannot be told what they ask.
+Rule 1: a token is checked in memory while the lease runs. After that, one poll serves
+        all waiting requests; without an answer no token is accepted.
+Rule 2: a process that received something new polls again at once: that poll
+        acknowledges it.
+Rule 3: a revocation returns when every process has heard of it, or every lease that
+        began before it has expired.
+Rule 4: a process that ends drops its lease before it deregisters, and no longer polls:
+        its requests in progress get `StoreUnavailable`.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ from payments_core.revocations import (
 from payments_core.tokens import TOKEN_AGE_MAX, Token
 
 POLL_EVERY_S: Final = 0.25
-# After a lease an answer gives no other one; what it brings is of use.
+# An answer later than a lease gives no new lease, but its revocations are still used.
 POLL_TIMEOUT_S: Final = 2 * LEASE_S
 PAGE_LENGTH: Final = 2_000
-# A request makes as many polls at most: each covers it unless it took a whole lease.
+# Polls per request at most: each is enough unless it took longer than a lease.
 POLLS_MAX: Final = 3
 LEAVE_TIMEOUT_S: Final = 1.0
-# How often it is asked whether all have heard: later and later.
+# The pause between two checks whether all have heard: it doubles from one to the other.
 ASK_AFTER_S: Final = 0.005
 ASK_EVERY_S: Final = 0.04
 
@@ -54,7 +55,7 @@ def _poll_nothing() -> None:
 class FollowRevocations:
     """What a serving process knows of revoked tokens, kept up to date by `running`.
 
-    `on_failure` hears of the first poll of a row that fails.
+    `on_failure` is called for the first of consecutive failed polls.
     """
 
     _log: RevocationLog
@@ -70,21 +71,21 @@ class FollowRevocations:
     _page_length: int = PAGE_LENGTH
     failures_count: int = attrs.field(init=False, default=0)
     _is_failing: bool = attrs.field(init=False, default=False)
-    # What the last poll that was answered said to have heard.
+    # The position that the last answered poll acknowledged.
     _acknowledged: int = attrs.field(init=False, default=0)
     _polling: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
     _is_due: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _has_ended: bool = attrs.field(init=False, default=False)
 
     def is_surely_valid(self, token: Token) -> bool:
-        """Say whether a token is known not to be revoked; if not, ask `is_revoked`."""
+        """Say whether a token is known not to be revoked; if not, call `is_revoked`."""
         return self._known.accepts(token, self._lease_clock())
 
     async def is_revoked(self, token: Token) -> bool:
         """Say whether a token is revoked.
 
         Raises:
-            StoreUnavailable: it is not known.
+            StoreUnavailable: it is not known whether the token is revoked.
         """
         for attempt in range(POLLS_MAX + 1):
             state = self._known.state_of(token, self._lease_clock())
@@ -92,23 +93,24 @@ class FollowRevocations:
                 return await self._tokens.is_revoked(token)
             if state is not TokenState.UNKNOWN:
                 return state is TokenState.REVOKED
-            # Checked again after it: one that was under way may be too old.
+            # Checked again after the poll: a poll that was already running may be too
+            # old.
             if attempt < POLLS_MAX:
                 await self._poll_once()
         raise StoreUnavailable
 
     def poll_now(self) -> None:
-        """Poll without waiting for the next turn: something was revoked."""
+        """Poll now instead of at the next turn: something was revoked."""
         self._is_due.set()
 
     @property
     def is_leased(self) -> bool:
-        """Say whether all was loaded and the lease runs: whether to take requests."""
+        """Say whether all is loaded and the lease runs: whether to accept requests."""
         return self._known.is_leased(self._lease_clock())
 
     @property
     def lease_age_s(self) -> float:
-        """Return how long ago the poll began that the lease is from; NaN: none yet."""
+        """Return the age of the poll that gave the lease; NaN: there was none."""
         return self._known.lease_age_s(self._lease_clock())
 
     @property
@@ -117,12 +119,12 @@ class FollowRevocations:
 
     @property
     def is_over_cap(self) -> bool:
-        """Say whether there are too many to keep: the store is asked every time."""
+        """Say whether there are too many to keep in memory: the store is queried."""
         return self._known.is_over_cap
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Poll until the end, and then leave."""
+        """Poll until the end, then deregister."""
         self._has_ended = False
         polling = asyncio.create_task(self._run())
         try:
@@ -140,7 +142,7 @@ class FollowRevocations:
                 is_more = (
                     self._known.cursor > self._acknowledged or await self._reload()
                 )
-            except Exception as error:  # noqa: BLE001  # the lease runs out: all are told
+            except Exception as error:  # noqa: BLE001  # the lease then expires
                 self._fail(error)
                 is_more = False
             else:
@@ -156,20 +158,20 @@ class FollowRevocations:
         self._is_failing = True
 
     async def _poll_once(self) -> None:
-        """Poll to the end of what is new; who asks meanwhile waits for the same poll.
+        """Poll until nothing is new; concurrent calls wait for the same poll.
 
         Raises:
-            StoreUnavailable: there is no answer, or the process ends.
+            StoreUnavailable: the poll failed, or the process ends.
         """
         if self._has_ended:
             raise StoreUnavailable
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._catch_up())
-            # Also where all who asked went away.
+            # Also if all callers have gone.
             self._polling.add_done_callback(_retrieved)
         polling = self._polling
-        # A request that is cancelled cancels no poll that others wait for. A poll
-        # that is cancelled, as the process ends, cancels no request.
+        # A cancelled request does not cancel a poll that others wait for. A poll that
+        # is cancelled because the process ends does not cancel a request.
         await asyncio.wait([polling])
         if polling.cancelled():
             raise StoreUnavailable
@@ -180,7 +182,7 @@ class FollowRevocations:
             continue
 
     async def _reload(self) -> bool:
-        """Read a page of all anew, if that is due; say whether there is more."""
+        """Read a page of the full reload, if due; say whether there is more."""
         poll = self._known.begin_reload(self._lease_clock())
         return poll is not None and not await self._page(poll)
 
@@ -208,13 +210,13 @@ class FollowRevocations:
         return self._known.apply(poll, news)
 
     async def _leave(self) -> None:
-        """End, and let no revocation wait for this process."""
+        """End, and deregister so that no revocation waits for this process."""
         self._has_ended = True
         self._known.forget()
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
-        # Else revocations wait a lease longer, until the row is purged.
+        # If this fails, revocations wait one lease longer, until the row is purged.
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 await self._log.leave(self._process_id)
@@ -229,7 +231,7 @@ def _retrieved(task: "asyncio.Task[None]") -> None:
 class AwaitRevocation:
     """Waits until a revocation holds in every process.
 
-    `on_revoked` is called first: with it this process polls at once, if it serves.
+    `on_revoked` is called first, so that this process polls at once, if it serves.
     """
 
     log: RevocationLog
@@ -238,12 +240,12 @@ class AwaitRevocation:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def __call__(self, position: int) -> None:
-        """Return once all have heard of it; at most one lease after the commit."""
+        """Return when all have heard of it; at most one lease after the commit."""
         until = self.lease_clock() + LEASE_S + LEASE_MARGIN_S
         self.on_revoked()
         pause_s = ASK_AFTER_S
         while (left_s := until - self.lease_clock()) > 0:
-            # Without an answer the lease is waited out.
+            # Without an answer, wait until the lease has expired.
             with suppress(StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(left_s):
                     if await self.log.is_heard(position):

@@ -1,4 +1,4 @@
-"""Changes of a subscription: what they cost, and making them."""
+"""Preview a change of a subscription, and make it."""
 
 from datetime import datetime
 
@@ -38,18 +38,18 @@ from payments_core.use_cases.subscriptions import ConfirmOpen, has, not_subscrib
 
 
 def _whole_seconds(date: datetime | None) -> datetime | None:
-    # The gateway counts in seconds; a preview has to find its own date again.
+    # The gateway counts in seconds; a preview must find its own date again.
     return date and date.replace(microsecond=0)
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """What should be otherwise with a subscription.
+    """A requested change of a subscription.
 
-    A product is changed to at its default price. `proration_date` is in whole seconds.
+    A product means its default price. `proration_date` is in whole seconds.
 
     Raises:
-        InvalidValue: nothing should; or a value makes no sense.
+        InvalidValue: no change is given, or a value is invalid.
     """
 
     product: str | None = None
@@ -70,7 +70,7 @@ class Change:
             quantity(self.quantity)
         if not self.costs and self.cancel_at_period_end is None:
             raise InvalidValue(
-                "", "say what to change: product, price, quantity or the end"
+                "", "give what to change: product, price, quantity or the end"
             )
         if self.proration_date is not None:
             if not self.costs:
@@ -82,19 +82,19 @@ class Change:
 
     @property
     def costs(self) -> bool:
-        """Whether the gateway would reckon up what was paid already."""
+        """Whether the gateway would prorate what was already paid."""
         return any(it is not None for it in (self.product, self.price, self.quantity))
 
 
 @attrs.frozen
 class CheckChange:
-    """The rules for a change and for its preview, which have to be the same."""
+    """The rules for a change and for its preview, which must be the same."""
 
     price: FindPrice
     clock: Clock
 
     async def __call__(self, change: Change, *, caller: Caller) -> Price | None:
-        """Return the price that a change is to; None if it leaves the price alone.
+        """Return the new price of a change; None if the price stays.
 
         Raises:
             PriceNotAllowed, UnknownReference: see `FindPrice`.
@@ -113,7 +113,7 @@ class CheckChange:
         *,
         caller: Caller,
     ) -> Rule:
-        """Return what an account has to be like for the change to be made.
+        """Return the rule that an account must meet for the change.
 
         The rule raises:
             SubscriptionNotFound, SubscriptionEnded, AlreadySubscribed, PreviewExpired.
@@ -158,17 +158,17 @@ class ChangeSubscription:
         key: str | None,
         despite_declines: bool = False,
     ) -> ExecutedOperation:
-        """Change a subscription. What costs more is held until it is paid.
+        """Change a subscription. A change that costs more waits until it is paid.
 
         Raises:
             PriceNotAllowed: the caller may name products only.
             UnknownReference: the product or price is not sold.
-            SubscriptionNotFound: the user has none of this id.
-            SubscriptionEnded: nothing can change it.
-            AlreadySubscribed: the price is of another product that the user has.
+            SubscriptionNotFound: the user has no subscription with this id.
+            SubscriptionEnded: it has ended and can no longer be changed.
+            AlreadySubscribed: the user has a subscription to the price's product.
             PreviewExpired: the proration date is too old, or of another period.
-            TrialNotAllowed: it is in a trial, which stays what it was given for.
-            PeriodNotPaid: it would give back what was not paid.
+            TrialNotAllowed: it is in a trial, which is for one price and quantity.
+            PeriodNotPaid: it would refund what was not paid.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
             TooManyDeclines, ScopeRequired: see `LimitDeclines`.
@@ -223,16 +223,16 @@ class PreviewChange:
         *,
         caller: Caller,
     ) -> Preview:
-        """Say what a change would cost, if it is made with the preview's date.
+        """Return what a change would cost if it is made with the preview's date.
 
-        The date is the gateway's present second, unless the change names another.
+        The date is the gateway's current second, unless the change gives one.
 
         Raises:
-            InvalidValue: nothing in it costs.
-            PriceNotAllowed, UnknownReference: see `ChangeSubscription`.
-            SubscriptionNotFound, SubscriptionEnded: see `ChangeSubscription`.
-            AlreadySubscribed, PreviewExpired: see `ChangeSubscription`.
-            TrialNotAllowed, PeriodNotPaid: see `ChangeSubscription`.
+            InvalidValue: the change has no product, price or quantity. PriceNotAllowed,
+            UnknownReference: see `ChangeSubscription`. SubscriptionNotFound,
+            SubscriptionEnded: see `ChangeSubscription`. AlreadySubscribed,
+            PreviewExpired: see `ChangeSubscription`. TrialNotAllowed, PeriodNotPaid:
+            see `ChangeSubscription`.
             GatewayRefused: the change cannot be made.
         """
         account = await self.reach(user, caller=caller)
@@ -258,15 +258,15 @@ class PreviewChange:
             return await self.gateway.preview(subscription.report.customer_id, update)
         except GatewayRefused as error:
             if error.field == "proration_date":
-                # Of a period that was the current one, as far as we knew.
+                # The period that we know has ended at the gateway.
                 raise PreviewExpired(error.reason) from error
             raise
 
     async def _date(self, subscription: Subscription) -> datetime:
-        """Return the present second by the gateway's clock, which reckons.
+        """Return the current second by the gateway's clock, which prorates.
 
-        By ours where ours is behind: the change may name the date at once, and a date
-        that is in the future for us would be refused.
+        By our clock if it is behind: the change may use the date at once, and we refuse
+        a date in our future.
         """
         found = await self.gateway.subscription(subscription.gateway_id)
         ours = self.check.clock().replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""Whose a subscription is, by hand: an administrator decides, with a reason."""
+"""Link a subscription to a user by hand: an administrator decides, with a reason."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ from payments_core.use_cases.record_facts import RecordFacts
 
 @attrs.frozen
 class SubscriptionLink:
-    """A subscription, whose it is, and the last that was decided of that by hand."""
+    """A subscription with its owner, and the latest decisions by hand on the owner."""
 
     subscription: Subscription
     changes: Sequence[LoggedChange]
@@ -33,11 +33,11 @@ class SubscriptionLink:
 
 @attrs.frozen
 class LinkSubscription:
-    """Link a subscription to a user, or to nobody: nothing else does then.
+    """Link a subscription to a user, or unlink it: nothing else changes its owner.
 
-    One that we have not kept, as its events are in conflict, is fetched. What was paid
-    for it, a sync asks for. One that we have kept is unlinked also where the gateway
-    has it not.
+    A subscription that is not stored, because its events are in conflict, is fetched; a
+    sync job fetches what was paid for it. A stored subscription can be unlinked even if
+    the gateway does not have it.
     """
 
     record: RecordFacts
@@ -45,11 +45,11 @@ class LinkSubscription:
     log: AuditLog
 
     async def read(self, gateway_id: str, *, caller: Caller) -> SubscriptionLink:
-        """Return a subscription that we have kept.
+        """Return a stored subscription.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            SubscriptionNotFound: it is not known.
+            SubscriptionNotFound: it is not stored.
         """
         caller.require_admin()
         found = await self._find(gateway_id)
@@ -67,17 +67,17 @@ class LinkSubscription:
         also: Sequence[Fact] = (),
         caller: Caller,
     ) -> SubscriptionLink:
-        """Return it as it is linked then; what is `also` a fact is saved, too.
+        """Link the subscription and return it; the facts in `also` are saved with it.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: the reason is none.
+            InvalidValue: the reason is invalid.
             AccountNotFound: there is no such user.
-            SubscriptionNotFound: neither we nor the gateway know it; or it is to be
-                unlinked, and we do not know it.
+            SubscriptionNotFound: it exists neither here nor at the gateway, or it is to
+                be unlinked and is not stored.
             SubscriptionLinked: it is linked to another user, or would be if it was
-                kept.
-            GatewayUnavailable: it could not be asked.
+                stored.
+            GatewayUnavailable: it could not be fetched.
         """
         caller.require_admin()
         by_hand = ByHand.of(caller.user_id, reason)
@@ -88,9 +88,9 @@ class LinkSubscription:
     async def check(
         self, gateway_id: str, user_id: UserId | None, *, caller: Caller
     ) -> SubscriptionLink | None:
-        """Return it if we have kept it; of another one the gateway is asked.
+        """Check whether it can be linked; return it if it is stored, else fetch it.
 
-        It is decided as when it is linked, and nothing is saved.
+        The same rules apply as when it is linked, and nothing is saved.
 
         Raises:
             ScopeRequired, AccountNotFound, SubscriptionNotFound, SubscriptionLinked,
@@ -124,7 +124,7 @@ class LinkSubscription:
         return found[0] if found else None
 
     async def _fetched(self, gateway_id: str) -> SubscriptionObserved:
-        # The number of a load is greater than all before: what is fetched is newer.
+        # A load's number is greater than all before, so the fetched report is newer.
         sequence = (await self.record.snapshot(Lookup())).sequence
         try:
             found = await self.gateway.subscription(gateway_id)

@@ -1,4 +1,4 @@
-"""A user's subscriptions: begun, read, ended."""
+"""Start, read and end a user's subscriptions."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,10 +39,11 @@ TRIAL_DAYS_MAX: Final = 730
 class Order:
     """What to subscribe to: a product at its default price, or a price.
 
-    Price and trial are administrators': see `payments_core.use_cases.price_rules`.
+    Only administrators may give a price or a trial freely: see
+    `payments_core.use_cases.price_rules`.
 
     Raises:
-        InvalidValue: both or neither of the two; or a value makes no sense.
+        InvalidValue: both or neither of the two are given, or a value is invalid.
     """
 
     product: str | None = None
@@ -68,9 +69,9 @@ class Order:
 
 @attrs.frozen
 class ConfirmOpen:
-    """Asks the gateway about a subscription before a refusal rests on it.
+    """Fetches a subscription before a refusal is based on it.
 
-    What was paid or ended, a trial too, may not have been heard of.
+    The event of a payment, an end or the end of a trial may not have arrived yet.
     """
 
     accounts: AccountDirectory
@@ -78,11 +79,11 @@ class ConfirmOpen:
     record: RecordFacts
 
     async def __call__(self, user_id: UserId, refusal: AlreadySubscribed) -> bool:
-        """Say whether it is open that a refusal names; record it if it has ended.
+        """Say whether a refusal's subscription is open; if it has ended, record it.
 
         Raises:
-            SubscriptionNotFound: the user has none of this id.
-            GatewayNotAttempted, GatewayOutcomeUnknown: nobody knows.
+            SubscriptionNotFound: the user has no subscription with this id.
+            GatewayNotAttempted, GatewayOutcomeUnknown: it could not be fetched.
         """
         known = await self._known(user_id, SubscriptionId(refusal.subscription_id))
         try:
@@ -95,11 +96,11 @@ class ConfirmOpen:
         return False
 
     async def sync(self, user_id: UserId, id_: SubscriptionId) -> PaymentAccount:
-        """Record what the gateway says of a subscription; return the account then.
+        """Fetch and record a subscription; return the account as it is then.
 
         Raises:
-            SubscriptionNotFound: the user has none of this id.
-            GatewayNotAttempted, GatewayOutcomeUnknown: nobody knows.
+            SubscriptionNotFound: the user has no subscription with this id.
+            GatewayNotAttempted, GatewayOutcomeUnknown: it could not be fetched.
         """
         known = await self._known(user_id, id_)
         with suppress(GatewayObjectMissing):
@@ -116,7 +117,7 @@ class ConfirmOpen:
         return (await self._account(user_id)).subscription(id_)
 
     async def _record(self, fetched: FetchedSubscription) -> None:
-        # Without a sequence number: as an event of that second. An end applies at once.
+        # Without a sequence number, as an event of that second: an end applies at once.
         observed = SubscriptionObserved(report=fetched.report, at=fetched.at)
         paid = map(PeriodPaid, fetched.paid_periods)
         await self.record.one(SourcedFacts(facts=(observed, *paid)))
@@ -144,7 +145,7 @@ class StartSubscription:
         Raises:
             PriceNotAllowed, TrialNotAllowed: see `payments_core.use_cases.price_rules`.
             UnknownReference: the product or price is not sold.
-            AlreadySubscribed: the user has an open subscription of the product.
+            AlreadySubscribed: the user has an open subscription to the product.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
             TooManyDeclines, ScopeRequired: see `LimitDeclines`.
@@ -180,17 +181,17 @@ class StartSubscription:
         try:
             return await self.execute(priced, rule, found=found)
         except AlreadySubscribed as refusal:
-            # Its end may not have been heard of.
+            # The event of its end may not have arrived yet.
             if await self.confirm(priced.user_id, refusal):
                 raise
         return await self.execute(priced, rule)
 
 
 def has(id_: SubscriptionId) -> Rule:
-    """Return the rule that the subscription is the account's.
+    """Return the rule that the account has the subscription.
 
     The rule raises:
-        SubscriptionNotFound: it has none of this id.
+        SubscriptionNotFound: it has no subscription with this id.
     """
 
     def rule(account: PaymentAccount) -> None:
@@ -200,10 +201,10 @@ def has(id_: SubscriptionId) -> Rule:
 
 
 def not_subscribed_to(product: str, *, besides: SubscriptionId | None = None) -> Rule:
-    """Return the rule that a product is sold to a user once.
+    """Return the rule that a user has one open subscription to a product.
 
     The rule raises:
-        AlreadySubscribed: another open subscription is of the product.
+        AlreadySubscribed: another open subscription is to the product.
     """
 
     def rule(account: PaymentAccount) -> None:
@@ -221,7 +222,7 @@ class ReadSubscriptions:
     async def __call__(
         self, user: UserId | Email, *, caller: Caller
     ) -> Sequence[Subscription]:
-        """Return a user's subscriptions, the first begun first; ended ones too.
+        """Return a user's subscriptions, the oldest first, including ended ones.
 
         Raises:
             AccountNotFound: see `GetAuthorizedAccount`.
@@ -236,7 +237,7 @@ class ReadSubscriptions:
 
         Raises:
             AccountNotFound: see `GetAuthorizedAccount`.
-            SubscriptionNotFound: the user has none of this id.
+            SubscriptionNotFound: the user has no subscription with this id.
         """
         account = await self.reach(user, caller=caller, reading=True)
         return account.subscription(id_)
@@ -244,14 +245,14 @@ class ReadSubscriptions:
 
 @attrs.frozen
 class Ended:
-    """What became of a wish to end: it is ended already, or an operation ends it."""
+    """The result of ending: already ended (None), or the operation that ends it."""
 
     subscription: Subscription
     executed: ExecutedOperation | None
 
 
 def is_ended(subscription: Subscription, *, at_period_end: bool) -> bool:
-    """Say whether nothing is left to do to end it, now or with its period."""
+    """Say whether it has ended, or will end with its period as requested."""
     planned = at_period_end and subscription.report.cancel_at_period_end
     return planned or subscription.is_terminal
 
@@ -270,10 +271,10 @@ class EndSubscription:
         caller: Caller,
         key: str | None,
     ) -> Ended:
-        """End a subscription; what has ended, or will, stays as it is.
+        """End a subscription; one that has ended, or will as requested, is unchanged.
 
         Raises:
-            SubscriptionNotFound: the user has none of this id.
+            SubscriptionNotFound: the user has no subscription with this id.
             AccountNotFound: see `GetAuthorizedAccount`.
             IdempotencyKeyReused, OperationInProgress: see `ExecuteOperation`.
         """

@@ -31,7 +31,7 @@ from payments_core.use_cases.revocations import AwaitRevocation, FollowRevocatio
 
 
 async def _verified(verifier: TokenVerifier, text: str) -> Token:
-    """Verify a token; keys that may be newer than those we know are read once.
+    """Verify a token; if its key is not known, the keys are read again, once.
 
     Raises:
         InvalidToken, KeysUnavailable: see `TokenVerifier`.
@@ -60,12 +60,12 @@ class AuthenticateCaller:
         Raises:
             InvalidToken: forged, expired, or not for us.
             TokenInvalidated: it, or all of its user's tokens, are revoked.
-            KeysUnavailable: whether it is good cannot be told now.
-            StoreUnavailable: whether it is revoked is not known.
+            KeysUnavailable: the token cannot be verified now.
+            StoreUnavailable: it is not known whether the token is revoked.
         """
         token = await _verified(self.verifier, text)
         known = self.revocations
-        # Nearly always the first: nothing is waited for.
+        # Nearly always answered from memory, without waiting.
         if not known.is_surely_valid(token) and await known.is_revoked(token):
             raise TokenInvalidated
         return Caller(token)
@@ -75,7 +75,7 @@ class AuthenticateCaller:
 class InvalidateToken:
     """Revokes one token.
 
-    `token_age_max` is the longest for which any issuer's token is valid.
+    `token_age_max` is the longest lifetime of any issuer's tokens.
     """
 
     verifier: TokenVerifier
@@ -87,14 +87,14 @@ class InvalidateToken:
     async def __call__(self, text: str, *, caller: Caller) -> bool:
         """Revoke a token given by its text: the caller's own, or any by an admin.
 
-        It is refused everywhere when this returns.
+        The token is refused by every process when this returns.
 
-        A text that is no valid token needs no revocation: no error, nothing saved, and
-        False (RFC 7009, section 2.2).
+        A text that is not a valid token needs no revocation: nothing is saved, and the
+        result is False (RFC 7009, section 2.2).
 
         Raises:
-            TokenNotFound: it is another user's.
-            KeysUnavailable: whether it is valid cannot be told now.
+            TokenNotFound: the token is another user's.
+            KeysUnavailable: the token cannot be verified now.
         """
         try:
             token = await _verified(self.verifier, text)
@@ -108,20 +108,20 @@ class InvalidateToken:
     async def by_id(
         self, issuer: str, jti: str, expires_at: datetime, *, caller: Caller
     ) -> None:
-        """Revoke a token that an administrator knows by its issuer and id only.
+        """Revoke a token of which an administrator knows only the issuer and the id.
 
-        `expires_at` is what somebody says: the revocation is kept until then, and at
-        least for as long as any token that was issued until now may be valid.
+        `expires_at` is not verified: the revocation is stored until then, and at least
+        as long as any token issued until now may be valid.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: the moment is beyond the years 1 to 9999 in UTC.
+            InvalidValue: the time is outside of the years 1 to 9999 in UTC.
         """
         caller.require_admin()
         try:
             expires_at = expires_at.astimezone(UTC)
         except OverflowError:
-            raise InvalidValue("expires_at", "not a moment in UTC") from None
+            raise InvalidValue("expires_at", "not a time in UTC") from None
         now = self.clock()
         position = await self.tokens.invalidate(
             TokenRevocation(
@@ -157,15 +157,15 @@ class InvalidateUserTokens:
         issued_before: datetime | None = None,
         caller: Caller,
     ) -> UserTokenRevocation:
-        """Revoke all of a user's tokens issued until a moment; return what holds.
+        """Revoke a user's tokens issued until a time; return the revocation in force.
 
-        The moment is now, unless another is given; a later one of before holds. They
-        are refused everywhere when this returns. An id needs no account: tokens may be
-        older than it.
+        The time is now, unless given; an earlier revocation with a later time stays in
+        force. The tokens are refused by every process when this returns. An id needs no
+        account: tokens may be older than the account.
 
         Raises:
-            AccountNotFound: no account has the e-mail, or it is another user's.
-            InvalidValue: the moment is in the future.
+            AccountNotFound: no account has the e-mail, or another user has it.
+            InvalidValue: the time is in the future.
         """
         user_id = await self._id_of(user)
         if not caller.is_admin and not caller.is_user(user_id):
@@ -177,7 +177,7 @@ class InvalidateUserTokens:
         return UserTokenRevocation(user_id=user_id, at=held or at)
 
     async def is_known(self, user: UserId) -> bool:
-        """Say whether there is an account of this id: else it may be mistyped."""
+        """Say whether an account has this id: without one it may be mistyped."""
         return await self.directory.find(user) is not None
 
     async def _id_of(self, user: UserId | Email) -> UserId:
@@ -198,14 +198,14 @@ class InvalidateAllTokens:
     async def __call__(
         self, *, issued_before: datetime | None = None, caller: Caller
     ) -> datetime:
-        """Revoke everybody's tokens issued until a moment; return what holds.
+        """Revoke all tokens issued until a time; return the time in force.
 
-        The moment is now, unless another is given; a later one of before holds. They
-        are refused everywhere when this returns.
+        The time is now, unless given; an earlier revocation with a later time stays in
+        force. The tokens are refused by every process when this returns.
 
         Raises:
             ScopeRequired: the caller is no administrator.
-            InvalidValue: the moment is in the future.
+            InvalidValue: the time is in the future.
         """
         caller.require_admin()
         at = _until(issued_before, self.clock())
@@ -214,10 +214,10 @@ class InvalidateAllTokens:
 
 
 def _until(given: datetime | None, now: datetime) -> datetime:
-    """Return a whole second, as tokens carry them."""
+    """Return a time in whole seconds, as tokens have it."""
     if given is not None and given > now:
-        # What is issued until then would be refused as soon as it is issued.
-        raise InvalidValue("issued_before", "a moment in the future")
+        # Tokens issued until then would be refused as soon as they are issued.
+        raise InvalidValue("issued_before", "in the future")
     return (given or now).replace(microsecond=0)
 
 
@@ -237,9 +237,9 @@ class ListInvalidatedTokens:
         return await self.tokens.page(after=after, limit=limit)
 
     async def until(self, user: UserId | None, *, caller: Caller) -> datetime | None:
-        """Return the moment up to which all tokens of a user, or everybody's, are.
+        """Return until when issued tokens of a user, or of everybody, are revoked.
 
-        None: there is none.
+        None: no such revocation exists.
 
         Raises:
             ScopeRequired: the caller is no administrator.

@@ -1,4 +1,4 @@
-"""Who the users are, what each has paid, and what happened to them."""
+"""List users, a user's payments and a user's timeline."""
 
 import attrs
 
