@@ -1,4 +1,4 @@
-"""What an access pass says: what a user may use, for checks without this service."""
+"""Access passes: what a user has access to, checked without this service."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,10 +10,10 @@ from payments_core.identity import UserId
 
 @attrs.frozen(kw_only=True)
 class AccessPass:
-    """What is signed. `features` are those granted at `issued_at`, each until when.
+    """The signed content. `features` are those granted at `issued_at`, with their ends.
 
-    A check goes by the real time: of a feature it needs that the pass has not expired,
-    and that the feature's own moment is not over.
+    A check uses the real time: a feature is granted if the pass has not expired and the
+    feature's own end has not passed.
     """
 
     user_id: UserId

@@ -1,4 +1,4 @@
-"""All that an explanation is made of: an account, and what is kept about it."""
+"""The input of an explanation: an account, and what is stored about it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,22 +17,22 @@ from payments_core.linking import NOTHING_UNLINKED, Unlinked
 from payments_core.payment import PaymentRecord
 from payments_core.subscription import PaidPeriod
 
-# Of each kind of fact; of payments, what the account's own verdict names comes besides.
+# The limit for each kind of fact; payments that the account's verdict names are added.
 FACTS_MAX: Final = 100
-# Of so many of the newest quarantined events it is read whether they name the account:
-# nothing of them is kept that an index could find.
+# How many of the newest quarantined events are searched for the account's names,
+# because no index has them.
 QUARANTINED_MAX: Final = 200
 
 
 @attrs.frozen(kw_only=True)
 class AccountFacts:
-    """An account as last committed, and of each kind the newest facts about it.
+    """An account as last committed, and the newest facts of each kind about it.
 
-    `payments` are the newest first, `periods` those that end last first. `unlinked`
-    carries a key of the account's and belongs to no one, `jobs` and `intents` are open,
-    `events` are about one of these objects, or the customer, or quarantined and name
-    the user or the customer; without their bodies, the latest received first. Before
-    `no_card_before` no card is tried, for too many were declined.
+    `payments` are ordered with the newest first, `periods` with the latest end first.
+    `unlinked` are things with a key of the account and no owner, `jobs` and `intents`
+    are open, `events` are about one of these objects or the customer, or quarantined
+    and name the user or the customer; without bodies, the latest received first. Before
+    `no_card_before` no card is tried, because too many were declined.
     """
 
     account: PaymentAccount
@@ -48,13 +48,13 @@ class AccountFacts:
     def for_the_user(self) -> Self:
         """Return what the user may know.
 
-        What is unlinked may be another's, and an operator's reasons are for operators.
+        Unlinked things may be another user's, and reasons are for operators.
         """
         own = attrs.evolve(self, unlinked=NOTHING_UNLINKED, by_hand=())
         named = set(own.objects())
         return attrs.evolve(
             own,
-            # Some were found by what is unlinked.
+            # Some jobs were found by unlinked things.
             jobs=[it for it in self.jobs if it.key.subject in named],
             events=[
                 it
@@ -65,7 +65,7 @@ class AccountFacts:
         )
 
     def objects(self) -> Iterator[str]:
-        """Return the gateway's ids of all that events and jobs may be about."""
+        """Return the gateway's ids of all objects of events and jobs."""
         account = self.account
         if account.customer_id is not None:
             yield account.customer_id
@@ -80,12 +80,12 @@ class AccountFacts:
 
 
 def names_in_bodies(account: PaymentAccount) -> Sequence[bytes]:
-    """Return the user and the customer as an event's JSON says them."""
+    """Return the user id and the customer id as an event's JSON has them."""
     names = (account.user_id, account.customer_id)
     return [json.dumps(it).encode() for it in names if it is not None]
 
 
 def named_invoices(account: PaymentAccount) -> Sequence[str]:
-    """Return the invoices whose periods the account's subscriptions rest on."""
+    """Return the invoices of the last paid periods of the account's subscriptions."""
     periods = (it.last_paid_period for it in account.subscriptions)
     return [it.invoice_id for it in periods if it]

@@ -1,8 +1,8 @@
-"""The log of verdicts: one row for each change, never changed but by an erasure.
+"""The log of verdicts: one row for each change, altered only by an erasure.
 
-Rule 1: a row is saved with what it is derived from, or not at all.
-Rule 2: between two rows the first one holds: what it says of access is rolled forward
-        by its own date and grace, so that it needs nothing else to be read.
+Rule 1: a row is saved in the same transaction as the facts it is derived from.
+Rule 2: a row holds until the next one: the access at a time follows from the row's own
+        date and grace, so no other data must be read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,14 @@ from payments_core.identity import UserId
 
 @attrs.frozen(kw_only=True)
 class LoggedVerdict:
-    """What was known of an account from a moment on.
+    """What was known of an account from a time on.
 
-    `version` is the account's. `cause` says in a few words what it was changed by, and
-    `sources` which events, jobs or operations told that. `status_by` and `date_by` name
-    what the status and the date rest on, `grace` is the one of then. `grants` are what
-    gave access, `catalogue` is the version of the one of then; None: not logged.
-    `ends_at` is when the first access ends after `at`, by the policy of then.
+    `version` is the account's. `cause` says in a few words what changed it, and
+    `sources` are the ids of the events, jobs or operations that reported the change.
+    `status_by` and `date_by` name the facts that decided the status and the date;
+    `grace` is the grace at that time. `grants` are the grants, `catalogue` is the
+    version of the catalogue at that time; None: not logged. `ends_at` is when the first
+    access ends after `at`, by the policy at that time.
     """
 
     version: int
@@ -41,19 +42,19 @@ class LoggedVerdict:
     ends_at: datetime | None = None
 
     def standing(self, now: datetime) -> Standing:
-        """Say what it comes to at a moment, before the next row."""
+        """Return the standing at a time before the next row."""
         date = self.payment_expire_date
         return Standing.until(self.payment_status, date, self.entitled_until, now)
 
 
 def first_end(moments: Iterable[datetime | None], after: datetime) -> datetime | None:
-    """Return the first of these moments that is after another; None: none is."""
+    """Return the first of these times that is after `after`; None: there is none."""
     return min((it for it in moments if it and it > after), default=None)
 
 
 @attrs.frozen
 class LogGap:
-    """An account that the log does not tell of as it is, at its `version`."""
+    """An account whose verdict at its `version` is not in the log."""
 
     user_id: UserId
     version: int
@@ -61,7 +62,7 @@ class LogGap:
 
 @attrs.frozen
 class LogGapPage:
-    """Gaps among some accounts; `after` is where the next ones begin, None: nowhere."""
+    """Gaps among some accounts; `after`: where the next page begins, if any."""
 
     gaps: Sequence[LogGap]
     after: UserId | None

@@ -1,8 +1,8 @@
-"""Which state of an account an answer shows, and for how long it shows the same.
+"""The version of an account that an answer shows, and how long the answer holds.
 
-Rule 1: what an answer shows of an account follows from the account's version, the
-        policy and the moment.
-Rule 2: the moment matters only where access ends. Between two such ends an answer of
+Rule 1: an answer about an account depends on the account's version, the policy and the
+        time.
+Rule 2: the time matters only where access ends. Between two such ends the answer for
         one version and one policy is the same.
 """
 
@@ -17,7 +17,7 @@ from payments_core.identity import UserId
 
 @attrs.frozen
 class AccountVersion:
-    """The version that an account has now."""
+    """The current version of an account."""
 
     user_id: UserId
     version: int
@@ -25,9 +25,9 @@ class AccountVersion:
 
 @attrs.frozen
 class AnswerVersion:
-    """The version that an answer shows, and from when until when it shows the same.
+    """The version that an answer shows, and from when until when the answer holds.
 
-    `until` is the first moment at which it no longer does. None is no bound.
+    `until` is exclusive. None: no bound.
     """
 
     version: int
@@ -36,7 +36,7 @@ class AnswerVersion:
 
     @classmethod
     def of(cls, version: int, ends: Collection[datetime], now: datetime) -> Self:
-        """Return it for an answer that is made now; `ends` are those of access."""
+        """Return it for an answer at `now`; `ends` are the ends of access."""
         return cls(
             version,
             max((it for it in ends if it <= now), default=None),
@@ -44,7 +44,7 @@ class AnswerVersion:
         )
 
     def holds(self, version: int, now: datetime) -> bool:
-        """Say whether an answer that is made now would show the same."""
+        """Say whether an answer made now would be the same."""
         return (
             self.version == version
             and (self.since is None or self.since <= now)

@@ -1,18 +1,18 @@
-"""Which events of the gateway's list to read next, and from where after a crash.
+"""Decide which page of the gateway's event list to read next, also after a crash.
 
-Rule 1: the list is read from the older end to the newer one, so that reports come in
-        the order in which they were made: out of order each would cost a fetch.
-Rule 2: an event may be listed a little late, at a place that was read already. A place
+Rule 1: the list is read from the oldest event to the newest, so that reports come in
+        their original order: out of order each would cost a fetch.
+Rule 2: an event may be listed a little late, at a place that was already read. A place
         is settled if it was `OVERLAP` old when it was read; what is not settled is read
         again by the next pass.
-Rule 3: a position is kept once its events are. It is a settled place, and never lies
-        beyond one that is not, or whose events could not be kept.
-Rule 4: without an event to go on from, the oldest ones are searched by time: a part
-        of the time is halved until what it has fits on a page. A second that has more
-        than that is read to its end, downwards.
+Rule 3: a position is saved after its events are stored. It is a settled place, and
+        never beyond an unsettled place or one whose events could not be stored.
+Rule 4: without an event to continue from, the oldest events are searched by time: a
+        time range is halved until its events fit on a page. A second with more events
+        than a page is read whole, from its newest event down.
 
-A pass is pure: it says what to ask for (`query`), and what follows from the page that
-came (`read`).
+A pass is pure: it returns what to fetch (`query`), and what follows from a page
+(`read`).
 """
 
 import json
@@ -26,8 +26,8 @@ import attrs
 from payments_core.event_list import EventQuery, ListedEvents
 from payments_core.events import UNREADABLE, GatewayEvent
 
-# Stripe does not say how late it lists an event. Its deliveries, which need the event,
-# begin within seconds; what comes later than this is for the sweep of objects.
+# Stripe does not document how late it lists an event. Its deliveries, which need the
+# event, begin within seconds; the sweep of objects finds what comes later than this.
 OVERLAP: Final = timedelta(minutes=10)
 # docs.stripe.com/api/events/list: "events, going back up to 30 days".
 KEPT_FOR: Final = timedelta(days=30)
@@ -36,9 +36,9 @@ _SECOND: Final = timedelta(seconds=1)
 
 @attrs.frozen(kw_only=True)
 class Position:
-    """Where the next pass begins: after the event `after`, if it is listed still.
+    """Where the next pass begins: after the event `after`, if it is still listed.
 
-    Every event that was created before `since` is known, by the gateway's clock.
+    Every event created before `since`, by the gateway's clock, is known.
     """
 
     since: datetime
@@ -46,7 +46,7 @@ class Position:
 
     @classmethod
     def at(cls, moment: datetime) -> Self:
-        """Return where to begin to know everything from a moment on."""
+        """Return where to begin to read every event from a time on."""
         return cls(since=(moment - OVERLAP).replace(microsecond=0))
 
     @classmethod
@@ -54,7 +54,7 @@ class Position:
         """Read what `text` returned.
 
         Raises:
-            ValueError, LookupError, TypeError: it is none of that.
+            ValueError, LookupError, TypeError: it is something else.
         """
         fields = json.loads(text)
         since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
@@ -71,7 +71,7 @@ class Position:
 
 @attrs.frozen
 class _Onward:
-    """Read the events after one."""
+    """Read the events after an event."""
 
     after: str
 
@@ -82,7 +82,7 @@ class _Onward:
 
 @attrs.frozen
 class _Start:
-    """Read all since a moment, if that fits on a page."""
+    """Read all events since a time, if they fit on a page."""
 
     since: datetime
 
@@ -93,9 +93,9 @@ class _Start:
 
 @attrs.frozen(kw_only=True)
 class _Search:
-    """Look for the oldest events since a moment, among those before `until`.
+    """Search the oldest events since a time, among those before `until`.
 
-    There are some before `top`, as far as is known; the search began at `begun_at`.
+    As far as is known, there are events before `top`; the search began at `begun_at`.
     """
 
     since: datetime
@@ -109,9 +109,9 @@ class _Search:
 
 
 def _halved(since: datetime, top: datetime, begun_at: datetime) -> _Start | _Search:
-    """Search the first half of the time in which there are some events."""
+    """Search the first half of the time range that has events."""
     if top <= since:
-        # They left the list meanwhile.
+        # The events left the list meanwhile.
         return _Start(since)
     until = since + max((top - since) // _SECOND // 2, 1) * _SECOND
     return _Search(since=since, until=until, top=top, begun_at=begun_at)
@@ -119,9 +119,9 @@ def _halved(since: datetime, top: datetime, begun_at: datetime) -> _Start | _Sea
 
 @attrs.frozen(kw_only=True)
 class _Second:
-    """Read a second downwards: before an event; `newest` is the newest one of it.
+    """Read a second backwards, before an event; `newest` is its newest event.
 
-    `begun_at` is when the search began that led here.
+    `begun_at` is when the search began.
     """
 
     second: datetime
@@ -139,9 +139,10 @@ class _Second:
 class BackFillPass:
     """One pass over the list, from a position towards its newer end.
 
-    `position` is what may be kept by now, `reached_at` the time up to which everything
-    was read. `lost` is a time whose events are not listed any more. `is_over`: the end
-    is reached. `is_held`: some events were not kept, so the next pass begins with them.
+    `position` is what may be saved now, `reached_at` the time up to which everything
+    was read. `lost` is a time range whose events are no longer listed. `is_over`: the
+    end is reached. `is_held`: some events were not stored, so the next pass begins with
+    them.
     """
 
     position: Position
@@ -150,7 +151,7 @@ class BackFillPass:
     is_over: bool = False
     is_held: bool = False
     _place: _Onward | _Start | _Search | _Second
-    # A place was read that is not settled: what follows it may be kept, not its place.
+    # An unsettled place was read: later events may be stored, but not their position.
     _is_unsettled: bool = False
 
     @classmethod
@@ -167,30 +168,31 @@ class BackFillPass:
 
     @property
     def may_pause(self) -> bool:
-        """Whether the next pass goes on from here: not while the place is searched."""
+        """Whether the next pass can continue from here: not during a search."""
         return isinstance(self._place, _Onward)
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is more to read at once, that no pass has read before."""
+        """Whether there is more to read now that no pass has read before."""
         return not (self.is_over or self.is_held or self._is_unsettled)
 
     def searching(self) -> Self:
-        """Go on by time: the event to go on from is not listed any more."""
+        """Continue by time, because the event to continue from is no longer listed."""
         position = attrs.evolve(self.position, after=None)
         return attrs.evolve(self, position=position, place=_Start(position.since))
 
     def held(self, after: Self) -> Self:
-        """Return what follows if the events of the page could not be kept."""
+        """Return the pass that follows if the page's events could not be stored."""
         return attrs.evolve(
             after, position=self.position, reached_at=self.reached_at, is_held=True
         )
 
     def read(self, page: ListedEvents) -> tuple[Sequence[GatewayEvent], Self]:
-        """Return which events of the page to keep, and the pass after it."""
+        """Return which events of the page to store, and the pass after it."""
         named = [it for it in page.events if it.type != UNREADABLE]
         if page.has_more and (not named or self._stands_still(named)):
-            # An id of ours is no place in their list; or the list has no end.
+            # Our made-up id is not a place in the gateway's list; or the list does not
+            # advance.
             return page.events, attrs.evolve(self, is_over=True, is_held=True)
         match self._place:
             case _Onward():
@@ -203,7 +205,7 @@ class BackFillPass:
                 return page.events, self._read_second(second, page, named)
 
     def _stands_still(self, named: Sequence[GatewayEvent]) -> bool:
-        """Say whether the next query would be this one again."""
+        """Say whether the next query would be the same again."""
         match self._place:
             case _Onward(after):
                 return named[-1].id == after
@@ -215,7 +217,7 @@ class BackFillPass:
     def _read_on(
         self, page: ListedEvents, named: Sequence[GatewayEvent], begun_at: datetime
     ) -> Self:
-        """Go on behind a page that has the next events, or all up to the end."""
+        """Continue after a page that has the next events, or all up to the end."""
         if page.has_more:
             after = self._advanced(named[-1].created_at, named, begun_at)
             return attrs.evolve(after, place=_Onward(named[-1].id))
@@ -224,7 +226,7 @@ class BackFillPass:
     def _advanced(
         self, read_to: datetime, named: Sequence[GatewayEvent], begun_at: datetime
     ) -> Self:
-        """Take note of how far everything was read, since `begun_at`."""
+        """Record how far everything was read, since `begun_at`."""
         if self.is_held:
             return self
         after = attrs.evolve(self, reached_at=max(self.reached_at, read_to))
@@ -255,7 +257,7 @@ class BackFillPass:
     ) -> tuple[Sequence[GatewayEvent], Self]:
         since, until, begun_at = search.since, search.until, search.begun_at
         if not page.has_more and named:
-            # The first ones, and all of them that are older than `until`.
+            # The oldest events, complete up to `until`.
             part = attrs.evolve(page, has_more=True)
             return page.events, self._read_on(part, named, begun_at)
         if not page.has_more:

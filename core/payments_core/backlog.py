@@ -1,6 +1,6 @@
-"""What waits to be done, and since when: for metrics and people.
+"""What waits to be done, and since when, for metrics and operators.
 
-Counts go up to what was asked for: more is as bad.
+Counts stop at the given limit: more is just as bad.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import attrs
 
 from payments_core.intent import INTENT_STEPS, IntentState
 
-# An intent in one of them is open: something has to become of it.
+# The states of open intents: they must still end.
 OPEN_INTENT_STATES: Final = tuple(
     state for state, steps in INTENT_STEPS.items() if steps
 )
@@ -19,7 +19,7 @@ OPEN_INTENT_STATES: Final = tuple(
 
 @attrs.frozen
 class Waiting:
-    """How many wait, and since when the one that waits for longest; None: none does."""
+    """How many wait, and since when the oldest waits; None: none waits."""
 
     count: int = 0
     since: datetime | None = None
@@ -30,10 +30,10 @@ NOTHING: Final = Waiting()
 
 @attrs.frozen(kw_only=True)
 class EndpointWaiting:
-    """What a delivery endpoint has still to be told.
+    """What must still be delivered to an endpoint.
 
-    `since` is when the earliest change was recorded that has its position and is
-    neither delivered nor dead. `dead` are the deliveries that were given up.
+    `since` is when the earliest change with a position was recorded that is neither
+    delivered nor dead. `dead` is the number of dead deliveries.
     """
 
     since: datetime | None
@@ -42,13 +42,13 @@ class EndpointWaiting:
 
 @attrs.frozen(kw_only=True)
 class Backlog:
-    """What waits as of about one moment.
+    """What waits, at about one time.
 
-    `pending_since` is when the earliest event was received that is not applied yet.
-    Jobs are those that are due and that nobody works on, since they are due; intents
-    those that are open, by their state, since they began. `unlinked_payments` have
-    no owner, and no person unlinked them. `unnumbered_since` is when the earliest
-    change was recorded that has no position in the feed yet.
+    `pending_since` is when the earliest pending event was received. `due_jobs` are due
+    and not leased, waiting since they were due; `intents` are open, by state, waiting
+    since they began. `unlinked_payments` have no owner and were not unlinked by hand.
+    `unnumbered_since` is when the earliest change without a position in the feed was
+    recorded.
     """
 
     pending_since: datetime | None

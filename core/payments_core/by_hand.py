@@ -1,7 +1,7 @@
-"""What people do by hand: who, when, why, and to what. It is the audit log.
+"""The audit log: what was done by hand, by whom, when, why and to what.
 
-Rule 1: each act is saved with what it causes, or not at all: `Changes.by_hand`.
-Rule 2: what was saved is kept for good, never changed and never deleted.
+Rule 1: each act is saved in the same transaction as its effect: `Changes.by_hand`.
+Rule 2: what was saved is never changed and never deleted.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class ActionByHand(StrEnum):
     LINK_SUBSCRIPTION = "link_subscription"
     UNLINK_SUBSCRIPTION = "unlink_subscription"
     CLOSE_EVENT = "close_event"
-    # An event that was kept is applied again; one that never came is fetched.
+    # A stored event is applied again; an event that never came is fetched.
     REPLAY_EVENT = "replay_event"
     RECOVER_EVENT = "recover_event"
     RETRY_JOB = "retry_job"
@@ -33,7 +33,7 @@ class ActionByHand(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class ByHand:
-    """Who decides, and why. `by` is the user id of who calls.
+    """Who decides, and why: `by` is the caller's user id.
 
     An empty `reason`: none was given.
     """
@@ -46,7 +46,7 @@ class ByHand:
         """Read a reason: 1 to 500 printable characters.
 
         Raises:
-            InvalidValue: it is something else.
+            InvalidValue: the reason is something else.
         """
         reason = reason.strip()
         if not (0 < len(reason) <= REASON_LENGTH_MAX and reason.isprintable()):
@@ -57,23 +57,22 @@ class ByHand:
 
     @classmethod
     def maybe(cls, by: str, reason: str | None) -> Self:
-        """Read a reason that need not be given.
+        """Read an optional reason.
 
         Raises:
-            InvalidValue: one is given, and it is none.
+            InvalidValue: the reason is not 1 to 500 printable characters.
         """
         return cls(by=by, reason="") if reason is None else cls.of(by, reason)
 
 
 @attrs.frozen(kw_only=True)
 class ChangeByHand:
-    """That somebody did something by hand.
+    """An act by hand.
 
-    `subject` is what was acted on: the payment's, the subscription's, the customer's or
-    the event's id at the gateway (an event has its `event_type` besides), or the job's
-    id. `user_id` is whose it is or was, if anybody's, `instead_of` the customer that it
-    takes the place of.
-    Of a user who was erased `subject` and `user_id` are the pseudonym.
+    `subject` is what was acted on: the gateway's id of a payment, subscription,
+    customer or event (with its `event_type`), or the id of a job. `user_id` is its
+    present or former owner, if any, `instead_of` the replaced customer. For an erased
+    user `subject` and `user_id` are the pseudonym.
     """
 
     action: ActionByHand
@@ -86,14 +85,14 @@ class ChangeByHand:
 
 @attrs.frozen(kw_only=True)
 class LoggedChange:
-    """A change by hand, and when it was saved; `number` grows with each."""
+    """An act by hand, and when it was saved; `number` grows with each."""
 
     at: datetime
     number: int = attrs.field(eq=False)
     change: ChangeByHand
 
 
-# A change's place in the log: when it was saved, and its number.
+# The place of a change in the log: when it was saved, and its number.
 AuditCursor = tuple[datetime, int]
 
 

@@ -1,4 +1,4 @@
-"""Who a request comes from, and which accounts they may access."""
+"""The caller of a request, and which accounts the caller may access."""
 
 from typing import Final
 
@@ -9,17 +9,17 @@ from payments_core.identity import Email, UserId
 from payments_core.tokens import Token
 
 ADMIN_SCOPE: Final = "payments:admin"
-# Reads every user, and changes nothing of theirs: support's.
+# Reads every user and changes nothing: for support.
 READ_SCOPE: Final = "payments:read"
-# Reads the feed, and nothing else: another service's.
+# Reads the feed and nothing else: for other services.
 FEED_SCOPE: Final = "payments:feed"
 
 
 @attrs.frozen
 class Caller:
-    """Who asks: a user for itself, a reader of everybody, or an administrator.
+    """The caller: a user, a reader of all users, or an administrator.
 
-    Another service is no user: nothing is its own but its tokens.
+    Another service is not a user: it owns only its tokens.
     """
 
     token: Token
@@ -43,7 +43,7 @@ class Caller:
         return self.is_user(user)
 
     def is_user(self, user_id: UserId) -> bool:
-        """Say whether the caller is this very user; a service is none."""
+        """Say whether the caller is this user; a service is not a user."""
         return not self.token.is_service and self.user_id == user_id
 
     def holds(self, token: Token) -> bool:
@@ -52,7 +52,7 @@ class Caller:
         return same_kind and token.user_id == self.user_id
 
     def require_admin(self) -> None:
-        """Refuse anybody but an administrator.
+        """Refuse callers that are not administrators.
 
         Raises:
             ScopeRequired: the token lacks the scope.
@@ -61,7 +61,7 @@ class Caller:
             raise ScopeRequired(ADMIN_SCOPE)
 
     def require_feed(self) -> None:
-        """Refuse who may not read the feed.
+        """Refuse callers that may not read the feed.
 
         Raises:
             ScopeRequired: the token lacks the scope.
@@ -72,10 +72,10 @@ class Caller:
     def require_access(self, owner: UserId, *, reading: bool = False) -> None:
         """Refuse the account of another user, as if it did not exist.
 
-        `reading`: nothing of it is changed, and no secret of it is shown.
+        `reading`: the request changes nothing and shows no secret.
 
         Raises:
-            AccountNotFound: the caller does not reach it.
+            AccountNotFound: the caller may not access it.
         """
         reaches_all = self.reads_all if reading else self.is_admin
         if not reaches_all and not self.is_user(owner):

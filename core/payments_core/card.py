@@ -1,4 +1,4 @@
-"""What we may know of a card: never more than this."""
+"""Cards: the only card data that we store."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ BRAND_LENGTH_MAX: Final = 64
 
 @attrs.frozen(kw_only=True)
 class Card:
-    """A card as its owner would recognise it; `id` is the gateway's payment method."""
+    """What the owner recognises of a card; `id` is the gateway's payment method."""
 
     id: str
     brand: str

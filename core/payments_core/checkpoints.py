@@ -1,9 +1,9 @@
-"""How far a loop is, and which process runs it.
+"""Checkpoints: how far a loop is, and which process runs it.
 
-Rule 1: a loop has one row, by its name. Who claims it gets the next fence, as with any
-        other work (`payments_core.lease`), and saves how far it is with that fence.
-Rule 2: the position is the loop's own text: nobody else reads it. What it found is one
-        that is kept until it found something else: people are told of it.
+Rule 1: a loop has one row, by its name. A claim gets the next fence, as with any other
+        work (`payments_core.lease`), and progress is saved with that fence.
+Rule 2: the position is a text that only the loop reads. The result stays until the next
+        result: operators see it.
 """
 
 from datetime import datetime, timedelta
@@ -13,16 +13,16 @@ import attrs
 
 from payments_core.lease import Lease
 
-# Longer than one page takes: a call to the gateway, and a save. Each page extends it.
+# Longer than a page takes, with a call to the gateway and a save. Each page extends it.
 LEASE: Final = timedelta(seconds=60)
 
 
 @attrs.frozen(kw_only=True)
 class LoopCheckpoint:
-    """A loop's row; `position` is None until it was saved once.
+    """The row of a loop; `position` is None until it was saved once.
 
-    All that the loop looks for and that happened before `reached_at` is done, by the
-    gateway's time; `result` is what was found of it, if the loop keeps that.
+    Everything before `reached_at`, by the gateway's time, is done; `result` is what was
+    found, if the loop stores that.
     """
 
     name: str

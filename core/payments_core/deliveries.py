@@ -2,16 +2,15 @@
 
 Rule 1: a user's changes are delivered in their order: a later one waits until each
         earlier one is delivered or dead. Other users, and other endpoints, do not wait.
-Rule 2: a delivery that fails is tried again, later and later, for three days from its
-        first attempt on; the last attempt is at their end. After that it is dead: it is
-        listed, and tried again only on request.
-Rule 3: who claims a delivery leases it (`payments_core.lease`). It may be sent more
-        than once, always under the same id.
-Rule 4: what is sent is read from the feed when it is sent. Of a user who was erased
-        nothing is sent any more.
-Rule 5: no more than `OPEN_MAX` deliveries of an endpoint are open. What comes after
-        stays in the feed, after the endpoint's cursor, until there is room; a replay
-        ends there.
+Rule 2: a failed delivery is retried with back-off for three days from its first
+        attempt; the last attempt is at their end. After that it is dead: it is listed,
+        and retried only on request.
+Rule 3: a delivery is leased to the process that claims it (`payments_core.lease`). It
+        may be sent more than once, always under the same id.
+Rule 4: the content is read from the feed when it is sent. Changes of an erased user are
+        no longer sent.
+Rule 5: an endpoint has at most `OPEN_MAX` open deliveries. Later changes stay in the
+        feed, after the endpoint's cursor, until there is room; a replay ends there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,16 +29,16 @@ TIMEOUT_MAX: Final = timedelta(seconds=30)
 LEASE: Final = timedelta(seconds=60)
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=6))
 GIVE_UP_AFTER: Final = timedelta(days=3)
-# What an endpoint may ask for by `Retry-After`.
+# The longest wait that an endpoint may request by `Retry-After`.
 RETRY_AFTER_MAX: Final = timedelta(days=1)
 OPEN_MAX: Final = 10_000
-# Attempts to an endpoint that a process has under way.
+# Attempts to one endpoint at a time in a process.
 AT_ONCE: Final = 4
 REASON_LENGTH_MAX: Final = 200
-# A wait is up to a quarter shorter or longer.
+# A wait is shortened or extended by up to a quarter.
 _JITTER: Final = 0.25
 _CHANGE: Final = "chg_"
-# A position is a bigint: fewer digits than it may have are enough.
+# A position is a bigint: this limit is below its 19 digits.
 _DIGITS_MAX: Final = 18
 
 
@@ -51,20 +50,20 @@ class DeliveryKey(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Return it as people write it: `crm:12`."""
+        """Return the id that people use: `crm:12`."""
         return f"{self.endpoint}:{self.position}"
 
     @property
     def webhook_id(self) -> str:
-        """Return what the endpoint knows the change by, in every attempt."""
+        """Return the id of the change for the endpoint, the same in every attempt."""
         return f"{_CHANGE}{self.position}"
 
     @classmethod
     def of_id(cls, text: str) -> "DeliveryKey":
-        """Read what `id` returned; `chg_12` is also taken for 12.
+        """Read what `id` returned; `chg_12` is accepted for 12.
 
         Raises:
-            InvalidValue: it is none.
+            InvalidValue: it is not such an id.
         """
         endpoint, _, number = text.rpartition(":")
         number = number.removeprefix(_CHANGE)
@@ -76,7 +75,7 @@ class DeliveryKey(NamedTuple):
 
 @attrs.frozen
 class SendResult:
-    """Whether an endpoint took it, why not, and for how long it asks to wait."""
+    """Whether an endpoint accepted it, why not, and how long it asks to wait."""
 
     is_delivered: bool
     reason: str = ""
@@ -85,7 +84,7 @@ class SendResult:
 
 @attrs.frozen(kw_only=True)
 class Delivery:
-    """A delivery that is open, or dead.
+    """A delivery, open or dead.
 
     `reason` is why the last attempt failed; the three days begin with
     `first_tried_at`.
@@ -106,7 +105,7 @@ class Delivery:
         return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def failed(self, now: datetime, result: SendResult, jitter: float) -> Self:
-        """Give it back after an attempt that failed; `jitter` is in 0..1, by chance."""
+        """Release it after a failed attempt; `jitter` is random in 0..1."""
         first = self.first_tried_at or now
         ends = first + GIVE_UP_AFTER
         wait = BACK_OFF.after(self.lease.attempts) * (1 + _JITTER * (2 * jitter - 1))
@@ -127,14 +126,14 @@ class Delivery:
         )
 
     def replayed(self, now: datetime) -> Self:
-        """Return it due at once, with all its attempts, whatever became of it."""
+        """Return it due at once, for another three days, whatever its state."""
         lease = attrs.evolve(self.lease, due_at=now, attempts=0)
         return attrs.evolve(self, lease=lease, first_tried_at=None, dead=False)
 
 
 @attrs.frozen
 class Replayed:
-    """Deliveries that are due again, and those that there was no room for."""
+    """Deliveries that are due again, and those above the limit (`left`)."""
 
     due: Sequence[DeliveryKey]
     left: Sequence[DeliveryKey] = ()
@@ -142,7 +141,7 @@ class Replayed:
 
 @attrs.frozen(kw_only=True)
 class DeliveryQuery:
-    """Which deliveries: of an endpoint, and those that are dead, if that is said."""
+    """Which deliveries: of an endpoint, if given, and only the dead ones if `dead`."""
 
     endpoint: str | None = None
     dead: bool = False
@@ -153,7 +152,7 @@ ALL_DELIVERIES: Final = DeliveryQuery()
 
 @attrs.frozen
 class DeliveryPage:
-    """Deliveries in the order of their keys. `after` is where the next page begins."""
+    """Deliveries in the order of their keys; `after`: where the next page begins."""
 
     deliveries: Sequence[Delivery]
     after: DeliveryKey | None = None
@@ -161,11 +160,11 @@ class DeliveryPage:
 
 @attrs.frozen(kw_only=True)
 class EndpointBacklog:
-    """How an endpoint stands.
+    """The state of an endpoint.
 
-    `position` is how far the feed was taken over into deliveries. Counts go up to
-    `OPEN_MAX`. `failing_since` is the first attempt of the open one that has failed for
-    longest.
+    `position` is how far the feed was taken over into deliveries. Counts stop at
+    `OPEN_MAX`. `failing_since` is the first attempt of the open delivery that has
+    failed for longest.
     """
 
     position: int

@@ -1,10 +1,10 @@
-"""Drift: what the gateway says otherwise than what is kept here.
+"""Drift: how the stored data differs from the gateway's.
 
-Rule 1: drift is what recording the gateway's own words would change. Nothing else is,
-        so what is reported is what a repair repairs.
-Rule 2: a thing that is not known at all is one drift, whatever it has.
-Rule 3: what follows from something else (the status of a user, a date) is no drift of
-        its own. What is only not asked for yet is none either.
+Rule 1: drift is exactly what recording the gateway's data would change, so what is
+        reported is what a repair repairs.
+Rule 2: a thing that is not stored at all is one drift, whatever its data.
+Rule 3: derived data (the status of a user, a date) is not drift of its own. Data that
+        is only not fetched yet is not drift either.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from payments_core.subscription import PaidPeriod, Subscription, SubscriptionRep
 
 
 class DriftKind(StrEnum):
-    """What may differ; the docstring of each is in `MEANINGS`."""
+    """What may differ; `MEANINGS` describes each."""
 
     SUBSCRIPTION_UNKNOWN = "subscription_unknown"
     SUBSCRIPTION_MISSING = "subscription_missing"
@@ -58,36 +58,36 @@ class DriftKind(StrEnum):
 _K = DriftKind
 MEANINGS: Final[Mapping[DriftKind, str]] = MappingProxyType(
     {
-        _K.SUBSCRIPTION_UNKNOWN: "Stripe has a subscription that is not known here.",
-        _K.SUBSCRIPTION_MISSING: "A subscription is known here that Stripe has not.",
+        _K.SUBSCRIPTION_UNKNOWN: "Stripe has a subscription that is not stored here.",
+        _K.SUBSCRIPTION_MISSING: "A stored subscription does not exist at Stripe.",
         _K.SUBSCRIPTION_OWNER: "A subscription is linked to another user, or to none.",
         _K.SUBSCRIPTION_STATUS: "Its status.",
         _K.SUBSCRIPTION_PLAN: "Its item, product, price or quantity.",
-        _K.SUBSCRIPTION_PERIOD: "Its present period.",
+        _K.SUBSCRIPTION_PERIOD: "Its current period.",
         _K.SUBSCRIPTION_TRIAL: "The beginning or the end of its trial.",
         _K.SUBSCRIPTION_END: "Its end, planned or past.",
-        _K.SUBSCRIPTION_CARD: "The card that it has of its own.",
-        _K.SUBSCRIPTION_PENDING_CHANGE: "A change of it that waits for its payment.",
-        _K.SUBSCRIPTION_DETAILS: "Anything else of it: customer, currency, metadata.",
-        _K.PERIOD_UNKNOWN: "An invoice was paid, and what it covers is not known here.",
-        _K.PERIOD_DETAILS: "What a paid invoice covers, or what was paid for it.",
-        _K.PAYMENT_UNKNOWN: "Stripe has a charge that is not known here.",
-        _K.PAYMENT_MISSING: "A payment is known here that Stripe has not.",
+        _K.SUBSCRIPTION_CARD: "The card that is pinned to it.",
+        _K.SUBSCRIPTION_PENDING_CHANGE: "A change that waits for its payment.",
+        _K.SUBSCRIPTION_DETAILS: "Its other fields: customer, currency, metadata.",
+        _K.PERIOD_UNKNOWN: "An invoice was paid, and its period is not stored here.",
+        _K.PERIOD_DETAILS: "The period or the amount of a paid invoice.",
+        _K.PAYMENT_UNKNOWN: "Stripe has a charge that is not stored here.",
+        _K.PAYMENT_MISSING: "A stored payment does not exist at Stripe.",
         _K.PAYMENT_OWNER: "A payment is linked to another user, or to none.",
         _K.PAYMENT_STATE: "Whether it is pending, failed or succeeded.",
-        _K.PAYMENT_REFUND: "What of it went back.",
-        _K.PAYMENT_DISPUTE: "How its dispute is.",
+        _K.PAYMENT_REFUND: "The amount that was refunded.",
+        _K.PAYMENT_DISPUTE: "The state of its dispute.",
         _K.PAYMENT_INVOICE: "Which invoice it paid.",
-        _K.PAYMENT_DETAILS: "Anything else of it: amount, time, customer, e-mail.",
-        _K.CARD: "The card that is shown.",
+        _K.PAYMENT_DETAILS: "Its other fields: amount, time, customer, e-mail.",
+        _K.CARD: "The card that is shown as the one that pays.",
         _K.CUSTOMER_DELETED: "Stripe has deleted the customer of a user.",
-        _K.CUSTOMER_UNBOUND: "A customer names a user here who has none.",
-        _K.CUSTOMER_MISSING: "The customer of a user is one that Stripe has not.",
+        _K.CUSTOMER_UNBOUND: "A customer names a user who has no customer here.",
+        _K.CUSTOMER_MISSING: "The customer of a user does not exist at Stripe.",
         _K.OWNER_CONFLICT: "Its metadata and its customer name different users.",
         _K.UNREADABLE: "Stripe's object cannot be read.",
     }
 )
-# Nothing that is recorded can mend these: a person has to look.
+# No repair can resolve these: a person must look.
 FOR_A_PERSON: Final = frozenset(
     {
         _K.SUBSCRIPTION_MISSING,
@@ -101,9 +101,9 @@ FOR_A_PERSON: Final = frozenset(
 
 @attrs.frozen(kw_only=True)
 class Drift:
-    """One difference. `ours` and `theirs` are short texts; None: there is nothing.
+    """One difference. `ours` and `theirs` are short texts; None: it does not exist.
 
-    `subject` is the gateway's id of the thing, `since` when we knew it last.
+    `subject` is the gateway's id of the thing, `since` the time up to which we know it.
     """
 
     kind: DriftKind
@@ -155,7 +155,7 @@ _OF_PAYMENT: Final[Mapping[DriftKind, tuple[str, ...]]] = MappingProxyType(
 
 @attrs.frozen
 class _Subject:
-    """A thing that is compared: its id, whose it is, and when we knew it last."""
+    """A thing that is compared: its id, its owner, and up to when we know it."""
 
     id: str
     user_id: UserId | None
@@ -172,19 +172,19 @@ class _Subject:
         )
 
     def moved(self, kind: DriftKind, before: UserId | None) -> Drift:
-        """Return the drift of a thing that belongs to another user, or to none."""
+        """Return the drift of a thing with another owner, or none."""
         drift = self.drift(kind, before, self.user_id)
         return attrs.evolve(drift, user_id=self.user_id or before)
 
 
 def drift_of(snapshot: Snapshot, changes: Changes) -> Sequence[Drift]:
-    """Say what differs, from what recording the gateway's words would change."""
+    """Return what differs: what recording the gateway's data would change."""
     return [*_drifts(snapshot, changes)]
 
 
 def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
     if (unbound := _unbound(changes)) is not None:
-        # Its card, and what is linked to its user by it, follow from it.
+        # Its card, and what it links to its user, follow from it.
         yield unbound
         return
     known = {it.gateway_id: it for it in snapshot.subscriptions}
@@ -194,7 +194,7 @@ def _drifts(snapshot: Snapshot, changes: Changes) -> Iterator[Drift]:
     for after in changes.subscriptions:
         yield from _of_subscription(known.get(after.gateway_id), after)
     for period in changes.periods:
-        # One of a subscription that is not known goes with it.
+        # A period of an unknown subscription is part of that drift.
         if period.gateway_id in known:
             yield _of_period(snapshot, known[period.gateway_id], period)
     for record in changes.payments:
@@ -264,10 +264,10 @@ def _of_payment(before: PaymentRecord | None, after: PaymentRecord) -> Iterator[
     refund = False
     for kind, names in _OF_PAYMENT.items():
         if kind is _K.PAYMENT_INVOICE and not before.payment.invoice_known:
-            # It is asked for where it decides on something.
+            # The invoice is fetched only where something depends on it.
             continue
         differs = _differing(before.payment, after.payment, names)
-        # A state that follows from a refund is not another drift.
+        # A state that follows from a refund is not a second drift.
         if not differs or (refund and kind is _K.PAYMENT_STATE):
             continue
         refund = refund or kind is _K.PAYMENT_REFUND
@@ -302,7 +302,7 @@ def _card(card: Card | None) -> str | None:
 def _differing(
     before: _ReportT, after: _ReportT, names: Sequence[str]
 ) -> tuple[str, str] | None:
-    """Return both sides of the fields of these names that differ; None if none does."""
+    """Return both sides of the named fields that differ; None if none does."""
     differing = [it for it in names if getattr(before, it) != getattr(after, it)]
     if not differing:
         return None

@@ -1,15 +1,16 @@
-"""Erasing a user: what stands against it, and what is left of them.
+"""Erasing a user: what prevents it, and what is left.
 
-Rule 1: money stays: payments, paid periods and the log of the account, with amounts and
-        times, are a pseudonym's from then on. All else of the user goes.
-Rule 2: a user is not erased while something is under way: a subscription that is not
-        over, an operation, a payment or a dispute that is not decided. That holds for
-        all that the pseudonym would have, also for what has no owner.
-Rule 3: tombstones say for good which user, customers and e-mails were erased. What is
-        learnt later of the user or of a customer is ignored, and so is what an e-mail
-        alone says of the time before. Nothing of it is kept but that an event came.
-Rule 4: nobody registers under the id again, and no customer is bound again. The e-mail
-        is free: a person may come back, as a new user with a new customer.
+Rule 1: payments, paid periods and the log of the account stay, with amounts and times,
+        under a pseudonym. Everything else of the user is deleted.
+Rule 2: a user is not erased while something is open: a subscription, an operation, a
+        pending payment or a dispute. That includes unlinked things that the pseudonym
+        would get.
+Rule 3: tombstones record permanently which user, customers and e-mails were erased.
+        Later facts about the user or a customer are ignored, and so are facts by an
+        e-mail alone from before the erasure. Of such an event only its arrival is
+        stored.
+Rule 4: the id cannot be registered again, and the customers cannot be bound again. The
+        e-mail is free: a person may return as a new user with a new customer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,9 @@ from payments_core.intent import Intent
 from payments_core.payment import DisputeState, PaymentRecord, PaymentState
 from payments_core.subscription import Subscription
 
-# No user id has a slash: nobody registers, claims or asks for a pseudonym.
+# No user id has a slash, so no pseudonym can be registered, claimed or requested.
 PSEUDONYM: Final = "erased/"
-# Longer than anything is being recorded. An e-mail in what comes later may be that of
-# somebody new.
+# Longer than any save takes. An e-mail in later facts may belong to a new user.
 SETTLED: Final = timedelta(seconds=10)
 
 
@@ -42,7 +42,7 @@ def is_pseudonym(user: UserId) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Erasure:
-    """Who becomes which pseudonym, decided by whom and when."""
+    """Which user gets which pseudonym, and who decided it and when."""
 
     user_id: UserId
     pseudonym: UserId
@@ -55,13 +55,13 @@ def what_is_open(
     payments: Sequence[PaymentRecord],
     intents: Sequence[Intent],
 ) -> Iterator[str]:
-    """Say each thing of a user that stands against an erasure."""
+    """Yield each open thing of a user that prevents an erasure."""
     for one in subscriptions:
         if not one.is_terminal:
             yield f"subscription {one.gateway_id} is {one.status.value}"
     for intent in intents:
         if intent.open:
-            yield f"operation {intent.id} is under way"
+            yield f"operation {intent.id} is in progress"
     for it in (record.payment for record in payments):
         if it.state is PaymentState.PENDING:
             yield f"payment {it.id} is pending"

@@ -213,7 +213,7 @@ class SubscriptionLinked(Rejected):
 
 
 class PaymentOfSubscription(Rejected):
-    """The payment paid an invoice of a user's subscription: that user stays its owner."""
+    """The payment paid an invoice of a user's subscription and stays with that user."""
 
     code: ClassVar[str] = "payment_of_subscription"
 

@@ -1,8 +1,8 @@
-"""The gateway's own list of what happened: how a page of it is asked for, and comes.
+"""The gateway's list of events: queries and pages.
 
 Rule 1: the list grows at its newer end while it is read, and old events leave it: a
-        page is asked for by its neighbour or by time, never by its number.
-Rule 2: a page comes with the oldest event first, whichever way the list is read.
+        page is fetched by its neighbour or by time, never by its number.
+Rule 2: a page has the oldest event first, in whichever direction the list is read.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,17 @@ import attrs
 
 from payments_core.events import GatewayEvent
 
-# The most that Stripe gives at once.
+# Stripe's maximum per page.
 PAGE_EVENTS_MAX: Final = 100
 
 
 @attrs.frozen(kw_only=True)
 class EventQuery:
-    """Which page of the list: the newest events, or those next to one of them.
+    """A query of one page: the newest events, or those next to an event.
 
-    `after` and `before` are ids of events: of those that are newer, or older, the
-    nearest. `since` and `until` are whole seconds that bound when the events were
-    created; `until` is outside. `undelivered` are those alone that an endpoint has not
-    taken, or not yet.
+    `after` and `before` are ids of events: the page has the nearest newer or older
+    events. `since` and `until` (exclusive) bound the time of creation, in whole
+    seconds. `undelivered`: only events that an endpoint has not accepted yet.
     """
 
     after: str | None = None
@@ -37,10 +36,10 @@ class EventQuery:
 
 @attrs.frozen(kw_only=True)
 class ListedEvents:
-    """A page of the list, as it was at the gateway's own second `at`.
+    """A page of the list, as it was at the gateway's second `at`.
 
-    `has_more`: there are others beyond it, newer ones if the query has `after`, else
-    older ones; never of an empty page.
+    `has_more`: there are more events beyond it, newer ones if the query has `after`,
+    else older ones; an empty page never has more.
     """
 
     events: Sequence[GatewayEvent]

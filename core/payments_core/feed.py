@@ -1,10 +1,11 @@
-"""The feed: changes of what users have, each with its position.
+"""The feed: changes of users' access, each with its position.
 
-Rule 1: a change gets its position after it is saved, from one sequencer at a time. One
-        that is saved late gets a later position: none is skipped, and none waits.
-Rule 2: of one user positions grow as the versions do.
-Rule 3: a position is never given twice, and a change is not changed after it has one,
-        but by an erasure: then it is left out.
+Rule 1: a change gets its position after it is saved, from one sequencer at a time. A
+        change that is saved late gets a later position: none is skipped, and none
+        waits.
+Rule 2: positions of one user grow with the account's versions.
+Rule 3: a position is never given twice, and a change with a position never changes.
+        After an erasure it is left out.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,9 @@ from payments_core.access import Grant
 from payments_core.entitlement import PaymentStatus
 from payments_core.identity import UserId
 
-# That of no change: what comes after it is all there is.
+# Before the first change: the feed after it is the whole feed.
 BEGINNING: Final = 0
-# What a database has for a number.
+# The maximum of the database's bigint.
 POSITION_MAX: Final = 2**63 - 1
 
 
@@ -27,8 +28,8 @@ POSITION_MAX: Final = 2**63 - 1
 class FeedChange:
     """What became known of a user; `version` is the account's.
 
-    `entitled_until` is when access ends by what was known then; None: there is none.
-    `grants` are what gave access then; none of rows that do not say.
+    `entitled_until` is when access ends, as known then; None: no access. `grants` are
+    the grants at that time; empty for rows that did not log them.
     """
 
     position: int
@@ -44,9 +45,9 @@ class FeedChange:
 
 @attrs.frozen
 class FeedPage:
-    """Changes in the order of their positions, and after what the next page begins.
+    """Changes in the order of their positions, and the position to continue after.
 
-    It may be `next` alone: what is left out has positions, too.
+    A page may have no changes and a later `next`: what is left out has positions, too.
     """
 
     changes: Sequence[FeedChange]

@@ -1,12 +1,12 @@
-"""What we ask of a payment gateway, and what it answers, in our words.
+"""Requests to a payment gateway and its answers, in our words.
 
-Rule 1: whatever changes something at the gateway is a request here, frozen to bytes
-        before it is sent; what only reads is a method of the port.
-Rule 2: a request whose `twin_costs` something must not be sent anew until it is known
-        that nothing was made. Of any other a second one costs nothing, or it says how
-        things should be in the end: it may be repeated.
-Rule 3: `user_id` and `intent_id` go onto everything that is made, so that it can be
-        found again.
+Rule 1: every change at the gateway is a request here, frozen to bytes before it is
+        sent; every read is a method of the port.
+Rule 2: a request with `twin_costs` must not be sent with a new key until it is known
+        that the first created nothing. Any other request may be repeated: a second
+        object costs nothing, or the request sets a final state.
+Rule 3: `user_id` and `intent_id` are written to everything that is created, so that it
+        can be found again.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class CreateCustomer:
 
 @attrs.frozen(kw_only=True)
 class CreateSetupIntent:
-    """Prepare what a browser needs to take a card in, away from us."""
+    """Prepare what a browser needs to send a card to the gateway, not to us."""
 
     twin_costs: ClassVar[bool] = False
     customer_id: CustomerId
@@ -50,7 +50,7 @@ class AttachCard:
 
 @attrs.frozen(kw_only=True)
 class MakeDefault:
-    """Let a card pay whatever pins no other."""
+    """Make a card the default, for everything that pins no other card."""
 
     twin_costs: ClassVar[bool] = False
     customer_id: CustomerId
@@ -59,7 +59,7 @@ class MakeDefault:
 
 @attrs.frozen(kw_only=True)
 class SetSubscriptionCard:
-    """Let a card pay one subscription that pinned another."""
+    """Pin a card to one subscription that pinned another."""
 
     twin_costs: ClassVar[bool] = False
     subscription: str
@@ -68,7 +68,7 @@ class SetSubscriptionCard:
 
 @attrs.frozen(kw_only=True)
 class PayInvoice:
-    """Pay an open invoice; one that is paid stays paid, once."""
+    """Pay an open invoice; a paid invoice is not paid twice."""
 
     twin_costs: ClassVar[bool] = False
     invoice_id: str
@@ -77,7 +77,7 @@ class PayInvoice:
 
 @attrs.frozen(kw_only=True)
 class CreateSubscription:
-    """Create a subscription. Without a card to charge, its first payment is awaited."""
+    """Create a subscription. Without a card, it waits for its first payment."""
 
     twin_costs: ClassVar[bool] = True
     customer_id: CustomerId
@@ -92,7 +92,7 @@ class CreateSubscription:
 
 @attrs.frozen(kw_only=True)
 class UpdateSubscription:
-    """Another price or quantity; what costs more is held until it is paid."""
+    """Change price or quantity; a change that costs more waits until it is paid."""
 
     twin_costs: ClassVar[bool] = False
     subscription: str
@@ -104,10 +104,10 @@ class UpdateSubscription:
 
 @attrs.frozen(kw_only=True)
 class SetCancelAtPeriodEnd:
-    """End with the period, or go on after it.
+    """Cancel at the end of the period, or undo that.
 
-    `clears_cancel_at`: the end that is taken back was planned for a moment (the
-    customer portal does so), which the gateway keeps apart.
+    `clears_cancel_at`: the end to undo was planned with `cancel_at` (as the customer
+    portal does), which the gateway stores separately.
     """
 
     twin_costs: ClassVar[bool] = False
@@ -118,7 +118,7 @@ class SetCancelAtPeriodEnd:
 
 @attrs.frozen(kw_only=True)
 class CancelSubscription:
-    """End now; one that has ended stays ended."""
+    """Cancel now; an ended subscription is unchanged."""
 
     twin_costs: ClassVar[bool] = False
     subscription: str
@@ -140,9 +140,9 @@ GatewayRequest = (
 
 @attrs.frozen(kw_only=True)
 class FrozenRequest:
-    """A request as it will be sent, the same every time, by whatever release.
+    """A request as it will be sent, the same bytes each time, by every release.
 
-    `body` is the adapter's own rendering; `api_version` the version that it speaks.
+    `body` is rendered by the adapter for the `api_version`.
     """
 
     method: str
@@ -153,10 +153,11 @@ class FrozenRequest:
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What came back of a request: the object's id, and what it says.
+    """The answer to a request: the object's id and contents.
 
-    `at` is the gateway's own second. `card` is of an attached card, `subscription` and
-    `paid_period` of a request about a subscription, `client_secret` of a card set-up.
+    `at` is the gateway's own second. `card` is set for an attached card, `subscription`
+    and `paid_period` for a request about a subscription, `client_secret` for a card
+    set-up.
     """
 
     id: str
@@ -169,9 +170,9 @@ class Answer:
 
 @attrs.frozen(kw_only=True)
 class FetchedSubscription:
-    """A subscription as it is at `at`, and the last periods of it that were paid for.
+    """A subscription as of `at`, and its last paid periods.
 
-    Of several items each has periods of its own.
+    With several items, each has periods of its own.
     """
 
     report: SubscriptionReport
@@ -181,7 +182,7 @@ class FetchedSubscription:
 
 @attrs.frozen(kw_only=True)
 class FetchedPayment:
-    """A payment as it is, with the invoice that it paid; what that invoice covers.
+    """A payment as of `at`, with its invoice and the periods that the invoice covers.
 
     `payment.invoice_known` is set. `at` is the second of the answer.
     """
@@ -193,11 +194,11 @@ class FetchedPayment:
 
 @attrs.frozen(kw_only=True)
 class FetchedCustomer:
-    """A customer: `deleted` ones are known for ever, and nothing can be done with them.
+    """A customer; a `deleted` customer can still be fetched, but no longer used.
 
-    `metadata_user_id` is the user whom its metadata names, `email_key` what its e-mail
-    is known by, `card` the one that pays by default; None: it has none, or it cannot be
-    read as one.
+    `metadata_user_id` is the user that its metadata names, `email_key` the key of its
+    e-mail, `card` the card that pays by default; None: it has none, or it cannot be
+    read as a card.
     """
 
     deleted: bool = False
@@ -208,7 +209,7 @@ class FetchedCustomer:
 
 @attrs.frozen(kw_only=True)
 class SetUp:
-    """A card set-up: `payment_method` is there once it succeeded."""
+    """A card set-up; `payment_method` is set after it succeeded."""
 
     customer_id: CustomerId | None
     payment_method: str | None
@@ -216,21 +217,21 @@ class SetUp:
 
 
 class InvoicePaymentState(StrEnum):
-    """How far the payment of an invoice is."""
+    """The state of an invoice's payment."""
 
     PAID = "paid"
-    # It was not tried, or is being tried.
+    # Not tried yet, or in progress.
     OPEN = "open"
-    # The bank wants the payer to confirm: 3-D Secure.
+    # The bank requires authentication (3-D Secure).
     REQUIRES_ACTION = "requires_action"
     DECLINED = "declined"
-    # Void, or written off: it is not tried again.
+    # Void or written off: not retried.
     CLOSED = "closed"
 
 
 @attrs.frozen(kw_only=True)
 class InvoicePayment:
-    """The payment of an invoice: how far it is, and what a browser needs for it."""
+    """The payment of an invoice: its state, and what a browser needs for it."""
 
     state: InvoicePaymentState
     client_secret: str | None = None
@@ -239,7 +240,7 @@ class InvoicePayment:
 
 @attrs.frozen(kw_only=True)
 class Price:
-    """A price that may be sold; `amount_minor` is None where it is not that simple."""
+    """A price at the gateway; `amount_minor` is None if it is not a single amount."""
 
     id: str
     product: str
@@ -257,7 +258,7 @@ class PreviewLine:
 
 @attrs.frozen(kw_only=True)
 class Preview:
-    """What a change would cost at once, if it is made with this `proration_date`."""
+    """What a change would cost now, if it is made with this `proration_date`."""
 
     due: Money
     proration_date: datetime

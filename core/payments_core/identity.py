@@ -1,7 +1,7 @@
-"""Who a user is: to the users micro-service, to the gateway, by e-mail.
+"""The identities of a user: user id, gateway customer and e-mail.
 
-The user id is the identity. The e-mail may change, and is never a key to another's
-money. The gateway's customer is bound to one account at a time.
+The user id is the identity. The e-mail may change, and never gives access to another
+user's payments. A gateway customer is bound to one account at a time.
 """
 
 import re
@@ -18,11 +18,10 @@ CustomerId = NewType("CustomerId", str)
 USER_ID_LENGTH_MAX: Final = 128
 EMAIL_LENGTH_MAX: Final = 254
 CUSTOMER_ID_LENGTH_MAX: Final = 255
-# Opaque, but it has to survive a URL, a log line and a header unharmed. It has no
-# "@", so that one path segment can be an id or an e-mail.
+# Opaque, but it must be safe in a URL, a log line and a header. It has no "@", so that
+# one path segment can be an id or an e-mail.
 _USER_ID: Final = re.compile(rf"[A-Za-z0-9._:|~+=-]{{1,{USER_ID_LENGTH_MAX}}}")
-# As a segment these are no names (RFC 3986, section 5.2.4): clients and proxies remove
-# them.
+# Clients and proxies remove these path segments (RFC 3986, section 5.2.4).
 _DOT_SEGMENTS: Final = (".", "..")
 _CUSTOMER_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
@@ -44,7 +43,7 @@ def user_id(text: str) -> UserId:
 
 
 def customer_id(text: str) -> CustomerId:
-    """Read a gateway's customer id.
+    """Read a customer id of the gateway.
 
     Raises:
         InvalidValue: it is something else.
@@ -56,28 +55,28 @@ def customer_id(text: str) -> CustomerId:
 
 @attrs.frozen
 class Email:
-    """An e-mail as it was given, and the key under which it is one person's."""
+    """An e-mail as it was given, and the key by which two e-mails are the same."""
 
     text: str
     key: str
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Read an e-mail; spaces around it do not count.
+        """Read an e-mail; spaces around it are ignored.
 
-        Case, composed letters and a dot after the domain do not make another person.
-        Nothing else is the same: "ß" is not "ss". An international domain is compared
-        as it is written: an adapter may know its other spelling.
+        The key ignores case, Unicode composition and a dot after the domain, and
+        nothing else: "ß" is not "ss". An international domain is compared as written:
+        an adapter may know its other spelling.
 
         Raises:
-            InvalidValue: no local part, no domain, white space or control
+            InvalidValue: it has no local part or no domain, white space or control
                 characters inside, or more than 254 characters.
         """
         text = text.strip()
-        # Composed again: in lower case a letter may fall apart.
+        # Composed again: lower-casing may decompose a letter.
         lower = unicodedata.normalize("NFC", text).lower()
         key = unicodedata.normalize("NFC", lower).rstrip(".")
-        # The key too: it may be longer.
+        # The key is checked too: it may be longer.
         if not (_is_email(text) and (key == text or _is_email(key))):
             raise InvalidValue("email", "not an e-mail address")
         return cls(text, key)
@@ -87,6 +86,6 @@ def _is_email(text: str) -> bool:
     return (
         len(text) <= EMAIL_LENGTH_MAX
         and _EMAIL.fullmatch(text) is not None
-        # No control characters, nor any other of Unicode's categories C.
+        # No control characters or other characters of Unicode's categories C.
         and text.isprintable()
     )

@@ -1,16 +1,17 @@
-"""Operations at the gateway, saved before they are sent.
+"""Intents: operations at the gateway, saved before they are sent.
 
-Rule 1: an intent is one operation of one user; its calls are the requests it takes,
-        each committed as frozen bytes before it is sent.
-Rule 2: a call's idempotency key is `<intent>.<step>.<generation>`. The same key always
-        carries the same bytes.
+Rule 1: an intent is one operation of one user; its calls are its requests, each
+        committed as frozen bytes before it is sent.
+Rule 2: a call's idempotency key is `<intent>.<step>.<generation>`. The same key is
+        always sent with the same bytes.
 Rule 3: a definite refusal ends a call. Without an answer it is `unknown`.
-Rule 4: an unknown call younger than 23 hours that never got a 500 is sent again, the
-        same key and bytes: gateways keep keys for a day, and keep 500s too.
-Rule 5: otherwise it is searched for. Not found after two hours, what makes
-        something new goes into its next generation; so does at once what only says
-        how things should be.
-Rule 6: what could not be done within a day is abandoned: no caller waits any more.
+Rule 4: an unknown call younger than 23 hours that never got a 500 is sent again with
+        the same key and bytes: gateways store keys for a day, with 500s too.
+Rule 5: otherwise its effect is searched for. If it is not found, the call gets its next
+        generation: after two hours if it creates something, at once if it only sets a
+        state.
+Rule 6: an operation that could not be done within a day is abandoned: no caller waits
+        for it.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ def intent_id(text: str) -> IntentId:
 
 
 def intent_of_key(key: str | None) -> IntentId | None:
-    """Return the intent that an idempotency key may be of; None: it is none of ours."""
+    """Return the intent of an idempotency key; None: the key is not ours."""
     id_, dot, _ = (key or "").partition(".")
     return IntentId(id_) if dot and _ID.fullmatch(id_) else None
 
@@ -61,17 +62,17 @@ def intent_of_key(key: str | None) -> IntentId | None:
 IDEMPOTENCY_KEY_TTL: Final = timedelta(hours=23)
 REISSUE_AFTER: Final = timedelta(hours=2)
 GIVE_UP_AFTER: Final = timedelta(hours=24)
-# Longer than any call may take: a process that is not back by then is gone.
+# Longer than any call may take: a process without a result by then is dead.
 LEASE: Final = timedelta(seconds=30)
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(minutes=5))
 
 
 class Step(StrEnum):
-    """What an operation asks of the gateway, by the name that its calls are kept under.
+    """A step of an operation at the gateway, by the name of its stored calls.
 
-    The names are part of idempotency keys and of stored intents: one is never renamed
-    or given another meaning. An operation that goes by other steps than before gets
-    a new `STEPS_VERSION`, and the steps of the stored versions stay.
+    The names are part of idempotency keys and of stored intents: a name is never
+    changed or given another meaning. An operation with new steps gets a new
+    `STEPS_VERSION`, and the steps of the stored versions stay.
     """
 
     CREATE_CUSTOMER = "create"
@@ -87,7 +88,7 @@ class Step(StrEnum):
     END = "end"
 
     def of(self, subject: str) -> str:
-        """Return the name of a step that is taken once for each of several things."""
+        """Return the name of a step that is made once for each of several things."""
         return f"{self.value}-{subject}"
 
 
@@ -103,11 +104,11 @@ class IntentKind(StrEnum):
     END_SUBSCRIPTION = "end_subscription"
 
 
-# Operations of these kinds say at their end which card pays.
+# Operations of these kinds report the card that pays when they end.
 TELLS_CARD: Final = frozenset({IntentKind.UPDATE_CARD, IntentKind.START_SUBSCRIPTION})
 
 
-# What comes of these later costs nothing, or a sync ends it.
+# A late effect of these costs nothing, or a sync cancels it.
 UNDONE_LATER: Final = frozenset(
     {
         IntentKind.CREATE_CUSTOMER,
@@ -122,7 +123,7 @@ class IntentState(StrEnum):
     SENT = "sent"
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
-    # The stored value, and the one of the API, are older than the name.
+    # The value in the store and in the API is older than the name.
     REFUSED = "declined"
     ABANDONED = "abandoned"
 
@@ -130,7 +131,7 @@ class IntentState(StrEnum):
 _S = IntentState
 INTENT_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
     {
-        # An operation may find that there is nothing to do, or nothing to do it with.
+        # An operation may find nothing to do, or its object missing.
         _S.NEW: frozenset({_S.SENT, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
         _S.SENT: frozenset({_S.UNKNOWN, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
         _S.UNKNOWN: frozenset({_S.SENT, _S.SUCCEEDED, _S.REFUSED, _S.ABANDONED}),
@@ -143,7 +144,7 @@ INTENT_STEPS: Final[Mapping[_S, frozenset[_S]]] = MappingProxyType(
 
 @attrs.frozen(kw_only=True)
 class OperationParams:
-    """What was asked for, validated; what an operation does not have is None."""
+    """The validated parameters of a request; None: the kind does not have it."""
 
     payment_method: str | None = None
     product: str | None = None
@@ -154,7 +155,7 @@ class OperationParams:
     proration_date: datetime | None = None
 
     def fingerprint(self, kind: IntentKind, subject: str) -> str:
-        """Return what two equal requests have in common, and no others."""
+        """Return a digest that is the same only for equal requests."""
         fields = attrs.asdict(self, value_serializer=_plain)
         text = json.dumps([kind.value, subject, fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -169,7 +170,7 @@ NO_PARAMS: Final = OperationParams()
 
 @attrs.frozen(kw_only=True)
 class Refusal:
-    """Why the gateway said no; `field` is ours, `decline_code` the bank's."""
+    """Why the gateway refused; `field` is our name, `decline_code` the bank's code."""
 
     code: str
     reason: str
@@ -179,7 +180,7 @@ class Refusal:
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One request of an intent: its bytes, how often it was sent, what came of it."""
+    """One request of an intent: its bytes, its generation and its outcome."""
 
     step: str
     generation: int = 1
@@ -188,28 +189,28 @@ class Call:
     sequence: int
     first_sent_at: datetime
     last_sent_at: datetime
-    # A 500 was answered: gateways keep it under the key, so the key is of no more use.
+    # The answer was a 500: gateways store it under the key, which is useless then.
     server_error_cached: bool = False
     answer: Answer | None = None
     refusal: Refusal | None = None
 
     def may_be_sent_again(self, now: datetime) -> bool:
-        """Say whether the same key and bytes still lead to the same effect (rule 4)."""
+        """Say whether the same key and bytes still have the same effect (rule 4)."""
         return (
             not self.server_error_cached
             and now - self.first_sent_at < IDEMPOTENCY_KEY_TTL
         )
 
     def may_be_reissued(self, now: datetime) -> bool:
-        """Say whether it was sent so long ago that nothing comes of it any more."""
+        """Say whether it was sent so long ago that it no longer has an effect."""
         return now - self.last_sent_at >= REISSUE_AFTER
 
     def sent(self, now: datetime) -> Self:
-        """Be sent once more, with the same key."""
+        """Return the call as sent again, with the same key."""
         return attrs.evolve(self.moved(IntentState.SENT), last_sent_at=now)
 
     def regenerated(self, frozen: FrozenRequest, sequence: int, now: datetime) -> Self:
-        """Be sent as if for the first time, with a key of its own."""
+        """Return the call as sent for the first time with a new key."""
         return attrs.evolve(
             self.moved(IntentState.SENT),
             generation=self.generation + 1,
@@ -233,7 +234,7 @@ class Call:
         )
 
     def moved(self, state: IntentState) -> Self:
-        """Follow one step of the table; staying where it is is no step.
+        """Return it in another state of the table; the same state is always allowed.
 
         Raises:
             IllegalTransition: the table has no such step.
@@ -245,11 +246,11 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class IntentOutcome:
-    """What an operation came to, kept for good: every repetition gets this answer.
+    """The stored outcome of an operation: every repetition gets this answer.
 
-    `requires_action` says that the payer has to confirm in the browser, with the
-    `client_secret`. `subscription` is as it was then. `decline` is the bank's no to a
-    payment of an operation that ended otherwise, as a change that waits to be paid.
+    `requires_action`: the payer must authenticate in the browser, with the
+    `client_secret`. `subscription` is as it was then. `decline` is a declined payment
+    of an operation that was not refused, such as a change that waits for its payment.
     """
 
     customer_id: str | None = None
@@ -262,7 +263,7 @@ class IntentOutcome:
 
     @property
     def is_declined(self) -> bool:
-        """Whether the bank said no to a card, whatever the operation came to."""
+        """Whether the bank declined a card, whatever the operation's outcome."""
         return any(
             it is not None and it.code == CardDeclined.code
             for it in (self.refusal, self.decline)
@@ -271,11 +272,11 @@ class IntentOutcome:
 
 @attrs.frozen(kw_only=True)
 class Intent:
-    """One operation at the gateway, from before it began until after it ended.
+    """One operation at the gateway, from before its start until after its end.
 
-    `subject` is what it is about: one operation of a kind may be open on it. `key` and
-    `fingerprint` are those of the request that asked for it. `writer` is who saved it
-    last: a save whose reply was lost is recognised by it.
+    `subject` is its object: one operation of a kind may be open on it. `key` and
+    `fingerprint` are from its request. `writer` identifies the last save: a save whose
+    reply was lost is recognised by it.
     """
 
     id: IntentId
@@ -300,18 +301,18 @@ class Intent:
 
     @property
     def is_key_refused(self) -> bool:
-        """Whether the gateway did not take our key: no answer to the request itself."""
+        """Whether the gateway refused our API key, without deciding on the request."""
         refusal = self.outcome.refusal if self.outcome else None
         return refusal is not None and refusal.code == GatewayMisconfigured.code
 
     @property
     def is_declined(self) -> bool:
-        """Whether the bank said no to a card during it; open, it is not known."""
+        """Whether the bank declined a card during it; False while it is open."""
         return self.outcome is not None and self.outcome.is_declined
 
     @property
     def may_be_called_off(self) -> bool:
-        """Whether all that it may have done costs nothing, or is undone by a sync."""
+        """Whether everything it may have done costs nothing or is undone by a sync."""
         return self.open and (not self.calls or self.kind in UNDONE_LATER)
 
     def call(self, step: str) -> Call | None:
@@ -322,7 +323,7 @@ class Intent:
         return f"{self.id}.{call.step}.{call.generation}"
 
     def moved(self, state: IntentState) -> Self:
-        """Follow one step of the table; staying where it is is no step.
+        """Return it in another state of the table; the same state is always allowed.
 
         Raises:
             IllegalTransition: the table has no such step.
@@ -332,21 +333,21 @@ class Intent:
         return attrs.evolve(self, state=state)
 
     def with_call(self, call: Call) -> Self:
-        """Take in a call that is new or changed, and follow it."""
+        """Add or replace a call, and take over its state."""
         others = [known for known in self.calls if known.step != call.step]
         after = attrs.evolve(self, calls=(*others, call))
         still = call.state in (IntentState.SENT, IntentState.UNKNOWN)
         return after.moved(call.state if still else IntentState.SENT)
 
     def claimed(self, now: datetime) -> Self:
-        """Lease it: no other process goes on with it for a while."""
+        """Lease it: no other process continues it until the lease expires."""
         return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def extended(self, now: datetime) -> Self:
         return attrs.evolve(self, lease=self.lease.extended(now, LEASE))
 
     def rescheduled(self, now: datetime, until: datetime | None = None) -> Self:
-        """Give it back: it goes on at that moment, or after the usual back-off."""
+        """Release it: it continues at `until`, or after the back-off."""
         if until is None:
             return attrs.evolve(self, lease=self.lease.failed(now, BACK_OFF))
         return attrs.evolve(self, lease=self.lease.released(until))

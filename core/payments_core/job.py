@@ -1,14 +1,14 @@
 """What the worker has to do: objects to sync, and events to apply again.
 
-Rule 1: a job is its kind and its subject (`payments_core.job_key`): asked for twice,
-        it is one job.
-Rule 2: who claims a job leases it (`payments_core.lease`). It is finished only if it
-        was not asked for again meanwhile, and only by who still has the lease.
-Rule 3: a job that fails is tried again, later and later; after the quick attempts it
-        is failing: tried once a day, and listed. It ends only when it is done.
-        One that is requested again has its quick attempts again.
-Rule 4: a finished job stays until it is purged. Its fence never starts anew, nor does
-        that of a job that comes under its key after that.
+Rule 1: a job is identified by its kind and subject (`payments_core.job_key`): requested
+        twice, it is one job.
+Rule 2: a claimed job is leased (`payments_core.lease`). It is finished only if it was
+        not requested again meanwhile, and only by the holder of the lease.
+Rule 3: a failed job is retried with back-off; after the quick attempts it is failing:
+        tried once a day, and listed. It ends only when it is done. A failing job that
+        is requested again has its quick attempts again.
+Rule 4: a finished job stays until it is purged. Its fence never restarts, not even for
+        a later job with the same key.
 """
 
 from datetime import datetime, timedelta
@@ -22,13 +22,13 @@ from payments_core.job_key import JobKey
 from payments_core.lease import BackOff, Lease
 
 LEASE: Final = timedelta(seconds=60)
-# How often a job is tried with the back-off before it is tried once a day.
+# Attempts with back-off before a job is tried once a day.
 QUICK_ATTEMPTS: Final = 12
 BACK_OFF: Final = BackOff(timedelta(seconds=5), timedelta(hours=1))
 FAILING_AGAIN_AFTER: Final = timedelta(days=1)
-# Why there is a job for a subscription whose next sync is due.
+# The reason of a job for a subscription whose next sync is due.
 OVERDUE_REASON: Final = "no event came"
-# Why there is a job for a user whose access ends.
+# The reason of a job for a user whose access ends.
 ACCESS_END_REASON: Final = "access ends"
 
 
@@ -39,9 +39,10 @@ class JobState(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """A job as it is kept; `requests` counts how often it was requested.
+    """A stored job; `requests` counts how often it was requested.
 
-    `user_id` is whose account it concerns, if known: workers are fair across accounts.
+    `user_id` is the account that it concerns, if known: workers are fair across
+    accounts.
     """
 
     key: JobKey
@@ -69,14 +70,14 @@ class Job:
         return attrs.evolve(self, lease=self.lease.claimed(now, LEASE))
 
     def failed(self, now: datetime, reason: str) -> Self:
-        """Give it back after a try that failed."""
+        """Release it after a failed attempt."""
         lease = self.lease.failed(now, BACK_OFF)
         if lease.attempts >= QUICK_ATTEMPTS:
             lease = attrs.evolve(lease, due_at=now + FAILING_AGAIN_AFTER)
         return attrs.evolve(self, reason=reason, lease=lease)
 
     def released(self, due_at: datetime) -> Self:
-        """Give it back untried, or keep it for another day."""
+        """Release it without counting an attempt, due at `due_at`."""
         return attrs.evolve(self, lease=self.lease.released(due_at))
 
     def finished(self) -> Self:
@@ -84,12 +85,12 @@ class Job:
         return attrs.evolve(self, lease=lease, state=JobState.DONE)
 
     def requeued(self, now: datetime) -> Self:
-        """Give it back as it was asked for meanwhile."""
+        """Release it, due at once, because it was requested again meanwhile."""
         lease = attrs.evolve(self.lease.released(now), attempts=0)
         return attrs.evolve(self, lease=lease)
 
     def requested(self, wish: Self) -> Self:
-        """Return this job, asked for once more; one that is done is open again."""
+        """Return this job requested once more; a done job is open again."""
         if self.state is JobState.DONE:
             lease = attrs.evolve(self.lease, due_at=wish.lease.due_at, attempts=0)
         else:

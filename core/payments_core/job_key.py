@@ -1,6 +1,7 @@
-"""What makes two wishes one job: its kind and its subject.
+"""The key of a job: two requests with the same kind and subject are one job.
 
-Apart from `payments_core.job`, because events name jobs and everybody imports them.
+Separate from `payments_core.job`, because events name jobs and every module imports
+events.
 """
 
 from enum import StrEnum
@@ -12,15 +13,15 @@ from payments_core.errors import InvalidValue
 
 
 class JobKind(StrEnum):
-    # Sync a subscription, a customer (their card, and what subscriptions they have),
-    # a payment, a card set-up.
+    # Sync a subscription, a customer (the card and the list of subscriptions), a
+    # payment, a card set-up.
     SUBSCRIPTION = "subscription"
     CUSTOMER = "customer"
     PAYMENT = "payment"
     SET_UP = "set_up"
-    # Apply an event again that could not be applied.
+    # Apply a stored event again that could not be applied.
     EVENT = "event"
-    # Tell that access of a user has ended, which nobody else does: time passed.
+    # Log that a user's access has ended by time: no event reports it.
     ACCESS_END = "access_end"
 
 
@@ -31,7 +32,7 @@ class JobKey:
 
     @property
     def id(self) -> str:
-        """Return its name for people: `subscription:sub_1`, `event:evt_1:type`."""
+        """Return the id that people use: `subscription:sub_1`, `event:evt_1:type`."""
         return f"{self.kind}:{self.subject.replace(' ', ':')}"
 
     @classmethod
@@ -39,7 +40,7 @@ class JobKey:
         """Read what `id` returned.
 
         Raises:
-            InvalidValue: it names no job.
+            InvalidValue: it is not the id of a job.
         """
         kind, _, subject = text.partition(":")
         if kind not in set(JobKind) or not subject:

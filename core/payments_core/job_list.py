@@ -1,6 +1,6 @@
-"""Jobs as people list them: the open ones, a page at a time.
+"""Open jobs for operators, page by page.
 
-Apart from `payments_core.job`, which everybody imports.
+Separate from `payments_core.job`, which every module imports.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from payments_core.job_key import JobKey
 
 @attrs.frozen
 class JobPlace:
-    """Where a job is in a list: by when it is due, then by its kind and subject."""
+    """The place of a job in a list: by due time, then by kind and subject."""
 
     due_at: datetime
     key: JobKey
@@ -31,7 +31,7 @@ class JobPlace:
 
 @attrs.frozen
 class JobPage:
-    """Open jobs, the first due first. `after` is where the next page begins."""
+    """Open jobs in the order of due times; `after`: where the next page begins."""
 
     jobs: Sequence[Job]
     after: JobPlace | None = None

@@ -1,6 +1,6 @@
-"""Events as they were kept, and as people list them: the latest received first.
+"""Stored events, and pages of them for operators: the latest received first.
 
-Apart from `payments_core.events`, which everybody imports.
+Separate from `payments_core.events`, which every module imports.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import attrs
 
 from payments_core.events import EventKey, Outcome
 
-# An event's place in the log: when it was received, its id and its type.
+# The place of an event in the log: when it was received, its id and its type.
 EventCursor = tuple[datetime, str, str]
 
 
 @attrs.frozen(kw_only=True)
 class KeptEvent:
-    """An event as it was kept; `user_id` is whose payment it reports, if known."""
+    """A stored event; `user_id` is the owner of the payment it reports, if known."""
 
     key: EventKey
     outcome: Outcome

@@ -1,9 +1,9 @@
-"""Who works on something, until when, and when it is due again.
+"""Leases: which process works on something, until when, and when it is due again.
 
-Rule 1: who claims a piece of work gets the next fence. Only the holder of the latest
-        fence may finish it or give it back.
-Rule 2: a claim that is not given back runs out, and the work is due again.
-Rule 3: work that failed is due later and later, up to a longest wait.
+Rule 1: each claim of a piece of work gets the next fence. Only the holder of the latest
+        fence may finish or release it.
+Rule 2: a claim that is not released expires, and the work is due again.
+Rule 3: failed work is due after a back-off, up to a longest wait.
 """
 
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ class BackOff:
 
 @attrs.frozen(kw_only=True)
 class Lease:
-    """`attempts` counts the failures in a row, `until` is when a claim runs out."""
+    """`attempts` counts consecutive failures, `until` is when the claim expires."""
 
     due_at: datetime
     attempts: int = 0
@@ -42,15 +42,15 @@ class Lease:
         return attrs.evolve(self, fence=self.fence + 1, until=now + length)
 
     def extended(self, now: datetime, length: timedelta) -> Self:
-        """Keep a claim for longer."""
+        """Extend the claim."""
         return attrs.evolve(self, until=now + length)
 
     def released(self, due_at: datetime) -> Self:
-        """Give it back: it was not tried, which is no failure of its own."""
+        """Release it without counting a failure."""
         return attrs.evolve(self, due_at=due_at, until=None)
 
     def failed(self, now: datetime, back_off: BackOff) -> Self:
-        """Give it back after a failure."""
+        """Release it after a failure."""
         return attrs.evolve(
             self,
             due_at=now + back_off.after(self.attempts),

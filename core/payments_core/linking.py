@@ -1,15 +1,15 @@
-"""Whose is what was reported: by metadata, by customer, by e-mail.
+"""Find the owner of a payment or subscription: by metadata, customer or e-mail.
 
-Rule 1: the user whom the metadata names; else the account of the customer; else, for
-        a payment, the account that had its e-mail when it was made. No such account:
-        it is unlinked.
-Rule 2: the binding of a customer wins over metadata. If they disagree the owner is in
-        conflict, and no account may change.
-Rule 3: once linked, a thing stays where it is.
-Rule 4: each link key has a version in the store. Who keeps something unlinked, or
-        gives an account a key, compares and raises it: so neither misses the other.
-Rule 5: a customer that the gateway has deleted stays its account's former key, for
-        what is reported late.
+Rule 1: the owner is the user in the metadata; else the account of the customer; else,
+        for a payment, the account that had its e-mail when it was made. Without such an
+        account it is unlinked.
+Rule 2: if the metadata and the binding of the customer name different users, the owner
+        is in conflict, and no account may change.
+Rule 3: a linked thing stays linked to its user.
+Rule 4: each link key has a version in the store. A save that stores something unlinked,
+        or gives an account a key, compares and raises it, so neither misses the other.
+Rule 5: a customer deleted at the gateway stays a former key of its account, for late
+        reports.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +55,7 @@ class LinkKeys:
         )
 
     def names(self) -> Iterator[str]:
-        """Return each key as one text, as the store counts its versions."""
+        """Return each key as one text, as used for its version in the store."""
         yield from (f"user {user}" for user in self.user_ids)
         yield from (f"customer {customer}" for customer in self.customer_ids)
         yield from (f"email {email}" for email in self.email_keys)
@@ -71,9 +71,9 @@ class KeyKind(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class FormerKey:
-    """An e-mail or a customer that an account had until a moment, and since when.
+    """An e-mail or a customer that an account had, from `since` until `until`.
 
-    `since` is None if that was before it was noted. The times are the clock's, in whole
+    `since` is None if it was not recorded. The times are from `Clock`, in whole
     seconds, as the gateway's are.
     """
 
@@ -89,17 +89,17 @@ _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 @attrs.frozen
 class EmailHolders:
-    """Who had an e-mail, one after the other; `current` has had it since `since`."""
+    """The holders of an e-mail over time; `current` has it since `since`."""
 
     former: Sequence[FormerKey]
     current: UserId | None = None
     since: datetime | None = None
 
     def at(self, moment: datetime | None) -> UserId | None:
-        """Return who had it at a moment; before anybody had it, the first who did.
+        """Return who had it at a time; before the first holder, the first holder.
 
-        Between two holders nobody had it. Of an unknown moment only one holder in all
-        can be meant.
+        Between two holders there is none. For an unknown time there is one only if a
+        single user ever had it.
         """
         held = self._held()
         if moment is None:
@@ -111,7 +111,7 @@ class EmailHolders:
         return None
 
     def had(self, moment: datetime | None) -> bool:
-        """Say whether anybody had it at a moment itself; at an unknown one, ever."""
+        """Say whether any user had it at that very time; for an unknown time, ever."""
         return any(
             moment is None or since <= moment < until
             for since, until, _ in self._held()
@@ -128,7 +128,7 @@ class EmailHolders:
 def link_keys(
     payments: Iterable[Payment] = (), subscriptions: Iterable[SubscriptionReport] = ()
 ) -> LinkKeys:
-    """Return every key under which one of these could find its account."""
+    """Return every key by which one of these could find its account."""
     user_ids, customer_ids, email_keys = set(), set(), set()
     for payment in payments:
         if payment.metadata_user_id:

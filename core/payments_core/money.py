@@ -1,4 +1,4 @@
-"""Money is a whole number of minor units and a currency; floats never enter."""
+"""Money: a whole number of minor units and a currency, never a float."""
 
 import re
 from typing import Final, Self
@@ -7,7 +7,7 @@ import attrs
 
 from payments_core.errors import CurrencyMismatch, InvalidValue
 
-# The largest integer that every JSON reader keeps exactly.
+# The largest integer that every JSON reader represents exactly.
 AMOUNT_MINOR_MAX: Final = 2**53 - 1
 _CURRENCY: Final = re.compile(r"[a-z]{3}")
 
@@ -28,8 +28,8 @@ class Money:
     """An amount in minor units (cents of a euro, whole yen).
 
     Raises:
-        InvalidValue: a negative or huge amount, a float, an unknown shape of
-            currency.
+        InvalidValue: the amount is negative, too large or a float, or the currency is
+            not three lower-case letters.
     """
 
     amount_minor: int = attrs.field(validator=_whole)

@@ -10,13 +10,13 @@ from typing import Final
 
 SHORTEST_MONTH_DAYS: Final = 28
 DECEMBER: Final = 12
-# A date that is later cannot be written.
+# The latest time that `datetime` can represent.
 LAST: Final = datetime.max.replace(tzinfo=UTC)
 END_OF_TIME: Final = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def months_after(anchor: datetime, months: int) -> datetime:
-    """Return the moment `months` calendar months after `anchor`, in UTC.
+    """Return the time `months` calendar months after `anchor`, in UTC.
 
     Dates past the last year that `datetime` knows stop at `END_OF_TIME`.
     """
@@ -33,12 +33,12 @@ def months_after(anchor: datetime, months: int) -> datetime:
 
 
 def moved(moment: datetime, by: timedelta) -> datetime:
-    """Return the moment that is so much later, `LAST` at most."""
+    """Return the time that is later by `by`, at most `LAST`."""
     return moment + min(by, LAST - moment)
 
 
 def _days_in(year: int, month: int) -> int:
-    # `calendar` imports `locale`: a twentieth of what importing the core costs.
+    # `calendar` imports `locale`: a twentieth of the time to import the core.
     if month == DECEMBER:
         return 31
     return (date(year, month + 1, 1) - date(year, month, 1)).days

@@ -1,4 +1,4 @@
-"""The present moment, by both clocks: see `Clock` and `SystemClock` in the ports."""
+"""The current time by both clocks: see `Clock` and `SystemClock` in the ports."""
 
 from datetime import datetime
 
@@ -7,11 +7,11 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Now:
-    """Read once, for what is decided together.
+    """The current time, read once for everything that is decided together.
 
-    `at` is the time of the gateway's world: rules, ages, and what is recorded. `system`
-    is the real time: when work is due, and until when it is leased. They differ only
-    where the gateway is a sandbox whose time was advanced.
+    `at` is the gateway's time: for rules, ages and recorded times. `system` is the real
+    time: for due times and leases. They differ only if the gateway is a sandbox whose
+    time was advanced.
     """
 
     at: datetime

@@ -1,6 +1,6 @@
-"""Pages of what there is at the gateway, by the time when it was made.
+"""Pages of the gateway's lists of objects, by creation time.
 
-A sweep reads them: a page costs one call, and has up to a hundred objects.
+A sweep reads them: a page costs one call and has up to a hundred objects.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class ObjectList(StrEnum):
 
 @attrs.frozen
 class ListedCustomer:
-    """A customer that is not deleted, with the default card; None without one."""
+    """A customer that is not deleted, with its default card, if any."""
 
     customer_id: CustomerId
     metadata_user_id: str | None
@@ -37,29 +37,29 @@ class ListedCustomer:
 
 @attrs.frozen
 class ListedSubscription:
-    """A subscription, ended ones too, and what its latest invoice paid of it.
+    """A subscription, open or ended, and the periods that its latest invoice paid.
 
-    Nothing, also where the list does not show all of that invoice.
+    There are none also if the list does not show that whole invoice.
     """
 
     report: SubscriptionReport
     paid_periods: Sequence[PaidPeriod]
-    # The one that it has of its own; None also where that is no card.
+    # The payment method that it pins; None also if that is not a card.
     own_card: Card | None = None
 
 
 @attrs.frozen
 class ListedInvoice:
-    """What a paid invoice covers; nothing, where it paid no period."""
+    """The periods that a paid invoice covers; empty if it paid none."""
 
     paid_periods: Sequence[PaidPeriod]
 
 
 @attrs.frozen
 class ListedPayment:
-    """A payment as the list says it: not which invoice it paid, nor how a dispute is.
+    """A payment as listed, without its invoice and the state of a dispute.
 
-    A refund's is that of the payment which it gives back.
+    For a refund it is the refunded payment.
     """
 
     payment: Payment
@@ -67,7 +67,7 @@ class ListedPayment:
 
 @attrs.frozen
 class ListedDispute:
-    """How one dispute of a payment is; there may be others."""
+    """The state of one dispute of a payment; there may be others."""
 
     payment_id: PaymentId
     state: DisputeState
@@ -75,7 +75,7 @@ class ListedDispute:
 
 @attrs.frozen
 class ListedUnreadable:
-    """Something that cannot be read, and why."""
+    """An object that cannot be read, and why."""
 
     reason: str
 
@@ -101,7 +101,7 @@ class ListedObject:
 
 @attrs.frozen(kw_only=True)
 class CreatedBetween:
-    """Objects made from one second on, and before another; None: from the first."""
+    """Objects created from `start` on and before `end`, in seconds; None: no start."""
 
     start: datetime | None
     end: datetime
@@ -112,10 +112,10 @@ class CreatedBetween:
 
 @attrs.frozen(kw_only=True)
 class ObjectPage:
-    """Part of a list, the newest first.
+    """A page of a list, the newest object first.
 
-    `at` is the second in which it was true. `after` is the place where the next page
-    begins; None on the last one.
+    `at` is the second of the answer. `after` is where the next page begins; None on the
+    last page.
     """
 
     objects: Sequence[ListedObject]

@@ -1,13 +1,13 @@
-"""Which paid periods stand: money that goes back takes back exactly what it bought.
+"""Which paid periods stand: returned money takes back exactly what it bought.
 
 Rule 1: which invoice a payment paid is a fact, and so is what a paid invoice covers.
-        The periods of a subscription are a set, one an invoice.
-Rule 2: a period goes when all the money of its invoice went back: a refund in full, or
-        a lost dispute, of every payment. A part of it takes nothing, and so does any
-        payment of something else.
-Rule 3: a period that was paid with nothing (a coupon, a credit) has nothing to return.
-Rule 4: while the invoice of a payment is not known, its return takes nothing. The
-        gateway is asked (`needs_invoice`).
+        The periods of a subscription are a set, one for each invoice.
+Rule 2: a period is taken back when all the money of its invoice was returned: every
+        payment was refunded in full or lost in a dispute. A partial return takes
+        nothing back, and neither does the return of any other payment.
+Rule 3: a period that was paid without money (a coupon, a credit) has nothing to return.
+Rule 4: while the invoice of a payment is not known, its return takes nothing back. The
+        invoice is fetched (`needs_invoice`).
 """
 
 from collections import defaultdict
@@ -27,19 +27,19 @@ def needs_invoice(
     *,
     some_returned: bool,
 ) -> bool:
-    """Say whether the gateway has to be asked which invoice a payment paid.
+    """Say whether the invoice that a payment paid must be fetched.
 
-    `paid_invoices` are those of which it is known what they cover. It is asked only
-    where it decides on something. Within a subscription's life, that is whether a
-    return takes a period, and, with `some_returned`, which payments are of a period
-    that stands. After it, whether a payment was for what was overdue: that buys no
-    month.
+    `paid_invoices` are those of which the periods are known. The invoice is fetched
+    only if something depends on it. Within a subscription's life, that is whether a
+    return takes a period back, and, with `some_returned`, which payments belong to a
+    period that stands. After it, whether a payment was for an overdue invoice, which
+    buys no month.
     """
     moment = payment.created_at
     if payment.invoice_known or payment.invoice_id in paid_invoices or moment is None:
         return False
     if payment.state is PaymentState.CONTRADICTED:
-        # It is fetched because of that.
+        # It is fetched because of the contradiction.
         return False
     lived = [
         it
@@ -53,14 +53,14 @@ def needs_invoice(
 
 
 def may_have_paid(payment: Payment, subscription: Subscription) -> bool:
-    """Say whether a payment may be of a subscription's invoice: of its customer's."""
+    """Say whether a payment may be for a subscription: it has the same customer."""
     return payment.customer_id == subscription.report.customer_id
 
 
 def some_paid_for(
     subscriptions: Iterable[Subscription], periods: Iterable[PaidPeriod]
 ) -> bool:
-    """Say whether any of the periods was paid for, though its money may be back."""
+    """Say whether any period was paid for, even if its money was returned."""
     lives = {it.gateway_id: it for it in subscriptions}
     return any(
         it.gateway_id in lives and not lives[it.gateway_id].is_free(it)
@@ -88,11 +88,11 @@ def with_standing_periods(
 
 
 def _went_back(period: PaidPeriod, of_it: Sequence[Payment]) -> bool:
-    """Say whether all the money of a period went back, by its invoice's payments."""
+    """Say whether all money of a period was returned, by its invoice's payments."""
     returned = sum(_minor(it) for it in of_it if it.money_returned)
     paid = period.amount_paid_minor
     if paid is None:
-        # Older facts do not say it: it is what we know of.
+        # Older facts do not have the amount: use the known payments.
         paid = returned + sum(_minor(it) for it in of_it if it.money_stayed)
     return 0 < paid <= returned
 

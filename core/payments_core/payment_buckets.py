@@ -1,8 +1,8 @@
-"""Payments in sums: what many of them bought, without each of them.
+"""Sums of payments: what many payments bought, without loading each.
 
-Every month that is bought lasts 28 days at least. So of payments that were made within
-28 days only the first that bought a month decides whether a new term begins: each of
-the others joins the term that the first one joined or began.
+Every bought month lasts at least 28 days. So of payments made within 28 days only the
+first that bought a month decides whether a new term begins: the others extend the term
+that the first one extended or began.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,10 +22,10 @@ _LENGTH: Final = timedelta(days=SHORTEST_MONTH_DAYS)
 class PaymentBucket:
     """Plain payments of one account, all made within 28 days.
 
-    `months` of them bought a month, the first of these at `first_at`: None if there is
-    none. `until` is when the last of all was made. `some_unknown`: the invoice of some
-    is not known, and is asked for once any money of the account was returned. Which
-    payments are plain is said in `payments_core.plain_payments`.
+    `months` of them bought a month, the first of these at `first_at`; None: none did.
+    `until` is when the last payment was made. `some_unknown`: the invoice of some is
+    not known, and must be fetched if any money of the account was returned.
+    `payments_core.plain_payments` defines which payments are plain.
     """
 
     user_id: UserId
@@ -36,10 +36,10 @@ class PaymentBucket:
 
 
 def months_in(buckets: Iterable[PaymentBucket]) -> Sequence[tuple[datetime, int]]:
-    """Return how many months were bought, and when the first of each bucket was."""
+    """Return for each bucket the time of the first bought month and the number."""
     return [(it.first_at, it.months) for it in buckets if it.first_at is not None]
 
 
 def bucket_number(moment: datetime) -> int:
-    """Return which of the spans of 28 days since the first year a moment is in."""
+    """Return the number of the 28-day span, counted from year 1, that has a time."""
     return (moment - _BEGINNING) // _LENGTH

@@ -1,4 +1,4 @@
-"""A user's payments as people list them, the newest first, a page at a time."""
+"""Pages of a user's payments, the newest first."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 @attrs.frozen
 class PaymentPlace:
-    """Where a payment is in the list: by when it was made, then by its id.
+    """The place of a payment in the list: by when it was made, then by its id.
 
-    Of which that is not known yet, it comes before all others.
+    A payment without a known time comes first.
     """
 
     created_at: datetime | None
@@ -27,7 +27,7 @@ class PaymentPlace:
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """What the list is in the descending order of."""
+        """The sort key of the list, which is in descending order."""
         return self.created_at or _UNKNOWN, self.id
 
 

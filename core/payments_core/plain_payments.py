@@ -1,16 +1,16 @@
-"""Which payments of a long history a load answers as sums.
+"""Which payments of a long history a load returns as sums.
 
-Rule 1: a payment is plain if all that it can do is to buy its month, or to be the
-        latest: its money stayed, nothing of it is disputed, its time is known; and it
-        is of no invoice, or of one that paid a period with a known amount, or the
-        gateway need not be asked for its invoice (`needs_invoice`).
-Rule 2: a payment that the lookup names is answered as it is: it may be changed.
-Rule 3: so is the latest of the others that says something. None that is summed is the
-        latest of its account, whatever becomes of those that are named.
-Rule 4: the sums rest on the lives of subscriptions, on paid periods, and on whether
-        any money was returned, as they were loaded. Where a decision changes these so
-        that a payment in the sums would mean something else or be asked about, or that
-        the latest one of rule 3 says nothing any more, it loads the whole history.
+Rule 1: a payment is plain if it can only buy its month or be the latest: its money was
+        not returned, it is not disputed, its time is known; and it has no invoice, or
+        one that paid a period with a known amount, or its invoice need not be fetched
+        (`needs_invoice`).
+Rule 2: a payment that the lookup names is returned by itself: it may be changed.
+Rule 3: so is the latest of the others that has an effect. No summed payment is the
+        latest of its account, whatever happens to the named ones.
+Rule 4: the sums depend on the lives of subscriptions, on paid periods, and on whether
+        any money was returned, as loaded. If a decision changes these so that a summed
+        payment would have another effect or its invoice must be fetched, or the latest
+        payment of rule 3 no longer has an effect, the whole history is loaded.
 
 The ledger in Postgres does the same in SQL: `history_v1.sql`.
 """
@@ -30,17 +30,17 @@ from payments_core.payment import TAKEN, Payment, PaymentId, PaymentRecord
 from payments_core.payment_buckets import PaymentBucket, bucket_number
 from payments_core.subscription import PaidPeriod, Subscription
 
-# Up to here a load answers each payment: that is quicker than to sum them.
+# Up to this number a load returns each payment: that is quicker than sums.
 WHOLE_HISTORY_MAX: Final = 100
 
 
 @attrs.frozen
 class PlainPayments:
-    """What says of an account's payments which are plain.
+    """What decides which of an account's payments are plain.
 
-    `some_returned`: money of some payment was, so more of them are asked about.
-    `settled` are the invoices that paid its periods: of each it is known what money
-    paid it, so no payment that stayed decides on whether the period stands.
+    `some_returned`: money of some payment was returned, so more invoices must be
+    fetched. `settled` are the invoices of its periods with a known amount: no payment
+    whose money stayed decides on whether the period stands.
     """
 
     subscriptions: Sequence[Subscription]
@@ -54,7 +54,7 @@ class PlainPayments:
         periods: Iterable[PaidPeriod],
         payments: Iterable[Payment],
     ) -> Self:
-        """Judge by these, of which the payments are all whose money was returned."""
+        """Return it for these; `payments` must have all with returned money."""
         known, unknown = set[str](), set[str]()
         for it in periods:
             (unknown if it.amount_paid_minor is None else known).add(it.invoice_id)
@@ -76,7 +76,7 @@ class PlainPayments:
         return not self._is_asked_about(payment, some_returned=self.some_returned)
 
     def is_unknown(self, payment: Payment) -> bool:
-        """Say whether its invoice is asked for once money was returned."""
+        """Say whether its invoice must be fetched if money was returned."""
         return self._is_asked_about(payment, some_returned=True)
 
     def _is_asked_about(self, payment: Payment, *, some_returned: bool) -> bool:
@@ -87,7 +87,7 @@ class PlainPayments:
     def effects(
         self, records: Iterable[PaymentRecord], named: AbstractSet[PaymentId]
     ) -> Mapping[PaymentId, PaymentEffect | None]:
-        """Return what the plain ones of these say, without those that are named."""
+        """Return the effects of the plain payments, without the named ones."""
         return {
             it.payment.id: PaymentEffect.of(
                 it.payment, self.subscriptions, self.settled
@@ -97,9 +97,9 @@ class PlainPayments:
         }
 
     def hold_for(self, later: Self, buckets: Sequence[PaymentBucket]) -> bool:
-        """Say whether what was summed by these is plain by later ones, too.
+        """Say whether the summed payments are still plain, with the same effect.
 
-        And means the same (rule 4).
+        See rule 4.
         """
         until = max(it.until for it in buckets)
         are_asked_about = later.some_returned and any(it.some_unknown for it in buckets)
@@ -113,7 +113,7 @@ class PlainPayments:
 def _lives(
     subscriptions: Iterable[Subscription], until: datetime
 ) -> AbstractSet[tuple[CustomerId, datetime, datetime | None]]:
-    """Return whose lived from when to when; no end if it lived until this moment."""
+    """Return customer, begin and end of each life; no end if it is after `until`."""
     return {
         (
             it.report.customer_id,
@@ -127,7 +127,7 @@ def _lives(
 
 
 def latest_of(effects: Iterable[PaymentEffect | None]) -> datetime | None:
-    """Return when the latest payment was made that says something (rule 3)."""
+    """Return the time of the latest payment that has an effect (rule 3)."""
     return max((it.created_at for it in effects if it is not None), default=None)
 
 
@@ -138,7 +138,7 @@ def in_buckets(
     user_id: UserId,
     named: AbstractSet[PaymentId],
 ) -> tuple[Sequence[PaymentRecord], Sequence[PaymentBucket]]:
-    """Sum the plain payments of one account; return the others as they are."""
+    """Sum the plain payments of one account; return the others unsummed."""
     effects = plain.effects(records, named)
     latest = latest_of(effects.values())
     whole = list[PaymentRecord]()

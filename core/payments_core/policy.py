@@ -1,4 +1,4 @@
-"""What the owner of a deployment decides."""
+"""The policy of a deployment."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,12 +10,11 @@ from payments_core.catalogue import Catalogue
 
 @attrs.frozen
 class Policy:
-    """What the owner of the service decided.
+    """The decisions of the deployment's owner.
 
-    `grace` is how long access outlives the date. `livemode` is whether money is
-    real here: events of the other mode are kept apart and never applied. `catalogue` is
-    what is sold, and what it gives access to; a product of it may have a grace of its
-    own.
+    `grace` is how long access outlives the date. `livemode`: money is real here; events
+    of the other mode are quarantined and never applied. `catalogue` is what is sold and
+    what it gives access to; its products may have a grace of their own.
     """
 
     grace: timedelta = timedelta(days=3)
@@ -23,7 +22,7 @@ class Policy:
     catalogue: Catalogue | None = None
 
     def grace_of(self, product: str) -> timedelta:
-        """Return how long access to a product outlives what was paid."""
+        """Return how long access to a product outlives the paid time."""
         if self.catalogue is None:
             return self.grace
         return self.catalogue.days_after_end.get(product, self.grace)

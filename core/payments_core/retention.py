@@ -1,14 +1,14 @@
-"""For how long what nobody needs any more is kept.
+"""Retention: how long data is stored.
 
-Rule 1: accounts, payments, subscriptions, paid periods, the log of an account, former
-        keys and what was decided by hand are never purged.
-Rule 2: a body goes with its day, but for one of an event that is pending or
-        quarantined: that one stays beside its event until it is settled.
-Rule 3: what is open is never purged: a pending event, an intent, a job. A quarantined
-        event goes with its age, and its body with it.
+Rule 1: accounts, payments, subscriptions, paid periods, account logs, former keys and
+        the audit log are never purged.
+Rule 2: bodies are purged by day, except those of pending or quarantined events: they
+        stay with the event until it is settled.
+Rule 3: open work is never purged: a pending event, an intent, a job. A quarantined
+        event is purged by its age, together with its body.
 Rule 4: no body outlives its event.
-Rule 5: a process that says nothing for `SILENT_FOR` was killed. It has long relied on
-        nothing, while a clock that jumps makes a process look silent for hours only.
+Rule 5: a process without a heartbeat for `SILENT_FOR` was killed. Its lease has long
+        expired; a clock that jumps makes a process look silent for hours only.
 """
 
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ SILENT_FOR: Final = timedelta(days=1)
 class PurgeKind(StrEnum):
     """What is purged, in this order."""
 
-    # Bodies, a whole day at a time; and those that did not go with their day.
+    # Bodies, a whole day at a time; and those that stayed after their day.
     BODY_DAYS = "body_days"
     BODIES = "bodies"
     EVENTS = "events"
@@ -33,15 +33,15 @@ class PurgeKind(StrEnum):
     JOBS = "jobs"
     # Of tokens that have expired.
     REVOCATIONS = "revocations"
-    # Of processes that were killed: each revocation waits a lease out for them.
+    # Heartbeats of killed processes: each revocation waits one lease for them.
     HEARTBEATS = "heartbeats"
 
 
 @attrs.frozen(kw_only=True)
 class Retention:
-    """For how long each is kept; None: for good.
+    """How long each kind is stored; None: forever.
 
-    Since an event came, an intent began, a job was done, a token expired.
+    Counted from when an event came, an intent began, a job was done, a token expired.
     """
 
     bodies: timedelta | None = timedelta(days=45)
@@ -51,9 +51,9 @@ class Retention:
     revocations: timedelta | None = timedelta(days=30)
 
     def before(self, kind: PurgeKind, now: Now) -> datetime | None:
-        """Return since when what is older may go; None if nothing may."""
+        """Return the time before which data may be purged; None: nothing may."""
         kept = self._kept(kind)
-        # Tokens and processes know nothing of a sandbox's time.
+        # Tokens and processes do not use a sandbox's time.
         is_real = kind in {PurgeKind.REVOCATIONS, PurgeKind.HEARTBEATS}
         at = now.system if is_real else now.at
         return None if kept is None else at - kept

@@ -1,20 +1,22 @@
-"""What one process knows of revoked tokens, and until when it may rely on that.
+"""What one process knows of revoked tokens, and how long it may rely on that.
 
 Rule 1: a process polls. It relies on what it knows for `LEASE_S` from the *start* of a
-        poll whose answer reached the end of all revocations, not from the answer.
-Rule 2: a revocation has returned once each process has said that it applied it, or
-        once every lease has run out that was begun before its commit.
-Rule 3: a process says what it had applied before the poll, never what the poll brings:
-        an answer may get lost.
-Rule 4: what it knows only grows. All is loaded anew beside it, without what has
-        expired, and takes its place only if it is as new.
-Rule 5: beyond its cap a process keeps nothing, goes on polling, and asks the store.
-Rule 6: a table that does not know the mark it told last, or that ends before what was
-        applied, is another one: restored, or of a server that took over without the
-        last commits. All begins anew. So does a process that heard nothing for long.
-Rule 7: what is not known is not valid.
+        poll whose answer reached the end of all revocations, not from the answer on.
+Rule 2: a revocation returns after each process has acknowledged it, or every lease that
+        began before its commit has expired.
+Rule 3: a poll acknowledges what was applied before it, never what it brings: an answer
+        may get lost.
+Rule 4: what a process knows only grows. A full reload without expired entries is made
+        beside it, and replaces it only if it is as new.
+Rule 5: above its cap a process keeps nothing in memory, continues to poll, and queries
+        the store.
+Rule 6: a table without the mark that it returned last, or that ends before what was
+        applied, is another table: restored, or of a server that took over without the
+        last commits. The process then starts over. It also starts over if no poll was
+        answered for long.
+Rule 7: a token that cannot be checked is not valid.
 
-Times of leases are seconds of a clock that never goes back and counts time asleep.
+Lease times are seconds of a clock that never goes back and counts suspended time.
 """
 
 import math
@@ -29,16 +31,16 @@ from payments_core.identity import UserId
 from payments_core.tokens import Token, UserTokenRevocation
 
 LEASE_S: Final = 1.0
-# By which the clocks of two processes may differ over one lease.
+# The most that the clocks of two processes may differ over one lease.
 LEASE_MARGIN_S: Final = 0.05
-# Beyond it a process asks the store: about 40 MB.
+# The cap, about 40 MB: above it a process queries the store.
 ENTRIES_MAX: Final = 200_000
-# What expired is forgotten with the next full load.
+# Expired entries are dropped with the next full reload.
 RELOAD_AFTER_S: Final = 300.0
-# Who heard nothing for as long begins anew: the database may have been restored.
+# After so long without an answer a process starts over: the database may be restored.
 BEGIN_ANEW_AFTER_S: Final = 60.0
-# A token is remembered for as long after it expired: a verifier has a leeway, and a
-# clock that jumps by two hours and back makes none of them valid again.
+# How long an expired token is remembered: verifiers have a leeway, and a clock that
+# jumps by two hours and back must not make a token valid again.
 KEPT_AFTER_EXPIRY: Final = timedelta(hours=3)
 BEGINNING: Final = 0
 _NEVER: Final = -math.inf
@@ -49,7 +51,7 @@ class TokenState(Enum):
     REVOKED = "revoked"
     # The lease is over: poll first.
     UNKNOWN = "unknown"
-    # There are more revocations than this process keeps.
+    # There are more revocations than the cap of this process.
     ASK_STORE = "ask the store"
 
 
@@ -58,9 +60,9 @@ class RevocationQuery:
     """One poll of a process.
 
     `heard` is the position up to which the process had applied all revocations before
-    this poll, `mark` the newest that it was told, None before the first poll; `after`
-    is where the page begins. What revokes only tokens that expired
-    before `expires_from`, or that were issued before `issued_from`, is left out.
+    this poll, `mark` the newest mark it received, None before the first poll; `after`
+    is where the page begins. Revocations of tokens that all expired before
+    `expires_from`, or were issued before `issued_from`, are left out.
     """
 
     process_id: str
@@ -74,11 +76,11 @@ class RevocationQuery:
 
 @attrs.frozen(kw_only=True)
 class RevocationAnswer:
-    """What was revoked after a position, up to `reached`; the newest has `head`.
+    """What was revoked after a position, up to `reached`; `head` is the newest.
 
     `tokens` are (issuer, jti). All tokens issued until `issued_before` are revoked.
-    `mark` is of the newest, and no other one ever has it. Not `is_known`: the mark that
-    the poll came with is of another table, and so is what the process has applied.
+    `mark` belongs to the newest revocation and is unique. If not `is_known`, the poll's
+    mark is of another table, and so is what the process has applied.
     """
 
     tokens: Sequence[tuple[str, str]] = ()
@@ -92,7 +94,7 @@ class RevocationAnswer:
 
 @attrs.define(eq=False)
 class _Copy:
-    """What was read of the table, from its beginning up to `cursor`."""
+    """What was read of the table, from the start up to `cursor`."""
 
     ids: dict[str, set[str]] = attrs.field(factory=dict)
     users: dict[UserId, datetime] = attrs.field(factory=dict)
@@ -109,7 +111,7 @@ class _Copy:
     ) -> None:
         """Add a page; it may come twice, or late.
 
-        Late, it is not gone on from: it may be the last page of a table that is gone.
+        A late page does not move the cursor: it may be from a table that is gone.
         """
         if answer.issued_before is not None:
             self.issued_before = max(
@@ -122,7 +124,7 @@ class _Copy:
                 self.users[it.user_id] = max(self.users.get(it.user_id, it.at), it.at)
             self.is_over_cap = self.count > entries_max
         if self.is_over_cap:
-            # Nothing is kept, so there is nothing to read on the way to the end.
+            # Nothing is kept in memory, so the pages up to the end need not be read.
             self.ids, self.users = {}, {}
         if not is_late:
             reached = answer.head if self.is_over_cap else answer.reached
@@ -131,7 +133,7 @@ class _Copy:
 
 @attrs.frozen
 class RevocationPoll:
-    """A poll under way: when it began, what it asks for, and for which copy."""
+    """A poll in progress: when it began, its query, and the copy it is for."""
 
     started: float
     heard: int
@@ -142,27 +144,27 @@ class RevocationPoll:
 
 @attrs.define(eq=False)
 class LeasedRevocations:
-    """What one process knows; polls are begun and applied by its owner.
+    """What one process knows; the owner begins and applies polls.
 
-    Several may be under way: an answer that comes late neither takes anything back nor
-    makes the lease longer than its own poll does.
+    Several polls may be in progress: a late answer takes nothing back, and extends the
+    lease only from the start of its own poll.
     """
 
     _entries_max: int = ENTRIES_MAX
     _main: _Copy = attrs.field(init=False, factory=_Copy)
-    # What is loaded anew, beside it.
+    # The full reload in progress.
     _next: _Copy | None = attrs.field(init=False, default=None)
-    # The newest position that was told of, and its mark.
+    # The newest position received, and its mark.
     _head: int = attrs.field(init=False, default=BEGINNING)
     _mark: str | None = attrs.field(init=False, default=None)
-    # Never, as long as it was not loaded to the end.
+    # `_NEVER` until everything was loaded once.
     _trusted_until: float = attrs.field(init=False, default=_NEVER)
     _loaded_at: float = attrs.field(init=False, default=_NEVER)
 
     def accepts(self, token: Token, now: float) -> bool:
-        """Say whether a token is known to be valid; `state_of` says why one is not.
+        """Say whether a token is known to be valid; `state_of` says why it is not.
 
-        On the way of each request: 0.2 us with the clock (`benchmarks/tokens.py`).
+        Every request runs this: 0.2 us with the clock (`benchmarks/tokens.py`).
         """
         known = self._main
         if now >= self._trusted_until or known.is_over_cap:
@@ -177,7 +179,7 @@ class LeasedRevocations:
         return before is None or token.issued_at > before
 
     def state_of(self, token: Token, now: float) -> TokenState:
-        """Say whether a token is revoked, or what has to be done to know it."""
+        """Say whether a token is revoked, or how to find out."""
         if self.accepts(token, now):
             return TokenState.VALID
         if not self.is_leased(now):
@@ -185,13 +187,13 @@ class LeasedRevocations:
         return TokenState.ASK_STORE if self._main.is_over_cap else TokenState.REVOKED
 
     def begin(self, now: float) -> RevocationPoll:
-        """Begin a poll for what is new."""
+        """Begin a poll for new revocations."""
         if _NEVER < self._trusted_until < now - BEGIN_ANEW_AFTER_S:
             self.forget()
         return self._poll(now, self._main)
 
     def begin_reload(self, now: float) -> RevocationPoll | None:
-        """Begin the next page of a load of all; None if none is due."""
+        """Begin the next page of a full reload; None if none is due."""
         if now >= self._trusted_until or now - self._loaded_at < RELOAD_AFTER_S:
             return None
         if self._next is None:
@@ -202,10 +204,10 @@ class LeasedRevocations:
         return RevocationPoll(now, self._main.cursor, self._mark, copy.cursor, copy)
 
     def apply(self, poll: RevocationPoll, answer: RevocationAnswer) -> bool:
-        """Take an answer, committed with its heartbeat; say whether all was read."""
+        """Apply an answer, committed with its heartbeat; say whether all was read."""
         copy = poll.copy
         if copy is not self._main and copy is not self._next:
-            # It was given up, or another one took its place.
+            # The copy was dropped or replaced.
             return False
         is_other = answer.head == self._head and self._mark not in {None, answer.mark}
         if not answer.is_known or is_other or answer.head < max(poll.after, poll.heard):
@@ -226,14 +228,14 @@ class LeasedRevocations:
         return True
 
     def forget(self) -> None:
-        """Rely on nothing, and begin anew."""
+        """Drop everything and the lease, and start over."""
         self._main, self._next = _Copy(), None
         self._head, self._mark = BEGINNING, None
         self._trusted_until = self._loaded_at = _NEVER
 
     @property
     def cursor(self) -> int:
-        """Return the position up to which all is applied: what a poll says it heard."""
+        """Return the position up to which all is applied: a poll acknowledges it."""
         return self._main.cursor
 
     @property
@@ -248,7 +250,7 @@ class LeasedRevocations:
         return now < self._trusted_until
 
     def lease_age_s(self, now: float) -> float:
-        """Return how long ago the poll began that the lease is from; NaN: none yet."""
+        """Return the age of the poll that gave the lease; NaN: there was none."""
         if self._trusted_until == _NEVER:
             return math.nan
         return now - (self._trusted_until - LEASE_S)

@@ -1,11 +1,11 @@
-"""Which objects of a gateway's list have to be compared closely.
+"""Find the objects of a gateway's list that must be compared closely.
 
-Rule 1: a list is cheap and says less than an object: what differs is a suspect, and no
-        drift before it was fetched by itself. A suspect that is none costs a call.
-Rule 2: a list is read from the newest to the oldest. What is kept here, was made
-        between two pages' ends, and is on neither, is a suspect too.
-Rule 3: many objects may be of one second. What is kept of the last second of a page is
-        compared with the next page, which may go on with that second.
+Rule 1: a list is cheap and says less than an object: what differs is a suspect, and
+        drift only after it was fetched by itself. A false suspect costs a call.
+Rule 2: a list is read from the newest to the oldest object. A stored object that was
+        created between the ends of two pages and is on neither page is a suspect too.
+Rule 3: many objects may be created in one second. Stored objects of the last second of
+        a page are compared with the next page, which may continue that second.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -43,21 +43,21 @@ from payments_core.subscription import (
 )
 
 LISTS: Final = tuple(ObjectList)
-# Of these we keep what was made when, and find what the gateway has not.
+# The lists whose objects we store with their creation time: missing ones are found.
 KEPT: Final[Mapping[ObjectList, JobKind]] = MappingProxyType(
     {
         ObjectList.SUBSCRIPTIONS: JobKind.SUBSCRIPTION,
         ObjectList.PAYMENTS: JobKind.PAYMENT,
     }
 )
-# Those of which each object is listed, however old it is. Disputes are few, and may be
-# decided long after they were made.
+# The lists that are read whole, with objects of any age. Disputes are few, and may be
+# decided long after their creation.
 WHOLE: Final = frozenset(
     {ObjectList.CUSTOMERS, ObjectList.SUBSCRIPTIONS, ObjectList.DISPUTES}
 )
-# A sweep that has not ended by then goes on no more.
+# A sweep that takes longer is given up.
 GIVEN_UP_AFTER: Final = timedelta(days=7)
-# More of one second than this are not compared in the other direction.
+# With more objects in one second, missing ones are not searched.
 EDGE_MAX: Final = 1_000
 _SECOND: Final = timedelta(seconds=1)
 
@@ -66,8 +66,8 @@ _SECOND: Final = timedelta(seconds=1)
 class SweepPlace:
     """How far a sweep is: the list, the place in it, and the end of the last page.
 
-    `edge` is the oldest second that was read of the list, `edge_ids` what there was of
-    it. `before` is where the list is begun again, because its place was gone.
+    `edge` is the oldest second read of the list, `edge_ids` are its objects. `before`
+    is where the list is started again because the object at its place was gone.
     """
 
     list_: ObjectList = LISTS[0]
@@ -77,7 +77,7 @@ class SweepPlace:
     before: datetime | None = None
 
     def again(self) -> "SweepPlace | None":
-        """Return where to go on if the object is gone that the page begins after.
+        """Return where to continue if the object that the page begins after is gone.
 
         That second is read once more. None: there is no other place.
         """
@@ -99,16 +99,16 @@ class SweepPlace:
         )
 
     def whole(self, page: ObjectPage, created: CreatedBetween) -> CreatedBetween | None:
-        """Return the seconds that are read whole with this page, and were not before.
+        """Return the seconds that are complete with this page, and were not before.
 
-        None: there are none, or too many objects of one second to say so.
+        None: there are none, or one second has too many objects to tell.
         """
         end = created.end if self.edge is None else self.edge + _SECOND
         if self.edge is not None and len(self.edge_ids) >= EDGE_MAX:
             end = self.edge
         start = created.start
         if page.after is not None:
-            # The next page may go on with the oldest second.
+            # The next page may continue the oldest second.
             oldest = min((it.created_at for it in page.objects), default=end)
             start = oldest + _SECOND
         if start is not None and start >= end:
@@ -118,27 +118,27 @@ class SweepPlace:
 
 @attrs.frozen(kw_only=True)
 class SweepRange:
-    """What a sweep compares: all customers and subscriptions, and what is not older.
+    """What a sweep compares: the whole lists (`WHOLE`), and others from `since` on.
 
-    Nothing that was made after `until`: its events may be on their way.
+    Nothing created after `until`: its events may be on their way.
     """
 
     since: datetime | None
     until: datetime
 
     def of(self, place: SweepPlace) -> CreatedBetween:
-        """Return between when what is listed was made, from this place on."""
+        """Return the range of creation times to list, from this place on."""
         since = None if place.list_ in WHOLE else self.since
         return CreatedBetween(start=since, end=place.before or self.until)
 
 
 @attrs.frozen(kw_only=True)
 class Suspect:
-    """Something to be compared closely.
+    """An object to be compared closely.
 
-    It is fetched as `job` would, or `facts` say already all that there is to say of it.
-    `unreadable` says why neither is possible. `since` is when it was made at the
-    gateway. `names` is the user whom a customer names, and who has none.
+    It is fetched as by its sync `job`, or `facts` are already complete. `unreadable`
+    says why neither is possible. `since` is its creation time at the gateway. `names`
+    is a user without a customer whom this customer names.
     """
 
     subject: str
@@ -150,7 +150,7 @@ class Suspect:
 
 
 def wanted_of(page: ObjectPage) -> Lookup:
-    """Return what has to be known to compare a page."""
+    """Return the lookup that is needed to compare a page."""
     lookup = Lookup()
     for listed in page.objects:
         lookup |= _wanted(listed.it)
@@ -192,7 +192,7 @@ def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
         if not known.is_erased(listed.it)
         for it in known.suspects(listed)
     ]
-    # Of several customers who name one user the newest is theirs: it is listed first.
+    # If several customers name one user, the newest counts: it is listed first.
     newest = {it.names: it.subject for it in reversed(found) if it.names is not None}
     suspects = {(it.subject, it.job): it for it in found}.values()
     return [it for it in suspects if it.names is None or newest[it.names] == it.subject]
@@ -201,7 +201,7 @@ def suspects_of(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
 def missing_of(
     list_: ObjectList, kept: Collection[str], place: SweepPlace, page: ObjectPage
 ) -> Sequence[Suspect]:
-    """Return what is kept and was not listed."""
+    """Return what is stored and was not listed."""
     listed = {it.id for it in page.objects}.union(place.edge_ids)
     kind = KEPT[list_]
     return [
@@ -235,7 +235,7 @@ class _Known:
         )
 
     def is_erased(self, it: Listed) -> bool:
-        """Say whether it is of a customer who was erased: it is ignored."""
+        """Say whether it belongs to an erased customer: it is ignored."""
         customers = _wanted(it).keys.customer_ids if self.erased else ()
         return any(f"customer {customer}" in self.erased for customer in customers)
 
@@ -250,7 +250,7 @@ class _Known:
             case ListedSubscription():
                 if self._differs(it):
                     job = JobKey(JobKind.SUBSCRIPTION, it.report.gateway_id)
-                # It may be all that differs, or differ as well.
+                # The card may differ alone, or also.
                 if self._shows_otherwise(it):
                     customer = JobKey(JobKind.CUSTOMER, it.report.customer_id)
                     yield Suspect(subject=customer.subject, job=customer, since=since)
@@ -275,7 +275,7 @@ class _Known:
             yield attrs.evolve(suspect, names=user)
 
     def _named_without_customer(self, it: ListedCustomer) -> UserId | None:
-        """Return the user who is named by a customer that nobody has, and has none."""
+        """Return the user without a customer whom an unbound customer names."""
         account = self.users.get(UserId(it.metadata_user_id or ""))
         if account is None or account.customer_id is not None:
             return None
@@ -288,14 +288,14 @@ class _Known:
         known = self.subscriptions.get(it.report.gateway_id)
         if known is None or self._lacks_user(known, it.report.customer_id):
             return True
-        # What has ended changes no more.
+        # An ended subscription no longer changes.
         is_other = it.report.of_own_item(known.report) != known.report
         return (is_other and not known.is_terminal) or any(
             self._is_new(period, known) for period in it.paid_periods
         )
 
     def _shows_otherwise(self, it: ListedSubscription) -> bool:
-        """Say whether its own card is the one that is shown, and was corrected."""
+        """Say whether its pinned card is the shown card with other details."""
         account = self.accounts.get(it.report.customer_id)
         shown, own = account.card if account else None, it.own_card
         return (
@@ -307,7 +307,7 @@ class _Known:
     def _unpaid(self, it: ListedInvoice, since: datetime) -> Iterator[Suspect]:
         for period in it.paid_periods:
             known = self.subscriptions.get(period.gateway_id)
-            # One that is not known is a suspect of its own list.
+            # A subscription that is not known is a suspect of its own list.
             if known is not None and self._is_new(period, known):
                 facts = (PeriodPaid(period),)
                 yield Suspect(subject=period.invoice_id, facts=facts, since=since)
@@ -318,7 +318,7 @@ class _Known:
         kept = self.periods.get((period.gateway_id, period.invoice_id))
         if kept is None:
             return True
-        # What was paid for it is not part of what it covers.
+        # The amount is not part of the comparison of periods.
         paid = kept.amount_paid_minor, period.amount_paid_minor
         return kept != period or paid[0] != paid[1]
 
@@ -336,16 +336,16 @@ class _Known:
 
     def _disputed_otherwise(self, it: ListedDispute) -> bool:
         known = self.payments.get(it.payment_id)
-        # Of several disputes each is listed: which of them decides, the payment says
-        # that is fetched.
+        # Each of several disputes is listed: the fetched payment says which one
+        # decides.
         return known is None or known.payment.dispute is not it.state
 
 
 def shows_another_card(account: PaymentAccount, it: ListedCustomer) -> bool:
     """Say whether an account shows another card than its customer has.
 
-    As far as its subscriptions are known here: the card of one that is not known, or is
-    known otherwise, follows from that.
+    Only known subscriptions count: one that is unknown or differs is a suspect itself,
+    and its card follows.
     """
     reports = (sub.report for sub in account.subscriptions)
     own = newest_own_card(
@@ -353,14 +353,14 @@ def shows_another_card(account: PaymentAccount, it: ListedCustomer) -> bool:
     )
     if own is None or (it.card is not None and it.card.id == own):
         return account.card != it.card
-    # The list has the default card only.
+    # The list only has the default card.
     return account.card is None or account.card.id != own
 
 
 def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspect]:
-    """Return what of a customer's page has to be compared.
+    """Return what of a customer's page must be compared.
 
-    Disputes are not listed by customer: a payment that has one is a suspect.
+    Disputes cannot be listed by customer: a disputed payment is a suspect.
     """
     disputed = [
         Suspect(subject=it.payment.id, job=JobKey(JobKind.PAYMENT, it.payment.id))
@@ -372,6 +372,6 @@ def suspects_of_customer(page: ObjectPage, snapshot: Snapshot) -> Sequence[Suspe
 
 
 def _told(payment: Payment) -> tuple[object, ...]:
-    """Return what a list tells of a payment: not how a dispute is."""
+    """Return what a list says about a payment, without the state of a dispute."""
     is_disputed = payment.dispute is not DisputeState.NONE
     return payment.state, payment.amount, payment.refunded_minor, is_disputed

@@ -1,12 +1,12 @@
-"""What happened to a user, the newest first, a page at a time.
+"""What happened to a user, the newest first, page by page.
 
-Rule 1: each thing has one moment. An event has that at which it was received, a payment
-        that at which it was made: until that is known it is not in the timeline.
-Rule 2: things of one moment are in the descending order of their kinds, and those of
-        one kind of what they are known by.
-Rule 3: an event is of the user whose account it was recorded with, and moves with the
-        payment or the subscription that it is about. One that was not applied yet, or
-        that nothing followed from, may be in none.
+Rule 1: each thing has one time. For an event it is when it was received, for a payment
+        when it was made: a payment without a known time is not in the timeline.
+Rule 2: things of the same time are in descending order of their kinds, and those of one
+        kind in descending order of their ids.
+Rule 3: an event belongs to the user whose account it was recorded with, and moves with
+        its payment or subscription. An event that was not applied, or that changed
+        nothing, may be in no timeline.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,9 +34,9 @@ class TimelineKind(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class StatusChange:
-    """That the status or the date of an account changed, as it was logged.
+    """A logged change of an account's status or date.
 
-    `version` is the account's since then; `sources` are the ids of what it came of.
+    `version` is the account's after it; `sources` are the ids of what caused it.
     """
 
     version: int
@@ -69,7 +69,7 @@ TimelineItem = (
 
 @attrs.frozen
 class TimelinePlace:
-    """Where a thing is in a timeline: its moment, its kind, what it is known by.
+    """The place of a thing in a timeline: its time, its kind and its id.
 
     `id` is the id of the event, the payment or (the gateway's) the subscription, the
     version of the account, or the number in the audit log; `type` is the event's.
@@ -82,17 +82,17 @@ class TimelinePlace:
 
     @property
     def order(self) -> tuple[datetime, str, int, str, str]:
-        """What a timeline is in the descending order of."""
+        """The sort key of a timeline, which is in descending order."""
         number = int(self.id) if self.kind in NUMBERED else 0
         return self.at, self.kind.value, number, self.id, self.type
 
 
-# Known by a number.
+# Kinds with a number as id.
 NUMBERED = frozenset({TimelineKind.BY_HAND, TimelineKind.STATUS})
 
 
 def place_of(item: TimelineItem) -> TimelinePlace:
-    """Return where a thing is; a payment's time has to be known, an end's as well."""
+    """Return the place of a thing; the time of a payment or an end must be known."""
     match item:
         case KeptEvent():
             at, kind = item.received_at, TimelineKind.EVENT
@@ -116,12 +116,12 @@ def place_of(item: TimelineItem) -> TimelinePlace:
 
 def _known(moment: datetime | None) -> datetime:
     if moment is None:
-        raise ValueError("a thing without a moment is in no timeline")
+        raise ValueError("a thing without a time is in no timeline")
     return moment
 
 
 def lives_of(subscriptions: Iterable[Subscription]) -> Iterator[TimelineItem]:
-    """Return when each of the subscriptions began, and ended if it did."""
+    """Return the begin, and the end if any, of each subscription."""
     for it in subscriptions:
         yield SubscriptionBegan(it)
         if it.report.ended_at is not None:

@@ -1,6 +1,6 @@
-"""Revocations as people list them, a page at a time.
+"""Revocations for operators, page by page.
 
-Apart from `payments_core.tokens`, which everybody imports.
+Separate from `payments_core.tokens`, which every module imports.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Tokens, and tokens that were revoked before they expired."""
+"""Tokens, and revocations of tokens before they expire."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -7,7 +7,7 @@ import attrs
 
 from payments_core.identity import Email, UserId
 
-# The longest time for which any setting lets a token be valid.
+# The longest lifetime of a token that any setting allows.
 TOKEN_AGE_MAX: Final = timedelta(days=366)
 
 
@@ -15,11 +15,11 @@ TOKEN_AGE_MAX: Final = timedelta(days=366)
 class Token:
     """The claims of a verified token that we rely on.
 
-    A token is known by its issuer and `jti`, never by its text: one token can be
-    spelled in several ways.
+    A token is identified by its issuer and `jti`, never by its text: one token can be
+    encoded in several ways.
 
-    `is_service`: it is another service's, which is no user although it has an id. What
-    it may do follows from its scopes alone.
+    `is_service`: the token is of another service, which is not a user although it has
+    an id. Its scopes alone decide what it may do.
     """
 
     issuer: str
@@ -34,9 +34,9 @@ class Token:
 
 @attrs.frozen(kw_only=True)
 class TokenRevocation:
-    """One token is revoked.
+    """The revocation of one token.
 
-    A verifier has a leeway: the record may go only that long after `expires_at`.
+    Verifiers have a leeway: it may be deleted only that long after `expires_at`.
     """
 
     issuer: str
@@ -48,11 +48,11 @@ class TokenRevocation:
 
 @attrs.frozen(kw_only=True)
 class UserTokenRevocation:
-    """All of a user's tokens issued up to a moment are revoked.
+    """The revocation of all of a user's tokens issued up to a time.
 
-    Tokens carry whole seconds, so a token of that very second is revoked as well: too
-    many rather than one too few. A token whose issuer's clock was ahead stays valid by
-    as much; its verifier bounds that with its leeway.
+    Tokens have whole seconds, so a token of that same second is revoked as well: rather
+    too many than too few. A token from an issuer whose clock was ahead may stay valid;
+    the verifier's leeway bounds that.
     """
 
     user_id: UserId

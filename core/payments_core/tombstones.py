@@ -1,4 +1,4 @@
-"""Which names were erased, as keyed hashes: without the key they say nothing.
+"""Erased names as keyed hashes, which reveal nothing without the key.
 
 A name is one of `LinkKeys.names()`: `user ada`, `customer cus_1`, `email ada@x.org`.
 """
@@ -9,18 +9,18 @@ from typing import Final
 
 import attrs
 
-# What the key itself is known by.
+# The text whose digest identifies the key.
 _PROOF: Final = "the key"
-# By its name: given as a function it takes four times as long.
+# By name: with a function object it takes four times as long.
 _HASH: Final = "sha256"
 
 
 @attrs.frozen
 class Tombstones:
-    """Digests of names, by a key that is never changed: HMAC-SHA-256."""
+    """HMAC-SHA-256 digests of names, by a key that never changes."""
 
     key: bytes = attrs.field(repr=False)
-    # Kept with the first tombstone: it says which key this is.
+    # Stored with the first tombstone: it identifies the key.
     proof: bytes = attrs.field(init=False, repr=False)
 
     @proof.default
@@ -31,5 +31,5 @@ class Tombstones:
         return hmac.digest(self.key, name.encode(), _HASH)
 
     def by_digest(self, names: Iterable[str]) -> Mapping[bytes, str]:
-        # Inline: this is on the way of every webhook.
+        # Inline, because every webhook runs this.
         return {hmac.digest(self.key, it.encode(), _HASH): it for it in names}

@@ -1,10 +1,10 @@
-"""Users as people list them, a page at a time.
+"""Users for operators, page by page.
 
-Rule 1: filters combine: who is listed passes each of them.
-Rule 2: a list is in the order of the user ids, by the bytes of their UTF-8. One by a
-        text is in the order of what begins with it: of the user id, else of the key of
-        the e-mail. Nobody comes twice.
-Rule 3: what is left of a user who was erased is no user: it is in no list.
+Rule 1: filters combine: a listed user passes all of them.
+Rule 2: a list is in the order of the user ids, by their UTF-8 bytes. A list by `text`
+        is in the order of the value that begins with it: the user id, else the key of
+        the e-mail. No user is listed twice.
+Rule 3: the pseudonym of an erased user is not a user: it is in no list.
 """
 
 import unicodedata
@@ -24,7 +24,7 @@ TEXT_LENGTH_MAX: Final = EMAIL_LENGTH_MAX
 
 @attrs.frozen
 class UserPlace:
-    """Where a user is in a list: by `key` (rule 2), then by the user id."""
+    """The place of a user in a list: by `key` (rule 2), then by the user id."""
 
     key: str
     user_id: UserId
@@ -43,10 +43,10 @@ def _is_text(_: object, __: object, value: str | None) -> None:
 
 @attrs.frozen(kw_only=True)
 class UserFilter:
-    """Which users are listed; None: whatever it is.
+    """Which users are listed; None: any value.
 
-    `status` is the derived one; `product` is that of a subscription that is not over;
-    `text` begins the user id, or the key of the e-mail in whatever case.
+    `status` is the derived one; `product` is that of an open subscription; `text` is a
+    prefix of the user id, or of the e-mail's key in any case.
     """
 
     status: PaymentStatus | None = None
@@ -57,13 +57,13 @@ class UserFilter:
 
     @property
     def email_prefix(self) -> str:
-        """How the key of an e-mail begins that `text` begins."""
-        # As `Email.of` makes a key.
+        """The prefix of an e-mail's key that `text` stands for."""
+        # The same steps as in `Email.of`.
         lower = unicodedata.normalize("NFC", self.text or "").lower()
         return unicodedata.normalize("NFC", lower)
 
     def place_of(self, account: PaymentAccount) -> UserPlace | None:
-        """Return where an account is in the list; None if it is not in it."""
+        """Return the place of an account in the list; None if it is not listed."""
         user, email = account.user_id, account.email.key
         if is_pseudonym(user) or not self._takes(account):
             return None

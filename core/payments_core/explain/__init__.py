@@ -1,10 +1,10 @@
-"""Explain an account: the derivation's own causes, and the facts behind them.
+"""Explain an account: the causes of its verdict, and the facts behind them.
 
-Rule 1: nothing is derived here that `payments_core.entitlement` derives. The verdict
-        names what it rests on; this finds the facts of it.
-Rule 2: what is kept and not applied (unlinked, quarantined, pending) is told, too: it
-        is the usual reason why what was paid is not seen.
-Rule 3: everything is bounded: an explanation names what decides, not all that happened.
+Rule 1: nothing that `payments_core.entitlement` derives is derived here. The verdict
+        names the deciding facts; this package finds them.
+Rule 2: what is stored and not applied (unlinked, quarantined, pending) is included: it
+        is the usual reason why a payment does not show.
+Rule 3: everything is bounded: an explanation has the deciding facts, not all facts.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ __all__ = ["explain"]
 
 
 def explain(facts: AccountFacts, *, now: datetime, policy: Policy) -> Explanation:
-    """Explain what an account's facts come to at a moment."""
+    """Explain an account's standing at a time."""
     verdict = facts.account.verdict
     standing = verdict.standing(now, policy)
     cause = first_cause(facts, verdict, standing)

@@ -18,7 +18,7 @@ from payments_core.paid_periods import may_have_paid
 from payments_core.payment import DisputeState, Payment, PaymentState
 from payments_core.subscription import PaidPeriod, Subscription, SubscriptionStatus
 
-# Stripe's decline code of a payment that the payer has to confirm.
+# Stripe's decline code of a payment that requires authentication.
 AUTHENTICATION_CODE: Final = "authentication_required"
 
 
@@ -54,11 +54,11 @@ def _cause_of_subscription(
 def _cause_of_owed(
     facts: AccountFacts, subscription: Subscription, otherwise: CauseCode
 ) -> Cause:
-    """Say why what is owed was not paid: by the last attempt, if there was one."""
+    """Return why what is owed was not paid: from the last attempt, if there was one."""
     paid = {it.invoice_id for it in facts.periods}
     for payment in _payments_of(subscription, facts):
         if payment.money_stayed:
-            # What was declined before it was of something that is paid by now.
+            # Earlier declines were for something that is paid by now.
             break
         is_owed = _is_owed(payment, subscription) and payment.invoice_id not in paid
         if payment.state is PaymentState.FAILED and is_owed:
@@ -67,7 +67,7 @@ def _cause_of_owed(
 
 
 def _is_owed(payment: Payment, subscription: Subscription) -> bool:
-    """Say whether a payment is of what is owed now, not of what was paid since."""
+    """Say whether a payment is for what is owed now, not for something since paid."""
     paid = subscription.last_paid_period
     made_at = payment.created_at
     return made_at is not None and (paid is None or made_at >= paid.starts_at)
@@ -127,7 +127,7 @@ _OF_PAYMENT: Final[Mapping[PaymentStatus, CauseCode]] = {
 
 
 def _cause_of_failed(facts: AccountFacts, payment: Payment) -> Cause:
-    """Say why the last payment failed, or that its subscription ended with it."""
+    """Return why the last payment failed, or that its subscription ended with it."""
     made_at, subscriptions = payment.created_at, facts.account.subscriptions
     lived = [
         it
@@ -145,7 +145,7 @@ def _cause_of_failed(facts: AccountFacts, payment: Payment) -> Cause:
 
 
 def _decides(payment: Payment, facts: AccountFacts, verdict: AccountVerdict) -> bool:
-    """Say whether money was taken for what nobody knows, after all that was paid."""
+    """Say whether money was taken for an unknown purpose, after all paid time."""
     by, made_at = verdict.date_by, payment.created_at
     if by is not None and not isinstance(by, PaidPeriod):
         return False
@@ -158,7 +158,7 @@ def _decides(payment: Payment, facts: AccountFacts, verdict: AccountVerdict) -> 
 def _cause_of_paid(
     facts: AccountFacts, verdict: AccountVerdict, standing: Standing
 ) -> Cause:
-    """Say what was paid: by what reaches to the date."""
+    """Return what was paid, from the fact that ends at the date."""
     match verdict.date_by:
         case PaidPeriod() as period:
             own = [
@@ -187,7 +187,7 @@ def _cause_of_paid(
             is_held = standing.entitled
             return _about(CauseCode.TRIAL if is_held else CauseCode.TRIAL_ENDED, trial)
         case None:
-            # Money that bought nothing of ours: a part of a subscription's.
+            # Money that bought no time: part of a subscription's payment.
             latest = facts.account.summary.latest
             return Cause(
                 code=CauseCode.PERIOD_NOT_PAID,
@@ -210,7 +210,7 @@ _HELD_BACK: Final = (
 
 
 def _cause_of_nothing(facts: AccountFacts) -> Cause:
-    """Say why nothing that was paid is known."""
+    """Return why no payment is known."""
     subscriptions = facts.account.subscriptions
     if subscriptions:
         open_ones = [it for it in subscriptions if not it.is_terminal]
@@ -237,7 +237,7 @@ def _cause_of_nothing(facts: AccountFacts) -> Cause:
 
 
 def _payments_of(subscription: Subscription, facts: AccountFacts) -> Sequence[Payment]:
-    """Return the payments that a subscription's invoices may have asked for."""
+    """Return the payments that may be for a subscription's invoices."""
     return [
         it.payment
         for it in facts.payments

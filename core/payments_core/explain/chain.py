@@ -1,4 +1,4 @@
-"""The facts that a verdict rests on, and what is kept and not applied, in order."""
+"""The facts behind a verdict, and what is stored and not applied, in order."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,15 @@ from payments_core.explanation import Cause, ExplainedFact, FactKind
 from payments_core.payment import DisputeState, Payment, PaymentState
 from payments_core.subscription import PaidPeriod, Subscription
 
-# Of each kind of fact.
+# The limit for each kind of fact.
 CHAIN_MAX: Final = 12
 
 
 def chain_of(
     facts: AccountFacts, verdict: AccountVerdict, cause: Cause
 ) -> Sequence[ExplainedFact]:
-    """Return them, the oldest first; what has no time is the last."""
-    # By the object, each once: events of samples share one id.
+    """Return the chain, the oldest first; facts without a time are last."""
+    # By object, each id once: sample events share one id.
     told = defaultdict[str, dict[str, None]](dict)
     for event in reversed(facts.events):
         if event.object_id is not None:
@@ -41,7 +41,7 @@ _KINDS: Final = tuple(FactKind)
 
 
 def _when(it: ExplainedFact) -> tuple[bool, datetime | None, int]:
-    # Of the same moment in the order of their kinds.
+    # Facts of the same time are in the order of their kinds.
     return it.at is None, it.at, _KINDS.index(it.kind)
 
 
@@ -63,7 +63,7 @@ def _facts(
     invoices = set[str]()
     if isinstance(until, PaidPeriod):
         invoices.add(until.invoice_id)
-        # The account's own copy does not say what was paid.
+        # The account's own copy does not have the amount paid.
         known = (it for it in facts.periods if it == until)
         yield _fact_of_period(next(known, until))
     deciding = [
@@ -76,7 +76,7 @@ def _facts(
         or it.payment.contradicted
         or (isinstance(until, PrepaidMonths) and until.has(it.payment))
     ]
-    # What the cause names is there, however much came since.
+    # What the cause names is included, however much came since.
     deciding.sort(key=lambda it: it.id not in cause.objects)
     for payment in deciding[:CHAIN_MAX]:
         yield from _facts_of_payment(payment)
@@ -156,7 +156,7 @@ def _facts_of_payment(payment: Payment) -> Iterator[ExplainedFact]:
 
 
 def _held_back(facts: AccountFacts) -> Iterator[ExplainedFact]:
-    """Return what is kept and not applied."""
+    """Return what is stored and not applied."""
     for record in facts.unlinked.payments[:CHAIN_MAX]:
         yield ExplainedFact(
             kind=FactKind.PAYMENT_UNLINKED,

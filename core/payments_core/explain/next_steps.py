@@ -18,14 +18,14 @@ from payments_core.explanation import (
 from payments_core.policy import Policy
 from payments_core.subscription import Subscription, SubscriptionStatus
 
-# Of what is done to each of many things.
+# The limit of actions of one kind, one for each thing.
 ACTIONS_MAX: Final = 12
 
 
 def steps_of(
     facts: AccountFacts, verdict: AccountVerdict, now: datetime, policy: Policy
 ) -> Sequence[NextStep]:
-    """Return what happens by itself, the first first; what has no time is the last."""
+    """Return what happens by itself, in order of time; last what has no time."""
     found = _next_steps(facts, verdict, now, policy)
     return sorted(found, key=lambda it: (it.at is None, it.at, it.kind))
 

@@ -1,7 +1,7 @@
-"""Tell that access has ended: nobody reports it, time passes.
+"""Log that access has ended: time passes, and no event reports it.
 
-Rule 1: the job is finished with the row of the log that tells it, or not at all. One
-        that is run again finds that it was told.
+Rule 1: the job is finished in the same save as the log row, or not at all. A job that
+        is run again finds the row.
 """
 
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from payments_core.identity import UserId
 from payments_core.job import Job
 from payments_core.jobs.sync import JobRun
 
-# Whatever clock it was logged by.
+# Later than any logged time, by either clock.
 _EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def tell_access_end(run: JobRun, job: Job) -> None:
     user = UserId(job.key.subject)
-    # First the account: what is logged later makes it another one.
+    # The account first: a later log row comes with another version of it.
     account = await run.accounts.find(user)
     if account is None:
         await run.record.one(SourcedFacts(job=job))

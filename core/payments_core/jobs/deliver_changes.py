@@ -1,10 +1,11 @@
 """Deliver the changes of the feed to one delivery endpoint.
 
-Rule 1: of an endpoint a process has at most `at_once` attempts under way: one that is
-        slow holds up no other user as long as there is room, and no other endpoint.
-Rule 2: what fails is given back (`payments_core.deliveries`), also by a bug of ours.
-        What a process did not record is sent again, once its lease has run out.
-Rule 3: asked to stop, it claims nothing more, and waits for what is under way.
+Rule 1: a process makes at most `at_once` attempts to an endpoint at a time. A slow
+        attempt delays no other endpoint, and no other user while there is room.
+Rule 2: a failed delivery, also by a bug of ours, is released
+        (`payments_core.deliveries`). A delivery whose result was not recorded is sent
+        again after its lease has expired.
+Rule 3: on a stop it claims nothing more, and waits for attempts in progress.
 """
 
 import asyncio
@@ -24,28 +25,28 @@ from payments_core.ports import (
 )
 from payments_core.use_cases.deliveries import change_at
 
-# A statement of some milliseconds.
+# Changes per statement, which takes some milliseconds.
 TAKEN_OVER_MAX: Final = 500
-# How long it waits for an attempt to end before it asks for more.
+# How long it waits for an attempt to end before it claims more.
 POLL_S: Final = 0.5
 
 
 class DeliveryListener:
-    """Hears of what becomes of deliveries; this one drops it."""
+    """Receives the results of deliveries; this class ignores them."""
 
     def delivered(self, delivery: Delivery) -> None:
-        """Hear that an endpoint took a change."""
+        """Receive that an endpoint accepted a change."""
 
     def failed(self, after: Delivery) -> None:
-        """Hear that an attempt failed: the delivery as it is then, also a dead one."""
+        """Receive a delivery after a failed attempt; it may be dead."""
 
     def bug(self, delivery: Delivery, error: Exception) -> None:
-        """Hear of an error of our own, which counts as an attempt that failed."""
+        """Receive an error of our own, which counts as a failed attempt."""
 
 
 @attrs.define
 class DeliverChanges:
-    """The deliveries to one endpoint; one that is new begins `from_start`, or now."""
+    """The deliveries to one endpoint; a new endpoint begins `from_start`, or now."""
 
     endpoint: str
     queue: DeliveryQueue
@@ -53,7 +54,7 @@ class DeliverChanges:
     sender: ChangeSender
     body_of: ChangeBody
     system_clock: SystemClock
-    # Returns a number in 0..1, by chance.
+    # Returns a random number in 0..1.
     jitter: Callable[[], float]
     listener: DeliveryListener = attrs.Factory(DeliveryListener)
     from_start: bool = False
@@ -61,12 +62,12 @@ class DeliverChanges:
     _is_begun: bool = attrs.field(init=False, default=False)
 
     async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
-        """Deliver until nothing is due, or `stopping` says so.
+        """Deliver until nothing is due, or `stopping` returns True.
 
-        Return False: it is to be asked again after a moment.
+        Return False: the next call is due after a pause.
 
         Raises:
-            StoreUnavailable: what is under way is sent again, where it is not recorded.
+            StoreUnavailable: attempts in progress that are not recorded are sent again.
         """
         if not self._is_begun:
             await self.queue.begin(self.endpoint, from_start=self.from_start)
@@ -88,7 +89,7 @@ class DeliverChanges:
         return False
 
     async def _begin(self, running: "set[asyncio.Task[None]]") -> bool:
-        """Start what is due and has room; say whether there may be more."""
+        """Start what is due, up to the limit; say whether there may be more."""
         now = self.system_clock()
         taken = await self.queue.take_over(self.endpoint, now=now, limit=TAKEN_OVER_MAX)
         room = self.at_once - len(running)
@@ -103,7 +104,7 @@ class DeliverChanges:
             running, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
-            # Where one raises, what is left is waited for with those under way.
+            # If one raises, the caller waits for the remaining tasks.
             await task
             running.remove(task)
 
@@ -112,7 +113,7 @@ class DeliverChanges:
             result = await self._send(it)
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001  # it is told, and tried again later
+        except Exception as error:  # noqa: BLE001  # it is reported and retried later
             self.listener.bug(it, error)
             result = SendResult(
                 is_delivered=False, reason=f"a bug: {type(error).__name__}"
@@ -129,7 +130,7 @@ class DeliverChanges:
         self.listener.failed(after)
 
     async def _send(self, it: Delivery) -> SendResult | None:
-        """Send it; None: its user was erased."""
+        """Send a delivery; None: its user was erased."""
         change = await change_at(self.feed, it.key.position)
         if change is None:
             return None

@@ -1,13 +1,12 @@
-"""Why something differs: what is kept here says whether its events came.
+"""Find why something differs: the stored data shows whether its events came.
 
-Rule 1: a job that fails and an event that was quarantined, or closed by hand, are told
-        first.
-Rule 2: what was known to be right, and changed since, has an event that Stripe lists
-        for 30 days. If back-fill has read the list since then, that event was heard,
-        and the fault is ours.
-Rule 3: else its events did not come. If no event at all came in the hour after the
-        thing last changed, we were down. When it changed is known of what names a
-        moment: when it was made, began or ended.
+Rule 1: a failing job, and an event that was quarantined or closed by hand, come first.
+Rule 2: what was known to be right and has changed since has an event, which Stripe
+        lists for 30 days. If back-fill has read the list since then, we received that
+        event, and the fault is ours.
+Rule 3: otherwise its events did not come. If no event at all came in the hour after the
+        last change, we were down. The time of a change is known for objects with a
+        time: of creation, begin or end.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,14 +24,14 @@ from payments_core.ports import Checkpoints, EventLog, JobDirectory
 from payments_core.sweep import Suspect
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 
-# A gateway delivers an event within this, if anybody is there to take it.
+# A gateway delivers an event within this time, if the service is up.
 DELIVERED_WITHIN: Final = timedelta(hours=1)
-# An event that came later than this is not on its way any more.
+# An event that has not come after this time is no longer on its way.
 SETTLES_WITHIN: Final = timedelta(minutes=5)
 
 
 class DriftCause(StrEnum):
-    """Why something differs, as far as that is known here; see `CAUSES`."""
+    """Why something differs, as far as is known here; see `CAUSES`."""
 
     JOB_FAILED = "job_failed"
     EVENT_QUARANTINED = "event_quarantined"
@@ -51,9 +50,9 @@ CAUSES: Final[Mapping[DriftCause, str]] = MappingProxyType(
         DriftCause.WHILE_DOWN: "No event came in the hour after the object was made.",
         DriftCause.EVENT_LOST: "None of the others: Stripe's events did not arrive.",
         DriftCause.OWN_BUG: (
-            "It differs still after a repair, a bug met it, or its events were heard."
+            "It still differs after a repair, a bug met it, or its events came."
         ),
-        DriftCause.UNKNOWN: "Nothing here says: Stripe may never have had it.",
+        DriftCause.UNKNOWN: "Not known here: Stripe may never have had it.",
     }
 )
 
@@ -71,9 +70,9 @@ class FindCause:
         facts: Sequence[Fact] = (),
         since: datetime | None = None,
     ) -> DriftCause:
-        """Say why a thing differs.
+        """Return why a thing differs.
 
-        `facts` are what the gateway says of it now, `since` is up to when what is kept
+        `facts` are those just fetched; `since` is the time up to which the stored data
         is known to have been right.
         """
         job = await self.jobs.find(suspect.job) if suspect.job else None
@@ -97,19 +96,19 @@ class FindCause:
     async def _was_heard(
         self, since: datetime, changed_at: datetime, now: datetime
     ) -> bool:
-        """Say whether back-fill has read the list since a thing changed."""
+        """Say whether back-fill has read the list after a thing changed."""
         if since <= now - KEPT_FOR:
             return False
         back_fill = await self.checkpoints.find(EVENT_BACK_FILL)
         if back_fill is None or back_fill.reached_at is None:
             return False
-        # What names no moment after `since` may have changed until a moment ago.
+        # Without a time after `since`, it may have changed just now.
         latest = changed_at if changed_at > since else now - SETTLES_WITHIN
         return back_fill.reached_at > latest
 
 
 def _moments(facts: Sequence[Fact]) -> Iterator[datetime]:
-    """Return when what these report was made, began, or ended."""
+    """Return when the objects of these facts were created, began or ended."""
     for fact in facts:
         match fact:
             case SubscriptionObserved(report=it):

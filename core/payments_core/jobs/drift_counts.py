@@ -1,9 +1,9 @@
-"""How many differences a sweep found, by kind, and how many of them it repaired.
+"""Count the drift that a sweep found, by kind, and how much it repaired.
 
-Rule 1: what two lists show (a charge, and a refund of it) is counted once by a process.
-        One that goes on with the sweep of another process may count it again.
-Rule 2: the numbers are kept with the checkpoint of the nightly sweep, or under a name
-        of their own for a reconciliation by hand. Which things differ is not kept.
+Rule 1: an object on two lists (a charge, and its refund) is counted once by a process.
+        A process that continues the sweep of another may count it again.
+Rule 2: the counts are stored in the checkpoint of the nightly sweep, or in one of their
+        own for a reconciliation by hand. Which things differ is not stored.
 """
 
 import json
@@ -19,20 +19,20 @@ from payments_core.jobs.drift_cause import DriftCause
 from payments_core.jobs.reconcile import Finding
 from payments_core.ports import Checkpoints
 
-# The checkpoint of the last reconciliation by hand that compared all.
+# The checkpoint of the last full reconciliation by hand.
 RECONCILIATION: Final = "reconciliation"
-# More are counted, and may be counted twice.
+# Beyond this number a thing may be counted twice.
 TOLD_MAX: Final = 100_000
-# Runs of successive days go back equally far.
+# Runs of successive days count as equally far back.
 SAME_RANGE: Final = timedelta(days=1)
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @attrs.define
 class DriftCounts:
-    """Counts by kind; `lost_count` of what was repaired because its event was lost.
+    """Counts by kind; `lost_count`: repaired, and caused by a lost event.
 
-    `since` is from when on what was made was compared; None: from the beginning.
+    Objects created from `since` on were compared; None: all.
     """
 
     found: Counter[str] = attrs.field(factory=Counter)
@@ -51,15 +51,15 @@ class DriftCounts:
         return sum(self.left[kind] for kind in FOR_A_PERSON)
 
     def outlives(self, later: Self) -> bool:
-        """Say whether something is left that a later run did not look at.
+        """Say whether something is left that a later run did not compare.
 
-        It went back less far, by more than `SAME_RANGE`.
+        The later run went back less far, by more than `SAME_RANGE`.
         """
         missed = (later.since or _ALWAYS) - (self.since or _ALWAYS)
         return bool(self.left) and missed > SAME_RANGE
 
     def add(self, finding: Finding) -> bool:
-        """Count a finding; say whether it is a new one."""
+        """Count a finding; say whether it is new."""
         kind, cause = finding.drift.kind.value, finding.cause
         key = (kind, finding.drift.subject)
         if key in self._told:
@@ -74,7 +74,7 @@ class DriftCounts:
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """Return the counts as JSON has them: `of_facts` reads them."""
+        """Return the counts for JSON; `of_facts` reads them."""
         return {
             "found": {**self.found},
             "repaired": {**self.repaired},
@@ -95,10 +95,10 @@ class DriftCounts:
 async def note_reconciliation(
     checkpoints: Checkpoints, counts: DriftCounts, *, until: datetime, now: datetime
 ) -> None:
-    """Keep what a reconciliation by hand of all that was made before `until` found.
+    """Store the counts of a full reconciliation by hand of all created before `until`.
 
-    Of two that end at once one is kept, and of two of which the later one compared
-    less, the earlier one where it left something.
+    If two end at once, one is stored. If the later compared less and the earlier left
+    something, the earlier stays.
 
     Raises:
         StoreUnavailable: the database does not answer.
@@ -109,7 +109,7 @@ async def note_reconciliation(
             counts
         ):
             return
-        # It is no work to be done: the next run may write it, by whatever clock.
+        # This row is not work: the next run may write it, by any clock.
         lease = kept.lease.released(_ALWAYS)
         result = json.dumps(counts.facts)
         await checkpoints.save(

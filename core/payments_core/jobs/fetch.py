@@ -1,6 +1,6 @@
-"""What the gateway says now of one object, as facts.
+"""Fetch one object from the gateway, as facts.
 
-A sync records them, and a reconciliation says what recording them would change.
+A sync records them, and a reconciliation reports what recording them would change.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -40,9 +40,9 @@ def facts_of_payment(found: FetchedPayment, sequence: int) -> tuple[Fact, ...]:
 
 @attrs.frozen
 class FetchedCustomerState:
-    """What there is of a customer; `facts` are about the card, or the deletion.
+    """The state of a customer; `facts` are about the card, or the deletion.
 
-    `metadata_user_id` is the user whom the metadata of one names that is there.
+    `metadata_user_id` is the user in the metadata, if the customer is not deleted.
     """
 
     facts: tuple[Fact, ...]
@@ -57,10 +57,10 @@ async def fetch_customer(
     customer: CustomerId,
     sequence: int,
 ) -> FetchedCustomerState:
-    """Fetch the card that pays, and the subscriptions.
+    """Fetch a customer's card that pays, and its subscriptions.
 
-    That card is the own one of the newest subscription that has one, else the default.
-    A customer that was deleted is let go; what it had was ended with it.
+    The card is the one pinned by the newest subscription that pins one, else the
+    default. A deleted customer is unbound; its subscriptions ended with it.
     """
     found = await gateway.customer(customer)
     if found.deleted:
@@ -87,7 +87,7 @@ async def fetch_named(
 ) -> tuple[Fact, ...]:
     """Fetch a customer that names a user, as facts that bind it with its card.
 
-    There are none if it was deleted since, or names the user no more.
+    There are none if it was deleted, or no longer names the user.
     """
     found = await fetch_customer(gateway, accounts, customer, sequence)
     if found.metadata_user_id != user_id:
@@ -134,6 +134,6 @@ async def fetch(
 ) -> tuple[Fact, ...]:
     """Fetch what a sync of this key would record.
 
-    `sequence` was drawn before. What it raises is the gateway's.
+    `sequence` was drawn before. The gateway's errors pass through.
     """
     return await _FETCHES[key.kind](gateway, accounts, key.subject, sequence)

@@ -1,8 +1,8 @@
-"""Give positions to what was saved: the loop that the feed is made by.
+"""Give positions to saved changes: the loop that makes the feed.
 
-Rule 1: any number of workers may take turns; one of them gives positions at a time, and
-        the others go on at once.
-Rule 2: while there is more than one turn takes, the next turn is due at once.
+Rule 1: any number of workers may take turns; one gives positions at a time, and the
+        others return at once.
+Rule 2: if there is more than one turn can take, the next turn is due at once.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import attrs
 
 from payments_core.ports import FeedSequencer
 
-# A statement of some milliseconds.
+# Positions per statement, which takes some milliseconds.
 BATCH: Final = 500
 
 
@@ -24,7 +24,7 @@ class GivePositions:
         """Take a turn; say whether there may be more.
 
         Raises:
-            StoreUnavailable: positions were given, or not.
+            StoreUnavailable: positions may or may not have been given.
         """
         given = await self.sequencer.give(BATCH)
         return given >= BATCH and not stopping()

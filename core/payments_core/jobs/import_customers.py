@@ -1,13 +1,13 @@
-"""Bind many customers that the gateway has, and read what they have.
+"""Bind many existing customers of the gateway, and read their history.
 
-Rule 1: a row is bound whole or refused, whatever becomes of the others. What is refused
-        says which field, and why; a bug is told as such, and its trace once to who
-        listens (`RecordFacts.on_bug`).
-Rule 2: it takes nothing over: not another user's e-mail or customer, nor the place of
-        a customer that a user has. The e-mail of a user who is known stays as it is.
-Rule 3: a customer is bound before its history is read: so whose a payment is, is
-        decided as if the binding had been there first. A row that is run again costs
-        the reading of its lists, and changes nothing that is right.
+Rule 1: a row is bound whole or refused, independent of the others. A refusal names the
+        field and the reason; a bug is reported as such, with its trace once to
+        `RecordFacts.on_bug`.
+Rule 2: it takes no other user's e-mail or customer, and replaces no bound customer. The
+        e-mail of a known user is unchanged.
+Rule 3: a customer is bound before its history is read, so the owners of its payments
+        are decided with the binding. A row that is run again only costs the reading of
+        its lists.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from payments_core.linking import LinkKeys
 from payments_core.use_cases.accounts import usable_customer
 from payments_core.use_cases.record_facts import RecordedState
 
-# So many rows are taken at once, and of so many the gateway is asked at a time.
+# Rows per batch, and rows whose customers are fetched at the same time.
 BATCH: Final = 100
 TOGETHER: Final = 8
 
@@ -40,7 +40,7 @@ _Key = TypeVar("_Key")
 
 @attrs.frozen(kw_only=True)
 class ImportRow:
-    """A user, and the customer that is theirs; `number` is the row's place."""
+    """A user and the user's customer; `number` is the row's place."""
 
     number: int
     user_id: UserId
@@ -50,17 +50,17 @@ class ImportRow:
 
 class RowState(StrEnum):
     IMPORTED = "imported"
-    # The user had the customer already.
+    # The customer was already bound to the user.
     KNOWN = "known"
     REFUSED = "refused"
 
 
 @attrs.frozen(kw_only=True)
 class RowResult:
-    """What became of a row; of one that is refused, which field, and why.
+    """The result of a row; of a refused row, the field and the reason.
 
-    `history` as the field: it is bound, and not all that the customer has could be
-    read or recorded. `code` is the refusal's.
+    The field `history`: the row is bound, but not everything that the customer has
+    could be read or recorded. `code` is the refusal's.
     """
 
     row: ImportRow
@@ -72,13 +72,13 @@ class RowResult:
 
 
 class ImportListener:
-    """Hears how far a batch is; this one drops it."""
+    """Receives the progress of a batch; this class ignores it."""
 
     def asked(self, count: int) -> None:
-        """Hear of how many customers of the batch the gateway was asked."""
+        """Receive how many customers of the batch were fetched."""
 
     def read(self, count: int) -> None:
-        """Hear of how many customers of the batch the history was read."""
+        """Receive of how many customers of the batch the history was read."""
 
 
 @attrs.frozen
@@ -89,12 +89,12 @@ class ImportCustomers:
     async def __call__(
         self, rows: Sequence[ImportRow], by_hand: ByHand, *, dry_run: bool = False
     ) -> Sequence[RowResult]:
-        """Import some rows, at most `BATCH`; a dry run checks them, and no more.
+        """Import some rows, at most `BATCH`; a dry run only checks them.
 
         Raises:
-            AccountBusy, GatewayUnavailable: several times in a row. What was bound
-                stays so: import the same rows again.
-            StoreUnavailable: the database does not answer. The same.
+            AccountBusy, GatewayUnavailable: it failed several times in a row. What was
+                bound stays bound: import the same rows again.
+            StoreUnavailable: the database does not answer; the same applies.
         """
         batch = _Batch(self.history, rows, by_hand, self.listener)
         return await batch.run(dry_run=dry_run)
@@ -106,7 +106,7 @@ class _Batch:
     rows: Sequence[ImportRow]
     by_hand: ByHand
     listener: ImportListener
-    # By the place in the batch.
+    # By index in the batch.
     _results: dict[int, RowResult] = attrs.field(init=False, factory=dict)
     _warnings: dict[int, tuple[str, ...]] = attrs.field(init=False, factory=dict)
 
@@ -114,8 +114,8 @@ class _Batch:
         record = self.history.reconcile.record
         known = await self._known()
         sources = [self._source(row, known) for row in self.rows]
-        # The number of this load is greater than all before: what is asked of the
-        # gateway from now on is newer.
+        # This load's number is greater than all before: what is fetched from now on is
+        # newer.
         snapshot, decision = await record.decided(sources)
         for number, decided in enumerate(decision.decided):
             if decided.failure is not None:
@@ -194,7 +194,7 @@ class _Batch:
     async def _bound(
         self, left: Sequence[int], sources: Sequence[SourcedFacts]
     ) -> Mapping[int, PaymentAccount]:
-        """Bind the customers; return the accounts of those that are bound."""
+        """Bind the customers; return the accounts of the bound ones."""
         record, patience = self.history.reconcile.record, self.history.patience
         accounts = dict[int, PaymentAccount]()
         all_ = await record([sources[number] for number in left])
@@ -237,7 +237,7 @@ class _Batch:
 
     def _refuse(self, number: int, refusal: Rejected | None) -> None:
         if refusal is not None:
-            # Whatever else a rule refuses is about the user.
+            # Any other refusal is about the user.
             field = getattr(refusal, "field", None) or "user_id"
             reason = getattr(refusal, "reason", None) or str(refusal)
             self._end(number, RowState.REFUSED, field, reason, refusal.code)
@@ -271,9 +271,9 @@ async def _each(
     action: Callable[[_Key], Awaitable[_T]],
     heard: Callable[[int], None],
 ) -> Mapping[_Key, _T]:
-    """Do it for each, some at a time; the first that fails ends the others.
+    """Run the action for each item, `TOGETHER` at a time; an error ends the rest.
 
-    `heard` hears after each how many are done.
+    `heard` is called after each with the number done.
     """
     room, done = asyncio.Semaphore(TOGETHER), dict[_Key, _T]()
 

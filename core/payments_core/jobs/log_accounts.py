@@ -1,11 +1,10 @@
-"""Log what the log does not say, so that feed and explanation tell of each account.
+"""Log accounts that the log lacks, so that feed and explanations have every account.
 
-Accounts of before there was a log have no row, and what 0.1.0 does beside this release
-makes none.
+Accounts from before the log have no row, and 0.1.0 beside this release writes none.
 
 Rule 1: one process at a time takes a turn, once a day (`payments_core.checkpoints`),
-        over all accounts, some at a time. One that was cut off goes on where it was.
-Rule 2: a row says what is known now, from now on: of before it nothing is known.
+        over all accounts, page by page. An interrupted turn continues where it was.
+Rule 2: a row holds from now on: it does not say what was known before.
 """
 
 from collections.abc import Callable
@@ -25,9 +24,9 @@ from payments_core.use_cases.record_facts import RecordFacts
 
 LOG_ACCOUNTS: Final = "log-accounts"
 EVERY: Final = timedelta(days=1)
-# So many accounts are looked at in one statement, of some milliseconds.
+# Accounts read per statement, which takes some milliseconds.
 PAGE: Final = 1_000
-# So many are logged in one save.
+# Accounts logged per save.
 BATCH: Final = 100
 
 
@@ -40,10 +39,10 @@ class LogAccounts:
     async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Take a turn, if it is due, to its end; say whether it was due.
 
-        Between pages it ends if `stopping` says so, and is due again at once.
+        It stops between pages if `stopping` returns True, and is due again at once.
 
         Raises:
-            StoreUnavailable: it is due again when its lease has run out.
+            StoreUnavailable: it is due again when its lease has expired.
         """
         now = Now(at=self.record.clock(), system=self.record.system_clock())
         kept = await self.checkpoints.claim(LOG_ACCOUNTS, now=now.system, lease=LEASE)
@@ -67,7 +66,7 @@ class LogAccounts:
                 for it in page.gaps
             ]
             for first in range(0, len(found), BATCH):
-                # What is busy, or fails, is found by the next turn.
+                # What is busy or fails is found again by the next turn.
                 await self.record(found[first : first + BATCH])
                 await claim.keep()
             after = page.after

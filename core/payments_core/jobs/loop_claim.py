@@ -1,8 +1,8 @@
 """The claim of a loop whose turn may take longer than a lease.
 
-Rule 1: before each piece of work the claim is extended, if it is half over; and saved
-        with how far the work is, if it has moved.
-Rule 2: a process that lost it stops: another one has gone on.
+Rule 1: before each piece of work the claim is extended if half of it is over, and saved
+        with the position if that has moved.
+Rule 2: a process that lost the claim stops: another process continues.
 """
 
 from datetime import timedelta
@@ -15,8 +15,8 @@ from payments_core.lease import Lease
 from payments_core.ports import Checkpoints, SystemClock
 
 
-class ClaimLost(Exception):  # noqa: N818  # it is no error
-    """Another process has the loop by now."""
+class ClaimLost(Exception):  # noqa: N818  # it is not an error
+    """Another process has the loop now."""
 
 
 @attrs.define
@@ -33,7 +33,7 @@ class LoopClaim:
         return self.kept.lease
 
     async def keep(self, position: str | None = None) -> None:
-        """Keep the claim, if it is half over, or there is another position to save.
+        """Extend the claim, if half of it is over or the position has moved.
 
         Raises:
             ClaimLost: another process has it.

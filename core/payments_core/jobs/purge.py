@@ -1,13 +1,12 @@
-"""Delete for good what was kept long enough, a little at a time.
+"""Delete what has passed its retention, in small batches.
 
-Rule 1: one process at a time takes a turn, once an hour
-        (`payments_core.checkpoints`). By hand it may run beside that: what is deleted
-        twice is deleted.
-Rule 2: each kind is deleted in batches, until one finds nothing. What is in use at that
-        moment is left to the next turn: nobody waits for a purge.
-Rule 3: an erasure that was cut off is finished when the end of a turn is noted: that
-        takes minutes where there are many events. One that fails, whatever the
-        reason, holds up neither the others nor the next turn, which tries it again.
+Rule 1: one process at a time takes a turn, once an hour (`payments_core.checkpoints`).
+        It may also run by hand at the same time: to delete twice is harmless.
+Rule 2: each kind is deleted in batches, until a batch finds nothing. Rows that are
+        locked are left to the next turn: nothing waits for a purge.
+Rule 3: interrupted erasures are finished after the end of a turn is saved: that takes
+        minutes with many events. An erasure that fails, for any reason, delays neither
+        the others nor the next turn, which retries it.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,20 +30,20 @@ from payments_core.retention import PurgeKind, Retention
 
 PURGE: Final = "purge"
 EVERY: Final = timedelta(hours=1)
-# An erasure that is older has nobody who finishes it: it may wait ten minutes, and then
-# reads all events.
+# An unfinished erasure older than this was interrupted: a running one may wait ten
+# minutes, and then reads all events.
 CUT_OFF: Final = timedelta(hours=1)
-# A statement of some milliseconds.
+# Rows per statement, which takes some milliseconds.
 BATCH: Final = 500
-# More than this are counted no further.
+# Rows are counted up to this number.
 COUNTED_MAX: Final = 100_000
 
 
 class PurgeListener:
-    """Hears of what is purged; this one drops it."""
+    """Receives what is purged; this class ignores it."""
 
     def purged(self, kind: PurgeKind, count: int) -> None:
-        """Hear that so much was deleted: rows, or days of bodies."""
+        """Receive how much was deleted: rows, or days of bodies."""
 
 
 @attrs.frozen
@@ -60,13 +59,13 @@ class Purge:
     async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Take a turn, if it is due, to its end; say whether it was due.
 
-        Between batches it ends if `stopping` says so, and is due again at once.
+        It stops between batches if `stopping` returns True, and is due again at once.
 
         Raises:
-            StoreUnavailable: if its end is not noted it is due again when its lease has
-                run out.
-            ExceptionGroup: these erasures failed, or the database did not answer them;
-                the next turn tries them again.
+            StoreUnavailable: if its end is not saved, it is due again when its lease
+                has expired.
+            ExceptionGroup: these erasures failed, or the database did not answer; the
+                next turn retries them.
         """
         now = self._now()
         kept = await self.checkpoints.claim(PURGE, now=now.system, lease=LEASE)
@@ -83,7 +82,7 @@ class Purge:
     async def _take(
         self, claim: LoopClaim, now: Now, stopping: Callable[[], bool]
     ) -> bool:
-        """Purge, and say whether all of it was done."""
+        """Purge, and say whether it was completed."""
         async for _ in self.batches():
             if stopping():
                 await claim.save(lease=claim.lease.released(self.system_clock()))
@@ -99,16 +98,16 @@ class Purge:
             try:
                 await self.erasures.finish(pseudonym)
             except Exception as error:  # noqa: BLE001  # raised when all were tried
-                # Also where the database did not answer: it may answer the next one.
+                # Also if the database did not answer: it may answer the next one.
                 failed.append(error)
         if failed:
-            raise ExceptionGroup("erasures that were cut off", failed)
+            raise ExceptionGroup("interrupted erasures", failed)
 
     async def batches(self) -> AsyncIterator[tuple[PurgeKind, int]]:
-        """Delete what is old enough now; tell of each batch that it is done.
+        """Delete what has passed its retention; yield each batch after it is deleted.
 
         Raises:
-            StoreUnavailable: what was told is deleted.
+            StoreUnavailable: what was yielded is deleted.
         """
         now = self._now()
         for kind in PurgeKind:
@@ -120,7 +119,7 @@ class Purge:
                     yield kind, count
 
     async def due(self) -> Mapping[PurgeKind, int | None]:
-        """Return how much would be deleted, up to `COUNTED_MAX`; None: kept for good.
+        """Return how much would be deleted, up to `COUNTED_MAX`; None: kept forever.
 
         Raises:
             StoreUnavailable: the database does not answer.

@@ -1,13 +1,13 @@
-"""Read all that the gateway has of a customer who was bound, and record it.
+"""Read everything that the gateway has of a bound customer, and record it.
 
-Rule 1: what is not known at all is taken from a list: it is the gateway's own word, and
-        as new as an answer about the one object.
-Rule 2: what is known and is listed otherwise is fetched by itself, as a sync does. So
-        is a payment whose money went back or is disputed: a list does not say what it
-        paid, nor how the dispute is.
-Rule 3: payments are recorded before the subscriptions, with which goes the card, and
-        what was paid for them comes last: none of it asks for a sync of what comes
-        after it. What would be asked of the gateway all the same is asked at once.
+Rule 1: unknown objects are recorded from a list: it is as authoritative and as new as
+        an answer about the single object.
+Rule 2: a known object that the list shows differently is fetched by itself, as a sync
+        does. So is a refunded or disputed payment: a list does not say what it paid, or
+        the state of its dispute.
+Rule 3: payments are recorded first, then subscriptions with the card, then paid
+        periods: in this order none requests a sync of what comes after it. What would
+        still be synced is fetched at once.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -55,31 +55,31 @@ from payments_core.sweep import Suspect, suspects_of_customer, wanted_of
 from payments_core.use_cases.patience import Patience
 from payments_core.use_cases.record_facts import RecordedState
 
-# In this order a payment is read before what it may have paid.
+# In this order a payment is read before the period that it may have paid.
 LISTS: Final = (ObjectList.PAYMENTS, ObjectList.SUBSCRIPTIONS, ObjectList.INVOICES)
-# More than this of one customer is not kept in memory: it is recorded in parts.
+# The most facts of one customer in memory: more are recorded in parts.
 FACTS_MAX: Final = 1_000
 
 
 @attrs.define
 class _Read:
-    """What was read so far of one customer, and not recorded yet."""
+    """What was read of one customer and is not recorded yet."""
 
     account: PaymentAccount
     customer: CustomerId
     default_card: Card | None
-    # Drawn before all that was asked of the gateway.
+    # Drawn before anything was fetched.
     sequence: int
     payments: dict[str, Fact] = attrs.field(factory=dict)
     subscriptions: list[Fact] = attrs.field(factory=list)
     periods: list[Fact] = attrs.field(factory=list)
-    # The card that pays, once it is known which.
+    # The card that pays, when it is known.
     card: CardObserved | None = None
-    # Of subscriptions that were not known before.
+    # The ids of subscriptions that were not known before.
     taken: set[str] = attrs.field(factory=set)
     reports: list[SubscriptionReport] = attrs.field(factory=list)
     own_cards: dict[str, Card] = attrs.field(factory=dict)
-    # What could not be read or recorded, and why.
+    # What could not be read or recorded, with the reason.
     left_out: list[str] = attrs.field(factory=list)
 
     def add(self, facts: Sequence[Fact]) -> None:
@@ -96,7 +96,7 @@ class _Read:
         self.left_out.append(f"{subject}: {why}")
 
     def sources(self) -> Sequence[SourcedFacts]:
-        """Return what has to be recorded, in its order."""
+        """Return what must be recorded, in order."""
         card = () if self.card is None else (self.card,)
         is_other = self.card is not None and self.card.card != self.account.card
         facts = [
@@ -122,13 +122,13 @@ class ReadHistory:
     async def __call__(
         self, account: PaymentAccount, default_card: Card | None, sequence: int
     ) -> Sequence[str]:
-        """Record what the account's customer has; say what of it cannot be.
+        """Record what the account's customer has; return what could not be recorded.
 
-        `default_card` is the one that pays by default, `sequence` a number that was
-        drawn before it was asked for.
+        `default_card` is the card that pays by default, `sequence` a number drawn
+        before it was fetched.
 
         Raises:
-            AccountBusy, GatewayUnavailable: several times in a row.
+            AccountBusy, GatewayUnavailable: it failed several times in a row.
             StoreUnavailable: the database does not answer.
         """
         customer = account.customer_id
@@ -183,7 +183,7 @@ class ReadHistory:
                 read.leave_out(suspect.subject, suspect.unreadable)
             return
         if suspect.job.kind is JobKind.CUSTOMER:
-            # The card is seen to once all subscriptions are read.
+            # The card is determined after all subscriptions are read.
             return
         gateway, accounts = self.reconcile.gateway, self.reconcile.accounts
         asked = partial(fetch, gateway, accounts, suspect.job, read.sequence)
@@ -193,7 +193,7 @@ class ReadHistory:
             read.leave_out(suspect.subject, error)
 
     async def _see_card(self, read: _Read) -> None:
-        """Say which card pays: the own one of the newest subscription goes first."""
+        """Determine which card pays: first the newest subscription's pinned card."""
         card, own = read.default_card, newest_own_card(read.reports)
         if own is not None and (card is None or card.id != own):
             asked = partial(self.reconcile.gateway.card, read.customer, own)
@@ -227,7 +227,7 @@ class ReadHistory:
 
 
 def _ids(snapshot: Snapshot) -> frozenset[str]:
-    """Return the ids of what is known."""
+    """Return the ids of known payments and subscriptions."""
     of_accounts = (it for account in snapshot.accounts for it in account.subscriptions)
     subscriptions = (*snapshot.subscriptions, *of_accounts)
     return frozenset(it.gateway_id for it in subscriptions) | frozenset(
@@ -238,7 +238,7 @@ def _ids(snapshot: Snapshot) -> frozenset[str]:
 def _told(
     listed: ListedObject, known: frozenset[str], read: _Read, at: datetime
 ) -> Sequence[Fact] | None:
-    """Return what a list says of a thing that was not known; None: ask another way."""
+    """Return a list's facts about an unknown thing; None: fetch it if needed."""
     match listed.it:
         case ListedSubscription(report, periods, card):
             read.reports.append(report)

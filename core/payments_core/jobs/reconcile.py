@@ -1,10 +1,10 @@
-"""Compare what is kept with what the gateway has, both ways; report, and repair.
+"""Compare what is stored with the gateway, both ways; report and repair drift.
 
-Rule 1: a sweep reads pages. A process that knows the place of the next page continues
-        the sweep of another one; a page that is compared twice costs calls.
-Rule 2: nothing is changed, unless a repair is asked for. A repair records the very
-        facts of which the drift was found, and compares once more.
-Rule 3: what is being synced already is no drift, until its job is failing.
+Rule 1: a sweep reads pages. A process that knows the place of the next page can
+        continue another's sweep; a page that is compared twice only costs calls.
+Rule 2: nothing is changed unless a repair is requested. A repair records the same facts
+        that showed the drift, and compares once more.
+Rule 3: what has an open sync job is not drift, until the job is failing.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -60,15 +60,16 @@ from payments_core.sweep import (
 )
 from payments_core.use_cases.record_facts import RecordFacts
 
-# More than this is not kept of what is on one page of the gateway's.
+# The most that is read from the database for one page of the gateway.
 KEPT_MAX: Final = 1_000
-# What has a customer, in the order in which it is compared.
+# The lists by customer, in the order in which they are compared.
 OF_CUSTOMER: Final = (
     ObjectList.SUBSCRIPTIONS,
     ObjectList.INVOICES,
     ObjectList.PAYMENTS,
 )
-# Of what is a user's, and not their customer's, the newest are compared.
+# Of a user's payments that are not their customer's, how many of the newest are
+# compared.
 PAYMENTS_MAX: Final = 100
 _MISSING: Final[Mapping[JobKind, DriftKind]] = MappingProxyType(
     {
@@ -90,7 +91,7 @@ class Finding:
 
 @attrs.frozen(kw_only=True)
 class SweptPage:
-    """A page that was read; `place` is where the next one begins, None at the end."""
+    """A page that was read; `place` is where the next begins, None at the end."""
 
     place: SweepPlace | None
     objects: int
@@ -113,11 +114,12 @@ class Reconcile:
         return FindCause(self.jobs, self.events, self.checkpoints, self.record.clock)
 
     async def read(self, place: SweepPlace, range_: SweepRange) -> SweptPage:
-        """Read one page, and say what of it has to be compared closely.
+        """Read one page, and return what must be compared closely.
 
         Raises:
             GatewayNotAttempted, GatewayOutcomeUnknown: read the same page later.
-            GatewayObjectMissing: the place is gone, and there is no other one.
+            GatewayObjectMissing: the object at the place is gone, and no other is
+                known.
             StoreUnavailable: the database does not answer.
         """
         created = range_.of(place)
@@ -137,7 +139,8 @@ class Reconcile:
         if place.list_ is ObjectList.CUSTOMERS:
             suspects += await self._unlisted(page, range_)
         elif place.after is None:
-            # The list of customers is behind us: its last page is not read again.
+            # The list of customers was read to its end: its last page is not read
+            # again.
             await self.kept.forget_listed(range_.until)
         return SweptPage(
             place=place.next(page), objects=len(page.objects), suspects=suspects
@@ -146,7 +149,7 @@ class Reconcile:
     async def _unlisted(
         self, page: ObjectPage, range_: SweepRange
     ) -> Sequence[Suspect]:
-        """Return the customers that are here and in no page: a deleted one is not."""
+        """Return the bound customers that no page lists: deleted ones are missing."""
         customers = [CustomerId(it.id) for it in page.objects]
         await self.kept.note_listed(range_.until, customers)
         if page.after is not None:
@@ -157,16 +160,16 @@ class Reconcile:
     async def suspects_of(
         self, user_id: UserId, *, payments_max: int | None = None
     ) -> Sequence[Suspect]:
-        """Return what of one user has to be compared closely.
+        """Return what of one user must be compared closely.
 
-        Their customer, what it has that differs, and what is kept of them and is not
-        the customer's: that was linked by an e-mail, or is a former customer's; of such
-        payments the newest, `payments_max` or `PAYMENTS_MAX`. Of who has none, the
-        customer that has their e-mail and names them.
+        The user's customer, its objects that differ, and the user's stored things that
+        are not the customer's (linked by an e-mail, or of a former customer); of such
+        payments the newest, `payments_max` or `PAYMENTS_MAX`. If the user has no
+        customer, the one that has their e-mail and names them.
 
         Raises:
             AccountNotFound: there is no such user.
-            GatewayNotAttempted, GatewayOutcomeUnknown, StoreUnavailable: try it later.
+            GatewayNotAttempted, GatewayOutcomeUnknown, StoreUnavailable: retry later.
         """
         account = await self.accounts.find(user_id)
         if account is None:
@@ -186,13 +189,14 @@ class Reconcile:
                         snapshot = await self.record.snapshot(wanted_of(page))
                         found += suspects_of_customer(page, snapshot)
             except GatewayObjectMissing:
-                # There is no such customer: it is a suspect, as all that is kept of it.
+                # The customer does not exist: it and all its stored objects are
+                # suspects.
                 if named not in found:
                     found.append(named)
                 listed.clear()
         payments = await self._payments(user_id)
         kept = [(JobKind.SUBSCRIPTION, it.gateway_id) for it in account.subscriptions]
-        # What was listed is compared above, and does not count here.
+        # Listed objects are compared above and do not count here.
         most = PAYMENTS_MAX if payments_max is None else payments_max
         newest = [it for it in payments if it not in listed][:most]
         kept += [(JobKind.PAYMENT, it) for it in newest]
@@ -204,19 +208,19 @@ class Reconcile:
         return found
 
     async def _named_customer(self, account: PaymentAccount) -> CustomerId | None:
-        """Return the unbound customer that names a user who has none."""
+        """Return the unbound customer that names a user without a customer."""
         customer = await self.gateway.customer_of(account.user_id, account.email.text)
         if customer is None or await self.accounts.owner_of_customer(customer):
             return None
         return customer
 
     async def _differs(self, account: PaymentAccount, customer: CustomerId) -> bool:
-        """Say whether the customer of a user is a suspect, as it would be in a list."""
+        """Say whether a user's customer is a suspect, by the rules of a list."""
         try:
             found = await self.gateway.customer(customer)
         except GatewayNotAttempted:
             raise
-        except Exception:  # noqa: BLE001  # compared closely, it says what is wrong
+        except Exception:  # noqa: BLE001  # the close comparison reports it
             return True
         listed = ListedCustomer(customer, found.metadata_user_id, found.card)
         return found.deleted or shows_another_card(account, listed)
@@ -246,11 +250,11 @@ class Reconcile:
             yield page
 
     async def compare(self, suspect: Suspect, *, repairs: bool) -> Sequence[Finding]:
-        """Compare one thing closely; repair it, if that is asked for.
+        """Compare one thing closely; repair it if `repairs`.
 
         Raises:
             GatewayNotAttempted, GatewayOutcomeUnknown, AccountBusy, StoreUnavailable:
-                compare it later.
+                retry later.
         """
         if suspect.unreadable is not None:
             return [await self.unreadable(suspect, suspect.unreadable)]
@@ -284,7 +288,7 @@ class Reconcile:
     async def _drifts(
         self, suspect: Suspect
     ) -> tuple[tuple[Fact, ...], Sequence[Drift]]:
-        """Return what the gateway says, and what recording it would change."""
+        """Return the fetched facts, and what recording them would change."""
         facts = await self.facts_of(suspect)
         snapshot, decision = await self.record.decided([SourcedFacts(facts=facts)])
         (decided,) = decision.decided
@@ -306,16 +310,16 @@ class Reconcile:
         return facts, drifts
 
     async def facts_of(self, suspect: Suspect) -> tuple[Fact, ...]:
-        """Return what the gateway says of a thing now.
+        """Fetch a suspect and return its facts.
 
         Raises:
-            GatewayUnavailable, StoreUnavailable: ask later.
-            GatewayObjectMissing, GatewayRefused: it says nothing of it.
+            GatewayUnavailable, StoreUnavailable: retry later.
+            GatewayObjectMissing, GatewayRefused: the gateway does not have it, or
+                refuses the call.
         """
         if suspect.job is None:
             return suspect.facts
-        # The number of a load is greater than all before: what is fetched after it
-        # is newer.
+        # A load's number is greater than all before, so what is fetched next is newer.
         sequence = (await self.record.snapshot(Lookup())).sequence
         return await self._fetched(suspect, suspect.job, sequence)
 
@@ -330,7 +334,7 @@ class Reconcile:
         )
 
     async def _is_closed(self, subject: str) -> bool:
-        """Say whether all that was reported of a conflict was closed by hand."""
+        """Say whether every event of a conflict was closed by hand."""
         return await self.events.has_closed(subject) and not any(
             it.outcome.state is EventState.QUARANTINED
             for it in await self.events.open_about(subject)
@@ -341,26 +345,26 @@ class Reconcile:
         return job is not None and job.state is JobState.OPEN and not job.is_failing
 
     async def unreadable(self, suspect: Suspect, reason: str) -> Finding:
-        """Say that something cannot be compared, and why."""
+        """Return the finding that something cannot be compared, and why."""
         return Finding(
             drift=_unreadable(suspect, reason), cause=await self._causes(suspect)
         )
 
     def failed(self, suspect: Suspect, error: Exception) -> Finding:
-        """Say that something cannot be compared because of a bug of ours."""
+        """Return the finding that a bug of ours prevents a comparison."""
         return Finding(
             drift=_unreadable(suspect, f"failed: {type(error).__name__}"),
             cause=DriftCause.OWN_BUG,
         )
 
     async def _missing(self, suspect: Suspect) -> Sequence[Finding]:
-        """Say what is here, and not at the gateway; nothing, if it was not here.
+        """Return the finding that something stored does not exist at the gateway.
 
-        Nor of what a person has unlinked: it is decided that it belongs to nobody.
+        There is none if it is not stored, or was unlinked by hand.
         """
         kind = _MISSING.get(suspect.job.kind) if suspect.job else None
         if kind is None or suspect.since is not None or suspect.names is not None:
-            # It was listed, and is gone meanwhile.
+            # It was listed, and was deleted meanwhile.
             return []
         snapshot = await self.record.snapshot(_of(suspect))
         is_settled = any(it.unlinked_by_hand for it in snapshot.payments) or any(
@@ -395,7 +399,7 @@ def _of(suspect: Suspect) -> Lookup:
 
 
 def _kept(snapshot: Snapshot, kind: DriftKind, subject: str) -> Drift:
-    """Return the drift of a thing that is here only."""
+    """Return the drift of a thing that only exists here."""
     user: UserId | None
     ours: str | None
     since: datetime | None
@@ -426,9 +430,9 @@ def _kept(snapshot: Snapshot, kind: DriftKind, subject: str) -> Drift:
 def _repairing(
     suspect: Suspect, facts: tuple[Fact, ...], drifts: Sequence[Drift]
 ) -> tuple[Fact, ...]:
-    """Return the facts that repair: of a subscription that is new also a sync.
+    """Return the facts that repair; for a new subscription also a sync job.
 
-    It ends one that was made twice.
+    The sync ends a subscription that was created twice.
     """
     is_new = any(it.kind is DriftKind.SUBSCRIPTION_UNKNOWN for it in drifts)
     if suspect.job is None or not is_new:

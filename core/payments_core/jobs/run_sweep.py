@@ -1,12 +1,12 @@
-"""Compare page after page, at whatever pace the gateway and the database allow.
+"""Compare page after page, at the pace that the gateway and the database allow.
 
-Rule 1: a call that was not made, or not answered, is made again (`Patience`). One that
-        is given up ends the sweep; what is not answered is told, and the rest is
-        compared.
-Rule 2: what differs is compared again after a moment: the event of what changed a
-        moment ago may be on its way.
-Rule 3: a bug concerns what it is about: it is told, its trace once to who listens
-        (`RecordFacts.on_bug`), and the rest is compared.
+Rule 1: a call that was not made, or not answered, is retried (`Patience`). If it is
+        given up the sweep ends; an object that is not answered for is reported, and the
+        rest is compared.
+Rule 2: what differs is compared again after `SETTLE_S`: the event of a recent change
+        may be on its way.
+Rule 3: a bug affects its own object only: it is reported, with its trace once to
+        `RecordFacts.on_bug`, and the rest is compared.
 """
 
 import asyncio
@@ -27,29 +27,29 @@ from payments_core.jobs.reconcile import Finding, Reconcile
 from payments_core.sweep import Suspect, SweepPlace, SweepRange
 from payments_core.use_cases.patience import OnWait, Patience, Sleep, untold
 
-# What is older changes by refunds and disputes, which have lists of their own.
+# Older objects change only by refunds and disputes, which have lists of their own.
 COMPARED_FOR: Final = timedelta(days=40)
-# An event is delivered within this, as a rule.
+# An event is usually delivered within this time.
 SETTLE_S: Final = 10.0
 
 _T = TypeVar("_T")
 
 
 def _drop(_: Finding) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 def _unheard(_: int, __: float) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 async def _go_on() -> None:
-    """Go on: nobody has to hear of it."""
+    """Continue: no listener was given."""
 
 
 @attrs.frozen(kw_only=True)
 class SweepStep:
-    """What one page came to; `place` is where the next one begins, None at the end."""
+    """The result of one page; `place` is where the next begins, None at the end."""
 
     place: SweepPlace | None
     objects: int
@@ -61,16 +61,16 @@ class SweepStep:
 class RunSweep:
     reconcile: Reconcile
     sleep: Sleep = asyncio.sleep
-    # After so long what differs is compared again.
+    # What differs is compared again after this time.
     settle_s: float = SETTLE_S
     on_wait: OnWait = untold
-    # Hears of each finding, as it is made.
+    # Called for each finding, as it is made.
     on_finding: Callable[[Finding], None] = _drop
-    # Hears how many things differ, and in how many seconds they are compared again.
+    # Called with how many things differ, and the seconds until they are compared again.
     on_settle: Callable[[int, float], None] = _unheard
 
     def range_now(self, since: datetime | None = None) -> SweepRange:
-        """Return what a sweep that begins now compares."""
+        """Return the range of a sweep that begins now."""
         now = self.reconcile.record.clock()
         return SweepRange(since=since or now - COMPARED_FOR, until=now - SETTLES_WITHIN)
 
@@ -82,12 +82,12 @@ class RunSweep:
         repairs: bool,
         before_each: Callable[[], Awaitable[None]] = _go_on,
     ) -> AsyncIterator[SweepStep]:
-        """Take steps from a place to the end, as long as they are wanted.
+        """Take steps from a place to the end, as long as the caller iterates.
 
         `before_each` is awaited before each thing is compared.
 
         Raises:
-            AccountBusy, GatewayUnavailable: several times in a row.
+            AccountBusy, GatewayUnavailable: it failed several times in a row.
             StoreUnavailable: the database does not answer.
         """
         left: SweepPlace | None = place
@@ -106,7 +106,7 @@ class RunSweep:
 
         Raises:
             AccountNotFound: there is no such user.
-            AccountBusy, GatewayUnavailable: several times in a row.
+            AccountBusy, GatewayUnavailable: it failed several times in a row.
             StoreUnavailable: the database does not answer.
         """
         of_user = partial(self.reconcile.suspects_of, user_id)
@@ -115,7 +115,7 @@ class RunSweep:
     async def _compared(
         self,
         suspects: Sequence[Suspect],
-        repairs: bool,  # noqa: FBT001  # named by who calls
+        repairs: bool,  # noqa: FBT001  # named by the callers
         before_each: Callable[[], Awaitable[None]],
     ) -> Sequence[Finding]:
         differing, told = list[Suspect](), set[str]()
@@ -137,7 +137,7 @@ class RunSweep:
     async def _one(
         self, suspect: Suspect, told: set[str], *, repairs: bool
     ) -> Sequence[Finding]:
-        """Compare a thing; `told` are those whose bug was told."""
+        """Compare a thing; `told` are the things whose bug was reported."""
         compare = partial(self.reconcile.compare, suspect, repairs=repairs)
         try:
             return await self._patiently(compare)

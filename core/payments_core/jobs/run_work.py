@@ -1,9 +1,10 @@
-"""Do what is due: jobs and open intents, claimed by one loop.
+"""Run what is due: jobs and open intents, claimed by one loop.
 
-Rule 1: a piece of work is claimed in one statement, done outside of any, and finished
-        with what it found, only where the claim still holds.
-Rule 2: a gateway that does not listen costs a job no attempt; one that fails does.
-Rule 3: work that is dropped is due again when its lease has run out.
+Rule 1: a piece of work is claimed with one statement, run outside of any transaction,
+        and finished with what it found only if the claim still holds.
+Rule 2: if the gateway was not called or rejected the call, that is not an attempt of
+        the job; a failed call is.
+Rule 3: work that is dropped is due again when its lease has expired.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -66,20 +67,20 @@ JOBS: Final[Mapping[JobKind, Callable[[JobRun, Job], Awaitable[None]]]] = (
         }
     )
 )
-# How long a gateway that does not listen is left alone.
+# The pause after the gateway was not called or rejected a call.
 PAUSE: Final = timedelta(seconds=5)
 OVERDUE_MAX: Final = 16
-# Many end in one moment, and each job is short.
+# Many accesses end at the same time, and each job is short.
 ENDED_MAX: Final = 100
 LINKED_MAX: Final = 100
 
 
-# What failed: a job, an intent, or to link what is a user's.
+# What failed: a job, an intent, or the linking of a user's things.
 FailedWork = Job | Intent | LinkRequested
 
 
 def _ignore(_: FailedWork, __: Exception) -> None:
-    """Drop it: no listener was given."""
+    """Ignore it: no listener was given."""
 
 
 @attrs.frozen
@@ -109,27 +110,27 @@ class RunWork:
         return await self.queue.claim(now=now.system, limit=limit)
 
     async def __call__(self, claimed: Claimed) -> Exception | None:
-        """Do one piece of work that was claimed.
+        """Run one claimed piece of work.
 
-        Return the error by which it failed or was put off; None once it is done.
+        Return the error by which it failed or was released; None if it is done.
 
         Raises:
-            StoreUnavailable: it is due again when its lease has run out.
+            StoreUnavailable: it is due again when its lease has expired.
         """
         if isinstance(claimed.work, Intent):
             return await self._go_on(claimed.work)
         return await self._do(claimed.work, claimed.sequence)
 
     async def link(self) -> int:
-        """Link what has no owner although its account is there by now.
+        """Link what is unlinked although its account exists by now.
 
-        Return how many things found their accounts.
+        Return how many payments and subscriptions were linked.
         """
         users = await self.queue.linkable(limit=LINKED_MAX)
         facts = [LinkRequested(user) for user in users]
         recorded = await self.record([SourcedFacts(facts=(it,)) for it in facts])
         for fact, one in zip(facts, recorded, strict=True):
-            # What is busy or refused is asked for again the next time.
+            # What is busy or refused is retried by the next call.
             if one.failure is not None:
                 self.on_failure(fact, one.failure)
         done = {
@@ -145,7 +146,7 @@ class RunWork:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # one intent's bug is not the others'
-            # Its lease runs out, and it is due again.
+            # Its lease expires, and it is due again.
             self.on_failure(intent, error)
             return error
         return None
@@ -168,7 +169,7 @@ class RunWork:
             raise
         except (GatewayNotAttempted, OperationInProgress, AccountBusy) as error:
             if isinstance(error, GatewayMisconfigured) and error.permission:
-                # Only this is refused, and may be for long: it fails as others do.
+                # Only this call is refused, maybe for long: it counts as a failure.
                 await self._fail(job, error)
             else:
                 again_at = self.system_clock() + PAUSE
@@ -190,18 +191,18 @@ class RunWork:
             await JOBS[job.key.kind](run, job)
         except (GatewayObjectMissing, GatewayRefused) as error:
             code = error.refusal_code if isinstance(error, GatewayRefused) else None
-            # What is overdue is asked for again and again: it fails as others do.
+            # An overdue sync would be requested again at once: it counts as a failure.
             if code not in {None, INVALID_ID} or job.reason == OVERDUE_REASON:
                 raise
             missing = str(error)
         else:
             return
-        # What waits for a thing that the gateway does not know waits in vain, and so
-        # does what waits for an id that it does not take for one.
+        # Events that wait for an object that the gateway does not have, or for an id
+        # that it rejects, will never be applied.
         outcome = Outcome(EventState.QUARANTINED, missing)
         await run.record.one(SourcedFacts(job=job, job_outcome=outcome))
 
 
 def _named(error: Exception) -> str:
-    # A message of ours is made of ids and reasons; anybody else's may quote anything.
+    # Our own messages have only ids and reasons; others may quote any data.
     return str(error) if isinstance(error, PaymentsError) else type(error).__name__

@@ -1,14 +1,15 @@
-"""Sweep once a night, whichever process comes first, and go on where one stopped.
+"""Sweep once a night, in one process, and continue an interrupted sweep.
 
 Rule 1: the sweep is claimed (`payments_core.checkpoints`); its place is saved after
-        each step, and the claim is kept before each thing that is compared. A process
-        that lost it stops: another one has taken over.
+        each step, and the claim is extended before each thing is compared. A process
+        that lost the claim stops: another process has taken over.
 Rule 2: the first sweep is in the first night. A sweep goes back to where the last one
-        ended, and at least `COMPARED_FOR`. What was before the first one is taken in by
-        hand.
-Rule 3: what it found is counted, and saved with its end. What it repaired is not found
-        again: it is counted, and saved, before the next thing is compared.
-Rule 4: a gateway that is busy or refuses our key is told, and asked again later.
+        ended, and at least `COMPARED_FOR`. Older objects than those of the first sweep
+        are reconciled by hand.
+Rule 3: findings are counted, and the counts are saved at its end. A repaired drift is
+        not found again, so it is counted and saved before the next thing is compared.
+Rule 4: if the gateway is busy or refuses our key, that is reported, and the sweep
+        continues later.
 """
 
 import json
@@ -31,34 +32,34 @@ from payments_core.ports import Checkpoints, SystemClock
 from payments_core.sweep import SweepPlace, SweepRange
 
 SWEEP: Final = "sweep"
-# UTC: when few have to be asked for something else.
+# UTC: when there are few other calls.
 NIGHT_HOUR: Final = 2
 NIGHT_ENDS: Final = 6
 A_DAY: Final = timedelta(days=1)
-# Longer than a step takes, also one that waits for the gateway.
+# Longer than a step takes, even if it waits for the gateway.
 LEASE: Final = timedelta(minutes=10)
 BACK_OFF: Final = BackOff(timedelta(minutes=1), timedelta(hours=1))
 
 
 class SweepListener:
-    """Hears of what a sweep does; this one drops it."""
+    """Receives what a sweep does; this class ignores it."""
 
     def read(self, list_: ObjectList, objects: int) -> None:
-        """Hear that so many objects of a list were compared."""
+        """Receive how many objects of a list were compared."""
 
     def found(self, finding: Finding) -> None:
-        """Hear of a difference."""
+        """Receive a finding."""
 
     def ended(self, until: datetime) -> None:
-        """Hear that a sweep has compared all that was made before this."""
+        """Receive that a sweep has compared everything made before this time."""
 
     def failed(self, error: Exception) -> None:
-        """Hear why it stopped; it goes on later."""
+        """Receive why it stopped; it continues later."""
 
 
 @attrs.frozen
 class SweepProgress:
-    """What a sweep compares, how far it is, and what it found so far."""
+    """The range of a sweep, how far it is, and what it found so far."""
 
     range_: SweepRange
     place: SweepPlace
@@ -95,7 +96,7 @@ class SweepProgress:
                 edge_ids=tuple(found["edge_ids"]),
                 before=_moment(found["before"]),
             ),
-            # It was begun by a process that did not count.
+            # An earlier release began it, without counts.
             DriftCounts.of_facts(counts)
             if counts
             else DriftCounts(since=_moment(found["since"])),
@@ -107,7 +108,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def next_night(now: datetime) -> datetime:
-    """Return the first beginning of a night after a moment."""
+    """Return the beginning of the next night after `now`."""
     tonight = now.astimezone(UTC).replace(
         hour=NIGHT_HOUR, minute=0, second=0, microsecond=0
     )
@@ -125,10 +126,10 @@ class SweepNightly:
     async def __call__(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Sweep, if it is due, to its end; say whether it was due.
 
-        Between steps it ends if `stopping` says so, and is due again at once.
+        It stops between steps if `stopping` returns True, and is due again at once.
 
         Raises:
-            StoreUnavailable: it goes on from the last step that was saved.
+            StoreUnavailable: it continues from the last saved step.
         """
         now = self.system_clock()
         kept = await self.checkpoints.claim(SWEEP, now=now, lease=LEASE)
@@ -136,7 +137,7 @@ class SweepNightly:
             return False
         is_first = kept.position is None and kept.reached_at is None
         if is_first and not NIGHT_HOUR <= now.astimezone(UTC).hour < NIGHT_ENDS:
-            # A new database: nobody has to be disturbed by day.
+            # A new database: the first sweep can wait for the night.
             lease = kept.lease.released(next_night(now))
             await self.checkpoints.save(attrs.evolve(kept, lease=lease))
             return False
@@ -147,7 +148,7 @@ class SweepNightly:
             return True
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001  # it is told, and tried again later
+        except Exception as error:  # noqa: BLE001  # it is reported and retried later
             self.listener.failed(error)
             failed = claim.lease.failed(self.system_clock(), BACK_OFF)
             with suppress(ClaimLost):
@@ -155,12 +156,12 @@ class SweepNightly:
         return True
 
     def _progress(self, kept: LoopCheckpoint) -> SweepProgress:
-        """Return how far the sweep is; one whose place cannot be read begins anew."""
+        """Return how far the sweep is; with an unreadable place it begins again."""
         if kept.position is not None:
             try:
                 return SweepProgress.of_text(kept.position)
             except (ValueError, LookupError, TypeError) as error:
-                # As another release writes it: what was compared is compared again.
+                # Another release wrote it: what was compared is compared again.
                 self.listener.failed(error)
         range_ = self._range(kept)
         return SweepProgress(range_, SweepPlace(), DriftCounts(since=range_.since))
@@ -186,7 +187,7 @@ class SweepNightly:
                 counts.add(finding)
 
         async def keep() -> None:
-            # With what was repaired meanwhile: nobody finds that again.
+            # With what was repaired meanwhile: it is not found again.
             await claim.keep(attrs.evolve(progress, place=place).text)
 
         run = attrs.evolve(self.run, on_finding=found)

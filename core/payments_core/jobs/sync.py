@@ -1,7 +1,7 @@
-"""Syncs: what the gateway says now of one object, recorded as facts.
+"""The sync jobs: fetch one object from the gateway and record it as facts.
 
-Rule 1: the number that orders what is fetched was drawn before the gateway is asked.
-Rule 2: a job is finished together with the facts that it found, or not at all.
+Rule 1: the sequence number was drawn before the object is fetched.
+Rule 2: a job is finished in the same save as the facts that it found, or not at all.
 """
 
 import attrs
@@ -47,7 +47,7 @@ from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
 @attrs.frozen
 class JobRun:
-    """What jobs work with. `sequence` was drawn with the claim of the job."""
+    """What jobs need. `sequence` was drawn with the claim of the job."""
 
     gateway: PaymentGateway
     record: RecordFacts
@@ -67,8 +67,8 @@ async def sync_subscription(run: JobRun, job: Job) -> None:
     if twin_of is None:
         await run.record.one(attrs.evolve(facts, job=job))
         return
-    # It has to be known before it can be ended, and ended before the job is finished:
-    # the job is what remembers that there is one.
+    # It must be recorded before it can be ended, and ended before the job is finished:
+    # until then only the job knows of the twin.
     recorded = await run.record.one(facts)
     await _end_twin(run, found.report, twin_of)
     outcome = recorded.outcome or facts.job_outcome
@@ -76,10 +76,10 @@ async def sync_subscription(run: JobRun, job: Job) -> None:
 
 
 async def _twin_of(run: JobRun, report: SubscriptionReport) -> UserId | None:
-    """Return the user for whom this was made twice; None if it was not.
+    """Return the user for whom this subscription was created twice; None if not.
 
-    A gateway may go on with a request long after it answered with an error: what an
-    intent made since, or gave up, stands against it.
+    A gateway may complete a request long after it answered with an error: if the intent
+    created another one since, or was given up, this one is a twin.
     """
     if report.is_terminal or report.intent_id is None:
         return None
@@ -105,15 +105,15 @@ async def _end_twin(run: JobRun, report: SubscriptionReport, user_id: UserId) ->
 
 
 async def _execute(run: JobRun, request: OperationRequest) -> None:
-    """Execute what a job asks for.
+    """Execute an operation for a job.
 
     Raises:
-        GatewayUnavailable: our key was refused. It counts as a failure of the job, for
-            each attempt saves an intent.
+        GatewayUnavailable: our key was refused. It counts as a failure of the job,
+            because each attempt saves an intent.
     """
     intent = (await run.execute(request, wait_s=None)).intent
     if intent.is_key_refused:
-        raise GatewayUnavailable("Stripe refused the key of this service")
+        raise GatewayUnavailable("Stripe refused the API key of this service")
 
 
 async def sync_customer(run: JobRun, job: Job) -> None:
@@ -127,7 +127,7 @@ async def sync_customer(run: JobRun, job: Job) -> None:
     syncs = [
         SyncNeeded(job=subscription_job(it.gateway_id), reason="seen at Stripe")
         for it in found.subscriptions
-        # One too many is ended by its sync, though it is known.
+        # A twin is ended by its sync, even if it is known.
         if known.get(it.gateway_id) is not (not it.is_terminal)
         or await _twin_of(run, it) is not None
     ]
@@ -135,7 +135,7 @@ async def sync_customer(run: JobRun, job: Job) -> None:
 
 
 async def sync_card_setup(run: JobRun, job: Job) -> None:
-    """Put a card that was set up in the browser in the old one's place."""
+    """Replace the user's card by one that was set up in the browser."""
     found = await run.gateway.set_up(job.key.subject)
     owner = None
     if found.succeeded and found.customer_id and found.payment_method:
@@ -150,7 +150,7 @@ async def sync_card_setup(run: JobRun, job: Job) -> None:
 def update_of_set_up(
     user_id: UserId, set_up_id: str, payment_method: str
 ) -> OperationRequest:
-    """Return what puts a card in place that was set up, once however often told."""
+    """Return the operation that uses a card from a set-up, once for each set-up."""
     return OperationRequest(
         user_id=user_id,
         kind=IntentKind.UPDATE_CARD,
@@ -166,12 +166,12 @@ async def sync_payment(run: JobRun, job: Job) -> None:
 
 
 async def apply_event(run: JobRun, job: Job) -> None:
-    """Apply an event again that could not be applied."""
+    """Apply a stored event that could not be applied before."""
     id_, _, type_ = job.key.subject.partition(" ")
     key = EventKey(id_, type_)
     for kept in await run.events.find(id_):
         if kept.key == key and kept.outcome.state is EventState.CLOSED:
-            # By hand, since it was asked for; it may be one that nothing can read.
+            # Closed by hand since the request; the event may be unreadable.
             await run.record.one(SourcedFacts(job=job))
             return
         if kept.key == key and kept.body is None:
@@ -180,7 +180,7 @@ async def apply_event(run: JobRun, job: Job) -> None:
             return
         if kept.key == key and kept.body is not None:
             event = run.reader.reread(kept.body)
-            # It has the name by which it was kept, though it may be readable by now.
+            # Its key stays as stored, even if its own id and type can be read now.
             event = attrs.evolve(event, id=key.id, type=key.type)
             source = facts_of(event)
             if isinstance(event.report, ObjectChanged):

@@ -1,13 +1,14 @@
-"""Sync a user now, because somebody asks: after a checkout, say.
+"""Sync a user on request, for example after a checkout.
 
-Rule 1: what differs from what is kept is fetched and recorded as facts, as a sync and a
-        reconciliation do. What the gateway does not know, or a rule forbids, stays as
-        it is: a reconciliation tells of it.
-Rule 2: an open operation of the user goes on now, and a card that was set up in the
-        browser a short time ago is put in place, as when their webhooks come.
+Rule 1: what differs from the stored data is fetched and recorded as facts, as a sync
+        job and a reconciliation do. What the gateway does not have, or a rule forbids,
+        is unchanged: a reconciliation reports it.
+Rule 2: open operations of the user continue now, and a card that was recently set up in
+        the browser is used, as when their webhooks come.
 Rule 3: one sync of a user runs at a time in a process, and none begins sooner than
         `SYNC_EVERY_S` after another began, or `AGAIN_S` after one has failed.
-Rule 4: the caller waits `ANSWER_WITHIN_S` at most. The sync goes on without the caller.
+Rule 4: the caller waits at most `ANSWER_WITHIN_S`. The sync continues without the
+        caller.
 """
 
 import asyncio
@@ -48,22 +49,23 @@ from payments_core.use_cases.execute_operation import (
 )
 
 SYNC_EVERY_S: Final = 5.0
-# So long after one that failed another one begins.
+# The pause after a failed sync.
 AGAIN_S: Final = 1.0
-# So many run at once in a process; the calls of all processes are in one budget.
+# Syncs at once in a process; the calls of all processes share one budget.
 RUNNING_MAX: Final = 32
-# So many users are remembered as synced; a process begins fewer in `SYNC_EVERY_S`.
+# Users remembered as recently synced; a process begins fewer in `SYNC_EVERY_S`.
 REMEMBERED_MAX: Final = 10_000
-# Of what is the user's and not the customer's, the newest are fetched, one by one.
+# Of payments that are the user's and not the customer's, how many of the newest are
+# fetched, one by one.
 PAYMENTS_MAX: Final = 10
-# A set-up is looked for that was begun this short a time ago: an older card may have
-# been replaced since.
+# Only set-ups begun within this time are used: an older card may have been replaced
+# since.
 SET_UP_WITHIN: Final = timedelta(hours=1)
 
 
 @attrs.frozen
 class SyncUser:
-    """The gateway of `reconcile` is the one that users' operations are asked of."""
+    """`reconcile` must have the same gateway as users' operations."""
 
     reach: GetAuthorizedAccount
     reconcile: Reconcile
@@ -72,32 +74,31 @@ class SyncUser:
     monotonic: Callable[[], float] = time.monotonic
     within_s: float = ANSWER_WITHIN_S
     _running: dict[UserId, "asyncio.Task[None]"] = attrs.field(init=False, factory=dict)
-    # When the latest sync of a user began, the oldest first.
+    # When the latest sync of each user began, the oldest first.
     _began: OrderedDict[UserId, float] = attrs.field(init=False, factory=OrderedDict)
 
     async def __call__(
         self, user: UserId | Email, *, caller: Caller
     ) -> PaymentStatusView:
-        """Ask the gateway for all that concerns a user; return the status then.
+        """Fetch everything about a user from the gateway; return the status then.
 
         Raises:
             AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
-            SyncedRecently: one is under way, or was begun a moment ago.
-            Overloaded: too many are under way.
-            GatewayUnavailable: it does not answer; what is known is unchanged as far
-                as it was not asked.
-            AccountBusy, StoreUnavailable: do it again.
+            SyncedRecently: a sync of the user is in progress, or has just begun.
+            Overloaded: too many syncs are in progress.
+            GatewayUnavailable: it does not answer; what was not fetched is unchanged.
+            AccountBusy, StoreUnavailable: call again.
         """
         account = await self.reach(user, caller=caller)
         running = self._start(account.user_id)
         finished, _ = await asyncio.wait({running}, timeout=self.within_s)
         if not finished:
-            raise GatewayOutcomeUnknown("the sync goes on; ask for the status later")
+            raise GatewayOutcomeUnknown("the sync continues; read the status later")
         running.result()
         return self.status.view(await self._account(account.user_id))
 
     async def drain(self) -> None:
-        """Return when no sync runs any more."""
+        """Wait until no sync runs."""
         while self._running:
             await asyncio.wait(set(self._running.values()))
 
@@ -123,9 +124,10 @@ class SyncUser:
 
     def _ended(self, user_id: UserId, task: "asyncio.Task[None]") -> None:
         del self._running[user_id]
-        # Whether its caller is still there or not.
+        # Also if its caller has gone.
         if task.cancelled() or task.exception() is not None:
-            # As if it had begun earlier: it cost calls, so not at once.
+            # As if it had begun earlier, so that a retry is possible sooner; not at
+            # once, because it cost calls.
             self._began[user_id] = self.monotonic() + AGAIN_S - SYNC_EVERY_S
 
     async def _account(self, user_id: UserId) -> PaymentAccount:
@@ -151,7 +153,7 @@ class SyncUser:
             facts = await self.reconcile.facts_of(suspect)
             job = suspect.job
             if is_new and job is not None and job.kind is JobKind.SUBSCRIPTION:
-                # It may be one that was made twice, which its sync ends.
+                # It may have been created twice: its sync ends such a twin.
                 facts = (*facts, SyncNeeded(job, "found by a sync of its user"))
             if facts:
                 await record.one(SourcedFacts(facts=facts))
@@ -163,7 +165,7 @@ class SyncUser:
             record.on_bug(suspect.subject, error)
 
     async def _use_set_up(self, account: PaymentAccount) -> None:
-        """Put the card in place that was set up last, if its webhook has not come."""
+        """Use the card of the latest set-up, if its webhook has not come."""
         customer, gateway = account.customer_id, self.reconcile.gateway
         if customer is None:
             return

@@ -1,4 +1,4 @@
-"""How an operation starts (`start`), and what each does at the gateway."""
+"""The operations: how they start (`start`), and their steps at the gateway."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType

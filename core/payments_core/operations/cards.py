@@ -1,11 +1,12 @@
-"""What intents about customers and their cards do, step by step.
+"""The steps of intents about customers and their cards.
 
-Rule 1: an operation asks `run.call` for every change, and may read what it likes: it
-        is run again from the start after a crash, and must come by the same steps.
-Rule 2: a new card is charged all that is owed, the oldest first, before it becomes the
+Rule 1: an operation makes every change with `run.call`, and may read anything: it is
+        run again from the start after a crash, and must make the same steps.
+Rule 2: a new card pays all owed invoices, the oldest first, before it becomes the
         default.
-Rule 3: what a bank wants to be confirmed (3-D Secure) is a success that says so: the
-        payer goes on in the browser, and events report what came of it.
+Rule 3: a payment that requires authentication (3-D Secure) is a success with
+        `requires_action`: the payer continues in the browser, and events report the
+        outcome.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from payments_core.subscription import SubscriptionReport, SubscriptionStatus
 
 _OWES: Final = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 _ASKS: Final = InvoicePaymentState.REQUIRES_ACTION
-# Nothing will be taken any more.
+# No more money will be taken.
 OVER: Final = frozenset({InvoicePaymentState.PAID, InvoicePaymentState.CLOSED})
 
 
@@ -44,7 +45,7 @@ async def create_customer(run: OperationRun) -> OperationResult:
         # Bound by hand meanwhile.
         return OperationResult(outcome=IntentOutcome(customer_id=account.customer_id))
     if run.intent.call(Step.CREATE_CUSTOMER) is None:
-        # The gateway may remember what a database that was restored does not.
+        # The customer may exist at the gateway and be missing in a restored database.
         known = await run.gateway.customer_of(account.user_id, account.email.text)
         if known is not None:
             return OperationResult(
@@ -83,7 +84,7 @@ async def update_card(run: OperationRun) -> OperationResult:
         AttachCard(customer_id=customer, payment_method=_wanted_card(run)),
     )
     if attached.card is None:
-        raise GatewayOutcomeUnknown("an attached card that is none")
+        raise GatewayOutcomeUnknown("an attached card without card data")
     card = attached.card
     subscriptions = await run.gateway.subscriptions_of(customer)
     owed = [s for s in subscriptions if s.status in _OWES]
@@ -122,7 +123,7 @@ def _wanted_card(run: OperationRun) -> str:
 async def _pay(
     run: OperationRun, owed: Sequence[SubscriptionReport], card_id: str
 ) -> InvoicePayment | None:
-    """Pay all that is past due; return what a bank wants to be confirmed, if any does.
+    """Pay all that is past due; return a payment that requires authentication, if any.
 
     Raises:
         GatewayRefused: the bank declined.

@@ -1,12 +1,11 @@
-"""One run of an operation: each call is saved before it is sent, with its answer after.
+"""One run of an operation: each call is saved before it is sent, its answer afterwards.
 
-Rule 1: an operation is a plain function that makes its calls one after the other. What
-        was answered before is not sent again: a run that died is run again from the
-        start, and goes on where it was.
-Rule 2: the answer to a call is saved with whatever is saved next: the next call, the
-        outcome, or that the intent waits. Until then the same key and bytes bring the
-        same answer again.
-Rule 3: a run that cannot go on now stops, and says why with a value.
+Rule 1: an operation is a plain function that makes its calls one after the other. A
+        call that was answered is not sent again: after a crash the operation is run
+        from the start, and continues where it was.
+Rule 2: the answer to a call is saved with the next save: the next call, the outcome or
+        a reschedule. Until then the same key and bytes return the same answer.
+Rule 3: a run that cannot continue now stops with a reason.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,25 +43,25 @@ from payments_core.subscription import PaidPeriod
 
 @attrs.frozen
 class RetryLater:
-    """It cannot go on before a moment of real time; None: before the usual back-off."""
+    """The run continues at a time by the system clock; None: after the back-off."""
 
     until: datetime | None = None
 
 
 @attrs.frozen
 class Expired:
-    """It took too long: no caller waits for it any more."""
+    """The run took too long: no caller waits for it."""
 
 
 @attrs.frozen
 class LeaseLost:
-    """Another process has the intent by now."""
+    """Another process has the intent now."""
 
 
 StopReason = RetryLater | Expired | LeaseLost
 
 
-class StopRun(Exception):  # noqa: N818  # it carries a value out of an operation
+class StopRun(Exception):  # noqa: N818  # it carries the reason out of an operation
     """Ends a run; never leaves `payments_core.use_cases.execute_operation`."""
 
     def __init__(self, reason: StopReason) -> None:
@@ -72,9 +71,9 @@ class StopRun(Exception):  # noqa: N818  # it carries a value out of an operatio
 
 @attrs.frozen(kw_only=True)
 class OperationResult:
-    """What an operation came to, and the facts that follow from it.
+    """The result of an operation, and the facts that follow from it.
 
-    `touched` are subscriptions that something happened to: they are synced.
+    `touched` are subscriptions that may have changed: they are synced.
     """
 
     state: IntentState = IntentState.SUCCEEDED
@@ -107,7 +106,7 @@ def refused(refusal: Refusal) -> GatewayRefused:
 
 
 def observation_of(answer: Answer, call: Call) -> SubscriptionObserved:
-    """Return what an answer says of its subscription."""
+    """Return the observation of the subscription in an answer."""
     if answer.subscription is None:
         raise GatewayOutcomeUnknown("an answer without its subscription")
     return SubscriptionObserved(
@@ -124,7 +123,7 @@ def paid_by(answer: Answer) -> list[PeriodPaid]:
 class OperationRun:
     """One attempt at an intent that is leased to us.
 
-    `sequence` was drawn with the load of the account: the calls of this run have it.
+    `sequence` was drawn when the account was loaded: the calls of this run have it.
     """
 
     intent: Intent
@@ -134,9 +133,9 @@ class OperationRun:
     _clock: Clock
     _system_clock: SystemClock
     _save: Callable[[Intent], Awaitable[Intent]]
-    # Subscriptions that were seen to be otherwise than we knew.
+    # Subscriptions that differ from what we know.
     touched: list[str] = attrs.field(init=False, factory=list)
-    # The bank's no to what it tried to take, whatever the operation comes to.
+    # A decline by the bank during the run, whatever the operation's outcome.
     declined: Refusal | None = attrs.field(init=False, default=None)
 
     @property
@@ -144,7 +143,7 @@ class OperationRun:
         return self._clock()
 
     def counted(self, result: OperationResult) -> OperationResult:
-        """Return a result that says what the bank declined during the run."""
+        """Return the result with the decline of the run, if there was one."""
         if self.declined is None or result.outcome.is_declined:
             return result
         outcome = attrs.evolve(result.outcome, decline=self.declined)
@@ -152,7 +151,7 @@ class OperationRun:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether something was sent of which nobody knows what came of it."""
+        """Whether a call was sent and its outcome is unknown."""
         return any(
             call.state in {IntentState.SENT, IntentState.UNKNOWN}
             for call in self.intent.calls
@@ -160,19 +159,19 @@ class OperationRun:
 
     @property
     def customer_id(self) -> CustomerId:
-        """Return the user's customer at the gateway, who is there by now."""
+        """Return the user's customer at the gateway, which must exist by now."""
         if self.account.customer_id is None:
             raise RuntimeError("an operation that began before its customer")
         return self.account.customer_id
 
     async def call(self, step: str, request: GatewayRequest) -> tuple[Answer, Call]:
-        """Return the answer to a request, now or from before, and its call.
+        """Send a request, unless it was answered before; return its answer and call.
 
         Raises:
             GatewayRefused: a definite no.
-            GatewayOutcomeUnknown: nobody knows whether it was done.
+            GatewayOutcomeUnknown: it is unknown whether it was done.
             GatewayNotAttempted: it was not done.
-            StopRun: the run cannot go on now.
+            StopRun: the run cannot continue now.
         """
         call, sent_before = self.intent.call(step), True
         if call is None:
@@ -200,7 +199,7 @@ class OperationRun:
         )
 
     async def _revived(self, call: Call, request: GatewayRequest) -> Call:
-        """Prepare an unanswered call to be sent once more, or find its effect."""
+        """Prepare an unanswered call to be sent again, or find its effect."""
         now = self.now
         if call.may_be_sent_again(now):
             return await self._kept(call.sent(now))
@@ -222,12 +221,12 @@ class OperationRun:
         try:
             answer = await self.gateway.send(request, call.frozen, idempotency_key=key)
         except GatewayMisconfigured as error:
-            # It says nothing about the first time.
+            # It says nothing about the first attempt.
             if not sent_before:
                 self._noted(call.refused(key_refusal(error)))
             raise
         except GatewayRefused as error:
-            # A no to a repetition says nothing about the first time.
+            # A refused repetition says nothing about the first attempt.
             found = await self.gateway.find(request) if sent_before else None
             if found is None:
                 self._noted(call.refused(refusal_of(error)))
@@ -241,7 +240,7 @@ class OperationRun:
         return answer, self._noted(call.answered(answer))
 
     def _noted(self, call: Call) -> Call:
-        """Take a call in, to be saved with whatever is saved next (rule 2)."""
+        """Add a call to the intent, to be saved with the next save (rule 2)."""
         self.intent = self.intent.with_call(call)
         return call
 

@@ -1,13 +1,14 @@
-"""What starting an operation comes to: pure functions of what was loaded.
+"""Start an operation: pure functions of a snapshot.
 
-Rule 1: the intent rests on the account as it was loaded, and is saved before anything
-        is asked of the gateway.
-Rule 2: one idempotency key is one operation. Who asks for the very same without a key
-        while it is open means the same operation.
-Rule 3: of a kind only one operation is open on a subject.
-Rule 4: who asks again goes on in the place of a process that is gone.
-Rule 5: a trial that is offered is given once, however many begin at once: with it the
-        account's version grows, so of two that rest on the same one is decided anew.
+Rule 1: the intent is saved against the account as loaded, before any request is sent to
+        the gateway.
+Rule 2: one idempotency key is one operation. The same request without a key, while the
+        operation is open, means the same operation.
+Rule 3: only one operation of a kind may be open on a subject.
+Rule 4: a repeated request takes over the operation of a process that died.
+Rule 5: an offered trial is given once, also if several requests begin at once: it
+        raises the account's version, so the second of two concurrent starts is decided
+        again.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ from payments_core.now import Now
 from payments_core.ports import NewId
 from payments_core.subscription import SubscriptionStatus
 
-# These cannot begin before the user has a customer at the gateway.
+# Operations that need a customer at the gateway.
 NEED_CUSTOMER: Final = frozenset(
     {
         IntentKind.SET_UP_CARD,
@@ -48,19 +49,18 @@ Rule = Callable[[PaymentAccount], None]
 
 
 def no_rule(_: PaymentAccount) -> None:
-    """Forbid nothing."""
+    """Allow everything."""
 
 
 @attrs.frozen(kw_only=True)
 class OperationRequest:
     """An operation that a caller requests.
 
-    `key` is whose it is and the idempotency key, as one text; None without one.
-    `about` is what the path of the request names. `requested` is the request as it
-    came, where `wanted` is more precise (a product's price). Both are for the
-    fingerprint.
-    Only one operation of a kind may be open on a `subject`. `offered_trial_days` are
-    free for a user who has not had them (`offered_to`).
+    `key` is the owner and the idempotency key in one text; None without a key. `about`
+    is what the URL path names. `requested` is the request as received, if `wanted` is
+    more precise (a product's price). Both are part of the fingerprint. Only one
+    operation of a kind may be open on a `subject`. `offered_trial_days` are free for a
+    user who has had no trial (`offered_to`).
     """
 
     user_id: UserId
@@ -78,28 +78,28 @@ class OperationRequest:
 
     @property
     def key_digest(self) -> str | None:
-        # A digest: keys come from outside, of any length and form.
+        # A digest, because keys come from outside, with any length and form.
         return self.key and hashlib.sha256(self.key.encode()).hexdigest()
 
 
 class StartState(StrEnum):
-    """What became of the wish to start an operation."""
+    """The result of starting an operation."""
 
-    # It is leased to us, and to be run.
+    # It is leased to us and must be run.
     LEASED = "leased"
-    # It ended before: this is its answer once more.
+    # It has ended before: its answer is returned again.
     REPLAYED = "replayed"
     # Another process runs it, or another operation blocks it.
     BUSY = "busy"
-    # The idempotency key came with another request.
+    # The idempotency key was used with another request.
     KEY_REUSED = "key_reused"
 
 
 @attrs.frozen
 class StartedOperation:
-    """An intent, and the one that has to be run before it, if any.
+    """An intent, and the intent that must run before it, if any.
 
-    `changes` are what has to be saved before it is run; None if all of it is.
+    `changes` must be saved before it is run; None if everything is saved.
     """
 
     intent: Intent
@@ -108,7 +108,7 @@ class StartedOperation:
     changes: Changes | None = None
 
     def saved(self) -> Self:
-        """Return it as it is once its changes are saved."""
+        """Return it as it is after its changes are saved."""
         customer = self.customer and _next_version(self.customer)
         return type(self)(_next_version(self.intent), self.state, customer)
 
@@ -131,7 +131,7 @@ def account_in(snapshot: Snapshot) -> PaymentAccount:
     """Return the account that was loaded.
 
     Raises:
-        AccountNotFound: there is none.
+        AccountNotFound: no account was loaded.
     """
     if not snapshot.accounts:
         raise AccountNotFound
@@ -163,9 +163,9 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
     new_id: NewId,
     now: Now,
 ) -> StartedOperation:
-    """Start `new`, or find what is there in its place.
+    """Start `new`, or find the operation that already exists.
 
-    `rule` raises what the account forbids, unless the operation is there already.
+    `rule` raises what the account forbids, unless the operation already exists.
 
     Raises:
         AccountNotFound: there is no such user.
@@ -191,7 +191,7 @@ def start_operation(  # noqa: PLR0913  # who asks for what, when, and in whose n
             wanted = attrs.evolve(new.wanted, trial_days=trial_days)
             new = attrs.evolve(new, wanted=wanted)
             started = StartedOperation(new, StartState.LEASED, customer)
-            # Nobody else begins one meanwhile: the account is another one by then.
+            # Prevents a second start: it would meet another version of the account.
             after = account.saved_as(account.version + 1)
             changes = attrs.evolve(beginning(account, started), after=after)
             return attrs.evolve(started, changes=changes)
@@ -209,10 +209,10 @@ _BOUGHT: Final = frozenset(SubscriptionStatus) - {
 
 
 def offered_to(account: PaymentAccount, intents: Iterable[Intent]) -> bool:
-    """Say whether a user gets the trial that is offered: once, and the first time.
+    """Say whether a user gets the offered trial: only before any subscription.
 
-    Not who has had a subscription of any product, in a trial or paid for, nor for whom
-    one is being begun. One whose first payment was never made is none.
+    Not if the user has had a subscription of any product, in a trial or paid, or if one
+    is being started. A subscription whose first payment was never made does not count.
     """
     returned = account.summary.returned_at is not None
     return not any(
@@ -229,7 +229,7 @@ def offered_to(account: PaymentAccount, intents: Iterable[Intent]) -> bool:
 def find_under_key(
     snapshot: Snapshot, request: OperationRequest, writer: str, now: datetime
 ) -> StartedOperation | None:
-    """Return the operation that the idempotency key stands for already, if any."""
+    """Return the existing operation of the idempotency key, if any."""
     key = request.key_digest
     for intent in snapshot.intents:
         if key is None or intent.key != key:
@@ -246,7 +246,7 @@ def _find_open(
     intent = _open_intent(snapshot, request.kind, request.subject)
     if intent is None:
         return None
-    # The very same request, without a key that makes it another one, is the same one.
+    # The same request without a key of its own is the same operation.
     if request.key is None and intent.fingerprint == request.fingerprint:
         return _taken_over(intent, writer, now)
     return StartedOperation(intent, StartState.BUSY)
@@ -259,7 +259,7 @@ def _as_it_is(intent: Intent, writer: str, now: datetime) -> StartedOperation:
 
 
 def _taken_over(intent: Intent, writer: str, now: datetime) -> StartedOperation:
-    """Go on in the place of who began it, if they are gone."""
+    """Take over an intent whose lease has expired."""
     if intent.lease.is_due(now):
         mine = attrs.evolve(intent.claimed(now), writer=writer)
         return StartedOperation(mine, StartState.LEASED)
@@ -270,9 +270,9 @@ def _taken_over(intent: Intent, writer: str, now: datetime) -> StartedOperation:
 def customer_for(
     kind: IntentKind, snapshot: Snapshot, writer: str, *, new_id: NewId, now: Now
 ) -> Intent | None:
-    """Return the intent, not saved yet, that makes the customer that is needed.
+    """Return the intent, not saved yet, that creates the needed customer.
 
-    None if none is needed, or if another operation is making it.
+    None if no customer is needed, or another operation is creating it.
     """
     account = account_in(snapshot)
     if kind not in NEED_CUSTOMER or account.customer_id is not None:
@@ -288,7 +288,7 @@ def customer_for(
 
 
 def beginning(account: PaymentAccount, started: StartedOperation) -> Changes:
-    """Return the changes that save what is started, on the account as it was loaded."""
+    """Return the changes that save a start, against the account as loaded."""
     intents = [it for it in (started.customer, started.intent) if it is not None]
     return Changes(
         key=f"user {account.user_id}",

@@ -1,12 +1,12 @@
-"""What intents about subscriptions do, step by step.
+"""The steps of intents about subscriptions.
 
-Rule 1: an operation comes by the same steps when it is run again: see
+Rule 1: an operation makes the same steps when it is run again: see
         `payments_core.operations.cards`.
-Rule 2: a subscription whose first payment is declined is ended again: it must not
-        stand in the way of the next attempt.
-Rule 3: what is sold already, by whomever, is not sold twice.
-Rule 4: what the bank declines during an operation is noted, whatever comes of the
-        operation: see `payments_core.use_cases.declines`.
+Rule 2: a subscription whose first payment is declined is cancelled: it must not block
+        the next attempt.
+Rule 3: a product that the user already has is not sold twice, whoever sold it.
+Rule 4: a decline during an operation is recorded, whatever its outcome: see
+        `payments_core.use_cases.declines`.
 """
 
 from collections.abc import Sequence
@@ -69,19 +69,20 @@ async def start_subscription(run: OperationRun) -> OperationResult:
     began = observation_of(answer, call)
     invoice_payment = await _tried(run, began.report)
     declined = invoice_payment and invoice_payment.state is InvoicePaymentState.DECLINED
-    # Once it is being undone the invoice is void, and declines no more.
+    # After the undo has begun the invoice is void and no longer shows a decline.
     if run.intent.call(Step.UNDO_START) or (has_card and declined):
         return await _undone(run, began, invoice_payment)
     return _settled(began, paid_by(answer), invoice_payment, card)
 
 
 async def _require_none(run: OperationRun, customer: CustomerId) -> None:
-    """Refuse to sell twice what the gateway says is sold already.
+    """Refuse to sell a product that the customer has at the gateway.
 
-    It was created outside of this service, or our database was restored from a backup.
+    That subscription was created outside of this service, or our database was restored
+    from a backup.
 
     Raises:
-        GatewayRefused: the customer has an open subscription of the product.
+        GatewayRefused: the customer has an open subscription to the product.
     """
     for report in await run.gateway.subscriptions_of(customer):
         ours = report.intent_id == run.intent.id
@@ -95,9 +96,9 @@ async def _require_none(run: OperationRun, customer: CustomerId) -> None:
 async def _tried(
     run: OperationRun, report: SubscriptionReport
 ) -> InvoicePayment | None:
-    """Return what a subscription waits for after a request that tried to be paid."""
+    """Return the payment that a subscription waits for; record a decline."""
     payment = await _awaited_payment(run, report)
-    # A bank that only wants the payer to confirm has declined nothing.
+    # A bank that requires authentication has not declined.
     if payment is not None and payment.state is InvoicePaymentState.DECLINED:
         run.declined = Refusal(
             code=CardDeclined.code,
@@ -110,7 +111,7 @@ async def _tried(
 async def _awaited_payment(
     run: OperationRun, report: SubscriptionReport
 ) -> InvoicePayment | None:
-    """Return how the payment is that a subscription waits for; None if for none."""
+    """Return the payment that a subscription waits for; None: it waits for none."""
     waits = report.status is SubscriptionStatus.INCOMPLETE or report.pending
     if not waits or report.latest_invoice_id is None:
         return None
@@ -120,7 +121,7 @@ async def _awaited_payment(
 async def _undone(
     run: OperationRun, began: SubscriptionObserved, declined: InvoicePayment | None
 ) -> OperationResult:
-    """End what was declined: it must not stand in the way of the next attempt."""
+    """Cancel a declined subscription: it must not block the next attempt."""
     id_ = began.report.gateway_id
     answer, call = await run.call(Step.UNDO_START, CancelSubscription(subscription=id_))
     return OperationResult(
@@ -152,7 +153,7 @@ def _settled(
             if invoice_payment and unpaid
             else None,
         ),
-        # The card first: then it is known whose the subscription's is.
+        # The card first: the subscription's pinned card is then known.
         facts=[*card, observed, *periods],
     )
 
@@ -162,7 +163,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
     account = run.account
     known = account.subscription(SubscriptionId(run.intent.subject)).report
     observed, payment, periods = None, None, list[PeriodPaid]()
-    # What may be refused goes first: then nothing is done.
+    # The request that may be refused goes first: if it is, nothing was done.
     if wanted.price is not None or wanted.quantity is not None:
         answer, call = await run.call(
             Step.CHANGE,
@@ -176,7 +177,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
         )
         observed = observation_of(answer, call)
         periods += paid_by(answer)
-        # Before the next request: what the bank said counts if that one is refused too.
+        # Before the next request: a decline counts even if that request is refused.
         payment = await _tried(run, observed.report)
     if wanted.cancel_at_period_end is not None:
         answer, call = await run.call(
@@ -191,7 +192,7 @@ async def change_subscription(run: OperationRun) -> OperationResult:
         )
         observed = observation_of(answer, call)
     if observed is None:
-        raise GatewayRefused("nothing", "nothing is to be changed")
+        raise GatewayRefused("nothing", "there is nothing to change")
     if payment is None:
         payment = await _awaited_payment(run, observed.report)
     return _settled(observed, periods, payment)

@@ -38,8 +38,8 @@ class IssueAccessPass:
         """Sign what a user has access to now.
 
         Raises:
-            PassesNotOffered: there is no signing key. AccountNotFound, EmailTaken: see
-            `GetAuthorizedAccount`.
+            PassesNotOffered: there is no signing key.
+            AccountNotFound, EmailTaken: see `GetAuthorizedAccount`.
         """
         account = await self.access.reach(user, caller=caller)
         if not self.signer.published:

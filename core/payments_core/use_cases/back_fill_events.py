@@ -72,7 +72,7 @@ class BackFillListener:
         """Receive why a turn ended early, or that its position cannot be read."""
 
     def lost(self, since: datetime, until: datetime) -> None:
-        """Receive a period whose events are no longer listed."""
+        """Receive a time range whose events are no longer listed."""
 
 
 @attrs.frozen

@@ -127,7 +127,7 @@ class ReplayDeliveries:
         caller: Caller,
         after: int = 0,
     ) -> AsyncIterator[Sequence[DeliveryKey]]:
-        """Replay the changes of a period, delivered or not; yield each batch.
+        """Replay the changes of a time range, delivered or not; yield each batch.
 
         The changes from `since` on and before `until`, as far as the endpoint has come,
         and `after` a position.

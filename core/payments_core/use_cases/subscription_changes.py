@@ -228,11 +228,11 @@ class PreviewChange:
         The date is the gateway's current second, unless the change gives one.
 
         Raises:
-            InvalidValue: the change has no product, price or quantity. PriceNotAllowed,
-            UnknownReference: see `ChangeSubscription`. SubscriptionNotFound,
-            SubscriptionEnded: see `ChangeSubscription`. AlreadySubscribed,
-            PreviewExpired: see `ChangeSubscription`. TrialNotAllowed, PeriodNotPaid:
-            see `ChangeSubscription`.
+            InvalidValue: the change has no product, price or quantity.
+            PriceNotAllowed, UnknownReference: see `ChangeSubscription`.
+            SubscriptionNotFound, SubscriptionEnded: see `ChangeSubscription`.
+            AlreadySubscribed, PreviewExpired: see `ChangeSubscription`.
+            TrialNotAllowed, PeriodNotPaid: see `ChangeSubscription`.
             GatewayRefused: the change cannot be made.
         """
         account = await self.reach(user, caller=caller)
