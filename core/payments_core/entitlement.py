@@ -5,8 +5,9 @@ Rule 1: a status is never set. It is derived from the facts, in whatever order t
 Rule 2: outside of any subscription's life the latest payment, by the charge's own time,
         gives the status. Of several in one second a success counts before a failure,
         and a failure before a pending payment.
-Rule 3: a payment that was not returned buys one calendar month. Bought early, the month
-        is added to the end of the term; after a gap it starts a new term.
+Rule 3: money that was taken and not returned in full buys one calendar month. Bought
+        early, the month is added to the end of the term; after a gap it starts a new
+        term.
 Rule 4: months are counted from the term's anchor, never from the previous end.
 Rule 5: a full refund and a lost dispute take the month back. Nothing else does.
 Rule 6: within a subscription's life the subscription decides: a payment then buys no

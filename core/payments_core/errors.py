@@ -306,7 +306,7 @@ class DeliveryNotFound(Rejected):
 
 
 class TooManyOpen(Rejected):
-    """The endpoint reached its limit of open deliveries; `left` were not created.
+    """The endpoint reached its limit of open deliveries; `left` more were requested.
 
     They are the changes after `position`.
     """
@@ -602,8 +602,8 @@ class GatewayNotAttempted(GatewayUnavailable):
 class GatewayMisconfigured(GatewayNotAttempted):
     """The gateway refuses our API key, or the key lacks a permission.
 
-    Nothing was done, and nothing works until a person sets another key. `permission`:
-    the key is valid, but not for this call.
+    Nothing was done, and that does not change until a person sets another key.
+    `permission`: the key is valid, but not for this call.
     """
 
     code: ClassVar[str] = "gateway_key_refused"

@@ -131,7 +131,7 @@ def test_json_lines_come_from_standard_input(
     answer = run(stack, "-", "--format", "jsonl")
 
     assert answer.code == 0
-    assert "the customer has another one at Stripe" in answer.out
+    assert "the customer has another e-mail at Stripe" in answer.out
     assert "3 rows, to line 3: 3 imported, 0 known, 0 refused" in answer.err
 
 

@@ -141,7 +141,7 @@ def test_the_end_that_was_logged_is_told_whatever_the_grace_is_by_now(
 
     assert told is not None
     assert told.entitled_until == DATE + days * DAY
-    goes_on = "access goes on: the grace is another one"
+    goes_on = "access continues: the grace changed"
     assert told.cause == (goes_on if days else "access to first ended")
     assert after(changes).state is JobState.DONE
 
@@ -178,7 +178,7 @@ def test_a_grace_that_is_longer_by_now_is_told() -> None:
     _, row = decided(END, logged(), policy=longer)
     assert row is not None
     assert row.entitled_until == DATE + 9 * DAY == row.ends_at
-    assert row.cause == "access goes on: the grace is another one"
+    assert row.cause == "access continues: the grace changed"
 
 
 def test_where_the_log_says_nothing_of_it_the_account_does() -> None:

@@ -260,10 +260,10 @@ async def test_the_e_mail_of_a_known_user_stays_and_another_one_is_told(
     of_ada, of_bob = await importer(story)(file, BY)
 
     assert of_ada.warnings == (
-        "email: the user has another one here, which is kept",
-        "email: the customer has another one at Stripe",
+        "email: the user has another e-mail here, which stays",
+        "email: the customer has another e-mail at Stripe",
     )
-    assert of_bob.warnings == ("email: the customer has another one at Stripe",)
+    assert of_bob.warnings == ("email: the customer has another e-mail at Stripe",)
     account = await story.deployment.account(UserId("ada"))
     assert account.email.key == "ada@example.com"
 

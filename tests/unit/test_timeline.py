@@ -107,5 +107,5 @@ def test_what_has_no_moment_has_no_place() -> None:
     A payment of which is not known when it was made.
     """
     untimed = a_record(attrs.evolve(a_payment(), created_at=None))
-    with pytest.raises(ValueError, match="without a moment"):
+    with pytest.raises(ValueError, match="without a time"):
         place_of(untimed)

@@ -53,4 +53,4 @@ def _ended(logged: LoggedVerdict | None, policy: Policy, now: datetime) -> str:
     ended -= {it.product for it in grants if it.until(policy) > now}
     if ended:
         return f"access to {', '.join(sorted(ended))} ended"
-    return "access goes on: the grace is another one"
+    return "access continues: the grace changed"

@@ -186,9 +186,9 @@ class _Batch:
         row, warnings = self.rows[number], list[str]()
         account = known.get(row.user_id)
         if account is not None and account.email.key != row.email.key:
-            warnings.append("email: the user has another one here, which is kept")
+            warnings.append("email: the user has another e-mail here, which stays")
         if customer and customer.email_key not in {None, row.email.key}:
-            warnings.append("email: the customer has another one at Stripe")
+            warnings.append("email: the customer has another e-mail at Stripe")
         self._warnings[number] = tuple(warnings)
 
     async def _bound(

@@ -4,7 +4,7 @@ Rule 1: an operation makes the same steps when it is run again: see
         `payments_core.operations.cards`.
 Rule 2: a subscription whose first payment is declined is cancelled: it must not block
         the next attempt.
-Rule 3: a product that the user already has is not sold twice, whoever sold it.
+Rule 3: a product that the user already has is not sold twice, no matter who sold it.
 Rule 4: a decline during an operation is recorded, whatever its outcome: see
         `payments_core.use_cases.declines`.
 """

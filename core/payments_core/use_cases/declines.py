@@ -7,8 +7,8 @@ Rule 2: a decline is an operation of ours during which the bank said no, whateve
         outcome: a change that waits for its payment counts too. A bank that requires
         authentication has not declined. Declines reported by events do not count: they
         repeat the same declines, and report failed renewals, after which an honest user
-        must give another card. Declines in the browser do not count either: our service
-        does not see them.
+        must give another card. Declines in the browser do not count either: they are
+        between the payer and the gateway.
 Rule 3: declines count for the user, not for the caller: an application's backend calls
         as an administrator, and a card tester may come through it. Only an explicit
         request of an administrator continues despite declines.
