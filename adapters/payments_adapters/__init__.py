@@ -1,1 +1,1 @@
-"""The world behind the ports: one package per technology."""
+"""The implementations of the ports: one package per technology."""

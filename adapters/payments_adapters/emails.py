@@ -13,7 +13,8 @@ from payments_core.identity import Email
 def read_email(text: str) -> Email:
     """Read an e-mail; its key has the domain in ASCII.
 
-    A domain that IDNA 2008 does not know, as of emoji, is compared as it is written.
+    A domain that is not valid in IDNA 2008, such as one with emoji, is compared as
+    written.
 
     Raises:
         InvalidValue: see `Email.of`.

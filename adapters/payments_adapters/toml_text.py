@@ -1,25 +1,26 @@
-"""TOML that others write, read in a time that its length bounds.
+"""TOML written by others, parsed in a time bounded by its length.
 
-`tomllib` takes the cube of how many parts a key has: one of 64 KiB would take a minute.
+The time of `tomllib` grows with the cube of a key's parts: a key of 64 KiB would take a
+minute.
 """
 
 import tomllib
 from typing import Any, Final
 
-# In a line. A key has a few, and is never of two lines.
+# Per line. A key has a few, and is never split over two lines.
 DOTS_MAX: Final = 200
 
 
 class TomlError(ValueError):
-    """It cannot be read; the message says where, and quotes no value."""
+    """The text cannot be parsed; the message says where, and quotes no value."""
 
 
 def read_toml(text: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        TomlError: it is none, is nested too deeply, or has a number or a key that is
-            too long.
+        TomlError: the text is not TOML, is nested too deeply, or has a number or a key
+            that is too long.
     """
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > DOTS_MAX:
@@ -31,5 +32,5 @@ def read_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise TomlError("too deep") from None
     except ValueError:
-        # What Python says of it is advice for a program.
+        # Python's message is advice for a programmer.
         raise TomlError("a number is too long") from None

@@ -289,7 +289,7 @@ async def test_f54_a_name_server_that_hangs_is_waited_for_until_the_deadline() -
         found = await send(endpoint(1, timeout=timedelta(seconds=0.05)), names)
 
     assert found == SendResult(
-        is_delivered=False, reason="its name was not looked up within 0 s"
+        is_delivered=False, reason="its name was not resolved within 0 s"
     )
 
 
@@ -311,7 +311,7 @@ async def test_f51_name_servers_that_hang_hold_up_no_other_endpoint() -> None:
             assert await sender.send(DeliveryKey("shop", 12), BODY) == DELIVERED
             await asyncio.to_thread(str)
 
-    reason = "its name was not looked up within 0 s"
+    reason = "its name was not resolved within 0 s"
     assert {it.reason for it in failed} == {reason}
     assert names.asked.count("crm.example") == AT_ONCE
     left = [it for it in threading.enumerate() if it.name.startswith(THREADS)]
@@ -392,7 +392,7 @@ async def test_f54_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -
     def fail(_: str, __: int) -> Sequence[str]:
         raise error
 
-    assert (await send(endpoint(1), fail)).reason == "its name is not known"
+    assert (await send(endpoint(1), fail)).reason == "its name cannot be resolved"
     found = await send(endpoint(1), Names([[]]))
     assert found.reason == "its name has no address"
 

@@ -754,7 +754,7 @@ async def test_a_file_that_cannot_be_written_ends_nothing(
         await written(copy, None)
         service.give("bob", 1)
         await soon(lambda: copy.allows("bob", "reports"))
-    assert "cannot be kept" in caplog.text
+    assert "cannot be written" in caplog.text
 
 
 steps = st.lists(

@@ -389,7 +389,7 @@ UNTRUSTED.verify_message = "self-signed"
         ),
         (
             caused(httpx.ConnectError("x"), socket.gaierror(-2, "unknown")),
-            "cannot be reached: the name of the host is not known",
+            "cannot be reached: the host name cannot be resolved",
         ),
         (
             caused(httpx.ConnectError("x"), UNTRUSTED),
@@ -397,13 +397,16 @@ UNTRUSTED.verify_message = "self-signed"
         ),
         (
             caused(httpx.ConnectError("x"), ssl.SSLError(1, "wrong version")),
-            "cannot be reached: no TLS connection can be made",
+            "cannot be reached: a TLS connection cannot be made",
         ),
         (httpx.ConnectError("x"), "cannot be reached: no connection"),
         (httpx.ConnectTimeout("x"), "cannot be reached: no connection in time"),
         (httpx.ReadTimeout("x"), "does not answer in time"),
         (httpx.ReadError("x"), "does not answer: the connection was cut off"),
-        (httpx.UnsupportedProtocol("x"), "cannot be asked: the request cannot be sent"),
+        (
+            httpx.UnsupportedProtocol("x"),
+            "cannot be called: the request cannot be sent",
+        ),
         (httpx.Response(502), "answered HTTP 502"),
         (problem(500, "internal_error"), "answered internal_error: it is so"),
     ],
@@ -429,7 +432,7 @@ async def test_a_user_that_is_no_text_is_a_mistake(wrong: Any) -> None:
     """
     It names the parameter.
     """
-    with pytest.raises(TypeError, match="user is no str"):
+    with pytest.raises(TypeError, match="user is not a str"):
         await Service(ok(STATUS)).client().payment_status(wrong)
 
 
@@ -439,7 +442,7 @@ async def test_no_user_is_no_path(user: str) -> None:
     It would be a request of another route.
     """
     service = Service(ok(STATUS))
-    with pytest.raises(ValueError, match="no id"):
+    with pytest.raises(ValueError, match="user is empty"):
         await service.client().payment_status(user)
     assert service.requests == []
 

@@ -27,4 +27,4 @@ def test_what_nobody_drew_is_told_with_its_reason() -> None:
     assert weakness_of(bytes(32)) == "has fewer than 6 different characters"
     assert weakness_of(bytes(range(32))) == "is a sequence"
     assert weakness_of(bytes(range(0, 256, 8))) == "is a sequence"
-    assert weakness_of(b"correct horse " * 3) == "is one text over and over"
+    assert weakness_of(b"correct horse " * 3) == "is one repeated text"

@@ -412,7 +412,7 @@ async def test_only_an_administrator_ends_all_tokens_and_none_of_the_future(
     assert await authenticate("ada-1") == ADA_CALLS
 
 
-UNKNOWN: Final = InvalidToken("it names no key of ours", unknown_key_of="users")
+UNKNOWN: Final = InvalidToken("it names no known key", unknown_key_of="users")
 NO_KEYS: Final = KeysUnavailable("users")
 
 

@@ -136,7 +136,7 @@ def test_every_fault_is_named_at_once() -> None:
 
     assert faults(text) == [
         "colour: unknown",
-        "endpoints is what there is",
+        "the only table is endpoints",
         "endpoints.crm.timeout: not a field of an endpoint",
         "timeout_s is one",
         f"endpoints.crm.url: {NO_URL}",
@@ -145,8 +145,8 @@ def test_every_fault_is_named_at_once() -> None:
         "endpoints.crm.secrets[1]: does not start with whsec_",
         "endpoints.CRM: not a name of a-z, 0-9, _ and -, up to 64",
         "endpoints.shop.url: missing",
-        "endpoints.shop.secrets[1]: is that of CRM: each needs one of its own",
-        "endpoints.shop.secrets[2]: is there twice",
+        "endpoints.shop.secrets[1]: is that of CRM too: each needs its own",
+        "endpoints.shop.secrets[2]: appears twice",
         "endpoints.shop.timeout_s: not a number in 1..30",
         "endpoints.a.allow_private: neither true nor false",
         "endpoints.a.url: not a text",

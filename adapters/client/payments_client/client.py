@@ -1,9 +1,9 @@
 """The service's HTTP API, as far as an application needs it.
 
-Rule 1: every request has a deadline. A reading that found no connection, or was told to
-        come again soon, is made again, a few times; a change never is.
-Rule 2: what is no success is an error with the service's own code. An answer that is
-        none of the service's (of a proxy, say) counts as no answer.
+Rule 1: every request has a deadline. A read that got no connection, or an answer that
+        says to retry soon, is retried a few times; a change is never retried.
+Rule 2: an answer other than success is an error with the service's own code. An answer
+        that is not the service's own (a proxy's, for example) counts as no answer.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from payments_client.shapes import (
 TIMEOUT_S: Final = 5.0
 # The service waits for Stripe for 8 s.
 SYNC_TIMEOUT_S: Final = 15.0
-# A service that says "come again in a minute" is not waited for.
+# If the service says to retry in a minute, the client does not wait.
 RETRY_AFTER_MAX_S: Final = 2.0
 RETRIES_MAX: Final = 2
 BACK_OFF_S: Final = 0.1
@@ -61,23 +61,24 @@ _REFUSALS: Final[Mapping[int, type[Refused]]] = MappingProxyType(
     }
 )
 _PROBLEM: Final = "application/problem+json"
-# A 404 of no route of the service, or of something else than the service.
+# A 404 for an unknown route, or from something other than the service.
 _NO_ROUTE: Final = frozenset({"", "not_found"})
 
 
 class PaymentsClient:
-    """Asks the service; one of an application is enough, for any number of tasks.
+    """Calls the service; one per application is enough, for any number of tasks.
 
-    `base_url` ends with `/payments-gateway/api`. `token` is a bearer token, or returns
-    one for each request. `timeout_s` is for one try of one request. It is open from
-    `async with` to its end, or from the first request to `close`.
+    `base_url` ends with `/payments-gateway/api`. `token` is a bearer token, or a
+    function that returns one for each request. `timeout_s` applies to each attempt of a
+    request. The client is open inside `async with`, or from the first request to
+    `close`.
 
     Raises:
-        ValueError: `base_url` is no address of HTTP, or `token` is empty.
+        ValueError: `base_url` is not an HTTP address, or `token` is empty.
 
     All methods raise:
-        Refused: the service said no; see its subclasses.
-        Unavailable: there was no answer, or none of use.
+        Refused: the service refused the request; see its subclasses.
+        Unavailable: there was no answer, or no usable one.
     """
 
     def __init__(  # noqa: PLR0913  # each by name
@@ -120,7 +121,7 @@ class PaymentsClient:
         await self._http.aclose()
 
     async def payment_status(self, user: str) -> PaymentStatus:
-        """Say whether a user has paid; `user` is their id or e-mail."""
+        """Return whether a user has paid; `user` is their id or e-mail."""
         return await self._get(f"{_of(user)}/payment-status", PaymentStatus)
 
     async def access(self, user: str) -> Access:
@@ -128,20 +129,20 @@ class PaymentsClient:
         return await self._get(f"{_of(user)}/access", Access)
 
     async def feature(self, user: str, name: str) -> FeatureAccess:
-        """Say whether a user has a feature.
+        """Return whether a user has a feature.
 
         Raises:
-            NotFound: no such user (`account_not_found`), or the catalogue does not
-                name the feature (`feature_not_found`).
+            NotFound: the user does not exist (`account_not_found`), or the catalogue
+                does not name the feature (`feature_not_found`).
         """
         path = f"{_of(user)}/access"
         return await self._get(path, FeatureAccess, {"feature": name})
 
     async def sync(self, user: str) -> PaymentStatus:
-        """Let the service ask Stripe now for all of a user; return the status then.
+        """Make the service sync a user with Stripe; return the status after that.
 
         Raises:
-            RateLimited: it was done a moment ago, or is being done.
+            RateLimited: the user was just synced, or is being synced.
         """
         path = f"{_of(user)}/sync"
         answer = await self._sent("POST", path, timeout_s=SYNC_TIMEOUT_S)
@@ -163,10 +164,10 @@ class PaymentsClient:
         limit: int = PAGE_MAX,
         wait_s: int = 0,
     ) -> FeedPage:
-        """Return the changes after a place; None: from the beginning.
+        """Return the changes after a position; None: from the beginning.
 
-        With `latest` each user's latest one only. Where there is none it waits for
-        one, `wait_s` at most.
+        With `latest`, only the latest change of each user. If there are no changes, the
+        call waits for one, at most `wait_s`.
         """
         params = {"limit": str(limit), "wait_s": str(wait_s)}
         if after is not None:
@@ -209,7 +210,7 @@ class PaymentsClient:
         if isawaitable(token):
             token = await token
         try:
-            # httpx's own time-outs begin anew with each part of an answer.
+            # httpx's own timeouts restart with each part of an answer.
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 return await self._http.request(
                     method,
@@ -228,12 +229,12 @@ class PaymentsClient:
             return msgspec.json.decode(answer.content, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(
-                f"{self._origin} gave an answer of another shape: {error}",
+                f"{self._origin} sent an answer of an unexpected shape: {error}",
                 status=answer.status_code,
             ) from error
 
     def _problem(self, answer: httpx.Response) -> Refused | Unavailable:
-        """Return the error that an answer is."""
+        """Return an answer other than success as an error."""
         status, after_s = answer.status_code, _retry_after_s(answer)
         problem = _told(answer)
         is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -252,17 +253,17 @@ class PaymentsClient:
 
 
 def address(parameter: str, text: str) -> httpx.URL:
-    """Return an address of HTTP, without a slash at its end.
+    """Return an HTTP address, without a trailing slash.
 
     Raises:
-        ValueError: it is none; `parameter` is what the caller calls it.
+        ValueError: it is not an address; `parameter` is the caller's name for it.
     """
     try:
         found = httpx.URL(text.rstrip("/"))
     except httpx.InvalidURL as error:
-        raise ValueError(f"{parameter} is no address: {error}") from error
+        raise ValueError(f"{parameter} is not an address: {error}") from error
     if found.scheme not in {"http", "https"} or not found.host:
-        # It is not repeated: there may be a password in it.
+        # The address is not repeated: it may contain a password.
         raise ValueError(
             f"{parameter} needs http or https and a host: https://HOST{BASE_PATH}"
         )
@@ -276,14 +277,14 @@ def origin(url: httpx.URL) -> str:
 
 def _of(user: str) -> str:
     if not isinstance(user, str):
-        raise TypeError(f"user is no str: {type(user).__name__}")
+        raise TypeError(f"user is not a str: {type(user).__name__}")
     if user in {"", ".", ".."}:
-        raise ValueError("no id or e-mail of a user")
+        raise ValueError("user is empty")
     return f"/users/{quote(user, safe='')}"
 
 
 def _pause(error: Unavailable, number: int) -> float | None:
-    """Return for how long to wait before a reading is made again; None: not at all."""
+    """Return how long to wait before a read is retried; None: it is not retried."""
     if isinstance(error.__cause__, CONNECTION):
         return BACK_OFF_S * float(2**number)
     after_s = error.retry_after_s
@@ -293,7 +294,7 @@ def _pause(error: Unavailable, number: int) -> float | None:
 
 
 def _told(answer: httpx.Response) -> Problem | None:
-    """Return the problem that an answer tells; None: it is none of the service's."""
+    """Return the problem in an answer; None: the answer is not the service's own."""
     if not answer.headers.get("content-type", "").startswith(_PROBLEM):
         return None
     try:
@@ -303,6 +304,6 @@ def _told(answer: httpx.Response) -> Problem | None:
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:
-    # The service says seconds; a date is some proxy's, and is not waited for.
+    # The service sends seconds. A date comes from a proxy, and is ignored.
     text = answer.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else None

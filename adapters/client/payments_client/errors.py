@@ -1,7 +1,7 @@
-"""What may go wrong: whose fault it is, and whether to ask again.
+"""What can go wrong: whose fault it is, and whether to retry.
 
-`Refused`: the service said no; its code says why. `Unavailable`: it did not answer, or
-said that it cannot now. `PassRefused`: an access pass is not to be believed.
+`Refused`: the service refused; its code says why. `Unavailable`: the service did not
+answer, or said that it cannot answer now. `PassRefused`: an access pass is not valid.
 """
 
 import socket
@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 import msgspec
 
-# Nothing of the request was heard, or nothing of the answer came.
+# Nothing of the request was sent, or nothing of the answer arrived.
 CONNECTION: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -31,7 +31,7 @@ class FieldProblem(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem as the service tells it (RFC 9457)."""
+    """A problem as the service reports it (RFC 9457)."""
 
     code: str = ""
     detail: str = ""
@@ -40,14 +40,15 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ClientError(Exception):
-    """Anything that this library raises on purpose."""
+    """Any error that this library raises on purpose."""
 
 
 class Refused(ClientError):  # noqa: N818  # the tree reads as a sentence
-    """The service refused: asked again it refuses again.
+    """The service refused: the same request will be refused again.
 
-    `code` is its word for the reason, `request_id` finds the request in its log.
-    `retry_after_s` is when it may be asked again after all; None: it does not say.
+    `code` is the service's word for the reason; `request_id` finds the request in its
+    log. `retry_after_s` is when a retry may succeed after all; None: the service does
+    not say.
     """
 
     def __init__(
@@ -70,12 +71,12 @@ class Refused(ClientError):  # noqa: N818  # the tree reads as a sentence
 
     @property
     def field(self) -> str | None:
-        """Return the JSON pointer of the first field that is wrong; None: none is."""
+        """Return the JSON pointer of the first invalid field; None: there is none."""
         return self.errors[0].pointer if self.errors else None
 
 
 class NotAuthenticated(Refused):
-    """401: the token is missing, expired, invalidated or not one."""
+    """401: the token is missing, expired, invalidated or malformed."""
 
 
 class NotAllowed(Refused):
@@ -83,18 +84,18 @@ class NotAllowed(Refused):
 
 
 class NotFound(Refused):
-    """404: there is no such thing, or it is not the caller's to see."""
+    """404: it does not exist, or the caller may not see it."""
 
 
 class RateLimited(Refused):
-    """429: ask again after `retry_after_s`."""
+    """429: retry after `retry_after_s`."""
 
 
 class Unavailable(ClientError):  # noqa: N818  # see Refused
-    """The service did not answer, or cannot now: ask again later.
+    """The service did not answer, or cannot answer now: retry later.
 
-    After a change nobody knows whether it was made. `code` and `request_id` are empty
-    where there was no answer.
+    After a change it is unknown whether the change was made. `code` and `request_id`
+    are empty if there was no answer.
     """
 
     def __init__(
@@ -113,11 +114,11 @@ class Unavailable(ClientError):  # noqa: N818  # see Refused
 
 
 class PassRefused(ClientError):  # noqa: N818  # see Refused
-    """An access pass is forged, expired, for somebody else, or none at all."""
+    """An access pass is forged, expired, for another audience, or not a pass."""
 
 
 def why(error: Exception) -> str:
-    """Say why there is no answer, as the end of a sentence about an address."""
+    """Return why there is no answer, as the end of a sentence about an address."""
     if isinstance(error, httpx.ConnectTimeout):
         return "cannot be reached: no connection in time"
     if isinstance(error, httpx.TimeoutException | TimeoutError):
@@ -125,10 +126,10 @@ def why(error: Exception) -> str:
     if isinstance(error, httpx.ConnectError):
         return f"cannot be reached: {_of_connection(error)}"
     if isinstance(error, httpx.DecodingError):
-        return "gave an answer that cannot be decoded"
+        return "sent an answer that cannot be decoded"
     if isinstance(error, CONNECTION):
         return "does not answer: the connection was cut off"
-    return "cannot be asked: the request cannot be sent"
+    return "cannot be called: the request cannot be sent"
 
 
 def _of_connection(error: BaseException) -> str:
@@ -136,18 +137,18 @@ def _of_connection(error: BaseException) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
         if isinstance(cause, socket.gaierror):
-            return "the name of the host is not known"
+            return "the host name cannot be resolved"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return "no TLS connection can be made"
+            return "a TLS connection cannot be made"
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
             return cause.strerror.lower()
     return "no connection"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it comes from; of several addresses each one's."""
+    """Yield an error and its causes; for several addresses, the error of each."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

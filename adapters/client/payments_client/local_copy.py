@@ -1,16 +1,18 @@
-"""Everybody's access in memory: filled once, then kept up to date by the feed.
+"""The access of all users in memory: filled once, then kept up to date by the feed.
 
 Rule 1: what a row says holds until its own dates. No row grants anything after them.
-Rule 2: all rows hold for `max_age_s` after the service was heard last, and no longer:
+Rule 2: all rows hold for `max_age_s` after the service last answered, and no longer:
         until then nobody is denied because it does not answer.
-Rule 3: after an error the feed is asked again from the same place, later and later.
-Rule 4: a page that names another version of the catalogue has the catalogue asked for
-        again. If that has changed everything is read anew, once in `REFILL_EVERY_S` at
-        most: until when a grant counts follows from it. Until then the old rows hold.
-Rule 5: a feed that has no such place is another one, of a database that was restored:
-        everything is read anew, and what was known before does not count.
-Rule 6: a file, if there is one, is what was known when it was written: the other rules
-        hold for it as for what is in memory.
+Rule 3: after an error the feed is requested again from the same position, with
+        back-off.
+Rule 4: if a page names another version of the catalogue, the catalogue is fetched
+        again. If it has changed, everything is read anew, at most once in
+        `REFILL_EVERY_S`: the end of a grant follows from it. Until then the old rows
+        hold.
+Rule 5: if the feed does not have our position, it is another feed, of a database that
+        was restored: everything is read anew, and earlier rows do not count.
+Rule 6: a file, if there is one, has what was known when it was written: the other rules
+        hold for it as for the rows in memory.
 """
 
 import asyncio
@@ -36,29 +38,29 @@ from payments_client.saved_copy import SavedCopy, load, save
 from payments_client.shapes import Catalogue, FeatureAccess, FeedPage
 
 MAX_AGE_S: Final = 86_400.0
-# Shorter than what proxies allow a request.
+# Shorter than the timeout of a request in proxies.
 WAIT_S: Final = 25
 READY_WITHIN_S: Final = 10.0
 BACK_OFF_FIRST_S: Final = 0.5
 BACK_OFF_MAX_S: Final = 30.0
-# What the service calls a place that its feed does not have: it was restored.
+# The service's code for a position that its feed does not have: it was restored.
 POSITION_NOT_GIVEN: Final = "position_not_given"
 REFILL_EVERY_S: Final = 60.0
-# Something between us and the service may answer an empty page at once.
+# Something between us and the service may answer with an empty page at once.
 EMPTY_EVERY_S: Final = 0.5
 SAVED_EVERY_S: Final = 300.0
-# Of names that the catalogue lacks: they may be a user's input.
+# The number of unknown names that are remembered: they may be a user's input.
 WARNED_MAX: Final = 100
-# What the service says of a user or a feature, and not of the request.
+# The codes that are about a user or a feature, and not about the request.
 _UNKNOWN: Final = frozenset({"account_not_found", "feature_not_found"})
-# A person has to change something first: the token, its scopes or the address.
+# A person must change something first: the token, its scopes or the address.
 _LASTING: Final = (NotAuthenticated, NotAllowed, NotFound)
 
 _log: Final = logging.getLogger("payments_client")
 
 
 class Source(Protocol):
-    """What a copy asks of a `PaymentsClient`."""
+    """What a copy needs from a `PaymentsClient`."""
 
     async def feed(
         self, after: str | None, *, latest: bool, limit: int, wait_s: int
@@ -70,20 +72,21 @@ class Source(Protocol):
 
 
 class LocalCopy:
-    """Says who may use what, without asking; one of a process is enough.
+    """Tells who may use what, without a request; one per process is enough.
 
     The client's token needs the scope `payments:feed` (and for `check`
-    `payments:read`), or `payments:admin`. Between `async with` and its end the copy is
-    kept up to date. It begins when all is read, when the service refuses, or after
+    `payments:read`), or `payments:admin`. Inside `async with` the copy is kept up to
+    date. Entering waits until all is read, until the service refuses, or for
     `READY_WITHIN_S`: an application starts without the service, too.
 
-    Everybody is in memory: some hundred bytes a user. With a `path` they are in a file,
-    too, written every `SAVED_EVERY_S` and at the end: an application that starts while
-    the service is down has what was known then. It is one process's, and one service's.
+    All users are in memory: some hundred bytes per user. With a `path` they are also in
+    a file, written every `SAVED_EVERY_S` and at the end: an application that starts
+    while the service is down has what was known then. The file is for one process and
+    one service.
 
     Raises:
         ValueError: `wait_s` is not 0 to `WAIT_MAX_S`, or `max_age_s` is shorter than
-            two requests, of which one may fail.
+            two requests take: one may fail.
     """
 
     def __init__(  # noqa: PLR0913  # each by name
@@ -115,7 +118,7 @@ class LocalCopy:
         self._rows: Rows | None = None
         self._after: str | None = None
         self._heard_at = self._refilled_at = -float("inf")
-        # Nothing is to be gained by waiting: there is a copy, or a refusal.
+        # Waiting is over: there is a copy, or a refusal.
         self._ready = asyncio.Event()
         self._warned: set[str] = set()
         self._following: asyncio.Task[None] | None = None
@@ -127,9 +130,9 @@ class LocalCopy:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._ready.wait()
         except TimeoutError:
-            _log.warning("no copy yet: the service is asked until it answers")
+            _log.warning("no copy yet: the service is called until it answers")
         except BaseException:
-            # There is no end of `async with` then.
+            # `__aexit__` is not called then.
             self._following.cancel()
             raise
         return self
@@ -149,24 +152,24 @@ class LocalCopy:
 
     @property
     def age_s(self) -> float:
-        """Return how long ago it was as the service is; infinite: it never was."""
+        """Return the age of the copy in seconds; infinite: it was never filled."""
         return max(0.0, self._clock() - self._heard_at)
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is young enough to grant anything."""
+        """Whether the copy is recent enough to grant anything."""
         return self.age_s <= self._max_age_s
 
     def __len__(self) -> int:
         return len(self._rows or ())
 
     def allows(self, user_id: str, feature: str) -> bool:
-        """Say whether a user has a feature, as far as the copy knows.
+        """Return whether a user has a feature, as far as the copy knows.
 
-        False for a user whom it does not know, and once it is too old.
+        False for a user who is not in the copy, and when the copy is too old.
 
         Raises:
-            TypeError: `user_id` is no str.
+            TypeError: `user_id` is not a str.
         """
         if not isinstance(user_id, str):
             raise _no_user(user_id)
@@ -179,12 +182,13 @@ class LocalCopy:
         return False
 
     async def check(self, user_id: str, feature: str) -> bool:
-        """Say the same, and ask the service of a user whom the copy does not know.
+        """Return the same, and ask the service about a user who is not in the copy.
 
         Raises:
-            Unavailable: the service does not answer, either.
-            Refused: the client's token may not ask it, or it has no such route.
-            TypeError: `user_id` is no str.
+            Unavailable: the service does not answer.
+            Refused: the client's token may not read the user, or the route does not
+                exist.
+            TypeError: `user_id` is not a str.
         """
         if not is_user(user_id):
             return False
@@ -200,12 +204,12 @@ class LocalCopy:
             return False
 
     async def update(self, *, wait_s: int = 0) -> None:
-        """Take in what has changed; `wait_s` is how long to wait for a first change.
+        """Apply what has changed; `wait_s` is how long to wait for a first change.
 
-        Between `async with` and its end this happens by itself.
+        Between `async with` and its end this happens automatically.
 
         Raises:
-            Refused, Unavailable: the copy is as it was, and a little older.
+            Refused, Unavailable: the copy is unchanged, and keeps ageing.
         """
         if self._rows is None:
             await self._fill(Features(await self._client.catalogue()))
@@ -216,11 +220,11 @@ class LocalCopy:
         except Refused as error:
             if error.code != POSITION_NOT_GIVEN:
                 raise
-            _log.warning("the feed is another one: everything is read anew")
+            _log.warning("the feed was replaced: everything is read anew")
             await self._fill(Features(await self._client.catalogue()))
             return
         if self._rows is not rows:
-            # All was read anew meanwhile, by another call: it goes on after that.
+            # Another call read everything anew meanwhile: continue after that.
             return
         for change in page.changes:
             rows.take(change)
@@ -231,7 +235,7 @@ class LocalCopy:
             await self._follow_catalogue(rows)
 
     def _warn_of(self, feature: str, features: Features) -> None:
-        """Tell once of a feature that nothing gives: its name may be a typo."""
+        """Warn once about a feature that nothing gives: its name may be a typo."""
         if features.names(feature) or feature in self._warned:
             return
         if len(self._warned) < WARNED_MAX:
@@ -244,7 +248,7 @@ class LocalCopy:
         if self._clock() - self._refilled_at < REFILL_EVERY_S:
             return
         features = Features(await self._client.catalogue())
-        # During a rollout one process has the new one, and another has not.
+        # During a rollout one process has the new one, and another does not.
         if features.version != rows.features.version:
             await self._fill(features)
 
@@ -253,7 +257,7 @@ class LocalCopy:
         while has_more:
             page = await self._page(after, latest=True, wait_s=0)
             if page.has_more and page.next == after:
-                raise Unavailable("a feed that goes on without an end")
+                raise Unavailable("the feed has no end")
             for change in page.changes:
                 rows.take(change)
             after, has_more = page.next, page.has_more
@@ -272,7 +276,7 @@ class LocalCopy:
         try:
             found = await asyncio.to_thread(load, self._path)
         except (OSError, ValueError) as error:
-            _log.warning("the file of the copy is of no use: %s", error)
+            _log.warning("the file of the copy is not usable: %s", error)
             return
         if found is not None:
             self._rows = Rows(Features(found.catalogue), found.rows)
@@ -281,12 +285,12 @@ class LocalCopy:
             self._ready.set()
 
     async def _written(self) -> None:
-        """Return when no file is being written."""
+        """Wait until no file is being written."""
         if self._writing is not None:
             await asyncio.wait({self._writing})
 
     def _save(self) -> None:
-        """Begin to write the file, unless that is under way: nothing waits for it."""
+        """Begin to write the file, unless a write is in progress; do not wait."""
         if self._path is None or self._rows is None or self._after is None:
             return
         if self._writing is not None and not self._writing.done():
@@ -305,7 +309,8 @@ class LocalCopy:
 
     async def _follow(self) -> None:
         failures, is_refused = 0, False
-        # What was missed, and that the service is there again, is told without a wait.
+        # The first request does not wait: it tells at once what was missed, and that
+        # the service answers again.
         wait_s = 0
         while True:
             began, after = self._clock(), self._after
@@ -333,10 +338,10 @@ class LocalCopy:
 
 
 def is_user(user_id: str) -> bool:
-    """Say whether a text may be a user's id; `.` and `..` are no segment of a path.
+    """Return whether a text can be a user's id; `.` and `..` cannot be a path segment.
 
     Raises:
-        TypeError: it is no str.
+        TypeError: it is not a str.
     """
     if not isinstance(user_id, str):
         raise _no_user(user_id)
@@ -344,7 +349,7 @@ def is_user(user_id: str) -> bool:
 
 
 def _no_user(user_id: object) -> TypeError:
-    return TypeError(f"user_id is no str: {type(user_id).__name__}")
+    return TypeError(f"user_id is not a str: {type(user_id).__name__}")
 
 
 def _tell_of(error: Exception) -> None:
@@ -361,7 +366,7 @@ def _tell_of(error: Exception) -> None:
 def _told_of_writing(writing: "asyncio.Future[None]") -> None:
     error = None if writing.cancelled() else writing.exception()
     if error is not None:
-        _log.warning("the copy cannot be kept in its file: %s", error)
+        _log.warning("the copy cannot be written to its file: %s", error)
 
 
 def _back_off_s(failures: int) -> float:

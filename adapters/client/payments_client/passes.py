@@ -1,13 +1,13 @@
 """Access passes, checked with public keys alone.
 
 Rule 1: a pass is signed with EdDSA by a key that the service publishes. The header
-        names the key, and nothing else of it chooses how it is checked.
-Rule 2: it is believed until its `exp`, to the second, and not after it.
-Rule 3: keys are asked for again in the background after `KEYS_FRESH_S`. Where that
-        fails the old ones hold for `KEYS_STALE_MAX_S`. For a key that is not known they
-        are asked for at once, and not more often than every `COOL_DOWN_S`.
-Rule 4: a pass that was checked is remembered until its `exp`, `REMEMBERED_MAX` of them:
-        one whose key is withdrawn is believed as long.
+        names the key, and nothing else in it affects how the pass is checked.
+Rule 2: a pass is valid until its `exp`, to the second, and not after it.
+Rule 3: keys are fetched again in the background after `KEYS_FRESH_S`. If that fails,
+        the old keys hold for `KEYS_STALE_MAX_S`. For an unknown key they are fetched at
+        once, but at most once every `COOL_DOWN_S`.
+Rule 4: a checked pass is remembered until its `exp`, at most `REMEMBERED_MAX` of them:
+        a pass whose key is withdrawn stays valid until then.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ REMEMBERED_MAX: Final = 10_000
 # The service's clock may be ahead of ours.
 AHEAD_MAX_S: Final = 30.0
 PARTS_COUNT: Final = 3
-# What a reader says of an answer that is no JSON of this shape, or one too deep.
+# What a decoder raises for an answer that is not JSON of this shape, or is too deep.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class AccessPass(msgspec.Struct, frozen=True):
-    """What a pass says of a user; moments are seconds since 1970, UTC.
+    """What a pass says about a user; times are seconds since 1970, UTC.
 
-    `features` are until when the user has each; a pass ends before most of them do.
+    `features` maps each feature to when it ends; a pass ends before most of them do.
     """
 
     user_id: str
@@ -55,7 +55,7 @@ class AccessPass(msgspec.Struct, frozen=True):
     entitled_until: float | None = None
 
     def allows(self, feature: str, *, now: float | None = None) -> bool:
-        """Say whether the user has a feature at a moment; without one, now."""
+        """Return whether the user has a feature at a time; by default, now."""
         at = time.time() if now is None else now
         return at < self.expires_at and at < self.features.get(feature, 0.0)
 
@@ -92,7 +92,7 @@ class KeySource(Protocol):
         """Return the public keys.
 
         Raises:
-            ClientError: there was no answer of use.
+            ClientError: there was no usable answer.
         """
 
 
@@ -100,7 +100,7 @@ class KeysAt:
     """The keys at an address: `…/payments-gateway/api/.well-known/jwks.json`.
 
     Raises:
-        ValueError: `url` is no address of HTTP.
+        ValueError: `url` is not an HTTP address.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class KeysAt:
                 return msgspec.json.decode(answer.content, type=Keys)
         except (httpx.RequestError, TimeoutError, *_UNREADABLE) as error:
             is_answered = isinstance(error, _UNREADABLE)
-            reason = "answered something else" if is_answered else why(error)
+            reason = "sent an unexpected answer" if is_answered else why(error)
             raise Unavailable(f"no keys: {origin(self._url)} {reason}") from error
         raise Unavailable(
             f"no keys: {origin(self._url)} answered HTTP {answer.status_code}",
@@ -134,9 +134,9 @@ class KeysAt:
 
 
 class PassVerifier:
-    """Checks passes; one of a process is enough.
+    """Checks passes; one per process is enough.
 
-    `source` has the keys: a `PaymentsClient`, or the address of the JWK set. `issuer`
+    `source` gives the keys: a `PaymentsClient`, or the address of the JWK set. `issuer`
     is the service's `PAYMENTS_ACCESS_PASS_ISSUER`.
     """
 
@@ -154,22 +154,22 @@ class PassVerifier:
         self._clock = clock
         # In the order in which they were checked.
         self._known: dict[str, AccessPass] = {}
-        # Passes of one key have one header: the text of it, and the key's id.
+        # Passes of one key have the same header: its text, and the key's id.
         self._kids: dict[str, str] = {}
 
     async def verify(self, token: str) -> AccessPass:
         """Return what a pass says.
 
         Raises:
-            PassRefused: it is forged, has ended, is for somebody else, or is none.
-            Unavailable: no key is known, and they cannot be asked for.
+            PassRefused: it is forged, expired, for another audience, or not a pass.
+            Unavailable: no key is known, and the keys cannot be fetched.
         """
         known = self._known.get(token)
         if known is not None:
             if self._clock() < known.expires_at:
                 return known
             del self._known[token]
-            raise PassRefused("it has ended")
+            raise PassRefused("it has expired")
         found = await self._checked(token)
         if len(self._known) >= REMEMBERED_MAX:
             del self._known[next(iter(self._known))]
@@ -181,7 +181,7 @@ class PassVerifier:
             raise PassRefused("it is too long")
         parts = token.split(".")
         if len(parts) != PARTS_COUNT:
-            raise PassRefused("it is no JWT")
+            raise PassRefused("it is not a JWT")
         header, claims, signature = parts
         key = await self._keys.key(self._kid(header))
         if key is None:
@@ -189,25 +189,25 @@ class PassVerifier:
         try:
             key.verify(_decoded(signature), f"{header}.{claims}".encode("ascii"))
         except (InvalidSignature, ValueError):
-            # Without its cause here and below: one of Unicode has the whole pass.
+            # No cause here and below: a UnicodeError contains the whole pass.
             raise PassRefused("its signature is wrong") from None
         try:
             told = _CLAIMS.decode(_decoded(claims))
         except (ValueError, RecursionError):
-            raise PassRefused("a claim is missing, or no such claim") from None
+            raise PassRefused("a claim is missing or invalid") from None
         return self._told(told)
 
     def _kid(self, header: str) -> str:
-        """Return the id of the key that a header names, if nothing else is in it."""
+        """Return the key id in a header, if the header is one of a pass."""
         known = self._kids.get(header)
         if known is not None:
             return known
         try:
             told = _HEADERS.decode(_decoded(header))
         except (ValueError, RecursionError):
-            raise PassRefused("it is no access pass") from None
+            raise PassRefused("it is not an access pass") from None
         if (told.alg, told.typ) != (ALGORITHM, TYPE):
-            raise PassRefused("it is no access pass")
+            raise PassRefused("it is not an access pass")
         if len(self._kids) >= KEYS_MAX:
             self._kids.clear()
         self._kids[header] = told.kid
@@ -216,13 +216,13 @@ class PassVerifier:
     def _told(self, claims: _Claims) -> AccessPass:
         now = self._clock()
         if claims.iss != self._issuer:
-            raise PassRefused("it is of another issuer")
+            raise PassRefused("it is from another issuer")
         if claims.aud != AUDIENCE or not claims.sub:
-            raise PassRefused("it is for something else, or of no user")
+            raise PassRefused("it is for another audience, or has no user")
         if now >= claims.exp:
-            raise PassRefused("it has ended")
+            raise PassRefused("it has expired")
         if max(claims.iat, claims.nbf) > now + AHEAD_MAX_S:
-            raise PassRefused("it is from the future")
+            raise PassRefused("it was issued in the future")
         return AccessPass(
             user_id=claims.sub,
             expires_at=float(claims.exp),
@@ -232,16 +232,16 @@ class PassVerifier:
 
 
 def _decoded(text: str) -> bytes:
-    """Return what base64url says.
+    """Decode base64url.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not base64url.
     """
     return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
 
 
 class _KeySet:
-    """Keys by their ids, asked for by one at a time."""
+    """Keys by id; one request at a time fetches them."""
 
     def __init__(self, source: KeySource, monotonic: Callable[[], float]) -> None:
         self._source = source
@@ -255,14 +255,14 @@ class _KeySet:
         age_s = now - self._fetched_at
         if age_s > KEYS_STALE_MAX_S:
             if not self._may_ask(now):
-                raise Unavailable("no keys: asked a moment ago")
+                raise Unavailable("no keys: just requested")
             await self._fetched()
         elif kid not in self._keys:
             if self._may_ask(now):
-                # What is known holds, whether there is an answer or not.
+                # The known keys hold, whether there is an answer or not.
                 await self._fetched_if_possible()
         elif age_s > KEYS_FRESH_S and self._may_ask(now):
-            # Nobody waits for it.
+            # This task is not awaited.
             self._asking = self._ask()
         return self._keys.get(kid)
 
@@ -279,11 +279,11 @@ class _KeySet:
     def _asked(self, task: "asyncio.Task[None]") -> None:
         self._asking = None
         if not task.cancelled():
-            # Of one that nobody waits for nothing is said: the old keys hold.
+            # An error that no caller waits for is not reported: the old keys hold.
             task.exception()
 
     async def _fetched(self) -> None:
-        # Who waits may go; the others still wait.
+        # One waiting caller may be cancelled; the others still wait.
         await asyncio.shield(self._ask())
 
     async def _fetched_if_possible(self) -> None:
@@ -296,12 +296,12 @@ class _KeySet:
         found = await self._source.keys()
         keys = _usable(found.keys)
         if not keys:
-            raise Unavailable("no keys: none of those that were told is of use")
+            raise Unavailable("no keys: none of the published keys is usable")
         self._keys, self._fetched_at = keys, self._monotonic()
 
 
 def _usable(keys: Sequence[Key]) -> Mapping[str, Ed25519PublicKey]:
-    """Return the Ed25519 keys by their ids; others are not ours to use."""
+    """Return the Ed25519 keys by their ids; others cannot be used."""
     found: dict[str, Ed25519PublicKey] = {}
     for key in keys[:KEYS_MAX]:
         if (key.kty, key.crv) != ("OKP", "Ed25519") or not key.kid:

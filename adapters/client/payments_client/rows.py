@@ -1,12 +1,12 @@
-"""What a copy knows of everybody: pure rules, without a clock and without a network.
+"""What a copy knows about all users: pure rules, without a clock or a network.
 
-Rule 1: of each user the change with the greatest version counts; what comes late or
-        again changes nothing.
-Rule 2: features follow from the catalogue; without one each product is a feature of its
-        own name.
-Rule 3: of several grants of a feature the latest end counts.
-Rule 4: who has access by a change that says nothing of grants is not known: the change
-        was made by a release that logged none.
+Rule 1: for each user the change with the greatest version counts; a late or repeated
+        change has no effect.
+Rule 2: features follow from the catalogue; without one each product is a feature with
+        its own name.
+Rule 3: if several grants give a feature, the latest end counts.
+Rule 4: the access of a user whose change has no grants is unknown: the change was made
+        by a release that did not log them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ _NOTHING: Final[Mapping[str, float]] = {}
 
 
 class Row(NamedTuple):
-    """A user: the version of what is known, and until when they have each feature.
+    """A user: the version of what is known, and when each of their features ends.
 
-    Features are None if they are not known.
+    Features are None if they are unknown.
     """
 
     version: int
@@ -47,7 +47,7 @@ class Features:
         }
 
     def names(self, feature: str) -> bool:
-        """Say whether anything gives a feature; without a catalogue any name may."""
+        """Return whether a feature may exist; without a catalogue any name may."""
         return self.version == NO_CATALOGUE or feature in self._names
 
     def of(self, product: str, price: str | None) -> Sequence[str]:
@@ -61,7 +61,7 @@ class Features:
 
 
 class Rows:
-    """Everybody of whom something is known."""
+    """All users about whom something is known."""
 
     def __init__(
         self, features: Features, rows: Mapping[str, Row] | None = None
@@ -77,11 +77,11 @@ class Rows:
         return row is not None and row.until is not None
 
     def all(self) -> dict[str, Row]:
-        """Return a copy of all rows, by their users."""
+        """Return a copy of all rows, by user."""
         return dict(self._rows)
 
     def take(self, change: Change) -> None:
-        """Take a change in, unless a later one of the user is known."""
+        """Apply a change, unless a later one of the user is known."""
         known = self._rows.get(change.user_id)
         if known is not None and known.version >= change.version:
             return
@@ -97,7 +97,7 @@ class Rows:
         self._rows[change.user_id] = Row(change.version, until or _NOTHING)
 
     def until(self, user: str, feature: str) -> float:
-        """Return until when a user has a feature, in seconds since 1970; 0: never."""
+        """Return when a user's feature ends, in seconds since 1970; 0: never."""
         row = self._rows.get(user)
         if row is None or row.until is None:
             return 0.0

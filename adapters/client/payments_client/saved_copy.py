@@ -1,6 +1,6 @@
-"""A copy in a file: who starts while the service is down has what was known before.
+"""A copy in a file, for an application that starts while the service is down.
 
-Who may write the file decides who has access: it is the application's own.
+Anyone who can write the file decides who has access: keep it the application's own.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ import msgspec
 from payments_client.rows import Row
 from payments_client.shapes import Catalogue
 
-# Of the file, not of the package: one of another format is as if it were not there.
+# The version of the file's format; a file of another format is ignored.
 FORMAT: Final = 1
 
 
 class SavedCopy(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a copy needs to go on from where it was."""
+    """All that a copy needs to continue from where it was."""
 
     format: int = FORMAT
     after: str
@@ -28,10 +28,10 @@ class SavedCopy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path) -> SavedCopy | None:
-    """Return what a file has; None: there is none.
+    """Return the content of a file; None: there is no file.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is none of ours.
+        OSError, ValueError: the file cannot be read, or is not a saved copy.
     """
     try:
         text = path.read_bytes()
@@ -42,23 +42,22 @@ def load(path: Path) -> SavedCopy | None:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if found.format != FORMAT:
-        raise ValueError(f"of format {found.format}, not {FORMAT}")
+        raise ValueError(f"it has format {found.format}, not {FORMAT}")
     return found
 
 
 def save(path: Path, copy: SavedCopy) -> None:
-    """Put a file in the place of another one, whole or not at all.
+    """Replace a file, whole or not at all.
 
     Raises:
-        OSError: it cannot be written; the one of before is as it was.
+        OSError: the file cannot be written; the previous one is unchanged.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(
             os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
         ) as file:
-            # Not synced to the disk: one that was cut off by a crash is as if it were
-            # not there.
+            # Not synced to the disk: a file that a crash truncated counts as missing.
             file.write(msgspec.json.encode(copy))
         beside.replace(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""The answers of the service. What it says besides is left out.
+"""The answers of the service. Unknown fields are ignored.
 
-So a later service may say more. Statuses are texts for the same reason.
+So a later service may add fields. Statuses are strings for the same reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Card(msgspec.Struct, frozen=True):
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription; `paid_through` is until when it is paid for."""
+    """A subscription; it is paid for until `paid_through`."""
 
     id: str
     status: str
@@ -86,7 +86,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogueProduct(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product gives, and what its single prices give besides."""
+    """What a product gives, and what each of its prices adds."""
 
     product: str = ""
     name: str | None = None
@@ -96,7 +96,7 @@ class CatalogueProduct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sold. Its version is `none` where the service has no catalogue."""
+    """What is sold. Its version is `none` if the service has no catalogue."""
 
     version: str
     products: Sequence[CatalogueProduct] = ()
@@ -104,7 +104,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """A product that a user has, at a price, until a moment."""
+    """A product that a user has, at a price, until a time."""
 
     product: str
     price: str | None = None
@@ -113,9 +113,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a user: all that holds from then on.
+    """What became known about a user: all that holds from then on.
 
-    Of two changes of one user the one with the greater `version` is the later one.
+    Of two changes of one user, the one with the greater `version` is later.
     """
 
     position: int
@@ -130,7 +130,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes in their order; the next page begins after `next`."""
+    """Changes in order; the next page begins after `next`."""
 
     changes: Sequence[Change]
     next: str
@@ -139,7 +139,7 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A public key, as a JWK; what is not an Ed25519 key has no `x` of use."""
+    """A public key, as a JWK; for a key other than Ed25519, `x` is not usable."""
 
     kty: str = ""
     crv: str = ""

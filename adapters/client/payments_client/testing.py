@@ -1,11 +1,11 @@
-"""A fake of all of this package for the tests of applications: no network, no keys.
+"""A fake of this whole package for tests of applications: no network, no keys.
 
     fake = FakePayments()
     fake.grant("ada", "reports")
     app = create_app(payments=fake, copy=fake)
 
 It has the methods of `PaymentsClient` that an application calls, of `LocalCopy` and of
-`PassVerifier`. What was not granted is not there; time passes as `clock` says.
+`PassVerifier`. Only what was granted exists; time passes as `clock` says.
 """
 
 import os
@@ -29,7 +29,8 @@ from payments_client.shapes import (
 A_YEAR = timedelta(days=365)
 PASS_TTL_S = 300.0
 SANDBOX_CLOCK: Final = Path(".payments/sandbox-clock")
-# A second of the sandbox is never left for the next one.
+# The file has whole seconds: the clock shows the end of the second, so no time in it
+# is in the future.
 _SECOND_S: Final = 0.999_999
 
 
@@ -37,10 +38,10 @@ def sandbox_clock(path: Path = SANDBOX_CLOCK) -> Callable[[], float]:
     """Return a clock that shows the time of the sandbox of `payments dev`.
 
     For `LocalCopy(clock=…)` beside `payments sandbox advance`. Seconds since 1970, UTC.
-    When the file is gone it stands still.
+    When the file is deleted, the time stands still.
 
     Raises:
-        OSError, ValueError: there is no such file now, or no time in it.
+        OSError, ValueError: the file does not exist now, or has no time in it.
     """
     last = _sandbox_time(path)
 
@@ -49,7 +50,7 @@ def sandbox_clock(path: Path = SANDBOX_CLOCK) -> Callable[[], float]:
         try:
             last = _sandbox_time(path)
         except (OSError, ValueError):
-            # The service has ended, or writes it just now.
+            # The service has ended, or is writing the file.
             return last
         return last
 
@@ -65,8 +66,9 @@ def _sandbox_time(path: Path) -> float:
 class FakePayments:
     """A service in memory.
 
-    `features` are those that exist; without them every name is one. With `is_down` it
-    does not answer: what asks the service raises `Unavailable`, the copy still knows.
+    `features` are those that exist; without them every name does. With `is_down` the
+    fake does not answer: calls to the service raise `Unavailable`, and the copy still
+    works.
     """
 
     def __init__(
@@ -76,14 +78,14 @@ class FakePayments:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.is_down = False
-        # The users that were synced, in their order.
+        # The users that were synced, in order.
         self.synced: list[str] = []
         self._features = None if features is None else frozenset(features)
         self._clock = clock
         self._until: dict[str, dict[str, float]] = {}
         self._statuses: dict[str, str] = {}
 
-    # What a test sets
+    # Set by a test
 
     def grant(
         self,
@@ -93,7 +95,7 @@ class FakePayments:
         until: datetime | None = None,
         status: str = "paid",
     ) -> None:
-        """Give a user a feature until a moment; without one, for a year."""
+        """Give a user a feature until a time; by default, for a year."""
         ends = until.timestamp() if until else self._clock() + A_YEAR.total_seconds()
         self._until.setdefault(user, {})[feature] = ends
         self._statuses[user] = status
@@ -104,12 +106,12 @@ class FakePayments:
         self._statuses[user] = status
 
     def register(self, user: str, *, status: str = "none") -> None:
-        """Let a user be known who has nothing."""
+        """Register a user who has nothing."""
         self._until.setdefault(user, {})
         self._statuses[user] = status
 
     def access_pass(self, user: str) -> str:
-        """Return a pass that `verify` of this fake takes for some minutes."""
+        """Return a pass that `verify` of this fake accepts for some minutes."""
         return f"{user} {self._clock() + PASS_TTL_S}"
 
     # As `PaymentsClient`
@@ -123,10 +125,10 @@ class FakePayments:
         __: BaseException | None,
         ___: TracebackType | None,
     ) -> None:
-        """Change nothing: a test may read it afterwards."""
+        """Do nothing: a test may read the fake afterwards."""
 
     async def close(self) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
     async def payment_status(self, user: str) -> PaymentStatus:
         until = self._ends(user)
@@ -195,7 +197,7 @@ class FakePayments:
         return False
 
     async def update(self, *, wait_s: int = 0) -> None:
-        """Have nothing to take in: the copy is the service."""
+        """Do nothing: the copy is the service."""
         del wait_s
 
     # As `PassVerifier`
@@ -203,7 +205,7 @@ class FakePayments:
     async def verify(self, token: str) -> AccessPass:
         user, _, ends = token.rpartition(" ")
         if user not in self._until or self._clock() >= float(ends):
-            raise PassRefused("it is none of this fake's, or has ended")
+            raise PassRefused("it was not made by this fake, or has expired")
         until = self._until[user]
         return AccessPass(
             user_id=user,

@@ -1,6 +1,6 @@
 """Bearer tokens of the users micro-service, and access passes of ours.
 
-Keys, verification, and making some.
+Keys, verification and issuing.
 """
 
 from payments_adapters.jwt.access_pass import PassKeys, PassSigning, add_pass_key

@@ -1,7 +1,7 @@
-"""Access passes: short tokens that say what a user may use, for checks without us.
+"""Access passes: short tokens that say what a user may use, for offline checks.
 
 Rule 1: a pass is signed with Ed25519 by the first key of the set. All keys of the set
-        are published, so that a key is known before it signs, and after that.
+        are published: a key before it signs, and after it no longer does.
 Rule 2: only public parts are published.
 """
 
@@ -28,14 +28,14 @@ from payments_core.access_pass import AccessPass, PublishedKey
 from payments_core.errors import InvalidValue, PassesNotOffered
 
 ALGORITHM: Final = "EdDSA"
-# What the header says that it is: never a bearer token of ours.
+# The `typ` of the header: it is never that of a bearer token.
 TYPE: Final = "access-pass+jwt"
 AUDIENCE: Final = "access-pass"
 
 
 @attrs.frozen(eq=False)
 class PassKeys:
-    """The keys of a deployment that sign passes; `signing` is the first one's."""
+    """The keys of a deployment that sign passes; `signing` is the first key."""
 
     keys: KeySet
     first: Key
@@ -43,10 +43,10 @@ class PassKeys:
 
     @classmethod
     def from_jwks(cls, text: str) -> Self:
-        """Read a JWK Set of Ed25519 keys; the first one has its private part.
+        """Read a JWK Set of Ed25519 keys; the first must have its private part.
 
         Raises:
-            InvalidValue: it is something else (see `KeySet.from_jwks`).
+            InvalidValue: the text is something else (see `KeySet.from_jwks`).
         """
         try:
             keys = KeySet.from_jwks(text)
@@ -63,7 +63,7 @@ class PassKeys:
 
     @property
     def published(self) -> Sequence[PublishedKey]:
-        """Return the public parts of all keys, in their order."""
+        """Return the public parts of all keys, in order."""
         return [_published(it) for it in self.keys.keys.values()]
 
 
@@ -103,13 +103,13 @@ class PassSigning:
 
 
 def add_pass_key(kid: str, text: str | None = None) -> str:
-    """Return a key set with one fresh private key more, which is the last.
+    """Return a key set with one more fresh private key, which is last.
 
-    The other keys are those of `text`, as they are there; without it there are none.
+    The other keys are those of `text`, unchanged; without it there are none.
 
     Raises:
-        InvalidValue: the id is not 1 to 64 of `A-Z a-z 0-9 _ -`, or there is such a
-            key already, or the text is no key set of passes.
+        InvalidValue: the id is not 1 to 64 of `A-Z a-z 0-9 _ -`, or is already in use,
+            or the text is not a key set of passes.
     """
     if KID.fullmatch(kid) is None:
         raise InvalidValue("kid", "not 1 to 64 of A-Z a-z 0-9 _ -")

@@ -1,13 +1,13 @@
-"""Keys that are at an address: read now and then, and kept while it does not answer.
+"""Keys at an address: fetched periodically, and cached while it does not answer.
 
-Rule 1: they are read every 5 minutes, and every 30 s while they cannot be.
-Rule 2: a token may ask for them once in 30 s, whatever tokens say: one that names an
-        unknown key, or comes before there is any. One reading answers all who wait.
-        Only so many wait, for anybody may write such a token and a slow address takes
-        5 s: the others are refused at once.
-Rule 3: a key that left the document is retired at once; one that came verifies at once.
-Rule 4: while they cannot be read, those of the last time are good for a day. Then there
-        are none.
+Rule 1: keys are fetched every 5 minutes, and every 30 s after a failure.
+Rule 2: a token may trigger a fetch at most once in 30 s, whatever tokens say: a token
+        that names an unknown key, or arrives before there are any keys. All waiting
+        requests share one fetch. Their number is limited, because anybody can write
+        such a token and a slow address takes 5 s: the others are refused at once.
+Rule 3: a key that left the document is retired at once; a new key verifies at once.
+Rule 4: while keys cannot be fetched, the last ones are valid for a day. After that
+        there are none.
 """
 
 import asyncio
@@ -33,21 +33,21 @@ WAITING_MAX: Final = 16
 
 
 class FetchListener:
-    """Hears what comes of reading; this one ignores it."""
+    """Receives the results of fetches; this one ignores them."""
 
     def replaced(self, name: str, published: PublishedKeys) -> None:
-        """There are other keys than before."""
+        """Handle that the keys changed."""
 
     def failed(self, name: str, reason: str, *, is_over: bool) -> None:
-        """They cannot be read, for the first time; `is_over`: or for too long."""
+        """Handle a first failed fetch; `is_over`: or keys that are too old now."""
 
 
 @attrs.define(eq=False)
 class FetchedKeys:
     """The `KeySource` of an address; `name` is the setting that has it.
 
-    `waiting_max` tokens wait for a reading at most. `failures_total` counts the times
-    that it could not be read.
+    At most `waiting_max` tokens wait for a fetch. `failures_total` counts failed
+    fetches.
     """
 
     name: str
@@ -67,11 +67,11 @@ class FetchedKeys:
 
     @property
     def age_s(self) -> float | None:
-        """Return how long ago they were read; None if never."""
+        """Return the age of the keys; None if there are none."""
         return None if self._read_at is None else self._monotonic() - self._read_at
 
     async def refresh(self) -> bool:
-        """Read them because a token asks, if none did lately; say if they changed.
+        """Fetch the keys for a token, if none did lately; return whether they changed.
 
         Raises:
             TooManyWait: `waiting_max` others wait already.
@@ -92,15 +92,15 @@ class FetchedKeys:
         return self.current is not before
 
     async def read(self) -> None:
-        """Read them, or wait for who does already."""
+        """Fetch the keys, or wait for the fetch in progress."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read())
             self._reading.add_done_callback(self._end)
-        # Who gives up waiting ends nothing for the others.
+        # A cancelled caller does not cancel the fetch for the others.
         await asyncio.shield(self._reading)
 
     async def keep_reading(self) -> None:
-        """Read them at their times, until it is cancelled."""
+        """Fetch the keys periodically, until cancelled."""
         while True:
             self._expire()
             await self.read()
@@ -108,7 +108,7 @@ class FetchedKeys:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """End what reads before the loop does."""
+        """Cancel a fetch in progress before the event loop ends."""
         try:
             yield
         finally:
@@ -126,7 +126,7 @@ class FetchedKeys:
             if document == self._document and self.current is not None:
                 published = None
             else:
-                # Trying whether a key can be guessed takes some milliseconds.
+                # Checking whether a key can be guessed takes some milliseconds.
                 published = await asyncio.to_thread(read_published, document)
         except (FetchError, InvalidValue) as error:
             self._fail(getattr(error, "reason", str(error)))

@@ -1,7 +1,7 @@
 """Tokens of several issuers: users', and those of a cluster's services.
 
-Rule 1: a token is judged by the issuer that it names, by that one's keys only. Who it
-        names is no claim yet: it only picks one of those that are configured.
+Rule 1: a token is verified only with the keys of the issuer that it names. That name is
+        not trusted: it only selects one of the configured issuers.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ class IssuersVerifier:
         """Check a bearer token's signature and claims.
 
         Raises:
-            InvalidToken: anything is wrong with it.
-            KeysUnavailable: there are no keys of its issuer now.
+            InvalidToken: the token is not valid.
+            KeysUnavailable: its issuer has no keys now.
         """
         for verifier in self.verifiers:
             token = verifier.recall(text)
@@ -34,7 +34,7 @@ class IssuersVerifier:
         for verifier in self.verifiers:
             if verifier.issuer == issuer:
                 return verifier.verify(text)
-        raise InvalidToken("of another issuer")
+        raise InvalidToken("from another issuer")
 
     async def refresh_keys(self, issuer: str) -> bool:
         for verifier in self.verifiers:

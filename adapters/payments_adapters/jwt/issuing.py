@@ -1,4 +1,4 @@
-"""Tokens as the users micro-service makes them, for development and tests."""
+"""Tokens as the users micro-service issues them, for development and tests."""
 
 import json
 from collections.abc import Iterable
@@ -23,13 +23,13 @@ def issue(  # noqa: PLR0913  # a token's claims, one by one and by name
     lifetime: timedelta,
     jti: str,
 ) -> str:
-    """Sign a token with the first key that can, as RFC 9068 has it.
+    """Sign a token with the first key that can, as in RFC 9068.
 
-    `at` is aware and counts in whole seconds, as does `lifetime`.
+    `at` has a time zone; only whole seconds of it and of `lifetime` count.
 
     Raises:
-        InvalidValue: no key can sign, or a verifier would not take the token for
-            what it was meant to be.
+        InvalidValue: no key can sign, or a verifier would not accept the token as
+            intended.
     """
     issued_s = int(at.timestamp())
     claims: dict[str, str | int] = {
@@ -73,7 +73,7 @@ def _jti(jti: str) -> str:
 
 
 def _scope(scopes: Iterable[str]) -> str:
-    # One scope with a space in it would come back as two.
+    # A scope with a space in it would be read as two.
     names = sorted(set(scopes))
     if any(not name or " " in name for name in names):
         raise InvalidValue("scopes", "a scope is empty or has a space in it")

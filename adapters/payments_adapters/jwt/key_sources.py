@@ -1,4 +1,4 @@
-"""Where a verifier has its keys from: those that are current, at any moment."""
+"""Where a verifier gets its keys: those that are current at any time."""
 
 from typing import Protocol
 
@@ -8,31 +8,31 @@ from payments_adapters.jwt.keys import KeySet
 
 
 class TooManyWait(Exception):  # noqa: N818  # not a failure: others wait already
-    """Keys are being read, and no more may wait for them."""
+    """Keys are being fetched, and no more callers may wait for them."""
 
 
 class KeySource(Protocol):
     @property
     def current(self) -> KeySet | None:
-        """The keys to verify with now; None if there are none that may be trusted.
+        """The keys to verify with now; None if no key may be trusted.
 
-        Another set is another object: what was verified with the one before is
+        A changed set is another object: a token verified with the previous set is
         verified again.
         """
 
     async def refresh(self) -> bool:
-        """Read the keys anew, if that may be done now; say whether they changed.
+        """Fetch the keys anew, if that is allowed now; return whether they changed.
 
-        A token asks for it, so it is done seldom, whatever tokens say.
+        Tokens trigger it, so it is done rarely, whatever tokens say.
 
         Raises:
-            TooManyWait: it is under way, and so many wait for it that no more may.
+            TooManyWait: a fetch is in progress, and too many callers wait for it.
         """
 
 
 @attrs.define(eq=False)
 class HeldKeys:
-    """Keys that somebody else replaces, if anybody does: of a variable or a file."""
+    """Keys that are replaced from outside, if at all: of a variable or a file."""
 
     current: KeySet | None
 
@@ -41,5 +41,5 @@ class HeldKeys:
 
 
 def source_of(keys: KeySet | KeySource) -> KeySource:
-    """Return keys that never change as a source; a source is one already."""
+    """Return fixed keys as a source; a source is returned unchanged."""
     return HeldKeys(keys) if isinstance(keys, KeySet) else keys

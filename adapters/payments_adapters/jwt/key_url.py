@@ -1,10 +1,10 @@
-"""Reads an issuer's keys from the address that the settings name.
+"""Fetches an issuer's keys from the address that the settings name.
 
-Rule 1: the address is https; in development a loopback one may be http. No redirect is
-        followed and no proxy used, so nobody else is asked.
-Rule 2: one deadline, from the look-up of the name to the last byte, and 64 KiB at most.
-Rule 3: what a file says (whom to trust, the pod's own token) is read each time: others
-        replace it. The token goes to this address alone, and no error shows it.
+Rule 1: the address is https; in development a loopback address may be http. No redirect
+        is followed and no proxy used, so no other host is contacted.
+Rule 2: one deadline from the DNS look-up to the last byte, and at most 64 KiB.
+Rule 3: files (the CA, the pod's own token) are read each time: others replace them. The
+        token goes to this address alone, and no error shows it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from payments_core.errors import InvalidValue
 
 FETCH_S: Final = 5.0
 _PORT_MAX: Final = 65_535
-# Said in full rather than parsed: parsers disagree about "@", "\\", "#" and tabs.
+# Matched in full rather than parsed: parsers disagree about "@", "\\", "#" and tabs.
 _REST: Final = r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 _HTTPS: Final = re.compile(
     rf"https://(?:[A-Za-z0-9.-]{{1,253}}|\[[0-9a-f:.]+\]){_REST}"
@@ -31,50 +31,50 @@ _HTTPS: Final = re.compile(
 _LOOPBACK: Final = re.compile(rf"http://(?:127\.0\.0\.1|localhost|\[::1\]){_REST}")
 _VISIBLE: Final = re.compile(r"[!-~]{1,16384}")
 _HEADERS: Final = {
-    # A cluster answers 406 to who takes plain JSON alone.
+    # A cluster answers 406 to a request that accepts plain JSON alone.
     "Accept": "application/jwk-set+json, application/json",
-    # Packed, a little could be a lot.
+    # A small compressed answer could expand to a large one.
     "Accept-Encoding": "identity",
     "User-Agent": "payments-gateway",
 }
 
 
 class FetchError(Exception):
-    """The keys could not be read; its text says why, and shows no secret."""
+    """The keys could not be fetched; the text says why, and shows no secret."""
 
 
 def check_key_url(text: str, *, loopback: bool) -> str:
-    """Return the address if keys may be read from it; over http only from loopback.
+    """Return the address if keys may be fetched from it; over http only from loopback.
 
     Raises:
-        InvalidValue: they may not.
+        InvalidValue: they may not be fetched from it.
     """
     match = _HTTPS.fullmatch(text) or (loopback and _LOOPBACK.fullmatch(text)) or None
     if match is None or int(match["port"] or 0) > _PORT_MAX:
-        besides = ", or an http:// one of this machine" if loopback else ""
+        besides = ", or an http:// one on this machine" if loopback else ""
         raise InvalidValue("keys_url", f"not an https:// address{besides}")
     return text
 
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Read whom we trust once a process: that takes 20 ms."""
+    """Read the trusted CAs once per process: that takes 20 ms."""
     return httpx.create_ssl_context()
 
 
 @attrs.frozen
 class KeyUrl:
-    """An address of keys; a cluster's wants its own CA, and the pod's token."""
+    """An address of keys; a cluster's needs its own CA, and the pod's token."""
 
     url: str
     ca_file: Path | None = None
     token_file: Path | None = None
 
     async def fetch(self) -> bytes:
-        """Return the document, whatever it is.
+        """Return the document, unparsed.
 
         Raises:
-            FetchError: there was no answer within 5 s, or another one.
+            FetchError: there was no answer within 5 s, or the status is not 200.
         """
         try:
             async with asyncio.timeout(FETCH_S):
@@ -116,7 +116,7 @@ class KeyUrl:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise FetchError(f"its token file cannot be read: {reason}") from None
         if _VISIBLE.fullmatch(token) is None:
-            # An HTTP library would quote it.
+            # An HTTP library would quote it in its error.
             raise FetchError("its token file does not hold a token")
         return {"Authorization": f"Bearer {token}"}
 

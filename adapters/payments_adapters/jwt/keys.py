@@ -1,9 +1,9 @@
 """Which keys may sign a token, and how (RFC 7517).
 
 Rule 1: the algorithm belongs to the key. A token names a key, never how to check it.
-Rule 2: a key we cannot use stops the start; it is not skipped. (Of what others publish
-        see `published_keys`.)
-Rule 3: no error and no repr shows more of a key than its id and its algorithm.
+Rule 2: a key that we cannot use stops the start; it is not skipped. (For keys that
+        others publish see `published_keys`.)
+Rule 3: no error or repr shows more of a key than its id and its algorithm.
 """
 
 import base64
@@ -29,7 +29,7 @@ KEYS_MAX: Final = 32
 KEY_SET_BYTES_MAX: Final = 64 * 1024
 SECRET_BYTES_MIN: Final = 32
 RSA_BITS_MIN: Final = 2048
-# Enforcing the length once more costs nothing, should a key come past `from_jwks`.
+# The length is enforced again, for a key that did not come through `from_jwks`.
 SIGNATURES: Final = PyJWS(options={"enforce_minimum_key_length": True})
 
 KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -49,7 +49,7 @@ KINDS: Final = MappingProxyType(
 
 @attrs.frozen(eq=False)
 class Key:
-    """One key; `signing` is None where only the public part is known."""
+    """One key; `signing` is None if only the public part is known."""
 
     kid: str
     alg: str
@@ -58,7 +58,7 @@ class Key:
 
     @property
     def fingerprint(self) -> bytes:
-        """What two keys have in common if each verifies what the other one signs."""
+        """Equal for two keys if each verifies what the other one signs."""
         if isinstance(self.verifying, bytes):
             public = self.verifying
         else:
@@ -70,7 +70,7 @@ class Key:
 
 @attrs.frozen(eq=False)
 class KeySet:
-    """Keys by their id, in the order of the document."""
+    """Keys by id, in the order of the document."""
 
     keys: Mapping[str, Key]
 
@@ -79,13 +79,13 @@ class KeySet:
         """Read a JWK Set of 1 to 32 keys, at most 64 KiB.
 
         Each key carries a `kid` of its own and an `alg`: HS256 (32 bytes or more),
-        RS256 (2048 bits or more), ES256 or EdDSA (Ed25519). Of a private key the
-        public part verifies. A key that protects nothing is refused (`weak_keys`), and
-        one that is there twice: retiring one of its names would retire nothing.
+        RS256 (2048 bits or more), ES256 or EdDSA (Ed25519). The public part of a
+        private key verifies. A weak key is refused (`weak_keys`), and so is a key that
+        appears twice: retiring one of its names would have no effect.
 
         Raises:
-            InvalidValue: it is something else; the reason names the key by its
-                `kid`, or by its place where that cannot be read.
+            InvalidValue: the text is something else; the reason names the key by its
+                `kid`, or by its place if the `kid` cannot be read.
         """
         keys = [_read(at, jwk) for at, jwk in enumerate(_listed(text))]
         by_kid = {key.kid: key for key in keys}
@@ -104,7 +104,7 @@ class KeySet:
 
 
 def generate_jwks(kid: str) -> str:
-    """Make a key set with one fresh HS256 key, for development.
+    """Generate a key set with one fresh HS256 key, for development.
 
     Raises:
         InvalidValue: the id is not 1 to 64 of `A-Z a-z 0-9 _ -`.
@@ -117,10 +117,10 @@ def generate_jwks(kid: str) -> str:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object as RFC 8259 means it: no NaN, no name twice.
+    """Parse a JSON object strictly as in RFC 8259: no NaN, no duplicate name.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text is something else.
     """
     try:
         value = json.loads(
@@ -134,7 +134,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two parsers may disagree on which of two equal names counts.
+    # Parsers disagree on which of two equal names counts.
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name appears twice")
@@ -155,8 +155,8 @@ def _listed(text: str) -> list[Any]:
 
 
 def _keys_member(text: str) -> object:
-    # A parser's error holds the document. It ends here, and what is raised later
-    # does not even have it as its context.
+    # A parser's error contains the document. It is dropped here, so that a later
+    # error does not have it as its context.
     try:
         return json_object(text).get("keys")
     except ValueError:
@@ -179,10 +179,10 @@ def _read(at: int, jwk: object) -> Key:
 
 
 def read_key(kid: str, alg: str, jwk: Mapping[str, Any]) -> Key:
-    """Read what a key of a known algorithm is made of.
+    """Read the key material of a key with a known algorithm.
 
     Raises:
-        InvalidValue: it cannot be read, or protects nothing.
+        InvalidValue: the key cannot be read, or is weak.
     """
     match material := _material(jwk, alg):
         case None:
@@ -202,13 +202,13 @@ def read_key(kid: str, alg: str, jwk: Mapping[str, Any]) -> Key:
 
 
 def _material(jwk: Mapping[str, Any], alg: str) -> VerifyingKey | SigningKey | None:
-    # PyJWT skips letters that are not base64url, and would read another key.
+    # PyJWT skips characters that are not base64url, and would read another key.
     numbers = [jwk[name] for name in _NUMBERS if name in jwk]
     if not all(isinstance(one, str) and _BASE64URL.fullmatch(one) for one in numbers):
         return None
     algorithm = SIGNATURES.get_algorithm_by_name(alg)
     try:
-        # Preparing refuses a secret that is really somebody's public key.
+        # PyJWT refuses a secret that is really a public key.
         return algorithm.prepare_key(algorithm.from_jwk(dict(jwk)))  # type: ignore[no-any-return]  # PyJWT says Any
     except Exception:  # noqa: BLE001  # many kinds, and some of them show the key
         return None

@@ -1,12 +1,12 @@
-"""Keys that an issuer publishes at an address, for everybody (RFC 7517, section 5).
+"""Keys that an issuer publishes at a public address (RFC 7517, section 5).
 
-Rule 1: what is not for us is passed over: keys to encrypt with, of other algorithms or
+Rule 1: keys that we cannot use are skipped: for encryption, of other algorithms or
         curves, without a name, too short, weak, or damaged.
-Rule 2: no secret is taken from there. A symmetric key is passed over, and a private one
-        is refused with its public part: who has read it can sign.
-Rule 3: where a key says no algorithm, its kind does: RSA is RS256, P-256 is ES256,
+Rule 2: no secret is accepted from there. A symmetric key is skipped. A private key is
+        refused together with its public part: anybody who has read it can sign.
+Rule 3: if a key names no algorithm, its kind does: RSA is RS256, P-256 is ES256,
         Ed25519 is EdDSA.
-Rule 4: without one key for us, or with two under one name, it is no set of keys.
+Rule 4: a document without a usable key, or with two under one name, is refused.
 """
 
 import re
@@ -27,25 +27,26 @@ from payments_adapters.jwt.keys import (
 )
 from payments_core.errors import InvalidValue
 
-# Others name their keys as they like: Amazon with a "+", "/" and "=".
+# Other issuers name their keys freely: Amazon with a "+", "/" and "=".
 _KID: Final = re.compile(r"[A-Za-z0-9._:~+/=-]{1,128}")
-# RFC 7518, section 6, and RFC 8037, section 2: the private ones of an asymmetric key.
+# RFC 7518, section 6, and RFC 8037, section 2: the private parameters of an asymmetric
+# key.
 _PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi", "oth")
 
 
 @attrs.frozen
 class PublishedKeys:
-    """The keys that are for us, and the names of those whose private part is out."""
+    """The usable keys, and the names of keys whose private part is published."""
 
     keys: KeySet
     leaked: tuple[str, ...]
 
 
 def read_published(document: bytes) -> PublishedKeys:
-    """Read a JWK Set of somebody else, at most 64 KiB; up to 32 keys are for us.
+    """Read another issuer's JWK Set, at most 64 KiB, with up to 32 usable keys.
 
     Raises:
-        InvalidValue: it is something else, or has no key for us.
+        InvalidValue: the document is something else, or has no usable key.
     """
     usable: dict[str, Key] = {}
     leaked: list[str] = []
@@ -92,7 +93,7 @@ def _kid(jwk: object) -> str | None:
 
 
 def _algorithm(jwk: Mapping[str, Any]) -> str | None:
-    """Return the algorithm of a key; None if it is not for us."""
+    """Return the algorithm of a key; None if we cannot use it."""
     kind = jwk.get("kty"), jwk.get("crv")
     found = (alg for alg, known in KINDS.items() if known == kind and kind[0] != "oct")
     alg = next(found, None)

@@ -1,4 +1,4 @@
-"""Tokens that were verified a moment ago, by their text."""
+"""Tokens that were verified recently, by their text."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -10,8 +10,8 @@ from payments_adapters.jwt.keys import KeySet
 from payments_core.tokens import Token
 
 REMEMBERED_BYTES_MAX: Final = 8 * 1024 * 1024
-# What one costs besides its text, and what each of its scopes does. Measured as more
-# than that, a test fails.
+# The memory that a token takes besides its text, and that each of its scopes takes. A
+# test fails if it measures more.
 ENTRY_BYTES: Final = 1_536
 SCOPE_BYTES: Final = 192
 
@@ -27,13 +27,13 @@ class _Remembered:
 
 @attrs.define(eq=False)
 class RememberedTokens:
-    """Verified tokens, in 8 MiB of memory at most; the oldest go first.
+    """Verified tokens, in 8 MiB of memory at most; the oldest are removed first.
 
-    That is some 4,000 of a usual length (700 bytes), and of the longest (8 KiB) 800.
-    One holds from the moment on at which it was verified: a clock that was set back
-    gets the whole check again, `iat` and `nbf` included. And it holds as long as the
-    keys are the very set that it was verified with: with another one, all are verified
-    again.
+    That is some 4,000 of a usual length (700 bytes), and 800 of the longest (8 KiB). A
+    remembered token is not used before the time at which it was verified: if the clock
+    was set back, the whole check runs again, `iat` and `nbf` included. It is used only
+    with the key set that it was verified with: after a change of keys, all tokens are
+    verified again.
     """
 
     _kept: OrderedDict[str, _Remembered] = attrs.field(init=False, factory=OrderedDict)

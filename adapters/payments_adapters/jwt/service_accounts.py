@@ -4,11 +4,12 @@ Their tokens are the projected ones of pods (TokenRequest API): `aud` is a list,
 is `system:serviceaccount:<namespace>:<name>`, and the claim `kubernetes.io` names both
 again, with the pod. There is no `typ`, and before Kubernetes 1.30 no `jti`.
 
-Rule 1: what a service account may do stands in our settings. The token says who it is.
-Rule 2: one that the settings do not name is refused as if its token were bad (401):
-        nothing of ours is asked for it.
-Rule 3: a token without `kubernetes.io`, or one where that names another account than
-        `sub` does, is none that the cluster gave to a pod.
+Rule 1: our settings define what a service account may do. The token says only who it
+        is.
+Rule 2: a service account that the settings do not name is refused like an invalid token
+        (401), before any query.
+Rule 3: a token without `kubernetes.io`, or whose `kubernetes.io` names another account
+        than `sub`, is not one that the cluster gave to a pod.
 """
 
 import re
@@ -24,7 +25,7 @@ from payments_core.identity import UserId, user_id
 ACCOUNTS_MAX: Final = 100
 SCOPES: Final = (ADMIN_SCOPE, READ_SCOPE, FEED_SCOPE)
 _PREFIX: Final = "system:serviceaccount:"
-# RFC 1123: a namespace is a label, a service account's name may have several.
+# RFC 1123: a namespace is a label, a service account's name may have several labels.
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ACCOUNT: Final = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL})*)")
 
@@ -39,11 +40,11 @@ class ServiceAccounts:
     def from_text(cls, text: str) -> Self:
         """Read `namespace/name=scope scope; namespace/name=scope`.
 
-        A line break does for a semicolon.
+        A line break is as good as a semicolon.
 
         Raises:
-            InvalidValue: it is something else, names a service account twice, or a
-                scope that there is not.
+            InvalidValue: the text is something else, names a service account twice, or
+                names an unknown scope.
         """
         entries = [it.strip() for it in re.split(r"[;\n]", text) if it.strip()]
         if not 1 <= len(entries) <= ACCOUNTS_MAX:
@@ -58,7 +59,7 @@ class ServiceAccounts:
 
     @property
     def text(self) -> str:
-        """Return what says this."""
+        """Return the text that `from_text` reads as this."""
         entries = {
             subject.removeprefix(_PREFIX).replace(":", "/"): " ".join(sorted(scopes))
             for subject, scopes in self.scopes.items()
@@ -69,7 +70,7 @@ class ServiceAccounts:
         """Return what the service account of these claims may do.
 
         Raises:
-            InvalidToken: it is none that the settings name.
+            InvalidToken: the settings do not name it.
         """
         match claims:
             case {

@@ -1,13 +1,14 @@
 """A bearer token, from its text to the claims we rely on (RFC 7519, RFC 9068).
 
 Rule 1: a text has one spelling: three base64url parts, without padding.
-Rule 2: of the header only `alg`, `kid` and `typ` exist. `kid` picks the key; `alg`
-        has to repeat what the key is for.
-Rule 3: no claim is read before the signature holds. (Of several issuers, `iss` picks
-        whose keys have to have made it: see `issuers`.)
-Rule 4: claims are of the very type the RFC gives them. True is no number, "1" no time.
-Rule 5: whatever is wrong, the answer is `InvalidToken`, and it repeats no input. Only
-        where there are no keys it is `KeysUnavailable`: nothing is known of the token.
+Rule 2: the header may have only `alg`, `kid` and `typ`. `kid` picks the key; `alg` must
+        repeat the key's algorithm.
+Rule 3: no claim is read before the signature is verified. (With several issuers, `iss`
+        only selects whose keys must have made it: see `issuers`.)
+Rule 4: claims must have exactly the type that the RFC gives. True is not a number, "1"
+        not a time.
+Rule 5: for every fault the error is `InvalidToken`, and it repeats no input. Only if
+        there are no keys it is `KeysUnavailable`: nothing is known about the token.
 """
 
 import base64
@@ -32,7 +33,7 @@ from payments_core.tokens import Token
 
 TOKEN_LENGTH_MAX: Final = 8 * 1024
 JTI: Final = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
-# The year 2100. Later moments are mistakes, and some do not fit a datetime.
+# The year 2100. Later times are mistakes, and some do not fit a datetime.
 EPOCH_S_MAX: Final = 4_102_444_800
 REMEMBERED_FOR: Final = timedelta(seconds=60)
 
@@ -45,14 +46,14 @@ _TYPES: Final = frozenset({"jwt", "at+jwt"})
 class JwtVerifier:
     """The `TokenVerifier` of one issuer's tokens for one audience.
 
-    `max_age` is the longest life a token may be given. `leeway_s` is how far the
-    issuer's clock may be from ours, either way. With `service_accounts` the issuer is a
-    Kubernetes cluster, and a token is a service's.
+    `max_age` is the longest lifetime that a token may have. `leeway_s` is how far the
+    issuer's clock may be from ours, in either direction. With `service_accounts` the
+    issuer is a Kubernetes cluster, and a token is a service's.
 
-    A verified text is remembered for a minute, because a signature costs dozens of
-    look-ups (see `RememberedTokens`), and as long as the keys are those that it was
-    verified with. Time is checked again on every call; revocation is elsewhere, and is
-    asked on every request.
+    A verified token is remembered for a minute, because a signature costs dozens of
+    look-ups (see `RememberedTokens`), while the keys are those that it was verified
+    with. Times are checked again on every call; revocation is checked elsewhere, on
+    every request.
     """
 
     keys: KeySource = attrs.field(converter=source_of)
@@ -70,7 +71,7 @@ class JwtVerifier:
         """Check a bearer token's signature and claims.
 
         Raises:
-            InvalidToken: anything is wrong with it.
+            InvalidToken: the token is not valid.
             KeysUnavailable: there are no keys now.
         """
         now = self.clock()
@@ -81,14 +82,14 @@ class JwtVerifier:
         return token
 
     def recall(self, text: str) -> Token | None:
-        """Return a token that was verified a moment ago; None if it has to be."""
+        """Return a token that was verified recently; None if it must be verified."""
         return self._remembered.find(text, self.clock(), self.keys.current)
 
     async def refresh_keys(self, issuer: str) -> bool:
-        """Read the issuer's keys anew, if that may be done now: see `KeySource`.
+        """Fetch the issuer's keys anew, if that is allowed now: see `KeySource`.
 
         Raises:
-            KeysUnavailable: too many wait for them already.
+            KeysUnavailable: too many callers wait for them already.
         """
         try:
             return issuer == self.issuer and await self.keys.refresh()
@@ -114,12 +115,12 @@ class JwtVerifier:
             raise KeysUnavailable(self.issuer)
         kid = header.get("kid")
         if not isinstance(kid, str):
-            raise InvalidToken("it names no key of ours")
+            raise InvalidToken("it names no known key")
         key = keys.find(kid)
         if key is None:
-            raise InvalidToken("it names no key of ours", unknown_key_of=self.issuer)
+            raise InvalidToken("it names no known key", unknown_key_of=self.issuer)
         if header.get("alg") != key.alg:
-            raise InvalidToken("another algorithm than its key's")
+            raise InvalidToken("its algorithm is not its key's")
         return key
 
     def _token(self, claims: Mapping[str, Any], text: str, now: datetime) -> Token:
@@ -127,7 +128,7 @@ class JwtVerifier:
         issued_s, expires_s = _epoch_s(claims, "iat"), _epoch_s(claims, "exp")
         not_before_s = _epoch_s(claims, "nbf") if "nbf" in claims else issued_s
         if not 1 <= expires_s - issued_s <= self.max_age.total_seconds():
-            raise InvalidToken("it lives too long, or not at all")
+            raise InvalidToken("its lifetime is too long, or not positive")
         if now.timestamp() >= expires_s + self.leeway_s:
             raise InvalidToken("expired")
         if now.timestamp() < max(issued_s, not_before_s) - self.leeway_s:
@@ -143,7 +144,7 @@ class JwtVerifier:
             return attrs.evolve(
                 known, jti=_jti(claims), email=_email(claims), scopes=_scopes(claims)
             )
-        # Its own words on scopes and e-mails count for nothing.
+        # The scopes and e-mail in the token itself are ignored.
         return attrs.evolve(
             known,
             jti=_jti(claims) if "jti" in claims else _digest_of(text),
@@ -153,7 +154,7 @@ class JwtVerifier:
 
     def _require_ours(self, claims: Mapping[str, Any]) -> None:
         if claims.get("iss") != self.issuer:
-            raise InvalidToken("of another issuer")
+            raise InvalidToken("from another issuer")
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if not all(isinstance(one, str) for one in audiences):
@@ -163,10 +164,10 @@ class JwtVerifier:
 
 
 def claimed_issuer(text: str) -> str | None:
-    """Return the issuer that a token names; who that is, is not verified.
+    """Return the issuer that a token names; it is not verified.
 
     Raises:
-        InvalidToken: it is no token.
+        InvalidToken: the text is not a token.
     """
     _header(text)
     part = text.split(".")[1]
@@ -178,7 +179,7 @@ def _signed_claims(text: str, key: Key) -> dict[str, Any]:
     try:
         payload = SIGNATURES.decode(text, key.verifying, algorithms=[key.alg])
     except (PyJWTError, ValueError) as error:
-        raise InvalidToken("the signature does not hold") from error
+        raise InvalidToken("the signature is invalid") from error
     return _object(payload)
 
 
@@ -197,7 +198,7 @@ def _octets(part: str, what: str) -> bytes:
 
 
 def _object(octets: bytes) -> dict[str, Any]:
-    # The parser's error holds the whole text: it is not shown.
+    # The parser's error contains the whole text: it is not chained.
     try:
         return json_object(octets.decode())
     except ValueError:
@@ -222,7 +223,8 @@ def _jti(claims: Mapping[str, Any]) -> str:
 def _digest_of(text: str) -> str:
     """Return an id for a token without one: clusters before Kubernetes 1.30 give none.
 
-    It is made of what is signed: another spelling of the signature is no other token.
+    It is a hash of the signed part: another spelling of the signature gives the same
+    id.
     """
     signed, _, _ = text.rpartition(".")
     return f"sha256:{hashlib.sha256(signed.encode()).hexdigest()}"
@@ -238,8 +240,9 @@ def _user_id(claims: Mapping[str, Any]) -> UserId:
 
 def _email(claims: Mapping[str, Any]) -> Email | None:
     value = claims.get("email")
-    # Without the claim it is verified, for the issuer is ours. One that is not would
-    # register its user, and link to them what somebody else has paid.
+    # Without the claim the e-mail counts as verified: we trust the issuer. An
+    # unverified one would register its user, and link to them what another person has
+    # paid.
     if value is None or claims.get("email_verified", True) is not True:
         return None
     try:
@@ -252,5 +255,6 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     value = claims.get("scope", "")
     if not isinstance(value, str):
         raise InvalidToken("scope is not a string")
-    # Only the space separates (RFC 6749, section 3.3); `split()` knows others.
+    # Only a space separates (RFC 6749, section 3.3); `split()` splits at other
+    # characters too.
     return frozenset(value.split(" ")) - {""}

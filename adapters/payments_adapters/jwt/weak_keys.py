@@ -1,8 +1,8 @@
-"""Keys that can be read, and protect nothing: anybody can sign with them.
+"""Keys that are well-formed but weak: anybody can sign with them.
 
-A library takes every key that its mathematics is defined for. Here are those that no
-generator makes: of a number that can be factored or guessed, of a point of small order
-(RFC 8032, section 5.1), of a secret that nobody drew at random.
+A library accepts every key that its mathematics is defined for. This module refuses
+those that no generator makes: with a number that can be factored or guessed, a point of
+small order (RFC 8032, section 5.1), or a secret that was not drawn at random.
 """
 
 import functools
@@ -30,7 +30,7 @@ SigningKey = bytes | RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 _EXPONENT_MIN: Final = 2**16
 _EXPONENT_MAX: Final = 2**256
 _SMALL_FACTOR_MAX: Final = 2**16
-# How far apart the factors of a modulus are at least: Fermat finds closer ones.
+# The least distance of a modulus's factors: Fermat's method finds closer ones.
 _FERMAT_STEPS: Final = 1_000
 _PRIVATE_NUMBER_MIN: Final = 64
 _P256_BYTES: Final = 32
@@ -39,14 +39,14 @@ _P256_BYTES: Final = 32
 _P: Final = 2**255 - 19
 _L: Final = 2**252 + 27742317777372353535851937790883648493
 _D: Final = -121665 * pow(121666, -1, _P) % _P
-# X, Y, Z, T: x is X / Z, y is Y / Z, and x y is T / Z (RFC 8032, section 5.1.4). To add
-# divides nothing: with divisions a key took ten times as long, each time it is read.
+# X, Y, Z, T: x is X / Z, y is Y / Z, and x y is T / Z (RFC 8032, section 5.1.4). Adding
+# needs no division: with divisions each check of a key took ten times as long.
 _Point = tuple[int, int, int, int]
 _NEUTRAL: Final = (0, 1, 1, 0)
 
 
 def weakness_of(key: VerifyingKey | SigningKey) -> str | None:
-    """Return why a key protects nothing, None if no reason is known."""
+    """Return why a key is weak; None if no reason is known."""
     match key:
         case bytes():
             return weakness_of_secret(key)
@@ -61,7 +61,7 @@ def _weakness_of_private(
 ) -> str | None:
     match key:
         case RSAPrivateKey():
-            # All that is secret in it follows from the modulus.
+            # Its secret parts follow from the modulus.
             return None
         case EllipticCurvePrivateKey():
             number = key.private_numbers().private_value
@@ -110,7 +110,7 @@ def _small_primes_product() -> int:
 
 
 def _has_close_factors(n: int) -> bool:
-    """Say whether Fermat's method factors it at once; of a square, it does."""
+    """Return whether Fermat's method factors it at once, as it does a square."""
     root = math.isqrt(n - 1) + 1
     for half_sum in range(root, root + _FERMAT_STEPS):
         square = half_sum * half_sum - n
@@ -122,7 +122,7 @@ def _has_close_factors(n: int) -> bool:
 @functools.cache
 def _guessed_p256() -> frozenset[int]:
     """Return the `x` of the points whose private numbers are the smallest."""
-    # Of a number and its opposite it is the same.
+    # A number and its opposite have the same `x`.
     return frozenset(
         derive_private_key(number, SECP256R1()).public_key().public_numbers().x
         for number in range(1, _PRIVATE_NUMBER_MIN)
@@ -133,7 +133,7 @@ def _weakness_of_edwards(encoded: bytes) -> str | None:
     point = _decoded(encoded)
     if point is None:
         return "is not a point of its curve"
-    # Of a small order, or with a part of one: signatures hold that nobody made.
+    # Of small order, or with such a component: forged signatures verify.
     if _is_neutral(point) or not _is_neutral(_times(_L, point)):
         return "is a point of another order than its curve's"
     if encoded in _guessed_edwards():
@@ -142,7 +142,7 @@ def _weakness_of_edwards(encoded: bytes) -> str | None:
 
 
 def _decoded(encoded: bytes) -> _Point | None:
-    """Read a point as RFC 8032, section 5.1.3, says; None if it is none."""
+    """Decode a point as in RFC 8032, section 5.1.3; None if it is not a point."""
     number = int.from_bytes(encoded, "little")
     is_odd, y = number >> 255, number & (2**255 - 1)
     if y >= _P:

@@ -1,14 +1,14 @@
-"""A gateway that is not asked too often, nor while it does not answer.
+"""A gateway that is not called too often, or while it does not answer.
 
 Rule 1: all pods share one budget of calls for each endpoint, well below the gateway's
-        own limit: a call that finds it used up is not attempted. A process
-        takes a few calls at once, which it makes within a second, or not at all.
-Rule 2: after several calls in a row without a definite answer none is made for a while;
-        then one call goes first, and what becomes of it decides. The same after the
-        first call whose key was refused, which is told at once.
-Rule 3: what is read in the background leaves half of the budget to the others.
-Rule 4: prices are remembered for a minute: who sells the same thing many times at once
-        asks for it once.
+        own limit: a call that finds it used up is not attempted. A process draws a few
+        calls at a time, and uses them within a second or drops them.
+Rule 2: after several calls in a row without a definite answer, no calls are made for a
+        while; then one trial call decides. The same happens after the first call whose
+        key was refused, which is reported at once.
+Rule 3: background reads leave half of the budget to other calls.
+Rule 4: prices are remembered for a minute: many concurrent operations with the same
+        price fetch it once.
 """
 
 from payments_adapters.rate_limited_gateway.call_budget import (

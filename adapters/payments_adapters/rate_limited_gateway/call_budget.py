@@ -11,7 +11,7 @@ from payments_core.ports import SystemClock
 
 # Stripe allows 25 a second for each endpoint.
 CALLS_PER_S: Final = 15.0
-# What an operation asks of them: who takes calls for one takes them for all.
+# The endpoints that an operation calls: taking calls for one takes them for all.
 ENDPOINTS: Final = (
     "customers",
     "invoices",
@@ -30,26 +30,27 @@ class CallBudget(Protocol):
     async def take(
         self, endpoint: str, *, beside: Sequence[str] = (), per_s: float, now: datetime
     ) -> Mapping[str, int]:
-        """Take calls out of the budgets of endpoints; return how many of each.
+        """Take calls from the budgets of endpoints; return how many of each.
 
-        Of the endpoint one, if there is one, and a few if half of its budget is left;
-        of those beside it a few, if half of theirs is left. A budget fills up by
-        `per_s` a second, to at most as many.
+        From the endpoint's own budget it takes one call if there is one, and a few if
+        half of the budget is left; from each of the other endpoints a few, if half of
+        theirs is left. A budget refills at `per_s` a second, to at most that many.
         """
 
 
 @attrs.frozen
 class TakenCalls:
-    """Calls that this process took out of the budget and has yet to make."""
+    """Calls that this process took from the budget and has not made yet."""
 
     _budget: CallBudget
     _clock: SystemClock
     _ends: dict[str, deque[datetime]] = attrs.field(init=False, factory=dict)
 
     async def use(self, endpoint: str, *, alone: bool = False) -> bool:
-        """Use one up, taken before or now; say whether there was one.
+        """Use up one call, taken before or now; return whether there was one.
 
-        None of other endpoints is taken with it if it is `alone`: no operation asks.
+        If `alone`, no calls of other endpoints are taken with it: this is not an
+        operation.
         """
         now = self._clock()
         if self._used(endpoint, now):

@@ -1,4 +1,4 @@
-"""Whether calls are made: not while the gateway does not answer, nor take our key."""
+"""Whether calls are made: not while the gateway does not answer or refuses our key."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ PAUSE: Final = timedelta(seconds=10)
 class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
-    # One call is let through, to see.
+    # One trial call is allowed.
     HALF_OPEN = "half_open"
 
 
@@ -57,11 +57,11 @@ class CircuitBreaker:
         return BreakerState.HALF_OPEN
 
     def check(self) -> None:
-        """Return if a call may go out.
+        """Return if a call may be made.
 
         Raises:
-            GatewayMisconfigured: the gateway refused our key lately.
-            GatewayNotAttempted: no call is made now.
+            GatewayMisconfigured: the gateway refused our key recently.
+            GatewayNotAttempted: the circuit is open.
         """
         state = self.state
         if state is BreakerState.OPEN or (
@@ -69,14 +69,14 @@ class CircuitBreaker:
         ):
             if self._refuses_key:
                 raise GatewayMisconfigured
-            raise GatewayNotAttempted("it has not answered lately")
+            raise GatewayNotAttempted("it has not answered recently")
 
     @asynccontextmanager
     async def call(self, endpoint: str) -> AsyncIterator[None]:
-        """Let a call through to an endpoint, and learn from it.
+        """Allow a call to an endpoint, and record its result.
 
         Raises:
-            GatewayNotAttempted: no call is made now.
+            GatewayNotAttempted: the circuit is open.
         """
         self.check()
         probe = self.state is BreakerState.HALF_OPEN
@@ -92,21 +92,23 @@ class CircuitBreaker:
             self._answered()
             self.key.refuses(endpoint, error)
             if not error.permission:
-                # Each call would be refused: one now and then sees whether it still is.
+                # Each call would be refused: an occasional trial call shows whether
+                # it still is.
                 self._refuses_key = True
                 self._open_until = self._clock() + PAUSE
             raise
         except Rejected:
-            # A definite no: it answers.
+            # A definite refusal: the gateway answers.
             self._answered()
             self.key.took(endpoint)
             raise
         except GatewayNotAttempted:
-            # Busy, which says nothing of the key.
+            # Rate-limited, which says nothing about the key.
             self._answered()
             raise
         finally:
-            # A caller that goes away before the answer says nothing about the gateway.
+            # A caller that is cancelled before the answer says nothing about the
+            # gateway.
             if probe:
                 self._probing = False
 

@@ -1,4 +1,4 @@
-"""The gateway that holds to the rules of this package."""
+"""The gateway that follows the rules of this package."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,7 +42,7 @@ from payments_core.payment import PaymentId
 from payments_core.ports import PaymentGateway, SystemClock
 from payments_core.subscription import SubscriptionReport
 
-# Where an object of each kind is read.
+# The endpoint from which an object of each kind is read.
 _ENDPOINTS: Final[Mapping[ObjectKind, str]] = MappingProxyType(
     {
         "card": "payment_methods",
@@ -81,7 +81,7 @@ class RateLimitedGateway:
     ) -> AsyncIterator[None]:
         with heard(self._listener, operation) as leaves:
             self.breaker.check()
-            # Of a call that does not leave, the breaker has nothing to learn.
+            # A call that is not sent tells the breaker nothing.
             await self._take(endpoint, alone=alone)
             leaves()
             async with self.breaker.call(endpoint):
@@ -163,7 +163,7 @@ class RateLimitedGateway:
             return await self._gateway.jobs_of(changed)
 
     async def events(self, query: EventQuery) -> ListedEvents:
-        # Page after page it would use up what operations are to find.
+        # Reading page after page would use up the budget of operations.
         async with self._call("events", "events", alone=True):
             return await self._gateway.events(query)
 
@@ -190,7 +190,7 @@ class RateLimitedGateway:
 
 @attrs.frozen
 class SpareGateway(RateLimitedGateway):
-    """The one of a reconciliation: its budget gives what nobody else needs."""
+    """The gateway of a reconciliation: its budget gives only spare calls."""
 
 
 def _endpoint_of(frozen: FrozenRequest) -> str:

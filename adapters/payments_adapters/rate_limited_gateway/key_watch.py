@@ -1,7 +1,7 @@
-"""Whether the gateway takes our key: it does until it says no, and again once it does.
+"""Whether the gateway accepts our key: until it refuses, and again once it accepts.
 
-Rule 1: a key that is refused is refused for everything, a permission for one endpoint.
-Rule 2: it is told at once, and again every minute for as long as it lasts.
+Rule 1: a refused key is refused for everything, a missing permission for one endpoint.
+Rule 2: it is reported at once, and again every minute while it lasts.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ KEY: Final = "key"
 
 
 def _ignore(_: str, __: str) -> None:
-    """Drop it: no listener was given."""
+    """Do nothing: no listener was given."""
 
 
 @attrs.define
 class KeyWatch:
-    """`on_refused` hears of what is refused (`KEY`, or an endpoint) and why."""
+    """`on_refused` is called with what is refused (`KEY`, or an endpoint) and why."""
 
     _clock: SystemClock
     on_refused: Callable[[str, str], None] = _ignore
@@ -38,18 +38,18 @@ class KeyWatch:
 
     @property
     def trouble(self) -> str | None:
-        """Say what is refused, in a few words; None if nothing is."""
+        """Return what is refused, in a few words; None if nothing is."""
         if not self._refused:
             return None
         what = next(iter(self._refused))
         return self._refused[what] + ("" if what == KEY else f" ({what})")
 
     def took(self, endpoint: str) -> None:
-        """Note that the gateway answered what was asked of an endpoint."""
+        """Note that the gateway answered a call to an endpoint."""
         if self._refused:
             self._forget(KEY)
-            # When it was told stays known: a key that may read and not write is taken
-            # and refused in turn.
+            # The time of the report is kept: a key that may read and not write is
+            # accepted and refused in turn.
             self._refused.pop(endpoint, None)
 
     def _forget(self, what: str) -> None:
@@ -57,7 +57,7 @@ class KeyWatch:
         self._told_at.pop(what, None)
 
     def refuses(self, endpoint: str, error: GatewayMisconfigured) -> None:
-        """Note that the gateway refused."""
+        """Note that the gateway refused the key."""
         self.refused_total += 1
         what = endpoint if error.permission else KEY
         if error.permission:

@@ -1,4 +1,4 @@
-"""Who hears of calls to the gateway: metrics, say."""
+"""What is notified of calls to the gateway: metrics, for example."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,24 +6,24 @@ from time import perf_counter
 
 
 class GatewayListener:
-    """Hears of each call; as it is, it does nothing."""
+    """Is notified of each call; this one does nothing."""
 
     def called(
         self, operation: str, error: BaseException | None, seconds: float | None
     ) -> None:
-        """Hear that a call ended, or was not made; None: it was answered.
+        """Handle a call that ended, or was not made; None: it was answered.
 
         The seconds are those of the call itself, without the wait for the budget; None:
-        it was not made.
+        the call was not made.
         """
 
     def waited(self, endpoint: str) -> None:
-        """Hear that a call found the budget of an endpoint used up, and waits."""
+        """Handle a call that found the budget of an endpoint used up, and waits."""
 
 
 @contextmanager
 def heard(listener: GatewayListener, operation: str) -> Iterator[Callable[[], None]]:
-    """Tell a listener how a call ends; what is lent is called when it leaves."""
+    """Report to a listener how a call ends; the yielded function marks its start."""
     left_at: float | None = None
 
     def leaves() -> None:

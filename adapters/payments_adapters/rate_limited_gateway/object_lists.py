@@ -1,8 +1,8 @@
-"""Pages of the gateway's lists, read with the calls that nobody else needs.
+"""Pages of the gateway's lists, read with spare calls.
 
-Rule 1: a page is one call out of the budget that all share, of its own endpoint.
-Rule 2: it leaves half of the budget to users' operations: while they use more than
-        that, no page is read.
+Rule 1: a page is one call from the shared budget, of its own endpoint.
+Rule 2: reading pages leaves half of the budget to users' operations: while they use
+        more than that, no page is read.
 """
 
 import asyncio
@@ -25,21 +25,22 @@ from payments_core.identity import CustomerId
 from payments_core.object_lists import CreatedBetween, ObjectList, ObjectPage
 from payments_core.ports import GatewayLists, SystemClock
 
-# As `RateLimitedGateway` calls the endpoint where it reads the same.
+# The names that `RateLimitedGateway` uses for the same endpoints.
 _PAYMENTS: Final = "charges"
 
 
 class SpareCalls(Protocol):
     async def take_spare(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
-        """Take a call out of the budget of an endpoint, if half of it is left.
+        """Take a call from the budget of an endpoint, if half of it is left.
 
-        Say whether it was. A budget fills up by `per_s` a second, to at most as many.
+        Return whether it was taken. A budget refills at `per_s` a second, to at most
+        that many.
         """
 
 
 @attrs.frozen
 class SpareCallBudget:
-    """A `CallBudget` that gives what leaves half of the budget to users' operations."""
+    """A `CallBudget` that leaves half of the budget to users' operations."""
 
     _budget: SpareCalls
 
@@ -51,7 +52,7 @@ class SpareCallBudget:
         per_s: float,
         now: datetime,
     ) -> Mapping[str, int]:
-        """Take one call, and none of the endpoints beside it."""
+        """Take one call, and none of the other endpoints."""
         taken = await self._budget.take_spare(endpoint, per_s=per_s, now=now)
         return {endpoint: 1} if taken else {}
 
@@ -78,7 +79,7 @@ class RateLimitedLists:
         endpoint = _PAYMENTS if list_ is ObjectList.PAYMENTS else list_.value
         with heard(self._listener, operation_of(list_)) as leaves:
             self._breaker.check()
-            # Of a call that does not leave, the breaker has nothing to learn.
+            # A call that is not sent tells the breaker nothing.
             await self._take(endpoint)
             leaves()
             async with self._breaker.call(endpoint):
@@ -93,4 +94,4 @@ class RateLimitedLists:
                 return
             self._listener.waited(endpoint)
             await asyncio.sleep(self._wait_s)
-        raise GatewayNotAttempted("others need all the calls")
+        raise GatewayNotAttempted("other requests need all the calls")

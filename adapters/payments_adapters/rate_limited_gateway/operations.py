@@ -1,4 +1,4 @@
-"""What calls to the gateway are called: in metrics and in traces alike."""
+"""The names of calls to the gateway, in metrics and in traces."""
 
 import re
 from typing import Final
@@ -10,9 +10,9 @@ _CAPITAL: Final = re.compile(r"(?<!^)([A-Z])")
 
 
 def operation_of(asked: GatewayRequest | ObjectList) -> str:
-    """Return what is sent, or listed: `create_customer`, `list_payments`.
+    """Return the name of what is sent or listed: `create_customer`, `list_payments`.
 
-    What else is asked for is called as its method of the port.
+    Any other call has the name of its method of the port.
     """
     if isinstance(asked, ObjectList):
         return f"list_{asked.value}"

@@ -1,4 +1,4 @@
-"""Prices that were fetched a moment ago."""
+"""Prices that were fetched recently."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ PRICE_KEEPS: Final = timedelta(minutes=1)
 
 @attrs.define
 class RememberedPrices:
-    """Prices that were fetched lately; a second caller waits for the same fetch."""
+    """Prices that were fetched recently; a second caller waits for the same fetch."""
 
     _clock: SystemClock
     _known: dict[str, tuple[datetime, asyncio.Task[Price]]] = attrs.field(
@@ -24,17 +24,17 @@ class RememberedPrices:
     )
 
     async def get(self, name: str, find: Callable[[], Awaitable[Price]]) -> Price:
-        """Return a price; what `find` raises is raised and not remembered."""
+        """Return a price; what `find` raises is raised, and not remembered."""
         now = self._clock()
         known = self._known.get(name)
         if known is None or now - known[0] >= PRICE_KEEPS or _failed(known[1]):
             if len(self._known) >= PRICES_MAX:
                 self._known.clear()
             known = (now, asyncio.ensure_future(_awaited(find)))
-            # If all callers go away, a failure is not reported as unhandled.
+            # If all callers are cancelled, a failure is not reported as unhandled.
             known[1].add_done_callback(_failed)
             self._known[name] = known
-        # A caller that goes away does not cancel it for the others.
+        # A cancelled caller does not cancel the fetch for the others.
         return await asyncio.shield(known[1])
 
 

@@ -1,12 +1,12 @@
-"""Which addresses are connected to: public ones, and private ones where it is allowed.
+"""Which addresses may be connected to: public ones, and private ones if allowed.
 
-Rule 1: what an address means is decided, however it is written: an IPv4 address within
-        an IPv6 address counts as itself. Where a network translates by a prefix of its
-        own, whatever IPv4 address may be meant counts.
-Rule 2: link-local addresses (a cloud's metadata is one), multicast, unspecified and
-        reserved ones are never connected to.
-Rule 3: what is not globally routable is connected to only where private addresses are
-        allowed.
+Rule 1: the meaning of an address decides, however it is written: an IPv4 address
+        embedded in an IPv6 address counts as the IPv4 address. If a network translates
+        by a prefix of its own, every IPv4 address that could be meant counts.
+Rule 2: link-local addresses (a cloud's metadata is one), and multicast, unspecified and
+        reserved addresses are never connected to.
+Rule 3: an address that is not globally routable is connected to only if private
+        addresses are allowed.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ import attrs
 from payments_core.deliveries import AT_ONCE
 
 Address = IPv4Address | IPv6Address
-# Returns all addresses of a host, and blocks; an OSError, if it has none.
+# Returns all addresses of a host, and blocks; raises OSError if it has none.
 LookUp = Callable[[str, int], Sequence[str]]
 THREADS: Final = "names of "
 
@@ -40,7 +40,7 @@ _METADATA_V4: Final = [
         "192.0.0.0/24",
         # Alibaba's metadata.
         "100.100.100.200/32",
-        # Azure's WireServer: globally routable, and of the host.
+        # Azure's WireServer: globally routable, but on the host.
         "168.63.129.16/32",
     )
 ]
@@ -62,21 +62,21 @@ _NEVER: Final[Sequence[IPv4Network | IPv6Network]] = [
         )
     ),
 ]
-# What of IPv6 is given out to be routed.
+# The part of IPv6 that is allocated for routing.
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
 _RELAYS_V4: Final = IPv4Network("192.88.99.0/24")
 _DOCUMENTATION_V6: Final = IPv6Network("3fff::/20")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-# RFC 8215: of a network's own, with a prefix of any length of RFC 6052.
+# RFC 8215: a network's own prefix, of any length in RFC 6052.
 _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
-# RFC 7915's translation without a state.
+# Stateless translation (RFC 7915).
 _TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _V4_BITS: Final = 2**32 - 1
 
 
 def refusal_of(text: str, *, allow_private: bool) -> str | None:
-    """Return why an address is not connected to; None if it is."""
+    """Return why an address must not be connected to; None if it may."""
     try:
         address = _meant(ip_address(text))
     except ValueError:
@@ -89,7 +89,7 @@ def refusal_of(text: str, *, allow_private: bool) -> str | None:
 
 
 def _meant(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for, if it is such a one."""
+    """Return the IPv4 address that an IPv6 address stands for, if it does."""
     if isinstance(address, IPv4Address):
         return address
     if address in _COMPATIBLE and not (address.is_loopback or address.is_unspecified):
@@ -101,22 +101,22 @@ def _meant(address: Address) -> Address:
 
 
 def _may_mean_metadata(address: Address) -> bool:
-    """Say whether a network may translate it to what is never connected to."""
+    """Return whether a network may translate it to a forbidden address."""
     if isinstance(address, IPv4Address):
         return False
     if address in _TRANSLATED:
         last = IPv4Address(int(address) & _V4_BITS)
         return any(last in it for it in _NEVER)
-    # Of several readings most are of no sense: only hosts are looked for.
+    # Most of the possible readings are meaningless: only single hosts are checked.
     return address in _LOCAL_NAT64 and any(
         reading in it for reading in _readings(address) for it in _METADATA_V4
     )
 
 
 def _readings(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Return what a prefix of 48, 56, 64 or 96 bits leaves (RFC 6052, 2.2)."""
+    """Yield the IPv4 address behind each length of prefix (RFC 6052, 2.2)."""
     it = address.packed
-    # The ninth byte is never a part of it.
+    # The ninth byte is never part of it.
     for digits in (it[6:8] + it[9:11], it[7:8] + it[9:12], it[9:13], it[12:]):
         yield IPv4Address(digits)
 
@@ -130,17 +130,17 @@ def _is_global(address: Address) -> bool:
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host, as the system orders them."""
+    """Return the addresses of a host, in the system's order."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 @attrs.frozen
 class Resolver:
-    """Looks names up in threads of its own, which may hang and hold up no other.
+    """Resolves names in threads of its own, which may hang without delaying others.
 
-    Nothing ends a look-up that is under way: a name server that does not answer has
-    the thread for as long as the system waits.
+    A look-up in progress cannot be cancelled: if a name server does not answer, the
+    thread is busy for as long as the system waits.
     """
 
     _threads: ThreadPoolExecutor
@@ -152,14 +152,14 @@ class Resolver:
         return cls(ThreadPoolExecutor(AT_ONCE, thread_name_prefix=name), lookup)
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of a host, once there is a thread for it.
+        """Return the addresses of a host, once a thread is free.
 
         Raises:
-            OSError, UnicodeError: it has none.
+            OSError, UnicodeError: the host has no address.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._look_up, host, port)
 
     def close(self) -> None:
-        """Look nothing more up; what is under way is not waited for."""
+        """Start no further look-up; do not wait for one in progress."""
         self._threads.shutdown(wait=False, cancel_futures=True)

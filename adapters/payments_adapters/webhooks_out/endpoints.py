@@ -1,4 +1,4 @@
-"""The file of delivery endpoints: TOML, strict; every fault is named at once."""
+"""The file of delivery endpoints: TOML, strict; all faults are reported at once."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ URL_LENGTH_MAX: Final = 2048
 TIMEOUT_S_MAX: Final = int(TIMEOUT_MAX.total_seconds())
 TIMEOUT_S: Final = 15
 _NAME: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{ENDPOINT_LENGTH_MAX - 1}}}")
-# Said in full rather than parsed: parsers disagree about `@`, `\`, `#` and tabs.
+# Matched in full rather than parsed: parsers disagree about `@`, `\`, `#` and tabs.
 _URL: Final = re.compile(
     r"(https?)://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:[/?](?:(?![\\#])[!-~])*)?)"
@@ -52,14 +52,14 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Return the host as the header has it, with its port if that is another."""
+        """Return the host as the header has it, with a port other than the default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @attrs.frozen(kw_only=True)
 class DeliveryEndpoint:
-    """Where changes are delivered; the first secret signs, and all that follow."""
+    """Where changes are delivered; each of the secrets signs."""
 
     name: str
     target: Target
@@ -72,16 +72,16 @@ class DeliveryEndpoint:
 def read_endpoints(
     text: str, read_file: Callable[[str], str]
 ) -> tuple[DeliveryEndpoint, ...]:
-    """Read a file of endpoints; `read_file` reads a file of a secret.
+    """Read a file of endpoints; `read_file` reads the file of a secret.
 
     Raises:
-        InvalidValue: it cannot be used. The reason names every fault with its place,
-            and shows no secret.
+        InvalidValue: the file cannot be used. The reason names every fault with its
+            place, and shows no secret.
     """
     try:
         given = read_toml(text)
     except TomlError as error:
-        # Where, and not what: a secret may stand there.
+        # The place, and not the content: it may be a secret.
         place = re.search(r"\(at [a-z0-9, ]+\)", str(error))
         raise InvalidValue(
             "", f"not TOML {place[0] if place else ''}".strip()
@@ -97,13 +97,13 @@ def read_endpoints(
 class _Reader:
     read_file: Callable[[str], str]
     faults: list[str] = attrs.field(factory=list)
-    # Whose each secret is.
+    # The owner of each secret.
     _owners: dict[bytes, str] = attrs.field(factory=dict)
 
     def file(self, given: Mapping[str, Any]) -> Iterator[DeliveryEndpoint]:
         for name in given:
             if name != "endpoints":
-                self._fault(name, "unknown; endpoints is what there is")
+                self._fault(name, "unknown; the only table is endpoints")
         tables = given.get("endpoints", {})
         if not isinstance(tables, dict):
             self._fault("endpoints", "not tables: [endpoints.crm]")
@@ -203,14 +203,14 @@ class _Reader:
                 continue
             owner = self._owners.setdefault(key, name)
             if key in found:
-                self._fault(where, "is there twice")
+                self._fault(where, "appears twice")
             elif owner != name:
-                self._fault(where, f"is that of {owner}: each needs one of its own")
+                self._fault(where, f"is that of {owner} too: each needs its own")
             found.append(key)
         values = [table.get(it, []) for it in ("secrets", "secrets_files")]
         lists = [it for it in values if isinstance(it, list)]
         given = sum(len(it) for it in lists)
-        # What is no list is named by its own field.
+        # A value that is not a list is reported under its own field.
         if not given and lists == values:
             self._fault(f"{place}.secrets", "missing (or secrets_files, paths)")
         if given > SECRETS_MAX:
@@ -242,7 +242,7 @@ class _Reader:
 
 
 def _is_host(text: str) -> bool:
-    """Say whether it is a name, or an address as there is one way to write it."""
+    """Return whether it is a name, or an address in its canonical form."""
     try:
         if text.startswith("["):
             IPv6Address(text.strip("[]"))
@@ -256,5 +256,5 @@ def _is_host(text: str) -> bool:
 
 
 def has_secret(endpoint: DeliveryEndpoint, texts: Sequence[str]) -> bool:
-    """Say whether any of these, as they are written, is a secret of an endpoint."""
+    """Return whether any of these texts is a secret of an endpoint."""
     return any(written(it) in texts for it in endpoint.secrets)

@@ -1,14 +1,14 @@
-"""Sends changes to delivery endpoints, and trusts neither their names nor answers.
+"""Sends changes to delivery endpoints; trusts neither names nor answers.
 
 Rule 1: the host is resolved for each attempt, its addresses are checked (see
-        `webhooks_out.addresses`), and one that was checked is connected to. TLS is
-        with the host's name.
-Rule 2: no redirect is followed, no proxy is used, no connection is kept.
-Rule 3: an attempt has one deadline, from the look-up of the name to the answer. Names
-        of an endpoint are looked up in threads of its own: where they hang, no other
-        endpoint waits for them.
-Rule 4: any 2xx is delivered. The head of an answer is all that is read, with what
-        came in the same packets.
+        `webhooks_out.addresses`), and the connection goes to a checked address. TLS
+        verifies the host's name.
+Rule 2: no redirect is followed, no proxy is used, no connection is reused.
+Rule 3: an attempt has one deadline, from the DNS look-up to the answer. Each endpoint's
+        names are resolved in threads of its own: if they hang, no other endpoint waits
+        for them.
+Rule 4: any 2xx means delivered. Only the head of an answer is read, with what came in
+        the same packets.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _OF_ALL: Final[Mapping[str, str]] = {
     "Content-Type": "application/json",
     "User-Agent": "payments-gateway",
     "Accept": "*/*",
-    # Packed, a little could be a lot.
+    # A small compressed answer could expand to a large one.
     "Accept-Encoding": "identity",
 }
 _NOT_CONFIGURED: Final = "the endpoint is not configured"
@@ -52,7 +52,7 @@ class _NameUnknownError(Exception):
 
 @cache
 def _trusted() -> SSLContext:
-    """Read whom we trust once a process: that takes 20 ms."""
+    """Read the trusted CAs once per process: that takes 20 ms."""
     return httpx.create_ssl_context()
 
 
@@ -62,7 +62,7 @@ def _by_name(endpoints: Iterable[DeliveryEndpoint]) -> Mapping[str, DeliveryEndp
 
 @attrs.define
 class WebhookSender:
-    """One for each event loop; while it is `opened`, it may send."""
+    """One per event loop; it can send while it is `opened`."""
 
     _endpoints: Mapping[str, DeliveryEndpoint] = attrs.field(converter=_by_name)
     _clock: SystemClock
@@ -86,7 +86,7 @@ class WebhookSender:
                 self._client = None
 
     def _opened(self) -> httpx.AsyncClient:
-        """Return the client; most processes send nothing, and make none."""
+        """Return the client; it is made only when something is sent."""
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._trust or _trusted(),
@@ -103,7 +103,7 @@ class WebhookSender:
         if endpoint is None:
             return _failed(_NOT_CONFIGURED)
         seconds = endpoint.timeout.total_seconds()
-        missing = "its name was not looked up"
+        missing = "its name was not resolved"
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._addresses(endpoint)
@@ -112,13 +112,13 @@ class WebhookSender:
         except TimeoutError:
             return _failed(f"{missing} within {int(seconds)} s")
         except _NameUnknownError:
-            return _failed("its name is not known")
+            return _failed("its name cannot be resolved")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             text = " ".join(str(error).split())
             return _failed(f"no answer: {text or type(error).__name__}")
 
     async def _addresses(self, endpoint: DeliveryEndpoint) -> Sequence[str]:
-        """Look its name up, beside other endpoints."""
+        """Resolve its name, concurrently with other endpoints."""
         name, target = endpoint.name, endpoint.target
         if name not in self._resolvers:
             self._resolvers[name] = Resolver.of(name, self._look_up)
@@ -152,7 +152,7 @@ class WebhookSender:
     async def _post(
         self, endpoint: DeliveryEndpoint, address: str, key: DeliveryKey, body: bytes
     ) -> SendResult:
-        """Send to an address that was checked, by the name of the host."""
+        """Send to a checked address, under the host's name."""
         target = endpoint.target
         now = self._clock()
         signed = headers_of(endpoint.secrets, key.webhook_id, now, body)
@@ -190,7 +190,7 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
     """Read seconds or a date (RFC 9110); None if it is neither."""
     text = text.strip()
     if text.isascii() and text.isdecimal():
-        # Nine digits are more than anybody waits.
+        # Nine digits: more would be longer than anybody waits.
         return timedelta(seconds=int(text[:9]))
     try:
         moment = email.utils.parsedate_to_datetime(text)

@@ -1,8 +1,8 @@
 """Who sent this, and when: the signature of Standard Webhooks 1.0.
 
-Signed is `<id>.<timestamp>.` and the body, by HMAC-SHA256; the header has one
-`v1,<base64>` for each secret (github.com/standard-webhooks/standard-webhooks). A secret
-is written as `whsec_` and the base64 of its bytes.
+The signed text is `<id>.<timestamp>.` and the body, with HMAC-SHA256; the header has
+one `v1,<base64>` for each secret (github.com/standard-webhooks/standard-webhooks). A
+secret is written as `whsec_` and the base64 of its bytes.
 """
 
 import base64
@@ -27,31 +27,34 @@ def read_secret(text: str) -> bytes:
     """Return the bytes of a secret.
 
     Raises:
-        ValueError: it is none, or can be guessed. The reason does not show it.
+        ValueError: the text is not a secret, or can be guessed. The reason does not
+            show it.
     """
     if not text.startswith(_PREFIX):
         raise ValueError(f"does not start with {_PREFIX}")
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        # Without its cause, which may quote it.
-        raise ValueError(f"is no base64 behind {_PREFIX}") from None
+        # No cause: it may quote the secret.
+        raise ValueError(f"is not base64 after {_PREFIX}") from None
     if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
-        raise ValueError(f"is not of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes")
+        raise ValueError(
+            f"does not have {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes"
+        )
     if weakness := weakness_of(key):
         raise ValueError(weakness)
     return key
 
 
 def written(key: bytes) -> str:
-    """Return a secret as people write it."""
+    """Return a secret in its text form."""
     return f"{_PREFIX}{base64.b64encode(key).decode()}"
 
 
 def headers_of(
     secrets: Sequence[bytes], webhook_id: str, at: datetime, body: bytes
 ) -> Mapping[str, str]:
-    """Return the headers of an attempt, with a signature by each secret."""
+    """Return the headers of an attempt, with a signature for each secret."""
     timestamp = str(int(at.timestamp()))
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     made = (hmac.new(it, signed, hashlib.sha256).digest() for it in secrets)
