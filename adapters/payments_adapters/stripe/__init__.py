@@ -1,7 +1,7 @@
-"""Stripe's dialect: the only place that knows its words.
+"""Stripe's vocabulary: the only place that knows it.
 
-The gateway is not here but in `payments_adapters.stripe.gateway`: it imports the SDK,
-which takes half a second, and who only reads events does not need it.
+The gateway is in `payments_adapters.stripe.gateway` instead: it imports the SDK, which
+takes half a second, and code that only reads events does not need it.
 """
 
 from payments_adapters.stripe.event_reader import StripeEvents, translate

@@ -1,4 +1,4 @@
-"""Stripe as who runs this service sees it: endpoints, rights of the key, its time."""
+"""Stripe as an operator needs it: endpoints, rights of the key, Stripe's time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,10 +23,10 @@ from payments_core.gateway import Price
 
 
 class StripeAdmin:
-    """What no user's request needs; open it once in each event loop.
+    """What no user's request needs; open it once per event loop.
 
-    All of it raises `GatewayUnavailable` (`GatewayMisconfigured` where the key may not)
-    and `GatewayRefused`.
+    All methods raise `GatewayUnavailable` (`GatewayMisconfigured` if the key lacks the
+    permission) and `GatewayRefused`.
     """
 
     def __init__(self, api_key: str | None, *, base: str, livemode: bool) -> None:
@@ -41,23 +41,23 @@ class StripeAdmin:
             yield self
 
     async def endpoints(self, *, needs_thin: bool = False) -> FoundEndpoints:
-        """Return all endpoints, those of thin events unless they are refused."""
+        """Return all endpoints, those of thin events unless Stripe refuses them."""
         return await endpoints.endpoints(self._client, needs_thin=needs_thin)
 
     async def create_endpoint(self, draft: EndpointDraft) -> MadeEndpoint:
-        """Make an endpoint in the pinned version; only this answer has its secret."""
+        """Create an endpoint in the pinned version; only this answer has its secret."""
         return await endpoints.create(self._client, draft)
 
     async def change_endpoint(self, it: Endpoint, to: EndpointChange) -> Endpoint:
-        """Change what is given; return the endpoint as it is then."""
+        """Change what is given; return the changed endpoint."""
         return await endpoints.change(self._client, it, to)
 
     async def delete_endpoint(self, it: Endpoint) -> None:
-        """Take an endpoint away."""
+        """Delete an endpoint."""
         await endpoints.delete(self._client, it)
 
     async def prove(self, right: rights.Right) -> datetime:
-        """Return Stripe's time, if the key may read what the right is about."""
+        """Return Stripe's time, if the key has the right to read."""
         return await rights.prove(self._client, right)
 
     async def events(self, query: EventQuery) -> ListedEvents:
@@ -68,14 +68,14 @@ class StripeAdmin:
         """Return a price.
 
         Raises:
-            GatewayObjectMissing: there is none.
+            GatewayObjectMissing: it does not exist.
         """
         return price_of((await Reading(self._client).one(PRICE, price_id)).it)
 
     async def is_active(self, product_id: str) -> bool:
-        """Say whether a product is sold.
+        """Return whether a product is sold.
 
         Raises:
-            GatewayObjectMissing: there is none.
+            GatewayObjectMissing: it does not exist.
         """
         return (await Reading(self._client).one(PRODUCT, product_id)).it.active

@@ -1,6 +1,6 @@
-"""What there is at Stripe: one thing, or a list of them.
+"""Reads objects of Stripe: one object, or a list of them.
 
-Rule: whatever comes is the thing that was asked for, or nothing is believed.
+Rule: an answer must be the requested object, or it is not used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from payments_core.errors import (
     GatewayRefused,
 )
 
-# The most that Stripe gives at once; and far more than anybody has.
+# Stripe's largest page; and far more pages than any customer has.
 PAGE: Final = 100
 PAGES_MAX: Final = 20
 
@@ -39,9 +39,9 @@ class _Thing(Protocol):
     def id(self) -> str: ...
 
 
-# A list whose objects are read one by one.
+# A list whose objects are decoded one by one.
 RAW_PAGE: Final = Reader(msgspec.json.Decoder(Page[msgspec.Raw]), "list", is_raw=True)
-# What a list is asked by, as Stripe names it.
+# The filters of a list, in Stripe's names.
 Filter = str | Mapping[str, str] | Sequence[str]
 
 _Object = TypeVar("_Object")
@@ -51,7 +51,7 @@ _MadeT = TypeVar("_MadeT", bound=Made)
 
 @attrs.frozen
 class Kind(Generic[_Object]):
-    """A kind of thing: its name, the word of ours, and how it is read."""
+    """A kind of object: its name, our word for it, and how it is read."""
 
     name: str
     word: str
@@ -89,22 +89,22 @@ PRODUCT: Final = Kind.of("product", "product", Product)
 SET_UP: Final = Kind.of("setup_intent", "set_up", SetUpIntent)
 SUBSCRIPTION: Final = Kind.of("subscription", "subscription", billing.Subscription)
 _LINES: Final = Reader(msgspec.json.Decoder(Page[Line]), "list", items="line_item")
-# As much of a subscription as says who made it.
+# The part of a subscription that says who made it.
 MADE_SUBSCRIPTION: Final = Kind.of("subscription", "subscription", Made)
 
 
 @attrs.frozen
 class Reading:
-    """Reads through a client; what it promises of errors is the client's."""
+    """Reads through a client; its errors are those of the client."""
 
     _client: Client
 
     async def one(self, kind: Kind[_ThingT], id_: str, *expand: str) -> Got[_ThingT]:
-        """Return the thing of this id.
+        """Return the object with this id.
 
         Raises:
-            GatewayObjectMissing: there is none.
-            GatewayRefused: that is no id.
+            GatewayObjectMissing: it does not exist.
+            GatewayRefused: the id is not well-formed.
         """
         where = path(kind.folder, id_, field=kind.word)
         params = {"expand": list(expand)} if expand else {}
@@ -119,20 +119,20 @@ class Reading:
     async def some(
         self, kind: Kind[_Object], *, limit: int, **filters: Filter
     ) -> Got[Page[_Object]]:
-        """Return the first of a list, the newest ones.
+        """Return the first page of a list, the newest objects.
 
         Raises:
-            GatewayObjectMissing: whose they are is not there.
+            GatewayObjectMissing: their owner does not exist.
         """
         return await self._listed(kind, kind.page, {**filters, "limit": limit})
 
     async def some_unread(
         self, kind: Kind[Any], *, limit: int, **filters: Filter
     ) -> Got[Page[msgspec.Raw]]:
-        """Return the first of a list, each still to be read and checked by itself.
+        """Return the first page of a list, each object still to be decoded and checked.
 
         Raises:
-            GatewayObjectMissing: what it is asked by is not there.
+            GatewayObjectMissing: the object that it is filtered by does not exist.
         """
         return await self._listed(kind, RAW_PAGE, {**filters, "limit": limit})
 
@@ -145,10 +145,10 @@ class Reading:
             raise _missing(error, kind.word) from error
 
     async def all(self, kind: Kind[_ThingT], **filters: str) -> Sequence[Got[_ThingT]]:
-        """Return all of a list, each with the second in which its page was true.
+        """Return a whole list, each object with the second of its page's answer.
 
         Raises:
-            GatewayObjectMissing: whose they are is not there.
+            GatewayObjectMissing: their owner does not exist.
             GatewayOutcomeUnknown: the list does not end.
         """
         found, after = list[Got[_ThingT]](), dict[str, str]()
@@ -162,10 +162,10 @@ class Reading:
         raise GatewayOutcomeUnknown("a list without an end")
 
     async def whole(self, invoice: Invoice) -> Invoice:
-        """Return a paid invoice with all its lines, which is more than it comes with.
+        """Return a paid invoice with all its lines: an answer has only the first ones.
 
         Raises:
-            GatewayObjectMissing: it is not there any more.
+            GatewayObjectMissing: it no longer exists.
             GatewayOutcomeUnknown: the lines do not end.
         """
         if invoice.status != "paid" or not invoice.lines.has_more:
@@ -188,7 +188,7 @@ class Reading:
     async def marked(
         self, kind: Kind[_MadeT], intent_id: str, **filters: str
     ) -> Got[_MadeT] | None:
-        """Return the one of a list that an intent made; None if it made none."""
+        """Return the object of a list that an intent made; None if there is none."""
         found = await self.all(kind, **filters)
         return next((got for got in found if got.it.is_marked(intent_id)), None)
 

@@ -1,4 +1,4 @@
-"""What many objects of the API have in common: pages, and our mark."""
+"""What the API's objects have in common: pages, and our mark."""
 
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
@@ -7,7 +7,7 @@ import msgspec
 
 from payments_adapters.stripe.fields import Id, Metadata, Reference
 
-# The SDK's own: what we ask for, and what events have to be rendered in.
+# The SDK's version: we request it, and events must be rendered in it.
 API_VERSION: Final = "2026-10-28.endive"
 
 _Item = TypeVar("_Item")
@@ -19,7 +19,7 @@ class Page(msgspec.Struct, Generic[_Item]):
 
 
 class Made(msgspec.Struct):
-    """Something that may carry our mark."""
+    """An object that may carry our mark."""
 
     id: Id
     customer: Reference = None

@@ -1,6 +1,6 @@
 """Subscriptions and cards of any API generation, in our words.
 
-Until 2025-03-31 the period was the subscription's own; since then it is its items'.
+Until 2025-03-31 a subscription had the period; since then its items have it.
 Sources: docs.stripe.com/api/{subscriptions,payment_methods}/object,
 docs.stripe.com/changelog.
 """
@@ -35,7 +35,7 @@ from payments_core.subscription import (
     SubscriptionStatus,
 )
 
-# Far beyond what anybody sells, and what a column takes.
+# Far beyond what anybody sells; the limit of a database column.
 _Quantity = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -49,7 +49,7 @@ class Recurring(msgspec.Struct):
 
     @property
     def days(self) -> int:
-        """Return how long it is, near enough to compare; 0 if that is not known."""
+        """Return the approximate length, to compare; 0 if it is unknown."""
         return _DAYS.get(self.interval, 0) * self.interval_count
 
 
@@ -95,7 +95,7 @@ class Subscription(msgspec.Struct):
     created: Seconds
     currency: Currency
     items: Items
-    # Until 2025-03-31; the items' since.
+    # Until 2025-03-31; since then on the items.
     current_period_start: Seconds | None = None
     current_period_end: Seconds | None = None
     trial_start: Seconds | None = None
@@ -115,10 +115,10 @@ _STATUSES: Final = MappingProxyType({it.value: it for it in SubscriptionStatus})
 
 
 def report_of(subscription: Subscription) -> SubscriptionReport:
-    """Return what a subscription says.
+    """Return what a subscription reports.
 
     Raises:
-        Unreadable: its status is not known, or it has no items or no period.
+        Unreadable: its status is unknown, or it has no items or no period.
     """
     status = _STATUSES.get(subscription.status)
     if status is None:
@@ -154,10 +154,10 @@ def report_of(subscription: Subscription) -> SubscriptionReport:
 
 
 def _items_of(subscription: Subscription) -> Sequence[SubscriptionItem]:
-    """Return its items, first the one that is ours while none is known.
+    """Return its items; first the one that is ours if none is known yet.
 
-    We make one, the oldest. Of a subscription that was made elsewhere it is the one
-    that is paid most often: then no date is later than what was paid for.
+    We create one item, the oldest. In a subscription that was created elsewhere, ours
+    is the item that is paid most often: then no date is later than what was paid for.
     """
     is_ours = bool(subscription.metadata and subscription.metadata.intent_id)
     items = sorted(subscription.items.data, key=lambda it: _rank(it, is_ours=is_ours))
@@ -167,7 +167,7 @@ def _items_of(subscription: Subscription) -> Sequence[SubscriptionItem]:
 
 
 def _rank(item: Item, *, is_ours: bool) -> tuple[int, int, str]:
-    """Return a key that is the same in each report, whenever it was made."""
+    """Return a sort key that is the same in each report, whatever its version."""
     recurring = None if is_ours else item.price.recurring
     return recurring.days if recurring else 0, item.created, item.id
 
@@ -217,7 +217,7 @@ def _held(pending: Pending | None, own: Item) -> PendingUpdate | None:
 
 
 def last_paid_periods_of(subscription: Subscription) -> Sequence[PaidPeriod]:
-    """Return what its latest invoice, if it came whole and is paid, covers of it."""
+    """Return what its latest invoice covers, if it was expanded and is paid."""
     invoice = subscription.latest_invoice
     periods = paid_periods_of(invoice) if isinstance(invoice, Invoice) else ()
     return [it for it in periods if it.gateway_id == subscription.id]
@@ -245,7 +245,7 @@ class PaymentMethod(Expanded):
 
 
 def card_of(method: PaymentMethod) -> Card | None:
-    """Return what may be known of a card; None for any other payment method."""
+    """Return what may be stored of a card; None for any other payment method."""
     if method.card is None:
         return None
     return Card(

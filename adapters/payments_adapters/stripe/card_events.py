@@ -1,14 +1,13 @@
-"""What Stripe's events say of a customer's cards.
+"""What Stripe's events say about a customer's cards.
 
-Rule 1: an event is a reason to ask which card pays, and no more: events come twice, and
-        in any order.
-Rule 2: it says as much as tells whether that is known already.
-Rule 3: customers change often. Only another default card is of interest.
+Rule 1: an event is only a reason to fetch which card pays: events arrive twice, and in
+        any order.
+Rule 2: it carries just enough to tell whether that is known already.
+Rule 3: customers change often. Only a new default card matters.
 
 Sources: docs.stripe.com/api/events/{object,types} and
-docs.stripe.com/api/{customers,payment_methods,cards}/object. `previous_attributes` has
-what changed; of an object in it, only the fields that changed. A payment method that
-was detached names its customer only there.
+`previous_attributes` has what changed; for an object in it, only the changed fields. A
+payment method that was detached names its customer only there.
 """
 
 from typing import Final
@@ -79,7 +78,7 @@ _OWNER: Final = msgspec.json.Decoder(Body[_Owner])
 
 
 def read_customer(envelope: Envelope, body: bytes) -> CardReported | None:
-    """Read that another card pays by default; None if anything else changed."""
+    """Read that the default card changed; None if anything else changed."""
     change = decode(_CUSTOMER_UPDATED, body).data
     customer = _customer_of(change.object.id)
     if customer is None or not _is_about_a_card(change.previous_attributes):
@@ -107,28 +106,28 @@ def _is_about_a_card(before: _CustomerBefore | None) -> bool:
 def read_attached_method(
     envelope: Envelope, body: bytes
 ) -> CardReported | SyncNeeded | None:
-    """Read that a card is a customer's from now on."""
+    """Read that a card was attached to a customer."""
     return _read_method(envelope, body, CardChange.ATTACHED)
 
 
 def read_changed_method(
     envelope: Envelope, body: bytes
 ) -> CardReported | SyncNeeded | None:
-    """Read that a card has, for one thing, another expiry."""
+    """Read that a card changed, for example its expiry."""
     return _read_method(envelope, body, CardChange.CHANGED)
 
 
 def _read_method(
     envelope: Envelope, body: bytes, change: CardChange
 ) -> CardReported | SyncNeeded | None:
-    """Read what happened to a card; None if it has no customer, or is no card."""
+    """Read what happened to a card; None if it has no customer, or is not a card."""
     customer = _customer_of(decode(_OWNER, body).data.object.customer)
     if customer is None:
         return None
     try:
         card = card_of(decode(_METHOD, body).data.object)
     except Malformed:
-        # Another version may render it in another way; we fetch it in our own.
+        # Another version may render it differently; it is fetched in ours.
         return _sync(customer, envelope.type)
     if card is None:
         return None
@@ -142,7 +141,7 @@ def _read_method(
 
 
 def read_detached_method(envelope: Envelope, body: bytes) -> CardReported | None:
-    """Read that a card is no customer's any more."""
+    """Read that a card was detached from its customer."""
     detachment = decode(_METHOD_DETACHED, body).data
     before = detachment.previous_attributes or _Owner()
     customer = _customer_of(before.customer or detachment.object.customer)
@@ -157,7 +156,7 @@ def read_detached_method(envelope: Envelope, body: bytes) -> CardReported | None
 
 
 def read_source(envelope: Envelope, body: bytes) -> SyncNeeded | None:
-    """Read that a card of the older API changed; it is rendered in another way."""
+    """Read that a card of the older API changed; its shape is another."""
     if envelope.data.object.kind != _SOURCE_OF_CARD:
         return None
     customer = _customer_of(decode(_OWNER, body).data.object.customer)
@@ -172,5 +171,5 @@ def _customer_of(reference: Reference) -> CustomerId | None:
     try:
         return customer_id(id_of(reference) or "")
     except InvalidValue:
-        # No customer of ours has such an id.
+        # No customer of ours can have such an id.
         return None

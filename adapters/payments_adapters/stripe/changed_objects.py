@@ -1,7 +1,7 @@
-"""What has to be synced because an object changed of which a thin event told.
+"""What to sync after a thin event reported a changed object.
 
-Rule 1: of an object only what names others is read; the syncs read the rest.
-Rule 2: what names nothing of ours asks for nothing.
+Rule 1: only an object's references are read; the syncs read the rest.
+Rule 2: an object that references nothing of ours needs no sync.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,14 +50,14 @@ async def _of_dispute(reading: Reading, id_: str) -> JobKey | None:
 
 
 async def _of_card(reading: Reading, id_: str) -> JobKey | None:
-    # Of one that was detached `customer.updated` tells.
+    # For a detached card `customer.updated` arrives.
     customer = id_of((await reading.one(METHOD, id_)).it.customer)
     return JobKey(JobKind.CUSTOMER, customer) if customer else None
 
 
 async def _of_set_up(reading: Reading, id_: str) -> JobKey | None:
     metadata = (await reading.one(SET_UP, id_)).it.metadata
-    # Any other was made outside of this service, for other purposes.
+    # Any other was created outside of this service, for other purposes.
     is_ours = metadata is not None and metadata.intent_id
     return JobKey(JobKind.SET_UP, id_) if is_ours else None
 

@@ -1,8 +1,8 @@
 """Charges, disputes and refunds, in our words.
 
-What a charge says unclearly is fetched, never guessed at.
+If a charge is unclear, it is fetched, never guessed at.
 Sources: docs.stripe.com/api/{charges,disputes,refunds}/object and the types of the SDK;
-what older generations lack has a default.
+fields that older versions lack have a default.
 """
 
 from collections.abc import Iterable
@@ -42,14 +42,14 @@ class Charge(msgspec.Struct):
     amount_refunded: Minor = 0
     refunded: bool = False
     disputed: bool = False
-    # Before `disputed` there was this.
+    # The field before `disputed` existed.
     dispute: Reference = None
     customer: Reference = None
     payment_intent: Reference = None
-    # Gone since 2025-03-31; null before that says that there is none.
+    # Removed on 2025-03-31; before that null means none.
     invoice: Reference | msgspec.UnsetType = msgspec.UNSET
     metadata: Metadata | None = None
-    # Of any length: `Email` has the limit, and one too long is no e-mail.
+    # Of any length: `Email` has the limit, and refuses a longer text.
     receipt_email: str | None = None
     billing_details: _BillingDetails | None = None
     failure_code: Text | None = None
@@ -70,7 +70,7 @@ class Unclear(Exception):  # noqa: N818  # a verdict, never shown to anybody
 
 
 def payment_of(charge: Charge, *, expired: bool) -> Payment:
-    """Say what a charge reports. An authorisation counts before it is captured."""
+    """Return what a charge reports. An authorisation counts before it is captured."""
     state, refunded_minor = _progress(charge, expired=expired)
     disputed = charge.disputed or charge.dispute is not None
     return Payment(
@@ -99,11 +99,11 @@ _STATES: Final = MappingProxyType(
 
 
 def _progress(charge: Charge, *, expired: bool) -> tuple[PaymentState, int]:
-    """Return how far a charge got, and how much of it went back, in minor units."""
+    """Return how far a charge got, and how much of it was returned, in minor units."""
     state = _STATES.get(charge.status)
     if state is None:
         raise Unclear("the charge has an unknown status")
-    # An authorisation that nobody captured in time went back as a whole.
+    # An authorisation that was not captured in time was released in full.
     in_full = charge.refunded or expired or 0 < charge.amount == charge.amount_refunded
     refunded_minor = charge.amount if in_full else charge.amount_refunded
     if refunded_minor > charge.amount:
@@ -148,7 +148,7 @@ DISPUTES: Final = MappingProxyType(
         "warning_closed": DisputeState.WON,
         "needs_response": DisputeState.OPEN,
         "under_review": DisputeState.OPEN,
-        # An appeal follows a loss, and only a second decision changes that.
+        # An appeal follows a loss, and only a second decision changes the loss.
         "appeal_needs_response": DisputeState.OPEN,
         "appeal_under_review": DisputeState.OPEN,
         "won": DisputeState.WON,
@@ -159,10 +159,10 @@ DISPUTES: Final = MappingProxyType(
 
 
 def dispute_state_of(disputes: Iterable[Dispute]) -> DisputeState:
-    """Say how a disputed charge stands: lost, if one of its disputes is.
+    """Return the state of a charge's disputes: lost, if one of them is.
 
     Raises:
-        Unclear: the status of one is not known.
+        Unclear: a status is unknown.
     """
     states = {DISPUTES.get(dispute.status) for dispute in disputes}
     if None in states:

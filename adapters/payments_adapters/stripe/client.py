@@ -1,7 +1,7 @@
 """One call to Stripe: its answer read strictly, or an error of ours.
 
-Rule 1: a definite no is a refusal; what is neither yes nor no is an unknown outcome.
-Rule 2: an answer to something else is an unknown outcome, whatever its status.
+Rule 1: a definite no is a refusal; anything neither yes nor no is an unknown outcome.
+Rule 2: an answer about something else is an unknown outcome, whatever its status.
 Rule 3: no error carries a body, a key or a message of Stripe's: they may quote input.
 """
 
@@ -40,9 +40,9 @@ _Object = TypeVar("_Object")
 
 @attrs.frozen
 class Reader(Generic[_Object]):
-    """How an answer is read, and of which kind it has to be; `items` of a list's.
+    """How an answer is read, and which kind it must be; `items`: the kind of a list's.
 
-    Those of a list that `is_raw` are for who asked to read, whatever they are.
+    The objects of an `is_raw` list are left to the caller, whatever they are.
     """
 
     decoder: "msgspec.json.Decoder[_Object]"
@@ -53,7 +53,7 @@ class Reader(Generic[_Object]):
 
 @attrs.frozen
 class Got(Generic[_Object]):
-    """What was answered, and the second in which it was true."""
+    """The answer, and the second to which it applies."""
 
     it: _Object
     at: datetime
@@ -65,7 +65,7 @@ class _Item(msgspec.Struct):
 
 
 class _Anything(_Item):
-    """As much of an answer as says what it is."""
+    """The part of an answer that says what it is."""
 
     data: Sequence[_Item] = ()
 
@@ -86,7 +86,7 @@ class Client:
 
     @asynccontextmanager
     async def opened(self, transport: stripe.HTTPClient | None) -> AsyncIterator[None]:
-        # It would write into a home that a container does not have.
+        # Its telemetry would write into a home that a container does not have.
         stripe.enable_telemetry = False
         # It logs addresses, with e-mails in them, and messages that quote input.
         logging.getLogger("stripe").setLevel(logging.WARNING)
@@ -115,15 +115,15 @@ class Client:
         idempotency_key: str | None = None,
         api_version: str = API_VERSION,
     ) -> Got[_Object]:
-        """Return what Stripe answers, if it is of the kind and of our mode.
+        """Return what Stripe answers, if it has the expected kind and our mode.
 
         Raises:
-            GatewayRefused: a definite no; `refusal_code` is Stripe's.
+            GatewayRefused: Stripe refused; `refusal_code` is Stripe's code.
             GatewayNotAttempted: nothing was done.
-            GatewayOutcomeUnknown: it may or may not be done.
+            GatewayOutcomeUnknown: it may or may not have been done.
         """
         if not self._api_key:
-            raise GatewayMisconfigured("no key of this service is set")
+            raise GatewayMisconfigured("this service has no key set")
         if self._client is None:
             raise GatewayNotAttempted("it is closed")
         options = {"idempotency_key": idempotency_key, "stripe_version": api_version}
@@ -135,7 +135,7 @@ class Client:
             failure = failure_of(error)
         else:
             return self._read(response.body.encode(), response.headers, reader)
-        # Out here, for the SDK's error holds the answer's body (rule 3).
+        # Raised out here because the SDK's error holds the answer's body (rule 3).
         raise failure
 
     def _read(
@@ -153,7 +153,7 @@ class Client:
                 f"an answer that cannot be read ({error})"
             ) from error
         if not reader.is_raw and NUL in body and reads_nul(it):
-            raise GatewayOutcomeUnknown("an answer that cannot be kept")
+            raise GatewayOutcomeUnknown("an answer that cannot be stored")
         return Got(it, _date_of(headers))
 
     def _require(
@@ -173,7 +173,7 @@ class Client:
 def _date_of(headers: Mapping[str, str]) -> datetime:
     try:
         said = parsedate_to_datetime(headers["Date"])
-        # Without a zone nothing else than "GMT" is meant.
+        # Without a zone "GMT" is meant.
         date = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
     except (KeyError, OverflowError, TypeError, ValueError):
         date = _NEVER

@@ -1,4 +1,4 @@
-"""Customers, their default card, and how far a card set-up is.
+"""Customers, their default card, and the state of a card set-up.
 
 Sources: docs.stripe.com/api/{customers,setup_intents}/object.
 """
@@ -17,10 +17,10 @@ class InvoiceSettings(msgspec.Struct):
 
 
 class Customer(Made):
-    """A deleted one has no settings any more."""
+    """A deleted customer no longer has settings."""
 
     deleted: bool = False
-    # Of any length: `Email` has the limit, and one too long is no e-mail.
+    # Of any length: `Email` has the limit, and refuses a longer text.
     email: str | None = None
     invoice_settings: InvoiceSettings = msgspec.field(default_factory=InvoiceSettings)
     default_source: Reference = None

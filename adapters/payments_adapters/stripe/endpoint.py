@@ -1,6 +1,6 @@
-"""An endpoint of Stripe's, as we want it and as it is.
+"""A Stripe endpoint: the wanted state and the actual one.
 
-Rule: what an endpoint is followed for is what the event reader reads: `EVENT_TYPES`.
+Rule: an endpoint is registered for what the event reader reads: `EVENT_TYPES`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from payments_core.errors import GatewayMisconfigured, GatewayRefused
 
 EVENT_TYPES: Final = frozenset(ENDPOINT_TYPES)
 ALL_TYPES: Final = "*"
-# What Stripe allows, of both kinds together.
+# Stripe's limit, for both kinds together.
 ENDPOINTS_MAX: Final = 16
 # What we note on an endpoint, in its metadata: role, secret, since.
 MARKS: Final = (
@@ -26,9 +26,9 @@ MARKS: Final = (
 
 @attrs.frozen(kw_only=True)
 class EndpointMarks:
-    """What we noted on an endpoint: see `payments_service.endpoint_roles`.
+    """Our notes on an endpoint: see `payments_service.endpoint_roles`.
 
-    An endpoint that somebody made by hand has none.
+    An endpoint that was created by hand has none.
     """
 
     role: str | None = None
@@ -46,10 +46,10 @@ class EndpointMarks:
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """An endpoint; of its secret nothing is known here.
+    """An endpoint; its secret is not known here.
 
-    `types` are those of snapshots, also where thin events are sent, or `*` alone.
-    `api_version` is None of thin events, and where the account's own is used.
+    `types` are the names of snapshot types, also for thin events, or `*` alone.
+    `api_version` is None for thin events, and if the account's own version is used.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Endpoint:
 
 @attrs.frozen(kw_only=True)
 class FoundEndpoints:
-    """All endpoints, by Stripe's time `at`; why those of thin events are not known."""
+    """All endpoints at Stripe's time `at`, or why those of thin events are unknown."""
 
     it: Sequence[Endpoint]
     at: datetime
@@ -74,7 +74,7 @@ class FoundEndpoints:
 
 @attrs.frozen(kw_only=True)
 class EndpointDraft:
-    """An endpoint to be made."""
+    """An endpoint to be created."""
 
     url: str
     is_thin: bool
@@ -85,7 +85,7 @@ class EndpointDraft:
 
 @attrs.frozen(kw_only=True)
 class EndpointChange:
-    """What is to be otherwise; None stays as it is."""
+    """What to change; None leaves it as it is."""
 
     types: frozenset[str] | None = None
     is_enabled: bool | None = None
@@ -95,7 +95,7 @@ class EndpointChange:
 
 @attrs.frozen
 class MadeEndpoint:
-    """A new endpoint, with its secret: nobody is told it again."""
+    """A new endpoint, with its secret, which Stripe never shows again."""
 
     endpoint: Endpoint
     secret: str = attrs.field(repr=False)

@@ -1,8 +1,8 @@
 """Where Stripe sends events: webhook endpoints, and event destinations.
 
-Rule 1: a webhook endpoint sends snapshots, in a version that it is made with and never
-        leaves; an event destination sends thin events, which have no version.
-Rule 2: the secret is in the answer to the creation, and is never told again.
+Rule 1: a webhook endpoint sends snapshots, in the version that it was created with, for
+        good; an event destination sends thin events, which have no version.
+Rule 2: the secret is only in the answer to the creation.
 
 Sources: docs.stripe.com/api/webhook_endpoints and
 docs.stripe.com/api/v2/core/event-destinations.
@@ -46,7 +46,7 @@ from payments_core.errors import (
 NAME: Final = "payments-gateway"
 _DESTINATION: Final = "v2.core.event_destination"
 _ENABLED: Final = "enabled"
-# v2 does not say how many it gives at the most.
+# v2 does not document its largest page.
 _PAGE: Final = 10
 _URL: Final = "webhook_endpoint.url"
 _SECRET: Final = "webhook_endpoint.signing_secret"  # noqa: S105  # the name of a field
@@ -56,7 +56,7 @@ _Thing = TypeVar("_Thing")
 
 
 class _Marks(msgspec.Struct):
-    """What is noted on any endpoint of the account, by whomever."""
+    """The metadata of any endpoint of the account, by any author."""
 
     role: object = msgspec.field(name=MARKS[0], default=None)
     secret: object = msgspec.field(name=MARKS[1], default=None)
@@ -83,7 +83,7 @@ class _Address(msgspec.Struct):
 
 
 class _Destination(msgspec.Struct):
-    """An event destination; one that is no address of the web is none of ours."""
+    """An event destination; one without a web address is not ours."""
 
     id: Id
     created: Annotated[datetime, msgspec.Meta(tz=True)]
@@ -109,7 +109,7 @@ _SOME: Final = Reader(
     msgspec.json.Decoder(Page[_Snapshots]), "list", items="webhook_endpoint"
 )
 _ONE_THIN: Final = Reader(msgspec.json.Decoder(_Destination), _DESTINATION)
-# A list of v2 does not say that it is one.
+# A list of v2 has no `object` field.
 _SOME_THIN: Final = Reader(
     msgspec.json.Decoder(_Destinations[_Destination]), "", items=_DESTINATION
 )
@@ -151,7 +151,7 @@ def _marks_of(metadata: _Marks | None) -> EndpointMarks:
 
 
 def _mark(value: object) -> str | None:
-    """Return what may be a mark of ours: what is longer is none."""
+    """Return what may be our mark; a longer text is not."""
     is_mark = isinstance(value, str) and len(value) <= TEXT_LENGTH_MAX
     return str(value) if is_mark else None
 
@@ -162,20 +162,20 @@ def _names(types: frozenset[str], *, is_thin: bool) -> Sequence[str]:
 
 
 def _destination(*parts: str) -> str:
-    # Ids become parts of a path only if they are ids.
+    # Only well-formed ids become parts of a path.
     return "/v2/core/event_destinations" + path(*parts).removeprefix("/v1").rstrip("/")
 
 
 async def endpoints(client: Client, *, needs_thin: bool) -> FoundEndpoints:
-    """Return every endpoint of the account that sends to an address of the web.
+    """Return every endpoint of the account that sends to a web address.
 
     An account or a key that has no event destinations still has webhook endpoints:
-    unless those of thin events are needed, that they are refused is a part of the
-    answer.
+    unless those of thin events are needed, the answer only notes that Stripe refused
+    them.
 
     Raises:
         GatewayUnavailable: see `Client.call`.
-        GatewayRefused: see there.
+        GatewayRefused: see `Client.call`.
     """
     # Six times as many as Stripe allows.
     page = await client.call("GET", path("webhook_endpoints"), {"limit": PAGE}, _SOME)
@@ -206,17 +206,17 @@ async def _thin_endpoints(client: Client) -> Sequence[Endpoint]:
         ]
         if page.it.next_page_url is None:
             return found
-        # No more of it than its token: an address of theirs is not asked.
+        # Only its token is used: Stripe cannot make us call another address.
         [token, *_] = parse_qs(urlsplit(page.it.next_page_url).query).get("page", [""])
         after = {"page": token}
     raise GatewayOutcomeUnknown("a list without an end")
 
 
 async def create(client: Client, draft: EndpointDraft) -> MadeEndpoint:
-    """Make an endpoint, in the pinned version; it is enabled.
+    """Create an endpoint, enabled and in the pinned version.
 
     Raises:
-        GatewayRefused: the URL or a type is not taken (`field`), or there are too many.
+        GatewayRefused: the URL or a type is refused (`field`), or there are too many.
         GatewayUnavailable: see `Client.call`.
     """
     url, enabled = draft.url, _names(draft.types, is_thin=draft.is_thin)
@@ -250,13 +250,13 @@ def _made(endpoint: Endpoint, secret: str | None) -> MadeEndpoint:
 
 
 async def change(client: Client, it: Endpoint, to: EndpointChange) -> Endpoint:
-    """Change an endpoint; return it as it is then.
+    """Change an endpoint; return the changed endpoint.
 
-    Of an event destination that takes two calls: what is noted of it comes after what
-    is so.
+    For an event destination that takes two calls: the notes are written after the
+    change that they describe.
 
     Raises:
-        GatewayRefused: it is not there any more, or a type is not taken.
+        GatewayRefused: it no longer exists, or a type is not accepted.
         GatewayUnavailable: see `Client.call`.
     """
     params: Params = given(
@@ -284,10 +284,10 @@ async def change(client: Client, it: Endpoint, to: EndpointChange) -> Endpoint:
 
 
 async def delete(client: Client, it: Endpoint) -> None:
-    """Take an endpoint away.
+    """Delete an endpoint.
 
     Raises:
-        GatewayRefused: it is not there any more.
+        GatewayRefused: it no longer exists.
         GatewayUnavailable: see `Client.call`.
     """
     gone = msgspec.json.Decoder(_Gone)

@@ -1,4 +1,4 @@
-"""What every event of Stripe has: read strictly, whatever it is about.
+"""What every event of Stripe has: read strictly, whatever its type.
 
 Source: docs.stripe.com/api/events/object.
 """
@@ -30,7 +30,7 @@ class Body(msgspec.Struct, Generic[_Object]):
 
 
 class Request(msgspec.Struct):
-    """The request that caused an event; without a key if the gateway did by itself."""
+    """The request that caused an event; no key if Stripe caused it."""
 
     idempotency_key: Text | None = None
 
@@ -43,11 +43,11 @@ class Envelope(msgspec.Struct):
     data: Data[Thing]
     kind: Text = KIND
     api_version: Text | None = None
-    # Whose event it is, if not our own: a connected account's, or one of an
+    # The account of the event, if not our own: a connected account, or one of an
     # organisation's accounts.
     account: Text | None = None
     context: Text | None = None
-    # Until 2017-05-25 it was the request's id.
+    # Until 2017-05-25 it was only the request's id.
     request: Request | Text | None = None
 
 
@@ -56,10 +56,10 @@ _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
 
 def envelope_of(body: bytes) -> Envelope:
-    """Read what every event has.
+    """Read the fields that every event has.
 
     Raises:
-        Malformed: it is not a snapshot event of Stripe.
+        Malformed: it is not a Stripe snapshot event.
     """
     envelope = decode(_ENVELOPE, body)
     if envelope.kind != _EVENT:
@@ -68,7 +68,7 @@ def envelope_of(body: bytes) -> Envelope:
 
 
 class Unread(NamedTuple):
-    """What can be read of an event that cannot be read as a whole."""
+    """The readable part of an event that cannot be read as a whole."""
 
     key: EventKey | None
     created_s: int | None
@@ -93,7 +93,7 @@ _ANYTHING: Final = msgspec.json.Decoder(_Anything)
 
 
 def kind_of(body: bytes) -> object:
-    """Return what an object says it is; None if that cannot be read."""
+    """Return an object's kind; None if it cannot be read."""
     return _anything(body).kind
 
 
@@ -105,7 +105,7 @@ def _anything(body: bytes) -> _Anything:
 
 
 def unread(body: bytes) -> Unread:
-    """Read what can be read of any bytes."""
+    """Read the readable part of any bytes."""
     found = _anything(body)
     id_, type_ = _read(found.id, Visible), _read(found.type, Visible)
     return Unread(

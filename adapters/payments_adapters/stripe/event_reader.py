@@ -1,14 +1,14 @@
-"""Read Stripe's events, whatever API version rendered them, as reports of the core.
+"""Read Stripe's events, whatever API version rendered them, as facts of the core.
 
-Rule 1: only the fields named here are read, and strictly; all the rest must be JSON.
-Rule 2: any signed bytes are an event. One that cannot be read is to be kept apart; the
-        reason quotes no input. What nobody reads may be anything.
+Rule 1: only the fields named here are read, and strictly; the rest must only be JSON.
+Rule 2: any signed bytes are an event. An unreadable event is quarantined; the reason
+        quotes no input. Fields that are not read may be anything.
 Rule 3: a type that we do not follow is an event without a report, which says whether
         we know the type.
-Rule 4: an event of another account is to be kept apart, whatever it says.
-Rule 5: of a key that comes twice the last one counts. One parser reads everything, so
-        no two places can take the body for two different events.
-Rule 6: a thin event says no more than which object changed (`thin_events`).
+Rule 4: an event of another account is quarantined, whatever it says.
+Rule 5: of a duplicate key the last value counts. One parser reads everything, so no two
+        places can read the body differently.
+Rule 6: a thin event only says which object changed (`thin_events`).
 
 Source: docs.stripe.com/api/events/object and the types of the SDK.
 """
@@ -54,13 +54,13 @@ def translate(
 ) -> GatewayEvent:
     """Translate a body whose signature was verified, now or before.
 
-    `livemode` and `at` are those of an event that does not say its own.
+    `livemode` and `at` are defaults for an event without its own.
     """
     try:
-        # msgspec does not look into the texts that it skips.
+        # msgspec does not check the strings that it skips.
         body.decode()
     except UnicodeDecodeError:
-        # Nothing of the error is kept: it has the whole body, and logs would, too.
+        # The error is dropped: it contains the whole body, and logs would, too.
         return _unread(body, _NO_TEXT, livemode=livemode, at=at or _NEVER)
     try:
         try:
@@ -69,7 +69,7 @@ def translate(
             customer = thing.id if thing.kind == _CUSTOMER else thing.customer
             if isinstance(customer, dict):
                 customer = customer.get("id")
-            # Whatever else it is, it names nobody.
+            # Any other value identifies no customer.
             is_id = (
                 isinstance(customer, str) and len(customer) <= CUSTOMER_ID_LENGTH_MAX
             )
@@ -123,7 +123,7 @@ def _unread(
 
 @attrs.frozen
 class StripeEvents:
-    """The `EventReader` of a service that Stripe reports to."""
+    """The `EventReader` for Stripe's webhooks."""
 
     signatures: StripeSignatures
     livemode: bool
@@ -132,13 +132,13 @@ class StripeEvents:
         """Verify, then translate.
 
         Raises:
-            BadSignature: it was not signed with an active secret, or too long ago.
+            BadSignature: no active secret made the signature, or it is too old.
         """
         signed_at = self.signatures.verify(body, signature)
         return translate(body, livemode=self.livemode, at=signed_at)
 
     def reread(self, body: bytes) -> GatewayEvent:
-        """Translate a body that was verified when it came."""
+        """Translate a body that was verified on arrival."""
         return translate(body, livemode=self.livemode)
 
 
@@ -157,8 +157,8 @@ def _report(envelope: Envelope, body: bytes) -> Report | None:
 def _not_ours(envelope: Envelope) -> str | None:
     if envelope.data.object.livemode not in (None, envelope.livemode):
         return "livemode of event and object differ"
-    # A platform gets events of the accounts connected to it, an organisation of all its
-    # accounts. Their money is not ours.
+    # A platform receives events of its connected accounts, an organisation those of all
+    # its accounts. Their money is not ours.
     if envelope.account:
         return "the event is of a connected account"
     if envelope.context:
@@ -166,7 +166,7 @@ def _not_ours(envelope: Envelope) -> str | None:
     return None
 
 
-# Which object a followed type is about; None: one of several.
+# The kind of object of a followed type; None: one of several.
 _KINDS: Final[Mapping[str, str | None]] = MappingProxyType(
     {type_: followed.kind for type_, followed in FOLLOWED.items()}
 )

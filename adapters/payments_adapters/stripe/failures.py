@@ -42,19 +42,19 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _REFUSES_US: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NOT_NOW: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
-# Whatever their status: another request has the key or the object, or there are many.
+# Whatever their status: another request uses the key or the object, or too many do.
 _NOT_NOW_CODES: Final = frozenset(
     {"idempotency_key_in_use", "lock_timeout", "rate_limit"}
 )
 
 
 def failure_of(error: Exception) -> GatewayRefused | GatewayUnavailable:
-    """Return what a failed call is in our words: nothing of its own is in it."""
+    """Return our error for a failed call, with no text of Stripe's in it."""
     if not isinstance(error, stripe.StripeError):
-        # An error of Stripe's in another shape, over which the SDK trips: it may be a
-        # 500, and then its key is of no more use.
+        # An error of Stripe's in an unexpected shape, at which the SDK fails: it may be
+        # a 500, and then its key can no longer be used.
         return GatewayOutcomeUnknown(
-            "an error of another shape", server_error_cached=True
+            "an error of an unexpected shape", server_error_cached=True
         )
     if isinstance(error, stripe.APIConnectionError):
         return GatewayOutcomeUnknown(str(error.user_message))
@@ -86,7 +86,7 @@ def _of_request(
     if code in _NOT_NOW_CODES:
         return GatewayNotAttempted(code)
     if type_ == "idempotency_error":
-        # This was not done; but what was, under the same key?
+        # This call was not done; but what was, under the same key, is unknown.
         return GatewayOutcomeUnknown("the key was used for something else")
     if status in _NOT_NOW:
         return GatewayNotAttempted(f"it answers {status}")
@@ -106,8 +106,8 @@ def _of_request(
 
 
 def _word(value: object) -> str | None:
-    """Return a code of Stripe's; what does not look like one is none."""
-    # No digits: a card's number is no word.
+    """Return a code of Stripe's; None if it does not look like one."""
+    # No digits: a card number must not pass.
     is_word = (
         isinstance(value, str)
         and len(value) <= CODE_LENGTH_MAX

@@ -1,4 +1,4 @@
-"""The fields of Stripe's objects, read strictly; all that is not named must be JSON.
+"""The fields of Stripe's objects, read strictly; all other fields must only be JSON.
 
 Whatever the bytes are, reading them gives an object or `Malformed`, whose reason quotes
 no input.
@@ -13,7 +13,7 @@ import msgspec
 from payments_core.money import AMOUNT_MINOR_MAX
 
 TEXT_LENGTH_MAX: Final = 255
-# What Stripe itself allows in a value of metadata.
+# Stripe's own limit for a value of metadata.
 METADATA_LENGTH_MAX: Final = 500
 # 2100-01-01: later is a mistake in the unit (milliseconds), not a time.
 SECONDS_MAX: Final = 4_102_444_800
@@ -21,7 +21,7 @@ SECONDS_MAX: Final = 4_102_444_800
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
 # Part of the event's key: it goes into logs and onto terminals. msgspec searches, so
-# the pattern has its own anchors, and `$` would let a line break pass.
+# the pattern has its own anchors, and `$` would accept a line break.
 Visible = Annotated[
     str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX, pattern=r"^[!-~]+\Z")
 ]
@@ -32,7 +32,7 @@ KIND = msgspec.field(name="object", default="")
 
 
 class Expanded(msgspec.Struct):
-    """An object that came whole where its id would do; deleted ones too."""
+    """An object that is expanded where its id would do; also a deleted object."""
 
     id: Id
 
@@ -41,13 +41,13 @@ Reference = Id | Expanded | None
 
 
 class Thing(msgspec.Struct):
-    """What every object of Stripe may say of itself."""
+    """What every Stripe object may say about itself."""
 
     kind: Text = KIND
-    # A balance has none.
+    # A balance has no id.
     id: Id | None = None
     livemode: bool | None = None
-    # An id, or the whole customer; whatever else it is, it names nobody.
+    # An id, or the whole customer; any other value names no customer.
     customer: object = None
 
 
@@ -60,7 +60,7 @@ class Metadata(msgspec.Struct):
 
 _MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>[^`]*)`)?")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
-# How JSON writes a NUL, or a backslash before these letters.
+# The JSON escape of a NUL, or a backslash before the same letters.
 NUL: Final = rb"\u0000"
 # In JSON a backslash is only ever part of an escape: an odd number of them before
 # `u0000` makes it a NUL.
@@ -68,7 +68,7 @@ _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 
 
 class Malformed(Exception):  # noqa: N818  # a verdict, never shown as an error
-    """What cannot be read; `field` is its path, "" the whole body."""
+    """The body cannot be read; `field` is the path of the fault, "" the whole body."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field or 'body'}: {reason}")
@@ -109,9 +109,9 @@ def _malformed(error: msgspec.ValidationError) -> Malformed:
 
 
 def reads_nul(read: object) -> bool:
-    """Say whether what was read of JSON has a text with a NUL: Postgres takes none.
+    """Return whether a decoded object has a NUL in a text: Postgres refuses it.
 
-    It is asked of JSON with a `NUL` alone: it is not cheap.
+    It is called only for JSON that contains a `NUL`, because it is not cheap.
     """
     return _ESCAPED_NUL.search(msgspec.json.encode(read)) is not None
 

@@ -1,10 +1,10 @@
-"""The types of Stripe's events that are followed: one table, and who reads each.
+"""The types of Stripe's events that are followed: a table with the reader of each.
 
-Rule 1: a followed event that says something unclear needs a sync, and is never guessed
-        at. One that names nothing to sync is to be kept apart.
-Rule 2: a subscription as another API version renders it is fetched, unless it has
-        ended: nothing about that can be rendered otherwise.
-Rule 3: the table says of each type what it does: `docs/events.md` is made of it.
+Rule 1: a followed event that is unclear needs a sync, and is never guessed at. An event
+        that names nothing to sync is quarantined.
+Rule 2: a subscription that another API version rendered is fetched, unless it has
+        ended: that looks the same in every version.
+Rule 3: the table describes what each type does: `docs/events.md` is generated from it.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ from payments_core.job_key import JobKey, JobKind
 from payments_core.payment import Payment, PaymentId, PaymentState
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
-# The name of the releases: versions that share it are compatible.
+# The name of a release train: versions that share it are compatible.
 _RELEASE: Final = API_VERSION.partition(".")[2]
 _OTHER_VERSION: Final = "another API version"
 
@@ -85,7 +85,7 @@ def _read_refund(_: Envelope, body: bytes) -> SyncNeeded | QuarantineNeeded | No
     payment_id = payment_id_of(refund)
     if payment_id is None:
         return QuarantineNeeded("the refund names no charge")
-    # What was refunded only grows when reports merge: it takes a fetch to lower it.
+    # The refunded amount only grows when reports merge: only a fetch lowers it.
     failed = refund.status in FAILED_REFUNDS
     reason = "a refund failed" if failed else "the refund has an unknown status"
     return SyncNeeded.of_payment(payment_id, reason)
@@ -111,7 +111,7 @@ def _read_subscription(
     except Unreadable as unreadable:
         return _sync(id_, str(unreadable))
     except Malformed:
-        # A later version may render it in another way; we fetch it in our own.
+        # A later version may render it differently; it is fetched in ours.
         if _is_pinned(envelope):
             raise
         return _sync(id_, _OTHER_VERSION)
@@ -127,7 +127,7 @@ def _read_paid_invoice(
         return _sync_owner(body, _OTHER_VERSION)
     invoice = decode(_INVOICE, body).data.object
     if invoice.lines.has_more:
-        # The line of its period may be one that is not shown.
+        # The line of its period may not be included.
         return _sync_owner(body, "an invoice with many lines was paid")
     periods = paid_periods_of(invoice)
     if len(periods) == 1:
@@ -149,7 +149,7 @@ def _read_set_up(envelope: Envelope, body: bytes) -> SyncNeeded | None:
     metadata = decode(_SET_UP, body).data.object.metadata
     id_ = envelope.data.object.id
     if id_ is None or metadata is None or not metadata.intent_id:
-        # Made outside of this service, for other purposes.
+        # Created outside of this service, for other purposes.
         return None
     return SyncNeeded(JobKey(JobKind.SET_UP, id_), "a card was set up")
 
@@ -164,8 +164,8 @@ def _read_deleted_customer(envelope: Envelope, _: bytes) -> SyncNeeded | None:
 class Followed(NamedTuple):
     """What is done about a type of event.
 
-    `kind` is the object that it carries; None: one of several. `read` says what follows
-    from a snapshot, `does` says the same in words, for the page.
+    `kind` is the object that it carries; None: one of several. `read` returns the facts
+    of a snapshot; `does` describes that in words, for the page.
     """
 
     kind: str | None
@@ -176,28 +176,28 @@ class Followed(NamedTuple):
 _A_CHARGE: Final = Followed(
     "charge",
     _read_charge,
-    "Applies what the charge says to what is known of the payment; a sync of the "
-    "payment, where it is unclear.",
+    "Applies what the charge says about the payment; a sync of the "
+    "payment, if it is unclear.",
 )
 _A_DISPUTE: Final = Followed(
     "dispute",
     _read_dispute,
-    "Applies how the dispute is; a sync of the payment, where its status is not known.",
+    "Applies the dispute's state; a sync of the payment, if its status is unknown.",
 )
 _A_REFUND: Final = Followed(
     "refund",
     _read_refund,
-    "A sync of the payment, where the refund failed, was canceled or has a status that "
-    "is not known. The amounts come with `charge.refunded`.",
+    "A sync of the payment, if the refund failed, was canceled or has an unknown "
+    "status. The amounts come with `charge.refunded`.",
 )
 _A_SUBSCRIPTION: Final = Followed(
     "subscription",
     _read_subscription,
-    "Applies the subscription, where it is surely newer than what is known or has "
-    "ended; else a sync of it.",
+    "Applies the subscription, if it is certainly newer than what is known or has "
+    "ended; otherwise a sync of it.",
 )
 _A_SOURCE: Final = Followed(
-    None, card_events.read_source, "A sync of the customer, where it is a card."
+    None, card_events.read_source, "A sync of the customer, if it is a card."
 )
 _AN_OWED_INVOICE: Final = Followed(
     "invoice", _read_owed_invoice, "A sync of the subscription that owes it."
@@ -205,10 +205,10 @@ _AN_OWED_INVOICE: Final = Followed(
 _A_CHANGED_CARD: Final = Followed(
     "payment_method",
     card_events.read_changed_method,
-    "A sync of the customer, where it is the card that is shown and is another by now.",
+    "A sync of the customer, if it is the card that is shown and has changed.",
 )
 _FORMER_UPDATE: Final = "payment_method.card_automatically_updated"
-# What a type was called before it was renamed: accounts of older versions use it.
+# The name of a type before it was renamed: accounts of older versions use it.
 # Source: docs.stripe.com/changelog/2020-08-27.
 FORMER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {_FORMER_UPDATE: "payment_method.automatically_updated"}
@@ -233,7 +233,7 @@ FOLLOWED: Final[Mapping[str, Followed]] = MappingProxyType(
         "customer.deleted": Followed(
             "customer",
             _read_deleted_customer,
-            "A sync of the customer: it is let go, and what it had has ended.",
+            "A sync of the customer: it is unbound, and its subscriptions have ended.",
         ),
         "customer.source.deleted": _A_SOURCE,
         "customer.source.updated": _A_SOURCE,
@@ -248,14 +248,14 @@ FOLLOWED: Final[Mapping[str, Followed]] = MappingProxyType(
         "customer.updated": Followed(
             "customer",
             card_events.read_customer,
-            "A sync of the customer, where another card pays by default; nothing else "
-            "of it is kept.",
+            "A sync of the customer, if the default card changed; nothing else "
+            "of it is stored.",
         ),
         "invoice.paid": Followed(
             "invoice",
             _read_paid_invoice,
-            "Applies the period that was paid; a sync of the subscription, where the "
-            "invoice has several of its items, or too many lines, or is of another "
+            "Applies the period that was paid; a sync of the subscription, if the "
+            "invoice has several of its items, or too many lines, or has another "
             "API version.",
         ),
         "invoice.payment_action_required": _AN_OWED_INVOICE,
@@ -263,22 +263,22 @@ FOLLOWED: Final[Mapping[str, Followed]] = MappingProxyType(
         "payment_method.attached": Followed(
             "payment_method",
             card_events.read_attached_method,
-            "A sync of the customer, where no card is shown.",
+            "A sync of the customer, if no card is shown.",
         ),
         "payment_method.automatically_updated": _A_CHANGED_CARD,
         _FORMER_UPDATE: _A_CHANGED_CARD,
         "payment_method.detached": Followed(
             "payment_method",
             card_events.read_detached_method,
-            "A sync of the customer, where it is the card that is shown.",
+            "A sync of the customer, if it is the card that is shown.",
         ),
         "payment_method.updated": _A_CHANGED_CARD,
         "setup_intent.succeeded": Followed(
             "setup_intent",
             _read_set_up,
-            "The card becomes the one that pays, where this service had it set up.",
+            "The card becomes the one that pays, if this service had it set up.",
         ),
     }
 )
-# What an endpoint of our API version has to be registered for, in alphabetical order.
+# What an endpoint of our API version must be registered for, in alphabetical order.
 ENDPOINT_TYPES: Final = tuple(sorted(FOLLOWED.keys() - FORMER_TYPES.keys()))

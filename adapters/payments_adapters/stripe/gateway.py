@@ -1,4 +1,4 @@
-"""Stripe as the `PaymentGateway`: requests sent as they were frozen, objects read.
+"""Stripe as the `PaymentGateway`: it sends frozen requests and reads objects.
 
 Sources: docs.stripe.com/api and the types of the SDK.
 """
@@ -79,7 +79,7 @@ from payments_core.job_key import JobKey
 from payments_core.payment import DisputeState, PaymentId
 from payments_core.subscription import PaidPeriod, SubscriptionReport
 
-# How far back to search for an invoice that paid more than a proration.
+# How many invoices to search for one that paid more than a proration.
 INVOICES_MAX: Final = 20
 _DEFAULT_CARD: Final = "invoice_settings.default_payment_method"
 _PREVIEW: Final = Reader(msgspec.json.Decoder(PreviewedInvoice), "invoice")
@@ -93,7 +93,7 @@ _INVOICE_STATES: Final = MappingProxyType(
 
 
 class StripeGateway:
-    """Every promise of `PaymentGateway`; open it once in each event loop."""
+    """Implements `PaymentGateway`; open it once per event loop."""
 
     def __init__(self, api_key: str | None, *, base: str, livemode: bool) -> None:
         self._client = Client(api_key, base, livemode)
@@ -126,7 +126,7 @@ class StripeGateway:
                 api_version=frozen.api_version,
             )
         except GatewayRefused as error:
-            # Perhaps it is as it should be already: done before, under another key.
+            # It may have been done before, under another key.
             may_be_done = sending.may_be_done and not error.declined
             if may_be_done and (done := await self.find(request)):
                 return done
@@ -142,7 +142,7 @@ class StripeGateway:
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
         found = [got.it for got in await self._reading.all(CUSTOMER, email=email)]
         made = [it.id for it in found if it.metadata and it.metadata.user_id == user_id]
-        # Lists begin with the newest; of several the first one made counts.
+        # Lists begin with the newest; of several customers the oldest counts.
         return CustomerId(made[-1]) if made else None
 
     async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
@@ -150,7 +150,7 @@ class StripeGateway:
         method = found.invoice_settings.default_payment_method
         if isinstance(method, str):
             raise GatewayOutcomeUnknown("a card of which only the id was sent")
-        # Where nobody chose a payment method, a card of the older API pays.
+        # If there is no default payment method, a card of the older API pays.
         source = id_of(found.default_source)
         card = billing.card_of(method) if method else None
         if method is None and source is not None:
@@ -171,7 +171,7 @@ class StripeGateway:
         return FetchedSubscription(report=report, paid_periods=paid, at=got.at)
 
     async def _paid_lately(self, gateway_id: str) -> Sequence[PaidPeriod]:
-        """Return what the invoices that were paid lately cover, the oldest first."""
+        """Return what the recently paid invoices cover, oldest first."""
         got = await self._reading.some(
             INVOICE, limit=INVOICES_MAX, subscription=gateway_id, status="paid"
         )
@@ -249,7 +249,7 @@ class StripeGateway:
         try:
             payment = payment_of(charge, expired=False)
             if payment.dispute is not DisputeState.NONE:
-                # A charge says no more than that there is one.
+                # A charge only says that there is a dispute.
                 page = await self._reading.some(DISPUTE, limit=PAGE, charge=payment_id)
                 state = dispute_state_of(page.it.data)
                 payment = attrs.evolve(payment, dispute=state)
@@ -259,7 +259,7 @@ class StripeGateway:
         periods = list(invoices.paid_periods_of(invoice)) if invoice else []
         subscription = invoices.subscription_of(invoice) if invoice else None
         if subscription is not None and payment.money_returned:
-            # What is left without it: a release before kept the last period only.
+            # The fallback: an earlier release stored only the last period.
             periods = [*await self._paid_lately(subscription), *periods]
         return FetchedPayment(
             payment=attrs.evolve(
@@ -273,7 +273,7 @@ class StripeGateway:
         )
 
     async def _invoice_paid_by(self, charge: Charge) -> invoices.Invoice | None:
-        """Return the invoice that a charge paid, or tried to pay; None without one."""
+        """Return the invoice that a charge paid, or tried to pay, if there is one."""
         intent = id_of(charge.payment_intent)
         if intent is None:
             return None
@@ -283,7 +283,7 @@ class StripeGateway:
             payment={"type": "payment_intent", "payment_intent": intent},
             expand=["data.invoice"],
         )
-        # Paid ones first: what was tried may be of a later invoice.
+        # Paid ones first: an attempt may be for a later invoice.
         found = sorted(got.it.data, key=lambda it: it.status != "paid")
         return await self._reading.whole(found[0].invoice) if found else None
 

@@ -1,4 +1,4 @@
-"""How far the payment of an invoice is, and which invoice a payment paid.
+"""The state of an invoice's payment, and which invoice a payment paid.
 
 Sources: docs.stripe.com/api/{invoices,invoice-payment,payment_intents}/object.
 """
@@ -30,7 +30,7 @@ class PaidBy(msgspec.Struct):
 
 
 class PaidInvoice(msgspec.Struct):
-    """As a list by payment intent has it, with the invoice expanded."""
+    """An entry of a list by payment intent, with the invoice expanded."""
 
     invoice: Invoice
     status: Text = ""
@@ -54,20 +54,20 @@ class CollectedInvoice(msgspec.Struct):
 
     @property
     def intent_id(self) -> str | None:
-        """The payment intent that collects it; None if nothing does."""
+        """The payment intent that collects it; None if there is none."""
         going_on = [it for it in self.payments.data if it.status != "canceled"]
-        # Stripe keeps the default one in step with what is still to be paid.
+        # Stripe keeps the default payment intent in step with the amount due.
         going_on.sort(key=lambda it: not it.is_default)
         intents = (id_of(it.payment.payment_intent) for it in going_on)
         return next(filter(None, intents), None)
 
 
-# The bank wants its customer to confirm, says Stripe where nobody was there to do so.
+# Stripe's code if the bank requires authentication and the customer was not present.
 _WANTS_THE_PAYER: Final = "authentication_required"
 
 
 def collection_of(invoice: CollectedInvoice, intent: PaymentIntent) -> InvoicePayment:
-    """Return how far the payment of an invoice is; one not tried yet is open."""
+    """Return the state of an invoice's payment; not tried yet is open."""
     error = intent.last_payment_error
     secret = invoice.confirmation_secret
     return InvoicePayment(

@@ -1,4 +1,4 @@
-"""What a change would cost, read off the preview of an invoice.
+"""The cost of a change, read from the preview of an invoice.
 
 Source: docs.stripe.com/api/invoices/create_preview.
 """
@@ -31,11 +31,11 @@ class PreviewedInvoice(msgspec.Struct):
 def preview_of(
     invoice: PreviewedInvoice, *, proration_date: datetime, now: datetime
 ) -> Preview:
-    """Return what of a previewed invoice is due at once.
+    """Return the part of a previewed invoice that is due at once.
 
-    Where a change bills nothing, Stripe shows the next renewal in its place. Such an
-    invoice has a part that is still to come; of it only what this change prorates is
-    the change's (docs.stripe.com/api/invoices/create_preview).
+    If a change bills nothing, Stripe shows the next renewal instead. Such an invoice
+    has a future line; then only the prorations of this change are its cost
+    (docs.stripe.com/api/invoices/create_preview).
     """
     lines, due_minor = invoice.lines.data, invoice.amount_due
     if any(moment(line.period.start) > max(now, proration_date) for line in lines):

@@ -1,7 +1,7 @@
-"""What an invoice of any API generation covers of a subscription.
+"""What an invoice of any API version covers of a subscription.
 
 Until 2025-03-31 an invoice named its subscription, and a line said itself whether it
-prorates; since then all that is under `parent`.
+prorates; since then both are under `parent`.
 Sources: docs.stripe.com/api/invoices/{object,line_item}, docs.stripe.com/changelog.
 """
 
@@ -33,7 +33,7 @@ class OfItem(msgspec.Struct):
 
 
 class LineParent(msgspec.Struct):
-    """None of it: a line added by hand, or a proration of older days."""
+    """No field is set: a line added by hand, or a proration of an older version."""
 
     subscription_item_details: OfItem | None = None
 
@@ -42,7 +42,7 @@ class Line(msgspec.Struct):
     period: Period
     id: Text = ""
     parent: LineParent | None = None
-    # Until 2025-03-31 these were instead of a parent.
+    # Until 2025-03-31 these replaced a parent.
     type: Text = "subscription"
     proration: bool = False
     subscription: Reference = None
@@ -51,8 +51,8 @@ class Line(msgspec.Struct):
 
 class Lines(msgspec.Struct):
     data: Sequence[Line] = ()
-    # An invoice comes with its first ten lines; that of its period is not among them
-    # where many prorations waited.
+    # An invoice comes with its first ten lines; after many prorations the line of its
+    # period may not be among them.
     has_more: bool = False
 
 
@@ -65,7 +65,7 @@ class InvoiceParent(msgspec.Struct):
 
 
 class InvoiceOwner(msgspec.Struct):
-    """As much of an invoice as says whose it is."""
+    """The part of an invoice that names its subscription."""
 
     id: Id
     parent: InvoiceParent | None = None
@@ -79,7 +79,7 @@ class Invoice(InvoiceOwner):
 
 
 def subscription_of(invoice: InvoiceOwner) -> str | None:
-    """Return whose invoice it is; None for one without a subscription."""
+    """Return the subscription of an invoice; None if it has none."""
     details = invoice.parent and invoice.parent.subscription_details
     return id_of(invoice.subscription) or (
         id_of(details.subscription) if details else None
@@ -87,11 +87,11 @@ def subscription_of(invoice: InvoiceOwner) -> str | None:
 
 
 def paid_periods_of(invoice: Invoice) -> Sequence[PaidPeriod]:
-    """Return what a paid invoice covers of its subscription: one period an item.
+    """Return what a paid invoice covers of its subscription: one period per item.
 
-    Nothing if it is not paid, has no subscription, or only prorates: what remains of a
-    period that was paid already. What was added by hand covers nothing, whatever
-    its period.
+    Nothing if it is not paid, has no subscription, or only prorates: the rest of a
+    period that was paid already. Lines added by hand cover nothing, whatever their
+    period.
     """
     subscription = subscription_of(invoice)
     if invoice.status != "paid" or subscription is None:
@@ -127,7 +127,7 @@ def prorates(line: Line) -> bool:
 
 
 def _covers(item: OfItem, subscription: str) -> bool:
-    # An item that names no subscription is of the invoice's own.
+    # An item that names no subscription belongs to the invoice's own.
     return not item.proration and id_of(item.subscription) in {None, subscription}
 
 

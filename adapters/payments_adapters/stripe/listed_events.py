@@ -1,9 +1,9 @@
-"""Stripe's list of events, each read as a webhook's body is.
+"""Stripe's list of events, each read like a webhook's body.
 
-Rule 1: the list has types of its own choosing and renders each event in the version of
-        the account: a type that is not followed, another version or what cannot be read
-        is treated as in a webhook. One event spoils no page.
-Rule 2: without `types`: Stripe takes 20 of them, and we follow more.
+Rule 1: the list has all types, and renders each event in the account's version: a type
+        that is not followed, another version and an unreadable event are treated as in
+        a webhook. One event does not spoil its page.
+Rule 2: `types` is not sent: Stripe accepts 20, and we follow more.
 
 Source: docs.stripe.com/api/events/list.
 """
@@ -29,7 +29,7 @@ async def listed_events(
     """Return a page of the list.
 
     Raises:
-        GatewayObjectMissing: the event that the query names is not listed.
+        GatewayObjectMissing: the event that the query names is not in the list.
         GatewayUnavailable: see `Client.call`.
     """
     try:
@@ -40,7 +40,7 @@ async def listed_events(
         raise
     if got.it.has_more and not got.it.data:
         raise GatewayOutcomeUnknown("a list without an end")
-    # A copy of each, or one that is kept would keep the whole page.
+    # Each is copied: otherwise a stored event would keep the whole page in memory.
     bodies = [bytes(it) for it in reversed(got.it.data)]
     return ListedEvents(
         events=[translate(it, livemode=livemode, at=got.at) for it in bodies],
@@ -58,7 +58,8 @@ def _params(query: EventQuery) -> Params:
         "created": {name: it for name, it in created.items() if it is not None},
     }
     params: Params = {name: it for name, it in given.items() if it}
-    # Not to each endpoint: docs.stripe.com/webhooks/process-undelivered-events.
+    # Not delivered to every endpoint:
+    # docs.stripe.com/webhooks/process-undelivered-events.
     return {**params, "delivery_success": False} if query.undelivered else params
 
 

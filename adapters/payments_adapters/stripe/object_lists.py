@@ -1,10 +1,10 @@
-"""Stripe's lists as `GatewayLists`: a page with one call, its objects read one by one.
+"""Stripe's lists as `GatewayLists`: one call per page, its objects read one by one.
 
-Rule 1: what cannot be read says so; the rest of its page is read all the same.
-Rule 2: what is said of an object is certain. Of what a list does not show, it says that
-        it cannot be read.
-Rule 3: what is of the other mode, deleted, or of no payment is left out. The next page
-        begins after it all the same.
+Rule 1: an unreadable object is reported as such; the rest of its page is read.
+Rule 2: what is reported of an object is certain. If the list lacks something, the
+        object is reported as unreadable.
+Rule 3: an object of the other mode, deleted, or without a payment is left out. The next
+        page still begins after it.
 
 Sources: docs.stripe.com/api/{pagination,expanding_objects}, and the pages on the lists
 of customers, subscriptions, invoices, charges, refunds and disputes.
@@ -61,14 +61,14 @@ from payments_core.object_lists import (
     ObjectPage,
 )
 
-# A hundred subscriptions with their invoices are longer than any other answer.
+# A hundred subscriptions with their invoices are the longest answer.
 PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
-# Nobody waits for a page, and what is expanded takes Stripe its time.
+# No user waits for a page, and Stripe needs time to expand objects.
 PAGE_DEADLINE_S: Final = 30.0
 
 
 class _Unsaid(Exception):  # noqa: N818  # a verdict, never shown to anybody
-    """A list does not say of an object what it should."""
+    """A list lacks something that it should say about an object."""
 
 
 # Customers
@@ -82,7 +82,7 @@ class _Source(Expanded):
     last4: billing.Last4 | None = None
     exp_month: billing.Month | None = None
     exp_year: billing.Year | None = None
-    # Of a source that is a card.
+    # Set for a source that is a card.
     card: billing.CardDetails | None = None
 
 
@@ -90,7 +90,7 @@ class _Customer(customers.Customer):
     default_source: _Source | Id | None = None
 
 
-# What the older API calls them, and a payment method.
+# The names of cards in the older API, and of a payment method.
 _BRANDS: Final = MappingProxyType(
     {
         "American Express": "amex",
@@ -118,7 +118,7 @@ def _read_customer(customer: _Customer) -> Listed:
 
 def _default_card(customer: _Customer) -> Card | None:
     method = customer.invoice_settings.default_payment_method
-    # Where nobody chose a payment method, a card of the older API pays.
+    # If there is no default payment method, a card of the older API pays.
     chosen = method or customer.default_source
     if isinstance(chosen, str):
         raise _Unsaid("only the id of the default card was sent")
@@ -128,7 +128,7 @@ def _default_card(customer: _Customer) -> Card | None:
 
 
 def _older_card(source: _Source) -> Card | None:
-    """Return the card as the payment method of the same id shows it."""
+    """Return the card as the payment method with the same id shows it."""
     it = source if source.kind == "card" else source.card
     if it is None:
         return None
@@ -157,7 +157,7 @@ def _read_subscription(subscription: _Subscription) -> Listed:
     has_more = isinstance(invoice, Invoice) and invoice.lines.has_more
     return ListedSubscription(
         report=billing.report_of(subscription),
-        # A line that is not shown may say more of the same item.
+        # A line that is not included may be about the same item.
         paid_periods=() if has_more else billing.last_paid_periods_of(subscription),
         own_card=billing.card_of(own)
         if isinstance(own, billing.PaymentMethod)
@@ -198,7 +198,7 @@ def _read_dispute(dispute: charges.Dispute) -> Listed | None:
 
 @attrs.frozen
 class _List:
-    """How a list is asked for, and how one of its objects is read; None: left out."""
+    """How a list is requested, and how its objects are read; None: left out."""
 
     kind: Kind[Any]
     read: Callable[[Any], Listed | None]
@@ -244,15 +244,15 @@ _LISTS: Final[Mapping[ObjectList, _List]] = MappingProxyType(
 
 
 class _Place(msgspec.Struct):
-    """Where an object is in its list; without it nobody could read on."""
+    """The position of an object in its list, from which the next page begins."""
 
     id: Visible
-    # A deleted customer has none.
+    # A deleted customer has no time.
     created: Seconds | None = None
 
 
 class _Whose(msgspec.Struct):
-    """Whether an object is one of the list, and of ours."""
+    """Whether an object is of the list's kind and of our mode."""
 
     kind: Text = KIND
     livemode: bool | None = None
@@ -262,7 +262,7 @@ class _Whose(msgspec.Struct):
 _PLACE: Final = msgspec.json.Decoder(_Place)
 _WHOSE: Final = msgspec.json.Decoder(_Whose)
 _UNREADABLE: Final = (
-    # The rest of an invoice's lines cannot be had.
+    # The rest of an invoice's lines cannot be fetched.
     GatewayObjectMissing,
     GatewayRefused,
     InvalidValue,
@@ -274,7 +274,7 @@ _UNREADABLE: Final = (
 
 
 class StripeLists:
-    """Every promise of `GatewayLists`; open it once in each event loop."""
+    """Implements `GatewayLists`; open it once per event loop."""
 
     def __init__(self, api_key: str | None, *, base: str, livemode: bool) -> None:
         self._client = Client(api_key, base, livemode)
@@ -339,17 +339,17 @@ class StripeLists:
         if whose.deleted or whose.livemode not in {None, self._livemode}:
             return None
         if whose.kind != how.kind.name:
-            raise _Unsaid(f"it is no {how.kind.name}")
+            raise _Unsaid(f"it is not a {how.kind.name}")
         it = decode(how.kind.one.decoder, raw)
         if NUL in raw and reads_nul(it):
-            raise _Unsaid("it has a NUL, which cannot be kept")
+            raise _Unsaid("it has a NUL, which cannot be stored")
         if isinstance(it, Invoice) and subscription_of(it) is not None:
             it = await self._reading.whole(it)
         return how.read(it)
 
 
 def _window(created: CreatedBetween) -> dict[str, Filter]:
-    # The first whole second that is not before a moment.
+    # The first whole second that is not before a time.
     window = {"lt": str(math.ceil(created.end.timestamp()))}
     if created.start is not None:
         window["gte"] = str(math.ceil(created.start.timestamp()))
@@ -361,5 +361,5 @@ def _place(raw: bytes) -> _Place:
         return decode(_PLACE, raw)
     except Malformed as error:
         raise GatewayOutcomeUnknown(
-            f"a list of what has no place in it ({error})"
+            f"a list with an object without a position ({error})"
         ) from error

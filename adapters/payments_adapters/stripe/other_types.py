@@ -1,9 +1,9 @@
-"""The types of Stripe's events that are known and not followed, each with the reason.
+"""The types of Stripe's events that are known but not followed, each with the reason.
 
-Rule 1: a type is here only if nothing that is kept would be right later without it:
-        another event tells the same, or nothing of it is kept.
-Rule 2: a type that Stripe has and this release does not know is kept and counted as
-        such: a later release may follow it, and a replay applies it then.
+Rule 1: a type is here only if nothing that is stored would become wrong without it:
+        another event reports the same, or nothing of it is stored.
+Rule 2: a type that Stripe has and this release does not know is stored and counted as
+        unknown: a later release may follow it, and a replay applies it then.
 
 Source: docs.stripe.com/api/events/types, and the list that the SDK has of them.
 """
@@ -15,23 +15,23 @@ from typing import Final
 UNKNOWN_TYPE: Final = "its type is not known"
 NOT_FOLLOWED: Final = "its type asks for nothing"
 
-_CHARGES_TELL: Final = "`charge.*` tells of the money."
+_CHARGES_TELL: Final = "`charge.*` reports the money."
 _SUBSCRIPTIONS_TELL: Final = (
-    "What it does to a subscription, `customer.subscription.*` tells."
+    "`customer.subscription.*` reports what it does to a subscription."
 )
 _NOTHING_PAID: Final = "Nothing was paid or taken back."
-_NOT_KEPT: Final = "Nothing of it is kept."
+_NOT_KEPT: Final = "Nothing of it is stored."
 _READ_WHEN_ORDERED: Final = "Prices and products are read when something is ordered."
-_OWN_BINDING: Final = "A registration binds a customer, and no event does."
+_OWN_BINDING: Final = "Only a registration binds a customer."
 _NOT_A_CARD_YET: Final = (
-    "It pays nothing yet; where it becomes the default, `customer.updated` tells."
+    "It pays nothing yet; if it becomes the default, `customer.updated` reports it."
 )
-_NOT_SET_UP: Final = "Only a card that was set up takes the place of another."
+_NOT_SET_UP: Final = "Only a card that was set up replaces another."
 _A_WARNING: Final = (
-    "It moves no money; `charge.dispute.*` and `charge.refunded` tell what follows."
+    "It moves no money; `charge.dispute.*` and `charge.refunded` report the result."
 )
-_RETURNS_TELL: Final = "Where money goes back, `charge.refunded` tells."
-_INVOICE_PAID_TELLS: Final = "`invoice.paid` tells when it is paid."
+_RETURNS_TELL: Final = "If money is returned, `charge.refunded` reports it."
+_INVOICE_PAID_TELLS: Final = "`invoice.paid` reports when it is paid."
 
 IGNORED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -51,7 +51,7 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "customer.discount.deleted": _NOT_KEPT,
         "customer.discount.updated": _NOT_KEPT,
         "customer.source.created": _NOT_A_CARD_YET,
-        "customer.source.expiring": "The card is the same, with the date that we have.",
+        "customer.source.expiring": "The card is unchanged: its date is stored.",
         "customer.tax_id.created": _NOT_KEPT,
         "customer.tax_id.deleted": _NOT_KEPT,
         "customer.tax_id.updated": _NOT_KEPT,
@@ -64,19 +64,19 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "invoice.overdue": _SUBSCRIPTIONS_TELL,
         "invoice.overpaid": _CHARGES_TELL,
         "invoice.payment_attempt_required": _INVOICE_PAID_TELLS,
-        "invoice.payment_succeeded": "`invoice.paid` tells the same, and more.",
+        "invoice.payment_succeeded": "`invoice.paid` reports the same, and more.",
         "invoice.sent": _NOTHING_PAID,
         "invoice.upcoming": _NOTHING_PAID,
         "invoice.updated": _INVOICE_PAID_TELLS,
         "invoice.voided": _SUBSCRIPTIONS_TELL,
         "invoice.will_be_due": _NOTHING_PAID,
         "invoice_payment.paid": (
-            "`invoice.paid` tells what was bought; which charge paid it is asked of "
-            "Stripe where it matters."
+            "`invoice.paid` reports what was bought; which charge paid it is fetched "
+            "from Stripe if it matters."
         ),
         "invoiceitem.created": _INVOICE_PAID_TELLS,
         "invoiceitem.deleted": _INVOICE_PAID_TELLS,
-        "mandate.updated": "A payment that fails because of it tells.",
+        "mandate.updated": "If a payment fails because of it, that is reported.",
         "payment_intent.amount_capturable_updated": _CHARGES_TELL,
         "payment_intent.canceled": _CHARGES_TELL,
         "payment_intent.created": _NOTHING_PAID,
@@ -84,7 +84,7 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "payment_intent.payment_failed": _CHARGES_TELL,
         "payment_intent.processing": _CHARGES_TELL,
         "payment_intent.requires_action": (
-            "`invoice.payment_action_required` tells, where it is of a subscription."
+            "`invoice.payment_action_required` reports it for a subscription."
         ),
         "payment_intent.succeeded": _CHARGES_TELL,
         "payment_link.created": _NOTHING_PAID,
@@ -107,7 +107,7 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "radar.early_fraud_warning.created": _A_WARNING,
         "radar.early_fraud_warning.updated": _A_WARNING,
         "refund.created": (
-            "`charge.refunded` has the amounts, and `refund.failed` tells if it fails."
+            "`charge.refunded` has the amounts, and `refund.failed` reports a failure."
         ),
         "review.closed": _A_WARNING,
         "review.opened": _A_WARNING,
@@ -131,7 +131,7 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "subscription_schedule.updated": _SUBSCRIPTIONS_TELL,
     }
 )
-# The first words of types that are about no user's payment or subscription.
+# The first words of types that concern no user's payment or subscription.
 OTHER_GROUPS: Final = frozenset(
     {
         "account",
@@ -172,6 +172,6 @@ OTHER_GROUPS: Final = frozenset(
 
 
 def why_ignored(type_: str) -> str:
-    """Say why nothing follows from a type that is not followed: one of two reasons."""
+    """Return why a type is not followed: one of two reasons."""
     is_known = type_ in IGNORED or type_.partition(".")[0] in OTHER_GROUPS
     return NOT_FOLLOWED if is_known else UNKNOWN_TYPE

@@ -34,7 +34,7 @@ class Product(msgspec.Struct):
 
 
 def price_of(price: Price) -> ours.Price:
-    """Return a price; in packages, or in tiers, it has no amount for each."""
+    """Return a price; sold in packages or tiers, it has no unit amount."""
     return ours.Price(
         id=price.id,
         product=id_of(price.product) or "",

@@ -1,8 +1,8 @@
-"""What Stripe answers to each of our requests, and how to find out that it was done.
+"""Stripe's answers to our requests, and how to find out whether one was done.
 
 Rule 1: an answer counts only if it is about the object of the request.
-Rule 2: what makes something is found by the intent in its metadata. What says how
-        things should be is found by looking at them.
+Rule 2: an object that a request creates is found by the intent in its metadata. The
+        effect of a request that sets a state is found by reading that state.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +36,7 @@ from payments_core.gateway import Answer, GatewayRequest
 from payments_core.subscription import SubscriptionReport
 
 _ENDED: Final = frozenset({"canceled", "incomplete_expired"})
-# In the test mode these are names of cards: attached, they become payment methods.
+# In test mode these are aliases of cards: attached, they become payment methods.
 _MAGIC: Final = "pm_card_"
 
 _Subscription = Got[billing.Subscription]
@@ -48,7 +48,7 @@ def _require(holds: bool) -> None:  # noqa: FBT001  # the one thing it is about
 
 
 def report_of(subscription: billing.Subscription) -> SubscriptionReport:
-    """Return what a subscription says.
+    """Return what a subscription reports.
 
     Raises:
         GatewayOutcomeUnknown: it cannot be read.
@@ -92,14 +92,14 @@ def _card(asked: ours.AttachCard, got: Got[billing.PaymentMethod]) -> Answer:
     card = billing.card_of(got.it)
     if card is None:
         raise GatewayRefused(
-            "not_a_card", "only cards are taken", field="payment_method"
+            "not_a_card", "only cards are accepted", field="payment_method"
         )
     return Answer(id=got.it.id, at=got.at, card=card)
 
 
 async def _find_card(reading: Reading, asked: ours.AttachCard) -> Answer | None:
     if asked.payment_method.startswith(_MAGIC):
-        # What was made of it has another name.
+        # The payment method made from it has another id.
         return None
     got = await reading.one(METHOD, asked.payment_method)
     is_there = id_of(got.it.customer) == asked.customer_id
@@ -177,7 +177,7 @@ async def _find_changed(
     report = report_of(got.it)
     states = [(report.price, report.quantity)]
     if held := report.pending:
-        # It was made as well: it waits for its payment.
+        # The change was made too: it waits for its payment.
         states.append((held.price or report.price, held.quantity or report.quantity))
     is_so = any(
         asked.price in {None, price} and asked.quantity in {None, quantity}
@@ -193,8 +193,8 @@ async def _find_planned(
     report = report_of(got.it)
     is_planned = report.cancel_at_period_end
     if not is_planned and report.cancel_at is not None:
-        # Since 2025-09-30 an end that comes with the period may come as a moment; any
-        # moment is an end that was not taken back.
+        # Since 2025-09-30 an end that comes with the period may be set as a time; any
+        # time is an end that was not revoked.
         is_planned = (
             not asked.cancel_at_period_end or report.cancel_at <= report.period_end
         )
@@ -232,9 +232,9 @@ class Sending:
     kind: Kind[Any]
     answer: Callable[[Any, Got[Any]], Answer]
     find: Callable[[Reading, Any], Awaitable[Answer | None]]
-    # A no may mean that it is so already.
+    # A refusal may mean that it was done already.
     may_be_done: bool = False
-    # What a no is about that names nothing.
+    # The field of a refusal that names none.
     field: str | None = None
 
 
@@ -259,7 +259,7 @@ SENDINGS: Final[Mapping[type, Sending]] = MappingProxyType(
 
 
 async def find(reading: Reading, request: GatewayRequest) -> Answer | None:
-    """Return what a request made or reached; None if nothing came of it."""
+    """Return what a request made or reached; None if it had no effect."""
     try:
         return await SENDINGS[type(request)].find(reading, request)
     except GatewayObjectMissing:

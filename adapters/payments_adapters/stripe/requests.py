@@ -1,8 +1,8 @@
 """Our requests in Stripe's words: the method, the path and the parameters.
 
-Rule 1: a request is rendered the same every time: JSON with sorted keys, of which the
-        SDK makes the form that it sends.
-Rule 2: ids become parts of a path only if they are ids.
+Rule 1: a request is always rendered the same: JSON with sorted keys, from which the SDK
+        makes the form that it sends.
+Rule 2: only well-formed ids become parts of a path.
 """
 
 import json
@@ -22,10 +22,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
 def path(*parts: str, field: str = "id") -> str:
-    """Return a path below /v1; `field` is what its id is called.
+    """Return a path below /v1; `field` is the name of its id.
 
     Raises:
-        GatewayRefused: a part is no id: it could lead to anywhere.
+        GatewayRefused: a part is not an id: it could lead to any path.
     """
     for part in parts:
         if _ID.fullmatch(part) is None:
@@ -37,7 +37,7 @@ def frozen(request: GatewayRequest, api_version: str) -> FrozenRequest:
     """Render a request.
 
     Raises:
-        GatewayRefused: an id in it is none.
+        GatewayRefused: an id in it is not well-formed.
     """
     method, where, params = _RENDERERS[type(request)](request)
     return FrozenRequest(
@@ -95,7 +95,7 @@ def _pin_card(it: ours.SetSubscriptionCard) -> _Rendered:
 
 
 def _pay_invoice(it: ours.PayInvoice) -> _Rendered:
-    # The payer is there: a bank that wants to be asked may ask.
+    # The payer is present: the bank may ask for authentication.
     where = path("invoices", it.invoice_id, "pay", field="invoice")
     return "POST", where, given(payment_method=it.payment_method, off_session=False)
 
@@ -120,7 +120,7 @@ def _start_subscription(it: ours.CreateSubscription) -> _Rendered:
 
 
 def _changed(it: ours.UpdateSubscription) -> Params:
-    # The same for a change and its preview: then it costs what was said.
+    # The same for a change and its preview, so that it costs what was shown.
     date = it.proration_date
     return given(
         items=[given(id=it.item_id, price=it.price, quantity=it.quantity)],
@@ -152,7 +152,7 @@ def _change_subscription(it: ours.UpdateSubscription) -> _Rendered:
 
 def _plan_end(it: ours.SetCancelAtPeriodEnd) -> _Rendered:
     where = path("subscriptions", it.subscription, field="subscription")
-    # An empty text clears a moment.
+    # An empty text clears a time.
     end: dict[str, object] = (
         {"cancel_at": ""}
         if it.clears_cancel_at

@@ -1,9 +1,9 @@
-"""What a restricted key has to be allowed, and the call that proves it.
+"""What a restricted key must be allowed, and the call that proves it.
 
-Rule: a right to read is proven by a list of one. A right to write is proven by nothing
-      that has no effect: it shows when it is used first.
+Rule: a right to read is proven by a list of one. A right to write cannot be proven
+      without an effect: a missing one shows at first use.
 
-Source: docs.stripe.com/keys/restricted-api-keys. Who may write may read.
+Source: docs.stripe.com/keys/restricted-api-keys. A right to write includes reading.
 """
 
 from datetime import datetime
@@ -18,10 +18,10 @@ from payments_adapters.stripe.requests import path
 
 @attrs.frozen
 class Right:
-    """A resource as Stripe's dashboard calls it, and what is done with it.
+    """A resource as Stripe's dashboard names it, and its use.
 
-    `path` is the list that proves that it may be read; `writes` says that more is
-    needed. `of_setup` is needed by `payments stripe` and `payments doctor` alone.
+    `path` is the list that proves the right to read; `writes` means that writing is
+    needed, too. `of_setup` is needed by `payments stripe` and `payments doctor` alone.
     """
 
     resource: str
@@ -58,17 +58,17 @@ RIGHTS: Final = (
 
 
 class _Listed(msgspec.Struct):
-    """A list, whatever is in it."""
+    """A list of anything."""
 
 
 _LISTED: Final = Reader(msgspec.json.Decoder(_Listed), "list", is_raw=True)
 
 
 async def prove(client: Client, right: Right) -> datetime:
-    """Return Stripe's time, if the key may read it.
+    """Return Stripe's time, if the key has the right to read.
 
     Raises:
-        GatewayMisconfigured: it may not (`permission`), or is no key at all.
+        GatewayMisconfigured: it does not (`permission`), or is not a valid key.
         GatewayUnavailable: see `Client.call`.
     """
     got = await client.call("GET", path(right.path), {"limit": 1}, _LISTED)

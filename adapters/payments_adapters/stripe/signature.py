@@ -1,10 +1,10 @@
 """Who wrote this, and when: Stripe's signature over the raw bytes of a webhook.
 
-The header is `t=<seconds>,v1=<hex>[,v1=<hex>]`; what is signed is `<seconds>.` and the
-body, by HMAC-SHA256 (docs.stripe.com/webhooks). While a secret is being rolled there
-is one `v1` for each secret that is active.
+The header is `t=<seconds>,v1=<hex>[,v1=<hex>]`; the signed text is `<seconds>.` and the
+body, with HMAC-SHA256 (docs.stripe.com/webhooks). While a secret is being rolled there
+is one `v1` for each active secret.
 
-Stricter than the SDK, which takes timestamps from the future, any number of
+Stricter than the SDK, which accepts timestamps from the future, any number of
 signatures, several timestamps and digits of any script.
 """
 
@@ -27,7 +27,7 @@ SECRETS_MAX: Final = 8
 SECRET_LENGTH_MIN: Final = 24
 TOLERANCE_S: Final = 300
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # what secrets start with
-# Twelve digits reach the year 33658: far beyond any window, cheap to read.
+# Twelve digits reach the year 33658: far beyond any window, and cheap to parse.
 _TIMESTAMP: Final = re.compile(rb"[0-9]{1,12}")
 _VISIBLE: Final = re.compile(r"[!-~]*")
 
@@ -51,11 +51,11 @@ def _check_secret(secret: str) -> None:
 
 
 def check_secrets(secrets: Sequence[str]) -> None:
-    """Return if these can be the secrets of one endpoint, of which one may be rolled.
+    """Return if these can be the secrets of one endpoint, also during a roll.
 
     Raises:
-        InvalidValue: none, more than 8, one of them twice, or one that cannot be a
-            secret or can be guessed. The reason shows none.
+        InvalidValue: there is no secret, there are more than 8, one appears twice, or
+            one is malformed or can be guessed. The reason shows none.
     """
     if not secrets:
         raise _refuse_secret("there is none")
@@ -64,9 +64,9 @@ def check_secrets(secrets: Sequence[str]) -> None:
     for secret in secrets:
         _check_secret(secret)
     if len(set(secrets)) < len(secrets):
-        # While a secret is rolled there are two. The old one given twice would fail
-        # only when Stripe drops it.
-        raise _refuse_secret("a secret is there twice")
+        # While a secret is rolled there are two. If the old one was given twice, that
+        # would fail only when Stripe drops it.
+        raise _refuse_secret("a secret appears twice")
 
 
 def _keyed(secrets: Iterable[str]) -> tuple[hmac.HMAC, ...]:
@@ -80,7 +80,8 @@ def _keyed_by(secret: str) -> hmac.HMAC:
 
 
 def _hex_of(keyed: hmac.HMAC, timestamp: bytes, body: bytes) -> bytes:
-    # Hashing the key is half the work for a small body; a copy has it done already.
+    # Hashing the key is half the work for a small body; a copy of the keyed state saves
+    # it.
     mac = keyed.copy()
     mac.update(timestamp + b".")
     mac.update(body)
@@ -88,7 +89,7 @@ def _hex_of(keyed: hmac.HMAC, timestamp: bytes, body: bytes) -> bytes:
 
 
 def sign(body: bytes, *, secret: str, at: datetime) -> str:
-    """Return the header that Stripe would send with this body at this moment."""
+    """Return the header that Stripe would send with this body at this time."""
     timestamp = b"%d" % int(at.timestamp())
     signature = _hex_of(_keyed_by(secret), timestamp, body)
     return f"t={timestamp.decode()},v1={signature.decode()}"
@@ -105,7 +106,7 @@ def _parse(header: str) -> tuple[bytes, list[bytes]]:
     fields = [item.partition(b"=") for item in header.encode().split(b",")]
     timestamps = [value for name, _, value in fields if name == b"t"]
     signatures = [value for name, _, value in fields if name == b"v1"]
-    # With two of them, one could be signed and the other one fresh.
+    # With two timestamps, one could be signed and the other fresh.
     if len(timestamps) != 1:
         raise BadSignature("the signature header has not exactly one timestamp")
     if _TIMESTAMP.fullmatch(timestamps[0]) is None:
@@ -118,7 +119,7 @@ def _parse(header: str) -> tuple[bytes, list[bytes]]:
 
 
 def _positive(_: object, __: object, value: int) -> None:
-    # Stripe's SDK reads a tolerance of zero as "any age"; here nothing may.
+    # Stripe's SDK reads a tolerance of zero as "any age"; here it is refused.
     if value < 1:
         raise InvalidValue("tolerance_s", "not a positive number of seconds")
 
@@ -127,8 +128,8 @@ def _positive(_: object, __: object, value: int) -> None:
 class StripeSignatures:
     """Verifies deliveries against each active secret of an endpoint.
 
-    Made from `secrets`, of which only keyed digests stay: nothing here can print one.
-    Others may take their place while deliveries arrive (`replace`).
+    Made from `secrets`, of which only keyed digests are stored: nothing here can print
+    a secret. `replace` may change them while deliveries arrive.
 
     Raises:
         InvalidValue: see `check_secrets`.
@@ -142,8 +143,8 @@ class StripeSignatures:
     )
     clock: SystemClock
     tolerance_s: int = attrs.field(default=TOLERANCE_S, validator=_positive)
-    # Deliveries by the place of the secret that verified them. While a secret is rolled
-    # Stripe signs with both.
+    # Deliveries by the position of the secret that verified them. While a secret is
+    # rolled Stripe signs with both.
     _verified: list[int] = attrs.field(
         init=False, factory=lambda: [0] * SECRETS_MAX, repr=False
     )
@@ -152,23 +153,23 @@ class StripeSignatures:
         """Verify against these secrets from now on, and no others.
 
         Raises:
-            InvalidValue: see `check_secrets`; those before stay.
+            InvalidValue: see `check_secrets`; the previous secrets stay active.
         """
         self._keyed = _keyed(secrets)
 
     @property
     def verified_counts(self) -> Sequence[int]:
-        """Return how many deliveries each of the secrets verified, in their order.
+        """Return how many deliveries each of the secrets verified, in order.
 
-        A place keeps its count when another secret takes it.
+        A position keeps its count when another secret takes it.
         """
         return self._verified[: len(self._keyed)]
 
     def verify(self, body: bytes, header: str) -> datetime:
-        """Return when these bytes were signed with an active secret, lately.
+        """Return when these bytes were signed, recently and with an active secret.
 
         Raises:
-            BadSignature: it is not so; the reason names the rule, never the input.
+            BadSignature: they were not; the reason names the rule, never the input.
         """
         timestamp, signatures = _parse(header)
         if abs(self.clock().timestamp() - int(timestamp)) > self.tolerance_s:

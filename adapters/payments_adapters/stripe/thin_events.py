@@ -1,8 +1,8 @@
-"""Read thin events: which object changed, and nothing of how it is now.
+"""Read thin events: which object changed, without its state.
 
-Rule 1: one of the types that are followed asks for a sync, or for reading the object
-        first, where it does not say itself what to sync.
-Rule 2: any other type is kept, and asks for nothing. It says whether we know it.
+Rule 1: a followed type needs a sync, or first a read of the object, if the event does
+        not say what to sync.
+Rule 2: any other type is stored without effect. The event says whether we know it.
 
 Source: docs.stripe.com/api/v2/core/events/object and
 docs.stripe.com/event-destinations (types `v1.…`, general since 2026-09-30).
@@ -52,14 +52,14 @@ class ThinEvent(msgspec.Struct):
     created: Annotated[datetime, msgspec.Meta(tz=True)]
     livemode: bool
     kind: Text = KIND
-    # Whose event it is, if not our own.
+    # The account of the event, if not our own.
     context: Text | None = None
     reason: _Reason | None = None
     related_object: _Related | None = None
 
 
 _EVENT: Final = msgspec.json.Decoder(ThinEvent)
-# Stripe's kinds of objects: those whose id says what to sync, and the others.
+# Stripe's kinds of objects: those whose id says what to sync, and others.
 _SYNCS: Final[Mapping[str, JobKind]] = MappingProxyType(
     {
         "charge": JobKind.PAYMENT,
@@ -77,7 +77,7 @@ _CHANGES: Final[Mapping[str, ObjectKind]] = MappingProxyType(
     }
 )
 
-# A card of the older API names its customer in its address alone.
+# A card of the older API names its customer only in its URL.
 _SOURCE: Final = re.compile(r"/v1/customers/(?P<customer>\w{1,255})/sources/\w+")
 
 _Report = SyncNeeded | ObjectChanged | QuarantineNeeded
@@ -86,15 +86,15 @@ _Report = SyncNeeded | ObjectChanged | QuarantineNeeded
 def thin_event_of(body: bytes, followed: Mapping[str, str | None]) -> GatewayEvent:
     """Read a thin event.
 
-    `followed` are the types that are read, without the prefix, and the kind of object
-    that each is about; None: one of several.
+    `followed` are the types that are followed, without the prefix, and the kind of
+    object of each; None: one of several.
 
     Raises:
-        Malformed: it cannot be read.
+        Malformed: the body cannot be read.
     """
     event = decode(_EVENT, body)
     if not _YEAR_MIN <= event.created.year < _YEAR_MAX:
-        raise Malformed("created", "not a moment of this century")
+        raise Malformed("created", "not a time of this century")
     request = event.reason.request if event.reason else None
     return GatewayEvent(
         id=event.id,
@@ -110,7 +110,7 @@ def thin_event_of(body: bytes, followed: Mapping[str, str | None]) -> GatewayEve
 
 
 def _why_ignored(type_: str, followed: Mapping[str, str | None]) -> str | None:
-    """Say why a type is not followed; None: it is."""
+    """Return why a type is not followed; None: it is followed."""
     name = type_.removeprefix(PREFIX)
     return None if name != type_ and name in followed else why_ignored(name)
 

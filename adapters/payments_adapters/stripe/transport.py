@@ -1,4 +1,4 @@
-"""How the SDK talks: with a deadline for the whole exchange, and a limit on answers."""
+"""The SDK's HTTP client: a deadline for the whole exchange, and a limit on answers."""
 
 import asyncio
 import ssl
@@ -13,13 +13,13 @@ from typing_extensions import override
 CONNECT_TIMEOUT_S: Final = 2.0
 DEADLINE_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 1024 * 1024
-# Packed, an answer within the limit could be a thousand times as long.
+# A compressed answer within the limit could expand to a thousand times its size.
 _PLAIN: Final = {"Accept-Encoding": "identity"}
 
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Read whom we trust once a process: that takes 20 ms."""
+    """Read the trusted CAs once per process: that takes 20 ms."""
     return httpx.create_ssl_context()
 
 
@@ -28,9 +28,9 @@ class _TooLong(Exception):  # noqa: N818  # a verdict, never shown to anybody
 
 
 class Transport(stripe.HTTPClient):
-    """An HTTP client of the SDK's kind; one for each event loop.
+    """An HTTP client for the SDK; one per event loop.
 
-    It follows no redirects: a secret key goes with every request.
+    It follows no redirects: every request carries the secret key.
     """
 
     name = "payments-gateway"
@@ -60,15 +60,15 @@ class Transport(stripe.HTTPClient):
         """Return the answer's body, status and headers.
 
         Raises:
-            stripe.APIConnectionError: there was none, or it was too slow or too long.
+            stripe.APIConnectionError: there was no answer, or it is too slow or long.
         """
         try:
-            # A time-out for each read would let a slow sender go on for ever.
+            # A timeout for each read would let a slow sender go on for ever.
             async with asyncio.timeout(self._deadline_s):
                 return await self._exchange(method, url, headers, post_data)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, _TooLong) as error:
             reason = type(error).__name__.strip("_")
-        # Out here, for httpx's error holds the request: our key, and what we sent.
+        # Raised out here because httpx's error holds the request: our key and the body.
         raise stripe.APIConnectionError(reason)  # type: ignore[no-untyped-call]  # the SDK's
 
     async def _exchange(
@@ -92,8 +92,8 @@ class Transport(stripe.HTTPClient):
 
 
 def _is_utf8(body: bytearray) -> bool:
-    # Over what is no text the SDK trips, and then its status is lost. The answer is a
-    # bool because a UnicodeDecodeError would carry the whole body along.
+    # The SDK fails on bytes that are not text, and then the status is lost. The result
+    # is a bool because a UnicodeDecodeError would carry the whole body.
     try:
         body.decode()
     except UnicodeDecodeError:

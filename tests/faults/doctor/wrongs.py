@@ -164,7 +164,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         "D08": setting(
             "less than 24 characters", STRIPE_WEBHOOK_SECRETS="whsec_" + "k" * 8
         ),
-        "D09": setting("is there twice", STRIPE_WEBHOOK_SECRETS=f"{SECRET},{SECRET}"),
+        "D09": setting("appears twice", STRIPE_WEBHOOK_SECRETS=f"{SECRET},{SECRET}"),
         "D10": setting(
             "Stripe makes none like that", STRIPE_WEBHOOK_SECRETS="whsec_" + "0" * 40
         ),
